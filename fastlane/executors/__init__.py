@@ -1,0 +1,1 @@
+"""Executors: what runs an execution. The one for production is ``swarm``."""

@@ -1,0 +1,123 @@
+"""An execution: one attempt at a tick, and the values that say how it started and how it ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from fastlane.models.job import Spec
+from fastlane.models.status import Status
+
+
+class Reason(StrEnum):
+    """Why an execution failed."""
+
+    EXIT = "exit"
+    OOM = "oom"
+    KILLED = "killed"
+    IMAGE = "image"
+    REJECTED = "rejected"
+    UNSCHEDULABLE = "unschedulable"
+    HOST_LOST = "host-lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an execution failed, and the words of whoever said so."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One attempt at a tick, as the store has it. Moments in milliseconds.
+
+    ``epoch`` is raised at each take-over and fences its owner's writes. ``sequence`` is its tick's number within the job. ``host``
+    is where it was placed; ``service_id`` (of the swarm ``swarm_id``) is bound once and for all. ``engine_task_id`` is the Swarm task
+    that was first seen for the service. ``settled`` and ``cleaned`` say what has followed its final state.
+    """
+
+    id: str
+    task_id: str
+    job_id: str
+    tick_id: str
+    attempt: int
+    sequence: int
+    spec: Spec
+    scheduled_for: int
+    created_at: int
+    status: Status = Status.ENQUEUED
+    epoch: int = 0
+    pool: str | None = None
+    host: str | None = None
+    placed_at: int | None = None
+    image_digest: str | None = None
+    swarm_id: str | None = None
+    service_id: str | None = None
+    bound_at: int | None = None
+    engine_task_id: str | None = None
+    container_id: str | None = None
+    stop_requested_at: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    exit_code: int | None = None
+    failure: Failure | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    truncated: bool = False
+    settled: bool = False
+    cleaned: bool = False
+    op: str = ""
+
+    @property
+    def has_started(self) -> bool:
+        """Whether its container was ever seen, or must have, been running."""
+        return self.started_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What is known once a container was seen running. ``started_at`` in milliseconds."""
+
+    engine_task_id: str
+    container_id: str | None
+    started_at: int
+
+    def values(self) -> Mapping[str, Any]:
+        """As fields of ``Execution``."""
+        return {
+            "engine_task_id": self.engine_task_id,
+            "container_id": self.container_id,
+            "started_at": self.started_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an execution ended: its final status, and what the engine and the log say of it.
+
+    ``exit_code`` only where the container gave one. ``started`` when it was not known before (a job too short to be seen running).
+    """
+
+    status: Status
+    finished_at: int
+    exit_code: int | None = None
+    failure: Failure | None = None
+    started: Started | None = None
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    truncated: bool = False
+
+    def values(self) -> Mapping[str, Any]:
+        """As fields of ``Execution``."""
+        return {
+            **(self.started.values() if self.started else {}),
+            "status": self.status,
+            "finished_at": self.finished_at,
+            "exit_code": self.exit_code,
+            "failure": self.failure,
+            "stdout_bytes": self.stdout_bytes,
+            "stderr_bytes": self.stderr_bytes,
+            "truncated": self.truncated,
+        }

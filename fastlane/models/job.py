@@ -1,0 +1,65 @@
+"""A job: what to run (a spec) and when (a schedule), and the numbers by which its changes are ordered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What to run: an image reference, the arguments that replace its CMD (None: its own), and its environment."""
+
+    image: str
+    command: tuple[str, ...] | None = None
+    envs: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the store has it. Moments in milliseconds.
+
+    ``incarnation`` is random at its creation: the ids of its ticks and executions derive from it. ``sequence`` is the
+    last number that the job gave out: each creation, tick and stop takes the next. ``stop_sequence`` is the number of the
+    last stop (0: none), which covers every execution with a lower one. ``next_tick`` is due next, None when nothing is.
+    """
+
+    id: str
+    task_id: str
+    incarnation: str
+    created_at: int
+    modified_at: int
+    spec: Spec
+    schedule: Schedule
+    revision: int = 1
+    schedule_revision: int = 1
+    sequence: int = 0
+    stop_sequence: int = 0
+    next_tick: int | None = None
+    last_tick: int | None = None
+
+    def stops(self, sequence: int) -> bool:
+        """Whether the job's last stop covers an execution with this sequence."""
+        return self.stop_sequence > sequence
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop was the last thing that happened to it."""
+        return self.stop_sequence > 0 and self.stop_sequence >= self.sequence
+
+
+def job_status(job: Job, latest: Status | None) -> str:
+    """A job's status as the API tells it: the latest execution's while one is under way; else stopped, scheduled, or how it ended.
+
+    ``latest`` is the status of its execution under way, or else of its last one, None when it has none.
+    """
+    if latest is not None and not latest.final:
+        return latest.value
+    if job.stopped and latest is None:
+        return "stopped"
+    if job.next_tick is not None:
+        return "scheduled"
+    return latest.value if latest is not None else "scheduled"

@@ -1,0 +1,57 @@
+"""A pool: a rule by which tasks find their hosts, and how many of their executions run at once."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Pull(StrEnum):
+    """When a registry is asked for an image: always, or only when a one-node swarm's engine does not have it."""
+
+    ALWAYS = "always"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
+
+    ``hosts`` are engine addresses: ``unix:///var/run/docker.sock``, ``10.0.0.7:2375``, ``tcp://10.0.0.7:2375``.
+    """
+
+    name: str
+    match: str
+    hosts: tuple[str, ...]
+    max_running: int = 10
+    pull: Pull = Pull.MISSING
+
+    def matches(self, task_id: str) -> bool:
+        """Whether a task belongs here, were this the only pool."""
+        return re.match(self.match, task_id) is not None
+
+
+def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:
+    """The first pool that matches the task; None when none does."""
+    return next((pool for pool in pools if pool.matches(task_id)), None)
+
+
+def pool_faults(pools: Sequence[Pool]) -> list[str]:
+    """What is wrong with a list of pools, a sentence each."""
+    faults = [] if pools else ["there is no pool; add one with an empty match"]
+    names = [pool.name for pool in pools]
+    faults += [f"two pools are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+    for place, pool in enumerate(pools):
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", pool.name):
+            faults.append(f"pool {pool.name!r}: a name has 1 to 64 letters, digits, '_' and '-'")
+        if not pool.hosts:
+            faults.append(f"pool {pool.name!r} has no hosts")
+        if not 1 <= pool.max_running <= 100_000:
+            faults.append(f"pool {pool.name!r}: maxRunning is from 1 to 100000")
+        try:
+            re.compile(pool.match)
+        except re.error as error:
+            faults.append(f"pool {pool.name!r}: match is not a regular expression: {error}")
+        if pool.match == "" and place != len(pools) - 1:
+            faults.append(f"pool {pool.name!r} matches every task and stands before others; move it to the end")
+    return faults

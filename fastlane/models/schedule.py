@@ -1,0 +1,93 @@
+"""When a job runs: the value of a schedule, and the readers of ``startIn`` and ``startAt``.
+
+A reader takes what a person wrote and returns a moment or raises ``ValueError`` whose text says what to write instead.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pytimeparse.timeparse import timeparse
+
+TEN_YEARS = 10 * 366 * 86_400
+LARGEST_UNIX_SECONDS = 100_000_000_000
+"""Above this (the year 5138) a number of "seconds" can only be milliseconds."""
+
+DURATION_FORMS = 'write a duration such as "10s", "5m", "2m30s", "4h30m25s" or "240h"'
+MOMENT_FORMS = 'write Unix seconds (1645113692) or ISO 8601 with an offset ("2022-02-17T16:01:32Z")'
+
+
+class Kind(StrEnum):
+    """Now (at the POST), or once at a moment."""
+
+    NOW = "now"
+    AT = "at"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a job's ticks are due. ``at`` is the moment (milliseconds) of a job of kind ``AT``."""
+
+    kind: Kind = Kind.NOW
+    at: int | None = None
+
+    @property
+    def first_tick(self) -> int | None:
+        """The moment of the first tick that is still to come; None for a job that runs at once."""
+        return self.at if self.kind is Kind.AT else None
+
+
+def read_duration(text: object) -> float:
+    """Seconds of a duration as in ``startIn``: 0 to ten years; raises ValueError otherwise."""
+    if not isinstance(text, str):
+        raise ValueError(f"is not text; {DURATION_FORMS}")
+    seconds = None
+    if len(text) <= 64 and re.search(r"[a-zA-Z:]", text):
+        seconds = timeparse(text)
+    if seconds is None or not math.isfinite(seconds):
+        raise ValueError(f"{_shown(text)} is not a duration; {DURATION_FORMS}")
+    if seconds < 0:
+        raise ValueError(f"{_shown(text)} is negative; {DURATION_FORMS}")
+    if seconds > TEN_YEARS:
+        raise ValueError(f"{_shown(text)} is more than ten years; choose a shorter duration")
+    return float(seconds)
+
+
+def read_moment(value: object) -> int:
+    """Milliseconds since 1970 of Unix seconds (a number, or text of digits) or ISO 8601 with an offset."""
+    if isinstance(value, bool):
+        raise ValueError(f"is a boolean; {MOMENT_FORMS}")
+    if isinstance(value, str):
+        text = value.strip()
+        if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,9})?", text, re.ASCII):
+            return _read_iso(text)
+        value = float(text)
+    if not isinstance(value, int | float):
+        raise ValueError(f"is not a time; {MOMENT_FORMS}")
+    if value > LARGEST_UNIX_SECONDS:
+        raise ValueError("looks like milliseconds; divide by 1000 to give Unix seconds")
+    if not 0 <= value:
+        raise ValueError(f"is before 1970; {MOMENT_FORMS}")
+    return round(value * 1000)
+
+
+def _read_iso(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is not a time; {MOMENT_FORMS}") from None
+    if moment.tzinfo is None:
+        raise ValueError(f'{_shown(text)} has no offset; add "Z" for UTC, or one such as "+02:00"')
+    try:
+        milliseconds = round(moment.timestamp() * 1000)
+    except (OverflowError, ValueError):
+        raise ValueError(f"{_shown(text)} is out of range; {MOMENT_FORMS}") from None
+    if milliseconds < 0:
+        raise ValueError(f"{_shown(text)} is before 1970; {MOMENT_FORMS}")
+    return milliseconds
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")

@@ -1,0 +1,32 @@
+"""A task: the name under which jobs are grouped, and the rule of what such a name may be."""
+
+from dataclasses import dataclass
+
+MAX_TASK_ID_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it is listed. Moments in milliseconds."""
+
+    id: str
+    created_at: int
+    modified_at: int
+    jobs_count: int
+
+
+def task_id_fault(task_id: str) -> str | None:
+    """Why this text cannot be a task's id; None when it can."""
+    if not task_id:
+        return "a task id is empty"
+    if task_id in {".", ".."}:
+        return 'a task id is neither "." nor ".."'
+    if "/" in task_id:
+        return 'a task id has no "/"'
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in task_id):
+        return "a task id has no control characters"
+    if any(0xD800 <= ord(character) < 0xE000 for character in task_id):
+        return "a task id is valid Unicode"
+    if len(task_id.encode()) > MAX_TASK_ID_BYTES:
+        return f"a task id has at most {MAX_TASK_ID_BYTES} bytes"
+    return None

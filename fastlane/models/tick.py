@@ -1,0 +1,41 @@
+"""A tick: one due time of a job. Its key names it within the job, and everything that it makes has an id derived from it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+
+class Outcome(StrEnum):
+    """What became of a tick: its execution was made, or why none started."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A row of the tick ledger. ``due`` and ``created_at`` in milliseconds."""
+
+    id: str
+    job_id: str
+    key: str
+    due: int
+    created_at: int
+    outcome: Outcome
+    execution_id: str | None
+    reason: str | None = None
+
+
+def once_key(schedule_revision: int) -> str:
+    """The key of the only tick of a job that runs now or at a moment, under this revision of its schedule."""
+    return f"a:{schedule_revision}"
+
+
+def tick_id(incarnation: str, key: str) -> str:
+    """A tick's id: the same for whoever derives it, never the same for a job that was deleted and made again."""
+    return str(uuid5(UUID(incarnation), key))
+
+
+def execution_id(incarnation: str, key: str, attempt: int) -> str:
+    """The id of a tick's execution number ``attempt`` (1 is the first)."""
+    return str(uuid5(UUID(incarnation), f"{key}:{attempt}"))

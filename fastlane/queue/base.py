@@ -1,0 +1,172 @@
+"""The port of the timed queue. It holds ids and moments only; the store is the truth, and the queue can be built anew from it.
+
+An entry stands in exactly one place: ``timed`` (not due yet), ``ready`` (due, waits for a slot of its lane) or ``leased`` (a worker has
+it until a deadline). A lane is a pool's part of the queue. The lane ``@ticks`` has no limit: it holds jobs whose next tick is to
+come, and whatever else takes no slot.
+
+Every method raises ``QueueDown`` when Redis cannot be reached, answers an error, or does not answer within the adapter's deadline.
+``now`` (milliseconds) is None for Redis's own time; tests hand in theirs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from fastlane.models.placement import HostView
+
+TICKS = "@ticks"
+
+
+class Kind(StrEnum):
+    """What an entry's id names."""
+
+    JOB = "job"
+    EXECUTION = "execution"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the queue. ``due`` in milliseconds; a higher ``revision`` replaces a lower one; a point of ``priority`` counts as a minute."""
+
+    id: str
+    kind: Kind
+    lane: str
+    due: int
+    revision: int = 0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An entry that a claim gave to its caller. ``resume``: another worker's lease on it had run out. ``stop``: a stop was asked for."""
+
+    id: str
+    kind: Kind
+    lane: str
+    revision: int
+    resume: bool = False
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane that a worker asks for work, and how many of its entries may be leased at once (None: no limit)."""
+
+    name: str
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim gave: the leases, the next moment (milliseconds) at which a claim could give more (None: not by time alone), and
+    Redis's time. ``cold``: the queue is of another generation than the caller's: nothing was given, it must be built anew."""
+
+    leases: tuple[Lease, ...]
+    next_at: int | None
+    now: int
+    cold: bool = False
+
+
+class Renewal(StrEnum):
+    """The answer to one renewed lease: still the caller's, lost, or still the caller's and to be stopped."""
+
+    OK = "ok"
+    LOST = "lost"
+    STOP = "stop"
+
+
+class Cancelled(StrEnum):
+    """What a cancel found: the entry is removed, its owner was told, or there was none."""
+
+    REMOVED = "removed"
+    TOLD = "told"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which data this is: the generation that was written into it (None: none), and the server process that answers (its run id)."""
+
+    generation: str | None
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaneCounts:
+    """How many entries of a lane stand where. ``running``: leased ones that hold a slot."""
+
+    ready: int
+    timed: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker says of itself, about every second: who it is, since when (milliseconds), and how it sees the hosts."""
+
+    worker: str
+    started_at: int
+    hosts: tuple[HostView, ...]
+
+
+class Queue(Protocol):
+    """The timed queue, as the services and the scheduler use it."""
+
+    async def open(self) -> None:
+        """Makes ready to be used; does not fail when Redis is away."""
+
+    async def close(self) -> None:
+        """Ends every connection and task of it."""
+
+    async def check(self) -> None:
+        """Returns when Redis answers and would accept a write; raises QueueDown otherwise."""
+
+    def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
+        """Calls ``on_wake`` whenever something may have become claimable (also after each reconnection), and ``on_stop`` with the id of a leased
+        entry that is to be stopped. Hints only: one may be lost. To be called before ``open``."""
+
+    async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
+        """Inserts each entry that is absent; moves one that is there with a lower revision; leaves the same one as it is. A leased one
+        stays leased, and a higher revision is kept for its ``finish``. Wakes the workers."""
+
+    async def claim(self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, now: int | None = None) -> Claim:
+        """Leases to ``owner``, for ``lease`` milliseconds, at most ``count`` entries: first those of any lane whose lease ran out, then the
+        best ready ones of these lanes with a free slot."""
+
+    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int, now: int | None = None) -> Mapping[str, Renewal]:
+        """Extends the leases to ``lease`` milliseconds from now; every one is LOST in another generation."""
+
+    async def release(self, owner: str, ids: Sequence[str], *, now: int | None = None) -> None:
+        """Ends the leases now and keeps the slots: others take these entries over at once."""
+
+    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, now: int | None = None) -> None:
+        """Gives an entry back to be claimed from ``due`` on (in another lane if one is named), and frees its slot."""
+
+    async def cancel(self, id: str, *, now: int | None = None) -> Cancelled:
+        """Removes an entry that nobody has leased; tells the owner of a leased one to stop it."""
+
+    async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
+        """Removes these entries (id → the revision that was worked on) wherever they stand, frees their slots, and wakes the workers.
+        One that was put meanwhile with a higher revision stays, at its new due time. Safe to repeat."""
+
+    async def identity(self) -> Identity:
+        """Which data this is; to be compared with what the store knows, after each connection."""
+
+    async def wipe(self) -> None:
+        """Removes everything of this installation."""
+
+    async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane], *, now: int | None = None) -> None:
+        """Puts back entries that were under way when the queue was lost, as leases that have run out, each with its slot."""
+
+    async def set_generation(self, generation: str) -> None:
+        """Says which generation this queue is of from now on: claims of that one work."""
+
+    async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
+        """How many entries stand where, for each lane."""
+
+    async def announce(self, report: Report, *, ttl: int, now: int | None = None) -> None:
+        """Keeps a worker's report for ``ttl`` milliseconds, in place of its earlier one."""
+
+    async def reports(self, *, now: int | None = None) -> Sequence[Report]:
+        """The reports of all workers that are alive."""

@@ -1,0 +1,1 @@
+"""The store: what fastlane knows and must not lose."""

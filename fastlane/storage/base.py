@@ -1,0 +1,140 @@
+"""The port of the store, the one truth. It speaks values and a handful of verbs; every write is a compare-and-set or an insert of derived ids.
+
+Every method raises ``StoreDown`` when the store cannot be read or written now (locked for too long, disk full, unreachable); nothing is
+half-written then. A page is (``limit``, ``offset``) or starts after a row that is named.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.log import Chunk, Head, Piece
+from fastlane.models.status import Change, Status
+from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Which queue belongs to this store. ``number`` is raised at each rebuild; ``run_id`` is the Redis process that holds it; ``builder`` (a
+    worker's id) has been making it since ``since`` (milliseconds), and is None when it is whole."""
+
+    number: int
+    run_id: str
+    builder: str | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a log: pieces in stored order, and the offset after the last one."""
+
+    pieces: tuple[Piece, ...]
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is: tasks, jobs, and executions by status."""
+
+    tasks: int
+    jobs: int
+    executions: Mapping[Status, int]
+
+
+class Store(Protocol):
+    """The store, as the services and the scheduler use it."""
+
+    async def open(self) -> None:
+        """Connects and brings the schema up to date."""
+
+    async def close(self) -> None:
+        """Ends every connection, thread and task of it."""
+
+    async def check(self) -> None:
+        """Returns when the store can be written; raises StoreDown otherwise."""
+
+    # jobs
+
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None) -> None:
+        """In one commit: the task if it is new (its ``modified_at`` else), the job, and its first tick and execution if it has them. Raises
+        Conflict when a job with this id is there."""
+
+    async def advance(self, seen: Job, job: Job, tick: Tick, execution: Execution) -> bool:
+        """In one commit: replaces ``seen`` by ``job`` and inserts a tick and its execution; False, and nothing written, when the stored job's
+        revision, sequence or next tick is not ``seen``'s any more."""
+
+    async def stop_job(self, job_id: str, now: int) -> Job | None:
+        """Takes the job's next sequence as its stop's, and removes its next tick; the job after it, None when there is none."""
+
+    async def job(self, job_id: str) -> Job | None:
+        """One job."""
+
+    async def task(self, task_id: str) -> Task | None:
+        """One task."""
+
+    async def jobs_of(self, task_id: str, limit: int, offset: int = 0) -> Sequence[Job]:
+        """A task's jobs, newest first."""
+
+    async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
+        """Jobs whose next tick is due before that moment, soonest first (then by id), after the (next tick, id) that is named."""
+
+    # executions
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """One execution."""
+
+    async def change(self, change: Change) -> Execution | None:
+        """Applies the change; the execution after it, None when its condition does not hold (or there is no such execution). A repeat of a
+        change that was applied (same ``op``) is not refused."""
+
+    async def executions_of(
+        self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
+    ) -> Sequence[Execution]:
+        """A job's executions (of these statuses), newest first: by sequence, then attempt."""
+
+    async def count_executions(self, job_id: str) -> int:
+        """How many executions a job has."""
+
+    async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
+        """Of each job that has one: its newest execution under way, or else its newest."""
+
+    async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        """Executions with one of these statuses, by (scheduled_for, id), after the one that is named."""
+
+    async def unsettled(self, limit: int) -> Sequence[Execution]:
+        """Final executions that are not settled yet, oldest first."""
+
+    async def uncleaned(self, limit: int) -> Sequence[Execution]:
+        """Settled executions whose service's removal was not verified yet, oldest first."""
+
+    async def tick(self, tick_id: str) -> Tick | None:
+        """One tick."""
+
+    async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
+        """Writes what became of a tick; safe to repeat."""
+
+    async def counts(self) -> Counts:
+        """How much there is."""
+
+    # logs
+
+    async def append(self, chunk: Chunk) -> bool:
+        """Stores a chunk; False, and nothing written, when its ``start`` is not the stored head."""
+
+    async def log_head(self, execution_id: str) -> Head:
+        """Where the stored log of an execution ends; an empty head when there is none."""
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        """At most about ``limit`` bytes (at least one chunk's worth, if there is any) from ``offset`` on: of the whole in stored order, or,
+        when ``stream`` is named, of that stream alone by its own offsets. Pieces are cut so that the first begins at ``offset``."""
+
+    # the queue's generation
+
+    async def generation(self) -> Generation:
+        """Which queue belongs to this store; number 0 when none was ever made."""
+
+    async def change_generation(self, seen: Generation, new: Generation) -> bool:
+        """Replaces ``seen`` by ``new``; False when it is not what is stored any more."""

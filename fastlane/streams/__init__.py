@@ -1,0 +1,1 @@
+"""Logs on their way: from the engine into the store, and out of it."""
