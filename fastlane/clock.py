@@ -30,3 +30,15 @@ def iso(moment: int) -> str:
     """ISO 8601 in UTC with milliseconds and ``Z``, as every answer writes a moment (RFC 3339)."""
     whole, milliseconds = divmod(moment, 1000)
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{milliseconds:03d}Z"
+
+
+async def first_of(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
+    """Returns when one of the events is set, or after that many seconds of the clock."""
+    signs = [asyncio.ensure_future(event.wait()) for event in events]
+    sleeping = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait((*signs, sleeping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for sign in (*signs, sleeping):
+            sign.cancel()
+        await asyncio.gather(*signs, sleeping, return_exceptions=True)

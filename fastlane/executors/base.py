@@ -8,7 +8,7 @@ Methods that talk to a host raise ``HostDown`` for what is the host's own fault 
 engine will never accept, ``ServiceGone`` for a service that it says it does not have. Each ends within a deadline.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -148,5 +148,5 @@ class Executor(Protocol):
     async def remove(self, host: str, service_id: str) -> None:
         """Removes a service and returns when the host has confirmed that it is gone."""
 
-    def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncIterator[Piece]:
+    def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
         """The log of an engine task after these marks. Following never ends by itself; else it ends at the log's present end."""

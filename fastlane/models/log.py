@@ -32,8 +32,8 @@ class Mark:
 class Head:
     """Where an execution's stored log ends, and how to read on.
 
-    ``sequence`` is the next chunk's number, ``offset`` the bytes stored in all, ``stdout`` and ``stderr`` each stream's share, ``dropped`` the
-    bytes that came beyond the cap and were counted only, ``marks`` where to resume each stream (1, 2) in the engine's log.
+    ``sequence`` is the next chunk's number, ``offset`` the bytes stored in all, ``stdout`` and ``stderr`` each stream's share, ``dropped``
+    the bytes that came beyond the cap and were counted only, ``marks`` where to resume each stream (1, 2) in the engine's log.
     """
 
     sequence: int = 0

@@ -68,7 +68,7 @@ def read_moment(value: object) -> int:
         raise ValueError(f"is not a time; {MOMENT_FORMS}")
     if value > LARGEST_UNIX_SECONDS:
         raise ValueError("looks like milliseconds; divide by 1000 to give Unix seconds")
-    if not 0 <= value:
+    if not value >= 0:
         raise ValueError(f"is before 1970; {MOMENT_FORMS}")
     return round(value * 1000)
 

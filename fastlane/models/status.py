@@ -6,13 +6,14 @@ wakes from a pause can change nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 if TYPE_CHECKING:
     from fastlane.models.execution import Ending, Execution, Started
+    from fastlane.models.log import Head
 
 
 class Status(StrEnum):
@@ -109,8 +110,8 @@ class Change:
         )
 
 
-def claim(execution: "Execution", *, host: str, pool: str, now: int) -> Change:
-    """enqueued → pulling: a worker takes an execution that nobody had, and chose this host for it."""
+def claim(execution: "Execution", *, host: str | None, pool: str | None, now: int) -> Change:
+    """enqueued → pulling: a worker takes an execution that nobody had, and chose this host (None: no pool is left for it)."""
     return Change.of(
         "claim",
         execution,
@@ -170,6 +171,11 @@ def run(execution: "Execution", started: "Started") -> Change:
 def end(execution: "Execution", ending: "Ending") -> Change:
     """pulling or running → final: the engine said how it ended, and its whole log is stored."""
     return Change.of("end", execution, **ending.values())
+
+
+def with_log(ending: "Ending", head: "Head", *, lost: bool) -> "Ending":
+    """The ending with what its log came to; ``lost``: the engine had no log any more, so some of it may be missing."""
+    return replace(ending, stdout_bytes=head.stdout, stderr_bytes=head.stderr, truncated=head.truncated or lost)
 
 
 def settle(execution: "Execution") -> Change:

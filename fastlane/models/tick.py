@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID, uuid5
 
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+
 
 class Outcome(StrEnum):
     """What became of a tick: its execution was made, or why none started."""
@@ -39,3 +42,19 @@ def tick_id(incarnation: str, key: str) -> str:
 def execution_id(incarnation: str, key: str, attempt: int) -> str:
     """The id of a tick's execution number ``attempt`` (1 is the first)."""
     return str(uuid5(UUID(incarnation), f"{key}:{attempt}"))
+
+
+def make(job: Job, key: str, *, sequence: int, due: int, now: int) -> tuple[Tick, Execution]:
+    """A tick of the job with this key and sequence, and its first execution. ``due`` and ``now`` in milliseconds."""
+    execution = Execution(
+        id=execution_id(job.incarnation, key, 1),
+        task_id=job.task_id,
+        job_id=job.id,
+        tick_id=tick_id(job.incarnation, key),
+        attempt=1,
+        sequence=sequence,
+        spec=job.spec,
+        scheduled_for=due,
+        created_at=now,
+    )
+    return Tick(execution.tick_id, job.id, key, due, now, Outcome.STARTED, execution.id), execution

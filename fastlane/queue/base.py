@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from fastlane.models.execution import Execution
 from fastlane.models.placement import HostView
+from fastlane.models.pool import Pool, pool_for
 
 TICKS = "@ticks"
 
@@ -35,6 +37,12 @@ class Entry:
     due: int
     revision: int = 0
     priority: int = 0
+
+
+def entry_of(execution: Execution, pools: Sequence[Pool], *, due: int) -> Entry:
+    """The entry of an execution under way: in its pool's lane; in the one without a limit when no pool is left for it."""
+    pool = pool_for(pools, execution.task_id)
+    return Entry(execution.id, Kind.EXECUTION, pool.name if pool else TICKS, due)
 
 
 @dataclass(frozen=True, slots=True)

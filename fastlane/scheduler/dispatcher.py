@@ -1,0 +1,171 @@
+"""Claims what is due and works on it: the loop that never polls, and the steps of one execution from its claim to its cleaning.
+
+It sleeps until the moment that its last claim named, a wake-up, or two seconds. A worker whose clock is off from Redis's by over two
+seconds says so and claims nothing.
+"""
+
+import asyncio
+import random
+
+import structlog
+
+from fastlane.clock import Clock, first_of
+from fastlane.errors import TransientError
+from fastlane.executors.base import Executor
+from fastlane.models import status
+from fastlane.models.execution import Execution
+from fastlane.models.pool import Pool
+from fastlane.models.status import STARTING, Status
+from fastlane.queue.base import TICKS, Claim, Kind, Lane, Queue
+from fastlane.scheduler.launcher import Launcher
+from fastlane.scheduler.leases import Charge, Leases
+from fastlane.scheduler.rebuilder import Rebuilder
+from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.watcher import Watcher
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+BATCH = 64
+MOST_CHARGES = 2000
+LONGEST_SLEEP = 2.0
+MOST_SKEW = 2000
+"""Milliseconds by which a worker's clock may differ from Redis's."""
+
+
+def lanes_of(pools: tuple[Pool, ...], usable: frozenset[str]) -> list[Lane]:
+    """The lanes to ask for work: the one of ticks, and each pool's that has a usable host."""
+    lanes = [Lane(pool.name, pool.max_running) for pool in pools if usable.intersection(pool.hosts)]
+    return [Lane(TICKS, None), *lanes]
+
+
+class Dispatcher:
+    """The claim loop of one worker."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        executor: Executor,
+        clock: Clock,
+        leases: Leases,
+        pools: tuple[Pool, ...],
+        rebuilder: Rebuilder,
+        steps: "Steps",
+    ) -> None:
+        self._queue = queue
+        self._executor = executor
+        self._clock = clock
+        self._leases = leases
+        self._pools = pools
+        self._rebuilder = rebuilder
+        self._steps = steps
+        self._wake = asyncio.Event()
+        self._skewed = False
+
+    def wake(self) -> None:
+        """Something may have become claimable."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claims and works, for ever."""
+        while True:
+            self._wake.clear()
+            try:
+                wait = await self._round()
+            except TransientError as error:
+                log.warning("dispatcher.waiting", error=str(error))
+                wait = 0.5 + random.random() / 2
+            if wait > 0:
+                await first_of(self._clock, wait, self._wake)
+
+    async def _round(self) -> float:
+        """One claim; the seconds to wait after it."""
+        self._leases.generation = await self._rebuilder.ensure()
+        usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
+        count = 0 if self._skewed else min(BATCH, MOST_CHARGES - len(self._leases))
+        lanes = lanes_of(self._pools, usable)
+        claim = await self._queue.claim(self._leases.generation, self._leases.owner, lanes, count, lease=self._leases.duration)
+        if claim.cold:
+            self._rebuilder.doubt()
+            return 0.0
+        if await self._too_skewed(claim):
+            return LONGEST_SLEEP
+        for lease in claim.leases:
+            charge = Charge(lease)
+            self._leases.take(charge, self._steps.work(charge, claim.now))
+        if count > 0 and len(claim.leases) >= count:
+            return 0.0
+        return LONGEST_SLEEP if claim.next_at is None else min(LONGEST_SLEEP, max(0.0, (claim.next_at - claim.now) / 1000))
+
+    async def _too_skewed(self, claim: Claim) -> bool:
+        skew = self._clock.now() - claim.now
+        if self._skewed != (abs(skew) > MOST_SKEW):
+            self._skewed = not self._skewed
+            log.warning("clock.skewed" if self._skewed else "clock.right_again", milliseconds=skew)
+        if self._skewed and claim.leases:
+            await self._queue.release(self._leases.owner, [lease.id for lease in claim.leases])
+        return self._skewed
+
+
+class Steps:
+    """The steps of one charge, from wherever its row stands to its end."""
+
+    def __init__(
+        self, store: Store, queue: Queue, clock: Clock, leases: Leases, timer: Timer, launcher: Launcher, watcher: Watcher, settler: Settler
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._leases = leases
+        self._timer = timer
+        self._launcher = launcher
+        self._watcher = watcher
+        self._settler = settler
+
+    async def work(self, charge: Charge, now: int) -> None:
+        """All there is to do about a charge; what may succeed later is tried again, from the row as it is then."""
+        pause = 0.1
+        while True:
+            try:
+                if charge.lease.kind is Kind.JOB:
+                    await self._timer.handle(charge.lease, now)
+                else:
+                    await self._execution(charge)
+                return
+            except TransientError as error:
+                log.warning("charge.waiting", id=charge.id, error=str(error))
+            except Exception:
+                log.exception("charge.failed", id=charge.id)
+                pause = 5.0
+            await self._clock.sleep(pause * (0.5 + random.random() / 2))
+            pause = min(pause * 2, 5.0)
+
+    async def _execution(self, charge: Charge) -> None:
+        execution = await self._store.execution(charge.id)
+        if execution is None:
+            await self._queue.finish({charge.id: charge.lease.revision})
+            return
+        if execution.status in STARTING and charge.epoch is None:
+            taken = await self._store.change(status.take_over(execution))
+            if taken is not None:
+                charge.epoch = taken.epoch
+                log.info("execution.taken_over", execution_id=taken.id, epoch=taken.epoch)
+            execution = taken or await self._store.execution(charge.id)
+        while execution is not None and not execution.status.final:
+            if execution.status in STARTING and execution.epoch != charge.epoch:
+                return
+            execution = await self._step(charge, execution)
+        if execution is not None:
+            settled = await self._settler.settle(execution)
+            self._leases.let_go(charge)
+            await self._settler.clean(settled)
+
+    async def _step(self, charge: Charge, execution: Execution) -> Execution | None:
+        if execution.status is Status.ENQUEUED:
+            return await self._launcher.take(charge, execution)
+        if execution.service_id is None:
+            return await self._launcher.bind(charge, execution)
+        if not await self._launcher.activate(charge, execution):
+            return None
+        return await self._watcher.follow(charge, execution)

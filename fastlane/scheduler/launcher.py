@@ -1,0 +1,166 @@
+"""Brings an execution from ``enqueued`` to an activated service: claim, park, bind, activate.
+
+Each step is one write, and may be the last thing that this process does: whoever takes over reads the row and goes on from there. A
+step answers with the row after it, by which the caller knows what is next; None means that this worker has no more business with it.
+"""
+
+from contextlib import suppress
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
+from fastlane.executors.base import Activation, Executor, Image, Order
+from fastlane.models import status
+from fastlane.models.execution import Ending, Execution, Failure, Reason
+from fastlane.models.placement import place
+from fastlane.models.pool import Pool, Pull, pool_for
+from fastlane.models.status import Status
+from fastlane.queue.base import Queue
+from fastlane.scheduler.leases import Charge, Leases
+from fastlane.scheduler.verdict import Limits
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+NAMELESS_REGISTRY_PATIENCE = 40.0
+"""Seconds after which a registry whose very name cannot be looked up counts as one that does not exist."""
+
+
+class Launcher:
+    """The steps before an execution's service is seen. Every method may raise a TransientError: then the step is to be tried again."""
+
+    def __init__(
+        self, store: Store, queue: Queue, executor: Executor, clock: Clock, leases: Leases, pools: tuple[Pool, ...], limits: Limits
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._executor = executor
+        self._clock = clock
+        self._leases = leases
+        self._pools = pools
+        self._limits = limits
+
+    async def take(self, charge: Charge, execution: Execution) -> Execution | None:
+        """enqueued → pulling on the best host of its pool, unless a stop covers it. None: given back to the queue."""
+        now = self._clock.now()
+        pool = pool_for(self._pools, execution.task_id)
+        if execution.stop_requested_at is not None:
+            return await self._store.change(status.cancel(execution, now=now)) or execution
+        if pool is None:
+            return await self._refuse(charge, execution, now)
+        if charge.lease.lane != pool.name:
+            await self._queue.requeue(self._leases.owner, execution.id, now, lane=pool.name)
+            return None
+        placement = place(pool, self._executor.hosts())
+        if placement.host is None:
+            log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=dict(placement.passed_over))
+            await self._queue.requeue(self._leases.owner, execution.id, now)
+            return None
+        claimed = await self._store.change(status.claim(execution, host=placement.host, pool=pool.name, now=now))
+        if claimed is None:
+            return await self._store.execution(execution.id)
+        charge.epoch = claimed.epoch
+        job = await self._store.job(claimed.job_id)
+        if job is None or job.stops(claimed.sequence):
+            return await self.give_up(claimed, Status.STOPPED, None)
+        return claimed
+
+    async def bind(self, charge: Charge, execution: Execution) -> Execution | None:
+        """pulling, none bound → bound to one parked service, or ended because it can never have one."""
+        if execution.stop_requested_at is not None or charge.stop.is_set():
+            return await self.give_up(execution, Status.STOPPED, None)
+        host = await self._host_for(execution)
+        if host != execution.host:
+            return await self._store.change(status.re_place(execution, host=host)) or await self._store.execution(execution.id)
+        try:
+            image = await self._resolve(execution, host)
+            service_id = await self._executor.park(host, order_of(execution), image)
+        except ImageRefused as error:
+            return await self.give_up(execution, Status.FAILED, Failure(Reason.IMAGE, str(error)))
+        except OrderRefused as error:
+            return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, str(error)))
+        bound = await self._store.change(
+            status.bind(
+                execution,
+                service_id=service_id,
+                swarm_id=self._swarm_of(host),
+                image_digest=image.digest,
+                now=self._clock.now(),
+            )
+        )
+        return bound if bound is not None else await self._store.execution(execution.id)
+
+    async def activate(self, charge: Charge, execution: Execution) -> bool:
+        """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now."""
+        if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
+            return True
+        if not await self._leases.confirm(charge):
+            return False
+        if charge.stop.is_set():
+            fresh = await self._store.execution(execution.id)
+            if fresh is None or fresh.epoch != execution.epoch:
+                return False
+            execution = fresh
+        if execution.stop_requested_at is not None:
+            return True
+        with suppress(ServiceGone):
+            if await self._executor.activate(execution.host or "", execution.service_id or "") is Activation.STARTED:
+                log.info("execution.activated", **named(execution), host=execution.host)
+        return True
+
+    async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:
+        """pulling, none bound → stopped or failed; the row as it is when that is refused."""
+        ending = Ending(final, self._clock.now(), failure=failure)
+        ended = await self._store.change(status.give_up(execution, ending))
+        return ended if ended is not None else await self._store.execution(execution.id)
+
+    async def _refuse(self, charge: Charge, execution: Execution, now: int) -> Execution | None:
+        claimed = await self._store.change(status.claim(execution, host=None, pool=None, now=now))
+        if claimed is None:
+            return await self._store.execution(execution.id)
+        charge.epoch = claimed.epoch
+        words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
+        return await self.give_up(claimed, Status.FAILED, Failure(Reason.UNSCHEDULABLE, words))
+
+    async def _host_for(self, execution: Execution) -> str:
+        views = {view.name: view for view in self._executor.hosts()}
+        pool = pool_for(self._pools, execution.task_id)
+        if execution.host is not None and execution.host in views and views[execution.host].usable:
+            return execution.host
+        placement = place(pool, list(views.values())) if pool else None
+        if placement is None or placement.host is None:
+            raise HostDown(f"no usable host for {execution.task_id!r}: {dict(placement.passed_over) if placement else 'no pool'}")
+        return placement.host
+
+    async def _resolve(self, execution: Execution, host: str) -> Image:
+        pool = pool_for(self._pools, execution.task_id)
+        try:
+            return await self._executor.resolve(host, execution.spec.image, pool.pull if pool else Pull.MISSING)
+        except RegistryDown as error:
+            patience = min(NAMELESS_REGISTRY_PATIENCE, self._limits.pull_deadline) if error.nameless else self._limits.pull_deadline
+            if self._clock.now() < (execution.placed_at or 0) + patience * 1000:
+                raise
+            raise ImageRefused(f"{error} (tried for {patience:g} s)") from error
+
+    def _swarm_of(self, host: str) -> str:
+        return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
+
+
+def order_of(execution: Execution) -> Order:
+    """What the executor is to run for an execution."""
+    return Order(
+        execution_id=execution.id,
+        task_id=execution.task_id,
+        job_id=execution.job_id,
+        attempt=execution.attempt,
+        epoch=execution.epoch,
+        scheduled_for=execution.scheduled_for,
+        command=execution.spec.command,
+        envs=execution.spec.envs,
+    )
+
+
+def named(execution: Execution) -> dict[str, str]:
+    """The ids that each log line about an execution carries."""
+    return {"task_id": execution.task_id, "job_id": execution.job_id, "execution_id": execution.id}

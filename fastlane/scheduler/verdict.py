@@ -1,0 +1,169 @@
+"""What to do about an execution, given what the engine shows of its service: a pure rule of values and ``now``.
+
+The engine's word counts only in a final task state. The task that counts is the one first seen for the service: a stop leaves
+a second one that waits for ever.
+"""
+
+from dataclasses import dataclass
+
+from fastlane.executors.base import End, Phase, ServiceView, TaskView
+from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long things may take, in seconds: running, waiting for a node, pulling the image, a host that is away."""
+
+    timeout: float = 1800
+    pending_deadline: float = 3600
+    pull_deadline: float = 900
+    host_lost_after: float = 300
+    gone_after: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before ``until`` (milliseconds; None: before something changes)."""
+
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Its container runs: say so in the store."""
+
+    started: Started
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Its service is to be stopped; ``why`` in words."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """It has ended; its log is to be stored to the end, then this. ``task`` is where the log is, None when there is none."""
+
+    ending: Ending
+    task: TaskView | None
+
+
+Verdict = Wait | Run | Stop | Finish
+
+
+def judge(execution: Execution, view: ServiceView, now: int, limits: Limits) -> Verdict:
+    """What to do about a bound execution whose service looks like this."""
+    task = task_of(execution, view)
+    if task is not None and task.phase is Phase.ENDED:
+        return Finish(ending_of(execution, view, task, now, limits), task)
+    if view.stopping:
+        never_started = task is None
+        return Finish(Ending(*_asked(execution, now, limits), failure=_deadline(execution, now, limits)), None) if never_started else Wait()
+    stop = _stop_due(execution, task, now, limits)
+    if stop is not None:
+        return stop
+    if task is not None and task.phase is Phase.RUNNING and execution.status is Status.PULLING:
+        return Run(_started(task))
+    return Wait(_next_deadline(execution, task, limits))
+
+
+def task_of(execution: Execution, view: ServiceView) -> TaskView | None:
+    """The engine task that is the execution's: the one recorded, or else the first of its service."""
+    if execution.engine_task_id is not None:
+        return next((task for task in view.tasks if task.id == execution.engine_task_id), None)
+    return view.tasks[0] if view.tasks else None
+
+
+def ending_of(execution: Execution, view: ServiceView, task: TaskView, now: int, limits: Limits) -> Ending:
+    """How it ended, from its task's final state: a stop that came after the container's end leaves it as it ended."""
+    started = _started(task) if task.started_at is not None and execution.started_at is None else None
+    began_at = started.started_at if started else execution.started_at or 0
+    finished_at = max(began_at, task.finished_at or task.changed_at or now)
+    if task.end is End.EXITED and task.exit_code == 0:
+        return Ending(Status.DONE, finished_at, 0, started=started)
+    if task.end is End.SHUTDOWN and view.stopping:
+        status, _ = _asked(execution, now, limits)
+        failure = _deadline(execution, now, limits) if status is Status.FAILED else None
+        return Ending(status, finished_at, task.exit_code, failure, started)
+    return Ending(Status.FAILED, finished_at, task.exit_code, _failure(task), started)
+
+
+def lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose host has been away for too long: as was asked for, or else as lost with its host."""
+    status, _ = _asked(execution, now, limits)
+    return Ending(status, now, failure=Failure(Reason.HOST_LOST, why) if status is Status.FAILED else None)
+
+
+def gone(execution: Execution, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose service is confirmed to be gone: somebody removed it."""
+    status, _ = _asked(execution, now, limits)
+    words = "its service was removed from the swarm by somebody else"
+    return Ending(status, now, failure=Failure(Reason.KILLED, words) if status is Status.FAILED else None)
+
+
+def _asked(execution: Execution, now: int, limits: Limits) -> tuple[Status, int]:
+    if execution.stop_requested_at is not None:
+        return Status.STOPPED, now
+    if execution.started_at is not None and now >= execution.started_at + limits.timeout * 1000:
+        return Status.TIMEDOUT, now
+    return Status.FAILED, now
+
+
+def _deadline(execution: Execution, now: int, limits: Limits) -> Failure | None:
+    """Why we ourselves ended one that nobody asked to stop: its node, or its image, did not come in time."""
+    if _asked(execution, now, limits)[0] is not Status.FAILED:
+        return None
+    if execution.bound_at is not None and now >= execution.bound_at + limits.pending_deadline * 1000:
+        return Failure(Reason.UNSCHEDULABLE, f"no node took it within {limits.pending_deadline:g} s")
+    if execution.bound_at is not None and now >= execution.bound_at + limits.pull_deadline * 1000:
+        return Failure(Reason.IMAGE, f"the image was not there within {limits.pull_deadline:g} s")
+    return Failure(Reason.KILLED, "its service was stopped by somebody else")
+
+
+def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Limits) -> Stop | None:
+    if execution.stop_requested_at is not None:
+        return Stop("asked for")
+    if execution.started_at is not None:
+        late = now >= execution.started_at + limits.timeout * 1000
+        return Stop(f"ran for {limits.timeout:g} s") if late else None
+    if execution.bound_at is None or task is None:
+        return None
+    if task.phase is Phase.WAITING and now >= execution.bound_at + limits.pending_deadline * 1000:
+        return Stop(f"no node for {limits.pending_deadline:g} s: {task.message}")
+    if task.phase is Phase.PREPARING and now >= execution.bound_at + limits.pull_deadline * 1000:
+        return Stop(f"no image for {limits.pull_deadline:g} s: {task.message}")
+    return None
+
+
+def _next_deadline(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
+    if execution.started_at is not None:
+        return execution.started_at + round(limits.timeout * 1000)
+    if execution.bound_at is None or task is None:
+        return None
+    waits = limits.pull_deadline if task.phase is Phase.PREPARING else limits.pending_deadline
+    return execution.bound_at + round(waits * 1000)
+
+
+def _started(task: TaskView) -> Started:
+    return Started(task.id, task.container_id, task.started_at or task.changed_at)
+
+
+_REASONS = {
+    End.EXITED: Reason.EXIT,
+    End.OOM: Reason.OOM,
+    End.KILLED: Reason.KILLED,
+    End.IMAGE: Reason.IMAGE,
+    End.REJECTED: Reason.REJECTED,
+    End.SHUTDOWN: Reason.KILLED,
+}
+
+
+def _failure(task: TaskView) -> Failure:
+    if task.end is End.SHUTDOWN and task.container_id is None:
+        return Failure(Reason.HOST_LOST, task.message or "its node went down before the container started")
+    reason = _REASONS[task.end] if task.end is not None else Reason.KILLED
+    words = task.message or (f"the command ended with exit code {task.exit_code}" if task.exit_code is not None else task.state)
+    return Failure(reason, words)

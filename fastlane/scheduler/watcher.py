@@ -1,0 +1,239 @@
+"""Watches activated services until they end: one look at all of them at a time, and for each execution of this worker a follower.
+
+A look is a hint: when a service's task changes phase, its follower reads the service itself before it concludes (``verdict.judge``), and
+writes what follows. The final row is written only when the log is stored to its end.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from fastlane.clock import Clock, first_of
+from fastlane.errors import HostDown, ServiceGone
+from fastlane.executors.base import Executor, Look, Phase, ServiceView, TaskView
+from fastlane.models import status
+from fastlane.models.execution import Ending, Execution
+from fastlane.scheduler.leases import Charge
+from fastlane.scheduler.verdict import Finish, Limits, Run, Stop, Wait, gone, judge, lost, task_of
+from fastlane.storage.base import Store
+from fastlane.streams.pump import Pump, Tail
+
+log = structlog.get_logger()
+
+FASTEST, SLOWEST = 0.05, 0.5
+"""Seconds between looks. Looking takes at most a tenth of the time, so looks get rarer when lists grow."""
+
+RECHECK = 30.0
+"""Seconds after which a follower reads its service even when no look showed a change."""
+
+
+class Sighting:
+    """What the looks have shown of one service: ``changed`` is set when its task's phase is another than before."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.changed = asyncio.Event()
+        self._phases: tuple[tuple[str, Phase], ...] = ()
+
+    def show(self, tasks: Sequence[TaskView]) -> None:
+        """One look's answer; only what a follower would act upon counts as a change."""
+        phases = tuple((task.id, task.phase) for task in tasks if task.phase not in (Phase.WAITING, Phase.PREPARING))
+        if phases != self._phases:
+            self._phases = phases
+            self.changed.set()
+
+
+class Watcher:
+    """The looks, and the followers that wait for them. ``log_cap`` in bytes."""
+
+    def __init__(self, store: Store, executor: Executor, clock: Clock, limits: Limits, *, log_cap: int) -> None:
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._limits = limits
+        self._log_cap = log_cap
+        self._sightings: dict[str, Sighting] = {}
+        self._wanted = asyncio.Event()
+
+    async def run(self) -> None:
+        """Looks while there is anything to see, for ever."""
+        while True:
+            await self._wanted.wait()
+            before = self._clock.now()
+            self._show(await self._executor.look())
+            took = (self._clock.now() - before) / 1000
+            await self._clock.sleep(min(SLOWEST, max(FASTEST, took * 9)))
+
+    def _show(self, look: Look) -> None:
+        for service_id, sighting in self._sightings.items():
+            services = look.tasks.get(sighting.host)
+            if services is not None:
+                sighting.show(services.get(service_id, ()))
+
+    @asynccontextmanager
+    async def _sighting(self, service_id: str, host: str) -> AsyncIterator[Sighting]:
+        sighting = self._sightings[service_id] = Sighting(host)
+        self._wanted.set()
+        try:
+            yield sighting
+        finally:
+            if self._sightings.get(service_id) is sighting:
+                del self._sightings[service_id]
+            if not self._sightings:
+                self._wanted.clear()
+
+    async def follow(self, charge: Charge, execution: Execution) -> Execution | None:
+        """Watches a bound execution until it is final; the final row, or None when somebody else has it now."""
+        if execution.service_id is None:
+            raise ValueError(f"execution {execution.id} has no service to watch")
+        async with self._sighting(execution.service_id, execution.host or "") as sighting:
+            follower = Follower(self, charge, execution, sighting)
+            try:
+                return await follower.run()
+            finally:
+                await follower.close()
+
+
+class Follower:
+    """One execution under watch, by its owner."""
+
+    def __init__(self, watcher: Watcher, charge: Charge, execution: Execution, sighting: Sighting) -> None:
+        self._store = watcher._store
+        self._executor = watcher._executor
+        self._clock = watcher._clock
+        self._limits = watcher._limits
+        self._charge = charge
+        self._execution = execution
+        self._sighting = sighting
+        self._pump = Pump(self._store, self._executor, self._clock, execution.id, most=watcher._log_cap)
+        self._copying: asyncio.Task[None] | None = None
+        self._gone_since: int | None = None
+        self._unknown_since: int | None = None
+
+    async def run(self) -> Execution | None:
+        """Reads, judges, acts and waits, until the execution is final or another's."""
+        while True:
+            fresh = await self._store.execution(self._execution.id)
+            if fresh is None or fresh.epoch != self._execution.epoch:
+                return None
+            if fresh.status.final:
+                return fresh
+            self._execution = fresh
+            if fresh.stop_requested_at is None:
+                self._charge.stop.clear()
+            final = await self._step()
+            if final is not None:
+                return final
+
+    async def close(self) -> None:
+        """Ends the copying of its log; what is stored stays."""
+        if self._copying is not None:
+            self._copying.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._copying
+            self._copying = None
+
+    async def _step(self) -> Execution | None:
+        self._sighting.changed.clear()
+        try:
+            view = await self._executor.inspect(self._host(), self._execution.service_id or "")
+        except ServiceGone:
+            return await self._missing()
+        except HostDown as error:
+            return await self._away(str(error))
+        self._gone_since = None
+        task = task_of(self._execution, view)
+        if task is not None and task.phase is Phase.UNKNOWN:
+            return await self._unreachable_node(task)
+        self._unknown_since = None
+        return await self._act(view, task)
+
+    async def _act(self, view: ServiceView, task: TaskView | None) -> Execution | None:
+        verdict = judge(self._execution, view, self._clock.now(), self._limits)
+        match verdict:
+            case Finish():
+                return await self._finish(verdict.ending, verdict.task)
+            case Run():
+                self._copy(verdict.started.engine_task_id)
+                ran = await self._store.change(status.run(self._execution, verdict.started))
+                if ran is not None:
+                    log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
+            case Stop():
+                log.info("execution.stopping", execution_id=self._execution.id, why=verdict.why)
+                await self._executor.stop(self._host(), self._execution.service_id or "")
+            case Wait():
+                if task is not None and task.phase is Phase.RUNNING:
+                    self._copy(task.id)
+                await self._wait(verdict.until, stop_shown=view.stopping)
+        return None
+
+    async def _finish(self, ending: Ending, task: TaskView | None) -> Execution | None:
+        """Stores the log to its end, then the final row."""
+        await self.close()
+        tail = await self._pump.finish(self._host(), task.id) if task is not None and task.container_id is not None else None
+        return await self._write(ending, tail)
+
+    async def _write(self, ending: Ending, tail: Tail | None) -> Execution | None:
+        head = tail.head if tail is not None else await self._store.log_head(self._execution.id)
+        logged = status.with_log(ending, head, lost=tail is not None and tail.gone)
+        ended = await self._store.change(status.end(self._execution, logged))
+        if ended is not None:
+            log.info(
+                "execution.ended",
+                task_id=ended.task_id,
+                job_id=ended.job_id,
+                execution_id=ended.id,
+                status=ended.status.value,
+                exit_code=ended.exit_code,
+                reason=ended.failure.reason.value if ended.failure else None,
+            )
+        return ended
+
+    async def _missing(self) -> Execution | None:
+        """The engine says that the service is gone: believed only when that holds, since a cut-off leader may say so too."""
+        now = self._clock.now()
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since >= self._limits.gone_after * 1000:
+            return await self._write(gone(self._execution, now, self._limits), None)
+        await self._clock.sleep(min(5.0, self._limits.gone_after / 3))
+        return None
+
+    async def _away(self, why: str) -> Execution | None:
+        """No manager of its swarm answers: waited out, for so long."""
+        now = self._clock.now()
+        mine = next((view for view in self._executor.hosts() if view.name == self._execution.host), None)
+        since = mine.since if mine is not None and not mine.usable else None
+        if since is not None and now - since >= self._limits.host_lost_after * 1000:
+            return await self._write(lost(self._execution, why, now, self._limits), None)
+        await self._clock.sleep(1.0)
+        return None
+
+    async def _unreachable_node(self, task: TaskView) -> Execution | None:
+        now = self._clock.now()
+        self._unknown_since = self._unknown_since or now
+        if now - self._unknown_since >= self._limits.host_lost_after * 1000:
+            why = f"the node {task.node_id} of its container is down"
+            return await self._write(lost(self._execution, why, now, self._limits), None)
+        await self._clock.sleep(1.0)
+        return None
+
+    def _host(self) -> str:
+        """Its own host, or another manager of the same swarm while that one is not usable."""
+        views = {view.name: view for view in self._executor.hosts()}
+        own = self._execution.host or ""
+        if own in views and views[own].usable:
+            return own
+        others = (view.name for view in views.values() if view.usable and view.swarm_id == self._execution.swarm_id)
+        return next(others, own)
+
+    def _copy(self, task_id: str) -> None:
+        if self._copying is None:
+            self._copying = asyncio.create_task(self._pump.follow(self._host(), task_id), name=f"pump {self._execution.id}")
+
+    async def _wait(self, until: int | None, *, stop_shown: bool) -> None:
+        """Returns when a look shows a change, a stop is hinted at that is not on the service yet, or a deadline has come."""
+        left = RECHECK if until is None else max(0.0, min(RECHECK, (until - self._clock.now()) / 1000 + 0.001))
+        events = [self._sighting.changed] if stop_shown else [self._sighting.changed, self._charge.stop]
+        await first_of(self._clock, left, *events)

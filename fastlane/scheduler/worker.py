@@ -1,0 +1,102 @@
+"""One worker: the loops of the scheduler, started together and ended together."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+
+from fastlane.clock import Clock, first_of
+from fastlane.errors import QueueDown
+from fastlane.executors.base import Executor
+from fastlane.models.pool import Pool
+from fastlane.queue.base import Queue, Report
+from fastlane.scheduler.dispatcher import Dispatcher, Steps
+from fastlane.scheduler.launcher import Launcher
+from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.rebuilder import Rebuilder
+from fastlane.scheduler.reconciler import Reconciler
+from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.watcher import Watcher
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+ANNOUNCE_EVERY = 1.0
+ANNOUNCE_TTL = 5000
+"""Milliseconds after which a worker that says nothing counts as gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What a worker is told. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes."""
+
+    pools: tuple[Pool, ...]
+    limits: Limits
+    lease: float = 15.0
+    renew: float = 5.0
+    reconcile: float = 30.0
+    log_cap: int = 100 * 1024 * 1024
+
+
+class Worker:
+    """Runs executions: claims, starts, watches, settles and cleans them. Several share the work by leases."""
+
+    def __init__(self, store: Store, queue: Queue, executor: Executor, clock: Clock, settings: WorkerSettings) -> None:
+        self.id = uuid4().hex[:12]
+        self._queue = queue
+        self._executor = executor
+        self._clock = clock
+        self._started_at = clock.now()
+        self._changed = asyncio.Event()
+        pools = settings.pools
+        self._leases = Leases(queue, clock, self.id, duration=settings.lease, every=settings.renew)
+        self._rebuilder = Rebuilder(store, queue, clock, self.id, pools)
+        self._watcher = Watcher(store, executor, clock, settings.limits, log_cap=settings.log_cap)
+        settler = Settler(store, queue, executor)
+        timer = Timer(store, queue, clock, self.id, pools)
+        launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
+        steps = Steps(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
+        self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, steps)
+        every = settings.reconcile * (0.75 + random.random() / 2)
+        self._reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every)
+        queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
+        executor.subscribe(self._hosts_changed)
+
+    async def run(self) -> None:
+        """Works until it is cancelled; then claims no more, hands its leases over, and leaves what runs running."""
+        log.info("worker.started", worker=self.id)
+        try:
+            async with asyncio.TaskGroup() as loops:
+                for loop in (self._dispatcher.run, self._leases.run, self._watcher.run, self._reconciler.run, self._announce):
+                    loops.create_task(self._for_ever(loop))
+        finally:
+            await self._rebuilder.close()
+            await self._leases.close()
+            log.info("worker.stopped", worker=self.id)
+
+    async def _for_ever(self, loop: Callable[[], Awaitable[None]]) -> None:
+        """Keeps a loop going: a fault that nobody foresaw is logged, and the loop begins again."""
+        while True:
+            try:
+                await loop()
+            except Exception:
+                log.exception("worker.loop_failed", loop=loop.__qualname__)
+            await self._clock.sleep(1.0)
+
+    def _hosts_changed(self) -> None:
+        self._changed.set()
+        self._dispatcher.wake()
+
+    async def _announce(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                await self._queue.announce(Report(self.id, self._started_at, tuple(self._executor.hosts())), ttl=ANNOUNCE_TTL)
+            except QueueDown as error:
+                log.debug("worker.not_announced", error=str(error))
+            await first_of(self._clock, ANNOUNCE_EVERY, self._changed)

@@ -1,0 +1,164 @@
+"""The log pump: copies an execution's log from the engine into the store, every byte once.
+
+It reads with the engine's timestamps, and stores chunks. A chunk counts only while its start is the stored head, so two pumps at once
+do no harm: the one that is refused reloads the head and drops what is there already. What is stored is the only position: whoever
+comes next resumes from it.
+"""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import ServiceGone, TransientError
+from fastlane.executors.base import Executor
+from fastlane.models.log import STDOUT, Chunk, Head, Mark, Piece
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+FLUSH_AFTER = 0.025
+"""Seconds that a piece waits at most for others before it is stored."""
+FLUSH_BYTES = 64 * 1024
+"""Bytes that are stored at once without waiting for more."""
+MOST_WAITING = 1024 * 1024
+"""Bytes that may wait for the store; beyond it the engine is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where a log ended: the stored head, and whether the engine had no log any more (it went with its node or service)."""
+
+    head: Head
+    gone: bool = False
+
+
+class Pump:
+    """The pump of one execution. ``most`` is the cap of bytes kept in the store; what comes beyond is counted only."""
+
+    def __init__(self, store: Store, executor: Executor, clock: Clock, execution_id: str, *, most: int) -> None:
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._id = execution_id
+        self._most = most
+        self._head: Head | None = None
+        self._waiting: list[Piece] = []
+        self._bytes = 0
+        self._come = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def follow(self, host: str, task_id: str) -> None:
+        """Copies what comes, for ever: to be cancelled when the task has ended. A fault is waited out."""
+        pause = 0.1
+        while True:
+            try:
+                await self._reload()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(host, task_id, follow=True))
+                    group.create_task(self._flush_as_it_comes())
+            except* (TransientError, ServiceGone) as faults:
+                log.warning("log.interrupted", execution_id=self._id, host=host, error=str(faults.exceptions[0]))
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+    async def finish(self, host: str, task_id: str) -> Tail:
+        """Reads a finished task's log from the stored head to its end, and stores it."""
+        await self._reload()
+        try:
+            await self._read(host, task_id, follow=False)
+        except ServiceGone:
+            await self._flush()
+            return Tail(await self._reload(), gone=True)
+        while self._waiting:
+            await self._flush()
+        return Tail(await self._reload())
+
+    async def _reload(self) -> Head:
+        self._waiting.clear()
+        self._bytes = 0
+        self._room.set()
+        self._head = await self._store.log_head(self._id)
+        return self._head
+
+    async def _read(self, host: str, task_id: str, *, follow: bool) -> None:
+        head = self._head or await self._reload()
+        async with aclosing(self._executor.logs(host, task_id, head.marks, follow=follow)) as pieces:
+            async for piece in pieces:
+                self._waiting.append(piece)
+                self._bytes += len(piece.data)
+                self._come.set()
+                if self._bytes < MOST_WAITING:
+                    continue
+                self._room.clear()
+                if follow:
+                    await self._room.wait()
+                else:
+                    await self._flush()
+
+    async def _flush_as_it_comes(self) -> None:
+        while True:
+            await self._come.wait()
+            self._come.clear()
+            if self._bytes < FLUSH_BYTES:
+                await self._clock.sleep(FLUSH_AFTER)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Stores what waits. Refused: another pump was quicker, so the head is reloaded and what it covers is dropped."""
+        pieces, self._waiting, self._bytes = self._waiting, [], 0
+        self._room.set()
+        head = self._head or await self._store.log_head(self._id)
+        while pieces:
+            end, kept = append_to(head, pieces, self._most)
+            if await self._store.append(Chunk(self._id, head, end, kept)):
+                self._head = end
+                return
+            newer = await self._store.log_head(self._id)
+            pieces = beyond(head, newer, pieces)
+            head = self._head = newer
+
+
+def append_to(head: Head, pieces: list[Piece], most: int) -> tuple[Head, tuple[Piece, ...]]:
+    """The head after these pieces, and those of them that are kept under the cap; the rest is counted only."""
+    sizes = {True: 0, False: 0}
+    marks = dict(head.marks)
+    room = max(0, most - head.offset)
+    dropped = 0
+    kept = []
+    for piece in pieces:
+        before = marks.get(piece.stream)
+        same = before is not None and before.time == piece.time
+        marks[piece.stream] = Mark(piece.time, before.ordinal + 1 if same and before else 1)
+        data = piece.data[:room]
+        room -= len(data)
+        dropped += len(piece.data) - len(data)
+        sizes[piece.stream == STDOUT] += len(data)
+        if data:
+            kept.append(piece if len(data) == len(piece.data) else replace(piece, data=data))
+    end = Head(
+        sequence=head.sequence + 1,
+        offset=head.offset + sizes[True] + sizes[False],
+        stdout=head.stdout + sizes[True],
+        stderr=head.stderr + sizes[False],
+        dropped=head.dropped + dropped,
+        marks=marks,
+    )
+    return end, tuple(kept)
+
+
+def beyond(head: Head, newer: Head, pieces: list[Piece]) -> list[Piece]:
+    """Those of the pieces, which follow ``head``, that ``newer`` does not cover yet."""
+    left = []
+    marks = dict(head.marks)
+    for piece in pieces:
+        before = marks.get(piece.stream)
+        same = before is not None and before.time == piece.time
+        mark = marks[piece.stream] = Mark(piece.time, before.ordinal + 1 if same and before else 1)
+        covered = newer.marks.get(piece.stream)
+        if covered is None or (mark.time, mark.ordinal) > (covered.time, covered.ordinal):
+            left.append(piece)
+    return left
