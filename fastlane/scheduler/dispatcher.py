@@ -83,7 +83,7 @@ class Dispatcher:
         """One claim; the seconds to wait after it."""
         self._leases.generation = await self._rebuilder.ensure()
         usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
-        count = 0 if self._skewed else min(BATCH, MOST_CHARGES - len(self._leases))
+        count = 0 if self._skewed else max(0, min(BATCH, MOST_CHARGES - len(self._leases)))
         lanes = lanes_of(self._pools, usable)
         claim = await self._queue.claim(self._leases.generation, self._leases.owner, lanes, count, lease=self._leases.duration)
         if claim.cold:
@@ -94,7 +94,9 @@ class Dispatcher:
         for lease in claim.leases:
             charge = Charge(lease)
             self._leases.take(charge, self._steps.work(charge, claim.now))
-        if count > 0 and len(claim.leases) >= count:
+        if count == 0:
+            return LONGEST_SLEEP
+        if len(claim.leases) >= count:
             return 0.0
         return LONGEST_SLEEP if claim.next_at is None else min(LONGEST_SLEEP, max(0.0, (claim.next_at - claim.now) / 1000))
 

@@ -39,6 +39,7 @@ class Timer:
         while True:
             job = await self._store.job(lease.id)
             if job is None or job.next_tick is None:
+                await self._put_again(lease, now)
                 await self._queue.finish({lease.id: lease.revision})
                 return
             if job.next_tick > now:
@@ -50,3 +51,9 @@ class Timer:
                 await self._queue.put([entry_of(execution, self._pools, due=now)])
                 await self._queue.finish({lease.id: job.revision})
                 return
+
+    async def _put_again(self, lease: Lease, now: int) -> None:
+        """Another worker may have fired the tick and died before it put the execution: what is in the queue already stays as it is."""
+        latest = (await self._store.latest([lease.id])).get(lease.id)
+        if latest is not None and not latest.status.final:
+            await self._queue.put([entry_of(latest, self._pools, due=now)])

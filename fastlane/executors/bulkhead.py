@@ -1,0 +1,115 @@
+"""A bulkhead: a small pool of threads for one host's blocking calls, so that a host that hangs can use up no other's threads.
+
+Its threads are daemons: one that hangs in a call does not keep the process from ending. (Those of ``concurrent.futures`` are
+joined when the interpreter ends.)
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+
+from fastlane.errors import FastlaneError
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Full(Exception):
+    """No thread is free, and as many calls wait as may; or none became free in time: the call was not made."""
+
+
+class _Job:
+    """One call and the future of its answer; ``abandoned`` before it began, it is never made."""
+
+    def __init__(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.call = call
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.begun = False
+        self.abandoned = False
+
+    def settle(self, answer: Any, error: Exception | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(answer)
+        else:
+            self.future.set_exception(error)
+
+
+class Bulkhead:
+    """At most ``threads`` calls at once, and at most ``waiting`` more that wait. To be used from one event loop."""
+
+    def __init__(self, name: str, threads: int, waiting: int) -> None:
+        self._name = name
+        self._most = threads
+        self._limit = threads + waiting
+        self._accepted = 0
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    async def run(self, call: Callable[[], T], deadline: float) -> T:
+        """What the call returns or raises. Raises TimeoutError when it takes longer than ``deadline`` seconds, waiting included (its thread
+        then goes on until the call ends by itself), and Full when it was not even begun."""
+        if self._accepted >= self._limit:
+            raise Full(f"{self._accepted} calls are under way")
+        job = _Job(call, asyncio.get_running_loop())
+        self._accept(job)
+        try:
+            answer: T = await asyncio.wait_for(job.future, deadline)
+        except TimeoutError:
+            if not job.begun:
+                raise Full(f"no thread became free within {deadline:g} s") from None
+            raise
+        finally:
+            job.abandoned = True
+        return answer
+
+    def _accept(self, job: _Job) -> None:
+        self._accepted += 1
+        self._jobs.put(job)
+        if len(self._threads) < min(self._most, self._accepted):
+            thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            answer: Any = None
+            error: Exception | None = None
+            job.begun = not job.abandoned
+            try:
+                answer = None if job.abandoned else job.call()
+            except FastlaneError as raised:
+                error = raised
+            except Exception as raised:
+                log.exception("bulkhead.call_raised", bulkhead=self._name)
+                error = raised
+            if not self._tell(job, answer, error):
+                return
+
+    def _tell(self, job: _Job, answer: Any, error: Exception | None) -> bool:
+        def settle() -> None:
+            self._accepted -= 1
+            job.settle(answer, error)
+
+        try:
+            job.loop.call_soon_threadsafe(settle)
+        except RuntimeError:  # the loop has ended: nobody waits for anything any more
+            return False
+        return True
+
+    async def close(self, patience: float = 1.0) -> None:
+        """Ends the threads; one that still hangs in a call after ``patience`` seconds is left to end with its call."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        await asyncio.to_thread(self._join, time.monotonic() + patience)
+
+    def _join(self, until: float) -> None:
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))

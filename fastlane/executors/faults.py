@@ -1,0 +1,139 @@
+"""Whose fault it is when a call to an engine fails, and in which words: docker-py's and its transports' exceptions become ours here.
+
+========================================== ============================== ===============
+what happened                              what docker-py raises          what we raise
+========================================== ============================== ===============
+refused, reset, closed, no name, no socket ``ConnectionError``            HostDown
+a black hole                               ``ConnectTimeout``             Silent
+a host that says nothing, or stops midway  ``ReadTimeout``                Silent
+an answer that is not JSON                 ``JSONDecodeError``            HostDown
+TLS                                        ``SSLError``                   HostDown
+no manager, no leader, disk full, 502…504  ``APIError``                   HostDown
+out of sequence                            ``APIError`` 500               OutOfSequence
+the name is taken                          ``APIError`` 409               NameTaken
+404                                        ``NotFound``                   ServiceGone
+every other refusal                        ``APIError``                   OrderRefused
+a fault while negotiating the version      ``DockerException``            HostDown
+========================================== ============================== ===============
+
+Only a HostDown is the host's own fault. ``APIError`` is a ``RequestException``, so it is looked at first.
+"""
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+import requests
+import urllib3
+from docker.errors import APIError, DockerException
+
+from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
+
+DRIVER_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+"""All that a call of docker-py's raises for what happens outside of this process."""
+
+NOT_A_MANAGER = "is not a swarm manager: run docker swarm init"
+
+
+class Silent(HostDown):
+    """The host did not answer in time. Its probe may go through all the same."""
+
+
+class Refused(HostDown):
+    """The call was not made: the host's breaker is open, or too many calls to it are under way. No fault that counts."""
+
+
+class OutOfSequence(FastlaneError):
+    """The service changed between the inspect and the update."""
+
+
+class NameTaken(FastlaneError):
+    """There is a service of this name."""
+
+
+_HOST_WORDS = (
+    ("does not have a leader", "is a manager of a swarm without a leader"),
+    ("encrypted and needs to be unlocked", "is a manager of a locked swarm: run docker swarm unlock"),
+    ("Worker nodes can't be used", "is a worker of its swarm: register a manager, or run docker node promote"),
+    ("This node is not a swarm manager", NOT_A_MANAGER),
+    ("This node is not part of a swarm", NOT_A_MANAGER),
+    ("no space left on device", "has no space left on its disk"),
+    ("context deadline exceeded", "could not reach its swarm in time"),
+    ("code = Unavailable", "cannot reach its swarm"),
+)
+_HOST_STATUSES = frozenset({429, 502, 503, 504})
+
+_CAUSES: tuple[tuple[type[BaseException], str], ...] = (
+    (ConnectionRefusedError, "refused the connection"),
+    (FileNotFoundError, "has no socket there: is the engine running?"),
+    (PermissionError, "does not let this user in: join the group of its socket"),
+    (socket.gaierror, "has a host name that cannot be looked up"),
+    (ssl.SSLError, "has a fault in its TLS"),
+    (ConnectionResetError, "closed the connection"),
+    (BrokenPipeError, "closed the connection"),
+    (urllib3.exceptions.NameResolutionError, "has a host name that cannot be looked up"),
+)
+_SILENCES = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+
+
+def translate(error: Exception, host: str, patience: float) -> FastlaneError:
+    """Our exception for one of ``DRIVER_ERRORS``; ``patience`` is how many seconds the call waited for each read."""
+    if isinstance(error, APIError):
+        return refusal(error.status_code or 0, error.explanation or "", host)
+    causes = list(_causes(error))
+    if isinstance(error, requests.JSONDecodeError):
+        return HostDown(f"{host} answered what is not JSON: is it a Docker engine?")
+    for kind, words in _CAUSES:  # before silence: urllib3 counts a connection that was refused as one that took too long
+        if any(isinstance(cause, kind) for cause in causes):
+            return HostDown(f"{host} {words}")
+    if any(isinstance(cause, _SILENCES) for cause in causes):
+        return Silent(f"{host} {silence(patience)}")
+    if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
+        return HostDown(f"{host} broke off the connection")
+    return HostDown(f"{host} cannot be used: {error}")
+
+
+def refusal(status: int, explanation: str, host: str) -> FastlaneError:
+    """Our exception for an answer of the engine's with this status and message."""
+    for words, meaning in _HOST_WORDS:
+        if words in explanation:
+            return HostDown(f"{host} {meaning}")
+    if status in _HOST_STATUSES:
+        return HostDown(f"{host} answered {status}: {plain(explanation)}")
+    if "out of sequence" in explanation:
+        return OutOfSequence(explanation)
+    if status == 409 and "name conflicts" in explanation:
+        return NameTaken(explanation)
+    return ServiceGone(plain(explanation)) if status == 404 else OrderRefused(plain(explanation) or f"status {status}")
+
+
+def message(body: bytes) -> str:
+    """What an engine's answer that is no 200 says."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()
+
+
+def silence(seconds: float) -> str:
+    """The words for a host that let that many seconds pass."""
+    return f"did not answer within {seconds:g} s"
+
+
+def plain(explanation: str) -> str:
+    """The engine's words without the frame that its remote calls put around them; at most 500 characters."""
+    return re.sub(r"^(rpc error: code = \w+ desc = )+", "", explanation.strip())[:500]
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what stands behind it: causes, and those that urllib3 and requests hand on as arguments or reasons."""
+    pending: list[object] = [error]
+    seen: set[int] = set()
+    while pending and len(seen) < 20:
+        found = pending.pop(0)
+        if isinstance(found, BaseException) and id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            pending += [*found.args, getattr(found, "reason", None), found.__cause__, found.__context__]

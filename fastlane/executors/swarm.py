@@ -1,0 +1,234 @@
+"""The executor for production: each execution is one Docker Swarm service on one of the registered hosts.
+
+Every method answers the port (``base.py``) by a few calls to an engine. What is submitted is ``spec.py``'s business, what comes back
+``states.py``'s, how a host is called, probed and spared ``host.py``'s, and logs are ``logs.py``'s.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from docker.errors import APIError
+
+from fastlane.clock import Clock
+from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
+from fastlane.executors import spec
+from fastlane.executors.base import Activation, Image, Look, Order, ServiceView
+from fastlane.executors.breaker import Breaker
+from fastlane.executors.client import Api
+from fastlane.executors.faults import NameTaken, OutOfSequence, message
+from fastlane.executors.host import Host
+from fastlane.executors.logs import LogReader
+from fastlane.executors.look import Looker
+from fastlane.executors.states import container_id, node_states, task_views
+from fastlane.models.log import Mark, Piece
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pull
+
+log = structlog.get_logger()
+
+UPDATE_TRIES = 6
+REMOVE_TRIES = 5
+
+Raw = Mapping[str, Any]
+
+
+class SwarmExecutor:
+    """Runs executions on Docker Swarm. ``installation`` marks what is ours; ``reset`` and ``probe_every`` in seconds."""
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        installation: str,
+        clock: Clock,
+        *,
+        max_fails: int = 5,
+        reset: float = 60.0,
+        log_driver: str = spec.DEFAULT_LOG_DRIVER,
+        probe_every: float = 2.0,
+    ) -> None:
+        self._installation = installation
+        self._log_driver = log_driver
+        self._listeners: list[Callable[[], None]] = []
+        self._hosts = {
+            name: Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._changed) for name in dict.fromkeys(hosts)
+        }
+        self._readers: dict[str, LogReader] = {}
+        self._looker = Looker(tuple(self._hosts.values()), installation, clock)
+
+    # life
+
+    async def open(self) -> None:
+        self._readers = {name: LogReader(name) for name in self._hosts}
+        await asyncio.gather(*(host.open() for host in self._hosts.values()))
+
+    async def close(self) -> None:
+        await self._looker.close()
+        await asyncio.gather(*(reader.close() for reader in self._readers.values()))
+        await asyncio.gather(*(host.close() for host in self._hosts.values()))
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        self._listeners.append(on_change)
+
+    def hosts(self) -> Sequence[HostView]:
+        return [host.view() for host in self._hosts.values()]
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _host(self, name: str) -> Host:
+        """A host by name; one that is not registered (any more) cannot be reached, which is what its absence is to a caller."""
+        host = self._hosts.get(name)
+        if host is None:
+            raise HostDown(f"{name} is not a registered host")
+        return host
+
+    # starting
+
+    async def resolve(self, host: str, image: str, pull: Pull) -> Image:
+        found = self._host(host)
+        async with found.guarded():
+            return await found.images.resolve(image, pull, one_node=found.facts is not None and found.facts.one_node)
+
+    async def park(self, host: str, order: Order, image: Image) -> str:
+        found = self._host(host)
+        arguments = spec.creation(order, image, self._installation, self._log_driver)
+        try:
+            raw: Raw = await found.call(lambda api: api.create_service(**arguments))
+        except NameTaken:
+            raw = await self._own(found, order)
+        service_id = str(raw["ID"])
+        found.parked(service_id)
+        return service_id
+
+    async def _own(self, host: Host, order: Order) -> Raw:
+        name = spec.service_name(order)
+        raw = await self._inspected(host, name)
+        if not spec.is_made_for(raw, order, self._installation):
+            raise OrderRefused(f"a service named {name} is there and is not this execution's; remove it by hand")
+        return raw
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        nonce = uuid4().hex
+        raw = await self._update(
+            self._host(host),
+            service_id,
+            lambda raw: None if spec.is_activated(raw) or spec.is_stopped(raw) else spec.activation(raw, nonce),
+        )
+        if raw is None or spec.activator(raw) == nonce:
+            return Activation.STARTED
+        return Activation.ALREADY if spec.is_activated(raw) else Activation.STOPPED
+
+    async def stop(self, host: str, service_id: str) -> None:
+        found = self._host(host)
+        await self._update(found, service_id, lambda raw: None if spec.is_stopped(raw) else spec.stop(raw))
+        found.forget(service_id)
+
+    async def _update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
+        """Writes ``change(inspected)`` at the very version that was inspected: None once that is done, or the service as inspected when
+        ``change`` wants nothing of it. After a refusal or a lost answer it looks again: the update may have been made."""
+        fault: FastlaneError | None = None
+        for _ in range(UPDATE_TRIES):
+            raw = await self._inspected(host, service_id)
+            wanted = change(raw)
+            if wanted is None:
+                return raw
+            try:
+                await host.call(_updating(service_id, spec.version(raw), wanted))
+                return None
+            except (OutOfSequence, HostDown) as error:
+                fault = error
+                log.info("service.update_unsure", host=host.name, service_id=service_id, error=str(error))
+        raise HostDown(f"{host.name} did not take an update of {service_id}: {fault}")
+
+    # seeing
+
+    async def inspect(self, host: str, service_id: str) -> ServiceView:
+        found = self._host(host)
+        raw, tasks, nodes = await asyncio.gather(
+            self._inspected(found, service_id),
+            found.call(lambda api: api.tasks(filters={"service": service_id})),
+            found.call(lambda api: api.nodes()),
+        )
+        states = node_states(nodes)
+        return spec.view(raw, task_views(tasks, states, await self._containers(found, tasks)))
+
+    async def look(self) -> Look:
+        return await self._looker.look()
+
+    async def services(self, host: str) -> Sequence[ServiceView]:
+        filters = {"label": f"{spec.INSTALLATION}={self._installation}"}
+        return [spec.view(raw) for raw in await self._host(host).call(lambda api: api.services(filters=filters))]
+
+    async def _inspected(self, host: Host, service_id: str) -> Raw:
+        raw: Raw = await host.call(lambda api: api.inspect_service(service_id))
+        return raw
+
+    async def _containers(self, host: Host, tasks: Sequence[Raw]) -> dict[str, Raw]:
+        """What the nodes that we reach say of these tasks' containers, by container id."""
+        found: dict[str, Raw] = {}
+        for task in tasks:
+            container, at = container_id(task), self._at_node(host, str(task.get("NodeID", "")))
+            if container is None or at is None:
+                continue
+            try:
+                found[container] = await at.call(partial(_container, container))
+            except ServiceGone:
+                log.info("container.gone", host=at.name, container_id=container)
+            except HostDown:
+                if at is host:
+                    raise
+        return found
+
+    def _at_node(self, host: Host, node_id: str) -> Host | None:
+        """The registered host that is this node: the one that is asked anyway, if it is."""
+        there = (other for other in (host, *self._hosts.values()) if other.usable or other is host)
+        return next((other for other in there if other.facts is not None and other.facts.node_id == node_id), None)
+
+    # leaving
+
+    async def remove(self, host: str, service_id: str) -> None:
+        found = self._host(host)
+        for _ in range(REMOVE_TRIES):
+            try:
+                await found.call(lambda api: api.remove_service(service_id))
+                await self._inspected(found, service_id)
+            except ServiceGone:
+                found.forget(service_id)
+                return
+        raise HostDown(f"{found.name} still has the service {service_id} after its removal")
+
+    # logs
+
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
+        found = self._host(host)
+        reader = self._readers[host]
+        async with found.guarded():
+            response = await reader.open(found.client.version, task_id, marks, follow=follow)
+        pieces = reader.pieces(response, marks, follow=follow)
+        try:
+            async for piece in pieces:
+                yield piece
+        finally:
+            await pieces.aclose()
+
+
+def _container(container_id: str, api: Api) -> Raw:
+    raw: Raw = api.inspect_container(container_id)
+    return raw
+
+
+def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Callable[[Api], None]:
+    """The update as a call. docker-py's ``update_service`` rebuilds the spec from the parts that it knows; this sends all of it back."""
+
+    def update(api: Api) -> None:
+        url = f"{api.base_url}/v{api.api_version}/services/{service_id}/update"
+        response = api.post(url, params={"version": str(version)}, json=wanted, timeout=api.timeout)
+        if not response.ok:
+            raise APIError("", response=response, explanation=message(response.content))
+
+    return update

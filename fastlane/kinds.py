@@ -1,0 +1,276 @@
+"""The kinds of values that settings have: how each is read from text or TOML, shown again, and made definite at the start.
+
+A reader raises ``ValueError`` whose text says what to write instead, or ``Invalid`` when there is more than one thing to say. What it
+reads, ``show`` writes in a form that it reads again. Readers of secrets never repeat the value.
+"""
+
+import difflib
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from fastlane.errors import Fault, Invalid
+from fastlane.log import scrub
+from fastlane.models.pool import Pool, Pull, pool_faults
+from fastlane.models.schedule import read_duration
+
+Role = Literal["up", "api", "worker"]
+
+LOCAL_ENGINE = "unix:///var/run/docker.sock"
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What defaults depend on: the command, the current directory, DOCKER_HOST, and whether standard error is a terminal."""
+
+    role: Role
+    cwd: Path
+    docker_host: str | None
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a value is read (from text, or what TOML gives), shown, and made definite (absolute, not ``auto``)."""
+
+    read: Callable[[object], Any]
+    show: Callable[[Any], str] = str
+    settle: Callable[[Any, Start], Any] = lambda value, _start: value
+
+
+def shown(value: object) -> str:
+    """A wrong value, quoted in a fault: bounded."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text; put it in quotes")
+    return value.strip()
+
+
+def _directory(value: object) -> Path:
+    text = _text(value)
+    if not text or "\0" in text:
+        raise ValueError("is not a directory; write a path such as .fastlane or /var/lib/fastlane")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{shown(text)} names the home of an unknown user; write the whole path") from None
+
+
+def _store_url(value: object) -> str:
+    text = _text(value)
+    if text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError(f"names MongoDB; this version has the SQLite store only, so write {SQLITE}PATH or leave it out")
+    if not text.startswith(SQLITE) or text.removeprefix(SQLITE) in ("", "/", ":memory:") or "\0" in text:
+        raise ValueError(f"is not the URL of a store; write {SQLITE}PATH ({SQLITE}/var/lib/fastlane/fastlane.db is an absolute path)")
+    return text
+
+
+def _redis_url(value: object) -> str:
+    text = _text(value)
+    try:
+        url = urlsplit(text)
+        usable = url.path not in ("", "/") if url.scheme == "unix" else bool(url.hostname) and url.port != 0 and "@" not in url.path
+    except ValueError:
+        usable = False
+    if not usable or url.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("is not the URL of a Redis; write redis://HOST:6379/0, rediss://… with TLS, or unix:///PATH")
+    return text
+
+
+def _address(value: object) -> str:
+    text = _text(value)
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not an IP address; write 127.0.0.1 for this machine only, 0.0.0.0 for all interfaces") from None
+
+
+def _port(value: object) -> int:
+    if isinstance(value, str) and value.startswith("tcp://"):
+        raise ValueError("was set by Kubernetes for a service named fastlane; set enableServiceLinks: false in the pod")
+    return _whole(value, 0, 65_535)
+
+
+def _whole(value: object, least: int, most: int) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip(), re.ASCII):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{shown(value)} is not a whole number from {least} to {most}")
+    return value
+
+
+def _public_url(value: object) -> str:
+    text = _text(value).removesuffix("/")
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or text != f"{url.scheme}://{url.netloc}" or "@" in url.netloc:
+        raise ValueError("is not the address under which people reach fastlane; write https://HOST or http://HOST:PORT, without a path")
+    return text
+
+
+def _proxies(value: object) -> tuple[str, ...]:
+    rows = value.split(",") if isinstance(value, str) else value
+    if not isinstance(rows, list | tuple):
+        raise ValueError('is not a list; write ["10.0.0.1", "10.1.0.0/16"], in the environment 10.0.0.1,10.1.0.0/16')
+    proxies = tuple(_text(row) for row in rows)
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            raise ValueError(f"{proxy!r} is not an IP address, nor a network such as 10.1.0.0/16") from None
+    return proxies
+
+
+def _installation(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[a-z0-9-]{1,40}", text):
+        raise ValueError(f"{shown(text)} is not a name; use 1 to 40 of a-z, 0-9 and '-'")
+    return text
+
+
+def _duration(value: object) -> float:
+    if (isinstance(value, int | float) and not isinstance(value, bool)) or (isinstance(value, str) and re.fullmatch(r"[0-9. ]+", value)):
+        raise ValueError(f'{value} has no unit; write "{str(value).strip()}s" for seconds')
+    seconds = read_duration(value)
+    if seconds <= 0:
+        raise ValueError("must be longer than 0 seconds")
+    return seconds
+
+
+def show_duration(seconds: float) -> str:
+    """Seconds as a duration is written: ``1h30m``."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [f"{hours:.0f}h"] * (hours > 0) + [f"{minutes:.0f}m"] * (minutes > 0) + [f"{rest:.10g}s"] * (rest > 0)
+    return "".join(parts)
+
+
+UNITS = {"gib": 1024**3, "mib": 1024**2, "kib": 1024}
+
+
+def _size(value: object) -> int:
+    found = re.fullmatch(r"([0-9]{1,16})\s*(kib|mib|gib|)", value.strip().lower(), re.ASCII) if isinstance(value, str) else None
+    size = int(found[1]) * UNITS.get(found[2], 1) if found else value
+    if isinstance(size, bool) or not isinstance(size, int) or not 1024 <= size <= 2**50:
+        raise ValueError(f'{shown(value)} is not a size; write "512KiB", "1MiB", "1GiB", or a number of bytes from 1024')
+    return size
+
+
+def _show_size(size: int) -> str:
+    return next((f"{size // factor}{unit[0].upper()}iB" for unit, factor in UNITS.items() if size % factor == 0), str(size))
+
+
+def _host(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"unix:///\S+|(tcp://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII):
+        raise ValueError(f"{shown(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
+    return text
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f'is not a list; write ["{LOCAL_ENGINE}"]')
+    return tuple(_host(row) for row in value)
+
+
+POOL_KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
+    "name": ("name", _text),
+    "match": ("match", lambda value: value if isinstance(value, str) else _text(value)),
+    "hosts": ("hosts", _hosts),
+    "maxRunning": ("max_running", lambda value: _whole(value, 1, 100_000)),
+    "pull": ("pull", lambda value: Pull(_choice(*Pull)(value))),
+}
+"""The keys of a pool as people write them, each with the attribute of ``Pool`` and its reader."""
+
+
+def _pools(value: object) -> tuple[Pool, ...]:
+    rows = value
+    if isinstance(value, str):
+        try:
+            rows = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError('is not JSON; write [{"name": "default", "match": "", "hosts": ["' + LOCAL_ENGINE + '"]}]') from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("is not a list of pools; write a table [[pools]] for each, in the environment a JSON list of objects")
+    faults: list[Fault] = []
+    pools = [_pool(row, f"pool {number}", faults) for number, row in enumerate(rows, 1)]
+    faults = faults or [Fault("", message) for message in pool_faults([pool for pool in pools if pool])]
+    if faults:
+        raise Invalid(faults)
+    return tuple(pool for pool in pools if pool)
+
+
+def _pool(row: Mapping[str, object], place: str, faults: list[Fault]) -> Pool | None:
+    found: dict[str, Any] = {}
+    here = [Fault("", f"{place}: has no {key}") for key in ("name", "match", "hosts") if key not in row]
+    for key, value in row.items():
+        if key not in POOL_KEYS:
+            here.append(Fault("", f"{place}: {unknown(key, POOL_KEYS)}"))
+            continue
+        attribute, read = POOL_KEYS[key]
+        try:
+            found[attribute] = read(value)
+        except ValueError as error:
+            here.append(Fault("", f"{place}: {key} {error}"))
+    faults += here
+    return None if here else Pool(**found)
+
+
+def _show_pools(pools: tuple[Pool, ...]) -> str:
+    return json.dumps([pool_row(pool) for pool in pools], ensure_ascii=False)
+
+
+def pool_row(pool: Pool) -> dict[str, object]:
+    """A pool as people write it, under ``[[pools]]`` or as JSON."""
+    return {key: list(pool.hosts) if key == "hosts" else getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
+
+
+def default_pools(docker_host: str | None) -> tuple[Pool, ...]:
+    """One pool for all tasks, on the engine that DOCKER_HOST names, else on the local one."""
+    return (Pool("default", "", (_host(docker_host) if docker_host else LOCAL_ENGINE,)),)
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """The fault of a name that is not among the known ones; says the nearest."""
+    nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
+    return f"{name} is not known; the nearest known name is {nearest[0]}"
+
+
+def _choice(*words: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value.strip().lower() not in words:
+            raise ValueError(f"{shown(value)} is none of {', '.join(words)}")
+        return value.strip().lower()
+
+    return read
+
+
+DIRECTORY = Kind(_directory, settle=lambda path, start: start.cwd / path)
+STORE_URL = Kind(_store_url, scrub, settle=lambda url, start: f"{SQLITE}{start.cwd / url.removeprefix(SQLITE)}")
+REDIS_URL = Kind(_redis_url, scrub)
+ADDRESS = Kind(_address)
+PORT = Kind(_port)
+PUBLIC_URL = Kind(_public_url)
+PROXIES = Kind(_proxies, ",".join)
+INSTALLATION = Kind(_installation)
+POOLS = Kind(_pools, _show_pools)
+DURATION = Kind(_duration, show_duration)
+SIZE = Kind(_size, _show_size)
+COUNT = Kind(lambda value: _whole(value, 1, 1000))
+LOG_FORMAT = Kind(
+    _choice("auto", "console", "json"), settle=lambda word, start: ("console" if start.terminal else "json") if word == "auto" else word
+)
+LOG_LEVEL = Kind(_choice("debug", "info", "warning", "error"))

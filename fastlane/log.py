@@ -1,0 +1,108 @@
+"""Logging: events with fields, one a line, to standard error; ours and the libraries' in one format.
+
+No secret of a URL passes (``scrub``), no field is longer than its bound, and a log that cannot be written stops nothing.
+"""
+
+import contextlib
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+
+LONGEST_FIELD = 2_000
+LONGEST_TRACEBACK = 16_000
+MOST_ITEMS = 50
+DEEPEST = 4
+MASK = "********"
+
+_USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*@")
+_QUERY = re.compile(r"(?<=[?&])([^\s=&#]*(?:password|passwd|secret|token)[^\s=&#]*)=[^\s&#\"']+", re.IGNORECASE)
+
+
+def scrub(text: str) -> str:
+    """The text with the password of every URL in it replaced by ``********``: before the ``@``, and in the query."""
+    return _QUERY.sub(rf"\1={MASK}", _USERINFO.sub(rf"\1:{MASK}@", text))
+
+
+def configure(format: str, level: str) -> None:
+    """Sets up structlog and the standard library's logging, whose libraries speak from ``warning`` up.
+
+    ``format`` is ``console`` or ``json``; ``level`` is ``debug``, ``info``, ``warning`` or ``error``.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.format_exc_info,
+            bounded,
+            _console() if format == "console" else _json,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=_StandardError,
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(handlers=[_Libraries()], level=max(threshold, logging.WARNING), force=True)
+    logging.captureWarnings(True)
+
+
+def bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """A structlog processor: scrubs every field, bounds it, and makes it something that any renderer can write."""
+    return {key: _plain(value, LONGEST_TRACEBACK if key == "exception" else LONGEST_FIELD) for key, value in event.items()}
+
+
+def _plain(value: object, longest: int, depth: int = 0) -> object:
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int) and abs(value) < 2**63:
+        return value
+    if isinstance(value, Mapping) and depth < DEEPEST:
+        rows = list(value.items())[:MOST_ITEMS]
+        return {str(_plain(str(key), longest)): _plain(item, longest, depth + 1) for key, item in rows}
+    if isinstance(value, list | tuple | set | frozenset) and depth < DEEPEST:
+        return [_plain(item, longest, depth + 1) for item in list(value)[:MOST_ITEMS]]
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    text = scrub(text).encode("utf-8", "replace").decode()
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
+
+
+def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    first = {key: event[key] for key in ("time", "level", "event") if key in event}
+    return orjson.dumps(first | dict(event)).decode()
+
+
+def _console() -> structlog.types.Processor:
+    colors = sys.stderr is not None and sys.stderr.isatty()
+    return structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", repr_native_str=True, pad_event_to=28, pad_level=False)
+
+
+class _StandardError:
+    """Writes whole lines to whatever is standard error at that moment; when it is closed or full, the line is lost."""
+
+    def __init__(self, *_names: object) -> None: ...
+
+    def msg(self, line: str) -> None:
+        """Writes a line."""
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None:
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = fatal = msg
+
+
+class _Libraries(logging.Handler):
+    """Passes the records of the standard library's logging on to structlog: the event is the logger's name."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Logs one record."""
+        try:
+            fields = {"exc_info": record.exc_info} if record.exc_info else {}
+            structlog.get_logger().log(record.levelno, record.name, message=record.getMessage(), **fields)
+        except (TypeError, ValueError, KeyError):
+            self.handleError(record)

@@ -1,0 +1,32 @@
+"""The names of all keys of an installation in Redis; what they hold is said in ``scripts/entries.lua``.
+
+All share one hash slot, so that one script may touch them all on a cluster too.
+"""
+
+from collections.abc import Iterable
+
+
+class Keys:
+    """The key names of one installation."""
+
+    def __init__(self, installation: str) -> None:
+        prefix = f"{{fl:{installation}:v1}}:"
+        self._prefix = prefix
+        self.generation = prefix + "gen"
+        self.lanes = prefix + "lanes"
+        self.workers = prefix + "workers"
+        self.reports = prefix + "reports"
+        self.check = prefix + "check"
+        self.channel = prefix + "signals"
+        self._fixed = (self.generation, prefix + "entries", prefix + "leases", self.lanes, prefix + "arrivals")
+
+    def declared(self, lanes: Iterable[str], *own: str) -> list[str]:
+        """The keys to hand to a script, in the order in which ``entries.lua`` reads them: the fixed ones, those of the lanes, its own."""
+        keys = list(self._fixed)
+        for lane in lanes:
+            keys += self._lane(lane)
+        keys += own
+        return keys
+
+    def _lane(self, lane: str) -> tuple[str, str, str]:
+        return (f"{self._prefix}timed:{lane}", f"{self._prefix}ready:{lane}", f"{self._prefix}slots:{lane}")

@@ -1,0 +1,218 @@
+"""The queue in Redis: each verb of the port is one script of ``scripts/``, called through one pipeline.
+
+A script may only touch keys that were declared to it. Which lane an entry stands in is known to the script alone, so one that meets
+a lane which was not declared says so, changes nothing, and is called again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+from redis.asyncio.connection import ConnectionPool
+
+from fastlane.errors import QueueDown
+from fastlane.models.placement import HostView
+from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, Identity, Kind, Lane, LaneCounts, Lease, Renewal, Report
+from fastlane.queue.keys import Keys
+from fastlane.queue.pipeline import Connection, Pipeline
+from fastlane.queue.script import Script
+from fastlane.queue.signals import Listener
+
+MOST_IN_A_CALL = 128
+MOST_IN_A_CLAIM = 256
+MOST_REPEATS = 8
+REMEMBERED = 10_000
+CHECK_TTL = 60_000
+NAMES = (
+    "put",
+    "claim",
+    "renew",
+    "release",
+    "requeue",
+    "cancel",
+    "finish",
+    "restore",
+    "wipe",
+    "set_generation",
+    "counts",
+    "announce",
+    "reports",
+)
+SHORT = {Kind.JOB: "j", Kind.EXECUTION: "e"}
+KINDS = {short: kind for kind, short in SHORT.items()}
+
+T = TypeVar("T")
+
+
+def _slices(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """A long sequence as several calls, so that no script holds Redis up."""
+    for start in range(0, len(things), MOST_IN_A_CALL):
+        yield things[start : start + MOST_IN_A_CALL]
+
+
+class RedisQueue:
+    """The port's ``Queue`` on Redis or Valkey at a ``redis://``, ``rediss://`` or ``unix://`` URL, for one installation's entries.
+
+    ``deadline`` (seconds) bounds each call to Redis. A method that takes many entries makes a call for each 128 of them.
+    """
+
+    def __init__(self, url: str, installation: str, *, deadline: float = 2.0) -> None:
+        self._keys = Keys(installation)
+        self._deadline = deadline
+        self._connections: Any = ConnectionPool.from_url(
+            url, decode_responses=True, protocol=2, socket_timeout=None, socket_connect_timeout=deadline
+        )
+        self._scripts = {name: Script.read(name) for name in NAMES}
+        self._pipeline = Pipeline(self._connection, deadline)
+        self._listener: Listener | None = None
+        self._lanes: dict[str, str] = {}
+        self._turn = 0
+
+    async def open(self) -> None:
+        """Makes ready to be used; does not fail when Redis is away."""
+        self._pipeline.open()
+        if self._listener is not None:
+            self._listener.open()
+
+    async def close(self) -> None:
+        """Ends every connection and task of it."""
+        if self._listener is not None:
+            await self._listener.close()
+        await self._pipeline.close()
+
+    async def check(self) -> None:
+        """Returns when Redis answers and would accept a write: it writes a key that expires."""
+        await self._pipeline.call("SET", self._keys.check, "1", "PX", CHECK_TTL)
+
+    def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
+        """Calls back on wake-ups and stops; to be called before ``open``."""
+        self._listener = Listener(self._connection, self._keys.channel, self._deadline, on_wake, on_stop)
+
+    async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
+        """Inserts or moves entries, as the port says."""
+        for part in _slices(entries):
+            arguments: list[str | int] = []
+            for e in part:
+                arguments += (e.id, SHORT[e.kind], e.lane, e.due, e.revision, e.priority)
+            await self._run("put", {entry.lane for entry in part}, arguments, now)
+
+    async def claim(self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, now: int | None = None) -> Claim:
+        """Leases entries, at most 256. The lanes take turns at being served first."""
+        self._turn += 1
+        first = self._turn % max(1, len(lanes))
+        turned = [*lanes[first:], *lanes[:first]]
+        arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease]
+        arguments += ["" if lane.limit is None else lane.limit for lane in turned]
+        moment, next_at, cold, given = await self._run("claim", [lane.name for lane in turned], arguments, now)
+        leases = tuple(
+            Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1)
+            for id, kind, lane, revision, resume, stop in zip(*[iter(given)] * 6, strict=True)
+        )
+        for one in leases:
+            self._remember(one.id, one.lane)
+        return Claim(leases, None if next_at < 0 else next_at, moment, cold == 1)
+
+    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int, now: int | None = None) -> Mapping[str, Renewal]:
+        """Extends leases, as the port says."""
+        answer: dict[str, Renewal] = {}
+        for part in _slices(ids):
+            words = await self._run("renew", (), [generation, owner, lease, *part], now)
+            answer.update(zip(part, map(Renewal, words), strict=True))
+        return answer
+
+    async def release(self, owner: str, ids: Sequence[str], *, now: int | None = None) -> None:
+        """Ends leases and keeps their slots; the owner has lost them from then on."""
+        for part in _slices(ids):
+            await self._run("release", (), [owner, *part], now)
+
+    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, now: int | None = None) -> None:
+        """Gives an entry back; nothing happens when the lease is not the owner's. What was put meanwhile goes before."""
+        known = self._known([id]) | ({lane} if lane else set())
+        await self._run("requeue", known, [owner, id, due, lane or ""], now)
+        self._lanes.pop(id, None)
+
+    async def cancel(self, id: str, *, now: int | None = None) -> Cancelled:
+        """Removes an entry or tells its owner."""
+        return Cancelled(await self._run("cancel", self._known([id]), [id], now))
+
+    async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
+        """Removes entries, as the port says."""
+        for part in _slices(list(ids.items())):
+            arguments: list[str | int] = []
+            for pair in part:
+                arguments += pair
+            await self._run("finish", self._known([id for id, _ in part]), arguments, now)
+            for id, _ in part:
+                self._lanes.pop(id, None)
+
+    async def identity(self) -> Identity:
+        """The generation, and the server's run id."""
+        generation = await self._pipeline.call("GET", self._keys.generation)
+        about = dict(line.split(":", 1) for line in (await self._pipeline.call("INFO", "server")).splitlines() if ":" in line)
+        return Identity(generation, about.get("run_id", ""))
+
+    async def wipe(self) -> None:
+        """Removes every key of this installation."""
+        lanes = await self._pipeline.call("SMEMBERS", self._keys.lanes)
+        await self._run("wipe", lanes, [], None, self._keys.workers, self._keys.reports, self._keys.check)
+        self._lanes.clear()
+
+    async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane], *, now: int | None = None) -> None:
+        """Puts entries back as leases that have run out; each holds a slot, but in ``@ticks`` and in lanes whose limit is None."""
+        slotless = {TICKS} | {lane.name for lane in limits if lane.limit is None}
+        for part in _slices(entries):
+            arguments: list[str | int] = []
+            for e in part:
+                arguments += (e.id, SHORT[e.kind], e.lane, e.revision, e.priority, 0 if e.lane in slotless else 1)
+            await self._run("restore", {entry.lane for entry in part}, arguments, now)
+
+    async def set_generation(self, generation: str) -> None:
+        """Says which generation this queue is of from now on."""
+        await self._run("set_generation", (), [generation], None)
+
+    async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
+        """How many entries stand where; what is due but was not claimed yet still counts as timed."""
+        numbers = await self._run("counts", lanes, [], None)
+        return {lane: LaneCounts(*numbers[3 * place : 3 * place + 3]) for place, lane in enumerate(lanes)}
+
+    async def announce(self, report: Report, *, ttl: int, now: int | None = None) -> None:
+        """Keeps a worker's report for ``ttl`` milliseconds."""
+        text = orjson.dumps(report).decode()
+        await self._run("announce", (), [report.worker, ttl, text], now, self._keys.workers, self._keys.reports)
+
+    async def reports(self, *, now: int | None = None) -> Sequence[Report]:
+        """The reports of all workers that are alive."""
+        texts = await self._run("reports", (), [], now, self._keys.workers, self._keys.reports)
+        return [_report(orjson.loads(text)) for text in texts if text is not None]
+
+    async def _run(self, name: str, lanes: Sequence[str] | set[str], arguments: Sequence[str | int], now: int | None, *own: str) -> Any:
+        """Calls a script with these lanes' keys declared, and again with those that it asks for."""
+        declared = list(lanes)
+        moment = "" if now is None else now
+        for _ in range(MOST_REPEATS):
+            keys = self._keys.declared(declared, *own)
+            head = (self._keys.channel, moment, len(declared), *declared)
+            answer = await self._pipeline.run(self._scripts[name], keys, (*head, *arguments))
+            if not (isinstance(answer, list) and answer and answer[0] == "LANE"):
+                return answer
+            declared += answer[1:]
+        raise QueueDown(f"an entry moved from lane to lane during all of {MOST_REPEATS} attempts at {name}")
+
+    def _connection(self) -> Connection:
+        connection: Connection = self._connections.make_connection()
+        return connection
+
+    def _remember(self, id: str, lane: str) -> None:
+        """Notes where a lease came from: its finish then needs no second call. A note may be missing or old; the script tells."""
+        self._lanes[id] = lane
+        if len(self._lanes) > REMEMBERED:
+            del self._lanes[next(iter(self._lanes))]
+
+    def _known(self, ids: Sequence[str]) -> set[str]:
+        return {self._lanes[id] for id in ids if id in self._lanes}
+
+
+def _report(values: Mapping[str, Any]) -> Report:
+    """A report as another version may have written it: what this one does not know is left out."""
+    hosts = [{name: value for name, value in host.items() if name in HostView.__dataclass_fields__} for host in values["hosts"]]
+    return Report(values["worker"], values["started_at"], tuple(HostView(**host) for host in hosts))

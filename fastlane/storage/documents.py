@@ -1,0 +1,150 @@
+"""Values to what a store keeps, and back: one flat document a value, its fields under their own names, each a scalar that any database has.
+
+A spec, a failure and a schedule are JSON text (so that no key inside them can mean anything to a database); a log's pieces are
+packed bytes. Both adapters use these functions; nothing here knows a database.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from struct import Struct
+from typing import Any
+
+import orjson
+
+from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.job import Job, Spec
+from fastlane.models.log import Mark, Piece
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, Tick
+
+JOB_FIELDS = tuple(field.name for field in fields(Job))
+TICK_FIELDS = tuple(field.name for field in fields(Tick))
+EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
+
+PIECE = Struct("<BqI")
+"""One piece in a chunk's index: its stream, its time in nanoseconds, its length in bytes."""
+
+
+def spec_to_json(spec: Spec) -> str:
+    """A spec as JSON text; raises TypeError for what JSON cannot say."""
+    return orjson.dumps({"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata)}).decode()
+
+
+def spec_from_json(text: str) -> Spec:
+    """The spec that ``spec_to_json`` wrote."""
+    stored = orjson.loads(text)
+    command = stored["command"]
+    return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"])
+
+
+def schedule_to_json(schedule: Schedule) -> str:
+    """A schedule as JSON text."""
+    return orjson.dumps({"kind": schedule.kind, "at": schedule.at}).decode()
+
+
+def schedule_from_json(text: str) -> Schedule:
+    """The schedule that ``schedule_to_json`` wrote."""
+    stored = orjson.loads(text)
+    return Schedule(Kind(stored["kind"]), stored["at"])
+
+
+def failure_to_json(failure: Failure | None) -> str | None:
+    """A failure as JSON text; None for none."""
+    return None if failure is None else orjson.dumps({"reason": failure.reason, "message": failure.message}).decode()
+
+
+def failure_from_json(text: str | None) -> Failure | None:
+    """The failure that ``failure_to_json`` wrote."""
+    if text is None:
+        return None
+    stored = orjson.loads(text)
+    return Failure(Reason(stored["reason"]), stored["message"])
+
+
+def marks_to_json(marks: Mapping[int, Mark]) -> str:
+    """A log head's marks as JSON text."""
+    return orjson.dumps({str(stream): [mark.time, mark.ordinal] for stream, mark in marks.items()}).decode()
+
+
+def marks_from_json(text: str) -> dict[int, Mark]:
+    """The marks that ``marks_to_json`` wrote."""
+    return {int(stream): Mark(time, ordinal) for stream, (time, ordinal) in orjson.loads(text).items()}
+
+
+def pack_pieces(pieces: Sequence[Piece]) -> tuple[bytes, bytes]:
+    """Pieces as two byte strings: an index with an entry for each, and their bytes joined."""
+    index = b"".join([PIECE.pack(piece.stream, piece.time, len(piece.data)) for piece in pieces])
+    return index, b"".join([piece.data for piece in pieces])
+
+
+def unpack_pieces(index: bytes, data: bytes) -> tuple[Piece, ...]:
+    """The pieces that ``pack_pieces`` packed."""
+    pieces = []
+    start = 0
+    for stream, time, length in PIECE.iter_unpack(index):
+        pieces.append(Piece(stream, time, data[start : start + length]))
+        start += length
+    return tuple(pieces)
+
+
+Convert = Callable[[Any], Any]
+
+_JOB_TO: Mapping[str, Convert] = {"spec": spec_to_json, "schedule": schedule_to_json}
+_JOB_FROM: Mapping[str, Convert] = {"spec": spec_from_json, "schedule": schedule_from_json}
+_TICK_TO: Mapping[str, Convert] = {"outcome": str}
+_TICK_FROM: Mapping[str, Convert] = {"outcome": Outcome}
+_EXECUTION_TO: Mapping[str, Convert] = {"spec": spec_to_json, "failure": failure_to_json, "status": str}
+_EXECUTION_FROM: Mapping[str, Convert] = {
+    "spec": spec_from_json,
+    "failure": failure_from_json,
+    "status": Status,
+    "truncated": bool,
+    "settled": bool,
+    "cleaned": bool,
+}
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job as it is stored."""
+    return _converted({name: getattr(job, name) for name in JOB_FIELDS}, _JOB_TO)
+
+
+def job_from(document: Mapping[str, Any]) -> Job:
+    """The job of a stored document; what else the document has is ignored."""
+    return Job(**_converted({name: document[name] for name in JOB_FIELDS}, _JOB_FROM))
+
+
+def tick_document(tick: Tick) -> dict[str, Any]:
+    """A tick as it is stored."""
+    return _converted({name: getattr(tick, name) for name in TICK_FIELDS}, _TICK_TO)
+
+
+def tick_from(document: Mapping[str, Any]) -> Tick:
+    """The tick of a stored document."""
+    return Tick(**_converted({name: document[name] for name in TICK_FIELDS}, _TICK_FROM))
+
+
+def execution_document(execution: Execution) -> dict[str, Any]:
+    """An execution as it is stored."""
+    return _converted({name: getattr(execution, name) for name in EXECUTION_FIELDS}, _EXECUTION_TO)
+
+
+def execution_from(document: Mapping[str, Any]) -> Execution:
+    """The execution of a stored document."""
+    return Execution(**_converted({name: document[name] for name in EXECUTION_FIELDS}, _EXECUTION_FROM))
+
+
+def change_document(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A change's values as they are stored; raises ValueError for a name that is no field of an execution."""
+    unknown = values.keys() - set(EXECUTION_FIELDS)
+    if unknown:
+        raise ValueError(f"an execution has no {', '.join(sorted(unknown))}")
+    return _converted(dict(values), _EXECUTION_TO)
+
+
+def _converted(document: dict[str, Any], converts: Mapping[str, Convert]) -> dict[str, Any]:
+    for name, convert in converts.items():
+        if name in document:
+            document[name] = convert(document[name])
+    return document

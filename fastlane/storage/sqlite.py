@@ -1,0 +1,210 @@
+"""The store on one SQLite file, for one machine: any number of processes on a local disk may share it.
+
+Writes go through one thread with group commit (``sqlite_writer``), reads through a few others (``sqlite_readers``); what is written and
+read stands in ``sqlite_jobs``, ``sqlite_executions`` and ``sqlite_logs``, the tables in ``sqlite_schema``.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastlane.errors import StoreDown
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.log import Chunk, Head
+from fastlane.models.status import Change, Status
+from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, Tick
+from fastlane.storage import sqlite_executions as executions
+from fastlane.storage import sqlite_jobs as jobs
+from fastlane.storage import sqlite_logs as logs
+from fastlane.storage.base import Counts, Generation, Slice
+from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
+from fastlane.storage.sqlite_readers import Readers
+from fastlane.storage.sqlite_schema import connect, prepare
+from fastlane.storage.sqlite_writer import Writer
+
+GRACE = 2.0
+"""Seconds beyond ``busy_timeout`` that a call may take before it is given up."""
+
+Document = Mapping[str, Any]
+
+
+class SqliteStore:
+    """A ``Store`` on the file at ``path``, in a folder that exists. A write waits at most ``busy_timeout`` seconds for other processes;
+    every call ends at most ``GRACE`` seconds later, with StoreDown if need be."""
+
+    def __init__(self, path: Path | str, *, busy_timeout: float = 5.0) -> None:
+        self._path = Path(path)
+        self._busy_timeout = busy_timeout
+        self._deadline = busy_timeout + GRACE
+        self._writer = Writer(self._connect, busy_timeout, self._deadline)
+        self._readers = Readers(self._connect, self._deadline)
+
+    async def open(self) -> None:
+        """Brings the file's tables up to date. Raises FastlaneError for a file that only a newer fastlane may use."""
+        try:
+            async with asyncio.timeout(self._deadline + self._busy_timeout):
+                await asyncio.to_thread(prepare, self._path, self._busy_timeout)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreDown(f"the store {self._path} cannot be opened: {str(error) or 'no answer in time'}") from error
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Commits what waits, and ends every connection and thread."""
+        await self._writer.close()
+        await self._readers.close()
+
+    async def check(self) -> None:
+        """Writes; raises StoreDown when that fails."""
+        await self._writer.run(lambda db: db.execute("UPDATE checks SET count = count + 1").rowcount)
+
+    # jobs
+
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None) -> None:
+        """See ``Store``."""
+        rows = (
+            job_document(job),
+            None if tick is None else tick_document(tick),
+            None if execution is None else execution_document(execution),
+        )
+        await self._writer.run(partial(_create, rows=rows))
+
+    async def advance(self, seen: Job, job: Job, tick: Tick, execution: Execution) -> bool:
+        """See ``Store``."""
+        rows = (job_document(job), tick_document(tick), execution_document(execution))
+        return await self._writer.run(partial(_advance, seen=seen, rows=rows))
+
+    async def stop_job(self, job_id: str, now: int) -> Job | None:
+        """See ``Store``."""
+        return await self._writer.run(lambda db: jobs.stop(db, job_id, now))
+
+    async def job(self, job_id: str) -> Job | None:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: jobs.get(db, job_id))
+
+    async def task(self, task_id: str) -> Task | None:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: jobs.task(db, task_id))
+
+    async def jobs_of(self, task_id: str, limit: int, offset: int = 0) -> Sequence[Job]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: jobs.of_task(db, task_id, limit, offset))
+
+    async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: jobs.due(db, before, limit, after))
+
+    # executions
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.get(db, execution_id))
+
+    async def change(self, change: Change) -> Execution | None:
+        """See ``Store``. Raises ValueError for a value whose name is no field of an execution."""
+        values = change_document(change.values)
+        return await self._writer.run(lambda db: executions.apply(db, change, values))
+
+    async def executions_of(
+        self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
+    ) -> Sequence[Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.of_job(db, job_id, limit, offset, statuses))
+
+    async def count_executions(self, job_id: str) -> int:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.count_of_job(db, job_id))
+
+    async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.latest(db, job_ids))
+
+    async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.in_statuses(db, statuses, limit, after))
+
+    async def unsettled(self, limit: int) -> Sequence[Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.unsettled(db, limit))
+
+    async def uncleaned(self, limit: int) -> Sequence[Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.uncleaned(db, limit))
+
+    async def tick(self, tick_id: str) -> Tick | None:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: jobs.tick(db, tick_id))
+
+    async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
+        """See ``Store``."""
+        await self._writer.run(lambda db: jobs.close_tick(db, tick_id, outcome, reason))
+
+    async def counts(self) -> Counts:
+        """See ``Store``. Triggers keep the numbers."""
+        return await self._readers.run(_counts)
+
+    # logs
+
+    async def append(self, chunk: Chunk) -> bool:
+        """See ``Store``. Raises ValueError for a chunk whose end is not what its start and pieces come to."""
+        row = logs.chunk_row(chunk)
+        return await self._writer.run(lambda db: logs.append(db, row))
+
+    async def log_head(self, execution_id: str) -> Head:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: logs.head(db, execution_id))
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: logs.read(db, execution_id, offset, limit, stream))
+
+    # the queue's generation
+
+    async def generation(self) -> Generation:
+        """See ``Store``."""
+        return await self._readers.run(_generation)
+
+    async def change_generation(self, seen: Generation, new: Generation) -> bool:
+        """See ``Store``."""
+        return await self._writer.run(lambda db: _change_generation(db, seen, new))
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self._path, self._busy_timeout)
+
+
+def _create(db: sqlite3.Connection, rows: tuple[Document, Document | None, Document | None]) -> None:
+    job, tick, execution = rows
+    jobs.insert_job(db, job)
+    if tick is not None:
+        jobs.insert_tick(db, tick)
+    if execution is not None:
+        executions.insert(db, execution)
+
+
+def _advance(db: sqlite3.Connection, seen: Job, rows: tuple[Document, Document, Document]) -> bool:
+    job, tick, execution = rows
+    if not jobs.advance(db, seen, job):
+        return False
+    jobs.insert_tick(db, tick)
+    executions.insert(db, execution)
+    return True
+
+
+def _counts(db: sqlite3.Connection) -> Counts:
+    stored = dict(db.execute("SELECT name, value FROM counters").fetchall())
+    return Counts(stored["tasks"], stored["jobs"], {status: stored[status.value] for status in Status})
+
+
+def _generation(db: sqlite3.Connection) -> Generation:
+    return Generation(*db.execute("SELECT number, run_id, builder, since FROM generation").fetchone())
+
+
+def _change_generation(db: sqlite3.Connection, seen: Generation, new: Generation) -> bool:
+    update = """UPDATE generation SET number = ?, run_id = ?, builder = ?, since = ?
+        WHERE number = ? AND run_id = ? AND builder IS ? AND since = ?"""
+    values = [value for one in (new, seen) for value in (one.number, one.run_id, one.builder, one.since)]
+    return db.execute(update, values).rowcount == 1

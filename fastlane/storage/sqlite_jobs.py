@@ -1,0 +1,100 @@
+"""Tasks, jobs and ticks in the SQLite file: functions of a connection, the writing ones inside the writer's transaction."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastlane.errors import Conflict
+from fastlane.models.job import Job
+from fastlane.models.task import Task
+from fastlane.models.tick import Outcome, Tick
+from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_from
+
+Document = Mapping[str, Any]
+
+FIRST = (-(2**63), "")
+"""Before every (moment, id)."""
+
+
+def insert_into(table: str, fields: Sequence[str]) -> str:
+    """An INSERT of one row, its values in the order of ``fields``."""
+    return f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
+
+
+_JOB = ", ".join(JOB_FIELDS)
+_TICK = ", ".join(TICK_FIELDS)
+_INSERT_JOB = insert_into("jobs", JOB_FIELDS) + " ON CONFLICT (id) DO NOTHING"
+_INSERT_TICK = insert_into("ticks", TICK_FIELDS)
+_TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, 1)
+    ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + 1"""
+_ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB_FIELDS)}
+    WHERE id = :id AND revision = :seen_revision AND sequence = :seen_sequence AND next_tick IS :seen_next_tick"""
+_STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, modified_at = ?
+    WHERE id = ? RETURNING {_JOB}"""
+
+
+def insert_job(db: sqlite3.Connection, job: Document) -> None:
+    """A job and its task, counted; raises Conflict when a job with this id is there."""
+    if db.execute(_INSERT_JOB, tuple(job.values())).rowcount == 0:
+        raise Conflict(f"there is a job {job['id']} already")
+    db.execute(_TOUCH_TASK, (job["task_id"], job["modified_at"], job["modified_at"]))
+
+
+def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
+    """Replaces ``seen`` by ``job``; False when it is not what is stored any more."""
+    expected = {"seen_revision": seen.revision, "seen_sequence": seen.sequence, "seen_next_tick": seen.next_tick}
+    return db.execute(_ADVANCE, {**job, **expected, "id": seen.id}).rowcount == 1
+
+
+def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
+    """Gives the job's next sequence to a stop; the job after it."""
+    rows = db.execute(_STOP, (now, job_id)).fetchall()
+    if not rows:
+        return None
+    job = _job(rows[0])
+    db.execute("UPDATE tasks SET modified_at = ? WHERE id = ?", (now, job.task_id))
+    return job
+
+
+def get(db: sqlite3.Connection, job_id: str) -> Job | None:
+    """One job."""
+    rows = db.execute(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,)).fetchall()
+    return _job(rows[0]) if rows else None
+
+
+def of_task(db: sqlite3.Connection, task_id: str, limit: int, offset: int) -> list[Job]:
+    """A task's jobs, newest first."""
+    query = f"SELECT {_JOB} FROM jobs WHERE task_id = ? ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
+    return [_job(row) for row in db.execute(query, (task_id, limit, offset)).fetchall()]
+
+
+def due(db: sqlite3.Connection, before: int, limit: int, after: tuple[int, str] | None) -> list[Job]:
+    """Jobs whose next tick is due before that moment, soonest first."""
+    query = f"SELECT {_JOB} FROM jobs WHERE next_tick < ? AND (next_tick, id) > (?, ?) ORDER BY next_tick, id LIMIT ?"
+    return [_job(row) for row in db.execute(query, (before, *(after or FIRST), limit)).fetchall()]
+
+
+def task(db: sqlite3.Connection, task_id: str) -> Task | None:
+    """One task."""
+    rows = db.execute("SELECT id, created_at, modified_at, jobs_count FROM tasks WHERE id = ?", (task_id,)).fetchall()
+    return Task(*rows[0]) if rows else None
+
+
+def insert_tick(db: sqlite3.Connection, tick: Document) -> None:
+    """A tick's row."""
+    db.execute(_INSERT_TICK, tuple(tick.values()))
+
+
+def tick(db: sqlite3.Connection, tick_id: str) -> Tick | None:
+    """One tick."""
+    rows = db.execute(f"SELECT {_TICK} FROM ticks WHERE id = ?", (tick_id,)).fetchall()
+    return tick_from(dict(zip(TICK_FIELDS, rows[0], strict=True))) if rows else None
+
+
+def close_tick(db: sqlite3.Connection, tick_id: str, outcome: Outcome, reason: str | None) -> None:
+    """Writes what became of a tick."""
+    db.execute("UPDATE ticks SET outcome = ?, reason = ? WHERE id = ?", (outcome.value, reason, tick_id))
+
+
+def _job(row: Sequence[Any]) -> Job:
+    return job_from(dict(zip(JOB_FIELDS, row, strict=True)))

@@ -1,0 +1,176 @@
+"""The SQLite file: how a connection to it is made, and its tables, by additive migrations.
+
+A migration is never edited once released; a later one adds. ``min_reader`` is the oldest schema version whose code may still use a
+file after the migration, so that workers of two versions can share it while they are being replaced.
+"""
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastlane.errors import FastlaneError
+
+JOURNAL_BYTES = 64 * 1024 * 1024
+"""The write-ahead log is cut back to this after it once grew larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The step to a schema version: statements, and the oldest version that may read and write the file after it."""
+
+    version: int
+    min_reader: int
+    statements: tuple[str, ...]
+
+
+UNDER_WAY = "status IN ('enqueued', 'pulling', 'running')"
+ENDED = "status IN ('done', 'failed', 'timedout', 'stopped', 'expired')"
+"""Conditions of partial indexes: a query must repeat them word for word, and name the index where SQLite would choose a longer one."""
+
+MIGRATIONS: Sequence[Migration] = (
+    Migration(
+        version=1,
+        min_reader=1,
+        statements=(
+            """CREATE TABLE tasks (
+                id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, modified_at INTEGER NOT NULL, jobs_count INTEGER NOT NULL
+            ) STRICT""",
+            """CREATE TABLE jobs (
+                id TEXT PRIMARY KEY, task_id TEXT NOT NULL, incarnation TEXT NOT NULL, created_at INTEGER NOT NULL,
+                modified_at INTEGER NOT NULL, spec TEXT NOT NULL, schedule TEXT NOT NULL, revision INTEGER NOT NULL,
+                schedule_revision INTEGER NOT NULL, sequence INTEGER NOT NULL, stop_sequence INTEGER NOT NULL,
+                next_tick INTEGER, last_tick INTEGER
+            ) STRICT""",
+            "CREATE INDEX jobs_of_task ON jobs (task_id, created_at, id)",
+            "CREATE INDEX jobs_due ON jobs (next_tick, id) WHERE next_tick IS NOT NULL",
+            """CREATE TABLE ticks (
+                id TEXT PRIMARY KEY, job_id TEXT NOT NULL, key TEXT NOT NULL, due INTEGER NOT NULL, created_at INTEGER NOT NULL,
+                outcome TEXT NOT NULL, execution_id TEXT, reason TEXT
+            ) STRICT""",
+            """CREATE TABLE executions (
+                id TEXT PRIMARY KEY, task_id TEXT NOT NULL, job_id TEXT NOT NULL, tick_id TEXT NOT NULL, attempt INTEGER NOT NULL,
+                sequence INTEGER NOT NULL, spec TEXT NOT NULL, scheduled_for INTEGER NOT NULL, created_at INTEGER NOT NULL,
+                status TEXT NOT NULL, epoch INTEGER NOT NULL, pool TEXT, host TEXT, placed_at INTEGER, image_digest TEXT,
+                swarm_id TEXT, service_id TEXT, bound_at INTEGER, engine_task_id TEXT, container_id TEXT,
+                stop_requested_at INTEGER, started_at INTEGER, finished_at INTEGER, exit_code INTEGER, failure TEXT,
+                stdout_bytes INTEGER NOT NULL, stderr_bytes INTEGER NOT NULL, truncated INTEGER NOT NULL,
+                settled INTEGER NOT NULL, cleaned INTEGER NOT NULL, op TEXT NOT NULL
+            ) STRICT""",
+            "CREATE INDEX executions_of_job ON executions (job_id, sequence, attempt, status)",
+            f"CREATE INDEX executions_under_way ON executions (job_id, sequence, attempt) WHERE {UNDER_WAY}",
+            "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id)",
+            f"CREATE INDEX executions_unsettled ON executions (finished_at, id) WHERE settled = 0 AND {ENDED}",
+            "CREATE INDEX executions_uncleaned ON executions (finished_at, id) WHERE settled = 1 AND cleaned = 0",
+            # How much there is, kept by triggers: counting a million rows takes too long, and no writer can forget a trigger.
+            "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            """INSERT INTO counters VALUES ('tasks', 0), ('jobs', 0), ('enqueued', 0), ('pulling', 0), ('running', 0), ('done', 0),
+                ('failed', 0), ('timedout', 0), ('stopped', 0), ('expired', 0)""",
+            """CREATE TRIGGER count_tasks AFTER INSERT ON tasks BEGIN
+                UPDATE counters SET value = value + 1 WHERE name = 'tasks'; END""",
+            """CREATE TRIGGER count_jobs AFTER INSERT ON jobs BEGIN
+                UPDATE counters SET value = value + 1 WHERE name = 'jobs'; END""",
+            """CREATE TRIGGER count_executions AFTER INSERT ON executions BEGIN
+                UPDATE counters SET value = value + 1 WHERE name = new.status; END""",
+            """CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
+                UPDATE counters SET value = value + 1 WHERE name = new.status;
+                UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
+            # The blobs stand last: what comes before them is read without them. A chunk without bytes of a stream is not in its index.
+            """CREATE TABLE log_chunks (
+                execution_id TEXT NOT NULL, sequence INTEGER NOT NULL, start_offset INTEGER NOT NULL, start_stdout INTEGER NOT NULL,
+                start_stderr INTEGER NOT NULL, end_offset INTEGER NOT NULL, end_stdout INTEGER NOT NULL, end_stderr INTEGER NOT NULL,
+                dropped INTEGER NOT NULL, marks TEXT NOT NULL, pieces BLOB NOT NULL, data BLOB NOT NULL,
+                PRIMARY KEY (execution_id, sequence)
+            ) STRICT, WITHOUT ROWID""",
+            "CREATE INDEX log_by_offset ON log_chunks (execution_id, start_offset) WHERE end_offset > start_offset",
+            "CREATE INDEX log_by_stdout ON log_chunks (execution_id, start_stdout) WHERE end_stdout > start_stdout",
+            "CREATE INDEX log_by_stderr ON log_chunks (execution_id, start_stderr) WHERE end_stderr > start_stderr",
+            """CREATE TABLE generation (
+                id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, run_id TEXT NOT NULL, builder TEXT, since INTEGER NOT NULL
+            ) STRICT""",
+            "INSERT INTO generation VALUES (1, 0, '', NULL, 0)",
+            "CREATE TABLE checks (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT",
+            "INSERT INTO checks VALUES (1, 0)",
+        ),
+    ),
+)
+
+VERSION = MIGRATIONS[-1].version
+
+
+def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
+    """A connection that commits by itself unless told to BEGIN, waits ``busy_timeout`` seconds for a lock, and syncs each commit."""
+    db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def execute_patiently(db: sqlite3.Connection, statement: str, patience: float) -> None:
+    """Executes a statement that takes a lock, again for ``patience`` seconds while others have it.
+
+    SQLite's own waiting asks more and more seldom, up to ten times a second, so that a busy process can keep another out for
+    long; and to switch to the write-ahead log it does not wait at all.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            db.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.0005, 0.0015))
+        else:
+            return
+
+
+def prepare(path: Path, busy_timeout: float) -> None:
+    """Creates the file, for its owner alone since specs may hold secrets, and brings its tables up to date.
+
+    Raises FastlaneError for a file that only a newer fastlane may use, or that is no database; sqlite3.Error and OSError for the rest.
+    """
+    _create_file(path)
+    try:
+        with closing(connect(path, busy_timeout)) as db:
+            execute_patiently(db, "PRAGMA journal_mode = WAL", busy_timeout)
+            migrate(db, busy_timeout)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise FastlaneError(f"{path} is not an SQLite database; name another file, or move it away") from error
+        raise
+
+
+def _create_file(path: Path) -> None:
+    """Never opens a file that is there: to close it would give up the locks that this process's connections have on it."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def migrate(db: sqlite3.Connection, patience: float, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Applies, in one transaction, the migrations that the file does not have yet."""
+    newest = migrations[-1].version
+    execute_patiently(db, "BEGIN IMMEDIATE", patience)
+    try:
+        db.execute("CREATE TABLE IF NOT EXISTS schema (version INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL) STRICT")
+        version, min_reader = db.execute("SELECT ifnull(max(version), 0), ifnull(max(min_reader), 0) FROM schema").fetchone()
+        if min_reader > newest:
+            raise FastlaneError(
+                f"the store was made by a newer fastlane (it needs schema {min_reader}, this one has {newest}); install that one"
+            )
+        for migration in migrations:
+            if migration.version > version:
+                for statement in migration.statements:
+                    db.execute(statement)
+                db.execute("INSERT INTO schema VALUES (?, ?)", (migration.version, migration.min_reader))
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")

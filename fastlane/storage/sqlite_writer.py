@@ -1,0 +1,192 @@
+"""The one thread of a process that writes the SQLite file: everything that waits for it goes into one transaction (a group commit).
+
+An operation is a function of a connection. Each stands under a savepoint of its own, so that one that fails undoes itself alone, and
+each is answered only after the commit: what was answered is on disk, and after a failed commit nothing is.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from fastlane.errors import Conflict, FastlaneError, StoreDown
+from fastlane.storage.sqlite_schema import execute_patiently
+
+log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
+Operation = Callable[[sqlite3.Connection], Answer]
+
+MAX_WAITING = 4096
+MAX_BATCH = 256
+
+
+@dataclass(slots=True)
+class _Item:
+    """An operation and who waits for it; then its answer or error."""
+
+    operation: Operation[Any]
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+    answer: Any = None
+    error: Exception | None = None
+
+    def resolve(self) -> None:
+        """Answers, on the caller's loop, unless the caller has gone."""
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.answer)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Writer:
+    """Owns the thread and its connection. A transaction waits ``patience`` seconds for other processes, each call ``deadline`` seconds in
+    all; at most ``MAX_WAITING`` operations wait."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], patience: float, deadline: float) -> None:
+        self._connect = connect
+        self._patience = patience
+        self._deadline = deadline
+        self._waiting: deque[_Item] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    async def run(self, operation: Operation[Answer]) -> Answer:
+        """The operation's answer, once it is committed. Raises what it raised, or StoreDown. One whose caller is cancelled, or
+        gives up, before its turn is not run."""
+        loop = asyncio.get_running_loop()
+        item = _Item(operation, loop, loop.create_future())
+        self._put(item)
+        try:
+            async with asyncio.timeout(self._deadline):
+                answer: Answer = await item.future
+        except TimeoutError:
+            raise StoreDown(f"the store did not commit within {self._deadline:g} s") from None
+        return answer
+
+    async def close(self) -> None:
+        """Commits what waits, and ends the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join, self._deadline)
+
+    def _put(self, item: _Item) -> None:
+        with self._changed:
+            if self._closed:
+                raise StoreDown("the store is closed")
+            if len(self._waiting) >= MAX_WAITING:
+                raise StoreDown(f"{MAX_WAITING} writes wait for the store already")
+            self._waiting.append(item)
+            self._changed.notify()
+
+    def _take(self, most: int) -> list[_Item]:
+        """The next ``most`` that wait, without those whose callers have gone."""
+        with self._changed:
+            count = min(len(self._waiting), most)
+            items = [self._waiting.popleft() for _ in range(count)]
+        return [item for item in items if not item.future.done()]
+
+    def _wait(self) -> bool:
+        """Waits for something to do; False when there is nothing left and the writer is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            return bool(self._waiting)
+
+    def _work(self) -> None:
+        db: sqlite3.Connection | None = None
+        while self._wait():
+            try:
+                db = db or self._open()
+                self._commit(db)
+            except sqlite3.Error as error:
+                _answer(self._take(MAX_WAITING), error)
+            except Exception as error:
+                log.exception("store.writer_failed")
+                _answer(self._take(MAX_WAITING), error)
+        if db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                db.close()
+
+    def _open(self) -> sqlite3.Connection:
+        db = self._connect()
+        db.execute("PRAGMA busy_timeout = 0")  # ``execute_patiently`` waits instead
+        return db
+
+    def _commit(self, db: sqlite3.Connection) -> None:
+        """One group commit. Taken after BEGIN, which may have waited for another process, the batch has all that came meanwhile."""
+        execute_patiently(db, "BEGIN IMMEDIATE", self._patience)
+        batch = self._take(MAX_BATCH)
+        failure: Exception | None = StoreDown("the store's writer failed")
+        try:
+            for item in batch:
+                _attempt(db, item)
+            db.execute("COMMIT")
+            failure = None
+        except (sqlite3.Error, StoreDown) as error:
+            failure = error
+        finally:
+            _roll_back(db)
+            _answer(batch, failure)
+
+
+def _attempt(db: sqlite3.Connection, item: _Item) -> None:
+    """Runs one operation; what it raises undoes it alone, unless SQLite has undone the whole transaction."""
+    db.execute("SAVEPOINT operation")
+    try:
+        item.answer = item.operation(db)
+    except (FastlaneError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
+        if not db.in_transaction:
+            raise StoreDown(f"the store cannot be written: {error}") from error
+        db.execute("ROLLBACK TO operation")
+        item.error = translated(error)
+    db.execute("RELEASE operation")
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+
+
+def _answer(items: list[_Item], failure: Exception | None) -> None:
+    """Answers each on its own loop, in one call a loop; with a failure, all of them are told StoreDown."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Item]] = {}
+    for item in items:
+        if failure is not None:
+            item.error = StoreDown(f"the store cannot be written: {failure}")
+        by_loop.setdefault(item.loop, []).append(item)
+    for loop, part in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # a loop that was closed has nobody who waits
+            loop.call_soon_threadsafe(_resolve, part)
+
+
+def _resolve(items: list[_Item]) -> None:
+    for item in items:
+        item.resolve()
+
+
+def translated(error: Exception) -> Exception:
+    """One of our exceptions for one of sqlite3's; any other as it is. Only what may pass by itself is StoreDown."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")  # what the sqlite3 module itself finds wrong has none
+    if name in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}:
+        return Conflict(f"the store has it already: {error}")
+    if isinstance(error, sqlite3.OperationalError) and name != "SQLITE_ERROR":
+        return StoreDown(f"the store cannot be used: {error}")
+    return FastlaneError(f"the store refuses this: {error}")

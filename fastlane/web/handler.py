@@ -1,0 +1,272 @@
+"""What every route does: the body counted as it streams in, the rules of Host and Origin, strict queries, problems, headers.
+
+A route's class defines ``on_get`` and ``on_post`` (coroutines that take the path's parts by name); HEAD works where GET does. They run
+after the body has come in, also when the answer is a refusal: answering earlier would close the connection under a client that still
+sends, which then may never see the answer.
+"""
+
+import asyncio
+import gzip
+import re
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from types import TracebackType
+from typing import Any, ClassVar
+from urllib.parse import unquote
+from uuid import uuid4
+
+import orjson
+import structlog
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from fastlane.errors import Fault, Invalid, NotFound
+from fastlane.models.task import task_id_fault
+from fastlane.web.addresses import EXPOSED, Addresses
+from fastlane.web.problems import Problem, problem_of
+from fastlane.web.query import read_query
+from fastlane.web.rendering import Renderer
+from fastlane.web.settings import Services, WebSettings
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+GZIP_FROM = 1_024
+WRITE_DEADLINE = 60.0
+DISCARD = 64 * 1024 * 1024
+"""So much of a body nobody wants is let by before the connection is closed under it, in bytes."""
+
+log = structlog.get_logger()
+
+
+class InFlight:
+    """The requests that are being answered."""
+
+    def __init__(self) -> None:
+        self._handlers: set[Handler] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, handler: "Handler") -> None:
+        """One more."""
+        self._handlers.add(handler)
+        self._idle.clear()
+
+    def discard(self, handler: "Handler") -> None:
+        """It is answered, or nobody waits for its answer any more."""
+        self._handlers.discard(handler)
+        if not self._handlers:
+            self._idle.set()
+
+    async def ended(self, seconds: float) -> None:
+        """Returns when there is none, or after that many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all handlers share."""
+
+    services: Services
+    settings: WebSettings
+    addresses: Addresses
+    in_flight: InFlight
+
+
+@stream_request_body
+class Handler(RequestHandler):
+    """The base of all routes."""
+
+    query_names: ClassVar[frozenset[str]] = frozenset()
+    """The query names that GET takes; no write takes one."""
+
+    reads_body: ClassVar[bool] = False
+    """Whether a POST's body means something; else it is let by."""
+
+    base: str
+    query: Mapping[str, str]
+    _received = 0
+
+    @property
+    def context(self) -> Context:
+        """What all handlers share."""
+        context = self.application.settings["context"]
+        assert isinstance(context, Context)
+        return context
+
+    @property
+    def services(self) -> Services:
+        """What there is to call."""
+        return self.context.services
+
+    @property
+    def renderer(self) -> Renderer:
+        """Renders for this request."""
+        return Renderer(self.base, self.context.settings.redact_words)
+
+    @cached_property
+    def request_id(self) -> str:
+        """The request's own id when it has a valid one, else a new one."""
+        given = self.request.headers.get("X-Request-Id", "")
+        return given if REQUEST_ID.fullmatch(given) else str(uuid4())
+
+    @cached_property
+    def body(self) -> bytearray:
+        """The request's body, as far as it has come and is wanted."""
+        return bytearray()
+
+    # what Tornado calls
+
+    def set_default_headers(self) -> None:
+        """Every answer's headers, problems' too."""
+        self.clear_header("Server")
+        self.set_header("X-Request-Id", self.request_id)
+        self.set_header("X-Fastlane-Version", self.context.settings.version)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Vary", "Accept-Encoding, Origin")
+        reader = self.context.addresses.reader(self.request)
+        if reader is not None:
+            self.set_header("Access-Control-Allow-Origin", reader)
+            self.set_header("Access-Control-Expose-Headers", EXPOSED)
+
+    def prepare(self) -> None:
+        """Says no before a body that is announced as too large is sent at all, when the client waits for the word to go on."""
+        structlog.contextvars.bind_contextvars(request_id=self.request_id)
+        announced = self.request.headers.get("Content-Length", "")
+        waits = self.request.headers.get("Expect", "").lower() == "100-continue"
+        if waits and self.reads_body and announced.isascii() and announced.isdigit() and int(announced[:20]) > self._limit:
+            raise self._too_large()
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keeps a wanted body up to its limit, and counts the rest."""
+        self._received += len(chunk)
+        if self._received > DISCARD and not self._finished:
+            self.send_error(413, exc_info=(Problem, self._too_large(), None))
+        elif self.reads_body and self._received <= self._limit:
+            self.body.extend(chunk)
+
+    async def _dispatch(self, **path: str) -> None:
+        self.context.in_flight.add(self)
+        try:
+            await self._act(path)
+        finally:
+            self.context.in_flight.discard(self)
+
+    get = head = post = put = patch = delete = options = _dispatch
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Every refusal and failure, as a problem."""
+        error = kwargs.get("exc_info", (None, HTTPError(status_code), None))[1]
+        problem = problem_of(error)
+        self.set_status(problem.status)
+        for name, value in problem.headers.items():
+            self.set_header(name, value)
+        if problem.status == 405:
+            self.set_header("Allow", ", ".join(self._allowed()))
+            problem = Problem(405, f"{self.request.method} is not for this route; it takes {', '.join(self._allowed()) or 'nothing'}")
+        self.set_header("Cache-Control", "no-store")
+        self._finish_json(problem.body(), problem.status, "application/problem+json")
+
+    def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        """Only what is our fault, or our surroundings', is worth a line."""
+        status = problem_of(value).status
+        if status == 503:
+            log.warning("http.unavailable", method=self.request.method, path=self.request.path, error=str(value))
+        elif status >= 500 and typ is not None and value is not None:
+            log.error("http.failed", method=self.request.method, path=self.request.path, exc_info=(typ, value, tb))
+
+    def compute_etag(self) -> None:
+        """None: what is read changes while it is read."""
+
+    # what routes use
+
+    async def answer(self, value: Any, *, status: int = 200) -> None:
+        """Sends JSON, gzipped for whoever takes that; returns when the client has it, or is gone."""
+        await self.delivered(self._finish_json(value, status, "application/json"))
+
+    async def delivered(self, written: Awaitable[None]) -> bool:
+        """Waits until the client has taken what was written. False when it is gone, or took nothing for a minute: then we hang up."""
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE):
+                await written
+        except StreamClosedError:
+            return False
+        except TimeoutError:
+            log.info("http.client.hangs", path=self.request.path)
+            self.hang_up()
+            return False
+        return True
+
+    def hang_up(self) -> None:
+        """Closes the connection, so that the client sees that it did not get all."""
+        if isinstance(self.request.connection, HTTP1Connection):
+            self.request.connection.close()
+
+    async def _act(self, path: Mapping[str, str]) -> None:
+        addresses = self.context.addresses
+        self.base = addresses.base(self.request)
+        method = "GET" if self.request.method == "HEAD" else self.request.method or ""
+        act = getattr(self, f"on_{method.lower()}", None)
+        if act is None:
+            raise HTTPError(405)
+        if method != "GET":
+            addresses.refuse_foreign(self.request)
+        if self.reads_body and self._received > self._limit:
+            raise self._too_large()
+        parts = {name: _read_part(name, value) for name, value in path.items()}
+        self.query = read_query(self.request, self.query_names if method == "GET" else frozenset())
+        await act(**parts)
+
+    def _finish_json(self, value: Any, status: int, media: str) -> Awaitable[None]:
+        data = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+        self.set_status(status)
+        self.set_header("Content-Type", media)
+        if len(data) >= GZIP_FROM and _takes_gzip(self.request.headers.get("Accept-Encoding", "")):
+            data = gzip.compress(data, 5, mtime=0)
+            self.set_header("Content-Encoding", "gzip")
+        return self.finish(data)
+
+    @property
+    def _limit(self) -> int:
+        return self.context.settings.max_body
+
+    def _too_large(self) -> Problem:
+        return Problem(413, f"the body is larger than {self._limit} bytes; put what is large into an image or fetch it from the command")
+
+    def _allowed(self) -> list[str]:
+        names = [name[3:].upper() for name in sorted(dir(self)) if name.startswith("on_") and name[3:] in ("get", "post", "put", "delete")]
+        return [*names, *(["HEAD"] if "GET" in names else [])]
+
+
+class UnknownRoute(Handler):
+    """Whatever no route matches."""
+
+    async def on_get(self) -> None:
+        """404."""
+        raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are under /tasks, /status and /healthcheck")
+
+    on_post = on_put = on_patch = on_delete = on_options = on_get
+
+
+def _read_part(name: str, quoted: str) -> str:
+    """A part of the path, percent-decoded as UTF-8 (what is not stays visible as surrogates, which no task id has)."""
+    value = unquote(quoted, errors="surrogateescape")
+    if name == "task_id":
+        if fault := task_id_fault(value):
+            raise Invalid([Fault("taskId", fault)])
+        return value
+    if not UUID.fullmatch(value.lower()):
+        raise NotFound(f"there is no {name.removesuffix('_id')} {value[:80]!r}; its id is a UUID")
+    return value.lower()
+
+
+def _takes_gzip(header: str) -> bool:
+    for coding in header.split(","):
+        name, _, parameter = coding.partition(";")
+        if name.strip().lower() in ("gzip", "*"):
+            return not re.fullmatch(r"\s*q=0(\.0{0,3})?\s*", parameter)
+    return False

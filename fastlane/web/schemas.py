@@ -1,0 +1,172 @@
+"""The bodies that requests carry: marshmallow schemas that validate them, all faults at once, and make values of them."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.job import Spec
+from fastlane.models.schedule import Kind, Schedule, read_duration, read_moment
+from fastlane.web.images import EXAMPLES, reference_fault
+from fastlane.web.query import nearest
+from fastlane.web.rendering import REDACTED
+
+MAX_COMMAND_TEXT = 64 * 1024
+MAX_COMMAND = 256 * 1024
+MAX_ARGUMENT = 128 * 1024 - 1
+"""Linux gives one argument, or one variable with its name, no more (MAX_ARG_STRLEN)."""
+
+MAX_ARGUMENTS = 10_000
+MAX_ENVS = 1_000
+MAX_ENVS_BYTES = 256 * 1024
+MAX_METADATA = 16 * 1024
+MOST_FAULTS = 50
+"""So many faults one answer names; a body of noise would have a hundred thousand."""
+
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def read_image(value: object) -> str:
+    """An image reference."""
+    if not isinstance(value, str):
+        raise ValidationError(f"is not text; {EXAMPLES}")
+    if fault := reference_fault(value):
+        raise ValidationError(fault)
+    return value
+
+
+def read_command(value: object) -> tuple[str, ...]:
+    """Text, split as a POSIX shell would split it, or a list of texts."""
+    arguments = _split(value) if isinstance(value, str) else _listed(value)
+    if not arguments:
+        raise ValidationError("is empty; leave it out to run the image's own command")
+    if len(arguments) > MAX_ARGUMENTS:
+        raise ValidationError(f"has more than {MAX_ARGUMENTS} arguments; put them into a file of the image or a variable")
+    sizes = [len(argument.encode()) for argument in arguments]
+    if max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_COMMAND:
+        raise ValidationError(f"is longer than {MAX_ARGUMENT} bytes in one argument or {MAX_COMMAND} in all; shorten it")
+    return arguments
+
+
+def read_envs(value: object) -> dict[str, str]:
+    """Environment variables: names to text, numbers or booleans."""
+    if not isinstance(value, dict):
+        raise ValidationError('is not an object; write {"NAME": "value"}')
+    if len(value) > MAX_ENVS:
+        raise ValidationError(f"has more than {MAX_ENVS} variables; put them into a file of the image")
+    faults = {name[:80] or "(empty)": [fault] for name, given in value.items() if (fault := _env_fault(name, given))}
+    if faults:
+        raise ValidationError(faults)
+    envs = {name: given if isinstance(given, str) else json.dumps(given) for name, given in value.items()}
+    sizes = [len(name) + 1 + len(given.encode()) for name, given in envs.items()]
+    if sizes and (max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_ENVS_BYTES):
+        raise ValidationError(f"is longer than {MAX_ARGUMENT} bytes in one variable or {MAX_ENVS_BYTES} in all; shorten it")
+    return envs
+
+
+def read_metadata(value: object) -> dict[str, Any]:
+    """Any JSON object of at most 16 KiB."""
+    if not isinstance(value, dict):
+        raise ValidationError('is not an object; write {"name": "value"}')
+    if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA:
+        raise ValidationError(f"is longer than {MAX_METADATA} bytes; keep what is large elsewhere and name it here")
+    return value
+
+
+def field(read: Callable[[object], Any], **options: Any) -> fields.Function:
+    """A field whose value a reader makes. The reader says what is wrong by a ValidationError or a ValueError."""
+
+    def load(value: object) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            raise
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    return fields.Function(deserialize=load, **options)
+
+
+class JobSchema(Schema):
+    """The body of ``POST /tasks/T``."""
+
+    class Meta:
+        unknown = RAISE
+
+    image = field(read_image, required=True, error_messages={"required": f"is missing; {EXAMPLES}"})
+    command = field(read_command)
+    envs = field(read_envs)
+    startIn = field(read_duration)
+    startAt = field(read_moment)
+    metadata = field(read_metadata)
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def one_start(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
+        """A job starts once."""
+        if "startIn" in original and "startAt" in original:
+            raise ValidationError("stands beside startAt; leave one of them", "startIn")
+
+
+JOB = JobSchema()
+
+
+def read_job(body: Mapping[str, Any], now: int) -> tuple[Spec, Schedule]:
+    """What to run and when, of a decoded body; ``now`` in milliseconds. Raises Invalid with every fault."""
+    try:
+        wanted = JOB.load({name: value for name, value in body.items() if value is not None})
+    except ValidationError as error:
+        raise Invalid(list(islice(_faults(error.messages_dict), MOST_FAULTS))) from None
+    spec = Spec(wanted["image"], wanted.get("command"), wanted.get("envs", {}), wanted.get("metadata", {}))
+    if "startIn" in wanted:
+        return spec, Schedule(Kind.AT, now + round(wanted["startIn"] * 1000))
+    if "startAt" in wanted:
+        return spec, Schedule(Kind.AT, wanted["startAt"])
+    return spec, Schedule()
+
+
+def _split(text: str) -> tuple[str, ...]:
+    if len(text) > MAX_COMMAND_TEXT:
+        raise ValidationError(f"is longer than {MAX_COMMAND_TEXT} characters; give a list of texts, or shorten it")
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        words = "has a quote that is never closed" if "quotation" in str(error) else "ends in a backslash"
+        raise ValidationError(f'{words}; close or escape it, or give a list of texts such as ["sh", "-c", "echo it\'s"]') from None
+
+
+def _listed(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValidationError('is neither text nor a list of texts; write "ls -lah" or ["ls", "-lah"]')
+    faults = {place: ["is not text; put it in quotes"] for place, part in enumerate(value) if not isinstance(part, str)}
+    if faults:
+        raise ValidationError(dict(islice(faults.items(), MOST_FAULTS)))
+    return tuple(value)
+
+
+def _env_fault(name: str, value: object) -> str | None:
+    if not ENV_NAME.fullmatch(name):
+        return "is not a variable's name: letters, digits and _, not beginning with a digit"
+    if not isinstance(value, str | int | float):
+        return "is not text, a number or a boolean; put it in quotes, or leave it out"
+    if value == REDACTED:
+        return f"is {REDACTED}, which fastlane shows in place of a secret; give the secret itself"
+    return None
+
+
+def _faults(messages: Mapping[Any, Any], path: str = "") -> Iterator[Fault]:
+    """marshmallow's tree of messages as a flat list with dotted paths."""
+    for name, below in messages.items():
+        field = f"{path}{name}"
+        if not path and name not in JOB.fields:
+            yield Fault(
+                field[:80], f'is not a field of a job; the nearest is "{nearest(name, JOB.fields)}" (there are: {", ".join(JOB.fields)})'
+            )
+        elif isinstance(below, Mapping):
+            yield from _faults(below, f"{field}.")
+        else:
+            yield from (Fault(field, str(message)) for message in below)

@@ -1,0 +1,379 @@
+"""What every executor promises (``fastlane/executors/base.py``), asked of the Swarm adapter on a real engine and of the instant one."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
+from fastlane.executors.base import Activation, End, Executor, Image, Order, Phase, ServiceView, TaskView
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece
+from fastlane.models.pool import Pull
+from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.instant import InstantExecutor
+
+T = TypeVar("T")
+PATIENCE = 30.0
+MISSING = "registry.invalid/no-such-image:1"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The same commands in the words of each executor."""
+
+    nothing: tuple[str, ...]
+    exits: Callable[[int], tuple[str, ...]]
+    holds: tuple[str, ...]
+    """Writes ``begun`` to stdout and runs until it is stopped; then it exits with 143."""
+    writes: Callable[[bytes, bytes], tuple[str, ...]]
+    """Writes the first to stdout, then the other to stderr."""
+
+
+def octal(data: bytes) -> str:
+    """Bytes as printf takes them."""
+    plain = b"0123456789abcdefghijklmnopqrstuvwxyz"
+    return "".join(chr(byte) if byte in plain else f"\\{byte:03o}" for byte in data)
+
+
+SHELL = Commands(
+    nothing=("true",),
+    exits=lambda code: ("sh", "-c", f"exit {code}"),
+    holds=("sh", "-c", "trap 'exit 143' TERM; echo begun; while :; do sleep 0.05; done"),
+    writes=lambda out, err: ("sh", "-c", f"printf '{octal(out)}'; printf '{octal(err)}' >&2"),
+)
+INSTANT = Commands(
+    nothing=(),
+    exits=lambda code: ("exit", str(code)),
+    holds=("out", "begun\n", "hold"),
+    writes=lambda out, err: ("hex", out.hex(), "err", err.decode()),
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An executor under test, with what the tests need to know of it."""
+
+    executor: Executor
+    host: str
+    commands: Commands
+    starts: Callable[[ServiceView], int]
+    """How often a service's container was started, as an outsider counts it."""
+
+    async def image(self) -> Image:
+        return await self.executor.resolve(self.host, IMAGE, Pull.MISSING)
+
+    async def park(self, command: tuple[str, ...] | None, **changes: object) -> str:
+        return await self.executor.park(self.host, order(command, **changes), await self.image())
+
+    async def start(self, command: tuple[str, ...] | None, **changes: object) -> str:
+        service = await self.park(command, **changes)
+        assert await self.executor.activate(self.host, service) is Activation.STARTED
+        return service
+
+    async def task(self, service: str, phase: Phase) -> TaskView:
+        """The service's first task once it is in this phase."""
+
+        async def seen() -> TaskView | None:
+            tasks = (await self.executor.inspect(self.host, service)).tasks
+            return tasks[0] if tasks and tasks[0].phase is phase else None
+
+        return await eventually(seen, f"no task is {phase}")
+
+    async def run(self, command: tuple[str, ...] | None, **changes: object) -> tuple[str, TaskView]:
+        """Starts it and waits for its end."""
+        service = await self.start(command, **changes)
+        return service, await self.task(service, Phase.ENDED)
+
+    async def log(self, task: TaskView, marks: Mapping[int, Mark] | None = None) -> list[Piece]:
+        return [piece async for piece in self.executor.logs(self.host, task.id, marks or {}, follow=False)]
+
+
+async def eventually(found: Callable[[], Awaitable[T | None]], otherwise: str) -> T:
+    """What ``found`` gives once it gives something."""
+    give_up = time.monotonic() + PATIENCE
+    while (value := await found()) is None:
+        assert time.monotonic() < give_up, otherwise
+        await asyncio.sleep(0.02)
+    return value
+
+
+def order(command: tuple[str, ...] | None, **changes: object) -> Order:
+    id = str(uuid4())
+    made = Order(id, "a/task ✓ {{x", f"job-{id}", 1, 1, 1_700_000_000_123, command, {}, stop_grace=5)
+    return replace(made, **changes)
+
+
+def content(pieces: list[Piece], stream: int) -> bytes:
+    return b"".join(piece.data for piece in pieces if piece.stream == stream)
+
+
+def marks_after(pieces: list[Piece]) -> dict[int, Mark]:
+    """The marks of a reader that has read these pieces."""
+    marks: dict[int, Mark] = {}
+    for piece in pieces:
+        last = marks.get(piece.stream)
+        ordinal = last.ordinal + 1 if last is not None and last.time == piece.time else 1
+        marks[piece.stream] = Mark(piece.time, ordinal)
+    return marks
+
+
+def containers_of(url: str, service: str) -> int:
+    client = connect(url)
+    try:
+        return len(client.containers(all=True, filters={"label": f"com.docker.swarm.service.id={service}"}))
+    finally:
+        client.close()
+
+
+@pytest.fixture(params=["swarm", "instant"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    if request.param == "instant":
+        instant = InstantExecutor(missing=frozenset({MISSING}))
+        host = instant.hosts()[0].name
+        yield Bench(instant, host, INSTANT, lambda view: instant.starts.count(view.execution_id))
+        return
+    url = request.getfixturevalue("engine")
+    installation = f"contract-{uuid4().hex[:8]}"
+    swarm = SwarmExecutor([url], installation, SystemClock(), probe_every=0.2)
+    await swarm.open()
+    try:
+        yield Bench(swarm, url, SHELL, lambda view: containers_of(url, view.id))
+    finally:
+        await swarm.close()
+        remove_all(url, installation)
+
+
+@pytest.fixture
+def executor(bench: Bench) -> Executor:
+    return bench.executor
+
+
+# starting
+
+
+async def test_an_opened_executor_knows_its_hosts(executor: Executor, bench: Bench) -> None:
+    (view,) = executor.hosts()
+    assert view.name == bench.host
+    assert (view.usable, view.reason, view.since, view.circuit) == (True, None, None, "closed")
+    assert view.swarm_id
+
+
+async def test_a_parked_service_runs_nothing(executor: Executor, bench: Bench) -> None:
+    service = await bench.park(bench.commands.nothing)
+    view = await executor.inspect(bench.host, service)
+    assert (view.activated, view.stopping, view.tasks) == (False, False, ())
+    assert [found.id for found in await executor.services(bench.host)] == [service]
+    assert service not in (await executor.look()).tasks[bench.host]
+
+
+async def test_a_service_parked_twice_is_one(executor: Executor, bench: Bench) -> None:
+    made, image = order(bench.commands.nothing), await bench.image()
+    first = await executor.park(bench.host, made, image)
+    assert await executor.park(bench.host, made, image) == first
+    both = await asyncio.gather(*(executor.park(bench.host, made, image) for _ in range(3)))
+    assert set(both) == {first}
+
+
+async def test_another_epoch_parks_another_service(executor: Executor, bench: Bench) -> None:
+    made, image = order(bench.commands.nothing), await bench.image()
+    first = await executor.park(bench.host, made, image)
+    second = await executor.park(bench.host, replace(made, epoch=2), image)
+    assert first != second
+    assert {view.execution_id for view in await executor.services(bench.host)} == {made.execution_id}
+
+
+async def test_an_activated_service_runs_once_however_often_it_is_activated(executor: Executor, bench: Bench) -> None:
+    service = await bench.park(bench.commands.nothing)
+    found = await asyncio.gather(*(executor.activate(bench.host, service) for _ in range(4)))
+    assert sorted(found) == [Activation.ALREADY] * 3 + [Activation.STARTED]
+    await bench.task(service, Phase.ENDED)
+    assert await executor.activate(bench.host, service) is Activation.ALREADY
+    view = await executor.inspect(bench.host, service)
+    assert view.activated
+    assert len(view.tasks) == 1
+    assert bench.starts(view) == 1
+
+
+async def test_an_activated_service_parked_again_is_still_that_one(executor: Executor, bench: Bench) -> None:
+    made, image = order(bench.commands.exits(0)), await bench.image()
+    service = await executor.park(bench.host, made, image)
+    await executor.activate(bench.host, service)
+    assert await executor.park(bench.host, made, image) == service
+
+
+async def test_what_the_engine_will_not_take_is_refused(executor: Executor, bench: Bench) -> None:
+    with pytest.raises(OrderRefused, match="not a valid repository/tag"):
+        await executor.park(bench.host, order(None), Image("no image", "sha256:0"))
+
+
+async def test_an_image_that_is_not_there_cannot_be_resolved(executor: Executor, bench: Bench) -> None:
+    with pytest.raises((ImageRefused, RegistryDown)):
+        await executor.resolve(bench.host, MISSING, Pull.MISSING)
+
+
+# ending
+
+
+@pytest.mark.parametrize("code", [0, 3, 127])
+async def test_an_exit_code_comes_back(executor: Executor, bench: Bench, code: int) -> None:
+    service, task = await bench.run(bench.commands.exits(code))
+    assert (task.phase, task.end, task.exit_code) == (Phase.ENDED, End.EXITED, code)
+    assert task.service_id == service
+    assert task.container_id
+    assert task.started_at is not None
+    assert task.finished_at is not None
+    assert 0 <= task.finished_at - task.started_at < 60_000
+    assert abs(task.finished_at - SystemClock().now()) < 60_000
+
+
+async def test_a_look_sees_a_service_run_and_end(executor: Executor, bench: Bench) -> None:
+    service = await bench.start(bench.commands.holds)
+
+    async def seen(phase: Phase) -> bool | None:
+        tasks = (await executor.look()).tasks[bench.host].get(service, ())
+        return (bool(tasks) and tasks[0].phase is phase) or None
+
+    await eventually(lambda: seen(Phase.RUNNING), "it was not seen to run")
+    assert executor.hosts()[0].running == 1
+    await executor.stop(bench.host, service)
+    await eventually(lambda: seen(Phase.ENDED), "it was not seen to end")
+    assert executor.hosts()[0].running == 0
+
+
+async def test_a_running_service_that_is_stopped_keeps_its_exit_code_and_log(executor: Executor, bench: Bench) -> None:
+    service = await bench.start(bench.commands.holds)
+    running = await bench.task(service, Phase.RUNNING)
+    assert running.exit_code is None
+    follow = executor.logs(bench.host, running.id, {}, follow=True)
+    async with contextlib.aclosing(follow), asyncio.timeout(PATIENCE):
+        assert (await anext(follow)).data == b"begun\n"
+    await executor.stop(bench.host, service)
+    task = await bench.task(service, Phase.ENDED)
+    assert (task.id, task.end, task.exit_code) == (running.id, End.SHUTDOWN, 143)
+    assert content(await bench.log(task), STDOUT) == b"begun\n"
+    view = await executor.inspect(bench.host, service)
+    assert (view.activated, view.stopping) == (True, True)
+    assert view.tasks[0].id == task.id
+    await executor.stop(bench.host, service)
+    assert await executor.activate(bench.host, service) is Activation.ALREADY
+    assert bench.starts(view) == 1
+
+
+async def test_a_service_stopped_before_its_activation_never_starts(executor: Executor, bench: Bench) -> None:
+    service = await bench.park(bench.commands.nothing)
+    await executor.stop(bench.host, service)
+    await executor.stop(bench.host, service)
+    assert await executor.activate(bench.host, service) is Activation.STOPPED
+    view = await executor.inspect(bench.host, service)
+    assert (view.activated, view.stopping, view.tasks) == (False, True, ())
+    assert bench.starts(view) == 0
+
+
+async def test_a_finished_service_that_is_stopped_keeps_how_it_ended(executor: Executor, bench: Bench) -> None:
+    service, ended = await bench.run(bench.commands.exits(3))
+    await executor.stop(bench.host, service)
+    view = await executor.inspect(bench.host, service)
+    assert (view.tasks[0].id, view.tasks[0].end, view.tasks[0].exit_code) == (ended.id, End.EXITED, 3)
+    assert bench.starts(view) == 1
+
+
+async def test_a_stop_and_an_activation_at_once_agree_on_what_happened(executor: Executor, bench: Bench) -> None:
+    for _ in range(5):
+        service = await bench.park(bench.commands.nothing)
+        activation, _stopped = await asyncio.gather(executor.activate(bench.host, service), executor.stop(bench.host, service))
+        view = await executor.inspect(bench.host, service)
+        assert view.stopping
+        assert view.activated is (activation is Activation.STARTED)
+        assert (activation is Activation.STOPPED) is (not view.tasks)
+
+
+# leaving
+
+
+async def test_a_removed_service_is_gone_and_may_be_removed_again(executor: Executor, bench: Bench) -> None:
+    service, task = await bench.run(bench.commands.nothing)
+    await executor.remove(bench.host, service)
+    await executor.remove(bench.host, service)
+    with pytest.raises(ServiceGone):
+        await executor.inspect(bench.host, service)
+    with pytest.raises(ServiceGone):
+        await executor.activate(bench.host, service)
+    with pytest.raises(ServiceGone):
+        await executor.stop(bench.host, service)
+    assert list(await executor.services(bench.host)) == []
+
+
+async def test_the_log_of_a_removed_service_is_gone(executor: Executor, bench: Bench) -> None:
+    service, task = await bench.run(bench.commands.nothing)
+    await executor.remove(bench.host, service)
+
+    async def gone() -> bool | None:
+        try:
+            return bool(await bench.log(task)) or None
+        except ServiceGone:
+            return True
+
+    await eventually(gone, "there is still a log")
+
+
+async def test_a_host_that_is_not_registered_is_down(executor: Executor) -> None:
+    with pytest.raises(HostDown, match="not a registered host"):
+        await executor.inspect("tcp://nowhere:1", "service")
+
+
+# logs
+
+
+@pytest.mark.parametrize(
+    ("out", "err"),
+    [
+        (b"one\ntwo\n", b"three\n"),
+        (b"no newline at the end", b""),
+        (bytes(range(1, 256)) + b"\x00\r\n\xff", b"\n\n"),
+        (b"", b""),
+    ],
+    ids=["lines", "open end", "binary", "nothing"],
+)
+async def test_a_log_comes_back_byte_for_byte(bench: Bench, out: bytes, err: bytes) -> None:
+    _, task = await bench.run(bench.commands.writes(out, err))
+    pieces = await bench.log(task)
+    assert (content(pieces, STDOUT), content(pieces, STDERR)) == (out, err)
+    times = [piece.time for piece in pieces]
+    assert all(abs(moment / 1e6 - SystemClock().now()) < 60_000 for moment in times)
+
+
+async def test_a_long_line_comes_in_pieces_and_a_log_is_read_on_from_any_of_them(bench: Bench) -> None:
+    long = b"0123456789abcdef" * 2_560
+    _, task = await bench.run(bench.commands.writes(b"first\n" + long + b"\nlast", b"warning\n"))
+    pieces = await bench.log(task)
+    assert content(pieces, STDOUT) == b"first\n" + long + b"\nlast"
+    assert max(len(piece.data) for piece in pieces) <= 16 * 1024
+    for read in range(len(pieces) + 1):
+        rest = await bench.log(task, marks_after(pieces[:read]))
+        for stream in (STDOUT, STDERR):
+            assert [piece for piece in rest if piece.stream == stream] == [piece for piece in pieces[read:] if piece.stream == stream], read
+
+
+async def test_following_goes_on_after_the_end_until_it_is_closed(executor: Executor, bench: Bench) -> None:
+    service, task = await bench.run(bench.commands.writes(b"all\n", b""))
+    follow = executor.logs(bench.host, task.id, {}, follow=True)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert (await anext(follow)).data == b"all\n"
+        waiting = asyncio.ensure_future(anext(follow))
+        done, _ = await asyncio.wait({waiting}, timeout=0.5)
+        assert not done
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+    finally:
+        async with asyncio.timeout(1):
+            await follow.aclose()
+    await executor.remove(bench.host, service)

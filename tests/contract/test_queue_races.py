@@ -1,0 +1,248 @@
+"""Each script raced by eight clients: no id is leased twice at once, no limit is exceeded, nothing is lost."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+
+from fastlane.models.placement import HostView
+from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Lane, LaneCounts, Queue, Renewal, Report
+from fastlane.queue.redis import RedisQueue
+from tests.support.redis import PATIENCE, RealRedis
+
+NOW = 1_700_000_000_000
+LEASE = 10_000
+CLIENTS = 8
+LANES = (Lane("main", 5), Lane("other", 3), Lane(TICKS, None))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RealRedis]:
+    with RealRedis() as server:
+        yield server
+
+
+@pytest.fixture
+async def queues(server) -> AsyncIterator[list[Queue]]:
+    installation = uuid4().hex
+    queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
+    for queue in queues:
+        await queue.open()
+    await queues[0].set_generation("1")
+    yield queues
+    for queue in queues:
+        await queue.close()
+
+
+@pytest.fixture
+def queue(queues) -> Queue:
+    return queues[0]
+
+
+def entries(count: int, lane: str = "main", **values) -> list[Entry]:
+    return [Entry(f"{lane}-{number:04}", Kind.EXECUTION, lane, NOW, **values) for number in range(count)]
+
+
+async def everyone(queues, act) -> list:
+    """What each client's ``act(number, queue)`` returned, all at once."""
+    return await asyncio.gather(*(act(number, queue) for number, queue in enumerate(queues)))
+
+
+async def claim_all(queue, *lanes: Lane, owner: str = "me", now: int = NOW) -> list:
+    got = []
+    while leases := (await queue.claim("1", owner, lanes or LANES, 256, lease=LEASE, now=now)).leases:
+        got += leases
+    return got
+
+
+async def test_entries_put_by_all_at_once_are_there_once(queues, queue):
+    things = entries(200)
+    await everyone(queues, lambda number, one: one.put(things[number:] + things[:number], now=NOW))
+    leases = await claim_all(queue, Lane("main", None))
+    assert sorted(lease.id for lease in leases) == [thing.id for thing in things]
+
+
+async def test_the_highest_revision_of_racing_puts_stays_and_stands_in_one_place(queues, queue):
+    async def act(number, one):
+        for revision in range(number, 400, CLIENTS):
+            lane, due = ("main", "other")[revision % 2], NOW + revision % 3 - 1
+            await one.put([Entry("a", Kind.JOB, lane, due, revision)], now=NOW)
+
+    await everyone(queues, act)
+    counts = await queue.counts(["main", "other"])
+    assert sum(count.ready + count.timed for count in counts.values()) == 1
+    (lease,) = await claim_all(queue, now=NOW + 5)
+    assert lease.revision == 399
+
+
+async def test_everything_is_worked_on_once_and_no_limit_is_exceeded(queues, queue):
+    things = entries(400, "main") + entries(300, "other") + entries(300, TICKS)
+    limits = {lane.name: lane.limit for lane in LANES}
+    held, worked = Counter(), Counter()
+
+    async def act(number, one):
+        owner = f"worker-{number}"
+        await one.put(things[number::CLIENTS], now=NOW)
+        while sum(worked.values()) < len(things):
+            claim = await one.claim("1", owner, LANES, 1 + number, lease=LEASE, now=NOW)
+            held.update(lease.lane for lease in claim.leases)
+            worked.update(lease.id for lease in claim.leases)
+            for lane, limit in limits.items():
+                assert limit is None or held[lane] <= limit
+            await asyncio.sleep(0)
+            held.subtract(lease.lane for lease in claim.leases)
+            await one.finish({lease.id: lease.revision for lease in claim.leases}, now=NOW)
+
+    await everyone(queues, act)
+    assert set(worked.values()) == {1}
+    assert len(worked) == len(things)
+    assert await queue.counts(list(limits)) == dict.fromkeys(limits, LaneCounts(0, 0, 0))
+
+
+async def test_a_lease_that_ran_out_is_taken_over_by_one(queues, queue):
+    await queue.put(entries(60), now=NOW)
+    await claim_all(queue, Lane("main", None), owner="dead")
+    taken = await everyone(queues, lambda number, one: one.claim("1", f"w{number}", LANES, 10, lease=LEASE, now=NOW + LEASE))
+    ids = [lease.id for claim in taken for lease in claim.leases]
+    assert len(ids) == len(set(ids)) == 60
+    assert all(lease.resume for claim in taken for lease in claim.leases)
+
+
+async def test_a_lease_is_either_renewed_or_taken_over(queues, queue):
+    things = entries(50)
+    ids = [thing.id for thing in things]
+    await queue.put(things, now=NOW)
+    await claim_all(queue, Lane("main", None), owner="w0")
+
+    async def act(number, one):
+        if number == 0:
+            return await one.renew("1", "w0", ids, lease=LEASE, now=NOW + LEASE)
+        return await one.claim("1", f"w{number}", [], 3, lease=LEASE, now=NOW + LEASE)
+
+    renewed, *taken = await everyone(queues, act)
+    kept = {id for id, answer in renewed.items() if answer is Renewal.OK}
+    given = [lease.id for claim in taken for lease in claim.leases]
+    now_kept = {id for id, answer in (await queue.renew("1", "w0", ids, lease=LEASE, now=NOW + LEASE)).items() if answer is Renewal.OK}
+    assert len(given) == len(set(given))
+    assert now_kept == set(ids) - set(given)
+    assert now_kept <= kept
+
+
+async def test_released_leases_are_taken_over_by_one_each(queues, queue):
+    await queue.put(entries(40), now=NOW)
+    ids = [lease.id for lease in await claim_all(queue, Lane("main", None))]
+
+    async def act(number, one):
+        if number == 0:
+            for id in ids:
+                await one.release("me", [id], now=NOW)
+            return []
+        got = []
+        while len(got) < 5:
+            got += (await one.claim("1", f"w{number}", [], 5 - len(got), lease=LEASE, now=NOW)).leases
+        return got
+
+    async with asyncio.timeout(PATIENCE):
+        given = [lease.id for leases in await everyone(queues, act) for lease in leases]
+    assert len(given) == len(set(given)) == 35
+
+
+async def test_racing_requeues_give_an_entry_back_once(queues, queue):
+    things = entries(30)
+    await queue.put(things, now=NOW)
+    await claim_all(queue, Lane("main", None))
+
+    async def act(number, one):
+        for thing in things:
+            await one.requeue("me", thing.id, NOW + number - 4, lane=("main", "other")[number % 2], now=NOW)
+
+    await everyone(queues, act)
+    counts = await queue.counts(["main", "other"])
+    assert sum(count.ready + count.timed for count in counts.values()) == 30
+    assert sum(count.running for count in counts.values()) == 0
+
+
+async def test_an_entry_is_either_cancelled_or_claimed(queues, queue):
+    things = entries(200)
+    await queue.put(things, now=NOW)
+
+    async def act(number, one):
+        if number < 4:
+            return await claim_all(one, Lane("main", None), owner=f"w{number}")
+        return [(thing.id, await one.cancel(thing.id, now=NOW)) for thing in things]
+
+    answers = await everyone(queues, act)
+    given = [lease.id for leases in answers[:4] for lease in leases]
+    removed = [id for some in answers[4:] for id, answer in some if answer is Cancelled.REMOVED]
+    assert sorted(given + removed) == [thing.id for thing in things]
+    for some in answers[4:]:
+        assert {id for id, answer in some if answer is Cancelled.TOLD} <= set(given)
+
+
+async def test_a_finish_races_a_put_and_the_higher_revision_stays(queues, queue):
+    things = entries(100, revision=1)
+    ids = {thing.id: 1 for thing in things}
+    await queue.put(things, now=NOW)
+    await claim_all(queue, Lane("main", None))
+
+    async def act(number, one):
+        if number % 2:
+            for id in ids:
+                await one.finish({id: 1}, now=NOW)
+        else:
+            for id in ids:
+                await one.put([Entry(id, Kind.EXECUTION, ("main", "other")[number // 2 % 2], NOW, 2)], now=NOW)
+
+    await everyone(queues, act)
+    leases = await claim_all(queue, Lane("main", None), Lane("other", None), owner="next")
+    assert sorted(lease.id for lease in leases) == list(ids)
+    assert {(lease.revision, lease.resume) for lease in leases} == {(2, False)}
+
+
+async def test_racing_restores_and_puts_leave_each_entry_in_one_place(queues, queue):
+    things = entries(100)
+
+    async def act(number, one):
+        await (one.put(things, now=NOW) if number % 2 else one.restore(things, [], now=NOW))
+
+    await everyone(queues, act)
+    assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 100)}
+    leases = await claim_all(queue, Lane("main", 5))
+    assert sorted(lease.id for lease in leases) == [thing.id for thing in things]
+
+
+async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(queues, queue, server):
+    async def act(number, one):
+        for turn in range(20):
+            if number == 0:
+                await one.wipe()
+            else:
+                await one.put(entries(3, f"lane-{number}-{turn % 3}"), now=NOW)
+
+    await everyone(queues, act)
+    await queue.wipe()
+    with server.client() as client:
+        assert client.keys(queue._keys.generation.removesuffix("gen") + "*") == []
+
+
+async def test_racing_generations_leave_one_and_claims_of_all_others_are_cold(queues, queue):
+    await everyone(queues, lambda number, one: one.set_generation(f"g{number}"))
+    found = (await queue.identity()).generation
+    claims = await everyone(queues, lambda number, one: one.claim(f"g{number}", "me", LANES, 1, lease=LEASE, now=NOW))
+    assert [f"g{number}" for number, claim in enumerate(claims) if not claim.cold] == [found]
+
+
+async def test_racing_reports_are_all_kept(queues, queue):
+    async def act(number, one):
+        for turn in range(20):
+            await one.announce(Report(f"w{number}", turn, (HostView("a", True),)), ttl=500, now=NOW + turn)
+            await one.reports(now=NOW + turn)
+            await one.counts(["main"])
+            await one.identity()
+
+    await everyone(queues, act)
+    assert sorted((report.worker, report.started_at) for report in await queue.reports(now=NOW + 20)) == [
+        (f"w{n}", 19) for n in range(CLIENTS)
+    ]

@@ -1,0 +1,446 @@
+"""What every store promises about jobs, ticks and executions, whichever database is under it."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from fastlane.errors import Conflict, StoreDown
+from fastlane.models import status
+from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.status import FINAL, RULES, UNDER_WAY, Change, Status
+from fastlane.models.task import Task
+from fastlane.models.tick import Outcome
+from fastlane.storage.base import Counts, Generation, Store
+from tests.contract.values import first_of, new, new_job
+
+STATES = list(itertools.product(Status, (None, "service"), (None, 7), (False, True), (0, 1)))
+"""Every status, bound or not, flagged to stop or not, settled or not, with the writer's epoch or another one."""
+
+
+async def created(store: Store, **values: object) -> Execution:
+    """An execution in this very state."""
+    job, tick, execution = new()
+    execution = replace(execution, **values)
+    await store.create(job, tick, execution)
+    return execution
+
+
+async def ended(store: Store, final: Status, at: int) -> Execution:
+    return await created(store, status=final, finished_at=at)
+
+
+# jobs
+
+
+async def test_what_was_created_is_read_back_as_it_was(store):
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    assert await store.job(job.id) == job
+    assert await store.tick(tick.id) == tick
+    assert await store.execution(execution.id) == execution
+    assert await store.task("my-task") == Task("my-task", 1_000, 1_000, 1)
+
+
+async def test_what_was_never_created_is_none(store):
+    assert await store.job("j") is None
+    assert await store.task("t") is None
+    assert await store.tick("x") is None
+    assert await store.execution("e") is None
+    assert await store.stop_job("j", 5) is None
+
+
+async def test_a_job_for_later_is_created_without_tick_and_execution(store):
+    job = new_job(at=9_000)
+    await store.create(job, None, None)
+    assert await store.job(job.id) == job
+    assert await store.count_executions(job.id) == 0
+    assert await store.latest([job.id]) == {}
+
+
+async def test_a_task_counts_its_jobs_and_knows_its_last_change(store):
+    await asyncio.gather(*(store.create(*new("t")) for _ in range(20)))
+    await store.create(*new("t", now=5_000))
+    await store.create(*new("other"))
+    assert await store.task("t") == Task("t", 1_000, 5_000, 21)
+
+
+async def test_a_job_created_twice_is_a_conflict_and_changes_nothing(store):
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    again = replace(job, task_id="another", modified_at=9_999, revision=7)
+    with pytest.raises(Conflict):
+        await store.create(again, *first_of(again, key="a:2"))
+    assert await store.job(job.id) == job
+    assert await store.task("another") is None
+    assert await store.task("my-task") == Task("my-task", 1_000, 1_000, 1)
+    assert await store.executions_of(job.id, 10) == [execution]
+    assert (await store.counts()).jobs == 1
+
+
+async def test_a_job_whose_execution_is_there_already_is_a_conflict_and_is_not_created(store):
+    _, tick, execution = new()
+    await store.create(new_job("first"), tick, execution)
+    job = new_job("second")
+    with pytest.raises(Conflict):
+        await store.create(job, *[replace(first_of(job)[0]), replace(execution, job_id=job.id)])
+    assert await store.job(job.id) is None
+    assert await store.task("second") is None
+    assert await store.tick(first_of(job)[0].id) is None
+
+
+async def test_one_of_many_creations_of_one_job_wins(store, open_store):
+    other = await open_store()
+    job, tick, execution = new()
+    outcomes = await asyncio.gather(*(one.create(job, tick, execution) for one in [store, other] * 4), return_exceptions=True)
+    assert outcomes.count(None) == 1
+    assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 7
+
+
+async def test_a_job_advances_with_its_tick_and_execution(store):
+    seen = new_job(at=2_000)
+    await store.create(seen, None, None)
+    job = replace(seen, sequence=2, next_tick=None, last_tick=2_000)
+    tick, execution = first_of(job, sequence=2, due=2_000)
+    assert await store.advance(seen, job, tick, execution)
+    assert await store.job(job.id) == job
+    assert await store.tick(tick.id) == tick
+    assert await store.execution(execution.id) == execution
+    assert await store.jobs_due(10_000, 10) == []
+
+
+async def test_a_job_that_has_no_next_tick_advances_too(store):
+    seen = new_job()
+    await store.create(seen, *first_of(seen))
+    job = replace(seen, sequence=2)
+    assert await store.advance(seen, job, *first_of(job, key="r:1", sequence=2))
+    assert await store.job(job.id) == job
+    assert await store.count_executions(job.id) == 2
+
+
+@pytest.mark.parametrize("stale", [{"revision": 2}, {"sequence": 0}, {"next_tick": 2_001}, {"next_tick": None}])
+async def test_a_job_does_not_advance_from_what_is_not_stored_any_more(store, stale):
+    stored = new_job(at=2_000)
+    await store.create(stored, None, None)
+    job = replace(stored, sequence=2, next_tick=None)
+    tick, execution = first_of(job, sequence=2)
+    assert not await store.advance(replace(stored, **stale), job, tick, execution)
+    assert await store.job(job.id) == stored
+    assert await store.tick(tick.id) is None
+    assert await store.execution(execution.id) is None
+
+
+async def test_a_tick_that_is_there_already_leaves_the_job_where_it_was(store):
+    seen = new_job(at=2_000)
+    await store.create(seen, *first_of(seen))
+    with pytest.raises(Conflict):
+        await store.advance(seen, replace(seen, sequence=2), *first_of(seen))
+    assert await store.job(seen.id) == seen
+
+
+async def test_a_stop_takes_the_next_sequence_and_the_next_tick(store):
+    job = new_job(at=2_000, sequence=3)
+    await store.create(job, None, None)
+    stopped = await store.stop_job(job.id, 5_000)
+    assert stopped == replace(job, sequence=4, stop_sequence=4, next_tick=None, modified_at=5_000)
+    assert await store.job(job.id) == stopped
+    assert (await store.task("my-task")).modified_at == 5_000
+    assert (await store.stop_job(job.id, 6_000)).stop_sequence == 5
+
+
+async def test_a_stop_covers_the_execution_that_it_races_with_or_prevents_it(store, open_store):
+    other = await open_store()
+    for turn in range(20):
+        seen = new_job(at=2_000)
+        await store.create(seen, None, None)
+        tick, execution = first_of(seen, sequence=2)
+        advance = store.advance(seen, replace(seen, sequence=2, next_tick=None), tick, execution)
+        stop = other.stop_job(seen.id, 3_000)
+        pair = (advance, stop) if turn % 2 else (stop, advance)
+        results = await asyncio.gather(*pair)
+        advanced = results[0] if turn % 2 else results[1]
+        job = await store.job(seen.id)
+        assert job.next_tick is None
+        assert job.stops(2) or not advanced
+        assert (await store.execution(execution.id) is not None) is advanced
+        assert job.sequence == (3 if advanced else 2)
+
+
+async def test_a_tasks_jobs_are_listed_newest_first(store):
+    jobs = [new_job("t", now=1_000 + number // 2) for number in range(7)]
+    for job in [*jobs, new_job("other")]:
+        await store.create(job, None, None)
+    expected = sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
+    assert await store.jobs_of("t", 100) == expected
+    assert await store.jobs_of("t", 3, 2) == expected[2:5]
+    assert await store.jobs_of("t", 3, 7) == []
+    assert await store.jobs_of("none", 3) == []
+
+
+async def test_due_jobs_come_soonest_first_and_page_without_gap(store):
+    jobs = [new_job(at=2_000 + number // 3) for number in range(8)]
+    for job in [*jobs, new_job(), new_job(at=9_000)]:
+        await store.create(job, None, None)
+    expected = sorted(jobs, key=lambda job: (job.next_tick, job.id))
+    assert await store.jobs_due(9_000, 100) == expected
+    assert await store.jobs_due(2_001, 100) == expected[:3]
+    found, after = [], None
+    while page := await store.jobs_due(9_000, 3, after):
+        found += page
+        after = (page[-1].next_tick, page[-1].id)
+    assert found == expected
+
+
+# changes
+
+
+@pytest.mark.parametrize("name", RULES)
+async def test_a_change_is_applied_exactly_where_its_rule_permits_it(store, name):
+    rule = RULES[name]
+    target = {"status": next(iter(rule.targets))} if rule.targets else {}
+
+    async def attempt(state: Status, service: str | None, flagged: int | None, settled: bool, epoch: int) -> bool:
+        execution = await created(store, status=state, service_id=service, stop_requested_at=flagged, settled=settled, epoch=epoch)
+        writer = replace(execution, epoch=1)
+        change = Change.of(name, writer, **target, host="changed")
+        after = await store.change(change)
+        expected = replace(execution, **change.values, op=change.op) if change.permitted(execution) else None
+        assert after == expected, (state, service, flagged, settled, epoch)
+        assert await store.execution(execution.id) == (expected or execution)
+        return after is not None
+
+    applied = await asyncio.gather(*(attempt(*state) for state in STATES))
+    assert 0 < sum(applied) < len(STATES)
+
+
+async def test_an_execution_goes_the_whole_way(store):
+    execution = await created(store)
+    started = Started("task", "container", 40)
+    ending = Ending(Status.FAILED, 50, 3, Failure(Reason.EXIT, "it said: 3"), None, 10, 20, True)
+    steps = (
+        lambda now: status.claim(now, host="h", pool="p", now=10),
+        lambda now: status.bind(now, service_id="s", swarm_id="w", image_digest="sha256:0", now=30),
+        status.take_over,
+        lambda now: status.flag_stop(now, now=35),
+        lambda now: status.run(now, started),
+        lambda now: status.end(now, ending),
+        status.settle,
+        status.clean,
+    )
+    for step in steps:
+        change = step(execution)
+        expected = replace(execution, **change.values, op=change.op)
+        execution = await store.change(change)
+        assert execution == expected
+        assert await store.execution(execution.id) == expected
+    assert (execution.status, execution.epoch, execution.cleaned) == (Status.FAILED, 2, True)
+
+
+async def test_a_change_that_was_applied_is_not_refused_when_it_is_repeated(store):
+    execution = await created(store)
+    change = status.claim(execution, host="h", pool="p", now=10)
+    claimed = await store.change(change)
+    assert await store.change(change) == claimed
+    taken = await store.change(status.take_over(claimed))
+    assert await store.change(change) is None
+    assert await store.execution(execution.id) == taken
+
+
+async def test_a_change_of_an_unknown_execution_is_refused(store):
+    assert await store.change(status.claim(new()[2], host="h", pool="p", now=10)) is None
+
+
+async def test_a_change_of_what_is_no_field_is_an_error(store):
+    execution = await created(store)
+    with pytest.raises(ValueError, match="nothing_such"):
+        await store.change(Change.of("take-over", execution, nothing_such=1))
+
+
+async def test_one_of_many_claims_of_one_execution_wins(store, open_store):
+    other = await open_store()
+    for _ in range(10):
+        execution = await created(store)
+        changes = [status.claim(execution, host=f"h{number}", pool="p", now=10) for number in range(8)]
+        pairs = zip([store, other] * 4, changes, strict=True)
+        results = await asyncio.gather(*(one.change(change) for one, change in pairs))
+        (winner,) = [result for result in results if result is not None]
+        assert await store.execution(execution.id) == winner
+        assert winner.epoch == 1
+
+
+# lists
+
+
+async def test_a_jobs_executions_are_listed_newest_first(store):
+    job = new_job(at=1)
+    await store.create(job, None, None)
+    made = []
+    for number in range(6):
+        tick, execution = first_of(job, key=f"c:{number}", sequence=1 + number // 2)
+        execution = replace(execution, attempt=1 + number % 2, status=list(Status)[number])
+        advanced = replace(job, sequence=job.sequence + 1)
+        assert await store.advance(job, advanced, tick, execution)
+        job = advanced
+        made.append(execution)
+    made.reverse()
+    await store.create(*new())
+    assert await store.executions_of(job.id, 10) == made
+    assert await store.executions_of(job.id, 2, 3) == made[3:5]
+    assert await store.count_executions(job.id) == 6
+    for statuses in (UNDER_WAY, FINAL, frozenset({Status.PULLING}), frozenset({Status.RUNNING, Status.DONE}), frozenset()):
+        expected = [execution for execution in made if execution.status in statuses]
+        assert await store.executions_of(job.id, 10, statuses=statuses) == expected
+        assert await store.executions_of(job.id, 1, 1, statuses=statuses) == expected[1:2]
+
+
+async def test_the_latest_is_the_newest_under_way_or_else_the_newest(store):
+    async def job_with(*statuses: Status) -> tuple[str, list[Execution]]:
+        job = new_job(at=1)
+        await store.create(job, None, None)
+        made = []
+        for number, one in enumerate(statuses):
+            tick, execution = first_of(job, key=f"c:{number}", sequence=number + 1)
+            made.append(replace(execution, status=one))
+            advanced = replace(job, sequence=job.sequence + 1)
+            assert await store.advance(job, advanced, tick, made[-1])
+            job = advanced
+        return job.id, made
+
+    busy, of_busy = await job_with(Status.RUNNING, Status.ENQUEUED, Status.DONE)
+    over, of_over = await job_with(Status.FAILED, Status.DONE)
+    empty, _ = await job_with()
+    assert await store.latest([busy, over, empty, "unknown"]) == {busy: of_busy[1], over: of_over[1]}
+    assert await store.latest([]) == {}
+
+
+async def test_executions_with_some_statuses_come_in_order_and_page_without_gap(store):
+    made = [await created(store, status=list(Status)[number % 8], scheduled_for=1_000 + number // 5) for number in range(40)]
+    for statuses in (UNDER_WAY, frozenset({Status.DONE}), frozenset(Status), frozenset()):
+        wanted = [execution for execution in made if execution.status in statuses]
+        expected = sorted(wanted, key=lambda execution: (execution.scheduled_for, execution.id))
+        found, after = [], None
+        while page := await store.executions_in(statuses, 4, after):
+            assert len(page) <= 4
+            found += page
+            after = (page[-1].scheduled_for, page[-1].id)
+        assert found == expected
+
+
+async def test_what_ended_is_unsettled_until_settled_then_uncleaned_until_cleaned(store):
+    late, early = await ended(store, Status.DONE, 900), await ended(store, Status.FAILED, 100)
+    await created(store, status=Status.RUNNING)
+    assert await store.unsettled(10) == [early, late]
+    assert await store.unsettled(1) == [early]
+    assert await store.uncleaned(10) == []
+    late, early = [await store.change(status.settle(execution)) for execution in (late, early)]
+    assert await store.unsettled(10) == []
+    assert await store.uncleaned(10) == [early, late]
+    assert await store.uncleaned(1) == [early]
+    await store.change(status.clean(early))
+    assert await store.uncleaned(10) == [late]
+
+
+async def test_an_execution_cancelled_before_its_start_needs_no_cleaning(store):
+    execution = await store.change(status.cancel(await created(store), now=5))
+    assert await store.unsettled(10) == [execution]
+    await store.change(status.settle(execution))
+    assert await store.uncleaned(10) == []
+
+
+async def test_a_tick_is_closed_with_its_outcome_and_may_be_closed_again(store):
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    for _ in range(2):
+        await store.close_tick(tick.id, Outcome.STOPPED, "stopped before it began")
+    assert await store.tick(tick.id) == replace(tick, outcome=Outcome.STOPPED, reason="stopped before it began")
+    await store.close_tick("unknown", Outcome.STOPPED, None)
+
+
+async def test_counts_follow_every_creation_and_change(store):
+    empty = dict.fromkeys(Status, 0)
+    assert await store.counts() == Counts(0, 0, empty)
+    first, _ = await created(store), await created(store)
+    await store.create(new_job("other", at=5), None, None)
+    claimed = await store.change(status.claim(first, host="h", pool="p", now=1))
+    await store.change(status.take_over(claimed))
+    assert await store.counts() == Counts(2, 3, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
+
+
+# the queue's generation
+
+
+async def test_the_first_generation_is_number_zero(store):
+    assert (await store.generation()).number == 0
+
+
+async def test_a_generation_is_replaced_only_where_it_is_as_it_was_seen(store):
+    first = await store.generation()
+    second = Generation(1, "run", "worker", 50)
+    assert await store.change_generation(first, second)
+    for stale in ({"number": 2}, {"run_id": "other"}, {"builder": None}, {"builder": "w"}, {"since": 49}, {"since": 51}):
+        assert not await store.change_generation(replace(second, **stale), first)
+    assert await store.generation() == second
+    whole = replace(second, builder=None)
+    assert await store.change_generation(second, whole)
+    assert await store.change_generation(whole, replace(whole, number=2))
+
+
+async def test_one_of_many_builders_takes_the_generation(store, open_store):
+    other = await open_store()
+    seen = await store.generation()
+    news = [Generation(1, "run", f"worker-{number}", 50) for number in range(8)]
+    pairs = zip([store, other] * 4, news, strict=True)
+    results = await asyncio.gather(*(one.change_generation(seen, mine) for one, mine in pairs))
+    assert results.count(True) == 1
+    assert await store.generation() == news[results.index(True)]
+
+
+# the store as a whole
+
+
+async def test_a_store_that_was_opened_again_has_everything(store, open_store):
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    claimed = await store.change(status.claim(execution, host="h", pool="p", now=10))
+    await store.close()
+    again = await open_store()
+    assert await again.job(job.id) == job
+    assert await again.tick(tick.id) == tick
+    assert await again.execution(execution.id) == claimed
+    assert (await again.counts()).executions[Status.PULLING] == 1
+
+
+async def test_one_store_sees_at_once_what_another_wrote(store, open_store):
+    other = await open_store()
+    for _ in range(20):
+        job, tick, execution = new()
+        await store.create(job, tick, execution)
+        assert await other.execution(execution.id) == execution
+
+
+async def test_callers_that_are_cancelled_harm_nobody_else(store):
+    for _ in range(20):
+        tasks = [asyncio.ensure_future(store.create(*new())) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert results[1::2] == [None] * 5
+    await store.check()
+    counts = await store.counts()
+    assert 100 <= counts.jobs <= 200
+    assert counts.executions[Status.ENQUEUED] == counts.jobs == (await store.task("my-task")).jobs_count
+
+
+async def test_a_store_that_works_passes_its_check(store):
+    await store.check()
+    await store.check()
+
+
+async def test_a_closed_store_is_down(store):
+    await store.close()
+    with pytest.raises(StoreDown):
+        await store.check()
+    with pytest.raises(StoreDown):
+        await store.job("j")

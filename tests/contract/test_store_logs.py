@@ -1,0 +1,148 @@
+"""What every store promises about logs: chunks in one unbroken line, and any range of them read back byte for byte."""
+
+import asyncio
+import random
+
+import pytest
+
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.storage.base import Store
+from tests.contract.values import chunk, joined
+
+CHUNKS = (
+    (Piece(STDOUT, 10, b"one\n"), Piece(STDERR, 11, b"ERR"), Piece(STDOUT, 12, b"two\n")),
+    (Piece(STDERR, 13, b"only errors"),),
+    (),
+    (Piece(STDOUT, 1_700_000_000_000_000_001, b"\x00\xff"), Piece(STDOUT, 15, b"x")),
+    (Piece(STDOUT, 16, b"abc"), Piece(STDERR, 17, b"d")),
+    (),
+)
+PIECES = tuple(piece for pieces in CHUNKS for piece in pieces)
+
+
+async def write_chunks(store: Store, execution_id: str = "e") -> Head:
+    head = Head()
+    for pieces in CHUNKS:
+        part = chunk(execution_id, head, pieces, dropped=0 if pieces else 5)
+        assert await store.append(part)
+        head = part.end
+    return head
+
+
+async def read_all(store: Store, execution_id: str, offset: int, limit: int, stream: int | None) -> bytes:
+    """Everything from the offset on, slice by slice."""
+    found = b""
+    while part := await store.read_log(execution_id, offset, limit, stream):
+        data = joined(part.pieces)
+        assert part.next_offset == offset + len(data)
+        if not data:
+            return found
+        found += data
+        offset = part.next_offset
+
+
+async def test_an_execution_without_a_log_has_an_empty_head(store):
+    assert await store.log_head("e") == Head()
+    part = await store.read_log("e", 0, 100)
+    assert (part.pieces, part.next_offset) == ((), 0)
+
+
+async def test_the_head_is_where_the_last_chunk_ended(store):
+    head = await write_chunks(store)
+    assert await store.log_head("e") == head
+    assert head == Head(6, len(joined(PIECES)), 14, 15, 10, {STDOUT: Mark(16, 1), STDERR: Mark(17, 1)})
+    assert head.truncated
+
+
+async def test_pieces_come_back_with_their_streams_and_times(store):
+    await write_chunks(store)
+    assert (await store.read_log("e", 0, 1_000)).pieces == PIECES
+    for stream in (STDOUT, STDERR):
+        expected = tuple(piece for piece in PIECES if piece.stream == stream)
+        assert (await store.read_log("e", 0, 1_000, stream)).pieces == expected
+
+
+async def test_a_piece_is_cut_so_that_the_first_begins_at_the_offset(store):
+    await write_chunks(store)
+    assert (await store.read_log("e", 5, 2)).pieces == (Piece(STDERR, 11, b"RR"), Piece(STDOUT, 12, b"two\n"))
+    assert (await store.read_log("e", 5, 1, STDOUT)).pieces == (Piece(STDOUT, 12, b"wo\n"),)
+
+
+@pytest.mark.parametrize("stream", [None, STDOUT, STDERR])
+@pytest.mark.parametrize("limit", [1, 6, 13, 1_000])
+async def test_a_log_read_from_any_offset_is_its_slice(store, stream, limit):
+    await write_chunks(store)
+    whole = joined(PIECES, stream)
+    for offset in range(len(whole) + 3):
+        assert await read_all(store, "e", offset, limit, stream) == whole[offset:]
+
+
+async def test_a_slice_is_as_many_chunks_as_fit_and_one_at_least(store):
+    await write_chunks(store)
+    sizes = [len(joined(pieces)) for pieces in CHUNKS if pieces]
+    assert (await store.read_log("e", 0, 1)).next_offset == sizes[0]
+    assert (await store.read_log("e", 0, sizes[0] + sizes[1])).next_offset == sizes[0] + sizes[1]
+    assert (await store.read_log("e", 0, sizes[0] + sizes[1] - 1)).next_offset == sizes[0]
+
+
+async def test_logs_of_two_executions_do_not_mix(store):
+    await write_chunks(store, "e")
+    part = chunk("f", Head(), [Piece(STDOUT, 1, b"another")])
+    assert await store.append(part)
+    assert await read_all(store, "f", 0, 100, None) == b"another"
+    assert await read_all(store, "e", 0, 100, None) == joined(PIECES)
+
+
+async def test_a_chunk_that_does_not_start_at_the_head_is_refused(store):
+    first = chunk("e", Head(), [Piece(STDOUT, 1, b"abc")])
+    second = chunk("e", first.end, [Piece(STDOUT, 2, b"def")])
+    assert not await store.append(second)
+    assert await store.append(first)
+    assert not await store.append(first)
+    assert not await store.append(chunk("e", Head(1, 2, 2), [Piece(STDOUT, 2, b"x")]))
+    assert not await store.append(chunk("e", Head(2, 3, 3), [Piece(STDOUT, 2, b"x")]))
+    assert await store.log_head("e") == first.end
+    assert await store.append(second)
+    assert await read_all(store, "e", 0, 100, None) == b"abcdef"
+
+
+async def test_a_chunk_whose_end_does_not_follow_from_its_pieces_is_an_error(store):
+    good = chunk("e", Head(), [Piece(STDOUT, 1, b"abc")])
+    for end in (Head(1, 4, 4), Head(2, 3, 3), Head(1, 3, 0, 3)):
+        with pytest.raises(ValueError, match="does not follow"):
+            await store.append(Chunk("e", good.start, end, good.pieces))
+    assert await store.log_head("e") == Head()
+
+
+async def test_two_pumps_that_race_leave_one_unbroken_log(store, open_store):
+    source = random.Random(1).randbytes(20_000)
+    streams = [STDOUT if byte % 3 else STDERR for byte in source]
+
+    async def pump(one: Store, seed: int) -> int:
+        """Appends what the log lacks, and begins anew from the head whenever it is refused."""
+        chance = random.Random(seed)
+        head, refused = await one.log_head("e"), 0
+        while head.offset < len(source):
+            upper = min(len(source), head.offset + chance.randint(1, 300))
+            pieces = [Piece(streams[place], place, source[place : place + 1]) for place in range(head.offset, upper)]
+            part = chunk("e", head, pieces)
+            if await one.append(part):
+                head = part.end
+            else:
+                refused += 1
+                head = await one.log_head("e")
+        return refused
+
+    refused = await asyncio.gather(pump(store, 1), pump(await open_store(), 2))
+    assert sum(refused) > 0
+    assert await read_all(store, "e", 0, 500, None) == source
+    for stream in (STDOUT, STDERR):
+        expected = bytes(byte for byte, its in zip(source, streams, strict=True) if its == stream)
+        assert await read_all(store, "e", 0, 500, stream) == expected
+
+
+async def test_a_large_chunk_comes_back_whole(store):
+    data = random.Random(2).randbytes(3_000_000)
+    assert await store.append(chunk("e", Head(), [Piece(STDERR, 1, data)]))
+    part = await store.read_log("e", 1_000_000, 10, STDERR)
+    assert joined(part.pieces) == data[1_000_000:]

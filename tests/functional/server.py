@@ -1,0 +1,179 @@
+"""The server under test and a client of it."""
+
+import asyncio
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from tornado.netutil import bind_sockets
+from yarl import URL
+
+from fastlane.clock import SystemClock
+from fastlane.models import status
+from fastlane.models.execution import Ending, Execution, Started
+from fastlane.models.log import STDERR, STDOUT, Chunk, Piece
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pool
+from fastlane.models.status import Status
+from fastlane.queue.base import Report
+from fastlane.queue.redis import RedisQueue
+from fastlane.services.health import Health
+from fastlane.services.jobs import Jobs
+from fastlane.services.queries import Queries
+from fastlane.services.status import StatusReport
+from fastlane.storage.sqlite import SqliteStore
+from fastlane.web.routes import application, close_server, http_server
+from fastlane.web.settings import Services, WebSettings
+
+HOST = "10.0.0.7:2375"
+POOLS = (Pool("fast", "fast-", (HOST,)), Pool("default", "", (HOST,)))
+IMAGE = "ubuntu:latest"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, read whole."""
+
+    status: int
+    headers: Any
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Server:
+    """Everything between a socket and the data, and a client's verbs. Settings of ``WebSettings`` may be given by name."""
+
+    def __init__(self, path: Path, redis_url: str, *, pools: tuple[Pool, ...] = POOLS, **settings: Any) -> None:
+        self.clock = SystemClock()
+        self.store = SqliteStore(path, busy_timeout=1.0)
+        self.queue = RedisQueue(redis_url, f"test-{uuid4()}", deadline=1.0)
+        self.jobs = Jobs(self.store, self.queue, self.clock, pools)
+        services = Services(
+            jobs=self.jobs,
+            queries=Queries(self.store),
+            health=Health(self.store, self.queue, pools),
+            status=StatusReport(self.store, self.queue, self.clock, pools),
+            clock=self.clock,
+        )
+        self.app = application(services, WebSettings(**{"version": "9.9.9", "listen_is_loopback": True} | settings))
+        self.http = http_server(self.app)
+        self.port = 0
+
+    async def __aenter__(self) -> "Server":
+        await self.store.open()
+        await self.queue.open()
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.http.add_sockets(sockets)
+        self.port = sockets[0].getsockname()[1]
+        self.client = aiohttp.ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.client.close()
+        await close_server(self.http, self.app, 5)
+        await self.jobs.close()
+        await self.queue.close()
+        await self.store.close()
+
+    @property
+    def base(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    # a client
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        """One request; ``path`` goes out as it stands, or is a URL of this server."""
+        url = path if path.startswith("http") else self.base + path
+        async with self.client.request(method, URL(url, encoded=True), allow_redirects=False, **options) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        return await self.ask("GET", path, **options)
+
+    async def post(self, path: str, body: Any = None, **options: Any) -> Answer:
+        data = body if isinstance(body, bytes | None) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        return await self.ask("POST", path, data=data, **options)
+
+    async def enqueue(self, task: str = "task", **fields: Any) -> dict[str, Any]:
+        """The enqueue reply of a job that must be accepted."""
+        answer = await self.post(f"/tasks/{task}", {"image": IMAGE} | fields)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    async def raw(self, *parts: bytes, pause: float = 0.0, host: str = "127.0.0.1") -> bytes:
+        """What comes back for these bytes until the server closes, or says no more after its answer."""
+        reader, writer = await asyncio.open_connection(host, self.port)
+        try:
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause)
+            async with asyncio.timeout(10):
+                return await reader.read()
+        finally:
+            writer.close()
+
+    # a worker
+
+    async def execution(self, reply: dict[str, Any]) -> Execution:
+        found = await self.store.execution(reply["executionId"])
+        assert found is not None
+        return found
+
+    async def pull(self, reply: dict[str, Any]) -> Execution:
+        """The execution is placed on a host."""
+        return await self._change(status.claim(await self.execution(reply), host=HOST, pool="default", now=self.clock.now()))
+
+    async def run(self, reply: dict[str, Any]) -> Execution:
+        """The execution runs."""
+        pulling = await self.pull(reply)
+        bound = await self._change(
+            status.bind(pulling, service_id="service", swarm_id="swarm", image_digest="sha256:1", now=self.clock.now())
+        )
+        return await self._change(status.run(bound, Started("engine-task", "container", self.clock.now())))
+
+    async def end(self, execution: Execution, code: int = 0) -> Execution:
+        """The execution ended with this exit code, and its log is stored."""
+        head = await self.store.log_head(execution.id)
+        final = Status.FAILED if code else Status.DONE
+        ending = Ending(final, self.clock.now(), code, stdout_bytes=head.stdout, stderr_bytes=head.stderr)
+        return await self._change(status.end(execution, ending))
+
+    async def log(self, execution: Execution, *parts: tuple[int, bytes]) -> None:
+        """More of its log, in this order: pairs of stream (1, 2) and bytes."""
+        head = await self.store.log_head(execution.id)
+        pieces = tuple(Piece(stream, 1_700_000_000_000_000_000, data) for stream, data in parts)
+        sizes = {stream: sum(len(piece.data) for piece in pieces if piece.stream == stream) for stream in (STDOUT, STDERR)}
+        end = replace(
+            head,
+            sequence=head.sequence + 1,
+            offset=head.offset + sizes[STDOUT] + sizes[STDERR],
+            stdout=head.stdout + sizes[STDOUT],
+            stderr=head.stderr + sizes[STDERR],
+        )
+        assert await self.store.append(Chunk(execution.id, head, end, pieces))
+
+    async def ran(self, task: str = "task", *parts: tuple[int, bytes], code: int = 0) -> dict[str, Any]:
+        """A job that ran, wrote this and ended; its enqueue reply."""
+        reply = await self.enqueue(task)
+        execution = await self.run(reply)
+        for part in parts:
+            await self.log(execution, part)
+        await self.end(execution, code)
+        return reply
+
+    async def alive(self, *, usable: bool = True) -> None:
+        """A worker reports itself, and its host."""
+        host = HostView(HOST, usable, None if usable else "refused the connection", swarm_id="swarm")
+        await self.queue.announce(Report("worker-1", self.clock.now(), (host,)), ttl=60_000)
+
+    async def _change(self, change: status.Change) -> Execution:
+        after = await self.store.change(change)
+        assert after is not None, change
+        return after

@@ -1,0 +1,104 @@
+"""What is told of jobs and executions."""
+
+import re
+
+import pytest
+
+from fastlane.models.pool import Pool
+from tests.functional.server import HOST, Server
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+async def test_a_job_in_full(server):
+    reply = await server.ran("task", (1, b"out"), code=3)
+    shown = (await server.get(reply["jobUrl"])).json
+    assert shown["task"] == {"id": "task", "url": reply["taskUrl"]}
+    job = shown["job"]
+    assert set(job) == {
+        "id", "url", "taskId", "createdAt", "lastModifiedAt", "scheduled", "status", "nextRunAt", "spec", "schedule", "executionCount",
+        "executions", "metadata", "requestedBy",
+    }  # fmt: skip
+    assert (job["id"], job["url"], job["taskId"]) == (reply["jobId"], reply["jobUrl"], "task")
+    assert (job["status"], job["scheduled"], job["nextRunAt"], job["executionCount"]) == ("failed", False, None, 1)
+    assert MOMENT.fullmatch(job["createdAt"])
+    (execution,) = job["executions"]
+    assert execution["executionId"] == reply["executionId"]
+    assert "log" not in execution
+    (execution,) = (await server.get(reply["jobUrl"] + "?include=logs")).json["job"]["executions"]
+    assert (execution["log"], execution["error"]) == ("out", "")
+    assert (await server.get(reply["jobUrl"] + "?include=all")).status == 400
+
+
+async def test_an_execution_in_full(server):
+    reply = await server.ran("task", (1, b"out"), (2, b"oh"), code=3)
+    shown = (await server.get(reply["executionUrl"])).json
+    assert shown["task"] == {"id": "task", "url": reply["taskUrl"]}
+    assert shown["job"] == {"id": reply["jobId"], "url": reply["jobUrl"]}
+    execution = shown["execution"]
+    assert execution.pop("durationMs") >= 0
+    for name in ("createdAt", "startedAt", "finishedAt", "scheduledFor"):
+        assert MOMENT.fullmatch(execution.pop(name)), name
+    assert execution == {
+        "executionId": reply["executionId"],
+        "url": reply["executionUrl"],
+        "jobId": reply["jobId"],
+        "taskId": "task",
+        "status": "failed",
+        "failure": None,
+        "image": "ubuntu:latest",
+        "imageDigest": "sha256:1",
+        "command": None,
+        "attempt": 1,
+        "exitCode": 3,
+        "host": HOST,
+        "pool": "default",
+        "serviceId": "service",
+        "containerId": "container",
+        "logInfo": {"stdoutBytes": 3, "stderrBytes": 2, "truncated": False},
+        "requestedBy": None,
+        "metadata": {"docker_host": "10.0.0.7", "docker_port": 2375, "container_id": "container"},
+        "log": "out",
+        "error": "oh",
+    }
+
+
+async def test_an_execution_that_has_not_started_has_nulls_and_no_text(server):
+    reply = await server.enqueue()
+    execution = (await server.get(reply["executionUrl"])).json["execution"]
+    for name in ("startedAt", "finishedAt", "durationMs", "exitCode", "host", "serviceId", "containerId", "failure"):
+        assert execution[name] is None, name
+    assert (execution["status"], execution["log"], execution["error"]) == ("enqueued", "", "")
+
+
+async def test_a_log_grows_in_its_execution_while_it_runs(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    await server.log(execution, (2, b"more"))
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        assert b'"stderrBytes":4' in (await server.get(url)).body
+
+
+@pytest.mark.parametrize("moment", ["enqueue", "pull", "run"])
+async def test_a_job_has_the_status_of_its_execution_under_way(server, moment):
+    reply = await server.enqueue()
+    if moment != "enqueue":
+        await getattr(server, moment)(reply)
+    expected = {"enqueue": "enqueued", "pull": "pulling", "run": "running"}[moment]
+    assert (await server.get(reply["jobUrl"])).json["job"]["status"] == expected
+    (row,) = (await server.get("/tasks/task")).json["jobs"]
+    assert (row["status"], row["lastExecution"]["status"]) == (expected, expected)
+
+
+async def test_executions_beyond_the_list_are_a_404_page(server):
+    reply = await server.enqueue()
+    assert (await server.get(reply["jobUrl"] + "?page=2")).status == 404
+    assert (await server.get(reply["jobUrl"] + "?perPage=101")).status == 400
+
+
+async def test_a_task_that_no_pool_takes_is_refused(shared_redis, tmp_path):
+    async with Server(tmp_path / "store.db", shared_redis.url, pools=(Pool("only", "only-", (HOST,)),)) as server:
+        answer = await server.post("/tasks/other", {"image": "ubuntu"})
+        assert answer.status == 400
+        assert "pool" in answer.json["detail"]
+        assert (await server.get("/tasks/other")).status == 404

@@ -1,0 +1,165 @@
+"""Logs over HTTP: bytes as they were written, ranges, last lines, and readers who hang."""
+
+import asyncio
+import socket
+
+import pytest
+
+from fastlane.models import status
+from fastlane.models.execution import Ending, Failure, Reason
+from fastlane.models.status import Status
+
+KINDS = ["stdout", "stderr", "logs"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_there_is_no_log_before_something_has_started(server, kind):
+    reply = await server.enqueue()
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        answer = await server.get(url + kind)
+        assert answer.status == 404
+        assert "enqueued" in answer.json["detail"]
+        assert answer.headers["Fastlane-Status"] == "enqueued"
+    await server.pull(reply)
+    assert (await server.get(reply["jobUrl"] + kind)).headers["Fastlane-Status"] == "pulling"
+    later = await server.enqueue(startIn="1h")
+    assert (await server.get(later["jobUrl"] + kind)).headers["Fastlane-Status"] == "scheduled"
+
+
+async def test_a_running_log_comes_as_far_as_it_is_and_has_no_exit_code(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    await server.log(execution, (1, b"one\n"))
+    first = await server.get(reply["jobUrl"] + "stdout")
+    assert (first.body, first.headers["Fastlane-Status"]) == (b"one\n", "running")
+    assert "Fastlane-Exit-Code" not in first.headers
+    await server.log(execution, (1, b"two\n"))
+    assert (await server.get(reply["jobUrl"] + "stdout")).body == b"one\ntwo\n"
+
+
+async def test_an_end_without_a_code_has_no_exit_code(server):
+    reply = await server.enqueue()
+    pulling = await server.pull(reply)
+    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(Reason.IMAGE, "No such image: x"))
+    assert await server.store.change(status.give_up(pulling, ending))
+    answer = await server.get(reply["jobUrl"] + "stdout")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["Fastlane-Status"] == "failed"
+    assert "Fastlane-Exit-Code" not in answer.headers
+    shown = (await server.get(reply["executionUrl"])).json["execution"]
+    assert shown["failure"] == {"reason": "image", "message": "No such image: x"}
+    assert shown["exitCode"] is None
+
+
+async def test_both_streams_come_one_after_the_other_or_as_they_came(server):
+    reply = await server.ran("task", (1, b"a\n"), (2, b"b\n"), (1, b"c\n"), code=0)
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        assert (await server.get(url + "logs")).body == b"a\nc\n\n-=-\nb\n"
+        assert (await server.get(url + "logs?interleaved=1")).body == b"a\nb\nc\n"
+        assert (await server.get(url + "logs?interleaved=false")).body == b"a\nc\n\n-=-\nb\n"
+        assert (await server.get(url + "logs?interleaved=yes")).status == 400
+    assert (await server.get(reply["jobUrl"] + "logs")).headers["Fastlane-Exit-Code"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "body", "content_range"),
+    [
+        ("bytes=0-3", 206, b"0123", "bytes 0-3/10"),
+        ("bytes=4-", 206, b"456789", "bytes 4-9/10"),
+        ("bytes=-3", 206, b"789", "bytes 7-9/10"),
+        ("bytes=-99", 206, b"0123456789", "bytes 0-9/10"),
+        ("bytes=8-99", 206, b"89", "bytes 8-9/10"),
+        ("bytes=10-", 416, None, "bytes */10"),
+        ("bytes=-0", 416, None, "bytes */10"),
+        ("bytes=5-2", 200, b"0123456789", None),
+        ("bytes=0-1,3-4", 200, b"0123456789", None),
+        ("lines=1-2", 200, b"0123456789", None),
+        ("bytes=x-", 200, b"0123456789", None),
+        ("bytes=-", 200, b"0123456789", None),
+    ],
+)
+async def test_ranges(server, header, status, body, content_range):
+    reply = await server.ran("task", (1, b"01234"), (2, b"err"), (1, b"56789"))
+    answer = await server.get(reply["jobUrl"] + "stdout", headers={"Range": header})
+    assert answer.status == status
+    assert answer.headers.get("Content-Range") == content_range
+    if body is not None:
+        assert answer.body == body
+        assert answer.headers["Accept-Ranges"] == "bytes"
+    head = await server.ask("HEAD", reply["jobUrl"] + "stdout", headers={"Range": header})
+    assert (head.status, head.headers["Content-Length"]) == (status, answer.headers["Content-Length"])
+
+
+@pytest.mark.parametrize(
+    ("tail", "body"), [(0, b""), (1, b"three\n"), (2, b"two\nthree\n"), (3, b"one\ntwo\nthree\n"), (99, b"one\ntwo\nthree\n")]
+)
+async def test_the_last_lines(server, tail, body):
+    reply = await server.ran("task", (1, b"one\ntw"), (2, b"x\ny\n"), (1, b"o\nthree\n"))
+    assert (await server.get(f"{reply['jobUrl']}stdout?tail={tail}")).body == body
+
+
+async def test_the_last_lines_of_a_long_log_are_found_across_slices(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    lines = [b"%d " % number + b"x" * (number % 300) + b"\n" for number in range(5_000)]
+    for place in range(0, len(lines), 500):
+        await server.log(execution, (1, b"".join(lines[place : place + 500])), (2, b"noise\n"))
+    await server.log(execution, (1, b"no end"))
+    for tail in (1, 2, 900, 4_999, 5_001):
+        got = (await server.get(f"{reply['jobUrl']}stdout?tail={tail}")).body
+        assert got == b"".join([*lines, b"no end"][-tail:])
+
+
+@pytest.mark.parametrize("query", ["tail=-1", "tail=x", "tail=", "since=1", "interleaved=1", "follow=1"])
+async def test_a_bad_query_of_a_stream_is_refused(server, query):
+    reply = await server.ran("task", (1, b"out"))
+    assert (await server.get(f"{reply['jobUrl']}stdout?{query}")).status == 400
+
+
+async def test_an_execution_tells_the_end_of_each_stream_as_text(server):
+    reply = await server.ran("task", (1, "é".encode() * 40_000 + b"\xff"), (2, b"bad"))
+    shown = (await server.get(reply["executionUrl"])).json["execution"]
+    assert shown["error"] == "bad"
+    assert shown["log"] == "é" * 32_767 + "\ufffd"
+    assert shown["logInfo"] == {"stdoutBytes": 80_001, "stderrBytes": 3, "truncated": False}
+
+
+async def test_a_log_of_many_slices_comes_whole(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    parts = [bytes([number]) * 100_000 for number in range(60)]
+    for part in parts:
+        await server.log(execution, (1, part), (2, b"e"))
+    assert (await server.get(reply["jobUrl"] + "stdout")).body == b"".join(parts)
+    assert (await server.get(reply["jobUrl"] + "logs")).body == b"".join(parts) + b"\n-=-\n" + b"e" * 60
+
+
+async def test_a_reader_who_hangs_stops_the_reading_and_nobody_else(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    for _ in range(40):
+        await server.log(execution, (1, b"x" * 500_000))
+    slices = 0
+    read_log = server.store.read_log
+
+    async def counted(*arguments):
+        nonlocal slices
+        slices += 1
+        return await read_log(*arguments)
+
+    server.store.read_log = counted
+    path = f"/tasks/task/jobs/{reply['jobId']}/stdout"
+    hanging = socket.socket()
+    hanging.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    hanging.connect(("127.0.0.1", server.port))
+    try:
+        hanging.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        seen = -1
+        async with asyncio.timeout(20):
+            while slices != seen or slices == 0:
+                seen = slices
+                await asyncio.sleep(0.2)
+        assert slices < 80, "the whole log was read for a client that takes nothing"
+        assert (await server.get("/livez")).status == 200
+    finally:
+        hanging.close()

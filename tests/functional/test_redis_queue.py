@@ -1,0 +1,317 @@
+"""The Redis adapter on a server that is killed, paused, flushed, filled and watched."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+
+from fastlane.errors import QueueDown
+from fastlane.queue.base import TICKS, Entry, Kind, Lane, Report
+from fastlane.queue.redis import RedisQueue
+from tests.support.redis import PATIENCE, RealRedis
+
+NOW = 1_700_000_000_000
+DEADLINE = 0.5
+MAIN = [Lane("main", 10)]
+
+
+@pytest.fixture
+def redis() -> Iterator[RealRedis]:
+    with RealRedis() as redis:
+        yield redis
+
+
+class Heard:
+    """What a queue told its subscriber."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.told = asyncio.Event()
+
+    async def a_wake(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.woken.wait()
+        self.woken.clear()
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+async def queue(redis, heard) -> AsyncIterator[RedisQueue]:
+    queue = RedisQueue(redis.url, "test", deadline=DEADLINE)
+    queue.subscribe(heard.woken.set, lambda id: heard.told.set())
+    await queue.open()
+    await queue.set_generation("1")
+    await heard.a_wake()
+    yield queue
+    await queue.close()
+
+
+def entry(id: str, due: int = NOW, lane: str = "main", **values) -> Entry:
+    return Entry(id, Kind.EXECUTION, lane, due, **values)
+
+
+async def claim(queue: RedisQueue, owner: str = "me", lanes=MAIN, now: int = NOW):
+    return await queue.claim("1", owner, lanes, 100, lease=10_000, now=now)
+
+
+async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, redis, heard):
+    await queue.put([entry("a")], now=NOW)
+    before = await queue.identity()
+    heard.woken.clear()
+    redis.kill()
+    for act in (queue.check(), queue.put([entry("b")]), claim(queue), queue.identity(), queue.wipe()):
+        with pytest.raises(QueueDown, match="cannot be reached"):
+            await act
+    redis.start()
+    await heard.a_wake()
+    await queue.check()
+    assert (await claim(queue)).cold
+    after = await queue.identity()
+    assert after.generation is None
+    assert after.run_id != before.run_id
+    await queue.set_generation("1")
+    await queue.put([entry("a")], now=NOW)
+    assert [lease.id for lease in (await claim(queue)).leases] == ["a"]
+
+
+async def test_signals_are_heard_again_after_a_restart(queue, redis, heard):
+    redis.kill()
+    redis.start()
+    await heard.a_wake()
+    await queue.set_generation("1")
+    await queue.put([entry("a")], now=NOW)
+    await heard.a_wake()
+    await claim(queue)
+    await queue.cancel("a", now=NOW)
+    async with asyncio.timeout(PATIENCE):
+        await heard.told.wait()
+
+
+async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_without_a_restart(queue, redis):
+    await queue.put([entry("a")], now=NOW)
+    redis.pause()
+    since = time.monotonic()
+    acts = [queue.check(), claim(queue), queue.identity(), *(queue.put([entry(str(number))]) for number in range(50))]
+    answers = await asyncio.gather(*acts, return_exceptions=True)
+    took = time.monotonic() - since
+    assert {type(answer) for answer in answers} == {QueueDown}
+    assert "did not answer within 0.5 s" in str(answers[0])
+    assert took < 4 * DEADLINE
+    redis.go_on()
+    await queue.check()
+    assert "a" in [lease.id for lease in (await claim(queue)).leases]
+
+
+async def test_calls_that_wait_behind_a_hung_one_keep_their_own_deadline(redis):
+    queue = RedisQueue(redis.url, "test", deadline=2.0)
+    await queue.open()
+    await queue.check()
+    redis.pause()
+    since = time.monotonic()
+    calls = [asyncio.create_task(queue.check())]
+    for _ in range(20):
+        await asyncio.sleep(0)
+        calls.append(asyncio.create_task(queue.check()))
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {QueueDown}
+    assert time.monotonic() - since < 3.5
+    redis.go_on()
+    await queue.close()
+
+
+async def test_a_redis_that_hangs_again_and_again_uses_up_nothing(queue, redis):
+    for _ in range(4):
+        redis.pause()
+        with pytest.raises(QueueDown):
+            await queue.check()
+        redis.go_on()
+        await queue.check()
+    with redis.client() as client:
+        await _until_clients_are_few(client)
+
+
+async def _until_clients_are_few(client) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while len(client.client_list()) > 4:
+        assert time.monotonic() < give_up, client.client_list()
+        await asyncio.sleep(0.02)
+
+
+async def test_a_queue_that_opens_before_its_redis_works_once_it_is_there(redis, heard):
+    redis.kill()
+    queue = RedisQueue(redis.url, "test", deadline=DEADLINE)
+    queue.subscribe(heard.woken.set, lambda id: None)
+    await queue.open()
+    with pytest.raises(QueueDown):
+        await queue.check()
+    redis.start()
+    await heard.a_wake()
+    await queue.check()
+    await queue.close()
+
+
+async def test_a_closed_queue_is_down_and_leaves_no_connection(queue, redis):
+    await queue.check()
+    await queue.close()
+    with pytest.raises(QueueDown, match="closed"):
+        await queue.check()
+    with redis.client() as client:
+        give_up = time.monotonic() + PATIENCE
+        while len(client.client_list()) > 1:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.02)
+
+
+async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, redis):
+    redis.pause()
+    given_up = asyncio.create_task(queue.put([entry("a")], now=NOW))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    other = asyncio.create_task(queue.check())
+    await asyncio.sleep(0)
+    redis.go_on()
+    await other
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+
+
+async def test_a_flushed_queue_is_cold(queue, redis):
+    await queue.put([entry("a"), entry("b")], now=NOW)
+    await claim(queue)
+    redis.flush()
+    assert (await claim(queue)).cold
+    assert set((await queue.renew("1", "me", ["a", "b"], lease=1000)).values()) == {"lost"}
+    await queue.finish({"a": 0})
+    await queue.release("me", ["b"])
+
+
+async def test_a_server_that_forgot_the_scripts_is_told_them_again(queue, redis):
+    await queue.put([entry("a")], now=NOW)
+    with redis.client() as client:
+        client.script_flush()
+    await asyncio.gather(*(queue.put([entry(str(number))], now=NOW) for number in range(20)))
+    assert len((await claim(queue, lanes=[Lane("main", None)])).leases) == 21
+
+
+async def test_a_full_redis_is_down_for_writes_with_words_that_say_what_to_do(queue, redis):
+    await queue.put([entry("a"), entry("b")], now=NOW)
+    await claim(queue)
+    with redis.client() as client:
+        client.config_set("maxmemory", 1)
+        for act in (queue.check(), queue.put([entry("c")], now=NOW)):
+            with pytest.raises(QueueDown, match=r"full.*maxmemory"):
+                await act
+        await queue.finish({"a": 0}, now=NOW)
+        client.config_set("maxmemory", 0)
+    await queue.check()
+    assert (await queue.counts(["main"]))["main"].running == 1
+
+
+async def test_a_replica_is_no_queue(queue, redis):
+    with redis.client() as client:
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(QueueDown, match="replica"):
+            await queue.check()
+        client.replicaof("NO", "ONE")
+    await queue.check()
+
+
+async def test_a_wrong_password_is_said_without_the_password(redis):
+    with redis.client() as client:
+        client.config_set("requirepass", "right")
+    queue = RedisQueue(redis.url.replace("unix://", "unix://:very-wrong@"), "test", deadline=DEADLINE)
+    await queue.open()
+    with pytest.raises(QueueDown, match="password") as refused:
+        await queue.check()
+    assert "very-wrong" not in str(refused.value)
+    await queue.close()
+
+
+async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, redis):
+    other = RedisQueue(redis.url, "neighbour")
+    await other.open()
+    await other.put([entry("theirs")], now=NOW)
+    await _use_everything(queue)
+    await queue.wipe()
+    with redis.client() as client:
+        keys = client.keys("*")
+    assert keys
+    assert all(key.startswith("{fl:neighbour:v1}:") for key in keys)
+    await other.close()
+
+
+async def test_a_timed_entry_takes_at_most_275_bytes(queue, redis):
+    entries = [Entry(str(uuid4()), Kind.EXECUTION, "default", NOW + number, number % 5, number % 3) for number in range(20_000)]
+    with redis.client() as client:
+        before = client.info("memory")["used_memory"]
+        await queue.put(entries, now=NOW - 1)
+        after = client.info("memory")["used_memory"]
+    assert (await queue.counts(["default"]))["default"].timed == 20_000
+    assert (after - before) / 20_000 <= 275
+
+
+async def _use_everything(queue: RedisQueue) -> None:
+    """Calls every script along each of its ways."""
+    lanes = [Lane("main", 3), Lane("other", None), Lane(TICKS, None)]
+    await queue.check()
+    await queue.set_generation("1")
+    await queue.put(
+        [entry(f"{lane.name}{number}", NOW + number - 5, lane.name, revision=1) for lane in lanes for number in range(9)], now=NOW
+    )
+    first = await queue.claim("1", "me", lanes, 6, lease=1000, now=NOW)
+    ids = [lease.id for lease in first.leases]
+    assert len(ids) == 6
+    await queue.put([entry(ids[0], NOW, "moved", revision=2), entry("main8", NOW + 5, "other", revision=2)], now=NOW)
+    await queue.put([entry("other8", NOW - 5, "main", revision=2)], now=NOW)
+    await queue.renew("1", "me", ids, lease=1000, now=NOW)
+    await queue.cancel(ids[1], now=NOW)
+    await queue.cancel("main7", now=NOW)
+    await queue.finish({ids[0]: 1, ids[2]: 1, "other7": 1, "unheard": 0}, now=NOW)
+    await queue.requeue("me", ids[3], NOW + 50, lane="fresh", now=NOW)
+    await queue.release("me", ids[4:5], now=NOW)
+    await queue.claim("1", "you", lanes, 100, lease=1000, now=NOW + 5000)
+    await queue.restore([entry("lost"), entry("main6", lane="other")], lanes, now=NOW)
+    await queue.counts([lane.name for lane in lanes])
+    await queue.announce(Report("w", 1, ()), ttl=1000, now=NOW)
+    await queue.announce(Report("x", 1, ()), ttl=1000, now=NOW + 5000)
+    await queue.reports(now=NOW + 5000)
+
+
+async def test_every_key_that_a_script_touches_is_declared(queue, redis):
+    with redis.client() as client, client.monitor() as monitor:
+        await _use_everything(queue)
+        await queue.wipe()
+        client.ping()
+        touched = _check_each_script(monitor)
+    assert {command for command, _ in touched} >= {"HMGET", "HSET", "ZADD", "ZREM", "ZPOPMIN", "SADD", "SREM", "INCR", "UNLINK", "SMEMBERS"}
+    assert len(touched) > 200
+
+
+def _check_each_script(monitor) -> list[tuple[str, str]]:
+    """Reads what the server did up to the PING: each command of a script may name only keys that the script's call declared."""
+    touched: list[tuple[str, str]] = []
+    declared: set[str] = set()
+    while (seen := monitor.next_command())["command"] != "PING":
+        words = seen["command"].split(" ")
+        if words[0] == "EVALSHA":
+            declared = set(words[3 : 3 + int(words[2])])
+        elif seen["client_type"] == "lua" and words[0] not in ("TIME", "PUBLISH"):
+            keys = words[1:] if words[0] == "UNLINK" else words[1:2]
+            assert set(keys) <= declared, seen
+            touched += [(words[0], key) for key in keys]
+    return touched
+
+
+async def test_the_calls_of_one_loop_turn_leave_together(queue, redis):
+    with redis.client() as client:
+        await queue.put([entry("warm")], now=NOW)
+        before = client.info("stats")
+        await asyncio.gather(*(queue.put([entry(str(number))], now=NOW) for number in range(200)))
+        after = client.info("stats")
+    assert after["total_reads_processed"] - before["total_reads_processed"] < 50

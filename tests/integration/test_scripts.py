@@ -1,0 +1,135 @@
+"""``scripts/engine``: an engine of the project's own comes when called, is found again, and leaves nothing behind.
+
+Its commands are run as the make targets run them, as root, with Debian's docker.io.
+"""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENGINE = str(ROOT / "scripts" / "engine")
+SECONDS = 90
+
+
+def engine(*arguments: str) -> str:
+    """Runs scripts/engine; what it wrote to stdout. The pipe must close when the script ends, though an engine goes on."""
+    done = subprocess.run([ENGINE, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def docker(url: str, *arguments: str) -> str:
+    """Runs the docker command against an engine; what it wrote to stdout."""
+    done = subprocess.run(["docker", "-H", url, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of what runs with this folder in them: the engine, its containerd, the shims of its containers."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(folder) in line:
+            found.append(line)
+    return found
+
+
+def running(marker: str) -> list[int]:
+    """The processes that were started with this word as an argument: containers' commands are seen from outside."""
+    return [process.pid for process in psutil.process_iter(["cmdline"]) if marker in (process.info["cmdline"] or [])]
+
+
+def control_groups() -> set[str]:
+    """Every engine's own control groups."""
+    return {str(path) for path in Path("/sys/fs/cgroup").glob("**/fastlane-*") if path.is_dir()}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short folder for an engine, ended with the test."""
+    with TemporaryDirectory(prefix="fl-", dir="/tmp") as name:
+        try:
+            yield Path(name)
+        finally:
+            engine("stop", name)
+
+
+@pytest.fixture
+def start(folder: Path) -> Callable[[], str]:
+    """Starts the engine of ``folder``; its URL."""
+    return lambda: engine("start", str(folder), "--private", "--name", "scripts-test").splitlines()[-1]
+
+
+def test_a_stopped_engine_leaves_no_process_no_mount_and_no_control_group(folder: Path, start: Callable[[], str]) -> None:
+    before = control_groups()
+    url = start()
+    engine("image", url, "ubuntu:latest")
+    docker(url, "run", "--detach", "--init", "ubuntu:latest", "sleep", "98761")
+    assert running("98761")
+    assert processes_of(folder)
+
+    engine("stop", str(folder))
+
+    assert processes_of(folder) == []
+    assert running("98761") == []
+    assert control_groups() <= before
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+    assert not (folder / "docker.sock").exists()
+
+
+def test_a_second_start_finds_the_engine_that_runs(start: Callable[[], str]) -> None:
+    url = start()
+    node = docker(url, "info", "--format", "{{.Swarm.NodeID}}")
+
+    assert start() == url
+
+    assert docker(url, "info", "--format", "{{.Swarm.NodeID}}") == node
+
+
+def test_a_killed_engine_is_cleaned_up_by_the_next_start_and_keeps_its_data(folder: Path, start: Callable[[], str]) -> None:
+    url = start()
+    engine("image", url, "ubuntu:latest")
+    docker(url, "run", "--detach", "ubuntu:latest", "sleep", "98762")
+    killed = int((folder / "pid").read_text())
+    children = psutil.Process(killed).children()
+    os.kill(killed, signal.SIGKILL)
+    for child in children:
+        child.kill()
+    assert running("98762"), "the container outlives its engine: that is what the next start finds"
+
+    assert start() == url
+
+    assert running("98762") == []
+    assert docker(url, "image", "ls", "--quiet", "ubuntu:latest")
+
+
+def test_an_engine_with_a_long_path_has_sockets_that_are_short_enough() -> None:
+    with TemporaryDirectory(prefix="fl-", dir="/tmp") as name:
+        deep = Path(name, "d" * 60, "e" * 60)
+        try:
+            url = engine("start", str(deep), "--private").splitlines()[-1]
+            assert len(url.removeprefix("unix://")) <= 107
+            assert docker(url, "info", "--format", "{{.DockerRootDir}}") == str(deep / "data")
+        finally:
+            engine("stop", str(deep))
+        assert not Path(url.removeprefix("unix://")).parent.exists()
+
+
+def test_the_stand_in_image_says_that_it_is_one(start: Callable[[], str]) -> None:
+    url = start()
+    engine("image", url, "ubuntu:latest")
+
+    labels = json.loads(docker(url, "image", "inspect", "--format", "{{json .Config.Labels}}", "ubuntu:latest"))
+    listing = docker(url, "run", "--rm", "ubuntu:latest", "ls", "-lah")
+
+    assert labels == {"fastlane.stand-in": "ubuntu:latest"}
+    assert " bin" in listing

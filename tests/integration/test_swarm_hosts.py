@@ -1,0 +1,209 @@
+"""Hosts that are away, come back, hang or are cut off, as the Swarm adapter sees them: a proxy stands before a real engine."""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.errors import HostDown
+from fastlane.executors.base import Activation, Order, Phase
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pull
+from tests.support.engine import IMAGE, remove_all
+from tests.support.proxy import Proxy
+
+PATIENCE = 30.0
+HOLD = ("sh", "-c", "trap 'exit 0' TERM; echo begun; while :; do sleep 0.05; done")
+
+
+@pytest.fixture
+async def proxy(engine: str) -> AsyncIterator[Proxy]:
+    folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))  # short: a socket's path holds 107 bytes
+    passing = Proxy(folder / "s", engine)
+    yield passing
+    await passing.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def installation(engine: str) -> Iterator[str]:
+    name = f"hosts-{uuid4().hex[:8]}"
+    yield name
+    remove_all(engine, name)
+
+
+@contextlib.asynccontextmanager
+async def opened(hosts: list[str], installation: str, **options: float) -> AsyncIterator[SwarmExecutor]:
+    executor = SwarmExecutor(hosts, installation, SystemClock(), probe_every=0.1, **options)
+    await executor.open()
+    try:
+        yield executor
+    finally:
+        async with asyncio.timeout(5):
+            await executor.close()
+
+
+async def until(executor: SwarmExecutor, holds: Callable[[HostView], bool]) -> HostView:
+    """The first host's view once this holds for it."""
+    give_up = time.monotonic() + PATIENCE
+    while not holds(view := executor.hosts()[0]):
+        assert time.monotonic() < give_up, view
+        await asyncio.sleep(0.02)
+    return view
+
+
+def order(command: tuple[str, ...]) -> Order:
+    id = str(uuid4())
+    return Order(id, "task", "job", 1, 1, 0, command, {}, stop_grace=5)
+
+
+async def start(executor: SwarmExecutor, host: str, command: tuple[str, ...]) -> str:
+    service = await executor.park(host, order(command), await executor.resolve(host, IMAGE, Pull.MISSING))
+    assert await executor.activate(host, service) is Activation.STARTED
+    return service
+
+
+async def running_task(executor: SwarmExecutor, host: str, service: str) -> str:
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        tasks = (await executor.inspect(host, service)).tasks
+        if tasks and tasks[0].phase is Phase.RUNNING:
+            return tasks[0].id
+        assert time.monotonic() < give_up, tasks
+        await asyncio.sleep(0.02)
+
+
+async def test_a_host_that_is_away_says_why_and_is_used_once_an_engine_comes_there(proxy: Proxy, installation: str) -> None:
+    changes: list[bool] = []
+    async with opened([proxy.url], installation) as executor:
+        executor.subscribe(lambda: changes.append(executor.hosts()[0].usable))
+        (view,) = executor.hosts()
+        assert (view.usable, view.reason) == (False, "has no socket there: is the engine running?")
+        assert view.since is not None
+        with pytest.raises(HostDown, match="has no socket there"):
+            await executor.resolve(proxy.url, IMAGE, Pull.MISSING)
+        assert (await executor.look()).tasks == {}
+        await proxy.start()
+        await until(executor, lambda view: view.usable)
+        assert changes == [True]
+        await start(executor, proxy.url, ("true",))
+
+
+async def test_a_breaker_opens_after_faults_in_a_row_and_closes_when_the_engine_is_back(proxy: Proxy, installation: str) -> None:
+    await proxy.start()
+    async with opened([proxy.url], installation, max_fails=3, reset=600) as executor:
+        assert executor.hosts()[0].usable
+        service = await start(executor, proxy.url, ("true",))
+        await proxy.stop()
+        for _ in range(3):
+            with pytest.raises(HostDown):
+                await executor.inspect(proxy.url, service)
+        view = await until(executor, lambda view: view.circuit == "open" and not view.usable)
+        assert view.reason
+        with pytest.raises(HostDown, match="is not asked"):
+            await executor.inspect(proxy.url, service)
+        await proxy.start()
+        await until(executor, lambda view: view.usable and view.circuit == "closed")
+        assert (await executor.inspect(proxy.url, service)).activated
+
+
+async def test_a_container_outlives_its_hosts_absence_and_is_found_again(proxy: Proxy, installation: str) -> None:
+    await proxy.start()
+    async with opened([proxy.url], installation) as executor:
+        service = await start(executor, proxy.url, HOLD)
+        task = await running_task(executor, proxy.url, service)
+        await proxy.stop()
+        await until(executor, lambda view: not view.usable)
+        await proxy.start()
+        await until(executor, lambda view: view.usable)
+        view = await executor.inspect(proxy.url, service)
+        assert [(found.id, found.phase) for found in view.tasks] == [(task, Phase.RUNNING)]
+        assert await executor.activate(proxy.url, service) is Activation.ALREADY
+
+
+async def test_a_follow_ends_with_host_down_when_the_host_is_cut_off(proxy: Proxy, installation: str) -> None:
+    await proxy.start()
+    async with opened([proxy.url], installation) as executor:
+        service = await start(executor, proxy.url, HOLD)
+        task = await running_task(executor, proxy.url, service)
+        follow = executor.logs(proxy.url, task, {}, follow=True)
+        async with contextlib.aclosing(follow), asyncio.timeout(PATIENCE):
+            assert (await anext(follow)).data == b"begun\n"
+            await proxy.cut()
+            with pytest.raises(HostDown):
+                await anext(follow)
+
+
+async def test_a_host_that_hangs_does_not_hold_up_a_look_for_long(proxy: Proxy, installation: str) -> None:
+    await proxy.start()
+    async with opened([proxy.url], installation) as executor:
+        await executor.look()
+        proxy.hang()
+        began = time.monotonic()
+        assert (await executor.look()).tasks == {}
+        assert time.monotonic() - began < 2
+        began = time.monotonic()
+        assert (await executor.look()).tasks == {}
+        assert time.monotonic() - began < 0.5
+        proxy.flow()
+        give_up = time.monotonic() + PATIENCE
+        while proxy.url not in (await executor.look()).tasks:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.02)
+
+
+async def test_an_executor_closes_soon_although_calls_hang(proxy: Proxy, installation: str) -> None:
+    await proxy.start()
+    async with opened([proxy.url], installation) as executor:
+        proxy.hang()
+        calls = [asyncio.ensure_future(executor.services(proxy.url)) for _ in range(12)]
+        await asyncio.wait(calls, timeout=0.3)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_two_managers_of_one_swarm_show_one_swarms_tasks(engine: str, proxy: Proxy, installation: str) -> None:
+    await proxy.start()
+    async with opened([proxy.url, engine], installation) as executor:
+        one, other = executor.hosts()
+        assert one.swarm_id == other.swarm_id
+        service = await start(executor, engine, ("true",))
+        await running_or_ended(executor, service)
+        look = await executor.look()
+        assert set(look.tasks) == {proxy.url, engine}
+        assert look.tasks[proxy.url] == look.tasks[engine]
+        assert (await executor.inspect(proxy.url, service)).id == service
+
+
+async def running_or_ended(executor: SwarmExecutor, service: str) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not any(service in tasks for tasks in (await executor.look()).tasks.values()):
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.02)
+
+
+async def test_an_installation_sees_nothing_of_anothers(engine: str, installation: str) -> None:
+    async with opened([engine], installation) as ours, opened([engine], f"{installation}-2") as theirs:
+        service = await start(ours, engine, ("true",))
+        await running_or_ended(ours, service)
+        assert await theirs.services(engine) == []
+        assert (await theirs.look()).tasks == {engine: {}}
+
+
+async def test_a_name_that_somebody_else_took_is_refused(engine: str, installation: str) -> None:
+    made = order(("true",))
+    async with opened([engine], installation) as ours, opened([engine], f"{installation}-2") as theirs:
+        image = await ours.resolve(engine, IMAGE, Pull.MISSING)
+        service = await theirs.park(engine, made, image)
+        with pytest.raises(Exception, match="not this execution's"):
+            await ours.park(engine, made, image)
+        await theirs.remove(engine, service)

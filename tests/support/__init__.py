@@ -1,0 +1,1 @@
+"""Real parts for the tests: servers that can be started, stopped, killed and paused."""

@@ -1,0 +1,54 @@
+"""A clock that tests move by hand: time passes only in ``advance``, and then at once."""
+
+import asyncio
+import heapq
+
+SETTLING = 50
+"""Turns of the event loop in which everything that waits for nothing but memory has come to rest."""
+
+
+async def settle() -> None:
+    """Lets all tasks run until they wait for something. Only for what lives in memory: I/O needs a condition and a deadline."""
+    for _ in range(SETTLING):
+        await asyncio.sleep(0)
+
+
+class FakeClock:
+    """Virtual time, from ``now`` (milliseconds since 1970) on. A ``Clock``."""
+
+    def __init__(self, now: int = 1_700_000_000_000) -> None:
+        self._microseconds = now * 1000
+        self._sleepers: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._asleep = 0
+
+    def now(self) -> int:
+        """The moment, in milliseconds since 1970."""
+        return self._microseconds // 1000
+
+    @property
+    def sleeping(self) -> int:
+        """How many sleeps are waiting for time to pass."""
+        return sum(not sign.done() for _, _, sign in self._sleepers)
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns when ``advance`` has come so far."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        sign: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asleep += 1
+        heapq.heappush(self._sleepers, (self._microseconds + round(seconds * 1_000_000), self._asleep, sign))
+        await sign
+
+    async def advance(self, seconds: float) -> None:
+        """Lets that much time pass: wakes each sleeper at its moment, in order, and lets it do what it then does."""
+        end = self._microseconds + round(seconds * 1_000_000)
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= end:
+            due, _, sign = heapq.heappop(self._sleepers)
+            if sign.done():
+                continue
+            self._microseconds = max(self._microseconds, due)
+            sign.set_result(None)
+            await settle()
+        self._microseconds = end

@@ -1,0 +1,131 @@
+"""Workers of one fastlane in this process, on a real SQLite store, a real Redis, and the executor that ends at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+from fastlane.clock import Clock, SystemClock
+from fastlane.models.execution import Execution
+from fastlane.models.job import Spec
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.queue.base import TICKS
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.worker import Worker, WorkerSettings
+from fastlane.services.jobs import Enqueued, Jobs
+from fastlane.storage.sqlite import SqliteStore
+from tests.support.instant import InstantExecutor
+
+T = TypeVar("T")
+
+HOST = "unix:///instant"
+PATIENCE = 30.0
+
+
+class Crew:
+    """One store and one executor's world, and any number of workers on them. Used as an async context manager."""
+
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        *,
+        pools: tuple[Pool, ...] = (Pool("default", "", (HOST,), max_running=10),),
+        lease: float = 15.0,
+    ) -> None:
+        self.clock: Clock = SystemClock()
+        self.pools = pools
+        self.store = SqliteStore(folder / "store.db")
+        self.installation = f"crew-{uuid4().hex[:8]}"
+        self.redis_url = redis_url
+        hosts = sorted({host for pool in pools for host in pool.hosts})
+        self.executor = InstantExecutor(hosts, self.clock)
+        self.queue = RedisQueue(redis_url, self.installation)
+        self.jobs = Jobs(self.store, self.queue, self.clock, pools)
+        self.settings = WorkerSettings(pools, Limits(gone_after=1.0), lease=lease, renew=lease / 3, reconcile=0.5)
+        self._running: list[tuple[asyncio.Task[None], RedisQueue]] = []
+
+    async def __aenter__(self) -> "Crew":
+        await self.store.open()
+        await self.queue.open()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        while self._running:
+            await self.dismiss()
+        await self.jobs.close()
+        await self.queue.close()
+        await self.store.close()
+
+    async def hire(self) -> Worker:
+        """One more worker, at work, with a connection of its own to Redis."""
+        queue = RedisQueue(self.redis_url, self.installation)
+        worker = Worker(self.store, queue, self.executor, self.clock, self.settings)
+        await queue.open()
+        self._running.append((asyncio.create_task(worker.run()), queue))
+        return worker
+
+    async def dismiss(self) -> None:
+        """The worker hired first ends as at a SIGTERM."""
+        task, queue = self._running.pop(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await queue.close()
+
+    async def enqueue(self, *command: str, task: str = "task", at: int | None = None) -> Enqueued:
+        """A job that runs now, or at that moment."""
+        schedule = Schedule() if at is None else Schedule(Kind.AT, at)
+        return await self.jobs.enqueue(task, Spec("ubuntu:latest", command or None), schedule)
+
+    async def execution(self, job: Enqueued) -> Execution | None:
+        """The newest execution of a job, None while there is none."""
+        return (await self.store.latest([job.job_id])).get(job.job_id)
+
+    async def until(self, condition: Callable[[], Awaitable[T]], what: str) -> T:
+        """What the condition answers once it is true; fails with ``what`` when that does not come."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not (answer := await condition()):
+                    await self.clock.sleep(0.005)
+                return answer
+        except TimeoutError:
+            raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}") from None
+
+    async def reaches(self, job: Enqueued, *statuses: str) -> Execution:
+        """The newest execution of a job, once it has one of these statuses."""
+
+        async def reached() -> Execution | None:
+            execution = await self.execution(job)
+            return execution if execution is not None and execution.status.value in statuses else None
+
+        found = await self.until(reached, f"{statuses} of {job}")
+        assert found is not None
+        return found
+
+    async def cleaned(self, job: Enqueued) -> Execution:
+        """The newest execution of a job, once it is final, settled and clean."""
+
+        async def clean() -> Execution | None:
+            execution = await self.execution(job)
+            return execution if execution is not None and execution.cleaned and execution.settled else None
+
+        found = await self.until(clean, f"the end of {job}")
+        assert found is not None
+        return found
+
+    async def idle(self) -> None:
+        """Returns once nothing is left in the queue."""
+
+        async def empty() -> bool:
+            counts = await self.queue.counts([TICKS, *(pool.name for pool in self.pools)])
+            return all(row.ready == row.timed == row.running == 0 for row in counts.values())
+
+        await self.until(empty, "an empty queue")
+
+    async def log(self, execution: Execution) -> bytes:
+        """All of its stored log, in stored order."""
+        read = await self.store.read_log(execution.id, 0, 1 << 30)
+        return b"".join(piece.data for piece in read.pieces)

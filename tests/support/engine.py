@@ -1,0 +1,64 @@
+"""A real Docker engine for the tests, in a swarm of one node: the one that FASTLANE_TEST_ENGINE names, else one started for the session."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import requests
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "engine"
+IMAGE = "ubuntu:latest"
+PATIENCE = 120
+
+
+def script(*words: str) -> str:
+    """Runs ``scripts/engine``; the last line that it printed."""
+    done = subprocess.run([str(SCRIPT), *words], stdout=subprocess.PIPE, timeout=PATIENCE, check=True, text=True)
+    lines = done.stdout.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    """The engine's URL (``unix://…``). It has the image ``ubuntu:latest``, and no way to a registry."""
+    given = os.environ.get("FASTLANE_TEST_ENGINE")
+    if given:
+        yield given
+        return
+    folder = tempfile.mkdtemp(prefix="fl", dir="/tmp")  # short: a socket's path holds 107 bytes
+    try:
+        url = script("start", folder, "--private")
+        script("image", url, IMAGE)
+        yield url
+    finally:
+        script("stop", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def connect(url: str) -> docker.APIClient:
+    """A plain client, to look at an engine from outside of fastlane; to be closed by who asked for it."""
+    client = docker.APIClient(base_url=url, version="1.41", timeout=30)
+    client.trust_env = False
+    return client
+
+
+def update(client: docker.APIClient, service: dict[str, Any], spec: dict[str, Any]) -> requests.Response:
+    """Sends a spec at the version that was inspected; the engine's answer."""
+    url = f"{client.base_url}/v{client.api_version}/services/{service['ID']}/update"
+    return client.post(url, params={"version": service["Version"]["Index"]}, json=spec, timeout=30)
+
+
+def remove_all(url: str, installation: str) -> None:
+    """Removes the services of an installation."""
+    client = connect(url)
+    try:
+        for service in client.services(filters={"label": f"fastlane.installation={installation}"}):
+            client.remove_service(service["ID"])
+    finally:
+        client.close()

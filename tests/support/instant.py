@@ -1,0 +1,262 @@
+"""The second executor: it runs nothing, and ends each activated service at once. It obeys the suite that the real one obeys.
+
+An order's command is a script of its own, words that are read from left to right:
+
+- ``("exit", "3")`` ends with that exit code;
+- ``("out", "text")`` and ``("err", "text")`` write to stdout and stderr; ``("hex", "ff00")`` writes those bytes to stdout;
+- ``("hold",)`` runs until ``release(execution_id)``, or a stop, which ends it with exit code 143;
+- ``("end", "oom")`` ends in one of the ways of ``End`` (without an exit code but for ``oom`` and ``killed``: 137).
+
+Words may follow each other: ``("out", "one\\n", "hold", "err", "two\\n", "exit", "3")``. Anything else, and no command at all, ends
+with exit code 0 and an empty log.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fastlane.clock import Clock, SystemClock
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
+from fastlane.executors.base import Activation, End, Image, Look, Order, Phase, ServiceView, TaskView
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pull
+
+LARGEST_PIECE = 16 * 1024
+STOPPED_CODE = 143
+
+
+@dataclass
+class Run:
+    """What a service of ours does once it is activated."""
+
+    id: str
+    order: Order
+    created_at: int
+    activated: bool = False
+    stopping: bool = False
+    removed: bool = False
+    task: TaskView | None = None
+    log: list[Piece] = field(default_factory=list)
+    words: Iterator[str] = field(default_factory=lambda: iter(()))
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def running(self) -> bool:
+        return self.task is not None and self.task.phase is Phase.RUNNING
+
+
+class InstantExecutor:
+    """An executor in memory. ``witness`` (a list, or a file that gets lines) is told the id of each execution that starts; several
+    executors on one ``world`` share their services, as several workers share an engine."""
+
+    def __init__(
+        self,
+        hosts: Sequence[str] = ("unix:///instant",),
+        clock: Clock | None = None,
+        *,
+        witness: list[str] | Path | None = None,
+        missing: frozenset[str] = frozenset(),
+        world: dict[str, dict[str, Run]] | None = None,
+    ) -> None:
+        self.world: dict[str, dict[str, Run]] = {} if world is None else world
+        for host in hosts:
+            self.world.setdefault(host, {})
+        self._names = tuple(hosts)
+        self._clock = clock or SystemClock()
+        self._witness: list[str] | Path = [] if witness is None else witness
+        self._missing = missing
+        self._down: dict[str, tuple[str, int]] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self.refusals: list[FastlaneError] = []
+        """What the next parks raise, one each."""
+
+    # what a test does to it
+
+    def down(self, host: str, reason: str = "refused the connection") -> None:
+        """The host cannot be reached from here on."""
+        self._down[host] = (reason, self._clock.now())
+        self._changed()
+
+    def up(self, host: str) -> None:
+        """The host is back, with all that ran there."""
+        del self._down[host]
+        self._changed()
+
+    def release(self, execution_id: str) -> None:
+        """What holds in this execution goes on with the rest of its command."""
+        for run in self._runs():
+            if run.order.execution_id == execution_id and run.running:
+                self._proceed(run)
+
+    @property
+    def starts(self) -> list[str]:
+        """The executions that started, in order, once for each start."""
+        return self._witness.read_text().split() if isinstance(self._witness, Path) else list(self._witness)
+
+    # the port
+
+    async def open(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        self._listeners.append(on_change)
+
+    def hosts(self) -> Sequence[HostView]:
+        return [self._view(name) for name in self._names]
+
+    async def resolve(self, host: str, image: str, pull: Pull) -> Image:
+        self._services(host)
+        if image in self._missing:
+            raise ImageRefused(f"manifest for {image} not found")
+        digest = "sha256:" + hashlib.sha256(image.encode()).hexdigest()
+        return Image(f"{image}@{digest}", digest)
+
+    async def park(self, host: str, order: Order, image: Image) -> str:
+        services = self._services(host)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        if " " in image.reference:
+            raise OrderRefused(f'"{image.reference}" is not a valid repository/tag')
+        id = f"service-{order.execution_id}-{order.epoch}"
+        services.setdefault(id, Run(id, order, self._clock.now()))
+        return id
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        run = self._run(host, service_id)
+        if run.activated:
+            return Activation.ALREADY
+        if run.stopping:
+            return Activation.STOPPED
+        run.activated = True
+        self._start(run)
+        return Activation.STARTED
+
+    async def stop(self, host: str, service_id: str) -> None:
+        run = self._run(host, service_id)
+        run.stopping = True
+        if run.running:
+            self._end(run, End.SHUTDOWN, STOPPED_CODE)
+
+    async def inspect(self, host: str, service_id: str) -> ServiceView:
+        run = self._run(host, service_id)
+        return self._service_view(run, (run.task,) if run.task else ())
+
+    async def look(self) -> Look:
+        hosts = [name for name in self._names if name not in self._down]
+        return Look({host: {run.id: (run.task,) for run in self.world[host].values() if run.task} for host in hosts})
+
+    async def services(self, host: str) -> Sequence[ServiceView]:
+        return [self._service_view(run, ()) for run in self._services(host).values()]
+
+    async def remove(self, host: str, service_id: str) -> None:
+        run = self._services(host).pop(service_id, None)
+        if run is not None:
+            run.removed = True
+
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
+        run = next((run for run in self._services(host).values() if run.task and run.task.id == task_id), None)
+        if run is None:
+            raise ServiceGone(f"task {task_id} not found")
+        read = 0
+        while True:
+            run.grown.clear()
+            while read < len(run.log):
+                piece = run.log[read]
+                read += 1
+                mark = marks.get(piece.stream)
+                if mark is None or piece.time > mark.time:
+                    yield piece
+            if not follow:
+                return
+            await run.grown.wait()
+
+    # how it does it
+
+    def _view(self, name: str) -> HostView:
+        reason, since = self._down.get(name, (None, None))
+        running = sum(run.running for run in self.world[name].values())
+        return HostView(name, usable=reason is None, reason=reason, since=since, swarm_id=f"swarm of {name}", running=running)
+
+    def _services(self, host: str) -> dict[str, Run]:
+        if host in self._down or host not in self.world:
+            raise HostDown(f"{host} {self._down.get(host, ('is not a registered host', 0))[0]}")
+        return self.world[host]
+
+    def _run(self, host: str, service_id: str) -> Run:
+        run = self._services(host).get(service_id)
+        if run is None:
+            raise ServiceGone(f"service {service_id} not found")
+        return run
+
+    def _runs(self) -> list[Run]:
+        return [run for name in self._names for run in self.world[name].values()]
+
+    def _service_view(self, run: Run, tasks: tuple[TaskView, ...]) -> ServiceView:
+        return ServiceView(run.id, run.order.execution_id, run.activated, run.stopping, run.created_at, tasks)
+
+    def _start(self, run: Run) -> None:
+        if isinstance(self._witness, Path):
+            with self._witness.open("a") as file:
+                file.write(f"{run.order.execution_id}\n")
+        else:
+            self._witness.append(run.order.execution_id)
+        now = self._clock.now()
+        run.task = TaskView(
+            id=f"task-{run.id}",
+            service_id=run.id,
+            phase=Phase.RUNNING,
+            state="running",
+            container_id=f"container-{run.id}",
+            node_id="node",
+            changed_at=now,
+            started_at=now,
+        )
+        run.words = iter(run.order.command or ())
+        self._proceed(run)
+
+    def _proceed(self, run: Run) -> None:
+        for word in run.words:
+            if word == "hold":
+                return
+            if word in {"out", "err", "hex"}:
+                text = next(run.words)
+                self._write(run, STDERR if word == "err" else STDOUT, bytes.fromhex(text) if word == "hex" else text.encode())
+            elif word == "exit":
+                return self._end(run, End.EXITED, int(next(run.words)))
+            elif word == "end":
+                end = End(next(run.words))
+                return self._end(run, end, 137 if end in {End.OOM, End.KILLED} else None)
+        return self._end(run, End.EXITED, 0)
+
+    def _write(self, run: Run, stream: int, data: bytes) -> None:
+        for start in range(0, len(data), LARGEST_PIECE):
+            time = max(self._clock.now() * 1_000_000, run.log[-1].time + 1 if run.log else 0)
+            run.log.append(Piece(stream, time, data[start : start + LARGEST_PIECE]))
+        run.grown.set()
+
+    def _end(self, run: Run, end: End, code: int | None) -> None:
+        assert run.task is not None
+        state = {End.SHUTDOWN: "shutdown", End.IMAGE: "rejected", End.REJECTED: "rejected"}.get(end, "failed" if code else "complete")
+        ran = end not in {End.IMAGE, End.REJECTED}
+        now = self._clock.now()
+        run.task = replace(
+            run.task,
+            phase=Phase.ENDED,
+            state=state,
+            message=f"task: non-zero exit ({code})" if code else "finished",
+            end=end,
+            exit_code=code,
+            changed_at=now,
+            started_at=run.task.started_at if ran else None,
+            finished_at=now,
+        )
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()

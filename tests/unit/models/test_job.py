@@ -1,0 +1,67 @@
+"""What a job's status is, and what its stop covers."""
+
+import pytest
+
+from fastlane.models.job import Job, Spec, job_status
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.status import Status
+
+NOW_JOB = Schedule()
+AT_JOB = Schedule(Kind.AT, 9000)
+
+
+def a_job(*, sequence: int = 1, stop: int = 0, next_tick: int | None = None, schedule: Schedule = NOW_JOB) -> Job:
+    return Job("j", "t", "i", 1, 1, Spec("ubuntu"), schedule, sequence=sequence, stop_sequence=stop, next_tick=next_tick)
+
+
+@pytest.mark.parametrize("under_way", [Status.ENQUEUED, Status.PULLING, Status.RUNNING])
+@pytest.mark.parametrize(
+    "job",
+    [
+        a_job(),
+        a_job(stop=2, sequence=2),
+        a_job(next_tick=9000, schedule=AT_JOB),
+        a_job(stop=2, sequence=3, next_tick=9000, schedule=AT_JOB),
+    ],
+)
+def test_while_an_execution_is_under_way_the_jobs_status_is_its(job: Job, under_way: Status) -> None:
+    assert job_status(job, under_way) == under_way.value
+
+
+@pytest.mark.parametrize("final", [Status.DONE, Status.FAILED, Status.TIMEDOUT, Status.STOPPED, Status.EXPIRED])
+def test_with_nothing_to_come_a_jobs_status_is_how_its_last_execution_ended(final: Status) -> None:
+    assert job_status(a_job(), final) == final.value
+
+
+@pytest.mark.parametrize("final", [Status.DONE, Status.FAILED, Status.TIMEDOUT])
+def test_a_stop_after_the_end_leaves_a_jobs_status_as_it_ended(final: Status) -> None:
+    assert job_status(a_job(sequence=2, stop=2), final) == final.value
+
+
+@pytest.mark.parametrize("final", [Status.DONE, Status.FAILED, Status.STOPPED])
+def test_a_job_with_a_tick_to_come_is_scheduled_however_it_ended_before(final: Status) -> None:
+    assert job_status(a_job(next_tick=9000, schedule=AT_JOB), final) == "scheduled"
+
+
+def test_a_job_that_never_ran_is_scheduled_until_its_moment() -> None:
+    assert job_status(a_job(sequence=0, next_tick=9000, schedule=AT_JOB), None) == "scheduled"
+
+
+def test_a_job_stopped_before_anything_ran_is_stopped() -> None:
+    assert job_status(a_job(sequence=1, stop=1, schedule=AT_JOB), None) == "stopped"
+
+
+def test_a_job_armed_again_after_a_stop_is_alive_again() -> None:
+    job = a_job(sequence=3, stop=2, next_tick=9000, schedule=AT_JOB)
+    assert not job.stopped
+    assert job_status(job, None) == "scheduled"
+
+
+@pytest.mark.parametrize(("stop", "sequence", "covered"), [(0, 1, False), (2, 1, True), (2, 2, False), (2, 3, False), (1, 0, True)])
+def test_a_stop_covers_what_was_given_out_before_it_and_nothing_after(stop: int, sequence: int, covered: bool) -> None:
+    assert a_job(sequence=5, stop=stop).stops(sequence) is covered
+
+
+@pytest.mark.parametrize(("stop", "sequence", "stopped"), [(0, 0, False), (0, 1, False), (1, 1, True), (2, 2, True), (2, 3, False)])
+def test_a_job_is_stopped_while_its_stop_is_the_last_number_that_it_gave_out(stop: int, sequence: int, stopped: bool) -> None:
+    assert a_job(sequence=sequence, stop=stop).stopped is stopped

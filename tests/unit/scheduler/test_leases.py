@@ -1,0 +1,297 @@
+"""What a worker has been lent: kept while it works, given up at once when it is lost, handed over at the end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
+
+import pytest
+
+from fastlane.errors import QueueDown
+from fastlane.queue.base import Kind, Lease, Queue, Renewal
+from fastlane.scheduler.leases import Charge, Leases
+from tests.support.clock import FakeClock, settle
+
+DURATION, EVERY = 15.0, 5.0
+
+
+class Lender:
+    """The part of a queue that leases use. ``answers`` by id (OK for others); ``down`` refuses every call."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Renewal] = {}
+        self.down = False
+        self.renewed: list[list[str]] = []
+        self.released: list[list[str]] = []
+        self.said: set[tuple[str, ...]] = set()
+        self.answer = asyncio.Event()
+        self.answer.set()
+
+    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
+        self._called(list(ids), self.renewed)
+        self.said.add((generation, owner, str(lease)))
+        answers = {id: self.answers.get(id, Renewal.OK) for id in ids}
+        await self.answer.wait()
+        return answers
+
+    async def release(self, owner: str, ids: Sequence[str]) -> None:
+        assert owner == "w1"
+        self._called(list(ids), self.released)
+
+    def _called(self, ids: list[str], calls: list[list[str]]) -> None:
+        if self.down:
+            raise QueueDown("away")
+        calls.append(ids)
+
+
+class Work:
+    """What is done about one charge: it goes on until it is let, or cancelled."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.cancelled = False
+        self.done = asyncio.Event()
+
+    async def run(self) -> None:
+        self.begun = True
+        try:
+            await self.done.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+class Bench:
+    """Leases of a worker ``w1`` in generation 7, whose renewals run by a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.queue = Lender()
+        self.clock = FakeClock()
+        self.leases = Leases(cast(Queue, self.queue), self.clock, "w1", duration=DURATION, every=EVERY)
+        self.leases.generation = "7"
+        self._run: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Bench":
+        self._run = asyncio.create_task(self.leases.run())
+        await settle()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._run is not None
+        self._run.cancel()
+        await asyncio.gather(self._run, return_exceptions=True)
+        self.queue.answer.set()
+        await self.leases.close()
+
+    async def take(self, id: str, *, stop: bool = False) -> tuple[Charge, Work]:
+        charge, work = Charge(Lease(id, Kind.EXECUTION, "default", 0, stop=stop)), Work()
+        self.leases.take(charge, work.run())
+        await settle()
+        assert work.begun
+        return charge, work
+
+
+async def test_what_is_held_is_renewed_every_5_seconds_for_15() -> None:
+    async with Bench() as bench:
+        await bench.take("a")
+        await bench.take("b")
+        await bench.clock.advance(4.999)
+        assert bench.queue.renewed == []
+        await bench.clock.advance(0.001)
+        assert bench.queue.renewed == [["a", "b"]]
+        await bench.clock.advance(10)
+        assert len(bench.queue.renewed) == 3
+        assert bench.queue.said == {("7", "w1", "15000")}
+
+
+async def test_nothing_held_asks_for_nothing() -> None:
+    async with Bench() as bench:
+        await bench.clock.advance(30)
+        assert bench.queue.renewed == []
+
+
+async def test_a_lost_lease_ends_its_work_at_once_and_no_others() -> None:
+    async with Bench() as bench:
+        _, lost = await bench.take("a")
+        _, kept = await bench.take("b")
+        bench.queue.answers["a"] = Renewal.LOST
+        await bench.clock.advance(5)
+        assert lost.cancelled
+        assert not kept.cancelled
+        assert len(bench.leases) == 1
+        await bench.clock.advance(5)
+        assert bench.queue.renewed[-1] == ["b"]
+
+
+async def test_a_stop_told_with_a_renewal_is_passed_on_and_the_work_goes_on() -> None:
+    async with Bench() as bench:
+        charge, work = await bench.take("a")
+        assert not charge.stop.is_set()
+        bench.queue.answers["a"] = Renewal.STOP
+        await bench.clock.advance(5)
+        assert charge.stop.is_set()
+        assert not work.cancelled
+        assert len(bench.leases) == 1
+
+
+async def test_a_stop_told_with_the_claim_is_there_from_the_beginning() -> None:
+    async with Bench() as bench:
+        charge, _ = await bench.take("a", stop=True)
+        assert charge.stop.is_set()
+
+
+async def test_a_hint_of_a_stop_reaches_its_charge_alone() -> None:
+    async with Bench() as bench:
+        one, _ = await bench.take("a")
+        other, _ = await bench.take("b")
+        bench.leases.hint_stop("a")
+        bench.leases.hint_stop("of another worker")
+        assert one.stop.is_set()
+        assert not other.stop.is_set()
+
+
+async def test_a_queue_that_is_away_stops_no_work() -> None:
+    async with Bench() as bench:
+        _, work = await bench.take("a")
+        bench.queue.down = True
+        await bench.clock.advance(60)
+        assert not work.cancelled
+        bench.queue.down = False
+        await bench.clock.advance(5)
+        assert bench.queue.renewed == [["a"]]
+
+
+async def test_work_that_has_ended_is_not_renewed() -> None:
+    async with Bench() as bench:
+        _, work = await bench.take("a")
+        work.done.set()
+        await settle()
+        assert len(bench.leases) == 0
+        await bench.clock.advance(5)
+        assert bench.queue.renewed == []
+
+
+async def test_what_was_let_go_is_neither_renewed_nor_released_and_its_work_goes_on() -> None:
+    async with Bench() as bench:
+        charge, work = await bench.take("a")
+        bench.leases.let_go(charge)
+        bench.leases.let_go(charge)
+        await bench.clock.advance(5)
+        assert bench.queue.renewed == []
+        assert not work.cancelled
+        assert len(bench.leases) == 0
+        await bench.leases.close()
+        assert bench.queue.released == []
+        assert work.cancelled
+
+
+async def test_an_entry_taken_anew_ends_the_work_on_it_that_was_there() -> None:
+    async with Bench() as bench:
+        first, old = await bench.take("a")
+        second, new = await bench.take("a")
+        assert old.cancelled
+        assert not new.cancelled
+        assert len(bench.leases) == 1
+        bench.leases.let_go(first)
+        assert len(bench.leases) == 1
+        bench.leases.hint_stop("a")
+        assert second.stop.is_set()
+        assert not first.stop.is_set()
+
+
+async def test_closing_ends_all_work_before_it_hands_the_leases_over() -> None:
+    async with Bench() as bench:
+        works = [(await bench.take(id))[1] for id in "abc"]
+        ended_first: list[bool] = []
+        release = bench.queue.release
+
+        async def watched(owner: str, ids: Sequence[str]) -> None:
+            ended_first.append(all(work.cancelled for work in works))
+            await release(owner, ids)
+
+        bench.queue.release = watched  # type: ignore[method-assign]
+        await bench.leases.close()
+        assert ended_first == [True]
+        assert bench.queue.released == [["a", "b", "c"]]
+        assert len(bench.leases) == 0
+
+
+async def test_closing_with_nothing_held_asks_for_nothing() -> None:
+    async with Bench() as bench:
+        await bench.leases.close()
+        assert bench.queue.released == []
+
+
+async def test_closing_does_not_fail_when_the_queue_is_away() -> None:
+    async with Bench() as bench:
+        _, work = await bench.take("a")
+        bench.queue.down = True
+        await bench.leases.close()
+        assert work.cancelled
+
+
+@pytest.mark.parametrize(("answer", "still"), [(Renewal.OK, True), (Renewal.STOP, True), (Renewal.LOST, False)])
+async def test_a_lease_is_confirmed_by_the_queues_word_alone(answer: Renewal, still: bool) -> None:
+    async with Bench() as bench:
+        charge, work = await bench.take("a")
+        bench.queue.answers["a"] = answer
+        assert await bench.leases.confirm(charge) is still
+        assert bench.queue.renewed == [["a"]]
+        assert charge.stop.is_set() is (answer is Renewal.STOP)
+        await settle()
+        assert work.cancelled is not still
+
+
+async def test_nothing_is_confirmed_while_the_queue_is_away() -> None:
+    async with Bench() as bench:
+        charge, work = await bench.take("a")
+        bench.queue.down = True
+        with pytest.raises(QueueDown):
+            await bench.leases.confirm(charge)
+        assert not work.cancelled
+
+
+async def test_work_that_learns_of_its_own_loss_can_still_end_itself() -> None:
+    async with Bench() as bench:
+        bench.queue.answers["a"] = Renewal.LOST
+        charge = Charge(Lease("a", Kind.EXECUTION, "default", 0))
+        heard: list[bool] = []
+        bench.leases.take(charge, confirming(bench.leases.confirm, charge, heard))
+        await settle()
+        assert heard == [False]
+        assert len(bench.leases) == 0
+
+
+async def confirming(confirm: Callable[[Charge], Awaitable[bool]], charge: Charge, heard: list[bool]) -> None:
+    answer = await confirm(charge)
+    await asyncio.sleep(0)
+    heard.append(answer)
+
+
+async def test_an_answer_about_an_old_lease_does_not_end_the_work_on_a_new_one() -> None:
+    """The lease ran out, and the renewal said LOST; before that answer was read, this worker claimed the entry again."""
+    async with Bench() as bench:
+        await bench.take("a")
+        bench.queue.answers["a"] = Renewal.LOST
+        bench.queue.answer.clear()
+        await bench.clock.advance(5)
+        assert bench.queue.renewed == [["a"]]
+        _, new = await bench.take("a")
+        bench.queue.answer.set()
+        await settle()
+        assert not new.cancelled
+        assert len(bench.leases) == 1
+
+
+async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
+    async with Bench() as bench:
+        ids = [f"e{number}" for number in range(1201)]
+        for id in ids:
+            bench.leases.take(Charge(Lease(id, Kind.EXECUTION, "default", 0)), Work().run())
+        await bench.clock.advance(5)
+        assert [id for call in bench.queue.renewed for id in call] == ids
+        assert max(len(call) for call in bench.queue.renewed) <= 500
+
+
+def test_durations_are_told_in_milliseconds() -> None:
+    assert Leases(cast(Queue, None), FakeClock(), "w", duration=15, every=5).duration == 15_000
+    assert Leases(cast(Queue, None), FakeClock(), "w", duration=0.3, every=0.1).duration == 300

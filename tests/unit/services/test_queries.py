@@ -1,0 +1,50 @@
+"""Pages, and where the last lines of a log begin."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastlane.errors import NotFound
+from fastlane.models.log import Piece
+from fastlane.services import queries
+from fastlane.services.queries import Queries, Window, _from_whole_character
+from fastlane.storage.base import Slice
+
+
+class Log:
+    """As much of a store as reading one stream needs."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        part = self.data[offset : offset + limit]
+        pieces = (Piece(1, 0, part[:3]), Piece(1, 0, part[3:])) if part else ()
+        return Slice(pieces, offset + len(part))
+
+
+@pytest.mark.parametrize(("total", "per_page", "pages"), [(0, 10, 1), (1, 10, 1), (10, 10, 1), (11, 10, 2), (1000, 1, 1000)])
+def test_pages(total, per_page, pages):
+    assert Window(1, per_page).pages(total) == pages
+    Window(pages, per_page).check(total)
+    with pytest.raises(NotFound):
+        Window(pages + 1, per_page).check(total)
+
+
+@given(st.binary(max_size=60).map(lambda data: data.replace(b"a", b"\n")), st.integers(0, 20), st.integers(1, 7))
+async def test_the_last_lines_are_those_of_splitlines(data, lines, slice_size):
+    size = queries.SLICE
+    queries.SLICE = slice_size
+    try:
+        start = await Queries(Log(data)).tail("execution", 1, len(data), lines)
+    finally:
+        queries.SLICE = size
+    whole = data.split(b"\n")
+    kept = [part + b"\n" for part in whole[:-1]] + ([whole[-1]] if whole[-1] else [])
+    assert data[start:] == b"".join(kept[len(kept) - lines :] if lines < len(kept) else kept)
+
+
+@given(st.text(max_size=10), st.integers(0, 40))
+def test_text_that_is_cut_at_its_start_begins_with_a_whole_character(text, cut):
+    data = text.encode()[cut:]
+    assert "\ufffd" not in _from_whole_character(data).decode(errors="replace").replace("\ufffd", "", text.count("\ufffd"))

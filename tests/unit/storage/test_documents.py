@@ -1,0 +1,96 @@
+import json
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.job import Job, Spec
+from fastlane.models.log import Mark, Piece
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.status import Status
+from fastlane.models.tick import Outcome
+from fastlane.storage import documents
+from tests.contract.values import SPEC, new
+
+SCALARS = (str, int, bool, type(None))
+
+texts = st.text(st.characters(codec="utf-8"))
+pieces = st.builds(Piece, st.integers(0, 255), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=50))
+specs = st.builds(
+    Spec,
+    texts,
+    st.none() | st.lists(texts).map(tuple),
+    st.dictionaries(texts, texts),
+    st.dictionaries(texts, st.recursive(st.none() | st.booleans() | texts | st.integers(-(2**63), 2**63), st.lists)),
+)
+
+
+@given(specs)
+def test_a_spec_is_json_and_comes_back(spec):
+    text = documents.spec_to_json(spec)
+    json.loads(text)
+    assert documents.spec_from_json(text) == spec
+
+
+def test_a_spec_with_what_json_cannot_say_is_an_error():
+    with pytest.raises(TypeError):
+        documents.spec_to_json(replace(SPEC, metadata={"x": object()}))
+
+
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(Kind.AT, 5)])
+def test_a_schedule_comes_back(schedule):
+    assert documents.schedule_from_json(documents.schedule_to_json(schedule)) == schedule
+
+
+@pytest.mark.parametrize("failure", [None, *(Failure(reason, "it said: \x00 ü") for reason in Reason)])
+def test_a_failure_comes_back(failure):
+    assert documents.failure_from_json(documents.failure_to_json(failure)) == failure
+
+
+@pytest.mark.parametrize("marks", [{}, {1: Mark(1_700_000_000_123_456_789, 3)}, {1: Mark(5, 1), 2: Mark(6, 2)}])
+def test_marks_come_back_to_the_nanosecond(marks):
+    assert documents.marks_from_json(documents.marks_to_json(marks)) == marks
+
+
+@given(st.lists(pieces).map(tuple))
+def test_pieces_come_back_from_their_index_and_bytes(some):
+    index, data = documents.pack_pieces(some)
+    assert data == b"".join(piece.data for piece in some)
+    assert documents.unpack_pieces(index, data) == some
+
+
+def test_a_value_is_stored_as_scalars_under_its_fields_names_and_comes_back():
+    job, tick, execution = new()
+    execution = replace(execution, failure=Failure(Reason.OOM, "m"), truncated=True, status=Status.FAILED)
+    job = replace(job, schedule=Schedule(Kind.AT, 5))
+    tick = replace(tick, outcome=Outcome.STOPPED)
+    for value, to, back in (
+        (job, documents.job_document, documents.job_from),
+        (tick, documents.tick_document, documents.tick_from),
+        (execution, documents.execution_document, documents.execution_from),
+    ):
+        stored = to(value)
+        assert list(stored) == [field.name for field in fields(value)]
+        assert all(type(part) in SCALARS for part in stored.values())
+        assert back({**stored, "more": 1}) == value
+
+
+def test_numbers_for_truths_come_back_as_truths():
+    stored = documents.execution_document(new()[2])
+    back = documents.execution_from({**stored, "settled": 1, "cleaned": 0, "truncated": 1})
+    assert (back.settled, back.cleaned, back.truncated) == (True, False, True)
+
+
+def test_a_changes_values_are_stored_like_the_executions_and_no_other_names_are():
+    failure = Failure(Reason.EXIT, "m")
+    stored = documents.change_document({"status": Status.DONE, "failure": failure, "settled": True})
+    assert stored == {"status": "done", "failure": documents.failure_to_json(failure), "settled": True}
+    with pytest.raises(ValueError, match="an execution has no colour, shape"):
+        documents.change_document({"shape": 1, "colour": 2, "host": "h"})
+
+
+def test_every_field_that_is_no_scalar_has_its_conversion():
+    assert set(documents.EXECUTION_FIELDS) == {field.name for field in fields(Execution)}
+    assert set(documents.JOB_FIELDS) == {field.name for field in fields(Job)}

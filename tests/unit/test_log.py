@@ -1,0 +1,161 @@
+"""What a log line looks like, and what never stands in one."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+
+import pytest
+import structlog
+
+from fastlane import log
+
+SECRET = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """Logging is the process's: each test leaves it as it was."""
+    handlers, level = list(logging.root.handlers), logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def lines(capsys) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_json_line_has_time_level_event_and_fields(capsys):
+    log.configure("json", "info")
+    structlog.get_logger().info("execution.started", execution_id="e1", attempt=1)
+    (line,) = lines(capsys)
+    assert list(line)[:3] == ["time", "level", "event"]
+    assert line["time"].endswith("Z")
+    assert line | {"time": ""} == {"time": "", "level": "info", "event": "execution.started", "execution_id": "e1", "attempt": 1}
+
+
+def test_a_console_line_has_the_same_without_colours_where_there_is_no_terminal(capsys):
+    log.configure("console", "info")
+    structlog.get_logger().warning("host.down", host="h1", reason="no\nroute")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "warning" in line
+    assert "host.down" in line
+    assert "host='h1'" in line
+    assert r"reason='no\nroute'" in line
+    assert "\x1b" not in line
+
+
+def test_lines_below_the_level_are_left_out(capsys):
+    log.configure("json", "warning")
+    logger = structlog.get_logger()
+    logger.info("a")
+    logger.warning("b")
+    assert [line["event"] for line in lines(capsys)] == ["b"]
+
+
+@pytest.mark.parametrize("name", ["tornado.access", "docker", "aiohttp.client", "asyncio", "urllib3.connectionpool"])
+def test_libraries_speak_from_warning_up_in_the_same_format(capsys, name):
+    log.configure("json", "debug")
+    logging.getLogger(name).info("chatter")
+    logging.getLogger(name).warning("trouble with %s", f"redis://:{SECRET}@q")
+    (line,) = lines(capsys)
+    assert (line["level"], line["event"], line["message"]) == ("warning", name, "trouble with redis://:********@q")
+
+
+def test_warnings_are_logged(capsys):
+    log.configure("json", "info")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)
+        warnings.warn("old", stacklevel=1)
+    assert [line["event"] for line in lines(capsys)] == ["py.warnings"]
+
+
+def test_a_traceback_is_a_field(capsys):
+    log.configure("json", "info")
+    try:
+        raise ValueError(f"at redis://u:{SECRET}@q")
+    except ValueError:
+        structlog.get_logger().exception("loop.failed")
+    (line,) = lines(capsys)
+    assert "ValueError: at redis://u:********@q" in line["exception"]
+    assert SECRET not in json.dumps(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "scrubbed"),
+    [
+        (f"redis://:{SECRET}@q:6379/0", "redis://:********@q:6379/0"),
+        (f"redis://u:{SECRET}@x@q", "redis://u:********@q"),
+        (
+            f"cannot reach https://u:{SECRET}@h/p, nor mongodb://u:{SECRET}@m",
+            "cannot reach https://u:********@h/p, nor mongodb://u:********@m",
+        ),
+        (f"redis://q?db=1&password={SECRET}&x=1", "redis://q?db=1&password=********&x=1"),
+        (f"https://h/hook?access_token={SECRET}", "https://h/hook?access_token=********"),
+        ("http://10.0.0.7:2375/v1.45/images/x@sha256:ab", "http://10.0.0.7:2375/v1.45/images/x@sha256:ab"),
+        ("registry:5000/name@sha256:ab", "registry:5000/name@sha256:ab"),
+        ("unix:///var/run/docker.sock", "unix:///var/run/docker.sock"),
+    ],
+)
+def test_passwords_in_urls_are_scrubbed_and_nothing_else(text, scrubbed):
+    assert log.scrub(text) == scrubbed
+
+
+class Client:
+    def __repr__(self) -> str:
+        return f"<Client redis://:{SECRET}@q>"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Client(), {"a": [f"redis://:{SECRET}@q"]}, (Client(),), {Client()}, {f"redis://:{SECRET}@q": 1}, f"redis://:{SECRET}@q".encode()],
+)
+def test_passwords_are_scrubbed_in_values_of_any_type(capsys, value):
+    log.configure("json", "info")
+    structlog.get_logger().info("x", value=value)
+    (line,) = lines(capsys)
+    assert "redis://:********@q" in json.dumps(line)
+    assert SECRET not in json.dumps(line)
+
+
+def looped() -> list[object]:
+    value: list[object] = []
+    value.append(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, ["x" * 10**4] * 10**4, looped(), {n: n for n in range(10**4)}], ids=["text", "list", "loop", "dict"]
+)
+def test_a_field_is_bounded(capsys, value):
+    log.configure("json", "info")
+    structlog.get_logger().info("x", value=value)
+    (line,) = lines(capsys)
+    assert len(json.dumps(line)) < 60 * log.LONGEST_FIELD
+
+
+@pytest.mark.parametrize("value", [2**70, float("nan"), "\udcff", b"\xff", object(), {1: None}, {(1, 2): 3}])
+def test_a_value_that_json_does_not_know_is_logged_all_the_same(capsys, value):
+    log.configure("json", "info")
+    structlog.get_logger().info("x", value=value)
+    assert [line["event"] for line in lines(capsys)] == ["x"]
+
+
+def test_a_log_without_standard_error_stops_nothing(monkeypatch):
+    log.configure("json", "info")
+    monkeypatch.setattr(sys, "stderr", None)
+    structlog.get_logger().info("x")
+
+
+def test_a_log_on_a_full_disk_stops_nothing(monkeypatch):
+    log.configure("json", "info")
+    with open(os.open("/dev/full", os.O_WRONLY), "w", buffering=1) as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", full)
+        structlog.get_logger().info("x")
+        patch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
