@@ -5,7 +5,6 @@ signal ends it at once.
 """
 
 import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -99,18 +98,12 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def embedded_redis(settings: Settings) -> AsyncIterator[str]:
-    """The URL of a Redis server of this process's own, in the data folder that it locks for itself."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / "up.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FastlaneError(f"another `fastlane up` uses {settings.data_dir}; stop it, or choose another --data-dir") from None
-        server = RedisServer(settings.data_dir)
-        try:
-            yield await server.start()
-        finally:
-            await server.stop()
+    """The URL of a Redis server of this process's own. Raises Conflict when another ``fastlane up`` has the data folder."""
+    server = RedisServer(settings.data_dir)
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ import docker
 
 from fastlane.errors import HostDown
 from fastlane.executors.bulkhead import Bulkhead, Full
-from fastlane.executors.faults import DRIVER_ERRORS, Refused, Silent, silence, translate
+from fastlane.executors.faults import DRIVER_ERRORS, Silent, Uncounted, silence, translate
 from fastlane.executors.transport import UnixAdapter
 
 T = TypeVar("T")
@@ -64,12 +64,12 @@ class Client:
 
     async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
         """What ``verb`` returns, made in a thread with docker-py's low-level client. Raises what ``faults.py`` says, Silent after the
-        deadline (seconds), and Refused when too many calls are under way."""
+        deadline (seconds), and Uncounted when too many calls are under way."""
         limit = self.patience.whole if deadline is None else deadline
         try:
             return await self._bulkhead.run(lambda: self._made(verb), limit)
         except Full as error:
-            raise Refused(f"{self.host} is not asked: {error}") from None
+            raise Uncounted(f"{self.host} is not asked: {error}") from None
         except TimeoutError:
             raise Silent(f"{self.host} {silence(limit)}") from None
 

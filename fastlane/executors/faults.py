@@ -13,6 +13,7 @@ out of sequence                            ``APIError`` 500               OutOfS
 the name is taken                          ``APIError`` 409               NameTaken
 404                                        ``NotFound``                   ServiceGone
 every other refusal                        ``APIError``                   OrderRefused
+what docker-py itself will not send        ``InvalidRepository``, …       OrderRefused
 a fault while negotiating the version      ``DockerException``            HostDown
 ========================================== ============================== ===============
 
@@ -27,7 +28,7 @@ from collections.abc import Iterator
 
 import requests
 import urllib3
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, InvalidArgument, InvalidRepository, NullResource
 
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 
@@ -41,8 +42,9 @@ class Silent(HostDown):
     """The host did not answer in time. Its probe may go through all the same."""
 
 
-class Refused(HostDown):
-    """The call was not made: the host's breaker is open, or too many calls to it are under way. No fault that counts."""
+class Uncounted(HostDown):
+    """Nothing that a breaker counts: the call was not made (the breaker is open, too many calls are under way), or what the host should
+    have passed on from another node did not come."""
 
 
 class OutOfSequence(FastlaneError):
@@ -82,6 +84,8 @@ def translate(error: Exception, host: str, patience: float) -> FastlaneError:
     """Our exception for one of ``DRIVER_ERRORS``; ``patience`` is how many seconds the call waited for each read."""
     if isinstance(error, APIError):
         return refusal(error.status_code or 0, error.explanation or "", host)
+    if isinstance(error, InvalidRepository | InvalidArgument | NullResource):
+        return OrderRefused(str(error))
     causes = list(_causes(error))
     if isinstance(error, requests.JSONDecodeError):
         return HostDown(f"{host} answered what is not JSON: is it a Docker engine?")

@@ -11,13 +11,15 @@ from typing import TypeVar
 import structlog
 
 from fastlane.clock import Clock, first_of
-from fastlane.errors import FastlaneError, HostDown, RegistryDown
+from fastlane.errors import FastlaneError, HostDown
+from fastlane.executors.base import Image
 from fastlane.executors.breaker import Breaker, Circuit
 from fastlane.executors.client import Api, Client, Patience
-from fastlane.executors.faults import Refused, Silent
+from fastlane.executors.faults import Silent, Uncounted
 from fastlane.executors.images import Images
 from fastlane.executors.probe import Facts, probe
 from fastlane.models.placement import HostView
+from fastlane.models.pool import Pull
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -33,13 +35,14 @@ class Host:
         self.name = name
         self.client = Client(name)
         self._registry = Client(name, threads=2, patience=Patience(read=25.0, whole=30.0))
-        self.images = Images(self.client, self._registry, clock)
+        self._images = Images(self.call, self._registry, clock)
         self.facts: Facts | None = None
         self._clock = clock
         self._breaker = breaker
         self._every = probe_every
         self._on_change = on_change
         self._fault: str | None = "is not probed yet"
+        self._last_fault = ""
         self._since = clock.now()
         self._usable = False
         self._hurry = asyncio.Event()
@@ -58,7 +61,7 @@ class Host:
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
-        await self.images.close()
+        await self._images.close()
         await asyncio.gather(self.client.close(), self._registry.close())
 
     # what is known of it
@@ -69,13 +72,20 @@ class Host:
         return self.reason is None
 
     @property
+    def reachable(self) -> bool:
+        """Whether it answers: what runs there can be seen."""
+        return self._trouble is None and self.facts is not None
+
+    @property
     def reason(self) -> str | None:
         """Why it cannot be used, in words that follow its name; None when it can."""
-        if self._fault is not None:
-            return self._fault
-        if self._breaker.circuit(self._clock.now()) is Circuit.OPEN:
-            return "failed too often; its breaker is open"
-        return self.facts.flaw if self.facts else "is not probed yet"
+        return self._trouble or (self.facts.flaw if self.facts else "is not probed yet")
+
+    @property
+    def _trouble(self) -> str | None:
+        if self._fault is None and self._breaker.circuit(self._clock.now()) is Circuit.OPEN:
+            return f"failed too often: {self._last_fault}"
+        return self._fault
 
     def view(self) -> HostView:
         """What is known of it now."""
@@ -106,8 +116,14 @@ class Host:
 
     # calls
 
+    async def resolve(self, image: str, pull: Pull) -> Image:
+        """What to submit for an image (see ``images.py``)."""
+        if not self.usable:
+            raise Uncounted(f"{self.name} is not asked: {self.reason}")
+        return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
+
     async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
-        """``Client.call`` through the breaker, which counts what is the host's fault. Raises Refused while it is open."""
+        """``Client.call`` through the breaker, which counts what is the host's fault. Raises Uncounted while it is open."""
         async with self.guarded():
             return await self.client.call(verb, deadline)
 
@@ -115,10 +131,10 @@ class Host:
     async def guarded(self) -> AsyncIterator[None]:
         """The breaker around anything that talks to the host and raises our exceptions."""
         if not self._breaker.admit(self._clock.now()):
-            raise Refused(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
+            raise Uncounted(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
         try:
             yield
-        except (Refused, RegistryDown):
+        except Uncounted:
             self._breaker.abandoned()
             raise
         except HostDown as error:
@@ -133,6 +149,7 @@ class Host:
         self._breaker.succeeded()
 
     def _failed(self, error: HostDown) -> None:
+        self._last_fault = self._words(error)
         self._breaker.failed(self._clock.now(), visible=not isinstance(error, Silent))
         self._hurry.set()
         self._compare()
@@ -155,10 +172,10 @@ class Host:
         was_well = self._fault is None
         try:
             self.facts = await probe(self.client, self.facts if was_well else None)
-        except Refused:
+        except Uncounted:
             return  # all threads are busy: the calls that keep them so tell how the host is
         except FastlaneError as error:
-            self._fault = str(error).removeprefix(f"{self.name} ")
+            self._fault = self._words(error)
             self._breaker.failed(self._clock.now(), visible=True)
         else:
             self._fault = None
@@ -168,6 +185,9 @@ class Host:
     async def _pause(self) -> None:
         """Until the next probe is due: at once after a call to a host that looked well has failed."""
         await first_of(self._clock, self._every, *([self._hurry] if self._fault is None else []))
+
+    def _words(self, error: FastlaneError) -> str:
+        return str(error).removeprefix(f"{self.name} ")
 
     def _compare(self) -> None:
         if self.usable is self._usable:

@@ -8,15 +8,16 @@ is asked each time, so that a freshly built image is what runs.
 import asyncio
 import re
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, InvalidRepository, NotFound
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, RegistryDown
 from fastlane.executors.base import Image
 from fastlane.executors.client import Api, Client
-from fastlane.executors.faults import Refused, Silent, plain, refusal
+from fastlane.executors.faults import Silent, Uncounted, plain, refusal
 from fastlane.models.pool import Pull
 
 REMEMBERED = 60_000
@@ -40,10 +41,10 @@ _NAMELESS = re.compile(r"\blookup \S+|no such host", re.IGNORECASE)
 
 
 class Images:
-    """Resolves images by one host: ``engine`` asks the engine for its own, ``registry`` (with threads and patience of its own, since a
-    registry may hang) makes it ask a registry."""
+    """Resolves images by one host: ``engine`` makes a call that asks the engine for its own; ``registry`` (with threads and patience of its
+    own, since a registry may hang) makes it ask a registry."""
 
-    def __init__(self, engine: Client, registry: Client, clock: Clock) -> None:
+    def __init__(self, engine: Callable[[Callable[[Api], Any]], Awaitable[Any]], registry: Client, clock: Clock) -> None:
         self._engine = engine
         self._registry = registry
         self._clock = clock
@@ -52,6 +53,8 @@ class Images:
 
     async def resolve(self, image: str, pull: Pull, *, one_node: bool) -> Image:
         """What to submit. Raises ImageRefused, RegistryDown (a later call may succeed), HostDown."""
+        if any(part in {"", ".", ".."} for part in image.split("/")):
+            raise ImageRefused(f"{image!r} is not an image reference")
         if found := _DIGEST.search(image):
             return Image(image, found.group(1))
         if one_node and pull is Pull.MISSING and (local := await self._local(image)):
@@ -81,7 +84,7 @@ class Images:
                     raise ImageRefused(plain(error.explanation or "")) from error
                 raise
 
-        raw = await self._engine.call(inspect)
+        raw = await self._engine(inspect)
         return Image(str(raw["Id"]), str(raw["Id"])) if raw else None
 
     async def _remote(self, image: str) -> Image:
@@ -100,12 +103,14 @@ class Images:
         def distribution(api: Api) -> Any:
             try:
                 return api.inspect_distribution(image)
+            except InvalidRepository as error:
+                raise ImageRefused(str(error)) from error
             except APIError as error:
                 raise registry_fault(error.status_code or 0, error.explanation or "", image, self._registry.host) from error
 
         try:
             raw = await self._registry.call(distribution)
-        except (Silent, Refused):
+        except (Silent, Uncounted):
             raise RegistryDown(f"the registry of {image} did not answer in time") from None
         digest = str(raw["Descriptor"]["digest"])
         return Image(f"{image}@{digest}", digest)

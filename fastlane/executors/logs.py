@@ -15,7 +15,7 @@ import aiohttp
 
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.client import base_url
-from fastlane.executors.faults import message, refusal
+from fastlane.executors.faults import Uncounted, message, refusal
 from fastlane.executors.timestamps import nanoseconds
 from fastlane.models.log import STDERR, STDOUT, Mark, Piece
 
@@ -135,7 +135,10 @@ class LogReader:
                     return response
                 async with response:
                     raise await self._refusal(response)
-        except (aiohttp.ClientError, OSError, TimeoutError, RuntimeError) as error:
+        except TimeoutError:
+            # It may be another node that is silent; the probe tells whether it is this one.
+            raise Uncounted(f"{self._host} did not give a log within {READ_WITHIN:g} s") from None
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise HostDown(f"{self._host} did not give a log: {_words(error)}") from error
 
     async def pieces(self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:

@@ -35,7 +35,7 @@ class Looker:
         self._under_way: dict[str, asyncio.Task[Tasks | None]] = {}
 
     async def look(self) -> Look:
-        """The tasks by host and service; a host that is not usable, or did not answer by now, is missing."""
+        """The tasks by host and service; a host that cannot be reached, or did not answer by now, is missing."""
         swarms = self._swarms()
         late = set(self._under_way)
         for swarm in swarms:
@@ -55,10 +55,10 @@ class Looker:
         self._under_way.clear()
 
     def _swarms(self) -> dict[str, list[Host]]:
-        """The usable hosts of each swarm."""
+        """The hosts of each swarm that answer: those that may not have new work, too, since older work may be there."""
         swarms: dict[str, list[Host]] = {}
         for host in self._hosts:
-            if host.usable and host.facts is not None:
+            if host.reachable and host.facts is not None:
                 swarms.setdefault(host.facts.swarm_id, []).append(host)
         return swarms
 

@@ -19,7 +19,7 @@ from fastlane.executors import spec
 from fastlane.executors.base import Activation, Image, Look, Order, ServiceView
 from fastlane.executors.breaker import Breaker
 from fastlane.executors.client import Api
-from fastlane.executors.faults import NameTaken, OutOfSequence, message
+from fastlane.executors.faults import NameTaken, OutOfSequence, Silent, message, silence
 from fastlane.executors.host import Host
 from fastlane.executors.logs import LogReader
 from fastlane.executors.look import Looker
@@ -31,6 +31,7 @@ from fastlane.models.pool import Pull
 log = structlog.get_logger()
 
 UPDATE_TRIES = 6
+UPDATE_WITHIN = 40.0
 REMOVE_TRIES = 5
 
 Raw = Mapping[str, Any]
@@ -90,9 +91,7 @@ class SwarmExecutor:
     # starting
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
-        found = self._host(host)
-        async with found.guarded():
-            return await found.images.resolve(image, pull, one_node=found.facts is not None and found.facts.one_node)
+        return await self._host(host).resolve(image, pull)
 
     async def park(self, host: str, order: Order, image: Image) -> str:
         found = self._host(host)
@@ -131,6 +130,13 @@ class SwarmExecutor:
     async def _update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
         """Writes ``change(inspected)`` at the very version that was inspected: None once that is done, or the service as inspected when
         ``change`` wants nothing of it. After a refusal or a lost answer it looks again: the update may have been made."""
+        try:
+            async with asyncio.timeout(UPDATE_WITHIN):
+                return await self._try_update(host, service_id, change)
+        except TimeoutError:
+            raise Silent(f"{host.name} {silence(UPDATE_WITHIN)}") from None
+
+    async def _try_update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
         fault: FastlaneError | None = None
         for _ in range(UPDATE_TRIES):
             raw = await self._inspected(host, service_id)
@@ -186,7 +192,7 @@ class SwarmExecutor:
 
     def _at_node(self, host: Host, node_id: str) -> Host | None:
         """The registered host that is this node: the one that is asked anyway, if it is."""
-        there = (other for other in (host, *self._hosts.values()) if other.usable or other is host)
+        there = (other for other in (host, *self._hosts.values()) if other.reachable or other is host)
         return next((other for other in there if other.facts is not None and other.facts.node_id == node_id), None)
 
     # leaving

@@ -20,6 +20,14 @@ class HostView:
     weight: int = 1
 
 
+def speaker(hosts: Sequence[HostView], name: str, swarm_id: str | None) -> str:
+    """Whom to ask about what was placed on the host ``name``: itself, or another manager of its swarm while it is not usable."""
+    if any(host.name == name and host.usable for host in hosts):
+        return name
+    others = (host.name for host in hosts if host.usable and swarm_id and host.swarm_id == swarm_id)
+    return next(others, name)
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """The chosen host, None when none can be used; and why each other was passed over."""

@@ -46,11 +46,13 @@ def pool_faults(pools: Sequence[Pool]) -> list[str]:
             faults.append(f"pool {pool.name!r}: a name has 1 to 64 letters, digits, '_' and '-'")
         if not pool.hosts:
             faults.append(f"pool {pool.name!r} has no hosts")
+        if len(set(pool.hosts)) < len(pool.hosts):
+            faults.append(f"pool {pool.name!r} names a host twice")
         if not 1 <= pool.max_running <= 100_000:
             faults.append(f"pool {pool.name!r}: maxRunning is from 1 to 100000")
         try:
             re.compile(pool.match)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             faults.append(f"pool {pool.name!r}: match is not a regular expression: {error}")
         if pool.match == "" and place != len(pools) - 1:
             faults.append(f"pool {pool.name!r} matches every task and stands before others; move it to the end")

@@ -15,6 +15,7 @@ TEN_YEARS = 10 * 366 * 86_400
 LARGEST_UNIX_SECONDS = 100_000_000_000
 """Above this (the year 5138) a number of "seconds" can only be milliseconds."""
 
+LAST_MOMENT = 253_402_300_799_999
 DURATION_FORMS = 'write a duration such as "10s", "5m", "2m30s", "4h30m25s" or "240h"'
 MOMENT_FORMS = 'write Unix seconds (1645113692) or ISO 8601 with an offset ("2022-02-17T16:01:32Z")'
 
@@ -44,7 +45,7 @@ def read_duration(text: object) -> float:
     if not isinstance(text, str):
         raise ValueError(f"is not text; {DURATION_FORMS}")
     seconds = None
-    if len(text) <= 64 and re.search(r"[a-zA-Z:]", text):
+    if len(text) <= 64 and text.isascii() and re.search(r"[a-zA-Z:]", text):
         seconds = timeparse(text)
     if seconds is None or not math.isfinite(seconds):
         raise ValueError(f"{_shown(text)} is not a duration; {DURATION_FORMS}")
@@ -75,7 +76,7 @@ def read_moment(value: object) -> int:
 
 def _read_iso(text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text[:-1] + "Z" if text.endswith("z") else text)
     except ValueError:
         raise ValueError(f"{_shown(text)} is not a time; {MOMENT_FORMS}") from None
     if moment.tzinfo is None:
@@ -84,6 +85,8 @@ def _read_iso(text: str) -> int:
         milliseconds = round(moment.timestamp() * 1000)
     except (OverflowError, ValueError):
         raise ValueError(f"{_shown(text)} is out of range; {MOMENT_FORMS}") from None
+    if milliseconds > LAST_MOMENT:
+        raise ValueError(f"{_shown(text)} is after the year 9999; {MOMENT_FORMS}")
     if milliseconds < 0:
         raise ValueError(f"{_shown(text)} is before 1970; {MOMENT_FORMS}")
     return milliseconds

@@ -29,7 +29,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the queue. ``due`` in milliseconds; a higher ``revision`` replaces a lower one; a point of ``priority`` counts as a minute."""
+    """A row of the queue. ``due`` in milliseconds; a higher ``revision`` replaces a lower one; a point of ``priority`` counts
+    as a minute."""
 
     id: str
     kind: Kind
@@ -59,7 +60,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A lane that a worker asks for work, and how many of its entries may be leased at once (None: no limit)."""
+    """A lane that a worker asks for work, and how many of its entries may be leased at once (None: no limit, and no slots taken)."""
 
     name: str
     limit: int | None
@@ -131,7 +132,8 @@ class Queue(Protocol):
         """Returns when Redis answers and would accept a write; raises QueueDown otherwise."""
 
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
-        """Calls ``on_wake`` whenever something may have become claimable (also after each reconnection), and ``on_stop`` with the id of a leased
+        """Calls ``on_wake`` whenever something may have become claimable (also after each reconnection), and ``on_stop`` with the id of a
+        leased
         entry that is to be stopped. Hints only: one may be lost. To be called before ``open``."""
 
     async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:

@@ -13,7 +13,7 @@ from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, 
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution, Failure, Reason
-from fastlane.models.placement import place
+from fastlane.models.placement import place, speaker
 from fastlane.models.pool import Pool, Pull, pool_for
 from fastlane.models.status import Status
 from fastlane.queue.base import Queue
@@ -46,7 +46,7 @@ class Launcher:
         now = self._clock.now()
         pool = pool_for(self._pools, execution.task_id)
         if execution.stop_requested_at is not None:
-            return await self._store.change(status.cancel(execution, now=now)) or execution
+            return await self._store.change(status.cancel(execution, now=now)) or await self._store.execution(execution.id)
         if pool is None:
             return await self._refuse(charge, execution, now)
         if charge.lease.lane != pool.name:
@@ -68,7 +68,12 @@ class Launcher:
 
     async def bind(self, charge: Charge, execution: Execution) -> Execution | None:
         """pulling, none bound → bound to one parked service, or ended because it can never have one."""
-        if execution.stop_requested_at is not None or charge.stop.is_set():
+        if charge.stop.is_set():
+            charge.stop.clear()
+            fresh = await self._store.execution(execution.id)
+            if fresh is None or fresh.stop_requested_at is not None:
+                return fresh
+        if execution.stop_requested_at is not None:
             return await self.give_up(execution, Status.STOPPED, None)
         host = await self._host_for(execution)
         if host != execution.host:
@@ -92,9 +97,13 @@ class Launcher:
         return bound if bound is not None else await self._store.execution(execution.id)
 
     async def activate(self, charge: Charge, execution: Execution) -> bool:
-        """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now."""
+        """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now.
+
+        What the host does not answer is not known: the watcher looks, and comes back here if the service is still parked.
+        """
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
+        host = speaker(self._executor.hosts(), execution.host, execution.swarm_id)
         if not await self._leases.confirm(charge):
             return False
         if charge.stop.is_set():
@@ -104,9 +113,9 @@ class Launcher:
             execution = fresh
         if execution.stop_requested_at is not None:
             return True
-        with suppress(ServiceGone):
-            if await self._executor.activate(execution.host or "", execution.service_id or "") is Activation.STARTED:
-                log.info("execution.activated", **named(execution), host=execution.host)
+        with suppress(ServiceGone, HostDown):
+            if await self._executor.activate(host, execution.service_id or "") is Activation.STARTED:
+                log.info("execution.activated", **named(execution), host=host)
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:

@@ -103,6 +103,7 @@ class Leases:
 
     async def _renew(self, ids: list[str]) -> dict[str, Renewal]:
         answers: dict[str, Renewal] = {}
+        asked = dict(self._charges)
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
             answers.update(await self._queue.renew(self.generation, self.owner, some, lease=self._duration))
@@ -110,7 +111,7 @@ class Leases:
             charge = self._charges.get(id)
             if charge is not None and answer is Renewal.STOP:
                 charge.stop.set()
-            elif charge is not None and answer is Renewal.LOST:
+            elif charge is not None and charge is asked.get(id) and answer is Renewal.LOST:
                 log.info("lease.lost", id=id)
                 self._drop(charge)
         return answers

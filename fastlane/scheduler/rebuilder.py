@@ -88,12 +88,13 @@ class Rebuilder:
         """Streams the rest in, from the start again when something did not answer, until it is whole or another's."""
         while True:
             try:
-                await self._stream(mine)
+                current = await self._still(mine)
+                if current is not None:
+                    await self._stream(current)
                 return
             except TransientError as error:
                 log.warning("queue.rebuild_interrupted", error=str(error))
             await self._clock.sleep(1.0)
-            mine = await self._still(mine) or mine
 
     async def _stream(self, mine: Generation) -> None:
         count = 0
@@ -120,7 +121,8 @@ class Rebuilder:
         if await self._store.change_generation(mine, newer):
             return newer
         stored = await self._store.generation()
-        return stored if stored.number == mine.number and stored.builder == self._owner else None
+        ours = stored.number == mine.number and stored.builder == self._owner
+        return await self._still(stored) if ours else None
 
     async def _pages(self, statuses: frozenset[Status]) -> AsyncIterator[Sequence[Execution]]:
         after: tuple[int, str] | None = None

@@ -2,7 +2,7 @@
 
 import structlog
 
-from fastlane.errors import HostDown
+from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import status
 from fastlane.models.execution import Execution
@@ -39,7 +39,7 @@ class Settler:
         if execution.service_id is not None and execution.host is not None:
             try:
                 await self._executor.remove(execution.host, execution.service_id)
-            except HostDown as error:
+            except FastlaneError as error:
                 log.warning("service.not_removed", execution_id=execution.id, host=execution.host, error=str(error))
                 return
         await self._store.change(status.clean(execution))

@@ -30,6 +30,11 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Its service is parked: activate it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """Its container runs: say so in the store."""
 
@@ -51,7 +56,7 @@ class Finish:
     task: TaskView | None
 
 
-Verdict = Wait | Run | Stop | Finish
+Verdict = Wait | Start | Run | Stop | Finish
 
 
 def judge(execution: Execution, view: ServiceView, now: int, limits: Limits) -> Verdict:
@@ -60,14 +65,22 @@ def judge(execution: Execution, view: ServiceView, now: int, limits: Limits) -> 
     if task is not None and task.phase is Phase.ENDED:
         return Finish(ending_of(execution, view, task, now, limits), task)
     if view.stopping:
-        never_started = task is None
-        return Finish(Ending(*_asked(execution, now, limits), failure=_deadline(execution, now, limits)), None) if never_started else Wait()
+        if task is None or _is_left_behind(execution, task, now, limits):
+            return Finish(Ending(*_asked(execution, now, limits), failure=_deadline(execution, None, now, limits)), None)
+        return Wait()
     stop = _stop_due(execution, task, now, limits)
     if stop is not None:
         return stop
+    if not view.activated and task is None:
+        return Start()
     if task is not None and task.phase is Phase.RUNNING and execution.status is Status.PULLING:
         return Run(_started(task))
     return Wait(_next_deadline(execution, task, limits))
+
+
+def _is_left_behind(execution: Execution, task: TaskView, now: int, limits: Limits) -> bool:
+    """Whether this is the task that a stop leaves waiting for ever: the first one was pruned before anybody recorded it."""
+    return execution.engine_task_id is None and task.phase is Phase.WAITING and now >= task.changed_at + limits.gone_after * 1000
 
 
 def task_of(execution: Execution, view: ServiceView) -> TaskView | None:
@@ -84,9 +97,10 @@ def ending_of(execution: Execution, view: ServiceView, task: TaskView, now: int,
     finished_at = max(began_at, task.finished_at or task.changed_at or now)
     if task.end is End.EXITED and task.exit_code == 0:
         return Ending(Status.DONE, finished_at, 0, started=started)
-    if task.end is End.SHUTDOWN and view.stopping:
+    never_ran = task.container_id is None
+    if task.end is End.SHUTDOWN and (view.stopping or (never_ran and execution.stop_requested_at is not None)):
         status, _ = _asked(execution, now, limits)
-        failure = _deadline(execution, now, limits) if status is Status.FAILED else None
+        failure = _deadline(execution, task, now, limits) if status is Status.FAILED else None
         return Ending(status, finished_at, task.exit_code, failure, started)
     return Ending(Status.FAILED, finished_at, task.exit_code, _failure(task), started)
 
@@ -112,13 +126,14 @@ def _asked(execution: Execution, now: int, limits: Limits) -> tuple[Status, int]
     return Status.FAILED, now
 
 
-def _deadline(execution: Execution, now: int, limits: Limits) -> Failure | None:
+def _deadline(execution: Execution, task: TaskView | None, now: int, limits: Limits) -> Failure | None:
     """Why we ourselves ended one that nobody asked to stop: its node, or its image, did not come in time."""
     if _asked(execution, now, limits)[0] is not Status.FAILED:
         return None
-    if execution.bound_at is not None and now >= execution.bound_at + limits.pending_deadline * 1000:
+    had_node = task is not None and task.node_id is not None
+    if execution.bound_at is not None and not had_node and now >= execution.bound_at + limits.pending_deadline * 1000:
         return Failure(Reason.UNSCHEDULABLE, f"no node took it within {limits.pending_deadline:g} s")
-    if execution.bound_at is not None and now >= execution.bound_at + limits.pull_deadline * 1000:
+    if execution.bound_at is not None and had_node and now >= execution.bound_at + limits.pull_deadline * 1000:
         return Failure(Reason.IMAGE, f"the image was not there within {limits.pull_deadline:g} s")
     return Failure(Reason.KILLED, "its service was stopped by somebody else")
 
@@ -133,7 +148,7 @@ def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Lim
         return None
     if task.phase is Phase.WAITING and now >= execution.bound_at + limits.pending_deadline * 1000:
         return Stop(f"no node for {limits.pending_deadline:g} s: {task.message}")
-    if task.phase is Phase.PREPARING and now >= execution.bound_at + limits.pull_deadline * 1000:
+    if task.phase is Phase.PREPARING and now >= max(execution.bound_at, task.changed_at) + limits.pull_deadline * 1000:
         return Stop(f"no image for {limits.pull_deadline:g} s: {task.message}")
     return None
 
@@ -143,8 +158,9 @@ def _next_deadline(execution: Execution, task: TaskView | None, limits: Limits) 
         return execution.started_at + round(limits.timeout * 1000)
     if execution.bound_at is None or task is None:
         return None
-    waits = limits.pull_deadline if task.phase is Phase.PREPARING else limits.pending_deadline
-    return execution.bound_at + round(waits * 1000)
+    if task.phase is Phase.PREPARING:
+        return max(execution.bound_at, task.changed_at) + round(limits.pull_deadline * 1000)
+    return execution.bound_at + round(limits.pending_deadline * 1000)
 
 
 def _started(task: TaskView) -> Started:

@@ -5,7 +5,7 @@ writes what follows. The final row is written only when the log is stored to its
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -15,8 +15,9 @@ from fastlane.errors import HostDown, ServiceGone
 from fastlane.executors.base import Executor, Look, Phase, ServiceView, TaskView
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution
+from fastlane.models.placement import speaker
 from fastlane.scheduler.leases import Charge
-from fastlane.scheduler.verdict import Finish, Limits, Run, Stop, Wait, gone, judge, lost, task_of
+from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Wait, gone, judge, lost, task_of
 from fastlane.storage.base import Store
 from fastlane.streams.pump import Pump, Tail
 
@@ -27,6 +28,10 @@ FASTEST, SLOWEST = 0.05, 0.5
 
 RECHECK = 30.0
 """Seconds after which a follower reads its service even when no look showed a change."""
+
+
+Activate = Callable[[Charge, Execution], Awaitable[bool]]
+"""Activates an execution's service; False when the execution is another worker's by now."""
 
 
 class Sighting:
@@ -46,13 +51,14 @@ class Sighting:
 
 
 class Watcher:
-    """The looks, and the followers that wait for them. ``log_cap`` in bytes."""
+    """The looks, and the followers that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found parked."""
 
-    def __init__(self, store: Store, executor: Executor, clock: Clock, limits: Limits, *, log_cap: int) -> None:
+    def __init__(self, store: Store, executor: Executor, clock: Clock, limits: Limits, *, activate: Activate, log_cap: int) -> None:
         self._store = store
         self._executor = executor
         self._clock = clock
         self._limits = limits
+        self._activate = activate
         self._log_cap = log_cap
         self._sightings: dict[str, Sighting] = {}
         self._wanted = asyncio.Event()
@@ -104,28 +110,31 @@ class Follower:
         self._executor = watcher._executor
         self._clock = watcher._clock
         self._limits = watcher._limits
+        self._activate = watcher._activate
         self._charge = charge
         self._execution = execution
         self._sighting = sighting
         self._pump = Pump(self._store, self._executor, self._clock, execution.id, most=watcher._log_cap)
         self._copying: asyncio.Task[None] | None = None
         self._gone_since: int | None = None
+        self._away_since: int | None = None
         self._unknown_since: int | None = None
+        self._theirs = False
 
     async def run(self) -> Execution | None:
         """Reads, judges, acts and waits, until the execution is final or another's."""
-        while True:
+        while not self._theirs:
+            self._charge.stop.clear()
             fresh = await self._store.execution(self._execution.id)
             if fresh is None or fresh.epoch != self._execution.epoch:
                 return None
             if fresh.status.final:
                 return fresh
             self._execution = fresh
-            if fresh.stop_requested_at is None:
-                self._charge.stop.clear()
             final = await self._step()
             if final is not None:
                 return final
+        return None
 
     async def close(self) -> None:
         """Ends the copying of its log; what is stored stays."""
@@ -139,16 +148,16 @@ class Follower:
         self._sighting.changed.clear()
         try:
             view = await self._executor.inspect(self._host(), self._execution.service_id or "")
+            self._gone_since = self._away_since = None
+            task = task_of(self._execution, view)
+            if task is not None and task.phase is Phase.UNKNOWN:
+                return await self._unreachable_node(task)
+            self._unknown_since = None
+            return await self._act(view, task)
         except ServiceGone:
             return await self._missing()
         except HostDown as error:
             return await self._away(str(error))
-        self._gone_since = None
-        task = task_of(self._execution, view)
-        if task is not None and task.phase is Phase.UNKNOWN:
-            return await self._unreachable_node(task)
-        self._unknown_since = None
-        return await self._act(view, task)
 
     async def _act(self, view: ServiceView, task: TaskView | None) -> Execution | None:
         verdict = judge(self._execution, view, self._clock.now(), self._limits)
@@ -163,6 +172,8 @@ class Follower:
             case Stop():
                 log.info("execution.stopping", execution_id=self._execution.id, why=verdict.why)
                 await self._executor.stop(self._host(), self._execution.service_id or "")
+            case Start():
+                self._theirs = not await self._activate(self._charge, self._execution)
             case Wait():
                 if task is not None and task.phase is Phase.RUNNING:
                     self._copy(task.id)
@@ -177,7 +188,7 @@ class Follower:
 
     async def _write(self, ending: Ending, tail: Tail | None) -> Execution | None:
         head = tail.head if tail is not None else await self._store.log_head(self._execution.id)
-        logged = status.with_log(ending, head, lost=tail is not None and tail.gone)
+        logged = status.with_log(ending, head, lost=self._execution.has_started if tail is None else tail.gone)
         ended = await self._store.change(status.end(self._execution, logged))
         if ended is not None:
             log.info(
@@ -203,9 +214,8 @@ class Follower:
     async def _away(self, why: str) -> Execution | None:
         """No manager of its swarm answers: waited out, for so long."""
         now = self._clock.now()
-        mine = next((view for view in self._executor.hosts() if view.name == self._execution.host), None)
-        since = mine.since if mine is not None and not mine.usable else None
-        if since is not None and now - since >= self._limits.host_lost_after * 1000:
+        self._away_since = self._away_since or now
+        if now - self._away_since >= self._limits.host_lost_after * 1000:
             return await self._write(lost(self._execution, why, now, self._limits), None)
         await self._clock.sleep(1.0)
         return None
@@ -221,12 +231,7 @@ class Follower:
 
     def _host(self) -> str:
         """Its own host, or another manager of the same swarm while that one is not usable."""
-        views = {view.name: view for view in self._executor.hosts()}
-        own = self._execution.host or ""
-        if own in views and views[own].usable:
-            return own
-        others = (view.name for view in views.values() if view.usable and view.swarm_id == self._execution.swarm_id)
-        return next(others, own)
+        return speaker(self._executor.hosts(), self._execution.host or "", self._execution.swarm_id)
 
     def _copy(self, task_id: str) -> None:
         if self._copying is None:

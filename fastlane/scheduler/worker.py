@@ -56,10 +56,10 @@ class Worker:
         pools = settings.pools
         self._leases = Leases(queue, clock, self.id, duration=settings.lease, every=settings.renew)
         self._rebuilder = Rebuilder(store, queue, clock, self.id, pools)
-        self._watcher = Watcher(store, executor, clock, settings.limits, log_cap=settings.log_cap)
         settler = Settler(store, queue, executor)
         timer = Timer(store, queue, clock, self.id, pools)
         launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
+        self._watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap)
         steps = Steps(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
         self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, steps)
         every = settings.reconcile * (0.75 + random.random() / 2)

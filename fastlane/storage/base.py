@@ -1,4 +1,5 @@
-"""The port of the store, the one truth. It speaks values and a handful of verbs; every write is a compare-and-set or an insert of derived ids.
+"""The port of the store, the one truth. It speaks values and a handful of verbs; every write is a compare-and-set or an insert under
+derived ids.
 
 Every method raises ``StoreDown`` when the store cannot be read or written now (locked for too long, disk full, unreachable); nothing is
 half-written then. A page is (``limit``, ``offset``) or starts after a row that is named.
@@ -18,8 +19,8 @@ from fastlane.models.tick import Outcome, Tick
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Which queue belongs to this store. ``number`` is raised at each rebuild; ``run_id`` is the Redis process that holds it; ``builder`` (a
-    worker's id) has been making it since ``since`` (milliseconds), and is None when it is whole."""
+    """Which queue belongs to this store. ``number`` is raised at each rebuild; ``run_id`` is the Redis process that holds it; ``builder``
+    (a worker's id) has been making it since ``since`` (milliseconds), and is None when it is whole."""
 
     number: int
     run_id: str
@@ -63,8 +64,8 @@ class Store(Protocol):
         Conflict when a job with this id is there."""
 
     async def advance(self, seen: Job, job: Job, tick: Tick, execution: Execution) -> bool:
-        """In one commit: replaces ``seen`` by ``job`` and inserts a tick and its execution; False, and nothing written, when the stored job's
-        revision, sequence or next tick is not ``seen``'s any more."""
+        """In one commit: replaces ``seen`` by ``job`` and inserts a tick and its execution; False, and nothing written, when the stored
+        job's revision, sequence or next tick is not ``seen``'s any more."""
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:
         """Takes the job's next sequence as its stop's, and removes its next tick; the job after it, None when there is none."""

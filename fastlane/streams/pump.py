@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import ServiceGone, TransientError
+from fastlane.errors import HostDown, ServiceGone, TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.log import STDOUT, Chunk, Head, Mark, Piece
 from fastlane.storage.base import Store
@@ -21,10 +21,14 @@ log = structlog.get_logger()
 
 FLUSH_AFTER = 0.025
 """Seconds that a piece waits at most for others before it is stored."""
+FLUSH_AFTER_CAP = 5.0
+"""The same once the cap is reached: then nothing is kept any more, and a row says only how much there was."""
 FLUSH_BYTES = 64 * 1024
 """Bytes that are stored at once without waiting for more."""
 MOST_WAITING = 1024 * 1024
 """Bytes that may wait for the store; beyond it the engine is not read."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between two attempts to follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Pump:
         self._id = execution_id
         self._most = most
         self._head: Head | None = None
+        self._read_to = Head()
         self._waiting: list[Piece] = []
         self._bytes = 0
         self._come = asyncio.Event()
@@ -53,8 +58,9 @@ class Pump:
 
     async def follow(self, host: str, task_id: str) -> None:
         """Copies what comes, for ever: to be cancelled when the task has ended. A fault is waited out."""
-        pause = 0.1
+        pause = SHORTEST_PAUSE
         while True:
+            began = self._clock.now()
             try:
                 await self._reload()
                 async with asyncio.TaskGroup() as group:
@@ -62,8 +68,10 @@ class Pump:
                     group.create_task(self._flush_as_it_comes())
             except* (TransientError, ServiceGone) as faults:
                 log.warning("log.interrupted", execution_id=self._id, host=host, error=str(faults.exceptions[0]))
+            if self._clock.now() - began > LONGEST_PAUSE * 1000:
+                pause = SHORTEST_PAUSE
             await self._clock.sleep(pause)
-            pause = min(pause * 2, 5.0)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def finish(self, host: str, task_id: str) -> Tail:
         """Reads a finished task's log from the stored head to its end, and stores it."""
@@ -81,7 +89,7 @@ class Pump:
         self._waiting.clear()
         self._bytes = 0
         self._room.set()
-        self._head = await self._store.log_head(self._id)
+        self._head = self._read_to = await self._store.log_head(self._id)
         return self._head
 
     async def _read(self, host: str, task_id: str, *, follow: bool) -> None:
@@ -98,28 +106,30 @@ class Pump:
                     await self._room.wait()
                 else:
                     await self._flush()
+        if follow:
+            raise HostDown("the engine ended a log that it was to follow")
 
     async def _flush_as_it_comes(self) -> None:
         while True:
             await self._come.wait()
             self._come.clear()
-            if self._bytes < FLUSH_BYTES:
-                await self._clock.sleep(FLUSH_AFTER)
+            full = self._head is not None and self._head.offset >= self._most
+            if self._bytes < (MOST_WAITING // 2 if full else FLUSH_BYTES):
+                await self._clock.sleep(FLUSH_AFTER_CAP if full else FLUSH_AFTER)
             await self._flush()
 
     async def _flush(self) -> None:
         """Stores what waits. Refused: another pump was quicker, so the head is reloaded and what it covers is dropped."""
         pieces, self._waiting, self._bytes = self._waiting, [], 0
         self._room.set()
-        head = self._head or await self._store.log_head(self._id)
-        while pieces:
-            end, kept = append_to(head, pieces, self._most)
-            if await self._store.append(Chunk(self._id, head, end, kept)):
-                self._head = end
+        begin, self._read_to = self._read_to, append_to(self._read_to, pieces, 0)[0]
+        head = self._head or await self._reload()
+        while left := beyond(begin, head, pieces):
+            end, kept = append_to(head, left, self._most)
+            stored = await self._store.append(Chunk(self._id, head, end, kept))
+            head = self._head = end if stored else await self._store.log_head(self._id)
+            if stored:
                 return
-            newer = await self._store.log_head(self._id)
-            pieces = beyond(head, newer, pieces)
-            head = self._head = newer
 
 
 def append_to(head: Head, pieces: list[Piece], most: int) -> tuple[Head, tuple[Piece, ...]]:
@@ -152,6 +162,8 @@ def append_to(head: Head, pieces: list[Piece], most: int) -> tuple[Head, tuple[P
 
 def beyond(head: Head, newer: Head, pieces: list[Piece]) -> list[Piece]:
     """Those of the pieces, which follow ``head``, that ``newer`` does not cover yet."""
+    if newer.marks == head.marks:
+        return pieces
     left = []
     marks = dict(head.marks)
     for piece in pieces:

@@ -32,6 +32,8 @@ class Commands:
     exits: Callable[[int], tuple[str, ...]]
     holds: tuple[str, ...]
     """Writes ``begun`` to stdout and runs until it is stopped; then it exits with 143."""
+    lacks_image: tuple[str, ...]
+    """To be run with an image that the node does not have."""
     writes: Callable[[bytes, bytes], tuple[str, ...]]
     """Writes the first to stdout, then the other to stderr."""
 
@@ -46,12 +48,14 @@ SHELL = Commands(
     nothing=("true",),
     exits=lambda code: ("sh", "-c", f"exit {code}"),
     holds=("sh", "-c", "trap 'exit 143' TERM; echo begun; while :; do sleep 0.05; done"),
+    lacks_image=("true",),
     writes=lambda out, err: ("sh", "-c", f"printf '{octal(out)}'; printf '{octal(err)}' >&2"),
 )
 INSTANT = Commands(
     nothing=(),
     exits=lambda code: ("exit", str(code)),
     holds=("out", "begun\n", "hold"),
+    lacks_image=("end", "image"),
     writes=lambda out, err: ("hex", out.hex(), "err", err.decode()),
 )
 
@@ -233,6 +237,16 @@ async def test_an_exit_code_comes_back(executor: Executor, bench: Bench, code: i
     assert abs(task.finished_at - SystemClock().now()) < 60_000
 
 
+async def test_an_image_that_the_node_does_not_have_ends_it_before_its_start(executor: Executor, bench: Bench) -> None:
+    nowhere = "sha256:" + "0" * 64
+    service = await executor.park(bench.host, order(bench.commands.lacks_image), Image(nowhere, nowhere))
+    await executor.activate(bench.host, service)
+    task = await bench.task(service, Phase.ENDED)
+    assert (task.end, task.exit_code, task.started_at) == (End.IMAGE, None, None)
+    assert task.message
+    assert await bench.log(task) == []
+
+
 async def test_a_look_sees_a_service_run_and_end(executor: Executor, bench: Bench) -> None:
     service = await bench.start(bench.commands.holds)
 
@@ -298,7 +312,7 @@ async def test_a_stop_and_an_activation_at_once_agree_on_what_happened(executor:
 
 
 async def test_a_removed_service_is_gone_and_may_be_removed_again(executor: Executor, bench: Bench) -> None:
-    service, task = await bench.run(bench.commands.nothing)
+    service, _ = await bench.run(bench.commands.nothing)
     await executor.remove(bench.host, service)
     await executor.remove(bench.host, service)
     with pytest.raises(ServiceGone):

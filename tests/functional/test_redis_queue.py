@@ -315,3 +315,27 @@ async def test_the_calls_of_one_loop_turn_leave_together(queue, redis):
         await asyncio.gather(*(queue.put([entry(str(number))], now=NOW) for number in range(200)))
         after = client.info("stats")
     assert after["total_reads_processed"] - before["total_reads_processed"] < 50
+
+
+async def test_a_claim_moves_at_most_256_entries_whatever_is_due(queue):
+    await queue.put([entry(f"{lane}{number}", NOW + 1, lane) for lane in ("main", "other") for number in range(300)], now=NOW)
+    first = await claim(queue, lanes=[Lane("main", 0), Lane("other", 0)], now=NOW + 1)
+    counts = await queue.counts(["main", "other"])
+    assert {(count.ready, count.timed) for count in counts.values()} == {(128, 172)}
+    assert first.next_at == NOW + 1
+
+
+async def test_reports_whose_time_is_over_are_dropped(queue, redis):
+    await queue.announce(Report("gone", 1, ()), ttl=1000, now=NOW)
+    await queue.announce(Report("here", 1, ()), ttl=1000, now=NOW + 1000)
+    with redis.client() as client:
+        assert client.hkeys("{fl:test:v1}:reports") == client.zrange("{fl:test:v1}:workers", 0, -1) == ["here"]
+
+
+async def test_ids_that_have_no_entry_any_more_are_dropped_by_a_claim(queue, redis):
+    await queue.put([entry("leased"), entry("ready"), entry("timed", NOW + 5)], now=NOW)
+    await queue.claim("1", "me", MAIN, 1, lease=1, now=NOW)
+    with redis.client() as client:
+        client.delete("{fl:test:v1}:entries")
+    given = await claim(queue, now=NOW + 10)
+    assert (given.leases, given.next_at) == ((), None)

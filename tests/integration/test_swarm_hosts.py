@@ -6,13 +6,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.errors import HostDown
+from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown
 from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm import SwarmExecutor
 from fastlane.models.placement import HostView
@@ -191,6 +192,49 @@ async def running_or_ended(executor: SwarmExecutor, service: str) -> None:
         await asyncio.sleep(0.02)
 
 
+async def test_a_container_gets_its_environment_literally_and_what_it_is_for(engine: str, installation: str) -> None:
+    made = replace(order(("env",)), task_id="a/{{task}} ✓", envs={"ONE": "{{.Service.Name}}", "TWO": "a=b }} {{{"}, attempt=2)
+    async with opened([engine], installation) as executor:
+        service = await executor.park(engine, made, await executor.resolve(engine, IMAGE, Pull.MISSING))
+        await executor.activate(engine, service)
+        await running_or_ended(executor, service)
+        give_up = time.monotonic() + PATIENCE
+        while (task := (await executor.inspect(engine, service)).tasks[0]).phase is not Phase.ENDED:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.02)
+        lines = b"".join([piece.data async for piece in executor.logs(engine, task.id, {}, follow=False)]).decode().splitlines()
+    assert {
+        "ONE={{.Service.Name}}",
+        "TWO=a=b }} {{{",
+        "FASTLANE_TASK_ID=a/{{task}} ✓",
+        "FASTLANE_JOB_ID=job",
+        f"FASTLANE_EXECUTION_ID={made.execution_id}",
+        "FASTLANE_ATTEMPT=2",
+        "FASTLANE_SCHEDULED_FOR=1970-01-01T00:00:00.000Z",
+    } <= set(lines)
+
+
+@pytest.mark.parametrize("image", ["../containers/json", "a//b", "http://x/y", "UPPER", "-x/y"])
+async def test_what_is_no_reference_is_refused_as_an_image(engine: str, installation: str, image: str) -> None:
+    async with opened([engine], installation) as executor:
+        with pytest.raises(ImageRefused):
+            await executor.resolve(engine, image, Pull.MISSING)
+        assert executor.hosts()[0].usable
+
+
+async def test_a_registry_that_cannot_be_reached_is_told_apart_from_one_without_a_name(engine: str, installation: str) -> None:
+    async with opened([engine], installation) as executor:
+        with pytest.raises(RegistryDown) as nameless:
+            await executor.resolve(engine, "registry.invalid/image:1", Pull.ALWAYS)
+        with pytest.raises(RegistryDown) as refused:
+            await executor.resolve(engine, "127.0.0.1:1/image:1", Pull.ALWAYS)
+        assert (nameless.value.nameless, refused.value.nameless) == (True, False)
+        local = await executor.resolve(engine, IMAGE, Pull.ALWAYS)
+        assert local.reference == local.digest == (await executor.resolve(engine, IMAGE, Pull.MISSING)).digest
+        named = "ubuntu@sha256:" + "a" * 64
+        assert (await executor.resolve(engine, named, Pull.ALWAYS)).reference == named
+
+
 async def test_an_installation_sees_nothing_of_anothers(engine: str, installation: str) -> None:
     async with opened([engine], installation) as ours, opened([engine], f"{installation}-2") as theirs:
         service = await start(ours, engine, ("true",))
@@ -204,6 +248,6 @@ async def test_a_name_that_somebody_else_took_is_refused(engine: str, installati
     async with opened([engine], installation) as ours, opened([engine], f"{installation}-2") as theirs:
         image = await ours.resolve(engine, IMAGE, Pull.MISSING)
         service = await theirs.park(engine, made, image)
-        with pytest.raises(Exception, match="not this execution's"):
+        with pytest.raises(OrderRefused, match="not this execution's"):
             await ours.park(engine, made, image)
         await theirs.remove(engine, service)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -94,10 +94,3 @@ async def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < give_up, what
         await asyncio.sleep(0.01)
-
-
-@contextlib.asynccontextmanager
-async def ended_within(seconds: float) -> AsyncIterator[None]:
-    """Fails when the block takes longer."""
-    async with asyncio.timeout(seconds):
-        yield

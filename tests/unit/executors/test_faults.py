@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 import urllib3
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, InvalidRepository
 
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.faults import NameTaken, OutOfSequence, Silent, message, refusal, translate
@@ -39,7 +39,7 @@ DOWN: list[tuple[Exception, str]] = [
 SILENT: list[Exception] = [
     requests.ConnectTimeout("black hole"),
     requests.ReadTimeout("silence"),
-    requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "/", "in the body")),  # type: ignore[arg-type]
+    requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "/", "in the body")),
     caused(DockerException("while fetching the version"), TimeoutError()),
 ]
 
@@ -58,6 +58,10 @@ def test_what_takes_too_long_is_the_hosts_fault_and_says_how_long(error: Excepti
     assert type(found) is Silent
     assert isinstance(found, HostDown)
     assert str(found) == "h:2375 did not answer within 10 s"
+
+
+def test_what_docker_py_will_not_send_is_the_orders_fault() -> None:
+    assert type(translate(InvalidRepository("Invalid index name"), "h:2375", 10)) is OrderRefused
 
 
 def answer(status: int, text: str) -> APIError:
