@@ -34,17 +34,20 @@ Activate = Callable[[Charge, Execution], Awaitable[bool]]
 """Activates an execution's service; False when the execution is another worker's by now."""
 
 
+UNEVENTFUL = frozenset({Phase.WAITING, Phase.PREPARING})
+
+
 class Sighting:
     """What the looks have shown of one service: ``changed`` is set when its task's phase is another than before."""
 
     def __init__(self, host: str) -> None:
         self.host = host
         self.changed = asyncio.Event()
-        self._phases: tuple[tuple[str, Phase], ...] = ()
+        self._phases: tuple[tuple[str, Phase], ...] | None = ()
 
-    def show(self, tasks: Sequence[TaskView]) -> None:
-        """One look's answer; only what a follower would act upon counts as a change."""
-        phases = tuple((task.id, task.phase) for task in tasks if task.phase not in (Phase.WAITING, Phase.PREPARING))
+    def show(self, tasks: Sequence[TaskView] | None) -> None:
+        """One look's answer (None: the host was silent); only what a follower would act upon counts as a change."""
+        phases = None if tasks is None else tuple((task.id, task.phase) for task in tasks if task.phase not in UNEVENTFUL)
         if phases != self._phases:
             self._phases = phases
             self.changed.set()
@@ -75,8 +78,7 @@ class Watcher:
     def _show(self, look: Look) -> None:
         for service_id, sighting in self._sightings.items():
             services = look.tasks.get(sighting.host)
-            if services is not None:
-                sighting.show(services.get(service_id, ()))
+            sighting.show(None if services is None else services.get(service_id, ()))
 
     @asynccontextmanager
     async def _sighting(self, service_id: str, host: str) -> AsyncIterator[Sighting]:

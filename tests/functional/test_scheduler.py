@@ -3,18 +3,23 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fastlane.errors import OrderRefused, QueueDown
+from fastlane.errors import HostDown, OrderRefused, QueueDown
+from fastlane.executors.base import Activation
 from fastlane.models import status
 from fastlane.models.execution import Ending
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
 from fastlane.queue.base import TICKS, Entry, Kind
+from fastlane.scheduler.timer import fire
+from fastlane.scheduler.verdict import Limits
 from tests.support.crew import HOST, Crew
+from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
 
@@ -238,3 +243,82 @@ async def test_two_hundred_jobs_over_three_workers_each_run_once(crew: Crew) -> 
         assert (await crew.cleaned(job)).status is Status.DONE
     assert len(crew.executor.starts) == len(set(crew.executor.starts)) == 200
     await crew.idle()
+
+
+class Unreachable(InstantExecutor):
+    """Its hosts go away in the moment of an activation, as often as is said."""
+
+    failures = 1
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        if self.failures > 0:
+            self.failures -= 1
+            self.down(host)
+            raise HostDown(f"{host} refused the connection")
+        return await super().activate(host, service_id)
+
+
+async def test_a_host_that_goes_away_before_the_start_and_comes_back_starts_it_once(crew: Crew) -> None:
+    crew.executor = Unreachable([HOST], crew.clock)
+    await crew.hire()
+    job = await crew.enqueue("exit", "4")
+    await crew.reaches(job, "pulling")
+    await crew.until(lambda: _is_down(crew), "the host to go away")
+    crew.executor.up(HOST)
+    ended = await crew.cleaned(job)
+    assert (ended.exit_code, ended.epoch) == (4, 1)
+    assert crew.executor.starts == [ended.id]
+
+
+async def _is_down(crew: Crew) -> bool:
+    return not crew.executor.hosts()[0].usable
+
+
+async def test_a_host_that_stays_away_ends_what_was_placed_there_as_lost(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Crew(tmp_path, shared_redis.url, limits=Limits(host_lost_after=1.0)) as crew:
+        crew.executor = Unreachable([HOST], crew.clock)
+        await crew.hire()
+        waiting = await crew.enqueue("exit", "0")
+        ended = await crew.reaches(waiting, "failed")
+        assert ended.failure is not None
+        assert ended.failure.reason == "host-lost"
+        assert crew.executor.starts == []
+        crew.executor.up(HOST)
+        await crew.cleaned(waiting)
+        assert not crew.executor.world[HOST]
+
+
+async def test_a_host_that_is_lost_while_a_job_runs_ends_it_as_asked_for_when_a_stop_was(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Crew(tmp_path, shared_redis.url, limits=Limits(host_lost_after=1.0)) as crew:
+        await crew.hire()
+        lost, stopped = await crew.enqueue("hold"), await crew.enqueue("hold")
+        for job in (lost, stopped):
+            await crew.reaches(job, "running")
+        crew.executor.down(HOST)
+        await crew.jobs.stop_job("task", stopped.job_id)
+        assert (await crew.reaches(lost, "failed")).truncated
+        assert (await crew.reaches(stopped, "stopped")).failure is None
+
+
+async def test_a_job_that_runs_too_long_is_stopped_and_ends_as_timed_out(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Crew(tmp_path, shared_redis.url, limits=Limits(timeout=1.0)) as crew:
+        await crew.hire()
+        ended = await crew.cleaned(await crew.enqueue("out", "begun", "hold"))
+        assert (ended.status, ended.exit_code) == (Status.TIMEDOUT, 143)
+        assert await crew.log(ended) == b"begun"
+
+
+async def test_a_tick_that_was_fired_but_never_put_runs_without_waiting_for_the_reconciler(crew: Crew) -> None:
+    """The worker that fired it died between the store and the queue: whoever takes the job's entry over puts the execution."""
+    await crew.hire()
+    await crew.cleaned(await crew.enqueue())
+    await crew.dismiss()
+    job = await crew.enqueue(at=crew.clock.now())
+    stored = await crew.store.job(job.job_id)
+    assert stored is not None
+    assert await crew.store.advance(stored, *fire(stored, crew.clock.now()))
+    await crew.queue.cancel(job.job_id)
+    await crew.queue.put([Entry(job.job_id, Kind.JOB, TICKS, crew.clock.now(), stored.revision)])
+    crew.settings = replace(crew.settings, reconcile=600.0)
+    await crew.hire()
+    assert (await crew.cleaned(job)).status is Status.DONE

@@ -35,6 +35,7 @@ class Crew:
         *,
         pools: tuple[Pool, ...] = (Pool("default", "", (HOST,), max_running=10),),
         lease: float = 15.0,
+        limits: Limits | None = None,
     ) -> None:
         self.clock: Clock = SystemClock()
         self.pools = pools
@@ -45,7 +46,7 @@ class Crew:
         self.executor = InstantExecutor(hosts, self.clock)
         self.queue = RedisQueue(redis_url, self.installation)
         self.jobs = Jobs(self.store, self.queue, self.clock, pools)
-        self.settings = WorkerSettings(pools, Limits(gone_after=1.0), lease=lease, renew=lease / 3, reconcile=0.5)
+        self.settings = WorkerSettings(pools, limits or Limits(gone_after=1.0), lease=lease, renew=lease / 3, reconcile=0.5)
         self._running: list[tuple[asyncio.Task[None], RedisQueue]] = []
 
     async def __aenter__(self) -> "Crew":

@@ -1,0 +1,71 @@
+"""Enqueue over HTTP: ``fastlane api`` with its store and a Redis, no worker, against the bare handler.
+
+Every answer of ours stands for a job that is on disk (synchronous FULL) and in the queue; the jobs stay there, so that the store grows
+as it would.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import load
+from benchmarks.figures import Figure, Target
+from benchmarks.processes import child
+from tests.support.installation import free_port, installed
+from tests.support.redis import RealRedis
+
+BODY = b'{"image": "ubuntu:latest", "command": "true"}'
+WARM_UP = 1.0
+SECONDS = 4.0
+MANY = 32
+BARE = "bare Tornado handler"
+
+
+def measure(engine: str, rounds: int, say: Callable[[str], None]) -> list[Figure]:
+    """At 32 connections the rate, at one the median time."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RealRedis() as redis,
+        installed(Path(folder), engine, redis=redis.url, listen="127.0.0.1", log_format="console") as fastlane,
+    ):
+        fastlane.serve("api")
+        bare_port = free_port()
+        with child("bare_handler", str(bare_port)):
+            ports = (fastlane.port, bare_port)
+            for port in ports:
+                _load(port, MANY, WARM_UP)
+            many: list[tuple[load.Load, ...]] = []
+            one: list[tuple[load.Load, ...]] = []
+            for turn in range(rounds):
+                many.append(tuple(_load(port, MANY, SECONDS) for port in ports))
+                one.append(tuple(_load(port, 1, SECONDS / 2) for port in ports))
+                rates = [f"{side.rate:,.0f}" for side in many[-1]]
+                say(f"round {turn + 1}: {MANY} connections {rates[0]}/s against {rates[1]}/s")
+    return _figures(many, one)
+
+
+def _load(port: int, connections: int, seconds: float) -> load.Load:
+    return uvloop.run(load.run(port, load.post(port, "/tasks/bench", BODY), connections=connections, seconds=seconds))
+
+
+def _figures(many: list[tuple[load.Load, ...]], one: list[tuple[load.Load, ...]]) -> list[Figure]:
+    def figure(name: str, unit: str, pairs: list[tuple[float, ...]], target: Target | None = None) -> Figure:
+        return Figure(name, unit, [pair[0] for pair in pairs], [pair[1] for pair in pairs], BARE, target=target)
+
+    return [
+        figure(
+            f"enqueue over HTTP, {MANY} connections",
+            "requests/s",
+            [tuple(side.rate for side in pair) for pair in many],
+            Target(0.60, at_least=True),
+        ),
+        figure(f"enqueue over HTTP, {MANY} connections, p99", "ms", [tuple(side.percentile(99) for side in pair) for pair in many]),
+        figure(
+            "enqueue over HTTP, 1 connection, p50",
+            "ms",
+            [tuple(side.percentile(50) for side in pair) for pair in one],
+            Target(4.5, at_least=False),
+        ),
+    ]
