@@ -48,7 +48,7 @@ class Host:
         self._hurry = asyncio.Event()
         self._probed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
-        self._seen = 0
+        self._seen: frozenset[str] = frozenset()
         self._parked: dict[str, int] = {}
 
     async def open(self) -> None:
@@ -98,7 +98,7 @@ class Host:
             since=None if self.usable else self._since,
             swarm_id=self.facts.swarm_id if self.facts else None,
             circuit=self._breaker.circuit(now).value,
-            running=self._seen + len(self._parked),
+            running=len(self._seen) + len(self._parked),
         )
 
     def parked(self, service_id: str) -> None:
@@ -108,9 +108,10 @@ class Host:
     def forget(self, service_id: str) -> None:
         """A service was stopped or removed."""
         self._parked.pop(service_id, None)
+        self._seen -= {service_id}
 
-    def saw(self, running: int, services: frozenset[str]) -> None:
-        """A look saw tasks of these services, so many of them not ended."""
+    def saw(self, running: frozenset[str], services: frozenset[str]) -> None:
+        """A look saw tasks of these services; those of the running ones have not all ended."""
         self._seen = running
         self._parked = {service: at for service, at in self._parked.items() if service not in services}
 

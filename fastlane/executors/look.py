@@ -98,6 +98,6 @@ class Looker:
         return states
 
 
-def _running(tasks: Tasks) -> int:
-    """How many services have a first task that has not ended. A stop leaves a second one, which waits for ever."""
-    return sum(1 for views in tasks.values() if views and views[0].phase is not Phase.ENDED)
+def _running(tasks: Tasks) -> frozenset[str]:
+    """The services whose first task has not ended. A stop leaves a second one, which waits for ever."""
+    return frozenset(service for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED)

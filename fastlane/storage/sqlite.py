@@ -23,6 +23,7 @@ from fastlane.storage import sqlite_jobs as jobs
 from fastlane.storage import sqlite_logs as logs
 from fastlane.storage.base import Counts, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
+from fastlane.storage.sqlite_memory import keep_freed_memory
 from fastlane.storage.sqlite_readers import Readers
 from fastlane.storage.sqlite_schema import connect, prepare
 from fastlane.storage.sqlite_writer import Writer
@@ -46,6 +47,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Brings the file's tables up to date. Raises FastlaneError for a file that only a newer fastlane may use."""
+        keep_freed_memory()
         try:
             async with asyncio.timeout(self._deadline + self._busy_timeout):
                 await asyncio.to_thread(prepare, self._path, self._busy_timeout)

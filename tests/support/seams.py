@@ -1,0 +1,162 @@
+"""The seams of fastlane: the moments before and after each write to the store, each script of the queue and each call of an engine.
+
+``watched`` puts a proxy around a port. It tells a ``Hook`` of every passage, and the hook, in a process on trial, ends that process
+(SIGKILL) or freezes it (SIGSTOP) at the n-th passage of one seam. What passed is kept in a journal, a file that outlives the process.
+
+A seam's name is ``before store.claim`` or ``after engine.park``: changes of an execution stand under their own names.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fastlane.models.status import RULES
+from fastlane.queue.base import Claim
+
+STORE = ("create", "advance", "stop_job", "append", "close_tick", "change_generation", *RULES)
+QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe")
+ENGINE = ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "services")
+
+NAMES = (*(f"store.{name}" for name in STORE), *(f"queue.{name}" for name in QUEUE), *(f"engine.{name}" for name in ENGINE))
+"""Every point that has a seam before it and one after it."""
+
+
+@dataclass(frozen=True)
+class Trip:
+    """Where a process ends or freezes: at this passage (1 is the first) of this seam, by this signal (``KILL`` or ``STOP``)."""
+
+    seam: str
+    signal: str
+    passage: int = 1
+
+    def text(self) -> str:
+        """As an environment variable carries it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, text: str) -> "Trip | None":
+        """The trip of an environment variable's text; None of an empty one."""
+        return cls(**json.loads(text)) if text else None
+
+
+class Journal:
+    """A file of passages, one JSON list a line: [seam, answer]. Written without a buffer, so that a kill loses nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, word: str, answer: object = None) -> None:
+        """One line more."""
+        with self.path.open("ab", buffering=0) as file:
+            file.write(json.dumps([word, answer]).encode() + b"\n")
+
+    def read(self) -> list[tuple[str, Any]]:
+        """All whole lines."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_bytes().split(b"\n")[:-1]
+        return [tuple(json.loads(line)) for line in lines]
+
+
+class Hook:
+    """Counts passages and trips. ``quiet`` is called before a freeze: it returns when no thread of the process is amid a write."""
+
+    def __init__(self, journal: Journal, trip: Trip | None, quiet: Callable[[], None]) -> None:
+        self._journal = journal
+        self._trip = trip
+        self._quiet = quiet
+        self._passages = 0
+
+    def passed(self, seam: str, answer: object = None) -> None:
+        """A passage; may not return for a long time, or ever."""
+        self._journal.write(seam, said(answer))
+        if self._trip is None or seam != self._trip.seam or is_idle(answer):
+            return
+        self._passages += 1
+        if self._passages == self._trip.passage:
+            self._fall(self._trip)
+
+    def _fall(self, trip: Trip) -> None:
+        if trip.signal == "KILL":
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+        self._quiet()
+        self._journal.write("frozen", trip.seam)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._journal.write("woken", trip.seam)
+
+
+def is_idle(answer: object) -> bool:
+    """Whether a passage concerns no execution: a claim that gave nothing."""
+    return isinstance(answer, Claim) and not answer.leases
+
+
+def said(answer: object) -> object:
+    """An answer in the journal: refused (False) or taken (True), where it says so."""
+    return answer if isinstance(answer, bool) else answer is not None
+
+
+def watched(port: str, target: Any, hook: Hook) -> Any:
+    """A proxy of a port's adapter (``store``, ``queue`` or ``engine``) that tells the hook of its seams."""
+    return _Watched(port, target, hook)
+
+
+class _Watched:
+    def __init__(self, port: str, target: Any, hook: Hook) -> None:
+        self._port = port
+        self._target = target
+        self._hook = hook
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._target, name)
+        if inspect.isasyncgenfunction(method):
+            return self._generator(f"{self._port}.{name}", method)
+        return self._coroutine(name, method) if inspect.iscoroutinefunction(method) else method
+
+    def _coroutine(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*arguments: Any, **named: Any) -> Any:
+            point = f"{self._port}.{arguments[0].name if name == 'change' else name}"
+            if point not in NAMES:
+                return await method(*arguments, **named)
+            self._hook.passed(f"before {point}")
+            answer = await method(*arguments, **named)
+            self._hook.passed(f"after {point}", answer)
+            return answer
+
+        return call
+
+    def _generator(self, point: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Passed: before it is asked, and after its first piece, or its end when it has none."""
+
+        async def generate(*arguments: Any, **named: Any) -> AsyncGenerator[Any, None]:
+            self._hook.passed(f"before {point}")
+            told = False
+            async with aclosing(method(*arguments, **named)) as pieces:
+                async for piece in pieces:
+                    if not told:
+                        told = True
+                        self._hook.passed(f"after {point}")
+                    yield piece
+            if not told:
+                self._hook.passed(f"after {point}")
+
+        return generate
+
+
+async def report_idleness(journal: Journal) -> None:
+    """Writes ``working`` and ``idle`` into the journal as the process takes charges up and has ended all of them, for ever."""
+    was: bool | None = None
+    while True:
+        works = any(task.get_name().startswith("charge ") for task in asyncio.all_tasks())
+        if works is not was:
+            was = works
+            journal.write("working" if works else "idle")
+        await asyncio.sleep(0.02)

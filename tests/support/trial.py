@@ -1,0 +1,105 @@
+"""A process on trial: ``python -m tests.support.trial worker`` (or ``api``) is fastlane's own parts, with their ports watched.
+
+Its settings are fastlane's own. Beside them: ``FASTLANE_TEST_TRIP`` where to end or freeze (see ``seams.Trip``; empty: nowhere),
+``FASTLANE_TEST_JOURNAL`` the journal's path, ``FASTLANE_TEST_WITNESS`` a folder that every container gets at ``/witness``,
+``FASTLANE_TEST_RECONCILE`` seconds between the reconciler's rounds. What takes minutes in earnest is shortened.
+"""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fastlane import app, config, log
+from fastlane.clock import SystemClock
+from fastlane.config import Settings
+from fastlane.executors import spec
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler import rebuilder, watcher
+from fastlane.scheduler.worker import Worker
+from tests.support.seams import Hook, Journal, Trip, report_idleness, watched
+
+watcher.RECHECK = 1.0
+rebuilder.BUILDER_LOST_AFTER = 3000
+GONE_AFTER = 3.0
+
+
+def with_witness(folder: str) -> None:
+    """Gives each container of this process the folder, where it tells of its start: a mount, which no job can ask for yet."""
+    plain = spec.creation
+
+    def creation(*arguments: Any) -> dict[str, Any]:
+        made = plain(*arguments)
+        made["task_template"]["ContainerSpec"]["Mounts"] = [{"Type": "bind", "Source": folder, "Target": "/witness"}]
+        return made
+
+    spec.creation = creation
+
+
+def writes_ended(path: Path) -> Callable[[], None]:
+    """Returns when the writer thread has done what it had to do: a process frozen amid a transaction would lock the others out.
+
+    It is called in the event loop's thread, so nothing new comes meanwhile.
+    """
+
+    def wait() -> None:
+        time.sleep(0.05)
+        db = sqlite3.connect(path, timeout=10, isolation_level=None)
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
+        db.close()
+
+    return wait
+
+
+async def worker(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
+    """As ``fastlane worker``."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(app.open_store(settings))
+        queue = RedisQueue(settings.redis_url or "", settings.installation)
+        clock = SystemClock()
+        executor = SwarmExecutor(app.hosts_of(settings.pools), settings.installation, clock, reset=2.0)
+        told = app.worker_settings(settings)
+        told = replace(told, reconcile=float(os.environ["FASTLANE_TEST_RECONCILE"]), limits=replace(told.limits, gone_after=GONE_AFTER))
+        parts = watched("store", store, hook), watched("queue", queue, hook), watched("engine", executor, hook)
+        working = Worker(*parts, clock, told)
+        await stack.enter_async_context(app.opened(queue))
+        await stack.enter_async_context(app.working(executor, working))
+        await stop.wait()
+
+
+async def api(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
+    """As ``fastlane api``."""
+    sockets = app.listening(settings)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(app.open_store(settings))
+        queue = RedisQueue(settings.redis_url or "", settings.installation)
+        await stack.enter_async_context(app.opened(queue))
+        await stack.enter_async_context(app.serving(settings, watched("store", store, hook), watched("queue", queue, hook), sockets))
+        await stop.wait()
+
+
+async def main(role: str) -> None:
+    """Runs one process until a SIGTERM."""
+    settings = config.load("api" if role == "api" else "worker").settings
+    log.set_up(settings.log_level, settings.log_format)
+    journal = Journal(Path(os.environ["FASTLANE_TEST_JOURNAL"]))
+    hook = Hook(journal, Trip.of(os.environ.get("FASTLANE_TEST_TRIP", "")), writes_ended(settings.store_path))
+    with_witness(os.environ["FASTLANE_TEST_WITNESS"])
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    reporting = asyncio.create_task(report_idleness(journal))
+    await (api if role == "api" else worker)(settings, hook, stop)
+    reporting.cancel()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
