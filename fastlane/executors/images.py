@@ -37,6 +37,8 @@ _UNREACHABLE = (
     "connection re",
     "unexpected http status",
 )
+_HOPELESS = ("invalid port", "no manifest found for full image id")
+"""What no registry will ever answer otherwise, though the words look like a network's fault: a port over 65535, a bare id of an image."""
 _NAMELESS = re.compile(r"\blookup \S+|no such host", re.IGNORECASE)
 
 
@@ -132,6 +134,7 @@ def registry_fault(status: int, explanation: str, image: str, host: str) -> Fast
     unreachable = any(word in lower for word in _UNREACHABLE)
     if isinstance(host_fault, HostDown) and not unreachable:
         return host_fault
-    if status in {400, 401, 403, 404} or (not unreachable and any(word in lower for word in _REFUSALS)):
+    hopeless = any(word in lower for word in _HOPELESS)
+    if hopeless or status in {400, 401, 403, 404} or (not unreachable and any(word in lower for word in _REFUSALS)):
         return ImageRefused(words or f"{image} cannot be had: status {status}")
     return RegistryDown(words or f"the registry of {image} answered {status}", nameless=_NAMELESS.search(words) is not None)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
-from uuid import uuid4
+
+from fastlane.models.ids import nonce
 
 if TYPE_CHECKING:
     from fastlane.models.execution import Ending, Execution, Started
@@ -90,7 +91,7 @@ class Change:
         target = values.get("status")
         if (target in rule.targets) if rule.targets else (target is None):
             epoch = execution.epoch if rule.fenced else None
-            return cls(name, execution.id, values, epoch, uuid4().hex)
+            return cls(name, execution.id, values, epoch, nonce())
         raise ValueError(f"a change {name!r} cannot make an execution {target!r}")
 
     @property

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID, uuid5
 
 from fastlane.models.execution import Execution
+from fastlane.models.ids import derived_id
 from fastlane.models.job import Job
 
 
@@ -12,6 +12,9 @@ class Outcome(StrEnum):
     """What became of a tick: its execution was made, or why none started."""
 
     STARTED = "started"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+    EXPIRED = "expired"
     STOPPED = "stopped"
 
 
@@ -36,12 +39,12 @@ def once_key(schedule_revision: int) -> str:
 
 def tick_id(incarnation: str, key: str) -> str:
     """A tick's id: the same for whoever derives it, never the same for a job that was deleted and made again."""
-    return str(uuid5(UUID(incarnation), key))
+    return derived_id(incarnation, key)
 
 
 def execution_id(incarnation: str, key: str, attempt: int) -> str:
     """The id of a tick's execution number ``attempt`` (1 is the first)."""
-    return str(uuid5(UUID(incarnation), f"{key}:{attempt}"))
+    return derived_id(incarnation, f"{key}:{attempt}")
 
 
 def make(job: Job, key: str, *, sequence: int, due: int, now: int) -> tuple[Tick, Execution]:

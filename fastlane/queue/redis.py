@@ -13,6 +13,7 @@ from redis.asyncio.connection import ConnectionPool
 from fastlane.errors import QueueDown
 from fastlane.models.placement import HostView
 from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, Identity, Kind, Lane, LaneCounts, Lease, Renewal, Report
+from fastlane.queue.gather import Gather
 from fastlane.queue.keys import Keys
 from fastlane.queue.pipeline import Connection, Pipeline
 from fastlane.queue.script import Script
@@ -65,6 +66,8 @@ class RedisQueue:
         self._scripts = {name: Script.read(name) for name in NAMES}
         self._pipeline = Pipeline(self._connection, deadline)
         self._listener: Listener | None = None
+        self._puts = Gather(self._put)
+        self._finishes = Gather(self._finish)
         self._lanes: dict[str, str] = {}
         self._turn = 0
 
@@ -79,6 +82,8 @@ class RedisQueue:
         if self._listener is not None:
             await self._listener.close()
         await self._pipeline.close()
+        await self._puts.close()
+        await self._finishes.close()
 
     async def check(self) -> None:
         """Returns when Redis answers and would accept a write: it writes a key that expires."""
@@ -89,7 +94,13 @@ class RedisQueue:
         self._listener = Listener(self._connection, self._keys.channel, self._deadline, on_wake, on_stop)
 
     async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
-        """Inserts or moves entries, as the port says."""
+        """Inserts or moves entries, as the port says; those of one loop turn in one call."""
+        if now is None:
+            await self._puts.bring(entries)
+        else:
+            await self._put(entries, now)
+
+    async def _put(self, entries: Sequence[Entry], now: int | None = None) -> None:
         for part in _slices(entries):
             arguments: list[str | int] = []
             for e in part:
@@ -136,8 +147,14 @@ class RedisQueue:
         return Cancelled(await self._run("cancel", self._known([id]), [id], now))
 
     async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
-        """Removes entries, as the port says."""
-        for part in _slices(list(ids.items())):
+        """Removes entries, as the port says; those of one loop turn in one call."""
+        if now is None:
+            await self._finishes.bring(list(ids.items()))
+        else:
+            await self._finish(list(ids.items()), now)
+
+    async def _finish(self, ids: Sequence[tuple[str, int]], now: int | None = None) -> None:
+        for part in _slices(ids):
             arguments: list[str | int] = []
             for pair in part:
                 arguments += pair

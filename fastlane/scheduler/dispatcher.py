@@ -127,7 +127,7 @@ class Steps:
 
     async def work(self, charge: Charge, now: int) -> None:
         """All there is to do about a charge; what may succeed later is tried again, from the row as it is then."""
-        pause = 0.1
+        pause, said = 0.1, ""
         while True:
             try:
                 if charge.lease.kind is Kind.JOB:
@@ -136,7 +136,9 @@ class Steps:
                     await self._execution(charge)
                 return
             except TransientError as error:
-                log.warning("charge.waiting", id=charge.id, error=str(error))
+                if said != str(error):  # once for each reason: an outage of an hour would else fill a disk
+                    said = str(error)
+                    log.warning("charge.waiting", id=charge.id, error=said)
             except Exception:
                 log.exception("charge.failed", id=charge.id)
                 pause = 5.0

@@ -1,4 +1,5 @@
-"""Repairs what a crash or a lost write left behind: entries missing from the queue, final rows not settled, services not removed.
+"""Repairs what a crash or a lost write left behind: entries missing from the queue, stops half said, final rows not settled, services not
+removed.
 
 It looks at the store and the hosts every so often, by pages, and does again what anyone may do again. Nothing that works waits for it.
 """
@@ -11,9 +12,10 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, TransientError
 from fastlane.executors.base import Executor, ServiceView
+from fastlane.models import status
 from fastlane.models.execution import Execution
 from fastlane.models.pool import Pool
-from fastlane.models.status import UNDER_WAY
+from fastlane.models.status import STARTING, UNDER_WAY
 from fastlane.queue.base import TICKS, Entry, Kind, Queue, entry_of
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.base import Store
@@ -51,7 +53,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """A round every so often, for ever; the parts of one do not wait for each other's success."""
-        parts: tuple[Callable[[], Awaitable[None]], ...] = (self.requeue, self.settle, self.clean, self.remove_leftovers)
+        parts: tuple[Callable[[], Awaitable[None]], ...] = (self.requeue, self.stop, self.settle, self.clean, self.remove_leftovers)
         while True:
             await self._clock.sleep(self._every)
             for part in parts:
@@ -73,6 +75,21 @@ class Reconciler:
         while jobs := await self._store.jobs_due(self._clock.now() + SOON, PAGE, after):
             await self._queue.put([Entry(job.id, Kind.JOB, TICKS, job.next_tick or 0, job.revision) for job in jobs])
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
+
+    async def stop(self) -> None:
+        """Passes a job's stop on to what it covers, where whoever stopped the job died before that. (What waits finds it when claimed.)"""
+        after: tuple[int, str] | None = None
+        while page := await self._store.executions_in(STARTING, PAGE, after):
+            for execution in page:
+                job = None if execution.stop_requested_at else await self._store.job(execution.job_id)
+                if job is not None and job.stops(execution.sequence):
+                    await self._flag(execution)
+            after = (page[-1].scheduled_for, page[-1].id)
+
+    async def _flag(self, execution: Execution) -> None:
+        if await self._store.change(status.flag_stop(execution, now=self._clock.now())) is not None:
+            log.info("execution.stop_passed_on", task_id=execution.task_id, job_id=execution.job_id, execution_id=execution.id)
+            await self._queue.cancel(execution.id)
 
     async def settle(self) -> None:
         """Has final rows settled that nobody settled: a worker takes them from the lane without a limit."""

@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import uuid4
 
 import structlog
 
@@ -16,6 +15,7 @@ from fastlane.clock import Clock
 from fastlane.errors import Fault, Invalid, NotFound, QueueDown
 from fastlane.models import status, tick
 from fastlane.models.execution import Execution
+from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec, job_status
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.schedule import Kind, Schedule
@@ -177,14 +177,14 @@ class Jobs:
     async def _run_now(self, job: Job, now: int) -> Enqueued:
         first, execution = tick.make(job, tick.once_key(job.schedule_revision), sequence=job.sequence, due=now, now=now)
         await self._store.create(job, first, execution)
-        log.info("job.enqueued", task_id=job.task_id, job_id=job.id, tick_id=first.id, execution_id=execution.id)
+        log.debug("job.enqueued", task_id=job.task_id, job_id=job.id, tick_id=first.id, execution_id=execution.id)
         await self._handover.put([queues.entry_of(execution, self._pools, due=now)])
         return Enqueued(job.task_id, job.id, first.id, execution.id)
 
     async def _run_later(self, job: Job) -> Enqueued:
         tick_id = tick.tick_id(job.incarnation, tick.once_key(job.schedule_revision))
         await self._store.create(job, None, None)
-        log.info("job.scheduled", task_id=job.task_id, job_id=job.id, tick_id=tick_id, due=job.next_tick)
+        log.debug("job.scheduled", task_id=job.task_id, job_id=job.id, tick_id=tick_id, due=job.next_tick)
         if job.next_tick is not None:
             await self._handover.put([Entry(job.id, queues.Kind.JOB, TICKS, job.next_tick, job.revision)])
         return Enqueued(job.task_id, job.id, tick_id, None)
@@ -250,9 +250,9 @@ def _new_job(task_id: str, spec: Spec, schedule: Schedule, now: int) -> Job:
     """A job as it begins: one that runs now gives its first number to its tick; a later one's tick takes it when it is due."""
     at_once = schedule.kind is Kind.NOW
     return Job(
-        id=str(uuid4()),
+        id=new_id(now),
         task_id=task_id,
-        incarnation=str(uuid4()),
+        incarnation=new_id(now),
         created_at=now,
         modified_at=now,
         spec=spec,

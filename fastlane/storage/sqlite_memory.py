@@ -12,9 +12,9 @@ MAPPED_BYTES = 1024 * 1024
 def keep_freed_memory() -> None:
     """Lets this process keep up to 16 MiB of freed memory, where the C library is glibc; elsewhere it does nothing.
 
-    SQLite takes and frees some hundred kilobytes for each UPDATE with a RETURNING or under a savepoint. Where these lie at the heap's end, glibc
-    gives them back to the kernel every time, and gets them back page by page: 78 page faults and 200 µs for a change that takes
-    40 µs without them (measured, Debian 13).
+    SQLite takes and frees some hundred kilobytes for each UPDATE with a RETURNING or under a savepoint. Where these lie at the heap's
+    end, glibc gives them back to the kernel every time, and gets them again page by page: 78 page faults and 200 µs for a change
+    that takes 40 µs without them (measured, Debian 13).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -79,13 +79,14 @@ MIGRATIONS: Sequence[Migration] = (
             """CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
                 UPDATE counters SET value = value + 1 WHERE name = new.status;
                 UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
-            # The blobs stand last: what comes before them is read without them. A chunk without bytes of a stream is not in its index.
+            # The blobs stand last: what comes before them is read without them. WITHOUT ROWID, each step of a search would read them whole.
+            # A chunk without bytes of a stream is not in that stream's index.
             """CREATE TABLE log_chunks (
                 execution_id TEXT NOT NULL, sequence INTEGER NOT NULL, start_offset INTEGER NOT NULL, start_stdout INTEGER NOT NULL,
                 start_stderr INTEGER NOT NULL, end_offset INTEGER NOT NULL, end_stdout INTEGER NOT NULL, end_stderr INTEGER NOT NULL,
                 dropped INTEGER NOT NULL, marks TEXT NOT NULL, pieces BLOB NOT NULL, data BLOB NOT NULL,
                 PRIMARY KEY (execution_id, sequence)
-            ) STRICT, WITHOUT ROWID""",
+            ) STRICT""",
             "CREATE INDEX log_by_offset ON log_chunks (execution_id, start_offset) WHERE end_offset > start_offset",
             "CREATE INDEX log_by_stdout ON log_chunks (execution_id, start_stdout) WHERE end_stdout > start_stdout",
             "CREATE INDEX log_by_stderr ON log_chunks (execution_id, start_stderr) WHERE end_stderr > start_stderr",

@@ -1,7 +1,9 @@
 """The one thread of a process that writes the SQLite file: everything that waits for it goes into one transaction (a group commit).
 
-An operation is a function of a connection. Each stands under a savepoint of its own, so that one that fails undoes itself alone, and
-each is answered only after the commit: what was answered is on disk, and after a failed commit nothing is.
+An operation is a function of a connection, and nothing but: it may be run twice. A batch is run as it is; when one operation fails, all
+of it is undone and run again, each operation under a savepoint of its own, so that one that fails undoes itself alone (a savepoint
+costs as much as what stands under it: SQLite keeps every page that changes). Each is answered only after the commit: what was
+answered is on disk, and after a failed commit nothing is.
 """
 
 import asyncio
@@ -23,6 +25,9 @@ log = structlog.get_logger()
 Answer = TypeVar("Answer")
 Operation = Callable[[sqlite3.Connection], Answer]
 
+OPERATION_ERRORS = (FastlaneError, sqlite3.Error, ValueError, TypeError, OverflowError)
+"""What an operation may raise and fail alone by."""
+
 MAX_WAITING = 4096
 MAX_BATCH = 256
 
@@ -36,6 +41,11 @@ class _Item:
     future: "asyncio.Future[Any]"
     answer: Any = None
     error: Exception | None = None
+
+    def give_up(self, deadline: float) -> None:
+        """Its time is over; what has not begun by then never will."""
+        if not self.future.done():
+            self.future.set_exception(StoreDown(f"the store did not commit within {deadline:g} s"))
 
     def resolve(self) -> None:
         """Answers, on the caller's loop, unless the caller has gone."""
@@ -58,6 +68,7 @@ class Writer:
         self._waiting: deque[_Item] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._rung: set[asyncio.AbstractEventLoop] = set()
         self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
 
     def start(self) -> None:
@@ -70,11 +81,11 @@ class Writer:
         loop = asyncio.get_running_loop()
         item = _Item(operation, loop, loop.create_future())
         self._put(item)
+        timer = loop.call_later(self._deadline, item.give_up, self._deadline)
         try:
-            async with asyncio.timeout(self._deadline):
-                answer: Answer = await item.future
-        except TimeoutError:
-            raise StoreDown(f"the store did not commit within {self._deadline:g} s") from None
+            answer: Answer = await item.future
+        finally:
+            timer.cancel()
         return answer
 
     async def close(self) -> None:
@@ -92,6 +103,15 @@ class Writer:
             if len(self._waiting) >= MAX_WAITING:
                 raise StoreDown(f"{MAX_WAITING} writes wait for the store already")
             self._waiting.append(item)
+            rung = item.loop in self._rung
+            self._rung.add(item.loop)
+        if not rung:
+            item.loop.call_soon(self._ring, item.loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wakes the thread, once for all that a loop brings in one turn: both would take the interpreter from each other all the time."""
+        with self._changed:
+            self._rung.discard(loop)
             self._changed.notify()
 
     def _take(self, most: int) -> list[_Item]:
@@ -117,7 +137,7 @@ class Writer:
                 _answer(self._take(MAX_WAITING), error)
             else:
                 # Taken only now: BEGIN may have waited for another process, and the batch has all that came meanwhile.
-                _commit(db, self._take(MAX_BATCH))
+                _commit(db, self._take(MAX_BATCH), self._patience)
         if db is not None:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
@@ -128,12 +148,14 @@ class Writer:
         return db
 
 
-def _commit(db: sqlite3.Connection, batch: list[_Item]) -> None:
+def _commit(db: sqlite3.Connection, batch: list[_Item], patience: float) -> None:
     """One group commit: runs and commits the batch in the transaction that has begun, then answers."""
     failure: Exception | None = None
     try:
-        for item in batch:
-            _attempt(db, item)
+        if not _run_together(db, batch):
+            db.execute("ROLLBACK")
+            execute_patiently(db, "BEGIN IMMEDIATE", patience)
+            _run_apart(db, batch)
         db.execute("COMMIT")
     except (sqlite3.Error, StoreDown) as error:
         failure = error
@@ -146,17 +168,34 @@ def _commit(db: sqlite3.Connection, batch: list[_Item]) -> None:
     _answer(batch, failure)
 
 
-def _attempt(db: sqlite3.Connection, item: _Item) -> None:
-    """Runs one operation; what it raises undoes it alone, unless SQLite has undone the whole transaction."""
-    db.execute("SAVEPOINT operation")
+def _run_together(db: sqlite3.Connection, batch: list[_Item]) -> bool:
+    """Runs the batch; False when one of it failed: then the transaction must be undone."""
     try:
-        item.answer = item.operation(db)
-    except (FastlaneError, sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-        if not db.in_transaction:
-            raise StoreDown(f"the store cannot be written: {error}") from error
-        db.execute("ROLLBACK TO operation")
-        item.error = translated(error)
-    db.execute("RELEASE operation")
+        for item in batch:
+            item.answer = item.operation(db)
+    except OPERATION_ERRORS as error:
+        _check_transaction(db, error)
+        return False
+    return True
+
+
+def _run_apart(db: sqlite3.Connection, batch: list[_Item]) -> None:
+    """Runs the batch; what an operation raises undoes it alone, unless SQLite has undone the whole transaction."""
+    for item in batch:
+        db.execute("SAVEPOINT operation")
+        try:
+            item.answer = item.operation(db)
+        except OPERATION_ERRORS as error:
+            _check_transaction(db, error)
+            db.execute("ROLLBACK TO operation")
+            item.error = translated(error)
+        db.execute("RELEASE operation")
+
+
+def _check_transaction(db: sqlite3.Connection, error: Exception) -> None:
+    """Raises StoreDown when SQLite has undone the transaction because of this error."""
+    if not db.in_transaction:
+        raise StoreDown(f"the store cannot be written: {error}") from error
 
 
 def _answer(items: list[_Item], failure: Exception | None) -> None:

@@ -5,6 +5,7 @@ rebinding) gets nothing from it.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from tornado.httputil import HTTPServerRequest
@@ -48,7 +49,8 @@ class Addresses:
                 own.add(self._public_host)
             foreign = _netloc(origin) not in own and origin.lower() not in self._origins
         if foreign:
-            raise Problem(403, f"a page of another site ({origin or 'unknown'}) may not do this; allowed_origins would have to name it")
+            who = (origin or "unknown")[:200]
+            raise Problem(403, f"a page of another site ({who}) may not do this; allowed_origins would have to name it")
 
     def reader(self, request: HTTPServerRequest) -> str | None:
         """Which origin's pages may read the answer, as ``Access-Control-Allow-Origin`` says it; None for no other than our own."""
@@ -113,6 +115,7 @@ def _name(host: str) -> str:
     return match[1].lower() if match else ""
 
 
+@lru_cache(maxsize=256)
 def _is_loopback(name: str) -> bool:
     name = name.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):

@@ -1,7 +1,9 @@
 """The table of routes, and the application and server made of it."""
 
+import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +14,7 @@ from tornado.routing import Matcher, Rule
 from tornado.web import Application, RequestHandler
 
 from fastlane.web.addresses import Addresses
-from fastlane.web.handler import Context, Handler, InFlight, UnknownRoute
+from fastlane.web.handler import Context, Handler, Held, InFlight, UnknownRoute
 from fastlane.web.handlers import ExecutionHandler, JobHandler, StopExecutionHandler, StopJobHandler, TaskHandler
 from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
@@ -40,7 +42,7 @@ ANY_SIZE = 1 << 62
 """The handlers count bodies themselves, keep no more than ``max_body`` of one and answer with a problem; Tornado would only hang up."""
 
 BUFFER = 512 * 1024
-BODY_SECONDS, IDLE_SECONDS = 60, 300
+IDLE_SECONDS = 300
 
 log = structlog.get_logger()
 
@@ -65,7 +67,7 @@ class Path(Matcher):
 
 def application(services: Services, settings: WebSettings) -> Application:
     """The application of all routes. ``http_server`` serves it."""
-    context = Context(services, settings, Addresses(settings), InFlight())
+    context = Context(services, settings, Addresses(settings), InFlight(), Held())
     rules: list[Any] = [Rule(Path(route), handler) for route, handler in ROUTES.items()]
     return Application(rules, default_handler_class=UnknownRoute, log_function=_log_request, context=context)
 
@@ -76,16 +78,17 @@ def http_server(app: Application) -> HTTPServer:
         app,
         max_body_size=ANY_SIZE,
         max_buffer_size=BUFFER,
-        body_timeout=BODY_SECONDS,
         idle_connection_timeout=IDLE_SECONDS,
     )
 
 
 async def close_server(server: HTTPServer, app: Application, grace: float) -> None:
-    """Takes no new connection, lets what is being answered end for ``grace`` seconds, then closes the rest."""
+    """Takes no new connection, lets what is being answered end for ``grace`` seconds, then closes the rest, in as long again at most."""
     server.stop()
     await app.settings["context"].in_flight.ended(grace)
-    await server.close_all_connections()
+    with suppress(TimeoutError):  # a connection ends only once all that its client had sent ahead was looked at
+        async with asyncio.timeout(grace):
+            await server.close_all_connections()
 
 
 def _pattern(part: str) -> str:

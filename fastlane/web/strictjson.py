@@ -12,16 +12,18 @@ from typing import Any
 from fastlane.errors import Fault, Invalid
 
 MAX_DEPTH = 32
+MAX_TOKENS = 50_000
+"""Texts, brackets and commas: over twice what the largest valid job has. More would hold up everybody else's requests while it is read."""
 MAX_INTEGER = 2**63 - 1
 
-TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]', re.DOTALL)
-"""A text (perhaps never closed), an opening or a closing bracket. It never fails after a long walk, so a scan takes linear time."""
+TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]|,', re.DOTALL)
+"""A text (perhaps never closed), an opening or a closing bracket, a comma. It never fails after a long walk: a scan takes linear time."""
 
 
 def read_object(data: bytes) -> dict[str, Any]:
     """The object in these bytes. Raises Invalid with what is wrong and where."""
     text = _decoded(data)
-    _check_depth(text)
+    _check_shape(text)
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
     except json.JSONDecodeError as error:
@@ -44,9 +46,11 @@ def _decoded(data: bytes) -> str:
         raise _invalid(f"the body is not UTF-8 at byte {error.start}; send JSON as UTF-8") from None
 
 
-def _check_depth(text: str) -> None:
+def _check_shape(text: str) -> None:
     depth = 0
-    for match in TOKEN.finditer(text):
+    for count, match in enumerate(TOKEN.finditer(text)):
+        if count >= MAX_TOKENS:
+            raise _invalid(f"the body has more than {MAX_TOKENS} parts (texts, lists, objects, commas); make it smaller")
         first = text[match.start()]
         if first in "[{":
             depth += 1

@@ -40,6 +40,16 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self._microseconds + round(seconds * 1_000_000), self._asleep, sign))
         await sign
 
+    def step(self) -> bool:
+        """Moves on to the next sleeper, and wakes it alone; False when nobody sleeps. For who knows by itself when all is quiet."""
+        while self._sleepers:
+            due, _, sign = heapq.heappop(self._sleepers)
+            if not sign.done():
+                self._microseconds = max(self._microseconds, due)
+                sign.set_result(None)
+                return True
+        return False
+
     async def advance(self, seconds: float) -> None:
         """Lets that much time pass: wakes each sleeper at its moment, in order, and lets it do what it then does."""
         end = self._microseconds + round(seconds * 1_000_000)

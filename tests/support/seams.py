@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fastlane.errors import FastlaneError
 from fastlane.models.status import RULES
 from fastlane.queue.base import Claim
 
@@ -100,7 +101,9 @@ def is_idle(answer: object) -> bool:
 
 
 def said(answer: object) -> object:
-    """An answer in the journal: refused (False) or taken (True), where it says so."""
+    """An answer in the journal: refused (False) or taken (True), or what was raised."""
+    if isinstance(answer, FastlaneError):
+        return type(answer).__name__
     return answer if isinstance(answer, bool) else answer is not None
 
 
@@ -127,7 +130,11 @@ class _Watched:
             if point not in NAMES:
                 return await method(*arguments, **named)
             self._hook.passed(f"before {point}")
-            answer = await method(*arguments, **named)
+            try:
+                answer = await method(*arguments, **named)
+            except FastlaneError as error:
+                self._hook.passed(f"after {point}", error)
+                raise
             self._hook.passed(f"after {point}", answer)
             return answer
 

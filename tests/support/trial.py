@@ -17,6 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from fastlane import app, config, log
 from fastlane.clock import SystemClock
 from fastlane.config import Settings
@@ -30,6 +32,7 @@ from tests.support.seams import Hook, Journal, Trip, report_idleness, watched
 watcher.RECHECK = 1.0
 rebuilder.BUILDER_LOST_AFTER = 3000
 GONE_AFTER = 3.0
+RENEW = 0.5
 
 
 def with_witness(folder: str) -> None:
@@ -68,7 +71,8 @@ async def worker(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
         clock = SystemClock()
         executor = SwarmExecutor(app.hosts_of(settings.pools), settings.installation, clock, reset=2.0)
         told = app.worker_settings(settings)
-        told = replace(told, reconcile=float(os.environ["FASTLANE_TEST_RECONCILE"]), limits=replace(told.limits, gone_after=GONE_AFTER))
+        reconcile = float(os.environ["FASTLANE_TEST_RECONCILE"])
+        told = replace(told, renew=RENEW, reconcile=reconcile, limits=replace(told.limits, gone_after=GONE_AFTER))
         parts = watched("store", store, hook), watched("queue", queue, hook), watched("engine", executor, hook)
         working = Worker(*parts, clock, told)
         await stack.enter_async_context(app.opened(queue))
@@ -90,7 +94,7 @@ async def api(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
 async def main(role: str) -> None:
     """Runs one process until a SIGTERM."""
     settings = config.load("api" if role == "api" else "worker").settings
-    log.set_up(settings.log_level, settings.log_format)
+    log.configure(settings.log_format, settings.log_level)
     journal = Journal(Path(os.environ["FASTLANE_TEST_JOURNAL"]))
     hook = Hook(journal, Trip.of(os.environ.get("FASTLANE_TEST_TRIP", "")), writes_ended(settings.store_path))
     with_witness(os.environ["FASTLANE_TEST_WITNESS"])
@@ -102,4 +106,4 @@ async def main(role: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    uvloop.run(main(sys.argv[1]))

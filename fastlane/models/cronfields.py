@@ -1,0 +1,165 @@
+"""The five fields of a cron expression: a strict reader, in front of croniter, which expands what passed.
+
+croniter reads more than cron does (six and seven fields, ``L``, ``W``, ``#``, ``?``, ``R``, ranges that run backwards, ``10/5``, steps
+beyond the field) and one thing otherwise: a range of one, ``5-5``, is the whole field to it. So it gets only what it reads as cron does.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+
+from croniter import croniter
+
+MOST_TEXT = 256
+ALIASES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+FORMS = 'write five fields, "minute hour day-of-month month day-of-week", such as "30 2 * * 1-5"'
+
+_ITEM = re.compile(r"(?:\*|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?)(?:/(?P<step>[0-9]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What one of the five fields may hold."""
+
+    name: str
+    low: int
+    high: int
+    names: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def forms(self) -> str:
+        """What may be written in it."""
+        names = f" or {', '.join(self.names)}" if self.names else ""
+        return f"write numbers from {self.low} to {self.high}{names}, ranges (a-b), lists (a,b) or steps (*/n, a-b/n)"
+
+
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
+WEEKDAYS = {name: number for number, name in enumerate(_WEEKDAY_NAMES)}
+FIELDS = (
+    Field("minute", 0, 59),
+    Field("hour", 0, 23),
+    Field("day of month", 1, 31),
+    Field("month", 1, 12, MONTHS),
+    Field("day of week", 0, 7, WEEKDAYS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """An expression, expanded; each field's values in order, Sunday as 0.
+
+    ``either``: a day matches by its date or by its weekday, since both are restricted; else it must match by both.
+    ``fixed``: neither minute nor hour begins with ``*``, so it names times of the day, each due once a day.
+    """
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: tuple[int, ...]
+    weekdays: frozenset[int]
+    either: bool
+    fixed: bool
+
+    def on(self, day: date) -> bool:
+        """Whether a day of one of its months matches."""
+        by_date, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
+        return (by_date or by_weekday) if self.either else (by_date and by_weekday)
+
+
+@lru_cache(maxsize=1024)
+def fields_of(text: str) -> Fields:
+    """The fields of an expression; raises ValueError, whose text says what to write instead."""
+    parts = _split(text)
+    checked = [",".join(_item(spec, item) for item in part.split(",")) for spec, part in zip(FIELDS, parts, strict=True)]
+    expanded = croniter.expand(" ".join(checked))[0]
+    minutes, hours, days, months, weekdays = map(_numbers, FIELDS, expanded)
+    return Fields(
+        minutes,
+        hours,
+        frozenset(days),
+        months,
+        frozenset(number % 7 for number in weekdays),
+        either=not parts[2].startswith("*") and not parts[4].startswith("*"),
+        fixed=not parts[0].startswith("*") and not parts[1].startswith("*"),
+    )
+
+
+def shown(text: str) -> str:
+    """A text as an error quotes it, cut short."""
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def _numbers(spec: Field, expanded: Sequence[int | str]) -> tuple[int, ...]:
+    if "*" in expanded:
+        return tuple(range(spec.low, spec.high + 1))
+    return tuple(sorted(int(value) for value in expanded))
+
+
+def _split(text: str) -> list[str]:
+    """The five fields, of an alias too."""
+    if len(text) > MOST_TEXT:
+        raise ValueError(f"has more than {MOST_TEXT} characters; {FORMS}")
+    parts = re.findall(r"\S+", text, re.ASCII)
+    if len(parts) == 1 and parts[0].startswith("@"):
+        if parts[0].lower() not in ALIASES:
+            raise ValueError(f"{shown(text)} is not a schedule; write one of {', '.join(ALIASES)}, or five fields")
+        return ALIASES[parts[0].lower()].split()
+    if len(parts) != len(FIELDS):
+        count = "1 field" if len(parts) == 1 else f"{len(parts)} fields"
+        more = " (none for seconds or years)" if len(parts) > len(FIELDS) else ""
+        raise ValueError(f"{shown(text)} has {count}, and cron has five{more}; {FORMS}")
+    return parts
+
+
+def _item(spec: Field, item: str) -> str:
+    """One item of a field's list, checked, in a form that croniter reads as cron does."""
+    match = _ITEM.fullmatch(item.lower())
+    if match is None:
+        raise ValueError(f"{shown(item) if item else 'an empty item'} cannot be the {spec.name}; {spec.forms}")
+    step = _step(spec, item, match["step"])
+    if not match["first"]:
+        return item
+    first = _number(spec, match["first"])
+    if not match["last"]:
+        if step:
+            raise ValueError(f"{shown(item)} cannot be the {spec.name}: a step follows a range; write {first}-{spec.high}/{step}")
+        return str(first)
+    last = 7 if match["last"] == "sun" and first > 0 else _number(spec, match["last"])
+    if first > last:
+        top = 6 if spec.high == 7 else spec.high
+        raise ValueError(f"{shown(item)} cannot be the {spec.name}: the range runs backwards; write {first}-{top},{spec.low}-{last}")
+    return str(first) if first == last else f"{first}-{last}/{step or 1}"
+
+
+def _number(spec: Field, text: str) -> int:
+    number = spec.names.get(text) if text.isalpha() else _small(text)
+    if number is None or not spec.low <= number <= spec.high:
+        raise ValueError(f"{shown(text)} cannot be the {spec.name}; {spec.forms}")
+    return number
+
+
+def _step(spec: Field, item: str, text: str | None) -> int:
+    """The step after a ``/``; 0 when there is none."""
+    if text is None:
+        return 0
+    step = _small(text)
+    if step is None or not 1 <= step <= spec.high:
+        raise ValueError(f"{shown(item)} cannot be the {spec.name}: its step goes beyond the field; write one from 1 to {spec.high}")
+    return step
+
+
+def _small(digits: str) -> int | None:
+    """The number, None when it is longer than any that could be meant."""
+    return int(digits) if len(digits) < 10 else None

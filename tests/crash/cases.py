@@ -1,0 +1,134 @@
+"""The table of cases: for each scenario the points whose seams it passes; each seam once with a kill and once with a freeze."""
+
+from collections.abc import Iterator, Mapping
+
+from tests.crash import more_scenarios as more
+from tests.crash.scenarios import (
+    Case,
+    HandedOver,
+    Later,
+    Missing,
+    OtherLane,
+    Rebuilt,
+    Scenario,
+    StoppedFirst,
+    StoppedMeanwhile,
+    StoppedWhileRunning,
+    TakenOver,
+)
+from tests.support.seams import NAMES as NAMES
+from tests.support.seams import Trip
+
+SCENARIOS: Mapping[str, type[Scenario]] = {
+    "now": Scenario,
+    "later": Later,
+    "stopped-while-running": StoppedWhileRunning,
+    "stopped-first": StoppedFirst,
+    "stopped-meanwhile": StoppedMeanwhile,
+    "missing-image": Missing,
+    "other-lane": OtherLane,
+    "taken-over": TakenOver,
+    "rebuilt": Rebuilt,
+    "handed-over": HandedOver,
+    "posted": more.Posted,
+    "posted-later": more.PostedLater,
+    "stop": more.Stop,
+    "stop-first": more.StopFirst,
+    "stop-later": more.StopLater,
+    "unqueued": more.Unqueued,
+    "unqueued-later": more.UnqueuedLater,
+    "left-behind": more.LeftBehind,
+    "unsettled": more.Unsettled,
+}
+
+STARTING = ("queue.claim", "store.claim", "engine.resolve", "engine.park", "store.bind", "queue.renew", "engine.activate")
+WATCHING = ("engine.inspect", "store.run", "engine.logs", "store.append", "engine.logs 2", "store.append 2")
+ENDING = ("store.end", "store.settle", "queue.finish", "engine.remove", "store.clean")
+
+POINTS: Mapping[str, tuple[str, ...]] = {
+    "now": (*STARTING, *WATCHING, *ENDING, "engine.inspect 2", "engine.inspect 3"),
+    "later": ("queue.claim", "store.advance", "queue.put", "queue.finish", "store.claim"),
+    "stopped-while-running": ("engine.stop", "engine.inspect 3", *ENDING),
+    "stopped-first": ("queue.claim", "store.close_tick", "store.settle", "queue.finish"),
+    "stopped-meanwhile": STARTING,
+    "missing-image": ("engine.resolve", "store.give-up", "store.settle", "queue.finish"),
+    "other-lane": ("queue.requeue", "queue.claim 2"),
+    "taken-over": ("queue.claim", "store.take-over", "store.re-place", "engine.park", "store.bind"),
+    "rebuilt": ("store.change_generation", "queue.wipe", "queue.restore", "queue.set_generation", "queue.claim 2", "store.take-over"),
+    "handed-over": ("queue.release",),
+    "posted": ("store.create", "queue.put"),
+    "posted-later": ("store.create", "queue.put"),
+    "stop": ("store.stop_job", "store.flag-stop", "queue.cancel"),
+    "stop-first": ("store.stop_job", "store.cancel", "queue.cancel", "queue.put"),
+    "stop-later": ("store.stop_job", "queue.cancel"),
+    "unqueued": ("queue.put", "engine.services"),
+    "unqueued-later": ("queue.put",),
+}
+"""Where the processes of a scenario fall, in the order in which they come to it; a number is the passage."""
+
+CHAINS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "now": (
+        ("after store.claim", "before store.take-over"),
+        ("after store.claim", "after store.take-over"),
+        ("after engine.park", "after engine.park"),
+        ("after engine.park", "before store.bind"),
+        ("after store.bind", "before engine.activate"),
+        ("after engine.activate", "after engine.activate"),
+        ("before engine.activate", "after engine.activate"),
+        ("after store.run", "after store.take-over"),
+        ("before store.append", "after store.append"),
+        ("before store.end", "before store.end"),
+        ("after store.end", "before store.settle"),
+    ),
+    "left-behind": (
+        ("after engine.park", "before engine.remove"),
+        ("after engine.park", "after engine.remove"),
+        ("after queue.finish", "before engine.remove"),
+        ("after queue.finish", "after engine.remove"),
+        ("after queue.finish", "before store.clean"),
+        ("after queue.finish", "after store.clean"),
+    ),
+    "unsettled": (
+        ("after store.end", "before queue.put"),
+        ("after store.end", "after queue.put"),
+        ("after store.end", "after store.settle"),
+    ),
+}
+"""Where a first owner falls, and where the second one does."""
+
+QUICK = frozenset(
+    {
+        "now,-kill-before-store.claim",
+        "now,-kill-after-engine.park",
+        "now,-stop-before-store.bind",
+        "now,-stop-before-engine.activate",
+        "now,-kill-after-engine.activate",
+        "now,-stop-before-store.append",
+        "now,-stop-before-store.end",
+        "now,-kill-after-store.settle",
+        "now,-kill-after-queue.finish",
+        "now,-kill-after-store.claim-then-after-store.take-over",
+        "later,-kill-after-store.advance",
+        "stopped-while-running,-kill-before-engine.stop",
+        "stopped-meanwhile,-stop-before-engine.activate",
+        "missing-image,-kill-before-store.give-up",
+        "rebuilt,-kill-after-queue.wipe",
+        "handed-over,-kill-after-queue.release",
+        "posted,-kill-after-store.create",
+        "stop,-kill-after-store.stop_job",
+    }
+)
+"""One of each kind of seam: these run in ``make test``, and all in ``make test-crash``."""
+
+
+def cases() -> Iterator[Case]:
+    """All cases."""
+    for signal in ("KILL", "STOP"):
+        for scenario, points in POINTS.items():
+            for point in points:
+                name, _, passage = point.partition(" ")
+                for when in ("before", "after"):
+                    yield Case(scenario, SCENARIOS[scenario], (Trip(f"{when} {name}", signal, int(passage or 1)),))
+        for scenario, chains in CHAINS.items():
+            for chain in chains:
+                yield Case(scenario, SCENARIOS[scenario], tuple(Trip(seam, signal) for seam in chain))

@@ -1,0 +1,333 @@
+"""One fastlane on trial: its store, queue and engine as they are, seen from outside, and the processes that run or crash on them.
+
+A witness outside fastlane counts starts: a file to which each container adds a line.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+import orjson
+
+from fastlane.clock import SystemClock
+from fastlane.models.execution import Execution
+from fastlane.models.job import Spec
+from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.status import Status
+from fastlane.queue.base import TICKS, Lane
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler.rebuilder import Rebuilder
+from fastlane.services.jobs import Enqueued, Jobs
+from fastlane.storage.sqlite import SqliteStore
+from tests.support.installation import free_port
+from tests.support.redis import RealRedis
+from tests.support.seams import Journal, Trip
+
+T = TypeVar("T")
+
+PATIENCE = 60.0
+IMAGE = "ubuntu:latest"
+POOL = "default"
+SCRIPT = """trap 'echo stopped; exit 5' TERM
+echo start >> /witness/starts
+seq 1 300
+: > /witness/ready
+until [ -e /witness/go ]; do sleep 0.05; done
+echo warned >&2
+seq 301 600
+exit 3"""
+COMMAND = ("sh", "-c", SCRIPT)
+"""Tells the witness, writes half of its log, waits for the word to go on, writes the rest, and ends with 3; with 5 when it is stopped."""
+
+HALF = "".join(f"{number}\n" for number in range(1, 301)).encode()
+WHOLE = "".join(f"{number}\n" for number in range(1, 601)).encode()
+
+
+@dataclass(frozen=True)
+class World:
+    """What all trials share: an engine, and a Redis in which each has keys of its own."""
+
+    engine: str
+    redis: RealRedis
+    docker: docker.APIClient
+
+
+@dataclass
+class Process:
+    """A process on trial."""
+
+    running: Any
+    journal: Journal
+    log: Path
+
+    @property
+    def ended(self) -> bool:
+        return self.running.returncode is not None
+
+    @property
+    def tripped(self) -> bool:
+        """Whether it was killed, or is frozen, at its seam."""
+        return self.running.returncode == -signal.SIGKILL or (not self.ended and self.frozen)
+
+    @property
+    def frozen(self) -> bool:
+        words = [word for word, _ in self.journal.read() if word in {"frozen", "woken"}]
+        if words[-1:] != ["frozen"]:
+            return False
+        with contextlib.suppress(FileNotFoundError):
+            return Path(f"/proc/{self.running.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        return False
+
+
+@dataclass
+class Ground:
+    """One installation. Used as an async context manager; everything of it is gone afterwards."""
+
+    world: World
+    hosts: tuple[str, ...] = ()
+    redis_url: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
+    requests: list[asyncio.StreamWriter] = field(default_factory=list)
+    port: int = 0
+    ends_by_itself: bool = True
+
+    async def __aenter__(self) -> "Ground":
+        self.folder = Path(tempfile.mkdtemp(prefix="flc", dir="/tmp"))
+        self.witness = self.folder / "witness"
+        self.witness.mkdir()
+        self.name = f"crash-{os.urandom(4).hex()}"
+        self.hosts = self.hosts or (self.world.engine,)
+        self.redis_url = self.redis_url or self.world.redis.url
+        self.pools = (Pool(POOL, "", self.hosts),)
+        self.clock = SystemClock()
+        self.store = SqliteStore(self.folder / "fastlane.db")
+        self.queue = RedisQueue(self.world.redis.url, self.name)
+        self.jobs = Jobs(self.store, self.queue, self.clock, self.pools)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push(self._forget)
+            await self.store.open()
+            stack.push_async_callback(self.store.close)
+            await self.queue.open()
+            stack.push_async_callback(self.queue.close)
+            stack.push_async_callback(self.jobs.close)
+            stack.push_async_callback(self._end)
+            await self._first_generation()
+            self.leaving = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self.leaving.__aexit__(*error)
+
+    def _forget(self, kind: object, *_error: object) -> None:
+        """What is left of a failed trial may be looked at."""
+        if kind is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _end(self) -> None:
+        for process in self.processes:
+            if not process.ended:
+                process.running.kill()
+            await process.running.wait()
+        for writer in self.requests:
+            writer.close()
+        await self.queue.wipe()
+        for service in await self.services():
+            with contextlib.suppress(docker.errors.NotFound):
+                await asyncio.to_thread(self.world.docker.remove_service, service["ID"])
+
+    async def _first_generation(self) -> None:
+        """Makes the queue the store's, so that a process on trial finds it so."""
+        rebuilder = Rebuilder(self.store, self.queue, self.clock, "ground", self.pools)
+        await rebuilder.ensure()
+
+        async def whole() -> bool:
+            return (await self.store.generation()).builder is None
+
+        await self.until(whole, "a first generation")
+        await rebuilder.close()
+
+    # processes
+
+    async def start(self, role: str = "worker", trip: Trip | None = None, *, reconcile: float = 1.0) -> Process:
+        """A process on trial; without a trip a common one."""
+        number = len(self.processes)
+        journal, log = Journal(self.folder / f"{number}.journal"), self.folder / f"{number}.log"
+        self.port = self.port or free_port()
+        settings = {
+            "PORT": str(self.port),
+            "DATA_DIR": str(self.folder),
+            "INSTALLATION": self.name,
+            "POOLS": orjson.dumps([{"name": POOL, "match": "", "hosts": self.hosts}]).decode(),
+            "REDIS_URL": self.redis_url,
+            "LEASE": "2s",
+            "RENEW": "1s",
+            "LOG_FORMAT": "json",
+            "TEST_TRIP": trip.text() if trip else "",
+            "TEST_JOURNAL": str(journal.path),
+            "TEST_WITNESS": str(self.witness),
+            "TEST_RECONCILE": str(reconcile),
+            **self.settings,
+        }
+        environment = {**os.environ, **{f"FASTLANE_{name}": value for name, value in settings.items()}}
+        command = (sys.executable, "-m", "tests.support.trial", role)
+        with log.open("wb") as output:
+            running = await asyncio.create_subprocess_exec(*command, env=environment, stdout=output, stderr=output)
+        process = Process(running, journal, log)
+        self.processes.append(process)
+        return process
+
+    async def post(self, path: str, body: object) -> asyncio.StreamReader:
+        """Sends a request to the API on trial once it serves; where its answer will come."""
+        reader, writer = await self.until(self._connected, "the API to serve")
+        data = orjson.dumps(body)
+        head = f"POST {path} HTTP/1.1\r\nHost: trial\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        writer.write(head.encode() + data)
+        await writer.drain()
+        self.requests.append(writer)
+        return reader
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        with contextlib.suppress(OSError):
+            return await asyncio.open_connection("127.0.0.1", self.port)
+        return None
+
+    async def trips(self, process: Process) -> None:
+        """Returns once the process was killed or is frozen; lets the job go on meanwhile when it is seen running."""
+
+        async def tripped() -> bool:
+            assert not process.ended or process.tripped, f"it ended with {process.running.returncode}\n{await self.told()}"
+            await self.go_when_running()
+            return process.tripped
+
+        await self.until(tripped, "the seam to be passed")
+
+    async def go_when_running(self) -> None:
+        """Lets the container go on once its execution is known to run, if it is to end by itself."""
+        if self.ends_by_itself and any(row.status is Status.RUNNING for row in await self.executions()):
+            (self.witness / "go").touch()
+
+    async def wake(self, process: Process) -> None:
+        """Wakes a frozen process, and returns when it has done all that it would still do for what it had."""
+        process.running.send_signal(signal.SIGCONT)
+
+        async def idle() -> bool:
+            words = [word for word, _ in process.journal.read()]
+            after = words[words.index("woken") :] if "woken" in words else []
+            state = next((word for word in reversed(words) if word in {"working", "idle"}), "idle")
+            return any(word not in {"woken", "working"} for word in after) and state == "idle"
+
+        await self.until(idle, "the woken process to be done")
+
+    # what there is
+
+    async def enqueue(self, image: str = IMAGE, *, at: int | None = None) -> Enqueued:
+        """The job on trial; its last moment is in ``at``, None for now."""
+        schedule = Schedule() if at is None else Schedule(Kind.AT, at)
+        return await self.jobs.enqueue("trial", Spec(image, COMMAND), schedule)
+
+    async def stop(self) -> None:
+        """Stops every job."""
+        for job in await self.store.jobs_of("trial", 10):
+            await self.jobs.stop_job("trial", job.id)
+
+    async def executions(self) -> list[Execution]:
+        """All executions."""
+        found: list[Execution] = []
+        for job in await self.store.jobs_of("trial", 10):
+            found += await self.store.executions_of(job.id, 10)
+        return found
+
+    async def row(self) -> Execution:
+        """The one execution."""
+        (execution,) = await self.executions()
+        return execution
+
+    async def log(self, stream: int) -> bytes:
+        """What is stored of one stream."""
+        row = await self.row()
+        return b"".join(piece.data for piece in (await self.store.read_log(row.id, 0, 1 << 30, stream)).pieces)
+
+    @property
+    def starts(self) -> int:
+        """How often the container started, by the witness."""
+        path = self.witness / "starts"
+        return path.read_text().count("start") if path.exists() else 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether the container waits."""
+        return (self.witness / "ready").exists()
+
+    async def services(self) -> list[dict[str, Any]]:
+        """This installation's services on the engine."""
+        return await asyncio.to_thread(self.world.docker.services, filters={"label": f"fastlane.installation={self.name}"})
+
+    def queued(self) -> dict[str, int]:
+        """The keys of the queue that hold entries, and how many."""
+        prefix = f"{{fl:{self.name}:v1}}:"
+        found = {}
+        with self.world.redis.client() as client:
+            for key in client.keys(f"{prefix.replace('{', '[{]')}*"):
+                name = key.removeprefix(prefix)
+                if name == "entries":
+                    found[name] = client.hlen(key)
+                elif name == "leases" or name.startswith(("timed:", "ready:")):
+                    found[name] = client.zcard(key)
+                elif name.startswith("slots:"):
+                    found[name] = client.scard(key)
+        return found
+
+    # the end
+
+    async def over(self) -> None:
+        """Returns when all is final, settled and cleaned, and nothing is left in the queue or on the engine."""
+
+        async def over() -> bool:
+            assert not any(process.ended and process.running.returncode > 0 for process in self.processes), await self.told()
+            rows = await self.executions()
+            for job in await self.store.jobs_of("trial", 10):
+                if job.next_tick is not None:
+                    return False
+            await self.go_when_running()
+            if not all(row.status.final and row.settled and row.cleaned for row in rows):
+                return False
+            return not self.queued() and not await self.services()
+
+        await self.until(over, "everything to be over")
+
+    async def until(self, condition: Callable[[], Awaitable[T]], what: str, patience: float = PATIENCE) -> T:
+        """What the condition answers once it is true; fails with all that is known when that does not come."""
+        give_up = time.monotonic() + patience
+        while not (answer := await condition()):
+            if time.monotonic() > give_up:
+                raise AssertionError(f"waited {patience:g} s in vain for {what}\n{await self.told()}")
+            await asyncio.sleep(0.05)
+        return answer
+
+    async def told(self) -> str:
+        """All that is known, for whoever reads a failure."""
+        rows = [replace(row, spec=Spec("")) for row in await self.executions()]
+        parts = [f"starts {self.starts}, queue {self.queued()}, services {[one['Spec']['Name'] for one in await self.services()]}"]
+        parts += [repr(row) for row in rows]
+        for number, process in enumerate(self.processes):
+            parts.append(f"--- process {number}, exit {process.running.returncode}, frozen {process.frozen}")
+            parts.append(" ".join(f"{word}{'' if answer is None else f'={answer}'}" for word, answer in process.journal.read()[-60:]))
+            parts.append(process.log.read_text()[-3000:])
+        return "\n".join(parts)
+
+
+LANES = [Lane(TICKS, None), Lane(POOL, 10)]
+BOTH = (STDOUT, STDERR)

@@ -1,0 +1,149 @@
+"""The scenarios of an API that falls amid a request, and of a reconciler that falls amid a repair."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tests.crash.ground import COMMAND, IMAGE, Ground, Process
+from tests.crash.scenarios import Scenario, ended, never_started, nothing, ready, stopped
+from tests.support.seams import Trip
+
+
+class Request(Scenario):
+    """An API falls amid a request. Frozen, it is woken when all is over, and answers late."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.StreamReader | None = None
+
+    async def request(self, ground: Ground) -> None:
+        """Sends it."""
+        raise NotImplementedError
+
+    async def fall(self, ground: Ground, trip: Trip) -> Process:
+        process = await ground.start("api", trip)
+        await self.request(ground)
+        await ground.trips(process)
+        return process
+
+    async def wake(self, ground: Ground, process: Process) -> None:
+        before = [replace(row, op="") for row in await ground.executions()]
+        process.running.send_signal(18)
+        assert self.answer is not None
+        async with asyncio.timeout(60):
+            head = await self.answer.readline()
+        assert head.startswith(b"HTTP/1.1 200"), head
+        await ground.over()
+        after = [replace(row, op="") for row in await ground.executions()]
+        assert not before or after == before, await ground.told()
+
+
+class Posted(Request):
+    """A job that runs now."""
+
+    body: Mapping[str, object] = {}
+
+    async def before(self, ground: Ground) -> None:
+        """Nothing stands before it."""
+
+    async def request(self, ground: Ground) -> None:
+        self.answer = await ground.post("/tasks/trial", {"image": IMAGE, "command": list(COMMAND), **self.body})
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        known = trip.seam != "before store.create" or await ground.executions()
+        await (ended if known else nothing)(ground)
+
+
+class PostedLater(Posted):
+    """A job that is due in a moment."""
+
+    body: Mapping[str, object] = {"startIn": "1s"}
+
+
+class Stop(Request):
+    """A job is stopped while its container runs, by an API that falls."""
+
+    ends_by_itself = False
+
+    async def request(self, ground: Ground) -> None:
+        await ground.start()
+        await ready(ground)
+        await self.stop(ground)
+
+    async def stop(self, ground: Ground) -> None:
+        """The request."""
+        (job,) = await ground.store.jobs_of("trial", 10)
+        self.answer = await ground.post(f"/tasks/trial/jobs/{job.id}/stop", {})
+
+    async def run(self, ground: Ground, case: object) -> None:
+        self.trip = case.trips[-1]  # type: ignore[attr-defined]
+        await super().run(ground, case)  # type: ignore[arg-type]
+
+    async def after(self, ground: Ground) -> None:
+        ground.ends_by_itself = self.trip.seam == "before store.stop_job"
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        await (ended if trip.seam == "before store.stop_job" else stopped)(ground)
+
+
+class StopFirst(Stop):
+    """A job is stopped before any worker sees it, by an API that falls."""
+
+    async def request(self, ground: Ground) -> None:
+        await self.stop(ground)
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        await (ended if trip.seam == "before store.stop_job" else never_started)(ground)
+
+
+class StopLater(StopFirst):
+    """A job that is due in a moment is stopped by an API that falls."""
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue(at=ground.clock.now() + 2000)
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        await (ended if trip.seam == "before store.stop_job" else nothing)(ground)
+
+
+class Repair(Scenario):
+    """A worker falls amid its reconciler's round."""
+
+    reconcile = 0.3
+
+
+class Unqueued(Repair):
+    """An execution of which the queue knows nothing: the API that took it in died before it said so."""
+
+    async def before(self, ground: Ground) -> None:
+        job = await ground.enqueue()
+        assert job.execution_id is not None
+        await ground.queue.cancel(job.execution_id)
+
+
+class UnqueuedLater(Repair):
+    """The same of a job that is due later."""
+
+    async def before(self, ground: Ground) -> None:
+        job = await ground.enqueue(at=ground.clock.now() + 500)
+        await ground.queue.cancel(job.job_id)
+
+
+class LeftBehind(Repair):
+    """A first worker ended at the first trip; the reconciler of a second one falls at the next."""
+
+    def __init__(self) -> None:
+        self.first = True
+
+    async def fall(self, ground: Ground, trip: Trip) -> Process:
+        self.reconcile = 60.0 if self.first else 0.3
+        self.first = False
+        return await super().fall(ground, trip)
+
+
+class Unsettled(LeftBehind):
+    """A final execution that nobody settled, and of which the queue knows nothing."""
+
+    async def fall(self, ground: Ground, trip: Trip) -> Process:
+        process = await super().fall(ground, trip)
+        await ground.queue.finish({row.id: 0 for row in await ground.executions()})
+        return process

@@ -1,0 +1,274 @@
+"""What happens around a seam: each scenario brings a process to it, lets others go on, wakes what was frozen, and says how all ends.
+
+``crash`` is called with the trip and does what is common; a scenario is a class whose hooks say what is its own.
+"""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastlane.models import status
+from fastlane.models.execution import Reason
+from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.status import Status
+from fastlane.models.tick import Outcome
+from fastlane.queue.base import TICKS, Entry, Kind
+from tests.crash.ground import HALF, LANES, POOL, WHOLE, Ground, Process, World
+from tests.support.seams import Trip
+
+QUIET = 60.0
+"""Seconds between the rounds of a reconciler that is not to be met."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario (its name and its class) and the trips of its processes, one after the other; the last one is what it is about."""
+
+    scenario: str
+    made: "type[Scenario]"
+    trips: tuple[Trip, ...]
+
+    async def run(self, world: World) -> None:
+        """Plays it, on ground of its own."""
+        hosts = tuple(host or world.engine for host in self.made.hosts)
+        async with Ground(world, hosts, settings=dict(self.made.settings)) as ground:
+            await self.made().run(ground, self)
+
+    def __str__(self) -> str:
+        words = [f"{trip.seam}{f'#{trip.passage}' if trip.passage > 1 else ''}" for trip in self.trips]
+        return f"{self.scenario}, {self.trips[-1].signal.lower()} {' then '.join(words)}".replace(" ", "-")
+
+
+async def ended(ground: Ground) -> None:
+    """It ran once, to its own end."""
+    row = await ground.row()
+    found = row.status, row.exit_code, row.failure.reason if row.failure else None, ground.starts
+    assert found == (Status.FAILED, 3, Reason.EXIT, 1), await ground.told()
+    assert (await ground.log(STDOUT), await ground.log(STDERR)) == (WHOLE, b"warned\n")
+    assert (row.stdout_bytes, row.stderr_bytes, row.truncated) == (len(WHOLE), 7, False)
+    tick = await ground.store.tick(row.tick_id)
+    assert tick is not None
+    assert tick.outcome is Outcome.STARTED
+
+
+async def stopped(ground: Ground) -> None:
+    """It ran once, until it was stopped."""
+    row = await ground.row()
+    assert (row.status, row.exit_code, ground.starts) == (Status.STOPPED, 5, 1), await ground.told()
+    assert (await ground.log(STDOUT), await ground.log(STDERR)) == (HALF + b"stopped\n", b"")
+
+
+async def never_started(ground: Ground) -> None:
+    """It was stopped before its start."""
+    row = await ground.row()
+    assert (row.status, row.exit_code, ground.starts) == (Status.STOPPED, None, 0), await ground.told()
+    assert await ground.log(STDOUT) == b""
+    tick = await ground.store.tick(row.tick_id)
+    assert tick is not None
+    assert tick.outcome is Outcome.STOPPED
+
+
+async def stopped_or_never_started(ground: Ground) -> None:
+    """It was stopped just when it was about to start."""
+    row = await ground.row()
+    assert row.status is Status.STOPPED, await ground.told()
+    assert ground.starts <= 1, await ground.told()
+
+
+async def refused(ground: Ground) -> None:
+    """It had no image."""
+    row = await ground.row()
+    reason = row.failure.reason if row.failure else None
+    assert (row.status, row.exit_code, reason, ground.starts) == (Status.FAILED, None, Reason.IMAGE, 0), await ground.told()
+
+
+async def nothing(ground: Ground) -> None:
+    """There never was an execution."""
+    assert (await ground.executions(), ground.starts) == ([], 0)
+
+
+class Scenario:
+    """A job that runs now; its worker ends or freezes, and another one takes over."""
+
+    hosts: tuple[str, ...] = ()
+    settings: Mapping[str, str] = {}
+    ends_by_itself = True
+    reconcile = QUIET
+
+    async def before(self, ground: Ground) -> None:
+        """What stands before the first process on trial starts."""
+        await ground.enqueue()
+
+    async def during(self, ground: Ground, process: Process) -> None:
+        """What happens while a process on trial comes to its seam."""
+
+    async def after(self, ground: Ground) -> None:
+        """What happens once it did."""
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        """How it must have ended."""
+        await ended(ground)
+
+    async def fall(self, ground: Ground, trip: Trip) -> Process:
+        """Brings a process to its seam."""
+        process = await ground.start("worker", trip, reconcile=self.reconcile)
+        await self.during(ground, process)
+        await ground.trips(process)
+        return process
+
+    async def run(self, ground: Ground, case: Case) -> None:
+        """All of it."""
+        ground.ends_by_itself = self.ends_by_itself
+        await self.before(ground)
+        fallen = [await self.fall(ground, trip) for trip in case.trips]
+        await self.after(ground)
+        await ground.start()
+        await ground.over()
+        await self.check(ground, case.trips[-1])
+        for process in fallen:
+            if process.frozen:
+                await self.wake(ground, process)
+                await self.check(ground, case.trips[-1])
+
+    async def wake(self, ground: Ground, process: Process) -> None:
+        """Wakes a process that others have taken for dead: what it still writes is refused, and nothing changes."""
+        before = [replace(row, op="") for row in await ground.executions()]
+        await ground.wake(process)
+        await ground.over()
+        assert [replace(row, op="") for row in await ground.executions()] == before, await ground.told()
+        for word in late_and_taken(process.journal.read()):
+            raise AssertionError(f"{word} of a late owner was taken\n{await ground.told()}")
+
+
+def late_and_taken(passages: list[tuple[str, Any]]) -> list[str]:
+    """The owner's writes that a process made after it was woken, and that were not refused. (One under way when it froze is not late.)"""
+    words = [word for word, _ in passages]
+    woken = words.index("woken")
+    begun = [word.removeprefix("before ") for word in words[woken - 2 :] if word.startswith("before ")]
+    taken = []
+    for word, answer in passages[woken:]:
+        point = word.removeprefix("after ")
+        if point != word and point in begun:
+            begun.remove(point)
+            if answer is not False and word in OWNERS:
+                taken.append(word)
+    return taken
+
+
+OWNERS = {f"after store.{name}" for name, rule in status.RULES.items() if rule.fenced} | {"after store.advance", "after store.settle"}
+"""What only the first to do it may do: each answers what became of it."""
+
+
+class Later(Scenario):
+    """A job that is due at a moment, which has come when the worker starts."""
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue(at=ground.clock.now())
+
+
+class StoppedWhileRunning(Scenario):
+    """Its container runs when it is stopped."""
+
+    ends_by_itself = False
+
+    async def during(self, ground: Ground, process: Process) -> None:
+        await ready(ground)
+        await ground.stop()
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        await stopped(ground)
+
+
+class StoppedFirst(Scenario):
+    """It is stopped before any worker sees it."""
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue()
+        await ground.stop()
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        await never_started(ground)
+
+
+class StoppedMeanwhile(Scenario):
+    """Its worker falls, then it is stopped, then another takes over."""
+
+    ends_by_itself = False
+
+    async def after(self, ground: Ground) -> None:
+        await ground.stop()
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        await (stopped_or_never_started if trip.seam == "after engine.activate" else never_started)(ground)
+
+
+class Missing(Scenario):
+    """No registry has its image, for as long as one waits for that."""
+
+    settings: Mapping[str, str] = {"PULL_DEADLINE": "1s"}
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue("nobody/has-this-image:1")
+
+    async def check(self, ground: Ground, trip: Trip) -> None:
+        await refused(ground)
+
+
+class OtherLane(Scenario):
+    """Its entry stands in a lane that is not its pool's any more."""
+
+    async def before(self, ground: Ground) -> None:
+        job = await ground.enqueue()
+        assert job.execution_id is not None
+        await ground.queue.cancel(job.execution_id)
+        await ground.queue.put([Entry(job.execution_id, Kind.EXECUTION, TICKS, ground.clock.now())])
+
+
+class TakenOver(Scenario):
+    """Its first owner claimed it for a host that is away, and is gone."""
+
+    hosts = ("unix:///nowhere/docker.sock", "")
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue()
+        generation = str((await ground.store.generation()).number)
+        claim = await ground.queue.claim(generation, "the first owner", LANES, 1, lease=1)
+        assert len(claim.leases) == 1
+        row = await ground.row()
+        assert await ground.store.change(status.claim(row, host=self.hosts[0], pool=POOL, now=ground.clock.now()))
+
+
+class Rebuilt(Scenario):
+    """The queue loses all its data while the job runs: its owner builds it anew."""
+
+    async def during(self, ground: Ground, process: Process) -> None:
+        ground.ends_by_itself = False
+        await ready(ground)
+        await ground.queue.wipe()
+
+    async def after(self, ground: Ground) -> None:
+        ground.ends_by_itself = True
+
+
+class HandedOver(Scenario):
+    """Its worker is told to end while the job runs."""
+
+    async def during(self, ground: Ground, process: Process) -> None:
+        ground.ends_by_itself = False
+        await ready(ground)
+        process.running.send_signal(signal.SIGTERM)
+
+    async def after(self, ground: Ground) -> None:
+        ground.ends_by_itself = True
+
+
+async def ready(ground: Ground) -> None:
+    """The container waits."""
+
+    async def waits() -> bool:
+        return ground.ready
+
+    await ground.until(waits, "the container to be there")
+
+

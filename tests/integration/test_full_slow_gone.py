@@ -1,0 +1,213 @@
+"""The store's disk is full, Redis is full or hangs, SQLite is locked, the engine is away: what is refused, and that nothing is lost.
+
+Real processes on a real engine. Jobs are accepted before, at the edges of the outage, and after: each must end once, with its output.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.hardship import Eye, Ledger, ThreadProxy, Witness, check_health, check_reads, fill, small_disk, well
+from tests.support.installation import Installation, installed, until
+from tests.support.redis import RealRedis
+
+WRITE_WITHIN = 10.0
+"""Seconds within which a write is refused: SQLite's waiting (5 s), its grace (2 s), and a busy machine."""
+
+COUNT = "i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); [ $((i % {burst})) = 0 ] && sleep 1; done; true"
+"""Writes lines, a second's pause after each burst."""
+
+
+def counting(lines: int, seconds: int) -> tuple[str, bytes]:
+    """A script that writes so many lines in about so many seconds; and what it writes."""
+    return COUNT.format(lines=lines, burst=lines // seconds), b"".join(b"line %d\n" % number for number in range(lines))
+
+
+@pytest.fixture
+def redis() -> Iterator[RealRedis]:
+    with RealRedis() as redis:
+        yield redis
+
+
+@pytest.fixture
+def witness(engine: str, tmp_path: Path) -> Iterator[Witness]:
+    with Witness(engine, tmp_path / "starts") as witness:
+        yield witness
+
+
+@pytest.fixture
+def apart(engine: str, tmp_path: Path, redis: RealRedis) -> Iterator[Installation]:
+    """An API and a worker on a Redis that the test may break."""
+    with installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1") as fastlane:
+        fastlane.serve("api")
+        fastlane.start("worker")
+        well(fastlane)
+        yield fastlane
+
+
+def outlast(seconds: float) -> None:
+    """Lets an outage last: what must not happen meanwhile cannot be waited for."""
+    time.sleep(max(0, seconds))
+
+
+def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Path, witness: Witness) -> None:
+    with small_disk(tmp_path / "data", 32) as disk, installed(tmp_path, engine, data_dir=str(disk)) as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
+        first = ledger.post().json
+        for _ in range(4):
+            ledger.post("sleep 3; echo slept", b"slept\n")
+        with ledger.posting():
+            filler = fill(disk)
+            until(lambda: ledger.refused, "a refusal", 30)
+            filler = fill(disk)
+            words = check_health(fastlane, "store")
+            check_reads(fastlane, first)
+            outlast(8)  # longer than the jobs that were begun before
+            assert check_health(fastlane, "store") == words
+            eye.check()
+            filler.unlink()
+            until(lambda: fastlane.get("/healthcheck").status == 200, "health", 30)
+        assert "full" in words
+        ledger.check_refusals(WRITE_WITHIN)
+        assert ledger.post().status == 200
+        ledger.check_ends(witness)
+        ledger.check_refused_are_nowhere()
+        eye.check()
+
+
+def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Path, redis: RealRedis, witness: Witness) -> None:
+    with (
+        small_disk(tmp_path / "data", 32) as disk,
+        installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1", data_dir=str(disk)) as fastlane,
+    ):
+        fastlane.serve("api")
+        fastlane.start("worker")
+        well(fastlane)
+        ledger, eye = Ledger(fastlane), Eye(fastlane, "api", "worker")
+        long = ledger.post(*counting(40_000, 16)).json
+        short = ledger.post(*counting(20_000, 4)).json
+        for reply in (long, short):
+            until(lambda reply=reply: fastlane.output(reply), "the first lines")
+        filler = fill(disk)
+        until(lambda: fastlane.get("/healthcheck").json["store"] is False, "the disk to be full", 30)
+        before = len(fastlane.output(long))
+        outlast(8)  # the short one ends meanwhile
+        assert fastlane.execution(short)["status"] in ("pulling", "running")
+        assert len(fastlane.output(long)) <= before + 64 * 1024
+        eye.check()
+        filler.unlink()
+        ledger.check_ends(witness)
+        eye.check()
+
+
+def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis: RealRedis, witness: Witness) -> None:
+    ledger, eye = Ledger(apart), Eye(apart, "api", "worker")
+    first = ledger.post().json
+    for _ in range(3):
+        ledger.post("sleep 8; echo slept", b"slept\n")
+    with redis.client() as client, ledger.posting():
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", 1)
+        until(lambda: ledger.refused, "a refusal", 30)
+        assert "maxmemory" in check_health(apart, "redis")
+        check_reads(apart, first)
+        outlast(6)  # longer than a lease
+        check_health(apart, "redis")
+        eye.check()
+        client.config_set("maxmemory", 0)
+        well(apart, 30)
+    assert "maxmemory" in ledger.refused[0][1].json["detail"]
+    ledger.check_refusals(WRITE_WITHIN)
+    assert ledger.post().status == 200
+    ledger.check_ends(witness)
+    ledger.check_refused_are_nowhere()
+    eye.check()
+
+
+@pytest.mark.parametrize("seconds", [4, 30])
+def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(apart: Installation, redis: RealRedis, witness: Witness, seconds: int) -> None:
+    ledger, eye = Ledger(apart), Eye(apart, "api", "worker")
+    first = ledger.post().json
+    for _ in range(3):
+        ledger.post("sleep 5; echo slept", b"slept\n")
+    with ledger.posting():
+        redis.pause()
+        began = time.monotonic()
+        until(lambda: ledger.refused, "a refusal", 30)
+        assert "answer" in check_health(apart, "redis")
+        check_reads(apart, first)
+        outlast(began + seconds - time.monotonic())
+        check_reads(apart, first)
+        eye.check()
+        redis.go_on()
+        well(apart, 30)
+    ledger.check_refusals(5)
+    assert ledger.post().status == 200
+    ledger.check_ends(witness)
+    ledger.check_refused_are_nowhere()
+    eye.check()
+
+
+HOLD = """import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+db.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(apart: Installation, tmp_path: Path, witness: Witness) -> None:
+    ledger, eye = Ledger(apart), Eye(apart, "api", "worker")
+    first = ledger.post().json
+    for _ in range(3):
+        ledger.post("sleep 4; echo slept", b"slept\n")
+    with ledger.posting():
+        command = [sys.executable, "-c", HOLD, str(tmp_path / "fastlane.db")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"held\n"
+            check_health(apart, "store")
+            check_reads(apart, first)
+            until(lambda: ledger.refused, "a refusal", 30)
+            outlast(8)
+            check_health(apart, "store")
+            check_reads(apart, first)
+            eye.check()
+            assert holder.stdin is not None
+            holder.stdin.close()
+        well(apart, 30)
+    ledger.check_refusals(WRITE_WITHIN)
+    assert ledger.post().status == 200
+    ledger.check_ends(witness)
+    ledger.check_refused_are_nowhere()
+    eye.check()
+
+
+@pytest.mark.parametrize(("how", "says"), [("stop", "is the engine running"), ("hang", "did not answer")])
+def test_while_the_engine_is_away_jobs_wait_and_health_says_why(engine: str, tmp_path: Path, witness: Witness, how: str, says: str) -> None:
+    with ThreadProxy(tmp_path / "e", engine) as proxy, installed(tmp_path, proxy.url) as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
+        first = ledger.post(*counting(1_000, 10)).json
+        ledger.post("sleep 3; echo slept", b"slept\n")
+        until(lambda: fastlane.output(first), "the first lines")
+        with ledger.posting(every=1):
+            getattr(proxy, how)()
+            until(lambda: says in fastlane.get("/healthcheck").body.decode(), "the engine to be missed", 60)
+            assert says in check_health(fastlane, "docker")
+            check_reads(fastlane, first)
+            assert ledger.post().status == 200
+            outlast(5)
+            eye.check()
+            (proxy.start if how == "stop" else proxy.flow)()
+            well(fastlane)
+        assert not ledger.refused
+        ledger.check_ends(witness)
+        eye.check()

@@ -1,0 +1,297 @@
+"""What lies between a process and its ports, and how it fails: ``Node`` is one process, ``Port`` its way to the store, the queue or the engines.
+
+Every call passes the one wire, one at a time and in the order in which they come, so what happened has an order and a seed replays. A node can be
+killed (none of its calls reaches anything any more), paused (its calls and its time wait, and go on late), and told that a call
+fails before it is carried out, or that its answer is lost.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from fastlane.errors import HostDown, QueueDown, StoreDown, TransientError
+from fastlane.models.log import Piece
+from tests.support.clock import FakeClock
+
+DOWN: dict[str, type[TransientError]] = {"store": StoreDown, "queue": QueueDown, "engine": HostDown}
+TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "announce", "reports"})
+"""The queue's verbs that take ``now``."""
+ANNOUNCED = 8
+"""Of so many announcements one is carried out: they are many, and nothing depends on them."""
+
+Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
+
+
+class Wire:
+    """Carries calls one after another, and tells ``observe`` of each that was carried out. ``now`` is the queue's time."""
+
+    def __init__(self, clock: FakeClock, pulse: Any) -> None:
+        self.clock = clock
+        self.pulse = pulse
+        self.lock = asyncio.Lock()
+        self.observe: Observe = lambda *_: None
+        self.queue_offset = 0
+        self.outages: dict[str, int] = {}
+        self.storms: dict[str, int] = {}
+        self.dirty = False
+        self.trace: list[tuple[int, str, str, object]] = []
+
+    def queue_now(self) -> int:
+        """The queue's moment."""
+        return self.clock.now() + self.queue_offset
+
+    def out(self, port: str) -> bool:
+        """Whether nobody reaches this port now."""
+        return self.clock.now() < self.outages.get(port, 0)
+
+    def stormy(self, port: str) -> bool:
+        """Whether calls of this port fail at random now."""
+        return self.clock.now() < self.storms.get(port, 0)
+
+
+class NodeClock:
+    """A node's clock: off by so many milliseconds, and standing still while the node is paused."""
+
+    def __init__(self, node: "Node", clock: FakeClock) -> None:
+        self._node = node
+        self._clock = clock
+
+    def now(self) -> int:
+        return self._clock.now() + self._node.offset
+
+    async def sleep(self, seconds: float) -> None:
+        await self._node.awake()
+        await self._clock.sleep(seconds)
+        await self._node.awake()
+
+
+class Node:
+    """One process. ``faults`` are the calls of it that are to fail next: point (``store.bind``) → ``fail`` or ``lose``."""
+
+    def __init__(self, name: str, wire: Wire, seed: object) -> None:
+        self.name = name
+        self.wire = wire
+        self.random = random.Random(f"{seed} {name}")
+        self.alive = True
+        self.offset = 0
+        self.clock = NodeClock(self, wire.clock)
+        self.faults: dict[str, str] = {}
+        self.confirmed: dict[str, int] = {}
+        self._going = asyncio.Event()
+        self._going.set()
+        self._hints: list[tuple[Callable[..., None], tuple[str, ...]]] = []
+        self._ears: list[tuple[Callable[[], None], Callable[[str], None]]] = []
+        self._under_way: dict[asyncio.Task[Any], list[bool]] = {}
+        self._announced = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still."""
+        return not self._going.is_set()
+
+    def kill(self) -> None:
+        """From here on nothing that it does reaches anything."""
+        self.alive = False
+        for task, begun in self._under_way.items():
+            if not begun[0]:
+                task.cancel()
+        self._going.set()
+
+    def pause(self) -> None:
+        """It stands still: calls that were sent are carried out, their answers wait, and so does everything else."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """It goes on, late."""
+        self._going.set()
+        hints, self._hints = self._hints, []
+        for call, words in hints:
+            call(*words)
+
+    def listen(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
+        """The queue's hints."""
+        self._ears.append((on_wake, on_stop))
+
+    def hear(self, message: str) -> None:
+        """One hint of the queue."""
+        if not self.alive:
+            return
+        word, _, id = message.partition(":")
+        for on_wake, on_stop in self._ears:
+            call: tuple[Callable[..., None], tuple[str, ...]] = (on_stop, (id,)) if word == "stop" else (on_wake, ())
+            if self.paused:
+                self._hints.append(call)
+            else:
+                call[0](*call[1])
+
+    async def awake(self) -> None:
+        """Returns when it does not stand still."""
+        await self._going.wait()
+
+    async def call(self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
+        """One call over the wire, with what may befall it."""
+        if not self.alive:
+            raise DOWN[port](f"{self.name} is dead")
+        fault = self._fault(port, point)
+        begun = [False]
+        task = asyncio.create_task(self._send(port, point, carry, arguments, fault, begun), name=f"wire {point}")
+        self._under_way[task] = begun
+        task.add_done_callback(self._arrived)
+        try:
+            answer = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not begun[0] and (not self.alive or self.random.random() < 0.5):
+                task.cancel()
+            raise
+        await self._linger()
+        if fault == "lose" or not self.alive:
+            self._note(point, "answer lost")
+            raise DOWN[port](f"the answer to {point} was lost")
+        return answer
+
+    def _arrived(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.pop(task, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _send(
+        self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], fault: str | None, begun: list[bool]
+    ) -> Any:
+        await self._linger()
+        if fault == "fail" or self.wire.out(port):
+            self._note(point, "not carried out")
+            raise DOWN[port](f"{point} was not carried out")
+        async with self.wire.lock:
+            if not self.paused:
+                return await self._carry(port, point, carry, arguments, begun)
+        await self.awake()
+        return await self._send(port, point, carry, arguments, fault, begun)
+
+    async def _carry(self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], begun: list[bool]) -> Any:
+        begun[0] = True
+        self.wire.pulse.busy += 1
+        try:
+            answer = await carry()
+        except Exception as error:
+            self._note(point, error)
+            raise
+        finally:
+            self.wire.pulse.busy -= 1
+        if port == "queue":
+            self.wire.dirty = True
+        self._note(point, answer)
+        self.wire.observe(self, point, arguments, answer)
+        return answer
+
+    async def _linger(self) -> None:
+        """Some calls take a while, either way."""
+        if self.random.random() < 0.2:
+            await self.wire.clock.sleep(self.random.choice((0.0003, 0.002, 0.02, 0.1)) * self.random.random())
+        await self.awake()
+
+    def _fault(self, port: str, point: str) -> str | None:
+        if point in self.faults:
+            return self.faults.pop(point)
+        if self.wire.stormy(port) and self.random.random() < 0.2:
+            return self.random.choice(("fail", "lose"))
+        return None
+
+    def _note(self, point: str, answer: object) -> None:
+        self.wire.trace.append((self.wire.clock.now(), self.name, point, answer))
+
+
+class Port:
+    """A node's way to a real part: every call goes over the wire. A new verb of a port needs nothing here."""
+
+    def __init__(self, node: Node, port: str, real: Any) -> None:
+        self._node = node
+        self._port = port
+        self._real = real
+
+    def __getattr__(self, verb: str) -> Any:
+        real = getattr(self._real, verb)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            return await self._node.call(self._port, self._point(verb, arguments), lambda: real(*arguments, **named), arguments)
+
+        call.__name__ = verb
+        setattr(self, verb, call)
+        return call
+
+    def _point(self, verb: str, arguments: tuple[Any, ...]) -> str:
+        return f"{self._port}.{arguments[0].name if verb == 'change' else verb}"
+
+
+class QueuePort(Port):
+    """The way to the queue: with the virtual time, the run id that the simulation says, and hints that may be lost."""
+
+    def __init__(self, node: Node, real: Any, run_id: Callable[[], str]) -> None:
+        super().__init__(node, "queue", real)
+        self._run_id = run_id
+
+    def __getattr__(self, verb: str) -> Any:
+        if verb not in TIMED:
+            return super().__getattr__(verb)
+        real, node = getattr(self._real, verb), self._node
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            return await node.call(
+                "queue", f"queue.{verb}", lambda: real(*arguments, **named, now=node.wire.queue_now()), arguments
+            )
+
+        setattr(self, verb, call)
+        return call
+
+    def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
+        self._node.listen(on_wake, on_stop)
+
+    async def announce(self, report: Any, *, ttl: int) -> None:
+        self._node._announced += 1
+        if self._node._announced % ANNOUNCED == 1:
+            now = self._node.wire.queue_now
+            await self._node.call("queue", "queue.announce", lambda: self._real.announce(report, ttl=ttl, now=now()), (report,))
+
+    async def renew(self, generation: str, owner: str, ids: Any, *, lease: int) -> Any:
+        """A renewal by the task of that very lease is its confirmation, just before what cannot be taken back."""
+        now, task = self._node.wire.queue_now, asyncio.current_task()
+        point = "queue.confirm" if task is not None and [f"charge {id}" for id in ids] == [task.get_name()] else "queue.renew"
+        arguments = (generation, owner, ids)
+        return await self._node.call("queue", point, lambda: self._real.renew(*arguments, lease=lease, now=now()), arguments)
+
+    async def identity(self) -> Any:
+        async def asked() -> Any:
+            found = await self._real.identity()
+            return type(found)(found.generation, self._run_id())
+
+        return await self._node.call("queue", "queue.identity", asked, ())
+
+
+class EnginePort(Port):
+    """The way to the engines. A look takes a while, as with a real one; what a node knows of its hosts it knows without asking."""
+
+    def __init__(self, node: Node, real: Any) -> None:
+        super().__init__(node, "engine", real)
+
+    def hosts(self) -> Any:
+        return self._real.hosts()
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        self._real.subscribe(on_change)
+
+    async def look(self) -> Any:
+        await self._node.clock.sleep(0.25)
+        return await self._real.look()
+
+    async def logs(self, host: str, task_id: str, marks: Any, *, follow: bool) -> AsyncGenerator[Piece, None]:
+        async def open() -> Any:
+            return self._real.logs(host, task_id, marks, follow=follow)
+
+        pieces = await self._node.call("engine", "engine.logs", open, (host, task_id))
+        async with aclosing(pieces):
+            async for piece in pieces:
+                await self._node.awake()
+                if self._node.faults.pop("engine.piece", None) or self._node.wire.out("engine"):
+                    raise HostDown("the log's stream was cut")
+                yield piece

@@ -1,0 +1,232 @@
+"""What the tests of outages share: a disk that can be full, a proxy for tests that do not await, a witness of starts, somebody who posts
+all the time, and an eye on the processes."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.support.installation import Answer, Installation, until
+from tests.support.proxy import Proxy
+
+MEMORY = 300 * 1024 * 1024
+"""Bytes that a process may take, whatever is the matter; it takes about 100 MiB."""
+ERRORS = 20
+"""Events of the level error that one outage may cause in a process."""
+EVENTS_A_SECOND = 20
+"""Events of any level, beside those of jobs and requests, that an outage may cause, each second."""
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of that size of its own, at ``folder``."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True, timeout=30)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True, timeout=30)
+
+
+def fill(disk: Path) -> Path:
+    """Takes all that is free there; the file to remove."""
+    filler = disk / "filler"
+    with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    return filler
+
+
+class ThreadProxy:
+    """A ``Proxy`` with an event loop of its own. Used as a context manager."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self._proxy = Proxy(path, target)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.url = self._proxy.url
+
+    def __enter__(self) -> "ThreadProxy":
+        self._thread.start()
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(30)
+        self._loop.close()
+
+    def start(self) -> None:
+        """Listens."""
+        self._do(self._proxy.start())
+
+    def stop(self) -> None:
+        """Cuts all connections and listens no more."""
+        self._do(self._proxy.stop())
+
+    def cut(self) -> None:
+        """Cuts all connections; new ones go through."""
+        self._do(self._proxy.cut())
+
+    def hang(self) -> None:
+        """Passes nothing on."""
+        self._loop.call_soon_threadsafe(self._proxy.hang)
+
+    def flow(self) -> None:
+        """Ends a hang."""
+        self._loop.call_soon_threadsafe(self._proxy.flow)
+
+    def _do(self, what: Any) -> None:
+        asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
+
+
+class Witness:
+    """Counts the starts of containers by what the engine itself tells, past every proxy. Used as a context manager."""
+
+    def __init__(self, engine: str, file: Path) -> None:
+        self._engine = engine
+        self._file = file
+
+    def __enter__(self) -> "Witness":
+        command = ["docker", "-H", self._engine, "events", "--since", str(int(time.time())), "--filter", "type=container"]
+        command += ["--filter", "event=start", "--format", "{{json .Actor.Attributes}}"]
+        with self._file.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def starts(self, execution_id: str) -> int:
+        """How many containers of an execution have been started."""
+        names = (json.loads(line).get("com.docker.swarm.service.name", "") for line in self._file.read_text().splitlines())
+        return sum(name.startswith(f"fastlane-{execution_id}") for name in names)
+
+
+@dataclass
+class Ledger:
+    """The jobs that were accepted, with what each must have written; and the answers to those that were not."""
+
+    fastlane: Installation
+    accepted: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
+    refused: list[tuple[str, Answer, float]] = field(default_factory=list)
+    _number: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def post(self, script: str = "", output: bytes = b"") -> Answer:
+        """One job that writes its number (or what the script writes), in a task of its own, in whichever way it is answered."""
+        with self._lock:
+            self._number += 1
+            number = self._number
+        script, output = script or f"echo {number}", output or f"{number}\n".encode()
+        before = time.monotonic()
+        answer = self.fastlane.post(f"/tasks/job-{number}", {"image": "ubuntu:latest", "command": ["sh", "-c", script]})
+        with self._lock:
+            if answer.status == 200:
+                self.accepted.append((answer.json, output))
+            else:
+                self.refused.append((f"job-{number}", answer, time.monotonic() - before))
+        return answer
+
+    @contextlib.contextmanager
+    def posting(self, every: float = 0.25) -> Iterator[None]:
+        """Somebody posts all the time, at the edges of what goes wrong too."""
+        stop = threading.Event()
+
+        def post() -> None:
+            while not stop.wait(every):
+                self.post()
+
+        with ThreadPoolExecutor(2) as pool:
+            posters = [pool.submit(post) for _ in range(2)]
+            try:
+                yield
+            finally:
+                stop.set()
+            for poster in posters:
+                poster.result()
+
+    def check_refusals(self, within: float) -> None:
+        """Each refusal was a clear 503, in that many seconds."""
+        for _, answer, seconds in self.refused:
+            assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json"), answer.body
+            assert int(answer.headers["Retry-After"]) > 0
+            assert seconds < within, answer.body
+
+    def check_refused_are_nowhere(self) -> None:
+        """A job that was refused was not written."""
+        for task, answer, _ in self.refused:
+            assert self.fastlane.get(f"/tasks/{task}").status == 404, answer.body
+
+    def check_ends(self, witness: Witness, patience: float = 120) -> None:
+        """Each accepted job ends well, having written what it was to write, in one container."""
+        for reply, output in self.accepted:
+            ended = self.fastlane.ends(reply, patience)
+            assert (ended["status"], ended["exitCode"], ended["attempt"]) == ("done", 0, 1), ended
+            assert self.fastlane.output(reply) == output
+            until(lambda id=ended["executionId"]: witness.starts(id) > 0, "the engine to tell of the start", 10)
+            assert witness.starts(ended["executionId"]) == 1
+        until(lambda: not self.fastlane.services(), "the services to go", patience)
+
+
+class Eye:
+    """Watches the processes of an installation while something is wrong."""
+
+    def __init__(self, fastlane: Installation, *roles: str) -> None:
+        self._fastlane = fastlane
+        self._roles = roles
+        self._since = time.monotonic()
+        self._lines = {role: len(self._log(role)) for role in roles}
+
+    def check(self) -> None:
+        """All live, none has grown, none has flooded its log."""
+        for process in self._fastlane.processes:
+            assert process.poll() is None
+            assert psutil.Process(process.pid).memory_info().rss < MEMORY
+        for role in self._roles:
+            events = [json.loads(line) for line in self._log(role)[self._lines[role] :]]
+            levels = Counter(event["level"] for event in events)
+            assert levels["error"] <= ERRORS, [event for event in events if event["level"] == "error"][:3]
+            assert sum("exception" in event for event in events) == 0, next(event for event in events if "exception" in event)
+            ordinary = ("job.", "execution.", "http.", "queue.put.", "tick.")
+            odd = Counter(event["event"] for event in events if not event["event"].startswith(ordinary))
+            assert odd.total() <= EVENTS_A_SECOND * (time.monotonic() - self._since), odd
+
+    def _log(self, role: str) -> list[str]:
+        return (self._fastlane.folder / f"{role}.log").read_text().splitlines()
+
+
+def check_reads(fastlane: Installation, reply: dict[str, Any]) -> None:
+    """What can be answered is, at once: the process lives, a job and its task can be read."""
+    for path in ("/livez", f"/tasks/{reply['taskId']}", f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"):
+        before = time.monotonic()
+        assert fastlane.get(path).status == 200, path
+        assert time.monotonic() - before < 2, path
+
+
+def check_health(fastlane: Installation, part: str) -> str:
+    """Health is 503 within two seconds, and names the part; its words for it."""
+    before = time.monotonic()
+    answer = fastlane.get("/healthcheck")
+    assert time.monotonic() - before < 2.2
+    assert answer.status == 503
+    assert answer.json[part] is False, answer.json
+    words: str = next(error["message"] for error in answer.json["errors"] if error["source"] == part)
+    return words
+
+
+def well(fastlane: Installation, patience: float = 60) -> None:
+    """Returns once health is good."""
+    until(lambda: fastlane.get("/healthcheck").status == 200, f"health: {fastlane.get('/healthcheck').body!r}", patience)
