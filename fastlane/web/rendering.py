@@ -44,15 +44,16 @@ class Renderer:
 
     def enqueued(self, made: Enqueued) -> dict[str, Any]:
         """The enqueue reply."""
-        execution_url = self.execution_url(made.task_id, made.job_id, made.execution_id) if made.execution_id else None
+        task_url = self.task_url(made.task_id)
+        job_url = f"{task_url}jobs/{made.job_id}/"
         return {
             "taskId": made.task_id,
             "jobId": made.job_id,
             "executionId": made.execution_id,
             "queueJobId": made.tick_id,
-            "taskUrl": self.task_url(made.task_id),
-            "jobUrl": self.job_url(made.task_id, made.job_id),
-            "executionUrl": execution_url,
+            "taskUrl": task_url,
+            "jobUrl": job_url,
+            "executionUrl": f"{job_url}executions/{made.execution_id}/" if made.execution_id else None,
         }
 
     def stopped(self, stopped: Stopped) -> dict[str, Any]:

@@ -21,11 +21,15 @@ TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "fin
 ANNOUNCED = 8
 """Of so many announcements one is carried out: they are many, and nothing depends on them."""
 
+PACES = ((0.2, 0.05), (0.3, 0.5), (0.1, 2.0))
+"""How often a node's calls linger on the wire, and for how many seconds at most: a node has one of these."""
+
 Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 
 
 class Wire:
-    """Carries calls one after another, and tells ``observe`` of each that was carried out. ``now`` is the queue's time."""
+    """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens; ``confirmation`` is
+    the event of the queue's last word to whoever is starting a service just now."""
 
     def __init__(self, clock: FakeClock, pulse: Any) -> None:
         self.clock = clock
@@ -36,6 +40,8 @@ class Wire:
         self.outages: dict[str, int] = {}
         self.storms: dict[str, int] = {}
         self.dirty = False
+        self.events = 0
+        self.confirmation = 0
         self.trace: list[tuple[int, str, str, object]] = []
 
     def queue_now(self) -> int:
@@ -85,6 +91,7 @@ class Node:
         self._ears: list[tuple[Callable[[], None], Callable[[str], None]]] = []
         self._under_way: dict[asyncio.Task[Any], list[bool]] = {}
         self._announced = 0
+        self.often, self.longest = self.random.choice(PACES)
 
     @property
     def paused(self) -> bool:
@@ -187,8 +194,8 @@ class Node:
 
     async def _linger(self) -> None:
         """Some calls take a while, either way."""
-        if self.random.random() < 0.2:
-            await self.wire.clock.sleep(self.random.choice((0.0003, 0.002, 0.02, 0.1)) * self.random.random())
+        if self.random.random() < self.often:
+            await self.wire.clock.sleep(self.random.choice((0.001, 0.01, 0.1, 1)) * self.longest * self.random.random())
         await self.awake()
 
     def _fault(self, port: str, point: str) -> str | None:
@@ -279,6 +286,17 @@ class EnginePort(Port):
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         self._real.subscribe(on_change)
+
+    async def activate(self, host: str, service_id: str) -> Any:
+        """What starts late was confirmed early: the confirmation goes with the call."""
+        task = asyncio.current_task()
+        confirmed = self._node.confirmed.pop(task.get_name().removeprefix("charge ") if task else "", self._node.wire.events)
+
+        async def carry() -> Any:
+            self._node.wire.confirmation = confirmed
+            return await self._real.activate(host, service_id)
+
+        return await self._node.call("engine", "engine.activate", carry, (host, service_id))
 
     async def look(self) -> Any:
         await self._node.clock.sleep(0.25)
