@@ -19,7 +19,8 @@ class Connections:
     """Connections to one Redis: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://[USER][:PASSWORD]@HOST:PORT,…/SERVICE/DB``.
 
     Each is made without a retry, and each step of it has a deadline; asking all the Sentinels takes less than ``deadline`` (seconds).
-    The user and the password are those of the Redis servers; Sentinels are asked without.
+    The user and the password are those of the Redis servers; Sentinels are asked without. To be used by one task: redis-py loses a
+    Sentinel when two ask at once.
     """
 
     def __init__(self, url: str, deadline: float) -> None:

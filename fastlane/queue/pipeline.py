@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 import hiredis
 import structlog
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
@@ -57,6 +58,8 @@ def down(error: BaseException, deadline: float) -> QueueDown:
     match error:
         case TimeoutError() | RedisTimeout():
             return QueueDown(f"Redis did not answer within {deadline:g} s")
+        case MasterNotFoundError():
+            return QueueDown("no Sentinel that answers knows a master of this service that is up")
         case OutOfMemoryError():
             return QueueDown("Redis is full and takes no more writes: raise its maxmemory")
         case ReadOnlyError():

@@ -63,9 +63,9 @@ class RedisQueue:
     def __init__(self, url: str, installation: str, *, deadline: float = 2.0) -> None:
         self._keys = Keys(installation)
         self._deadline = deadline
-        self._connections = Connections(url, deadline)
+        self._connections = [Connections(url, deadline) for _ in range(2)]
         self._scripts = {name: Script.read(name) for name in NAMES}
-        self._pipeline = Pipeline(self._connections.make, deadline)
+        self._pipeline = Pipeline(self._connections[0].make, deadline)
         self._listener: Listener | None = None
         self._puts = Gather(self._put)
         self._finishes = Gather(self._finish)
@@ -86,7 +86,8 @@ class RedisQueue:
         await self._pipeline.close()
         for gather in (self._puts, self._finishes, self._renewals):
             await gather.close()
-        await self._connections.close()
+        for connections in self._connections:
+            await connections.close()
 
     async def check(self) -> None:
         """Returns when Redis answers and would accept a write: it writes a key that expires."""
@@ -94,7 +95,7 @@ class RedisQueue:
 
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
         """Calls back on wake-ups and stops; to be called before ``open``."""
-        self._listener = Listener(self._connections.make, self._keys.channel, self._deadline, on_wake, on_stop)
+        self._listener = Listener(self._connections[1].make, self._keys.channel, self._deadline, on_wake, on_stop)
 
     async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
         """Inserts or moves entries, as the port says; those of one loop turn in one call."""

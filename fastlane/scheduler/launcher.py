@@ -115,7 +115,7 @@ class Launcher:
             return True
         with suppress(ServiceGone, HostDown):
             if await self._executor.activate(host, execution.service_id or "") is Activation.STARTED:
-                log.info("execution.activated", **named(execution), host=host)
+                log.debug("execution.activated", **named(execution), host=host)
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:

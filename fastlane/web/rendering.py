@@ -24,7 +24,7 @@ class Renderer:
 
     def __init__(self, base: str, redact_words: Sequence[str]) -> None:
         self._base = base
-        self._redact_words = tuple(word.lower() for word in redact_words)
+        self._redact_words = redact_words
 
     # URLs
 
@@ -209,7 +209,7 @@ class Renderer:
         return {name: REDACTED if self._is_secret(name) else value for name, value in envs.items()}
 
     def _is_secret(self, name: str) -> bool:
-        return any(word in name.lower() for word in self._redact_words)
+        return any(word.lower() in name.lower() for word in self._redact_words)
 
 
 def health(verdict: Verdict) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What every queue must do about groups, and about entries that must not start any more. Moments are handed in."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -9,7 +8,7 @@ import pytest
 from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Queue, Renewal
 from fastlane.queue.redis import RedisQueue
 from tests.contract.test_queue import LEASE, MAIN, MINUTE, NOW, claim, claimed, entry
-from tests.support.redis import PATIENCE, RealRedis
+from tests.support.redis import RealRedis
 
 OTHER = Lane("other", 10)
 
@@ -418,32 +417,29 @@ async def test_a_cancel_takes_the_moment_with_it(queue, server, installation):
     assert await nothing_left(server, installation)
 
 
-@pytest.fixture
-async def woken(server, installation) -> AsyncIterator[asyncio.Event]:
-    """Set whenever the workers are woken."""
-    event, listening = asyncio.Event(), RedisQueue(server.url, installation)
-    listening.subscribe(event.set, lambda id: None)
-    async with asyncio.timeout(PATIENCE):
-        await listening.open()
-        await event.wait()
-        event.clear()
-        yield event
-    await listening.close()
+async def test_a_put_that_expires_sooner_than_all_others_wakes(queue, listened):
+    await queue.put([entry("far", NOW + 10, expires=NOW + 99)], now=NOW)
+    assert await listened(lambda: queue.put([entry("a", NOW + 900, expires=NOW + 5)], now=NOW)) == ([], True)
+    assert await listened(lambda: queue.put([entry("b", NOW + 900, expires=NOW + 7)], now=NOW)) == ([], False)
 
 
-async def test_a_put_that_expires_sooner_than_all_others_wakes(queue, woken):
-    await queue.put([entry("far", NOW + 10)], now=NOW)
-    await woken.wait()
-    woken.clear()
-    await queue.put([entry("a", NOW + 900, expires=NOW + 5)], now=NOW)
-    await woken.wait()
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda queue: queue.finish({"a": 0}, now=NOW),
+        lambda queue: queue.requeue("me", "a", NOW + 99, lane="far", now=NOW),
+    ],
+    ids=["finish", "requeue"],
+)
+async def test_whoever_frees_a_place_in_a_group_wakes(queue, listened, act):
+    await queue.put([*grouped("a", "b", "c"), entry("sooner", NOW + 9, lane="far")], now=NOW)
+    assert await claimed(queue) == ["a"]
+    assert (await counted(queue)).blocked == 2
+    assert await listened(lambda: act(queue)) == ([], True)
+    assert await claimed(queue) == ["b"]
 
 
-async def test_whoever_frees_a_place_in_a_group_wakes(queue, woken):
-    await queue.put(grouped("a", "b", "c"), now=NOW)
-    await claim(queue)
-    for act in (lambda: queue.requeue("me", "a", NOW + 99, lane="far", now=NOW), lambda: queue.cancel("b", now=NOW)):
-        woken.clear()
-        await act()
-        await woken.wait()
-    assert await claimed(queue) == ["c"]
+async def test_a_cancel_wakes_when_others_wait_behind_and_not_otherwise(queue, listened):
+    await _leave_a_ready_one_before_a_blocked_one(queue)
+    assert await listened(lambda: queue.cancel("b", now=NOW)) == ([], True)
+    assert await listened(lambda: queue.cancel("c", now=NOW)) == ([], False)

@@ -10,6 +10,7 @@ from tests.crash.scenarios import (
     Missing,
     OtherLane,
     Overtaken,
+    OvertakenByAStop,
     OvertakenWithoutHost,
     OvertakenWithoutImage,
     Rebuilt,
@@ -35,6 +36,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "missing-image": Missing,
     "other-lane": OtherLane,
     "overtaken": Overtaken,
+    "overtaken-by-a-stop": OvertakenByAStop,
     "overtaken-without-image": OvertakenWithoutImage,
     "overtaken-without-host": OvertakenWithoutHost,
     "taken-over": TakenOver,
@@ -98,6 +100,7 @@ CHAINS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("after engine.activate", "after store.take-over"),
     ),
     "overtaken": tuple((f"before {point}", f"before {point}") for point in ("store.bind", "store.run", "store.end")),
+    "overtaken-by-a-stop": (("before engine.activate", "after engine.stop"), ("after queue.renew", "after engine.stop")),
     "overtaken-without-image": (("before store.give-up", "before store.give-up"),),
     "overtaken-without-host": (
         ("before store.take-over", "after store.take-over"),

@@ -96,6 +96,9 @@ class Scenario:
     signals = ("KILL", "STOP")
     ends_by_itself = True
     reconcile = QUIET
+    """Of the process on trial."""
+    repairs = 1.0
+    """The same of the one that takes over."""
     seam = ""
 
     async def before(self, ground: Ground) -> None:
@@ -127,7 +130,7 @@ class Scenario:
         fallen = [await self.fall(ground, trip) for trip in trips]
         await self.after(ground)
         if not any(process.works for process in ground.processes):
-            await ground.start()
+            await ground.start(reconcile=self.repairs)
         await ground.over()
         await self.check(ground)
         for process in fallen:
@@ -188,7 +191,9 @@ class WokenEarly(Scenario):
 
 
 class Later(Scenario):
-    """A job that is due at a moment, which has come when the worker starts."""
+    """A job that is due at a moment, which has come when the worker starts. The next owner needs no reconciler."""
+
+    repairs = QUIET
 
     async def before(self, ground: Ground) -> None:
         await ground.enqueue(at=ground.clock.now())
@@ -264,6 +269,7 @@ class Overtaken(Scenario):
     """A second owner has taken over and freezes before it writes; then the first one wakes: nothing but its epoch stands in its way."""
 
     signals = ("STOP",)
+    reconcile = 1.0
 
     async def after(self, ground: Ground) -> None:
         first, second = ground.processes
@@ -304,6 +310,20 @@ class OvertakenWithoutImage(Overtaken, Missing):
 
 class OvertakenWithoutHost(Overtaken, TakenOver):
     """The same, of a job whose host is away."""
+
+
+class OvertakenByAStop(Overtaken):
+    """A second owner has put a stop on the parked service and freezes; then the first one wakes, about to activate it."""
+
+    ends_by_itself = False
+
+    async def fall(self, ground: Ground, trip: Trip) -> Process:
+        if ground.processes:
+            await ground.stop()
+        return await super().fall(ground, trip)
+
+    async def check(self, ground: Ground) -> None:
+        await never_started(ground)
 
 
 class Rebuilt(Scenario):

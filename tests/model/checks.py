@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 RANK = {Status.ENQUEUED: 0, Status.PULLING: 1, Status.RUNNING: 2}
 """How far a status is; every final one is at 3."""
+LATEST = 1500
+"""Milliseconds after its due time by which a command has started where nothing goes wrong and there is room: less than the 2 s after which a
+worker looks without having been woken."""
 ONCE = ("service_id", "swarm_id", "bound_at", "engine_task_id", "container_id", "stop_requested_at", "started_at", "finished_at", "exit_code")
 """Fields that never change once they have a value."""
 AFTER_THE_END = frozenset({"settled", "cleaned", "op"})
@@ -88,7 +91,7 @@ class Witness:
         self._ended_at: dict[str, int] = {}
         self._leased_at: dict[str, int] = {}
         self._lost_at = 0
-        self._repaired = True
+        self._repaired_at = 0
         self._unlimited: set[str] = set()
         self._owners: dict[str, str] = {}
         self._watched: dict[str, Callable[[Node, tuple[Any, ...], Any], None]] = {
@@ -98,6 +101,7 @@ class Witness:
             "store.close_tick": self._tick_closed,
             "queue.claim": self._claimed,
             "queue.confirm": self._confirmed,
+            "queue.wipe": self._wiped,
             "queue.set_generation": self._rebuilt,
         }
 
@@ -138,7 +142,10 @@ class Witness:
             self.complain(f"{execution_id} started after it was {row.status}")
         if self._stop_answered(row) < start.confirmed:
             self.complain(f"{execution_id} started after its stop was answered")
-        start.limited = start.confirmed > self._lost_at
+        start.limited = self._repaired_at > self._lost_at and start.confirmed > self._repaired_at
+        late = self._world.wire.queue_now() - max(row.scheduled_for, row.created_at)
+        if self._world.wire.brisk and late > LATEST:
+            self.complain(f"{execution_id} started {late} ms late, and nothing was wrong")
         self._check_limit(row)
         return None
 
@@ -162,7 +169,6 @@ class Witness:
         """The queue's data are gone, or of an earlier moment."""
         self._world.wire.events += 1
         self._lost_at = self.events
-        self._repaired = False
 
     # what it sees of calls
 
@@ -199,7 +205,7 @@ class Witness:
     def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for lease in answer.leases:
             self._leased_at[lease.id] = self.events
-            if not self._repaired:
+            if self._repaired_at < self._lost_at:
                 self._unlimited.add(lease.id)
 
     def _confirmed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
@@ -207,8 +213,11 @@ class Witness:
             if word is not Renewal.LOST:
                 node.confirmed[id] = self.events
 
+    def _wiped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        self.queue_lost()
+
     def _rebuilt(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        self._repaired = True
+        self._repaired_at = self.events
 
     def _changed(self, node: "Node", point: str, row: Execution) -> None:
         before = self.rows.get(row.id)
@@ -270,7 +279,7 @@ class Witness:
         pool = self._pool(row)
         running = [self.rows[run.order.execution_id] for run in self._world.running() if run.order.execution_id in self.rows]
         live = {other.id for other in (*running, row) if not other.status.final and self._pool(other) == pool}
-        counted = [id for id in live if id in self.starts and self.starts[id].limited and id not in self._unlimited]
+        counted = [id for id in live if id in self.starts and self.starts[id].limited]
         if pool is not None and len(counted) > pool.max_running:
             self.complain(f"{len(counted)} run in {pool.name}, which takes {pool.max_running}: {counted}")
 

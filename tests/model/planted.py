@@ -9,11 +9,12 @@ from unittest.mock import patch
 from fastlane.models import status
 from fastlane.models.execution import Execution
 from fastlane.models.status import RULES, Change
+from fastlane.queue.base import TICKS, Entry, Kind, entry_of
 from fastlane.queue.redis import RedisQueue
 from fastlane.queue.script import Script
+from fastlane.scheduler.dispatcher import Steps
 from fastlane.scheduler.leases import Charge, Leases
 from fastlane.scheduler.settler import Settler
-from fastlane.scheduler.watcher import Follower
 from fastlane.services.jobs import Jobs
 
 Plant = Callable[[ExitStack], None]
@@ -50,40 +51,47 @@ def script(name: str, right: str, wrong: str) -> Plant:
     return read
 
 
+class PutFirst:
+    """A store before which the queue hears of each new execution."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._store = jobs._store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def create(self, job: Any, tick: Any, execution: Any) -> None:
+        if execution is not None:
+            await self._jobs._queue.put([entry_of(execution, self._jobs._pools, due=execution.scheduled_for)])
+        await self._store.create(job, tick, execution)
+
+
 def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
-    """The queue hears of an execution before the store does."""
+    """The queue hears of an execution before the store does, and not after it."""
 
-    async def create(self: Jobs, job: Any, *rest: Any) -> Any:
-        store = self._store
+    def init(self: Jobs, *arguments: Any) -> None:
+        right(self, *arguments)
+        self._store = PutFirst(self)  # type: ignore[assignment]
+        put = self._handover.put
 
-        class Late:
-            async def create(_, job: Any, tick: Any, execution: Any) -> None:
-                from fastlane.queue.base import entry_of
+        async def only_jobs(entries: Sequence[Entry]) -> None:
+            await put([entry for entry in entries if entry.kind is Kind.JOB or entry.lane == TICKS])
 
-                if execution is not None:
-                    await self._handover.put([entry_of(execution, self._pools, due=execution.scheduled_for)])
-                await store.create(job, tick, execution)
+        self._handover.put = only_jobs  # type: ignore[assignment, method-assign]
 
-            def __getattr__(_, name: str) -> Any:
-                return getattr(store, name)
-
-        self._store = Late()  # type: ignore[assignment]
-        try:
-            return await right(self, job, *rest)
-        finally:
-            self._store = store
-
-    return create
+    return init
 
 
 def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
     """The slot is free before the final row is written."""
 
-    async def write(self: Follower, *arguments: Any) -> Any:
-        await self._queue.finish({self._execution.id: 0})  # type: ignore[attr-defined]
-        return await right(self, *arguments)
+    async def work(self: Steps, charge: Charge, execution: Execution) -> Any:
+        if execution.service_id is not None:
+            await self._queue.finish({execution.id: 0})
+        return await right(self, charge, execution)
 
-    return write
+    return work
 
 
 def unconfirmed(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,13 +138,14 @@ def unsettled(right: Callable[..., Any]) -> Callable[..., Any]:
 
 PLANTED: Mapping[str, Plant] = {
     "bind-without-epoch": rule("bind", fenced=False),
-    "bind-twice": rule("bind", bound=None),
     "bind-stopped": rule("bind", unstopped=False),
     "end-without-epoch": rule("end", fenced=False),
     "cancel-running": rule("cancel", sources=frozenset(status.UNDER_WAY)),
     "take-over-without-fence": rule("take-over", fenced=False),
     "same-epoch": lambda stack: stack.enter_context(patch.object(status, "take_over", same_epoch)) and None,
-    "put-before-store": method(Jobs, "_run_now", put_before_store),
+    "put-before-store": method(Jobs, "__init__", put_before_store),
+    "finish-before-end": method(Steps, "_step", finish_before_end),
+    "unwoken": script("put", "if sooner then wake() end", ""),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisQueue, "restore", unrestored),
     "flag-only": method(Jobs, "_cancel", flag_only),

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from tests.model.loop import Stuck, run
-from tests.model.operations import OPERATIONS, Step, program
+from tests.model.operations import OPERATIONS, Step, is_calm, program
 from tests.model.world import World
 
 LONGEST_END = 400
@@ -42,6 +42,8 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
     steps = program(seed) if steps is None else list(steps)
     folder = Path(tempfile.mkdtemp(prefix="model", dir=MEMORY if MEMORY.is_dir() else None))
     world = World(folder, redis, f"model-{folder.name}", seed)
+    if is_calm(steps):
+        world.wire.brisk, world.wire.slow = True, 0.0
     try:
         with _logged(world):
             run(world.pulse, _live(world, steps))

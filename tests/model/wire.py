@@ -29,7 +29,8 @@ Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 
 class Wire:
     """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens; ``confirmation`` is
-    the event of the queue's last word to whoever is starting a service just now."""
+    the event of the queue's last word to whoever is starting a service just now. ``faults`` are what befalls the next call of a point
+    (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``."""
 
     def __init__(self, clock: FakeClock, pulse: Any) -> None:
         self.clock = clock
@@ -39,7 +40,12 @@ class Wire:
         self.queue_offset = 0
         self.outages: dict[str, int] = {}
         self.storms: dict[str, int] = {}
+        self.faults: dict[str, str] = {}
+        self.stall: Callable[[Node], None] = lambda _: None
+        self.die: Callable[[Node], None] = lambda _: None
         self.dirty = False
+        self.brisk = False
+        self.slow = 0.0
         self.events = 0
         self.confirmation = 0
         self.trace: list[tuple[int, str, str, object]] = []
@@ -74,7 +80,7 @@ class NodeClock:
 
 
 class Node:
-    """One process. ``faults`` are the calls of it that are to fail next: point (``store.bind``) → ``fail`` or ``lose``."""
+    """One process. ``offset`` (milliseconds) is what its clock is off by; ``confirmed`` has the event of the queue's last word about a start."""
 
     def __init__(self, name: str, wire: Wire, seed: object) -> None:
         self.name = name
@@ -83,7 +89,6 @@ class Node:
         self.alive = True
         self.offset = 0
         self.clock = NodeClock(self, wire.clock)
-        self.faults: dict[str, str] = {}
         self.confirmed: dict[str, int] = {}
         self._going = asyncio.Event()
         self._going.set()
@@ -152,6 +157,8 @@ class Node:
             if not begun[0] and (not self.alive or self.random.random() < 0.5):
                 task.cancel()
             raise
+        if fault == "die-after":
+            self.wire.die(self)
         await self._linger()
         if fault == "lose" or not self.alive:
             self._note(point, "answer lost")
@@ -167,6 +174,12 @@ class Node:
         self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], fault: str | None, begun: list[bool]
     ) -> Any:
         await self._linger()
+        if port == "engine" and self.wire.slow:
+            await self.wire.clock.sleep(self.wire.slow * self.random.random() ** 2)
+        if fault == "stall":
+            self.wire.stall(self)
+        elif fault == "die":
+            self.wire.die(self)
         if fault == "fail" or self.wire.out(port):
             self._note(point, "not carried out")
             raise DOWN[port](f"{point} was not carried out")
@@ -194,13 +207,15 @@ class Node:
 
     async def _linger(self) -> None:
         """Some calls take a while, either way."""
-        if self.random.random() < self.often:
+        if self.wire.brisk:
+            await self.wire.clock.sleep(0.01 * self.random.random())
+        elif self.random.random() < self.often:
             await self.wire.clock.sleep(self.random.choice((0.001, 0.01, 0.1, 1)) * self.longest * self.random.random())
         await self.awake()
 
     def _fault(self, port: str, point: str) -> str | None:
-        if point in self.faults:
-            return self.faults.pop(point)
+        if point in self.wire.faults:
+            return self.wire.faults.pop(point)
         if self.wire.stormy(port) and self.random.random() < 0.2:
             return self.random.choice(("fail", "lose"))
         return None
@@ -310,6 +325,6 @@ class EnginePort(Port):
         async with aclosing(pieces):
             async for piece in pieces:
                 await self._node.awake()
-                if self._node.faults.pop("engine.piece", None) or self._node.wire.out("engine"):
+                if self._node.wire.faults.pop("engine.piece", None) or self._node.wire.out("engine"):
                     raise HostDown("the log's stream was cut")
                 yield piece

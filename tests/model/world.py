@@ -32,12 +32,15 @@ class World:
 
     def __init__(self, folder: Path, redis: Path, installation: str, seed: object) -> None:
         self.seed = seed
+        self.random = random.Random(f"{seed} world")
         self.pulse = Pulse()
         self.clock = FakeClock()
         self.wire = Wire(self.clock, self.pulse)
         self.witness = Witness(self)
         self.wire.observe = self.witness.observe
-        self.random = random.Random(f"{seed} world")
+        self.wire.slow = self.random.choice((0.0, 0.0, 2.0, 8.0))
+        self.wire.stall = lambda node: self.pause(node, self.random.choice((3.0, 9.0, 20.0)))
+        self.wire.die = self.kill
         self.store = SqliteStore(folder / "store.db", busy_timeout=PATIENCE)
         self.names = KeyNames(installation)
         self.installation = installation
@@ -109,6 +112,21 @@ class World:
         await real.open()
         self._queues.append(real)
         return node, QueuePort(node, real, lambda: self.run_id)
+
+    def kill(self, node: Node) -> None:
+        """kill -9; a replica of the API is replaced at once."""
+        node.kill()
+        for employee in self.workers:
+            if employee.node is node:
+                employee.kill()
+        if node is self.api:
+            asyncio.get_running_loop().call_soon(self.begin, self.new_api())
+
+    def pause(self, node: Node, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after that time."""
+        if not self.ending:
+            node.pause()
+            self.later(seconds, node.resume)
 
     def worker(self, number: int) -> "Employee | None":
         """One of those that are alive."""
@@ -248,11 +266,11 @@ class World:
     async def calm(self) -> None:
         """The quiet end begins: no more faults, everybody works, nothing holds."""
         self.ending = True
+        self.wire.faults.clear()
         self.wire.outages.clear()
         self.wire.storms.clear()
         self.deaf_until = 0
         for node in self.nodes:
-            node.faults.clear()
             if node.paused:
                 node.resume()
         self.clocks_right()
@@ -269,7 +287,15 @@ class World:
             if not (row.status.final and row.settled and row.cleaned):
                 found.append(f"execution {row.id} is {row.status}, settled: {row.settled}, cleaned: {row.cleaned}")
         found += [f"service {service} is on {host}" for host, services in self.engines.items() for service in services]
-        return found or [f"key {name} is in the queue" for name in self.leftover_keys()]
+        return found or await self._building() or [f"key {name} is in the queue" for name in self.leftover_keys()]
+
+    async def _building(self) -> list[str]:
+        """Whether somebody builds the queue anew, or will."""
+        self.pulse.busy += 1
+        stored = await self.store.generation()
+        self.pulse.busy -= 1
+        held = stored.builder is None and self.keys.get(self.names.generation) == str(stored.number) and stored.run_id == self.run_id
+        return [] if held else [f"the queue is not the store's: {stored}"]
 
     def leftover_keys(self) -> list[str]:
         """The keys that a queue without entries has not."""
@@ -286,7 +312,7 @@ class World:
             self.wire.dirty = False
             for message in self.hints.drain():
                 for node in self.nodes:
-                    if self.clock.now() >= self.deaf_until and node.random.random() < 0.95:
+                    if self.wire.brisk or (self.clock.now() >= self.deaf_until and node.random.random() < 0.95):
                         node.hear(message)
         elif not self.clock.step():
             raise Stuck

@@ -38,8 +38,8 @@ class Sentinels:
 
     def __init__(self) -> None:
         first, second, *self.ports = free_ports(5)
-        self.master = RealRedis(*self._options(first))
-        self.replica = RealRedis(*self._options(second), "--replicaof", f"127.0.0.1 {first}")
+        self.master = RealRedis(*self._options(first), password=PASSWORD)
+        self.replica = RealRedis(*self._options(second), "--replicaof", f"127.0.0.1 {first}", password=PASSWORD)
         self.url = f"redis+sentinel://:{QUOTED_PASSWORD}@{','.join(f'127.0.0.1:{port}' for port in self.ports)}/{SERVICE}/0"
         self._master_port = first
         self._folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))
@@ -47,17 +47,23 @@ class Sentinels:
 
     @staticmethod
     def _options(port: int) -> tuple[str, ...]:
-        secrets = ("--requirepass", PASSWORD, "--masterauth", PASSWORD)
-        return ("--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0", *secrets)
+        return ("--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0", "--masterauth", PASSWORD)
 
     def __enter__(self) -> "Sentinels":
+        try:
+            self._start_all()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start_all(self) -> None:
         self.master.start()
         self.replica.start()
-        self._until(lambda: self._linked(), "the replica does not follow")
+        self._until(self._linked, "the replica does not follow")
         for number in range(len(self.ports)):
             self._processes.append(self._start(number))
         self._until(lambda: all(self._knows(port) for port in self.ports), "the Sentinels do not find each other and the replica")
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in self._processes:

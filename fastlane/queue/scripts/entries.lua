@@ -121,10 +121,17 @@ local function lanes_blocked(group)
   return found
 end
 
+-- Whether there was anything in blocked when a script that adds nothing to it began.
+local blocked_once
+local function any_blocked()
+  if blocked_once == nil then blocked_once = redis.call('EXISTS', BLOCKED) == 1 end
+  return blocked_once
+end
+
 -- Asks for the lanes that the end of this lease may unblock entries of.
 local function need_group(id)
   local group = rows[id].group
-  if group == '' or redis.call('EXISTS', BLOCKED) == 0 then return end
+  if group == '' or not any_blocked() then return end
   for _, lane in ipairs(lanes_blocked(group)) do need(lane) end
 end
 
@@ -174,7 +181,7 @@ local function unlease(id)
   if redis.call('SREM', lane.slots, id) == 0 then return false end
   if row.group ~= '' then
     redis.call('ZREM', GROUPS, row.group .. '\0' .. id)
-    if redis.call('EXISTS', BLOCKED) == 1 then
+    if any_blocked() then
       for _, name in ipairs(lanes_blocked(row.group)) do touch(row.group, name) end
     end
   end
