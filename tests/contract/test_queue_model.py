@@ -216,7 +216,7 @@ async def play(queue: RedisQueue, client, steps: list[Step]) -> None:
 
 
 @settings(
-    max_examples=200,
+    max_examples=300,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -6,7 +6,7 @@ makes sense in whatever is left of its program. A new operation is one more row 
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.models.status import RULES
@@ -14,7 +14,7 @@ from tests.model.places import HOSTS, TASKS
 from tests.model.world import World
 
 Values = tuple[Any, ...]
-MOST_STEPS = 60
+MOST_STEPS = 80
 
 POINTS = (
     *(f"store.{name}" for name in ("create", "advance", "stop_job", "close_tick", "change_generation", "execution", "append", "log_head", *RULES)),
@@ -25,6 +25,8 @@ POINTS = (
 
 TENDER = ("store.claim", "store.take-over", "store.bind", "store.end", "store.settle", "queue.confirm", "queue.finish", "engine.activate")
 """Those among them between which most can happen; half of all troubles come to them."""
+
+KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after")
 
 COMMANDS = (
     (),
@@ -193,9 +195,8 @@ def host_down(world: World, host: str, seconds: float) -> None:
     world.later(seconds, lambda: world.host_up(host))
 
 
-def a_point(draw: random.Random) -> Values:
-    kind = draw.choice(("fail", "lose", "stall", "stall", "stall", "die", "die-after"))
-    return draw.choice(POINTS if draw.random() < 0.5 else TENDER), kind
+def a_trouble(draw: random.Random) -> Values:
+    return draw.choice(POINTS if draw.random() < 0.5 else TENDER), draw.choice(KINDS)
 
 
 def port_for(*seconds: float) -> Callable[[random.Random], Values]:
@@ -213,7 +214,7 @@ OPERATIONS: dict[str, Operation] = {
     "dismiss": Operation(2, number, dismiss),
     "pause": Operation(5, number_and(0.3, 3.0, 9.0, 20.0), pause),
     "replace_api": Operation(1, nothing, replace_api),
-    "trouble": Operation(30, a_point, trouble),
+    "trouble": Operation(30, a_trouble, trouble),
     "outage": Operation(2, port_for(0.5, 3.0, 12.0), outage),
     "storm": Operation(2, port_for(1.0, 5.0), storm),
     "jump": Operation(2, number_and(-60, -5, -1.5, 1.5, 5, 60), jump),
@@ -229,16 +230,21 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
+ALWAYS = frozenset({"enqueue", "hire", "trouble"})
 CALM = ("enqueue", "enqueue_and_stop", "stop_job", "stop_execution", "hire")
 """The operations of a program in which nothing goes wrong: there nothing may be late."""
 
 
 def program(seed: object) -> list[Step]:
-    """The program of a seed: one in six is calm."""
+    """The program of a seed. One in six is calm. Each other one has half of the operations, and favourites among the troubles: what is rare
+    in all of them together comes often in some."""
     draw = random.Random(f"{seed} program")
     if draw.random() < 1 / 6:
         return [step for step in _steps(draw, CALM, 16, 0.5) if is_calm([step])]
-    return _steps(draw, tuple(OPERATIONS), draw.randint(8, MOST_STEPS), draw.choice((0.02, 0.3, 2.0)))
+    names = tuple(name for name in OPERATIONS if name in ALWAYS or draw.random() < 0.5)
+    favourites = [a_trouble(draw) for _ in range(3)]
+    steps = _steps(draw, names, draw.randint(8, MOST_STEPS), draw.choice((0.02, 0.3, 1.0)))
+    return [replace(step, values=draw.choice(favourites)) if step.name == "trouble" and draw.random() < 0.6 else step for step in steps]
 
 
 def is_calm(steps: list[Step]) -> bool:

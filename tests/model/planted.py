@@ -145,7 +145,7 @@ PLANTED: Mapping[str, Plant] = {
     "same-epoch": lambda stack: stack.enter_context(patch.object(status, "take_over", same_epoch)) and None,
     "put-before-store": method(Jobs, "__init__", put_before_store),
     "finish-before-end": method(Steps, "_step", finish_before_end),
-    "unwoken": script("put", "if sooner then wake() end", ""),
+    "unwoken": script("put", "if unblock() or sooner then wake() end", "unblock()"),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisQueue, "restore", unrestored),
     "flag-only": method(Jobs, "_cancel", flag_only),

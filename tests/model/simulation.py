@@ -57,8 +57,8 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
 
 
 async def _live(world: World, steps: Sequence[Step]) -> None:
-    await world.open()
     try:
+        await world.open()
         await _perform(world, steps)
         await world.calm()
         await _end(world)

@@ -54,6 +54,7 @@ class World:
         self.down: set[str] = set()
         self.ending = False
         self.workers: list[Employee] = []
+        self.jobs: Any = None
         self.enqueued: list[Enqueued] = []
         self._number = 0
         self._queues: list[RedisQueue] = []
@@ -71,8 +72,9 @@ class World:
     async def close(self) -> None:
         for employee in self.workers:
             employee.kill()
-        self.api.kill()
-        await self.jobs.close()
+        if self.jobs is not None:
+            self.api.kill()
+            await self.jobs.close()
         tasks = [*(employee.task for employee in self.workers), *self._calls]
         for task in tasks:
             task.cancel()

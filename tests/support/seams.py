@@ -29,6 +29,9 @@ ENGINE = ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "s
 NAMES = (*(f"store.{name}" for name in STORE), *(f"queue.{name}" for name in QUEUE), *(f"engine.{name}" for name in ENGINE))
 """Every point that has a seam before it and one after it."""
 
+HELD = 0.5
+"""Seconds for which a woken process hears nothing of its leases."""
+
 
 @dataclass(frozen=True)
 class Trip:
@@ -75,6 +78,13 @@ class Hook:
         self._trip = trip
         self._quiet = quiet
         self._passages = 0
+        self._woken_at: float | None = None
+
+    async def hold(self, point: str) -> None:
+        """Holds the renewals of a process that has just woken up: else the queue may tell it that its lease is lost before it has written,
+        and its epoch is never asked."""
+        if point == "queue.renew" and self._woken_at is not None:
+            await asyncio.sleep(max(0.0, self._woken_at + HELD - time.monotonic()))
 
     def passed(self, seam: str, answer: object = None) -> None:
         """A passage; may not return for a long time, or ever."""
@@ -93,6 +103,7 @@ class Hook:
         self._journal.write("frozen", trip.seam)
         os.kill(os.getpid(), signal.SIGSTOP)
         self._journal.write("woken", trip.seam)
+        self._woken_at = time.monotonic()
 
 
 def is_idle(answer: object) -> bool:
@@ -130,6 +141,7 @@ class _Watched:
             if point not in NAMES:
                 return await method(*arguments, **named)
             self._hook.passed(f"before {point}")
+            await self._hook.hold(point)
             try:
                 answer = await method(*arguments, **named)
             except FastlaneError as error:
