@@ -4,18 +4,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastlane.models.schedule import Schedule
+from fastlane.models.schedule import Schedule, expiry
 from fastlane.models.status import Status
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run: an image reference, the arguments that replace its CMD (None: its own), and its environment."""
+    """What to run: an image reference, the arguments that replace its CMD (None: its own), and its environment; and by which rules.
+
+    Durations in milliseconds, None for none: ``retry_delay`` a fixed delay before each further attempt, ``timeout`` of running,
+    ``expires_in`` after each due time; ``expiration`` is a moment. ``concurrency``: waits while so many of its task run (0: does not).
+    """
 
     image: str
     command: tuple[str, ...] | None = None
     envs: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    retries: int = 0
+    retry_delay: int | None = None
+    timeout: int | None = None
+    expires_in: int | None = None
+    expiration: int | None = None
+    priority: int = 0
+    concurrency: int = 0
+
+    def expires_at(self, due: int) -> int | None:
+        """The moment after which the container of a tick due then must not start; None when there is none."""
+        return expiry(due, self.expires_in, self.expiration)
 
 
 @dataclass(frozen=True, slots=True)

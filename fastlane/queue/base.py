@@ -43,7 +43,7 @@ class Entry:
 def entry_of(execution: Execution, pools: Sequence[Pool], *, due: int) -> Entry:
     """The entry of an execution under way: in its pool's lane; in the one without a limit when no pool is left for it."""
     pool = pool_for(pools, execution.task_id)
-    return Entry(execution.id, Kind.EXECUTION, pool.name if pool else TICKS, due)
+    return Entry(execution.id, Kind.EXECUTION, pool.name if pool else TICKS, due, priority=execution.spec.priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,9 +121,18 @@ def gone(execution: Execution, now: int, limits: Limits) -> Ending:
 def _asked(execution: Execution, now: int, limits: Limits) -> tuple[Status, int]:
     if execution.stop_requested_at is not None:
         return Status.STOPPED, now
-    if execution.started_at is not None and now >= execution.started_at + limits.timeout * 1000:
-        return Status.TIMEDOUT, now
+    if execution.started_at is not None:
+        return (Status.TIMEDOUT if now >= _timeout_at(execution, limits) else Status.FAILED), now
+    if execution.expires_at is not None and now >= execution.expires_at:
+        return Status.EXPIRED, now
     return Status.FAILED, now
+
+
+def _timeout_at(execution: Execution, limits: Limits) -> int:
+    """When it has run for too long: the lower of the installation's limit and its own."""
+    most = round(limits.timeout * 1000)
+    own = execution.spec.timeout
+    return (execution.started_at or 0) + (most if own is None else min(own, most))
 
 
 def _deadline(execution: Execution, task: TaskView | None, now: int, limits: Limits) -> Failure | None:
@@ -142,8 +151,10 @@ def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Lim
     if execution.stop_requested_at is not None:
         return Stop("asked for")
     if execution.started_at is not None:
-        late = now >= execution.started_at + limits.timeout * 1000
-        return Stop(f"ran for {limits.timeout:g} s") if late else None
+        late = now >= _timeout_at(execution, limits)
+        return Stop(f"ran for {(_timeout_at(execution, limits) - execution.started_at) / 1000:g} s") if late else None
+    if execution.expires_at is not None and now >= execution.expires_at:
+        return Stop("its time to start is over")
     if execution.bound_at is None or task is None:
         return None
     if task.phase is Phase.WAITING and now >= execution.bound_at + limits.pending_deadline * 1000:
@@ -155,7 +166,13 @@ def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Lim
 
 def _next_deadline(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
     if execution.started_at is not None:
-        return execution.started_at + round(limits.timeout * 1000)
+        return _timeout_at(execution, limits)
+    deadlines = [moment for moment in (execution.expires_at, _wait_ends(execution, task, limits)) if moment is not None]
+    return min(deadlines, default=None)
+
+
+def _wait_ends(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
+    """When the wait for a node, or for the image, has lasted too long."""
     if execution.bound_at is None or task is None:
         return None
     if task.phase is Phase.PREPARING:

@@ -25,7 +25,8 @@ class TaskHandler(Handler):
         """Makes a job and enqueues or schedules it."""
         if not self.body.strip():
             raise self._nothing_sent(task_id)
-        spec, schedule = read_job(read_object(bytes(self.body)), self.services.clock.now())
+        now, most = self.services.clock.now(), self.context.settings.hard_retries
+        spec, schedule = read_job(read_object(bytes(self.body)), now, hard_retries=most)
         await self.answer(self.renderer.enqueued(await self.services.jobs.enqueue(task_id, spec, schedule)))
 
     def _nothing_sent(self, task_id: str) -> Problem:

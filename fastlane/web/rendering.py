@@ -97,7 +97,14 @@ class Renderer:
                 "schedule": _schedule(job.schedule),
                 "executionCount": detail.execution_count,
                 "executions": [self._execution(view) for view in detail.executions],
-                "metadata": {"custom": job.spec.metadata, "envs": self._envs(job.spec.envs)},
+                "metadata": {
+                    "custom": job.spec.metadata,
+                    "envs": self._envs(job.spec.envs),
+                    "retries": job.spec.retries,
+                    "timeout": _seconds(job.spec.timeout),
+                    "cron": job.schedule.cron.text if job.schedule.cron else None,
+                    "expiration": _iso(job.spec.expiration),
+                },
                 "requestedBy": None,
             },
         }
@@ -202,6 +209,13 @@ class Renderer:
             "command": _command(spec.command),
             "envs": self._envs(spec.envs),
             "metadata": spec.metadata,
+            "retries": spec.retries,
+            "retryDelay": _seconds(spec.retry_delay),
+            "timeout": _seconds(spec.timeout),
+            "expiration": _iso(spec.expiration),
+            "expiresIn": _seconds(spec.expires_in),
+            "priority": spec.priority,
+            "concurrency": spec.concurrency or None,
         }
 
     def _envs(self, envs: Mapping[str, str]) -> dict[str, str]:
@@ -241,7 +255,15 @@ def _command(command: tuple[str, ...] | None) -> str | None:
 
 
 def _schedule(schedule: Schedule) -> dict[str, Any]:
-    return {"kind": schedule.kind.value, "startAt": _iso(schedule.at)}
+    cron = schedule.cron
+    if cron is None:
+        return {"kind": schedule.kind.value, "startAt": _iso(schedule.at)}
+    rules = {"overlap": schedule.overlap.value, "catchUp": schedule.catch_up.value}
+    return {"kind": schedule.kind.value, "startAt": None, "cron": cron.text, "timezone": cron.timezone, **rules}
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _failure(one: Execution) -> dict[str, Any] | None:
