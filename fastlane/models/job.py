@@ -67,14 +67,16 @@ class Job:
 
 
 def job_status(job: Job, latest: Status | None) -> str:
-    """A job's status as the API tells it: the latest execution's while one is under way; else stopped, scheduled, or how it ended.
+    """A job's status as the API tells it: the latest execution's while one is under way; else stopped (a cron that was stopped, or what
+    never ran), scheduled, or how it ended.
 
-    ``latest`` is the status of its execution under way, or else of its last one, None when it has none.
+    ``latest`` is the status of its execution under way, or else of its last one, None when it has none: if no tick is to come
+    either, the last one came too late to make one.
     """
     if latest is not None and not latest.final:
         return latest.value
-    if job.stopped and latest is None:
+    if job.stopped and (latest is None or job.schedule.cron is not None):
         return "stopped"
     if job.next_tick is not None:
         return "scheduled"
-    return latest.value if latest is not None else "scheduled"
+    return latest.value if latest is not None else Status.EXPIRED.value

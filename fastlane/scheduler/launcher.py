@@ -123,7 +123,7 @@ class Launcher:
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:
-        """pulling, none bound → stopped or failed; the row as it is when that is refused."""
+        """pulling, none bound → stopped, expired or failed; the row as it is when that is refused."""
         ending = Ending(final, self._clock.now(), failure=failure)
         ended = await self._store.change(status.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)

@@ -24,10 +24,10 @@ NEVER_STARTED = {
 
 
 def retry_due(execution: Execution) -> int | None:
-    """When the attempt after a final execution is due (milliseconds); None when it is the last."""
+    """When the attempt after a final execution is due (milliseconds); None when it is the last: also when there is no time left for one."""
     if execution.status is not Status.FAILED or execution.stop_requested_at is not None or execution.finished_at is None:
         return None
-    return next_attempt(
+    due = next_attempt(
         execution.tick_id,
         execution.attempt,
         execution.failure.reason if execution.failure else None,
@@ -35,6 +35,7 @@ def retry_due(execution: Execution) -> int | None:
         retry_delay=execution.spec.retry_delay,
         finished_at=execution.finished_at,
     )
+    return None if due is not None and execution.expires_at is not None and due >= execution.expires_at else due
 
 
 class Settler:

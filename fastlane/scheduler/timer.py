@@ -9,9 +9,11 @@ from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.pool import Pool
+from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, cron_key, make, once_key, tick_id
 from fastlane.models.ticking import Decision, Missed, Timing, decide
 from fastlane.queue.base import Lease, Queue, entry_of
+from fastlane.scheduler.settler import retry_due
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -38,6 +40,11 @@ def fire(job: Job, *, running_before: bool, now: int) -> Firing:
     last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick
     after = replace(job, sequence=sequence, next_tick=decision.next_tick, last_tick=last)
     return Firing(after, ticks, execution)
+
+
+def is_under_way(latest: Execution) -> bool:
+    """Whether a job's latest execution counts as still under way for ``overlap``: also while the attempt after it is yet to be made."""
+    return not latest.status.final or (not latest.settled and retry_due(latest) is not None)
 
 
 def timing_of(job: Job) -> Timing:
@@ -89,18 +96,22 @@ class Timer:
         fired = False
         while True:
             job = await self._store.job(lease.id)
-            if not fired and (lease.resume or job is None or job.next_tick is None):
-                await self._put_again(lease.id)
+            if job is not None and job.next_tick is not None and job.next_tick <= now:
+                fired = await self._fire(job, now, first=not fired) or fired
+                continue
+            if not fired:
+                await self._put_again(await self._latest(lease.id))
             if job is None or job.next_tick is None:
                 await self._queue.finish({lease.id: lease.revision})
-                return
-            if job.next_tick > now:
+            else:
                 await self._queue.requeue(self._owner, lease.id, job.next_tick)
-                return
-            fired = await self._fire(job, now) or fired
+            return
 
-    async def _fire(self, job: Job, now: int) -> bool:
-        firing = fire(job, running_before=await self._is_under_way(job), now=max(now, self._clock.now()))
+    async def _fire(self, job: Job, now: int, *, first: bool) -> bool:
+        latest = await self._latest(job.id)
+        if first and latest is not None and latest.status is Status.ENQUEUED:
+            await self._put_again(latest)
+        firing = fire(job, running_before=latest is not None and is_under_way(latest), now=max(now, self._clock.now()))
         if not await self._store.advance(job, firing.job, firing.ticks, firing.execution):
             return False
         for tick in firing.ticks:
@@ -109,12 +120,11 @@ class Timer:
             await self._queue.put([entry_of(firing.execution, self._pools, due=firing.execution.scheduled_for)])
         return True
 
-    async def _is_under_way(self, job: Job) -> bool:
-        latest = (await self._store.latest([job.id])).get(job.id)
-        return latest is not None and not latest.status.final
+    async def _latest(self, job_id: str) -> Execution | None:
+        return (await self._store.latest([job_id])).get(job_id)
 
-    async def _put_again(self, job_id: str) -> None:
-        """Another worker may have fired the tick and died before it put the execution: what is in the queue already stays as it is."""
-        latest = (await self._store.latest([job_id])).get(job_id)
+    async def _put_again(self, latest: Execution | None) -> None:
+        """Whoever fired the tick before may have died, or lost the queue, before it put the execution: what is there already stays as it
+        is."""
         if latest is not None and not latest.status.final:
             await self._queue.put([entry_of(latest, self._pools, due=latest.scheduled_for)])

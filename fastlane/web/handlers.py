@@ -52,6 +52,17 @@ class JobHandler(Handler):
         await self.answer(self.renderer.job(await self.services.queries.job(task_id, job_id, window, texts=include == "logs")))
 
 
+class TicksHandler(Handler):
+    """``/tasks/T/jobs/J/ticks``."""
+
+    query_names = PAGE
+
+    async def on_get(self, task_id: str, job_id: str) -> None:
+        """The job's tick ledger, the latest due first."""
+        window = read_window(self.query, default=10, most=100)
+        await self.answer(self.renderer.ticks(await self.services.queries.ticks(task_id, job_id, window)))
+
+
 class StopJobHandler(Handler):
     """``/tasks/T/jobs/J/stop``."""
 

@@ -10,9 +10,10 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
+from fastlane.models.tick import Tick
 from fastlane.services.health import Verdict
 from fastlane.services.jobs import Enqueued, Stopped
-from fastlane.services.queries import ExecutionView, JobDetail, JobView, TaskView
+from fastlane.services.queries import ExecutionView, JobDetail, JobView, TaskView, TicksView
 from fastlane.services.status import HostRow, StatusView
 
 REDACTED = "********"
@@ -118,6 +119,13 @@ class Renderer:
             "execution": self._execution(view),
         }
 
+    def ticks(self, view: TicksView) -> dict[str, Any]:
+        """A page of a job's tick ledger."""
+        job, window = view.job, view.window
+        url = f"{self.job_url(job.task_id, job.id)}ticks/"
+        pagination = self._pagination(url, window.page, window.per_page, view.total, window.pages(view.total))
+        return {"items": [self._tick(job, tick) for tick in view.ticks]} | pagination
+
     def status(self, view: StatusView, version: str) -> dict[str, Any]:
         """The operator's picture; ``uptime`` in seconds."""
         return {
@@ -167,6 +175,20 @@ class Renderer:
             "status": view.status,
             "nextRunAt": _iso(job.next_tick),
             "lastExecution": self._brief(view.latest) if view.latest else None,
+        }
+
+    def _tick(self, job: Job, tick: Tick) -> dict[str, Any]:
+        id = tick.execution_id
+        return {
+            "id": tick.id,
+            "due": iso(tick.due),
+            "until": _iso(tick.until),
+            "count": tick.count,
+            "atLeast": tick.at_least,
+            "outcome": tick.outcome.value,
+            "reason": tick.reason,
+            "execution": None if id is None else {"id": id, "url": self.execution_url(job.task_id, job.id, id)},
+            "createdAt": iso(tick.created_at),
         }
 
     def _brief(self, one: Execution) -> dict[str, Any]:
@@ -263,7 +285,9 @@ def _schedule(schedule: Schedule) -> dict[str, Any]:
 
 
 def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
+    if milliseconds is None:
+        return None
+    return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000
 
 
 def _failure(one: Execution) -> dict[str, Any] | None:

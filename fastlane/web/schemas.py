@@ -29,7 +29,7 @@ MAX_ARGUMENTS = 10_000
 MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
 MAX_METADATA = 16 * 1024
-MOST_RETRIES = 10_000
+MILLISECOND = 0.001
 MOST_FAULTS = 50
 """So many faults one answer names; a body of noise would have a hundred thousand."""
 
@@ -98,9 +98,16 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     return read
 
 
+def read_retries(value: object) -> int:
+    """How many attempts may follow the first; the setting ``hard_retries`` says how many are too many."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValidationError("is not a whole number, 0 or more")
+    return value
+
+
 def read_seconds(value: object) -> float:
-    """Seconds, as a number above 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= TEN_YEARS:
+    """Seconds, as a number of at least a thousandth, and of ten years at most."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not MILLISECOND <= value <= TEN_YEARS:
         raise ValidationError("is not a number of seconds above 0, such as 60")
     return value
 
@@ -108,7 +115,7 @@ def read_seconds(value: object) -> float:
 def read_span(value: object) -> float:
     """A duration that is longer than nothing."""
     seconds = read_duration(value)
-    if seconds <= 0:
+    if seconds < MILLISECOND:
         raise ValidationError("is no time at all, so nothing would ever start; choose a longer one")
     return seconds
 
@@ -153,7 +160,7 @@ class JobSchema(Schema):
     timezone = field(read_timezone)
     overlap = field(one_of(Overlap))
     catchUp = field(one_of(CatchUp))
-    retries = field(whole(0, MOST_RETRIES))
+    retries = field(read_retries)
     retryDelay = field(read_duration)
     timeout = field(read_seconds)
     expiration = field(read_moment)
@@ -229,8 +236,11 @@ def _schedule(wanted: Mapping[str, Any], now: int) -> Schedule:
 def _never_in_time(wanted: Mapping[str, Any], schedule: Schedule, now: int) -> Fault | None:
     """Whether the job would expire before it is first due."""
     first = schedule.first_tick(now)
-    if "expiration" in wanted and wanted["expiration"] <= (now if first is None else max(first, now)):
+    due = now if first is None else first
+    if "expiration" in wanted and wanted["expiration"] <= max(due, now):
         return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
+    if "expiresIn" in wanted and due + wanted["expiresIn"] * 1000 <= now:
+        return Fault("expiresIn", "is over already, so long ago is startAt, so it would never run; choose a longer one, or a later startAt")
     return None
 
 
