@@ -1,9 +1,9 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test check lock clean
+.PHONY: help run stop test test-crash bench check lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
 
 run: ## set everything up, start fastlane on port 10000 and run the how-to's first job
 	@scripts/run
@@ -11,8 +11,14 @@ run: ## set everything up, start fastlane on port 10000 and run the how-to's fir
 stop: ## end what `make run` started; data are kept
 	@scripts/stop
 
-test: ## everything: style, types, and all tests on a private Docker engine (ARGS='-k name' for pytest)
+test: ## style, types, and all tests but the whole of test-crash, on a private Docker engine (ARGS='-k name' for pytest)
 	@scripts/test $(ARGS)
+
+test-crash: ## kill, freeze and cut off fastlane at every point of a job's way: some 8 minutes (ARGS='-k name' for pytest)
+	@scripts/test-crash $(ARGS)
+
+bench: ## what fastlane costs, beside the bare thing, into docs/performance.md: 6 minutes (ARGS='--only enqueue')
+	@scripts/bench $(ARGS)
 
 check: ## style, types and unit tests; no engine, under a minute
 	@scripts/check

@@ -1,7 +1,4 @@
-"""The peer of an enqueue: a Tornado handler that parses the same JSON, answers JSON of the same shape, and does nothing else.
-
-    python -m benchmarks.bare_handler PORT
-"""
+"""The peer of an enqueue: a Tornado handler that parses the same JSON, answers JSON of the same shape, and does nothing else."""
 
 import asyncio
 import sys

@@ -1,6 +1,7 @@
 """A load generator: the same HTTP/1.1 request over and over, on connections that are kept, each as soon as it has its answer.
 
-Raw sockets on uvloop, so that it costs far less than what it measures, with which it shares the machine. (wrk agrees within 5 %.)
+Raw sockets on uvloop, so that it costs far less than what it measures, with which it shares the machine. Of the bare handler it gets
+about a tenth less than wrk does (median of five alternating runs, on a busy machine), which flatters what is slower than that handler.
 """
 
 import asyncio

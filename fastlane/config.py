@@ -98,7 +98,7 @@ SETTINGS = (
         "redis_url",
         kinds.REDIS_URL,
         "up: a Redis of its own; api, worker: required",
-        "the queue: redis://, rediss:// or unix://",
+        "the queue: redis://, rediss://, unix:// or redis+sentinel://HOST:PORT,…/SERVICE",
         secret=True,
         computed=lambda _start, _values: None,
     ),

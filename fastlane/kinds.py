@@ -75,15 +75,28 @@ def _store_url(value: object) -> str:
     return text
 
 
+SENTINELS = re.compile(
+    r"redis\+sentinel://([^/@?#]*@)?(HOST(:[0-9]{1,5})?)(,HOST(:[0-9]{1,5})?)*/[A-Za-z0-9._-]+(/[0-9]{1,5})?".replace(
+        "HOST", r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])"
+    ),
+    re.ASCII,
+)
+
+
 def _redis_url(value: object) -> str:
     text = _text(value)
+    if SENTINELS.fullmatch(text):
+        return text
     try:
         url = urlsplit(text)
         usable = url.path not in ("", "/") if url.scheme == "unix" else bool(url.hostname) and url.port != 0 and "@" not in url.path
     except ValueError:
         usable = False
     if not usable or url.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("is not the URL of a Redis; write redis://HOST:6379/0, rediss://… with TLS, or unix:///PATH")
+        raise ValueError(
+            "is not the URL of a Redis; write redis://HOST:6379/0, rediss://… with TLS, unix:///PATH, or, with Sentinels, "
+            "redis+sentinel://HOST:26379,HOST:26379/SERVICE"
+        )
     return text
 
 

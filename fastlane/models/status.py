@@ -64,7 +64,7 @@ RULES: Mapping[str, Rule] = {
     "re-place": Rule(frozenset({Status.PULLING}), fenced=True, bound=False),
     "bind": Rule(frozenset({Status.PULLING}), fenced=True, bound=False, unstopped=True),
     "give-up": Rule(frozenset({Status.PULLING}), frozenset({Status.STOPPED, Status.FAILED, Status.EXPIRED}), fenced=True, bound=False),
-    "flag-stop": Rule(STARTING),
+    "flag-stop": Rule(STARTING, unstopped=True),
     "run": Rule(frozenset({Status.PULLING}), frozenset({Status.RUNNING}), fenced=True, bound=True),
     "end": Rule(STARTING, FINAL, fenced=True, bound=True),
     "settle": Rule(FINAL, settled=False),
@@ -166,8 +166,8 @@ def give_up(execution: "Execution", ending: "Ending") -> Change:
 
 
 def flag_stop(execution: "Execution", *, now: int) -> Change:
-    """Somebody asked for its stop; the owner acts on it. Kept as first asked."""
-    return Change.of("flag-stop", execution, stop_requested_at=execution.stop_requested_at or now)
+    """Somebody asked for its stop; the owner acts on it. Refused where it was asked for before: kept as first asked."""
+    return Change.of("flag-stop", execution, stop_requested_at=now)
 
 
 def run(execution: "Execution", started: "Started") -> Change:

@@ -1,8 +1,11 @@
 """A task: the name under which jobs are grouped, and the rule of what such a name may be."""
 
+import re
 from dataclasses import dataclass
 
 MAX_TASK_ID_BYTES = 255
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,9 @@ def task_id_fault(task_id: str) -> str | None:
         return 'a task id is neither "." nor ".."'
     if "/" in task_id:
         return 'a task id has no "/"'
-    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in task_id):
+    if CONTROL.search(task_id):
         return "a task id has no control characters"
-    if any(0xD800 <= ord(character) < 0xE000 for character in task_id):
+    if SURROGATE.search(task_id):
         return "a task id is valid Unicode"
     if len(task_id.encode()) > MAX_TASK_ID_BYTES:
         return f"a task id has at most {MAX_TASK_ID_BYTES} bytes"

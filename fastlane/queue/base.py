@@ -1,8 +1,10 @@
 """The port of the timed queue. It holds ids and moments only; the store is the truth, and the queue can be built anew from it.
 
-An entry stands in exactly one place: ``timed`` (not due yet), ``ready`` (due, waits for a slot of its lane) or ``leased`` (a worker has
-it until a deadline). A lane is a pool's part of the queue. The lane ``@ticks`` has no limit: it holds jobs whose next tick is to
-come, and whatever else takes no slot.
+An entry stands in exactly one place: ``timed`` (not due yet), ``ready`` (due, waits for a slot of its lane), ``blocked`` (waits for its
+group) or ``leased`` (a worker has it until a deadline). A lane is a pool's part of the queue. The lane ``@ticks`` has no limit: it holds
+jobs whose next tick is to come, and whatever else takes no slot.
+
+A group is a task's executions: those that hold a slot count, whatever lane they are in. What takes no slot neither counts nor waits.
 
 Every method raises ``QueueDown`` when Redis cannot be reached, answers an error, or does not answer within the adapter's deadline.
 ``now`` (milliseconds) is None for Redis's own time; tests hand in theirs.
@@ -30,7 +32,8 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A row of the queue. ``due`` in milliseconds; a higher ``revision`` replaces a lower one; a point of ``priority`` counts
-    as a minute."""
+    as a minute. It waits while ``concurrency`` of its ``group`` (no NUL in its name) hold slots; 0 is no limit, and "" no group.
+    From the moment ``expires`` (milliseconds) on it must not start: it is then leased to be ended."""
 
     id: str
     kind: Kind
@@ -38,17 +41,30 @@ class Entry:
     due: int
     revision: int = 0
     priority: int = 0
+    group: str = ""
+    concurrency: int = 0
+    expires: int | None = None
 
 
 def entry_of(execution: Execution, pools: Sequence[Pool], *, due: int) -> Entry:
     """The entry of an execution under way: in its pool's lane; in the one without a limit when no pool is left for it."""
     pool = pool_for(pools, execution.task_id)
-    return Entry(execution.id, Kind.EXECUTION, pool.name if pool else TICKS, due, priority=execution.spec.priority)
+    return Entry(
+        id=execution.id,
+        kind=Kind.EXECUTION,
+        lane=pool.name if pool else TICKS,
+        due=due,
+        priority=execution.spec.priority,
+        group=execution.task_id,
+        concurrency=execution.spec.concurrency,
+        expires=execution.expires_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An entry that a claim gave to its caller. ``resume``: another worker's lease on it had run out. ``stop``: a stop was asked for."""
+    """An entry that a claim gave to its caller. ``resume``: another worker's lease on it had run out. ``stop``: a stop was asked for.
+    ``expired``: its moment was over before anybody had it; it holds no slot, and must not be started."""
 
     id: str
     kind: Kind
@@ -56,6 +72,7 @@ class Lease:
     revision: int
     resume: bool = False
     stop: bool = False
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +120,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class LaneCounts:
-    """How many entries of a lane stand where. ``running``: leased ones that hold a slot."""
+    """How many entries of a lane stand where. ``running``: leased ones that hold a slot. ``blocked``: due ones that wait for their
+    group; they are not among the ready."""
 
     ready: int
     timed: int
     running: int
+    blocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +159,21 @@ class Queue(Protocol):
         """Inserts each entry that is absent; moves one that is there with a lower revision; leaves the same one as it is. A leased one
         stays leased, and a higher revision is kept for its ``finish``. Wakes the workers."""
 
-    async def claim(self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, now: int | None = None) -> Claim:
-        """Leases to ``owner``, for ``lease`` milliseconds, at most ``count`` entries: first those of any lane whose lease ran out, then the
-        best ready ones of these lanes with a free slot."""
+    async def claim(
+        self,
+        generation: str,
+        owner: str,
+        lanes: Sequence[Lane],
+        count: int,
+        *,
+        lease: int,
+        watch: Sequence[str] = (),
+        now: int | None = None,
+    ) -> Claim:
+        """Leases to ``owner``, for ``lease`` milliseconds, at most ``count`` entries: first those of any lane whose lease ran out; then, as
+        ``expired`` and without a slot, those of these lanes and of the lanes to ``watch`` that must not start any more (these take half
+        of what is left of ``count``, and the rest of it when nothing else wants it); then the best ready ones of these lanes with a
+        free slot and room in their group. One whose group is full is put aside until the group has room, and keeps its rank."""
 
     async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int, now: int | None = None) -> Mapping[str, Renewal]:
         """Extends the leases to ``lease`` milliseconds from now; every one is LOST in another generation."""
@@ -158,7 +189,8 @@ class Queue(Protocol):
 
     async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
         """Removes these entries (id → the revision that was worked on) wherever they stand, frees their slots, and wakes the workers.
-        One that was put meanwhile with a higher revision stays, at its new due time. Safe to repeat."""
+        One that was put meanwhile with a higher revision stays, at its new due time. Those that waited for their group may be claimed
+        then, in their order, as many as it has room for. Safe to repeat."""
 
     async def identity(self) -> Identity:
         """Which data this is; to be compared with what the store knows, after each connection."""

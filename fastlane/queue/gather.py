@@ -7,28 +7,31 @@ from typing import Generic, TypeVar
 from fastlane.errors import QueueDown
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class Gather(Generic[T]):
-    """Hands what many callers bring over together, to ``send``; each returns when that has. When it fails, all of them are told
-    QueueDown."""
+class Gather(Generic[T, R]):
+    """Hands what many callers bring over together, to ``send``, which answers with something for each thing, in their order. When it
+    fails, all of them are told QueueDown."""
 
-    def __init__(self, send: Callable[[Sequence[T]], Awaitable[None]]) -> None:
+    def __init__(self, send: Callable[[Sequence[T]], Awaitable[Sequence[R]]]) -> None:
         self._send = send
         self._things: list[T] = []
-        self._callers: list[asyncio.Future[None]] = []
+        self._callers: list[asyncio.Future[Sequence[R]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def bring(self, things: Sequence[T]) -> None:
-        """Returns once the things were handed over, in the order in which they were brought. Raises QueueDown."""
-        caller = asyncio.get_running_loop().create_future()
+    async def bring(self, things: Sequence[T]) -> Sequence[R]:
+        """The answers for these things, once they were handed over. Raises QueueDown."""
+        caller: asyncio.Future[Sequence[R]] = asyncio.get_running_loop().create_future()
+        start = len(self._things)
         self._things += things
         self._callers.append(caller)
         if len(self._callers) == 1:
             task = asyncio.create_task(self._hand_over(), name="queue-gather")  # it begins when this turn's other callers have come
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        await caller
+        answers = await caller
+        return answers[start : start + len(things)]
 
     async def close(self) -> None:
         """Returns when all calls have ended."""
@@ -37,21 +40,17 @@ class Gather(Generic[T]):
     async def _hand_over(self) -> None:
         things, self._things = self._things, []
         callers, self._callers = self._callers, []
-        failure: str | None = "the queue was closed, or failed in a way that nobody foresaw"
+        answers: Sequence[R] | None = None
+        failure = "the queue was closed, or failed in a way that nobody foresaw"
         try:
-            await self._send(things)
-            failure = None
+            answers = await self._send(things)
         except QueueDown as error:
             failure = str(error)
         finally:
             for caller in callers:
-                _answer(caller, failure)
-
-
-def _answer(caller: asyncio.Future[None], failure: str | None) -> None:
-    if caller.done():
-        return
-    if failure is None:
-        caller.set_result(None)
-    else:
-        caller.set_exception(QueueDown(failure))
+                if caller.done():
+                    continue
+                if answers is None:
+                    caller.set_exception(QueueDown(failure))
+                else:
+                    caller.set_result(answers)

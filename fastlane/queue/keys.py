@@ -18,7 +18,7 @@ class Keys:
         self.reports = prefix + "reports"
         self.check = prefix + "check"
         self.channel = prefix + "signals"
-        self._fixed = (self.generation, prefix + "entries", prefix + "leases", self.lanes, prefix + "arrivals")
+        self._fixed = (self.generation, *(prefix + name for name in ("entries", "leases", "lanes", "arrivals", "blocked", "groups")))
 
     def declared(self, lanes: Iterable[str], *own: str) -> list[str]:
         """The keys to hand to a script, in the order in which ``entries.lua`` reads them: the fixed ones, those of the lanes, its own."""
@@ -28,5 +28,5 @@ class Keys:
         keys += own
         return keys
 
-    def _lane(self, lane: str) -> tuple[str, str, str]:
-        return (f"{self._prefix}timed:{lane}", f"{self._prefix}ready:{lane}", f"{self._prefix}slots:{lane}")
+    def _lane(self, lane: str) -> list[str]:
+        return [f"{self._prefix}{name}:{lane}" for name in ("timed", "ready", "slots", "expiries", "waiting")]

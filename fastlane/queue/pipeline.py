@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 import hiredis
 import structlog
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 
@@ -57,6 +58,8 @@ def down(error: BaseException, deadline: float) -> QueueDown:
     match error:
         case TimeoutError() | RedisTimeout():
             return QueueDown(f"Redis did not answer within {deadline:g} s")
+        case MasterNotFoundError():
+            return QueueDown("no Sentinel that answers knows a master of this service that is up")
         case OutOfMemoryError():
             return QueueDown("Redis is full and takes no more writes: raise its maxmemory")
         case ReadOnlyError():
@@ -168,6 +171,7 @@ class Pipeline:
             await self._fail(batch, error)
 
     async def _exchange(self, batch: list[_Call]) -> None:
+        demoted = False
         async with asyncio.timeout_at(batch[0].since + self._deadline):
             connection = await self._ready()
             await connection.send_packed_command(b"".join([call.packed for call in batch]), check_health=False)
@@ -175,7 +179,10 @@ class Pipeline:
                 try:
                     call.settle(await connection.read_response())
                 except ResponseError as error:
+                    demoted = demoted or isinstance(error, ReadOnlyError)
                     call.settle(error)
+        if demoted:  # its name, or a Sentinel, may lead to another server by now
+            await self._drop()
 
     async def _ready(self) -> Connection:
         """A connection that is alive as far as one can tell without asking: a server that was restarted has cut the old one."""

@@ -5,17 +5,19 @@ a lane which was not declared says so, changes nothing, and is called again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import orjson
-from redis.asyncio.connection import ConnectionPool
 
 from fastlane.errors import QueueDown
 from fastlane.models.placement import HostView
 from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, Identity, Kind, Lane, LaneCounts, Lease, Renewal, Report
+from fastlane.queue.connections import Connections
 from fastlane.queue.gather import Gather
 from fastlane.queue.keys import Keys
-from fastlane.queue.pipeline import Connection, Pipeline
+from fastlane.queue.pipeline import Pipeline
 from fastlane.queue.script import Script
 from fastlane.queue.signals import Listener
 
@@ -24,6 +26,7 @@ MOST_IN_A_CLAIM = 256
 MOST_REPEATS = 8
 REMEMBERED = 10_000
 CHECK_TTL = 60_000
+WATCH = "watch"
 NAMES = (
     "put",
     "claim",
@@ -52,7 +55,7 @@ def _slices(things: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 class RedisQueue:
-    """The port's ``Queue`` on Redis or Valkey at a ``redis://``, ``rediss://`` or ``unix://`` URL, for one installation's entries.
+    """The port's ``Queue`` on the Redis or Valkey that a URL names, for one installation's entries.
 
     ``deadline`` (seconds) bounds each call to Redis. A method that takes many entries makes a call for each 128 of them.
     """
@@ -60,14 +63,13 @@ class RedisQueue:
     def __init__(self, url: str, installation: str, *, deadline: float = 2.0) -> None:
         self._keys = Keys(installation)
         self._deadline = deadline
-        self._connections: Any = ConnectionPool.from_url(
-            url, decode_responses=True, protocol=2, socket_timeout=None, socket_connect_timeout=deadline
-        )
+        self._connections = [Connections(url, deadline) for _ in range(2)]
         self._scripts = {name: Script.read(name) for name in NAMES}
-        self._pipeline = Pipeline(self._connection, deadline)
+        self._pipeline = Pipeline(self._connections[0].make, deadline)
         self._listener: Listener | None = None
         self._puts = Gather(self._put)
         self._finishes = Gather(self._finish)
+        self._renewals = Gather(self._renew)
         self._lanes: dict[str, str] = {}
         self._turn = 0
 
@@ -82,8 +84,10 @@ class RedisQueue:
         if self._listener is not None:
             await self._listener.close()
         await self._pipeline.close()
-        await self._puts.close()
-        await self._finishes.close()
+        for gather in (self._puts, self._finishes, self._renewals):
+            await gather.close()
+        for connections in self._connections:
+            await connections.close()
 
     async def check(self) -> None:
         """Returns when Redis answers and would accept a write: it writes a key that expires."""
@@ -91,7 +95,7 @@ class RedisQueue:
 
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
         """Calls back on wake-ups and stops; to be called before ``open``."""
-        self._listener = Listener(self._connection, self._keys.channel, self._deadline, on_wake, on_stop)
+        self._listener = Listener(self._connections[1].make, self._keys.channel, self._deadline, on_wake, on_stop)
 
     async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
         """Inserts or moves entries, as the port says; those of one loop turn in one call."""
@@ -100,36 +104,49 @@ class RedisQueue:
         else:
             await self._put(entries, now)
 
-    async def _put(self, entries: Sequence[Entry], now: int | None = None) -> None:
+    async def _put(self, entries: Sequence[Entry], now: int | None = None) -> Sequence[None]:
         for part in _slices(entries):
-            arguments: list[str | int] = []
-            for e in part:
-                arguments += (e.id, SHORT[e.kind], e.lane, e.due, e.revision, e.priority)
-            await self._run("put", {entry.lane for entry in part}, arguments, now)
+            await self._run("put", {entry.lane for entry in part}, _told(part), now)
+        return ()
 
-    async def claim(self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, now: int | None = None) -> Claim:
-        """Leases entries, at most 256. The lanes take turns at being served first."""
+    async def claim(
+        self,
+        generation: str,
+        owner: str,
+        lanes: Sequence[Lane],
+        count: int,
+        *,
+        lease: int,
+        watch: Sequence[str] = (),
+        now: int | None = None,
+    ) -> Claim:
+        """Leases entries, at most 256. The lanes take turns at being first."""
+        limits = {name: WATCH for name in watch} | {one.name: "" if one.limit is None else str(one.limit) for one in lanes}
         self._turn += 1
-        first = self._turn % max(1, len(lanes))
-        turned = [*lanes[first:], *lanes[:first]]
-        arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease]
-        arguments += ["" if lane.limit is None else lane.limit for lane in turned]
-        moment, next_at, cold, given = await self._run("claim", [lane.name for lane in turned], arguments, now)
+        first = self._turn % max(1, len(limits))
+        turned = [*limits][first:] + [*limits][:first]
+        arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease, *map(limits.__getitem__, turned)]
+        moment, next_at, cold, given = await self._run("claim", turned, arguments, now)
         leases = tuple(
-            Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1)
-            for id, kind, lane, revision, resume, stop in zip(*[iter(given)] * 6, strict=True)
+            Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1)
+            for id, kind, lane, revision, resume, stop, expired in zip(*[iter(given)] * 7, strict=True)
         )
         for one in leases:
             self._remember(one.id, one.lane)
         return Claim(leases, None if next_at < 0 else next_at, moment, cold == 1)
 
     async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int, now: int | None = None) -> Mapping[str, Renewal]:
-        """Extends leases, as the port says."""
-        answer: dict[str, Renewal] = {}
-        for part in _slices(ids):
-            words = await self._run("renew", (), [generation, owner, lease, *part], now)
-            answer.update(zip(part, map(Renewal, words), strict=True))
-        return answer
+        """Extends leases, as the port says; those of one loop turn in one call."""
+        asked = [((generation, owner, lease), id) for id in ids]
+        words = await (self._renewals.bring(asked) if now is None else self._renew(asked, now))
+        return dict(zip(ids, words, strict=True))
+
+    async def _renew(self, asked: Sequence[tuple[tuple[str, str, int], str]], now: int | None = None) -> Sequence[Renewal]:
+        answers: list[Renewal] = []
+        for terms, same in groupby(asked, key=itemgetter(0)):
+            for part in _slices([id for _, id in same]):
+                answers += map(Renewal, await self._run("renew", (), [*terms, *part], now))
+        return answers
 
     async def release(self, owner: str, ids: Sequence[str], *, now: int | None = None) -> None:
         """Ends leases and keeps their slots; the owner has lost them from then on."""
@@ -153,7 +170,7 @@ class RedisQueue:
         else:
             await self._finish(list(ids.items()), now)
 
-    async def _finish(self, ids: Sequence[tuple[str, int]], now: int | None = None) -> None:
+    async def _finish(self, ids: Sequence[tuple[str, int]], now: int | None = None) -> Sequence[None]:
         for part in _slices(ids):
             arguments: list[str | int] = []
             for pair in part:
@@ -161,6 +178,7 @@ class RedisQueue:
             await self._run("finish", self._known([id for id, _ in part]), arguments, now)
             for id, _ in part:
                 self._lanes.pop(id, None)
+        return ()
 
     async def identity(self) -> Identity:
         """The generation, and the server's run id."""
@@ -178,10 +196,8 @@ class RedisQueue:
         """Puts entries back as leases that have run out; each holds a slot, but in ``@ticks`` and in lanes whose limit is None."""
         slotless = {TICKS} | {lane.name for lane in limits if lane.limit is None}
         for part in _slices(entries):
-            arguments: list[str | int] = []
-            for e in part:
-                arguments += (e.id, SHORT[e.kind], e.lane, e.revision, e.priority, 0 if e.lane in slotless else 1)
-            await self._run("restore", {entry.lane for entry in part}, arguments, now)
+            lanes = {entry.lane for entry in part}
+            await self._run("restore", [*(lanes - slotless), *(lanes & slotless)], [len(lanes - slotless), *_told(part)], now)
 
     async def set_generation(self, generation: str) -> None:
         """Says which generation this queue is of from now on."""
@@ -190,7 +206,7 @@ class RedisQueue:
     async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
         """How many entries stand where; what is due but was not claimed yet still counts as timed."""
         numbers = await self._run("counts", lanes, [], None)
-        return {lane: LaneCounts(*numbers[3 * place : 3 * place + 3]) for place, lane in enumerate(lanes)}
+        return {lane: LaneCounts(*numbers[4 * place : 4 * place + 4]) for place, lane in enumerate(lanes)}
 
     async def announce(self, report: Report, *, ttl: int, now: int | None = None) -> None:
         """Keeps a worker's report for ``ttl`` milliseconds."""
@@ -215,10 +231,6 @@ class RedisQueue:
             declared += answer[1:]
         raise QueueDown(f"an entry moved from lane to lane during all of {MOST_REPEATS} attempts at {name}")
 
-    def _connection(self) -> Connection:
-        connection: Connection = self._connections.make_connection()
-        return connection
-
     def _remember(self, id: str, lane: str) -> None:
         """Notes where a lease came from: its finish then needs no second call. A note may be missing or old; the script tells."""
         self._lanes[id] = lane
@@ -227,6 +239,15 @@ class RedisQueue:
 
     def _known(self, ids: Sequence[str]) -> set[str]:
         return {self._lanes[id] for id in ids if id in self._lanes}
+
+
+def _told(entries: Sequence[Entry]) -> list[str | int]:
+    """Entries as the scripts are told of them."""
+    arguments: list[str | int] = []
+    for e in entries:
+        expires = "" if e.expires is None else e.expires
+        arguments += (e.id, SHORT[e.kind], e.lane, e.due, e.revision, e.priority, e.group, e.concurrency, expires)
+    return arguments
 
 
 def _report(values: Mapping[str, Any]) -> Report:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 from redis.exceptions import RedisError
 
-from fastlane.queue.pipeline import Connection, pack
+from fastlane.queue.pipeline import Connection, down, pack
 
 IDLE = 5.0
 FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
@@ -48,7 +48,7 @@ class Listener:
             try:
                 await self._listen()
             except (RedisError, OSError) as error:
-                log.info("queue.signals_lost", error=str(error))
+                log.info("queue.signals_lost", error=str(down(error, self._deadline)))
             except Exception:
                 log.exception("queue.signals_failed")
             longest = min(LONGEST_WAIT, FIRST_WAIT * 2**self._failures)

@@ -47,7 +47,7 @@ class Launcher:
         pool = pool_for(self._pools, execution.task_id)
         if execution.stop_requested_at is not None:
             return await self._store.change(status.cancel(execution, now=now)) or await self._store.execution(execution.id)
-        if is_over(execution, now):
+        if charge.lease.expired or is_over(execution, now):
             return await self._store.change(status.expire(execution, now=now)) or await self._store.execution(execution.id)
         if pool is None:
             return await self._refuse(charge, execution, now)
@@ -77,7 +77,7 @@ class Launcher:
                 return fresh
         if execution.stop_requested_at is not None:
             return await self.give_up(execution, Status.STOPPED, None)
-        if is_over(execution, self._clock.now()):
+        if charge.lease.expired or is_over(execution, self._clock.now()):
             return await self.give_up(execution, Status.EXPIRED, None)
         host = await self._host_for(execution)
         if host != execution.host:
@@ -119,7 +119,7 @@ class Launcher:
             return True
         with suppress(ServiceGone, HostDown):
             if await self._executor.activate(host, execution.service_id or "") is Activation.STARTED:
-                log.info("execution.activated", **named(execution), host=host)
+                log.debug("execution.activated", **named(execution), host=host)
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:

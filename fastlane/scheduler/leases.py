@@ -103,7 +103,7 @@ class Leases:
 
     async def _renew(self, ids: list[str]) -> dict[str, Renewal]:
         answers: dict[str, Renewal] = {}
-        asked = dict(self._charges)
+        asked = {id: self._charges.get(id) for id in ids}
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
             answers.update(await self._queue.renew(self.generation, self.owner, some, lease=self._duration))

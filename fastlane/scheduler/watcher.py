@@ -6,7 +6,7 @@ writes what follows. The final row is written only when the log is stored to its
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
@@ -124,15 +124,18 @@ class Follower:
         self._theirs = False
 
     async def run(self) -> Execution | None:
-        """Reads, judges, acts and waits, until the execution is final or another's."""
+        """Judges, acts and waits, until the execution is final or another's. The row is read again after every wait; the one that it begins
+        with was just written by this worker, so that only the hint of a stop makes it old."""
+        fresh: Execution | None = self._execution
         while not self._theirs:
-            self._charge.stop.clear()
-            fresh = await self._store.execution(self._execution.id)
+            if self._charge.stop.is_set() or fresh is None:
+                self._charge.stop.clear()
+                fresh = await self._store.execution(self._execution.id)
             if fresh is None or fresh.epoch != self._execution.epoch:
                 return None
             if fresh.status.final:
                 return fresh
-            self._execution = fresh
+            self._execution, fresh = fresh, None
             final = await self._step()
             if final is not None:
                 return final
@@ -140,11 +143,12 @@ class Follower:
 
     async def close(self) -> None:
         """Ends the copying of its log; what is stored stays."""
-        if self._copying is not None:
-            self._copying.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._copying
-            self._copying = None
+        copying, self._copying = self._copying, None
+        if copying is not None:
+            copying.cancel()
+            await asyncio.wait([copying])  # not awaited itself: its cancellation would hide one of ours
+            if not copying.cancelled():
+                copying.result()
 
     async def _step(self) -> Execution | None:
         self._sighting.changed.clear()

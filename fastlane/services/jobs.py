@@ -223,6 +223,9 @@ class Jobs:
             if execution.status.final:
                 return execution
             waits = execution.status is Status.ENQUEUED
+            if execution.stop_requested_at is not None and not waits:
+                await self._tell(execution, waits=False)
+                return execution
             now = self._clock.now()
             change = status.cancel(execution, now=now) if waits else status.flag_stop(execution, now=now)
             after = await self._store.change(change)

@@ -6,6 +6,7 @@ packed bytes. Both adapters use these functions; nothing here knows a database.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from struct import Struct
 from typing import Any
 
@@ -22,6 +23,7 @@ from fastlane.models.tick import Outcome, Tick
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 TICK_FIELDS = tuple(field.name for field in fields(Tick))
 EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
+_JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgetter(*TICK_FIELDS), attrgetter(*EXECUTION_FIELDS)
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
 SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
@@ -121,7 +123,7 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
 
 def job_document(job: Job) -> dict[str, Any]:
     """A job as it is stored."""
-    return _converted({name: getattr(job, name) for name in JOB_FIELDS}, _JOB_TO)
+    return _converted(dict(zip(JOB_FIELDS, _JOB_VALUES(job), strict=True)), _JOB_TO)
 
 
 def job_from(document: Mapping[str, Any]) -> Job:
@@ -131,7 +133,7 @@ def job_from(document: Mapping[str, Any]) -> Job:
 
 def tick_document(tick: Tick) -> dict[str, Any]:
     """A tick as it is stored."""
-    return _converted({name: getattr(tick, name) for name in TICK_FIELDS}, _TICK_TO)
+    return _converted(dict(zip(TICK_FIELDS, _TICK_VALUES(tick), strict=True)), _TICK_TO)
 
 
 def tick_from(document: Mapping[str, Any]) -> Tick:
@@ -141,7 +143,7 @@ def tick_from(document: Mapping[str, Any]) -> Tick:
 
 def execution_document(execution: Execution) -> dict[str, Any]:
     """An execution as it is stored."""
-    return _converted({name: getattr(execution, name) for name in EXECUTION_FIELDS}, _EXECUTION_TO)
+    return _converted(dict(zip(EXECUTION_FIELDS, _EXECUTION_VALUES(execution), strict=True)), _EXECUTION_TO)
 
 
 def execution_from(document: Mapping[str, Any]) -> Execution:

@@ -54,6 +54,7 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"the store {self._path} cannot be opened: {str(error) or 'no answer in time'}") from error
         self._writer.start()
+        self._readers.start()
 
     async def close(self) -> None:
         """Commits what waits, and ends every connection and thread."""

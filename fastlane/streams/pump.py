@@ -83,7 +83,7 @@ class Pump:
             return Tail(await self._reload(), gone=True)
         while self._waiting:
             await self._flush()
-        return Tail(await self._reload())
+        return Tail(self._head or await self._reload())
 
     async def _reload(self) -> Head:
         self._waiting.clear()

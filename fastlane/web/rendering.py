@@ -25,7 +25,7 @@ class Renderer:
 
     def __init__(self, base: str, redact_words: Sequence[str]) -> None:
         self._base = base
-        self._redact_words = tuple(word.lower() for word in redact_words)
+        self._redact_words = redact_words
 
     # URLs
 
@@ -45,15 +45,16 @@ class Renderer:
 
     def enqueued(self, made: Enqueued) -> dict[str, Any]:
         """The enqueue reply."""
-        execution_url = self.execution_url(made.task_id, made.job_id, made.execution_id) if made.execution_id else None
+        task_url = self.task_url(made.task_id)
+        job_url = f"{task_url}jobs/{made.job_id}/"
         return {
             "taskId": made.task_id,
             "jobId": made.job_id,
             "executionId": made.execution_id,
             "queueJobId": made.tick_id,
-            "taskUrl": self.task_url(made.task_id),
-            "jobUrl": self.job_url(made.task_id, made.job_id),
-            "executionUrl": execution_url,
+            "taskUrl": task_url,
+            "jobUrl": job_url,
+            "executionUrl": f"{job_url}executions/{made.execution_id}/" if made.execution_id else None,
         }
 
     def stopped(self, stopped: Stopped) -> dict[str, Any]:
@@ -244,7 +245,7 @@ class Renderer:
         return {name: REDACTED if self._is_secret(name) else value for name, value in envs.items()}
 
     def _is_secret(self, name: str) -> bool:
-        return any(word in name.lower() for word in self._redact_words)
+        return any(word.lower() in name.lower() for word in self._redact_words)
 
 
 def health(verdict: Verdict) -> dict[str, Any]:

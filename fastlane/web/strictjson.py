@@ -25,7 +25,7 @@ def read_object(data: bytes) -> dict[str, Any]:
     text = _decoded(data)
     _check_shape(text)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+        value = DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise _invalid(_words(text, error)) from None
     if not isinstance(value, dict):
@@ -41,12 +41,14 @@ def _invalid(message: str) -> Invalid:
 
 def _decoded(data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise _invalid(f"the body is not UTF-8 at byte {error.start}; send JSON as UTF-8") from None
 
 
 def _check_shape(text: str) -> None:
+    if len(text) <= MAX_TOKENS and text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
     depth = 0
     for count, match in enumerate(TOKEN.finditer(text)):
         if count >= MAX_TOKENS:
@@ -127,3 +129,6 @@ def _words(text: str, error: json.JSONDecodeError) -> str:
         return "the body is a form, not JSON; send an object such as " + '{"image": "ubuntu:latest"}'
     hint = "; names and texts stand in double quotes" if "'" in text[error.pos : error.pos + 2] or "quotes" in error.msg else ""
     return f"the body is not JSON at line {error.lineno}, column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}{hint}"
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)

@@ -1,11 +1,15 @@
-"""The stores that the contract's tests run over."""
+"""The stores that the contract's tests run over, and an ear for what a queue tells the workers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from fastlane.queue.base import Entry, Kind, Lane
+from fastlane.queue.redis import RedisQueue
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite import SqliteStore
+from tests.support.redis import PATIENCE
 
 OpenStore = Callable[[], Awaitable[Store]]
 
@@ -29,3 +33,33 @@ async def open_store(request, tmp_path) -> AsyncIterator[OpenStore]:
 @pytest.fixture
 async def store(open_store) -> Store:
     return await open_store()
+
+
+@pytest.fixture
+async def listened(queue, server, installation):
+    """Runs an action and returns what a second queue of the same installation hears of it: the stops, and whether it was woken."""
+    woken, told, stops = asyncio.Event(), asyncio.Event(), []
+    listening = RedisQueue(server.url, installation)
+    listening.subscribe(woken.set, lambda id: (stops.append(id), told.set()))
+    await queue.put([Entry("beacon", Kind.EXECUTION, "beacons", 1)])
+    await queue.claim("1", "me", [Lane("beacons", None)], 1, lease=600_000)
+
+    async def run(act):
+        await until_told("beacon")  # what was done before is heard, too, and does not count
+        woken.clear(), told.clear(), stops.clear()
+        await act()
+        await until_told("beacon")
+        return [id for id in stops if id != "beacon"], woken.is_set()
+
+    async def until_told(id):
+        """The signals come in order: once this entry's stop is heard, so is everything before it."""
+        await queue.cancel(id)
+        while id not in stops:
+            await told.wait()
+            told.clear()
+
+    async with asyncio.timeout(PATIENCE):
+        await listening.open()
+        await woken.wait()
+        yield run
+    await listening.close()

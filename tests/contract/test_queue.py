@@ -1,6 +1,5 @@
 """What every queue must do: one suite over the fixture ``queue``. Moments are handed in, so that no test waits for one."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -9,7 +8,7 @@ import pytest
 from fastlane.models.placement import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Lane, LaneCounts, Queue, Renewal, Report
 from fastlane.queue.redis import RedisQueue
-from tests.support.redis import PATIENCE, RealRedis
+from tests.support.redis import RealRedis
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -431,35 +430,6 @@ async def test_reports_of_workers_are_kept_for_their_time(queue):
 
 async def test_a_queue_that_answers_passes_its_check(queue):
     await queue.check()
-
-
-@pytest.fixture
-async def listened(queue, server, installation):
-    """Runs an action and returns what a second queue of the same installation hears of it: the stops, and whether it was woken."""
-    woken, told, stops = asyncio.Event(), asyncio.Event(), []
-    listening = RedisQueue(server.url, installation)
-    listening.subscribe(woken.set, lambda id: (stops.append(id), told.set()))
-    await queue.put([entry("beacon", lane="beacons")], now=NOW)
-    await claim(queue, Lane("beacons", None))
-
-    async def run(act):
-        woken.clear(), told.clear(), stops.clear()
-        await act()
-        await until_told("beacon")
-        return [id for id in stops if id != "beacon"], woken.is_set()
-
-    async def until_told(id):
-        """The signals come in order: once this entry's stop is heard, so is everything before it."""
-        await queue.cancel(id, now=NOW)
-        while id not in stops:
-            await told.wait()
-            told.clear()
-
-    async with asyncio.timeout(PATIENCE):
-        await listening.open()
-        await woken.wait()
-        yield run
-    await listening.close()
 
 
 async def test_a_put_that_is_due_wakes(queue, listened):

@@ -246,3 +246,99 @@ async def test_racing_reports_are_all_kept(queues, queue):
     assert sorted((report.worker, report.started_at) for report in await queue.reports(now=NOW + 20)) == [
         (f"w{n}", 19) for n in range(CLIENTS)
     ]
+
+
+def grouped(count: int, group: str, concurrency: int, lane: str = "main", **values) -> list[Entry]:
+    return [
+        Entry(f"{group}-{lane}-{number:04}", Kind.EXECUTION, lane, NOW, group=group, concurrency=concurrency, **values)
+        for number in range(count)
+    ]
+
+
+async def nothing_left(queue, server) -> bool:
+    """Whether no key of this installation says anything of an entry."""
+    with server.client() as client:
+        left = {key.split("}:")[1] for key in client.keys(queue._keys.generation.removesuffix("gen") + "*")}
+    return left <= {"gen", "lanes", "arrivals"}
+
+
+async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, server):
+    limits = {"a": 1, "b": 2, "c": 5}
+    things = [thing for group, limit in limits.items() for lane in ("main", "other") for thing in grouped(60, group, limit, lane)]
+    things += entries(60, "main")
+    group_of = {thing.id: thing.group for thing in things}
+    held, worked = Counter(), Counter()
+
+    async def act(number, one):
+        owner, lanes = f"w{number}", (Lane("main", 12), Lane("other", 12))
+        await one.put(things[number::CLIENTS], now=NOW)
+        while worked.total() < len(things):
+            ids = [lease.id for lease in (await one.claim("1", owner, lanes, 1 + number, lease=LEASE, now=NOW)).leases]
+            held.update(group_of[id] for id in ids)
+            worked.update(ids)
+            assert all(held[group] <= limit for group, limit in limits.items())
+            await asyncio.sleep(0)
+            for place, id in enumerate(ids):
+                held[group_of[id]] -= 1
+                if place % 3 == 1:
+                    worked[id] -= 1
+                    await one.requeue(owner, id, NOW, lane=("main", "other")[number % 2], now=NOW)
+                else:
+                    await one.finish({id: 0}, now=NOW)
+
+    async with asyncio.timeout(PATIENCE * 2):
+        await everyone(queues, act)
+    assert set(worked.values()) == {1}
+    assert len(worked) == len(things)
+    assert await nothing_left(queue, server)
+
+
+async def test_blocked_entries_race_cancels_puts_and_finishes_and_none_is_left_behind(queues, queue, server):
+    things = grouped(160, "a", 1) + grouped(40, "a", 2, "other")
+    await queue.put(things, now=NOW)
+    gone = set()
+
+    async def act(number, one):
+        owner, lanes = f"w{number}", (Lane("main", 10), Lane("other", 10))
+        for thing in things[number::CLIENTS]:
+            if number % 4 == 1 and await one.cancel(thing.id, now=NOW) is Cancelled.REMOVED:
+                gone.add(thing.id)
+            elif number % 4 == 2:
+                moved = Entry(thing.id, thing.kind, ("other", "main")[number // 4], NOW, 1, group="a", concurrency=1)
+                await one.put([moved], now=NOW)
+            ids = {lease.id: 9 for lease in (await one.claim("1", owner, lanes, 3, lease=LEASE, now=NOW)).leases}
+            await one.finish(ids, now=NOW)
+            gone.update(ids)
+        while len(gone) < len(things):
+            ids = {lease.id: 9 for lease in (await one.claim("1", owner, lanes, 3, lease=LEASE, now=NOW)).leases}
+            await one.finish(ids, now=NOW)
+            gone.update(ids)
+
+    async with asyncio.timeout(PATIENCE * 2):
+        await everyone(queues, act)
+    await queue.finish(dict.fromkeys(gone, 9), now=NOW)
+    assert await nothing_left(queue, server)
+
+
+async def test_one_that_expires_is_given_once_whether_it_starts_or_is_ended(queues, queue, server):
+    things = grouped(200, "a", 3, expires=NOW + 50)
+    await queue.put(things, now=NOW)
+    started, ended = Counter(), Counter()
+
+    async def act(number, one):
+        now = NOW
+        while started.total() + ended.total() < len(things):
+            now += 1
+            lanes, watch = ((Lane("main", 4),), ()) if number % 2 else ((), ("main",))
+            claim = await one.claim("1", f"w{number}", lanes, 2, lease=LEASE, watch=watch, now=now)
+            for lease in claim.leases:
+                assert lease.expired == (now >= NOW + 50)
+                (ended if lease.expired else started)[lease.id] += 1
+            await one.finish({lease.id: 0 for lease in claim.leases}, now=now)
+
+    async with asyncio.timeout(PATIENCE * 2):
+        await everyone(queues, act)
+    assert set((started + ended).values()) == {1}
+    assert started
+    assert ended
+    assert await nothing_left(queue, server)

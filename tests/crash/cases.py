@@ -9,24 +9,36 @@ from tests.crash.scenarios import (
     Later,
     Missing,
     OtherLane,
+    Overtaken,
+    OvertakenByAStop,
+    OvertakenWithoutHost,
+    OvertakenWithoutImage,
     Rebuilt,
     Scenario,
+    StoppedBetween,
     StoppedFirst,
     StoppedMeanwhile,
     StoppedWhileRunning,
     TakenOver,
+    WokenEarly,
 )
 from tests.support.seams import NAMES as NAMES
 from tests.support.seams import Trip
 
 SCENARIOS: Mapping[str, type[Scenario]] = {
     "now": Scenario,
+    "woken-early": WokenEarly,
     "later": Later,
     "stopped-while-running": StoppedWhileRunning,
     "stopped-first": StoppedFirst,
     "stopped-meanwhile": StoppedMeanwhile,
+    "stopped-between": StoppedBetween,
     "missing-image": Missing,
     "other-lane": OtherLane,
+    "overtaken": Overtaken,
+    "overtaken-by-a-stop": OvertakenByAStop,
+    "overtaken-without-image": OvertakenWithoutImage,
+    "overtaken-without-host": OvertakenWithoutHost,
     "taken-over": TakenOver,
     "rebuilt": Rebuilt,
     "handed-over": HandedOver,
@@ -47,10 +59,12 @@ ENDING = ("store.end", "store.settle", "queue.finish", "engine.remove", "store.c
 
 POINTS: Mapping[str, tuple[str, ...]] = {
     "now": (*STARTING, *WATCHING, *ENDING, "engine.inspect 2", "engine.inspect 3"),
+    "woken-early": ("store.claim", *STARTING[2:], "engine.inspect", "store.run", "engine.logs", "store.append"),
     "later": ("queue.claim", "store.advance", "queue.put", "queue.finish", "store.claim"),
     "stopped-while-running": ("engine.stop", "engine.inspect 3", *ENDING),
     "stopped-first": ("queue.claim", "store.close_tick", "store.settle", "queue.finish"),
     "stopped-meanwhile": STARTING,
+    "stopped-between": (*STARTING, "engine.inspect", "store.run"),
     "missing-image": ("engine.resolve", "store.give-up", "store.settle", "queue.finish"),
     "other-lane": ("queue.requeue", "queue.claim 2"),
     "taken-over": ("queue.claim", "store.take-over", "store.re-place", "engine.park", "store.bind"),
@@ -80,6 +94,18 @@ CHAINS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("before store.end", "before store.end"),
         ("after store.end", "before store.settle"),
     ),
+    "woken-early": (
+        ("after store.claim", "before store.take-over"),
+        ("after engine.activate", "before store.take-over"),
+        ("after engine.activate", "after store.take-over"),
+    ),
+    "overtaken": tuple((f"before {point}", f"before {point}") for point in ("store.bind", "store.run", "store.end")),
+    "overtaken-by-a-stop": (("before engine.activate", "after engine.stop"), ("after queue.renew", "after engine.stop")),
+    "overtaken-without-image": (("before store.give-up", "before store.give-up"),),
+    "overtaken-without-host": (
+        ("before store.take-over", "after store.take-over"),
+        ("before store.re-place", "before store.re-place"),
+    ),
     "left-behind": (
         ("after engine.park", "before engine.remove"),
         ("after engine.park", "after engine.remove"),
@@ -101,7 +127,7 @@ QUICK = frozenset(
         "now,-kill-before-store.claim",
         "now,-kill-after-engine.park",
         "now,-stop-before-store.bind",
-        "now,-stop-before-engine.activate",
+        "woken-early,-stop-before-engine.activate",
         "now,-kill-after-engine.activate",
         "now,-stop-before-store.append",
         "now,-stop-before-store.end",
@@ -125,10 +151,10 @@ def cases() -> Iterator[Case]:
     """All cases."""
     for signal in ("KILL", "STOP"):
         for scenario, points in POINTS.items():
-            for point in points:
+            for point in points if signal in SCENARIOS[scenario].signals else ():
                 name, _, passage = point.partition(" ")
                 for when in ("before", "after"):
                     yield Case(scenario, SCENARIOS[scenario], (Trip(f"{when} {name}", signal, int(passage or 1)),))
         for scenario, chains in CHAINS.items():
-            for chain in chains:
+            for chain in chains if signal in SCENARIOS[scenario].signals else ():
                 yield Case(scenario, SCENARIOS[scenario], tuple(Trip(seam, signal) for seam in chain))

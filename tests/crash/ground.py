@@ -20,6 +20,7 @@ import docker
 import orjson
 
 from fastlane.clock import SystemClock
+from fastlane.embedded import tether
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
 from fastlane.models.log import STDERR, STDOUT
@@ -34,6 +35,7 @@ from fastlane.storage.sqlite import SqliteStore
 from tests.support.installation import free_port
 from tests.support.redis import RealRedis
 from tests.support.seams import Journal, Trip
+from tests.support.wire import EngineWire, RedisWire, Wire
 
 T = TypeVar("T")
 
@@ -64,13 +66,29 @@ class World:
     docker: docker.APIClient
 
 
+@dataclass(frozen=True)
+class Lost:
+    """The answer that a wire loses, before ``redis`` or ``engine``; see ``Wire``."""
+
+    before: str
+    call: str
+    nth: int = 1
+    kept: int = 0
+
+
 @dataclass
 class Process:
     """A process on trial."""
 
+    role: str
     running: Any
     journal: Journal
     log: Path
+
+    @property
+    def works(self) -> bool:
+        """Whether it is a worker that runs."""
+        return self.role == "worker" and not self.ended and not self.frozen
 
     @property
     def ended(self) -> bool:
@@ -97,7 +115,7 @@ class Ground:
 
     world: World
     hosts: tuple[str, ...] = ()
-    redis_url: str = ""
+    lost: "Lost | None" = None
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
     requests: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -110,7 +128,10 @@ class Ground:
         self.witness.mkdir()
         self.name = f"crash-{os.urandom(4).hex()}"
         self.hosts = self.hosts or (self.world.engine,)
-        self.redis_url = self.redis_url or self.world.redis.url
+        self.redis_url = self.world.redis.url
+        self.wire: Wire | None = None
+        if self.lost is not None:
+            self._put_between(self.lost)
         self.pools = (Pool(POOL, "", self.hosts),)
         self.clock = SystemClock()
         self.store = SqliteStore(self.folder / "fastlane.db")
@@ -118,6 +139,8 @@ class Ground:
         self.jobs = Jobs(self.store, self.queue, self.clock, self.pools)
         async with contextlib.AsyncExitStack() as stack:
             stack.push(self._forget)
+            if self.wire is not None:
+                await stack.enter_async_context(self.wire)
             await self.store.open()
             stack.push_async_callback(self.store.close)
             await self.queue.open()
@@ -148,6 +171,16 @@ class Ground:
             with contextlib.suppress(docker.errors.NotFound):
                 await asyncio.to_thread(self.world.docker.remove_service, service["ID"])
 
+    def _put_between(self, lost: "Lost") -> None:
+        """The wire that loses an answer, before Redis or before the engine."""
+        path = self.folder / "wire"
+        if lost.before == "redis":
+            self.wire = RedisWire(path, self.world.redis.url, lost.call, lost.nth)
+            self.redis_url = self.wire.url
+        else:
+            self.wire = EngineWire(path, self.world.engine, lost.call, lost.nth, lost.kept)
+            self.hosts = tuple(self.wire.url if host == self.world.engine else host for host in self.hosts)
+
     async def _first_generation(self) -> None:
         """Makes the queue the store's, so that a process on trial finds it so."""
         rebuilder = Rebuilder(self.store, self.queue, self.clock, "ground", self.pools)
@@ -175,17 +208,18 @@ class Ground:
             "LEASE": "2s",
             "RENEW": "1s",
             "LOG_FORMAT": "json",
-            "TEST_TRIP": trip.text() if trip else "",
+            "TEST_TRIP": trip.text() if trip and trip.signal else "",
             "TEST_JOURNAL": str(journal.path),
             "TEST_WITNESS": str(self.witness),
             "TEST_RECONCILE": str(reconcile),
             **self.settings,
         }
         environment = {**os.environ, **{f"FASTLANE_{name}": value for name, value in settings.items()}}
-        command = (sys.executable, "-m", "tests.support.trial", role)
+        tied = (sys.executable, tether.__file__, str(os.getpid()))  # ends with the tests, however they end
+        command = (*tied, sys.executable, "-m", "tests.support.trial", role)
         with log.open("wb") as output:
             running = await asyncio.create_subprocess_exec(*command, env=environment, stdout=output, stderr=output)
-        process = Process(running, journal, log)
+        process = Process(role, running, journal, log)
         self.processes.append(process)
         return process
 
@@ -205,9 +239,12 @@ class Ground:
         return None
 
     async def trips(self, process: Process) -> None:
-        """Returns once the process was killed or is frozen; lets the job go on meanwhile when it is seen running."""
+        """Returns once the process was killed or is frozen, or an answer was lost; lets the job go on meanwhile when it is seen running."""
 
         async def tripped() -> bool:
+            if self.wire is not None:
+                await self.go_when_running()
+                return self.wire.dropped
             assert not process.ended or process.tripped, f"it ended with {process.running.returncode}\n{await self.told()}"
             await self.go_when_running()
             return process.tripped
@@ -322,6 +359,8 @@ class Ground:
         rows = [replace(row, spec=Spec("")) for row in await self.executions()]
         parts = [f"starts {self.starts}, queue {self.queued()}, services {[one['Spec']['Name'] for one in await self.services()]}"]
         parts += [repr(row) for row in rows]
+        if self.wire is not None:
+            parts.append(f"wire: {self.wire.dropped} {' '.join(self.wire.seen[-60:])}")
         for number, process in enumerate(self.processes):
             parts.append(f"--- process {number}, exit {process.running.returncode}, frozen {process.frozen}")
             parts.append(" ".join(f"{word}{'' if answer is None else f'={answer}'}" for word, answer in process.journal.read()[-60:]))

@@ -1,6 +1,7 @@
 """The scenarios of an API that falls amid a request, and of a reconciler that falls amid a repair."""
 
 import asyncio
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -25,13 +26,17 @@ class Request(Scenario):
         await ground.trips(process)
         return process
 
-    async def wake(self, ground: Ground, process: Process) -> None:
-        before = [replace(row, op="") for row in await ground.executions()]
-        process.running.send_signal(18)
+    async def answered(self) -> None:
+        """Its answer is a good one."""
         assert self.answer is not None
         async with asyncio.timeout(60):
             head = await self.answer.readline()
         assert head.startswith(b"HTTP/1.1 200"), head
+
+    async def wake(self, ground: Ground, process: Process) -> None:
+        before = [replace(row, op="") for row in await ground.executions()]
+        process.running.send_signal(signal.SIGCONT)
+        await self.answered()
         await ground.over()
         after = [replace(row, op="") for row in await ground.executions()]
         assert not before or after == before, await ground.told()
@@ -48,8 +53,8 @@ class Posted(Request):
     async def request(self, ground: Ground) -> None:
         self.answer = await ground.post("/tasks/trial", {"image": IMAGE, "command": list(COMMAND), **self.body})
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
-        known = trip.seam != "before store.create" or await ground.executions()
+    async def check(self, ground: Ground) -> None:
+        known = self.seam != "before store.create" or await ground.executions()
         await (ended if known else nothing)(ground)
 
 
@@ -74,15 +79,11 @@ class Stop(Request):
         (job,) = await ground.store.jobs_of("trial", 10)
         self.answer = await ground.post(f"/tasks/trial/jobs/{job.id}/stop", {})
 
-    async def run(self, ground: Ground, case: object) -> None:
-        self.trip = case.trips[-1]  # type: ignore[attr-defined]
-        await super().run(ground, case)  # type: ignore[arg-type]
-
     async def after(self, ground: Ground) -> None:
-        ground.ends_by_itself = self.trip.seam == "before store.stop_job"
+        ground.ends_by_itself = self.seam == "before store.stop_job"
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
-        await (ended if trip.seam == "before store.stop_job" else stopped)(ground)
+    async def check(self, ground: Ground) -> None:
+        await (ended if self.seam == "before store.stop_job" else stopped)(ground)
 
 
 class StopFirst(Stop):
@@ -91,8 +92,8 @@ class StopFirst(Stop):
     async def request(self, ground: Ground) -> None:
         await self.stop(ground)
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
-        await (ended if trip.seam == "before store.stop_job" else never_started)(ground)
+    async def check(self, ground: Ground) -> None:
+        await (ended if self.seam == "before store.stop_job" else never_started)(ground)
 
 
 class StopLater(StopFirst):
@@ -101,8 +102,8 @@ class StopLater(StopFirst):
     async def before(self, ground: Ground) -> None:
         await ground.enqueue(at=ground.clock.now() + 2000)
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
-        await (ended if trip.seam == "before store.stop_job" else nothing)(ground)
+    async def check(self, ground: Ground) -> None:
+        await (ended if self.seam == "before store.stop_job" else nothing)(ground)
 
 
 class Repair(Scenario):

@@ -4,7 +4,7 @@
 """
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +33,7 @@ class Case:
         """Plays it, on ground of its own."""
         hosts = tuple(host or world.engine for host in self.made.hosts)
         async with Ground(world, hosts, settings=dict(self.made.settings)) as ground:
-            await self.made().run(ground, self)
+            await self.made().run(ground, self.trips)
 
     def __str__(self) -> str:
         words = [f"{trip.seam}{f'#{trip.passage}' if trip.passage > 1 else ''}" for trip in self.trips]
@@ -93,8 +93,13 @@ class Scenario:
 
     hosts: tuple[str, ...] = ()
     settings: Mapping[str, str] = {}
+    signals = ("KILL", "STOP")
     ends_by_itself = True
     reconcile = QUIET
+    """Of the process on trial."""
+    repairs = 1.0
+    """The same of the one that takes over."""
+    seam = ""
 
     async def before(self, ground: Ground) -> None:
         """What stands before the first process on trial starts."""
@@ -106,7 +111,7 @@ class Scenario:
     async def after(self, ground: Ground) -> None:
         """What happens once it did."""
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
+    async def check(self, ground: Ground) -> None:
         """How it must have ended."""
         await ended(ground)
 
@@ -117,19 +122,21 @@ class Scenario:
         await ground.trips(process)
         return process
 
-    async def run(self, ground: Ground, case: Case) -> None:
+    async def run(self, ground: Ground, trips: Sequence[Trip]) -> None:
         """All of it."""
+        self.seam = trips[-1].seam
         ground.ends_by_itself = self.ends_by_itself
         await self.before(ground)
-        fallen = [await self.fall(ground, trip) for trip in case.trips]
+        fallen = [await self.fall(ground, trip) for trip in trips]
         await self.after(ground)
-        await ground.start()
+        if not any(process.works for process in ground.processes):
+            await ground.start(reconcile=self.repairs)
         await ground.over()
-        await self.check(ground, case.trips[-1])
+        await self.check(ground)
         for process in fallen:
             if process.frozen:
                 await self.wake(ground, process)
-                await self.check(ground, case.trips[-1])
+                await self.check(ground)
 
     async def wake(self, ground: Ground, process: Process) -> None:
         """Wakes a process that others have taken for dead: what it still writes is refused, and nothing changes."""
@@ -156,12 +163,37 @@ def late_and_taken(passages: list[tuple[str, Any]]) -> list[str]:
     return taken
 
 
-OWNERS = {f"after store.{name}" for name, rule in status.RULES.items() if rule.fenced} | {"after store.advance", "after store.settle"}
+OWNERS = {f"after store.{name}" for name in ("claim", "take-over", "re-place", "bind", "give-up", "run", "end", "advance", "settle")}
 """What only the first to do it may do: each answers what became of it."""
 
 
+class WokenEarly(Scenario):
+    """Its first owner wakes while the container of the second one's job runs: two have it for a moment, and one of them lets go."""
+
+    signals = ("STOP",)
+    ends_by_itself = False
+
+    async def after(self, ground: Ground) -> None:
+        frozen, left = list(ground.processes), await ground.row()
+        await ground.start()
+
+        async def runs() -> bool:
+            row = await ground.row()
+            return ground.ready and row.epoch > left.epoch and row.status is Status.RUNNING
+
+        await ground.until(runs, "the next owner to see it run")
+        before = await ground.row()
+        for process in frozen:
+            await ground.wake(process)
+            assert await ground.row() == before, await ground.told()
+            assert late_and_taken(process.journal.read()) == [], await ground.told()
+        ground.ends_by_itself = True
+
+
 class Later(Scenario):
-    """A job that is due at a moment, which has come when the worker starts."""
+    """A job that is due at a moment, which has come when the worker starts. The next owner needs no reconciler."""
+
+    repairs = QUIET
 
     async def before(self, ground: Ground) -> None:
         await ground.enqueue(at=ground.clock.now())
@@ -176,7 +208,7 @@ class StoppedWhileRunning(Scenario):
         await ready(ground)
         await ground.stop()
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
+    async def check(self, ground: Ground) -> None:
         await stopped(ground)
 
 
@@ -187,7 +219,7 @@ class StoppedFirst(Scenario):
         await ground.enqueue()
         await ground.stop()
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
+    async def check(self, ground: Ground) -> None:
         await never_started(ground)
 
 
@@ -199,8 +231,26 @@ class StoppedMeanwhile(Scenario):
     async def after(self, ground: Ground) -> None:
         await ground.stop()
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
-        await (stopped_or_never_started if trip.seam == "after engine.activate" else never_started)(ground)
+    async def check(self, ground: Ground) -> None:
+        started = self.seam in {
+            "after engine.activate",
+            "before engine.inspect",
+            "after engine.inspect",
+            "before store.run",
+            "after store.run",
+        }
+        await (stopped_or_never_started if started else never_started)(ground)
+
+
+class StoppedBetween(StoppedMeanwhile):
+    """Its worker pauses for less than a lease; it is stopped just then."""
+
+    signals = ("STOP",)
+    reconcile = 1.0
+
+    async def after(self, ground: Ground) -> None:
+        await ground.stop()
+        ground.processes[0].running.send_signal(signal.SIGCONT)
 
 
 class Missing(Scenario):
@@ -211,8 +261,23 @@ class Missing(Scenario):
     async def before(self, ground: Ground) -> None:
         await ground.enqueue("nobody/has-this-image:1")
 
-    async def check(self, ground: Ground, trip: Trip) -> None:
+    async def check(self, ground: Ground) -> None:
         await refused(ground)
+
+
+class Overtaken(Scenario):
+    """A second owner has taken over and freezes before it writes; then the first one wakes: nothing but its epoch stands in its way."""
+
+    signals = ("STOP",)
+    reconcile = 1.0
+
+    async def after(self, ground: Ground) -> None:
+        first, second = ground.processes
+        before = await ground.row()
+        await ground.wake(first)
+        row = await ground.row()
+        assert row == before or row.epoch > before.epoch, f"a late owner's write was taken\n{await ground.told()}"
+        second.running.send_signal(signal.SIGCONT)
 
 
 class OtherLane(Scenario):
@@ -239,6 +304,28 @@ class TakenOver(Scenario):
         assert await ground.store.change(status.claim(row, host=self.hosts[0], pool=POOL, now=ground.clock.now()))
 
 
+class OvertakenWithoutImage(Overtaken, Missing):
+    """The same, of a job whose image is missing."""
+
+
+class OvertakenWithoutHost(Overtaken, TakenOver):
+    """The same, of a job whose host is away."""
+
+
+class OvertakenByAStop(Overtaken):
+    """A second owner has put a stop on the parked service and freezes; then the first one wakes, about to activate it."""
+
+    ends_by_itself = False
+
+    async def fall(self, ground: Ground, trip: Trip) -> Process:
+        if ground.processes:
+            await ground.stop()
+        return await super().fall(ground, trip)
+
+    async def check(self, ground: Ground) -> None:
+        await never_started(ground)
+
+
 class Rebuilt(Scenario):
     """The queue loses all its data while the job runs: its owner builds it anew."""
 
@@ -259,6 +346,12 @@ class HandedOver(Scenario):
         await ready(ground)
         process.running.send_signal(signal.SIGTERM)
 
+    async def fall(self, ground: Ground, trip: Trip) -> Process:
+        process = await super().fall(ground, trip)
+        if not process.frozen:
+            await process.running.wait()
+        return process
+
     async def after(self, ground: Ground) -> None:
         ground.ends_by_itself = True
 
@@ -270,5 +363,3 @@ async def ready(ground: Ground) -> None:
         return ground.ready
 
     await ground.until(waits, "the container to be there")
-
-

@@ -23,4 +23,4 @@ def test_every_seam_stands_in_the_table() -> None:
 
 
 def test_the_quick_cases_are_cases() -> None:
-    assert cases.QUICK <= {str(case) for case in ALL}
+    assert {str(case) for case in ALL} >= cases.QUICK

@@ -246,14 +246,15 @@ async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, red
     await other.close()
 
 
-async def test_a_timed_entry_takes_at_most_275_bytes(queue, redis):
-    entries = [Entry(str(uuid4()), Kind.EXECUTION, "default", NOW + number, number % 5, number % 3) for number in range(20_000)]
+@pytest.mark.parametrize(("limits", "most"), [({}, 275), ({"group": "a-task-of-20-letters"}, 300)], ids=["alone", "in a group"])
+async def test_a_timed_entry_takes_at_most_275_bytes_and_its_group_s_name(queue, redis, limits, most):
+    entries = [Entry(str(uuid4()), Kind.EXECUTION, "default", NOW + number, number % 5, number % 3, **limits) for number in range(20_000)]
     with redis.client() as client:
         before = client.info("memory")["used_memory"]
         await queue.put(entries, now=NOW - 1)
         after = client.info("memory")["used_memory"]
     assert (await queue.counts(["default"]))["default"].timed == 20_000
-    assert (after - before) / 20_000 <= 275
+    assert (after - before) / 20_000 <= most
 
 
 async def _use_everything(queue: RedisQueue) -> None:
@@ -277,10 +278,28 @@ async def _use_everything(queue: RedisQueue) -> None:
     await queue.release("me", ids[4:5], now=NOW)
     await queue.claim("1", "you", lanes, 100, lease=1000, now=NOW + 5000)
     await queue.restore([entry("lost"), entry("main6", lane="other")], lanes, now=NOW)
+    await _use_groups(queue, lanes)
     await queue.counts([lane.name for lane in lanes])
     await queue.announce(Report("w", 1, ()), ttl=1000, now=NOW)
     await queue.announce(Report("x", 1, ()), ttl=1000, now=NOW + 5000)
     await queue.reports(now=NOW + 5000)
+
+
+async def _use_groups(queue: RedisQueue, lanes: list[Lane]) -> None:
+    """Blocks entries of a group in several lanes, unblocks them in each way, and has some expire."""
+    later, wide = NOW + 9000, [Lane("main", 50), Lane("wide", 50), Lane("far", 50)]
+    limits = {"group": "g", "concurrency": 1}
+    await queue.put(
+        [entry(f"{lane.name}-g{number}", later, lane.name, **limits, expires=later + 5 + number) for number in range(6) for lane in wide],
+        now=later,
+    )
+    (first, *_) = (await queue.claim("1", "g", wide, 50, lease=1000, now=later)).leases
+    await queue.put([entry("wide-g3", later, "far", revision=1, **limits)], now=later)
+    await queue.cancel("wide-g4", now=later)
+    await queue.requeue("g", first.id, later, lane="third", now=later)
+    await queue.restore([entry("far-g5", lane="wide", **limits)], lanes, now=later)
+    await queue.claim("1", "g", wide[:1], 50, lease=1000, watch=["wide", "far"], now=later + 7)
+    await queue.finish({"far-g5": 0, first.id: 0, "main-g5": 0}, now=later + 7)
 
 
 async def test_every_key_that_a_script_touches_is_declared(queue, redis):
@@ -289,7 +308,9 @@ async def test_every_key_that_a_script_touches_is_declared(queue, redis):
         await queue.wipe()
         client.ping()
         touched = _check_each_script(monitor)
-    assert {command for command, _ in touched} >= {"HMGET", "HSET", "ZADD", "ZREM", "ZPOPMIN", "SADD", "SREM", "INCR", "UNLINK", "SMEMBERS"}
+    assert {command for command, _ in touched} >= {"HMGET", "HSET", "ZADD", "ZREM", "ZLEXCOUNT", "ZRANGEBYLEX", "SADD", "SREM", "UNLINK"}
+    kinds = {key.split("}:")[1].split(":")[0] for _, key in touched}
+    assert kinds >= {"timed", "ready", "slots", "expiries", "waiting", "blocked", "groups", "leases", "entries", "gen", "lanes"}
     assert len(touched) > 200
 
 

@@ -70,6 +70,12 @@ class Keys:
         with closing(Side(self._path)) as side:
             return sorted(name.decode() for name in side.command("KEYS", self._pattern))
 
+    def get(self, name: str) -> str | None:
+        """A text that it holds."""
+        with closing(Side(self._path)) as side:
+            found = side.command("GET", name)
+        return None if found is None else str(found.decode())
+
     def flush(self) -> None:
         """All of it is gone."""
         with closing(Side(self._path)) as side:

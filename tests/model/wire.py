@@ -21,11 +21,16 @@ TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "fin
 ANNOUNCED = 8
 """Of so many announcements one is carried out: they are many, and nothing depends on them."""
 
+PACES = ((0.2, 0.05), (0.3, 0.5), (0.1, 2.0))
+"""How often a node's calls linger on the wire, and for how many seconds at most: a node has one of these."""
+
 Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 
 
 class Wire:
-    """Carries calls one after another, and tells ``observe`` of each that was carried out. ``now`` is the queue's time."""
+    """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens; ``confirmation`` is
+    the event of the queue's last word to whoever is starting a service just now. ``faults`` are what befalls the next call of a point
+    (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``."""
 
     def __init__(self, clock: FakeClock, pulse: Any) -> None:
         self.clock = clock
@@ -35,7 +40,14 @@ class Wire:
         self.queue_offset = 0
         self.outages: dict[str, int] = {}
         self.storms: dict[str, int] = {}
+        self.faults: dict[str, str] = {}
+        self.stall: Callable[[Node], None] = lambda _: None
+        self.die: Callable[[Node], None] = lambda _: None
         self.dirty = False
+        self.brisk = False
+        self.slow = 0.0
+        self.events = 0
+        self.confirmation = 0
         self.trace: list[tuple[int, str, str, object]] = []
 
     def queue_now(self) -> int:
@@ -68,7 +80,7 @@ class NodeClock:
 
 
 class Node:
-    """One process. ``faults`` are the calls of it that are to fail next: point (``store.bind``) → ``fail`` or ``lose``."""
+    """One process. ``offset`` (milliseconds) is what its clock is off by; ``confirmed`` has the event of the queue's last word about a start."""
 
     def __init__(self, name: str, wire: Wire, seed: object) -> None:
         self.name = name
@@ -77,7 +89,6 @@ class Node:
         self.alive = True
         self.offset = 0
         self.clock = NodeClock(self, wire.clock)
-        self.faults: dict[str, str] = {}
         self.confirmed: dict[str, int] = {}
         self._going = asyncio.Event()
         self._going.set()
@@ -85,6 +96,7 @@ class Node:
         self._ears: list[tuple[Callable[[], None], Callable[[str], None]]] = []
         self._under_way: dict[asyncio.Task[Any], list[bool]] = {}
         self._announced = 0
+        self.often, self.longest = self.random.choice(PACES)
 
     @property
     def paused(self) -> bool:
@@ -145,6 +157,8 @@ class Node:
             if not begun[0] and (not self.alive or self.random.random() < 0.5):
                 task.cancel()
             raise
+        if fault == "die-after":
+            self.wire.die(self)
         await self._linger()
         if fault == "lose" or not self.alive:
             self._note(point, "answer lost")
@@ -160,6 +174,12 @@ class Node:
         self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], fault: str | None, begun: list[bool]
     ) -> Any:
         await self._linger()
+        if port == "engine" and self.wire.slow:
+            await self.wire.clock.sleep(self.wire.slow * self.random.random() ** 2)
+        if fault == "stall":
+            self.wire.stall(self)
+        elif fault == "die":
+            self.wire.die(self)
         if fault == "fail" or self.wire.out(port):
             self._note(point, "not carried out")
             raise DOWN[port](f"{point} was not carried out")
@@ -187,13 +207,15 @@ class Node:
 
     async def _linger(self) -> None:
         """Some calls take a while, either way."""
-        if self.random.random() < 0.2:
-            await self.wire.clock.sleep(self.random.choice((0.0003, 0.002, 0.02, 0.1)) * self.random.random())
+        if self.wire.brisk:
+            await self.wire.clock.sleep(0.01 * self.random.random())
+        elif self.random.random() < self.often:
+            await self.wire.clock.sleep(self.random.choice((0.001, 0.01, 0.1, 1)) * self.longest * self.random.random())
         await self.awake()
 
     def _fault(self, port: str, point: str) -> str | None:
-        if point in self.faults:
-            return self.faults.pop(point)
+        if point in self.wire.faults:
+            return self.wire.faults.pop(point)
         if self.wire.stormy(port) and self.random.random() < 0.2:
             return self.random.choice(("fail", "lose"))
         return None
@@ -280,6 +302,17 @@ class EnginePort(Port):
     def subscribe(self, on_change: Callable[[], None]) -> None:
         self._real.subscribe(on_change)
 
+    async def activate(self, host: str, service_id: str) -> Any:
+        """What starts late was confirmed early: the confirmation goes with the call."""
+        task = asyncio.current_task()
+        confirmed = self._node.confirmed.pop(task.get_name().removeprefix("charge ") if task else "", self._node.wire.events)
+
+        async def carry() -> Any:
+            self._node.wire.confirmation = confirmed
+            return await self._real.activate(host, service_id)
+
+        return await self._node.call("engine", "engine.activate", carry, (host, service_id))
+
     async def look(self) -> Any:
         await self._node.clock.sleep(0.25)
         return await self._real.look()
@@ -292,6 +325,6 @@ class EnginePort(Port):
         async with aclosing(pieces):
             async for piece in pieces:
                 await self._node.awake()
-                if self._node.faults.pop("engine.piece", None) or self._node.wire.out("engine"):
+                if self._node.wire.faults.pop("engine.piece", None) or self._node.wire.out("engine"):
                     raise HostDown("the log's stream was cut")
                 yield piece

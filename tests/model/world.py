@@ -2,33 +2,27 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 from fastlane.errors import FastlaneError
 from fastlane.models.job import Spec
-from fastlane.models.pool import Pool
 from fastlane.models.schedule import Kind, Schedule
 from fastlane.queue.base import TICKS
 from fastlane.queue.keys import Keys as KeyNames
 from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.verdict import Limits
-from fastlane.scheduler.worker import Worker, WorkerSettings
+from fastlane.scheduler.worker import Worker
 from fastlane.services.jobs import Enqueued, Jobs
 from fastlane.storage.sqlite import SqliteStore
 from tests.model.checks import Witness
 from tests.model.loop import Pulse, Stuck
+from tests.model.places import HOSTS, POOLS, SETTINGS
 from tests.model.side import Hints, Keys
 from tests.model.wire import EnginePort, Node, Port, QueuePort, Wire
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor, Run
 
-HOSTS = ("unix:///a", "unix:///b")
-POOLS = (Pool("small", "s", HOSTS[:1], max_running=2), Pool("large", "", HOSTS, max_running=3))
-TASKS = ("s1", "l1", "l2")
-LIMITS = Limits(timeout=25, pending_deadline=30, pull_deadline=15, host_lost_after=15, gone_after=4)
-SETTINGS = WorkerSettings(POOLS, LIMITS, lease=6.0, renew=2.0, reconcile=5.0)
 PATIENCE = 60.0
 """Seconds for a real call: a machine may be busy, which is no fault of what is tested."""
 
@@ -38,12 +32,15 @@ class World:
 
     def __init__(self, folder: Path, redis: Path, installation: str, seed: object) -> None:
         self.seed = seed
+        self.random = random.Random(f"{seed} world")
         self.pulse = Pulse()
         self.clock = FakeClock()
         self.wire = Wire(self.clock, self.pulse)
         self.witness = Witness(self)
         self.wire.observe = self.witness.observe
-        self.random = random.Random(f"{seed} world")
+        self.wire.slow = self.random.choice((0.0, 0.0, 2.0, 8.0))
+        self.wire.stall = lambda node: self.pause(node, self.random.choice((3.0, 9.0, 20.0)))
+        self.wire.die = self.kill
         self.store = SqliteStore(folder / "store.db", busy_timeout=PATIENCE)
         self.names = KeyNames(installation)
         self.installation = installation
@@ -61,7 +58,6 @@ class World:
         self._number = 0
         self._queues: list[RedisQueue] = []
         self._calls: set[asyncio.Task[None]] = set()
-        self._lasting: dict[str, float | None] = {}
         self.pulse.on_quiet = self._quiet
 
     # beginning and end
@@ -84,8 +80,7 @@ class World:
         self.pulse.busy += 1
         for queue in self._queues:
             await queue.close()
-        await self.store.close()
-        self.pulse.busy -= 1
+        await self.store.close()  # the loop's own end waits for threads too: from here on time stands still
         self.hints.close()
         self.keys.flush()
 
@@ -118,6 +113,21 @@ class World:
         self._queues.append(real)
         return node, QueuePort(node, real, lambda: self.run_id)
 
+    def kill(self, node: Node) -> None:
+        """kill -9; a replica of the API is replaced at once."""
+        node.kill()
+        for employee in self.workers:
+            if employee.node is node:
+                employee.kill()
+        if node is self.api:
+            asyncio.get_running_loop().call_soon(self.begin, self.new_api())
+
+    def pause(self, node: Node, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT after that time."""
+        if not self.ending:
+            node.pause()
+            self.later(seconds, node.resume)
+
     def worker(self, number: int) -> "Employee | None":
         """One of those that are alive."""
         alive = [employee for employee in self.workers if employee.node.alive]
@@ -135,11 +145,14 @@ class World:
             await self.clock.sleep(seconds)
             call()
 
-        self.begin(wait())
+        self._beside(wait(), "timer")
 
-    def begin(self, work: Awaitable[None]) -> None:
-        """Something that goes on beside the program."""
-        task = asyncio.ensure_future(work)
+    def begin(self, call: Coroutine[Any, Any, None]) -> None:
+        """A client's call, which goes on beside the program."""
+        self._beside(call, "call")
+
+    def _beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._calls.add(task)
         task.add_done_callback(self._ended)
 
@@ -162,6 +175,12 @@ class World:
             self.enqueued.append(job)
             self.witness.accepted(job, schedule)
 
+    async def enqueue_and_stop(self, after: float, *values: Any) -> None:
+        """A client that thinks better of it."""
+        await self.enqueue(*values)
+        await self.clock.sleep(after)
+        await self.stop_job(-1)
+
     async def stop_job(self, number: int) -> None:
         """A client's POST to a job's stop."""
         if self.enqueued:
@@ -176,7 +195,7 @@ class World:
 
     async def stop_execution(self, number: int) -> None:
         """A client's POST to an execution's stop."""
-        known = sorted(self.witness.rows)
+        known = list(self.witness.rows)
         if known:
             row = self.witness.rows[known[number % len(known)]]
             node = self.api
@@ -199,6 +218,12 @@ class World:
             if run.order.execution_id == execution_id:
                 self.workers[0].executor.release(execution_id)
                 return
+
+    def started(self, run: Run) -> None:
+        """A command began: it holds for as long as its first word says, or until somebody lets it go."""
+        words = run.order.command or ("",)
+        if words[0].startswith("for:"):
+            self.later(float(words[0].removeprefix("for:")), lambda: self.let_go(run.order.execution_id))
 
     def running(self) -> list[Run]:
         """What runs on the hosts."""
@@ -241,11 +266,11 @@ class World:
     async def calm(self) -> None:
         """The quiet end begins: no more faults, everybody works, nothing holds."""
         self.ending = True
+        self.wire.faults.clear()
         self.wire.outages.clear()
         self.wire.storms.clear()
         self.deaf_until = 0
         for node in self.nodes:
-            node.faults.clear()
             if node.paused:
                 node.resume()
         self.clocks_right()
@@ -256,28 +281,38 @@ class World:
 
     async def left(self) -> list[str]:
         """What is still to be done, in words."""
-        found = [f"job {job.id} has a tick at {job.next_tick}" for job in self.witness.jobs.values() if job.next_tick is not None]
+        found = ["a client waits for its answer" for task in self._calls if task.get_name() == "call"]
+        found += [f"job {job.id} has a tick at {job.next_tick}" for job in self.witness.jobs.values() if job.next_tick is not None]
         for row in self.witness.rows.values():
             if not (row.status.final and row.settled and row.cleaned):
                 found.append(f"execution {row.id} is {row.status}, settled: {row.settled}, cleaned: {row.cleaned}")
         found += [f"service {service} is on {host}" for host, services in self.engines.items() for service in services]
-        return found or [f"key {name} is in the queue" for name in self.leftover_keys()]
+        return found or await self._building() or [f"key {name} is in the queue" for name in self.leftover_keys()]
+
+    async def _building(self) -> list[str]:
+        """Whether somebody builds the queue anew, or will."""
+        self.pulse.busy += 1
+        stored = await self.store.generation()
+        self.pulse.busy -= 1
+        held = stored.builder is None and self.keys.get(self.names.generation) == str(stored.number) and stored.run_id == self.run_id
+        return [] if held else [f"the queue is not the store's: {stored}"]
 
     def leftover_keys(self) -> list[str]:
         """The keys that a queue without entries has not."""
         names = self.names
-        kept = {names.generation, names.lanes, names.workers, names.reports, names.check, names.generation.replace("gen", "arrivals")}
+        kept = {names.generation, names.lanes, names.workers, names.reports, names.check, names.generation.removesuffix("gen") + "arrivals"}
         return [name for name in self.keys.names() if name not in kept]
 
-    def lanes(self) -> list[str]:
-        return [TICKS, *(pool.name for pool in POOLS)]
+    async def queue_counts(self) -> Any:
+        """What the queue counts."""
+        return await self._queues[0].counts([TICKS, *(pool.name for pool in POOLS)])
 
     def _quiet(self) -> None:
         if self.wire.dirty:
             self.wire.dirty = False
             for message in self.hints.drain():
                 for node in self.nodes:
-                    if self.clock.now() >= self.deaf_until and node.random.random() < 0.95:
+                    if self.wire.brisk or (self.clock.now() >= self.deaf_until and node.random.random() < 0.95):
                         node.hear(message)
         elif not self.clock.step():
             raise Stuck

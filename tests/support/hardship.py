@@ -51,6 +51,7 @@ class ThreadProxy:
     """A ``Proxy`` with an event loop of its own. Used as a context manager."""
 
     def __init__(self, path: Path, target: str) -> None:
+        self._path = path
         self._proxy = Proxy(path, target)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -63,6 +64,7 @@ class ThreadProxy:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+        self._do(asyncio.sleep(0.1))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()
@@ -72,7 +74,10 @@ class ThreadProxy:
         self._do(self._proxy.start())
 
     def stop(self) -> None:
-        """Cuts all connections and listens no more."""
+        """Cuts all connections and listens no more. First nobody comes any more: asyncio leaks a connection whose server closes as it is
+        accepted."""
+        self._path.unlink(missing_ok=True)
+        self._do(asyncio.sleep(0.2))
         self._do(self._proxy.stop())
 
     def cut(self) -> None:
@@ -126,7 +131,7 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def post(self, script: str = "", output: bytes = b"") -> Answer:
-        """One job that writes its number (or what the script writes), in a task of its own, in whichever way it is answered."""
+        """One job that writes its number (or what the script writes) in a task of its own; its answer, whatever that is."""
         with self._lock:
             self._number += 1
             number = self._number

@@ -160,8 +160,8 @@ class InstantExecutor:
             run.removed = True
 
     async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
-        run = next((run for run in self._services(host).values() if run.task and run.task.id == task_id), None)
-        if run is None:
+        run = self._services(host).get(task_id.removeprefix("task-"))
+        if run is None or run.task is None:
             raise ServiceGone(f"task {task_id} not found")
         read = 0
         while True:

@@ -21,8 +21,9 @@ PATIENCE = 20.0
 class RealRedis:
     """A valkey-server that a test may stop, kill, pause and flush. Used as a context manager; keeps nothing on disk."""
 
-    def __init__(self, *options: str) -> None:
-        self._options = options
+    def __init__(self, *options: str, password: str | None = None) -> None:
+        self._options = (*options, "--requirepass", password) if password else options
+        self._password = password
         self._folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))
         self.socket = self._folder / "s"
         self.url = f"unix://{self.socket}"
@@ -66,7 +67,7 @@ class RealRedis:
 
     def client(self) -> "redis.Redis":
         """A plain blocking client, to look at the data; to be closed by who asked for it."""
-        return redis.Redis(unix_socket_path=str(self.socket), decode_responses=True, socket_timeout=PATIENCE)
+        return redis.Redis(unix_socket_path=str(self.socket), password=self._password, decode_responses=True, socket_timeout=PATIENCE)
 
     def flush(self) -> None:
         """FLUSHALL."""

@@ -161,7 +161,19 @@ def test_a_secret_file_that_says_nothing_is_one_fault(monkeypatch, tmp_path, con
 
 @pytest.mark.parametrize(
     "url",
-    [f"http://:{SECRET}@q", f"redis://:{SECRET}@", f"redis://:{SECRET}@q:x", f"redis://u:12/{SECRET}@q", f"unix://:{SECRET}@", SECRET],
+    [
+        f"http://:{SECRET}@q",
+        f"redis://:{SECRET}@",
+        f"redis://:{SECRET}@q:x",
+        f"redis://u:12/{SECRET}@q",
+        f"unix://:{SECRET}@",
+        f"redis+sentinel://:{SECRET}@q:26379",
+        f"redis+sentinel://:{SECRET}@/main",
+        f"redis+sentinel://:{SECRET}@q,,r/main",
+        f"redis+sentinel://:{SECRET}@q:x/main",
+        f"redis+sentinel://:{SECRET}@q/main/zero",
+        SECRET,
+    ],
 )
 def test_a_fault_of_a_secret_does_not_tell_it(monkeypatch, url):
     monkeypatch.setenv("FASTLANE_REDIS_URL", url)
@@ -230,6 +242,7 @@ def test_a_wrong_value_is_answered_with_what_to_write(line, part):
         ("public_url", "https://fl.example.com/", "https://fl.example.com"),
         ("trusted_proxies", "10.0.0.1, 10.1.0.0/16", ("10.0.0.1", "10.1.0.0/16")),
         ("redis_url", "unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("redis_url", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2"),
         ("log_level", "DEBUG", "debug"),
     ],
 )

@@ -2,7 +2,7 @@
 -- Keys: those of entries.lua, then workers (sorted set: name -> deadline) and reports (hash: name -> JSON).
 -- Arguments: the worker's name, how long the report is to be kept in milliseconds, the report.
 -- Answer: 'OK'.
-local WORKERS, REPORTS, DROPPED = KEYS[6], KEYS[7], 64
+local WORKERS, REPORTS, DROPPED = KEYS[OWN], KEYS[OWN + 1], 64
 local name = ARGV[FIRST]
 redis.call('ZADD', WORKERS, NOW + tonumber(ARGV[FIRST + 1]), name)
 redis.call('HSET', REPORTS, name, ARGV[FIRST + 2])

@@ -16,4 +16,5 @@ need(row.lane)
 if undeclared() then return undeclared() end
 displace(id)
 redis.call('HDEL', ENTRIES, id)
+if unblock() then wake() end
 return 'removed'

@@ -1,12 +1,13 @@
--- counts: how many entries of each declared lane are ready, timed, and hold a slot.
+-- counts: how many entries of each declared lane are ready, timed, hold a slot, and are blocked by their group.
 -- Keys: those of entries.lua.
 -- Arguments: none.
--- Answer: three numbers for each lane.
+-- Answer: four numbers for each lane.
 local answer = {}
 for number = 1, DECLARED do
   local lane = lanes[ARGV[3 + number]]
   answer[#answer + 1] = redis.call('ZCARD', lane.ready)
   answer[#answer + 1] = redis.call('ZCARD', lane.timed)
   answer[#answer + 1] = redis.call('SCARD', lane.slots)
+  answer[#answer + 1] = redis.call('ZCARD', lane.waiting)
 end
 return answer

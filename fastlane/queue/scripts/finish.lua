@@ -1,5 +1,5 @@
 -- finish: removes entries wherever they stand and frees their slots, but for those that were put with a higher revision than was
--- worked on: these stay, or go to where that put wanted them.
+-- worked on: these stay, or go to where that put wanted them. Unblocks those that waited for their group, in their order.
 -- Keys: those of entries.lua.
 -- Arguments: for each entry its id and the revision that was worked on.
 -- Answer: 'OK', or LANE.
@@ -10,6 +10,7 @@ for at = FIRST, #ARGV, 2 do
   local row = rows[ARGV[at]]
   if row and row.revision <= tonumber(ARGV[at + 1]) then
     need(row.lane)
+    need_group(ARGV[at])
     if row.pending then need(row.pending[3]) end
   end
 end
@@ -35,5 +36,5 @@ for at = FIRST, #ARGV, 2 do
     end
   end
 end
-if sooner then wake() end
+if unblock() or sooner then wake() end
 return 'OK'

@@ -1,31 +1,35 @@
 -- restore: puts back entries that were under way when the queue was lost, as leases that have run out. One that is leased stays so.
 -- Keys: those of entries.lua; the entries' lanes are declared.
--- Arguments: for each entry its id, kind, lane, revision, priority, and 1 when it holds a slot (0: it does not).
+-- Arguments: how many of the declared lanes, the first ones, have slots to be held; then for each entry what put is told of it.
 -- Answer: 'OK', or LANE.
-local ids = {}
-for at = FIRST, #ARGV, 6 do ids[#ids + 1] = ARGV[at] end
+local ids, slotted = {}, {}
+for number = 1, tonumber(ARGV[FIRST]) do slotted[ARGV[3 + number]] = true end
+for at = FIRST + 1, #ARGV, TOLD do ids[#ids + 1] = ARGV[at] end
 fetch(ids)
 for _, id in ipairs(ids) do
   if rows[id] then need(rows[id].lane) end
 end
 if undeclared() then return undeclared() end
 
-for at = FIRST, #ARGV, 6 do
-  local id, lane = ARGV[at], ARGV[at + 2]
-  local revision, priority = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+for at = FIRST + 1, #ARGV, TOLD do
+  local id, new = ARGV[at], told(at)
   local row = rows[id]
   if not row or not leased(id) then
     if row then
       displace(id)
-      revision = math.max(revision, row.revision)
+      new.revision = math.max(new.revision, row.revision)
     end
-    local arrival = redis.call('INCR', ARRIVALS)
-    rows[id] = { kind = ARGV[at + 1], lane = lane, priority = priority, revision = revision, arrival = arrival, owner = '', stop = false }
+    new.arrival = redis.call('INCR', ARRIVALS)
+    rows[id] = new
     save(id)
-    redis.call('SADD', LANES, lane)
+    redis.call('SADD', LANES, new.lane)
     redis.call('ZADD', LEASES, NOW, id)
-    if ARGV[at + 5] == '1' then redis.call('SADD', lanes[lane].slots, id) end
+    if slotted[new.lane] then
+      redis.call('SADD', lanes[new.lane].slots, id)
+      if new.group ~= '' then redis.call('ZADD', GROUPS, 0, new.group .. '\0' .. id) end
+    end
   end
 end
+unblock()
 wake()
 return 'OK'

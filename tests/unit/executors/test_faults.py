@@ -124,6 +124,8 @@ REGISTRY: list[tuple[int, str, Any]] = [
     (403, "errors:\ndenied: requested access to the resource is denied\nunauthorized: authentication required\n", (ImageRefused, None)),
     (404, "manifest unknown: manifest unknown", (ImageRefused, None)),
     (500, "manifest unknown: manifest unknown", (ImageRefused, None)),
+    (500, 'Get "http://localhost:99999/v2/": dial tcp: address 99999: invalid port', (ImageRefused, None)),
+    (500, "no manifest found for full image ID", (ImageRefused, None)),
 ]
 
 

@@ -65,7 +65,7 @@ TABLE = {
     "give-up (stopped)": Row(lambda e: status.give_up(e, an_ending(Status.STOPPED)), PULLING, Status.STOPPED, True, bound=False),
     "give-up (expired)": Row(lambda e: status.give_up(e, an_ending(Status.EXPIRED)), PULLING, Status.EXPIRED, True, bound=False),
     "give-up (failed)": Row(lambda e: status.give_up(e, an_ending(Status.FAILED)), PULLING, Status.FAILED, True, bound=False),
-    "flag-stop": Row(lambda e: status.flag_stop(e, now=NOW), STARTING, None, False),
+    "flag-stop": Row(lambda e: status.flag_stop(e, now=NOW), STARTING, None, False, unstopped=True),
     "run": Row(lambda e: status.run(e, Started("et", "c", NOW)), PULLING, Status.RUNNING, True, bound=True),
     **{
         f"end ({final})": Row(lambda e, final=final: status.end(e, an_ending(final)), STARTING, final, True, bound=True)
@@ -130,6 +130,7 @@ def test_every_rule_of_the_table_is_looked_at() -> None:
         ("give-up (failed)", {"status": Status.PULLING}, {"status": Status.PULLING, "service_id": "s"}),
         ("give-up (stopped)", {"status": Status.PULLING}, {"status": Status.PULLING, "epoch": EPOCH + 1}),
         ("flag-stop", {"status": Status.RUNNING, "epoch": EPOCH + 7}, {"status": Status.DONE}),
+        ("flag-stop", {"status": Status.RUNNING}, {"status": Status.RUNNING, "stop_requested_at": NOW - 9}),
         ("run", {"status": Status.PULLING, "service_id": "s"}, {"status": Status.PULLING}),
         ("run", {"status": Status.PULLING, "service_id": "s"}, {"status": Status.RUNNING, "service_id": "s"}),
         ("end (done)", {"status": Status.RUNNING, "service_id": "s"}, {"status": Status.RUNNING, "service_id": "s", "epoch": EPOCH + 1}),
@@ -227,7 +228,7 @@ def test_a_binding_says_which_service_of_which_swarm() -> None:
 
 def test_a_stop_is_kept_as_first_asked() -> None:
     assert status.flag_stop(an_execution(), now=NOW).values == {"stop_requested_at": NOW}
-    assert status.flag_stop(an_execution(stop_requested_at=NOW - 9), now=NOW).values == {"stop_requested_at": NOW - 9}
+    assert not status.flag_stop(an_execution(), now=NOW).permitted(an_execution(status=Status.RUNNING, stop_requested_at=NOW - 9))
 
 
 def test_an_ending_keeps_when_its_container_started_unless_it_learns_it_only_now() -> None:

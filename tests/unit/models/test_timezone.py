@@ -1,5 +1,9 @@
 """Which time zones may be named, and what those are told who name another."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from fastlane.models.timezone import read_timezone, zone, zone_names
@@ -62,3 +66,14 @@ def test_every_named_zone_can_be_had() -> None:
 def test_a_stored_zone_that_this_machine_does_not_know_is_told_in_words(name: str) -> None:
     with pytest.raises(ValueError, match="renew its tzdata"):
         zone(name)
+
+
+def test_zones_are_there_on_a_machine_without_zone_files() -> None:
+    """As in a slim image: the search path is empty, and the package must do."""
+    code = "from fastlane.models.timezone import zone, zone_names; print(len(zone_names()), zone('Europe/Berlin').key)"
+    asked = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONTZPATH": ""}, capture_output=True, text=True, timeout=60, check=True
+    )
+    count, name = asked.stdout.split()
+    assert int(count) > 400
+    assert name == "Europe/Berlin"

@@ -28,9 +28,13 @@ def test_a_script_s_keys_are_the_fixed_ones_then_three_for_each_lane_then_its_ow
         "timed:b",
         "ready:b",
         "slots:b",
+        "expiries:b",
+        "waiting:b",
         "timed:a",
         "ready:a",
         "slots:a",
+        "expiries:a",
+        "waiting:a",
         "x",
         "y",
     ]

@@ -21,6 +21,7 @@ def path(tmp_path):
 @pytest.fixture
 async def readers(path):
     readers = Readers(lambda: connect(path, 5.0), deadline=10.0)
+    readers.start()
     yield readers
     await readers.close()
 
@@ -39,6 +40,7 @@ async def test_no_more_connections_than_threads_are_made(path):
         return made[-1]
 
     readers = Readers(connected, deadline=10.0)
+    readers.start()
     await asyncio.gather(*(readers.run(lambda db: db.execute("SELECT 1").fetchone()) for _ in range(100)))
     await readers.close()
     assert 1 <= len(made) <= THREADS
@@ -55,6 +57,7 @@ async def test_a_read_that_takes_too_long_is_store_down_and_gives_its_place_back
     gate = threading.Event()
     monkeypatch.setattr(sqlite_readers, "MAX_WAITING", THREADS)
     readers = Readers(lambda: connect(path, 5.0), deadline=0.2)
+    readers.start()
     slow = [asyncio.ensure_future(readers.run(lambda db: gate.wait(60))) for _ in range(THREADS)]
     await asyncio.sleep(0)
     with pytest.raises(StoreDown, match="wait"):
@@ -64,3 +67,37 @@ async def test_a_read_that_takes_too_long_is_store_down_and_gives_its_place_back
     gate.set()
     await readers.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite-reader")]
+
+
+async def test_a_mistake_in_one_query_is_its_callers_alone(readers):
+    def broken(db):
+        return db.nothing_such
+
+    outcomes = await asyncio.gather(readers.run(lambda db: 1), readers.run(broken), readers.run(lambda db: 2), return_exceptions=True)
+    assert (outcomes[0], type(outcomes[1]), outcomes[2]) == (1, AttributeError, 2)
+    assert await readers.run(lambda db: 3) == 3
+
+
+async def test_a_read_that_hangs_holds_up_only_what_it_was_taken_with(readers):
+    gate, entered = threading.Event(), threading.Event()
+
+    def hangs(db):
+        entered.set()
+        return gate.wait(60)
+
+    hanging = asyncio.ensure_future(readers.run(hangs))
+    await asyncio.to_thread(entered.wait, 60)
+    assert await readers.run(lambda db: 1) == 1
+    gate.set()
+    assert await hanging
+
+
+async def test_what_waits_is_answered_before_the_readers_close(path):
+    readers = Readers(lambda: connect(path, 5.0), deadline=10.0)
+    readers.start()
+    waiting = [asyncio.ensure_future(readers.run(lambda db, number=number: number)) for number in range(200)]
+    await asyncio.sleep(0)
+    await readers.close()
+    assert await asyncio.gather(*waiting) == list(range(200))
+    with pytest.raises(StoreDown, match="closed"):
+        await readers.run(lambda db: 1)

@@ -154,7 +154,7 @@ async def test_what_is_cancelled_in_its_turn_does_not_harm_the_others(bench):
 
 
 async def test_a_full_line_is_store_down(bench, monkeypatch):
-    monkeypatch.setattr(sqlite_writer, "MAX_WAITING", 5)
+    monkeypatch.setattr(sqlite_writer, "MAX_WAITING", 6)  # the one under way, and five
     held = await bench.hold()
     waiting = await bench.later(*(bench.insert(number) for number in range(5)))
     with pytest.raises(StoreDown, match="wait"):
@@ -213,3 +213,25 @@ def test_callers_of_two_loops_share_a_writer(tmp_path):
 
 async def inserts(bench, first):
     await asyncio.gather(*(bench.insert(first + number) for number in range(20)))
+
+
+async def test_a_batch_without_a_fault_needs_no_savepoint(bench):
+    await asyncio.gather(*(bench.insert(number) for number in range(5)))
+    assert not [statement for statement in bench.statements if "SAVEPOINT" in statement]
+
+
+async def test_what_a_failed_batch_did_before_it_was_run_again_is_undone(bench):
+    runs = []
+
+    def counted(db):
+        runs.append(db.execute("SELECT count(*) FROM rows").fetchone()[0])
+        db.execute("INSERT INTO rows VALUES (1, NULL)")
+
+    held = await bench.hold()
+    waiting = await bench.later(bench.writer.run(counted), bench.insert(1), bench.insert(2))
+    bench.gate.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    await held
+    assert [type(result) for result in results] == [type(None), Conflict, int]
+    assert runs == [0, 0]
+    assert bench.rows() == [1, 2]

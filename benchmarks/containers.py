@@ -1,0 +1,174 @@
+"""Jobs on a real engine: ``fastlane up`` as its own process against a bare docker-py loop that creates the same service and waits for it.
+
+Both ask every 20 ms whether it has ended: fastlane's client by ``GET /tasks/T/jobs/J`` (for a hundred at once by ``GET /status``), the loop
+by the list of tasks. A single job's time is from just before the request to the answer that says that it has ended; its removal is not
+in it. Of a hundred at once the removals are in it, on both sides, but for the last ones of ours.
+"""
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import docker
+
+from benchmarks.figures import Comparison, Figure, Target, percentile
+from tests.support.installation import Installation, installed
+
+IMAGE = "ubuntu:latest"
+JOB = json.dumps({"image": IMAGE, "command": "true"})
+SINGLES = 8
+"""Jobs one after another, a round."""
+AT_ONCE = 100
+PAUSE = 0.02
+PATIENCE = 120.0
+FINAL = ("done", "failed", "timedout", "stopped", "expired")
+BARE = "bare docker-py loop"
+
+
+class Bare:
+    """The loop. Its services are those that fastlane makes: same image by its id, same command, init, logs and restart rule."""
+
+    def __init__(self, engine: str) -> None:
+        self._client = docker.APIClient(base_url=engine, version="1.41", timeout=60)
+        self._image = self._client.inspect_image(IMAGE)["Id"]
+
+    def close(self) -> None:
+        """Ends its connections."""
+        self._client.close()
+
+    def one(self) -> float:
+        """One service from its creation to its end, in milliseconds; then it is removed."""
+        began = time.perf_counter()
+        service = self._create()
+        while not self._ended([service]):
+            time.sleep(PAUSE)
+        took = time.perf_counter() - began
+        self._client.remove_service(service)
+        return took * 1000
+
+    def many(self, count: int) -> float:
+        """So many services, each removed when it has ended: a second."""
+        began = time.perf_counter()
+        waiting = [self._create() for _ in range(count)]
+        while waiting:
+            for service in self._ended(waiting):
+                self._client.remove_service(service)
+                waiting.remove(service)
+            time.sleep(PAUSE)
+        return count / (time.perf_counter() - began)
+
+    def _create(self) -> str:
+        template = {
+            "ContainerSpec": {"Image": self._image, "Args": ["true"], "Init": True},
+            "RestartPolicy": {"Condition": "none"},
+            "LogDriver": {"Name": "local"},
+        }
+        name = f"bare-{uuid4().hex}"
+        service: str = self._client.create_service(template, name=name, mode={"Replicated": {"Replicas": 1}})["ID"]
+        return service
+
+    def _ended(self, services: list[str]) -> list[str]:
+        states = {task["ServiceID"]: task["Status"]["State"] for task in self._client.tasks(filters={"service": services})}
+        wrong = {state for state in states.values() if state in ("failed", "rejected", "orphaned")}
+        if wrong:
+            raise RuntimeError(f"a task of the bare loop has ended as {wrong}")
+        return [service for service in services if states.get(service) == "complete"]
+
+
+class Client:
+    """A client of fastlane on one connection that it keeps."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.close()
+
+    def one(self) -> float:
+        """One job from its request to its end, in milliseconds."""
+        began = time.perf_counter()
+        made = self._call("POST", "/tasks/bench", JOB)
+        path = f"/tasks/bench/jobs/{made['jobId']}"
+        while (status := self._call("GET", path)["job"]["status"]) not in FINAL:
+            time.sleep(PAUSE)
+        if status != "done":
+            raise RuntimeError(f"a job has ended as {status}")
+        return (time.perf_counter() - began) * 1000
+
+    def many(self, count: int) -> float:
+        """So many jobs, from the first request until the last has ended: a second."""
+        wanted = self._done() + count
+        began = time.perf_counter()
+        for _ in range(count):
+            self._call("POST", "/tasks/bench", JOB)
+        while self._done() < wanted:
+            if time.perf_counter() - began > PATIENCE:
+                raise RuntimeError(f"{wanted - self._done()} of {count} jobs did not end as done")
+            time.sleep(PAUSE)
+        return count / (time.perf_counter() - began)
+
+    def _done(self) -> int:
+        done: int = self._call("GET", "/status")["executions"]["done"]
+        return done
+
+    def _call(self, method: str, path: str, body: str | None = None) -> Any:
+        self._connection.request(method, path, body)
+        answer = self._connection.getresponse()
+        data = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{method} {path}: {answer.status} {data[:1000]!r}")
+        return json.loads(data)
+
+
+@contextlib.contextmanager
+def _both(engine: str) -> Iterator[tuple[Client, Bare, Installation]]:
+    pools = json.dumps([{"name": "default", "match": "", "hosts": [engine], "maxRunning": AT_ONCE}])
+    with tempfile.TemporaryDirectory() as folder, installed(Path(folder), engine, pools=pools, lease="15s", renew="5s") as fastlane:
+        fastlane.serve("up")
+        with contextlib.closing(Client(fastlane.port)) as client, contextlib.closing(Bare(engine)) as bare:
+            yield client, bare, fastlane
+
+
+def measure(engine: str, rounds: int, say: Callable[[str], None]) -> list[Figure]:
+    """Single jobs, and a hundred at once."""
+    ours: list[list[float]] = []
+    theirs: list[list[float]] = []
+    many: list[tuple[float, float]] = []
+    with _both(engine) as (client, bare, _):
+        client.one()
+        bare.one()
+        for turn in range(rounds):
+            ours.append([])
+            theirs.append([])
+            for _ in range(SINGLES):
+                theirs[-1].append(bare.one())
+                ours[-1].append(client.one())
+            many.append((client.many(AT_ONCE), bare.many(AT_ONCE)))
+            medians = [percentile(side[-1], 50) for side in (ours, theirs)]
+            say(f"round {turn + 1}: single {medians[0]:.0f} ms against {medians[1]:.0f} ms")
+            say(f"round {turn + 1}: {AT_ONCE} at once {many[-1][0]:.2f}/s against {many[-1][1]:.2f}/s")
+
+    def single(percent: float, target: Target | None = None) -> Figure:
+        sides = [[percentile(values, percent) for values in side] for side in (ours, theirs)]
+        name = f"a single job, request to finished, p{percent:g}"
+        return Figure(name, "ms", sides[0], sides[1], BARE, Comparison.DIFFERENCE, target)
+
+    return [
+        single(50, Target(60.0, at_least=False)),
+        single(95),
+        Figure(
+            f"{AT_ONCE} jobs at once",
+            "jobs/s",
+            [pair[0] for pair in many],
+            [pair[1] for pair in many],
+            BARE,
+            target=Target(0.95, at_least=True),
+        ),
+    ]

@@ -1,0 +1,268 @@
+"""The queue in plain Python, as its port describes it: rows, each with its place. The real one's answers are held against it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fastlane.queue.base import Cancelled, Claim, Entry, Lane, LaneCounts, Lease, Renewal
+
+MINUTE = 60_000
+
+
+@dataclass
+class Row:
+    """An entry and where it stands. ``when``: its due time when timed, its score when ready or blocked, its deadline when leased."""
+
+    entry: Entry
+    arrival: int
+    place: str = ""
+    when: int = 0
+    owner: str = ""
+    slot: bool = False
+    stop: bool = False
+    ended: bool = False
+    pending: Entry | None = None
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        return self.when, self.arrival
+
+
+class Model:
+    """Every verb of the port that scripts do, for one installation that began empty. ``turn``: how many claims there were before."""
+
+    def __init__(self, turn: int = 0) -> None:
+        self.rows: dict[str, Row] = {}
+        self.arrivals = 0
+        self.turn = turn
+        self._touched: set[tuple[str, str]] = set()
+
+    def put(self, entries: Sequence[Entry], now: int) -> None:
+        for entry in entries:
+            row = self.rows.get(entry.id)
+            if row is not None and row.place == "leased":
+                if entry.revision > (row.pending or row.entry).revision:
+                    row.pending = entry
+            elif row is None or entry.revision > row.entry.revision:
+                if row is not None:
+                    self._displace(row)
+                self.arrivals += 1
+                self.rows[entry.id] = Row(entry, self.arrivals)
+                self._place(self.rows[entry.id], entry.due, now)
+        self._unblock()
+
+    def claim(self, owner: str, lanes: Sequence[Lane], count: int, watch: Sequence[str], lease: int, now: int) -> Claim:
+        limits = {name: 0 for name in watch} | {lane.name: lane.limit for lane in lanes}
+        self.turn += 1
+        first = self.turn % max(1, len(limits))
+        names = [*limits][first:] + [*limits][:first]
+        served = [name for name in names if name in {lane.name for lane in lanes}]
+        given: list[Lease] = []
+        for row in self._in("leased"):
+            if row.when <= now and len(given) < count:
+                given.append(self._lend(row, owner, now + lease, resume=True))
+        self._end_late(names, -(-(count - len(given)) // 2), given, owner, now + lease, now)
+        for row in self._in("timed"):
+            if row.entry.lane in served and row.when <= now:
+                row.place, row.when = "ready", row.when - row.entry.priority * MINUTE
+        while len(given) < count and any([self._serve(name, limits[name], count, given, owner, now + lease, now) for name in served]):
+            pass
+        self._end_late(names, count - len(given), given, owner, now + lease, now)
+        return Claim(tuple(given), self._next_at(names, {name: limits[name] for name in served}, now), now)
+
+    def renew(self, owner: str, ids: Sequence[str], lease: int, now: int) -> Mapping[str, Renewal]:
+        answer = {}
+        for id in ids:
+            row = self.rows.get(id)
+            if row is None or row.place != "leased" or row.owner != owner:
+                answer[id] = Renewal.LOST
+            else:
+                row.when = now + lease
+                answer[id] = Renewal.STOP if row.stop else Renewal.OK
+        return answer
+
+    def release(self, owner: str, ids: Sequence[str], now: int) -> None:
+        for id in ids:
+            row = self.rows.get(id)
+            if row is not None and row.place == "leased" and row.owner == owner:
+                row.owner, row.when = "", now
+
+    def requeue(self, owner: str, id: str, due: int, lane: str | None, now: int) -> None:
+        row = self.rows.get(id)
+        if row is None or row.place != "leased" or row.owner != owner:
+            return
+        self._unlease(row)
+        if row.pending is not None:
+            self._renew_entry(row, now)
+        else:
+            row.entry, row.owner = replace(row.entry, lane=lane or row.entry.lane), ""
+            self._place(row, now if row.stop else due, now)
+        self._unblock()
+
+    def cancel(self, id: str) -> Cancelled:
+        row = self.rows.get(id)
+        if row is None:
+            return Cancelled.ABSENT
+        if row.place == "leased":
+            row.stop, row.pending = True, None
+            return Cancelled.TOLD
+        self._displace(row)
+        del self.rows[id]
+        self._unblock()
+        return Cancelled.REMOVED
+
+    def finish(self, ids: Mapping[str, int], now: int) -> None:
+        for id, revision in ids.items():
+            row = self.rows.get(id)
+            if row is None or row.entry.revision > revision:
+                continue
+            if row.place == "leased":
+                self._unlease(row)
+            else:
+                self._displace(row)
+            if row.pending is not None and row.pending.revision > revision:
+                self._renew_entry(row, now)
+            else:
+                del self.rows[id]
+        self._unblock()
+
+    def restore(self, entries: Sequence[Entry], slotless: set[str], now: int) -> None:
+        for entry in entries:
+            row = self.rows.get(entry.id)
+            if row is not None and row.place == "leased":
+                continue
+            revision = entry.revision
+            if row is not None:
+                self._displace(row)
+                revision = max(revision, row.entry.revision)
+            self.arrivals += 1
+            slot = entry.lane not in slotless
+            self.rows[entry.id] = Row(replace(entry, revision=revision), self.arrivals, "leased", now, slot=slot)
+        self._unblock()
+
+    def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
+        def count(lane: str, place: str) -> int:
+            return sum(row.place == place and row.entry.lane == lane for row in self.rows.values())
+
+        return {lane: LaneCounts(count(lane, "ready"), count(lane, "timed"), self._slots(lane), count(lane, "blocked")) for lane in lanes}
+
+    def contents(self) -> set[tuple[object, ...]]:
+        """Where every entry stands, and who holds what."""
+        found: set[tuple[object, ...]] = set()
+        for id, row in self.rows.items():
+            found.add((row.place, "" if row.place == "leased" else row.entry.lane, id, row.when))
+            if row.place != "leased" and row.entry.expires is not None:
+                found.add(("expires", row.entry.lane, id, row.entry.expires))
+            if row.slot:
+                found.add(("slot", row.entry.lane, id))
+                found |= {("member", row.entry.group, id)} if row.entry.group else set()
+        return found
+
+    def leased(self) -> list[Row]:
+        """Those that are leased."""
+        return self._in("leased")
+
+    def blocked(self) -> list[tuple[str, str, int, str]]:
+        """The group, lane, score and id of the blocked ones, in the order of their groups, lanes and ranks."""
+        rows = sorted(self._in("blocked"), key=lambda row: (row.entry.group, row.entry.lane, row.rank))
+        return [(row.entry.group, row.entry.lane, row.when, row.entry.id) for row in rows]
+
+    def stuck(self) -> list[str]:
+        """Blocked entries that nothing would ever unblock: nobody of the group holds a slot, and none stands in ready before them."""
+        return [
+            row.entry.id
+            for row in self._in("blocked")
+            if not self._holding(row.entry.group)
+            and not any(other.entry.group == row.entry.group for other in self._in("ready", row.entry.lane))
+        ]
+
+    def _in(self, place: str, lane: str | None = None) -> list[Row]:
+        rows = [row for row in self.rows.values() if row.place == place and lane in (None, row.entry.lane)]
+        rows.sort(key=lambda row: row.entry.id if place == "leased" else f"{row.arrival:012}")
+        return sorted(rows, key=lambda row: row.when)
+
+    def _slots(self, lane: str) -> int:
+        return sum(row.slot and row.entry.lane == lane for row in self.rows.values())
+
+    def _holding(self, group: str) -> int:
+        return sum(row.slot and row.entry.group == group for row in self.rows.values())
+
+    def _place(self, row: Row, due: int, now: int) -> None:
+        if due <= now:
+            row.place, row.when = "ready", due - row.entry.priority * MINUTE
+        else:
+            row.place, row.when = "timed", due
+
+    def _displace(self, row: Row) -> None:
+        if row.place != "timed":
+            self._touched.add((row.entry.group, row.entry.lane))
+        row.place = ""
+
+    def _unlease(self, row: Row) -> None:
+        if row.slot:
+            self._touched |= {(row.entry.group, other.entry.lane) for other in self._in("blocked")}
+        row.place, row.slot, row.ended = "", False, False
+
+    def _renew_entry(self, row: Row, now: int) -> None:
+        assert row.pending is not None
+        self.arrivals += 1
+        row.entry, row.pending, row.arrival, row.owner, row.stop = row.pending, None, self.arrivals, "", False
+        self._place(row, row.entry.due, now)
+
+    def _unblock(self) -> None:
+        """Those that may go now: the first ones of a group in a lane, as if they took slots, until one would be refused."""
+        for group, lane in self._touched:
+            held = self._holding(group)
+            for row in [row for row in self._in("blocked", lane) if row.entry.group == group]:
+                if 0 < row.entry.concurrency <= held:
+                    break
+                row.place = "ready"
+                held += 1
+        self._touched = set()
+
+    def _lend(self, row: Row, owner: str, deadline: int, *, resume: bool = False, slot: bool = False, ended: bool = False) -> Lease:
+        row.place, row.when, row.owner = "leased", deadline, owner
+        if not resume:
+            row.slot, row.ended = slot, ended
+        entry = row.entry
+        return Lease(entry.id, entry.kind, entry.lane, entry.revision, resume, row.stop, row.ended)
+
+    def _expiring(self, lane: str) -> list[Row]:
+        rows = [row for row in self.rows.values() if row.place != "leased" and row.entry.lane == lane and row.entry.expires is not None]
+        return sorted(rows, key=lambda row: (row.entry.expires or 0, row.entry.id))
+
+    def _end_late(self, lanes: Sequence[str], most: int, given: list[Lease], owner: str, deadline: int, now: int) -> None:
+        for lane in lanes:
+            late = [row for row in self._expiring(lane) if (row.entry.expires or 0) <= now]
+            for row in late[: max(0, most)]:
+                self._displace(row)
+                given.append(self._lend(row, owner, deadline, ended=True))
+                most -= 1
+        self._unblock()
+
+    def _serve(self, lane: str, limit: int | None, count: int, given: list[Lease], owner: str, deadline: int, now: int) -> bool:
+        """Leases the best of the lane that may go, putting those before it aside; whether there was one."""
+        if len(given) >= count or (limit is not None and self._slots(lane) >= limit):
+            return False
+        for row in self._in("ready", lane):
+            late = row.entry.expires is not None and row.entry.expires <= now
+            if limit is not None and not late and 0 < row.entry.concurrency <= self._holding(row.entry.group) and row.entry.group:
+                row.place = "blocked"
+                continue
+            self._touched.add((row.entry.group, lane))
+            given.append(self._lend(row, owner, deadline, slot=limit is not None and not late, ended=late))
+            return True
+        return False
+
+    def _next_at(self, lanes: Sequence[str], served: Mapping[str, int | None], now: int) -> int | None:
+        moments = [row.when for row in self._in("leased")]
+        for lane in lanes:
+            moments += [
+                row.entry.expires
+                for row in self.rows.values()
+                if row.place != "leased" and row.entry.lane == lane and row.entry.expires is not None
+            ]
+        for lane, limit in served.items():
+            moments += [row.when for row in self._in("timed", lane)]
+            if self._in("ready", lane) and (limit is None or self._slots(lane) < limit):
+                moments.append(now)
+        return max(now, min(moments)) if moments else None

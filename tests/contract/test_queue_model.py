@@ -1,0 +1,230 @@
+"""Random operations on the queue and on a plain model of it: every answer is the same, and so is what is there in the end."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as some
+
+from fastlane.queue.base import TICKS, Entry, Kind, Lane
+from fastlane.queue.redis import RedisQueue
+from tests.contract.queue_model import Model
+from tests.support.redis import PATIENCE, RealRedis
+
+NOW = 1_700_000_000_000
+LEASE = 6
+PREFIX = "{fl:model:v1}:"
+IDS = tuple("abcdefgh")
+LANES = ("main", "other", TICKS)
+OWNERS = ("me", "you")
+SLOTLESS = [Lane(TICKS, None)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A verb, its arguments, and by how much the time has moved since the step before."""
+
+    verb: str
+    values: dict[str, Any]
+    passed: int
+
+
+def entry_of(id: str, *values) -> Entry:
+    """An entry of that id, whose kind is always the same."""
+    return Entry(id, Kind.JOB if id in "ab" else Kind.EXECUTION, *values)
+
+
+entries = some.builds(
+    entry_of,
+    some.sampled_from(IDS),
+    some.sampled_from(("main", "main", "main", "other", TICKS)),
+    some.sampled_from((-3, -2, -1, 0, 0, 0, 2)).map(lambda by: NOW + by),
+    some.sampled_from((0, 0, 0, 1, 2, 3)),
+    some.sampled_from((0, 0, 0, 0, 1, -1)),
+    some.sampled_from(("g", "g", "g", "g", "h", "")),
+    some.sampled_from((1, 1, 1, 2, 2, 0)),
+    some.sampled_from((None, None, None, None, 1, 2, 8)).map(lambda by: by and NOW + by),
+)
+
+
+def step(verb: str, **values) -> some.SearchStrategy[Step]:
+    return some.builds(Step, some.just(verb), some.fixed_dictionaries(values), some.sampled_from((0, 0, 0, 0, 1, 3, -1)))
+
+
+def lanes(*limits: int) -> list[Lane]:
+    return [Lane(name, limit) for name, limit in zip(LANES[:2], limits, strict=False)] + [Lane(TICKS, None)]
+
+
+ids = some.sampled_from(IDS)
+lists = some.lists(ids, max_size=4, unique=True)
+owners = some.sampled_from(OWNERS)
+claims = step(
+    "claim",
+    owner=owners,
+    lanes=some.sampled_from((lanes(4, 4), lanes(4, 4), lanes(4, 2), lanes(1, 2), lanes(4), lanes(2), [])),
+    count=some.sampled_from((1, 2, 3, 6, 6, 0)),
+    watch=some.sampled_from(((), (), ("other",), ("main", "other"), (TICKS,))),
+)
+ends = step("end", nth=some.integers(0, 5))
+backs = step(
+    "back", nth=some.integers(0, 5), due=some.integers(-1, 3).map(lambda by: NOW + by), lane=some.sampled_from((None, None, *LANES))
+)
+puts = step("put", entries=some.lists(entries, min_size=1, max_size=5))
+finishes = step("finish", ids=some.dictionaries(ids, some.sampled_from((9, 9, 9, 1)), min_size=1, max_size=2))
+steps = some.one_of(
+    *[claims] * 6,
+    *[puts] * 3,
+    *[ends] * 4,
+    backs,
+    finishes,
+    step("renew", owner=owners, ids=lists),
+    step("release", owner=owners, ids=lists),
+    step("requeue", owner=owners, id=ids, due=some.integers(-1, 4).map(lambda by: NOW + by), lane=some.sampled_from((None, *LANES))),
+    *[step("cancel", id=ids)] * 2,
+    step("restore", entries=some.lists(entries, max_size=2)),
+)
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RealRedis]:
+    with RealRedis() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def queue(server, runner) -> Iterator[RedisQueue]:
+    queue = RedisQueue(server.url, "model", deadline=PATIENCE)
+    runner.run(queue.open())
+    yield queue
+    runner.run(queue.close())
+
+
+def resolved(step: Step, model: Model) -> Step:
+    """``end`` finishes, and ``back`` gives back, one of those that are leased at that time."""
+    leased = model.leased()
+    if step.verb not in ("end", "back"):
+        return step
+    row = leased[step.values["nth"] % len(leased)] if leased else None
+    id, owner = (row.entry.id, row.owner) if row else (IDS[0], OWNERS[0])
+    if step.verb == "end":
+        return Step("finish", {"ids": {id: 9}}, step.passed)
+    return Step("requeue", {"owner": owner, "id": id, "due": step.values["due"], "lane": step.values["lane"]}, step.passed)
+
+
+async def act(queue: RedisQueue, step: Step, now: int) -> object:
+    values = dict(step.values)
+    match step.verb:
+        case "claim":
+            return await queue.claim("1", **values, lease=LEASE, now=now)
+        case "renew":
+            return await queue.renew("1", **values, lease=LEASE, now=now)
+        case "requeue":
+            return await queue.requeue(values["owner"], values["id"], values["due"], lane=values["lane"], now=now)
+        case "restore":
+            return await queue.restore(values["entries"], SLOTLESS, now=now)
+        case verb:
+            return await getattr(queue, verb)(**values, now=now)
+
+
+def act_on_model(model: Model, step: Step, now: int) -> object:
+    values = dict(step.values)
+    match step.verb:
+        case "claim" | "renew":
+            return getattr(model, step.verb)(**values, lease=LEASE, now=now)
+        case "cancel":
+            return model.cancel(**values)
+        case "restore":
+            return model.restore(values["entries"], {TICKS}, now)
+        case verb:
+            return getattr(model, verb)(**values, now=now)
+
+
+def contents(client) -> tuple[set[tuple[object, ...]], list[tuple[str, str, int, str]], set[str]]:
+    """What stands in the server's keys: as the model tells it, those in ``blocked`` as they stand there, and the ids of all entries."""
+    found: set[tuple[object, ...]] = set()
+    with client.pipeline(transaction=False) as calls:
+        for lane in LANES:
+            for name in ("timed", "waiting", "expiries", "ready"):
+                calls.zrange(f"{PREFIX}{name}:{lane}", 0, -1, withscores=True)
+            calls.smembers(f"{PREFIX}slots:{lane}")
+        calls.zrange(f"{PREFIX}leases", 0, -1, withscores=True)
+        calls.zrange(f"{PREFIX}groups", 0, -1)
+        calls.zrange(f"{PREFIX}blocked", 0, -1)
+        calls.hkeys(f"{PREFIX}entries")
+        *by_lane, leases, groups, blocked, ids = calls.execute()
+    for number, lane in enumerate(LANES):
+        timed, waiting, expiries, ready, slots = by_lane[5 * number : 5 * number + 5]
+        for place, members in (("timed", timed), ("blocked", waiting), ("expires", expiries)):
+            found |= {(place, lane, id, int(score)) for id, score in members}
+        found |= {("ready", lane, member[13:], int(score)) for member, score in ready}
+        found |= {("slot", lane, id) for id in slots}
+    found |= {("leased", "", id, int(deadline)) for id, deadline in leases}
+    found |= {("member", *member.split("\0")) for member in groups}
+    return found, [_blocked(member) for member in blocked], set(ids)
+
+
+def _blocked(member: str) -> tuple[str, str, int, str]:
+    group, lane, rest = member.split("\0")
+    score, arrival, id = rest.split(":")
+    assert (len(score), len(arrival)) == (16, 12)
+    return group, lane, int(score) - 2**52, id
+
+
+def check_contents(client, model: Model) -> None:
+    found, blocked, ids = contents(client)
+    assert found == model.contents()
+    assert blocked == model.blocked()
+    assert ids == set(model.rows)
+    assert model.stuck() == []
+
+
+async def finish_everything(queue: RedisQueue, model: Model, now: int) -> None:
+    """Works everything off, two at a time; fails when something can never be claimed."""
+    everywhere = [Lane("main", 2), Lane("other", 2), Lane(TICKS, None)]
+    while model.rows:
+        now += 100_000
+        claim = await queue.claim("1", "last", everywhere, 2, lease=LEASE, now=now)
+        expected = model.claim("last", everywhere, 2, (), LEASE, now)
+        assert claim == expected, (claim, expected)
+        assert claim.leases
+        done = {lease.id: 9 for lease in claim.leases}
+        await queue.finish(done, now=now)
+        model.finish(done, now)
+
+
+async def play(queue: RedisQueue, client, steps: list[Step]) -> None:
+    await queue.wipe()
+    await queue.set_generation("1")
+    model, now = Model(queue._turn), NOW
+    for step in (resolved(step, model) for step in steps):
+        now += step.passed
+        answer, expected = await act(queue, step, now), act_on_model(model, step, now)
+        assert answer == expected, (step, answer, expected)
+        check_contents(client, model)
+    assert await queue.counts(LANES) == model.counts(LANES)
+    await finish_everything(queue, model, now)
+    assert set(client.keys("*")) <= {PREFIX + name for name in ("gen", "lanes", "arrivals")}
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
+@given(
+    first=some.lists(entries, min_size=6, max_size=8, unique_by=lambda entry: entry.id), steps=some.lists(steps, min_size=10, max_size=30)
+)
+def test_random_operations_answer_and_leave_what_the_model_does(runner, server, queue, first, steps):
+    with server.client() as client:
+        runner.run(play(queue, client, [Step("put", {"entries": first}, 0), *steps]))

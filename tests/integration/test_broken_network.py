@@ -1,0 +1,63 @@
+"""The way to the engine is cut, hangs and comes back, again and again, while jobs run: each runs once and keeps all it wrote."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.hardship import Eye, Ledger, ThreadProxy, Witness, check_reads, well
+from tests.support.installation import installed
+
+SEED = 20261125
+SECONDS = 60
+LINES = "i=0; while [ $i -lt {count} ]; do echo line $i; i=$((i+1)); sleep {pause}; done"
+
+
+def lines(count: int, pause: float) -> tuple[str, bytes]:
+    """A script that writes a line every so often, and what it writes."""
+    return LINES.format(count=count, pause=pause), b"".join(b"line %d\n" % number for number in range(count))
+
+
+def trouble(proxy: ThreadProxy, dice: random.Random) -> None:
+    """One misfortune: the connections are cut, the engine is gone for a while, or it takes everything and answers nothing."""
+    match dice.choice(("cut", "cut", "gone", "hang", "hang", "calm")):
+        case "cut":
+            proxy.cut()
+            time.sleep(dice.uniform(0.05, 1))
+        case "gone":
+            proxy.stop()
+            time.sleep(dice.uniform(0.1, 3))
+            proxy.start()
+        case "hang":
+            proxy.hang()
+            time.sleep(dice.uniform(0.1, 4))
+            proxy.flow()
+        case "calm":
+            time.sleep(dice.uniform(0.5, 3))
+
+
+@pytest.mark.timeout(300)
+def test_twenty_jobs_on_a_network_that_breaks_all_the_time_each_run_once(engine: str, tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    with (
+        Witness(engine, tmp_path / "starts") as witness,
+        ThreadProxy(tmp_path / "e", engine) as proxy,
+        installed(tmp_path, proxy.url) as fastlane,
+    ):
+        fastlane.serve("up")
+        well(fastlane)
+        ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
+        first = ledger.post(*lines(400, 0.05)).json
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            if len(ledger.accepted) < 20:
+                ledger.post(*dice.choice((lines(1, 0), lines(30, 0.1), lines(100, 0.1), lines(3, 5))))
+            trouble(proxy, dice)
+            check_reads(fastlane, first)
+        eye.check()
+        assert len(ledger.accepted) == 20
+        assert not ledger.refused
+        ledger.check_ends(witness)
+        well(fastlane)
+        eye.check()

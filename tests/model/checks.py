@@ -1,0 +1,363 @@
+"""What must hold whatever happens. The witness sees every call that was carried out, in order, and every start of a command.
+
+It keeps what the store must hold by the store's own answers, and compares at the end. What it finds wrong is a complaint, in words.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from fastlane.models.execution import Execution, Reason
+from fastlane.models.job import Job
+from fastlane.models.pool import pool_for
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.status import STARTING, Status
+from fastlane.models.tick import Outcome, Tick, once_key, tick_id
+from fastlane.queue.base import Renewal
+from fastlane.services.jobs import Enqueued
+
+from tests.model.places import POOLS
+
+if TYPE_CHECKING:
+    from tests.model.wire import Node
+    from tests.model.world import World
+
+RANK = {Status.ENQUEUED: 0, Status.PULLING: 1, Status.RUNNING: 2}
+"""How far a status is; every final one is at 3."""
+LATEST = 1500
+"""Milliseconds after its due time by which a command has started where nothing goes wrong and there is room: less than the 2 s after which a
+worker looks without having been woken."""
+ONCE = ("service_id", "swarm_id", "bound_at", "engine_task_id", "container_id", "stop_requested_at", "started_at", "finished_at", "exit_code")
+"""Fields that never change once they have a value."""
+AFTER_THE_END = frozenset({"settled", "cleaned", "op"})
+"""Fields of a final row that may still change."""
+
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """When a change may be made, as docs/design.md's table says (and not as the code does): the status before; whether only by the owner;
+    whether a service must be bound or must not; whether nobody may have asked for its stop."""
+
+    sources: frozenset[Status]
+    owner: bool = False
+    bound: bool | None = None
+    unstopped: bool = False
+
+
+PULLING = frozenset({Status.PULLING})
+FINAL = frozenset(Status) - frozenset(RANK)
+ALLOWED = {
+    "store.claim": Allowed(frozenset({Status.ENQUEUED}), unstopped=True),
+    "store.cancel": Allowed(frozenset({Status.ENQUEUED})),
+    "store.take-over": Allowed(STARTING),
+    "store.re-place": Allowed(PULLING, owner=True, bound=False),
+    "store.bind": Allowed(PULLING, owner=True, bound=False, unstopped=True),
+    "store.give-up": Allowed(PULLING, owner=True, bound=False),
+    "store.flag-stop": Allowed(STARTING),
+    "store.run": Allowed(PULLING, owner=True, bound=True),
+    "store.end": Allowed(STARTING, owner=True, bound=True),
+    "store.settle": Allowed(FINAL),
+    "store.clean": Allowed(FINAL),
+}
+TAKES = frozenset({"store.claim", "store.take-over"})
+"""The changes that make a node the owner; each must raise the epoch."""
+
+
+@dataclass
+class Start:
+    """A command that started: the number of the event, and that of its owner's last word from the queue before it."""
+
+    event: int
+    confirmed: int
+    run: Any
+    limited: bool = True
+
+
+class Witness:
+    """Sees what happens, and complains."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.complaints: list[str] = []
+        self.rows: dict[str, Execution] = {}
+        self.jobs: dict[str, Job] = {}
+        self.ticks: dict[str, Tick] = {}
+        self.starts: dict[str, Start] = {}
+        self._accepted: list[tuple[Enqueued, Schedule]] = []
+        self._stops: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._execution_stops: dict[str, int] = {}
+        self._ended_at: dict[str, int] = {}
+        self._leased_at: dict[str, int] = {}
+        self._lost_at = 0
+        self._repaired_at = 0
+        self._unlimited: set[str] = set()
+        self._owners: dict[str, str] = {}
+        self._watched: dict[str, Callable[[Node, tuple[Any, ...], Any], None]] = {
+            "store.create": self._created,
+            "store.advance": self._advanced,
+            "store.stop_job": self._stopped,
+            "store.close_tick": self._tick_closed,
+            "queue.claim": self._claimed,
+            "queue.confirm": self._confirmed,
+            "queue.wipe": self._wiped,
+            "queue.set_generation": self._rebuilt,
+        }
+
+    @property
+    def events(self) -> int:
+        """The number of the last thing that happened."""
+        return self._world.wire.events
+
+    def complain(self, words: str) -> None:
+        """Something is wrong."""
+        self._world.wire.trace.append((self._world.clock.now(), "WITNESS", words, None))
+        self.complaints.append(words)
+
+    # what it is told
+
+    def observe(self, node: "Node", point: str, arguments: tuple[Any, ...], answer: Any) -> None:
+        """A call that was carried out."""
+        self._world.wire.events += 1
+        if point in self._watched:
+            self._watched[point](node, arguments, answer)
+        elif isinstance(answer, Execution) and point.startswith("store.") and point != "store.execution":
+            self._changed(node, point, answer)
+
+    def append(self, execution_id: str) -> None:
+        """A command started: what the executor tells the list of its starts."""
+        self._world.wire.events += 1
+        run = next(run for services in self._world.engines.values() for run in services.values() if run.order.execution_id == execution_id
+                   and run.activated and run.task is None)
+        row = self.rows.get(execution_id)
+        start = Start(self.events, self._world.wire.confirmation, run)
+        if execution_id in self.starts:
+            self.complain(f"{execution_id} started twice")
+        self.starts[execution_id] = start
+        self._world.started(run)
+        if row is None or row.service_id != run.id:
+            return self.complain(f"{execution_id} started in {run.id}, but {row and row.service_id} is bound to it")
+        if self._ended_at.get(execution_id, self.events) < start.confirmed:
+            self.complain(f"{execution_id} started after it was {row.status}")
+        if self._stop_answered(row) < start.confirmed:
+            self.complain(f"{execution_id} started after its stop was answered")
+        start.limited = self._repaired_at > self._lost_at and start.confirmed > self._repaired_at
+        late = self._world.wire.queue_now() - max(row.scheduled_for, row.created_at)
+        if self._world.wire.brisk and late > LATEST:
+            self.complain(f"{execution_id} started {late} ms late, and nothing was wrong")
+        self._check_limit(row)
+        return None
+
+    def accepted(self, job: Enqueued, schedule: Schedule) -> None:
+        """A job's POST was answered with 200."""
+        self._accepted.append((job, schedule))
+        if job.job_id not in self.jobs:
+            self.complain(f"job {job.job_id} was accepted, and is not stored")
+
+    def stop_answered(self, job_id: str) -> None:
+        """A job's stop was answered with 200."""
+        self._world.wire.events += 1
+        self._stops[job_id].append((self.jobs[job_id].stop_sequence, self.events))
+
+    def execution_stop_answered(self, execution_id: str) -> None:
+        """An execution's stop was answered with 200."""
+        self._world.wire.events += 1
+        self._execution_stops.setdefault(execution_id, self.events)
+
+    def queue_lost(self) -> None:
+        """The queue's data are gone, or of an earlier moment."""
+        self._world.wire.events += 1
+        self._lost_at = self.events
+
+    # what it sees of calls
+
+    def _created(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        job, tick, execution = arguments
+        self.jobs[job.id] = job
+        self._fired(tick, execution)
+
+    def _advanced(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        if answer:
+            seen, job, tick, execution = arguments
+            if seen.next_tick is None or seen.next_tick > self._world.wire.queue_now():
+                self.complain(f"job {job.id} fired before its tick was due")
+            self.jobs[job.id] = job
+            self._fired(tick, execution)
+
+    def _fired(self, tick: Tick | None, execution: Execution | None) -> None:
+        if tick is not None:
+            if tick.id in self.ticks:
+                self.complain(f"tick {tick.id} was fired twice")
+            self.ticks[tick.id] = tick
+        if execution is not None:
+            self.rows[execution.id] = execution
+
+    def _stopped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        if answer is not None:
+            self.jobs[answer.id] = answer
+
+    def _tick_closed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        id, outcome, reason = arguments
+        tick = self.ticks[id]
+        self.ticks[id] = Tick(tick.id, tick.job_id, tick.key, tick.due, tick.created_at, outcome, tick.execution_id, reason)
+
+    def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        for lease in answer.leases:
+            self._leased_at[lease.id] = self.events
+            if self._repaired_at < self._lost_at:
+                self._unlimited.add(lease.id)
+
+    def _confirmed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        for id, word in answer.items():
+            if word is not Renewal.LOST:
+                node.confirmed[id] = self.events
+
+    def _wiped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        self.queue_lost()
+
+    def _rebuilt(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        self._repaired_at = self.events
+
+    def _changed(self, node: "Node", point: str, row: Execution) -> None:
+        before = self.rows.get(row.id)
+        if before is None:
+            return self.complain(f"{row.id} changed before it was made")
+        if before == row:
+            return None
+        self._check_allowed(node, point, before, row)
+        self.rows[row.id] = row
+        if RANK.get(row.status, 3) < RANK.get(before.status, 3):
+            self.complain(f"{row.id} went back from {before.status} to {row.status}")
+        if row.epoch < before.epoch:
+            self.complain(f"the epoch of {row.id} went back")
+        for name in ONCE:
+            if getattr(before, name) is not None and getattr(before, name) != getattr(row, name):
+                self.complain(f"{name} of {row.id} changed from {getattr(before, name)} to {getattr(row, name)}")
+        if before.status.final:
+            changed = [f.name for f in fields(row) if getattr(row, f.name) != getattr(before, f.name) and f.name not in AFTER_THE_END]
+            if changed:
+                self.complain(f"{row.id} was {before.status}, and {changed} changed")
+        elif row.status.final:
+            self._ended_at[row.id] = self.events
+        if before.status is Status.ENQUEUED and row.status is Status.PULLING:
+            self._taken(row)
+        return None
+
+    def _check_allowed(self, node: "Node", point: str, before: Execution, row: Execution) -> None:
+        """A change that was made must have been allowed: by whom, and to which row."""
+        allowed = ALLOWED.get(point)
+        if allowed is None:
+            return self.complain(f"{point} is a change that this test does not know")
+        if before.status not in allowed.sources:
+            self.complain(f"{point} was made to {row.id}, which was {before.status}")
+        if allowed.owner and self._owners.get(row.id) != node.name:
+            self.complain(f"{point} was made to {row.id} by {node.name}, its owner is {self._owners.get(row.id)}")
+        if allowed.bound is not None and (before.service_id is not None) is not allowed.bound:
+            self.complain(f"{point} was made to {row.id}, to which {before.service_id} is bound")
+        if allowed.unstopped and before.stop_requested_at is not None:
+            self.complain(f"{point} was made to {row.id}, which is to be stopped")
+        if point in TAKES:
+            self._owners[row.id] = node.name
+            if row.epoch <= before.epoch:
+                self.complain(f"{point} left {row.id} at the epoch {row.epoch}")
+        return None
+
+    # limits
+
+    def _taken(self, row: Execution) -> None:
+        """A row takes a place of its pool: at most ``max_running`` may have one, but for those that were leased before the queue was lost."""
+        if self._leased_at.get(row.id, 0) < self._lost_at:
+            self._unlimited.add(row.id)
+        pool = self._pool(row)
+        taken = [other for other in self.rows.values() if other.status in STARTING and self._pool(other) == pool]
+        counted = [other.id for other in taken if other.id not in self._unlimited]
+        if pool is not None and len(counted) > pool.max_running:
+            self.complain(f"{len(counted)} executions have a place in {pool.name}, which has {pool.max_running}: {counted}")
+
+    def _check_limit(self, row: Execution) -> None:
+        pool = self._pool(row)
+        running = [self.rows[run.order.execution_id] for run in self._world.running() if run.order.execution_id in self.rows]
+        live = {other.id for other in (*running, row) if not other.status.final and self._pool(other) == pool}
+        counted = [id for id in live if id in self.starts and self.starts[id].limited]
+        if pool is not None and len(counted) > pool.max_running:
+            self.complain(f"{len(counted)} run in {pool.name}, which takes {pool.max_running}: {counted}")
+
+    def _pool(self, row: Execution) -> Any:
+        return pool_for(POOLS, row.task_id)
+
+    # stops
+
+    def _stop_answered(self, row: Execution) -> float:
+        """The event with which a stop of this execution was answered first; infinity when none was."""
+        covering = [event for sequence, event in self._stops[row.job_id] if sequence > row.sequence]
+        return min([*covering, self._execution_stops.get(row.id, float("inf"))], default=float("inf"))
+
+    # the end
+
+    async def examine(self) -> None:
+        """Compares what is there at the end with what was seen."""
+        await self._examine_store()
+        self._examine_ticks()
+        for row in self.rows.values():
+            await self._examine_execution(row)
+        counts = await self._world.queue_counts()
+        if any(row.ready or row.timed or row.running for row in counts.values()):
+            self.complain(f"the queue counts {counts}")
+        for name in self._world.leftover_keys():
+            self.complain(f"the queue has still the key {name}")
+        for host, services in self._world.engines.items():
+            if services:
+                self.complain(f"{host} has still the services {list(services)}")
+
+    async def _examine_store(self) -> None:
+        store = self._world.store
+        for job in self.jobs.values():
+            found = await store.executions_of(job.id, 100)
+            known = {row.id: row for row in self.rows.values() if row.job_id == job.id}
+            if {row.id: row for row in found} != known:
+                self.complain(f"job {job.id} has executions {found}, expected {known}")
+            if await store.job(job.id) != job:
+                self.complain(f"job {job.id} is {await store.job(job.id)}, expected {job}")
+        counts = await store.counts()
+        expected = Counter(row.status for row in self.rows.values())
+        if counts.jobs != len(self.jobs) or any(counts.executions[status] != expected[status] for status in Status):
+            self.complain(f"the store counts {counts}, there are {len(self.jobs)} jobs and {expected}")
+
+    def _examine_ticks(self) -> None:
+        """Each job's one tick: fired once, or the job was stopped before it."""
+        for job in self.jobs.values():
+            key = once_key(job.schedule_revision)
+            tick = self.ticks.get(tick_id(job.incarnation, key))
+            first = [row for row in self.rows.values() if row.job_id == job.id and row.attempt == 1]
+            if tick is None and not (job.schedule.kind is Kind.AT and job.stop_sequence):
+                self.complain(f"the tick of job {job.id} never fired, and no stop says why")
+            if len(first) != (0 if tick is None else 1):
+                self.complain(f"job {job.id} has {len(first)} first attempts for {tick}")
+        for accepted, _ in self._accepted:
+            if accepted.job_id not in self.jobs or accepted.execution_id not in (None, *self.rows):
+                self.complain(f"{accepted} was accepted, and is not there")
+
+    async def _examine_execution(self, row: Execution) -> None:
+        tick = await self._world.store.tick(row.tick_id)
+        never = row.status is Status.STOPPED and not row.has_started
+        if tick is None or tick.execution_id != row.id or (tick.outcome is Outcome.STOPPED) is not never or never is not bool(tick.reason):
+            self.complain(f"the ledger says {tick} of {row}")
+        start = self.starts.get(row.id)
+        lost = row.failure is not None and row.failure.reason in {Reason.HOST_LOST, Reason.KILLED}
+        if row.truncated and not lost:
+            self.complain(f"{row.id} says that its log is not whole")
+        if row.status is Status.DONE and start is None:
+            self.complain(f"{row.id} is done, and never started")
+        if start is not None and not (row.has_started or lost or row.status is Status.STOPPED):
+            self.complain(f"{row.id} started, and its row does not say so: {row}")
+        if start is not None and not row.truncated and not lost:
+            await self._examine_log(row, start)
+
+    async def _examine_log(self, row: Execution, start: Start) -> None:
+        read = await self._world.store.read_log(row.id, 0, 1 << 30)
+        for stream, count in ((1, row.stdout_bytes), (2, row.stderr_bytes)):
+            written = b"".join(piece.data for piece in start.run.log if piece.stream == stream)
+            stored = b"".join(piece.data for piece in read.pieces if piece.stream == stream)
+            if stored != written or count != len(stored):
+                self.complain(f"the log of {row.id} has {stored!r} in stream {stream} (its row says {count}), written was {written!r}")

@@ -1,0 +1,254 @@
+"""What a program is made of: a table of operations, each with how often it comes, how its values are drawn, and what it does.
+
+A program is a list of steps, drawn once from a seed: values are numbers that name the n-th of what is there at the moment, so a step
+makes sense in whatever is left of its program. A new operation is one more row of the table.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastlane.models.status import RULES
+from tests.model.places import HOSTS, TASKS
+from tests.model.world import World
+
+Values = tuple[Any, ...]
+MOST_STEPS = 60
+
+POINTS = (
+    *(f"store.{name}" for name in ("create", "advance", "stop_job", "close_tick", "change_generation", "execution", "append", "log_head", *RULES)),
+    *(f"queue.{name}" for name in ("put", "claim", "confirm", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation")),
+    *(f"engine.{name}" for name in ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "piece")),
+)
+"""The calls that may fail alone."""
+
+TENDER = ("store.claim", "store.take-over", "store.bind", "store.end", "store.settle", "queue.confirm", "queue.finish", "engine.activate")
+"""Those among them between which most can happen; half of all troubles come to them."""
+
+COMMANDS = (
+    (),
+    ("exit", "3"),
+    ("out", "one"),
+    ("for:0.5", "hold"),
+    ("for:3", "out", "one", "hold", "err", "two"),
+    ("for:9", "hold", "out", "three", "exit", "1"),
+    ("out", "one", "hold", "out", "two"),
+    ("end", "oom"),
+)
+"""What jobs run; the last but one holds until somebody lets it go."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation with its values, and the seconds that pass after it."""
+
+    name: str
+    values: Values
+    then: float
+
+    def __str__(self) -> str:
+        return f"Step({self.name!r}, {self.values!r}, {self.then!r}),"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A row of the table. ``often``: its weight among all."""
+
+    often: int
+    draw: Callable[[random.Random], Values]
+    do: Callable[..., Awaitable[None] | None]
+
+
+def nothing(draw: random.Random) -> Values:
+    return ()
+
+
+def number(draw: random.Random) -> Values:
+    return (draw.randrange(1000),)
+
+
+def number_and(*choices: object) -> Callable[[random.Random], Values]:
+    return lambda draw: (draw.randrange(1000), draw.choice(choices))
+
+
+def one_of(*choices: object) -> Callable[[random.Random], Values]:
+    return lambda draw: (draw.choice(choices),)
+
+
+def new_job(draw: random.Random) -> Values:
+    """Task, command, image, and in how many seconds it is due (None: now)."""
+    image = "missing" if draw.random() < 0.05 else "not an image" if draw.random() < 0.03 else "ubuntu"
+    return draw.choice(TASKS), draw.choice(COMMANDS), image, draw.choice((None, None, None, 0.0, 0.5, 2.0, 7.0, 20.0))
+
+
+def hasty_job(draw: random.Random) -> Values:
+    """A job and in how many seconds it is stopped again."""
+    return (draw.choice((0.0, 0.005, 0.05, 0.3, 1.0)), *new_job(draw))
+
+
+def recent(draw: random.Random) -> Values:
+    """One of the last that there are, most likely."""
+    return (-1 - int(draw.expovariate(0.5)),)
+
+
+def enqueue_and_stop(world: World, *values: Any) -> None:
+    world.begin(world.enqueue_and_stop(*values))
+
+
+def enqueue(world: World, *values: Any) -> None:
+    world.begin(world.enqueue(*values))
+
+
+def stop_job(world: World, which: int) -> None:
+    world.begin(world.stop_job(which))
+
+
+def stop_execution(world: World, which: int) -> None:
+    world.begin(world.stop_execution(which))
+
+
+def release(world: World, which: int) -> None:
+    world.release(which)
+
+
+async def hire(world: World) -> None:
+    if len(world.nodes) < 5:
+        await world.hire()
+
+
+def kill(world: World, which: int) -> None:
+    worker = world.worker(which)
+    if worker is not None:
+        worker.kill()
+
+
+def dismiss(world: World, which: int) -> None:
+    worker = world.worker(which)
+    if worker is not None:
+        worker.dismiss()
+
+
+def pause(world: World, which: int, seconds: float) -> None:
+    world.pause(world.nodes[which % len(world.nodes)], seconds)
+
+
+async def replace_api(world: World) -> None:
+    await world.new_api()
+
+
+def trouble(world: World, point: str, kind: str) -> None:
+    """What befalls the next call of that point, whosever it is."""
+    world.wire.faults[point] = kind
+
+
+def outage(world: World, port: str, seconds: float) -> None:
+    world.wire.outages[port] = world.clock.now() + round(seconds * 1000)
+
+
+def storm(world: World, port: str, seconds: float) -> None:
+    world.wire.storms[port] = world.clock.now() + round(seconds * 1000)
+
+
+def jump(world: World, which: int, seconds: float) -> None:
+    world.nodes[which % len(world.nodes)].offset += round(seconds * 1000)
+
+
+def jump_queue(world: World, seconds: float) -> None:
+    world.wire.queue_offset += round(seconds * 1000)
+
+
+def clocks_right(world: World) -> None:
+    world.clocks_right()
+
+
+def deafen(world: World, seconds: float) -> None:
+    world.deaf_until = world.clock.now() + round(seconds * 1000)
+
+
+async def flush(world: World) -> None:
+    await world.lose_queue(None, restarted=False)
+
+
+async def restart_redis(world: World) -> None:
+    await world.lose_queue(None, restarted=True)
+
+
+async def remember(world: World) -> None:
+    async with world.wire.lock:
+        world.remembered = world.keys.dump()
+
+
+async def set_back(world: World) -> None:
+    if world.remembered is not None:
+        await world.lose_queue(world.remembered, restarted=True)
+
+
+def fail_over(world: World) -> None:
+    world.new_server()
+
+
+def host_down(world: World, host: str, seconds: float) -> None:
+    world.host_down(host)
+    world.later(seconds, lambda: world.host_up(host))
+
+
+def a_point(draw: random.Random) -> Values:
+    kind = draw.choice(("fail", "lose", "stall", "stall", "stall", "die", "die-after"))
+    return draw.choice(POINTS if draw.random() < 0.5 else TENDER), kind
+
+
+def port_for(*seconds: float) -> Callable[[random.Random], Values]:
+    return lambda draw: (draw.choice(("store", "queue", "engine")), draw.choice(seconds))
+
+
+OPERATIONS: dict[str, Operation] = {
+    "enqueue": Operation(30, new_job, enqueue),
+    "enqueue_and_stop": Operation(5, hasty_job, enqueue_and_stop),
+    "stop_job": Operation(5, recent, stop_job),
+    "stop_execution": Operation(6, recent, stop_execution),
+    "release": Operation(8, number, release),
+    "hire": Operation(4, nothing, hire),
+    "kill": Operation(4, number, kill),
+    "dismiss": Operation(2, number, dismiss),
+    "pause": Operation(5, number_and(0.3, 3.0, 9.0, 20.0), pause),
+    "replace_api": Operation(1, nothing, replace_api),
+    "trouble": Operation(30, a_point, trouble),
+    "outage": Operation(2, port_for(0.5, 3.0, 12.0), outage),
+    "storm": Operation(2, port_for(1.0, 5.0), storm),
+    "jump": Operation(2, number_and(-60, -5, -1.5, 1.5, 5, 60), jump),
+    "jump_queue": Operation(1, one_of(1, 5, 30), jump_queue),
+    "clocks_right": Operation(2, nothing, clocks_right),
+    "deafen": Operation(1, one_of(3, 10), deafen),
+    "flush": Operation(2, nothing, flush),
+    "restart_redis": Operation(1, nothing, restart_redis),
+    "remember": Operation(2, nothing, remember),
+    "set_back": Operation(2, nothing, set_back),
+    "fail_over": Operation(1, nothing, fail_over),
+    "host_down": Operation(2, lambda draw: (draw.choice(HOSTS), draw.choice((1.0, 6.0, 25.0))), host_down),
+}
+
+
+CALM = ("enqueue", "enqueue_and_stop", "stop_job", "stop_execution", "hire")
+"""The operations of a program in which nothing goes wrong: there nothing may be late."""
+
+
+def program(seed: object) -> list[Step]:
+    """The program of a seed: one in six is calm."""
+    draw = random.Random(f"{seed} program")
+    if draw.random() < 1 / 6:
+        return [step for step in _steps(draw, CALM, 16, 0.5) if is_calm([step])]
+    return _steps(draw, tuple(OPERATIONS), draw.randint(8, MOST_STEPS), draw.choice((0.02, 0.3, 2.0)))
+
+
+def is_calm(steps: list[Step]) -> bool:
+    """Whether nothing in it goes wrong, and nothing holds a place."""
+    return all(step.name in CALM and not any("hold" in value for value in step.values if isinstance(value, tuple)) for step in steps)
+
+
+def _steps(draw: random.Random, names: tuple[str, ...], count: int, gap: float) -> list[Step]:
+    steps = []
+    for name in draw.choices(names, [OPERATIONS[name].often for name in names], k=count):
+        then = 0.0 if draw.random() < 0.4 else round(draw.expovariate(1 / gap), 4)
+        steps.append(Step(name, OPERATIONS[name].draw(draw), then))
+    return steps

@@ -1,0 +1,164 @@
+"""Faults that the model test must find: each is a small mistake somewhere in fastlane, put there for one run and taken away again."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from fastlane.models import status
+from fastlane.models.execution import Execution
+from fastlane.models.status import RULES, Change
+from fastlane.queue.base import TICKS, Entry, Kind, entry_of
+from fastlane.queue.redis import RedisQueue
+from fastlane.queue.script import Script
+from fastlane.scheduler.dispatcher import Steps
+from fastlane.scheduler.leases import Charge, Leases
+from fastlane.scheduler.settler import Settler
+from fastlane.services.jobs import Jobs
+
+Plant = Callable[[ExitStack], None]
+
+
+def rule(name: str, **values: Any) -> Plant:
+    """A row of the table of changes has a condition less."""
+    return lambda stack: stack.enter_context(patch.dict(RULES, {name: replace(RULES[name], **values)}))  # type: ignore[arg-type, return-value]
+
+
+def method(owner: type, name: str, mistaken: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Plant:
+    """A method does something else; ``mistaken`` is given the right one."""
+    return lambda stack: stack.enter_context(patch.object(owner, name, mistaken(getattr(owner, name))))
+
+
+def script(name: str, right: str, wrong: str) -> Plant:
+    """A script of the queue has other text."""
+
+    def read(stack: ExitStack) -> None:
+        real = Script.read
+
+        def mistaken(wanted: str) -> Script:
+            found = real(wanted)
+            if wanted != name:
+                return found
+            assert right in found.text, f"{name} has no {right!r}"
+            text = found.text.replace(right, wrong)
+            import hashlib
+
+            return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+        stack.enter_context(patch.object(Script, "read", mistaken))
+
+    return read
+
+
+class PutFirst:
+    """A store before which the queue hears of each new execution."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._store = jobs._store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def create(self, job: Any, tick: Any, execution: Any) -> None:
+        if execution is not None:
+            await self._jobs._queue.put([entry_of(execution, self._jobs._pools, due=execution.scheduled_for)])
+        await self._store.create(job, tick, execution)
+
+
+def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The queue hears of an execution before the store does, and not after it."""
+
+    def init(self: Jobs, *arguments: Any) -> None:
+        right(self, *arguments)
+        self._store = PutFirst(self)  # type: ignore[assignment]
+        put = self._handover.put
+
+        async def only_jobs(entries: Sequence[Entry]) -> None:
+            await put([entry for entry in entries if entry.kind is Kind.JOB or entry.lane == TICKS])
+
+        self._handover.put = only_jobs  # type: ignore[assignment, method-assign]
+
+    return init
+
+
+def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
+    """The slot is free before the final row is written."""
+
+    async def work(self: Steps, charge: Charge, execution: Execution) -> Any:
+        if execution.service_id is not None:
+            await self._queue.finish({execution.id: 0})
+        return await right(self, charge, execution)
+
+    return work
+
+
+def unconfirmed(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Nobody asks the queue before a start."""
+
+    async def confirm(self: Leases, charge: Charge) -> bool:
+        return True
+
+    return confirm
+
+
+def same_epoch(execution: Execution) -> Change:
+    """A take-over that leaves the old owner's epoch valid."""
+    return Change.of("take-over", execution, epoch=execution.epoch)
+
+
+def unrestored(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A rebuild that forgets what is under way."""
+
+    async def restore(self: RedisQueue, *arguments: Any, **named: Any) -> None:
+        return None
+
+    return restore
+
+
+def flag_only(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A stop that the queue never hears of."""
+
+    async def cancel(self: Jobs, entry_id: str) -> None:
+        return None
+
+    return cancel
+
+
+def unsettled(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A final row after which nothing follows but its slot."""
+
+    async def settle(self: Settler, execution: Execution) -> Execution:
+        await self._queue.finish({execution.id: 0})
+        return execution
+
+    return settle
+
+
+PLANTED: Mapping[str, Plant] = {
+    "bind-without-epoch": rule("bind", fenced=False),
+    "bind-stopped": rule("bind", unstopped=False),
+    "end-without-epoch": rule("end", fenced=False),
+    "cancel-running": rule("cancel", sources=frozenset(status.UNDER_WAY)),
+    "take-over-without-fence": rule("take-over", fenced=False),
+    "same-epoch": lambda stack: stack.enter_context(patch.object(status, "take_over", same_epoch)) and None,
+    "put-before-store": method(Jobs, "__init__", put_before_store),
+    "finish-before-end": method(Steps, "_step", finish_before_end),
+    "unwoken": script("put", "if sooner then wake() end", ""),
+    "unconfirmed": method(Leases, "confirm", unconfirmed),
+    "unrestored": method(RedisQueue, "restore", unrestored),
+    "flag-only": method(Jobs, "_cancel", flag_only),
+    "unsettled": method(Settler, "settle", unsettled),
+    "slot-freed-at-release": script("release", "row.owner = ''", "row.owner = ''; need(row.lane); if undeclared() then return undeclared() end; redis.call('SREM', lanes[row.lane].slots, id)"),
+    "slot-freed-at-takeover": script("claim", "if rows[id] then lend(id, 1)", "if rows[id] then if lanes[rows[id].lane] then redis.call('SREM', lanes[rows[id].lane].slots, id) end lend(id, 1)"),
+}
+
+
+@contextmanager
+def planted(name: str | None) -> Iterator[None]:
+    """Within it fastlane has that fault; None: it has none."""
+    with ExitStack() as stack:
+        if name is not None:
+            PLANTED[name](stack)
+        yield

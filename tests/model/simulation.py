@@ -1,0 +1,159 @@
+"""Runs one program of one seed in a world of its own, and answers with what was wrong."""
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tests.model.loop import Stuck, run
+from tests.model.operations import OPERATIONS, Step, is_calm, program
+from tests.model.world import World
+
+LONGEST_END = 400
+"""Seconds of virtual time within which everything has ended once nothing disturbs it any more."""
+MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found wrong (nothing: it passed), and the last things that happened."""
+
+    seed: object
+    steps: tuple[Step, ...]
+    complaints: tuple[str, ...]
+    trace: tuple[str, ...]
+
+    def __str__(self) -> str:
+        steps = "\n".join(f"    {step}" for step in self.steps)
+        complaints = "\n".join(f"  {words}" for words in self.complaints[:5])
+        return f"seed {self.seed!r}:\n{complaints}\n  program:\n{steps}"
+
+
+def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, keep_trace: bool = False) -> Result:
+    """The run of a seed's program, or of these steps of it; Redis listens at the socket ``redis``."""
+    random.seed(f"{seed} fastlane")
+    steps = program(seed) if steps is None else list(steps)
+    folder = Path(tempfile.mkdtemp(prefix="model", dir=MEMORY if MEMORY.is_dir() else None))
+    world = World(folder, redis, f"model-{folder.name}", seed)
+    if is_calm(steps):
+        world.wire.brisk, world.wire.slow = True, 0.0
+    try:
+        with _logged(world):
+            run(world.pulse, _live(world, steps))
+    except Stuck:
+        world.witness.complain("everybody waits, for nothing that can come")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    failed = world.witness.complaints or keep_trace
+    trace = tuple(_line(*event) for event in world.wire.trace) if failed else ()
+    return Result(seed, tuple(steps), tuple(world.witness.complaints), trace)
+
+
+async def _live(world: World, steps: Sequence[Step]) -> None:
+    await world.open()
+    try:
+        await _perform(world, steps)
+        await world.calm()
+        await _end(world)
+        if not world.witness.complaints:
+            world.pulse.busy += 1
+            await world.witness.examine()
+            world.pulse.busy -= 1
+    finally:
+        await world.close()
+
+
+async def _perform(world: World, steps: Sequence[Step]) -> None:
+    for _ in range(2):
+        await world.hire()
+    for step in steps:
+        world.wire.trace.append((world.clock.now(), "PROGRAM", str(step), None))
+        done = OPERATIONS[step.name].do(world, *step.values)
+        if done is not None:
+            await done
+        if step.then:
+            await world.clock.sleep(step.then)
+        if world.witness.complaints:
+            return
+
+
+async def _end(world: World) -> None:
+    """Lets time pass until nothing is left to do."""
+    give_up = world.clock.now() + LONGEST_END * 1000
+    while not world.witness.complaints and (left := await world.left()):
+        if world.clock.now() > give_up:
+            for words in left:
+                world.witness.complain(f"after {LONGEST_END} quiet seconds {words}")
+            return
+        for run in world.running():
+            world.let_go(run.order.execution_id)
+        await world.clock.sleep(1.0)
+
+
+@contextmanager
+def _logged(world: World) -> Iterator[None]:
+    """An error in the log is a complaint: it says that something came that nobody foresaw."""
+
+    def note(_logger: object, level: str, event: Any) -> Any:
+        if level in {"error", "exception", "critical"} and event.get("event") != "service.unknown":
+            error = event.get("exc_info")
+            world.witness.complain(f"{event['event']}: {_exception() if error else event}")
+        world.wire.trace.append((world.clock.now(), "LOG", event.get("event", ""), {k: v for k, v in event.items() if k != "event"}))
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[note], wrapper_class=structlog.make_filtering_bound_logger(20), cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def _exception() -> str:
+    import sys
+    import traceback
+
+    error = sys.exc_info()[1]
+    return "".join(traceback.format_exception(error)) if error is not None else "an exception"
+
+
+def _line(moment: int, who: str, what: str, answer: object) -> str:
+    said = f"{answer.status} epoch {answer.epoch} host {answer.host} service {(answer.service_id or '')[-4:]} stop {answer.stop_requested_at} {answer.id[:14]}" if hasattr(answer, "epoch") else repr(answer)[:300]
+    return f"{moment % 10_000_000 / 1000:10.3f} {who:10} {what} {'' if answer is None else said}"
+
+
+def main() -> None:
+    """By hand: runs the seeds that are named, ``first-last`` or one."""
+    import sys
+    import time
+
+    from tests.support.redis import RealRedis
+
+    from tests.model.planted import planted
+
+    first, _, last = sys.argv[1].partition("-")
+    plant = next((word.removeprefix("plant=") for word in sys.argv if word.startswith("plant=")), None)
+    with RealRedis() as redis, planted(plant):
+        for seed in range(int(first), int(last or first) + 1):
+            began = time.perf_counter()
+            result = simulate(seed, redis.socket, keep_trace="-v" in sys.argv)
+            took = time.perf_counter() - began
+            if result.complaints:
+                print(result)
+                if plant:
+                    print("caught", plant, seed, result.complaints[0])
+                    return
+            print(f"seed {seed}: {'FAILED' if result.complaints else 'passed'} in {took:.2f} s", flush=True)
+            if "-v" in sys.argv:
+                print("\n".join(result.trace))
+
+
+if __name__ == "__main__":
+    main()

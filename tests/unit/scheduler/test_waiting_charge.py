@@ -1,0 +1,45 @@
+"""What is said while work cannot go on: each reason once, however often it is tried."""
+
+import asyncio
+from typing import Any, cast
+
+from structlog.testing import capture_logs
+
+from fastlane.errors import StoreDown
+from fastlane.queue.base import Kind, Lease
+from fastlane.scheduler.dispatcher import Steps
+from fastlane.scheduler.leases import Charge
+from tests.support.clock import FakeClock
+
+
+class Away:
+    """A store that says in turn why it does not answer, the last of it for ever; then that there is no such row."""
+
+    def __init__(self, *reasons: str) -> None:
+        self.reasons = list(reasons)
+        self.asked = 0
+
+    async def execution(self, _id: str) -> None:
+        self.asked += 1
+        if self.reasons:
+            raise StoreDown(self.reasons.pop(0))
+
+
+class Deaf:
+    """A queue that takes whatever is finished."""
+
+    async def finish(self, _ids: object) -> None:
+        return None
+
+
+async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None:
+    clock = FakeClock()
+    store = Away(*["full"] * 50, "locked", *["full"] * 50)
+    parts = cast(Any, [store, Deaf(), clock, *[None] * 5])
+    steps = Steps(*parts)
+    with capture_logs() as logs:
+        work = asyncio.create_task(steps.work(Charge(Lease("id", Kind.EXECUTION, "default", 0, False, False)), clock.now()))
+        await clock.advance(1000)
+        await work
+    assert store.asked == 102
+    assert [event["error"] for event in logs if event["event"] == "charge.waiting"] == ["full", "locked", "full"]
