@@ -128,6 +128,7 @@ async def serving(settings: Settings, store: Store, queue: Queue, sockets: list[
         public_url=settings.public_url,
         trusted_proxies=settings.trusted_proxies,
         max_body=settings.max_body,
+        hard_retries=settings.hard_retries,
     )
     app = application(services, web)
     server = http_server(app)

@@ -42,6 +42,7 @@ class Settings:
     lease: float
     renew: float
     hard_timeout: float
+    hard_retries: int
     pending_deadline: float
     pull_deadline: float
     host_lost_after: float
@@ -134,6 +135,7 @@ SETTINGS = (
     Setting("lease", kinds.DURATION, "15s", "how long an execution stays a worker's after that worker was last heard of"),
     Setting("renew", kinds.DURATION, "5s", "how often a worker renews its leases; at most half of lease"),
     Setting("hard_timeout", kinds.DURATION, "30m", "the longest that any execution may run"),
+    Setting("hard_retries", kinds.COUNT, "10", "the most retries that a job may ask for"),
     Setting("pending_deadline", kinds.DURATION, "1h", "how long an execution may wait for a node that fits"),
     Setting("pull_deadline", kinds.DURATION, "15m", "how long an image's registry may stay out of reach"),
     Setting("host_lost_after", kinds.DURATION, "5m", "how long a host may be away before what ran on it counts as lost"),

@@ -69,6 +69,7 @@ class Execution:
     settled: bool = False
     cleaned: bool = False
     op: str = ""
+    expires_at: int | None = None
 
     @property
     def has_started(self) -> bool:

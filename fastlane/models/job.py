@@ -4,18 +4,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastlane.models.schedule import Schedule
+from fastlane.models.schedule import Schedule, expiry
 from fastlane.models.status import Status
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run: an image reference, the arguments that replace its CMD (None: its own), and its environment."""
+    """What to run: an image reference, the arguments that replace its CMD (None: its own), and its environment; and by which rules.
+
+    Durations in milliseconds, None for none: ``retry_delay`` a fixed delay before each further attempt, ``timeout`` of running,
+    ``expires_in`` after each due time; ``expiration`` is a moment. ``concurrency``: waits while so many of its task run (0: does not).
+    """
 
     image: str
     command: tuple[str, ...] | None = None
     envs: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    retries: int = 0
+    retry_delay: int | None = None
+    timeout: int | None = None
+    expires_in: int | None = None
+    expiration: int | None = None
+    priority: int = 0
+    concurrency: int = 0
+
+    def expires_at(self, due: int) -> int | None:
+        """The moment after which the container of a tick due then must not start; None when there is none."""
+        return expiry(due, self.expires_in, self.expiration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +67,16 @@ class Job:
 
 
 def job_status(job: Job, latest: Status | None) -> str:
-    """A job's status as the API tells it: the latest execution's while one is under way; else stopped, scheduled, or how it ended.
+    """A job's status as the API tells it: the latest execution's while one is under way; else stopped (a cron that was stopped, or what
+    never ran), scheduled, or how it ended.
 
-    ``latest`` is the status of its execution under way, or else of its last one, None when it has none.
+    ``latest`` is the status of its execution under way, or else of its last one, None when it has none: if no tick is to come
+    either, the last one came too late to make one.
     """
     if latest is not None and not latest.final:
         return latest.value
-    if job.stopped and latest is None:
+    if job.stopped and (latest is None or job.schedule.cron is not None):
         return "stopped"
     if job.next_tick is not None:
         return "scheduled"
-    return latest.value if latest is not None else "scheduled"
+    return latest.value if latest is not None else Status.EXPIRED.value

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from pytimeparse.timeparse import timeparse
 
+from fastlane.models.cron import Cron, next_tick
+
 TEN_YEARS = 10 * 366 * 86_400
 LARGEST_UNIX_SECONDS = 100_000_000_000
 """Above this (the year 5138) a number of "seconds" can only be milliseconds."""
@@ -21,23 +23,48 @@ MOMENT_FORMS = 'write Unix seconds (1645113692) or ISO 8601 with an offset ("202
 
 
 class Kind(StrEnum):
-    """Now (at the POST), or once at a moment."""
+    """Now (at the POST), once at a moment, or again and again."""
 
     NOW = "now"
     AT = "at"
+    CRON = "cron"
+
+
+class Overlap(StrEnum):
+    """What a tick does while an earlier execution of its job is under way: run beside it, or be skipped."""
+
+    ALLOW = "allow"
+    SKIP = "skip"
+
+
+class CatchUp(StrEnum):
+    """What follows when ticks of a cron were missed: the latest of them runs late, or none does."""
+
+    LATEST = "latest"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a job's ticks are due. ``at`` is the moment (milliseconds) of a job of kind ``AT``."""
+    """When a job's ticks are due: ``at`` (milliseconds) for one of kind ``AT``, by ``cron`` for one of kind ``CRON``."""
 
     kind: Kind = Kind.NOW
     at: int | None = None
+    cron: Cron | None = None
+    overlap: Overlap = Overlap.ALLOW
+    catch_up: CatchUp = CatchUp.LATEST
 
-    @property
-    def first_tick(self) -> int | None:
-        """The moment of the first tick that is still to come; None for a job that runs at once."""
+    def first_tick(self, now: int) -> int | None:
+        """The moment of the first tick that is still to come after ``now``; None for a job that runs at once."""
+        if self.cron is not None:
+            return next_tick(self.cron, now)
         return self.at if self.kind is Kind.AT else None
+
+
+def expiry(due: int, expires_in: int | None, expiration: int | None) -> int | None:
+    """The moment after which a tick due then must not start: the earlier of a duration after it and a moment; None for neither."""
+    moments = [expiration, None if expires_in is None else due + expires_in]
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def read_duration(text: object) -> float:

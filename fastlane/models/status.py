@@ -59,10 +59,11 @@ class Rule:
 RULES: Mapping[str, Rule] = {
     "claim": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.PULLING}), fenced=True, unstopped=True),
     "cancel": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.STOPPED})),
+    "expire": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.EXPIRED})),
     "take-over": Rule(STARTING, fenced=True),
     "re-place": Rule(frozenset({Status.PULLING}), fenced=True, bound=False),
     "bind": Rule(frozenset({Status.PULLING}), fenced=True, bound=False, unstopped=True),
-    "give-up": Rule(frozenset({Status.PULLING}), frozenset({Status.STOPPED, Status.FAILED}), fenced=True, bound=False),
+    "give-up": Rule(frozenset({Status.PULLING}), frozenset({Status.STOPPED, Status.FAILED, Status.EXPIRED}), fenced=True, bound=False),
     "flag-stop": Rule(STARTING, unstopped=True),
     "run": Rule(frozenset({Status.PULLING}), frozenset({Status.RUNNING}), fenced=True, bound=True),
     "end": Rule(STARTING, FINAL, fenced=True, bound=True),
@@ -129,6 +130,11 @@ def cancel(execution: "Execution", *, now: int) -> Change:
     return Change.of("cancel", execution, status=Status.STOPPED, stop_requested_at=now, finished_at=now, cleaned=True)
 
 
+def expire(execution: "Execution", *, now: int) -> Change:
+    """enqueued → expired: its moment has passed, and nobody took it."""
+    return Change.of("expire", execution, status=Status.EXPIRED, finished_at=now, cleaned=True)
+
+
 def take_over(execution: "Execution") -> Change:
     """A worker takes an execution whose owner lost its lease; the old owner's epoch is worth nothing from here on."""
     return Change.of("take-over", execution, epoch=execution.epoch + 1)
@@ -152,7 +158,7 @@ def bind(execution: "Execution", *, service_id: str, swarm_id: str, image_digest
 
 
 def give_up(execution: "Execution", ending: "Ending") -> Change:
-    """pulling, none bound → stopped or failed: it never had a service that could start.
+    """pulling, none bound → stopped, expired or failed: it never had a service that could start.
 
     A parked one may be left; the cleaner finds it among the host's services.
     """

@@ -20,7 +20,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A row of the tick ledger. ``due`` and ``created_at`` in milliseconds."""
+    """A row of the tick ledger. ``due`` and ``created_at`` in milliseconds. A run of missed ticks is one row: ``due`` is the first of them,
+    ``until`` the last, ``count`` how many (``at_least``: or more)."""
 
     id: str
     job_id: str
@@ -30,6 +31,9 @@ class Tick:
     outcome: Outcome
     execution_id: str | None
     reason: str | None = None
+    until: int | None = None
+    count: int = 1
+    at_least: bool = False
 
 
 def once_key(schedule_revision: int) -> str:
@@ -37,27 +41,51 @@ def once_key(schedule_revision: int) -> str:
     return f"a:{schedule_revision}"
 
 
+def cron_key(due: int) -> str:
+    """The key of a cron's tick that is due then (milliseconds)."""
+    return f"c:{due}"
+
+
 def tick_id(incarnation: str, key: str) -> str:
     """A tick's id: the same for whoever derives it, never the same for a job that was deleted and made again."""
     return derived_id(incarnation, key)
 
 
-def execution_id(incarnation: str, key: str, attempt: int) -> str:
+def execution_id(tick_id: str, attempt: int) -> str:
     """The id of a tick's execution number ``attempt`` (1 is the first)."""
-    return derived_id(incarnation, f"{key}:{attempt}")
+    return derived_id(tick_id, str(attempt))
+
+
+def next_execution(before: Execution, *, due: int, now: int) -> Execution:
+    """The attempt after ``before`` at the same tick, due then; it expires when the first one would have."""
+    attempt = before.attempt + 1
+    return Execution(
+        id=execution_id(before.tick_id, attempt),
+        task_id=before.task_id,
+        job_id=before.job_id,
+        tick_id=before.tick_id,
+        attempt=attempt,
+        sequence=before.sequence,
+        spec=before.spec,
+        scheduled_for=due,
+        created_at=now,
+        expires_at=before.expires_at,
+    )
 
 
 def make(job: Job, key: str, *, sequence: int, due: int, now: int) -> tuple[Tick, Execution]:
     """A tick of the job with this key and sequence, and its first execution. ``due`` and ``now`` in milliseconds."""
+    id = tick_id(job.incarnation, key)
     execution = Execution(
-        id=execution_id(job.incarnation, key, 1),
+        id=execution_id(id, 1),
         task_id=job.task_id,
         job_id=job.id,
-        tick_id=tick_id(job.incarnation, key),
+        tick_id=id,
         attempt=1,
         sequence=sequence,
         spec=job.spec,
         scheduled_for=due,
         created_at=now,
+        expires_at=job.spec.expires_at(due),
     )
-    return Tick(execution.tick_id, job.id, key, due, now, Outcome.STARTED, execution.id), execution
+    return Tick(id, job.id, key, due, now, Outcome.STARTED, execution.id), execution

@@ -5,9 +5,9 @@ the next call decides it.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from fastlane.models.cron import Cron, last_tick, next_tick, ticks_between
+from fastlane.models.schedule import CatchUp, Overlap, expiry
 from fastlane.models.tick import Outcome
 
 GRACE = 60_000
@@ -15,20 +15,6 @@ GRACE = 60_000
 
 MOST_COUNTED = 1_500
 """Missed ticks are counted up to here, more than a day of every minute; beyond it the count is "at least"."""
-
-
-class Overlap(StrEnum):
-    """What a tick does while an earlier execution of its job is under way: run beside it, or be skipped."""
-
-    ALLOW = "allow"
-    SKIP = "skip"
-
-
-class CatchUp(StrEnum):
-    """What follows when ticks of a cron were missed: the latest of them runs late, or none does."""
-
-    LATEST = "latest"
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +32,7 @@ class Timing:
 
     def expires_at(self, due: int) -> int | None:
         """The moment by which the container of a tick due then must have started; None when there is none."""
-        moments = [self.expiration, None if self.expires_in is None else due + self.expires_in]
-        return min((moment for moment in moments if moment is not None), default=None)
+        return expiry(due, self.expires_in, self.expiration)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,16 @@ class Entry:
 def entry_of(execution: Execution, pools: Sequence[Pool], *, due: int) -> Entry:
     """The entry of an execution under way: in its pool's lane; in the one without a limit when no pool is left for it."""
     pool = pool_for(pools, execution.task_id)
-    return Entry(execution.id, Kind.EXECUTION, pool.name if pool else TICKS, due, group=execution.task_id)
+    return Entry(
+        id=execution.id,
+        kind=Kind.EXECUTION,
+        lane=pool.name if pool else TICKS,
+        due=due,
+        priority=execution.spec.priority,
+        group=execution.task_id,
+        concurrency=execution.spec.concurrency,
+        expires=execution.expires_at,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,8 @@ class Dispatcher:
         usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
         count = 0 if self._skewed else max(0, min(BATCH, MOST_CHARGES - len(self._leases)))
         lanes = lanes_of(self._pools, usable)
-        claim = await self._queue.claim(self._leases.generation, self._leases.owner, lanes, count, lease=self._leases.duration)
+        shut = [pool.name for pool in self._pools if pool.name not in {lane.name for lane in lanes}]
+        claim = await self._queue.claim(self._leases.generation, self._leases.owner, lanes, count, lease=self._leases.duration, watch=shut)
         if claim.cold:
             self._rebuilder.doubt()
             return 0.0

@@ -47,6 +47,8 @@ class Launcher:
         pool = pool_for(self._pools, execution.task_id)
         if execution.stop_requested_at is not None:
             return await self._store.change(status.cancel(execution, now=now)) or await self._store.execution(execution.id)
+        if charge.lease.expired or is_over(execution, now):
+            return await self._store.change(status.expire(execution, now=now)) or await self._store.execution(execution.id)
         if pool is None:
             return await self._refuse(charge, execution, now)
         if charge.lease.lane != pool.name:
@@ -75,6 +77,8 @@ class Launcher:
                 return fresh
         if execution.stop_requested_at is not None:
             return await self.give_up(execution, Status.STOPPED, None)
+        if charge.lease.expired or is_over(execution, self._clock.now()):
+            return await self.give_up(execution, Status.EXPIRED, None)
         host = await self._host_for(execution)
         if host != execution.host:
             return await self._store.change(status.re_place(execution, host=host)) or await self._store.execution(execution.id)
@@ -111,7 +115,7 @@ class Launcher:
             if fresh is None or fresh.epoch != execution.epoch:
                 return False
             execution = fresh
-        if execution.stop_requested_at is not None:
+        if execution.stop_requested_at is not None or is_over(execution, self._clock.now()):
             return True
         with suppress(ServiceGone, HostDown):
             if await self._executor.activate(host, execution.service_id or "") is Activation.STARTED:
@@ -119,7 +123,7 @@ class Launcher:
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:
-        """pulling, none bound → stopped or failed; the row as it is when that is refused."""
+        """pulling, none bound → stopped, expired or failed; the row as it is when that is refused."""
         ending = Ending(final, self._clock.now(), failure=failure)
         ended = await self._store.change(status.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)
@@ -154,6 +158,11 @@ class Launcher:
 
     def _swarm_of(self, host: str) -> str:
         return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
+
+
+def is_over(execution: Execution, now: int) -> bool:
+    """Whether its time to start has passed."""
+    return execution.expires_at is not None and now >= execution.expires_at
 
 
 def order_of(execution: Execution) -> Order:

@@ -1,36 +1,77 @@
-"""What must follow a final state: the tick's row, the queue's slot; then, apart, the removal of its service."""
+"""What must follow a final state: the next attempt, the tick's row, the queue's slot; then, apart, the removal of its service."""
 
 import structlog
 
+from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import status
 from fastlane.models.execution import Execution
+from fastlane.models.pool import Pool
+from fastlane.models.retry import next_attempt
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome
-from fastlane.queue.base import Queue
+from fastlane.models.tick import Outcome, next_execution
+from fastlane.queue.base import Queue, entry_of
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
 
+NEVER_STARTED = {
+    Status.STOPPED: (Outcome.STOPPED, "stopped before its container started"),
+    Status.EXPIRED: (Outcome.EXPIRED, "its container had not started when its time to start was over"),
+}
+
+
+def retry_due(execution: Execution) -> int | None:
+    """When the attempt after a final execution is due (milliseconds); None when it is the last: also when there is no time left for one."""
+    if execution.status is not Status.FAILED or execution.stop_requested_at is not None or execution.finished_at is None:
+        return None
+    due = next_attempt(
+        execution.tick_id,
+        execution.attempt,
+        execution.failure.reason if execution.failure else None,
+        retries=execution.spec.retries,
+        retry_delay=execution.spec.retry_delay,
+        finished_at=execution.finished_at,
+    )
+    return None if due is not None and execution.expires_at is not None and due >= execution.expires_at else due
+
+
 class Settler:
     """Settles and cleans final executions. Both are safe to repeat, by anyone, from any point."""
 
-    def __init__(self, store: Store, queue: Queue, executor: Executor) -> None:
+    def __init__(self, store: Store, queue: Queue, executor: Executor, clock: Clock, pools: tuple[Pool, ...]) -> None:
         self._store = store
         self._queue = queue
         self._executor = executor
+        self._clock = clock
+        self._pools = pools
 
     async def settle(self, execution: Execution) -> Execution:
-        """Writes what became of its tick, marks it settled, and frees its slot; the row after it."""
+        """Makes the next attempt if there is to be one, writes what became of its tick, and frees its slot; the row after it."""
         settled: Execution | None = execution
         if not execution.settled:
-            if execution.status is Status.STOPPED and not execution.has_started:
-                await self._store.close_tick(execution.tick_id, Outcome.STOPPED, "stopped before its container started")
+            await self._retry(execution)
+            if execution.status in NEVER_STARTED and execution.attempt == 1 and not execution.has_started:
+                outcome, reason = NEVER_STARTED[execution.status]
+                await self._store.close_tick(execution.tick_id, outcome, reason)
             settled = await self._store.change(status.settle(execution))
         await self._queue.finish({execution.id: 0})
         return settled or execution
+
+    async def _retry(self, execution: Execution) -> None:
+        """The attempt after a failed one. Its id and due time derive from this one's, so that whoever repeats it makes the same."""
+        due = retry_due(execution)
+        if due is None:
+            return
+        job = await self._store.job(execution.job_id)
+        if job is None or job.stops(execution.sequence):
+            return
+        following = next_execution(execution, due=due, now=self._clock.now())
+        if await self._store.insert(following):
+            log.info("execution.retried", execution_id=execution.id, next_execution_id=following.id, attempt=following.attempt, due=due)
+        await self._queue.put([entry_of(following, self._pools, due=due)])
 
     async def clean(self, execution: Execution) -> None:
         """Removes its service and marks it clean. A host that is away delays only this: the reconciler comes back to it."""

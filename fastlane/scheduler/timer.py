@@ -1,6 +1,7 @@
 """Fires jobs whose tick is due: makes the tick and its execution, by one compare-and-set on the job."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -8,20 +9,76 @@ from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.pool import Pool
-from fastlane.models.tick import Tick, make, once_key
+from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, Tick, cron_key, make, once_key, tick_id
+from fastlane.models.ticking import Decision, Missed, Timing, decide
 from fastlane.queue.base import Lease, Queue, entry_of
+from fastlane.scheduler.settler import retry_due
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
 
-def fire(job: Job, now: int) -> tuple[Job, Tick, Execution]:
-    """The job after its due tick, that tick, and its execution. ``next_tick`` must be set."""
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What one look at a due job comes to: the job after it, rows of its ledger, and the execution that starts, if one does."""
+
+    job: Job
+    ticks: Sequence[Tick]
+    execution: Execution | None
+
+
+def fire(job: Job, *, running_before: bool, now: int) -> Firing:
+    """What the job comes to at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no tick to come")
+    decision = decide(timing_of(job), job.next_tick, running_before=running_before, now=now)
     sequence = job.sequence + 1
-    tick, execution = make(job, once_key(job.schedule_revision), sequence=sequence, due=job.next_tick, now=now)
-    return replace(job, sequence=sequence, next_tick=None, last_tick=job.next_tick), tick, execution
+    ticks = [] if decision.missed is None else [_missed(job, decision.missed, now)]
+    tick, execution = _due(job, decision, sequence, now)
+    ticks += [] if tick is None else [tick]
+    last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick
+    after = replace(job, sequence=sequence, next_tick=decision.next_tick, last_tick=last)
+    return Firing(after, ticks, execution)
+
+
+def is_under_way(latest: Execution) -> bool:
+    """Whether a job's latest execution counts as still under way for ``overlap``: also while the attempt after it is yet to be made."""
+    return not latest.status.final or (not latest.settled and retry_due(latest) is not None)
+
+
+def timing_of(job: Job) -> Timing:
+    """A job's rules for its ticks."""
+    schedule, spec = job.schedule, job.spec
+    return Timing(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration)
+
+
+def _due(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:
+    if decision.tick is None:
+        return None, None
+    due = decision.tick.due
+    key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
+    tick, execution = make(job, key, sequence=sequence, due=due, now=now)
+    if decision.tick.outcome is Outcome.STARTED:
+        return tick, execution
+    return replace(tick, outcome=decision.tick.outcome, reason=decision.tick.reason, execution_id=None), None
+
+
+def _missed(job: Job, missed: Missed, now: int) -> Tick:
+    key = cron_key(missed.first)
+    return Tick(
+        id=tick_id(job.incarnation, key),
+        job_id=job.id,
+        key=key,
+        due=missed.first,
+        created_at=now,
+        outcome=Outcome.MISSED,
+        execution_id=None,
+        reason=missed.reason,
+        until=missed.last,
+        count=missed.count,
+        at_least=missed.at_least,
+    )
 
 
 class Timer:
@@ -35,25 +92,39 @@ class Timer:
         self._pools = pools
 
     async def handle(self, lease: Lease, now: int) -> None:
-        """Fires the job if its tick is due at ``now`` (the queue's time), puts its entry right if it is not, removes it if none comes."""
+        """Fires the job while a tick of it is due at ``now`` (the queue's time); its entry then stands at its next one, or goes."""
+        fired = False
         while True:
             job = await self._store.job(lease.id)
+            if job is not None and job.next_tick is not None and job.next_tick <= now:
+                fired = await self._fire(job, now, first=not fired) or fired
+                continue
+            if not fired:
+                await self._put_again(await self._latest(lease.id))
             if job is None or job.next_tick is None:
-                await self._put_again(lease, now)
                 await self._queue.finish({lease.id: lease.revision})
-                return
-            if job.next_tick > now:
+            else:
                 await self._queue.requeue(self._owner, lease.id, job.next_tick)
-                return
-            after, tick, execution = fire(job, self._clock.now())
-            if await self._store.advance(job, after, tick, execution):
-                log.info("tick.fired", task_id=job.task_id, job_id=job.id, execution_id=execution.id, due=tick.due)
-                await self._queue.put([entry_of(execution, self._pools, due=now)])
-                await self._queue.finish({lease.id: job.revision})
-                return
+            return
 
-    async def _put_again(self, lease: Lease, now: int) -> None:
-        """Another worker may have fired the tick and died before it put the execution: what is in the queue already stays as it is."""
-        latest = (await self._store.latest([lease.id])).get(lease.id)
+    async def _fire(self, job: Job, now: int, *, first: bool) -> bool:
+        latest = await self._latest(job.id)
+        if first and latest is not None and latest.status is Status.ENQUEUED:
+            await self._put_again(latest)
+        firing = fire(job, running_before=latest is not None and is_under_way(latest), now=max(now, self._clock.now()))
+        if not await self._store.advance(job, firing.job, firing.ticks, firing.execution):
+            return False
+        for tick in firing.ticks:
+            log.info("tick.decided", task_id=job.task_id, job_id=job.id, tick_id=tick.id, due=tick.due, outcome=tick.outcome.value)
+        if firing.execution is not None:
+            await self._queue.put([entry_of(firing.execution, self._pools, due=firing.execution.scheduled_for)])
+        return True
+
+    async def _latest(self, job_id: str) -> Execution | None:
+        return (await self._store.latest([job_id])).get(job_id)
+
+    async def _put_again(self, latest: Execution | None) -> None:
+        """Whoever fired the tick before may have died, or lost the queue, before it put the execution: what is there already stays as it
+        is."""
         if latest is not None and not latest.status.final:
-            await self._queue.put([entry_of(latest, self._pools, due=now)])
+            await self._queue.put([entry_of(latest, self._pools, due=latest.scheduled_for)])

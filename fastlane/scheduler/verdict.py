@@ -66,7 +66,9 @@ def judge(execution: Execution, view: ServiceView, now: int, limits: Limits) -> 
         return Finish(ending_of(execution, view, task, now, limits), task)
     if view.stopping:
         if task is None or _is_left_behind(execution, task, now, limits):
-            return Finish(Ending(*_asked(execution, now, limits), failure=_deadline(execution, None, now, limits)), None)
+            status = _asked(execution, now, limits)
+            failure = _deadline(execution, None, now, limits) if status is Status.FAILED else None
+            return Finish(Ending(status, now, failure=failure), None)
         return Wait()
     stop = _stop_due(execution, task, now, limits)
     if stop is not None:
@@ -99,7 +101,7 @@ def ending_of(execution: Execution, view: ServiceView, task: TaskView, now: int,
         return Ending(Status.DONE, finished_at, 0, started=started)
     never_ran = task.container_id is None
     if task.end is End.SHUTDOWN and (view.stopping or (never_ran and execution.stop_requested_at is not None)):
-        status, _ = _asked(execution, now, limits)
+        status = _asked(execution, now, limits, started)
         failure = _deadline(execution, task, now, limits) if status is Status.FAILED else None
         return Ending(status, finished_at, task.exit_code, failure, started)
     return Ending(Status.FAILED, finished_at, task.exit_code, _failure(task), started)
@@ -107,29 +109,44 @@ def ending_of(execution: Execution, view: ServiceView, task: TaskView, now: int,
 
 def lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
     """How an execution ends whose host has been away for too long: as was asked for, or else as lost with its host."""
-    status, _ = _asked(execution, now, limits)
+    status = _told(execution, now, limits)
     return Ending(status, now, failure=Failure(Reason.HOST_LOST, why) if status is Status.FAILED else None)
 
 
 def gone(execution: Execution, now: int, limits: Limits) -> Ending:
     """How an execution ends whose service is confirmed to be gone: somebody removed it."""
-    status, _ = _asked(execution, now, limits)
+    status = _told(execution, now, limits)
     words = "its service was removed from the swarm by somebody else"
     return Ending(status, now, failure=Failure(Reason.KILLED, words) if status is Status.FAILED else None)
 
 
-def _asked(execution: Execution, now: int, limits: Limits) -> tuple[Status, int]:
+def _asked(execution: Execution, now: int, limits: Limits, started: Started | None = None) -> Status:
+    """How one ends that we stopped, FAILED when we had no reason to. ``started``: when its container did, if only the engine knows it."""
     if execution.stop_requested_at is not None:
-        return Status.STOPPED, now
-    if execution.started_at is not None and now >= execution.started_at + limits.timeout * 1000:
-        return Status.TIMEDOUT, now
-    return Status.FAILED, now
+        return Status.STOPPED
+    if execution.started_at is not None:
+        return Status.TIMEDOUT if now >= _timeout_at(execution, limits) else Status.FAILED
+    expires_at = execution.expires_at
+    if expires_at is None or now < expires_at or (started is not None and started.started_at < expires_at):
+        return Status.FAILED
+    return Status.EXPIRED
 
 
-def _deadline(execution: Execution, task: TaskView | None, now: int, limits: Limits) -> Failure | None:
-    """Why we ourselves ended one that nobody asked to stop: its node, or its image, did not come in time."""
-    if _asked(execution, now, limits)[0] is not Status.FAILED:
-        return None
+def _told(execution: Execution, now: int, limits: Limits) -> Status:
+    """How one ends whose service nobody can see: that its container never started is then more than is known."""
+    status = _asked(execution, now, limits)
+    return Status.FAILED if status is Status.EXPIRED else status
+
+
+def _timeout_at(execution: Execution, limits: Limits) -> int:
+    """When it has run for too long: the lower of the installation's limit and its own."""
+    most = round(limits.timeout * 1000)
+    own = execution.spec.timeout
+    return (execution.started_at or 0) + (most if own is None else min(own, most))
+
+
+def _deadline(execution: Execution, task: TaskView | None, now: int, limits: Limits) -> Failure:
+    """Why one failed whose service was stopped: its node, or its image, did not come in time, or somebody else did it."""
     had_node = task is not None and task.node_id is not None
     if execution.bound_at is not None and not had_node and now >= execution.bound_at + limits.pending_deadline * 1000:
         return Failure(Reason.UNSCHEDULABLE, f"no node took it within {limits.pending_deadline:g} s")
@@ -142,8 +159,10 @@ def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Lim
     if execution.stop_requested_at is not None:
         return Stop("asked for")
     if execution.started_at is not None:
-        late = now >= execution.started_at + limits.timeout * 1000
-        return Stop(f"ran for {limits.timeout:g} s") if late else None
+        late = now >= _timeout_at(execution, limits)
+        return Stop(f"ran for {(_timeout_at(execution, limits) - execution.started_at) / 1000:g} s") if late else None
+    if execution.expires_at is not None and now >= execution.expires_at and (task is None or task.phase is not Phase.RUNNING):
+        return Stop("its time to start is over")
     if execution.bound_at is None or task is None:
         return None
     if task.phase is Phase.WAITING and now >= execution.bound_at + limits.pending_deadline * 1000:
@@ -155,7 +174,13 @@ def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Lim
 
 def _next_deadline(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
     if execution.started_at is not None:
-        return execution.started_at + round(limits.timeout * 1000)
+        return _timeout_at(execution, limits)
+    deadlines = [moment for moment in (execution.expires_at, _wait_ends(execution, task, limits)) if moment is not None]
+    return min(deadlines, default=None)
+
+
+def _wait_ends(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
+    """When the wait for a node, or for the image, has lasted too long."""
     if execution.bound_at is None or task is None:
         return None
     if task.phase is Phase.PREPARING:

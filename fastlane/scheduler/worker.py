@@ -56,7 +56,7 @@ class Worker:
         pools = settings.pools
         self._leases = Leases(queue, clock, self.id, duration=settings.lease, every=settings.renew)
         self._rebuilder = Rebuilder(store, queue, clock, self.id, pools)
-        settler = Settler(store, queue, executor)
+        settler = Settler(store, queue, executor, clock, pools)
         timer = Timer(store, queue, clock, self.id, pools)
         launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
         self._watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap)

@@ -182,7 +182,9 @@ class Jobs:
         return Enqueued(job.task_id, job.id, first.id, execution.id)
 
     async def _run_later(self, job: Job) -> Enqueued:
-        tick_id = tick.tick_id(job.incarnation, tick.once_key(job.schedule_revision))
+        cron = job.schedule.cron is not None
+        key = tick.cron_key(job.next_tick) if cron and job.next_tick is not None else tick.once_key(job.schedule_revision)
+        tick_id = tick.tick_id(job.incarnation, key)
         await self._store.create(job, None, None)
         log.debug("job.scheduled", task_id=job.task_id, job_id=job.id, tick_id=tick_id, due=job.next_tick)
         if job.next_tick is not None:
@@ -261,6 +263,6 @@ def _new_job(task_id: str, spec: Spec, schedule: Schedule, now: int) -> Job:
         spec=spec,
         schedule=schedule,
         sequence=1 if at_once else 0,
-        next_tick=schedule.first_tick,
+        next_tick=schedule.first_tick(now),
         last_tick=now if at_once else None,
     )

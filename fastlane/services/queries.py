@@ -12,6 +12,7 @@ from fastlane.models.job import Job, job_status
 from fastlane.models.log import STDERR, STDOUT, Head
 from fastlane.models.status import FINAL, Status
 from fastlane.models.task import Task
+from fastlane.models.tick import Tick
 from fastlane.storage.base import Store
 
 SLICE = 128 * 1024
@@ -92,6 +93,16 @@ class JobDetail:
     executions: tuple[ExecutionView, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TicksView:
+    """A page of a job's tick ledger, the latest due first; ``total`` rows in all."""
+
+    job: Job
+    window: Window
+    total: int
+    ticks: tuple[Tick, ...]
+
+
 class NotStarted(NotFound):
     """There is no log yet: nothing of it has started. ``status`` is the job's, or the execution's."""
 
@@ -123,6 +134,13 @@ class Queries:
         window.check(total)
         executions = await self._store.executions_of(job_id, window.per_page, window.offset)
         return JobDetail(view, total, tuple([await self._execution_view(one, texts=texts) for one in executions]))
+
+    async def ticks(self, task_id: str, job_id: str, window: Window) -> TicksView:
+        """A page of what became of a job's due times."""
+        job = await self._job(task_id, job_id)
+        total = await self._store.count_ticks(job_id)
+        window.check(total)
+        return TicksView(job, window, total, tuple(await self._store.ticks_of(job_id, window.per_page, window.offset)))
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> ExecutionView:
         """One execution with the text of its log."""

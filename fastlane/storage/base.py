@@ -63,9 +63,9 @@ class Store(Protocol):
         """In one commit: the task if it is new (its ``modified_at`` else), the job, and its first tick and execution if it has them. Raises
         Conflict when a job with this id is there."""
 
-    async def advance(self, seen: Job, job: Job, tick: Tick, execution: Execution) -> bool:
-        """In one commit: replaces ``seen`` by ``job`` and inserts a tick and its execution; False, and nothing written, when the stored
-        job's revision, sequence or next tick is not ``seen``'s any more."""
+    async def advance(self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None) -> bool:
+        """In one commit: replaces ``seen`` by ``job`` and inserts ticks, and the execution of one of them; False, and nothing written,
+        when the stored job's revision, sequence or next tick is not ``seen``'s any more."""
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:
         """Takes the job's next sequence as its stop's, and removes its next tick; the job after it, None when there is none."""
@@ -82,7 +82,16 @@ class Store(Protocol):
     async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
         """Jobs whose next tick is due before that moment, soonest first (then by id), after the (next tick, id) that is named."""
 
+    async def ticks_of(self, job_id: str, limit: int, offset: int = 0) -> Sequence[Tick]:
+        """A job's ledger, the latest due first."""
+
+    async def count_ticks(self, job_id: str) -> int:
+        """How many rows a job's ledger has."""
+
     # executions
+
+    async def insert(self, execution: Execution) -> bool:
+        """A further attempt; False when there is an execution with this id already."""
 
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution."""

@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
 from fastlane.models.log import Mark, Piece
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick
 
@@ -24,31 +25,44 @@ TICK_FIELDS = tuple(field.name for field in fields(Tick))
 EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
 _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgetter(*TICK_FIELDS), attrgetter(*EXECUTION_FIELDS)
 
+SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
+SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
+
 PIECE = Struct("<BqI")
 """One piece in a chunk's index: its stream, its time in nanoseconds, its length in bytes."""
 
 
 def spec_to_json(spec: Spec) -> str:
     """A spec as JSON text; raises TypeError for what JSON cannot say."""
-    return orjson.dumps({"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata)}).decode()
+    rules = {name: value for name in SPEC_RULES if (value := getattr(spec, name)) != SPEC_DEFAULTS[name]}
+    stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
+    return orjson.dumps(stored).decode()
 
 
 def spec_from_json(text: str) -> Spec:
     """The spec that ``spec_to_json`` wrote."""
     stored = orjson.loads(text)
     command = stored["command"]
-    return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"])
+    rules = {name: stored[name] for name in SPEC_RULES if name in stored}
+    return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
 
 
 def schedule_to_json(schedule: Schedule) -> str:
     """A schedule as JSON text."""
-    return orjson.dumps({"kind": schedule.kind, "at": schedule.at}).decode()
+    stored: dict[str, Any] = {"kind": schedule.kind, "at": schedule.at}
+    if schedule.cron is not None:
+        stored |= {"cron": schedule.cron.text, "timezone": schedule.cron.timezone}
+        stored |= {"overlap": schedule.overlap, "catch_up": schedule.catch_up}
+    return orjson.dumps(stored).decode()
 
 
 def schedule_from_json(text: str) -> Schedule:
     """The schedule that ``schedule_to_json`` wrote."""
     stored = orjson.loads(text)
-    return Schedule(Kind(stored["kind"]), stored["at"])
+    if "cron" not in stored:
+        return Schedule(Kind(stored["kind"]), stored["at"])
+    cron = Cron(stored["cron"], stored["timezone"])
+    return Schedule(Kind(stored["kind"]), stored["at"], cron, Overlap(stored["overlap"]), CatchUp(stored["catch_up"]))
 
 
 def failure_to_json(failure: Failure | None) -> str | None:
@@ -95,7 +109,7 @@ Convert = Callable[[Any], Any]
 _JOB_TO: Mapping[str, Convert] = {"spec": spec_to_json, "schedule": schedule_to_json}
 _JOB_FROM: Mapping[str, Convert] = {"spec": spec_from_json, "schedule": schedule_from_json}
 _TICK_TO: Mapping[str, Convert] = {"outcome": str}
-_TICK_FROM: Mapping[str, Convert] = {"outcome": Outcome}
+_TICK_FROM: Mapping[str, Convert] = {"outcome": Outcome, "at_least": bool}
 _EXECUTION_TO: Mapping[str, Convert] = {"spec": spec_to_json, "failure": failure_to_json, "status": str}
 _EXECUTION_FROM: Mapping[str, Convert] = {
     "spec": spec_from_json,

@@ -76,10 +76,10 @@ class SqliteStore:
         )
         await self._writer.run(partial(_create, rows=rows))
 
-    async def advance(self, seen: Job, job: Job, tick: Tick, execution: Execution) -> bool:
+    async def advance(self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None) -> bool:
         """See ``Store``."""
-        rows = (job_document(job), tick_document(tick), execution_document(execution))
-        return await self._writer.run(partial(_advance, seen=seen, rows=rows))
+        rows = ([tick_document(tick) for tick in ticks], None if execution is None else execution_document(execution))
+        return await self._writer.run(partial(_advance, seen=seen, job=job_document(job), rows=rows))
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:
         """See ``Store``."""
@@ -101,7 +101,20 @@ class SqliteStore:
         """See ``Store``."""
         return await self._readers.run(lambda db: jobs.due(db, before, limit, after))
 
+    async def ticks_of(self, job_id: str, limit: int, offset: int = 0) -> Sequence[Tick]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: jobs.ticks_of(db, job_id, limit, offset))
+
+    async def count_ticks(self, job_id: str) -> int:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: jobs.count_ticks(db, job_id))
+
     # executions
+
+    async def insert(self, execution: Execution) -> bool:
+        """See ``Store``."""
+        row = execution_document(execution)
+        return await self._writer.run(lambda db: executions.insert_if_absent(db, row))
 
     async def execution(self, execution_id: str) -> Execution | None:
         """See ``Store``."""
@@ -188,12 +201,14 @@ def _create(db: sqlite3.Connection, rows: tuple[Document, Document | None, Docum
         executions.insert(db, execution)
 
 
-def _advance(db: sqlite3.Connection, seen: Job, rows: tuple[Document, Document, Document]) -> bool:
-    job, tick, execution = rows
+def _advance(db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None]) -> bool:
+    ticks, execution = rows
     if not jobs.advance(db, seen, job):
         return False
-    jobs.insert_tick(db, tick)
-    executions.insert(db, execution)
+    for tick in ticks:
+        jobs.insert_tick(db, tick)
+    if execution is not None:
+        executions.insert(db, execution)
     return True
 
 

@@ -30,6 +30,11 @@ def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
     db.execute(_INSERT, tuple(execution.values()))
 
 
+def insert_if_absent(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool:
+    """An execution's row, unless there is one with its id."""
+    return db.execute(f"{_INSERT} ON CONFLICT (id) DO NOTHING", tuple(execution.values())).rowcount == 1
+
+
 def apply(db: sqlite3.Connection, change: Change, values: Mapping[str, Any]) -> Execution | None:
     """The execution after the change, whose values are given as they are stored; None when its condition does not hold and it was not
     applied before."""

@@ -91,6 +91,19 @@ def tick(db: sqlite3.Connection, tick_id: str) -> Tick | None:
     return tick_from(dict(zip(TICK_FIELDS, rows[0], strict=True))) if rows else None
 
 
+def ticks_of(db: sqlite3.Connection, job_id: str, limit: int, offset: int) -> list[Tick]:
+    """A job's ledger, the latest due first."""
+    query = f"SELECT {_TICK} FROM ticks WHERE job_id = ? ORDER BY due DESC, id DESC LIMIT ? OFFSET ?"
+    rows = db.execute(query, (job_id, limit, offset)).fetchall()
+    return [tick_from(dict(zip(TICK_FIELDS, row, strict=True))) for row in rows]
+
+
+def count_ticks(db: sqlite3.Connection, job_id: str) -> int:
+    """How many rows a job's ledger has."""
+    (count,) = db.execute("SELECT count(*) FROM ticks WHERE job_id = ?", (job_id,)).fetchone()
+    return int(count)
+
+
 def close_tick(db: sqlite3.Connection, tick_id: str, outcome: Outcome, reason: str | None) -> None:
     """Writes what became of a tick."""
     db.execute("UPDATE ticks SET outcome = ?, reason = ? WHERE id = ?", (outcome.value, reason, tick_id))

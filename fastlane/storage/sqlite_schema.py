@@ -50,8 +50,9 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX jobs_due ON jobs (next_tick, id) WHERE next_tick IS NOT NULL",
             """CREATE TABLE ticks (
                 id TEXT PRIMARY KEY, job_id TEXT NOT NULL, key TEXT NOT NULL, due INTEGER NOT NULL, created_at INTEGER NOT NULL,
-                outcome TEXT NOT NULL, execution_id TEXT, reason TEXT
+                outcome TEXT NOT NULL, execution_id TEXT, reason TEXT, until INTEGER, count INTEGER NOT NULL, at_least INTEGER NOT NULL
             ) STRICT""",
+            "CREATE INDEX ticks_of_job ON ticks (job_id, due, id)",
             """CREATE TABLE executions (
                 id TEXT PRIMARY KEY, task_id TEXT NOT NULL, job_id TEXT NOT NULL, tick_id TEXT NOT NULL, attempt INTEGER NOT NULL,
                 sequence INTEGER NOT NULL, spec TEXT NOT NULL, scheduled_for INTEGER NOT NULL, created_at INTEGER NOT NULL,
@@ -59,7 +60,7 @@ MIGRATIONS: Sequence[Migration] = (
                 swarm_id TEXT, service_id TEXT, bound_at INTEGER, engine_task_id TEXT, container_id TEXT,
                 stop_requested_at INTEGER, started_at INTEGER, finished_at INTEGER, exit_code INTEGER, failure TEXT,
                 stdout_bytes INTEGER NOT NULL, stderr_bytes INTEGER NOT NULL, truncated INTEGER NOT NULL,
-                settled INTEGER NOT NULL, cleaned INTEGER NOT NULL, op TEXT NOT NULL
+                settled INTEGER NOT NULL, cleaned INTEGER NOT NULL, op TEXT NOT NULL, expires_at INTEGER
             ) STRICT""",
             "CREATE INDEX executions_of_job ON executions (job_id, sequence, attempt, status)",
             f"CREATE INDEX executions_under_way ON executions (job_id, sequence, attempt) WHERE {UNDER_WAY}",

@@ -25,7 +25,8 @@ class TaskHandler(Handler):
         """Makes a job and enqueues or schedules it."""
         if not self.body.strip():
             raise self._nothing_sent(task_id)
-        spec, schedule = read_job(read_object(bytes(self.body)), self.services.clock.now())
+        now, most = self.services.clock.now(), self.context.settings.hard_retries
+        spec, schedule = read_job(read_object(bytes(self.body)), now, hard_retries=most)
         await self.answer(self.renderer.enqueued(await self.services.jobs.enqueue(task_id, spec, schedule)))
 
     def _nothing_sent(self, task_id: str) -> Problem:
@@ -49,6 +50,17 @@ class JobHandler(Handler):
             raise Invalid([Fault("include", 'is not "logs"')])
         window = read_window(self.query, default=20, most=100)
         await self.answer(self.renderer.job(await self.services.queries.job(task_id, job_id, window, texts=include == "logs")))
+
+
+class TicksHandler(Handler):
+    """``/tasks/T/jobs/J/ticks``."""
+
+    query_names = PAGE
+
+    async def on_get(self, task_id: str, job_id: str) -> None:
+        """The job's tick ledger, the latest due first."""
+        window = read_window(self.query, default=10, most=100)
+        await self.answer(self.renderer.ticks(await self.services.queries.ticks(task_id, job_id, window)))
 
 
 class StopJobHandler(Handler):

@@ -10,9 +10,10 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
+from fastlane.models.tick import Tick
 from fastlane.services.health import Verdict
 from fastlane.services.jobs import Enqueued, Stopped
-from fastlane.services.queries import ExecutionView, JobDetail, JobView, TaskView
+from fastlane.services.queries import ExecutionView, JobDetail, JobView, TaskView, TicksView
 from fastlane.services.status import HostRow, StatusView
 
 REDACTED = "********"
@@ -98,7 +99,14 @@ class Renderer:
                 "schedule": _schedule(job.schedule),
                 "executionCount": detail.execution_count,
                 "executions": [self._execution(view) for view in detail.executions],
-                "metadata": {"custom": job.spec.metadata, "envs": self._envs(job.spec.envs)},
+                "metadata": {
+                    "custom": job.spec.metadata,
+                    "envs": self._envs(job.spec.envs),
+                    "retries": job.spec.retries,
+                    "timeout": _seconds(job.spec.timeout),
+                    "cron": job.schedule.cron.text if job.schedule.cron else None,
+                    "expiration": _iso(job.spec.expiration),
+                },
                 "requestedBy": None,
             },
         }
@@ -111,6 +119,13 @@ class Renderer:
             "job": {"id": one.job_id, "url": self.job_url(one.task_id, one.job_id)},
             "execution": self._execution(view),
         }
+
+    def ticks(self, view: TicksView) -> dict[str, Any]:
+        """A page of a job's tick ledger."""
+        job, window = view.job, view.window
+        url = f"{self.job_url(job.task_id, job.id)}ticks/"
+        pagination = self._pagination(url, window.page, window.per_page, view.total, window.pages(view.total))
+        return {"items": [self._tick(job, tick) for tick in view.ticks]} | pagination
 
     def status(self, view: StatusView, version: str) -> dict[str, Any]:
         """The operator's picture; ``uptime`` in seconds."""
@@ -163,6 +178,20 @@ class Renderer:
             "lastExecution": self._brief(view.latest) if view.latest else None,
         }
 
+    def _tick(self, job: Job, tick: Tick) -> dict[str, Any]:
+        id = tick.execution_id
+        return {
+            "id": tick.id,
+            "due": iso(tick.due),
+            "until": _iso(tick.until),
+            "count": tick.count,
+            "atLeast": tick.at_least,
+            "outcome": tick.outcome.value,
+            "reason": tick.reason,
+            "execution": None if id is None else {"id": id, "url": self.execution_url(job.task_id, job.id, id)},
+            "createdAt": iso(tick.created_at),
+        }
+
     def _brief(self, one: Execution) -> dict[str, Any]:
         return {
             "executionId": one.id,
@@ -203,6 +232,13 @@ class Renderer:
             "command": _command(spec.command),
             "envs": self._envs(spec.envs),
             "metadata": spec.metadata,
+            "retries": spec.retries,
+            "retryDelay": _seconds(spec.retry_delay),
+            "timeout": _seconds(spec.timeout),
+            "expiration": _iso(spec.expiration),
+            "expiresIn": _seconds(spec.expires_in),
+            "priority": spec.priority,
+            "concurrency": spec.concurrency or None,
         }
 
     def _envs(self, envs: Mapping[str, str]) -> dict[str, str]:
@@ -242,7 +278,17 @@ def _command(command: tuple[str, ...] | None) -> str | None:
 
 
 def _schedule(schedule: Schedule) -> dict[str, Any]:
-    return {"kind": schedule.kind.value, "startAt": _iso(schedule.at)}
+    cron = schedule.cron
+    if cron is None:
+        return {"kind": schedule.kind.value, "startAt": _iso(schedule.at)}
+    rules = {"overlap": schedule.overlap.value, "catchUp": schedule.catch_up.value}
+    return {"kind": schedule.kind.value, "startAt": None, "cron": cron.text, "timezone": cron.timezone, **rules}
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    if milliseconds is None:
+        return None
+    return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000
 
 
 def _failure(one: Execution) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from tornado.web import Application, RequestHandler
 
 from fastlane.web.addresses import Addresses
 from fastlane.web.handler import Context, Handler, Held, InFlight, UnknownRoute
-from fastlane.web.handlers import ExecutionHandler, JobHandler, StopExecutionHandler, StopJobHandler, TaskHandler
+from fastlane.web.handlers import ExecutionHandler, JobHandler, StopExecutionHandler, StopJobHandler, TaskHandler, TicksHandler
 from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
 from fastlane.web.settings import Services, WebSettings
@@ -24,6 +24,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}": TaskHandler,
     "/tasks/{task_id}/jobs/{job_id}": JobHandler,
     "/tasks/{task_id}/jobs/{job_id}/stop": StopJobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/ticks": TicksHandler,
     "/tasks/{task_id}/jobs/{job_id}/stdout": StdoutHandler,
     "/tasks/{task_id}/jobs/{job_id}/stderr": StderrHandler,
     "/tasks/{task_id}/jobs/{job_id}/logs": LogsHandler,

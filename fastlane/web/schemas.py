@@ -4,14 +4,18 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from enum import StrEnum
 from itertools import islice
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
 
 from fastlane.errors import Fault, Invalid
+from fastlane.models.cron import read_cron
 from fastlane.models.job import Spec
-from fastlane.models.schedule import Kind, Schedule, read_duration, read_moment
+from fastlane.models.schedule import TEN_YEARS, CatchUp, Kind, Overlap, Schedule, read_duration, read_moment
+from fastlane.models.timezone import read_timezone
 from fastlane.web.images import EXAMPLES, reference_fault
 from fastlane.web.query import nearest
 from fastlane.web.rendering import REDACTED
@@ -25,6 +29,7 @@ MAX_ARGUMENTS = 10_000
 MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
 MAX_METADATA = 16 * 1024
+MILLISECOND = 0.001
 MOST_FAULTS = 50
 """So many faults one answer names; a body of noise would have a hundred thousand."""
 
@@ -82,6 +87,50 @@ def read_metadata(value: object) -> dict[str, Any]:
     return value
 
 
+def whole(least: int, most: int) -> Callable[[object], int]:
+    """A reader of whole numbers in a range."""
+
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValidationError(f"is not a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def read_retries(value: object) -> int:
+    """How many attempts may follow the first; the setting ``hard_retries`` says how many are too many."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValidationError("is not a whole number, 0 or more")
+    return value
+
+
+def read_seconds(value: object) -> float:
+    """Seconds, as a number of at least a thousandth, and of ten years at most."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not MILLISECOND <= value <= TEN_YEARS:
+        raise ValidationError("is not a number of seconds above 0, such as 60")
+    return value
+
+
+def read_span(value: object) -> float:
+    """A duration that is longer than nothing."""
+    seconds = read_duration(value)
+    if seconds < MILLISECOND:
+        raise ValidationError("is no time at all, so nothing would ever start; choose a longer one")
+    return seconds
+
+
+def one_of(words: type[StrEnum]) -> Callable[[object], StrEnum]:
+    """A reader of one of a few words."""
+
+    def read(value: object) -> StrEnum:
+        if not isinstance(value, str) or value not in set(words):
+            raise ValidationError(f"is none of {', '.join(repr(word.value) for word in words)}")
+        return words(value)
+
+    return read
+
+
 def field(read: Callable[[object], Any], **options: Any) -> fields.Function:
     """A field whose value a reader makes. The reader says what is wrong by a ValidationError or a ValueError."""
 
@@ -107,30 +156,96 @@ class JobSchema(Schema):
     envs = field(read_envs)
     startIn = field(read_duration)
     startAt = field(read_moment)
+    cron = field(read_cron)
+    timezone = field(read_timezone)
+    overlap = field(one_of(Overlap))
+    catchUp = field(one_of(CatchUp))
+    retries = field(read_retries)
+    retryDelay = field(read_duration)
+    timeout = field(read_seconds)
+    expiration = field(read_moment)
+    expiresIn = field(read_span)
+    priority = field(whole(-100, 100))
+    concurrency = field(whole(1, 1000))
     metadata = field(read_metadata)
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def one_start(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
-        """A job starts once."""
-        if "startIn" in original and "startAt" in original:
-            raise ValidationError("stands beside startAt; leave one of them", "startIn")
+        """A job starts now, once at a moment, or by a cron."""
+        starts = [name for name in ("startIn", "startAt", "cron") if name in original]
+        if len(starts) > 1:
+            raise ValidationError(f"stands beside {' and '.join(starts[1:])}; leave one of them", starts[0])
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def only_with_cron(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
+        """What is said of a cron's ticks needs a cron."""
+        alone = [name for name in ("timezone", "overlap", "catchUp") if name in original and "cron" not in original]
+        if alone:
+            raise ValidationError({name: ["is for a job with a cron; give one, or leave this out"] for name in alone})
 
 
 JOB = JobSchema()
 
 
-def read_job(body: Mapping[str, Any], now: int) -> tuple[Spec, Schedule]:
+def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int) -> tuple[Spec, Schedule]:
     """What to run and when, of a decoded body; ``now`` in milliseconds. Raises Invalid with every fault."""
+    faults: list[Fault] = []
+    wanted: Mapping[str, Any] = {}
     try:
         wanted = JOB.load({name: value for name, value in body.items() if value is not None})
     except ValidationError as error:
-        raise Invalid(list(islice(_faults(error.messages_dict), MOST_FAULTS))) from None
-    spec = Spec(wanted["image"], wanted.get("command"), wanted.get("envs", {}), wanted.get("metadata", {}))
+        faults += islice(_faults(error.messages_dict), MOST_FAULTS)
+        wanted = error.valid_data if isinstance(error.valid_data, dict) else {}
+    if wanted.get("retries", 0) > hard_retries:
+        faults.append(Fault("retries", f"is more than this server allows ({hard_retries}); choose fewer, or ask for a higher hard_retries"))
+    schedule = _schedule(wanted, now)
+    if not faults and (fault := _never_in_time(wanted, schedule, now)):
+        faults.append(fault)
+    if faults:
+        raise Invalid(faults)
+    return _spec(wanted), schedule
+
+
+def _spec(wanted: Mapping[str, Any]) -> Spec:
+    return Spec(
+        image=wanted["image"],
+        command=wanted.get("command"),
+        envs=wanted.get("envs", {}),
+        metadata=wanted.get("metadata", {}),
+        retries=wanted.get("retries", 0),
+        retry_delay=_milliseconds(wanted.get("retryDelay")),
+        timeout=_milliseconds(wanted.get("timeout")),
+        expires_in=_milliseconds(wanted.get("expiresIn")),
+        expiration=wanted.get("expiration"),
+        priority=wanted.get("priority", 0),
+        concurrency=wanted.get("concurrency", 0),
+    )
+
+
+def _schedule(wanted: Mapping[str, Any], now: int) -> Schedule:
     if "startIn" in wanted:
-        return spec, Schedule(Kind.AT, now + round(wanted["startIn"] * 1000))
+        return Schedule(Kind.AT, now + round(wanted["startIn"] * 1000))
     if "startAt" in wanted:
-        return spec, Schedule(Kind.AT, wanted["startAt"])
-    return spec, Schedule()
+        return Schedule(Kind.AT, wanted["startAt"])
+    if "cron" not in wanted:
+        return Schedule()
+    cron = replace(wanted["cron"], timezone=wanted.get("timezone", "UTC"))
+    return Schedule(Kind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
+
+
+def _never_in_time(wanted: Mapping[str, Any], schedule: Schedule, now: int) -> Fault | None:
+    """Whether the job would expire before it is first due."""
+    first = schedule.first_tick(now)
+    due = now if first is None else first
+    if "expiration" in wanted and wanted["expiration"] <= max(due, now):
+        return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
+    if "expiresIn" in wanted and due + wanted["expiresIn"] * 1000 <= now:
+        return Fault("expiresIn", "is over already, so long ago is startAt, so it would never run; choose a longer one, or a later startAt")
+    return None
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 def _split(text: str) -> tuple[str, ...]:

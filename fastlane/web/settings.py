@@ -15,7 +15,8 @@ REDACT_WORDS = ("password", "key", "secret", "token", "client_id")
 class WebSettings:
     """The settings of HTTP, as docs/configuration.md names them.
 
-    ``max_body`` in bytes. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only this machine can reach the
+    ``max_body`` in bytes. ``hard_retries``: the most retries that a job may ask for.
+    ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only this machine can reach the
     server, and only under its own names.
     """
 
@@ -25,6 +26,7 @@ class WebSettings:
     trusted_proxies: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body: int = 1024 * 1024
+    hard_retries: int = 10
     redact_words: tuple[str, ...] = REDACT_WORDS
 
 

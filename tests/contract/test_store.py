@@ -8,10 +8,13 @@ import pytest
 
 from fastlane.errors import Conflict, StoreDown
 from fastlane.models import status
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.job import Job, Spec
+from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
 from fastlane.models.status import FINAL, RULES, UNDER_WAY, Change, Status
 from fastlane.models.task import Task
-from fastlane.models.tick import Outcome
+from fastlane.models.tick import Outcome, Tick, next_execution
 from fastlane.storage.base import Counts, Generation, Store
 from tests.contract.values import first_of, new, new_job
 
@@ -25,6 +28,12 @@ async def created(store: Store, **values: object) -> Execution:
     execution = replace(execution, **values)
     await store.create(job, tick, execution)
     return execution
+
+
+def missed_ticks(job: Job, first: int, *, until: int, count: int) -> Tick:
+    """A ledger's row for a run of missed ticks."""
+    tick = first_of(job, key=f"c:{first}", due=first)[0]
+    return replace(tick, outcome=Outcome.MISSED, execution_id=None, reason="nothing looked", until=until, count=count, at_least=True)
 
 
 async def ended(store: Store, final: Status, at: int) -> Execution:
@@ -43,7 +52,32 @@ async def test_what_was_created_is_read_back_as_it_was(store):
     assert await store.task("my-task") == Task("my-task", 1_000, 1_000, 1)
 
 
+RULES_OF_A_JOB = Spec("ubuntu", None, {}, {}, 3, 0, 1, 2, 1_645_113_692_000, -100, 1_000)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Schedule(Kind.CRON, None, Cron("*/5 8-18 * * mon-fri", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE),
+        Schedule(Kind.CRON, None, Cron("@daily")),
+        Schedule(Kind.AT, 0),
+    ],
+)
+@pytest.mark.parametrize("spec", [RULES_OF_A_JOB, replace(RULES_OF_A_JOB, priority=100, retries=0, retry_delay=None, expiration=None)])
+async def test_a_jobs_rules_and_its_schedule_are_read_back_as_they_were(store, spec, schedule):
+    job = replace(new_job(at=60_000), spec=spec, schedule=schedule)
+    tick, execution = first_of(job, key="c:60000", due=60_000)
+    await store.create(job, tick, execution)
+    assert await store.job(job.id) == job
+    found = await store.execution(execution.id)
+    assert found == execution
+    assert found.spec == spec
+    assert found.expires_at == 60_002
+
+
 async def test_what_was_never_created_is_none(store):
+    assert await store.ticks_of("j", 10) == []
+    assert await store.count_ticks("j") == 0
     assert await store.job("j") is None
     assert await store.task("t") is None
     assert await store.tick("x") is None
@@ -103,18 +137,46 @@ async def test_a_job_advances_with_its_tick_and_execution(store):
     await store.create(seen, None, None)
     job = replace(seen, sequence=2, next_tick=None, last_tick=2_000)
     tick, execution = first_of(job, sequence=2, due=2_000)
-    assert await store.advance(seen, job, tick, execution)
+    assert await store.advance(seen, job, [tick], execution)
     assert await store.job(job.id) == job
     assert await store.tick(tick.id) == tick
     assert await store.execution(execution.id) == execution
     assert await store.jobs_due(10_000, 10) == []
 
 
+async def test_a_job_advances_with_several_ticks_of_which_one_has_an_execution(store):
+    seen = new_job(at=2_000)
+    await store.create(seen, None, None)
+    job = replace(seen, sequence=2, next_tick=300_000, last_tick=240_000)
+    tick, execution = first_of(job, key="c:240000", sequence=2, due=240_000)
+    missed = missed_ticks(job, 2_000, until=180_000, count=4)
+    assert await store.advance(seen, job, [missed, tick], execution)
+    assert await store.job(job.id) == job
+    assert [await store.tick(missed.id), await store.tick(tick.id)] == [missed, tick]
+    assert await store.execution(execution.id) == execution
+    assert await store.jobs_due(10**9, 10) == [job]
+
+
+async def test_a_job_advances_with_a_tick_that_makes_no_execution_and_with_no_tick(store):
+    seen = new_job(at=2_000)
+    await store.create(seen, None, None)
+    job = replace(seen, sequence=2, next_tick=3_000)
+    skipped = replace(first_of(job, key="c:2000")[0], outcome=Outcome.SKIPPED, execution_id=None, reason="the one before still runs")
+    assert await store.advance(seen, job, [skipped], None)
+    assert await store.tick(skipped.id) == skipped
+    moved = replace(job, sequence=3, next_tick=9_000)
+    assert await store.advance(job, moved, [], None)
+    assert await store.job(job.id) == moved
+    assert await store.count_ticks(job.id) == 1
+    assert await store.count_executions(job.id) == 0
+
+
 async def test_a_job_that_has_no_next_tick_advances_too(store):
     seen = new_job()
     await store.create(seen, *first_of(seen))
     job = replace(seen, sequence=2)
-    assert await store.advance(seen, job, *first_of(job, key="r:1", sequence=2))
+    tick, execution = first_of(job, key="r:1", sequence=2)
+    assert await store.advance(seen, job, [tick], execution)
     assert await store.job(job.id) == job
     assert await store.count_executions(job.id) == 2
 
@@ -125,8 +187,10 @@ async def test_a_job_does_not_advance_from_what_is_not_stored_any_more(store, st
     await store.create(stored, None, None)
     job = replace(stored, sequence=2, next_tick=None)
     tick, execution = first_of(job, sequence=2)
-    assert not await store.advance(replace(stored, **stale), job, tick, execution)
+    missed = missed_ticks(job, 500, until=900, count=2)
+    assert not await store.advance(replace(stored, **stale), job, [missed, tick], execution)
     assert await store.job(job.id) == stored
+    assert await store.count_ticks(job.id) == 0
     assert await store.tick(tick.id) is None
     assert await store.execution(execution.id) is None
 
@@ -134,9 +198,13 @@ async def test_a_job_does_not_advance_from_what_is_not_stored_any_more(store, st
 async def test_a_tick_that_is_there_already_leaves_the_job_where_it_was(store):
     seen = new_job(at=2_000)
     await store.create(seen, *first_of(seen))
+    tick, execution = first_of(seen)
+    missed = missed_ticks(seen, 500, until=900, count=2)
     with pytest.raises(Conflict):
-        await store.advance(seen, replace(seen, sequence=2), *first_of(seen))
+        await store.advance(seen, replace(seen, sequence=2), [missed, tick], replace(execution, id="another"))
     assert await store.job(seen.id) == seen
+    assert await store.tick(missed.id) is None
+    assert await store.execution("another") is None
 
 
 async def test_a_stop_takes_the_next_sequence_and_the_next_tick(store):
@@ -155,7 +223,7 @@ async def test_a_stop_covers_the_execution_that_it_races_with_or_prevents_it(sto
         seen = new_job(at=2_000)
         await store.create(seen, None, None)
         tick, execution = first_of(seen, sequence=2)
-        advance = store.advance(seen, replace(seen, sequence=2, next_tick=None), tick, execution)
+        advance = store.advance(seen, replace(seen, sequence=2, next_tick=None), [tick], execution)
         stop = other.stop_job(seen.id, 3_000)
         pair = (advance, stop) if turn % 2 else (stop, advance)
         results = await asyncio.gather(*pair)
@@ -190,6 +258,49 @@ async def test_due_jobs_come_soonest_first_and_page_without_gap(store):
         found += page
         after = (page[-1].next_tick, page[-1].id)
     assert found == expected
+
+
+# further attempts, and the ledger
+
+
+async def test_a_further_attempt_is_inserted_once(store, open_store):
+    other = await open_store()
+    first = await ended(store, Status.FAILED, 900)
+    second = next_execution(first, due=2_000, now=1_000)
+    results = await asyncio.gather(*(one.insert(second) for one in [store, other] * 4))
+    assert results.count(True) == 1
+    assert results.count(False) == 7
+    assert await store.execution(second.id) == second
+    assert await store.executions_of(first.job_id, 10) == [second, first]
+    assert await store.latest([first.job_id]) == {first.job_id: second}
+
+
+async def test_an_attempt_that_is_there_already_stays_as_it_is_when_it_is_inserted_again(store):
+    first = await ended(store, Status.FAILED, 900)
+    second = next_execution(first, due=2_000, now=1_000)
+    assert await store.insert(second)
+    claimed = await store.change(status.claim(second, host="h", pool="p", now=2_000))
+    assert not await store.insert(replace(second, created_at=1_500, scheduled_for=9_000))
+    assert await store.execution(second.id) == claimed
+    assert (await store.counts()).executions[Status.PULLING] == 1
+
+
+async def test_a_jobs_ledger_is_listed_with_the_latest_due_first(store):
+    job = new_job(at=1)
+    await store.create(job, None, None)
+    made = []
+    for number in range(7):
+        tick = replace(first_of(job, key=f"c:{number}", due=1_000 + number // 2)[0], outcome=list(Outcome)[number % 5], execution_id=None)
+        advanced = replace(job, sequence=job.sequence + 1)
+        assert await store.advance(job, advanced, [tick], None)
+        job = advanced
+        made.append(tick)
+    await store.create(*new())
+    expected = sorted(made, key=lambda tick: (tick.due, tick.id), reverse=True)
+    assert await store.ticks_of(job.id, 10) == expected
+    assert await store.ticks_of(job.id, 3, 2) == expected[2:5]
+    assert await store.ticks_of(job.id, 3, 7) == []
+    assert await store.count_ticks(job.id) == 7
 
 
 # changes
@@ -280,7 +391,7 @@ async def test_a_jobs_executions_are_listed_newest_first(store):
         tick, execution = first_of(job, key=f"c:{number}", sequence=1 + number // 2)
         execution = replace(execution, attempt=1 + number % 2, status=list(Status)[number])
         advanced = replace(job, sequence=job.sequence + 1)
-        assert await store.advance(job, advanced, tick, execution)
+        assert await store.advance(job, advanced, [tick], execution)
         job = advanced
         made.append(execution)
     made.reverse()
@@ -303,7 +414,7 @@ async def test_the_latest_is_the_newest_under_way_or_else_the_newest(store):
             tick, execution = first_of(job, key=f"c:{number}", sequence=number + 1)
             made.append(replace(execution, status=one))
             advanced = replace(job, sequence=job.sequence + 1)
-            assert await store.advance(job, advanced, tick, made[-1])
+            assert await store.advance(job, advanced, [tick], made[-1])
             job = advanced
         return job.id, made
 

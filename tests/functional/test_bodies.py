@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import time
 
 import pytest
 
 from tests.functional.server import Server
 
 OK = {"image": "ubuntu:latest"}
+CRON = {"cron": "* * * * *"}
+IN_A_MINUTE = round(time.time()) + 60
 
 
 def faults(answer) -> dict[str, str]:
@@ -92,20 +95,34 @@ async def test_a_byte_order_mark_is_let_by(server):
 
 
 async def test_null_is_the_same_as_absent(server):
-    reply = await server.enqueue(command=None, envs=None, startIn=None, startAt=None, metadata=None)
+    names = ["command", "envs", "startIn", "startAt", "cron", "timezone", "overlap", "catchUp", "metadata", "retries", "retryDelay"]
+    names += ["timeout", "expiration", "expiresIn", "priority", "concurrency"]
+    reply = await server.enqueue(**dict.fromkeys(names))
     assert reply["executionId"]
     assert "missing" in faults(await server.post("/tasks/task", {"image": None}))["image"]
 
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("img", "image"), ("cmd", "command"), ("env", "envs"), ("startat", "startAt"), ("start_in", "startIn"), ("Image", "image")],
+    [
+        ("retry", "retries"),
+        ("crontab", "cron"),
+        ("timeZone", "timezone"),
+        ("catchup", "catchUp"),
+        ("expires", "expiresIn"),
+        ("img", "image"),
+        ("cmd", "command"),
+        ("env", "envs"),
+        ("startat", "startAt"),
+        ("start_in", "startIn"),
+        ("Image", "image"),
+    ],
 )
 async def test_an_unknown_field_is_named_with_the_nearest_known_one(server, name, near):
     assert f'nearest is "{near}"' in faults(await server.post("/tasks/task", OK | {name: "x"}))[name]
 
 
-@pytest.mark.parametrize("name", ["cron", "retries", "timeout", "timezone", "notify", "webhooks", "priority", "expiration"])
+@pytest.mark.parametrize("name", ["notify", "webhooks", "resources", "container"])
 async def test_a_field_that_later_work_brings_is_refused_rather_than_ignored(server, name):
     assert name in faults(await server.post("/tasks/task", OK | {name: 1}))
 
@@ -114,6 +131,31 @@ async def test_all_faults_come_in_one_answer(server):
     body = {"image": "UPPER", "command": "it's", "envs": {"A-B": 1, "C": [], "D": None}, "startIn": "soon", "metadata": [], "colour": 1}
     found = faults(await server.post("/tasks/task", body))
     assert set(found) == {"image", "command", "envs.A-B", "envs.C", "envs.D", "startIn", "metadata", "colour"}
+
+
+async def test_a_field_with_two_faults_has_both_told(server):
+    answer = await server.post("/tasks/task", OK | CRON | {"startIn": "soon"})
+    assert {fault["field"] for fault in answer.json["errors"]} == {"startIn"}
+    said = " ".join(fault["message"] for fault in answer.json["errors"])
+    assert "5m" in said
+    assert "leave one of them" in said
+
+
+async def test_all_faults_of_a_schedule_and_of_its_rules_come_in_one_answer(server):
+    body = OK | {
+        "cron": "0 0 31 2 *", "timezone": "Mars/Olympus", "overlap": 1, "catchUp": "x", "startIn": "5m", "retries": 11, "retryDelay": 1,
+        "timeout": 0, "expiration": "never", "expiresIn": "0s", "priority": 1000, "concurrency": 0,
+    }  # fmt: skip
+    found = faults(await server.post("/tasks/task", body))
+    assert set(found) == set(body) - {"image"}
+    assert "allows (10)" in found["retries"]
+
+
+async def test_a_server_says_how_many_retries_it_allows(shared_redis, tmp_path):
+    async with Server(tmp_path / "store.db", shared_redis.url, hard_retries=2) as server:
+        assert "allows (2)" in faults(await server.post("/tasks/task", OK | {"retries": 3}))["retries"]
+        reply = await server.enqueue(retries=2)
+        assert (await server.get(reply["jobUrl"])).json["job"]["spec"]["retries"] == 2
 
 
 async def test_a_body_of_noise_gets_a_short_answer(server):
@@ -137,6 +179,66 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"startAt": "2022-02-17T16:01:32"}, "startAt", "offset"),
         ({"startAt": -1}, "startAt", "1970"),
         ({"startIn": "5m", "startAt": 1645113692}, "startIn", "one of them"),
+        ({"startIn": "5m", "cron": "* * * * *"}, "startIn", "one of them"),
+        ({"startAt": 1645113692, "cron": "* * * * *"}, "startAt", "one of them"),
+        ({"startIn": "5m", "startAt": 1645113692, "cron": "* * * * *"}, "startIn", "startAt and cron"),
+        ({"cron": 5}, "cron", "text"),
+        ({"cron": ""}, "cron", "five fields"),
+        ({"cron": "* * * *"}, "cron", "five fields"),
+        ({"cron": "0 * * * * *"}, "cron", "five fields"),
+        ({"cron": "0 0 31 2 *"}, "cron", "never comes"),
+        ({"cron": "61 * * * *"}, "cron", "minute"),
+        ({"cron": "0 22-2 * * *"}, "cron", "22-23"),
+        ({"cron": "@reboot"}, "cron", "@hourly"),
+        ({"timezone": "Europe/Berlin"}, "timezone", "give one"),
+        ({"timezone": "Europe/Berlin", "startIn": "5m"}, "timezone", "cron"),
+        ({"overlap": "skip"}, "overlap", "give one"),
+        ({"catchUp": "none"}, "catchUp", "give one"),
+        (CRON | {"timezone": "Europe/Berlim"}, "timezone", "Europe/Berlin"),
+        (CRON | {"timezone": "+02:00"}, "timezone", "Europe/Berlin"),
+        (CRON | {"timezone": 2}, "timezone", "text"),
+        (CRON | {"overlap": "SKIP"}, "overlap", "'allow', 'skip'"),
+        (CRON | {"overlap": True}, "overlap", "'allow', 'skip'"),
+        (CRON | {"overlap": ["skip"]}, "overlap", "'allow', 'skip'"),
+        (CRON | {"catchUp": "all"}, "catchUp", "'latest', 'none'"),
+        (CRON | {"catchUp": {}}, "catchUp", "'latest', 'none'"),
+        ({"retries": 11}, "retries", "allows (10); choose fewer"),
+        ({"retries": 10**18}, "retries", "allows (10); choose fewer"),
+        ({"retries": -1}, "retries", "0 or more"),
+        ({"retries": 1.0}, "retries", "0 or more"),
+        ({"retries": "3"}, "retries", "0 or more"),
+        ({"retries": True}, "retries", "0 or more"),
+        ({"retryDelay": 5}, "retryDelay", "5m"),
+        ({"retryDelay": "-5s"}, "retryDelay", "negative"),
+        ({"retryDelay": True}, "retryDelay", "5m"),
+        ({"timeout": 0}, "timeout", "above 0"),
+        ({"timeout": 0.0004}, "timeout", "above 0"),
+        ({"timeout": -1}, "timeout", "above 0"),
+        ({"timeout": "60"}, "timeout", "above 0"),
+        ({"timeout": True}, "timeout", "above 0"),
+        ({"timeout": 10**12}, "timeout", "above 0"),
+        ({"expiration": True}, "expiration", "boolean"),
+        ({"expiration": "soon"}, "expiration", "ISO 8601"),
+        ({"expiration": 1645113692000}, "expiration", "milliseconds"),
+        ({"expiration": 1645113692}, "expiration", "never run"),
+        ({"expiration": "2090-01-01T00:00:00Z", "startAt": "2090-01-01T00:00:00Z"}, "expiration", "never run"),
+        ({"expiration": 1645113693, "startAt": 1645113692}, "expiration", "never run"),
+        ({"expiration": IN_A_MINUTE, "startIn": "5m"}, "expiration", "never run"),
+        ({"expiration": IN_A_MINUTE, "cron": "@yearly"}, "expiration", "never run"),
+        ({"expiresIn": 5}, "expiresIn", "5m"),
+        ({"expiresIn": "0s"}, "expiresIn", "longer one"),
+        ({"expiresIn": "0.0004s"}, "expiresIn", "longer one"),
+        ({"expiresIn": "-5m"}, "expiresIn", "negative"),
+        ({"expiresIn": True}, "expiresIn", "5m"),
+        ({"expiresIn": "5m", "startAt": 1645113692}, "expiresIn", "later startAt"),
+        ({"priority": 101}, "priority", "-100 to 100"),
+        ({"priority": -101}, "priority", "-100 to 100"),
+        ({"priority": 0.5}, "priority", "-100 to 100"),
+        ({"priority": "high"}, "priority", "-100 to 100"),
+        ({"priority": True}, "priority", "-100 to 100"),
+        ({"concurrency": 0}, "concurrency", "1 to 1000"),
+        ({"concurrency": 1001}, "concurrency", "1 to 1000"),
+        ({"concurrency": False}, "concurrency", "1 to 1000"),
         ({"command": "echo 'it"}, "command", "never closed"),
         ({"command": "echo \\"}, "command", "backslash"),
         ({"command": ""}, "command", "leave it out"),

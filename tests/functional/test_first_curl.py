@@ -6,10 +6,15 @@ import shlex
 
 import pytest
 
+from fastlane.clock import iso
+from fastlane.models.tick import cron_key, tick_id
 from fastlane.queue.base import Lane
 from tests.support.redis import PATIENCE
 
 FIRST = """curl -XPOST -d'{"image": "ubuntu:latest", "command": "ls -lah"}' http://localhost:10000/tasks/test-task"""
+
+
+CRON = """curl -XPOST -d'{"image": "ubuntu:latest", "command": "ls -lah", "cron": "* * * * *"}' http://localhost:10000/tasks/test-scheduled-task"""
 
 
 async def curl(server, command: str) -> dict:
@@ -54,6 +59,25 @@ async def test_a_later_job_has_no_execution_yet(server, when, milliseconds):
     assert job["status"] == "scheduled"
     assert job["scheduled"] is True
     assert (await server.store.job(reply["jobId"])).next_tick == milliseconds
+
+
+async def test_the_curl_for_a_periodic_job_works_as_typed(server):
+    before = server.clock.now()
+    reply = await curl(server, CRON)
+    assert list(reply) == ["taskId", "jobId", "executionId", "queueJobId", "taskUrl", "jobUrl", "executionUrl"]
+    assert (reply["taskId"], reply["executionId"], reply["executionUrl"]) == ("test-scheduled-task", None, None)
+    stored = await server.store.job(reply["jobId"])
+    assert before < stored.next_tick <= server.clock.now() + 60_000
+    assert stored.next_tick % 60_000 == 0
+    assert reply["queueJobId"] == tick_id(stored.incarnation, cron_key(stored.next_tick))
+    job = (await server.get(reply["jobUrl"])).json["job"]
+    assert (job["status"], job["scheduled"], job["nextRunAt"]) == ("scheduled", True, iso(stored.next_tick))
+    assert job["schedule"] == {
+        "kind": "cron", "startAt": None, "cron": "* * * * *", "timezone": "UTC", "overlap": "allow", "catchUp": "latest"
+    }  # fmt: skip
+    stopped = await server.post(f"{reply['jobUrl']}stop")
+    assert (stopped.status, stopped.json["status"]) == (200, "stopped")
+    assert (await server.get(reply["jobUrl"])).json["job"]["nextRunAt"] is None
 
 
 @pytest.mark.parametrize("text", ["10s", "5m", "2m30s", "4h30m25s", "2h30m", "240h"])

@@ -30,6 +30,33 @@ async def test_a_job_in_full(server):
     assert (await server.get(reply["jobUrl"] + "?include=all")).status == 400
 
 
+async def test_the_rules_of_a_job_come_back_as_they_were_given(server):
+    rules = {
+        "retries": 3, "retryDelay": "1m30s", "timeout": 90, "expiration": "2090-01-01T00:00:00Z", "expiresIn": "2h", "priority": -7,
+        "concurrency": 2,
+    }  # fmt: skip
+    when = {"cron": "0 8 * * mon-fri", "timezone": "Europe/Berlin", "overlap": "skip", "catchUp": "none"}
+    reply = await server.enqueue(**rules, **when)
+    job = (await server.get(reply["jobUrl"])).json["job"]
+    shown = {name: job["spec"][name] for name in rules}
+    assert shown == rules | {"retryDelay": 90, "expiration": "2090-01-01T00:00:00.000Z", "expiresIn": 7_200}
+    assert all(isinstance(shown[name], int) for name in ("retryDelay", "timeout", "expiresIn"))
+    assert job["schedule"] == {"kind": "cron", "startAt": None} | when
+    metadata = {name: job["metadata"][name] for name in ("retries", "timeout", "cron", "expiration")}
+    assert metadata == {"retries": 3, "timeout": 90, "cron": "0 8 * * mon-fri", "expiration": "2090-01-01T00:00:00.000Z"}
+    (row,) = (await server.get("/tasks/task")).json["jobs"]
+    assert (row["schedule"], row["status"], row["nextRunAt"]) == (job["schedule"], "scheduled", job["nextRunAt"])
+
+
+async def test_rules_that_were_not_given_are_told_as_what_they_then_are(server):
+    reply = await server.enqueue(retryDelay="1.5s", timeout=0.25)
+    job = (await server.get(reply["jobUrl"])).json["job"]
+    names = ("retries", "retryDelay", "timeout", "expiration", "expiresIn", "priority", "concurrency")
+    assert [job["spec"][name] for name in names] == [0, 1.5, 0.25, None, None, 0, None]
+    assert [job["metadata"][name] for name in ("retries", "timeout", "cron", "expiration")] == [0, 0.25, None, None]
+    assert job["schedule"] == {"kind": "now", "startAt": None}
+
+
 async def test_an_execution_in_full(server):
     reply = await server.ran("task", (1, b"out"), (2, b"oh"), code=3)
     shown = (await server.get(reply["executionUrl"])).json

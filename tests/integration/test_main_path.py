@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -120,6 +121,32 @@ def test_nothing_of_a_finished_job_stays_on_the_engine(fastlane: Installation) -
     for reply in [fastlane.run("true") for _ in range(3)]:
         fastlane.ends(reply)
     until(lambda: not fastlane.services(), "the services to go")
+
+
+def test_a_failed_job_with_a_retry_runs_again_and_the_ledger_has_one_tick(fastlane: Installation) -> None:
+    script = 'echo "attempt $FASTLANE_ATTEMPT"; test "$FASTLANE_ATTEMPT" = 2'
+    reply = fastlane.run("sh", "-c", script, retries=1, retryDelay="1s")
+    ended = fastlane.reaches(reply, "done")
+    path = f"/tasks/test/jobs/{reply['jobId']}"
+    second, first = fastlane.get(path).json["job"]["executions"]
+    assert [(one["attempt"], one["status"], one["exitCode"]) for one in (first, second)] == [(1, "failed", 1), (2, "done", 0)]
+    assert (first["executionId"], second["executionId"]) == (reply["executionId"], ended["executionId"])
+    waited = datetime.fromisoformat(second["scheduledFor"]) - datetime.fromisoformat(first["finishedAt"])
+    assert waited == timedelta(seconds=1)
+    assert second["startedAt"] >= second["scheduledFor"]
+    for one, text in ((first, b"attempt 1\n"), (second, b"attempt 2\n")):
+        assert fastlane.get(f"{path}/executions/{one['executionId']}/stdout").body == text
+    (tick,) = fastlane.get(f"{path}/ticks").json["items"]
+    assert (tick["id"], tick["outcome"], tick["execution"]["id"]) == (reply["queueJobId"], "started", first["executionId"])
+
+
+def test_a_job_that_runs_longer_than_its_timeout_ends_as_timed_out(fastlane: Installation) -> None:
+    reply = fastlane.run("sh", "-c", "trap 'exit 5' TERM; echo begun; while true; do sleep 0.1; done", timeout=2, retries=3)
+    ended = fastlane.ends(reply)
+    assert (ended["status"], ended["exitCode"], ended["failure"]) == ("timedout", 5, None)
+    assert ended["durationMs"] >= 2_000
+    assert fastlane.output(reply) == b"begun\n"
+    assert fastlane.get(f"/tasks/test/jobs/{reply['jobId']}").json["job"]["executionCount"] == 1
 
 
 def test_more_jobs_than_slots_wait_and_all_end(own: Installation) -> None:

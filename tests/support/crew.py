@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -11,7 +12,9 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Kind, Schedule
-from fastlane.queue.base import TICKS
+from fastlane.models.tick import Tick
+from fastlane.queue.base import TICKS, Entry
+from fastlane.queue.base import Kind as EntryKind
 from fastlane.queue.redis import RedisQueue
 from fastlane.scheduler.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
@@ -76,10 +79,41 @@ class Crew:
         await asyncio.gather(task, return_exceptions=True)
         await queue.close()
 
-    async def enqueue(self, *command: str, task: str = "task", at: int | None = None) -> Enqueued:
-        """A job that runs now, or at that moment."""
-        schedule = Schedule() if at is None else Schedule(Kind.AT, at)
-        return await self.jobs.enqueue(task, Spec("ubuntu:latest", command or None), schedule)
+    async def enqueue(
+        self, *command: str, task: str = "task", at: int | None = None, schedule: Schedule | None = None, **rules: int
+    ) -> Enqueued:
+        """A job that runs now, at that moment, or by that schedule; ``rules`` are fields of its spec."""
+        when = schedule or (Schedule() if at is None else Schedule(Kind.AT, at))
+        return await self.jobs.enqueue(task, Spec("ubuntu:latest", command or None, **rules), when)
+
+    async def move(self, job: Enqueued, due: int) -> None:
+        """Sets the next tick of a job for later, as time would: it waits in the queue, and is not being fired."""
+
+        async def at_rest() -> bool:
+            row = (await self.queue.counts([TICKS]))[TICKS]
+            return (row.timed, row.ready, row.running) == (1, 0, 0)
+
+        await self.until(at_rest, f"{job} to stand in the queue, the only one for later")
+        stored = await self.store.job(job.job_id)
+        assert stored is not None
+        assert await self.store.advance(stored, replace(stored, next_tick=due), [], None)
+        await self.queue.cancel(job.job_id)
+        await self.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, due, stored.revision)])
+
+    async def ledger(self, job: Enqueued, *outcomes: str) -> list[Tick]:
+        """The job's ledger, the earliest due first, once its rows have these outcomes."""
+
+        async def written() -> list[Tick] | None:
+            rows = list(reversed(await self.store.ticks_of(job.job_id, 100)))
+            return rows if [row.outcome.value for row in rows] == list(outcomes) else None
+
+        found = await self.until(written, f"{outcomes} in the ledger of {job}")
+        assert found is not None
+        return found
+
+    async def attempts(self, job: Enqueued) -> list[Execution]:
+        """The job's executions, the oldest first."""
+        return list(reversed(await self.store.executions_of(job.job_id, 100)))
 
     async def execution(self, job: Enqueued) -> Execution | None:
         """The newest execution of a job, None while there is none."""

@@ -2,12 +2,14 @@
 
 import pytest
 
+from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Spec, job_status
 from fastlane.models.schedule import Kind, Schedule
 from fastlane.models.status import Status
 
 NOW_JOB = Schedule()
 AT_JOB = Schedule(Kind.AT, 9000)
+CRON_JOB = Schedule(Kind.CRON, None, Cron("* * * * *"))
 
 
 def a_job(*, sequence: int = 1, stop: int = 0, next_tick: int | None = None, schedule: Schedule = NOW_JOB) -> Job:
@@ -49,6 +51,19 @@ def test_a_job_that_never_ran_is_scheduled_until_its_moment() -> None:
 
 def test_a_job_stopped_before_anything_ran_is_stopped() -> None:
     assert job_status(a_job(sequence=1, stop=1, schedule=AT_JOB), None) == "stopped"
+
+
+@pytest.mark.parametrize("latest", [None, Status.DONE, Status.FAILED, Status.STOPPED])
+def test_a_cron_that_was_stopped_is_stopped_however_its_last_execution_ended(latest: Status | None) -> None:
+    assert job_status(a_job(sequence=4, stop=4, schedule=CRON_JOB), latest) == "stopped"
+
+
+def test_a_cron_that_came_to_its_end_has_the_status_of_its_last_execution() -> None:
+    assert job_status(a_job(sequence=4, schedule=CRON_JOB), Status.DONE) == "done"
+
+
+def test_a_job_whose_only_tick_came_too_late_to_make_an_execution_is_expired() -> None:
+    assert job_status(a_job(sequence=1, schedule=AT_JOB), None) == "expired"
 
 
 def test_a_job_armed_again_after_a_stop_is_alive_again() -> None:

@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastlane.clock import iso
-from fastlane.models.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS, Kind, Schedule, read_duration, read_moment
+from fastlane.models.cron import read_cron
+from fastlane.models.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS, Kind, Schedule, expiry, read_duration, read_moment
 
 HOUR = 3600
 LAST_MOMENT = 253_402_300_799_999
@@ -203,7 +204,27 @@ def test_a_number_and_its_digits_are_the_same_moment(seconds: int) -> None:
     assert read_moment(seconds) == read_moment(str(seconds)) == seconds * 1000
 
 
-def test_only_a_job_for_a_moment_has_a_first_tick_to_come() -> None:
-    assert Schedule().first_tick is None
-    assert Schedule(Kind.AT, 5000).first_tick == 5000
-    assert Schedule(Kind.AT, 0).first_tick == 0
+@pytest.mark.parametrize("now", [0, 4_999, 5_000, 9_000_000])
+def test_only_a_job_for_later_has_a_first_tick_to_come(now: int) -> None:
+    assert Schedule().first_tick(now) is None
+    assert Schedule(Kind.AT, 5000).first_tick(now) == 5000
+    assert Schedule(Kind.AT, 0).first_tick(now) == 0
+
+
+def test_the_first_tick_of_a_cron_is_the_first_moment_after_now_that_matches() -> None:
+    every_minute = Schedule(Kind.CRON, None, read_cron("* * * * *"))
+    assert every_minute.first_tick(0) == 60_000
+    assert every_minute.first_tick(59_999) == 60_000
+    assert every_minute.first_tick(60_000) == 120_000
+    in_berlin = Schedule(Kind.CRON, None, read_cron("0 8 * * *", "Europe/Berlin"))
+    assert in_berlin.first_tick(1_645_113_692_000) == read_moment("2022-02-18T08:00:00+01:00")
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "expiration", "moment"),
+    [(None, None, None), (500, None, 1_500), (None, 1_200, 1_200), (500, 1_200, 1_200), (500, 1_800, 1_500), (0, None, 1_000), (5, 0, 0)],
+)
+def test_the_earlier_of_a_duration_after_the_due_time_and_a_moment_is_when_a_tick_expires(
+    expires_in: int | None, expiration: int | None, moment: int | None
+) -> None:
+    assert expiry(1_000, expires_in, expiration) == moment

@@ -56,12 +56,14 @@ class Row:
 TABLE = {
     "claim": Row(lambda e: status.claim(e, host="h", pool="p", now=NOW), ENQUEUED, Status.PULLING, True, unstopped=True),
     "cancel": Row(lambda e: status.cancel(e, now=NOW), ENQUEUED, Status.STOPPED, False),
+    "expire": Row(lambda e: status.expire(e, now=NOW), ENQUEUED, Status.EXPIRED, False),
     "take-over": Row(status.take_over, STARTING, None, True),
     "re-place": Row(lambda e: status.re_place(e, host="h2"), PULLING, None, True, bound=False),
     "bind": Row(
         lambda e: status.bind(e, service_id="s", swarm_id="w", image_digest="d", now=NOW), PULLING, None, True, bound=False, unstopped=True
     ),
     "give-up (stopped)": Row(lambda e: status.give_up(e, an_ending(Status.STOPPED)), PULLING, Status.STOPPED, True, bound=False),
+    "give-up (expired)": Row(lambda e: status.give_up(e, an_ending(Status.EXPIRED)), PULLING, Status.EXPIRED, True, bound=False),
     "give-up (failed)": Row(lambda e: status.give_up(e, an_ending(Status.FAILED)), PULLING, Status.FAILED, True, bound=False),
     "flag-stop": Row(lambda e: status.flag_stop(e, now=NOW), STARTING, None, False, unstopped=True),
     "run": Row(lambda e: status.run(e, Started("et", "c", NOW)), PULLING, Status.RUNNING, True, bound=True),
@@ -115,6 +117,9 @@ def test_every_rule_of_the_table_is_looked_at() -> None:
         ("claim", {}, {"epoch": EPOCH + 1}),
         ("claim", {}, {"stop_requested_at": NOW}),
         ("cancel", {}, {"status": Status.PULLING}),
+        ("expire", {}, {"status": Status.PULLING}),
+        ("give-up (expired)", {"status": Status.PULLING}, {"status": Status.PULLING, "service_id": "s"}),
+        ("give-up (expired)", {"status": Status.PULLING}, {"status": Status.PULLING, "epoch": EPOCH + 1}),
         ("take-over", {"status": Status.RUNNING}, {"status": Status.RUNNING, "epoch": EPOCH + 1}),
         ("take-over", {"status": Status.PULLING}, {"status": Status.ENQUEUED}),
         ("re-place", {"status": Status.PULLING}, {"status": Status.PULLING, "service_id": "s"}),
@@ -205,6 +210,11 @@ def test_a_claim_says_where_and_when() -> None:
 def test_a_cancelled_execution_has_nothing_to_clean() -> None:
     values = status.cancel(an_execution(), now=NOW).values
     assert values == {"status": Status.STOPPED, "stop_requested_at": NOW, "finished_at": NOW, "cleaned": True}
+
+
+def test_an_expired_execution_has_nothing_to_clean_and_nobody_asked_for_its_stop() -> None:
+    values = status.expire(an_execution(), now=NOW).values
+    assert values == {"status": Status.EXPIRED, "finished_at": NOW, "cleaned": True}
 
 
 def test_one_that_never_had_a_service_has_nothing_to_clean() -> None:

@@ -11,7 +11,7 @@ from fastlane.executors.base import End, Phase, ServiceView, TaskView
 from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Finish, Limits, Run, Stop, Wait, gone, judge, lost, task_of
+from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Wait, gone, judge, lost, task_of
 
 BOUND = 1_700_000_000_000
 STARTED = BOUND + 2_000
@@ -87,6 +87,8 @@ class Case:
 
 
 ASKED = {"stop_requested_at": NOW - 3_000}
+TOO_LATE = {"expires_at": NOW - 2_000}
+SHORT = Spec("ubuntu", timeout=5_000)
 
 ENDINGS = {
     "exit 0": Case(running(), a_service(ended(End.EXITED, 0)), Status.DONE, 0),
@@ -217,6 +219,49 @@ ENDINGS = {
     "stopped by somebody else while it ran": Case(
         running(), a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True), Status.FAILED, 143, Reason.KILLED, "by somebody else"
     ),
+    "ran longer than its own timeout, and ended by our stop": Case(
+        running(spec=SHORT), a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True), Status.TIMEDOUT, 143, now=STARTED + 5_000
+    ),
+    "stopped by somebody else within its own timeout": Case(
+        running(spec=SHORT),
+        a_service(ended(End.SHUTDOWN, 143), stopping=True),
+        Status.FAILED,
+        143,
+        Reason.KILLED,
+        "by somebody else",
+        now=STARTED + 4_999,
+    ),
+    "ran longer than the hard timeout, below its own": Case(
+        running(spec=Spec("ubuntu", timeout=10**9)),
+        a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True),
+        Status.TIMEDOUT,
+        143,
+        now=STARTED + TIMEOUT,
+    ),
+    "expired while it waited, ended by our stop": Case(
+        pulling(**TOO_LATE), a_service(never_started(End.SHUTDOWN, ""), SECOND, stopping=True), Status.EXPIRED
+    ),
+    "expired before it was activated: it never had a task": Case(
+        pulling(**TOO_LATE), a_service(stopping=True, activated=False), Status.EXPIRED, log_of=None
+    ),
+    "expired, and asked to stop too": Case(
+        pulling(**TOO_LATE, **ASKED), a_service(never_started(End.SHUTDOWN, ""), stopping=True), Status.STOPPED
+    ),
+    "expired, and its container came up in the moment of our stop": Case(
+        pulling(**TOO_LATE), a_service(ended(End.SHUTDOWN, 143, started_at=NOW - 1_500), SECOND, stopping=True), Status.EXPIRED, 143
+    ),
+    "expired, but it had ended well by itself": Case(
+        pulling(**TOO_LATE), a_service(ended(End.EXITED, 0), SECOND, stopping=True), Status.DONE, 0
+    ),
+    "started in time, unseen, and stopped by somebody else after it would have expired": Case(
+        pulling(**TOO_LATE), a_service(ended(End.SHUTDOWN, 143), stopping=True), Status.FAILED, 143, Reason.KILLED, "by somebody else"
+    ),
+    "seen running, and stopped by somebody else after it would have expired": Case(
+        running(**TOO_LATE), a_service(ended(End.SHUTDOWN, 143), stopping=True), Status.FAILED, 143, Reason.KILLED, "by somebody else"
+    ),
+    "its node went down before the start, and its time to start is over": Case(
+        pulling(**TOO_LATE), a_service(never_started(End.SHUTDOWN, "node is down")), Status.FAILED, None, Reason.HOST_LOST, "node is down"
+    ),
     "stopped by somebody else before it had a task": Case(
         pulling(), a_service(stopping=True), Status.FAILED, None, Reason.KILLED, "by somebody else", log_of=None
     ),
@@ -280,14 +325,36 @@ WAITING = a_task(Phase.WAITING, message="no suitable node (1 node not available)
     ("execution", "view", "until"),
     [
         (running(), a_service(RUNNING), STARTED + TIMEOUT),
+        (running(spec=Spec("ubuntu", timeout=60_000)), a_service(RUNNING), STARTED + 60_000),
+        (running(spec=Spec("ubuntu", timeout=TIMEOUT + 1)), a_service(RUNNING), STARTED + TIMEOUT),
+        (running(**TOO_LATE), a_service(RUNNING), STARTED + TIMEOUT),
         (pulling(), a_service(PREPARING), BOUND + PULL),
         (pulling(), a_service(WAITING), BOUND + PENDING),
         (pulling(), a_service(), None),
+        (pulling(expires_at=NOW + 5), a_service(), NOW + 5),
+        (pulling(expires_at=NOW + 5), a_service(WAITING), NOW + 5),
+        (pulling(expires_at=BOUND + PENDING + 5), a_service(WAITING), BOUND + PENDING),
+        (pulling(expires_at=NOW + 5), a_service(PREPARING), NOW + 5),
         (running(**ASKED), a_service(RUNNING, SECOND, stopping=True), None),
         (pulling(**ASKED), a_service(PREPARING, SECOND, stopping=True), None),
         (running(), a_service(RUNNING, SECOND, stopping=True), None),
     ],
-    ids=["runs", "pulls", "no node", "no task yet", "in its grace", "stopped while it pulls", "timed out, in its grace"],
+    ids=[
+        "runs",
+        "runs, with a timeout of its own",
+        "runs, with one that is longer than it may be",
+        "runs, started in time to its expiry",
+        "pulls",
+        "no node",
+        "no task yet",
+        "no task yet, and expires",
+        "no node, and expires",
+        "no node, and expires later than that",
+        "pulls, and expires",
+        "in its grace",
+        "stopped while it pulls",
+        "timed out, in its grace",
+    ],
 )
 def test_nothing_is_done_before_something_changes_or_a_deadline_comes(execution: Execution, view: ServiceView, until: int | None) -> None:
     assert judge(execution, view, NOW, LIMITS) == Wait(until)
@@ -297,10 +364,24 @@ def test_nothing_is_done_before_something_changes_or_a_deadline_comes(execution:
     ("execution", "view", "deadline", "why"),
     [
         (running(), a_service(RUNNING), STARTED + TIMEOUT, "ran for 1800 s"),
+        (running(spec=Spec("ubuntu", timeout=60_500)), a_service(RUNNING), STARTED + 60_500, "ran for 60.5 s"),
+        (running(spec=Spec("ubuntu", timeout=TIMEOUT + 1)), a_service(RUNNING), STARTED + TIMEOUT, "ran for 1800 s"),
+        (pulling(expires_at=NOW + 5), a_service(), NOW + 5, "time to start is over"),
+        (pulling(expires_at=NOW + 5), a_service(WAITING), NOW + 5, "time to start is over"),
+        (pulling(expires_at=NOW + 5), a_service(PREPARING), NOW + 5, "time to start is over"),
         (pulling(), a_service(WAITING), BOUND + PENDING, "no suitable node (1 node not available)"),
         (pulling(), a_service(PREPARING), BOUND + PULL, "no image for 900 s"),
     ],
-    ids=["timeout", "pending deadline", "pull deadline"],
+    ids=[
+        "timeout",
+        "timeout of its own",
+        "timeout of its own, longer than it may be",
+        "expires without a task",
+        "expires without a node",
+        "expires while its image comes",
+        "pending deadline",
+        "pull deadline",
+    ],
 )
 def test_a_deadline_acts_at_its_very_millisecond(execution: Execution, view: ServiceView, deadline: int, why: str) -> None:
     assert isinstance(judge(execution, view, deadline - 1, LIMITS), Wait)
@@ -308,6 +389,20 @@ def test_a_deadline_acts_at_its_very_millisecond(execution: Execution, view: Ser
         stop = judge(execution, view, now, LIMITS)
         assert isinstance(stop, Stop)
         assert why in stop.why
+
+
+def test_a_parked_service_is_started_before_it_expires_and_never_after() -> None:
+    parked = a_service(activated=False)
+    assert judge(pulling(expires_at=NOW + 1), parked, NOW, LIMITS) == Start()
+    assert isinstance(judge(pulling(expires_at=NOW), parked, NOW, LIMITS), Stop)
+
+
+@pytest.mark.parametrize("late", [-1, 0, 1, 60_000])
+def test_a_container_that_runs_when_its_time_to_start_is_over_is_left_alone(late: int) -> None:
+    """Seen for the first time only now, or long known: it has started."""
+    expires_at = NOW - late
+    assert isinstance(judge(pulling(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS), Run)
+    assert judge(running(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS) == Wait(STARTED + TIMEOUT)
 
 
 @pytest.mark.parametrize("view", [a_service(), a_service(WAITING), a_service(PREPARING), a_service(RUNNING)])
@@ -379,6 +474,10 @@ def test_a_second_task_after_a_stop_says_nothing_about_the_first() -> None:
         (running(), STARTED + TIMEOUT - 1, Status.FAILED),
         (running(), STARTED + TIMEOUT, Status.TIMEDOUT),
         (running(**ASKED), STARTED + TIMEOUT, Status.STOPPED),
+        (running(spec=SHORT), STARTED + 4_999, Status.FAILED),
+        (running(spec=SHORT), STARTED + 5_000, Status.TIMEDOUT),
+        (pulling(**TOO_LATE), NOW, Status.FAILED),
+        (pulling(**TOO_LATE, **ASKED), NOW, Status.STOPPED),
     ],
 )
 def test_what_is_lost_with_its_host_or_service_ends_as_was_asked_and_else_fails(execution: Execution, now: int, status: Status) -> None:
@@ -410,9 +509,13 @@ TASKS = st.builds(
     finished_at=st.none() | st.integers(BOUND, NOW),
 )
 EXECUTIONS = st.builds(
-    lambda started, stop: replace(running(started_at=started) if started else pulling(), stop_requested_at=stop),
+    lambda started, stop, expires_at, spec: replace(
+        running(started_at=started) if started else pulling(), stop_requested_at=stop, expires_at=expires_at, spec=spec
+    ),
     st.none() | st.integers(BOUND, NOW),
     st.none() | st.integers(BOUND, NOW),
+    st.none() | st.integers(BOUND, NOW + 10_000_000),
+    st.builds(Spec, st.just("ubuntu"), timeout=st.none() | st.integers(1, 10_000_000)),
 )
 LIMITATIONS = st.builds(Limits, *(st.integers(1, 7200).map(float) for _ in range(3)))
 VIEWS = st.builds(
@@ -432,9 +535,13 @@ def test_whatever_is_shown_the_rules_hold(execution: Execution, view: ServiceVie
             assert (ending.failure is not None) is (ending.status is Status.FAILED)
             assert ending.status is not Status.DONE or ending.exit_code == 0
             assert ending.status is not Status.STOPPED or execution.stop_requested_at is not None
+            assert ending.status is not Status.TIMEDOUT or execution.has_started
+            assert ending.status is not Status.EXPIRED or not execution.has_started
         case Wait(until) if until is not None:
             assert until > now
             assert not isinstance(judge(execution, view, until, limits), Wait)
+        case Start():
+            assert execution.expires_at is None or now < execution.expires_at
         case Stop():
             assert not view.stopping
         case Run(started):

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
 from fastlane.models.log import Mark, Piece
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
 from fastlane.storage import documents
@@ -39,7 +40,29 @@ def test_a_spec_with_what_json_cannot_say_is_an_error():
         documents.spec_to_json(replace(SPEC, metadata={"x": object()}))
 
 
-@pytest.mark.parametrize("schedule", [Schedule(), Schedule(Kind.AT, 5)])
+RULES = [{name: value} for name, value in zip(documents.SPEC_RULES, (3, 0, 1, 2, 3, -100, 1_000), strict=True)]
+
+
+@pytest.mark.parametrize("rule", [*RULES, {name: value for rule in RULES for name, value in rule.items()}])
+def test_each_rule_of_a_spec_comes_back_and_takes_no_room_when_it_is_not_given(rule):
+    spec = replace(SPEC, **rule)
+    stored = json.loads(documents.spec_to_json(spec))
+    assert {name: stored[name] for name in documents.SPEC_RULES if name in stored} == rule
+    assert documents.spec_from_json(documents.spec_to_json(spec)) == spec
+
+
+def test_a_spec_that_was_stored_before_there_were_rules_has_none():
+    assert documents.spec_from_json('{"image":"a","command":null,"envs":{},"metadata":{}}') == Spec("a")
+
+
+def test_every_field_of_a_spec_is_stored():
+    assert {field.name for field in fields(Spec)} == {"image", "command", "envs", "metadata", *documents.SPEC_RULES}
+
+
+CRONS = [Schedule(Kind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), overlap, catch_up) for overlap in Overlap for catch_up in CatchUp]
+
+
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(Kind.AT, 5), *CRONS])
 def test_a_schedule_comes_back(schedule):
     assert documents.schedule_from_json(documents.schedule_to_json(schedule)) == schedule
 
@@ -65,7 +88,7 @@ def test_a_value_is_stored_as_scalars_under_its_fields_names_and_comes_back():
     job, tick, execution = new()
     execution = replace(execution, failure=Failure(Reason.OOM, "m"), truncated=True, status=Status.FAILED)
     job = replace(job, schedule=Schedule(Kind.AT, 5))
-    tick = replace(tick, outcome=Outcome.STOPPED)
+    tick = replace(tick, outcome=Outcome.MISSED, until=9, count=1_500, at_least=True)
     for value, to, back in (
         (job, documents.job_document, documents.job_from),
         (tick, documents.tick_document, documents.tick_from),
@@ -81,6 +104,8 @@ def test_numbers_for_truths_come_back_as_truths():
     stored = documents.execution_document(new()[2])
     back = documents.execution_from({**stored, "settled": 1, "cleaned": 0, "truncated": 1})
     assert (back.settled, back.cleaned, back.truncated) == (True, False, True)
+    tick = documents.tick_document(new()[1])
+    assert [documents.tick_from({**tick, "at_least": number}).at_least for number in (0, 1)] == [False, True]
 
 
 def test_a_changes_values_are_stored_like_the_executions_and_no_other_names_are():

@@ -19,6 +19,9 @@ QUERIES = {
     "jobs_of": lambda store: store.jobs_of("t", 10, 20),
     "jobs_due": lambda store: store.jobs_due(5_000, 10),
     "jobs_due after": lambda store: store.jobs_due(5_000, 10, (4_000, "x")),
+    "ticks_of": lambda store: store.ticks_of("j", 10, 20),
+    "count_ticks": lambda store: store.count_ticks("j"),
+    "insert": lambda store: store.insert(new()[2]),
     "executions_of": lambda store: store.executions_of("j", 10, 20),
     "executions_of under way": lambda store: store.executions_of("j", 10, statuses=UNDER_WAY),
     "executions_of running": lambda store: store.executions_of("j", 10, statuses=frozenset({Status.RUNNING})),
@@ -50,6 +53,8 @@ PARTIAL = {
     "executions_in": "executions_by_status",
     "latest": "executions_under_way",
     "jobs_due": "jobs_due",
+    "ticks_of": "ticks_of_job",
+    "count_ticks": "ticks_of_job",
     "unsettled": "executions_unsettled",
     "uncleaned": "executions_uncleaned",
     "read_log": "log_by_offset",
@@ -61,7 +66,8 @@ PARTIAL = {
 
 async def advance(store):
     job = new_job(at=2)
-    await store.advance(job, job, *first_of(job))
+    tick, execution = first_of(job)
+    await store.advance(job, job, [tick], execution)
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""Whether an attempt is followed by another one, and when: a table of ends."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.job import Spec
+from fastlane.models.retry import back_off
+from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.scheduler.settler import retry_due
+
+ENDED = 1_700_000_000_000
+TICK = "96812ec5-4574-8f3c-9ce4-0e4908a44783"
+SPEC = Spec("ubuntu", retries=2, retry_delay=5_000)
+WORDS = "it said so"
+
+
+def failed(reason: Reason | None = Reason.EXIT, **values: Any) -> Execution:
+    given: dict[str, Any] = {"attempt": 1, "spec": SPEC, "status": Status.FAILED, "finished_at": ENDED}
+    failure = None if reason is None else Failure(reason, WORDS)
+    given = {**given, **values}
+    return Execution("e", "t", "j", TICK, sequence=1, scheduled_for=ENDED - 9, created_at=ENDED - 9, failure=failure, **given)
+
+
+@pytest.mark.parametrize(
+    ("execution", "due"),
+    [
+        (failed(), ENDED + 5_000),
+        (failed(Reason.OOM), ENDED + 5_000),
+        (failed(Reason.KILLED), ENDED + 5_000),
+        (failed(Reason.HOST_LOST), ENDED + 5_000),
+        (failed(Reason.IMAGE), None),
+        (failed(Reason.REJECTED), None),
+        (failed(Reason.UNSCHEDULABLE), None),
+        (failed(None), None),
+        (failed(attempt=2), ENDED + 5_000),
+        (failed(attempt=3), None),
+        (failed(attempt=4), None),
+        (failed(spec=Spec("ubuntu")), None),
+        (failed(spec=replace(SPEC, retry_delay=0)), ENDED),
+        (failed(spec=replace(SPEC, retry_delay=None)), ENDED + back_off(TICK, 1)),
+        (failed(spec=replace(SPEC, retry_delay=None), attempt=2), ENDED + back_off(TICK, 2)),
+        (failed(stop_requested_at=ENDED - 1), None),
+        (failed(settled=True, cleaned=True), ENDED + 5_000),
+        (failed(expires_at=ENDED + 5_001), ENDED + 5_000),
+        (failed(expires_at=ENDED + 5_000), None),
+        (failed(expires_at=ENDED - 1), None),
+        (failed(finished_at=None), None),
+    ],
+)
+def test_when_the_attempt_after_a_failed_one_is_due(execution: Execution, due: int | None) -> None:
+    assert retry_due(execution) == due
+
+
+@pytest.mark.parametrize("status", sorted((FINAL | UNDER_WAY) - {Status.FAILED}))
+def test_only_a_failed_attempt_is_followed_by_another(status: Status) -> None:
+    assert retry_due(failed(status=status)) is None
+
+
+def test_the_first_wait_is_about_a_second_and_the_second_about_two() -> None:
+    first = retry_due(failed(spec=replace(SPEC, retry_delay=None)))
+    second = retry_due(failed(spec=replace(SPEC, retry_delay=None), attempt=2))
+    assert first is not None
+    assert second is not None
+    assert 1_000 <= first - ENDED <= 1_200
+    assert 2_000 <= second - ENDED <= 2_400
