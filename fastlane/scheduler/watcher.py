@@ -23,7 +23,7 @@ from fastlane.streams.pump import Pump, Tail
 
 log = structlog.get_logger()
 
-FASTEST, SLOWEST = 0.05, 0.5
+FASTEST, SLOWEST = 0.02, 0.5
 """Seconds between looks. Looking takes at most a tenth of the time, so looks get rarer when lists grow."""
 
 RECHECK = 30.0

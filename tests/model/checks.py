@@ -1,19 +1,19 @@
 """What must hold whatever happens. The witness sees every call that was carried out, in order, and every start of a command.
 
-It keeps what the store must hold by the store's own answers, and compares at the end. What it finds wrong is a complaint, in words.
+It keeps what the store must hold by the store's own answers; ``accounts`` compares at the end. What it finds wrong is a complaint, in words.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from fastlane.models.execution import Execution, Reason
+from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.pool import pool_for
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule import Overlap
 from fastlane.models.status import STARTING, Status
-from fastlane.models.tick import Outcome, Tick, once_key, tick_id
+from fastlane.models.tick import Tick
 from fastlane.queue.base import Renewal
 from fastlane.services.jobs import Enqueued
 
@@ -28,11 +28,20 @@ RANK = {Status.ENQUEUED: 0, Status.PULLING: 1, Status.RUNNING: 2}
 LATEST = 1500
 """Milliseconds after its due time by which a command has started where nothing goes wrong and there is room: less than the 2 s after which a
 worker looks without having been woken."""
-ONCE = ("service_id", "swarm_id", "bound_at", "engine_task_id", "container_id", "stop_requested_at", "started_at", "finished_at", "exit_code")
+ONCE = (
+    "service_id",
+    "swarm_id",
+    "bound_at",
+    "engine_task_id",
+    "container_id",
+    "stop_requested_at",
+    "started_at",
+    "finished_at",
+    "exit_code",
+)
 """Fields that never change once they have a value."""
 AFTER_THE_END = frozenset({"settled", "cleaned", "op"})
 """Fields of a final row that may still change."""
-
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ FINAL = frozenset(Status) - frozenset(RANK)
 ALLOWED = {
     "store.claim": Allowed(frozenset({Status.ENQUEUED}), unstopped=True),
     "store.cancel": Allowed(frozenset({Status.ENQUEUED})),
+    "store.expire": Allowed(frozenset({Status.ENQUEUED})),
     "store.take-over": Allowed(STARTING),
     "store.re-place": Allowed(PULLING, owner=True, bound=False),
     "store.bind": Allowed(PULLING, owner=True, bound=False, unstopped=True),
@@ -85,7 +95,7 @@ class Witness:
         self.jobs: dict[str, Job] = {}
         self.ticks: dict[str, Tick] = {}
         self.starts: dict[str, Start] = {}
-        self._accepted: list[tuple[Enqueued, Schedule]] = []
+        self.accepted: list[Enqueued] = []
         self._stops: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._execution_stops: dict[str, int] = {}
         self._ended_at: dict[str, int] = {}
@@ -97,6 +107,7 @@ class Witness:
         self._watched: dict[str, Callable[[Node, tuple[Any, ...], Any], None]] = {
             "store.create": self._created,
             "store.advance": self._advanced,
+            "store.insert": self._inserted,
             "store.stop_job": self._stopped,
             "store.close_tick": self._tick_closed,
             "queue.claim": self._claimed,
@@ -128,8 +139,12 @@ class Witness:
     def append(self, execution_id: str) -> None:
         """A command started: what the executor tells the list of its starts."""
         self._world.wire.events += 1
-        run = next(run for services in self._world.engines.values() for run in services.values() if run.order.execution_id == execution_id
-                   and run.activated and run.task is None)
+        run = next(
+            run
+            for services in self._world.engines.values()
+            for run in services.values()
+            if run.order.execution_id == execution_id and run.activated and run.task is None
+        )
         row = self.rows.get(execution_id)
         start = Start(self.events, self._world.wire.confirmation, run)
         if execution_id in self.starts:
@@ -138,6 +153,8 @@ class Witness:
         self._world.started(run)
         if row is None or row.service_id != run.id:
             return self.complain(f"{execution_id} started in {run.id}, but {row and row.service_id} is bound to it")
+        if row.expires_at is not None and self._world.wire.issued >= row.expires_at:
+            self.complain(f"{execution_id} started after its time to start")
         if self._ended_at.get(execution_id, self.events) < start.confirmed:
             self.complain(f"{execution_id} started after it was {row.status}")
         if self._stop_answered(row) < start.confirmed:
@@ -149,9 +166,9 @@ class Witness:
         self._check_limit(row)
         return None
 
-    def accepted(self, job: Enqueued, schedule: Schedule) -> None:
+    def accept(self, job: Enqueued) -> None:
         """A job's POST was answered with 200."""
-        self._accepted.append((job, schedule))
+        self.accepted.append(job)
         if job.job_id not in self.jobs:
             self.complain(f"job {job.job_id} was accepted, and is not stored")
 
@@ -175,22 +192,35 @@ class Witness:
     def _created(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         job, tick, execution = arguments
         self.jobs[job.id] = job
-        self._fired(tick, execution)
+        self._fired(() if tick is None else (tick,), execution)
 
     def _advanced(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         if answer:
-            seen, job, tick, execution = arguments
-            if seen.next_tick is None or seen.next_tick > self._world.wire.queue_now():
+            seen, job, ticks, execution = arguments
+            if seen.next_tick is None or seen.next_tick > self._latest_clock():
                 self.complain(f"job {job.id} fired before its tick was due")
+            under_way = [row.id for row in self.rows.values() if row.job_id == job.id and not row.status.final]
+            if execution is not None and under_way and job.schedule.overlap is Overlap.SKIP:
+                self.complain(f"job {job.id} started {execution.id} beside {under_way}")
             self.jobs[job.id] = job
-            self._fired(tick, execution)
+            self._fired(ticks, execution)
 
-    def _fired(self, tick: Tick | None, execution: Execution | None) -> None:
-        if tick is not None:
+    def _latest_clock(self) -> int:
+        """The queue's time, or that of the worker whose clock is furthest ahead."""
+        return max(self._world.wire.queue_now(), *(node.clock.now() for node in self._world.nodes))
+
+    def _inserted(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        if answer:
+            self._fired((), arguments[0])
+
+    def _fired(self, ticks: Sequence[Tick], execution: Execution | None) -> None:
+        for tick in ticks:
             if tick.id in self.ticks:
                 self.complain(f"tick {tick.id} was fired twice")
             self.ticks[tick.id] = tick
         if execution is not None:
+            if execution.id in self.rows:
+                self.complain(f"execution {execution.id} was made twice")
             self.rows[execution.id] = execution
 
     def _stopped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
@@ -199,8 +229,7 @@ class Witness:
 
     def _tick_closed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         id, outcome, reason = arguments
-        tick = self.ticks[id]
-        self.ticks[id] = Tick(tick.id, tick.job_id, tick.key, tick.due, tick.created_at, outcome, tick.execution_id, reason)
+        self.ticks[id] = replace(self.ticks[id], outcome=outcome, reason=reason)
 
     def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for lease in answer.leases:
@@ -274,6 +303,9 @@ class Witness:
         counted = [other.id for other in taken if other.id not in self._unlimited]
         if pool is not None and len(counted) > pool.max_running:
             self.complain(f"{len(counted)} executions have a place in {pool.name}, which has {pool.max_running}: {counted}")
+        group = [other for other in taken if other.task_id == row.task_id and other.id in counted and other.id != row.id]
+        if row.id in counted and 0 < row.spec.concurrency <= len(group):
+            self.complain(f"{row.id} was to wait for {group}")
 
     def _check_limit(self, row: Execution) -> None:
         pool = self._pool(row)
@@ -292,72 +324,3 @@ class Witness:
         """The event with which a stop of this execution was answered first; infinity when none was."""
         covering = [event for sequence, event in self._stops[row.job_id] if sequence > row.sequence]
         return min([*covering, self._execution_stops.get(row.id, float("inf"))], default=float("inf"))
-
-    # the end
-
-    async def examine(self) -> None:
-        """Compares what is there at the end with what was seen."""
-        await self._examine_store()
-        self._examine_ticks()
-        for row in self.rows.values():
-            await self._examine_execution(row)
-        counts = await self._world.queue_counts()
-        if any(row.ready or row.timed or row.running for row in counts.values()):
-            self.complain(f"the queue counts {counts}")
-        for name in self._world.leftover_keys():
-            self.complain(f"the queue has still the key {name}")
-        for host, services in self._world.engines.items():
-            if services:
-                self.complain(f"{host} has still the services {list(services)}")
-
-    async def _examine_store(self) -> None:
-        store = self._world.store
-        for job in self.jobs.values():
-            found = await store.executions_of(job.id, 100)
-            known = {row.id: row for row in self.rows.values() if row.job_id == job.id}
-            if {row.id: row for row in found} != known:
-                self.complain(f"job {job.id} has executions {found}, expected {known}")
-            if await store.job(job.id) != job:
-                self.complain(f"job {job.id} is {await store.job(job.id)}, expected {job}")
-        counts = await store.counts()
-        expected = Counter(row.status for row in self.rows.values())
-        if counts.jobs != len(self.jobs) or any(counts.executions[status] != expected[status] for status in Status):
-            self.complain(f"the store counts {counts}, there are {len(self.jobs)} jobs and {expected}")
-
-    def _examine_ticks(self) -> None:
-        """Each job's one tick: fired once, or the job was stopped before it."""
-        for job in self.jobs.values():
-            key = once_key(job.schedule_revision)
-            tick = self.ticks.get(tick_id(job.incarnation, key))
-            first = [row for row in self.rows.values() if row.job_id == job.id and row.attempt == 1]
-            if tick is None and not (job.schedule.kind is Kind.AT and job.stop_sequence):
-                self.complain(f"the tick of job {job.id} never fired, and no stop says why")
-            if len(first) != (0 if tick is None else 1):
-                self.complain(f"job {job.id} has {len(first)} first attempts for {tick}")
-        for accepted, _ in self._accepted:
-            if accepted.job_id not in self.jobs or accepted.execution_id not in (None, *self.rows):
-                self.complain(f"{accepted} was accepted, and is not there")
-
-    async def _examine_execution(self, row: Execution) -> None:
-        tick = await self._world.store.tick(row.tick_id)
-        never = row.status is Status.STOPPED and not row.has_started
-        if tick is None or tick.execution_id != row.id or (tick.outcome is Outcome.STOPPED) is not never or never is not bool(tick.reason):
-            self.complain(f"the ledger says {tick} of {row}")
-        start = self.starts.get(row.id)
-        lost = row.failure is not None and row.failure.reason in {Reason.HOST_LOST, Reason.KILLED}
-        if row.truncated and not lost:
-            self.complain(f"{row.id} says that its log is not whole")
-        if row.status is Status.DONE and start is None:
-            self.complain(f"{row.id} is done, and never started")
-        if start is not None and not (row.has_started or lost or row.status is Status.STOPPED):
-            self.complain(f"{row.id} started, and its row does not say so: {row}")
-        if start is not None and not row.truncated and not lost:
-            await self._examine_log(row, start)
-
-    async def _examine_log(self, row: Execution, start: Start) -> None:
-        read = await self._world.store.read_log(row.id, 0, 1 << 30)
-        for stream, count in ((1, row.stdout_bytes), (2, row.stderr_bytes)):
-            written = b"".join(piece.data for piece in start.run.log if piece.stream == stream)
-            stored = b"".join(piece.data for piece in read.pieces if piece.stream == stream)
-            if stored != written or count != len(stored):
-                self.complain(f"the log of {row.id} has {stored!r} in stream {stream} (its row says {count}), written was {written!r}")

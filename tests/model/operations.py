@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.models.status import RULES
 from tests.model.places import HOSTS, TASKS
 from tests.model.world import World
@@ -17,8 +18,25 @@ Values = tuple[Any, ...]
 MOST_STEPS = 80
 
 POINTS = (
-    *(f"store.{name}" for name in ("create", "advance", "stop_job", "close_tick", "change_generation", "execution", "append", "log_head", *RULES)),
-    *(f"queue.{name}" for name in ("put", "claim", "confirm", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation")),
+    *(
+        f"store.{name}"
+        for name in (
+            "create",
+            "advance",
+            "insert",
+            "stop_job",
+            "close_tick",
+            "change_generation",
+            "execution",
+            "append",
+            "log_head",
+            *RULES,
+        )
+    ),
+    *(
+        f"queue.{name}"
+        for name in ("put", "claim", "confirm", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation")
+    ),
     *(f"engine.{name}" for name in ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "piece")),
 )
 """The calls that may fail alone."""
@@ -39,6 +57,17 @@ COMMANDS = (
     ("end", "oom"),
 )
 """What jobs run; the last but one holds until somebody lets it go."""
+
+
+RULES_OF_JOBS: tuple[tuple[tuple[str, Any], ...], ...] = (
+    (("retries", 1), ("retries", 3)),
+    (("retry_delay", 0), ("retry_delay", 5_000)),
+    (("expires_in", 500), ("expires_in", 4_000), ("expires_in", 15_000)),
+    (("timeout", 2_000),),
+    (("priority", 3), ("priority", -5)),
+    (("concurrency", 1), ("concurrency", 2)),
+)
+"""What a job may have of each kind, with its odds."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +108,13 @@ def one_of(*choices: object) -> Callable[[random.Random], Values]:
 
 
 def new_job(draw: random.Random) -> Values:
-    """Task, command, image, and in how many seconds it is due (None: now)."""
+    """Task, command, image, when it is due (None: now, or in how many seconds, or each minute, by which rules), and fields of its spec."""
     image = "missing" if draw.random() < 0.05 else "not an image" if draw.random() < 0.03 else "ubuntu"
-    return draw.choice(TASKS), draw.choice(COMMANDS), image, draw.choice((None, None, None, 0.0, 0.5, 2.0, 7.0, 20.0))
+    when = draw.choice((None, None, None, 0.0, 0.5, 2.0, 7.0, 20.0))
+    if draw.random() < 0.1:
+        when = (draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
+    rules = tuple(draw.choice(some) for some in RULES_OF_JOBS if draw.random() < 0.15)
+    return draw.choice(TASKS), draw.choice(COMMANDS), image, when, rules
 
 
 def hasty_job(draw: random.Random) -> Values:
@@ -249,7 +282,8 @@ def program(seed: object) -> list[Step]:
 
 def is_calm(steps: list[Step]) -> bool:
     """Whether nothing in it goes wrong, and nothing holds a place."""
-    return all(step.name in CALM and not any("hold" in value for value in step.values if isinstance(value, tuple)) for step in steps)
+    plain = all(step.name in CALM and not any("hold" in value for value in step.values if isinstance(value, tuple)) for step in steps)
+    return plain and all("concurrency" not in str(step.values) for step in steps)
 
 
 def _steps(draw: random.Random, names: tuple[str, ...], count: int, gap: float) -> list[Step]:

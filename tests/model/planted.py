@@ -150,8 +150,16 @@ PLANTED: Mapping[str, Plant] = {
     "unrestored": method(RedisQueue, "restore", unrestored),
     "flag-only": method(Jobs, "_cancel", flag_only),
     "unsettled": method(Settler, "settle", unsettled),
-    "slot-freed-at-release": script("release", "row.owner = ''", "row.owner = ''; need(row.lane); if undeclared() then return undeclared() end; redis.call('SREM', lanes[row.lane].slots, id)"),
-    "slot-freed-at-takeover": script("claim", "if rows[id] then lend(id, 1)", "if rows[id] then if lanes[rows[id].lane] then redis.call('SREM', lanes[rows[id].lane].slots, id) end lend(id, 1)"),
+    "slot-freed-at-release": script(
+        "release",
+        "row.owner = ''",
+        "row.owner = ''; need(row.lane); if undeclared() then return undeclared() end; redis.call('SREM', lanes[row.lane].slots, id)",
+    ),
+    "slot-freed-at-takeover": script(
+        "claim",
+        "if rows[id] then lend(id, 1)",
+        "if rows[id] then if lanes[rows[id].lane] then redis.call('SREM', lanes[rows[id].lane].slots, id) end lend(id, 1)",
+    ),
 }
 
 

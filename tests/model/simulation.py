@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
 from tests.model.world import World
@@ -64,7 +65,7 @@ async def _live(world: World, steps: Sequence[Step]) -> None:
         await _end(world)
         if not world.witness.complaints:
             world.pulse.busy += 1
-            await world.witness.examine()
+            await Accounts(world).examine()
             world.pulse.busy -= 1
     finally:
         await world.close()
@@ -94,6 +95,7 @@ async def _end(world: World) -> None:
             return
         for run in world.running():
             world.let_go(run.order.execution_id)
+        world.stop_crons()
         await world.clock.sleep(1.0)
 
 
@@ -125,7 +127,11 @@ def _exception() -> str:
 
 
 def _line(moment: int, who: str, what: str, answer: object) -> str:
-    said = f"{answer.status} epoch {answer.epoch} host {answer.host} service {(answer.service_id or '')[-4:]} stop {answer.stop_requested_at} {answer.id[:14]}" if hasattr(answer, "epoch") else repr(answer)[:300]
+    said = (
+        f"{answer.status} epoch {answer.epoch} host {answer.host} service {(answer.service_id or '')[-4:]} stop {answer.stop_requested_at} {answer.id[:14]}"
+        if hasattr(answer, "epoch")
+        else repr(answer)[:300]
+    )
     return f"{moment % 10_000_000 / 1000:10.3f} {who:10} {what} {'' if answer is None else said}"
 
 

@@ -29,7 +29,7 @@ Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 
 class Wire:
     """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens; ``confirmation`` is
-    the event of the queue's last word to whoever is starting a service just now. ``faults`` are what befalls the next call of a point
+    the event of the queue's last word to whoever is starting a service just now, ``issued`` that one's moment when it began to. ``faults`` are what befalls the next call of a point
     (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``."""
 
     def __init__(self, clock: FakeClock, pulse: Any) -> None:
@@ -48,6 +48,7 @@ class Wire:
         self.slow = 0.0
         self.events = 0
         self.confirmation = 0
+        self.issued = 0
         self.trace: list[tuple[int, str, str, object]] = []
 
     def queue_now(self) -> int:
@@ -259,9 +260,7 @@ class QueuePort(Port):
         real, node = getattr(self._real, verb), self._node
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            return await node.call(
-                "queue", f"queue.{verb}", lambda: real(*arguments, **named, now=node.wire.queue_now()), arguments
-            )
+            return await node.call("queue", f"queue.{verb}", lambda: real(*arguments, **named, now=node.wire.queue_now()), arguments)
 
         setattr(self, verb, call)
         return call
@@ -304,11 +303,11 @@ class EnginePort(Port):
 
     async def activate(self, host: str, service_id: str) -> Any:
         """What starts late was confirmed early: the confirmation goes with the call."""
-        task = asyncio.current_task()
+        task, issued = asyncio.current_task(), self._node.clock.now()
         confirmed = self._node.confirmed.pop(task.get_name().removeprefix("charge ") if task else "", self._node.wire.events)
 
         async def carry() -> Any:
-            self._node.wire.confirmation = confirmed
+            self._node.wire.confirmation, self._node.wire.issued = confirmed, issued
             return await self._real.activate(host, service_id)
 
         return await self._node.call("engine", "engine.activate", carry, (host, service_id))

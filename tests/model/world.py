@@ -8,7 +8,8 @@ from typing import Any
 
 from fastlane.errors import FastlaneError
 from fastlane.models.job import Spec
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.cron import Cron
+from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
 from fastlane.queue.base import TICKS
 from fastlane.queue.keys import Keys as KeyNames
 from fastlane.queue.redis import RedisQueue
@@ -23,6 +24,7 @@ from tests.model.wire import EnginePort, Node, Port, QueuePort, Wire
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor, Run
 
+EACH_MINUTE = Cron("* * * * *")
 PATIENCE = 60.0
 """Seconds for a real call: a machine may be busy, which is no fault of what is tested."""
 
@@ -165,17 +167,30 @@ class World:
 
     # what clients do
 
-    async def enqueue(self, task: str, command: tuple[str, ...], image: str, delay: float | None) -> None:
-        """A client's POST; ``delay`` in seconds, None for now."""
+    async def enqueue(
+        self,
+        task: str,
+        command: tuple[str, ...],
+        image: str,
+        when: float | tuple[Overlap, CatchUp] | None,
+        rules: tuple[tuple[str, Any], ...],
+    ) -> None:
+        """A client's POST, to run now (None), in so many seconds, or at each minute; ``rules``: fields of the spec."""
         node = self.api
-        schedule = Schedule() if delay is None else Schedule(Kind.AT, node.clock.now() + round(delay * 1000))
+        match when:
+            case None:
+                schedule = Schedule()
+            case (overlap, catch_up):
+                schedule = Schedule(Kind.CRON, None, EACH_MINUTE, overlap, catch_up)
+            case delay:
+                schedule = Schedule(Kind.AT, node.clock.now() + round(delay * 1000))
         try:
-            job = await self.jobs.enqueue(task, Spec(image, command), schedule)
+            job = await self.jobs.enqueue(task, Spec(image, command, **dict(rules)), schedule)
         except FastlaneError:
             return
         if node.alive:
             self.enqueued.append(job)
-            self.witness.accepted(job, schedule)
+            self.witness.accept(job)
 
     async def enqueue_and_stop(self, after: float, *values: Any) -> None:
         """A client that thinks better of it."""
@@ -187,13 +202,7 @@ class World:
         """A client's POST to a job's stop."""
         if self.enqueued:
             job = self.enqueued[number % len(self.enqueued)]
-            node = self.api
-            try:
-                await self.jobs.stop_job(job.task_id, job.job_id)
-            except FastlaneError:
-                return
-            if node.alive:
-                self.witness.stop_answered(job.job_id)
+            await self._stop(job.task_id, job.job_id)
 
     async def stop_execution(self, number: int) -> None:
         """A client's POST to an execution's stop."""
@@ -207,6 +216,21 @@ class World:
                 return
             if node.alive:
                 self.witness.execution_stop_answered(row.id)
+
+    def stop_crons(self) -> None:
+        """What would go on for ever is stopped."""
+        for job in list(self.witness.jobs.values()):
+            if job.schedule.cron is not None and job.next_tick is not None:
+                self.begin(self._stop(job.task_id, job.id))
+
+    async def _stop(self, task_id: str, job_id: str) -> None:
+        node = self.api
+        try:
+            await self.jobs.stop_job(task_id, job_id)
+        except FastlaneError:
+            return
+        if node.alive:
+            self.witness.stop_answered(job_id)
 
     def release(self, number: int) -> None:
         """One of the commands that hold goes on."""
