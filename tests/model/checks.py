@@ -100,6 +100,7 @@ class Witness:
         self._execution_stops: dict[str, int] = {}
         self._ended_at: dict[str, int] = {}
         self._leased_at: dict[str, int] = {}
+        self._turns: dict[str, int] = {}
         self._lost_at = 0
         self._repaired_at = 0
         self._unlimited: set[str] = set()
@@ -234,6 +235,8 @@ class Witness:
     def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for lease in answer.leases:
             self._leased_at[lease.id] = self.events
+            if not lease.resume:
+                self._turns[lease.id] = len(self._turns) + self.events
             if self._repaired_at < self._lost_at:
                 self._unlimited.add(lease.id)
 
@@ -303,7 +306,9 @@ class Witness:
         counted = [other.id for other in taken if other.id not in self._unlimited]
         if pool is not None and len(counted) > pool.max_running:
             self.complain(f"{len(counted)} executions have a place in {pool.name}, which has {pool.max_running}: {counted}")
-        group = [other for other in taken if other.task_id == row.task_id and other.id in counted and other.id != row.id]
+        turn = self._turns.get(row.id, 0)
+        before = [id for id in counted if self._turns.get(id, 0) < turn]
+        group = [other.id for other in taken if other.task_id == row.task_id and other.id in before]
         if row.id in counted and 0 < row.spec.concurrency <= len(group):
             self.complain(f"{row.id} was to wait for {group}")
 
