@@ -195,14 +195,15 @@ class Queue(Protocol):
     async def identity(self) -> Identity:
         """Which data this is; to be compared with what the store knows, after each connection."""
 
-    async def wipe(self) -> None:
-        """Removes everything of this installation."""
+    async def wipe(self, *, generation: str | None = None) -> None:
+        """Removes everything of this installation, and says at once of which generation it is then (None: of none)."""
 
     async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane], *, now: int | None = None) -> None:
         """Puts back entries that were under way when the queue was lost, as leases that have run out, each with its slot."""
 
-    async def set_generation(self, generation: str) -> None:
-        """Says which generation this queue is of from now on: claims of that one work."""
+    async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
+        """Says which generation this queue is of from now on: claims of that one work. False, and nothing changed, when it is not of the
+        generation ``before`` (None: of any, or of none)."""
 
     async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
         """How many entries stand where, for each lane."""

@@ -186,10 +186,10 @@ class RedisQueue:
         about = dict(line.split(":", 1) for line in (await self._pipeline.call("INFO", "server")).splitlines() if ":" in line)
         return Identity(generation, about.get("run_id", ""))
 
-    async def wipe(self) -> None:
-        """Removes every key of this installation."""
+    async def wipe(self, *, generation: str | None = None) -> None:
+        """Removes every key of this installation, and says at once of which generation it is then."""
         lanes = await self._pipeline.call("SMEMBERS", self._keys.lanes)
-        await self._run("wipe", lanes, [], None, self._keys.workers, self._keys.reports, self._keys.check)
+        await self._run("wipe", lanes, [generation or ""], None, self._keys.workers, self._keys.reports, self._keys.check)
         self._lanes.clear()
 
     async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane], *, now: int | None = None) -> None:
@@ -199,9 +199,9 @@ class RedisQueue:
             lanes = {entry.lane for entry in part}
             await self._run("restore", [*(lanes - slotless), *(lanes & slotless)], [len(lanes - slotless), *_told(part)], now)
 
-    async def set_generation(self, generation: str) -> None:
-        """Says which generation this queue is of from now on."""
-        await self._run("set_generation", (), [generation], None)
+    async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
+        """Says which generation this queue is of from now on; False when it is not of ``before`` any more."""
+        return bool(await self._run("set_generation", (), [generation, before or ""], None) == 1)
 
     async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
         """How many entries stand where; what is due but was not claimed yet still counts as timed."""

@@ -58,6 +58,8 @@ class Rebuilder:
             if not held and stored.builder not in (None, self._owner) and alive:
                 raise QueueDown(f"worker {stored.builder} is building the queue anew")
             stored = await self._begin(stored, identity.run_id)
+        if stored.builder == self._owner and (self._streaming is None or self._streaming.done()):
+            self._streaming = asyncio.create_task(self._stream_again(stored), name="rebuild")
         self._generation = str(stored.number)
         self._good_until = now + CHECK_EVERY
         return self._generation
@@ -74,15 +76,17 @@ class Rebuilder:
         if not await self._store.change_generation(seen, mine):
             raise QueueDown("another worker has begun to build the queue anew")
         log.warning("queue.rebuilding", generation=mine.number)
-        await self._queue.wipe()
+        unfinished = f"{mine.number}, in the making by {self._owner}"
+        await self._queue.wipe(generation=unfinished)
         count = 0
         async for page in self._pages(STARTING):
             await self._queue.restore(self._entries(page), self._lanes())
             count += len(page)
-        await self._queue.set_generation(str(mine.number))
+        current = await self._still(mine)
+        if current is None or not await self._queue.set_generation(str(mine.number), before=unfinished):
+            raise QueueDown("the queue was lost again, or another worker began, while it was built anew")
         log.info("queue.dispatchable", generation=mine.number, under_way=count)
-        self._streaming = asyncio.create_task(self._stream_again(mine), name="rebuild")
-        return mine
+        return current
 
     async def _stream_again(self, mine: Generation) -> None:
         """Streams the rest in, from the start again when something did not answer, until it is whole or another's."""

@@ -378,6 +378,19 @@ async def test_the_generation_is_told_beside_the_server_s_run(queue):
     assert (second.generation, second.run_id) == (None, first.run_id)
 
 
+async def test_a_generation_follows_only_the_one_that_it_was_made_from(queue):
+    await queue.wipe(generation="2, in the making")
+    assert (await claim(queue)).cold
+    assert not await queue.set_generation("2", before="2, in the making by another")
+    assert await queue.set_generation("2", before="2, in the making")
+    assert not await queue.set_generation("2", before="2, in the making")
+    await queue.wipe()
+    assert not await queue.set_generation("2", before="2")
+    assert (await queue.identity()).generation is None
+    assert await queue.set_generation("3")
+    assert (await queue.identity()).generation == "3"
+
+
 async def test_a_wiped_queue_is_cold_and_empty(queue):
     await queue.put([entry("a"), entry("b", NOW + 5, lane="other")], now=NOW)
     await claim(queue)

@@ -252,9 +252,10 @@ class Ground:
         await self.until(tripped, "the seam to be passed")
 
     async def go_when_running(self) -> None:
-        """Lets the container go on once its execution is known to run, if it is to end by itself."""
-        if self.ends_by_itself and any(row.status is Status.RUNNING for row in await self.executions()):
-            (self.witness / "go").touch()
+        """Lets the container go on once its execution is known to run and its first half is stored, if it is to end by itself."""
+        for row in await self.executions() if self.ends_by_itself else ():
+            if row.status is Status.RUNNING and (await self.store.log_head(row.id)).stdout == len(HALF):
+                (self.witness / "go").touch()
 
     async def wake(self, process: Process) -> None:
         """Wakes a frozen process, and returns when it has done all that it would still do for what it had."""
@@ -270,10 +271,10 @@ class Ground:
 
     # what there is
 
-    async def enqueue(self, image: str = IMAGE, *, at: int | None = None) -> Enqueued:
-        """The job on trial; its last moment is in ``at``, None for now."""
+    async def enqueue(self, image: str = IMAGE, *, at: int | None = None, **rules: Any) -> Enqueued:
+        """The job on trial, due at ``at`` (None: now); ``rules`` are fields of its spec."""
         schedule = Schedule() if at is None else Schedule(Kind.AT, at)
-        return await self.jobs.enqueue("trial", Spec(image, COMMAND), schedule)
+        return await self.jobs.enqueue("trial", Spec(image, COMMAND, **rules), schedule)
 
     async def stop(self) -> None:
         """Stops every job."""
@@ -281,10 +282,10 @@ class Ground:
             await self.jobs.stop_job("trial", job.id)
 
     async def executions(self) -> list[Execution]:
-        """All executions."""
+        """All executions, the first attempt first."""
         found: list[Execution] = []
         for job in await self.store.jobs_of("trial", 10):
-            found += await self.store.executions_of(job.id, 10)
+            found += reversed(await self.store.executions_of(job.id, 10))
         return found
 
     async def row(self) -> Execution:
@@ -293,9 +294,11 @@ class Ground:
         return execution
 
     async def log(self, stream: int) -> bytes:
-        """What is stored of one stream."""
-        row = await self.row()
-        return b"".join(piece.data for piece in (await self.store.read_log(row.id, 0, 1 << 30, stream)).pieces)
+        """What is stored of one stream, of all executions."""
+        return b"".join([await self._log(row.id, stream) for row in await self.executions()])
+
+    async def _log(self, id: str, stream: int) -> bytes:
+        return b"".join(piece.data for piece in (await self.store.read_log(id, 0, 1 << 30, stream)).pieces)
 
     @property
     def starts(self) -> int:

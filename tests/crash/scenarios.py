@@ -167,29 +167,6 @@ OWNERS = {f"after store.{name}" for name in ("claim", "take-over", "re-place", "
 """What only the first to do it may do: each answers what became of it."""
 
 
-class WokenEarly(Scenario):
-    """Its first owner wakes while the container of the second one's job runs: two have it for a moment, and one of them lets go."""
-
-    signals = ("STOP",)
-    ends_by_itself = False
-
-    async def after(self, ground: Ground) -> None:
-        frozen, left = list(ground.processes), await ground.row()
-        await ground.start()
-
-        async def runs() -> bool:
-            row = await ground.row()
-            return ground.ready and row.epoch > left.epoch and row.status is Status.RUNNING
-
-        await ground.until(runs, "the next owner to see it run")
-        before = await ground.row()
-        for process in frozen:
-            await ground.wake(process)
-            assert await ground.row() == before, await ground.told()
-            assert late_and_taken(process.journal.read()) == [], await ground.told()
-        ground.ends_by_itself = True
-
-
 class Later(Scenario):
     """A job that is due at a moment, which has come when the worker starts. The next owner needs no reconciler."""
 
@@ -265,19 +242,45 @@ class Missing(Scenario):
         await refused(ground)
 
 
-class Overtaken(Scenario):
-    """A second owner has taken over and freezes before it writes; then the first one wakes: nothing but its epoch stands in its way."""
+class Retried(Scenario):
+    """It fails, and is to be tried once more."""
 
-    signals = ("STOP",)
-    reconcile = 1.0
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue(retries=1, retry_delay=100)
+
+    async def check(self, ground: Ground) -> None:
+        rows = [(row.attempt, row.status, row.exit_code) for row in await ground.executions()]
+        assert rows == [(1, Status.FAILED, 3), (2, Status.FAILED, 3)], await ground.told()
+        assert ground.starts == 2, await ground.told()
+        assert await ground.log(STDOUT) == WHOLE + WHOLE
+
+
+class Expired(Scenario):
+    """Its time to start is over when a worker comes."""
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue(expires_in=1)
+
+    async def check(self, ground: Ground) -> None:
+        row = await ground.row()
+        tick = await ground.store.tick(row.tick_id)
+        assert tick is not None
+        assert (row.status, tick.outcome, ground.starts) == (Status.EXPIRED, Outcome.EXPIRED, 0), await ground.told()
+
+
+class ExpiredMeanwhile(Expired):
+    """Its time to start passes after its worker fell, and before another takes over."""
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue(expires_in=10_000)
 
     async def after(self, ground: Ground) -> None:
-        first, second = ground.processes
-        before = await ground.row()
-        await ground.wake(first)
         row = await ground.row()
-        assert row == before or row.epoch > before.epoch, f"a late owner's write was taken\n{await ground.told()}"
-        second.running.send_signal(signal.SIGCONT)
+
+        async def over() -> bool:
+            return row.expires_at is not None and ground.clock.now() >= row.expires_at
+
+        await ground.until(over, "its last moment")
 
 
 class OtherLane(Scenario):
@@ -302,28 +305,6 @@ class TakenOver(Scenario):
         assert len(claim.leases) == 1
         row = await ground.row()
         assert await ground.store.change(status.claim(row, host=self.hosts[0], pool=POOL, now=ground.clock.now()))
-
-
-class OvertakenWithoutImage(Overtaken, Missing):
-    """The same, of a job whose image is missing."""
-
-
-class OvertakenWithoutHost(Overtaken, TakenOver):
-    """The same, of a job whose host is away."""
-
-
-class OvertakenByAStop(Overtaken):
-    """A second owner has put a stop on the parked service and freezes; then the first one wakes, about to activate it."""
-
-    ends_by_itself = False
-
-    async def fall(self, ground: Ground, trip: Trip) -> Process:
-        if ground.processes:
-            await ground.stop()
-        return await super().fall(ground, trip)
-
-    async def check(self, ground: Ground) -> None:
-        await never_started(ground)
 
 
 class Rebuilt(Scenario):

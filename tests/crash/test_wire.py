@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import pytest
 
 from fastlane.queue.redis import NAMES
+from tests.crash.api_and_reconciler import Request
 from tests.crash.cases import SCENARIOS
 from tests.crash.conftest import Runner
 from tests.crash.ground import Ground, Lost, World
-from tests.crash.more_scenarios import Request
 from tests.support.seams import Trip
 from tests.support.wire import CALLS
 

@@ -1,6 +1,7 @@
 """What must hold whatever happens. The witness sees every call that was carried out, in order, and every start of a command.
 
-It keeps what the store must hold by the store's own answers; ``accounts`` compares at the end. What it finds wrong is a complaint, in words.
+It keeps what the store must hold by the store's own answers; ``accounts`` compares at the end. What it finds wrong is a complaint, in
+words.
 """
 
 from collections import defaultdict
@@ -16,7 +17,6 @@ from fastlane.models.status import STARTING, Status
 from fastlane.models.tick import Tick
 from fastlane.queue.base import Renewal
 from fastlane.services.jobs import Enqueued
-
 from tests.model.places import POOLS
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 RANK = {Status.ENQUEUED: 0, Status.PULLING: 1, Status.RUNNING: 2}
 """How far a status is; every final one is at 3."""
 LATEST = 1500
-"""Milliseconds after its due time by which a command has started where nothing goes wrong and there is room: less than the 2 s after which a
+"""Milliseconds after its due time by which a command has started where nothing goes wrong and there is room: less than the 2 s after
+which a
 worker looks without having been woken."""
 ONCE = (
     "service_id",
@@ -101,6 +102,7 @@ class Witness:
         self._ended_at: dict[str, int] = {}
         self._leased_at: dict[str, int] = {}
         self._turns: dict[str, int] = {}
+        self._holders: dict[str, str] = {}
         self._lost_at = 0
         self._repaired_at = 0
         self._unlimited: set[str] = set()
@@ -113,6 +115,7 @@ class Witness:
             "store.close_tick": self._tick_closed,
             "queue.claim": self._claimed,
             "queue.confirm": self._confirmed,
+            "queue.requeue": self._requeued,
             "queue.wipe": self._wiped,
             "queue.set_generation": self._rebuilt,
         }
@@ -235,7 +238,9 @@ class Witness:
     def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for lease in answer.leases:
             self._leased_at[lease.id] = self.events
+            self._holders[lease.id] = node.name
             if not lease.resume:
+                self._unlimited.discard(lease.id)
                 self._turns[lease.id] = len(self._turns) + self.events
             if self._repaired_at < self._lost_at:
                 self._unlimited.add(lease.id)
@@ -245,11 +250,16 @@ class Witness:
             if word is not Renewal.LOST:
                 node.confirmed[id] = self.events
 
+    def _requeued(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        if self._holders.get(arguments[1]) == node.name:
+            del self._holders[arguments[1]]
+
     def _wiped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         self.queue_lost()
 
     def _rebuilt(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        self._repaired_at = self.events
+        if answer:
+            self._repaired_at = self.events
 
     def _changed(self, node: "Node", point: str, row: Execution) -> None:
         before = self.rows.get(row.id)
@@ -273,7 +283,7 @@ class Witness:
         elif row.status.final:
             self._ended_at[row.id] = self.events
         if before.status is Status.ENQUEUED and row.status is Status.PULLING:
-            self._taken(row)
+            self._taken(node, row)
         return None
 
     def _check_allowed(self, node: "Node", point: str, before: Execution, row: Execution) -> None:
@@ -297,9 +307,11 @@ class Witness:
 
     # limits
 
-    def _taken(self, row: Execution) -> None:
-        """A row takes a place of its pool: at most ``max_running`` may have one, but for those that were leased before the queue was lost."""
-        if self._leased_at.get(row.id, 0) < self._lost_at:
+    def _taken(self, node: "Node", row: Execution) -> None:
+        """A row takes a place of its pool: at most ``max_running`` may have one. Not counted are those that were leased before the queue
+        was
+        lost, and those taken by a worker that has lost its lease without knowing: it will be told so before it starts anything."""
+        if self._leased_at.get(row.id, 0) < self._lost_at or self._holders.get(row.id) != node.name:
             self._unlimited.add(row.id)
         pool = self._pool(row)
         taken = [other for other in self.rows.values() if other.status in STARTING and self._pool(other) == pool]

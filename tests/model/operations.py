@@ -44,7 +44,7 @@ POINTS = (
 TENDER = ("store.claim", "store.take-over", "store.bind", "store.end", "store.settle", "queue.confirm", "queue.finish", "engine.activate")
 """Those among them between which most can happen; half of all troubles come to them."""
 
-KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after")
+KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after", "stop", "stop-after")
 
 COMMANDS = (
     (),
@@ -238,7 +238,7 @@ def port_for(*seconds: float) -> Callable[[random.Random], Values]:
 
 OPERATIONS: dict[str, Operation] = {
     "enqueue": Operation(30, new_job, enqueue),
-    "enqueue_and_stop": Operation(5, hasty_job, enqueue_and_stop),
+    "enqueue_and_stop": Operation(8, hasty_job, enqueue_and_stop),
     "stop_job": Operation(5, recent, stop_job),
     "stop_execution": Operation(6, recent, stop_execution),
     "release": Operation(8, number, release),
@@ -263,7 +263,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-ALWAYS = frozenset({"enqueue", "hire", "trouble"})
+ALWAYS = frozenset({"enqueue", "enqueue_and_stop", "hire", "trouble"})
 CALM = ("enqueue", "enqueue_and_stop", "stop_job", "stop_execution", "hire")
 """The operations of a program in which nothing goes wrong: there nothing may be late."""
 
@@ -273,7 +273,7 @@ def program(seed: object) -> list[Step]:
     in all of them together comes often in some."""
     draw = random.Random(f"{seed} program")
     if draw.random() < 1 / 6:
-        return [step for step in _steps(draw, CALM, 16, 0.5) if is_calm([step])]
+        return [step for step in _steps(draw, CALM, 60, 0.5) if is_calm([step])][:12]
     names = tuple(name for name in OPERATIONS if name in ALWAYS or draw.random() < 0.5)
     favourites = [a_trouble(draw) for _ in range(3)]
     steps = _steps(draw, names, draw.randint(8, MOST_STEPS), draw.choice((0.02, 0.3, 1.0)))

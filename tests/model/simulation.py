@@ -1,6 +1,5 @@
 """Runs one program of one seed in a world of its own, and answers with what was wrong."""
 
-import asyncio
 import random
 import shutil
 import tempfile
@@ -93,8 +92,8 @@ async def _end(world: World) -> None:
             for words in left:
                 world.witness.complain(f"after {LONGEST_END} quiet seconds {words}")
             return
-        for run in world.running():
-            world.let_go(run.order.execution_id)
+        for one in world.running():
+            world.let_go(one.order.execution_id)
         world.stop_crons()
         await world.clock.sleep(1.0)
 
@@ -128,7 +127,8 @@ def _exception() -> str:
 
 def _line(moment: int, who: str, what: str, answer: object) -> str:
     said = (
-        f"{answer.status} epoch {answer.epoch} host {answer.host} service {(answer.service_id or '')[-4:]} stop {answer.stop_requested_at} {answer.id[:14]}"
+        f"{answer.status} epoch {answer.epoch} host {answer.host} service {(answer.service_id or '')[-4:]} "
+        f"stop {answer.stop_requested_at} {answer.id[:14]}"
         if hasattr(answer, "epoch")
         else repr(answer)[:300]
     )
@@ -140,9 +140,8 @@ def main() -> None:
     import sys
     import time
 
-    from tests.support.redis import RealRedis
-
     from tests.model.planted import planted
+    from tests.support.redis import RealRedis
 
     first, _, last = sys.argv[1].partition("-")
     plant = next((word.removeprefix("plant=") for word in sys.argv if word.startswith("plant=")), None)

@@ -1,6 +1,8 @@
-"""What lies between a process and its ports, and how it fails: ``Node`` is one process, ``Port`` its way to the store, the queue or the engines.
+"""What lies between a process and its ports, and how it fails: ``Node`` is one process, ``Port`` its way to the store, the queue or the
+engines.
 
-Every call passes the one wire, one at a time and in the order in which they come, so what happened has an order and a seed replays. A node can be
+Every call passes the one wire, one at a time and in the order in which they come, so what happened has an order and a seed replays. A
+node can be
 killed (none of its calls reaches anything any more), paused (its calls and its time wait, and go on late), and told that a call
 fails before it is carried out, or that its answer is lost.
 """
@@ -28,9 +30,12 @@ Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 
 
 class Wire:
-    """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens; ``confirmation`` is
-    the event of the queue's last word to whoever is starting a service just now, ``issued`` that one's moment when it began to. ``faults`` are what befalls the next call of a point
-    (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``."""
+    """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens;
+    ``confirmation`` is
+    the event of the queue's last word to whoever is starting a service just now, ``issued`` that one's moment when it began to.
+    ``faults`` are what befalls the next call of a point
+    (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``, ``stop`` and
+    ``stop-after`` (a client stops what it is about)."""
 
     def __init__(self, clock: FakeClock, pulse: Any) -> None:
         self.clock = clock
@@ -43,6 +48,7 @@ class Wire:
         self.faults: dict[str, str] = {}
         self.stall: Callable[[Node], None] = lambda _: None
         self.die: Callable[[Node], None] = lambda _: None
+        self.stop: Callable[[Node, str], None] = lambda *_: None
         self.dirty = False
         self.brisk = False
         self.slow = 0.0
@@ -81,7 +87,8 @@ class NodeClock:
 
 
 class Node:
-    """One process. ``offset`` (milliseconds) is what its clock is off by; ``confirmed`` has the event of the queue's last word about a start."""
+    """One process. ``offset`` (milliseconds) is what its clock is off by; ``confirmed`` has the event of the queue's last word about a
+    start."""
 
     def __init__(self, name: str, wire: Wire, seed: object) -> None:
         self.name = name
@@ -98,6 +105,7 @@ class Node:
         self._under_way: dict[asyncio.Task[Any], list[bool]] = {}
         self._announced = 0
         self.often, self.longest = self.random.choice(PACES)
+        self.deafness = self.random.choice((0.0, 0.05, 0.5))
 
     @property
     def paused(self) -> bool:
@@ -148,6 +156,9 @@ class Node:
         if not self.alive:
             raise DOWN[port](f"{self.name} is dead")
         fault = self._fault(port, point)
+        charge = (current.get_name() if (current := asyncio.current_task()) else "").removeprefix("charge ")
+        if fault == "stop":
+            self.wire.stop(self, charge)
         begun = [False]
         task = asyncio.create_task(self._send(port, point, carry, arguments, fault, begun), name=f"wire {point}")
         self._under_way[task] = begun
@@ -160,6 +171,8 @@ class Node:
             raise
         if fault == "die-after":
             self.wire.die(self)
+        elif fault == "stop-after":
+            self.wire.stop(self, charge)
         await self._linger()
         if fault == "lose" or not self.alive:
             self._note(point, "answer lost")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import FastlaneError
-from fastlane.models.job import Spec
 from fastlane.models.cron import Cron
+from fastlane.models.job import Spec
 from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
 from fastlane.queue.base import TICKS
 from fastlane.queue.keys import Keys as KeyNames
@@ -30,7 +30,8 @@ PATIENCE = 60.0
 
 
 class World:
-    """All of it. ``at_work`` are the workers, ``api`` the replica that takes calls now; ``jobs`` and ``executions`` are what programs name."""
+    """All of it. ``at_work`` are the workers, ``api`` the replica that takes calls now; ``jobs`` and ``executions`` are what programs
+    name."""
 
     def __init__(self, folder: Path, redis: Path, installation: str, seed: object) -> None:
         self.seed = seed
@@ -43,6 +44,7 @@ class World:
         self.wire.slow = self.random.choice((0.0, 0.0, 2.0, 8.0))
         self.wire.stall = lambda node: self.pause(node, self.random.choice((3.0, 9.0, 20.0)))
         self.wire.die = self.kill
+        self.wire.stop = self.stop_just_now
         self.store = SqliteStore(folder / "store.db", busy_timeout=PATIENCE)
         self.names = KeyNames(installation)
         self.installation = installation
@@ -204,6 +206,14 @@ class World:
             job = self.enqueued[number % len(self.enqueued)]
             await self._stop(job.task_id, job.job_id)
 
+    def stop_just_now(self, node: Node, id: str) -> None:
+        """A client stops a job, or the job of an execution, while a node stands still in the middle of it."""
+        row = self.witness.rows.get(id)
+        job = self.witness.jobs.get(row.job_id if row else id)
+        if job is not None:
+            self.pause(node, self.random.choice((0.2, 1.0, 3.0)))
+            self.begin(self._stop(job.task_id, job.id))
+
     async def stop_execution(self, number: int) -> None:
         """A client's POST to an execution's stop."""
         known = list(self.witness.rows)
@@ -302,7 +312,7 @@ class World:
         self.clocks_right()
         for host in sorted(self.down):
             self.host_up(host)
-        while len([employee for employee in self.workers if employee.node.alive]) < 2:
+        while len([employee for employee in self.workers if employee.node.alive and not employee.leaving]) < 2:
             await self.hire()
 
     async def left(self) -> list[str]:
@@ -338,7 +348,7 @@ class World:
             self.wire.dirty = False
             for message in self.hints.drain():
                 for node in self.nodes:
-                    if self.wire.brisk or (self.clock.now() >= self.deaf_until and node.random.random() < 0.95):
+                    if self.wire.brisk or (self.clock.now() >= self.deaf_until and node.random.random() >= node.deafness):
                         node.hear(message)
         elif not self.clock.step():
             raise Stuck
@@ -350,6 +360,7 @@ class Employee:
     def __init__(self, node: Node, executor: InstantExecutor, store: Port, queue: QueuePort) -> None:
         self.node = node
         self.executor = executor
+        self.leaving = False
         self.worker = Worker(store, queue, EnginePort(node, executor), node.clock, SETTINGS)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.worker.run(), name=node.name)
 
@@ -360,5 +371,6 @@ class Employee:
 
     def dismiss(self) -> None:
         """SIGTERM: it hands its leases over, and is gone then."""
+        self.leaving = True
         self.task.cancel()
         self.task.add_done_callback(lambda _: self.node.kill())

@@ -22,7 +22,7 @@ from fastlane.errors import FastlaneError
 from fastlane.models.status import RULES
 from fastlane.queue.base import Claim
 
-STORE = ("create", "advance", "stop_job", "append", "close_tick", "change_generation", *RULES)
+STORE = ("create", "advance", "insert", "stop_job", "append", "close_tick", "change_generation", *RULES)
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe")
 ENGINE = ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "services")
 
