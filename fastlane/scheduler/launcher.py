@@ -4,6 +4,7 @@ Each step is one write, and may be the last thing that this process does: whoeve
 step answers with the row after it, by which the caller knows what is next; None means that this worker has no more business with it.
 """
 
+import asyncio
 from contextlib import suppress
 
 import structlog
@@ -108,14 +109,11 @@ class Launcher:
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
         host = speaker(self._executor.hosts(), execution.host, execution.swarm_id)
-        if not await self._leases.confirm(charge):
+        # The queue may not have heard of a stop that was answered (it was away just then): the row has.
+        confirmed, fresh = await asyncio.gather(self._leases.confirm(charge), self._store.execution(execution.id))
+        if not confirmed or fresh is None or fresh.epoch != execution.epoch:
             return False
-        if charge.stop.is_set():
-            fresh = await self._store.execution(execution.id)
-            if fresh is None or fresh.epoch != execution.epoch:
-                return False
-            execution = fresh
-        if execution.stop_requested_at is not None or is_over(execution, self._clock.now()):
+        if charge.stop.is_set() or fresh.stop_requested_at is not None or is_over(fresh, self._clock.now()):
             return True
         with suppress(ServiceGone, HostDown):
             if await self._executor.activate(host, execution.service_id or "") is Activation.STARTED:

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
+import docker
 import pytest
 
 from tests.crash.ground import World
 from tests.support.engine import connect
+from tests.support.nursery import Nursery
 from tests.support.redis import RealRedis
 
 AT_ONCE = int(os.environ.get("FASTLANE_TEST_AT_ONCE", "8"))
@@ -19,14 +21,16 @@ AT_ONCE = int(os.environ.get("FASTLANE_TEST_AT_ONCE", "8"))
 class Runner:
     """Runs each selected test's case on a loop of its own thread, in the order of the tests."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, engine: str, redis: RealRedis, client: docker.APIClient) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="crash-cases", daemon=True)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._futures: dict[str, Future[None]] = {}
         self._tasks: list[asyncio.Task[None] | None] = []
         self._thread.start()
+        self._nursery = Nursery()
+        asyncio.run_coroutine_threadsafe(self._nursery.__aenter__(), self._loop).result(30)
+        self._world = World(engine, redis, client, self._nursery)
 
     def begin(self, name: str, run: Callable[[World], Awaitable[None]]) -> None:
         """Runs it when there is room."""
@@ -52,6 +56,7 @@ class Runner:
 
     async def _ended(self) -> None:
         await asyncio.gather(*(task for task in self._tasks if task is not None), return_exceptions=True)
+        await self._nursery.__aexit__()
         await self._loop.shutdown_default_executor()
 
 
@@ -60,7 +65,7 @@ def runner(request: pytest.FixtureRequest, engine: str) -> Iterator[Runner]:
     """All selected cases, running."""
     client = connect(engine)
     with RealRedis() as redis:
-        running = Runner(World(engine, redis, client))
+        running = Runner(engine, redis, client)
         for item in request.session.items:
             case: Any = item.callspec.params.get("case") if hasattr(item, "callspec") else None
             if case is not None and hasattr(case, "run"):

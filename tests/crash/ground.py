@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -20,7 +19,6 @@ import docker
 import orjson
 
 from fastlane.clock import SystemClock
-from fastlane.embedded import tether
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
 from fastlane.models.log import STDERR, STDOUT
@@ -33,6 +31,7 @@ from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.services.jobs import Enqueued, Jobs
 from fastlane.storage.sqlite import SqliteStore
 from tests.support.installation import free_port
+from tests.support.nursery import Child, Nursery
 from tests.support.redis import RealRedis
 from tests.support.seams import Journal, Trip
 from tests.support.wire import EngineWire, RedisWire, Wire
@@ -59,11 +58,12 @@ WHOLE = "".join(f"{number}\n" for number in range(1, 601)).encode()
 
 @dataclass(frozen=True)
 class World:
-    """What all trials share: an engine, and a Redis in which each has keys of its own."""
+    """What all trials share: an engine, a Redis in which each has keys of its own, and what starts processes."""
 
     engine: str
     redis: RealRedis
     docker: docker.APIClient
+    nursery: Nursery
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Process:
     """A process on trial."""
 
     role: str
-    running: Any
+    running: Child
     journal: Journal
     log: Path
 
@@ -215,10 +215,7 @@ class Ground:
             **self.settings,
         }
         environment = {**os.environ, **{f"FASTLANE_{name}": value for name, value in settings.items()}}
-        tied = (sys.executable, tether.__file__, str(os.getpid()))  # ends with the tests, however they end
-        command = (*tied, sys.executable, "-m", "tests.support.trial", role)
-        with log.open("wb") as output:
-            running = await asyncio.create_subprocess_exec(*command, env=environment, stdout=output, stderr=output)
+        running = await self.world.nursery.bear(role, environment, log)
         process = Process(role, running, journal, log)
         self.processes.append(process)
         return process
@@ -336,7 +333,7 @@ class Ground:
         """Returns when all is final, settled and cleaned, and nothing is left in the queue or on the engine."""
 
         async def over() -> bool:
-            assert not any(process.ended and process.running.returncode > 0 for process in self.processes), await self.told()
+            assert not any((process.running.returncode or 0) > 0 for process in self.processes), await self.told()
             rows = await self.executions()
             for job in await self.store.jobs_of("trial", 10):
                 if job.next_tick is not None:

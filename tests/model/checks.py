@@ -78,10 +78,12 @@ TAKES = frozenset({"store.claim", "store.take-over"})
 
 @dataclass
 class Start:
-    """A command that started: the number of the event, and that of its owner's last word from the queue before it."""
+    """A command that started: the number of the event, that of its owner's last word from the queue before it, and that of its owner's last
+    look at the row. What comes after these two is not to be prevented: the call is under way."""
 
     event: int
     confirmed: int
+    fence: int
     run: Any
     limited: bool = True
 
@@ -113,6 +115,7 @@ class Witness:
             "store.insert": self._inserted,
             "store.stop_job": self._stopped,
             "store.close_tick": self._tick_closed,
+            "store.execution": self._read,
             "queue.claim": self._claimed,
             "queue.confirm": self._confirmed,
             "queue.requeue": self._requeued,
@@ -150,7 +153,7 @@ class Witness:
             if run.order.execution_id == execution_id and run.activated and run.task is None
         )
         row = self.rows.get(execution_id)
-        start = Start(self.events, self._world.wire.confirmation, run)
+        start = Start(self.events, self._world.wire.confirmation, self._world.wire.fence, run)
         if execution_id in self.starts:
             self.complain(f"{execution_id} started twice")
         self.starts[execution_id] = start
@@ -159,9 +162,9 @@ class Witness:
             return self.complain(f"{execution_id} started in {run.id}, but {row and row.service_id} is bound to it")
         if row.expires_at is not None and self._world.wire.issued >= row.expires_at:
             self.complain(f"{execution_id} started after its time to start")
-        if self._ended_at.get(execution_id, self.events) < start.confirmed:
+        if self._ended_at.get(execution_id, self.events) < start.fence:
             self.complain(f"{execution_id} started after it was {row.status}")
-        if self._stop_answered(row) < start.confirmed:
+        if self._stop_answered(row) < start.fence:
             self.complain(f"{execution_id} started after its stop was answered")
         start.limited = self._repaired_at > self._lost_at and start.confirmed > self._repaired_at
         late = self._world.wire.queue_now() - max(row.scheduled_for, row.created_at)
@@ -234,6 +237,9 @@ class Witness:
     def _tick_closed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         id, outcome, reason = arguments
         self.ticks[id] = replace(self.ticks[id], outcome=outcome, reason=reason)
+
+    def _read(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        node.read[arguments[0]] = self.events
 
     def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for lease in answer.leases:

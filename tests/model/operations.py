@@ -15,7 +15,7 @@ from tests.model.places import HOSTS, TASKS
 from tests.model.world import World
 
 Values = tuple[Any, ...]
-MOST_STEPS = 80
+MOST_STEPS = 120
 
 POINTS = (
     *(
@@ -41,10 +41,21 @@ POINTS = (
 )
 """The calls that may fail alone."""
 
-TENDER = ("store.claim", "store.take-over", "store.bind", "store.end", "store.settle", "queue.confirm", "queue.finish", "engine.activate")
+TENDER = (
+    "store.claim",
+    "store.cancel",
+    "store.take-over",
+    "store.take-over",
+    "store.bind",
+    "store.end",
+    "store.settle",
+    "queue.confirm",
+    "queue.finish",
+    "engine.activate",
+)
 """Those among them between which most can happen; half of all troubles come to them."""
 
-KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after", "stop", "stop-after")
+KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after", "stop", "stop-after", "flush")
 
 COMMANDS = (
     (),
@@ -247,7 +258,7 @@ OPERATIONS: dict[str, Operation] = {
     "dismiss": Operation(2, number, dismiss),
     "pause": Operation(5, number_and(0.3, 3.0, 9.0, 20.0), pause),
     "replace_api": Operation(1, nothing, replace_api),
-    "trouble": Operation(30, a_trouble, trouble),
+    "trouble": Operation(40, a_trouble, trouble),
     "outage": Operation(2, port_for(0.5, 3.0, 12.0), outage),
     "storm": Operation(2, port_for(1.0, 5.0), storm),
     "jump": Operation(2, number_and(-60, -5, -1.5, 1.5, 5, 60), jump),

@@ -1,6 +1,7 @@
 """Faults that the model test must find: each is a small mistake somewhere in fastlane, put there for one run and taken away again."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from fastlane.queue.base import TICKS, Entry, Kind, entry_of
 from fastlane.queue.redis import RedisQueue
 from fastlane.queue.script import Script
 from fastlane.scheduler.dispatcher import Steps
+from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Charge, Leases
 from fastlane.scheduler.settler import Settler
 from fastlane.services.jobs import Jobs
@@ -117,13 +119,48 @@ def unrestored(right: Callable[..., Any]) -> Callable[..., Any]:
     return restore
 
 
-def flag_only(right: Callable[..., Any]) -> Callable[..., Any]:
+def unheard(right: Callable[..., Any]) -> Callable[..., Any]:
     """A stop that the queue never hears of."""
 
     async def cancel(self: Jobs, entry_id: str) -> None:
         return None
 
     return cancel
+
+
+class OldRow:
+    """A store that answers with the row as somebody had it before."""
+
+    def __init__(self, store: Any, row: Execution) -> None:
+        self._store = store
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def execution(self, execution_id: str) -> Execution:
+        return self._row
+
+
+def unread(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A start without a look at the row."""
+
+    async def activate(self: Launcher, charge: Charge, execution: Execution) -> bool:
+        blind = copy(self)
+        blind._store = OldRow(self._store, execution)  # type: ignore[assignment]
+        return bool(await right(blind, charge, execution))
+
+    return activate
+
+
+def both(*plants: Plant) -> Plant:
+    """Two mistakes of which each covers the other."""
+
+    def plant(stack: ExitStack) -> None:
+        for one in plants:
+            one(stack)
+
+    return plant
 
 
 def unsettled(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -148,7 +185,7 @@ PLANTED: Mapping[str, Plant] = {
     "unwoken": script("put", "if unblock() or sooner then wake() end", "unblock()"),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisQueue, "restore", unrestored),
-    "flag-only": method(Jobs, "_cancel", flag_only),
+    "flag-only": both(method(Jobs, "_cancel", unheard), method(Launcher, "activate", unread)),
     "unsettled": method(Settler, "settle", unsettled),
     "slot-freed-at-release": script(
         "release",

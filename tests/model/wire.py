@@ -32,7 +32,7 @@ Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 class Wire:
     """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens;
     ``confirmation`` is
-    the event of the queue's last word to whoever is starting a service just now, ``issued`` that one's moment when it began to.
+    the event of the queue's last word to whoever is starting a service just now, ``fence`` that in which it last read the row, ``issued`` that one's moment when it began to.
     ``faults`` are what befalls the next call of a point
     (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``, ``stop`` and
     ``stop-after`` (a client stops what it is about)."""
@@ -48,12 +48,14 @@ class Wire:
         self.faults: dict[str, str] = {}
         self.stall: Callable[[Node], None] = lambda _: None
         self.die: Callable[[Node], None] = lambda _: None
+        self.flush: Callable[[Node], None] = lambda _: None
         self.stop: Callable[[Node, str], None] = lambda *_: None
         self.dirty = False
         self.brisk = False
         self.slow = 0.0
         self.events = 0
         self.confirmation = 0
+        self.fence = 0
         self.issued = 0
         self.trace: list[tuple[int, str, str, object]] = []
 
@@ -98,6 +100,7 @@ class Node:
         self.offset = 0
         self.clock = NodeClock(self, wire.clock)
         self.confirmed: dict[str, int] = {}
+        self.read: dict[str, int] = {}
         self._going = asyncio.Event()
         self._going.set()
         self._hints: list[tuple[Callable[..., None], tuple[str, ...]]] = []
@@ -194,6 +197,8 @@ class Node:
             self.wire.stall(self)
         elif fault == "die":
             self.wire.die(self)
+        elif fault == "flush":
+            self.wire.flush(self)
         if fault == "fail" or self.wire.out(port):
             self._note(point, "not carried out")
             raise DOWN[port](f"{point} was not carried out")
@@ -317,10 +322,12 @@ class EnginePort(Port):
     async def activate(self, host: str, service_id: str) -> Any:
         """What starts late was confirmed early: the confirmation goes with the call."""
         task, issued = asyncio.current_task(), self._node.clock.now()
-        confirmed = self._node.confirmed.pop(task.get_name().removeprefix("charge ") if task else "", self._node.wire.events)
+        charge = task.get_name().removeprefix("charge ") if task else ""
+        confirmed = self._node.confirmed.pop(charge, self._node.wire.events)
+        fence = self._node.read.get(charge, self._node.wire.events)
 
         async def carry() -> Any:
-            self._node.wire.confirmation, self._node.wire.issued = confirmed, issued
+            self._node.wire.confirmation, self._node.wire.fence, self._node.wire.issued = confirmed, fence, issued
             return await self._real.activate(host, service_id)
 
         return await self._node.call("engine", "engine.activate", carry, (host, service_id))

@@ -42,9 +42,10 @@ class World:
         self.witness = Witness(self)
         self.wire.observe = self.witness.observe
         self.wire.slow = self.random.choice((0.0, 0.0, 2.0, 8.0))
-        self.wire.stall = lambda node: self.pause(node, self.random.choice((3.0, 9.0, 20.0)))
+        self.wire.stall = lambda node: self.pause(node, self.random.choice((1.0, 9.0, 20.0)))
         self.wire.die = self.kill
         self.wire.stop = self.stop_just_now
+        self.wire.flush = self.flush_just_now
         self.store = SqliteStore(folder / "store.db", busy_timeout=PATIENCE)
         self.names = KeyNames(installation)
         self.installation = installation
@@ -289,6 +290,11 @@ class World:
             if restarted:
                 self.new_server()
             self.witness.queue_lost()
+
+    def flush_just_now(self, node: Node) -> None:
+        """The queue's data are lost while a node stands still in the middle of something."""
+        self.pause(node, self.random.choice((1.0, 3.0, 9.0)))
+        self.begin(self.lose_queue(None, restarted=self.random.random() < 0.5))
 
     def new_server(self) -> None:
         """Another process of Redis answers from here on."""

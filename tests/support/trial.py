@@ -1,4 +1,4 @@
-"""A process on trial: ``python -m tests.support.trial worker`` (or ``api``) is fastlane's own parts, with their ports watched.
+"""A process on trial: fastlane's own parts, a worker's or an API's, with their ports watched. (``nursery.py`` starts it.)
 
 Its settings are fastlane's own. Beside them: ``FASTLANE_TEST_TRIP`` where to end or freeze (see ``seams.Trip``; empty: nowhere),
 ``FASTLANE_TEST_JOURNAL`` the journal's path, ``FASTLANE_TEST_WITNESS`` a folder that every container gets at ``/witness``,
@@ -9,15 +9,12 @@ import asyncio
 import os
 import signal
 import sqlite3
-import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import uvloop
 
 from fastlane import app, config, log
 from fastlane.clock import SystemClock
@@ -103,7 +100,3 @@ async def main(role: str) -> None:
     reporting = asyncio.create_task(report_idleness(journal))
     await (api if role == "api" else worker)(settings, hook, stop)
     reporting.cancel()
-
-
-if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1]))
