@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash bench check lock clean
+.PHONY: help run stop test test-crash test-model bench check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -14,8 +14,11 @@ stop: ## end what `make run` started; data are kept
 test: ## style, types, and all tests but the whole of test-crash, on a private Docker engine (ARGS='-k name' for pytest)
 	@scripts/test $(ARGS)
 
-test-crash: ## kill, freeze and cut off fastlane at every point of a job's way: some 8 minutes (ARGS='-k name' for pytest)
+test-crash: ## kill, freeze and cut off fastlane at every point of a job's way: some 5 minutes (ARGS='-k name' for pytest)
 	@scripts/test-crash $(ARGS)
+
+test-model: ## the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
+	@scripts/test-model $(ARGS)
 
 bench: ## what fastlane costs, beside the bare thing, into docs/performance.md: 6 minutes (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)

@@ -6,7 +6,7 @@ begin_testing() {
     local name
     unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH
     for name in ${!FASTLANE_@}; do
-        case $name in FASTLANE_TEST_*) ;; *) unset "$name" ;; esac
+        case $name in FASTLANE_TEST_* | FASTLANE_MODEL_SEEDS) ;; *) unset "$name" ;; esac
     done
     [ "$(id -u)" = 0 ] || fail "$1 starts a Docker engine of its own, for which it must be root" "As any user: make check."
     mkdir -p .fastlane

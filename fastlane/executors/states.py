@@ -6,6 +6,7 @@ state      with                                              end       exit code
 complete                                                     EXITED    the container's
 failed     its container says that memory ran out            OOM       the container's
 failed     code 137                                          KILLED    137
+failed     ``starting container failed: context canceled``   SHUTDOWN  none: it was called off amid its start (128)
 failed     another code than 0                               EXITED    that one (126 to 128: it could not start)
 failed     code 0, or none (``No such container``)           KILLED    none: the engine went away under it
 rejected   ``No such image``                                 IMAGE     none
@@ -97,7 +98,7 @@ def _end(raw: Raw, state: str, container: Raw | None) -> End:
         return End.EXITED
     if state == "rejected":
         return End.IMAGE if "No such image" in str(raw["Status"].get("Err", "")) else End.REJECTED
-    if state != "failed":
+    if state != "failed" or _called_off(raw):
         return End.SHUTDOWN
     if container is not None and container.get("State", {}).get("OOMKilled"):
         return End.OOM
@@ -107,10 +108,16 @@ def _end(raw: Raw, state: str, container: Raw | None) -> End:
 def _exit_code(raw: Raw, state: str, started: int | None) -> int | None:
     code = _code(raw)
     if state == "failed":
-        return code or None
+        return None if _called_off(raw) else code or None
     if state == "complete":
         return code
     return code if state == "shutdown" and started is not None else None
+
+
+def _called_off(raw: Raw) -> bool:
+    """Whether a shutdown (our stop's, most often) met the engine as it was about to start the container, which then never ran."""
+    error = str((raw.get("Status") or {}).get("Err", ""))
+    return error.startswith("starting container failed") and "context canceled" in error
 
 
 def _code(raw: Raw) -> int | None:

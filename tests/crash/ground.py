@@ -262,7 +262,7 @@ class Ground:
             words = [word for word, _ in process.journal.read()]
             after = words[words.index("woken") :] if "woken" in words else []
             state = next((word for word in reversed(words) if word in {"working", "idle"}), "idle")
-            return any(word not in {"woken", "working"} for word in after) and state == "idle"
+            return process.ended or (any(word not in {"woken", "working"} for word in after) and state == "idle")
 
         await self.until(idle, "the woken process to be done")
 

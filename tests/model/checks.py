@@ -78,12 +78,9 @@ TAKES = frozenset({"store.claim", "store.take-over"})
 
 @dataclass
 class Start:
-    """A command that started: the number of the event, that of its owner's last word from the queue before it, and that of its owner's last
-    look at the row. What comes after these two is not to be prevented: the call is under way."""
+    """A command that started, and whether it counts among those that a pool takes at once."""
 
     event: int
-    confirmed: int
-    fence: int
     run: Any
     limited: bool = True
 
@@ -153,20 +150,23 @@ class Witness:
             if run.order.execution_id == execution_id and run.activated and run.task is None
         )
         row = self.rows.get(execution_id)
-        start = Start(self.events, self._world.wire.confirmation, self._world.wire.fence, run)
+        launch = self._world.wire.launch
+        start = Start(self.events, run)
         if execution_id in self.starts:
             self.complain(f"{execution_id} started twice")
         self.starts[execution_id] = start
         self._world.started(run)
         if row is None or row.service_id != run.id:
             return self.complain(f"{execution_id} started in {run.id}, but {row and row.service_id} is bound to it")
-        if row.expires_at is not None and self._world.wire.issued >= row.expires_at:
+        if row.expires_at is not None and launch.moment >= row.expires_at:
             self.complain(f"{execution_id} started after its time to start")
-        if self._ended_at.get(execution_id, self.events) < start.fence:
+        if self._ended_at.get(execution_id, self.events) < launch.looked:
             self.complain(f"{execution_id} started after it was {row.status}")
-        if self._stop_answered(row) < start.fence:
+        if self._stop_answered(row) < launch.looked:
             self.complain(f"{execution_id} started after its stop was answered")
-        start.limited = self._repaired_at > self._lost_at and start.confirmed > self._repaired_at
+        if launch.confirmed is None and self._holders.get(execution_id) != launch.node:
+            self.complain(f"{execution_id} was started by {launch.node}, which has lost its lease")
+        start.limited = self._repaired_at > self._lost_at and (launch.confirmed or self.events) > self._repaired_at
         late = self._world.wire.queue_now() - max(row.scheduled_for, row.created_at)
         if self._world.wire.brisk and late > LATEST:
             self.complain(f"{execution_id} started {late} ms late, and nothing was wrong")
@@ -193,6 +193,7 @@ class Witness:
         """The queue's data are gone, or of an earlier moment."""
         self._world.wire.events += 1
         self._lost_at = self.events
+        self._holders.clear()
 
     # what it sees of calls
 
@@ -254,7 +255,8 @@ class Witness:
     def _confirmed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for id, word in answer.items():
             if word is not Renewal.LOST:
-                node.confirmed[id] = self.events
+                node.confirmed[id] = (arguments[3], self.events)
+                self._holders[id] = node.name
 
     def _requeued(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         if self._holders.get(arguments[1]) == node.name:

@@ -1,8 +1,8 @@
 """Faults that the model test must find: each is a small mistake somewhere in fastlane, put there for one run and taken away again."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import copy
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch

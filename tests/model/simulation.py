@@ -1,8 +1,11 @@
 """Runs one program of one seed in a world of its own, and answers with what was wrong."""
 
 import random
+import re
 import shutil
+import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from fastlane.models.execution import Execution
 from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
@@ -34,6 +38,11 @@ class Result:
         steps = "\n".join(f"    {step}" for step in self.steps)
         complaints = "\n".join(f"  {words}" for words in self.complaints[:5])
         return f"seed {self.seed!r}:\n{complaints}\n  program:\n{steps}"
+
+    @property
+    def kind(self) -> str:
+        """The first complaint without the ids and numbers in it: what two failures have in common."""
+        return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "#", self.complaints[0])[:80] if self.complaints else ""
 
 
 def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, keep_trace: bool = False) -> Result:
@@ -118,47 +127,14 @@ def _logged(world: World) -> Iterator[None]:
 
 
 def _exception() -> str:
-    import sys
-    import traceback
-
     error = sys.exc_info()[1]
     return "".join(traceback.format_exception(error)) if error is not None else "an exception"
 
 
 def _line(moment: int, who: str, what: str, answer: object) -> str:
-    said = (
-        f"{answer.status} epoch {answer.epoch} host {answer.host} service {(answer.service_id or '')[-4:]} "
-        f"stop {answer.stop_requested_at} {answer.id[:14]}"
-        if hasattr(answer, "epoch")
-        else repr(answer)[:300]
-    )
-    return f"{moment % 10_000_000 / 1000:10.3f} {who:10} {what} {'' if answer is None else said}"
+    said = "" if answer is None else _row(answer) if isinstance(answer, Execution) else repr(answer)[:300]
+    return f"{moment % 10_000_000 / 1000:10.3f} {who:10} {what} {said}"
 
 
-def main() -> None:
-    """By hand: runs the seeds that are named, ``first-last`` or one."""
-    import sys
-    import time
-
-    from tests.model.planted import planted
-    from tests.support.redis import RealRedis
-
-    first, _, last = sys.argv[1].partition("-")
-    plant = next((word.removeprefix("plant=") for word in sys.argv if word.startswith("plant=")), None)
-    with RealRedis() as redis, planted(plant):
-        for seed in range(int(first), int(last or first) + 1):
-            began = time.perf_counter()
-            result = simulate(seed, redis.socket, keep_trace="-v" in sys.argv)
-            took = time.perf_counter() - began
-            if result.complaints:
-                print(result)
-                if plant:
-                    print("caught", plant, seed, result.complaints[0])
-                    return
-            print(f"seed {seed}: {'FAILED' if result.complaints else 'passed'} in {took:.2f} s", flush=True)
-            if "-v" in sys.argv:
-                print("\n".join(result.trace))
-
-
-if __name__ == "__main__":
-    main()
+def _row(row: Execution) -> str:
+    return f"{row.id} {row.status} epoch {row.epoch} host {row.host} service {row.service_id} stop {row.stop_requested_at}"

@@ -11,10 +11,12 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from fastlane.errors import HostDown, QueueDown, StoreDown, TransientError
 from fastlane.models.log import Piece
+from fastlane.scheduler.worker import Worker
 from tests.support.clock import FakeClock
 
 DOWN: dict[str, type[TransientError]] = {"store": StoreDown, "queue": QueueDown, "engine": HostDown}
@@ -29,11 +31,20 @@ PACES = ((0.2, 0.05), (0.3, 0.5), (0.1, 2.0))
 Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 
 
+@dataclass(frozen=True)
+class Launch:
+    """A start: who does it, the event of the queue's word that it may (None: it did not ask), the event of its look at the row just before
+    (that of the start's beginning if it did not look), and its moment by the node's clock."""
+
+    node: str
+    confirmed: int | None
+    looked: int
+    moment: int
+
+
 class Wire:
     """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens;
-    ``confirmation`` is
-    the event of the queue's last word to whoever is starting a service just now, ``fence`` that in which it last read the row, ``issued`` that one's moment when it began to.
-    ``faults`` are what befalls the next call of a point
+    ``launch`` is the start that is being carried out. ``faults`` are what befalls the next call of a point
     (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``, ``stop`` and
     ``stop-after`` (a client stops what it is about)."""
 
@@ -54,9 +65,7 @@ class Wire:
         self.brisk = False
         self.slow = 0.0
         self.events = 0
-        self.confirmation = 0
-        self.fence = 0
-        self.issued = 0
+        self.launch = Launch("", None, 0, 0)
         self.trace: list[tuple[int, str, str, object]] = []
 
     def queue_now(self) -> int:
@@ -70,6 +79,20 @@ class Wire:
     def stormy(self, port: str) -> bool:
         """Whether calls of this port fail at random now."""
         return self.clock.now() < self.storms.get(port, 0)
+
+
+def about(arguments: tuple[Any, ...]) -> str:
+    """The id of the job or execution that a call is about; empty when it is about none."""
+    for value in arguments:
+        if isinstance(value, str) and value.startswith("service-"):
+            return value.removeprefix("service-").rpartition("-")[0]
+        if isinstance(value, str) and len(value) == 36:
+            return value
+        if hasattr(value, "execution_id"):
+            return str(value.execution_id)
+        if isinstance(value, list) and len(value) == 1:
+            return str(value[0])
+    return ""
 
 
 class NodeClock:
@@ -99,7 +122,7 @@ class Node:
         self.alive = True
         self.offset = 0
         self.clock = NodeClock(self, wire.clock)
-        self.confirmed: dict[str, int] = {}
+        self.confirmed: dict[str, tuple[int, int]] = {}
         self.read: dict[str, int] = {}
         self._going = asyncio.Event()
         self._going.set()
@@ -159,9 +182,8 @@ class Node:
         if not self.alive:
             raise DOWN[port](f"{self.name} is dead")
         fault = self._fault(port, point)
-        charge = (current.get_name() if (current := asyncio.current_task()) else "").removeprefix("charge ")
         if fault == "stop":
-            self.wire.stop(self, charge)
+            self.wire.stop(self, about(arguments))
         begun = [False]
         task = asyncio.create_task(self._send(port, point, carry, arguments, fault, begun), name=f"wire {point}")
         self._under_way[task] = begun
@@ -175,7 +197,7 @@ class Node:
         if fault == "die-after":
             self.wire.die(self)
         elif fault == "stop-after":
-            self.wire.stop(self, charge)
+            self.wire.stop(self, about(arguments))
         await self._linger()
         if fault == "lose" or not self.alive:
             self._note(point, "answer lost")
@@ -293,11 +315,12 @@ class QueuePort(Port):
             await self._node.call("queue", "queue.announce", lambda: self._real.announce(report, ttl=ttl, now=now()), (report,))
 
     async def renew(self, generation: str, owner: str, ids: Any, *, lease: int) -> Any:
-        """A renewal by the task of that very lease is its confirmation, just before what cannot be taken back."""
+        """A renewal that the loop of renewals did not ask for is a confirmation, just before what cannot be taken back."""
         now, task = self._node.wire.queue_now, asyncio.current_task()
-        point = "queue.confirm" if task is not None and [f"charge {id}" for id in ids] == [task.get_name()] else "queue.renew"
-        arguments = (generation, owner, ids)
-        return await self._node.call("queue", point, lambda: self._real.renew(*arguments, lease=lease, now=now()), arguments)
+        by_loop = task is not None and getattr(task.get_coro(), "__name__", "") == Worker._for_ever.__name__
+        point = "queue.renew" if by_loop else "queue.confirm"
+        arguments = (generation, owner, ids, self._node.wire.events)
+        return await self._node.call("queue", point, lambda: self._real.renew(generation, owner, ids, lease=lease, now=now()), arguments)
 
     async def identity(self) -> Any:
         async def asked() -> Any:
@@ -321,13 +344,13 @@ class EnginePort(Port):
 
     async def activate(self, host: str, service_id: str) -> Any:
         """What starts late was confirmed early: the confirmation goes with the call."""
-        task, issued = asyncio.current_task(), self._node.clock.now()
-        charge = task.get_name().removeprefix("charge ") if task else ""
-        confirmed = self._node.confirmed.pop(charge, self._node.wire.events)
-        fence = self._node.read.get(charge, self._node.wire.events)
+        node, execution_id = self._node, about((service_id,))
+        asked, confirmed = node.confirmed.pop(execution_id, (0, None))
+        read = node.read.get(execution_id, -1)
+        launch = Launch(node.name, confirmed, read if read >= asked else node.wire.events, node.clock.now())
 
         async def carry() -> Any:
-            self._node.wire.confirmation, self._node.wire.fence, self._node.wire.issued = confirmed, fence, issued
+            self._node.wire.launch = launch
             return await self._real.activate(host, service_id)
 
         return await self._node.call("engine", "engine.activate", carry, (host, service_id))

@@ -32,6 +32,7 @@ def container(*, oom: bool = False, started: str = AT, finished: str = AT) -> di
         (task("failed", "task: non-zero exit (255)", 255), End.EXITED, 255),
         (task("failed", "task: non-zero exit (137)", 137), End.KILLED, 137),
         (task("failed", "starting container failed: no such file", 127), End.EXITED, 127),
+        (task("failed", "starting container failed: context canceled", 128), End.SHUTDOWN, None),
         (task("failed", "No such container: c", 0), End.KILLED, None),
         (task("failed", "No such container: c"), End.KILLED, None),
         (task("failed", "odd", -1), End.KILLED, None),
