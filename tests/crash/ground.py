@@ -357,7 +357,8 @@ class Ground:
     async def told(self) -> str:
         """All that is known, for whoever reads a failure."""
         rows = [replace(row, spec=Spec("")) for row in await self.executions()]
-        parts = [f"starts {self.starts}, queue {self.queued()}, services {[one['Spec']['Name'] for one in await self.services()]}"]
+        services = [one["Spec"]["Name"] for one in await self.services()]
+        parts = [f"{self.folder} is kept: starts {self.starts}, queue {self.queued()}, services {services}"]
         parts += [repr(row) for row in rows]
         if self.wire is not None:
             parts.append(f"wire: {self.wire.dropped} {' '.join(self.wire.seen[-60:])}")
