@@ -357,7 +357,7 @@ class Ground:
     async def told(self) -> str:
         """All that is known, for whoever reads a failure."""
         rows = [replace(row, spec=Spec("")) for row in await self.executions()]
-        services = [one["Spec"]["Name"] for one in await self.services()]
+        services = [service["Spec"]["Name"] for service in await self.services()]
         parts = [f"{self.folder} is kept: starts {self.starts}, queue {self.queued()}, services {services}"]
         parts += [repr(row) for row in rows]
         if self.wire is not None:

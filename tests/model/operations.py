@@ -130,7 +130,7 @@ def new_job(draw: random.Random) -> Values:
 
 def hasty_job(draw: random.Random) -> Values:
     """A job and in how many seconds it is stopped again."""
-    return (draw.choice((0.0, 0.005, 0.05, 0.3, 1.0)), *new_job(draw))
+    return (draw.choice((0.0, 0.0, 0.005, 0.02, 0.3, 1.0)), *new_job(draw))
 
 
 def recent(draw: random.Random) -> Values:
@@ -249,7 +249,7 @@ def port_for(*seconds: float) -> Callable[[random.Random], Values]:
 
 OPERATIONS: dict[str, Operation] = {
     "enqueue": Operation(30, new_job, enqueue),
-    "enqueue_and_stop": Operation(8, hasty_job, enqueue_and_stop),
+    "enqueue_and_stop": Operation(12, hasty_job, enqueue_and_stop),
     "stop_job": Operation(5, recent, stop_job),
     "stop_execution": Operation(6, recent, stop_execution),
     "release": Operation(8, number, release),
@@ -280,11 +280,11 @@ CALM = ("enqueue", "enqueue_and_stop", "stop_job", "stop_execution", "hire")
 
 
 def program(seed: object) -> list[Step]:
-    """The program of a seed. One in six is calm. Each other one has half of the operations, and favourites among the troubles: what is rare
+    """The program of a seed. One in five is calm. Each other one has half of the operations, and favourites among the troubles: what is rare
     in all of them together comes often in some."""
     draw = random.Random(f"{seed} program")
-    if draw.random() < 1 / 6:
-        return [step for step in _steps(draw, CALM, 60, 0.5) if is_calm([step])][:12]
+    if draw.random() < 1 / 5:
+        return [step for step in _steps(draw, CALM, 60, 0.5) if is_calm([step])][:16]
     names = tuple(name for name in OPERATIONS if name in ALWAYS or draw.random() < 0.5)
     favourites = [a_trouble(draw) for _ in range(3)]
     steps = _steps(draw, names, draw.randint(8, MOST_STEPS), draw.choice((0.02, 0.3, 1.0)))

@@ -2,9 +2,8 @@
 engines.
 
 Every call passes the one wire, one at a time and in the order in which they come, so what happened has an order and a seed replays. A
-node can be
-killed (none of its calls reaches anything any more), paused (its calls and its time wait, and go on late), and told that a call
-fails before it is carried out, or that its answer is lost.
+node can be killed (none of its calls reaches anything any more), paused (its calls and its time wait, and go on late), and told that a
+call fails before it is carried out, or that its answer is lost.
 """
 
 import asyncio
