@@ -280,8 +280,8 @@ CALM = ("enqueue", "enqueue_and_stop", "stop_job", "stop_execution", "hire")
 
 
 def program(seed: object) -> list[Step]:
-    """The program of a seed. One in five is calm. Each other one has half of the operations, and favourites among the troubles: what is rare
-    in all of them together comes often in some."""
+    """The program of a seed. One in five is calm. Each other one has half of the operations, and favourites among the troubles: what is
+    rare in all of them together comes often in some."""
     draw = random.Random(f"{seed} program")
     if draw.random() < 1 / 5:
         return [step for step in _steps(draw, CALM, 60, 0.5) if is_calm([step])][:16]
