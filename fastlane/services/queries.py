@@ -147,9 +147,13 @@ class Queries:
         return await self._execution_view(await self._execution(task_id, job_id, execution_id), texts=True)
 
     async def log_of_job(self, task_id: str, job_id: str) -> LogView:
-        """Whose log a job's reader gets: that of the newest execution that has started, or is final. Raises NotStarted."""
+        """Whose log a job's reader gets: that of the newest execution that has started; while none has, the empty one of the newest that is
+        final. Raises NotStarted."""
         job = await self._job(task_id, job_id)
-        begun = await self._store.executions_of(job_id, 1, statuses=BEGUN)
+        started = await self._store.last_started(job_id)
+        if started is not None:
+            return await self._log(started)
+        begun = await self._store.executions_of(job_id, 1, statuses=FINAL)
         if not begun:
             (view,) = await self._views([job])
             raise NotStarted(f"job {job_id} has no output yet: it is {view.status} and nothing of it has started", view.status)

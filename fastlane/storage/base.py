@@ -105,6 +105,9 @@ class Store(Protocol):
     ) -> Sequence[Execution]:
         """A job's executions (of these statuses), newest first: by sequence, then attempt."""
 
+    async def last_started(self, job_id: str) -> Execution | None:
+        """A job's newest execution whose container has started; None when none has."""
+
     async def count_executions(self, job_id: str) -> int:
         """How many executions a job has."""
 

@@ -131,6 +131,10 @@ class SqliteStore:
         """See ``Store``."""
         return await self._readers.run(lambda db: executions.of_job(db, job_id, limit, offset, statuses))
 
+    async def last_started(self, job_id: str) -> Execution | None:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: executions.last_started(db, job_id))
+
     async def count_executions(self, job_id: str) -> int:
         """See ``Store``."""
         return await self._readers.run(lambda db: executions.count_of_job(db, job_id))

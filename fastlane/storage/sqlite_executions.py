@@ -64,6 +64,13 @@ def of_job(db: sqlite3.Connection, job_id: str, limit: int, offset: int, statuse
     return _executions(db.execute(query, (job_id, limit, offset)))
 
 
+def last_started(db: sqlite3.Connection, job_id: str) -> Execution | None:
+    """A job's newest execution that has started."""
+    query = f"SELECT {_ALL} FROM executions WHERE job_id = ? AND started_at IS NOT NULL {_NEWEST} LIMIT 1"
+    rows = _executions(db.execute(query, (job_id,)))
+    return rows[0] if rows else None
+
+
 def count_of_job(db: sqlite3.Connection, job_id: str) -> int:
     """How many executions a job has."""
     (count,) = db.execute("SELECT count(*) FROM executions WHERE job_id = ?", (job_id,)).fetchone()

@@ -1,15 +1,16 @@
-"""The stores that the contract's tests run over, and an ear for what a queue tells the workers."""
+"""The stores and the queue that the contract's tests run over, and an ear for what a queue tells the workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import Entry, Kind, Lane
+from fastlane.queue.base import Entry, Kind, Lane, Queue
 from fastlane.queue.redis import RedisQueue
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite import SqliteStore
-from tests.support.redis import PATIENCE
+from tests.support.redis import PATIENCE, RealRedis
 
 OpenStore = Callable[[], Awaitable[Store]]
 
@@ -33,6 +34,27 @@ async def open_store(request, tmp_path) -> AsyncIterator[OpenStore]:
 @pytest.fixture
 async def store(open_store) -> Store:
     return await open_store()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RealRedis]:
+    with RealRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def installation() -> str:
+    """A name of its own for each test, so that one server serves all."""
+    return uuid4().hex
+
+
+@pytest.fixture
+async def queue(server, installation) -> AsyncIterator[Queue]:
+    queue = RedisQueue(server.url, installation)
+    await queue.open()
+    await queue.set_generation("1")
+    yield queue
+    await queue.close()
 
 
 @pytest.fixture

@@ -1,40 +1,14 @@
 """What every queue must do: one suite over the fixture ``queue``. Moments are handed in, so that no test waits for one."""
 
-from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
-
-import pytest
 
 from fastlane.models.placement import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Lane, LaneCounts, Queue, Renewal, Report
-from fastlane.queue.redis import RedisQueue
-from tests.support.redis import RealRedis
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
 LEASE = 10_000
 MAIN = Lane("main", 10)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RealRedis]:
-    with RealRedis() as server:
-        yield server
-
-
-@pytest.fixture
-def installation() -> str:
-    """A name of its own for each test, so that one server serves all."""
-    return uuid4().hex
-
-
-@pytest.fixture
-async def queue(server, installation) -> AsyncIterator[Queue]:
-    queue = RedisQueue(server.url, installation)
-    await queue.open()
-    await queue.set_generation("1")
-    yield queue
-    await queue.close()
 
 
 def entry(id: str, due: int = NOW, **values) -> Entry:

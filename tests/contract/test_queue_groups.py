@@ -1,36 +1,14 @@
 """What every queue must do about groups, and about entries that must not start any more. Moments are handed in."""
 
-from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
 
 from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Queue, Renewal
-from fastlane.queue.redis import RedisQueue
 from tests.contract.test_queue import LEASE, MAIN, MINUTE, NOW, claim, claimed, entry
 from tests.support.redis import RealRedis
 
 OTHER = Lane("other", 10)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RealRedis]:
-    with RealRedis() as server:
-        yield server
-
-
-@pytest.fixture
-def installation() -> str:
-    return uuid4().hex
-
-
-@pytest.fixture
-async def queue(server, installation) -> AsyncIterator[Queue]:
-    queue = RedisQueue(server.url, installation)
-    await queue.open()
-    await queue.set_generation("1")
-    yield queue
-    await queue.close()
 
 
 def grouped(*ids: str, due: int = NOW, group: str = "g", concurrency: int = 1, **values) -> list:

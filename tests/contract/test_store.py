@@ -383,6 +383,19 @@ async def test_one_of_many_claims_of_one_execution_wins(store, open_store):
 # lists
 
 
+async def test_the_last_started_is_the_newest_whose_container_started_whatever_came_after(store):
+    job = new_job()
+    made = [first_of(job, key=f"c:{number}", sequence=number)[1] for number in range(1, 5)]
+    first, second = (replace(execution, started_at=5) for execution in made[:2])
+    await store.create(job, None, first)
+    assert await store.last_started(job.id) == first
+    assert await store.insert(second)
+    for never in made[2:]:
+        assert await store.insert(replace(never, status=Status.STOPPED))
+    assert await store.last_started(job.id) == second
+    assert await store.last_started("another") is None
+
+
 async def test_a_jobs_executions_are_listed_newest_first(store):
     job = new_job(at=1)
     await store.create(job, None, None)

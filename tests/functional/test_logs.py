@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 
 from fastlane.models import status
 from fastlane.models.execution import Ending, Failure, Reason
 from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
 
 KINDS = ["stdout", "stderr", "logs"]
 
@@ -49,6 +51,14 @@ async def test_an_end_without_a_code_has_no_exit_code(server):
     shown = (await server.get(reply["executionUrl"])).json["execution"]
     assert shown["failure"] == {"reason": "image", "message": "No such image: x"}
     assert shown["exitCode"] is None
+
+
+async def test_what_never_started_does_not_hide_the_log_of_what_did(server):
+    reply = await server.ran("task", (1, b"the last run\n"), code=0)
+    never = replace(next_execution(await server.execution(reply), due=1, now=1), status=Status.STOPPED, finished_at=1)
+    assert await server.store.insert(never)
+    answer = await server.get(reply["jobUrl"] + "stdout")
+    assert (answer.body, answer.headers["Fastlane-Execution-Id"]) == (b"the last run\n", reply["executionId"])
 
 
 async def test_both_streams_come_one_after_the_other_or_as_they_came(server):

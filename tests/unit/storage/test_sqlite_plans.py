@@ -25,6 +25,7 @@ QUERIES = {
     "executions_of": lambda store: store.executions_of("j", 10, 20),
     "executions_of under way": lambda store: store.executions_of("j", 10, statuses=UNDER_WAY),
     "executions_of running": lambda store: store.executions_of("j", 10, statuses=frozenset({Status.RUNNING})),
+    "last_started": lambda store: store.last_started("j"),
     "executions_of final": lambda store: store.executions_of("j", 10, statuses=FINAL),
     "count_executions": lambda store: store.count_executions("j"),
     "latest": lambda store: store.latest(["a", "b"]),
