@@ -62,7 +62,7 @@ ENDING = ("store.end", "store.settle", "queue.finish", "engine.remove", "store.c
 POINTS: Mapping[str, tuple[str, ...]] = {
     "now": (*STARTING, *WATCHING, *ENDING, "engine.inspect 2", "engine.inspect 3"),
     "woken-early": ("store.claim", *STARTING[2:], "engine.inspect", "store.run", "engine.logs", "store.append"),
-    "later": ("queue.claim", "store.advance", "queue.put", "queue.finish"),
+    "later": ("queue.claim", "store.advance", "queue.put", "queue.finish", "store.claim"),
     "stopped-while-running": ("engine.stop", "engine.inspect 3", *ENDING),
     "stopped-first": ("queue.claim", "store.close_tick", "store.settle", "queue.finish"),
     "stopped-meanwhile": STARTING,
