@@ -130,7 +130,8 @@ class Scenario:
         fallen = [await self.fall(ground, trip) for trip in trips]
         await self.after(ground)
         if not any(process.works for process in ground.processes):
-            await ground.start(reconcile=self.repairs)
+            late = any(process.frozen for process in fallen)
+            await ground.start(reconcile=Scenario.repairs if late else self.repairs)
         await ground.over()
         await self.check(ground)
         for process in fallen:
@@ -168,7 +169,8 @@ OWNERS = {f"after store.{name}" for name in ("claim", "take-over", "re-place", "
 
 
 class Later(Scenario):
-    """A job that is due at a moment, which has come when the worker starts. The next owner needs no reconciler."""
+    """A job that is due at a moment, which has come when the worker starts. The next owner needs no reconciler after a death; after a pause
+    it does: what the late owner parks when it wakes is a leftover."""
 
     repairs = QUIET
 
