@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash test-model bench check lock clean
+.PHONY: help run stop test test-crash test-model bench bench-peers check lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -20,8 +20,11 @@ test-crash: ## kill, freeze and cut off fastlane at every point of a job's way: 
 test-model: ## the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
 	@scripts/test-model $(ARGS)
 
-bench: ## what fastlane costs, beside the bare thing, into docs/performance.md: 6 minutes (ARGS='--only enqueue')
+bench: ## what fastlane costs, beside the bare thing, into docs/performance.md: 12 minutes (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)
+
+bench-peers: ## other job queues on Redis beside fastlane, into docs/performance.md: 15 minutes (ARGS='--only celery')
+	@scripts/bench-peers $(ARGS)
 
 check: ## style, types and unit tests; no engine, under a minute
 	@scripts/check

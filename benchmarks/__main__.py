@@ -2,44 +2,77 @@
 
 import os
 import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 
-from benchmarks import containers, dispatch, enqueue, report
+from benchmarks import containers, dispatch, enqueue, others, report, starts, timed
 from benchmarks.figures import Figure
+from benchmarks.others import Other
 from benchmarks.processes import ROOT
 
-PARTS = ("enqueue", "dispatch", "containers")
+PARTS = ("enqueue", "starts", "dispatch", "timed", "containers")
+PEERS = ("huey", "celery")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many jobs are dispatched and how many starts are timed in each round, and the sizes of the timed queue."""
+
+    jobs: int = dispatch.JOBS
+    starts: int = 300
+    queue: timed.Sizes = field(default_factory=timed.Sizes)
+
+
+QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0))
+"""To try the benchmark itself."""
 
 
 @click.command()
-@click.option("--engine", required=True, metavar="URL", help="A Docker engine in a swarm of one node, with the image ubuntu:latest.")
+@click.option("--engine", metavar="URL", help="A Docker engine in a swarm of one node, with the image ubuntu:latest.")
+@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' environments.")
 @click.option("--rounds", default=3, show_default=True, help="How many alternating rounds of each figure.")
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="Measure this part only; may be repeated.")
+@click.option("--quick", is_flag=True, help="Small sizes, to try the benchmark itself: its figures mean little.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result to this file too.")
 @click.option("--page/--no-page", help="Write the figures into docs/performance.md.")
-def main(engine: str, rounds: int, only: tuple[str, ...], json_file: Path | None, page: bool) -> None:
+def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
     """Measures, and prints the table."""
     parts = only or PARTS
-    about = report.surroundings(engine)
-    figures: list[Figure] = []
-    for part in parts:
-        click.echo(f"==> {part}")
-        if part == "enqueue":
-            figures += enqueue.measure(engine, rounds, click.echo)
-        elif part == "dispatch":
-            figures += dispatch.measure(rounds, click.echo)
-        else:
-            figures += containers.measure(engine, rounds, click.echo)
-    command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks", "--engine", engine, "--rounds", str(rounds)])
-    text = report.as_markdown(figures, about, command)
+    if "containers" in parts and engine is None:
+        raise click.UsageError("the part containers needs --engine")
+    found = [peer for name in PEERS if (peer := others.find(name, peers, click.echo))]
+    about = report.surroundings(engine, found, [name for name in PEERS if name not in {peer.name for peer in found}])
+    figures = measure(parts, engine, rounds, found, QUICK if quick else Sizes())
+    command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks", "--rounds", str(rounds)])
+    text = report.as_markdown(about, command, report.figures_table(figures))
     click.echo(text)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(report.as_json(figures, about, command))
+        report.write_json(json_file, about, command, figures)
     if page:
-        report.write_page(ROOT / "docs" / "performance.md", text)
+        report.write_page(ROOT / "docs" / "performance.md", "make bench", text)
+
+
+def measure(parts: Sequence[str], engine: str | None, rounds: int, peers: Sequence[Other], sizes: Sizes) -> list[Figure]:
+    """The figures of these parts."""
+    say = click.echo
+    ways: dict[str, Callable[[], list[Figure]]] = {
+        "enqueue": lambda: enqueue.measure(rounds, say),
+        "starts": lambda: starts.measure(rounds, say, peers, sizes.starts),
+        "dispatch": lambda: dispatch.measure(rounds, say, peers, sizes.jobs),
+        "timed": lambda: timed.measure(rounds, say, sizes.queue),
+        "containers": lambda: containers.measure(engine or "", rounds, say),
+    }
+    figures = []
+    for part in parts:
+        began = time.monotonic()
+        say(f"==> {part}, load {os.getloadavg()[0]:.2f}")
+        figures += ways[part]()
+        say(f"    {time.monotonic() - began:.0f} s")
+    return figures
 
 
 if __name__ == "__main__":

@@ -1,23 +1,24 @@
 """Dispatch: jobs that wait in the queue are claimed, placed, started, watched to their end and settled, every state durable.
 
 The executor ends each at once, so that what is left is fastlane's own part. Measured from the moment when the queue is told of the
-jobs, which the store has, until the store says that the last one is settled and clean.
+jobs, which the store has, until the store says that the last one is settled and clean. A peer's no-ops wait in its queue, too;
+measured from the start of the first of them to that of the last.
 """
 
 import asyncio
 import contextlib
-import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import uvloop
 
-from benchmarks import peer_huey
+from benchmarks import witness
 from benchmarks.figures import Figure, Target
-from benchmarks.processes import child
+from benchmarks.others import Other
+from benchmarks.peers.__main__ import WARM
+from benchmarks.processes import AT_ONCE, HOST, child, settings_for
 from fastlane.clock import SystemClock
 from fastlane.models import tick
 from fastlane.models.execution import Execution
@@ -32,40 +33,58 @@ from fastlane.storage.sqlite import SqliteStore
 from tests.support.redis import RealRedis
 
 JOBS = 4_000
-AT_ONCE = 200
-"""The pool's ``maxRunning``."""
-HOST = "unix:///instant"
 POOL = Pool("default", "", (HOST,), max_running=AT_ONCE)
 PATIENCE = 120.0
 CLOCK = SystemClock()
+SPEC = Spec("ubuntu:latest", ("true",))
+ABOUT = {"huey": "huey, which keeps no state", "celery": "Celery, which keeps no state"}
+TARGETS = {"huey": Target(1.0, at_least=True)}
 
 
-def measure(rounds: int, say: Callable[[str], None]) -> list[Figure]:
-    """Dispatch by one worker and by two, huey's beside it."""
-    one, two, peer = [], [], []
+def measure(rounds: int, say: Callable[[str], None], peers: Sequence[Other], jobs: int = JOBS) -> list[Figure]:
+    """Dispatch by one worker, by two and by four; the peers' beside it."""
+    ours: dict[int, list[float]] = {1: [], 2: [], 4: []}
+    theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for turn in range(rounds):
-        one.append(dispatch(1))
-        peer += peer_huey.rate(JOBS)
-        two.append(dispatch(2))
-        say(f"round {turn + 1}: {one[-1]:,.0f}/s by one worker, {two[-1]:,.0f}/s by two; huey {[round(rate) for rate in peer[-1:]]}")
-    return [
-        Figure("dispatch, 1 worker, against huey", "jobs/s", one, peer, "huey, which keeps no state", target=Target(1.0, at_least=True)),
-        Figure("dispatch, 2 workers, against 1", "jobs/s", two, one, "one worker", target=Target(1.6, at_least=True)),
+        ours[1].append(dispatch(1, jobs))
+        for peer in peers:
+            theirs[peer.name].append(processed(peer, jobs)[1])
+        for workers in (2, 4):
+            ours[workers].append(dispatch(workers, jobs))
+        rates = [f"{ours[workers][-1]:,.0f}/s by {workers}" for workers in ours] + [
+            f"{theirs[name][-1]:,.0f}/s by {name}" for name in theirs
+        ]
+        say(f"round {turn + 1}: {', '.join(rates)}")
+    beside = [
+        Figure("dispatch, 1 worker", "jobs/s", ours[1], theirs[peer.name], ABOUT[peer.name], target=TARGETS.get(peer.name))
+        for peer in peers
     ]
+    return [
+        *(beside or [Figure("dispatch, 1 worker", "jobs/s", ours[1])]),
+        Figure("dispatch, 2 workers, against 1", "jobs/s", ours[2], ours[1], "one worker", target=Target(1.6, at_least=True)),
+        Figure("dispatch, 4 workers, against 1", "jobs/s", ours[4], ours[1], "one worker"),
+    ]
+
+
+def processed(peer: Other, jobs: int) -> tuple[float, float]:
+    """How many no-ops a second one client of a peer enqueues while no worker is there, and how many a second one worker then processes."""
+    with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
+        seen = Path(folder) / "starts"
+        seen.touch()
+        enqueued = float(peer.client(redis.socket, "enqueue", jobs))
+        with peer.working(redis.socket, seen):
+            moments = [moment for _, moment in witness.wait_for(seen, jobs, PATIENCE, ignore=(WARM,))]
+    if len(moments) < jobs:
+        raise TimeoutError(f"{peer.name} has processed {len(moments)} of {jobs} within {PATIENCE:g} s")
+    return enqueued, (jobs - 1) / (max(moments) - min(moments))
 
 
 def dispatch(workers: int, jobs: int = JOBS) -> float:
     """Jobs a second by so many worker processes on a new store and a new Redis."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis, contextlib.ExitStack() as stack:
-        installation = f"bench-{uuid4().hex[:8]}"
-        settings = {
-            "FASTLANE_DATA_DIR": folder,
-            "FASTLANE_REDIS_URL": redis.url,
-            "FASTLANE_INSTALLATION": installation,
-            "FASTLANE_POOLS": json.dumps([{"name": POOL.name, "match": "", "hosts": [HOST], "maxRunning": AT_ONCE}]),
-        }
+        settings = settings_for(folder, redis.url)
         store = SqliteStore(Path(folder) / "fastlane.db")
-        queue = RedisQueue(redis.url, installation)
+        queue = RedisQueue(redis.url, settings["FASTLANE_INSTALLATION"])
         return uvloop.run(_dispatch(stack, settings, workers, jobs, store, queue))
 
 
@@ -77,15 +96,15 @@ async def _dispatch(
     try:
         for _ in range(workers):
             await asyncio.to_thread(stack.enter_context, child("dispatch_worker", env=settings))
-        await _settled(store, queue, await _accepted(store, 100))  # a warm-up: the queue's generation is made, code and caches are warm
-        executions = await _accepted(store, jobs)
+        await _settled(store, queue, await accepted(store, 100))  # a warm-up: the queue's generation is made, code and caches are warm
+        executions = await accepted(store, jobs)
         return jobs / await _settled(store, queue, executions)
     finally:
         await queue.close()
         await store.close()
 
 
-async def _accepted(store: SqliteStore, count: int) -> list[Execution]:
+async def accepted(store: SqliteStore, count: int) -> list[Execution]:
     """So many jobs in the store, of which the queue knows nothing yet."""
     made = []
     for start in range(0, count, 200):
@@ -98,7 +117,7 @@ async def _accepted(store: SqliteStore, count: int) -> list[Execution]:
 
 def _job() -> Job:
     now = CLOCK.now()
-    return Job(new_id(now), "bench", new_id(now), now, now, Spec("ubuntu:latest", ("true",)), Schedule(), sequence=1, last_tick=now)
+    return Job(new_id(now), "bench", new_id(now), now, now, SPEC, Schedule(), sequence=1, last_tick=now)
 
 
 async def _settled(store: SqliteStore, queue: RedisQueue, executions: list[Execution]) -> float:

@@ -1,9 +1,11 @@
 """One worker, of the parts that ``fastlane worker`` joins, but with the executor that ends at once; works until it is terminated.
 
-The folder, the Redis URL and the installation come as ``FASTLANE_…`` settings, as for ``fastlane worker``.
+The folder, the Redis URL and the installation come as ``FASTLANE_…`` settings, as for ``fastlane worker``. Where a witness is named, it
+is told the job's id whenever the executor is asked to start an execution.
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,9 +13,11 @@ from collections.abc import Sequence
 import click
 import uvloop
 
+from benchmarks import witness
 from fastlane import app, log
 from fastlane.clock import SystemClock
 from fastlane.config import load
+from fastlane.executors.base import Activation
 from fastlane.models.placement import HostView
 from fastlane.queue.redis import RedisQueue
 from fastlane.scheduler.worker import Worker
@@ -23,6 +27,8 @@ from tests.support.instant import InstantExecutor
 class Instant(InstantExecutor):
     """Says without counting how much runs on a host: nothing, since everything ends as it starts."""
 
+    witnessed = witness.VARIABLE in os.environ
+
     def hosts(self) -> Sequence[HostView]:
         """As the port says."""
         return self._views
@@ -30,6 +36,12 @@ class Instant(InstantExecutor):
     async def open(self) -> None:
         """Looks once."""
         self._views = super().hosts()
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        """As the port says."""
+        if self.witnessed:
+            witness.note(self._run(host, service_id).order.job_id)
+        return await super().activate(host, service_id)
 
 
 async def work() -> None:

@@ -6,14 +6,13 @@ as it would.
 
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import uvloop
 
 from benchmarks import load
 from benchmarks.figures import Figure, Target
-from benchmarks.processes import child
-from tests.support.installation import free_port, installed
+from benchmarks.processes import api, child, settings_for
+from tests.support.installation import free_port
 from tests.support.redis import RealRedis
 
 BODY = b'{"image": "ubuntu:latest", "command": "true"}'
@@ -23,17 +22,13 @@ MANY = 32
 BARE = "bare Tornado handler"
 
 
-def measure(engine: str, rounds: int, say: Callable[[str], None]) -> list[Figure]:
+def measure(rounds: int, say: Callable[[str], None]) -> list[Figure]:
     """At 32 connections the rate, at one the median time."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        RealRedis() as redis,
-        installed(Path(folder), engine, redis=redis.url, listen="127.0.0.1", log_format="console") as fastlane,
-    ):
-        fastlane.serve("api")
+    with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
+        settings = {**settings_for(folder, redis.url), "FASTLANE_LOG_FORMAT": "console"}
         bare_port = free_port()
-        with child("bare_handler", str(bare_port)):
-            ports = (fastlane.port, bare_port)
+        with api(settings) as our_port, child("bare_handler", str(bare_port)):
+            ports = (our_port, bare_port)
             for port in ports:
                 _load(port, MANY, WARM_UP)
             many: list[tuple[load.Load, ...]] = []

@@ -1,6 +1,7 @@
 """Figures: what was measured on both sides, round by round, and how the two compare. Pure: values in, values out."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
@@ -8,10 +9,11 @@ from typing import Any
 
 
 class Comparison(StrEnum):
-    """How ours is held against the peer's: by division, or by subtraction."""
+    """How ours is held against the peer's: by division, by subtraction, or not at all: then a target is for the figure itself."""
 
     RATIO = "ratio"
     DIFFERENCE = "difference"
+    ALONE = "alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Figure:
     @property
     def compared(self) -> list[float]:
         """The comparison of each round."""
+        if self.comparison is Comparison.ALONE:
+            return list(self.ours)
         pairs = zip(self.ours, self.peer, strict=False)
         if self.comparison is Comparison.RATIO:
             return [ours / peer for ours, peer in pairs]
@@ -80,3 +84,51 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that is not below ``percent`` of all (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100).__int__() - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How late jobs started, of which ``asked`` were due: ``late`` has the milliseconds of each that did start, in no order; one that
+    started before its time has a negative one. ``again``: how many started a second time."""
+
+    asked: int
+    late: Sequence[float]
+    again: int = 0
+
+    @classmethod
+    def of(cls, due: Mapping[str, float], started: Iterable[tuple[str, float]]) -> "Lateness":
+        """From each job's due time (milliseconds) and the starts (seconds); those of other jobs do not count."""
+        late: dict[str, float] = {}
+        again = 0
+        for token, moment in started:
+            if token in late:
+                again += 1
+            elif token in due:
+                late[token] = moment * 1000 - due[token]
+        return cls(len(due), tuple(late.values()), again)
+
+    @property
+    def missing(self) -> int:
+        """How many have not started."""
+        return self.asked - len(self.late)
+
+    @property
+    def early(self) -> int:
+        """How many started before their time."""
+        return sum(late < 0 for late in self.late)
+
+    def percentile(self, percent: float) -> float:
+        """A percentile in milliseconds; infinite where too few have started to tell."""
+        return percentile([*self.late, *[float("inf")] * self.missing], percent)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, in milliseconds, for the result file; a percentile is None where too few have started to tell."""
+        percentiles = {f"p{percent:g}": self.percentile(percent) for percent in (50.0, 90.0, 99.0, 100.0)}
+        told = {name: round(value, 3) if math.isfinite(value) else None for name, value in percentiles.items()}
+        first = round(min(self.late), 3) if self.late else None
+        return {**told, "least": first, "asked": self.asked, "missing": self.missing, "early": self.early, "again": self.again}
+
+    @property
+    def most(self) -> float:
+        """The latest, in milliseconds."""
+        return self.percentile(100)

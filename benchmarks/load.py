@@ -47,9 +47,7 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head = self._received.find(b"\r\n\r\n")
-        length = LENGTH.search(self._received, 0, head) if head >= 0 else None
-        if length is None or len(self._received) < head + 4 + int(length[1]):
+        if body_of(self._received) is None:
             return
         now = time.perf_counter()
         self.latencies.append((now - self._sent_at) * 1000)
@@ -84,6 +82,15 @@ def post(port: int, path: str, body: bytes) -> bytes:
     """A POST to 127.0.0.1, as it is sent."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
+
+
+def body_of(received: bytes) -> bytes | None:
+    """The body of the answer of which so much has come; None while it is not whole."""
+    head = received.find(b"\r\n\r\n")
+    length = LENGTH.search(received, 0, head) if head >= 0 else None
+    if length is None or len(received) < head + 4 + int(length[1]):
+        return None
+    return received[head + 4 :]
 
 
 async def run(port: int, request: bytes, *, connections: int, seconds: float) -> Load:

@@ -1,38 +1,115 @@
-"""The processes that a figure is measured on: other modules of this folder, each started with ``python -m``."""
+"""The processes that a figure is measured on: other modules of this folder, each started with ``python -m``, and ``fastlane api``."""
 
 import contextlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from http.client import HTTPConnection
 from pathlib import Path
+from uuid import uuid4
+
+from benchmarks.witness import VARIABLE
+from tests.support.installation import free_port
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0
+HOST = "unix:///instant"
+"""The name of the host whose executor ends everything at once."""
+AT_ONCE = 200
+"""The pool's ``maxRunning``."""
 
 
 @contextlib.contextmanager
-def child(module: str, *words: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+def child(
+    module: str, *words: str, env: Mapping[str, str] | None = None, python: Path | str = sys.executable
+) -> Iterator[subprocess.Popen[str]]:
     """A module of this folder at work, from the moment when it has printed a first line, ``ready``, until the end of the block. What it
     writes to standard error is shown when it does not come to that."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", *words]
-    around = {**os.environ, **(env or {})}
+    with started([str(python), "-m", f"benchmarks.{module}", *words], env or {}) as (process, said):
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError(f"{module} did not start: {_end_of(said)}")
+        yield process
+
+
+@contextlib.contextmanager
+def api(settings: Mapping[str, str]) -> Iterator[int]:
+    """``fastlane api``, serving; its port on 127.0.0.1."""
+    port = free_port()
+    around = {**settings, "FASTLANE_PORT": str(port), "FASTLANE_LISTEN": "127.0.0.1"}
+    with started([sys.executable, "-m", "fastlane", "api"], around) as (process, said):
+        give_up = time.monotonic() + PATIENCE
+        while not _alive(port):
+            if process.poll() is not None or time.monotonic() > give_up:
+                raise RuntimeError(f"fastlane api did not start: {_end_of(said)}")
+            time.sleep(0.02)
+        yield port
+
+
+@contextlib.contextmanager
+def started(command: list[str], env: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process, and the file that has what it writes to standard error. It and all that it started are gone after the block."""
     with (
-        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryDirectory() as folder,
+        (Path(folder) / "said").open("w") as said,
         subprocess.Popen(
-            command, cwd=ROOT, env=around, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, text=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            start_new_session=True,
         ) as process,
     ):
         try:
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                said.seek(0)
-                raise RuntimeError(f"{module} did not start: {said.read()[-2000:]}")
-            yield process
+            yield process, Path(folder) / "said"
         finally:
             process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def settings_for(folder: Path | str, redis: str, witness: Path | None = None) -> dict[str, str]:
+    """The settings of a new installation on the executor that ends at once, for its processes."""
+    pool = {"name": "default", "match": "", "hosts": [HOST], "maxRunning": AT_ONCE}
+    settings = {
+        "FASTLANE_DATA_DIR": str(folder),
+        "FASTLANE_REDIS_URL": redis,
+        "FASTLANE_INSTALLATION": f"bench-{uuid4().hex[:8]}",
+        "FASTLANE_POOLS": json.dumps([pool]),
+    }
+    return settings if witness is None else {**settings, VARIABLE: str(witness)}
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process's threads have used, to the nanosecond."""
+    return sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def resident_bytes(pid: int) -> int:
+    """How much memory a process has in RAM."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _alive(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _end_of(said: Path) -> str:
+    return said.read_text()[-2000:]

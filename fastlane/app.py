@@ -27,15 +27,22 @@ from fastlane.executors.base import Executor
 from fastlane.executors.swarm import SwarmExecutor
 from fastlane.models.pool import Pool
 from fastlane.queue.base import Queue
+from fastlane.queue.hints import RedisHints
 from fastlane.queue.redis import RedisQueue
 from fastlane.scheduler.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
+from fastlane.services.endings import Endings
 from fastlane.services.health import Health
 from fastlane.services.jobs import Jobs
+from fastlane.services.lists import Lists
+from fastlane.services.previews import Previews
 from fastlane.services.queries import Queries
 from fastlane.services.status import StatusReport
+from fastlane.services.why import Why
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite import SqliteStore
+from fastlane.streams.follower import Followers
+from fastlane.streams.hub import Hub
 from fastlane.web.routes import application, close_server, http_server
 from fastlane.web.settings import Services, WebSettings
 
@@ -111,22 +118,32 @@ async def embedded_redis(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, store: Store, queue: Queue, sockets: list[socket.socket]) -> AsyncIterator[None]:
+async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sockets: list[socket.socket]) -> AsyncIterator[None]:
     """HTTP on these sockets; requests under way are given a little time at the end."""
     clock = SystemClock()
     jobs = Jobs(store, queue, clock, settings.pools)
     services = Services(
         jobs=jobs,
         queries=Queries(store),
+        lists=Lists(store),
+        why=Why(store, queue, clock, settings.pools),
+        previews=Previews(queue, clock, settings.pools),
+        endings=Endings(store, hub),
         health=Health(store, queue, settings.pools),
         status=StatusReport(store, queue, clock, settings.pools),
         clock=clock,
+        followers=Followers(store, hub, clock, start_wait=settings.ws_start_wait),
     )
     web = WebSettings(
         version=__version__,
         listen_is_loopback=ip_address(settings.listen).is_loopback,
         public_url=settings.public_url,
         trusted_proxies=settings.trusted_proxies,
+        allowed_origins=settings.allowed_origins,
+        users=settings.users,
+        tokens=settings.tokens,
+        redact_words=settings.redact_words,
+        per_page=settings.per_page,
         max_body=settings.max_body,
         hard_retries=settings.hard_retries,
     )
@@ -141,7 +158,7 @@ async def serving(settings: Settings, store: Store, queue: Queue, sockets: list[
         await jobs.close()
 
 
-def make_worker(settings: Settings, store: Store, queue: Queue) -> tuple[Executor, Worker]:
+def make_worker(settings: Settings, store: Store, queue: Queue, hub: Hub) -> tuple[Executor, Worker]:
     """A worker and the executor that it uses, neither open yet. To be made before the queue is opened: it subscribes."""
     clock = SystemClock()
     executor = SwarmExecutor(
@@ -151,7 +168,7 @@ def make_worker(settings: Settings, store: Store, queue: Queue) -> tuple[Executo
         max_fails=settings.breaker_max_fails,
         reset=settings.breaker_reset,
     )
-    return executor, Worker(store, queue, executor, clock, worker_settings(settings))
+    return executor, Worker(store, queue, executor, clock, worker_settings(settings), hub.tell)
 
 
 @asynccontextmanager
@@ -165,6 +182,17 @@ async def working(executor: Executor, worker: Worker) -> AsyncIterator[None]:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await executor.close()
+
+
+@asynccontextmanager
+async def hinting(url: str, settings: Settings) -> AsyncIterator[Hub]:
+    """The hub, by which those who follow a log hear of more of it."""
+    hints = RedisHints(url, settings.installation)
+    await hints.open()
+    try:
+        yield hints
+    finally:
+        await hints.close()
 
 
 @asynccontextmanager
@@ -184,11 +212,12 @@ async def _up(settings: Settings, stop: asyncio.Event) -> None:
         if url is None:
             url = await stack.enter_async_context(embedded_redis(settings))
         store = await stack.enter_async_context(open_store(settings))
+        hub = await stack.enter_async_context(hinting(url, settings))
         queue = RedisQueue(url, settings.installation)
-        executor, worker = make_worker(settings, store, queue)
+        executor, worker = make_worker(settings, store, queue, hub)
         await stack.enter_async_context(opened(queue))
         await stack.enter_async_context(working(executor, worker))
-        await stack.enter_async_context(serving(settings, store, queue, sockets))
+        await stack.enter_async_context(serving(settings, store, queue, hub, sockets))
         await stop.wait()
 
 
@@ -196,17 +225,19 @@ async def _api(settings: Settings, stop: asyncio.Event) -> None:
     sockets = listening(settings)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))
+        hub = await stack.enter_async_context(hinting(settings.redis_url or "", settings))
         queue = RedisQueue(settings.redis_url or "", settings.installation)
         await stack.enter_async_context(opened(queue))
-        await stack.enter_async_context(serving(settings, store, queue, sockets))
+        await stack.enter_async_context(serving(settings, store, queue, hub, sockets))
         await stop.wait()
 
 
 async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))
+        hub = await stack.enter_async_context(hinting(settings.redis_url or "", settings))
         queue = RedisQueue(settings.redis_url or "", settings.installation)
-        executor, worker = make_worker(settings, store, queue)
+        executor, worker = make_worker(settings, store, queue, hub)
         await stack.enter_async_context(opened(queue))
         await stack.enter_async_context(working(executor, worker))
         await stop.wait()

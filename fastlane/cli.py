@@ -17,8 +17,10 @@ import structlog
 
 from fastlane import __version__, log
 from fastlane.config import SETTINGS, Loaded, Setting, Settings, load
+from fastlane.config_page import markdown
+from fastlane.credentials import hash_password, hash_token, make_token
 from fastlane.errors import FastlaneError, Invalid
-from fastlane.kinds import Role, pool_row
+from fastlane.kinds import Role
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,6 +49,7 @@ def main() -> None:
       fastlane config                    every setting: its value, and where it comes from
       fastlane api --config prod.toml    the HTTP part of a larger installation
       fastlane worker                    the part that runs jobs; start any number
+      fastlane password                  the hash of a password, for users in the settings
 
     \b
     A first job, once `fastlane up` runs:
@@ -108,7 +111,54 @@ def show_config(config: str | None, role: Role, as_json: bool, as_markdown: bool
         click.echo(markdown(), nl=False)
         return
     loaded = _load(role, config, options)
+    for renamed in loaded.renamed:
+        _say(str(renamed))
     click.echo(_as_json(loaded) if as_json else _as_table(loaded))
+
+
+@main.command()
+def password() -> None:
+    """Prints the hash of a password, to stand in the settings: asks for it twice, or reads it from standard input.
+
+    \b
+    Examples:
+      fastlane password
+      printf %s "$PASSWORD" | fastlane password
+
+    \b
+    The hash goes into fastlane.toml:
+      [[users]]
+      name = "anna"
+      password = "scrypt:15:8:3:…"
+      role = "run"
+    """
+    if sys.stdin.isatty():
+        text = click.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True)
+    else:
+        text = sys.stdin.buffer.read().decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+    if not text or "\n" in text or "\ufffd" in text:
+        _say("that is no password; give one line of text, not empty, in UTF-8")
+        sys.exit(2)
+    click.echo(hash_password(text))
+
+
+@main.command()
+def token() -> None:
+    """Makes a bearer token: prints it, this once, and its hash, to stand in the settings.
+
+    \b
+    Example:
+      fastlane token
+
+    \b
+    The hash goes into fastlane.toml, the token to who uses it (curl -H "Authorization: Bearer TOKEN"):
+      [[tokens]]
+      name = "ci"
+      token = "sha256:…"
+      role = "run"
+    """
+    made = make_token()
+    click.echo(f"token: {made}\nhash:  {hash_token(made)}")
 
 
 @main.command()
@@ -134,9 +184,12 @@ def _load(role: Role, config: str | None, options: dict[str, str | None]) -> Loa
 
 
 def _run(role: Role, config: str | None, options: dict[str, str | None]) -> None:
-    settings = _load(role, config, options).settings
+    loaded = _load(role, config, options)
+    settings = loaded.settings
     log.configure(settings.log_format, settings.log_level)
     logger = structlog.get_logger()
+    for renamed in loaded.renamed:
+        logger.warning("setting.renamed", old=renamed.old, new=renamed.new, used=renamed.used)
     try:
         sys.exit(_runner(role)(settings))
     except FastlaneError as error:
@@ -184,8 +237,8 @@ def _aligned(rows: Sequence[Sequence[str]], widest: Sequence[int]) -> str:
 
 def _as_json(loaded: Loaded) -> str:
     def plain(setting: Setting, value: Any) -> object:
-        if setting.name == "pools":
-            return [pool_row(pool) for pool in value]
+        if setting.kind.tables:
+            return json.loads(setting.kind.show(value))
         return setting.kind.show(value) if setting.secret and value else str(value) if isinstance(value, Path) else value
 
     rows = {
@@ -198,66 +251,3 @@ def _as_json(loaded: Loaded) -> str:
         for setting in SETTINGS
     }
     return json.dumps(rows, indent=2, ensure_ascii=False)
-
-
-def markdown() -> str:
-    """The page ``docs/configuration.md``."""
-    rows = [f"| `{row.name}` | {row.default} | {row.meaning}{' (secret)' if row.secret else ''} |" for row in SETTINGS]
-    return PAGE.format(rows="\n".join(rows), secrets=" and ".join(f"`{row.variable}_FILE`" for row in SETTINGS if row.secret))
-
-
-PAGE = """\
-# Configuration
-
-<!-- Written by `fastlane config --markdown`; change the table in fastlane/config.py instead. -->
-
-fastlane runs without any. What you set is read once, at the start; everything wrong with it is named at once, and the exit code is 2.
-`fastlane config` shows each setting's value here and now, and where it comes from.
-
-A value comes from, first to last:
-
-1. an option of the command: `fastlane up --port 8080`
-2. the environment: `FASTLANE_PORT=8080` (an empty variable is the same as none)
-3. the file `fastlane.toml` in the current directory, or the one that `--config` or `FASTLANE_CONFIG` names: `port = 8080`
-4. the default.
-
-| name | default | meaning |
-| --- | --- | --- |
-{rows}
-
-- Durations are written as in `startIn`: `15s`, `2m30s`, `1h`; never as a bare number. Sizes: `512KiB`, `1MiB`, or a number of bytes.
-- A relative path starts at the current directory.
-- A secret may stand in a file of its own instead: {secrets} name one.
-- In the environment `trusted_proxies` is separated by commas.
-- A name that is not known is a fault, in the file and for variables that start with `FASTLANE_`.
-
-## Pools
-
-A pool says which tasks run on which Docker hosts, and how many of their executions at once. `match` is a regular expression that is
-matched from the start of the task's id; the first pool that matches has the task. Without any, there is one for all tasks: on the engine
-that `DOCKER_HOST` names (`unix://` or `tcp://`), else on `unix:///var/run/docker.sock`.
-
-```toml
-[[pools]]
-name = "reports"
-match = "report-"
-hosts = ["10.0.0.7:2375", "10.0.0.8:2375"]
-maxRunning = 20
-
-[[pools]]
-name = "default"
-match = ""
-hosts = ["unix:///var/run/docker.sock"]
-pull = "always"
-```
-
-| key | default | meaning |
-| --- | --- | --- |
-| `name` | required | 1 to 64 letters, digits, `_` and `-` |
-| `match` | required | which tasks; the empty one matches all, and stands last |
-| `hosts` | required | Docker engines, each a Swarm manager: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT` |
-| `maxRunning` | 10 | how many executions of this pool run at once |
-| `pull` | missing | `always` asks the registry for every image; `missing` only when a one-node swarm's engine does not have it |
-
-In the environment `FASTLANE_POOLS` is the same as JSON: `[{{"name": "default", "match": "", "hosts": ["10.0.0.7:2375"]}}]`.
-"""

@@ -1,21 +1,25 @@
 """The settings. One table, ``SETTINGS``, says what there is; what is read, ``fastlane config`` and the docs all follow from it.
 
-A value comes from an option of the command line, else from the environment (``FASTLANE_<NAME>``), else from ``fastlane.toml``, else it
-is the table's default. ``load`` finds all faults in one go. The value of a setting that is marked secret stands in no fault.
+A value comes from an option of the command line, else from the environment (``FASTLANE_<NAME>``), else from ``fastlane.toml``, else from
+a name of fastlane 2.x (``config_legacy``), else it is the table's default. ``load`` finds all faults in one go. The value of a setting
+that is marked secret stands in no fault.
 """
 
 import os
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from environs import Env, FileAwareEnv
 
-from fastlane import kinds
+from fastlane import config_legacy, kinds
+from fastlane.config_access import TOKENS, USERS, twins
+from fastlane.config_legacy import Renamed
+from fastlane.credentials import Token, User
 from fastlane.errors import Fault, Invalid
 from fastlane.kinds import SQLITE, Kind, Role, Start, show_duration, unknown
 from fastlane.models.pool import Pool
@@ -37,6 +41,11 @@ class Settings:
     port: int
     public_url: str | None
     trusted_proxies: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    users: tuple[User, ...] = field(repr=False)
+    tokens: tuple[Token, ...] = field(repr=False)
+    redact_words: tuple[str, ...]
+    per_page: int
     installation: str
     pools: tuple[Pool, ...]
     lease: float
@@ -46,6 +55,7 @@ class Settings:
     pending_deadline: float
     pull_deadline: float
     host_lost_after: float
+    ws_start_wait: float
     max_body: int
     max_log_bytes: int
     breaker_max_fails: int
@@ -61,10 +71,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The settings, and by name where each value came from: ``default``, or the name of a file, a variable, an option."""
+    """The settings, by name where each value came from (``default``, or the name of a file, a variable, an option), and the names of
+    fastlane 2.x that were met."""
 
     settings: Settings
     origins: Mapping[str, str]
+    renamed: Sequence[Renamed] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,29 @@ SETTINGS = (
         "IP addresses and networks of proxies whose X-Forwarded headers are believed",
         computed=lambda _start, _values: (),
     ),
+    Setting(
+        "allowed_origins",
+        kinds.ORIGINS,
+        "none",
+        "other sites whose pages may read and write, such as https://dash.example.com",
+        computed=lambda _start, _values: (),
+    ),
+    Setting(
+        "users",
+        USERS,
+        "none: everybody may everything",
+        "who may log in with a password, and do what",
+        secret=True,
+        computed=lambda _start, _values: (),
+    ),
+    Setting("tokens", TOKENS, "none", "bearer tokens, and what each may do", secret=True, computed=lambda _start, _values: ()),
+    Setting(
+        "redact_words",
+        kinds.REDACT_WORDS,
+        "password,key,secret,token,client_id",
+        "the value of a variable whose name has one of these in it is never shown",
+    ),
+    Setting("per_page", kinds.PER_PAGE, "10", "rows of a page when a request does not say; at most 100"),
     Setting("installation", kinds.INSTALLATION, "fastlane", "the name by which services and keys are known as this installation's"),
     Setting(
         "pools",
@@ -139,6 +174,7 @@ SETTINGS = (
     Setting("pending_deadline", kinds.DURATION, "1h", "how long an execution may wait for a node that fits"),
     Setting("pull_deadline", kinds.DURATION, "15m", "how long an image's registry may stay out of reach"),
     Setting("host_lost_after", kinds.DURATION, "5m", "how long a host may be away before what ran on it counts as lost"),
+    Setting("ws_start_wait", kinds.DURATION, "25s", "how long who follows a log waits for a start before being told to come again"),
     Setting("max_body", kinds.SIZE, "1MiB", "the largest request body"),
     Setting("max_log_bytes", kinds.SIZE, "100MiB", "how much of an execution's log is kept"),
     Setting("breaker_max_fails", kinds.COUNT, "5", "faults of a host in a row until it is left alone"),
@@ -170,6 +206,7 @@ def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | No
     for name, text in (options or {}).items():
         option = "--" + name.replace("_", "-")
         given[name] = _Given(text, option, option)
+    given, renamed = _with_old_names(given, faults)
     values: dict[str, Any] = {}
     for setting in SETTINGS:
         _take(setting, given.get(setting.name), start, values, faults)
@@ -177,7 +214,22 @@ def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | No
     if faults:
         raise Invalid(faults)
     origins = dict.fromkeys(NAMES, "default") | ({"pools": "DOCKER_HOST"} if start.docker_host else {})
-    return Loaded(Settings(**values), origins | {name: row.origin for name, row in given.items()})
+    return Loaded(Settings(**values), origins | {name: row.origin for name, row in given.items()}, renamed)
+
+
+def _with_old_names(given: Mapping[str, _Given], faults: list[Fault]) -> tuple[dict[str, _Given], list[Renamed]]:
+    """The values by the settings' own names, also those that stand under a name of fastlane 2.x, and which of its names were met."""
+    old = {name: row for name, row in given.items() if name in config_legacy.NAMES}
+    values = {name: row for name, row in given.items() if name not in old}
+    renamed: list[Renamed] = []
+    found = config_legacy.meant(
+        {name: row.value for name, row in old.items()}, lambda name, words: faults.append(Fault(old[name].place, words))
+    )
+    for meaning in found:
+        renamed += [Renamed(name, meaning.new, used=meaning.new not in values) for name in meaning.old]
+        names = " and ".join(meaning.old)
+        values.setdefault(meaning.new, _Given(meaning.value, names, " and ".join(old[name].place for name in meaning.old)))
+    return values, renamed
 
 
 def _take(setting: Setting, given: _Given | None, start: Start, values: dict[str, Any], faults: list[Fault]) -> None:
@@ -201,6 +253,8 @@ def _check_together(role: Role, values: Mapping[str, Any], faults: list[Fault]) 
     if "lease" in values and values["lease"] < 2 * values.get("renew", 0):
         renew = show_duration(values["renew"])
         faults.append(Fault("lease", f"must be at least twice renew ({renew}), or leases run out between renewals"))
+    known = [row.principal for row in (*values.get("users", ()), *values.get("tokens", ()))]
+    faults += [Fault("tokens", f"a user and a token are both named {name!r}; rename one") for name in twins(known)]
 
 
 def _from_file(cwd: Path, named: str | None, faults: list[Fault]) -> dict[str, _Given]:
@@ -217,8 +271,9 @@ def _from_file(cwd: Path, named: str | None, faults: list[Fault]) -> dict[str, _
     except ValueError as error:
         faults.append(Fault(name, f"is not TOML: {error}" if isinstance(error, tomllib.TOMLDecodeError) else "is not UTF-8 text"))
         return {}
-    faults += [Fault(f"{name}: {key}", unknown(key, NAMES)) for key in rows if key not in NAMES]
-    return {key: _Given(value, name, f"{name}: {key}") for key, value in rows.items() if key in NAMES}
+    known = (*NAMES, *config_legacy.NAMES)
+    faults += [Fault(f"{name}: {key}", unknown(key, NAMES)) for key in rows if key not in known]
+    return {key: _Given(value, name, f"{name}: {key}") for key, value in rows.items() if key in known}
 
 
 def _from_environment(faults: list[Fault]) -> dict[str, _Given]:
@@ -238,6 +293,7 @@ def _from_environment(faults: list[Fault]) -> dict[str, _Given]:
             faults.append(Fault(variable, f"is set, and {file} too; unset one of them"))
         elif value or file:
             given[setting.name] = _Given(value, file or variable, file or variable)
+    given |= {name: _Given(value, name, name) for name in config_legacy.NAMES if (value := os.environ.get(name))}
     ours = (name for name in sorted(os.environ) if name.startswith(PREFIX) and not NOT_SETTINGS.match(name))
     faults += [Fault(name, unknown(name, known)) for name in ours if name not in known]
     return given

@@ -42,6 +42,8 @@ class Kind:
     read: Callable[[object], Any]
     show: Callable[[Any], str] = str
     settle: Callable[[Any, Start], Any] = lambda value, _start: value
+    tables: bool = False
+    """Whether it is shown as JSON: a list of tables."""
 
 
 def shown(value: object) -> str:
@@ -50,14 +52,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:60] + "…"
 
 
-def _text(value: object) -> str:
+def read_text(value: object) -> str:
+    """Text without the spaces around it."""
     if not isinstance(value, str):
         raise ValueError("is not text; put it in quotes")
     return value.strip()
 
 
 def _directory(value: object) -> Path:
-    text = _text(value)
+    text = read_text(value)
     if not text or "\0" in text:
         raise ValueError("is not a directory; write a path such as .fastlane or /var/lib/fastlane")
     try:
@@ -67,7 +70,7 @@ def _directory(value: object) -> Path:
 
 
 def _store_url(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if text.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError(f"names MongoDB; this version has the SQLite store only, so write {SQLITE}PATH or leave it out")
     if not text.startswith(SQLITE) or text.removeprefix(SQLITE) in ("", "/", ":memory:") or "\0" in text:
@@ -84,7 +87,7 @@ SENTINELS = re.compile(
 
 
 def _redis_url(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if SENTINELS.fullmatch(text):
         return text
     try:
@@ -101,7 +104,7 @@ def _redis_url(value: object) -> str:
 
 
 def _address(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -123,7 +126,7 @@ def _whole(value: object, least: int, most: int) -> int:
 
 
 def _public_url(value: object) -> str:
-    text = _text(value).removesuffix("/")
+    text = read_text(value).removesuffix("/")
     try:
         url = urlsplit(text)
         usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
@@ -134,11 +137,16 @@ def _public_url(value: object) -> str:
     return text
 
 
-def _proxies(value: object) -> tuple[str, ...]:
+def _words(value: object, first: str, second: str) -> tuple[str, ...]:
+    """A list of texts, in the environment separated by commas; the two are an example."""
     rows = value.split(",") if isinstance(value, str) else value
     if not isinstance(rows, list | tuple):
-        raise ValueError('is not a list; write ["10.0.0.1", "10.1.0.0/16"], in the environment 10.0.0.1,10.1.0.0/16')
-    proxies = tuple(_text(row) for row in rows)
+        raise ValueError(f'is not a list; write ["{first}", "{second}"], in the environment {first},{second}')
+    return tuple(read_text(row) for row in rows)
+
+
+def _proxies(value: object) -> tuple[str, ...]:
+    proxies = _words(value, "10.0.0.1", "10.1.0.0/16")
     for proxy in proxies:
         try:
             ipaddress.ip_network(proxy)
@@ -147,8 +155,29 @@ def _proxies(value: object) -> tuple[str, ...]:
     return proxies
 
 
+def _origins(value: object) -> tuple[str, ...]:
+    origins = tuple(origin.removesuffix("/").lower() for origin in _words(value, "https://dash.example.com", "http://localhost:3000"))
+    for origin in origins:
+        try:
+            url = urlsplit(origin)
+            usable = url.scheme in ("http", "https") and bool(url.hostname) and origin == f"{url.scheme}://{url.netloc}"
+            usable = usable and "@" not in url.netloc and url.port not in (0, 80 if url.scheme == "http" else 443)
+        except ValueError:
+            usable = False
+        if not usable or "*" in origin:
+            raise ValueError(f"{shown(origin)} is not the origin of pages; write https://HOST or http://HOST:PORT as browsers do: no path")
+    return origins
+
+
+def _redact_words(value: object) -> tuple[str, ...]:
+    words = _words(value, "password", "token")
+    if not all(words):
+        raise ValueError("has an empty word, which would be part of every name; leave it out")
+    return words
+
+
 def _installation(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", text):
         raise ValueError(f"{shown(text)} is not a name; use 1 to 40 of a-z, 0-9 and '-'")
     return text
@@ -187,7 +216,7 @@ def _show_size(size: int) -> str:
 
 
 def _host(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if not re.fullmatch(r"unix:///\S+|(tcp://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII):
         raise ValueError(f"{shown(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
     return text
@@ -199,47 +228,63 @@ def _hosts(value: object) -> tuple[str, ...]:
     return tuple(_host(row) for row in value)
 
 
-POOL_KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
-    "name": ("name", _text),
-    "match": ("match", lambda value: value if isinstance(value, str) else _text(value)),
+Columns = Mapping[str, tuple[str, Callable[[object], Any]]]
+"""The keys of a table as people write them, each with the name of the attribute that it becomes, and its reader."""
+
+
+def read_raw(value: object) -> str:
+    """Text as it stands."""
+    return value if isinstance(value, str) else read_text(value)
+
+
+POOL_KEYS: Columns = {
+    "name": ("name", read_text),
+    "match": ("match", read_raw),
     "hosts": ("hosts", _hosts),
     "maxRunning": ("max_running", lambda value: _whole(value, 1, 100_000)),
-    "pull": ("pull", lambda value: Pull(_choice(*Pull)(value))),
+    "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
 }
-"""The keys of a pool as people write them, each with the attribute of ``Pool`` and its reader."""
 
 
 def _pools(value: object) -> tuple[Pool, ...]:
+    example = f'[{{"name": "default", "match": "", "hosts": ["{LOCAL_ENGINE}"]}}]'
+    pools = [Pool(**row) for row in read_tables(value, "pool", POOL_KEYS, ("name", "match", "hosts"), example)]
+    if messages := pool_faults(pools):
+        raise Invalid([Fault("", message) for message in messages])
+    return tuple(pools)
+
+
+def read_tables(value: object, noun: str, columns: Columns, required: Iterable[str], example: str) -> list[dict[str, Any]]:
+    """A list of tables, as TOML has it or as JSON text: the attributes of each. Raises Invalid with the faults of all, ValueError for what
+    is no such list. Values stand in no fault unless a column's reader puts them there."""
     rows = value
     if isinstance(value, str):
         try:
             rows = json.loads(value)
         except (ValueError, RecursionError):
-            raise ValueError('is not JSON; write [{"name": "default", "match": "", "hosts": ["' + LOCAL_ENGINE + '"]}]') from None
+            raise ValueError(f"is not JSON; write {example}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("is not a list of pools; write a table [[pools]] for each, in the environment a JSON list of objects")
+        raise ValueError(f"is not a list of {noun}s; write a table [[{noun}s]] for each, in the environment a JSON list of objects")
     faults: list[Fault] = []
-    pools = [_pool(row, f"pool {number}", faults) for number, row in enumerate(rows, 1)]
-    faults = faults or [Fault("", message) for message in pool_faults([pool for pool in pools if pool])]
+    tables = [_read_table(row, f"{noun} {number}", columns, required, faults) for number, row in enumerate(rows, 1)]
     if faults:
         raise Invalid(faults)
-    return tuple(pool for pool in pools if pool)
+    return tables
 
 
-def _pool(row: Mapping[str, object], place: str, faults: list[Fault]) -> Pool | None:
+def _read_table(row: Mapping[str, object], place: str, columns: Columns, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    here = [Fault("", f"{place}: has no {key}") for key in ("name", "match", "hosts") if key not in row]
+    faults += [Fault("", f"{place}: has no {key}") for key in required if key not in row]
     for key, value in row.items():
-        if key not in POOL_KEYS:
-            here.append(Fault("", f"{place}: {unknown(key, POOL_KEYS)}"))
+        if key not in columns:
+            faults.append(Fault("", f"{place}: {unknown(key, columns)}"))
             continue
-        attribute, read = POOL_KEYS[key]
+        attribute, read = columns[key]
         try:
             found[attribute] = read(value)
         except ValueError as error:
-            here.append(Fault("", f"{place}: {key} {error}"))
-    faults += here
-    return None if here else Pool(**found)
+            faults.append(Fault("", f"{place}: {key} {error}"))
+    return found
 
 
 def _show_pools(pools: tuple[Pool, ...]) -> str:
@@ -262,7 +307,9 @@ def unknown(name: str, known: Iterable[str]) -> str:
     return f"{name} is not known; the nearest known name is {nearest[0]}"
 
 
-def _choice(*words: str) -> Callable[[object], str]:
+def read_choice(*words: str) -> Callable[[object], str]:
+    """The reader of one of these words."""
+
     def read(value: object) -> str:
         if not isinstance(value, str) or value.strip().lower() not in words:
             raise ValueError(f"{shown(value)} is none of {', '.join(words)}")
@@ -278,12 +325,15 @@ ADDRESS = Kind(_address)
 PORT = Kind(_port)
 PUBLIC_URL = Kind(_public_url)
 PROXIES = Kind(_proxies, ",".join)
+ORIGINS = Kind(_origins, ",".join)
+REDACT_WORDS = Kind(_redact_words, ",".join)
 INSTALLATION = Kind(_installation)
-POOLS = Kind(_pools, _show_pools)
+POOLS = Kind(_pools, _show_pools, tables=True)
 DURATION = Kind(_duration, show_duration)
 SIZE = Kind(_size, _show_size)
 COUNT = Kind(lambda value: _whole(value, 1, 1000))
+PER_PAGE = Kind(lambda value: _whole(value, 1, 100))
 LOG_FORMAT = Kind(
-    _choice("auto", "console", "json"), settle=lambda word, start: ("console" if start.terminal else "json") if word == "auto" else word
+    read_choice("auto", "console", "json"), settle=lambda word, start: ("console" if start.terminal else "json") if word == "auto" else word
 )
-LOG_LEVEL = Kind(_choice("debug", "info", "warning", "error"))
+LOG_LEVEL = Kind(read_choice("debug", "info", "warning", "error"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fastlane.models.access import Requester
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
 
@@ -35,7 +36,8 @@ class Execution:
 
     ``epoch`` is raised at each take-over and fences its owner's writes. ``sequence`` is its tick's number within the job. ``host``
     is where it was placed; ``service_id`` (of the swarm ``swarm_id``) is bound once and for all. ``engine_task_id`` is the Swarm task
-    that was first seen for the service. ``settled`` and ``cleaned`` say what has followed its final state.
+    that was first seen for the service. ``settled`` and ``cleaned`` say what has followed its final state. ``requested_by``: who asked for
+    its tick, for all attempts at it; None where that was not recorded.
     """
 
     id: str
@@ -70,6 +72,7 @@ class Execution:
     cleaned: bool = False
     op: str = ""
     expires_at: int | None = None
+    requested_by: Requester | None = None
 
     @property
     def has_started(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastlane.models.access import Requester
 from fastlane.models.schedule import Schedule, expiry
 from fastlane.models.status import Status
 
@@ -32,14 +33,20 @@ class Spec:
         """The moment after which the container of a tick due then must not start; None when there is none."""
         return expiry(due, self.expires_in, self.expiration)
 
+    def is_over(self, now: int) -> bool:
+        """Whether its ``expiration`` has passed: no container of it may start any more, whatever it is started by."""
+        return self.expiration is not None and now >= self.expiration
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as the store has it. Moments in milliseconds.
 
     ``incarnation`` is random at its creation: the ids of its ticks and executions derive from it. ``sequence`` is the
-    last number that the job gave out: each creation, tick and stop takes the next. ``stop_sequence`` is the number of the
-    last stop (0: none), which covers every execution with a lower one. ``next_tick`` is due next, None when nothing is.
+    last number that the job gave out: each PUT, tick and stop takes the next. ``stop_sequence`` is the number of the
+    last stop (0: none), which covers every execution with a lower one; ``armed`` that of the last PUT (0: it is as it was created).
+    ``next_tick`` is due next, None when nothing is: also while the job is paused, when ``held_tick`` keeps it.
+    ``requested_by``: who asked for it as it is now; None where that was not recorded.
     """
 
     id: str
@@ -55,6 +62,9 @@ class Job:
     stop_sequence: int = 0
     next_tick: int | None = None
     last_tick: int | None = None
+    requested_by: Requester | None = None
+    armed: int = 0
+    held_tick: int | None = None
 
     def stops(self, sequence: int) -> bool:
         """Whether the job's last stop covers an execution with this sequence."""
@@ -62,17 +72,24 @@ class Job:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop was the last thing that happened to it."""
-        return self.stop_sequence > 0 and self.stop_sequence >= self.sequence
+        """Whether it was stopped since it was armed last. What is run by hand after that leaves it so."""
+        return self.stop_sequence > self.armed
+
+    @property
+    def paused(self) -> bool:
+        """Whether its schedule is held."""
+        return self.held_tick is not None
 
 
 def job_status(job: Job, latest: Status | None) -> str:
-    """A job's status as the API tells it: the latest execution's while one is under way; else stopped (a cron that was stopped, or what
-    never ran), scheduled, or how it ended.
+    """A job's status as the API tells it: paused; else the latest execution's while one is under way; else stopped (a cron that was
+    stopped, or what never ran), scheduled, or how it ended.
 
     ``latest`` is the status of its execution under way, or else of its last one, None when it has none: if no tick is to come
     either, the last one came too late to make one.
     """
+    if job.paused:
+        return "paused"
     if latest is not None and not latest.final:
         return latest.value
     if job.stopped and (latest is None or job.schedule.cron is not None):

@@ -31,6 +31,14 @@ class Pool:
         return re.match(self.match, task_id) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Which pools are paused, by name. Each change raises ``revision`` (0: there was none yet), so that an older word of it is known as such."""
+
+    revision: int = 0
+    names: frozenset[str] = frozenset()
+
+
 def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:
     """The first pool that matches the task; None when none does."""
     return next((pool for pool in pools if pool.matches(task_id)), None)

@@ -2,7 +2,8 @@
 
 from hashlib import sha256
 
-from fastlane.models.execution import Reason
+from fastlane.models.execution import Execution, Reason
+from fastlane.models.status import Status
 
 RETRIED = frozenset({Reason.EXIT, Reason.OOM, Reason.KILLED, Reason.HOST_LOST})
 """What another attempt may cure. A bad image, an order that is refused and one that fits nowhere stay as they are."""
@@ -31,6 +32,26 @@ def next_attempt(
     if reason not in RETRIED or attempt > retries:
         return None
     return finished_at + (back_off(tick_id, attempt) if retry_delay is None else retry_delay)
+
+
+def retry_due(execution: Execution) -> int | None:
+    """When the attempt after a final execution is due (milliseconds); None when it is the last: also when there is no time left for one."""
+    if execution.status is not Status.FAILED or execution.stop_requested_at is not None or execution.finished_at is None:
+        return None
+    due = next_attempt(
+        execution.tick_id,
+        execution.attempt,
+        execution.failure.reason if execution.failure else None,
+        retries=execution.spec.retries,
+        retry_delay=execution.spec.retry_delay,
+        finished_at=execution.finished_at,
+    )
+    return None if due is not None and execution.expires_at is not None and due >= execution.expires_at else due
+
+
+def is_under_way(latest: Execution) -> bool:
+    """Whether a job's latest execution counts as still under way: also while the attempt after it is yet to be made."""
+    return not latest.status.final or (not latest.settled and retry_due(latest) is not None)
 
 
 def back_off(tick_id: str, attempt: int) -> int:

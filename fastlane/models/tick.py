@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
-from fastlane.models.ids import derived_id
+from fastlane.models.ids import derived_id, new_id
 from fastlane.models.job import Job
 
 
@@ -46,6 +47,11 @@ def cron_key(due: int) -> str:
     return f"c:{due}"
 
 
+def hand_key(now: int) -> str:
+    """A new key, for a tick that somebody asked for by hand at ``now`` (milliseconds)."""
+    return f"r:{new_id(now)}"
+
+
 def tick_id(incarnation: str, key: str) -> str:
     """A tick's id: the same for whoever derives it, never the same for a job that was deleted and made again."""
     return derived_id(incarnation, key)
@@ -70,11 +76,13 @@ def next_execution(before: Execution, *, due: int, now: int) -> Execution:
         scheduled_for=due,
         created_at=now,
         expires_at=before.expires_at,
+        requested_by=before.requested_by,
     )
 
 
-def make(job: Job, key: str, *, sequence: int, due: int, now: int) -> tuple[Tick, Execution]:
-    """A tick of the job with this key and sequence, and its first execution. ``due`` and ``now`` in milliseconds."""
+def make(job: Job, key: str, *, sequence: int, due: int, now: int, by: Requester | None = None) -> tuple[Tick, Execution]:
+    """A tick of the job with this key and sequence, and its first execution. ``due`` and ``now`` in milliseconds. ``by``: who asked for
+    this tick; None: who asked for the job."""
     id = tick_id(job.incarnation, key)
     execution = Execution(
         id=execution_id(id, 1),
@@ -87,5 +95,22 @@ def make(job: Job, key: str, *, sequence: int, due: int, now: int) -> tuple[Tick
         scheduled_for=due,
         created_at=now,
         expires_at=job.spec.expires_at(due),
+        requested_by=by or job.requested_by,
     )
     return Tick(id, job.id, key, due, now, Outcome.STARTED, execution.id), execution
+
+
+def unstarted(
+    job: Job,
+    key: str,
+    outcome: Outcome,
+    *,
+    due: int,
+    now: int,
+    reason: str | None,
+    until: int | None = None,
+    count: int = 1,
+    at_least: bool = False,
+) -> Tick:
+    """The row of a tick of the job that makes no execution, or of a run of them: see ``Tick``."""
+    return Tick(tick_id(job.incarnation, key), job.id, key, due, now, outcome, None, reason, until, count, at_least)

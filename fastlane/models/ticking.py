@@ -47,7 +47,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A run of missed ticks, one row of the ledger: the due times of the first and the last, and how many.
+    """A run of ticks that did not fire, one row of the ledger: the due times of the first and the last, and how many.
 
     ``at_least``: there were more than were counted.
     """
@@ -79,7 +79,8 @@ def decide(timing: Timing, due: int, *, running_before: bool, now: int) -> Decis
     if cron is None:
         return Decision(_outcome(timing, due, running_before, now), None, None)
     firing, last_missed = _split(cron, timing.catch_up, due, now)
-    missed = None if last_missed is None else _missed(cron, due, last_missed, timing.catch_up)
+    why = f"was due more than a minute before anything could start it (catchUp: {timing.catch_up})"
+    missed = None if last_missed is None else run_of(cron, due, last_missed, why)
     if firing is None:
         return Decision(None, missed, next_tick(cron, last_missed or due))
     over = timing.expiration is not None and firing >= timing.expiration
@@ -101,11 +102,11 @@ def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | Non
     return last, last_tick(cron, due, last - 1) or (due if due < last else None)
 
 
-def _missed(cron: Cron, first: int, last: int, catch_up: CatchUp) -> Missed:
-    """The row of the ticks from ``first`` to ``last``."""
+def run_of(cron: Cron, first: int, last: int, reason: str) -> Missed:
+    """The run of the ticks from ``first`` to ``last``, both of them ticks."""
     later = ticks_between(cron, first, last, MOST_COUNTED - 1)
     at_least = bool(later) and later[-1] < last
-    return Missed(first, last, 1 + len(later), at_least, f"was due more than a minute before anything could start it (catchUp: {catch_up})")
+    return Missed(first, last, 1 + len(later), at_least, reason)
 
 
 def _outcome(timing: Timing, due: int, running_before: bool, now: int) -> Due:

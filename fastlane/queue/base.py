@@ -17,7 +17,7 @@ from typing import Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.placement import HostView
-from fastlane.models.pool import Pool, pool_for
+from fastlane.models.pool import Pauses, Pool, pool_for
 
 TICKS = "@ticks"
 
@@ -184,8 +184,13 @@ class Queue(Protocol):
     async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, now: int | None = None) -> None:
         """Gives an entry back to be claimed from ``due`` on (in another lane if one is named), and frees its slot."""
 
-    async def cancel(self, id: str, *, now: int | None = None) -> Cancelled:
-        """Removes an entry that nobody has leased; tells the owner of a leased one to stop it."""
+    async def cancel(self, id: str, *, revision: int | None = None, now: int | None = None) -> Cancelled:
+        """Removes an entry that nobody has leased; tells the owner of a leased one to stop it. Where a ``revision`` is named, one that was
+        put with a higher one stays as it is, and counts as absent."""
+
+    async def pause(self, pauses: Pauses) -> None:
+        """Says which lanes are paused: from then on a claim only watches them, whatever its caller asks for. What has the same revision as
+        what was said before, or a lower one, changes nothing. Wakes the workers. A ``wipe`` forgets it."""
 
     async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
         """Removes these entries (id → the revision that was worked on) wherever they stand, frees their slots, and wakes the workers.

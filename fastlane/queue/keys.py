@@ -17,7 +17,9 @@ class Keys:
         self.workers = prefix + "workers"
         self.reports = prefix + "reports"
         self.check = prefix + "check"
+        self.pauses = prefix + "pauses"
         self.channel = prefix + "signals"
+        self.hints = prefix + "hints"
         self._fixed = (self.generation, *(prefix + name for name in ("entries", "leases", "lanes", "arrivals", "blocked", "groups")))
 
     def declared(self, lanes: Iterable[str], *own: str) -> list[str]:

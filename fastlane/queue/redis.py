@@ -13,6 +13,7 @@ import orjson
 
 from fastlane.errors import QueueDown
 from fastlane.models.placement import HostView
+from fastlane.models.pool import Pauses
 from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, Identity, Kind, Lane, LaneCounts, Lease, Renewal, Report
 from fastlane.queue.connections import Connections
 from fastlane.queue.gather import Gather
@@ -35,6 +36,7 @@ NAMES = (
     "requeue",
     "cancel",
     "finish",
+    "pause",
     "restore",
     "wipe",
     "set_generation",
@@ -126,7 +128,7 @@ class RedisQueue:
         first = self._turn % max(1, len(limits))
         turned = [*limits][first:] + [*limits][:first]
         arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease, *map(limits.__getitem__, turned)]
-        moment, next_at, cold, given = await self._run("claim", turned, arguments, now)
+        moment, next_at, cold, given = await self._run("claim", turned, arguments, now, self._keys.pauses)
         leases = tuple(
             Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1)
             for id, kind, lane, revision, resume, stop, expired in zip(*[iter(given)] * 7, strict=True)
@@ -159,9 +161,13 @@ class RedisQueue:
         await self._run("requeue", known, [owner, id, due, lane or ""], now)
         self._lanes.pop(id, None)
 
-    async def cancel(self, id: str, *, now: int | None = None) -> Cancelled:
+    async def cancel(self, id: str, *, revision: int | None = None, now: int | None = None) -> Cancelled:
         """Removes an entry or tells its owner."""
-        return Cancelled(await self._run("cancel", self._known([id]), [id], now))
+        return Cancelled(await self._run("cancel", self._known([id]), [id, "" if revision is None else revision], now))
+
+    async def pause(self, pauses: Pauses) -> None:
+        """Pauses lanes, as the port says."""
+        await self._run("pause", (), [pauses.revision, *sorted(pauses.names)], None, self._keys.pauses)
 
     async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
         """Removes entries, as the port says; those of one loop turn in one call."""
@@ -189,7 +195,8 @@ class RedisQueue:
     async def wipe(self, *, generation: str | None = None) -> None:
         """Removes every key of this installation, and says at once of which generation it is then."""
         lanes = await self._pipeline.call("SMEMBERS", self._keys.lanes)
-        await self._run("wipe", lanes, [generation or ""], None, self._keys.workers, self._keys.reports, self._keys.check)
+        own = (self._keys.workers, self._keys.reports, self._keys.check, self._keys.pauses)
+        await self._run("wipe", lanes, [generation or ""], None, *own)
         self._lanes.clear()
 
     async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane], *, now: int | None = None) -> None:

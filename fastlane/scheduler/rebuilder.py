@@ -82,6 +82,8 @@ class Rebuilder:
         async for page in self._pages(STARTING):
             await self._queue.restore(self._entries(page), self._lanes())
             count += len(page)
+        # Read after the wipe: a pause that was answered before it was wiped too, and later ones are newer to the queue.
+        await self._queue.pause(await self._store.paused_pools())
         current = await self._still(mine)
         if current is None or not await self._queue.set_generation(str(mine.number), before=unfinished):
             raise QueueDown("the queue was lost again, or another worker began, while it was built anew")

@@ -26,7 +26,8 @@ PAGE = 500
 SOON = 120_000
 """Milliseconds ahead for which each round sees to it that due jobs stand in the queue."""
 UNKNOWN_AFTER = 3_600_000
-"""Milliseconds for which a service of ours, whose execution the store does not know, is left alone; then an alarm is raised."""
+"""Milliseconds for which a service of ours, whose execution the store does not know, is left alone; then a parked one is removed, and an
+alarm is raised for another."""
 
 
 class Reconciler:
@@ -53,7 +54,14 @@ class Reconciler:
 
     async def run(self) -> None:
         """A round every so often, for ever; the parts of one do not wait for each other's success."""
-        parts: tuple[Callable[[], Awaitable[None]], ...] = (self.requeue, self.stop, self.settle, self.clean, self.remove_leftovers)
+        parts: tuple[Callable[[], Awaitable[None]], ...] = (
+            self.pause,
+            self.requeue,
+            self.stop,
+            self.settle,
+            self.clean,
+            self.remove_leftovers,
+        )
         while True:
             await self._clock.sleep(self._every)
             for part in parts:
@@ -63,6 +71,10 @@ class Reconciler:
                     log.warning("reconciler.waiting", part=part.__name__, error=str(error))
                 except Exception:
                     log.exception("reconciler.failed", part=part.__name__)
+
+    async def pause(self) -> None:
+        """Tells the queue which pools are paused, where whoever paused one died before that."""
+        await self._queue.pause(await self._store.paused_pools())
 
     async def requeue(self) -> None:
         """Puts what is under way, or due soon, where the queue does not have it; where it does, nothing changes."""
@@ -109,7 +121,7 @@ class Reconciler:
             for service in await self._executor.services(host):
                 row = await self._store.execution(service.execution_id)
                 if row is None:
-                    self._alarm(host, service)
+                    await self._unknown(host, service)
                 elif is_leftover(row, service):
                     log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
                     await self._remove(host, service)
@@ -120,9 +132,15 @@ class Reconciler:
         except FastlaneError as error:
             log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
 
-    def _alarm(self, host: str, service: ServiceView) -> None:
-        if self._clock.now() - service.created_at > UNKNOWN_AFTER:
+    async def _unknown(self, host: str, service: ServiceView) -> None:
+        """Its execution is not there. A parked one was left by a job that is deleted: nothing can bind it any more."""
+        if self._clock.now() - service.created_at <= UNKNOWN_AFTER:
+            return
+        if service.activated:
             log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
+        else:
+            log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=service.execution_id)
+            await self._remove(host, service)
 
 
 def is_leftover(row: Execution, service: ServiceView) -> bool:

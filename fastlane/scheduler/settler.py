@@ -8,7 +8,7 @@ from fastlane.executors.base import Executor
 from fastlane.models import status
 from fastlane.models.execution import Execution
 from fastlane.models.pool import Pool
-from fastlane.models.retry import next_attempt
+from fastlane.models.retry import retry_due
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, next_execution
 from fastlane.queue.base import Queue, entry_of
@@ -21,21 +21,6 @@ NEVER_STARTED = {
     Status.STOPPED: (Outcome.STOPPED, "stopped before its container started"),
     Status.EXPIRED: (Outcome.EXPIRED, "its container had not started when its time to start was over"),
 }
-
-
-def retry_due(execution: Execution) -> int | None:
-    """When the attempt after a final execution is due (milliseconds); None when it is the last: also when there is no time left for one."""
-    if execution.status is not Status.FAILED or execution.stop_requested_at is not None or execution.finished_at is None:
-        return None
-    due = next_attempt(
-        execution.tick_id,
-        execution.attempt,
-        execution.failure.reason if execution.failure else None,
-        retries=execution.spec.retries,
-        retry_delay=execution.spec.retry_delay,
-        finished_at=execution.finished_at,
-    )
-    return None if due is not None and execution.expires_at is not None and due >= execution.expires_at else due
 
 
 class Settler:

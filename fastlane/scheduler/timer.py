@@ -1,56 +1,36 @@
 """Fires jobs whose tick is due: makes the tick and its execution, by one compare-and-set on the job."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from fastlane.clock import Clock
+from fastlane.models.arming import Advance, row_of, timing_of
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.pool import Pool
+from fastlane.models.retry import is_under_way
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, Tick, cron_key, make, once_key, tick_id
-from fastlane.models.ticking import Decision, Missed, Timing, decide
+from fastlane.models.tick import Outcome, Tick, cron_key, make, once_key, unstarted
+from fastlane.models.ticking import Decision, decide
 from fastlane.queue.base import Lease, Queue, entry_of
-from fastlane.scheduler.settler import retry_due
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """What one look at a due job comes to: the job after it, rows of its ledger, and the execution that starts, if one does."""
-
-    job: Job
-    ticks: Sequence[Tick]
-    execution: Execution | None
-
-
-def fire(job: Job, *, running_before: bool, now: int) -> Firing:
+def fire(job: Job, *, running_before: bool, now: int) -> Advance:
     """What the job comes to at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no tick to come")
     decision = decide(timing_of(job), job.next_tick, running_before=running_before, now=now)
     sequence = job.sequence + 1
-    ticks = [] if decision.missed is None else [_missed(job, decision.missed, now)]
+    ticks = [] if decision.missed is None else [row_of(job, decision.missed, Outcome.MISSED, now=now)]
     tick, execution = _due(job, decision, sequence, now)
     ticks += [] if tick is None else [tick]
     last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick
     after = replace(job, sequence=sequence, next_tick=decision.next_tick, last_tick=last)
-    return Firing(after, ticks, execution)
-
-
-def is_under_way(latest: Execution) -> bool:
-    """Whether a job's latest execution counts as still under way for ``overlap``: also while the attempt after it is yet to be made."""
-    return not latest.status.final or (not latest.settled and retry_due(latest) is not None)
-
-
-def timing_of(job: Job) -> Timing:
-    """A job's rules for its ticks."""
-    schedule, spec = job.schedule, job.spec
-    return Timing(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration)
+    return Advance(after, ticks, execution)
 
 
 def _due(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:
@@ -61,24 +41,7 @@ def _due(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | 
     tick, execution = make(job, key, sequence=sequence, due=due, now=now)
     if decision.tick.outcome is Outcome.STARTED:
         return tick, execution
-    return replace(tick, outcome=decision.tick.outcome, reason=decision.tick.reason, execution_id=None), None
-
-
-def _missed(job: Job, missed: Missed, now: int) -> Tick:
-    key = cron_key(missed.first)
-    return Tick(
-        id=tick_id(job.incarnation, key),
-        job_id=job.id,
-        key=key,
-        due=missed.first,
-        created_at=now,
-        outcome=Outcome.MISSED,
-        execution_id=None,
-        reason=missed.reason,
-        until=missed.last,
-        count=missed.count,
-        at_least=missed.at_least,
-    )
+    return unstarted(job, key, decision.tick.outcome, due=due, now=now, reason=decision.tick.reason), None
 
 
 class Timer:

@@ -15,11 +15,12 @@ from fastlane.errors import HostDown, ServiceGone
 from fastlane.executors.base import Executor, Look, Phase, ServiceView, TaskView
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution
+from fastlane.models.hint import Hint
 from fastlane.models.placement import speaker
 from fastlane.scheduler.leases import Charge
 from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Wait, gone, judge, lost, task_of
 from fastlane.storage.base import Store
-from fastlane.streams.pump import Pump, Tail
+from fastlane.streams.pump import Pump, Tail, mute
 
 log = structlog.get_logger()
 
@@ -32,6 +33,10 @@ RECHECK = 30.0
 
 Activate = Callable[[Charge, Execution], Awaitable[bool]]
 """Activates an execution's service; False when the execution is another worker's by now."""
+
+
+Tell = Callable[[Hint], None]
+"""Sends a hint to whoever follows the execution's log."""
 
 
 UNEVENTFUL = frozenset({Phase.WAITING, Phase.PREPARING})
@@ -56,13 +61,16 @@ class Sighting:
 class Watcher:
     """The looks, and the followers that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found parked."""
 
-    def __init__(self, store: Store, executor: Executor, clock: Clock, limits: Limits, *, activate: Activate, log_cap: int) -> None:
+    def __init__(
+        self, store: Store, executor: Executor, clock: Clock, limits: Limits, *, activate: Activate, log_cap: int, tell: Tell = mute
+    ) -> None:
         self._store = store
         self._executor = executor
         self._clock = clock
         self._limits = limits
         self._activate = activate
         self._log_cap = log_cap
+        self._tell = tell
         self._sightings: dict[str, Sighting] = {}
         self._wanted = asyncio.Event()
 
@@ -116,7 +124,8 @@ class Follower:
         self._charge = charge
         self._execution = execution
         self._sighting = sighting
-        self._pump = Pump(self._store, self._executor, self._clock, execution.id, most=watcher._log_cap)
+        self._tell = watcher._tell
+        self._pump = Pump(self._store, self._executor, self._clock, execution.id, most=watcher._log_cap, tell=self._tell)
         self._copying: asyncio.Task[None] | None = None
         self._gone_since: int | None = None
         self._away_since: int | None = None
@@ -174,6 +183,7 @@ class Follower:
                 self._copy(verdict.started.engine_task_id)
                 ran = await self._store.change(status.run(self._execution, verdict.started))
                 if ran is not None:
+                    self._tell(Hint(ran.id, 0, ran.status))
                     log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
             case Stop():
                 log.info("execution.stopping", execution_id=self._execution.id, why=verdict.why)
@@ -197,6 +207,7 @@ class Follower:
         logged = status.with_log(ending, head, lost=self._execution.has_started if tail is None else tail.gone)
         ended = await self._store.change(status.end(self._execution, logged))
         if ended is not None:
+            self._tell(Hint(ended.id, head.offset, ended.status))
             log.info(
                 "execution.ended",
                 task_id=ended.task_id,

@@ -11,6 +11,7 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import QueueDown
 from fastlane.executors.base import Executor
+from fastlane.models.hint import Hint
 from fastlane.models.pool import Pool
 from fastlane.queue.base import Queue, Report
 from fastlane.scheduler.dispatcher import Dispatcher, Steps
@@ -23,6 +24,7 @@ from fastlane.scheduler.timer import Timer
 from fastlane.scheduler.verdict import Limits
 from fastlane.scheduler.watcher import Watcher
 from fastlane.storage.base import Store
+from fastlane.streams.pump import mute
 
 log = structlog.get_logger()
 
@@ -46,7 +48,15 @@ class WorkerSettings:
 class Worker:
     """Runs executions: claims, starts, watches, settles and cleans them. Several share the work by leases."""
 
-    def __init__(self, store: Store, queue: Queue, executor: Executor, clock: Clock, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        executor: Executor,
+        clock: Clock,
+        settings: WorkerSettings,
+        tell: Callable[[Hint], None] = mute,
+    ) -> None:
         self.id = uuid4().hex[:12]
         self._queue = queue
         self._executor = executor
@@ -59,7 +69,7 @@ class Worker:
         settler = Settler(store, queue, executor, clock, pools)
         timer = Timer(store, queue, clock, self.id, pools)
         launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
-        self._watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap)
+        self._watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, tell=tell)
         steps = Steps(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
         self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, steps)
         every = settings.reconcile * (0.75 + random.random() / 2)

@@ -65,10 +65,16 @@ class StatusReport:
 
 
 def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow, ...]:
-    """Each pool's hosts; where workers differ, one who can use a host is believed."""
+    """Each pool's hosts, as the workers see them."""
+    views = best_views(reports)
+    return tuple(HostRow(pool.name, name, views.get(name)) for pool in pools for name in pool.hosts)
+
+
+def best_views(reports: Sequence[Report]) -> dict[str, HostView]:
+    """Each host that a worker sees; where workers differ, one who can use it is believed."""
     seen: dict[str, HostView] = {}
     for report in reports:
         for host in report.hosts:
             if host.name not in seen or (host.usable and not seen[host.name].usable):
                 seen[host.name] = host
-    return tuple(HostRow(pool.name, name, seen.get(name)) for pool in pools for name in pool.hosts)
+    return seen

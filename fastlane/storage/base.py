@@ -7,11 +7,14 @@ half-written then. A page is (``limit``, ``offset``) or starts after a row that 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.log import Chunk, Head, Piece
+from fastlane.models.paging import Page, Wanted, Window
+from fastlane.models.pool import Pauses
 from fastlane.models.status import Change, Status
 from fastlane.models.task import Task
 from fastlane.models.tick import Outcome, Tick
@@ -45,6 +48,14 @@ class Counts:
     executions: Mapping[Status, int]
 
 
+class Deletion(StrEnum):
+    """What a step of a deletion came to: there is more to delete, all of it is gone, or nothing may go yet."""
+
+    MORE = "more"
+    DONE = "done"
+    KEPT = "kept"
+
+
 class Store(Protocol):
     """The store, as the services and the scheduler use it."""
 
@@ -65,10 +76,23 @@ class Store(Protocol):
 
     async def advance(self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None) -> bool:
         """In one commit: replaces ``seen`` by ``job`` and inserts ticks, and the execution of one of them; False, and nothing written,
-        when the stored job's revision, sequence or next tick is not ``seen``'s any more."""
+        when the stored job's incarnation, revision, sequence or next tick is not ``seen``'s any more. Its task's ``modified_at`` follows
+        the job's."""
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:
-        """Takes the job's next sequence as its stop's, and removes its next tick; the job after it, None when there is none."""
+        """Takes the job's next sequence as its stop's, and removes its next tick, held or not; the job after it, None if there is none."""
+
+    async def delete_job(self, job_id: str, incarnation: str, now: int) -> Deletion:
+        """One step of a job's deletion, a commit of bounded size: the oldest of its ledger's rows, then of its executions with their logs,
+        and with the last of them the job, which its task counts no more. KEPT, and nothing written, while a tick of it is to come or held,
+        or an execution is under way, not settled or not cleaned. DONE also when there is no such job, or one of another incarnation."""
+
+    async def delete_task(self, task_id: str) -> bool:
+        """Deletes a task that has no jobs; False, and nothing written, when it has any."""
+
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        """A task's jobs that have something before them: a tick to come or held, or an execution under way or not settled. By id, after the
+        one that is named. However many others the task has, this is as quick."""
 
     async def job(self, job_id: str) -> Job | None:
         """One job."""
@@ -88,10 +112,32 @@ class Store(Protocol):
     async def count_ticks(self, job_id: str) -> int:
         """How many rows a job's ledger has."""
 
+    # lists, in pages: see ``models.paging``
+
+    async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
+        """All tasks (whose id ``visible`` matches, see ``Wanted``), those changed last first."""
+
+    async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
+        """Tasks whose id has all of these words, each as a whole word or the beginning of one, without regard to case and accents; those
+        changed last first. A word is a run of letters, digits and pictures (So of Unicode); where one of ``words`` has several, they must
+        follow on each other. What has none says nothing, and with nothing said no task is found."""
+
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> Page[Job]:
+        """A task's jobs (with this status, as ``job_status`` tells it), newest first."""
+
+    async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
+        """A job's ledger, the latest due first."""
+
+    async def list_executions_of(self, job_id: str, window: Window) -> Page[Execution]:
+        """A job's executions, newest first: by sequence, then attempt."""
+
+    async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
+        """Executions of all jobs, the latest due first."""
+
     # executions
 
     async def insert(self, execution: Execution) -> bool:
-        """A further attempt; False when there is an execution with this id already."""
+        """A further attempt; False, and nothing written, when there is an execution with this id, or its tick is gone with its job."""
 
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution."""
@@ -120,6 +166,9 @@ class Store(Protocol):
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         """Final executions that are not settled yet, oldest first."""
 
+    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
+        """A job's executions that are under way, not settled or not cleaned: those that keep it from being deleted. Oldest first."""
+
     async def uncleaned(self, limit: int) -> Sequence[Execution]:
         """Settled executions whose service's removal was not verified yet, oldest first."""
 
@@ -143,6 +192,18 @@ class Store(Protocol):
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         """At most about ``limit`` bytes (at least one chunk's worth, if there is any) from ``offset`` on: of the whole in stored order, or,
         when ``stream`` is named, of that stream alone by its own offsets. Pieces are cut so that the first begins at ``offset``."""
+
+    async def log_since(self, execution_id: str, stream: int, moment: int) -> int:
+        """The offset within one stream of its first byte that came at a moment (nanoseconds, the engine's time) or later; the stream's end
+        when none did."""
+
+    # pools
+
+    async def pause_pool(self, name: str, paused: bool) -> Pauses:
+        """Pauses a pool, or ends its pause; safe to repeat. Which are paused after it."""
+
+    async def paused_pools(self) -> Pauses:
+        """Which pools are paused."""
 
     # the queue's generation
 

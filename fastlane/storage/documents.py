@@ -1,6 +1,6 @@
 """Values to what a store keeps, and back: one flat document a value, its fields under their own names, each a scalar that any database has.
 
-A spec, a failure and a schedule are JSON text (so that no key inside them can mean anything to a database); a log's pieces are
+A spec, a failure, a schedule and a requester are JSON text (so that no key inside them can mean anything to a database); a log's pieces are
 packed bytes. Both adapters use these functions; nothing here knows a database.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from fastlane.models.access import Requester
 from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
@@ -78,6 +79,19 @@ def failure_from_json(text: str | None) -> Failure | None:
     return Failure(Reason(stored["reason"]), stored["message"])
 
 
+def requester_to_json(requester: Requester | None) -> str | None:
+    """A requester as JSON text; None for none."""
+    return None if requester is None else orjson.dumps({"user": requester.user, "address": requester.address}).decode()
+
+
+def requester_from_json(text: str | None) -> Requester | None:
+    """The requester that ``requester_to_json`` wrote."""
+    if text is None:
+        return None
+    stored = orjson.loads(text)
+    return Requester(stored["user"], stored["address"])
+
+
 def marks_to_json(marks: Mapping[int, Mark]) -> str:
     """A log head's marks as JSON text."""
     return orjson.dumps({str(stream): [mark.time, mark.ordinal] for stream, mark in marks.items()}).decode()
@@ -106,11 +120,16 @@ def unpack_pieces(index: bytes, data: bytes) -> tuple[Piece, ...]:
 
 Convert = Callable[[Any], Any]
 
-_JOB_TO: Mapping[str, Convert] = {"spec": spec_to_json, "schedule": schedule_to_json}
-_JOB_FROM: Mapping[str, Convert] = {"spec": spec_from_json, "schedule": schedule_from_json}
+_JOB_TO: Mapping[str, Convert] = {"spec": spec_to_json, "schedule": schedule_to_json, "requested_by": requester_to_json}
+_JOB_FROM: Mapping[str, Convert] = {"spec": spec_from_json, "schedule": schedule_from_json, "requested_by": requester_from_json}
 _TICK_TO: Mapping[str, Convert] = {"outcome": str}
 _TICK_FROM: Mapping[str, Convert] = {"outcome": Outcome, "at_least": bool}
-_EXECUTION_TO: Mapping[str, Convert] = {"spec": spec_to_json, "failure": failure_to_json, "status": str}
+_EXECUTION_TO: Mapping[str, Convert] = {
+    "spec": spec_to_json,
+    "failure": failure_to_json,
+    "status": str,
+    "requested_by": requester_to_json,
+}
 _EXECUTION_FROM: Mapping[str, Convert] = {
     "spec": spec_from_json,
     "failure": failure_from_json,
@@ -118,6 +137,7 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
     "truncated": bool,
     "settled": bool,
     "cleaned": bool,
+    "requested_by": requester_from_json,
 }
 
 

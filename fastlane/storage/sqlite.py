@@ -15,13 +15,18 @@ from fastlane.errors import StoreDown
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.log import Chunk, Head
+from fastlane.models.paging import Page, Wanted, Window
+from fastlane.models.pool import Pauses
 from fastlane.models.status import Change, Status
 from fastlane.models.task import Task
 from fastlane.models.tick import Outcome, Tick
+from fastlane.storage import sqlite_deletion as deletion
 from fastlane.storage import sqlite_executions as executions
 from fastlane.storage import sqlite_jobs as jobs
+from fastlane.storage import sqlite_lists as lists
 from fastlane.storage import sqlite_logs as logs
-from fastlane.storage.base import Counts, Generation, Slice
+from fastlane.storage import sqlite_pauses as pauses
+from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
 from fastlane.storage.sqlite_memory import keep_freed_memory
 from fastlane.storage.sqlite_readers import Readers
@@ -85,6 +90,18 @@ class SqliteStore:
         """See ``Store``."""
         return await self._writer.run(lambda db: jobs.stop(db, job_id, now))
 
+    async def delete_job(self, job_id: str, incarnation: str, now: int) -> Deletion:
+        """See ``Store``."""
+        return await self._writer.run(lambda db: deletion.delete_job(db, job_id, incarnation, now))
+
+    async def delete_task(self, task_id: str) -> bool:
+        """See ``Store``."""
+        return await self._writer.run(lambda db: deletion.delete_task(db, task_id))
+
+    async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: deletion.open_of_task(db, task_id, limit, after))
+
     async def job(self, job_id: str) -> Job | None:
         """See ``Store``."""
         return await self._readers.run(lambda db: jobs.get(db, job_id))
@@ -107,14 +124,40 @@ class SqliteStore:
 
     async def count_ticks(self, job_id: str) -> int:
         """See ``Store``."""
-        return await self._readers.run(lambda db: jobs.count_ticks(db, job_id))
+        return await self._readers.run(lambda db: lists.count_of_job(db, "ticks", job_id))
+
+    # lists
+
+    async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: lists.tasks(db, window, visible))
+
+    async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: lists.tasks_with(db, words, window, visible))
+
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> Page[Job]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: lists.jobs(db, task_id, window, status))
+
+    async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: lists.ticks(db, job_id, window))
+
+    async def list_executions_of(self, job_id: str, window: Window) -> Page[Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: lists.executions_of(db, job_id, window))
+
+    async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: lists.executions(db, wanted, window))
 
     # executions
 
     async def insert(self, execution: Execution) -> bool:
         """See ``Store``."""
         row = execution_document(execution)
-        return await self._writer.run(lambda db: executions.insert_if_absent(db, row))
+        return await self._writer.run(lambda db: executions.insert_attempt(db, row))
 
     async def execution(self, execution_id: str) -> Execution | None:
         """See ``Store``."""
@@ -137,7 +180,7 @@ class SqliteStore:
 
     async def count_executions(self, job_id: str) -> int:
         """See ``Store``."""
-        return await self._readers.run(lambda db: executions.count_of_job(db, job_id))
+        return await self._readers.run(lambda db: lists.count_of_job(db, "executions", job_id))
 
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         """See ``Store``."""
@@ -150,6 +193,10 @@ class SqliteStore:
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         """See ``Store``."""
         return await self._readers.run(lambda db: executions.unsettled(db, limit))
+
+    async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: deletion.unfinished(db, task_id, job_id, limit))
 
     async def uncleaned(self, limit: int) -> Sequence[Execution]:
         """See ``Store``."""
@@ -181,6 +228,20 @@ class SqliteStore:
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         """See ``Store``."""
         return await self._readers.run(lambda db: logs.read(db, execution_id, offset, limit, stream))
+
+    async def log_since(self, execution_id: str, stream: int, moment: int) -> int:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: logs.since(db, execution_id, stream, moment))
+
+    # pools
+
+    async def pause_pool(self, name: str, paused: bool) -> Pauses:
+        """See ``Store``."""
+        return await self._writer.run(lambda db: pauses.pause(db, name, paused))
+
+    async def paused_pools(self) -> Pauses:
+        """See ``Store``."""
+        return await self._readers.run(pauses.pauses)
 
     # the queue's generation
 

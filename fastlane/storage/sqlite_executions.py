@@ -16,6 +16,8 @@ from fastlane.storage.sqlite_schema import UNDER_WAY as UNDER_WAY_SQL
 
 _ALL = ", ".join(EXECUTION_FIELDS)
 _INSERT = insert_into("executions", EXECUTION_FIELDS)
+_INSERT_ATTEMPT = f"""INSERT INTO executions ({_ALL}) SELECT {", ".join("?" * len(EXECUTION_FIELDS))}
+    WHERE EXISTS (SELECT 1 FROM ticks WHERE id = ?) ON CONFLICT (id) DO NOTHING"""
 _QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTION_FIELDS)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"
 _NEWEST = "ORDER BY sequence DESC, attempt DESC"
@@ -30,9 +32,9 @@ def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
     db.execute(_INSERT, tuple(execution.values()))
 
 
-def insert_if_absent(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool:
-    """An execution's row, unless there is one with its id."""
-    return db.execute(f"{_INSERT} ON CONFLICT (id) DO NOTHING", tuple(execution.values())).rowcount == 1
+def insert_attempt(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool:
+    """A row for one more attempt at a tick that is there, unless there is one with its id."""
+    return db.execute(_INSERT_ATTEMPT, (*execution.values(), execution["tick_id"])).rowcount == 1
 
 
 def apply(db: sqlite3.Connection, change: Change, values: Mapping[str, Any]) -> Execution | None:
@@ -69,12 +71,6 @@ def last_started(db: sqlite3.Connection, job_id: str) -> Execution | None:
     query = f"SELECT {_ALL} FROM executions WHERE job_id = ? AND started_at IS NOT NULL {_NEWEST} LIMIT 1"
     rows = _executions(db.execute(query, (job_id,)))
     return rows[0] if rows else None
-
-
-def count_of_job(db: sqlite3.Connection, job_id: str) -> int:
-    """How many executions a job has."""
-    (count,) = db.execute("SELECT count(*) FROM executions WHERE job_id = ?", (job_id,)).fetchone()
-    return int(count)
 
 
 def latest(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Execution]:

@@ -28,8 +28,10 @@ _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
 _TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, 1)
     ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + 1"""
 _ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB_FIELDS)}
-    WHERE id = :id AND revision = :seen_revision AND sequence = :seen_sequence AND next_tick IS :seen_next_tick"""
-_STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, modified_at = ?
+    WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
+    AND next_tick IS :seen_next_tick"""
+_CHANGE_TASK = "UPDATE tasks SET modified_at = ? WHERE id = ?"
+_STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, held_tick = NULL, modified_at = ?
     WHERE id = ? RETURNING {_JOB}"""
 
 
@@ -42,8 +44,11 @@ def insert_job(db: sqlite3.Connection, job: Document) -> None:
 
 def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
     """Replaces ``seen`` by ``job``; False when it is not what is stored any more."""
-    expected = {"seen_revision": seen.revision, "seen_sequence": seen.sequence, "seen_next_tick": seen.next_tick}
-    return db.execute(_ADVANCE, {**job, **expected, "id": seen.id}).rowcount == 1
+    expected = {f"seen_{name}": getattr(seen, name) for name in ("incarnation", "revision", "sequence", "next_tick")}
+    advanced = db.execute(_ADVANCE, {**job, **expected, "id": seen.id}).rowcount == 1
+    if advanced and job["modified_at"] != seen.modified_at:
+        db.execute(_CHANGE_TASK, (job["modified_at"], job["task_id"]))
+    return advanced
 
 
 def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
@@ -52,7 +57,7 @@ def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
     if not rows:
         return None
     job = _job(rows[0])
-    db.execute("UPDATE tasks SET modified_at = ? WHERE id = ?", (now, job.task_id))
+    db.execute(_CHANGE_TASK, (now, job.task_id))
     return job
 
 
@@ -96,12 +101,6 @@ def ticks_of(db: sqlite3.Connection, job_id: str, limit: int, offset: int) -> li
     query = f"SELECT {_TICK} FROM ticks WHERE job_id = ? ORDER BY due DESC, id DESC LIMIT ? OFFSET ?"
     rows = db.execute(query, (job_id, limit, offset)).fetchall()
     return [tick_from(dict(zip(TICK_FIELDS, row, strict=True))) for row in rows]
-
-
-def count_ticks(db: sqlite3.Connection, job_id: str) -> int:
-    """How many rows a job's ledger has."""
-    (count,) = db.execute("SELECT count(*) FROM ticks WHERE job_id = ?", (job_id,)).fetchone()
-    return int(count)
 
 
 def close_tick(db: sqlite3.Connection, tick_id: str, outcome: Outcome, reason: str | None) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import takewhile
 
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Piece
 from fastlane.storage.base import Slice
@@ -61,6 +62,31 @@ def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, str
         pieces.extend(_without(wanted, position - (end - size)))
         position = end
     return Slice(tuple(pieces), position)
+
+
+def since(db: sqlite3.Connection, execution_id: str, stream: int, moment: int) -> int:
+    """The offset within a stream of its first byte that came at a moment (nanoseconds) or later."""
+    whole = head(db, execution_id)
+    sequence = _first_since(db, execution_id, whole.sequence, stream, moment)
+    query = f"SELECT {_OFFSETS[stream][0]}, pieces, data FROM log_chunks WHERE execution_id = ? AND sequence = ?"
+    rows = db.execute(query, (execution_id, sequence)).fetchall()
+    if not rows:
+        return whole.stdout if stream == STDOUT else whole.stderr
+    start, index, data = rows[0]
+    pieces = [piece for piece in unpack_pieces(index, data) if piece.stream == stream]
+    return int(start) + sum(len(piece.data) for piece in takewhile(lambda piece: piece.time < moment, pieces))
+
+
+def _first_since(db: sqlite3.Connection, execution_id: str, count: int, stream: int, moment: int) -> int:
+    """The first of so many chunks by whose end the stream had come to the moment, by halves: their marks say how far each one came."""
+    query = "SELECT marks FROM log_chunks WHERE execution_id = ? AND sequence = ?"
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        ((marks,),) = db.execute(query, (execution_id, middle)).fetchall()
+        mark = marks_from_json(marks).get(stream)
+        low, high = (low, middle) if mark is not None and mark.time >= moment else (middle + 1, high)
+    return low
 
 
 def _chunks(db: sqlite3.Connection, execution_id: str, offset: int, stream: int | None) -> Iterator[tuple[int, tuple[Piece, ...]]]:

@@ -6,6 +6,7 @@ file after the migration, so that workers of two versions can share it while the
 
 import os
 import random
+import re
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ class Migration:
 
 UNDER_WAY = "status IN ('enqueued', 'pulling', 'running')"
 ENDED = "status IN ('done', 'failed', 'timedout', 'stopped', 'expired')"
+TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
+UNFINISHED = "(settled = 0 OR cleaned = 0)"
 """Conditions of partial indexes: a query must repeat them word for word, and name the index where SQLite would choose a longer one."""
 
 MIGRATIONS: Sequence[Migration] = (
@@ -99,6 +102,89 @@ MIGRATIONS: Sequence[Migration] = (
             "INSERT INTO checks VALUES (1, 0)",
         ),
     ),
+    Migration(
+        version=2,
+        min_reader=1,
+        statements=(
+            "ALTER TABLE jobs ADD COLUMN requested_by TEXT",
+            "ALTER TABLE executions ADD COLUMN requested_by TEXT",
+        ),
+    ),
+    Migration(
+        version=3,
+        min_reader=1,
+        statements=(
+            "ALTER TABLE jobs ADD COLUMN armed INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE jobs ADD COLUMN held_tick INTEGER",
+            f"CREATE INDEX jobs_to_come ON jobs (task_id, id) WHERE {TO_COME}",
+            f"CREATE INDEX executions_unfinished ON executions (task_id, job_id, sequence, attempt) WHERE {UNFINISHED}",
+            """CREATE TRIGGER uncount_tasks AFTER DELETE ON tasks BEGIN
+                UPDATE counters SET value = value - 1 WHERE name = 'tasks'; END""",
+            """CREATE TRIGGER uncount_jobs AFTER DELETE ON jobs BEGIN
+                UPDATE counters SET value = value - 1 WHERE name = 'jobs'; END""",
+            """CREATE TRIGGER uncount_executions AFTER DELETE ON executions BEGIN
+                UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
+            "CREATE TABLE pauses (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL, names TEXT NOT NULL) STRICT",
+            "INSERT INTO pauses VALUES (1, 0, '[]')",
+        ),
+    ),
+    Migration(
+        version=4,
+        min_reader=1,
+        statements=(
+            "CREATE INDEX tasks_by_change ON tasks (modified_at, id)",
+            # A task's executions: all of them, and by final status. Neither index changes while an execution is under way.
+            "CREATE INDEX executions_of_task ON executions (task_id, scheduled_for, id)",
+            f"CREATE INDEX executions_ended ON executions (task_id, status, scheduled_for, id) WHERE {ENDED}",
+            "DROP INDEX executions_by_status",
+            "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id, task_id)",
+            # How many executions a task has: in all, and of each final status.
+            """CREATE TABLE task_counts (
+                task_id TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (task_id, name)
+            ) STRICT, WITHOUT ROWID""",
+            "INSERT INTO task_counts SELECT task_id, 'executions', count(*) FROM executions GROUP BY task_id",
+            f"INSERT INTO task_counts SELECT task_id, status, count(*) FROM executions WHERE {ENDED} GROUP BY task_id, status",
+            """CREATE TRIGGER count_executions_of_task AFTER INSERT ON executions BEGIN
+                INSERT INTO task_counts VALUES (new.task_id, 'executions', 1) ON CONFLICT DO UPDATE SET value = value + 1; END""",
+            f"""CREATE TRIGGER count_new_ended_of_task AFTER INSERT ON executions WHEN new.{ENDED} BEGIN
+                INSERT INTO task_counts VALUES (new.task_id, new.status, 1) ON CONFLICT DO UPDATE SET value = value + 1; END""",
+            f"""CREATE TRIGGER count_ended_of_task AFTER UPDATE OF status ON executions WHEN new.{ENDED} AND new.status <> old.status BEGIN
+                INSERT INTO task_counts VALUES (new.task_id, new.status, 1) ON CONFLICT DO UPDATE SET value = value + 1; END""",
+            """CREATE TRIGGER uncount_executions_of_task AFTER DELETE ON executions BEGIN
+                UPDATE task_counts SET value = value - 1 WHERE task_id = old.task_id AND name IN ('executions', old.status); END""",
+            "CREATE TRIGGER forget_counts_of_task AFTER DELETE ON tasks BEGIN DELETE FROM task_counts WHERE task_id = old.id; END",
+            # How many ticks and executions a job has, from its second one of either on: most jobs run once, and need no row.
+            """CREATE TABLE job_counts (
+                job_id TEXT PRIMARY KEY, ticks INTEGER NOT NULL, executions INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID""",
+            """INSERT INTO job_counts SELECT id, ticks, executions FROM (
+                SELECT id, (SELECT count(*) FROM ticks WHERE job_id = jobs.id) AS ticks,
+                    (SELECT count(*) FROM executions WHERE job_id = jobs.id) AS executions FROM jobs)
+                WHERE ticks > 1 OR executions > 1""",
+            *(
+                f"""CREATE TRIGGER count_{name}_of_job AFTER INSERT ON {name}
+                    WHEN EXISTS (SELECT 1 FROM {name} WHERE job_id = new.job_id AND rowid <> new.rowid) BEGIN
+                    INSERT INTO job_counts VALUES (new.job_id, (SELECT count(*) FROM ticks WHERE job_id = new.job_id),
+                        (SELECT count(*) FROM executions WHERE job_id = new.job_id))
+                    ON CONFLICT DO UPDATE SET {name} = {name} + 1; END"""
+                for name in ("ticks", "executions")
+            ),
+            *(
+                f"""CREATE TRIGGER uncount_{name}_of_job AFTER DELETE ON {name} BEGIN
+                    UPDATE job_counts SET {name} = {name} - 1 WHERE job_id = old.job_id; END"""
+                for name in ("ticks", "executions")
+            ),
+            "CREATE TRIGGER forget_counts_of_job AFTER DELETE ON jobs BEGIN DELETE FROM job_counts WHERE job_id = old.id; END",
+            # The words of a task's id: letters, digits and pictures, without regard to case and accents. A row is found by its own words.
+            """CREATE VIRTUAL TABLE task_words USING fts5(
+                id, columnsize = 0, tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co So'")""",
+            "INSERT INTO task_words (id) SELECT id FROM tasks",
+            "CREATE TRIGGER name_tasks AFTER INSERT ON tasks BEGIN INSERT INTO task_words (id) VALUES (new.id); END",
+            """CREATE TRIGGER unname_tasks AFTER DELETE ON tasks BEGIN
+                DELETE FROM task_words WHERE rowid IN (
+                    SELECT rowid FROM task_words WHERE task_words MATCH '"' || replace(old.id, '"', '""') || '"' AND id = old.id); END""",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version
@@ -110,10 +196,16 @@ def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA journal_size_limit = {JOURNAL_BYTES}")
+        db.create_function("visible", 2, _visible, deterministic=True)
     except sqlite3.Error:
         db.close()
         raise
     return db
+
+
+def _visible(pattern: str, task_id: str) -> bool:
+    """Whether a pattern lets a task be seen: ``visible(pattern, task_id)`` in queries."""
+    return re.match(pattern, task_id) is not None
 
 
 def execute_patiently(db: sqlite3.Connection, statement: str, patience: float) -> None:

@@ -1,9 +1,9 @@
 """The one thread of a process that writes the SQLite file: everything that waits for it goes into one transaction (a group commit).
 
-An operation is a function of a connection, and nothing but: it may be run twice. A batch is run as it is; when one operation fails, all
-of it is undone and run again, each operation under a savepoint of its own, so that one that fails undoes itself alone (a savepoint
-costs as much as what stands under it: SQLite keeps every page that changes). Each is answered only after the commit: what was
-answered is on disk, and after a failed commit nothing is.
+An operation is a function of a connection, and nothing but: it may be run twice. A batch is run as it is, those of one kind as one; when
+one operation fails, all of it is undone and run again, each operation alone under a savepoint of its own, so that one that fails undoes
+itself alone (a savepoint costs as much as what stands under it: SQLite keeps every page that changes). Each is answered only after the
+commit: what was answered is on disk, and after a failed commit nothing is.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from fastlane.errors import Conflict, FastlaneError, StoreDown
-from fastlane.storage.sqlite_line import Answer, Item, Line, Operation, join
+from fastlane.storage.sqlite_line import Answer, Item, Line, Operation, join, perform
 from fastlane.storage.sqlite_schema import execute_patiently
 
 log = structlog.get_logger()
@@ -42,10 +42,10 @@ class Writer:
         """Starts the thread."""
         self._thread.start()
 
-    async def run(self, operation: Operation[Answer]) -> Answer:
-        """The operation's answer, once it is committed. Raises what it raised, or StoreDown. One whose caller is cancelled, or
-        gives up, before its turn is not run."""
-        return await self._line.run(operation, MAX_WAITING)
+    def run(self, operation: Operation[Answer]) -> "asyncio.Future[Answer]":
+        """The operation's answer, once it is committed, or what it raised, or StoreDown. One whose caller is cancelled, or gives up,
+        before its turn is not run. Raises StoreDown when too many wait."""
+        return self._line.run(operation, MAX_WAITING)
 
     async def close(self) -> None:
         """Commits what waits, and ends the thread."""
@@ -104,8 +104,7 @@ def _fail(batch: list[Item], error: Exception) -> None:
 def _run_together(db: sqlite3.Connection, batch: list[Item]) -> bool:
     """Runs the batch; False when one of it failed: then the transaction must be undone."""
     try:
-        for item in batch:
-            item.answer = item.operation(db)
+        perform(db, batch)
     except OPERATION_ERRORS as error:
         _check_transaction(db, error)
         return False

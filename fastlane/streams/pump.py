@@ -6,6 +6,7 @@ comes next resumes from it.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,9 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import HostDown, ServiceGone, TransientError
 from fastlane.executors.base import Executor
+from fastlane.models.hint import Hint
 from fastlane.models.log import STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.status import Status
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -31,6 +34,10 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two attempts to follow."""
 
 
+def mute(_hint: Hint) -> None:
+    """Tells nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
     """Where a log ended: the stored head, and whether the engine had no log any more (it went with its node or service)."""
@@ -40,9 +47,13 @@ class Tail:
 
 
 class Pump:
-    """The pump of one execution. ``most`` is the cap of bytes kept in the store; what comes beyond is counted only."""
+    """The pump of one execution. ``most`` is the cap of bytes kept in the store; what comes beyond is counted only. ``tell`` sends a hint
+    of each chunk that is stored."""
 
-    def __init__(self, store: Store, executor: Executor, clock: Clock, execution_id: str, *, most: int) -> None:
+    def __init__(
+        self, store: Store, executor: Executor, clock: Clock, execution_id: str, *, most: int, tell: Callable[[Hint], None] = mute
+    ) -> None:
+        self._tell = tell
         self._store = store
         self._executor = executor
         self._clock = clock
@@ -129,6 +140,8 @@ class Pump:
             stored = await self._store.append(Chunk(self._id, head, end, kept))
             head = self._head = end if stored else await self._store.log_head(self._id)
             if stored:
+                if kept:
+                    self._tell(Hint(self._id, end.offset, Status.RUNNING))
                 return
 
 

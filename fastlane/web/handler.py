@@ -8,24 +8,28 @@ sends, which then may never see the answer.
 import asyncio
 import gzip
 import re
-from collections.abc import Awaitable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import TracebackType
 from typing import Any, ClassVar
-from urllib.parse import unquote
 
 import orjson
 import structlog
 from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, format_timestamp
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from fastlane.errors import Fault, Invalid, NotFound
+from fastlane.models.access import Principal, Requester, Role
 from fastlane.models.ids import nonce
 from fastlane.models.task import task_id_fault
-from fastlane.web.addresses import EXPOSED, Addresses
+from fastlane.web.addresses import Addresses
+from fastlane.web.auth import Gate, authorize
+from fastlane.web.deadlines import Deadlines
 from fastlane.web.problems import Problem, problem_of
 from fastlane.web.query import read_query
 from fastlane.web.rendering import Renderer
@@ -35,6 +39,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 GZIP_FROM = 1_024
 WRITE_DEADLINE = BODY_DEADLINE = 60.0
+"""Seconds."""
 DISCARD = 64 * 1024 * 1024
 """So much of a body nobody wants is let by before the connection is closed under it, in bytes."""
 LIGHT = 16 * 1024
@@ -43,6 +48,7 @@ MOST_HELD = 64 * 1024 * 1024
 """So many bytes beyond that are held of all bodies under way; who comes later with a large one is told to come again."""
 
 log = structlog.get_logger()
+_date = lru_cache(maxsize=1)(format_timestamp)
 
 
 class InFlight:
@@ -85,8 +91,10 @@ class Context:
     services: Services
     settings: WebSettings
     addresses: Addresses
+    gate: Gate | None
     in_flight: InFlight
     held: Held
+    deadlines: Deadlines
 
 
 @stream_request_body
@@ -99,12 +107,20 @@ class Handler(RequestHandler):
     reads_body: ClassVar[bool] = False
     """Whether a POST's body means something; else it is let by."""
 
+    public: ClassVar[bool] = False
+    """Whether it answers also who does not say who they are."""
+
+    write_role: ClassVar[Role | None] = None
+    """The role that its writes need; None: ``run`` where the path names a task, else ``admin``."""
+
+    principal: Principal | None = None
+    """Who is asking; None when the server, or a public route, asks nobody who they are."""
+
     base: str
     query: Mapping[str, str]
     _received = 0
     _held = 0
     _crowded = False
-    _deadline: asyncio.TimerHandle | None = None
 
     @cached_property
     def context(self) -> Context:
@@ -117,6 +133,17 @@ class Handler(RequestHandler):
     def services(self) -> Services:
         """What there is to call."""
         return self.context.services
+
+    @property
+    def requester(self) -> Requester:
+        """Who is asking, as it is kept with what they ask for."""
+        user = None if self.principal is None else self.principal.name
+        return Requester(user, self.context.addresses.client(self.request))
+
+    @property
+    def sees(self) -> Callable[[str], bool] | None:
+        """Tells by its id whether a list may show something of this task; None: all of them."""
+        return None if self.principal is None or not self.principal.tasks else self.principal.sees
 
     @property
     def renderer(self) -> Renderer:
@@ -136,22 +163,28 @@ class Handler(RequestHandler):
 
     # what Tornado calls
 
-    def set_default_headers(self) -> None:
-        """Every answer's headers, problems' too."""
-        self.clear_header("Server")
-        self.set_header("X-Request-Id", self.request_id)
-        self.set_header("X-Fastlane-Version", self.context.settings.version)
-        self.set_header("X-Content-Type-Options", "nosniff")
-        self.set_header("Vary", "Accept-Encoding, Origin")
-        reader = self.context.addresses.reader(self.request)
-        if reader is not None:
-            self.set_header("Access-Control-Allow-Origin", reader)
-            self.set_header("Access-Control-Expose-Headers", EXPOSED)
+    def initialize(self, *, path: Mapping[str, str]) -> None:
+        """Takes the parts of the path by name, percent-decoded; what is not UTF-8 in them stays visible as surrogates."""
+        self._path = path
+
+    def clear(self) -> None:
+        """Begins an answer, also a problem's, with the headers that all have. Tornado's own makes and checks each of them anew, which costs
+        a tenth of a small request."""
+        self._headers = headers = HTTPHeaders()
+        headers["Date"] = _date(int(time.time()))
+        headers["X-Request-Id"] = self.request_id
+        headers["X-Fastlane-Version"] = self.context.settings.version
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Vary"] = "Accept-Encoding, Origin"
+        for name, value in self.context.addresses.reading(self.request).items():
+            self.set_header(name, value)
+        self._write_buffer: list[bytes] = []
+        self.set_status(200)
 
     def prepare(self) -> None:
         """Gives the body a minute, and says no before one that is announced as too large is sent at all, when the client waits for the
-        word to go on. (Tornado's own ``body_timeout`` wraps each body in a task of its own, a tenth of what a small request costs.)"""
-        self._deadline = asyncio.get_running_loop().call_later(BODY_DEADLINE, self.hang_up)
+        word to go on."""
+        self.context.deadlines.set(self.request.server_connection, BODY_DEADLINE)
         if self._is_deserted():
             return
         structlog.contextvars.bind_contextvars(request_id=self.request_id)
@@ -179,11 +212,11 @@ class Handler(RequestHandler):
         self._let_go()
         super().on_connection_close()
 
-    async def _dispatch(self, **path: str) -> None:
+    async def _dispatch(self) -> None:
         self._disarm()
         self.context.in_flight.add(self)
         try:
-            await self._act(path)
+            await self._act()
         finally:
             self.context.in_flight.discard(self)
 
@@ -240,9 +273,13 @@ class Handler(RequestHandler):
         if isinstance(self.request.connection, HTTP1Connection):
             self.request.connection.close()
 
-    async def _act(self, path: Mapping[str, str]) -> None:
+    async def _act(self) -> None:
         addresses = self.context.addresses
         self.base = addresses.base(self.request)
+        if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
+            return await self._preflight()
+        if self.context.gate is not None and not self.public:
+            self.principal = await self.context.gate.identify(self.request, addresses)
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         act = getattr(self, f"on_{method.lower()}", None)
         if act is None:
@@ -254,9 +291,18 @@ class Handler(RequestHandler):
             raise self._too_large()
         if self._crowded:
             raise Problem(503, "too many large bodies come in at once; send it again in a few seconds", headers={"Retry-After": "2"})
-        parts = {name: _read_part(name, value) for name, value in path.items()}
+        parts = {name: _read_part(name, value) for name, value in self._path.items()}
+        if self.principal is not None:
+            authorize(self.principal, method, parts.get("task_id"), self.write_role)
         self.query = read_query(self.request, self.query_names if method == "GET" else frozenset())
         await act(**parts)
+
+    async def _preflight(self) -> None:
+        """Browsers send no credentials with this question, and it tells nothing that the docs do not."""
+        for name, value in self.context.addresses.preflight(self.request, self._allowed()).items():
+            self.set_header(name, value)
+        self.set_status(204)
+        await self.delivered(self.finish())
 
     def _refuse_idempotency_key(self) -> None:
         """Who sends one counts on it that a repeat runs nothing twice: to ignore it would break that silently."""
@@ -293,8 +339,7 @@ class Handler(RequestHandler):
         return not self._crowded
 
     def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self.context.deadlines.clear(self.request.server_connection)
 
     def _let_go(self) -> None:
         self.context.held.size -= self._held
@@ -315,6 +360,8 @@ class Handler(RequestHandler):
 class UnknownRoute(Handler):
     """Whatever no route matches."""
 
+    write_role = Role.READ
+
     async def on_get(self) -> None:
         """404."""
         raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are under /tasks, /status and /healthcheck")
@@ -322,9 +369,8 @@ class UnknownRoute(Handler):
     on_post = on_put = on_patch = on_delete = on_options = on_get
 
 
-def _read_part(name: str, quoted: str) -> str:
-    """A part of the path, percent-decoded as UTF-8 (what is not stays visible as surrogates, which no task id has)."""
-    value = unquote(quoted, errors="surrogateescape")
+def _read_part(name: str, value: str) -> str:
+    """A part of the path as the id that it is."""
     if name == "task_id":
         if fault := task_id_fault(value):
             raise Invalid([Fault("taskId", fault)])

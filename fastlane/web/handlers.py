@@ -1,25 +1,16 @@
 """The routes of tasks, jobs and executions: parse, call one service, render."""
 
-from fastlane.errors import Fault, Invalid
 from fastlane.web.handler import Handler
+from fastlane.web.lists import TaskJobsHandler
 from fastlane.web.problems import Problem
-from fastlane.web.query import read_window
 from fastlane.web.schemas import read_job
 from fastlane.web.strictjson import read_object
 
-PAGE = frozenset({"page", "perPage"})
 
-
-class TaskHandler(Handler):
+class TaskHandler(TaskJobsHandler):
     """``/tasks/T``: a task's jobs, and one more of them."""
 
-    query_names = PAGE
     reads_body = True
-
-    async def on_get(self, task_id: str) -> None:
-        """The task's jobs, newest first."""
-        window = read_window(self.query, default=1_000, most=1_000)
-        await self.answer(self.renderer.task(await self.services.queries.task(task_id, window)))
 
     async def on_post(self, task_id: str) -> None:
         """Makes a job and enqueues or schedules it."""
@@ -27,7 +18,7 @@ class TaskHandler(Handler):
             raise self._nothing_sent(task_id)
         now, most = self.services.clock.now(), self.context.settings.hard_retries
         spec, schedule = read_job(read_object(bytes(self.body)), now, hard_retries=most)
-        await self.answer(self.renderer.enqueued(await self.services.jobs.enqueue(task_id, spec, schedule)))
+        await self.answer(self.renderer.enqueued(await self.services.jobs.enqueue(task_id, spec, schedule, self.requester)))
 
     def _nothing_sent(self, task_id: str) -> Problem:
         url = self.renderer.task_url(task_id)
@@ -36,31 +27,6 @@ class TaskHandler(Handler):
             f"the body is empty. To list the jobs of this task: curl {url} "
             f'To run one: curl -XPOST -d\'{{"image": "ubuntu:latest", "command": "ls -lah"}}\' {url} (only image is required)',
         )
-
-
-class JobHandler(Handler):
-    """``/tasks/T/jobs/J``."""
-
-    query_names = PAGE | {"include"}
-
-    async def on_get(self, task_id: str, job_id: str) -> None:
-        """The job with its last 20 executions, or another page of them."""
-        include = self.query.get("include")
-        if include not in (None, "logs"):
-            raise Invalid([Fault("include", 'is not "logs"')])
-        window = read_window(self.query, default=20, most=100)
-        await self.answer(self.renderer.job(await self.services.queries.job(task_id, job_id, window, texts=include == "logs")))
-
-
-class TicksHandler(Handler):
-    """``/tasks/T/jobs/J/ticks``."""
-
-    query_names = PAGE
-
-    async def on_get(self, task_id: str, job_id: str) -> None:
-        """The job's tick ledger, the latest due first."""
-        window = read_window(self.query, default=10, most=100)
-        await self.answer(self.renderer.ticks(await self.services.queries.ticks(task_id, job_id, window)))
 
 
 class StopJobHandler(Handler):

@@ -11,8 +11,9 @@ import structlog
 from fastlane.errors import FastlaneError
 from fastlane.models.log import STDERR, STDOUT
 from fastlane.services.queries import LogView
+from fastlane.web.follow import FOLLOW_NAMES, FollowHandler, read_follow
 from fastlane.web.handler import Handler
-from fastlane.web.query import byte_range, read_flag, read_whole
+from fastlane.web.query import byte_range, read_flag, read_since, read_whole, together
 
 SEPARATOR = b"\n-=-\n"
 MOST_LINES = 1_000_000_000
@@ -55,9 +56,9 @@ class LogHandler(Handler):
 
 
 class StreamHandler(LogHandler):
-    """``…/stdout`` and ``…/stderr``: one stream, the whole of it so far, a range, or its last lines."""
+    """``…/stdout`` and ``…/stderr``: one stream, the whole of it so far, a range, its last lines, or what came since a moment."""
 
-    query_names = frozenset({"tail"})
+    query_names = frozenset({"tail", "since"})
     stream: ClassVar[int]
 
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
@@ -69,9 +70,12 @@ class StreamHandler(LogHandler):
         await self._send(self.services.queries.read(view.execution.id, start, end, self.stream), end - start)
 
     async def _part(self, execution_id: str, size: int) -> tuple[int, int]:
-        if "tail" in self.query:
-            lines = read_whole(self.query, "tail", 0, 0, MOST_LINES)
-            return await self.services.queries.tail(execution_id, self.stream, size, lines), size
+        tail, since = self._wanted()
+        queries = self.services.queries
+        if tail is not None or since is not None:
+            lines = 0 if tail is None else await queries.tail(execution_id, self.stream, size, tail)
+            moment = 0 if since is None else await queries.since(execution_id, self.stream, since)
+            return min(size, max(lines, moment)), size
         conditional = "If-Range" in self.request.headers  # never fresh: there is no validator to compare
         part = None if conditional else byte_range(self.request.headers.get("Range"), size)
         if part is None:
@@ -79,6 +83,11 @@ class StreamHandler(LogHandler):
         self.set_status(206)
         self.set_header("Content-Range", f"bytes {part[0]}-{part[1] - 1}/{size}")
         return part
+
+    def _wanted(self) -> tuple[int | None, int | None]:
+        """How many last lines, and since when; where both are asked for, both must hold."""
+        lines, since = together(lambda: read_whole(self.query, "tail", -1, 0, MOST_LINES), lambda: read_since(self.query))
+        return None if lines < 0 else lines, since
 
 
 class StdoutHandler(StreamHandler):
@@ -93,14 +102,16 @@ class StderrHandler(StreamHandler):
     stream = STDERR
 
 
-class LogsHandler(LogHandler):
-    """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival."""
+class LogsHandler(LogHandler, FollowHandler):
+    """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival, also as they grow."""
 
-    query_names = frozenset({"interleaved"})
+    query_names = FOLLOW_NAMES | {"interleaved"}
 
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """Both streams' bytes."""
         interleaved = read_flag(self.query, "interleaved")
+        if read_follow(self.query):
+            return await self.follow(task_id, job_id, execution_id)
         view = await self._find(task_id, job_id, execution_id)
         head = view.head
         if interleaved:

@@ -1,11 +1,13 @@
 """The routes for whoever operates fastlane: is it alive, is all well, what is going on."""
 
-from fastlane.web import rendering
+from fastlane.web import picture
 from fastlane.web.handler import Handler
 
 
 class LiveHandler(Handler):
     """``/livez``."""
+
+    public = True
 
     async def on_get(self) -> None:
         """200 while this process serves, whatever else is down."""
@@ -16,11 +18,13 @@ class LiveHandler(Handler):
 class HealthHandler(Handler):
     """``/healthcheck``, and ``/`` for a client that does not ask for HTML."""
 
+    public = True
+
     async def on_get(self) -> None:
         """200 or 503, and which part is down."""
         verdict = await self.services.health.check()
         self.set_header("Cache-Control", "no-store")
-        await self.answer(rendering.health(verdict), status=200 if verdict.well else 503)
+        await self.answer(picture.health(verdict), status=200 if verdict.well else 503)
 
 
 class StatusHandler(Handler):
@@ -30,4 +34,4 @@ class StatusHandler(Handler):
         """Workers, hosts, queues, what runs and what comes next."""
         view = await self.services.status.read()
         self.set_header("Cache-Control", "no-store")
-        await self.answer(self.renderer.status(view, self.context.settings.version))
+        await self.answer(picture.status(self.renderer, view, self.context.settings.version))

@@ -2,20 +2,19 @@
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
+from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 
 from fastlane.errors import Fault, Invalid
-from fastlane.services.queries import Window
+from fastlane.models.schedule import read_moment
 from fastlane.web.problems import Problem
 
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
 MOST_NAMES = 50
 """No route knows that many; what stands after them is not looked at, since one of them was unknown already."""
-
-MOST_PAGE = 1_000_000_000
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -58,18 +57,28 @@ def read_whole(values: Mapping[str, str], name: str, default: int, least: int, m
     return int(text)
 
 
-def read_window(values: Mapping[str, str], *, default: int, most: int) -> Window:
-    """``page`` and ``perPage``; both faults at once."""
+def read_since(values: Mapping[str, str]) -> int | None:
+    """The moment (milliseconds) that ``since`` names; None when it is absent."""
+    if "since" not in values:
+        return None
+    try:
+        return read_moment(values["since"])
+    except ValueError as error:
+        raise Invalid([Fault("since", str(error))]) from None
+
+
+def together(*reads: Callable[[], Any]) -> list[Any]:
+    """What each of these reads of a request; raises Invalid with the faults of all of them."""
     faults: list[Fault] = []
-    numbers: dict[str, int] = {}
-    for name, otherwise, top in (("page", 1, MOST_PAGE), ("perPage", default, most)):
+    values = []
+    for read in reads:
         try:
-            numbers[name] = read_whole(values, name, otherwise, 1, top)
+            values.append(read())
         except Invalid as error:
             faults += error.faults
     if faults:
         raise Invalid(faults)
-    return Window(numbers["page"], numbers["perPage"])
+    return values
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

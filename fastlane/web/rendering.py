@@ -6,17 +6,24 @@ from typing import Any
 from urllib.parse import quote
 
 from fastlane.clock import iso
+from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
+from fastlane.models.paging import Page
 from fastlane.models.schedule import Schedule
-from fastlane.models.status import Status
+from fastlane.models.task import Task
 from fastlane.models.tick import Tick
-from fastlane.services.health import Verdict
 from fastlane.services.jobs import Enqueued, Stopped
-from fastlane.services.queries import ExecutionView, JobDetail, JobView, TaskView, TicksView
-from fastlane.services.status import HostRow, StatusView
+from fastlane.services.lists import TaskView, TicksView
+from fastlane.services.queries import JobDetail
+from fastlane.services.views import ExecutionView, JobView
+from fastlane.web.paging import ListUrl
 
 REDACTED = "********"
+NOBODY: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finishes": ()}
+"""Who hears of a job's ends: nobody yet."""
+SHORTEST_SECRET = 4
+"""Characters; what is shorter is no secret, and stands in ordinary words."""
 
 
 class Renderer:
@@ -73,16 +80,19 @@ class Renderer:
 
     # what is there
 
-    def task(self, view: TaskView) -> dict[str, Any]:
-        """A task with a page of its jobs; the keys of the pagination stand beside them."""
-        task, window = view.task, view.window
-        jobs = [self._job_row(job) for job in view.jobs]
-        return {"taskId": task.id, "url": self.task_url(task.id), "jobsCount": task.jobs_count, "jobs": jobs} | self._pagination(
-            self.task_url(task.id), window.page, window.per_page, task.jobs_count, window.pages(task.jobs_count)
-        )
+    def tasks(self, listed: ListUrl, page: Page[Task]) -> dict[str, Any]:
+        """A page of tasks."""
+        return {"items": [self._task(task) for task in page.rows]} | listed.pagination(page)
 
-    def job(self, detail: JobDetail) -> dict[str, Any]:
-        """A job in full."""
+    def task(self, listed: ListUrl, view: TaskView) -> dict[str, Any]:
+        """A task with a page of its jobs; the keys of the pagination stand beside them."""
+        task = view.task
+        jobs = [self._job_row(job) for job in view.jobs.rows]
+        about = {"taskId": task.id, "url": self.task_url(task.id), "jobsCount": task.jobs_count}
+        return about | {"jobs": jobs} | listed.pagination(view.jobs)
+
+    def job(self, listed: ListUrl, detail: JobDetail) -> dict[str, Any]:
+        """A job in full, with a page of its executions, whose pagination stands beside it."""
         job = detail.view.job
         return {
             "task": {"id": job.task_id, "url": self.task_url(job.task_id)},
@@ -95,10 +105,10 @@ class Renderer:
                 "scheduled": job.next_tick is not None,
                 "status": detail.view.status,
                 "nextRunAt": _iso(job.next_tick),
-                "spec": self._spec(job.spec),
-                "schedule": _schedule(job.schedule),
-                "executionCount": detail.execution_count,
-                "executions": [self._execution(view) for view in detail.executions],
+                "spec": self.spec(job.spec),
+                "schedule": self.schedule(job.schedule),
+                "executionCount": detail.executions.total,
+                "executions": [self._execution(view) for view in detail.executions.rows],
                 "metadata": {
                     "custom": job.spec.metadata,
                     "envs": self._envs(job.spec.envs),
@@ -106,10 +116,12 @@ class Renderer:
                     "timeout": _seconds(job.spec.timeout),
                     "cron": job.schedule.cron.text if job.schedule.cron else None,
                     "expiration": _iso(job.spec.expiration),
+                    "notify": NOBODY,
+                    "webhooks": NOBODY,
                 },
-                "requestedBy": None,
+                "requestedBy": _requester(job.requested_by),
             },
-        }
+        } | listed.pagination(detail.executions)
 
     def execution(self, view: ExecutionView) -> dict[str, Any]:
         """An execution in full, with its task and job."""
@@ -120,47 +132,26 @@ class Renderer:
             "execution": self._execution(view),
         }
 
-    def ticks(self, view: TicksView) -> dict[str, Any]:
+    def executions(self, listed: ListUrl, page: Page[ExecutionView]) -> dict[str, Any]:
+        """A page of executions."""
+        return {"items": [self._execution(view) for view in page.rows]} | listed.pagination(page)
+
+    def ticks(self, listed: ListUrl, view: TicksView) -> dict[str, Any]:
         """A page of a job's tick ledger."""
-        job, window = view.job, view.window
-        url = f"{self.job_url(job.task_id, job.id)}ticks/"
-        pagination = self._pagination(url, window.page, window.per_page, view.total, window.pages(view.total))
-        return {"items": [self._tick(job, tick) for tick in view.ticks]} | pagination
+        return {"items": [self._tick(view.job, tick) for tick in view.ticks.rows]} | listed.pagination(view.ticks)
 
-    def status(self, view: StatusView, version: str) -> dict[str, Any]:
-        """The operator's picture; ``uptime`` in seconds."""
-        return {
-            "fastlane": {"version": version, "executor": "swarm"},
-            "uptime": view.uptime // 1000,
-            "workers": {
-                "alive": len(view.workers),
-                "items": [{"id": report.worker, "startedAt": iso(report.started_at)} for report in view.workers],
-            },
-            "hosts": [_host(row) for row in view.hosts],
-            "containers": {"running": [_container(one) for one in view.running]},
-            "queues": view.queues,
-            "tasks": {"count": view.counts.tasks},
-            "jobs": {"count": view.counts.jobs, "scheduled": [self._scheduled(job) for job in view.scheduled]},
-            "executions": {status.value: view.counts.executions.get(status, 0) for status in Status},
-        }
-
-    def _scheduled(self, job: Job) -> dict[str, Any]:
+    def scheduled(self, job: Job) -> dict[str, Any]:
+        """A job that is due some time, and how to stop it."""
         url = self.job_url(job.task_id, job.id)
         return {"taskId": job.task_id, "jobId": job.id, "url": url, "nextRunAt": _iso(job.next_tick), "stopUrl": f"{url}stop/"}
 
-    def _pagination(self, url: str, page: int, per_page: int, total: int, pages: int) -> dict[str, Any]:
-        def link(number: int) -> str | None:
-            return f"{url}?page={number}&perPage={per_page}" if 1 <= number <= pages else None
-
+    def _task(self, task: Task) -> dict[str, Any]:
         return {
-            "total": total,
-            "page": page,
-            "pages": pages,
-            "perPage": per_page,
-            "hasNext": page < pages,
-            "hasPrev": page > 1,
-            "nextUrl": link(page + 1),
-            "prevUrl": link(page - 1),
+            "taskId": task.id,
+            "createdAt": iso(task.created_at),
+            "lastModifiedAt": iso(task.modified_at),
+            "jobsCount": task.jobs_count,
+            "url": self.task_url(task.id),
         }
 
     def _job_row(self, view: JobView) -> dict[str, Any]:
@@ -172,7 +163,7 @@ class Renderer:
             "lastModifiedAt": iso(job.modified_at),
             "image": job.spec.image,
             "command": _command(job.spec.command),
-            "schedule": _schedule(job.schedule),
+            "schedule": self.schedule(job.schedule),
             "status": view.status,
             "nextRunAt": _iso(job.next_tick),
             "lastExecution": self._brief(view.latest) if view.latest else None,
@@ -197,7 +188,7 @@ class Renderer:
             "executionId": one.id,
             "url": self.execution_url(one.task_id, one.job_id, one.id),
             "status": one.status.value,
-            "failure": _failure(one),
+            "failure": self._failure(one),
             "createdAt": iso(one.created_at),
             "startedAt": _iso(one.started_at),
             "finishedAt": _iso(one.finished_at),
@@ -221,12 +212,13 @@ class Renderer:
             "serviceId": one.service_id,
             "containerId": one.container_id,
             "logInfo": {"stdoutBytes": view.stdout_bytes, "stderrBytes": view.stderr_bytes, "truncated": view.truncated},
-            "requestedBy": None,
+            "requestedBy": _requester(one.requested_by),
             "metadata": {"docker_host": host, "docker_port": port, "container_id": one.container_id},
         }
         return known if view.stdout is None else known | {"log": view.stdout, "error": view.stderr}
 
-    def _spec(self, spec: Spec) -> dict[str, Any]:
+    def spec(self, spec: Spec) -> dict[str, Any]:
+        """What a job runs, and by which rules; durations in seconds."""
         return {
             "image": spec.image,
             "command": _command(spec.command),
@@ -241,23 +233,29 @@ class Renderer:
             "concurrency": spec.concurrency or None,
         }
 
+    def schedule(self, schedule: Schedule) -> dict[str, Any]:
+        """When a job runs."""
+        cron = schedule.cron
+        if cron is None:
+            return {"kind": schedule.kind.value, "startAt": _iso(schedule.at)}
+        rules = {"overlap": schedule.overlap.value, "catchUp": schedule.catch_up.value}
+        return {"kind": schedule.kind.value, "startAt": None, "cron": cron.text, "timezone": cron.timezone, **rules}
+
     def _envs(self, envs: Mapping[str, str]) -> dict[str, str]:
         return {name: REDACTED if self._is_secret(name) else value for name, value in envs.items()}
 
+    def _failure(self, one: Execution) -> dict[str, Any] | None:
+        """Why it failed, without the secrets that whoever said so may have repeated."""
+        if one.failure is None:
+            return None
+        message = one.failure.message
+        for name, value in one.spec.envs.items():
+            if len(value) >= SHORTEST_SECRET and self._is_secret(name):
+                message = message.replace(value, REDACTED)
+        return {"reason": one.failure.reason.value, "message": message}
+
     def _is_secret(self, name: str) -> bool:
         return any(word.lower() in name.lower() for word in self._redact_words)
-
-
-def health(verdict: Verdict) -> dict[str, Any]:
-    """The health of all parts; ``mongo`` is the store under the name that it had in fastlane 2.x."""
-    return {
-        "redis": verdict.redis,
-        "store": verdict.store,
-        "mongo": verdict.store,
-        "docker": verdict.docker,
-        "workers": verdict.workers,
-        "errors": [{"source": trouble.source, "message": trouble.message} for trouble in verdict.errors],
-    }
 
 
 def split_host(host: str | None) -> tuple[str | None, int | None]:
@@ -277,53 +275,17 @@ def _command(command: tuple[str, ...] | None) -> str | None:
     return None if command is None else shlex.join(command)
 
 
-def _schedule(schedule: Schedule) -> dict[str, Any]:
-    cron = schedule.cron
-    if cron is None:
-        return {"kind": schedule.kind.value, "startAt": _iso(schedule.at)}
-    rules = {"overlap": schedule.overlap.value, "catchUp": schedule.catch_up.value}
-    return {"kind": schedule.kind.value, "startAt": None, "cron": cron.text, "timezone": cron.timezone, **rules}
-
-
 def _seconds(milliseconds: int | None) -> float | None:
     if milliseconds is None:
         return None
     return milliseconds / 1000 if milliseconds % 1000 else milliseconds // 1000
 
 
-def _failure(one: Execution) -> dict[str, Any] | None:
-    return {"reason": one.failure.reason.value, "message": one.failure.message} if one.failure else None
+def _requester(requester: Requester | None) -> dict[str, Any] | None:
+    return {"user": requester.user, "address": requester.address} if requester else None
 
 
 def _duration(one: Execution) -> int | None:
     if one.started_at is None or one.finished_at is None:
         return None
     return max(0, one.finished_at - one.started_at)
-
-
-def _host(row: HostRow) -> dict[str, Any]:
-    host, port = split_host(row.name)
-    view = row.view
-    return {
-        "host": host,
-        "port": port,
-        "pool": row.pool,
-        "swarm": view.swarm_id if view else None,
-        "available": bool(view and view.usable),
-        "circuit": view.circuit if view else None,
-        "error": view.reason if view else "no worker is alive that sees it",
-        "running": view.running if view else 0,
-    }
-
-
-def _container(one: Execution) -> dict[str, Any]:
-    host, port = split_host(one.host)
-    return {
-        "host": host,
-        "port": port,
-        "task": one.task_id,
-        "job": one.job_id,
-        "execution": one.id,
-        "id": one.container_id,
-        "image": one.spec.image,
-    }

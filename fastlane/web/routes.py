@@ -1,38 +1,51 @@
 """The table of routes, and the application and server made of it."""
 
 import asyncio
-import re
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
-from urllib.parse import quote
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
 
 import structlog
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPServerRequest
-from tornado.routing import Matcher, Rule
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.routing import Router
 from tornado.web import Application, RequestHandler
 
 from fastlane.web.addresses import Addresses
+from fastlane.web.auth import gate_of
+from fastlane.web.deadlines import Deadlines, Server
 from fastlane.web.handler import Context, Handler, Held, InFlight, UnknownRoute
-from fastlane.web.handlers import ExecutionHandler, JobHandler, StopExecutionHandler, StopJobHandler, TaskHandler, TicksHandler
+from fastlane.web.handlers import ExecutionHandler, StopExecutionHandler, StopJobHandler, TaskHandler
+from fastlane.web.insight import WhyHandler
+from fastlane.web.lists import ExecutionsHandler, JobDetailHandler, JobExecutionsHandler, SearchHandler, TasksHandler, TicksHandler
 from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
 from fastlane.web.settings import Services, WebSettings
+from fastlane.web.ws import SocketHandler
 
 ROUTES: Mapping[str, type[Handler]] = {
+    "/tasks": TasksHandler,
+    "/search": SearchHandler,
+    "/executions": ExecutionsHandler,
     "/tasks/{task_id}": TaskHandler,
-    "/tasks/{task_id}/jobs/{job_id}": JobHandler,
+    "/tasks/{task_id}/jobs/{job_id}": JobDetailHandler,
     "/tasks/{task_id}/jobs/{job_id}/stop": StopJobHandler,
     "/tasks/{task_id}/jobs/{job_id}/ticks": TicksHandler,
     "/tasks/{task_id}/jobs/{job_id}/stdout": StdoutHandler,
     "/tasks/{task_id}/jobs/{job_id}/stderr": StderrHandler,
     "/tasks/{task_id}/jobs/{job_id}/logs": LogsHandler,
+    "/tasks/{task_id}/jobs/{job_id}/ws": SocketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/why": WhyHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions": JobExecutionsHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}": ExecutionHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stop": StopExecutionHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stdout": StdoutHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stderr": StderrHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/logs": LogsHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
     "/livez": LiveHandler,
     "/healthcheck": HealthHandler,
     "/status": StatusHandler,
@@ -43,62 +56,97 @@ ANY_SIZE = 1 << 62
 """The handlers count bodies themselves, keep no more than ``max_body`` of one and answer with a problem; Tornado would only hang up."""
 
 BUFFER = 512 * 1024
-IDLE_SECONDS = 300
 
 log = structlog.get_logger()
 
 
-class Path(Matcher):
-    """Matches a route as the table writes it: repeated slashes count as one, a last one as none, and ``/task`` is ``/tasks``.
+@dataclass(slots=True)
+class Junction:
+    """Where a path may go on from: by a fixed word, or by a part with a name. ``handler``: whose paths end here."""
 
-    The parts between the slashes are percent-decoded by the handler, after that, so ``%2F`` is not a separator.
-    """
+    handler: type[Handler] = UnknownRoute
+    words: "dict[str, Junction]" = field(default_factory=dict)
+    name: str = ""
+    named: "Junction | None" = None
 
-    def __init__(self, route: str) -> None:
-        parts = [_pattern(part) for part in route.split("/") if part]
-        self._regex = re.compile("".join(f"/+{part}" for part in parts) + "/*")
+    def add(self, route: str, handler: type[Handler]) -> None:
+        """A route as the table writes it. Two routes name the part that they have at the same place alike."""
+        at = self
+        for part in filter(None, route.split("/")):
+            if part.startswith("{"):
+                at.name, at.named = part[1:-1], at.named or Junction()
+                at = at.named
+            else:
+                at = at.words.setdefault(part, Junction())
+        at.handler = handler
 
-    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
-        """The path's parts, percent-encoded throughout: raw bytes of UTF-8, as curl sends them, mean the same as encoded ones."""
-        match = self._regex.fullmatch(request.path)
-        if match is None:
-            return None
-        return {"path_kwargs": {name: quote(value, safe="%", encoding="latin-1").encode() for name, value in match.groupdict().items()}}
+    def find(self, path: str) -> tuple[type[Handler], dict[str, str]]:
+        """The handler of a path (its bytes as Latin-1), and its named parts, percent-decoded: ``%2F`` is no separator. Repeated slashes
+        count as one, a last one as none."""
+        at, parts = self, dict[str, str]()
+        for part in filter(None, path.split("/")):
+            if part in at.words:
+                at = at.words[part]
+            elif at.named is not None:
+                parts[at.name] = _decoded(part)
+                at = at.named
+            else:
+                return UnknownRoute, {}
+        return at.handler, parts
+
+
+class Site(Router):
+    """Leads each request to its handler; ``/task`` is ``/tasks``."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._root = Junction()
+        for route, handler in ROUTES.items():
+            self._root.add(route, handler)
+        self._root.words["task"] = self._root.words["tasks"]
+
+    def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
+        """The handler, and the parts of the path that it takes."""
+        handler, parts = self._root.find(request.path) if request.path[:1] in ("", "/") else (UnknownRoute, {})
+        return self._app.get_handler_delegate(request, handler, {"path": parts})
 
 
 def application(services: Services, settings: WebSettings) -> Application:
-    """The application of all routes. ``http_server`` serves it."""
-    context = Context(services, settings, Addresses(settings), InFlight(), Held())
-    rules: list[Any] = [Rule(Path(route), handler) for route, handler in ROUTES.items()]
-    return Application(rules, default_handler_class=UnknownRoute, log_function=_log_request, context=context)
+    """What all handlers share. ``http_server`` serves the routes."""
+    context = Context(services, settings, Addresses(settings), gate_of(settings.users, settings.tokens), InFlight(), Held(), Deadlines())
+    return Application(log_function=_log_request, context=context)
 
 
 def http_server(app: Application) -> HTTPServer:
     """A server of this application that listens nowhere yet. Forwarded headers are the handlers' business, which know whom to trust."""
-    return HTTPServer(
-        app,
-        max_body_size=ANY_SIZE,
-        max_buffer_size=BUFFER,
-        idle_connection_timeout=IDLE_SECONDS,
-    )
+    server = Server(Site(app), max_body_size=ANY_SIZE, max_buffer_size=BUFFER)
+    server.watch(app.settings["context"].deadlines)
+    return server
 
 
 async def close_server(server: HTTPServer, app: Application, grace: float) -> None:
-    """Takes no new connection, lets what is being answered end for ``grace`` seconds, then closes the rest, in as long again at most."""
+    """Takes no new connection, ends followers of logs, lets what is being answered end for ``grace`` seconds, then closes the rest, in as
+    long again at most."""
     server.stop()
+    app.settings["context"].services.followers.close()
+    app.settings["context"].services.endings.close()
     await app.settings["context"].in_flight.ended(grace)
     with suppress(TimeoutError):  # a connection ends only once all that its client had sent ahead was looked at
         async with asyncio.timeout(grace):
             await server.close_all_connections()
+    app.settings["context"].deadlines.close()
+    if app.settings["context"].gate is not None:
+        app.settings["context"].gate.close()
 
 
-def _pattern(part: str) -> str:
-    if part.startswith("{"):
-        return f"(?P<{part[1:-1]}>[^/]+)"
-    return "tasks?" if part == "tasks" else re.escape(part)
+def _decoded(part: str) -> str:
+    """Raw bytes of UTF-8, as curl sends them, mean the same as encoded ones; what is not UTF-8 becomes surrogates."""
+    return part if part.isascii() and "%" not in part else unquote_to_bytes(part.encode("latin-1")).decode(errors="surrogateescape")
 
 
 def _log_request(handler: RequestHandler) -> None:
+    if not log.is_enabled_for(logging.DEBUG):
+        return
     request = handler.request
     duration = round(request.request_time() * 1000, 1)
     log.debug("http.answered", method=request.method, path=request.path, status=handler.get_status(), duration_ms=duration)

@@ -170,32 +170,31 @@ class JobSchema(Schema):
     metadata = field(read_metadata)
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def one_start(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
-        """A job starts now, once at a moment, or by a cron."""
+    def rules(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
+        """What must hold between fields: a job starts now, once at a moment, or by a cron, and what is said of a cron's ticks needs one."""
+        faults: dict[str, list[str]] = {}
         starts = [name for name in ("startIn", "startAt", "cron") if name in original]
         if len(starts) > 1:
-            raise ValidationError(f"stands beside {' and '.join(starts[1:])}; leave one of them", starts[0])
-
-    @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def only_with_cron(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
-        """What is said of a cron's ticks needs a cron."""
-        alone = [name for name in ("timezone", "overlap", "catchUp") if name in original and "cron" not in original]
-        if alone:
-            raise ValidationError({name: ["is for a job with a cron; give one, or leave this out"] for name in alone})
+            faults[starts[0]] = [f"stands beside {' and '.join(starts[1:])}; leave one of them"]
+        for name in ("timezone", "overlap", "catchUp"):
+            if name in original and "cron" not in original:
+                faults[name] = ["is for a job with a cron; give one, or leave this out"]
+        if faults:
+            raise ValidationError(faults)
 
 
 JOB = JobSchema()
+READERS = {name: one.deserialize for name, one in JOB.fields.items()}
+REQUIRED = {name for name, one in JOB.fields.items() if one.required}
 
 
 def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int) -> tuple[Spec, Schedule]:
     """What to run and when, of a decoded body; ``now`` in milliseconds. Raises Invalid with every fault."""
     faults: list[Fault] = []
-    wanted: Mapping[str, Any] = {}
-    try:
-        wanted = JOB.load({name: value for name, value in body.items() if value is not None})
-    except ValidationError as error:
-        faults += islice(_faults(error.messages_dict), MOST_FAULTS)
-        wanted = error.valid_data if isinstance(error.valid_data, dict) else {}
+    given = {name: value for name, value in body.items() if value is not None}
+    wanted = _valid(given)
+    if wanted is None:
+        wanted, faults = _examined(given)
     if wanted.get("retries", 0) > hard_retries:
         faults.append(Fault("retries", f"is more than this server allows ({hard_retries}); choose fewer, or ask for a higher hard_retries"))
     schedule = _schedule(wanted, now)
@@ -204,6 +203,26 @@ def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int) -> tuple[S
     if faults:
         raise Invalid(faults)
     return _spec(wanted), schedule
+
+
+def _valid(given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the schema makes of a body without a fault, by the schema's own readers and rules; None for any other. ``JOB.load`` says the
+    same at five times the cost: it visits every field that there could be."""
+    try:
+        wanted = {name: READERS[name](value) for name, value in given.items()}
+        JOB.rules(wanted, given)
+    except (KeyError, ValidationError):
+        return None
+    return wanted if wanted.keys() >= REQUIRED else None
+
+
+def _examined(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Fault]]:
+    """What can be read of a body, and its faults."""
+    try:
+        return JOB.load(given), []
+    except ValidationError as error:
+        wanted = error.valid_data if isinstance(error.valid_data, dict) else {}
+        return wanted, list(islice(_faults(error.messages_dict), MOST_FAULTS))
 
 
 def _spec(wanted: Mapping[str, Any]) -> Spec:

@@ -3,10 +3,16 @@
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
+from fastlane.credentials import Token, User
+from fastlane.services.endings import Endings
 from fastlane.services.health import Health
 from fastlane.services.jobs import Jobs
+from fastlane.services.lists import Lists
+from fastlane.services.previews import Previews
 from fastlane.services.queries import Queries
 from fastlane.services.status import StatusReport
+from fastlane.services.why import Why
+from fastlane.streams.follower import Followers
 
 REDACT_WORDS = ("password", "key", "secret", "token", "client_id")
 
@@ -16,6 +22,7 @@ class WebSettings:
     """The settings of HTTP, as docs/configuration.md names them.
 
     ``max_body`` in bytes. ``hard_retries``: the most retries that a job may ask for.
+    ``per_page``: the rows of a page when a request does not say. ``users`` and ``tokens``: who may come in; everybody when there is none.
     ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only this machine can reach the
     server, and only under its own names.
     """
@@ -28,6 +35,14 @@ class WebSettings:
     max_body: int = 1024 * 1024
     hard_retries: int = 10
     redact_words: tuple[str, ...] = REDACT_WORDS
+    per_page: int = 10
+    users: tuple[User, ...] = ()
+    tokens: tuple[Token, ...] = ()
+
+    @property
+    def has_auth(self) -> bool:
+        """Whether only known users and tokens may come in."""
+        return bool(self.users or self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +51,11 @@ class Services:
 
     jobs: Jobs
     queries: Queries
+    lists: Lists
+    why: Why
+    previews: Previews
+    endings: Endings
     health: Health
     status: StatusReport
     clock: Clock
+    followers: Followers

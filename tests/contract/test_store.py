@@ -124,6 +124,15 @@ async def test_a_job_whose_execution_is_there_already_is_a_conflict_and_is_not_c
     assert await store.tick(first_of(job)[0].id) is None
 
 
+async def test_a_further_attempt_is_not_inserted_without_its_tick(store):
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    stray = next_execution(replace(execution, tick_id="another"), due=5, now=5)
+    assert not await store.insert(stray)
+    assert await store.execution(stray.id) is None
+    assert (await store.counts()).executions[Status.ENQUEUED] == 1
+
+
 async def test_one_of_many_creations_of_one_job_wins(store, open_store):
     other = await open_store()
     job, tick, execution = new()
@@ -181,7 +190,21 @@ async def test_a_job_that_has_no_next_tick_advances_too(store):
     assert await store.count_executions(job.id) == 2
 
 
-@pytest.mark.parametrize("stale", [{"revision": 2}, {"sequence": 0}, {"next_tick": 2_001}, {"next_tick": None}])
+async def test_a_job_advances_to_other_details_and_its_task_knows_of_the_change(store):
+    seen = new_job(at=2_000)
+    await store.create(seen, None, None)
+    schedule = Schedule(Kind.CRON, None, Cron("@daily"))
+    other = {"spec": RULES_OF_A_JOB, "schedule": schedule, "revision": 2, "schedule_revision": 2, "armed": 2}
+    job = replace(seen, **other, sequence=2, next_tick=None, held_tick=9_000, modified_at=8_000)
+    assert await store.advance(seen, job, [], None)
+    assert await store.job(seen.id) == job
+    assert (await store.task("my-task")).modified_at == 8_000
+    fired = replace(job, sequence=3)
+    assert await store.advance(job, fired, [], None)
+    assert (await store.task("my-task")).modified_at == 8_000
+
+
+@pytest.mark.parametrize("stale", [{"revision": 2}, {"sequence": 0}, {"next_tick": 2_001}, {"next_tick": None}, {"incarnation": "x"}])
 async def test_a_job_does_not_advance_from_what_is_not_stored_any_more(store, stale):
     stored = new_job(at=2_000)
     await store.create(stored, None, None)
@@ -215,6 +238,14 @@ async def test_a_stop_takes_the_next_sequence_and_the_next_tick(store):
     assert await store.job(job.id) == stopped
     assert (await store.task("my-task")).modified_at == 5_000
     assert (await store.stop_job(job.id, 6_000)).stop_sequence == 5
+
+
+async def test_a_stop_takes_a_tick_that_is_held_too(store):
+    job = new_job(at=2_000, next_tick=None, held_tick=2_000)
+    await store.create(job, None, None)
+    stopped = await store.stop_job(job.id, 5_000)
+    assert stopped == replace(job, sequence=2, stop_sequence=2, held_tick=None, modified_at=5_000)
+    assert await store.job(job.id) == stopped
 
 
 async def test_a_stop_covers_the_execution_that_it_races_with_or_prevents_it(store, open_store):
@@ -384,14 +415,14 @@ async def test_one_of_many_claims_of_one_execution_wins(store, open_store):
 
 
 async def test_the_last_started_is_the_newest_whose_container_started_whatever_came_after(store):
-    job = new_job()
-    made = [first_of(job, key=f"c:{number}", sequence=number)[1] for number in range(1, 5)]
-    first, second = (replace(execution, started_at=5) for execution in made[:2])
-    await store.create(job, None, first)
+    job, tick, execution = new()
+    first = replace(execution, started_at=5)
+    await store.create(job, tick, first)
     assert await store.last_started(job.id) == first
+    second = replace(next_execution(first, due=9, now=9), started_at=9)
     assert await store.insert(second)
-    for never in made[2:]:
-        assert await store.insert(replace(never, status=Status.STOPPED))
+    for attempt in (3, 4):
+        assert await store.insert(replace(second, id=f"{attempt}", attempt=attempt, started_at=None, status=Status.STOPPED))
     assert await store.last_started(job.id) == second
     assert await store.last_started("another") is None
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
@@ -21,7 +22,7 @@ SPEC = Spec(
 def new_job(task_id: str = "my-task", *, at: int | None = None, now: int = 1_000, **changed: Any) -> Job:
     """A job that runs now, or at a moment."""
     schedule = Schedule() if at is None else Schedule(Kind.AT, at)
-    values = {"sequence": 1, "next_tick": at, **changed}
+    values = {"sequence": 1, "next_tick": at, "requested_by": Requester("anna", "10.0.0.1"), **changed}
     return Job(str(uuid4()), task_id, str(uuid4()), now, now, SPEC, schedule, **values)
 
 

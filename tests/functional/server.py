@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,26 @@ from yarl import URL
 
 from fastlane.clock import SystemClock
 from fastlane.models import status
-from fastlane.models.execution import Ending, Execution, Started
+from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.hint import Hint
 from fastlane.models.log import STDERR, STDOUT, Chunk, Piece
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.base import Report
+from fastlane.queue.hints import RedisHints
 from fastlane.queue.redis import RedisQueue
+from fastlane.services.endings import Endings
 from fastlane.services.health import Health
 from fastlane.services.jobs import Jobs
+from fastlane.services.lists import Lists
+from fastlane.services.previews import Previews
 from fastlane.services.queries import Queries
 from fastlane.services.status import StatusReport
+from fastlane.services.why import Why
 from fastlane.storage.sqlite import SqliteStore
+from fastlane.streams.follower import Followers
+from fastlane.streams.hub import Hub
 from fastlane.web.routes import application, close_server, http_server
 from fastlane.web.settings import Services, WebSettings
 
@@ -49,17 +58,33 @@ class Answer:
 class Server:
     """Everything between a socket and the data, and a client's verbs. Settings of ``WebSettings`` may be given by name."""
 
-    def __init__(self, path: Path, redis_url: str, *, pools: tuple[Pool, ...] = POOLS, **settings: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        redis_url: str,
+        *,
+        pools: tuple[Pool, ...] = POOLS,
+        following: dict[str, Any] | None = None,
+        hub: Callable[[Hub], Hub] = lambda hub: hub,
+        **settings: Any,
+    ) -> None:
         self.clock = SystemClock()
         self.store = SqliteStore(path, busy_timeout=1.0)
         self.queue = RedisQueue(redis_url, f"test-{uuid4()}", deadline=1.0)
         self.jobs = Jobs(self.store, self.queue, self.clock, pools)
+        self.hints = RedisHints(redis_url, f"test-{uuid4()}", deadline=1.0)
+        self.followers = Followers(self.store, hub(self.hints), self.clock, **(following or {}))
         services = Services(
             jobs=self.jobs,
             queries=Queries(self.store),
+            lists=Lists(self.store),
+            why=Why(self.store, self.queue, self.clock, pools),
+            previews=Previews(self.queue, self.clock, pools),
+            endings=Endings(self.store, self.hints),
             health=Health(self.store, self.queue, pools),
             status=StatusReport(self.store, self.queue, self.clock, pools),
             clock=self.clock,
+            followers=self.followers,
         )
         self.app = application(services, WebSettings(**{"version": "9.9.9", "listen_is_loopback": True} | settings))
         self.http = http_server(self.app)
@@ -68,6 +93,7 @@ class Server:
     async def __aenter__(self) -> "Server":
         await self.store.open()
         await self.queue.open()
+        await self.hints.open()
         sockets = bind_sockets(0, "127.0.0.1")
         self.http.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
@@ -79,6 +105,7 @@ class Server:
         await close_server(self.http, self.app, 5)
         await self.jobs.close()
         await self.queue.close()
+        await self.hints.close()
         await self.store.close()
 
     @property
@@ -142,8 +169,11 @@ class Server:
         """The execution ended with this exit code, and its log is stored."""
         head = await self.store.log_head(execution.id)
         final = Status.FAILED if code else Status.DONE
-        ending = Ending(final, self.clock.now(), code, stdout_bytes=head.stdout, stderr_bytes=head.stderr)
-        return await self._change(status.end(execution, ending))
+        failure = Failure(Reason.EXIT, f"exit code {code}") if code else None
+        ending = Ending(final, self.clock.now(), code, failure, stdout_bytes=head.stdout, stderr_bytes=head.stderr)
+        ended = await self._change(status.end(execution, ending))
+        self.hints.tell(Hint(ended.id, head.offset, ended.status))
+        return ended
 
     async def log(self, execution: Execution, *parts: tuple[int, bytes]) -> None:
         """More of its log, in this order: pairs of stream (1, 2) and bytes."""
@@ -158,6 +188,7 @@ class Server:
             stderr=head.stderr + sizes[STDERR],
         )
         assert await self.store.append(Chunk(execution.id, head, end, pieces))
+        self.hints.tell(Hint(execution.id, end.offset, Status.RUNNING))
 
     async def ran(self, task: str = "task", *parts: tuple[int, bytes], code: int = 0) -> dict[str, Any]:
         """A job that ran, wrote this and ended; its enqueue reply."""

@@ -179,6 +179,7 @@ async def test_status_shows_the_whole_picture(server):
         "pool": "fast",
         "swarm": "swarm",
         "available": True,
+        "blacklisted": False,
         "circuit": "closed",
         "error": None,
         "running": 0,

@@ -61,7 +61,6 @@ async def test_an_impossible_task_id_is_refused(server, quoted):
     "path",
     [
         "/tasks/none",
-        "/tasks",
         "/nothing",
         "/tasks/task/jobs",
         "/tasks/task/jobs/not-a-uuid",

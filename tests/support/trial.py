@@ -84,7 +84,8 @@ async def api(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
         store = await stack.enter_async_context(app.open_store(settings))
         queue = RedisQueue(settings.redis_url or "", settings.installation)
         await stack.enter_async_context(app.opened(queue))
-        await stack.enter_async_context(app.serving(settings, watched("store", store, hook), watched("queue", queue, hook), sockets))
+        hub = await stack.enter_async_context(app.hinting(settings.redis_url or "", settings))
+        await stack.enter_async_context(app.serving(settings, watched("store", store, hook), watched("queue", queue, hook), hub, sockets))
         await stop.wait()
 
 

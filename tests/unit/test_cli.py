@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import pty
+import select
 import subprocess
 import sys
 from itertools import pairwise
@@ -13,9 +15,10 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from fastlane import __version__
+from fastlane import __version__, config_legacy
 from fastlane.cli import main
 from fastlane.config import NAMES
+from fastlane.credentials import hash_password, hash_token, read_password_hash
 from fastlane.errors import FastlaneError
 
 SECRET = "hunter2"
@@ -25,7 +28,7 @@ SECRET = "hunter2"
 def fastlane(monkeypatch, tmp_path):
     """Runs the command in an empty directory, without variables of ours; logging is afterwards as it was."""
     for name in list(os.environ):
-        if name.startswith(("FASTLANE_", "DOCKER_")):
+        if name.startswith(("FASTLANE_", "DOCKER_")) or name in config_legacy.NAMES:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     handlers, level = list(logging.root.handlers), logging.root.level
@@ -160,6 +163,91 @@ def test_config_hides_passwords(fastlane, form):
     assert done.exit_code == 0
     assert SECRET not in done.output
     assert "redis://me:********@q" in done.output
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_config_shows_users_and_tokens_without_their_hashes(fastlane, form):
+    password, token = hash_password(SECRET), hash_token(SECRET)
+    users = [{"name": "anna", "password": password, "role": "admin"}]
+    tokens = [{"name": "ci", "token": token, "role": "run", "tasks": "build-"}]
+    done = fastlane("config", *form, FASTLANE_USERS=json.dumps(users), FASTLANE_TOKENS=json.dumps(tokens), COLUMNS="400")
+    assert done.exit_code == 0
+    assert "anna" in done.stdout
+    assert "build-" in done.stdout
+    shown = "".join(done.output.split())
+    for part in (*password.split(":")[4:], token.split(":")[1], SECRET):
+        assert part not in shown
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_config_tells_old_names_and_hides_an_old_password(fastlane, form):
+    done = fastlane("config", *form, BASIC_AUTH_USERNAME="anna", BASIC_AUTH_PASSWORD=SECRET, REDIS_URL=f"redis://:{SECRET}@q")
+    assert done.exit_code == 0
+    assert SECRET not in done.output
+    assert [line.split(" is ")[0] for line in done.stderr.splitlines()] == [
+        "fastlane: REDIS_URL",
+        "fastlane: BASIC_AUTH_USERNAME",
+        "fastlane: BASIC_AUTH_PASSWORD",
+    ]
+    assert "use redis_url" in done.stderr
+
+
+def test_a_command_that_runs_logs_old_names(fastlane, app):
+    done = fastlane("up", PAGINATION_PER_PAGE="7", FASTLANE_LOG_FORMAT="json")
+    assert app.seen[0][1].per_page == 7
+    (line,) = (json.loads(line) for line in done.stderr.splitlines())
+    assert (line["event"], line["old"], line["new"], line["used"]) == ("setting.renamed", "PAGINATION_PER_PAGE", "per_page", True)
+
+
+@pytest.mark.parametrize("typed", ["pass wörd", "pass wörd\n", "pass wörd\r\n"])
+def test_password_reads_a_line_and_prints_its_hash_alone(typed):
+    done = CliRunner().invoke(main, ["password"], input=typed.encode())
+    assert done.exit_code == 0
+    assert read_password_hash(done.stdout.strip()).matches("pass wörd")
+    assert "pass" not in done.output
+
+
+@pytest.mark.parametrize("typed", [b"", b"\n", b"one\ntwo\n", b"\xff"])
+def test_password_refuses_what_nobody_could_type(typed):
+    done = CliRunner().invoke(main, ["password"], input=typed)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "give one line" in done.stderr
+
+
+def test_password_asks_twice_on_a_terminal_and_shows_nothing_that_is_typed():
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "fastlane", "password"]
+    with subprocess.Popen(command, stdin=there, stdout=subprocess.PIPE, stderr=there, start_new_session=True) as process:
+        os.close(there)
+        said = b""
+        for question, typed in ((b"Password: ", b"korrekt\n"), (b"The same again: ", b"falsch\n"), (b"Password: ", b"korrekt\n")):
+            said += answer(here, question, typed)
+        said += answer(here, b"The same again: ", b"korrekt\n")
+        assert process.stdout is not None
+        printed = process.stdout.read().decode()
+        assert process.wait(30) == 0
+    os.close(here)
+    assert read_password_hash(printed.strip()).matches("korrekt")
+    assert b"korrekt" not in said
+    assert b"do not match" in said
+
+
+def answer(terminal: int, question: bytes, typed: bytes) -> bytes:
+    """Types after the question has come; what was said until then."""
+    said = b""
+    while not said.endswith(question):
+        ready, _, _ = select.select([terminal], [], [], 30)
+        assert ready, said
+        said += os.read(terminal, 1_000)
+    os.write(terminal, typed)
+    return said
+
+
+def test_token_makes_a_token_and_its_hash(fastlane):
+    first, second = (fastlane("token").stdout.splitlines() for _ in range(2))
+    token, hashed = first[0].removeprefix("token: "), first[1].removeprefix("hash:  ")
+    assert hashed == hash_token(token)
+    assert first != second
 
 
 def test_config_writes_the_docs_whatever_the_settings_are(fastlane):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane import kinds
-from fastlane.cli import markdown
+from fastlane import config_legacy, kinds
 from fastlane.config import NAMES, SETTINGS, Settings, load
+from fastlane.config_page import markdown
 from fastlane.errors import Invalid
 from fastlane.models.pool import Pool, Pull
 
@@ -22,7 +22,7 @@ SECRET = "hunter2"
 def _bare(monkeypatch, tmp_path):
     """No variables of ours, and an empty current directory."""
     for name in list(os.environ):
-        if name.startswith(("FASTLANE_", "DOCKER_")):
+        if name.startswith(("FASTLANE_", "DOCKER_")) or name in config_legacy.NAMES:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -214,6 +214,16 @@ def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
         ('public_url = "https://u:p@h"', "https://HOST"),
         ('trusted_proxies = ["10.0.0.1/8"]', "not an IP address"),
         ('trusted_proxies = 1', "is not a list"),
+        ('allowed_origins = ["*"]', "is not the origin of pages"),
+        ('allowed_origins = ["null"]', "is not the origin of pages"),
+        ('allowed_origins = ["https://h/path"]', "no path"),
+        ('allowed_origins = ["https://*.example.com"]', "is not the origin"),
+        ('allowed_origins = ["https://h:443"]', "as browsers do"),
+        ('allowed_origins = ["https://u@h"]', "is not the origin"),
+        ('allowed_origins = "dash.example.com"', "https://HOST"),
+        ('redact_words = ["a", ""]', "empty word"),
+        ('redact_words = 1', "is not a list"),
+        ("per_page = 101", "from 1 to 100"),
         ('installation = "Big Name"', "a-z"),
         ('breaker_max_fails = 0', "from 1 to 1000"),
         ('log_format = "xml"', "auto, console, json"),
@@ -241,6 +251,8 @@ def test_a_wrong_value_is_answered_with_what_to_write(line, part):
         ("listen", "::1", "::1"),
         ("public_url", "https://fl.example.com/", "https://fl.example.com"),
         ("trusted_proxies", "10.0.0.1, 10.1.0.0/16", ("10.0.0.1", "10.1.0.0/16")),
+        ("allowed_origins", "https://Dash.example.com/, http://localhost:3000", ("https://dash.example.com", "http://localhost:3000")),
+        ("redact_words", "password, pin", ("password", "pin")),
         ("redis_url", "unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("redis_url", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2"),
         ("log_level", "DEBUG", "debug"),

@@ -49,7 +49,14 @@ DRIVERS = {
 }
 """Each library that talks to the world, and the groups in which it ends."""
 
-PARTS = {"kinds": "config", "__main__": "cli"}
+PARTS = {
+    "kinds": "config",
+    "config_access": "config",
+    "config_legacy": "config",
+    "config_page": "config",
+    "credentials": "config",
+    "__main__": "cli",
+}
 """Modules that are a part of another one's group."""
 
 

@@ -1,11 +1,12 @@
--- cancel: removes an entry that nobody has leased; marks a leased one to be stopped, and tells its owner.
+-- cancel: removes an entry that nobody has leased; marks a leased one to be stopped, and tells its owner. One that was put with a higher
+-- revision than is given stays as it is.
 -- Keys: those of entries.lua.
--- Arguments: id.
+-- Arguments: id, the highest revision that may go (empty: any).
 -- Answer: 'removed', 'told', 'absent', or LANE.
-local id = ARGV[FIRST]
+local id, most = ARGV[FIRST], tonumber(ARGV[FIRST + 1])
 fetch({ id })
 local row = rows[id]
-if not row then return 'absent' end
+if not row or (most and (row.pending and row.pending[1] or row.revision) > most) then return 'absent' end
 if leased(id) then
   row.stop, row.pending = true, nil
   save(id)

@@ -2,6 +2,7 @@
 -- moment to start is over; then the best ready ones of the lanes to serve with a free slot and room in their group. One whose group is
 -- full is put aside.
 -- Keys: those of entries.lua; the lanes to serve and those that are only watched are declared, in the order in which they take turns.
+-- Then pauses (hash: a paused lane's name -> '1'; '' -> the revision of what was said): a paused lane is only watched.
 -- Arguments: generation, owner, how many (at most 256), the lease in milliseconds, then each declared lane's limit (empty: none;
 -- 'watch': it is not served).
 -- An id that has no entry (a server that evicts keys) is dropped where it is met.
@@ -11,11 +12,12 @@ local owner, left, lease = ARGV[FIRST + 1], tonumber(ARGV[FIRST + 2]), tonumber(
 local FEW = 16
 if redis.call('GET', GEN) ~= ARGV[FIRST] then return { NOW, -1, 1, {} } end
 
+local paused = DECLARED > 0 and redis.call('HMGET', KEYS[OWN], unpack(ARGV, 4, 3 + DECLARED)) or {}
 local given, held, served, all = {}, {}, {}, {}
 for number = 1, DECLARED do
   local name, limit = ARGV[3 + number], ARGV[FIRST + 3 + number]
   all[number] = { name = name, keys = lanes[name], limit = tonumber(limit), spent = {} }
-  if limit ~= 'watch' then served[#served + 1] = all[number] end
+  if limit ~= 'watch' and not paused[number] then served[#served + 1] = all[number] end
 end
 -- What a claim may look at, and make ready, of one lane: each has its share, so that none waits for another's backlog.
 local SHARE = math.max(1, math.floor(MOST / math.max(1, #served)))

@@ -12,8 +12,17 @@ AT_JOB = Schedule(Kind.AT, 9000)
 CRON_JOB = Schedule(Kind.CRON, None, Cron("* * * * *"))
 
 
-def a_job(*, sequence: int = 1, stop: int = 0, next_tick: int | None = None, schedule: Schedule = NOW_JOB) -> Job:
-    return Job("j", "t", "i", 1, 1, Spec("ubuntu"), schedule, sequence=sequence, stop_sequence=stop, next_tick=next_tick)
+def a_job(
+    *,
+    sequence: int = 1,
+    stop: int = 0,
+    armed: int = 0,
+    next_tick: int | None = None,
+    held_tick: int | None = None,
+    schedule: Schedule = NOW_JOB,
+) -> Job:
+    numbers = {"sequence": sequence, "stop_sequence": stop, "armed": armed}
+    return Job("j", "t", "i", 1, 1, Spec("ubuntu"), schedule, **numbers, next_tick=next_tick, held_tick=held_tick)
 
 
 @pytest.mark.parametrize("under_way", [Status.ENQUEUED, Status.PULLING, Status.RUNNING])
@@ -67,7 +76,7 @@ def test_a_job_whose_only_tick_came_too_late_to_make_an_execution_is_expired() -
 
 
 def test_a_job_armed_again_after_a_stop_is_alive_again() -> None:
-    job = a_job(sequence=3, stop=2, next_tick=9000, schedule=AT_JOB)
+    job = a_job(sequence=3, stop=2, armed=3, next_tick=9000, schedule=AT_JOB)
     assert not job.stopped
     assert job_status(job, None) == "scheduled"
 
@@ -77,6 +86,25 @@ def test_a_stop_covers_what_was_given_out_before_it_and_nothing_after(stop: int,
     assert a_job(sequence=5, stop=stop).stops(sequence) is covered
 
 
-@pytest.mark.parametrize(("stop", "sequence", "stopped"), [(0, 0, False), (0, 1, False), (1, 1, True), (2, 2, True), (2, 3, False)])
-def test_a_job_is_stopped_while_its_stop_is_the_last_number_that_it_gave_out(stop: int, sequence: int, stopped: bool) -> None:
-    assert a_job(sequence=sequence, stop=stop).stopped is stopped
+@pytest.mark.parametrize(
+    ("stop", "armed", "stopped"), [(0, 0, False), (0, 1, False), (1, 0, True), (2, 1, True), (2, 2, False), (2, 3, False), (4, 3, True)]
+)
+def test_a_job_is_stopped_since_a_stop_until_it_is_armed_again(stop: int, armed: int, stopped: bool) -> None:
+    assert a_job(sequence=9, stop=stop, armed=armed).stopped is stopped
+
+
+def test_what_is_run_by_hand_leaves_a_stopped_cron_stopped() -> None:
+    assert job_status(a_job(sequence=5, stop=4, schedule=CRON_JOB), Status.DONE) == "stopped"
+
+
+@pytest.mark.parametrize("latest", [None, *Status])
+@pytest.mark.parametrize("schedule", [AT_JOB, CRON_JOB])
+def test_a_paused_job_is_paused_whatever_runs_or_ran(schedule: Schedule, latest: Status | None) -> None:
+    job = a_job(held_tick=9000, schedule=schedule)
+    assert job.paused
+    assert job_status(job, latest) == "paused"
+
+
+@pytest.mark.parametrize(("expiration", "over"), [(None, False), (4_999, True), (5_000, True), (5_001, False)])
+def test_nothing_starts_any_more_from_a_specs_expiration_on(expiration: int | None, over: bool) -> None:
+    assert Spec("ubuntu", expiration=expiration).is_over(5_000) is over

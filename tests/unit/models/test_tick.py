@@ -7,6 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastlane.models.access import Requester
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule import Kind, Schedule
 from fastlane.models.status import Status
@@ -95,3 +96,13 @@ def test_a_job_made_again_under_its_old_id_repeats_no_id() -> None:
     new = make(a_job(OTHER), "a:1", sequence=1, due=1, now=1)
     assert old[0].id != new[0].id
     assert old[1].id != new[1].id
+
+
+def test_each_attempt_at_a_tick_was_asked_for_by_who_asked_for_the_tick() -> None:
+    anna, rob = Requester("anna", "10.0.0.1"), Requester(None, "10.0.0.2")
+    job = replace(a_job(), requested_by=anna)
+    _, by_schedule = make(job, once_key(1), sequence=5, due=9000, now=9001)
+    _, by_hand = make(job, f"r:{OTHER}", sequence=6, due=9000, now=9001, by=rob)
+    assert (by_schedule.requested_by, by_hand.requested_by) == (anna, rob)
+    assert next_execution(by_hand, due=9500, now=9400).requested_by == rob
+    assert make(a_job(), once_key(1), sequence=5, due=9000, now=9001)[1].requested_by is None

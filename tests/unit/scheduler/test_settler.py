@@ -7,9 +7,8 @@ import pytest
 
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Spec
-from fastlane.models.retry import back_off
+from fastlane.models.retry import back_off, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.scheduler.settler import retry_due
 
 ENDED = 1_700_000_000_000
 TICK = "96812ec5-4574-8f3c-9ce4-0e4908a44783"

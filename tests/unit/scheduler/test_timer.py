@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
+from fastlane.models.arming import Advance
 from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
+from fastlane.models.retry import is_under_way
 from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome, Tick, cron_key, execution_id, make, once_key, tick_id
-from fastlane.scheduler.timer import Firing, fire, is_under_way
+from fastlane.scheduler.timer import fire
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -28,7 +30,7 @@ def a_job(cron: str | None, next_tick: int | None, spec: Spec | None = None, **r
     )
 
 
-def fired(job: Job, now: int, *, running_before: bool = False) -> Firing:
+def fired(job: Job, now: int, *, running_before: bool = False) -> Advance:
     """The firing, whose rows and execution must belong together and to the job."""
     firing = fire(job, running_before=running_before, now=now)
     assert firing.job == replace(job, sequence=8, next_tick=firing.job.next_tick, last_tick=firing.job.last_tick)

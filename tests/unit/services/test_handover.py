@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import Entry, Kind
-from fastlane.services.jobs import BACKLOG, Handover
+from fastlane.services.handover import BACKLOG, Handover
 from tests.support.clock import FakeClock, settle
 
 

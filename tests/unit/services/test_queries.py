@@ -1,13 +1,12 @@
-"""Pages, and where the last lines of a log begin."""
+"""Where the last lines of a log begin, and its text."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.errors import NotFound
 from fastlane.models.log import Piece
 from fastlane.services import queries
-from fastlane.services.queries import Queries, Window, _from_whole_character
+from fastlane.services.queries import Queries
+from fastlane.services.views import from_whole_character
 from fastlane.storage.base import Slice
 
 
@@ -21,14 +20,6 @@ class Log:
         part = self.data[offset : offset + limit]
         pieces = (Piece(1, 0, part[:3]), Piece(1, 0, part[3:])) if part else ()
         return Slice(pieces, offset + len(part))
-
-
-@pytest.mark.parametrize(("total", "per_page", "pages"), [(0, 10, 1), (1, 10, 1), (10, 10, 1), (11, 10, 2), (1000, 1, 1000)])
-def test_pages(total, per_page, pages):
-    assert Window(1, per_page).pages(total) == pages
-    Window(pages, per_page).check(total)
-    with pytest.raises(NotFound):
-        Window(pages + 1, per_page).check(total)
 
 
 @given(st.binary(max_size=60).map(lambda data: data.replace(b"a", b"\n")), st.integers(0, 20), st.integers(1, 7))
@@ -47,4 +38,4 @@ async def test_the_last_lines_are_those_of_splitlines(data, lines, slice_size):
 @given(st.text(max_size=10), st.integers(0, 40))
 def test_text_that_is_cut_at_its_start_begins_with_a_whole_character(text, cut):
     data = text.encode()[cut:]
-    assert "\ufffd" not in _from_whole_character(data).decode(errors="replace").replace("\ufffd", "", text.count("\ufffd"))
+    assert "\ufffd" not in from_whole_character(data).decode(errors="replace").replace("\ufffd", "", text.count("\ufffd"))

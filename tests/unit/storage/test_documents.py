@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastlane.models.access import Requester
 from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
@@ -70,6 +71,11 @@ def test_a_schedule_comes_back(schedule):
 @pytest.mark.parametrize("failure", [None, *(Failure(reason, "it said: \x00 ü") for reason in Reason)])
 def test_a_failure_comes_back(failure):
     assert documents.failure_from_json(documents.failure_to_json(failure)) == failure
+
+
+@pytest.mark.parametrize("requester", [None, Requester(None, None), Requester("größe \x7f", "2001:db8::1")])
+def test_a_requester_comes_back(requester):
+    assert documents.requester_from_json(documents.requester_to_json(requester)) == requester
 
 
 @pytest.mark.parametrize("marks", [{}, {1: Mark(1_700_000_000_123_456_789, 3)}, {1: Mark(5, 1), 2: Mark(6, 2)}])

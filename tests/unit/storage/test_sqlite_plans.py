@@ -1,14 +1,17 @@
 """Every query walks an index, so that none grows slower with the history: SQLite's own plans say so."""
 
 import re
-import sqlite3
+from dataclasses import replace
 
 import pytest
 
 from fastlane.models.log import STDERR, STDOUT, Head, Piece
+from fastlane.models.paging import After, Wanted, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status, claim
 from fastlane.storage import sqlite
+from fastlane.storage.base import Deletion, Wanted
 from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite_schema import connect
 from tests.contract.values import chunk, first_of, new, new_job
 
 QUERIES = {
@@ -34,6 +37,9 @@ QUERIES = {
     "executions_in all": lambda store: store.executions_in(frozenset(Status), 10, (4_000, "x")),
     "unsettled": lambda store: store.unsettled(10),
     "uncleaned": lambda store: store.uncleaned(10),
+    "unfinished": lambda store: store.unfinished("t", "j", 10),
+    "open_jobs": lambda store: store.open_jobs("t", 10, "a"),
+    "delete_task": lambda store: store.delete_task("t"),
     "log_head": lambda store: store.log_head("e"),
     "read_log": lambda store: store.read_log("e", 50, 10),
     "read_log stdout": lambda store: store.read_log("e", 50, 10, STDOUT),
@@ -41,11 +47,29 @@ QUERIES = {
     "create": lambda store: store.create(*new()),
     "stop_job": lambda store: store.stop_job("j", 1),
     "change": lambda store: store.change(claim(new()[2], host="h", pool="p", now=1)),
+    "list_tasks": lambda store: store.list_tasks(PAGE),
+    "list_tasks visible": lambda store: store.list_tasks(NEXT, visible="t"),
+    "list_tasks after": lambda store: store.list_tasks(NEXT),
+    "list_jobs": lambda store: store.list_jobs("t", PAGE),
+    "list_jobs after": lambda store: store.list_jobs("t", NEXT),
+    "list_jobs with a status": lambda store: store.list_jobs("t", NEXT, status="done"),
+    "list_ticks": lambda store: store.list_ticks("j", PAGE),
+    "list_ticks after": lambda store: store.list_ticks("j", NEXT),
+    "list_executions_of": lambda store: store.list_executions_of("j", PAGE),
+    "list_executions_of after": lambda store: store.list_executions_of("j", NEXT),
+    "list_executions": lambda store: store.list_executions(Wanted(), NEXT),
+    "list_executions with statuses": lambda store: store.list_executions(Wanted(FINAL, since=5, visible="t"), NEXT),
+    "list_executions of a task": lambda store: store.list_executions(Wanted(task_id="t", since=5), NEXT),
+    "list_executions of a task, under way": lambda store: store.list_executions(Wanted(UNDER_WAY, "t"), NEXT),
+    "list_executions of a task, ended": lambda store: store.list_executions(Wanted(FINAL, "t"), NEXT),
     "append": lambda store: store.append(chunk("e", Head(), [Piece(STDOUT, 1, b"x")])),
 }
 
-SHORT = ("executions_unsettled", "executions_uncleaned", "CONSTANT", "VIRTUAL TABLE")
-"""What may be scanned from its start: indexes that hold nothing but what is asked for, the values of an INSERT, a list of ids."""
+PAGE, NEXT = Window(1, 10), Window(2, 10, After(50, (4_000, 1)))
+
+SHORT = ("executions_unsettled", "executions_uncleaned", "CONSTANT", "VIRTUAL TABLE", "task_words", "found", "one_page")
+"""What may be scanned from its start: indexes that hold nothing but what is asked for, the values of an INSERT, a list of ids,
+the rows of a page that was found."""
 
 PARTIAL = {
     "executions_of under way": "executions_under_way",
@@ -56,8 +80,22 @@ PARTIAL = {
     "jobs_due": "jobs_due",
     "ticks_of": "ticks_of_job",
     "count_ticks": "ticks_of_job",
+    "list_tasks after": "tasks_by_change",
+    "list_jobs after": "jobs_of_task",
+    "list_jobs with a status": "jobs_of_task",
+    "list_ticks after": "ticks_of_job",
+    "list_executions_of after": "executions_of_job",
+    "list_executions": "executions_by_status",
+    "list_executions with statuses": "executions_by_status",
+    "list_executions of a task": "executions_of_task",
+    "list_executions of a task, under way": "executions_by_status",
+    "list_executions of a task, ended": "executions_ended",
     "unsettled": "executions_unsettled",
     "uncleaned": "executions_uncleaned",
+    "unfinished": "executions_unfinished",
+    "open_jobs": "jobs_to_come",
+    "open_jobs of executions": "executions_unfinished",
+    "delete_job": "ticks_of_job",
     "read_log": "log_by_offset",
     "read_log stdout": "log_by_stdout",
     "read_log stderr": "log_by_stderr",
@@ -89,16 +127,24 @@ async def traced(tmp_path, monkeypatch):
     await store.close()
 
 
+async def delete_job(store):
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, status=Status.DONE, finished_at=1, settled=True, cleaned=True))
+    assert await store.delete_job(job.id, job.incarnation, 1) is Deletion.DONE
+
+
 QUERIES["advance"] = advance
+QUERIES["delete_job"] = delete_job
+QUERIES["open_jobs of executions"] = QUERIES["open_jobs"]
 
 
 @pytest.mark.parametrize("name", QUERIES)
 async def test_a_query_scans_no_table_and_sorts_nothing(traced, tmp_path, name):
     store, statements = traced
     await QUERIES[name](store)
-    queries = [statement for statement in statements if re.match(r"\s*(SELECT|INSERT|UPDATE)", statement)]
+    queries = [statement for statement in statements if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)", statement)]
     assert queries
-    db = sqlite3.connect(tmp_path / "store.db")
+    db = connect(tmp_path / "store.db", 1.0)
     plan = [row[3] for statement in queries for row in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
     db.close()
     assert not [step for step in plan if "TEMP B-TREE" in step], plan

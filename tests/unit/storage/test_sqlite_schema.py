@@ -6,7 +6,7 @@ import pytest
 from fastlane.errors import FastlaneError
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage import sqlite_schema
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS
+from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_document, job_document, tick_document
 from fastlane.storage.sqlite import SqliteStore
 from fastlane.storage.sqlite_schema import MIGRATIONS, VERSION, Migration, connect, migrate, prepare
 from tests.contract.values import new
@@ -95,3 +95,22 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
     with pytest.raises(FastlaneError, match="not an SQLite database"):
         await SqliteStore(path).open()
     assert path.read_text().startswith("not a database")
+
+
+async def test_a_file_of_the_first_version_opens_and_its_jobs_are_neither_paused_nor_armed_again(tmp_path):
+    job, tick, execution = new(requested_by=None)
+    db = connect(tmp_path / "store.db", 5.0)
+    migrate(db, 5.0, MIGRATIONS[:1])
+    for table, document in (("jobs", job_document(job)), ("ticks", tick_document(tick)), ("executions", execution_document(execution))):
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+        values = [document[name] for name in columns]
+        db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", values)
+    db.execute("INSERT INTO tasks VALUES (?, 1, 1, 1)", (job.task_id,))
+    db.close()
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    assert await store.job(job.id) == job
+    assert (job.armed, job.held_tick) == (0, None)
+    assert await store.open_jobs(job.task_id, 10) == [job]
+    assert await store.unfinished(job.task_id, job.id, 10) == [execution]
+    await store.close()

@@ -1,0 +1,41 @@
+"""The peer of lateness: a loop that takes what is due out of a sorted set by a script, and sleeps until the next is."""
+
+import asyncio
+import sys
+import time
+
+import click
+import uvloop
+from redis.asyncio import Redis
+
+from benchmarks.witness import note
+
+LONGEST_SLEEP = 0.1
+TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)
+if #due > 0 then redis.call('ZREM', KEYS[1], unpack(due)) end
+local next_one = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return { due, next_one[2] or '' }
+"""
+"""Answers the ids that are due and the due time of the next one, in milliseconds."""
+
+
+async def loop(url: str, key: str) -> None:
+    """For ever."""
+    async with Redis.from_url(url, decode_responses=True) as redis:
+        take = redis.register_script(TAKE)
+        click.echo("ready")
+        sys.stdout.flush()
+        while True:
+            due, next_one = await take(keys=[key])
+            for token in due:
+                note(token)
+            wait = float(next_one) / 1000 - time.time() if next_one else LONGEST_SLEEP
+            if wait > 0 and len(due) < 100:
+                await asyncio.sleep(min(wait, LONGEST_SLEEP))
+
+
+if __name__ == "__main__":
+    uvloop.run(loop(*sys.argv[1:]))

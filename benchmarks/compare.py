@@ -1,0 +1,239 @@
+"""Measures other job queues on Redis beside fastlane, on one machine and the same kind of Redis server: ``make bench-peers``.
+
+For each: how many no-ops a client enqueues a second, and a worker processes; and how late delayed jobs start, on an empty queue and
+with many in it that are far off.
+"""
+
+import contextlib
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+import uvloop
+
+from benchmarks import dispatch, others, report, witness
+from benchmarks.figures import Lateness
+from benchmarks.others import Other
+from benchmarks.peers.__main__ import delays
+from benchmarks.processes import ROOT, api, child, resident_bytes, settings_for
+from benchmarks.starts import HttpClient
+from benchmarks.timed import fill_store, rebuilt
+from tests.support.redis import RealRedis
+
+AHEAD = 2.0
+"""Seconds from the first call to the first due time."""
+PATIENCE = 30.0
+"""Seconds after the last due time for which a start is still waited for."""
+SLOW = {"rq": 0.1}
+"""The share of no-ops that a peer is given which takes long over each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """No-ops of a rate; delayed jobs, and the seconds within which they are due; those far off, and how long a worker has with them before
+    the others come."""
+
+    jobs: int = 4_000
+    delayed: int = 500
+    span: float = 10.0
+    far: int = 100_000
+    settle: float = 30.0
+
+
+QUICK = Sizes(400, 50, 3.0, 2_000, 2.0)
+"""To try the benchmark itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured of one: a second, in milliseconds, and in bytes."""
+
+    name: str
+    version: str
+    enqueued: float
+    processed: float
+    empty: Lateness
+    far: Lateness
+    resident: int
+    """The worker's memory with the far ones in the queue."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, for the result file."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "enqueued": round(self.enqueued),
+            "processed": round(self.processed),
+            "empty": self.empty.as_json(),
+            "far": self.far.as_json(),
+            "workerBytes": self.resident,
+        }
+
+
+class Side(Protocol):
+    """What is measured: a peer, or fastlane."""
+
+    name: str
+    version: str
+
+    def rates(self, jobs: int) -> tuple[float, float]:
+        """Enqueued and processed a second."""
+
+    def late(self, sizes: Sizes, far: int) -> tuple[Lateness, int]:
+        """Lateness with so many far off, and the worker's memory in bytes."""
+
+
+class Peer:
+    """A peer."""
+
+    def __init__(self, other: Other) -> None:
+        self._other = other
+        self.name, self.version = other.name, other.version
+
+    def rates(self, jobs: int) -> tuple[float, float]:
+        """As ``Side`` says."""
+        return dispatch.processed(self._other, round(jobs * SLOW.get(self.name, 1.0)))
+
+    def late(self, sizes: Sizes, far: int) -> tuple[Lateness, int]:
+        """As ``Side`` says."""
+        with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
+            if far:
+                self._other.client(redis.socket, "fill", far)
+            seen = _witness(folder)
+            with self._other.working(redis.socket, seen) as pid:
+                time.sleep(sizes.settle if far else 1.0)
+                start = _start()
+                self._other.client(redis.socket, "delay", start, sizes.span, sizes.delayed)
+                return _seen(seen, {token: due for token, due in delays(start, sizes.span, sizes.delayed)}, start, sizes), resident_bytes(
+                    pid
+                )
+
+
+class Fastlane:
+    """fastlane: jobs come over HTTP, on one connection, to an API process; one worker, whose executor ends each at once."""
+
+    name = "fastlane"
+    version = ""
+
+    def rates(self, jobs: int) -> tuple[float, float]:
+        """As ``Side`` says."""
+        with tempfile.TemporaryDirectory() as folder, RealRedis() as redis, self._client(settings_for(folder, redis.url)) as client:
+            for _ in range(100):
+                client.enqueue()
+            began = time.perf_counter()
+            for _ in range(jobs):
+                client.enqueue()
+            enqueued = jobs / (time.perf_counter() - began)
+        return enqueued, dispatch.dispatch(1, jobs)
+
+    def late(self, sizes: Sizes, far: int) -> tuple[Lateness, int]:
+        """As ``Side`` says."""
+        with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
+            seen = _witness(folder)
+            settings = settings_for(folder, redis.url, seen)
+            with self._client(settings) as client:
+                if far:
+                    fill_store(Path(folder) / "fastlane.db", far)
+                with child("dispatch_worker", env=settings) as worker:
+                    uvloop.run(rebuilt(Path(folder) / "fastlane.db"))
+                    time.sleep(sizes.settle if far else 1.0)
+                    start = _start()
+                    dues = {_delayed(client, due): due for _, due in delays(start, sizes.span, sizes.delayed)}
+                    return _seen(seen, dues, start, sizes), resident_bytes(worker.pid)
+
+    @contextlib.contextmanager
+    def _client(self, settings: dict[str, str]) -> Iterator[HttpClient]:
+        with api(settings) as port, contextlib.closing(HttpClient(port)) as client:
+            yield client
+
+
+def _delayed(client: HttpClient, due: float) -> str:
+    return client.enqueue(b'{"image": "ubuntu:latest", "command": "true", "startAt": %.3f}' % due)
+
+
+def _witness(folder: str) -> Path:
+    seen = Path(folder) / "starts"
+    seen.touch()
+    return seen
+
+
+def _start() -> float:
+    return round(time.time() + AHEAD, 3)
+
+
+def _seen(seen: Path, dues: dict[str, float], start: float, sizes: Sizes) -> Lateness:
+    patience = start + sizes.span + PATIENCE - time.time()
+    found = witness.wait_for(seen, sizes.delayed, patience, only=dues.keys())
+    return Lateness.of({token: due * 1000 for token, due in dues.items()}, found)
+
+
+def measure(sides: Sequence[Side], sizes: Sizes, say: Callable[[str], None]) -> list[Row]:
+    """A row for each, one after another."""
+    rows = []
+    for side in sides:
+        say(f"==> {side.name} {side.version}, load {os.getloadavg()[0]:.2f}")
+        enqueued, processed = side.rates(sizes.jobs)
+        empty, _ = side.late(sizes, 0)
+        far, resident = side.late(sizes, sizes.far)
+        rows.append(Row(side.name, side.version, enqueued, processed, empty, far, resident))
+        say(_line(rows[-1]))
+    return rows
+
+
+def as_table(rows: Sequence[Row], sizes: Sizes) -> str:
+    """Rows as a table in Markdown."""
+    late = f"{sizes.delayed} due within {sizes.span:g} s: p50 / p99 / max, ms"
+    head = f"| queue | enqueued/s, one client | processed/s, one worker | {late} | the same with {sizes.far:,} far off | worker then, MB |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *map(_line, rows)])
+
+
+def _line(row: Row) -> str:
+    rates = f"{row.enqueued:,.0f} | {row.processed:,.0f}"
+    return f"| {row.name} {row.version} | {rates} | {_late(row.empty)} | {_late(row.far)} | {row.resident / 1e6:,.0f} |"
+
+
+def _late(late: Lateness) -> str:
+    if not late.late:
+        return "none started"
+    words = [" / ".join(_number(late.percentile(percent)) for percent in (50.0, 99.0, 100.0))]
+    words += [f"{late.early} early, by up to {_number(-min(late.late))}"] if late.early else []
+    words += [f"{late.missing} not started"] if late.missing else []
+    words += [f"{late.again} twice"] if late.again else []
+    return "; ".join(words)
+
+
+def _number(value: float) -> str:
+    return "never" if value == float("inf") else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+@click.command()
+@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' environments.")
+@click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure this one only; may be repeated.")
+@click.option("--quick", is_flag=True, help="Small sizes, to try the benchmark itself: its figures mean little.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result to this file too.")
+@click.option("--page/--no-page", help="Write the table into docs/performance.md.")
+def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
+    """Measures, and prints the table."""
+    names = [name for name in others.NAMES if not only or name in only]
+    found = [peer for name in names if (peer := others.find(name, peers, click.echo))]
+    about = report.surroundings(None, found, [name for name in names if name not in {peer.name for peer in found}])
+    sides: list[Side] = [Fastlane()] if not only or "fastlane" in only else []
+    sizes = QUICK if quick else Sizes()
+    rows = measure([*sides, *map(Peer, found)], sizes, click.echo)
+    command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks.compare"])
+    text = report.as_markdown(about, command, as_table(rows, sizes))
+    click.echo(text)
+    if json_file is not None:
+        report.write_json(json_file, about, command, rows)
+    if page:
+        report.write_page(ROOT / "docs" / "performance.md", "make bench-peers", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A job that runs and writes a line every few milliseconds, through fastlane's own pump: ``python -m benchmarks.followers_writer LINES``.
+
+The executor is made up; the store, the hints and the pump are those of a worker. It prints ``ready``, then the path of the job's
+WebSocket. A line begins with the moment of its making (``time.monotonic_ns``, which processes of one machine share) and its number.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncGenerator
+from typing import Any, cast
+
+import click
+import uvloop
+
+from fastlane import app, log
+from fastlane.clock import SystemClock
+from fastlane.config import load
+from fastlane.models import status
+from fastlane.models.execution import Started
+from fastlane.models.job import Spec
+from fastlane.models.log import STDOUT, Piece
+from fastlane.models.schedule import Schedule
+from fastlane.queue.redis import RedisQueue
+from fastlane.services.jobs import Jobs
+from fastlane.streams.pump import Pump
+
+LENGTH = 78
+
+
+def line(number: int) -> bytes:
+    """A line, made now."""
+    return b"%d %d " % (time.monotonic_ns(), number) + b"x" * (LENGTH - 27 - len(str(number))) + b"\n"
+
+
+class Lines:
+    """The engine: one log, a line at a time."""
+
+    def __init__(self, a_second: float) -> None:
+        self._pause = 1 / a_second
+
+    async def logs(self, *_what: object, **_how: object) -> AsyncGenerator[Piece, None]:
+        loop = asyncio.get_running_loop()
+        number, due = 0, loop.time()
+        while True:
+            due += self._pause
+            await asyncio.sleep(due - loop.time())
+            yield Piece(STDOUT, time.time_ns(), line(number))
+            number += 1
+
+
+async def run(a_second: float) -> None:
+    """Makes the job, and writes for ever."""
+    settings, clock = load("worker").settings, SystemClock()
+    log.configure("json", "warning")
+    queue = RedisQueue(settings.redis_url or "", settings.installation)
+    async with app.open_store(settings) as store, app.hinting(settings.redis_url or "", settings) as hub, app.opened(queue):
+        jobs = Jobs(store, queue, clock, settings.pools)
+        made = await jobs.enqueue("bench", Spec("ubuntu:latest"), Schedule())
+        execution = await store.execution(made.execution_id or "")
+        assert execution is not None
+        changes = (
+            lambda row: status.claim(row, host="h", pool="default", now=clock.now()),
+            lambda row: status.bind(row, service_id="s", swarm_id="s", image_digest=None, now=clock.now()),
+            lambda row: status.run(row, Started("t", "c", clock.now())),
+        )
+        for change in changes:
+            execution = await store.change(change(execution))
+            assert execution is not None
+        click.echo("ready")
+        click.echo(f"/tasks/bench/jobs/{made.job_id}/ws")
+        pump = Pump(store, cast(Any, Lines(a_second)), clock, execution.id, most=1 << 40, tell=hub.tell)
+        await pump.follow("h", "t")
+
+
+if __name__ == "__main__":
+    uvloop.run(run(float(sys.argv[1])))

@@ -1,0 +1,66 @@
+"""The claim loop of a worker (dispatcher, leases, rebuilder, the queue in Redis); each entry is told to the witness, and done with.
+
+The folder of the store, the Redis URL and the installation come as ``FASTLANE_…`` settings, as for ``fastlane worker``.
+"""
+
+import asyncio
+import signal
+import sys
+
+import click
+import uvloop
+
+from benchmarks.witness import note
+from fastlane import app, log
+from fastlane.clock import SystemClock
+from fastlane.config import load
+from fastlane.queue.base import Queue
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler.dispatcher import Dispatcher, Steps
+from fastlane.scheduler.leases import Charge, Leases
+from fastlane.scheduler.rebuilder import Rebuilder
+from tests.support.instant import InstantExecutor
+
+OWNER = "lateness"
+
+
+class Noting(Steps):
+    """All there is to do about an entry: the witness is told, and it goes."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    async def work(self, charge: Charge, now: int) -> None:
+        """As the dispatcher asks; ``now`` is the queue's time at the claim."""
+        del now
+        note(charge.id)
+        await self._queue.finish({charge.id: charge.lease.revision})
+
+
+async def work() -> None:
+    """For ever, once it has said ``ready``."""
+    settings = load("worker", options={}, config=None).settings
+    log.configure(settings.log_format, settings.log_level)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    clock = SystemClock()
+    async with app.open_store(settings) as store:
+        queue = RedisQueue(settings.redis_url or "", settings.installation)
+        leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
+        rebuilder = Rebuilder(store, queue, clock, OWNER, settings.pools)
+        executor = InstantExecutor(app.hosts_of(settings.pools))
+        dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, Noting(queue))
+        queue.subscribe(dispatcher.wake, leases.hint_stop)
+        async with app.opened(queue), asyncio.TaskGroup() as loops:
+            tasks = [loops.create_task(run()) for run in (dispatcher.run, leases.run)]
+            click.echo("ready")
+            sys.stdout.flush()
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+        await rebuilder.close()
+
+
+if __name__ == "__main__":
+    sys.setswitchinterval(app.SWITCH_INTERVAL)
+    uvloop.run(work())

@@ -1,0 +1,51 @@
+"""The peers as this run has them: where the environment of each is, and its processes. One that is not installed is None, and is said."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import ROOT, child
+from benchmarks.witness import VARIABLE
+
+NAMES = ("huey", "celery", "rq", "arq", "dramatiq")
+FOLDER = ROOT / ".venv-peers"
+DEADLINE = 300.0
+"""Seconds that any one client may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A peer that is installed: its name, its version, and its Python."""
+
+    name: str
+    version: str
+    python: Path
+
+    @contextmanager
+    def working(self, socket: Path, witness: Path) -> Iterator[int]:
+        """A worker of it, at work; its process id."""
+        words = (self.name, str(socket), "work")
+        with child("peers", *words, env={VARIABLE: str(witness)}, python=self.python) as process:
+            yield process.pid
+
+    def client(self, socket: Path, *words: object) -> str:
+        """What one of its clients has printed, when it has ended (see ``benchmarks.peers``)."""
+        command = [str(self.python), "-m", "benchmarks.peers", self.name, str(socket), *map(str, words)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        if done.returncode:
+            raise RuntimeError(f"a client of {self.name} failed: {done.stderr[-2000:]}")
+        return done.stdout
+
+
+def find(name: str, folder: Path, say: Callable[[str], None]) -> Other | None:
+    """The peer of that name in the environments of ``folder``; None, and said so, when it is not there."""
+    python = folder / name / "bin" / "python"
+    asked = [str(python), "-c", f"import {name}, importlib.metadata as m; print(m.version({name!r}))"]
+    try:
+        version = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        say(f"{name} is not installed: measured without it")
+        return None
+    return Other(name, version, python)

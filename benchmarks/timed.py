@@ -1,0 +1,150 @@
+"""The timed queue, empty and with 1,000,000 delayed jobs in it: a rebuild, the memory of an entry, an idle worker, and lateness.
+
+The jobs are written straight into the store's file; everything after that is done by workers, on the executor that ends at once.
+"""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import lateness, witness
+from benchmarks.dispatch import CLOCK, SPEC, accepted
+from benchmarks.figures import Comparison, Figure, Target
+from benchmarks.lateness import Place
+from benchmarks.processes import child, cpu_seconds, settings_for
+from fastlane.models.ids import new_id
+from fastlane.models.job import Job
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.storage.documents import JOB_FIELDS, job_document
+from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite_jobs import insert_into
+from fastlane.storage.sqlite_schema import connect
+from tests.support.redis import RealRedis
+
+DAY = 86_400_000
+APART = 100
+"""Milliseconds from one far job's due time to the next one's."""
+PAGE = 20_000
+PATIENCE = 600.0
+SETTLE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many jobs are far off; seconds that an idle worker is watched, and that each round of lateness takes."""
+
+    far: int = 1_000_000
+    idle: float = 40.0
+    lateness: float = 5.0
+
+
+def measure(rounds: int, say: Callable[[str], None], sizes: Sizes) -> list[Figure]:
+    """All of it. The two Redis servers are started in the same way; one of them then holds the far jobs."""
+    with tempfile.TemporaryDirectory() as name, RealRedis() as empty, RealRedis() as full:
+        places = [_place("none", empty, Path(name)), _place(f"{sizes.far:,}", full, Path(name))]
+        figures = _with_many(places, say, sizes)
+        lateness.add(full, [f"{CLOCK.now() + DAY + number * APART}-{number:022d}" for number in range(sizes.far)])
+        return [*lateness.measure(rounds, say, places, Path(name), sizes.lateness), *figures]
+
+
+def _place(name: str, redis: RealRedis, folder: Path) -> Place:
+    data = folder / f"data-{name}"
+    data.mkdir()
+    seen = folder / f"starts-{name}"
+    seen.touch()
+    return Place(name, redis, settings_for(data, redis.url, seen))
+
+
+def _with_many(places: list[Place], say: Callable[[str], None], sizes: Sizes) -> list[Figure]:
+    """A rebuild by a worker, what its entries take, and that worker, idle, beside one that has nothing."""
+    folder = Path(places[1].settings["FASTLANE_DATA_DIR"])
+    seen = Path(places[1].settings[witness.VARIABLE])
+    uvloop.run(_fill(folder / "fastlane.db", sizes.far))
+    before = _used(places[1].redis)
+    with _worker(places[0]) as idle, _worker(places[1]) as busy:
+        began = time.time()
+        whole = uvloop.run(rebuilt(folder / "fastlane.db"))
+        first = witness.starts(seen)[0][1]
+        memory = (_used(places[1].redis) - before) / sizes.far
+        say(f"{sizes.far:,} entries: dispatch after {first - began:.2f} s, whole after {whole - began:.1f} s, {memory:.0f} bytes each")
+        time.sleep(SETTLE)
+        cpu = _busy([idle, busy], sizes.idle)
+        say(f"an idle worker: {cpu[1]:.2f} % of a core with them, {cpu[0]:.2f} % without")
+    return [
+        Figure(f"a rebuild of {sizes.far:,} entries", "s", [whole - began]),
+        Figure("a rebuild: until what waits starts", "s", [first - began]),
+        _alone("memory in Redis, a delayed job", "bytes", memory, 275.0),
+        Figure(f"an idle worker, {sizes.far:,} far off", "% of a core", [cpu[1]], [cpu[0]], "none far off", Comparison.DIFFERENCE),
+        _alone(f"an idle worker, {sizes.far:,} far off", "% of a core", cpu[1], 1.0),
+    ]
+
+
+def _alone(name: str, unit: str, value: float, most: float) -> Figure:
+    return Figure(name, unit, [value], comparison=Comparison.ALONE, target=Target(most, at_least=False))
+
+
+@contextlib.contextmanager
+def _worker(place: Place) -> Iterator[int]:
+    with child("dispatch_worker", env=place.settings) as process:
+        yield process.pid
+
+
+async def _fill(path: Path, count: int) -> None:
+    """A store that has so many jobs that are far off, and one execution that waits."""
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        await accepted(store, 1)
+        fill_store(path, count)
+    finally:
+        await store.close()
+
+
+def fill_store(path: Path, count: int) -> None:
+    """Writes jobs that are far off straight into a store's file: a worker that finds its queue empty puts them there."""
+    now = CLOCK.now()
+    with closing(connect(path, 5.0)) as db:
+        for start in range(0, count, PAGE):
+            numbers = range(start, min(start + PAGE, count))
+            rows = [tuple(job_document(_far_job(now, now + DAY + number * APART)).values()) for number in numbers]
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(insert_into("jobs", JOB_FIELDS), rows)
+            db.execute("COMMIT")
+        db.execute("INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES ('far', ?, ?, ?)", (now, now, count))
+
+
+def _far_job(now: int, due: int) -> Job:
+    return Job(new_id(now), "far", new_id(now), now, now, SPEC, Schedule(Kind.AT, due), next_tick=due)
+
+
+async def rebuilt(path: Path) -> float:
+    """The moment (seconds since 1970) at which the store says that the queue is whole."""
+    store = SqliteStore(path)
+    await store.open()
+    give_up = time.monotonic() + PATIENCE
+    try:
+        while (generation := await store.generation()).number == 0 or generation.builder is not None:
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"the queue was not rebuilt within {PATIENCE:g} s")
+            await CLOCK.sleep(0.1)
+        return time.time()
+    finally:
+        await store.close()
+
+
+def _used(redis: RealRedis) -> int:
+    with redis.client() as client:
+        return int(client.info("memory")["used_memory"])
+
+
+def _busy(pids: list[int], seconds: float) -> list[float]:
+    """The share of a core that each process uses for so long, in percent."""
+    before = [cpu_seconds(pid) for pid in pids]
+    time.sleep(seconds)
+    return [(cpu_seconds(pid) - used) / seconds * 100 for pid, used in zip(pids, before, strict=True)]

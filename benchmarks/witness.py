@@ -1,0 +1,47 @@
+"""A file that is told when each job starts: a line with the job's token and the moment. Any process may write to it; a line is one write.
+
+It needs nothing but Python, since the peers' processes use it too. A worker finds the file's name in ``BENCH_WITNESS``.
+"""
+
+import os
+import time
+from collections.abc import Container
+from functools import cache
+from pathlib import Path
+
+VARIABLE = "BENCH_WITNESS"
+LOOK_EVERY = 0.02
+SHORTEST = len("0 1700000000.000000\n")
+"""Bytes of the shortest line."""
+
+
+def note(token: str) -> None:
+    """Writes that the job with this token starts now. This is what each peer's job does, and all that it does."""
+    os.write(_file(), f"{token} {time.time():.6f}\n".encode())
+
+
+def starts(path: Path, after: int = 0) -> list[tuple[str, float]]:
+    """Token and moment (seconds since 1970) of each start, in the order in which they were written, from that byte on."""
+    with path.open() as file:
+        file.seek(after)
+        return [(token, float(moment)) for token, moment in (line.split() for line in file)]
+
+
+def wait_for(
+    path: Path, count: int, patience: float, *, ignore: Container[str] = (), only: Container[str] | None = None, after: int = 0
+) -> list[tuple[str, float]]:
+    """The starts whose token counts, from that byte on: as soon as there are ``count``, or those that there are after ``patience``
+    seconds."""
+    give_up = time.monotonic() + patience
+    while True:
+        over = time.monotonic() > give_up
+        if over or (path.stat().st_size - after) // SHORTEST >= count:
+            found = [one for one in starts(path, after) if one[0] not in ignore and (only is None or one[0] in only)]
+            if over or len(found) >= count:
+                return found
+        time.sleep(LOOK_EVERY)
+
+
+@cache
+def _file() -> int:
+    return os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

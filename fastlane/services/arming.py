@@ -1,0 +1,83 @@
+"""Taking jobs in, and arming them again: POST and PUT."""
+
+import structlog
+
+from fastlane.errors import Conflict, Fault, Invalid, StoreDown
+from fastlane.models import arming
+from fastlane.models.access import Requester
+from fastlane.models.arming import Advance
+from fastlane.models.ids import new_id
+from fastlane.models.job import Job, Spec
+from fastlane.models.pool import pool_for
+from fastlane.models.schedule import Schedule
+from fastlane.services.answers import Enqueued
+from fastlane.services.desk import MOST_TURNS, Desk
+
+log = structlog.get_logger()
+
+
+class Arming(Desk):
+    """Makes jobs, and replaces their details."""
+
+    async def enqueue(self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None) -> Enqueued:
+        """Makes a job of the task, which is made too when it is new; ``by`` is who asks. Raises Invalid when no pool takes the task."""
+        self._check_pool(task_id)
+        await self._handover.ready()
+        now = self._clock.now()
+        ids = {"id": new_id(now), "incarnation": new_id(now)}
+        advance = arming.create(task_id, spec, schedule, **ids, revision=1, now=now, by=by)
+        await self._create(advance)
+        return await self._armed(advance)
+
+    async def put(self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None) -> Enqueued:
+        """Makes the job under that id, or gives it other details and arms it again as if it were new: a stopped or paused job is alive
+        again, a tick to come moves, what runs is left alone. Raises Invalid when no pool takes the task, Conflict when another task has
+        the id."""
+        self._check_pool(task_id)
+        await self._handover.ready()
+        for _ in range(MOST_TURNS):
+            seen, now = await self._store.job(job_id), self._clock.now()
+            if seen is not None and seen.task_id != task_id:
+                raise Conflict(f"job {job_id} is in another task than {task_id!r}; choose another id")
+            if seen is None:
+                advance = self._made_under(job_id, task_id, spec, schedule, now, by)
+                done = await self._created(advance)
+            else:
+                advance = arming.put(seen, spec, schedule, now=now, by=by)
+                done = await self._store.advance(seen, advance.job, advance.ticks, advance.execution)
+            if done:
+                return await self._armed(advance, before=seen)
+        raise StoreDown(f"job {job_id} changes too often just now; try again")
+
+    def _made_under(self, job_id: str, task_id: str, spec: Spec, schedule: Schedule, now: int, by: Requester | None) -> Advance:
+        """A job under an id that may have been another's, which was deleted: its revision begins with the time, so that the queue knows an
+        entry of that other one as older."""
+        return arming.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
+
+    def _check_pool(self, task_id: str) -> None:
+        if pool_for(self._pools, task_id) is None:
+            words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
+            raise Invalid([Fault("taskId", words)])
+
+    async def _create(self, advance: Advance) -> None:
+        await self._store.create(advance.job, advance.ticks[0] if advance.ticks else None, advance.execution)
+
+    async def _created(self, advance: Advance) -> bool:
+        """Whether it was made: False when somebody else made a job under the same id just before."""
+        try:
+            await self._create(advance)
+        except Conflict:
+            return False
+        return True
+
+    async def _armed(self, advance: Advance, before: Job | None = None) -> Enqueued:
+        """The queue hears of it; the reply."""
+        job, execution = advance.job, advance.execution
+        tick_id = arming.next_tick_id(job) if execution is None else execution.tick_id
+        execution_id = None if execution is None else execution.id
+        event = "job.enqueued" if execution else "job.scheduled"
+        log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=tick_id, execution_id=execution_id, due=job.next_tick)
+        await self._hand_over(execution, job)
+        if before is not None and job.next_tick is None:
+            await self._withdraw(job)
+        return Enqueued(job.task_id, job.id, tick_id, execution_id)

@@ -1,0 +1,64 @@
+"""Running a job once more by hand: ``run``, and ``retry`` of its last execution."""
+
+import structlog
+
+from fastlane.clock import iso
+from fastlane.errors import Conflict
+from fastlane.models import arming
+from fastlane.models.access import Requester
+from fastlane.models.arming import Advance
+from fastlane.models.job import Job, Spec
+from fastlane.models.retry import is_under_way
+from fastlane.services.answers import Enqueued
+from fastlane.services.desk import Desk
+
+log = structlog.get_logger()
+
+
+class ByHand(Desk):
+    """Makes ticks that are due now. A stop that was answered before does not cover them; one that comes after does."""
+
+    async def run(self, task_id: str, job_id: str, by: Requester | None = None) -> Enqueued:
+        """Runs the job once now; its schedule, its stop and its pause stay as they are. Raises Conflict when its ``expiration`` is over."""
+
+        async def step(seen: Job, now: int) -> Advance:
+            return self._once_more(seen, seen.spec, now, by)
+
+        await self._handover.ready()
+        return await self._begin(await self._bring_on(task_id, job_id, step))
+
+    async def retry(self, task_id: str, job_id: str, by: Requester | None = None) -> Enqueued:
+        """Runs the job's last execution again now, as it was then, a stopped job's too. Raises Conflict when nothing ever ran, while
+        something runs or is about to, and when the ``expiration`` is over."""
+
+        async def step(seen: Job, now: int) -> Advance:
+            return self._once_more(seen, await self._last_spec(seen), now, by)
+
+        await self._handover.ready()
+        return await self._begin(await self._bring_on(task_id, job_id, step))
+
+    def _once_more(self, seen: Job, spec: Spec, now: int, by: Requester | None) -> Advance:
+        if spec.is_over(now):
+            moment = iso(spec.expiration or 0)
+            raise Conflict(f"the expiration of job {seen.id} was {moment}, so nothing of it would start any more; PUT it with a later one")
+        return arming.by_hand(seen, spec, now=now, by=by)
+
+    async def _last_spec(self, job: Job) -> Spec:
+        """What its last execution ran. It was read after the job: one that comes in between changes the job, and all is looked at again."""
+        if job.next_tick is not None or job.paused:
+            word = "paused" if job.paused else "scheduled"
+            raise Conflict(f"job {job.id} is {word}: it has a tick to come; use run to run it once now")
+        last = (await self._store.latest([job.id])).get(job.id)
+        if last is None:
+            raise Conflict(f"nothing of job {job.id} ever ran, so there is nothing to retry; use run")
+        if not last.status.final:
+            raise Conflict(f"execution {last.id} of job {job.id} is {last.status}; retry it when it has ended")
+        if is_under_way(last):
+            raise Conflict(f"execution {last.id} of job {job.id} failed and is about to be tried again by itself")
+        return last.spec
+
+    async def _begin(self, advance: Advance) -> Enqueued:
+        job, (tick,) = advance.job, advance.ticks
+        log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=tick.execution_id, sequence=job.sequence)
+        await self._hand_over(advance.execution)
+        return Enqueued(job.task_id, job.id, tick.id, tick.execution_id)

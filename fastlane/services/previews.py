@@ -1,0 +1,57 @@
+"""What would become of a job, without making it: its pool and hosts, and when it would run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastlane.clock import Clock
+from fastlane.errors import Fault, Invalid
+from fastlane.models.cron import next_tick
+from fastlane.models.job import Spec
+from fastlane.models.pool import Pool, pool_for
+from fastlane.models.schedule import Schedule
+from fastlane.queue.base import Queue
+from fastlane.services.status import HostRow, host_rows
+
+MOST_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A job that could be: what it would run and where, its pool's hosts as workers see them, and its next five due times (milliseconds;
+    fewer when it has fewer)."""
+
+    spec: Spec
+    schedule: Schedule
+    pool: Pool
+    hosts: tuple[HostRow, ...]
+    next_runs: tuple[int, ...]
+
+
+class Previews:
+    """Asks the queue who is there; writes nothing. Raises QueueDown, as the job itself would be refused."""
+
+    def __init__(self, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._pools = tuple(pools)
+
+    async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
+        """What a job of this task would be. Raises Invalid when no pool takes the task."""
+        pool = pool_for(self._pools, task_id)
+        if pool is None:
+            words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
+            raise Invalid([Fault("taskId", words)])
+        hosts = host_rows([pool], await self._queue.reports())
+        return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()))
+
+
+def next_runs(schedule: Schedule, now: int) -> tuple[int, ...]:
+    """The next due times of a job that is made now: of one that runs at once this moment, of a cron the next five."""
+    moment = schedule.first_tick(now)
+    if schedule.cron is None:
+        return (now if moment is None else max(moment, now),)
+    found: list[int] = []
+    while moment is not None and len(found) < MOST_RUNS:
+        found.append(moment)
+        moment = next_tick(schedule.cron, moment)
+    return tuple(found)

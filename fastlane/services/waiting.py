@@ -1,0 +1,169 @@
+"""What a job or an execution waits for now, in words and in fields: pure rules of facts that somebody else gathered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from fastlane.clock import iso
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pool
+from fastlane.models.retry import retry_due
+from fastlane.models.status import Status
+
+
+class Cause(StrEnum):
+    """What is waited for."""
+
+    DUE = "due"
+    RETRY = "retry"
+    PAUSED = "paused"
+    NO_POOL = "no-pool"
+    NO_QUEUE = "no-queue"
+    NO_WORKER = "no-worker"
+    POOL_PAUSED = "pool-paused"
+    NO_HOST = "no-host"
+    POOL_FULL = "pool-full"
+    CONCURRENCY = "concurrency"
+    IMAGE = "image"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing that is waited for: ``since`` when, and ``until`` when at the latest, both in milliseconds and None where nobody knows.
+    ``details`` are further fields, under the names that the API has for them."""
+
+    reason: Cause
+    message: str
+    since: int | None = None
+    until: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How things stand now (``now`` in milliseconds) for the executions of one task.
+
+    ``pool``: the task's, None when none takes it; ``paused``: it is held; ``running``: its executions that hold a slot; ``ready``: those
+    that wait for one. ``hosts``: its hosts as workers see them, without those that none sees. ``workers``: how many are alive.
+    ``queue_fault``: why the queue cannot be asked; then ``running``, ``ready``, ``hosts`` and ``workers`` are not known. ``of_task``: the
+    task's executions that hold a slot, in whatever pool.
+    """
+
+    now: int
+    pool: Pool | None
+    paused: bool = False
+    queue_fault: str | None = None
+    workers: int = 0
+    hosts: tuple[HostView, ...] = ()
+    running: int = 0
+    ready: int = 0
+    of_task: int = 0
+
+
+def job_waits(job: Job, latest: Execution | None, facts: Facts) -> list[Wait]:
+    """What a job waits for. ``latest``: its execution under way, or else its last one."""
+    waits = execution_waits(latest, facts) if latest is not None else []
+    if job.held_tick is not None:
+        held = {"heldTick": iso(job.held_tick)}
+        words = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
+        return [*waits, Wait(Cause.PAUSED, words, job.modified_at, details=held)]
+    if waits or job.next_tick is None or (latest is not None and not latest.status.final):
+        return waits
+    if job.next_tick > facts.now:
+        return [Wait(Cause.DUE, f"its next tick is due at {iso(job.next_tick)}", until=job.next_tick)]
+    return _nobody(facts)
+
+
+def execution_waits(execution: Execution, facts: Facts) -> list[Wait]:
+    """What an execution waits for; nothing once it runs, and nothing when a worker is about to take it."""
+    if execution.status.final:
+        due = None if execution.settled else retry_due(execution)
+        return [] if due is None else [_retry(execution.attempt, execution.finished_at, due)]
+    if execution.stop_requested_at is not None:
+        return [Wait(Cause.STOP, "it was told to stop, and has the time of its grace to end", execution.stop_requested_at)]
+    if execution.status is Status.PULLING:
+        return _pulling(execution, facts)
+    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else []
+
+
+def _enqueued(execution: Execution, facts: Facts) -> list[Wait]:
+    due = execution.scheduled_for
+    if due > facts.now:
+        if execution.attempt > 1:
+            return [_retry(execution.attempt - 1, execution.created_at, due)]
+        return [Wait(Cause.DUE, f"it is due at {iso(due)}", execution.created_at, due)]
+    if facts.pool is None:
+        return [Wait(Cause.NO_POOL, f"no pool takes the task {execution.task_id!r}; add one whose match fits it to the settings", due)]
+    waits = _nobody(facts)
+    if facts.paused:
+        words = f"pool {facts.pool.name!r} is paused; POST /pools/{facts.pool.name}/resume ends that"
+        waits.append(Wait(Cause.POOL_PAUSED, words, details={"pool": facts.pool.name}))
+    if facts.queue_fault is None:
+        waits += _pool(facts.pool, facts, due)
+    return waits + _concurrency(execution, facts)
+
+
+def _nobody(facts: Facts) -> list[Wait]:
+    """What keeps whatever is due from being taken up at all."""
+    if facts.queue_fault is not None:
+        return [Wait(Cause.NO_QUEUE, f"the queue cannot be asked: {facts.queue_fault}; nothing starts before it answers")]
+    return [] if facts.workers else [Wait(Cause.NO_WORKER, "no worker is alive; start one with `fastlane worker`")]
+
+
+def _pool(pool: Pool, facts: Facts, due: int) -> list[Wait]:
+    """What the pool lacks."""
+    waits = []
+    if facts.workers and not any(host.usable for host in facts.hosts):
+        waits.append(_no_host(pool, facts.hosts))
+    if facts.running >= pool.max_running:
+        counts = {"pool": pool.name, "running": facts.running, "maxRunning": pool.max_running, "ready": facts.ready}
+        words = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a place"
+        waits.append(Wait(Cause.POOL_FULL, words, due, details=counts))
+    return waits
+
+
+def _no_host(pool: Pool, hosts: Sequence[HostView]) -> Wait:
+    seen = {host.name: host for host in hosts}
+    rows = [_host(name, seen.get(name)) for name in pool.hosts]
+    words = "; ".join(f"{row['host']} {row['reason']}" for row in rows)
+    moments = [host.since for host in hosts if host.since is not None]
+    details = {"pool": pool.name, "hosts": rows}
+    return Wait(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {words}", max(moments, default=None), details=details)
+
+
+def _host(name: str, view: HostView | None) -> dict[str, Any]:
+    since = None if view is None or view.since is None else iso(view.since)
+    return {"host": name, "reason": (view.reason if view else None) or "is not known yet", "since": since}
+
+
+def _concurrency(execution: Execution, facts: Facts) -> list[Wait]:
+    most = execution.spec.concurrency
+    if not most or facts.of_task < most:
+        return []
+    words = f"{facts.of_task} of its task run already, and it is to wait while {most} do (concurrency)"
+    return [Wait(Cause.CONCURRENCY, words, execution.scheduled_for, details={"running": facts.of_task, "concurrency": most})]
+
+
+def _pulling(execution: Execution, facts: Facts) -> list[Wait]:
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    waits = _nobody(facts)
+    if view is not None and not view.usable:
+        row = _host(view.name, view)
+        words = f"its host {view.name} cannot be used: {row['reason']}"
+        waits.append(Wait(Cause.NO_HOST, words, view.since, details={"pool": execution.pool, "hosts": [row]}))
+    if execution.bound_at is None:
+        words = f"{execution.host} looks for the image {execution.spec.image}, if need be in its registry"
+        since = execution.placed_at
+    else:
+        words = f"{execution.host} finds a node for it, which pulls the image {execution.spec.image} if it does not have it"
+        since = execution.bound_at
+    return [*waits, Wait(Cause.IMAGE, words, since, details={"image": execution.spec.image, "host": execution.host})]
+
+
+def _retry(failed: int, since: int | None, due: int) -> Wait:
+    words = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
+    return Wait(Cause.RETRY, words, since, due, {"attempt": failed + 1})

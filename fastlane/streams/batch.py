@@ -1,0 +1,126 @@
+"""A batch: a part of a log, decoded once and rendered once in each form, for however many followers.
+
+Text never splits a character: the bytes with which one begins wait, in the cursor, for the rest of it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from fastlane.models.cursor import NOTHING, Cursor, Unfinished, decode
+from fastlane.models.log import STDERR, STDOUT, Piece
+
+LARGEST_PART = 16 * 1024
+"""So many bytes of the log make one message at most."""
+
+
+class Message(NamedTuple):
+    """Text of one stream (1 stdout, 2 stderr), the engine's time of it (nanoseconds), and the place after it."""
+
+    stream: int
+    time: int
+    text: str
+    offset: int
+    unfinished: Unfinished
+
+
+class Batch:
+    """What lies between two cursors: ``pieces`` as they are stored, ``messages`` as text."""
+
+    __slots__ = ("_rendered", "end", "messages", "pieces", "start")
+
+    def __init__(self, start: Cursor, pieces: Sequence[Piece], messages: Sequence[Message], end: Cursor) -> None:
+        self.start = start
+        self.pieces = pieces
+        self.messages = messages
+        self.end = end
+        self._rendered: dict[Callable[[Batch], bytes], bytes] = {}
+
+    @property
+    def size(self) -> int:
+        """The bytes of the log in it."""
+        return self.end.offset - self.start.offset
+
+    def rendered(self, render: Callable[["Batch"], bytes]) -> bytes:
+        """Its form by this function, made the first time that it is asked for."""
+        data = self._rendered.get(render)
+        if data is None:
+            data = self._rendered[render] = render(self)
+        return data
+
+
+def batch_of(start: Cursor, pieces: Sequence[Piece]) -> Batch:
+    """The batch of the pieces that begin at a cursor."""
+    unfinished, offset = start.unfinished, start.offset
+    messages = []
+    for piece in pieces:
+        for data in _parts(piece.data):
+            offset += len(data)
+            stdout, stderr = unfinished
+            if piece.stream == STDOUT:
+                text, rest = decode(stdout + data)
+                unfinished = (rest, stderr) if rest or stderr else NOTHING
+            else:
+                text, rest = decode(stderr + data)
+                unfinished = (stdout, rest) if rest or stdout else NOTHING
+            if text:
+                messages.append(Message(piece.stream, piece.time, text, offset, unfinished))
+    return Batch(start, pieces, messages, Cursor(start.execution_id, offset, unfinished))
+
+
+def last_batch(start: Cursor, time: int) -> Batch:
+    """What is left to send at the end of a log: a character that was begun in it and never finished is none."""
+    left = [stream for stream, data in zip((STDOUT, STDERR), start.unfinished, strict=True) if data]
+    messages = [Message(stream, time, "\ufffd", start.offset, NOTHING) for stream in left[-1:]]
+    if len(left) > 1:
+        messages.insert(0, Message(left[0], time, "\ufffd", start.offset, (b"", start.unfinished[1])))
+    return Batch(start, (), messages, Cursor(start.execution_id, start.offset))
+
+
+def cut(pieces: Sequence[Piece], size: int) -> Iterator[list[Piece]]:
+    """The pieces in runs of ``size`` bytes; the last may have fewer."""
+    run: list[Piece] = []
+    room = size
+    for piece in pieces:
+        data = piece.data
+        while data:
+            run.append(piece if len(data) == len(piece.data) <= room else Piece(piece.stream, piece.time, data[:room]))
+            taken = len(run[-1].data)
+            data, room = data[taken:], room - taken
+            if not room:
+                yield run
+                run, room = [], size
+    if run:
+        yield run
+
+
+def _parts(data: bytes) -> Iterator[bytes]:
+    if len(data) <= LARGEST_PART:
+        yield data
+        return
+    for start in range(0, len(data), LARGEST_PART):
+        yield data[start : start + LARGEST_PART]
+
+
+class Recent:
+    """The batches that were used last, found by where they start; ``most`` bytes of logs in all."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._batches: OrderedDict[Cursor, Batch] = OrderedDict()
+        self._size = 0
+
+    def get(self, start: Cursor) -> Batch | None:
+        """The batch that starts there."""
+        batch = self._batches.get(start)
+        if batch is not None:
+            self._batches.move_to_end(start)
+        return batch
+
+    def keep(self, batch: Batch) -> None:
+        """Keeps it, instead of those that were not asked for the longest."""
+        before = self._batches.pop(batch.start, None)
+        self._size += batch.size - (before.size if before else 0)
+        self._batches[batch.start] = batch
+        while self._size > self._most:
+            self._size -= self._batches.popitem(last=False)[1].size

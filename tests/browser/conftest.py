@@ -1,0 +1,96 @@
+"""A real browser, one for the session, with a profile of its own. Every name under example.com is this machine to it.
+
+It is Debian's package ``chromium``; Playwright brings none of its own here, since that would need another download.
+"""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, async_playwright
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from tests.support.installation import until
+from tests.support.redis import RealRedis
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-proxy-server",
+    "--host-resolver-rules=MAP *.example.com 127.0.0.1",
+    "--remote-debugging-port=0",
+]
+
+
+@pytest.fixture(scope="session")
+def browser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the browser of this session takes orders."""
+    program = shutil.which("chromium")
+    assert program, "there is no chromium; on Debian: apt-get install chromium"
+    profile = tmp_path_factory.mktemp("profile")
+    with (profile / "output").open("wb") as output:
+        process = subprocess.Popen([program, *FLAGS, f"--user-data-dir={profile}"], stdout=output, stderr=output)
+    try:
+        yield f"http://127.0.0.1:{until(lambda: _port(process, profile), 'the browser to listen')}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _port(process: subprocess.Popen[bytes], profile: Path) -> int | None:
+    assert process.poll() is None, (profile / "output").read_text("utf-8", "replace")
+    file = profile / "DevToolsActivePort"
+    lines = file.read_text().split("\n") if file.exists() else []
+    return int(lines[0]) if len(lines) > 1 else None
+
+
+@pytest.fixture
+async def context(browser_url: str) -> AsyncIterator[BrowserContext]:
+    """A window with no cookies, log-ins or cache from before."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.connect_over_cdp(browser_url)
+        context = await browser.new_context()
+        context.set_default_timeout(60_000)
+        try:
+            yield context
+        finally:
+            await context.close()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[int]:
+    """Somebody else's web server with an empty page; its port."""
+
+    class Page(RequestHandler):
+        def get(self) -> None:
+            self.write("<!doctype html><title>a page</title><iframe name=hidden></iframe>")
+
+    server = HTTPServer(Application([("/", Page)]))
+    sockets = bind_sockets(0, "127.0.0.1")
+    server.add_sockets(sockets)
+    yield sockets[0].getsockname()[1]
+    server.stop()
+    async with asyncio.timeout(30):
+        await server.close_all_connections()
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RealRedis]:
+    with RealRedis() as redis:
+        yield redis

@@ -1,0 +1,320 @@
+"""What every store promises about its paged lists, whichever database is under it."""
+
+import itertools
+import re
+import unicodedata
+from dataclasses import replace
+
+import pytest
+
+from fastlane.errors import NotFound
+from fastlane.models.cron import Cron
+from fastlane.models.execution import Ending
+from fastlane.models.job import job_status
+from fastlane.models.paging import After, Wanted, Window
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.status import FINAL, UNDER_WAY, Status, cancel, claim, give_up
+from fastlane.models.tick import next_execution
+from fastlane.storage.base import Deletion, Store
+from tests.contract.values import first_of, new, new_job
+
+ROWS = 23
+WIDE = Window(1, 1_000)
+
+
+async def fill_tasks(store: Store):
+    """Tasks that were changed in another order than they were made, some at one moment."""
+    for number in range(ROWS):
+        await store.create(*new(f"task-{number:02}", now=1_000))
+    for number in range(ROWS):
+        await store.create(*new(f"task-{number:02}", now=2_000 + number * 7 % ROWS // 2))
+    return [f"task-{number:02}" for number in sorted(range(ROWS), key=lambda n: (n * 7 % ROWS // 2, f"task-{n:02}"), reverse=True)]
+
+
+async def fill_jobs(store: Store):
+    made = [new("t", now=1_000 + number // 2) for number in range(ROWS)]
+    for one in made:
+        await store.create(*one)
+    return [job.id for job, *_ in sorted(made, key=lambda one: (one[0].created_at, one[0].id), reverse=True)]
+
+
+async def fill_executions(store: Store):
+    job, tick, execution = new("t")
+    job = replace(job, id="j")
+    tick, execution = first_of(job)
+    await store.create(job, tick, execution)
+    made = [execution]
+    for _ in range(ROWS - 1):
+        made.append(next_execution(made[-1], due=5_000 - len(made) // 2, now=9))
+        assert await store.insert(made[-1])
+    return made
+
+
+async def fill_executions_of(store: Store):
+    return [execution.id for execution in reversed(await fill_executions(store))]
+
+
+async def fill_all_executions(store: Store):
+    made = await fill_executions(store)
+    return [execution.id for execution in sorted(made, key=lambda one: (one.scheduled_for, one.id), reverse=True)]
+
+
+async def fill_ticks(store: Store):
+    job = replace(new_job("t"), id="j")
+    ticks = [first_of(job, key=f"c:{number}", due=1_000 + number // 2)[0] for number in range(ROWS)]
+    await store.create(job, ticks[0], None)
+    assert await store.advance(job, job, ticks[1:], None)
+    return [tick.id for tick in sorted(ticks, key=lambda tick: (tick.due, tick.id), reverse=True)]
+
+
+LISTS = {
+    "tasks": (fill_tasks, lambda store, window: store.list_tasks(window)),
+    "tasks that are visible": (fill_tasks, lambda store, window: store.list_tasks(window, visible="task-")),
+    "tasks with a word": (fill_tasks, lambda store, window: store.search_tasks(["task"], window)),
+    "jobs": (fill_jobs, lambda store, window: store.list_jobs("t", window)),
+    "jobs with a status": (fill_jobs, lambda store, window: store.list_jobs("t", window, status="enqueued")),
+    "ticks": (fill_ticks, lambda store, window: store.list_ticks("j", window)),
+    "executions of a job": (fill_executions_of, lambda store, window: store.list_executions_of("j", window)),
+    "executions": (fill_all_executions, lambda store, window: store.list_executions(Wanted(), window)),
+    "executions of a task": (fill_all_executions, lambda store, window: store.list_executions(Wanted(task_id="t"), window)),
+    "executions with a status": (fill_all_executions, lambda store, window: store.list_executions(Wanted(UNDER_WAY), window)),
+    "executions of a task with a status": (
+        fill_all_executions,
+        lambda store, window: store.list_executions(Wanted(UNDER_WAY, task_id="t"), window),
+    ),
+    "executions since": (fill_all_executions, lambda store, window: store.list_executions(Wanted(since=0), window)),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_list_is_read_by_numbers_and_by_a_walk_in_one_order_without_gap(store, name):
+    fill, read = LISTS[name]
+    expected = await fill(store)
+    assert len(set(expected)) == ROWS
+    for per_page in (1, 5, ROWS, 100):
+        pages = -(-ROWS // per_page)
+        numbered, walked, after = [], [], None
+        for number in range(1, pages + 1):
+            page = await read(store, Window(number, per_page))
+            page.check()
+            assert (page.total, page.pages, page.next is None) == (ROWS, pages, number == pages)
+            numbered += [row.id for row in page.rows]
+            step = await read(store, Window(number, per_page, after))
+            assert (step.total, step.next) == (ROWS, page.next)
+            walked += [row.id for row in step.rows]
+            after = step.next
+        assert numbered == walked == expected
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_an_empty_list_has_one_page_and_past_the_end_there_is_none(store, name):
+    fill, read = LISTS[name]
+    page = await read(store, Window(1, 10))
+    page.check()
+    assert (page.rows, page.total, page.pages, page.next) == ((), 0, 1, None)
+    with pytest.raises(NotFound, match="page 2 is past the last one, which is 1"):
+        (await read(store, Window(2, 10))).check()
+    await fill(store)
+    with pytest.raises(NotFound, match="page 4 is past the last one, which is 3"):
+        (await read(store, Window(4, 10))).check()
+
+
+async def test_a_walk_goes_on_where_it_was_whatever_is_made_meanwhile(store):
+    expected = await fill_jobs(store)
+    page = await store.list_jobs("t", Window(1, 5))
+    for _ in range(7):
+        await store.create(*new("t", now=9_000))
+    walked = [job.id for job in page.rows]
+    while page.next is not None:
+        page = await store.list_jobs("t", Window(page.window.page + 1, 5, page.next))
+        assert page.total == ROWS, "counted once a walk"
+        walked += [job.id for job in page.rows]
+    assert walked == expected
+    assert (await store.list_jobs("t", WIDE)).total == ROWS + 7
+
+
+async def test_a_walk_past_the_end_ends(store):
+    await fill_jobs(store)
+    page = await store.list_jobs("t", Window(9, 5, After(ROWS, (0, ""))))
+    page.check()
+    assert (page.rows, page.next) == ((), None)
+
+
+# counts
+
+
+async def totals(store: Store, task_id: str, job_id: str):
+    """How long each list is, as told and as counted row by row."""
+    windows = {
+        "jobs": lambda window: store.list_jobs(task_id, window),
+        "ticks": lambda window: store.list_ticks(job_id, window),
+        "executions of job": lambda window: store.list_executions_of(job_id, window),
+    }
+    for task in (None, task_id):
+        for status in (None, *Status):
+            wanted = Wanted(frozenset({status} if status else ()), task)
+            windows[f"{task} {status}"] = lambda window, wanted=wanted: store.list_executions(wanted, window)
+    for name, read in windows.items():
+        page = await read(WIDE)
+        assert page.total == len(page.rows), name
+    return {name: (await read(WIDE)).total for name, read in windows.items()}
+
+
+async def test_every_count_follows_what_is_made_changed_and_deleted(store):
+    job, tick, execution = new("t")
+    await store.create(job, tick, execution)
+    await store.create(*new("t"))
+    await store.create(*new("other"))
+    counted = await totals(store, "t", job.id)
+    assert [counted[name] for name in ("jobs", "ticks", "executions of job", "t None", "None None", "t enqueued")] == [2, 1, 1, 2, 3, 2]
+
+    pulling = await store.change(claim(execution, host="h", pool="p", now=5))
+    assert (await totals(store, "t", job.id))["t pulling"] == 1
+    failed = await store.change(give_up(pulling, Ending(Status.FAILED, 6)))
+    assert await store.insert(next_execution(failed, due=7, now=7))
+    again, second = first_of(job, key="c:8", due=8, sequence=2)
+    assert await store.advance(job, replace(job, sequence=2), [again], second)
+    counted = await totals(store, "t", job.id)
+    names = ("ticks", "executions of job", "t None", "t failed", "t enqueued", "None failed", "None enqueued")
+    assert [counted[name] for name in names] == [2, 3, 4, 1, 3, 1, 4]
+
+    for one in (await store.list_executions_of(job.id, WIDE)).rows:
+        await store.change(cancel(one, now=9))
+    assert (await totals(store, "t", job.id))["t stopped"] == 2
+    stopped = await store.stop_job(job.id, 10)
+    for one in (await store.list_executions_of(job.id, WIDE)).rows:
+        await store.change(
+            replace(claim(one, host="h", pool="p", now=1), name="settle", values={"settled": True, "cleaned": True}, epoch=None)
+        )
+    while await store.delete_job(job.id, stopped.incarnation, 11) is Deletion.MORE:
+        await totals(store, "t", job.id)
+    counted = await totals(store, "t", job.id)
+    assert [counted[name] for name in ("jobs", *names)] == [1, 0, 0, 1, 0, 1, 0, 2]
+
+
+async def test_one_store_counts_what_another_made(store, open_store):
+    other = await open_store()
+    await fill_executions(other)
+    assert (await store.list_executions_of("j", WIDE)).total == ROWS
+    assert (await store.list_executions(Wanted(task_id="t"), WIDE)).total == ROWS
+
+
+# filters
+
+
+async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
+    expected = {}
+    schedules = (Schedule(), Schedule(Kind.AT, 9_000), Schedule(Kind.CRON, None, Cron("* * * * *")))
+    latest = (None, *Status)
+    for schedule, next_tick, held, (armed, stop), before, last in itertools.product(
+        schedules, (None, 9_000), (None, 9_000), ((0, 0), (0, 5), (5, 3)), (None, Status.RUNNING), latest
+    ):
+        job = replace(new_job("t"), schedule=schedule, next_tick=next_tick, held_tick=held, armed=armed, stop_sequence=stop, sequence=6)
+        made = [status for status in (before, last) if status is not None]
+        rows = [first_of(job, key=f"c:{place}", sequence=place + 1) for place in range(len(made))]
+        executions = [replace(row[1], status=status) for row, status in zip(rows, made, strict=True)]
+        await store.create(job, *((rows[0][0], executions[0]) if rows else (None, None)))
+        if len(rows) > 1:
+            assert await store.advance(job, job, [rows[1][0]], executions[1])
+        under_way = [status for status in made if status in UNDER_WAY]
+        expected[job.id] = job_status(job, under_way[-1] if under_way else made[-1] if made else None)
+    found = {}
+    for status in (*Status, "scheduled", "paused"):
+        page = await store.list_jobs("t", WIDE, status=str(status))
+        assert page.total == len(page.rows) > 0, status
+        found |= {job.id: str(status) for job in page.rows}
+    assert found == expected
+
+
+FILTERS = {
+    "statuses": ((), (Status.DONE,), (Status.RUNNING,), (Status.ENQUEUED, Status.DONE), tuple(FINAL)),
+    "task_id": (None, "red", "none"),
+    "since": (None, 1_003, 9_000),
+    "visible": (None, "red", "blue$", "no"),
+}
+
+
+async def test_executions_are_listed_by_status_task_moment_and_pattern(store):
+    made = []
+    for task in ("blue", "red", "redder"):
+        for place, status in enumerate(Status):
+            job, tick, execution = new(task)
+            made.append(replace(execution, status=status, scheduled_for=1_000 + place))
+            await store.create(job, tick, made[-1])
+    made.sort(key=lambda one: (one.scheduled_for, one.id), reverse=True)
+    for statuses, task_id, since, visible in itertools.product(*FILTERS.values()):
+        expected = [
+            one
+            for one in made
+            if (not statuses or one.status in statuses)
+            and task_id in (None, one.task_id)
+            and (since is None or one.scheduled_for >= since)
+            and (visible is None or re.match(visible, one.task_id))
+        ]
+        wanted = Wanted(frozenset(statuses), task_id, since, visible)
+        page = await store.list_executions(wanted, WIDE)
+        assert (list(page.rows), page.total) == (expected, len(expected)), wanted
+
+
+async def test_tasks_are_listed_as_far_as_they_are_visible(store):
+    for name in ("red", "redder", "blue", "a.b"):
+        await store.create(*new(name))
+    for pattern, expected in (("red", {"red", "redder"}), ("red$", {"red"}), (".*b", {"blue", "a.b"}), ("nothing", set())):
+        page = await store.list_tasks(Window(1, 10), visible=pattern)
+        assert ({task.id for task in page.rows}, page.total) == (expected, len(expected))
+    page = await store.search_tasks(["red"], Window(1, 10), visible="redd")
+    assert ([task.id for task in page.rows], page.total) == (["redder"], 1)
+
+
+NAMES = ("test-my-task", "Test_other", "mytask", "café crème", "ÜBUNG", "логи-2024", "a'b\"c", "🐳 whale", "---", "test my")
+
+
+SEARCHES = [
+    (["test"], {"test-my-task", "Test_other", "test my"}),
+    (["TEST", "My"], {"test-my-task", "test my"}),
+    (["my"], {"test-my-task", "mytask", "test my"}),
+    (["ta"], {"test-my-task"}),
+    (["my-task"], {"test-my-task"}),
+    (["my-ta"], {"test-my-task"}),
+    (["task-my"], set()),
+    (["ask"], set()),
+    (["cafe"], {"café crème"}),
+    (["CRÈ"], {"café crème"}),
+    (["übung"], {"ÜBUNG"}),
+    ([unicodedata.normalize("NFD", "übung")], {"ÜBUNG"}),
+    (["ЛОГИ", "20"], {"логи-2024"}),
+    (["b", '"c'], {"a'b\"c"}),
+    (["a'b"], {"a'b\"c"}),
+    (["🐳"], {"🐳 whale"}),
+    (["-", "test", "*"], {"test-my-task", "Test_other", "test my"}),
+    (["---"], set()),
+    (['"'], set()),
+    ([""], set()),
+    ([], set()),
+    (["test", "OR", "mytask"], set()),
+    (["test", "NOT"], set()),
+    (["id:test"], set()),
+    (["test*"], {"test-my-task", "Test_other", "test my"}),
+    (["(test"], {"test-my-task", "Test_other", "test my"}),
+]
+
+
+async def test_tasks_are_found_by_the_words_and_beginnings_in_their_ids(store):
+    for name in NAMES:
+        await store.create(*new(name))
+    for words, expected in SEARCHES:
+        page = await store.search_tasks(words, Window(1, 100))
+        assert ({task.id for task in page.rows}, page.total) == (expected, len(expected)), words
+
+
+async def test_a_task_that_was_deleted_is_not_found_and_one_that_was_made_again_is_found_once(store):
+    for name in ("a-b", "a-b-c", "---"):
+        job = new_job(name)
+        await store.create(job, None, None)
+        assert await store.delete_job(job.id, job.incarnation, 5) is Deletion.DONE
+        assert await store.delete_task(name)
+    assert (await store.search_tasks(["a"], Window(1, 10))).total == 0
+    await store.create(*new("a-b"))
+    page = await store.search_tasks(["b"], Window(1, 10))
+    assert ([task.id for task in page.rows], page.total) == (["a-b"], 1)
+    assert (await store.list_executions(Wanted(task_id="a-b"), WIDE)).total == 1

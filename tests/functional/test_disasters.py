@@ -1,0 +1,73 @@
+"""Two thousand short jobs on real processes, while Redis is killed, emptied and frozen, the store is locked, and workers die and freeze:
+each runs exactly once, by the word of an engine that knows nothing of fastlane.
+"""
+
+import contextlib
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.company import Company, company
+from tests.support.installation import until
+
+JOBS = 400
+"""Jobs that are posted around each disaster."""
+LEASE = 3.0
+LOCKED = 7.0
+"""Seconds for which the store stays locked: longer than a write waits for it (5 s)."""
+FROZEN = 30.0
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Another process (this one) has the store's file, and writes nothing."""
+    with contextlib.closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def in_the_midst(fastlane: Company) -> Iterator[None]:
+    """The block begins when some of a batch of jobs have started, and others have not; all are accepted when it has ended."""
+    before = len(fastlane.accepted)
+    with fastlane.posting(JOBS):
+        until(lambda: fastlane.started(before)[0] >= JOBS // 8, "the first jobs of a batch to start")
+        some, known = fastlane.started(before)
+        assert some < known or len(fastlane.accepted) < before + JOBS
+        yield
+    until(lambda: fastlane.started(before)[0] > JOBS // 4, "more jobs of a batch to start")
+
+
+def outlast(seconds: float) -> None:
+    """Lets a disaster last: what must not happen meanwhile cannot be waited for."""
+    time.sleep(seconds)
+
+
+@pytest.mark.timeout(300)
+def test_two_thousand_jobs_each_run_once_through_every_disaster(tmp_path: Path) -> None:
+    with company(tmp_path, workers=4, LEASE=f"{LEASE:g}s", RENEW="1s") as fastlane:
+        frozen, killed, *_ = fastlane.workers
+        with in_the_midst(fastlane):
+            fastlane.server.kill()
+            killed.kill()
+            fastlane.server.start()
+        fastlane.hire()
+        with in_the_midst(fastlane):
+            fastlane.server.flush()
+        with in_the_midst(fastlane):
+            frozen.send_signal(signal.SIGSTOP)
+            outlast(1.5 * LEASE)
+            frozen.send_signal(signal.SIGCONT)
+        with in_the_midst(fastlane), locked(tmp_path / "fastlane.db"):
+            outlast(LOCKED)
+        with in_the_midst(fastlane):
+            fastlane.server.pause()
+            outlast(FROZEN)
+            fastlane.server.go_on()
+        assert fastlane.refusals > 0
+        fastlane.check_all_ran_once(5 * JOBS)

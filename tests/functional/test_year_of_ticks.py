@@ -1,0 +1,219 @@
+"""A year of ticks replayed in virtual time, through restarts, lost queues and hours in which nobody works: the ledger accounts for each due
+time of the oracle exactly once, says the right thing of it, and each tick that started has one execution, which started once.
+"""
+
+import bisect
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fastlane.models.execution import Execution
+from fastlane.models.schedule import CatchUp, Overlap
+from fastlane.models.status import Status
+from fastlane.models.tick import Outcome, Tick
+from tests.support.redis import RealRedis
+from tests.support.year import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, World
+from tests.unit.models.test_cron_oracle import lag, plain
+
+MEMORY = Path("/dev/shm")
+PAGE = 500
+A_DAY, EPOCH = 1440, date(1970, 1, 1).toordinal()
+GRACE = 60 * SECOND
+"""A tick is in time until it is this late (docs/scheduling.md)."""
+PLANS = (
+    Plan("0 */8 * * *", "UTC", Overlap.SKIP, CatchUp.LATEST, lasts=500),
+    Plan("30 2 * * *", "Europe/Berlin"),
+    Plan("45 0,2 * * *", "Europe/Berlin", Overlap.SKIP, CatchUp.LATEST, lasts=125),
+    Plan("10 0 29,30,31 * *", "Europe/Berlin", catch_up=CatchUp.LATEST, lasts=600),
+    Plan("*/30 2 * * *", "America/New_York", catch_up=CatchUp.NONE, lasts=40),
+    Plan("0,30 2 * * *", "America/New_York", Overlap.SKIP, CatchUp.NONE, lasts=20),
+    Plan("20 2 * 3-4,10-11 *", "America/New_York", catch_up=CatchUp.NONE),
+    Plan("15 1,2 * * *", "Australia/Lord_Howe", Overlap.SKIP, CatchUp.NONE, lasts=65),
+    Plan("0 3 * * sun", "Australia/Lord_Howe"),
+    Plan("0 0 * * *", "Africa/Casablanca", expires_in=30 * MINUTE),
+)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """In memory, where there is such a place: a year is many commits."""
+    folder = Path(tempfile.mkdtemp(prefix="year", dir=MEMORY if MEMORY.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_the_ledger_of_a_year_accounts_for_each_due_time_once(seed: int, shared_redis: RealRedis, folder: Path) -> None:
+    chance = random.Random(seed)
+    begins = int(datetime(chance.randint(2021, 2030), chance.randint(1, 12), 1, 12, 0, 30, tzinfo=UTC).timestamp()) * 1000
+    ends = begins + 365 * DAY
+    async with World(folder, shared_redis.socket, seed, begins) as world:
+        for plan in PLANS:
+            await world.plan(plan)
+        arrange(world, chance, begins, ends - DAY)
+        await world.live(ends)
+        dues = oracle(PLANS, begins, ends)
+        for job_id, plan in world.plans.items():
+            rows = [row async for row in pages(world.store.executions_of, job_id)]
+            ledger = [tick async for tick in pages(world.store.ticks_of, job_id)]
+            check_account(ledger[::-1], dues[plan])
+            check_executions(world, ledger, rows)
+            check_reasons(world, plan, ledger[::-1], rows, dues[plan])
+        assert world.seen == {Outcome.STARTED, Outcome.SKIPPED, Outcome.MISSED, Outcome.EXPIRED}
+
+
+def arrange(world: World, chance: random.Random, begins: int, ends: int) -> None:
+    """The troubles of the year, each at least half an hour from the next, most of them at moments at which something is due."""
+    moments = [begins + HOUR * hour for hour in chance.sample(range(12, (ends - begins) // HOUR), 150)]
+    free = begins
+    for moment in sorted(moments):
+        at = moment + chance.choice((0, 15, 30, 45)) * MINUTE + chance.randint(-45, 15) * SECOND
+        if at < free:
+            continue
+        kind, free = chance.random(), at + HOUR // 2
+        if kind < 0.5:
+            world.later(at, world.doom)
+        elif kind < 0.6:
+            world.later(at, world.lose_queue)
+        elif kind < 0.8:
+            world.later(at, restart(world, chance.randint(1, LONGEST_RESTART), empty=chance.random() < 0.5))
+        else:
+            seconds = chance.choice((chance.randint(90, 1800), chance.randint(1800, 12 * 3600)))
+            world.later(at, restart(world, seconds, empty=chance.random() < 0.5))
+            free += seconds * SECOND
+
+
+def restart(world: World, seconds: int, *, empty: bool):
+    return lambda: world.restart(seconds, empty=empty)
+
+
+async def pages(read, job_id: str):
+    """All that a paged list has, the newest first."""
+    offset = 0
+    while page := await read(job_id, PAGE, offset):
+        for row in page:
+            yield row
+        offset += len(page)
+
+
+def oracle(plans: Sequence[Plan], begins: int, ends: int) -> dict[Plan, list[int]]:
+    """When each is due in that time, by going through it minute by minute with an eye on the clock on the wall."""
+    due: dict[Plan, list[int]] = {plan: [] for plan in plans}
+    for name in {plan.timezone for plan in plans}:
+        here = [(plan, plain(plan.cron)) for plan in plans if plan.timezone == name]
+        looked_at = frozenset[int]().union(*(cron.times for _, cron in here))
+        for moment, shown, passing in minutes(name, begins // MINUTE + 1, ends // MINUTE):
+            if looked_at.isdisjoint(wall % A_DAY for wall in passing or [shown]):
+                continue
+            for plan, cron in here:
+                walls = [shown] if cron.wild else passing
+                if any(wall % A_DAY in cron.times and cron.on(date.fromordinal(EPOCH + wall // A_DAY)) for wall in walls):
+                    due[plan].append(moment * MINUTE)
+    return due
+
+
+def minutes(name: str, first: int, last: int) -> Iterator[tuple[int, int, Sequence[int]]]:
+    """Each real minute since 1970, the minute that the wall shows, and those on the wall that pass then for a job at fixed times: none that
+    passed before, and all that a jump leaps over. (Clocks change at a quarter of an hour.)"""
+    zone = ZoneInfo(name)
+    highest = first - 1 + lag(first - 1, zone) // timedelta(minutes=1)
+    for quarter in range(first // 15 * 15, last + 1, 15):
+        ahead = lag(quarter, zone) // timedelta(minutes=1)
+        for moment in range(max(first, quarter), min(last, quarter + 14) + 1):
+            shown = moment + ahead
+            yield moment, shown, range(highest + 1, shown + 1)
+            highest = max(highest, shown)
+
+
+def check_account(ledger: Sequence[Tick], due: Sequence[int]) -> None:
+    """Every due time stands in one row, in order; a row's count is that of its due times."""
+    accounted = []
+    for tick in ledger:
+        covered = between(due, tick.due, last_of(tick))
+        assert covered, f"nothing was due when {tick} says"
+        assert (covered[0], covered[-1]) == (tick.due, last_of(tick)), tick
+        assert tick.count == len(covered) or (tick.at_least and tick.count < len(covered)), tick
+        accounted += covered
+    assert accounted == due
+
+
+def check_executions(world: World, ledger: Sequence[Tick], rows: Sequence[Execution]) -> None:
+    """Each tick that started has one execution, which started once and is done; no other has one that started."""
+    by_tick = {row.tick_id: row for row in rows}
+    assert len(by_tick) == len(rows)
+    assert {tick.id for tick in ledger if tick.execution_id} == set(by_tick)
+    for tick in ledger:
+        row = by_tick.get(tick.id)
+        assert (row is not None and world.witness.starts[row.id]) == (tick.outcome is Outcome.STARTED), (tick, row)
+        if row is not None:
+            runs_on = world.witness.over.get(row.id, 0) > world.clock.now()
+            ended = Status.DONE if tick.outcome is Outcome.STARTED else Status.EXPIRED
+            assert (row.id, row.attempt, row.scheduled_for) == (tick.execution_id, 1, tick.due)
+            assert (row.status, row.settled) == ((Status.PULLING, False) if runs_on else (ended, True)), row
+
+
+def check_reasons(world: World, plan: Plan, ledger: Sequence[Tick], rows: Sequence[Execution], due: Sequence[int]) -> None:
+    """Each row says what the rules say of a tick that was decided when it was."""
+    for tick in ledger:
+        world.seen.add(tick.outcome)
+        late = tick.created_at - tick.due
+        check_moment(world, tick, tick.due, tick.created_at)
+        if tick.outcome is Outcome.STARTED:
+            check_moment(world, tick, tick.created_at, world.witness.began[tick.execution_id or ""])
+        if tick.outcome is Outcome.MISSED:
+            check_missed(world, plan, tick, due)
+        elif late > GRACE and tick.execution_id is not None:
+            assert plan.catch_up is CatchUp.LATEST, tick
+            assert not between(due, tick.due + 1, tick.created_at), f"{tick} was not the latest"
+        if tick.outcome is Outcome.EXPIRED and tick.execution_id is None:
+            assert plan.expires_in is not None
+            assert late >= plan.expires_in
+        if plan.overlap is Overlap.SKIP and tick.outcome in {Outcome.STARTED, Outcome.SKIPPED}:
+            check_overlap(world, tick, rows)
+    assert plan.overlap is Overlap.SKIP or all(tick.outcome is not Outcome.SKIPPED for tick in ledger)
+
+
+def check_moment(world: World, tick: Tick, expected: int, happened: int) -> None:
+    """What was not done at once fell into a trouble, and was done by the end of that."""
+    last = expected
+    for trouble in world.troubles:  # one may follow another before it is over
+        if trouble.first <= last + SECOND:
+            last = max(last, trouble.last)
+    assert happened - expected < SECOND or happened <= last, f"{tick} was not gone on with for {happened - expected} ms"
+
+
+def check_missed(world: World, plan: Plan, tick: Tick, due: Sequence[int]) -> None:
+    last = last_of(tick)
+    assert tick.created_at - last > GRACE, f"{tick} was in time"
+    assert any(one.long and one.first - GRACE <= tick.due and last <= one.last for one in world.troubles), f"{tick} was missed for nothing"
+    if plan.catch_up is CatchUp.LATEST:
+        assert between(due, last + 1, tick.created_at), f"{tick} swallowed the latest"
+
+
+def check_overlap(world: World, tick: Tick, rows: Sequence[Execution]) -> None:
+    others = [row for row in rows if row.tick_id != tick.id]
+    known = world.witness.known
+    if tick.outcome is Outcome.SKIPPED:
+        assert any(row.created_at <= tick.created_at <= known.get(row.id, tick.created_at) for row in others), (
+            f"{tick} had nothing before it"
+        )
+    else:
+        surely = [row for row in others if row.created_at < tick.created_at < known.get(row.id, row.finished_at or tick.created_at + 1)]
+        assert not surely, f"{tick} ran beside {surely}"
+
+
+def between(due: Sequence[int], first: int, last: int) -> Sequence[int]:
+    """The due times from the first to the last moment."""
+    return due[bisect.bisect_left(due, first) : bisect.bisect_right(due, last)]
+
+
+def last_of(tick: Tick) -> int:
+    """The last due time that a row speaks of."""
+    return tick.due if tick.until is None else tick.until

@@ -1,0 +1,210 @@
+"""A fastlane of real processes that runs thousands of jobs a minute: `fastlane api`, workers, a real Redis, and an engine that ends each
+job at once."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastlane.models.execution import Execution
+from fastlane.models.status import Status
+from fastlane.queue.base import TICKS
+from fastlane.queue.keys import Keys
+from fastlane.queue.redis import RedisQueue
+from fastlane.storage.sqlite import SqliteStore
+from tests.support.engine_process import EngineProcess
+from tests.support.installation import Installation, until
+from tests.support.redis import RealRedis
+
+T = TypeVar("T")
+
+HOST = "unix:///instant"
+POOL = "default"
+MOST = 100
+"""How many run at once."""
+PAGE = 500
+CLIENTS = 4
+
+
+class Company(Installation):
+    """An ``Installation`` whose workers are on the engine of ``engine_process``."""
+
+    def __init__(self, folder: Path, redis: RealRedis, engine: EngineProcess, **extra: str) -> None:
+        pools = json.dumps([{"name": POOL, "match": "", "hosts": [HOST], "maxRunning": MOST}])
+        super().__init__(folder, HOST, f"test-{os.urandom(4).hex()}", redis.url, {"POOLS": pools, **extra})
+        self.server = redis
+        self.shared = engine
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.accepted: list[dict[str, Any]] = []
+        self.refusals = 0
+        self._lock = threading.Lock()
+
+    def hire(self) -> subprocess.Popen[bytes]:
+        """One more worker."""
+        environment = {**self._environment("worker"), "FASTLANE_TEST_SOCKET": str(self.shared.socket)}
+        command = [sys.executable, "-m", "tests.support.worker_process"]
+        with (self.folder / "worker.log").open("ab") as output:
+            process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment, stdout=output, stderr=output)
+        self.processes.append(process)
+        self.workers.append(process)
+        return process
+
+    def dismiss(self, *workers: subprocess.Popen[bytes]) -> None:
+        """These workers end as at a SIGTERM."""
+        for worker in workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in workers:
+            worker.wait(30)
+            self.workers.remove(worker)
+
+    def services(self) -> list[str]:
+        """The services that are still there."""
+        return []  # the engine's process goes with all that it has
+
+    # clients
+
+    def post_some(self, count: int, pause: float = 0.0, **fields: object) -> list[float]:
+        """So many jobs, by one client on one connection, with a pause (seconds) after each; one that is refused with 503 is posted again.
+        The seconds that each answer took."""
+        took: list[float] = []
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+            while len(took) < count:
+                before = time.perf_counter()
+                status, body = self._post(connection, {"image": "ubuntu:latest", **fields})
+                seconds = time.perf_counter() - before
+                with self._lock:
+                    if status == 200:
+                        took.append(seconds)
+                        self.accepted.append(json.loads(body))
+                    else:
+                        assert status == 503, body
+                        self.refusals += 1
+                time.sleep(pause)
+        return took
+
+    @contextlib.contextmanager
+    def posting(self, count: int) -> Iterator[None]:
+        """Clients post so many jobs beside the block, about 200 a second, and are done at its end; every fifth starts a second later."""
+        with ThreadPoolExecutor(2 * CLIENTS) as pool:
+            share = count // CLIENTS
+            posts = [pool.submit(self.post_some, share - share // 5, 0.02) for _ in range(CLIENTS)]
+            posts += [pool.submit(self.post_some, share // 5, 0.1, startIn="1s") for _ in range(CLIENTS)]
+            yield
+            for post in posts:
+                post.result()
+
+    def _post(self, connection: HTTPConnection, body: object) -> tuple[int, bytes]:
+        try:
+            connection.request("POST", "/tasks/short", json.dumps(body))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, HTTPException):
+            connection.close()
+            raise
+
+    # what there is in the end
+
+    def started(self, since: int = 0) -> tuple[int, int]:
+        """How many of the executions that were accepted at once have started, and of how many; ``since`` the so manieth job."""
+        ids = [reply["executionId"] for reply in self.accepted[since:] if reply["executionId"]]
+        return len(self.shared.starts().keys() & set(ids)), len(ids)
+
+    def look(self, see: "Callable[[SqliteStore, RedisQueue], Awaitable[T]]") -> T:
+        """What ``see`` finds in the store and the queue."""
+
+        async def open() -> T:
+            store, queue = SqliteStore(self.folder / "fastlane.db"), RedisQueue(self.redis or "", self.name, deadline=20)
+            await store.open()
+            await queue.open()
+            try:
+                return await see(store, queue)
+            finally:
+                await queue.close()
+                await store.close()
+
+        return asyncio.run(open())
+
+    def check_all_ran_once(self, jobs: int) -> None:
+        """Each of so many accepted jobs ended well, having started once by the engine's word; nothing is left; every count agrees."""
+        until(lambda: self._at_rest(jobs), f"{jobs} jobs to end: {self._counts()}, started: {self.started()}", 120)
+        assert len(self.accepted) == jobs
+        rows = self.look(_executions)
+        starts = self.shared.starts()
+        assert set(starts.values()) == {1}, [id for id, times in starts.items() if times > 1]
+        assert set(starts) == {row.id for row in rows}
+        assert {row.job_id for row in rows} == {reply["jobId"] for reply in self.accepted}
+        assert {(row.status, row.attempt, row.exit_code, row.settled, row.cleaned) for row in rows} == {(Status.DONE, 1, 0, True, True)}
+        assert len(rows) == jobs
+        assert self.shared.services() == []
+        self._check_counts(jobs)
+
+    def _check_counts(self, jobs: int) -> None:
+        counts = self.look(_store_counts)
+        assert (counts.tasks, counts.jobs) == (1, jobs)
+        assert {status: count for status, count in counts.executions.items() if count} == {Status.DONE: jobs}
+        shown = self.get("/status").json
+        assert shown["queues"][POOL] == {"ready": 0, "timed": 0, "running": 0}
+        assert (shown["jobs"]["count"], shown["executions"]["done"], shown["jobs"]["scheduled"]) == (jobs, jobs, [])
+        assert shown["containers"]["running"] == []
+        for name, lane in self.look(_queue_counts).items():
+            assert (lane.ready, lane.timed, lane.running, lane.blocked) == (0, 0, 0, 0), name
+        keys = Keys(self.name)
+        prefix = keys.generation.removesuffix("gen")
+        with self.server.client() as client:
+            left = {str(key).removeprefix(prefix) for key in client.keys("*") if str(key).startswith(prefix)}
+        assert left <= {"gen", "lanes", "arrivals", "workers", "reports", "check"}
+
+    def _at_rest(self, jobs: int) -> bool:
+        """Whether all is over, its cleaning included."""
+
+        async def see(store: SqliteStore, queue: RedisQueue) -> bool:
+            done = (await store.counts()).executions[Status.DONE] == jobs
+            return done and not await store.unsettled(1) and not await store.uncleaned(1)
+
+        time.sleep(0.1)
+        return self.look(see) and not self.shared.services()
+
+    def _counts(self) -> dict[str, int]:
+        return {status.value: count for status, count in self.look(_store_counts).executions.items() if count}
+
+
+async def _executions(store: SqliteStore, queue: RedisQueue) -> list[Execution]:
+    rows: list[Execution] = []
+    after = None
+    while page := await store.executions_in(frozenset(Status), PAGE, after):
+        rows += page
+        after = (page[-1].scheduled_for, page[-1].id)
+    return rows
+
+
+async def _store_counts(store: SqliteStore, queue: RedisQueue) -> Any:
+    return await store.counts()
+
+
+async def _queue_counts(store: SqliteStore, queue: RedisQueue) -> Any:
+    return await queue.counts([TICKS, POOL])
+
+
+@contextlib.contextmanager
+def company(folder: Path, workers: int, **extra: str) -> Iterator[Company]:
+    """A company with an API that serves and so many workers; all of it is gone after the block."""
+    with RealRedis() as redis, EngineProcess(Path(redis.socket).parent, HOST) as engine:
+        fastlane = Company(folder, redis, engine, LISTEN="127.0.0.1", **extra)
+        try:
+            fastlane.serve("api")
+            for _ in range(workers):
+                fastlane.hire()
+            until(lambda: fastlane.get("/status").json["workers"]["alive"] == workers, "the workers")
+            yield fastlane
+        finally:
+            fastlane.end()

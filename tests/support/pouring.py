@@ -1,0 +1,151 @@
+"""A worker in a process of its own, on an engine that is a folder: each service of it writes a line every few milliseconds.
+
+``python -m tests.support.pouring FOLDER`` works until it is ended. A command is three words: how many lines, the milliseconds between two
+of them, and the exit code of the first attempt (later ones exit with 0). Line ``n`` is ``ATTEMPT:n``, every third on stderr; its time
+follows from the service's start, so that whoever reads the log reads the same.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from fastlane import app, log
+from fastlane.clock import SystemClock
+from fastlane.config import load
+from fastlane.errors import ServiceGone
+from fastlane.executors.base import Activation, End, Image, Look, Order, Phase, ServiceView, TaskView
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pull
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler.worker import Worker
+
+HOST = "unix:///pouring"
+MILLISECOND = 1_000_000
+
+
+def line(attempt: int, number: int) -> str:
+    """One line of an attempt's log."""
+    return f"{attempt}:{number}\n"
+
+
+class PouringExecutor:
+    """An ``Executor`` on a folder: a file a service, and one beside it from its start on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def open(self) -> None:
+        """Nothing to start."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        """Its host never changes."""
+
+    def hosts(self) -> Sequence[HostView]:
+        return [HostView(HOST, usable=True, swarm_id="pouring")]
+
+    async def resolve(self, host: str, image: str, pull: Pull) -> Image:
+        return Image(image, None)
+
+    async def park(self, host: str, order: Order, image: Image) -> str:
+        id = f"{order.execution_id}-{order.epoch}"
+        lines, pause, code = map(int, order.command or ())
+        parked = {"execution": order.execution_id, "attempt": order.attempt, "lines": lines, "pause": pause, "code": code}
+        (self._folder / id).write_text(json.dumps(parked))
+        return id
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        try:
+            with (self._folder / f"{service_id}.start").open("x") as file:
+                file.write(str(time.time_ns()))
+        except FileExistsError:
+            return Activation.ALREADY
+        return Activation.STARTED
+
+    async def stop(self, host: str, service_id: str) -> None:
+        raise NotImplementedError
+
+    async def inspect(self, host: str, service_id: str) -> ServiceView:
+        parked, start = self._read(service_id)
+        tasks = () if start is None else (_task(service_id, parked, start),)
+        return ServiceView(service_id, parked["execution"], start is not None, False, 0, tasks)
+
+    async def look(self) -> Look:
+        tasks = {}
+        for file in self._folder.glob("*.start"):
+            view = await self.inspect(HOST, file.stem)
+            tasks[file.stem] = view.tasks
+        return Look({HOST: tasks})
+
+    async def services(self, host: str) -> Sequence[ServiceView]:
+        return []
+
+    async def remove(self, host: str, service_id: str) -> None:
+        """They stay, so that late readers find their log."""
+
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
+        parked, start = self._read(task_id.removeprefix("task-"))
+        for number in range(parked["lines"]):
+            moment = (start or 0) + number * parked["pause"] * MILLISECOND
+            stream = STDERR if number % 3 == 0 else STDOUT
+            mark = marks.get(stream)
+            if mark is not None and moment <= mark.time:
+                continue
+            if follow:
+                await asyncio.sleep(max(0, moment - time.time_ns()) / 1e9)
+            yield Piece(stream, moment, line(parked["attempt"], number).encode())
+        if follow:
+            await asyncio.Event().wait()
+
+    def _read(self, service_id: str) -> tuple[dict[str, Any], int | None]:
+        try:
+            parked = json.loads((self._folder / service_id).read_text())
+        except FileNotFoundError:
+            raise ServiceGone(f"service {service_id} not found") from None
+        started = self._folder / f"{service_id}.start"
+        text = started.read_text() if started.exists() else ""
+        return parked, int(text) if text else None
+
+
+def _task(service_id: str, parked: dict[str, Any], start: int) -> TaskView:
+    end = start + parked["lines"] * parked["pause"] * MILLISECOND
+    over = time.time_ns() > end
+    code = parked["code"] if parked["attempt"] == 1 else 0
+    return TaskView(
+        id=f"task-{service_id}",
+        service_id=service_id,
+        phase=Phase.ENDED if over else Phase.RUNNING,
+        state="complete" if over else "running",
+        container_id=f"container-{service_id}",
+        node_id="node",
+        changed_at=(end if over else start) // MILLISECOND,
+        started_at=start // MILLISECOND,
+        end=End.EXITED if over else None,
+        exit_code=code if over else None,
+        finished_at=end // MILLISECOND if over else None,
+    )
+
+
+async def work(folder: Path) -> None:
+    """One worker, for ever."""
+    settings = load("worker").settings
+    log.configure(settings.log_format, settings.log_level)
+    async with app.open_store(settings) as store, app.hinting(settings.redis_url or "", settings) as hub:
+        queue = RedisQueue(settings.redis_url or "", settings.installation)
+        executor = PouringExecutor(folder)
+        worker = Worker(store, queue, executor, SystemClock(), app.worker_settings(settings), hub.tell)
+        async with app.opened(queue), app.working(executor, worker):
+            await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(work(Path(sys.argv[1])))

@@ -1,0 +1,255 @@
+"""A stage for races: one store, one queue, clients and a worker's parts in the test's hands, in virtual time.
+
+``Met`` lets a test act in the moment before or after a call of a port: there another one comes in between, or the process ends. So each
+interleaving is a test that always goes the same way.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fastlane.models import status
+from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.job import Job, Spec
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Kind as When
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import Status
+from fastlane.queue.base import TICKS, Kind, Lane, Lease
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler.rebuilder import Rebuilder
+from fastlane.scheduler.reconciler import Reconciler
+from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.timer import Timer
+from fastlane.services.jobs import Jobs
+from fastlane.storage.sqlite import SqliteStore
+from tests.support.clock import FakeClock
+from tests.support.instant import InstantExecutor
+
+HOST = "unix:///instant"
+POOLS = (Pool("other", "other-", (HOST,)), Pool("default", "", (HOST,), max_running=100))
+TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore"})
+LEASE = 10**12
+
+Act = Callable[[], Awaitable[object]]
+
+
+class Died(Exception):
+    """The process ended here."""
+
+
+async def dies() -> None:
+    """Ends the process that meets it."""
+    raise Died
+
+
+class Met:
+    """A port. Before, or after, the next call of a verb something else happens, once."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        self._acts: dict[tuple[str, str], list[Act]] = defaultdict(list)
+
+    def before(self, verb: str, act: Act) -> None:
+        """Just before the next call of the verb."""
+        self._acts["before", verb].append(act)
+
+    def after(self, verb: str, act: Act) -> None:
+        """Once the next call of the verb has done its work, before its caller hears of it."""
+        self._acts["after", verb].append(act)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether everything that was to happen has."""
+        return not any(self._acts.values())
+
+    def __getattr__(self, verb: str) -> Any:
+        real = getattr(self._port, verb)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            await self._happen("before", verb)
+            answer = await real(*arguments, **named)
+            await self._happen("after", verb)
+            return answer
+
+        return call
+
+    async def _happen(self, when: str, verb: str) -> None:
+        acts = self._acts[when, verb]
+        if acts:
+            await acts.pop(0)()
+
+
+class SleepyClock(FakeClock):
+    """Time passes while somebody sleeps, and then at once. ``in_sleep``: what happens in the next sleeps, one each."""
+
+    def __init__(self, now: int = 1_700_000_000_000) -> None:
+        super().__init__(now)
+        self.in_sleep: list[Act] = []
+
+    async def sleep(self, seconds: float) -> None:
+        if self.in_sleep:
+            await self.in_sleep.pop(0)()
+        self._microseconds += round(seconds * 1_000_000)
+        await asyncio.sleep(0)
+
+    def set(self, now: int) -> None:
+        """It is this moment."""
+        self._microseconds = now * 1000
+
+
+class VirtualQueue:
+    """The real queue, at a test's time."""
+
+    def __init__(self, real: RedisQueue, clock: FakeClock) -> None:
+        self._real = real
+        self._clock = clock
+
+    def __getattr__(self, verb: str) -> Any:
+        real = getattr(self._real, verb)
+        if verb not in TIMED:
+            return real
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            return await real(*arguments, **{"now": self._clock.now(), **named})
+
+        return call
+
+
+class Stage:
+    """Used as an async context manager. ``jobs`` is the client whose calls are met (at ``store`` and ``queue``); ``others`` are whoever
+    comes in between; ``worker_store`` is where a worker's calls are met."""
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self.clock = SleepyClock()
+        self.real_store = SqliteStore(folder / "store.db")
+        self._redis = RedisQueue(redis_url, f"stage-{uuid4().hex[:8]}")
+        self.real_queue: Any = VirtualQueue(self._redis, self.clock)
+        self.store, self.queue, self.worker_store = Met(self.real_store), Met(self.real_queue), Met(self.real_store)
+        store: Any = self.store
+        self.jobs = Jobs(store, self.queue, self.clock, POOLS)  # type: ignore[arg-type]
+        self.others = Jobs(self.real_store, self.real_queue, self.clock, POOLS)
+        self.executor = InstantExecutor((HOST,), self.clock)
+        worker: Any = self.worker_store
+        self.timer = Timer(worker, self.real_queue, self.clock, "me", POOLS)
+        self.settler = Settler(worker, self.real_queue, self.executor, self.clock, POOLS)
+        self.reconciler = Reconciler(worker, self.real_queue, self.executor, self.clock, self.settler, POOLS)
+        self.generation = "1"
+
+    async def __aenter__(self) -> "Stage":
+        await self.real_store.open()
+        await self._redis.open()
+        await self.real_queue.set_generation("1")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.jobs.close()
+        await self.others.close()
+        await self._redis.close()
+        await self.real_store.close()
+
+    # what is there
+
+    async def job(self, job_id: str) -> Job:
+        """The job as it is stored."""
+        found = await self.real_store.job(job_id)
+        assert found is not None
+        return found
+
+    async def executions(self, job_id: str) -> list[Execution]:
+        """All of the job's, the oldest first."""
+        return list(reversed(await self.real_store.executions_of(job_id, 1_000)))
+
+    async def ledger(self, job_id: str) -> list[str]:
+        """The outcomes of the job's ticks, the earliest due first."""
+        return [tick.outcome.value for tick in reversed(await self.real_store.ticks_of(job_id, 1_000))]
+
+    # what a worker does
+
+    async def claim(self) -> list[Lease]:
+        """All that can be leased now."""
+        lanes = [Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in POOLS)]
+        claim = await self.real_queue.claim(self.generation, "me", lanes, 256, lease=LEASE)
+        assert not claim.cold
+        return list(claim.leases)
+
+    async def work(self) -> list[str]:
+        """Fires the jobs that are due, settles what has ended; the ids of the executions that a worker has then to start, in order."""
+        started: list[str] = []
+        while leases := await self.claim():
+            for lease in leases:
+                execution = await self.real_store.execution(lease.id)
+                if lease.kind is Kind.JOB:
+                    await self.timer.handle(lease, self.clock.now())
+                elif execution is None:
+                    await self.real_queue.finish({lease.id: lease.revision})
+                elif execution.status.final:
+                    await self.settle(lease.id)
+                else:
+                    started.append(lease.id)
+        return started
+
+    async def until(self, moment: int) -> list[str]:
+        """Works, and again at that moment; what is to be started then. Nothing may be before it."""
+        self.clock.set(moment - 1)
+        assert await self.work() == []
+        self.clock.set(moment)
+        return await self.work()
+
+    async def run(self, execution_id: str) -> Execution:
+        """A worker starts the execution, and sees it run."""
+        execution = await self.real_store.execution(execution_id)
+        assert execution is not None
+        now = self.clock.now()
+        pulling = await self._change(status.claim(execution, host=HOST, pool="default", now=now))
+        bound = await self._change(status.bind(pulling, service_id=f"s-{execution_id}", swarm_id="swarm", image_digest=None, now=now))
+        return await self._change(status.run(bound, Started("task", None, now)))
+
+    async def end(self, execution_id: str, code: int = 0) -> Execution:
+        """What runs ends with this exit code; not settled yet."""
+        execution = await self.real_store.execution(execution_id)
+        assert execution is not None
+        final = Status.FAILED if code else Status.STOPPED if execution.stop_requested_at else Status.DONE
+        failure = Failure(Reason.EXIT, f"exit code {code}") if code else None
+        return await self._change(status.end(execution, Ending(final, self.clock.now(), code, failure)))
+
+    async def settle(self, execution_id: str) -> None:
+        """What follows an end."""
+        execution = await self.real_store.execution(execution_id)
+        assert execution is not None
+        await self.settler.clean(await self.settler.settle(execution))
+
+    async def finish(self, execution_id: str, code: int = 0) -> None:
+        """What a worker was given is run, ends, is settled and cleaned."""
+        await self.run(execution_id)
+        await self.end(execution_id, code)
+        await self.settle(execution_id)
+
+    async def rebuild(self, *, flush: bool = True) -> None:
+        """The queue's data are lost, and it is built anew, by a worker that is at its first look."""
+        if flush:
+            await self.real_queue.wipe()
+        rebuilder = Rebuilder(self.real_store, self.real_queue, self.clock, f"builder-{uuid4().hex[:6]}", POOLS)
+        self.generation = await rebuilder.ensure()
+        assert rebuilder._streaming is not None
+        async with asyncio.timeout(20):
+            await rebuilder._streaming
+
+    async def _change(self, change: Any) -> Execution:
+        after = await self.real_store.change(change)
+        assert after is not None
+        return after
+
+    # what jobs are made of
+
+    def at(self, seconds: float) -> Schedule:
+        """In so many seconds."""
+        return Schedule(When.AT, self.clock.now() + round(seconds * 1000))
+
+
+def spec(image: str = "ubuntu", **rules: Any) -> Spec:
+    """What is run."""
+    return Spec(image, **rules)

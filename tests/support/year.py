@@ -1,0 +1,387 @@
+"""A year of ticks in virtual time: the real timer, rebuilder, reconciler and settler on a real SQLite store and a real Redis; workers die,
+everything is restarted, and the queue is lost, at random moments.
+
+Time moves on to the next moment that a claim named, so a year costs what its ticks cost. What has to do with containers is played: an
+execution that a worker claims starts (once, as an engine starts a service once) and ends after its job's time.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastlane.errors import QueueDown
+from fastlane.models import status
+from fastlane.models.cron import read_cron
+from fastlane.models.execution import Ending, Execution, Started
+from fastlane.models.job import Spec
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
+from fastlane.models.status import Status
+from fastlane.models.tick import Outcome
+from fastlane.queue.base import TICKS, Claim, Lane, Lease
+from fastlane.queue.base import Kind as EntryKind
+from fastlane.queue.keys import Keys as KeyNames
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler.rebuilder import BUILDER_LOST_AFTER, Rebuilder
+from fastlane.scheduler.reconciler import Reconciler
+from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.timer import Timer
+from fastlane.services.jobs import Jobs
+from fastlane.storage.sqlite import SqliteStore
+from tests.model.side import Keys
+from tests.model.wire import TIMED
+from tests.support.instant import InstantExecutor
+
+SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
+LEASE = 15 * SECOND
+HOST = "unix:///instant"
+POOLS = (Pool("default", "", (HOST,), max_running=50),)
+LANES = (Lane(TICKS, None), Lane("default", 50))
+LONGEST_RESTART = 25
+"""Seconds that a worker which died is missing: with the lease that it leaves, or the rebuild that it began, less than a tick's grace."""
+REPAIRED_AFTER = LEASE + BUILDER_LOST_AFTER
+"""Milliseconds after a disturbance by which nothing of it is felt any more."""
+
+
+class Died(Exception):
+    """The worker that made this call is dead: it knows nothing of it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job to be watched: ``lasts`` minutes is what each of its executions takes."""
+
+    cron: str
+    timezone: str
+    overlap: Overlap = Overlap.ALLOW
+    catch_up: CatchUp = CatchUp.LATEST
+    lasts: int = 0
+    expires_in: int | None = None
+
+
+@dataclass
+class Moments:
+    """A ``Clock`` that the world moves."""
+
+    moment: int
+
+    def now(self) -> int:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        """Time does not pass in here: who waits lets others go first."""
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Trouble:
+    """A time in which not everything worked, and whether it was so long that ticks may be missed."""
+
+    first: int
+    last: int
+    long: bool
+
+
+@dataclass
+class Witness:
+    """What happened to executions: how often each started, when, when it will be over, and when the store knew that it was."""
+
+    starts: Counter[str] = field(default_factory=Counter)
+    began: dict[str, int] = field(default_factory=dict)
+    over: dict[str, int] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
+
+
+class Way:
+    """A worker's way to a part. Each call may be its last: before it is carried out, or before its answer is known."""
+
+    def __init__(self, worker: "Hand", real: Any, timed: frozenset[str] = frozenset()) -> None:
+        self._worker = worker
+        self._real = real
+        self._timed = timed
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        real = getattr(self._real, verb)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            if verb in self._timed:
+                named["now"] = self._worker.clock.now()
+            self._worker.pass_by()
+            answer = await real(*arguments, **named)
+            self._worker.pass_by()
+            return answer
+
+        setattr(self, verb, call)
+        return call
+
+
+class Hand:
+    """One worker: the parts of fastlane that have to do with ticks, and a loop turned by hand."""
+
+    def __init__(self, world: "World", number: int) -> None:
+        self.name = f"hand-{number}"
+        self.clock = world.clock
+        self.dead = False
+        self.left: int | None = None
+        """So many calls are left until something befalls it; None: nothing is to come."""
+        self._world = world
+        self.store: Any = Way(self, world.store)
+        self.queue: Any = Way(self, world.queue, TIMED)
+        parts = (self.store, self.queue)
+        self.settler = Settler(*parts, InstantExecutor((HOST,), self.clock), self.clock, POOLS)
+        self.timer = Timer(*parts, self.clock, self.name, POOLS)
+        self.rebuilder = Rebuilder(*parts, self.clock, self.name, POOLS)
+        self.reconciler = Reconciler(*parts, InstantExecutor((HOST,), self.clock), self.clock, self.settler, POOLS)
+        self.generation = ""
+
+    def pass_by(self) -> None:
+        """It makes a call, or has its answer."""
+        if self.dead:
+            raise Died
+        if self.left is None:
+            return
+        self.left -= 1
+        if self.left == 0:
+            self.left = None
+            self._world.strike(self)
+
+    async def turn(self) -> int:
+        """Does all that is to be done now; the moment at which there may be more."""
+        while True:
+            try:
+                if not self.generation or self._world.unsettled:
+                    self.generation = await self.rebuilder.ensure()
+                    await self._streamed()
+                claim = await self._claim()
+            except QueueDown:
+                return self.clock.now() + SECOND
+            if claim.cold:
+                self.rebuilder.doubt()
+                self.generation = ""
+                continue
+            if not claim.leases:
+                return claim.next_at or self.clock.now() + DAY
+            done = await asyncio.gather(*(self._work(lease, claim.now) for lease in claim.leases), return_exceptions=True)
+            for error in done:
+                if error is not None:
+                    raise error
+
+    async def _claim(self) -> Claim:
+        claim: Claim = await self.queue.claim(self.generation, self.name, LANES, 64, lease=LEASE)
+        return claim
+
+    async def _streamed(self) -> None:
+        """Returns when nothing is being streamed into the queue any more; it would go on beside, while virtual time stood still."""
+        streams = [task for task in asyncio.all_tasks() if task.get_name() == "rebuild"]
+        await asyncio.gather(*streams, return_exceptions=True)
+        self.pass_by()
+
+    async def _work(self, lease: Lease, now: int) -> None:
+        if lease.kind is EntryKind.JOB:
+            await self.timer.handle(lease, now)
+            return
+        row: Execution | None = await self.store.execution(lease.id)
+        if row is not None and row.status is Status.ENQUEUED:
+            row = await self._begin(row, expired=lease.expired)
+        elif row is not None and not row.status.final:
+            row = await self.store.change(status.take_over(row))
+        if row is None:
+            await self.queue.finish({lease.id: lease.revision})
+        elif not row.status.final:
+            await self._go_on(row)
+        else:
+            await self.settler.settle(row)
+
+    async def _begin(self, row: Execution, *, expired: bool) -> Execution | None:
+        now = self.clock.now()
+        if expired or (row.expires_at is not None and now >= row.expires_at):
+            ended: Execution | None = await self.store.change(status.expire(row, now=now))
+            return ended
+        taken: Execution | None = await self.store.change(status.claim(row, host=HOST, pool="default", now=now))
+        return taken
+
+    async def _go_on(self, row: Execution) -> None:
+        """Binds and starts it, where that was not done yet; and ends it when its time is over."""
+        now, witness = self.clock.now(), self._world.witness
+        if row.service_id is None:
+            bound = status.bind(row, service_id=f"service-{row.id}", swarm_id="swarm", image_digest=None, now=now)
+            row = await self.store.change(bound)
+        if row.id not in witness.over:  # an engine starts a service once, whoever asks
+            witness.starts[row.id] += 1
+            witness.began[row.id] = now
+            witness.over[row.id] = now + self._world.plan_of(row).lasts * MINUTE
+        over = witness.over[row.id]
+        if now < over:
+            await self.queue.renew(self.generation, self.name, [row.id], lease=over - now)
+            return
+        ending = Ending(Status.DONE, over, 0, started=Started("task", "container", now))
+        final = await self.store.change(status.end(row, ending))
+        if final is not None:
+            witness.known[row.id] = now
+            self.pass_by()
+            await self.settler.clean(await self.settler.settle(final))
+
+
+class World:
+    """One installation, its workers, and the troubles that it has; ``plans`` by the id of their job."""
+
+    def __init__(self, folder: Path, redis: Path, seed: int, begins: int) -> None:
+        self.random = random.Random(seed)
+        self.clock = Moments(begins)
+        self.witness = Witness()
+        self.plans: dict[str, Plan] = {}
+        self.troubles: list[Trouble] = []
+        self.seen: set[Outcome] = set()
+        self.hands: list[Hand] = []
+        self._folder = folder
+        self._redis = redis
+        self._installation = f"year-{folder.name}-{seed}"
+        self._keys = Keys(redis, KeyNames(self._installation).generation.removesuffix("gen").replace("{", "\\{") + "*")
+        self._number = 0
+        self._events: list[tuple[int, int, Callable[[], Any]]] = []
+        self._order = 0
+
+    async def __aenter__(self) -> "World":
+        self.queue = RedisQueue(f"unix://{self._redis}", self._installation, deadline=60)
+        await self.queue.open()
+        await self._open()
+        for _ in range(2):
+            self.hire()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._close()
+        await self.queue.close()
+        self._keys.flush()
+
+    async def _open(self) -> None:
+        self.store = SqliteStore(self._folder / "store.db", busy_timeout=60)
+        await self.store.open()
+
+    async def _close(self) -> None:
+        for hand in self.hands:
+            hand.dead = True
+            await hand.rebuilder.close()
+        self.hands.clear()
+        await self.store.close()
+
+    async def plan(self, plan: Plan) -> None:
+        """Somebody enqueues this job."""
+        jobs = Jobs(self.store, self.queue, self.clock, POOLS)
+        schedule = Schedule(Kind.CRON, None, read_cron(plan.cron, plan.timezone), plan.overlap, plan.catch_up)
+        job = await jobs.enqueue("task", Spec("ubuntu:latest", None, expires_in=plan.expires_in), schedule)
+        await jobs.close()
+        self.plans[job.job_id] = plan
+
+    def plan_of(self, row: Execution) -> Plan:
+        """The plan of this execution's job."""
+        return self.plans[row.job_id]
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there was trouble a short while ago: only then is there anything to find out about the queue."""
+        return bool(self.troubles) and self.clock.now() <= self.troubles[-1].last + REPAIRED_AFTER
+
+    # time
+
+    def later(self, moment: int, event: Callable[[], Any]) -> None:
+        """Something happens then: a function, or a coroutine's."""
+        self._order += 1
+        self._events.append((moment, self._order, event))
+        self._events.sort()
+
+    async def live(self, until: int) -> None:
+        """Lets time pass up to that moment."""
+        while True:
+            following = await self._turns()
+            if self._events:
+                following = min(following, self._events[0][0])
+            if following >= until:
+                self.clock.moment = until
+                return
+            self.clock.moment = max(self.clock.moment, following)
+            while self._events and self._events[0][0] <= self.clock.moment:
+                happening = self._events.pop(0)[2]()
+                if happening is not None:
+                    await happening
+
+    async def _turns(self) -> int:
+        """One worker has its turn, and now and then all of them at once."""
+        if not self.hands:
+            return self.clock.now() + DAY
+        some = list(self.hands) if self.random.random() < 0.2 else [self.random.choice(self.hands)]
+        answers = await asyncio.gather(*(hand.turn() for hand in some), return_exceptions=True)
+        moments = []
+        for answer in answers:
+            if isinstance(answer, Died):
+                moments.append(self.clock.now())
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                moments.append(answer)
+        return min(moments)
+
+    # what befalls them
+
+    def hire(self) -> None:
+        """One more worker."""
+        self._number += 1
+        self.hands.append(Hand(self, self._number))
+
+    def strike(self, hand: Hand) -> None:
+        """What was to befall a worker amid its calls does: the queue is lost, or it dies and another takes its place."""
+        now = self.clock.now()
+        restart = self.random.randint(0, LONGEST_RESTART) * SECOND
+        self._trouble(now, now + restart, long=False)
+        if self.random.random() < 0.5:
+            self._keys.flush()
+            if self.random.random() < 0.5:
+                return
+        hand.dead = True
+        self.hands.remove(hand)
+        self.later(now + restart, self.hire)
+        raise Died
+
+    def doom(self) -> None:
+        """Something befalls one of the workers in the middle of what it does next."""
+        if self.hands:
+            self.random.choice(self.hands).left = self.random.randint(1, 25)
+
+    def lose_queue(self) -> None:
+        """Redis has lost all that it had."""
+        self._keys.flush()
+        self._trouble(self.clock.now(), self.clock.now(), long=False)
+
+    async def restart(self, seconds: int, *, empty: bool) -> None:
+        """Everything ends, and is back after so long; ``empty``: Redis has lost all meanwhile."""
+        now = self.clock.now()
+        await self._close()
+        self._trouble(now, now + seconds * SECOND, long=seconds > LONGEST_RESTART)
+
+        async def begin() -> None:
+            await self._open()
+            if empty:
+                self._keys.flush()
+            for _ in range(2):
+                self.hire()
+
+        self._events = [event for event in self._events if event[2] != self.hire]
+        self.later(now + seconds * SECOND, begin)
+
+    def _trouble(self, first: int, last: int, *, long: bool) -> None:
+        self.troubles.append(Trouble(first, last + REPAIRED_AFTER, long))
+        for delay in (SECOND, REPAIRED_AFTER):
+            self.later(last + delay, self._repair)
+
+    async def _repair(self) -> None:
+        """A round of the reconciler, as each worker makes one every so often."""
+        for hand in self.hands[:1]:
+            try:
+                await hand.reconciler.requeue()
+                await hand.reconciler.settle()
+            except Died:
+                return

@@ -1,0 +1,168 @@
+"""One reader for all: whoever comes, whenever, and takes however little, gets each byte once; hints may be lost, and the store fail."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from fastlane.errors import StoreDown
+from fastlane.models.cursor import Cursor
+from fastlane.models.execution import Execution
+from fastlane.models.hint import Hint
+from fastlane.models.job import Spec
+from fastlane.models.log import Piece
+from fastlane.models.status import Status
+from fastlane.storage.base import Slice, Store
+from fastlane.streams import lookout, reader
+from fastlane.streams.batch import Batch, Recent
+from fastlane.streams.hub import OnHint
+from fastlane.streams.reader import Left, Reader
+
+
+@dataclass
+class Rows:
+    """A store of one execution's log, that answers after a while, and sometimes not."""
+
+    dice: random.Random
+    faults: float = 0.0
+    pieces: list[Piece] = field(default_factory=list)
+    status: Status = Status.RUNNING
+    reads: int = 0
+
+    async def execution(self, id: str) -> Execution:
+        found = Execution(id, "task", "job", "tick", 1, 1, Spec("image"), 0, 0, status=self.status)
+        await self._pause()
+        return found
+
+    async def read_log(self, _id: str, offset: int, limit: int) -> Slice:
+        self.reads += 1
+        found: list[Piece] = []
+        place = 0
+        for piece in self.pieces:
+            if place + len(piece.data) > offset and place < offset + limit:
+                found.append(Piece(piece.stream, piece.time, piece.data[max(0, offset - place) :]))
+            place += len(piece.data)
+        await self._pause()
+        return Slice(tuple(found), offset + sum(len(piece.data) for piece in found))
+
+    async def _pause(self) -> None:
+        for _ in range(self.dice.randrange(4)):
+            await asyncio.sleep(0)
+        if self.dice.random() < self.faults:
+            raise StoreDown("busy")
+
+
+@dataclass
+class Ears:
+    """A hub that loses some of its hints."""
+
+    dice: random.Random
+    lost: float
+    ears: list[OnHint] = field(default_factory=list)
+
+    def tell(self, hint: Hint) -> None:
+        for ear in self.ears:
+            if self.dice.random() >= self.lost:
+                ear(hint)
+
+    def listen(self, _id: str, on_hint: OnHint) -> Callable[[], None]:
+        self.ears.append(on_hint)
+        return lambda: self.ears.remove(on_hint)
+
+
+class Taker:
+    """A follower that is not always ready."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self.data = b""
+        self.text = ""
+
+    def take(self, batch: Batch) -> bool:
+        if self._dice.random() < 0.2:
+            return False
+        self.data += b"".join(piece.data for piece in batch.pieces)
+        self.text += "".join(message.text for message in batch.messages)
+        return True
+
+    async def follow(self, reader: Reader, cursor: Cursor) -> None:
+        """As ``follower.Follower`` does it."""
+        left = Left(cursor)
+        while not left.ended:
+            try:
+                batch = await reader.batch(left.cursor)
+            except StoreDown:
+                continue
+            if batch is not None:
+                left = Left(batch.end) if self.take(batch) else left
+                await asyncio.sleep(0)
+                continue
+            joined = reader.join(self, left.cursor)
+            if joined is None:
+                await reader.moved()
+                continue
+            left = await joined
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("seed", range(12))
+async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
+    for module in (reader, lookout):
+        monkeypatch.setattr(module, "EVERY", 0.02)
+    monkeypatch.setattr(reader, "SLICE", 37)
+    monkeypatch.setattr(reader, "GATHER", 0.0)
+    monkeypatch.setattr(reader, "AT_ONCE", 2)
+    dice = random.Random(seed)
+    rows, ears = Rows(dice, faults=0.05 if seed % 2 else 0.0), Ears(dice, lost)
+    one = Reader(cast(Store, rows), cast(Any, ears), Recent(500), "e")
+    takers: list[Taker] = []
+    following: list[asyncio.Task[None]] = []
+
+    def come() -> None:
+        takers.append(Taker(dice))
+        following.append(asyncio.create_task(takers[-1].follow(one, Cursor("e", 0))))
+
+    try:
+        for number in range(80):
+            rows.pieces.append(Piece(1, number, dice.choice(["ä", "€x", "😀", "line\n"]).encode()[: dice.randint(1, 9)]))
+            ears.tell(Hint("e", 1 << 40, Status.RUNNING))
+            if dice.random() < 0.1:
+                come()
+            for _ in range(dice.randrange(6)):
+                await asyncio.sleep(0)
+        rows.status = Status.DONE
+        ears.tell(Hint("e", 1 << 40, Status.DONE))
+        come()
+        await asyncio.wait_for(asyncio.gather(*following), 20)
+    finally:
+        await one.close()
+    whole = b"".join(piece.data for piece in rows.pieces)
+    assert {taker.data for taker in takers} == {whole}
+    assert {taker.text for taker in takers} == {whole.decode(errors="replace")}
+    assert ears.ears == []
+
+
+async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_elses_text(monkeypatch):
+    monkeypatch.setattr(reader, "EVERY", 0.02)
+    dice = random.Random(1)
+    rows, ears = Rows(dice), Ears(dice, 0.0)
+    rows.pieces.append(Piece(1, 1, b"honest"))
+    one = Reader(cast(Store, rows), cast(Any, ears), Recent(500), "e")
+    forger, other = Taker(dice), Taker(dice)
+    try:
+        first = asyncio.create_task(forger.follow(one, Cursor("e", 6, (b"\xf0\x9f", b""))))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(other.follow(one, Cursor("e", 0)))
+        await asyncio.sleep(0.05)
+        rows.pieces.append(Piece(1, 1, b" text"))
+        ears.tell(Hint("e", 11, Status.RUNNING))
+        await asyncio.sleep(0.05)
+        rows.status = Status.DONE
+        ears.tell(Hint("e", 11, Status.DONE))
+        await asyncio.wait_for(asyncio.gather(first, second), 20)
+    finally:
+        await one.close()
+    assert other.text == "honest text"
