@@ -37,6 +37,7 @@ from fastlane.web.settings import Services, WebSettings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+UUIDS = frozenset({"job_id", "execution_id"})
 GZIP_FROM = 1_024
 WRITE_DEADLINE = BODY_DEADLINE = 60.0
 """Seconds."""
@@ -102,10 +103,13 @@ class Handler(RequestHandler):
     """The base of all routes."""
 
     query_names: ClassVar[frozenset[str]] = frozenset()
-    """The query names that GET takes; no write takes one."""
+    """The query names that GET takes."""
+
+    write_names: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """The query names that a write of this method takes; of any other none."""
 
     reads_body: ClassVar[bool] = False
-    """Whether a POST's body means something; else it is let by."""
+    """Whether the body of a POST or PUT means something; else it is let by."""
 
     public: ClassVar[bool] = False
     """Whether it answers also who does not say who they are."""
@@ -291,11 +295,27 @@ class Handler(RequestHandler):
             raise self._too_large()
         if self._crowded:
             raise Problem(503, "too many large bodies come in at once; send it again in a few seconds", headers={"Retry-After": "2"})
-        parts = {name: _read_part(name, value) for name, value in self._path.items()}
+        parts = {name: self._read_part(name, value) for name, value in self._path.items()}
         if self.principal is not None:
             authorize(self.principal, method, parts.get("task_id"), self.write_role)
-        self.query = read_query(self.request, self.query_names if method == "GET" else frozenset())
+        self.query = read_query(self.request, self.query_names if method == "GET" else self.write_names.get(method, frozenset()))
         await act(**parts)
+
+    def no_such(self, name: str, value: str) -> Exception:
+        """The answer to a part of the path (by its name) that cannot be the id of anything."""
+        return NotFound(f"there is no {name.removesuffix('_id')} {value[:80]!r}; its id is a UUID")
+
+    def _read_part(self, name: str, value: str) -> str:
+        """A part of the path as the id that it is."""
+        if name == "task_id":
+            if fault := task_id_fault(value):
+                raise Invalid([Fault("taskId", fault)])
+            return value
+        if name not in UUIDS:
+            return value
+        if not UUID.fullmatch(value.lower()):
+            raise self.no_such(name, value)
+        return value.lower()
 
     async def _preflight(self) -> None:
         """Browsers send no credentials with this question, and it tells nothing that the docs do not."""
@@ -367,17 +387,6 @@ class UnknownRoute(Handler):
         raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are under /tasks, /status and /healthcheck")
 
     on_post = on_put = on_patch = on_delete = on_options = on_get
-
-
-def _read_part(name: str, value: str) -> str:
-    """A part of the path as the id that it is."""
-    if name == "task_id":
-        if fault := task_id_fault(value):
-            raise Invalid([Fault("taskId", fault)])
-        return value
-    if not UUID.fullmatch(value.lower()):
-        raise NotFound(f"there is no {name.removesuffix('_id')} {value[:80]!r}; its id is a UUID")
-    return value.lower()
 
 
 def _takes_gzip(header: str) -> bool:

@@ -1,8 +1,14 @@
-"""The routes of tasks, jobs and executions: parse, call one service, render."""
+"""The routes where jobs are made, armed again and deleted, and where they are read: parse, call one service, render."""
 
+from fastlane.errors import Fault, Invalid
+from fastlane.models.job import Spec
+from fastlane.models.schedule import Schedule
+from fastlane.web.actions import DELETION, delete
 from fastlane.web.handler import Handler
-from fastlane.web.lists import TaskJobsHandler
+from fastlane.web.insight import DRY_RUN, WAIT, dry_run, read_dry_run, read_wait, waited
+from fastlane.web.lists import JobDetailHandler, TaskJobsHandler
 from fastlane.web.problems import Problem
+from fastlane.web.query import together
 from fastlane.web.schemas import read_job
 from fastlane.web.strictjson import read_object
 
@@ -11,14 +17,23 @@ class TaskHandler(TaskJobsHandler):
     """``/tasks/T``: a task's jobs, and one more of them."""
 
     reads_body = True
+    write_names = DELETION | {"POST": frozenset({DRY_RUN, WAIT})}
 
     async def on_post(self, task_id: str) -> None:
-        """Makes a job and enqueues or schedules it."""
+        """Makes a job and enqueues or schedules it; or says what it would be."""
         if not self.body.strip():
             raise self._nothing_sent(task_id)
-        now, most = self.services.clock.now(), self.context.settings.hard_retries
-        spec, schedule = read_job(read_object(bytes(self.body)), now, hard_retries=most)
-        await self.answer(self.renderer.enqueued(await self.services.jobs.enqueue(task_id, spec, schedule, self.requester)))
+        dry, seconds = together(lambda: read_dry_run(self.query), lambda: read_wait(self.query)) if self.query else (False, 0)
+        spec, schedule = read_body(self)
+        if dry:
+            await self.answer(await dry_run(self, task_id, spec, schedule))
+            return
+        made = await self.services.jobs.enqueue(task_id, spec, schedule, self.requester)
+        await self.answer(await waited(self, made, seconds) if seconds else self.renderer.enqueued(made))
+
+    async def on_delete(self, task_id: str) -> None:
+        """Deletes the task with all that it has."""
+        await delete(self, task_id)
 
     def _nothing_sent(self, task_id: str) -> Problem:
         url = self.renderer.task_url(task_id)
@@ -29,12 +44,28 @@ class TaskHandler(TaskJobsHandler):
         )
 
 
-class StopJobHandler(Handler):
-    """``/tasks/T/jobs/J/stop``."""
+class JobHandler(JobDetailHandler):
+    """``/tasks/T/jobs/J``: a job, and its replacement under the same id."""
 
-    async def on_post(self, task_id: str, job_id: str) -> None:
-        """Stops what runs of it and keeps the rest from starting."""
-        await self.answer(self.renderer.stopped(await self.services.jobs.stop_job(task_id, job_id)))
+    reads_body = True
+    write_names = DELETION
+
+    async def on_put(self, task_id: str, job_id: str) -> None:
+        """Makes the job, or gives it other details and arms it again."""
+        if not self.body.strip():
+            raise Problem(400, 'the body is empty; send what the job is to be, such as {"image": "ubuntu:latest", "command": "ls -lah"}')
+        spec, schedule = read_body(self)
+        await self.answer(self.renderer.enqueued(await self.services.jobs.put(task_id, job_id, spec, schedule, self.requester)))
+
+    async def on_delete(self, task_id: str, job_id: str) -> None:
+        """Deletes the job with all that it has."""
+        await delete(self, task_id, job_id)
+
+    def no_such(self, name: str, value: str) -> Exception:
+        """A PUT chooses the id, so one that is none is a fault of the request."""
+        if self.request.method == "PUT" and name == "job_id":
+            return Invalid([Fault("jobId", f"is not a UUID: {value[:80]!r}; make one, such as 6c84fb90-12c4-11e1-840d-7b25c5ee775a")])
+        return super().no_such(name, value)
 
 
 class ExecutionHandler(Handler):
@@ -45,9 +76,7 @@ class ExecutionHandler(Handler):
         await self.answer(self.renderer.execution(await self.services.queries.execution(task_id, job_id, execution_id)))
 
 
-class StopExecutionHandler(Handler):
-    """``/tasks/T/jobs/J/executions/E/stop``."""
-
-    async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
-        """Stops this one."""
-        await self.answer(self.renderer.stopped(await self.services.jobs.stop_execution(task_id, job_id, execution_id)))
+def read_body(handler: Handler) -> tuple[Spec, Schedule]:
+    """What to run and when, by the request's body. Raises Invalid with every fault."""
+    now, most = handler.services.clock.now(), handler.context.settings.hard_retries
+    return read_job(read_object(bytes(handler.body)), now, hard_retries=most)

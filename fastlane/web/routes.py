@@ -13,13 +13,24 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler
 
+from fastlane.web.actions import (
+    PauseHandler,
+    PausePoolHandler,
+    ResumeHandler,
+    ResumePoolHandler,
+    RetryHandler,
+    RunHandler,
+    StopExecutionHandler,
+    StopJobHandler,
+    StopTaskHandler,
+)
 from fastlane.web.addresses import Addresses
 from fastlane.web.auth import gate_of
 from fastlane.web.deadlines import Deadlines, Server
 from fastlane.web.handler import Context, Handler, Held, InFlight, UnknownRoute
-from fastlane.web.handlers import ExecutionHandler, StopExecutionHandler, StopJobHandler, TaskHandler
+from fastlane.web.handlers import ExecutionHandler, JobHandler, TaskHandler
 from fastlane.web.insight import WhyHandler
-from fastlane.web.lists import ExecutionsHandler, JobDetailHandler, JobExecutionsHandler, SearchHandler, TasksHandler, TicksHandler
+from fastlane.web.lists import ExecutionsHandler, JobExecutionsHandler, SearchHandler, TasksHandler, TicksHandler
 from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
 from fastlane.web.settings import Services, WebSettings
@@ -30,8 +41,13 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/search": SearchHandler,
     "/executions": ExecutionsHandler,
     "/tasks/{task_id}": TaskHandler,
-    "/tasks/{task_id}/jobs/{job_id}": JobDetailHandler,
+    "/tasks/{task_id}/stop": StopTaskHandler,
+    "/tasks/{task_id}/jobs/{job_id}": JobHandler,
     "/tasks/{task_id}/jobs/{job_id}/stop": StopJobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/retry": RetryHandler,
+    "/tasks/{task_id}/jobs/{job_id}/run": RunHandler,
+    "/tasks/{task_id}/jobs/{job_id}/pause": PauseHandler,
+    "/tasks/{task_id}/jobs/{job_id}/resume": ResumeHandler,
     "/tasks/{task_id}/jobs/{job_id}/ticks": TicksHandler,
     "/tasks/{task_id}/jobs/{job_id}/stdout": StdoutHandler,
     "/tasks/{task_id}/jobs/{job_id}/stderr": StderrHandler,
@@ -46,6 +62,8 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/logs": LogsHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
+    "/pools/{pool}/pause": PausePoolHandler,
+    "/pools/{pool}/resume": ResumePoolHandler,
     "/livez": LiveHandler,
     "/healthcheck": HealthHandler,
     "/status": StatusHandler,
@@ -62,9 +80,9 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Junction:
-    """Where a path may go on from: by a fixed word, or by a part with a name. ``handler``: whose paths end here."""
+    """Where a path may go on from: by a fixed word, or by a part with a name. ``handler``: whose paths end here, if any do."""
 
-    handler: type[Handler] = UnknownRoute
+    handler: type[Handler] | None = None
     words: "dict[str, Junction]" = field(default_factory=dict)
     name: str = ""
     named: "Junction | None" = None
@@ -92,7 +110,7 @@ class Junction:
                 at = at.named
             else:
                 return UnknownRoute, {}
-        return at.handler, parts
+        return (at.handler, parts) if at.handler is not None else (UnknownRoute, {})
 
 
 class Site(Router):

@@ -16,7 +16,7 @@ from fastlane.clock import SystemClock
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
 from fastlane.models.hint import Hint
-from fastlane.models.log import STDERR, STDOUT, Chunk, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Mark, Piece
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pool
 from fastlane.models.status import Status
@@ -127,6 +127,9 @@ class Server:
         data = body if isinstance(body, bytes | None) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         return await self.ask("POST", path, data=data, **options)
 
+    async def put(self, path: str, body: Any = None) -> Answer:
+        return await self.ask("PUT", path, data=None if body is None else json.dumps(body).encode())
+
     async def enqueue(self, task: str = "task", **fields: Any) -> dict[str, Any]:
         """The enqueue reply of a job that must be accepted."""
         answer = await self.post(f"/tasks/{task}", {"image": IMAGE} | fields)
@@ -175,10 +178,10 @@ class Server:
         self.hints.tell(Hint(ended.id, head.offset, ended.status))
         return ended
 
-    async def log(self, execution: Execution, *parts: tuple[int, bytes]) -> None:
-        """More of its log, in this order: pairs of stream (1, 2) and bytes."""
+    async def log(self, execution: Execution, *parts: tuple[int, bytes], at: int = 1_700_000_000_000) -> None:
+        """More of its log, in this order: pairs of stream (1, 2) and bytes. They came ``at`` a moment (milliseconds)."""
         head = await self.store.log_head(execution.id)
-        pieces = tuple(Piece(stream, 1_700_000_000_000_000_000, data) for stream, data in parts)
+        pieces = tuple(Piece(stream, at * 1_000_000, data) for stream, data in parts)
         sizes = {stream: sum(len(piece.data) for piece in pieces if piece.stream == stream) for stream in (STDOUT, STDERR)}
         end = replace(
             head,
@@ -186,6 +189,7 @@ class Server:
             offset=head.offset + sizes[STDOUT] + sizes[STDERR],
             stdout=head.stdout + sizes[STDOUT],
             stderr=head.stderr + sizes[STDERR],
+            marks={**head.marks, **{piece.stream: Mark(piece.time, 1) for piece in pieces}},
         )
         assert await self.store.append(Chunk(execution.id, head, end, pieces))
         self.hints.tell(Hint(execution.id, end.offset, Status.RUNNING))
