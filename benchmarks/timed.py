@@ -80,13 +80,13 @@ def _with_many(places: list[Place], say: Callable[[str], None], sizes: Sizes) ->
         Figure(f"a rebuild of {sizes.far:,} entries", "s", [whole - began]),
         Figure("a rebuild: until what waits starts", "s", [first - began]),
         _alone("memory in Redis, a delayed job", "bytes", memory, 275.0),
-        Figure(f"an idle worker, {sizes.far:,} far off", "% of a core", [cpu[1]], [cpu[0]], "none far off", Comparison.DIFFERENCE),
-        _alone(f"an idle worker, {sizes.far:,} far off", "% of a core", cpu[1], 1.0),
+        _alone(f"an idle worker, {sizes.far:,} far off", "% of a core", cpu[1], 1.0, beside=cpu[0]),
     ]
 
 
-def _alone(name: str, unit: str, value: float, most: float) -> Figure:
-    return Figure(name, unit, [value], comparison=Comparison.ALONE, target=Target(most, at_least=False))
+def _alone(name: str, unit: str, value: float, most: float, beside: float | None = None) -> Figure:
+    peer = [] if beside is None else [beside]
+    return Figure(name, unit, [value], peer, "none far off", Comparison.ALONE, Target(most, at_least=False))
 
 
 @contextlib.contextmanager

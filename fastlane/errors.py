@@ -56,6 +56,14 @@ class Conflict(FastlaneError):
     """What was asked for contradicts what is there (an HTTP 409)."""
 
 
+class Repeated(FastlaneError):
+    """A request with this key had its effect already; the store has its receipt."""
+
+
+class KeyReused(FastlaneError):
+    """A key of an earlier request stands on another one (an HTTP 422)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with an input: the field it is in (dotted path, empty for the whole) and what to do about it."""

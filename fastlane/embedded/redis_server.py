@@ -34,7 +34,8 @@ log = structlog.get_logger()
 
 
 class RedisServer:
-    """A valkey-server for the data folder ``data_dir``, which must exist. One at a time: a second one there raises ``Conflict``."""
+    """A valkey-server for the data folder ``data_dir``, which is made when it is not there. One at a time: a second one there raises
+    ``Conflict``."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data = data_dir.resolve()
@@ -48,6 +49,10 @@ class RedisServer:
 
     async def start(self) -> str:
         """Starts the server and returns its ``unix://`` URL once it answers; raises ``QueueDown`` when it does not come up."""
+        try:
+            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise QueueDown(f"the data folder {self._data} cannot be made: {error.strerror}; name another in data_dir") from error
         self._take_lock()
         try:
             await self._end_leftover()

@@ -22,8 +22,9 @@ class HostView:
 
 def speaker(hosts: Sequence[HostView], name: str, swarm_id: str | None) -> str:
     """Whom to ask about what was placed on the host ``name``: itself, or another manager of its swarm while it is not usable."""
-    if any(host.name == name and host.usable for host in hosts):
-        return name
+    for host in hosts:
+        if host.name == name and host.usable:
+            return name
     others = (host.name for host in hosts if host.usable and swarm_id and host.swarm_id == swarm_id)
     return next(others, name)
 

@@ -45,7 +45,8 @@ class Rule:
     """One row of the table: from which statuses, to which (none: the status stays), and what else must hold.
 
     ``fenced``: the epoch must be the writer's. ``bound``: a service must (True) or must not (False) be bound to it.
-    ``unstopped``: nobody asked for its stop. ``settled``: what must have followed its final state, or must not yet.
+    ``unstopped``: nobody asked for its stop. ``uncovered``: nor does a stop of its job cover it. ``settled``: what must have followed its
+    final state, or must not yet.
     """
 
     sources: frozenset[Status]
@@ -53,11 +54,12 @@ class Rule:
     fenced: bool = False
     bound: bool | None = None
     unstopped: bool = False
+    uncovered: bool = False
     settled: bool | None = None
 
 
 RULES: Mapping[str, Rule] = {
-    "claim": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.PULLING}), fenced=True, unstopped=True),
+    "claim": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.PULLING}), fenced=True, unstopped=True, uncovered=True),
     "cancel": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.STOPPED})),
     "expire": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.EXPIRED})),
     "take-over": Rule(STARTING, fenced=True),
@@ -100,14 +102,15 @@ class Change:
         """The row of the table that it stands under."""
         return RULES[self.name]
 
-    def permitted(self, execution: "Execution") -> bool:
-        """Whether its condition holds for the execution as it is: the store's compare, as a pure function."""
+    def permitted(self, execution: "Execution", stop_sequence: int = 0) -> bool:
+        """Whether its condition holds for the execution as it is, and the last stop of its job: the store's compare, as a pure function."""
         rule = self.rule
         return (
             execution.status in rule.sources
             and (self.epoch is None or execution.epoch == self.epoch)
             and (rule.bound is None or (execution.service_id is not None) is rule.bound)
             and not (rule.unstopped and execution.stop_requested_at is not None)
+            and not (rule.uncovered and stop_sequence > execution.sequence)
             and (rule.settled is None or execution.settled is rule.settled)
         )
 
@@ -175,9 +178,10 @@ def run(execution: "Execution", started: "Started") -> Change:
     return Change.of("run", execution, status=Status.RUNNING, **started.values())
 
 
-def end(execution: "Execution", ending: "Ending") -> Change:
-    """pulling or running → final: the engine said how it ended, and its whole log is stored."""
-    return Change.of("end", execution, **ending.values())
+def end(execution: "Execution", ending: "Ending", *, settled: bool = False) -> Change:
+    """pulling or running → final: the engine said how it ended, and its whole log is stored. ``settled`` with it where nothing but its
+    slot is to follow."""
+    return Change.of("end", execution, **ending.values(), **({"settled": True} if settled else {}))
 
 
 def with_log(ending: "Ending", head: "Head", *, lost: bool) -> "Ending":
@@ -186,7 +190,7 @@ def with_log(ending: "Ending", head: "Head", *, lost: bool) -> "Ending":
 
 
 def settle(execution: "Execution") -> Change:
-    """What must follow a final state (its tick's row, the queue's slot) has followed."""
+    """What must follow a final state (the attempt after it, its tick's row) has followed, where it was not settled as it ended."""
     return Change.of("settle", execution, settled=True)
 
 

@@ -4,19 +4,18 @@ Each step is one write, and may be the last thing that this process does: whoeve
 step answers with the row after it, by which the caller knows what is next; None means that this worker has no more business with it.
 """
 
-import asyncio
 from contextlib import suppress
 
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution, Failure, Reason
 from fastlane.models.placement import place, speaker
 from fastlane.models.pool import Pool, Pull, pool_for
-from fastlane.models.status import Status
+from fastlane.models.status import Change, Status
 from fastlane.queue.base import Queue
 from fastlane.scheduler.leases import Charge, Leases
 from fastlane.scheduler.verdict import Limits
@@ -60,14 +59,7 @@ class Launcher:
             log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=dict(placement.passed_over))
             await self._queue.requeue(self._leases.owner, execution.id, now)
             return None
-        claimed = await self._store.change(status.claim(execution, host=placement.host, pool=pool.name, now=now))
-        if claimed is None:
-            return await self._store.execution(execution.id)
-        charge.epoch = claimed.epoch
-        job = await self._store.job(claimed.job_id)
-        if job is None or job.stops(claimed.sequence):
-            return await self.give_up(claimed, Status.STOPPED, None)
-        return claimed
+        return await self._claim(charge, status.claim(execution, host=placement.host, pool=pool.name, now=now))
 
     async def bind(self, charge: Charge, execution: Execution) -> Execution | None:
         """pulling, none bound → bound to one parked service, or ended because it can never have one."""
@@ -90,16 +82,11 @@ class Launcher:
             return await self.give_up(execution, Status.FAILED, Failure(Reason.IMAGE, str(error)))
         except OrderRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, str(error)))
-        bound = await self._store.change(
-            status.bind(
-                execution,
-                service_id=service_id,
-                swarm_id=self._swarm_of(host),
-                image_digest=image.digest,
-                now=self._clock.now(),
-            )
+        bind = status.bind(
+            execution, service_id=service_id, swarm_id=self._swarm_of(host), image_digest=image.digest, now=self._clock.now()
         )
-        return bound if bound is not None else await self._store.execution(execution.id)
+        bound = await self._store.change(bind)
+        return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
     async def activate(self, charge: Charge, execution: Execution) -> bool:
         """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now.
@@ -109,9 +96,11 @@ class Launcher:
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
         host = speaker(self._executor.hosts(), execution.host, execution.swarm_id)
+        if not await self._leases.confirm(charge):
+            return False
         # The queue may not have heard of a stop that was answered (it was away just then): the row has.
-        confirmed, fresh = await asyncio.gather(self._leases.confirm(charge), self._store.execution(execution.id))
-        if not confirmed or fresh is None or fresh.epoch != execution.epoch:
+        fresh = await self._store.execution(execution.id)
+        if fresh is None or fresh.epoch != execution.epoch:
             return False
         if charge.stop.is_set() or fresh.stop_requested_at is not None or is_over(fresh, self._clock.now()):
             return True
@@ -126,20 +115,42 @@ class Launcher:
         ended = await self._store.change(status.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)
 
+    async def _claim(self, charge: Charge, claim: Change) -> Execution | None:
+        """The execution, claimed; where that is refused, it ends if a stop of its job covers it, or else the row as it is."""
+        claimed = await self._store.change(claim)
+        if claimed is not None:
+            charge.epoch = claimed.epoch
+            return claimed
+        row = await self._store.execution(claim.execution_id)
+        if row is None or row.status is not Status.ENQUEUED or row.stop_requested_at is not None:
+            return row
+        job = await self._store.job(row.job_id)
+        if job is None or job.stops(row.sequence):
+            return await self._store.change(status.cancel(row, now=self._clock.now())) or await self._store.execution(row.id)
+        return row
+
     async def _refuse(self, charge: Charge, execution: Execution, now: int) -> Execution | None:
-        claimed = await self._store.change(status.claim(execution, host=None, pool=None, now=now))
-        if claimed is None:
-            return await self._store.execution(execution.id)
-        charge.epoch = claimed.epoch
+        claimed = await self._claim(charge, status.claim(execution, host=None, pool=None, now=now))
+        if claimed is None or claimed.status is not Status.PULLING or claimed.epoch != charge.epoch:
+            return claimed
         words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
         return await self.give_up(claimed, Status.FAILED, Failure(Reason.UNSCHEDULABLE, words))
 
+    async def _unbound(self, id: str, host: str, service_id: str) -> Execution | None:
+        """The row to which this parked service was refused; the service goes at once where it can never be anybody's."""
+        row = await self._store.execution(id)
+        if row is None or (row.service_id != service_id and (row.status.final or row.service_id is not None)):
+            with suppress(FastlaneError):  # the reconciler comes back to it
+                await self._executor.remove(host, service_id)
+        return row
+
     async def _host_for(self, execution: Execution) -> str:
-        views = {view.name: view for view in self._executor.hosts()}
+        views = self._executor.hosts()
+        for view in views:
+            if view.name == execution.host and view.usable:
+                return view.name
         pool = pool_for(self._pools, execution.task_id)
-        if execution.host is not None and execution.host in views and views[execution.host].usable:
-            return execution.host
-        placement = place(pool, list(views.values())) if pool else None
+        placement = place(pool, views) if pool else None
         if placement is None or placement.host is None:
             raise HostDown(f"no usable host for {execution.task_id!r}: {dict(placement.passed_over) if placement else 'no pool'}")
         return placement.host

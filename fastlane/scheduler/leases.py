@@ -5,7 +5,7 @@ reached, the work goes on; when the queue says that a lease is lost, the work on
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 
 import structlog
 
@@ -18,13 +18,14 @@ log = structlog.get_logger()
 
 class Charge:
     """One entry that this worker has now. ``stop`` is set when a stop of it was hinted at; ``epoch`` once its execution is this
-    worker's in the store too."""
+    worker's in the store too; ``followed`` once it was watched, so that some of its log may be stored."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.stop = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self.epoch: int | None = None
+        self.followed = False
         if lease.stop:
             self.stop.set()
 
@@ -46,6 +47,7 @@ class Leases:
         self._every = every
         self._charges: dict[str, Charge] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._doubts: list[tuple[str, asyncio.Future[bool], asyncio.Task[None] | None]] = []
 
     def __len__(self) -> int:
         return len(self._charges)
@@ -61,9 +63,8 @@ class Leases:
         if old is not None:
             self._drop(old)
         self._charges[charge.id] = charge
-        charge.task = asyncio.create_task(work, name=f"charge {charge.id}")
-        self._tasks.add(charge.task)
-        charge.task.add_done_callback(lambda task: self._ended(charge, task))
+        charge.task = self._start(work, f"charge {charge.id}")
+        charge.task.add_done_callback(lambda _: self.let_go(charge))
 
     def let_go(self, charge: Charge) -> None:
         """It is settled, and no longer in the queue: nothing to renew. Work on it (cleaning) may go on."""
@@ -77,8 +78,14 @@ class Leases:
             charge.stop.set()
 
     async def confirm(self, charge: Charge) -> bool:
-        """Whether it is still this worker's by the queue's word, asked now: just before something cannot be taken back."""
-        return (await self._renew([charge.id]))[charge.id] is not Renewal.LOST
+        """Whether it is still this worker's by the queue's word, asked now: just before something cannot be taken back. What is asked in
+        one turn of the loop is one call. Who asks about its own charge is told that it is lost, and not cancelled."""
+        answer = asyncio.get_running_loop().create_future()
+        self._doubts.append((charge.id, answer, asyncio.current_task()))
+        if len(self._doubts) == 1:
+            self._start(self._confirm(), "confirmation")
+        held: bool = await answer
+        return held
 
     async def run(self) -> None:
         """Renews all that is held, for ever."""
@@ -101,7 +108,7 @@ class Leases:
             except QueueDown as error:
                 log.warning("leases.not_released", held=len(charges), error=str(error))
 
-    async def _renew(self, ids: list[str]) -> dict[str, Renewal]:
+    async def _renew(self, ids: list[str], spared: Collection[asyncio.Task[None] | None] = ()) -> dict[str, Renewal]:
         answers: dict[str, Renewal] = {}
         asked = {id: self._charges.get(id) for id in ids}
         for start in range(0, len(ids), 500):
@@ -113,14 +120,33 @@ class Leases:
                 charge.stop.set()
             elif charge is not None and charge is asked.get(id) and answer is Renewal.LOST:
                 log.info("lease.lost", id=id)
-                self._drop(charge)
+                self._drop(charge, spared)
         return answers
 
-    def _drop(self, charge: Charge) -> None:
-        self.let_go(charge)
-        if charge.task is not None and charge.task is not asyncio.current_task():
-            charge.task.cancel()
+    async def _confirm(self) -> None:
+        doubts, self._doubts = self._doubts, []
+        answers: dict[str, Renewal] | None = None
+        failure = "the worker ends"
+        try:
+            answers = await self._renew([id for id, _, _ in doubts], {asker for _, _, asker in doubts})
+        except QueueDown as error:
+            failure = str(error)
+        finally:
+            for id, answer, _ in doubts:
+                if answer.done():
+                    continue
+                if answers is None:
+                    answer.set_exception(QueueDown(failure))
+                else:
+                    answer.set_result(answers[id] is not Renewal.LOST)
 
-    def _ended(self, charge: Charge, task: asyncio.Task[None]) -> None:
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _drop(self, charge: Charge, spared: Collection[asyncio.Task[None] | None] = ()) -> None:
         self.let_go(charge)
-        self._tasks.discard(task)
+        if charge.task is not None and charge.task not in spared:
+            charge.task.cancel()

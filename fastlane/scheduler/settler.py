@@ -1,12 +1,14 @@
 """What must follow a final state: the next attempt, the tick's row, the queue's slot; then, apart, the removal of its service."""
 
+from dataclasses import replace
+
 import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import status
-from fastlane.models.execution import Execution
+from fastlane.models.execution import Ending, Execution
 from fastlane.models.pool import Pool
 from fastlane.models.retry import retry_due
 from fastlane.models.status import Status
@@ -21,6 +23,19 @@ NEVER_STARTED = {
     Status.STOPPED: (Outcome.STOPPED, "stopped before its container started"),
     Status.EXPIRED: (Outcome.EXPIRED, "its container had not started when its time to start was over"),
 }
+
+
+def is_last_word(execution: Execution, ending: Ending) -> bool:
+    """Whether nothing but its slot follows when an execution ends so: no further attempt, and its tick's row stays as it is."""
+    if ending.status is Status.DONE:
+        return True
+    ended = replace(execution, **ending.values())
+    return retry_due(ended) is None and not is_tick_closed_by(ended)
+
+
+def is_tick_closed_by(execution: Execution) -> bool:
+    """Whether this end says that nothing ran at its tick."""
+    return execution.status in NEVER_STARTED and execution.attempt == 1 and not execution.has_started
 
 
 class Settler:
@@ -38,7 +53,7 @@ class Settler:
         settled: Execution | None = execution
         if not execution.settled:
             await self._retry(execution)
-            if execution.status in NEVER_STARTED and execution.attempt == 1 and not execution.has_started:
+            if is_tick_closed_by(execution):
                 outcome, reason = NEVER_STARTED[execution.status]
                 await self._store.close_tick(execution.tick_id, outcome, reason)
             settled = await self._store.change(status.settle(execution))

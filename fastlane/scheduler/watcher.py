@@ -5,8 +5,7 @@ writes what follows. The final row is written only when the log is stored to its
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -18,6 +17,7 @@ from fastlane.models.execution import Ending, Execution
 from fastlane.models.hint import Hint
 from fastlane.models.placement import speaker
 from fastlane.scheduler.leases import Charge
+from fastlane.scheduler.settler import is_last_word
 from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Wait, gone, judge, lost, task_of
 from fastlane.storage.base import Store
 from fastlane.streams.pump import Pump, Tail, mute
@@ -88,28 +88,21 @@ class Watcher:
             services = look.tasks.get(sighting.host)
             sighting.show(None if services is None else services.get(service_id, ()))
 
-    @asynccontextmanager
-    async def _sighting(self, service_id: str, host: str) -> AsyncIterator[Sighting]:
-        sighting = self._sightings[service_id] = Sighting(host)
-        self._wanted.set()
-        try:
-            yield sighting
-        finally:
-            if self._sightings.get(service_id) is sighting:
-                del self._sightings[service_id]
-            if not self._sightings:
-                self._wanted.clear()
-
     async def follow(self, charge: Charge, execution: Execution) -> Execution | None:
         """Watches a bound execution until it is final; the final row, or None when somebody else has it now."""
         if execution.service_id is None:
             raise ValueError(f"execution {execution.id} has no service to watch")
-        async with self._sighting(execution.service_id, execution.host or "") as sighting:
-            follower = Follower(self, charge, execution, sighting)
-            try:
-                return await follower.run()
-            finally:
-                await follower.close()
+        sighting = self._sightings[execution.service_id] = Sighting(execution.host or "")
+        self._wanted.set()
+        follower = Follower(self, charge, execution, sighting)
+        try:
+            return await follower.run()
+        finally:
+            if self._sightings.get(execution.service_id) is sighting:
+                del self._sightings[execution.service_id]
+            if not self._sightings:
+                self._wanted.clear()
+            await follower.close()
 
 
 class Follower:
@@ -125,7 +118,10 @@ class Follower:
         self._execution = execution
         self._sighting = sighting
         self._tell = watcher._tell
-        self._pump = Pump(self._store, self._executor, self._clock, execution.id, most=watcher._log_cap, tell=self._tell)
+        untouched, charge.followed = execution.epoch == 1 and not charge.followed, True
+        self._pump = Pump(
+            self._store, self._executor, self._clock, execution.id, most=watcher._log_cap, tell=self._tell, untouched=untouched
+        )
         self._copying: asyncio.Task[None] | None = None
         self._gone_since: int | None = None
         self._away_since: int | None = None
@@ -205,7 +201,7 @@ class Follower:
     async def _write(self, ending: Ending, tail: Tail | None) -> Execution | None:
         head = tail.head if tail is not None else await self._store.log_head(self._execution.id)
         logged = status.with_log(ending, head, lost=self._execution.has_started if tail is None else tail.gone)
-        ended = await self._store.change(status.end(self._execution, logged))
+        ended = await self._store.change(status.end(self._execution, logged, settled=is_last_word(self._execution, logged)))
         if ended is not None:
             self._tell(Hint(ended.id, head.offset, ended.status))
             log.info(

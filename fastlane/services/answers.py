@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What an accepted job is called. ``execution_id`` is None when it starts later: the execution does not exist yet."""
+    """What an accepted job is called. ``execution_id`` is None when it starts later: the execution does not exist yet. ``replayed``: it was
+    accepted before, and this is the same request once more."""
 
     task_id: str
     job_id: str
     tick_id: str
     execution_id: str | None
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

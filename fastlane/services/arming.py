@@ -2,49 +2,70 @@
 
 import structlog
 
-from fastlane.errors import Conflict, Fault, Invalid, StoreDown
+from fastlane.errors import Conflict, Fault, Invalid, Repeated, StoreDown
 from fastlane.models import arming
 from fastlane.models.access import Requester
 from fastlane.models.arming import Advance
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
 from fastlane.models.pool import pool_for
+from fastlane.models.receipt import Once
 from fastlane.models.schedule import Schedule
 from fastlane.services.answers import Enqueued
-from fastlane.services.desk import MOST_TURNS, Desk
+from fastlane.services.desk import MOST_TURNS
+from fastlane.services.repeats import Repeats, receipt_of
 
 log = structlog.get_logger()
 
 
-class Arming(Desk):
+class Arming(Repeats):
     """Makes jobs, and replaces their details."""
 
-    async def enqueue(self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None) -> Enqueued:
-        """Makes a job of the task, which is made too when it is new; ``by`` is who asks. Raises Invalid when no pool takes the task."""
+    async def enqueue(
+        self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, once: Once | None = None
+    ) -> Enqueued:
+        """Makes a job of the task, which is made too when it is new; ``by`` is who asks. The same ``once`` again makes none and gets the
+        first answer. Raises Invalid when no pool takes the task, KeyReused for an old key with another body."""
         self._check_pool(task_id)
+        if once is not None and (answer := await self._answered(once)):
+            return answer
         await self._handover.ready()
         now = self._clock.now()
         ids = {"id": new_id(now), "incarnation": new_id(now)}
         advance = arming.create(task_id, spec, schedule, **ids, revision=1, now=now, by=by)
-        await self._create(advance)
+        try:
+            await self._create(advance, once)
+        except Repeated:
+            return await self._answered_meanwhile(once)
         return await self._armed(advance)
 
-    async def put(self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None) -> Enqueued:
+    async def put(
+        self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, once: Once | None = None
+    ) -> Enqueued:
         """Makes the job under that id, or gives it other details and arms it again as if it were new: a stopped or paused job is alive
-        again, a tick to come moves, what runs is left alone. Raises Invalid when no pool takes the task, Conflict when another task has
-        the id."""
+        again, a tick to come moves, what runs is left alone. The same ``once`` again does nothing and gets the first answer. Raises
+        Invalid when no pool takes the task, Conflict when another task has the id, KeyReused for an old key with another body."""
         self._check_pool(task_id)
+        if once is not None and (answer := await self._answered(once)):
+            return answer
         await self._handover.ready()
+        try:
+            return await self._put(task_id, job_id, spec, schedule, by, once)
+        except Repeated:
+            return await self._answered_meanwhile(once)
+
+    async def _put(self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None, once: Once | None) -> Enqueued:
         for _ in range(MOST_TURNS):
             seen, now = await self._store.job(job_id), self._clock.now()
             if seen is not None and seen.task_id != task_id:
                 raise Conflict(f"job {job_id} is in another task than {task_id!r}; choose another id")
             if seen is None:
                 advance = self._made_under(job_id, task_id, spec, schedule, now, by)
-                done = await self._created(advance)
+                done = await self._created(advance, once)
             else:
                 advance = arming.put(seen, spec, schedule, now=now, by=by)
-                done = await self._store.advance(seen, advance.job, advance.ticks, advance.execution)
+                receipt = receipt_of(once, _reply(advance), now)
+                done = await self._store.advance(seen, advance.job, advance.ticks, advance.execution, receipt)
             if done:
                 return await self._armed(advance, before=seen)
         raise StoreDown(f"job {job_id} changes too often just now; try again")
@@ -59,25 +80,31 @@ class Arming(Desk):
             words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
             raise Invalid([Fault("taskId", words)])
 
-    async def _create(self, advance: Advance) -> None:
-        await self._store.create(advance.job, advance.ticks[0] if advance.ticks else None, advance.execution)
+    async def _create(self, advance: Advance, once: Once | None) -> None:
+        receipt = receipt_of(once, _reply(advance), advance.job.created_at)
+        await self._store.create(advance.job, advance.ticks[0] if advance.ticks else None, advance.execution, receipt)
 
-    async def _created(self, advance: Advance) -> bool:
+    async def _created(self, advance: Advance, once: Once | None) -> bool:
         """Whether it was made: False when somebody else made a job under the same id just before."""
         try:
-            await self._create(advance)
+            await self._create(advance, once)
         except Conflict:
             return False
         return True
 
     async def _armed(self, advance: Advance, before: Job | None = None) -> Enqueued:
         """The queue hears of it; the reply."""
-        job, execution = advance.job, advance.execution
-        tick_id = arming.next_tick_id(job) if execution is None else execution.tick_id
-        execution_id = None if execution is None else execution.id
-        event = "job.enqueued" if execution else "job.scheduled"
-        log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=tick_id, execution_id=execution_id, due=job.next_tick)
-        await self._hand_over(execution, job)
+        job, made = advance.job, _reply(advance)
+        event = "job.enqueued" if made.execution_id else "job.scheduled"
+        log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=made.tick_id, execution_id=made.execution_id, due=job.next_tick)
+        await self._hand_over(advance.execution, job)
         if before is not None and job.next_tick is None:
             await self._withdraw(job)
-        return Enqueued(job.task_id, job.id, tick_id, execution_id)
+        return made
+
+
+def _reply(advance: Advance) -> Enqueued:
+    """What a job that was made or armed is called."""
+    job, execution = advance.job, advance.execution
+    tick_id = arming.next_tick_id(job) if execution is None else execution.tick_id
+    return Enqueued(job.task_id, job.id, tick_id, None if execution is None else execution.id)

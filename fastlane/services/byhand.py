@@ -3,39 +3,40 @@
 import structlog
 
 from fastlane.clock import iso
-from fastlane.errors import Conflict
+from fastlane.errors import Conflict, Repeated
 from fastlane.models import arming
 from fastlane.models.access import Requester
 from fastlane.models.arming import Advance
 from fastlane.models.job import Job, Spec
+from fastlane.models.receipt import Once
 from fastlane.models.retry import is_under_way
 from fastlane.services.answers import Enqueued
-from fastlane.services.desk import Desk
+from fastlane.services.desk import Step
+from fastlane.services.repeats import Repeats, receipt_of
 
 log = structlog.get_logger()
 
 
-class ByHand(Desk):
+class ByHand(Repeats):
     """Makes ticks that are due now. A stop that was answered before does not cover them; one that comes after does."""
 
-    async def run(self, task_id: str, job_id: str, by: Requester | None = None) -> Enqueued:
-        """Runs the job once now; its schedule, its stop and its pause stay as they are. Raises Conflict when its ``expiration`` is over."""
+    async def run(self, task_id: str, job_id: str, by: Requester | None = None, once: Once | None = None) -> Enqueued:
+        """Runs the job once now; its schedule, its stop and its pause stay as they are. Raises Conflict when its ``expiration`` is over.
+        The same ``once`` again runs nothing and gets the first answer."""
 
         async def step(seen: Job, now: int) -> Advance:
             return self._once_more(seen, seen.spec, now, by)
 
-        await self._handover.ready()
-        return await self._begin(await self._bring_on(task_id, job_id, step))
+        return await self._begin(task_id, job_id, step, once)
 
-    async def retry(self, task_id: str, job_id: str, by: Requester | None = None) -> Enqueued:
+    async def retry(self, task_id: str, job_id: str, by: Requester | None = None, once: Once | None = None) -> Enqueued:
         """Runs the job's last execution again now, as it was then, a stopped job's too. Raises Conflict when nothing ever ran, while
-        something runs or is about to, and when the ``expiration`` is over."""
+        something runs or is about to, and when the ``expiration`` is over. ``once`` is as for ``run``."""
 
         async def step(seen: Job, now: int) -> Advance:
             return self._once_more(seen, await self._last_spec(seen), now, by)
 
-        await self._handover.ready()
-        return await self._begin(await self._bring_on(task_id, job_id, step))
+        return await self._begin(task_id, job_id, step, once)
 
     def _once_more(self, seen: Job, spec: Spec, now: int, by: Requester | None) -> Advance:
         if spec.is_over(now):
@@ -57,8 +58,21 @@ class ByHand(Desk):
             raise Conflict(f"execution {last.id} of job {job.id} failed and is about to be tried again by itself")
         return last.spec
 
-    async def _begin(self, advance: Advance) -> Enqueued:
-        job, (tick,) = advance.job, advance.ticks
-        log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=tick.execution_id, sequence=job.sequence)
+    async def _begin(self, task_id: str, job_id: str, step: Step, once: Once | None) -> Enqueued:
+        if once is not None and (answer := await self._answered(once)):
+            return answer
+        await self._handover.ready()
+        try:
+            advance = await self._bring_on(task_id, job_id, step, lambda advance, now: receipt_of(once, _reply(advance), now))
+        except Repeated:
+            return await self._answered_meanwhile(once)
+        job, made = advance.job, _reply(advance)
+        log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=made.execution_id, sequence=job.sequence)
         await self._hand_over(advance.execution)
-        return Enqueued(job.task_id, job.id, tick.id, tick.execution_id)
+        return made
+
+
+def _reply(advance: Advance) -> Enqueued:
+    """What was begun is called."""
+    job, (tick,) = advance.job, advance.ticks
+    return Enqueued(job.task_id, job.id, tick.id, tick.execution_id)

@@ -12,6 +12,7 @@ from fastlane.models.arming import Advance
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, job_status
 from fastlane.models.pool import Pool
+from fastlane.models.receipt import Receipt
 from fastlane.queue import base as queues
 from fastlane.queue.base import TICKS, Cancelled, Entry, Queue
 from fastlane.services.answers import Stopped
@@ -19,6 +20,7 @@ from fastlane.services.handover import Handover
 from fastlane.storage.base import Store
 
 T = TypeVar("T")
+Step = Callable[[Job, int], Awaitable[Advance | None]]
 
 MOST_TURNS = 200
 """A job that changes in each of so many turns between a look and its write is too busy to be changed."""
@@ -49,15 +51,17 @@ class Desk:
             raise NotFound(f"task {task_id!r} has no job {job_id}")
         return job
 
-    async def _bring_on(self, task_id: str, job_id: str, step: Callable[[Job, int], Awaitable[Advance | None]]) -> Advance:
-        """Takes a step with a job (as it is, and now), again from a new look where somebody else was quicker; what was written. A step of
-        None leaves the job as it is."""
+    async def _bring_on(
+        self, task_id: str, job_id: str, step: Step, receipt: Callable[[Advance, int], Receipt | None] = lambda _advance, _now: None
+    ) -> Advance:
+        """Takes a step with a job (as it is, and now), again from a new look where somebody else was quicker; what was written, with a
+        receipt if there is to be one. A step of None leaves the job as it is."""
         for _ in range(MOST_TURNS):
-            seen = await self._job(task_id, job_id)
-            advance = await step(seen, self._clock.now())
+            seen, now = await self._job(task_id, job_id), self._clock.now()
+            advance = await step(seen, now)
             if advance is None:
                 return Advance(seen)
-            if await self._store.advance(seen, advance.job, advance.ticks, advance.execution):
+            if await self._store.advance(seen, advance.job, advance.ticks, advance.execution, receipt(advance, now)):
                 return advance
         raise StoreDown(f"job {job_id} changes too often just now; try again")
 

@@ -1,7 +1,7 @@
 """What an operator wants to see at a glance: workers, hosts, queues, what runs, what comes next."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fastlane.clock import Clock
 from fastlane.models.execution import Execution
@@ -37,6 +37,11 @@ class StatusView:
     queues: Mapping[str, Mapping[str, int]]
     counts: Counts
     scheduled: tuple[Job, ...]
+
+    def only(self, sees: Callable[[str], bool]) -> "StatusView":
+        """The picture for one who may see some tasks only, by their id: others' are not named; the counts are of all."""
+        running = tuple(execution for execution in self.running if sees(execution.task_id))
+        return replace(self, running=running, scheduled=tuple(job for job in self.scheduled if sees(job.task_id)))
 
 
 class StatusReport:

@@ -6,6 +6,7 @@ packed bytes. Both adapters use these functions; nothing here knows a database.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from operator import attrgetter
 from struct import Struct
 from typing import Any
@@ -29,6 +30,9 @@ _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgett
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
 SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
 
+REMEMBERED_SPECS, LONGEST_REMEMBERED = 1024, 2048
+"""So many specs, of so many characters at most, are not read again: an execution's row is read several times on its way."""
+
 PIECE = Struct("<BqI")
 """One piece in a chunk's index: its stream, its time in nanoseconds, its length in bytes."""
 
@@ -41,11 +45,18 @@ def spec_to_json(spec: Spec) -> str:
 
 
 def spec_from_json(text: str) -> Spec:
-    """The spec that ``spec_to_json`` wrote."""
+    """The spec that ``spec_to_json`` wrote; the same one for the same text."""
+    return _remembered_spec(text) if len(text) <= LONGEST_REMEMBERED else _spec(text)
+
+
+def _spec(text: str) -> Spec:
     stored = orjson.loads(text)
     command = stored["command"]
     rules = {name: stored[name] for name in SPEC_RULES if name in stored}
     return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
+
+
+_remembered_spec = lru_cache(maxsize=REMEMBERED_SPECS)(_spec)
 
 
 def schedule_to_json(schedule: Schedule) -> str:
@@ -133,12 +144,14 @@ _EXECUTION_TO: Mapping[str, Convert] = {
 _EXECUTION_FROM: Mapping[str, Convert] = {
     "spec": spec_from_json,
     "failure": failure_from_json,
-    "status": Status,
+    "status": {status.value: status for status in Status}.__getitem__,
     "truncated": bool,
     "settled": bool,
     "cleaned": bool,
     "requested_by": requester_from_json,
 }
+_EXECUTION_NAMES = frozenset(EXECUTION_FIELDS)
+_EXECUTION_PLACES = tuple((EXECUTION_FIELDS.index(name), convert) for name, convert in _EXECUTION_FROM.items())
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -167,13 +180,20 @@ def execution_document(execution: Execution) -> dict[str, Any]:
 
 
 def execution_from(document: Mapping[str, Any]) -> Execution:
-    """The execution of a stored document."""
-    return Execution(**_converted({name: document[name] for name in EXECUTION_FIELDS}, _EXECUTION_FROM))
+    """The execution of a stored document; what else the document has is ignored."""
+    return execution_of([document[name] for name in EXECUTION_FIELDS])
+
+
+def execution_of(values: list[Any]) -> Execution:
+    """The execution whose stored values these are, in the order of ``EXECUTION_FIELDS``; the list is used up."""
+    for place, convert in _EXECUTION_PLACES:
+        values[place] = convert(values[place])
+    return Execution(*values)
 
 
 def change_document(values: Mapping[str, Any]) -> dict[str, Any]:
     """A change's values as they are stored; raises ValueError for a name that is no field of an execution."""
-    unknown = values.keys() - set(EXECUTION_FIELDS)
+    unknown = values.keys() - _EXECUTION_NAMES
     if unknown:
         raise ValueError(f"an execution has no {', '.join(sorted(unknown))}")
     return _converted(dict(values), _EXECUTION_TO)

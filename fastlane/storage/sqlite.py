@@ -17,6 +17,7 @@ from fastlane.models.job import Job
 from fastlane.models.log import Chunk, Head
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.pool import Pauses
+from fastlane.models.receipt import Receipt
 from fastlane.models.status import Change, Status
 from fastlane.models.task import Task
 from fastlane.models.tick import Outcome, Tick
@@ -26,8 +27,10 @@ from fastlane.storage import sqlite_jobs as jobs
 from fastlane.storage import sqlite_lists as lists
 from fastlane.storage import sqlite_logs as logs
 from fastlane.storage import sqlite_pauses as pauses
+from fastlane.storage import sqlite_receipts as receipts
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
+from fastlane.storage.sqlite_line import Part
 from fastlane.storage.sqlite_memory import keep_freed_memory
 from fastlane.storage.sqlite_readers import Readers
 from fastlane.storage.sqlite_schema import connect, prepare
@@ -72,19 +75,25 @@ class SqliteStore:
 
     # jobs
 
-    async def create(self, job: Job, tick: Tick | None, execution: Execution | None) -> None:
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, receipt: Receipt | None = None) -> None:
         """See ``Store``."""
         rows = (
             job_document(job),
             None if tick is None else tick_document(tick),
             None if execution is None else execution_document(execution),
         )
-        await self._writer.run(partial(_create, rows=rows))
+        await self._writer.run(partial(_create, rows=rows, receipt=receipt))
 
-    async def advance(self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None) -> bool:
+    async def advance(
+        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, receipt: Receipt | None = None
+    ) -> bool:
         """See ``Store``."""
         rows = ([tick_document(tick) for tick in ticks], None if execution is None else execution_document(execution))
-        return await self._writer.run(partial(_advance, seen=seen, job=job_document(job), rows=rows))
+        return await self._writer.run(partial(_advance, seen=seen, job=job_document(job), rows=rows, receipt=receipt))
+
+    async def receipt(self, key: str, since: int) -> Receipt | None:
+        """See ``Store``."""
+        return await self._readers.run(lambda db: receipts.get(db, key, since))
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:
         """See ``Store``."""
@@ -161,12 +170,12 @@ class SqliteStore:
 
     async def execution(self, execution_id: str) -> Execution | None:
         """See ``Store``."""
-        return await self._readers.run(lambda db: executions.get(db, execution_id))
+        return await self._readers.run(Part(execution_id, executions.get))
 
     async def change(self, change: Change) -> Execution | None:
         """See ``Store``. Raises ValueError for a value whose name is no field of an execution."""
         values = change_document(change.values)
-        return await self._writer.run(lambda db: executions.apply(db, change, values))
+        return await self._writer.run(Part((change, values), executions.apply))
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
@@ -257,8 +266,10 @@ class SqliteStore:
         return connect(self._path, self._busy_timeout)
 
 
-def _create(db: sqlite3.Connection, rows: tuple[Document, Document | None, Document | None]) -> None:
+def _create(db: sqlite3.Connection, rows: tuple[Document, Document | None, Document | None], receipt: Receipt | None) -> None:
     job, tick, execution = rows
+    if receipt is not None:
+        receipts.insert(db, receipt)
     jobs.insert_job(db, job)
     if tick is not None:
         jobs.insert_tick(db, tick)
@@ -266,10 +277,16 @@ def _create(db: sqlite3.Connection, rows: tuple[Document, Document | None, Docum
         executions.insert(db, execution)
 
 
-def _advance(db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None]) -> bool:
+def _advance(
+    db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None], receipt: Receipt | None
+) -> bool:
     ticks, execution = rows
+    if receipt is not None:
+        receipts.refuse_repeat(db, receipt)
     if not jobs.advance(db, seen, job):
         return False
+    if receipt is not None:
+        receipts.insert(db, receipt)
     for tick in ticks:
         jobs.insert_tick(db, tick)
     if execution is not None:

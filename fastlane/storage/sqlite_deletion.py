@@ -14,7 +14,7 @@ from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
 from fastlane.storage.sqlite_schema import TO_COME, UNFINISHED
 
-TICKS, EXECUTIONS, CHUNKS = 500, 200, 64
+TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
 """So many rows of each at most go in one transaction: some milliseconds. A chunk has up to 64 KiB, whose pages must all be visited."""
 
 _UNFINISHED = f"""SELECT {", ".join(EXECUTION_FIELDS)} FROM executions INDEXED BY executions_unfinished

@@ -1,15 +1,20 @@
-"""Executions in the SQLite file: a change as one UPDATE that has its rule as condition, and the lists, each along an index."""
+"""Executions in the SQLite file: changes as an UPDATE that has their rule as condition, and the lists, each along an index.
+
+What many ask for at once is done for all of them by one statement, to which they are given as one JSON text, and which answers with one:
+each row that a statement takes or gives by itself costs Python more than the work on it costs SQLite (measured).
+"""
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
 
 from fastlane.models.execution import Execution
 from fastlane.models.status import UNDER_WAY, Change, Rule, Status
-from fastlane.storage.documents import EXECUTION_FIELDS, execution_from
+from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
 from fastlane.storage.sqlite_jobs import FIRST, insert_into
 from fastlane.storage.sqlite_schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite_schema import UNDER_WAY as UNDER_WAY_SQL
@@ -26,6 +31,14 @@ _LATEST = f"""SELECT {_QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN executi
     (SELECT rowid FROM executions {_IN_UNDER_WAY} WHERE job_id = wanted.value AND {UNDER_WAY_SQL} {_NEWEST} LIMIT 1),
     (SELECT rowid FROM executions WHERE job_id = wanted.value {_NEWEST} LIMIT 1))"""
 
+_AS_JSON = f"SELECT json_group_array(json_array({_QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
+_WANTED = f"{_AS_JSON} ON executions.id = asked.value"
+_APPLIED = f"{_AS_JSON} ON executions.id = asked.value ->> 0 AND executions.op = asked.value ->> 2"
+_ID, _OP = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("op")
+
+Asked = tuple[Change, Mapping[str, Any]]
+"""A change, and its values as they are stored."""
+
 
 def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
     """An execution's row."""
@@ -37,22 +50,42 @@ def insert_attempt(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool
     return db.execute(_INSERT_ATTEMPT, (*execution.values(), execution["tick_id"])).rowcount == 1
 
 
-def apply(db: sqlite3.Connection, change: Change, values: Mapping[str, Any]) -> Execution | None:
-    """The execution after the change, whose values are given as they are stored; None when its condition does not hold and it was not
-    applied before."""
-    given = {**values, "op": change.op, "where_id": change.execution_id, "where_epoch": change.epoch}
-    update = _update(change.rule, change.epoch is not None, tuple(values))
-    rows = db.execute(update, given).fetchall()
-    if not rows:
-        repeat = f"SELECT {_ALL} FROM executions WHERE id = ? AND op = ?"
-        rows = db.execute(repeat, (change.execution_id, change.op)).fetchall()
-    return _execution(rows[0]) if rows else None
+def apply(db: sqlite3.Connection, asked: Sequence[Asked]) -> list[Execution | None]:
+    """For each change the execution after it; None when its condition does not hold and it was not applied before."""
+    answers: list[Execution | None] = [None] * len(asked)
+    for places in _alike(asked):
+        first, values = asked[places[0]]
+        given = [[change.execution_id, change.epoch, change.op, *stored.values()] for change, stored in map(asked.__getitem__, places)]
+        text = orjson.dumps(given).decode()
+        db.execute(_update(first.rule, first.epoch is not None, tuple(values)), (text,))
+        applied = {row[_OP]: row for row in _from_json(db, _APPLIED, text)}
+        for place in places:
+            row = applied.get(asked[place][0].op)
+            answers[place] = None if row is None else execution_of(row)
+    return answers
 
 
-def get(db: sqlite3.Connection, execution_id: str) -> Execution | None:
-    """One execution."""
-    rows = db.execute(f"SELECT {_ALL} FROM executions WHERE id = ?", (execution_id,)).fetchall()
-    return _execution(rows[0]) if rows else None
+def _alike(asked: Sequence[Asked]) -> list[list[int]]:
+    """The places of changes that one statement can make: of one rule and the same names, and no two of one execution, whose changes are
+    made in their order."""
+    before: dict[str, int] = {}
+    groups: dict[tuple[int, str, bool, tuple[str, ...]], list[int]] = {}
+    for place, (change, values) in enumerate(asked):
+        turn = before[change.execution_id] = before.get(change.execution_id, -1) + 1
+        groups.setdefault((turn, change.name, change.epoch is not None, tuple(values)), []).append(place)
+    return [groups[key] for key in sorted(groups, key=itemgetter(0))]
+
+
+def get(db: sqlite3.Connection, ids: Sequence[str]) -> list[Execution | None]:
+    """The executions with these ids, in their order."""
+    found = {row[_ID]: row for row in _from_json(db, _WANTED, orjson.dumps(ids).decode())}
+    return [execution_of(list(found[id])) if id in found else None for id in ids]
+
+
+def _from_json(db: sqlite3.Connection, query: str, asked: str) -> list[list[Any]]:
+    (text,) = db.execute(query, (asked,)).fetchone()
+    rows: list[list[Any]] = orjson.loads(text)
+    return rows
 
 
 def of_job(db: sqlite3.Connection, job_id: str, limit: int, offset: int, statuses: frozenset[Status] | None) -> list[Execution]:
@@ -105,18 +138,22 @@ def uncleaned(db: sqlite3.Connection, limit: int) -> list[Execution]:
 
 @lru_cache(maxsize=256)
 def _update(rule: Rule, fenced: bool, names: tuple[str, ...]) -> str:
-    """The UPDATE of a change: ``Change.permitted`` as SQL. The names are known to be columns."""
-    conditions = ["id = :where_id", _one_of(rule.sources)]
+    """The UPDATE of changes that are given as arrays of id, epoch, op and values: ``Change.permitted`` as SQL. The names are known to be
+    columns. The plus signs keep SQLite from any index but the ids'."""
+    conditions = ["executions.id = asked.value ->> 0", f"+executions.{_one_of(rule.sources)}"]
     if fenced:
-        conditions.append("epoch = :where_epoch")
+        conditions.append("+epoch = asked.value ->> 1")
     if rule.bound is not None:
-        conditions.append("service_id IS NOT NULL" if rule.bound else "service_id IS NULL")
+        conditions.append("+service_id IS NOT NULL" if rule.bound else "+service_id IS NULL")
     if rule.unstopped:
-        conditions.append("stop_requested_at IS NULL")
+        conditions.append("+stop_requested_at IS NULL")
+    if rule.uncovered:
+        conditions.append("EXISTS (SELECT 1 FROM jobs WHERE jobs.id = executions.job_id AND jobs.stop_sequence <= executions.sequence)")
     if rule.settled is not None:
-        conditions.append(f"settled = {int(rule.settled)}")
-    assignments = ", ".join(f"{name} = :{name}" for name in dict.fromkeys((*names, "op")))
-    return f"UPDATE executions SET {assignments} WHERE {' AND '.join(conditions)} RETURNING {_ALL}"
+        conditions.append(f"+settled = {int(rule.settled)}")
+    places = {"op": 2} | {name: place for place, name in enumerate(names, 3)}
+    assignments = ", ".join(f"{name} = asked.value ->> {place}" for name, place in places.items())
+    return f"UPDATE executions SET {assignments} FROM json_each(?) AS asked WHERE {' AND '.join(conditions)}"
 
 
 def _one_of(statuses: Iterable[Status]) -> str:
@@ -128,4 +165,4 @@ def _executions(cursor: sqlite3.Cursor) -> list[Execution]:
 
 
 def _execution(row: Sequence[Any]) -> Execution:
-    return execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True)))
+    return execution_of(list(row))

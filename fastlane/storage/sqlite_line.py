@@ -21,7 +21,7 @@ Operation = Callable[[sqlite3.Connection], Answer]
 Together = Callable[[sqlite3.Connection, Sequence[Thing]], Sequence[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part(Generic[Thing, Answer]):
     """An operation on one thing which is run with all others of its kind that wait: ``together`` answers for each thing, in their order.
 
@@ -162,16 +162,18 @@ class Line:
 
 def perform(db: sqlite3.Connection, items: Sequence[Item]) -> None:
     """Runs the operations, those of one kind together, and notes their answers; raises what one of them raises."""
-    kinds: dict[Together[Any, Any], list[Item]] = {}
+    kinds: dict[Together[Any, Any], tuple[list[Item], list[Any]]] = {}
     for item in items:
-        if isinstance(item.operation, Part):
-            kinds.setdefault(item.operation.together, []).append(item)
+        operation = item.operation
+        if isinstance(operation, Part):
+            alike, things = kinds.setdefault(operation.together, ([], []))
+            alike.append(item)
+            things.append(operation.thing)
         else:
-            item.answer = item.operation(db)
-    for together, parts in kinds.items():
-        answers = together(db, [part.operation.thing for part in parts])
-        for part, answer in zip(parts, answers, strict=True):
-            part.answer = answer
+            item.answer = operation(db)
+    for together, (alike, things) in kinds.items():
+        for item, answer in zip(alike, together(db, things), strict=True):
+            item.answer = answer
 
 
 def join(threads: list[threading.Thread], deadline: float) -> None:

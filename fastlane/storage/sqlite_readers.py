@@ -7,15 +7,14 @@ from collections.abc import Callable
 
 import structlog
 
-from fastlane.errors import FastlaneError
-from fastlane.storage.sqlite_line import Answer, Line, join
-from fastlane.storage.sqlite_writer import translated
+from fastlane.storage.sqlite_line import Answer, Item, Line, Part, join, perform
+from fastlane.storage.sqlite_writer import OPERATION_ERRORS, translated
 
 log = structlog.get_logger()
 
 THREADS = 4
 MAX_WAITING = 1024
-MAX_BATCH = 32
+MAX_BATCH = 64
 """So many of the reads that wait one thread takes at once; others take the rest."""
 
 
@@ -33,9 +32,9 @@ class Readers:
         for thread in self._threads:
             thread.start()
 
-    async def run(self, query: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """The query's answer. Raises what it raised, or StoreDown."""
-        return await self._line.run(query, MAX_WAITING)
+    def run(self, query: Callable[[sqlite3.Connection], Answer]) -> "asyncio.Future[Answer]":
+        """The query's answer, or what it raised, or StoreDown. Raises StoreDown when too many wait."""
+        return self._line.run(query, MAX_WAITING)
 
     async def close(self) -> None:
         """Lets what waits and runs end, for ``deadline`` seconds a thread at most."""
@@ -46,16 +45,19 @@ class Readers:
         db: sqlite3.Connection | None = None
         while self._line.wait():
             items = self._line.take(MAX_BATCH)
-            for item in items:
-                try:
-                    db = db or self._open()
-                    item.answer = item.operation(db)
-                except (FastlaneError, sqlite3.Error) as error:
+            try:
+                db = db or self._open()
+            except sqlite3.Error as error:
+                for item in items:
                     item.error = translated(error)
-                except Exception as error:  # the thread's outermost frame: a mistake in one query must not end it
-                    log.exception("store.query_failed")
-                    item.error = error
-            self._line.answer(items)
+                self._line.answer(items)
+            else:
+                parts, others = apart(items)
+                _read(db, parts)
+                self._line.answer(parts)
+                for item in others:
+                    _read_alone(db, item)
+                self._line.answer(others)
         if db is not None:
             db.close()
 
@@ -63,3 +65,31 @@ class Readers:
         db = self._connect()
         db.execute("PRAGMA query_only = ON")
         return db
+
+
+def apart(items: list[Item]) -> tuple[list[Item], list[Item]]:
+    """Those that are run as one, and are quick; and those that are run each alone, for which the first ones do not wait."""
+    parts = [item for item in items if isinstance(item.operation, Part)]
+    return parts, [item for item in items if not isinstance(item.operation, Part)]
+
+
+def _read(db: sqlite3.Connection, items: list[Item]) -> None:
+    try:
+        perform(db, items)
+    except OPERATION_ERRORS:  # of one of them: which one is seen when each is run alone
+        for item in items:
+            _read_alone(db, item)
+    except Exception as error:  # the thread's outermost frame: a mistake in one query must not end it
+        log.exception("store.query_failed")
+        for item in items:
+            item.error = error
+
+
+def _read_alone(db: sqlite3.Connection, item: Item) -> None:
+    try:
+        item.answer = item.operation(db)
+    except OPERATION_ERRORS as error:
+        item.error = translated(error)
+    except Exception as error:  # the same
+        log.exception("store.query_failed")
+        item.error = error

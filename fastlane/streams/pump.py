@@ -48,10 +48,18 @@ class Tail:
 
 class Pump:
     """The pump of one execution. ``most`` is the cap of bytes kept in the store; what comes beyond is counted only. ``tell`` sends a hint
-    of each chunk that is stored."""
+    of each chunk that is stored. ``untouched``: nobody has stored any of it yet."""
 
     def __init__(
-        self, store: Store, executor: Executor, clock: Clock, execution_id: str, *, most: int, tell: Callable[[Hint], None] = mute
+        self,
+        store: Store,
+        executor: Executor,
+        clock: Clock,
+        execution_id: str,
+        *,
+        most: int,
+        tell: Callable[[Hint], None] = mute,
+        untouched: bool = False,
     ) -> None:
         self._tell = tell
         self._store = store
@@ -59,6 +67,7 @@ class Pump:
         self._clock = clock
         self._id = execution_id
         self._most = most
+        self._untouched = untouched
         self._head: Head | None = None
         self._read_to = Head()
         self._waiting: list[Piece] = []
@@ -100,7 +109,8 @@ class Pump:
         self._waiting.clear()
         self._bytes = 0
         self._room.set()
-        self._head = self._read_to = await self._store.log_head(self._id)
+        known, self._untouched = self._untouched, False
+        self._head = self._read_to = Head() if known else await self._store.log_head(self._id)
         return self._head
 
     async def _read(self, host: str, task_id: str, *, follow: bool) -> None:

@@ -27,7 +27,7 @@ SLICE = 128 * 1024
 """The bytes of a batch at most."""
 GATHER = 0.005
 """Seconds between two batches at least: what comes faster is gathered."""
-SHARE, LONGEST_REST = 5, 0.1
+SHARE, LONGEST_REST = 3, 0.1
 """After handing a batch out the reader rests this many times as long as that took the processor, so that many followers get fewer, larger
 ones; but not for longer than so many seconds."""
 AT_ONCE = 200
@@ -134,8 +134,9 @@ class Reader:
             spent = 0.0
             try:
                 row, was_read = await self._row()
-                spent = await self._read_on()
-                if was_read and (row is None or row.status.final):
+                over = was_read and (row is None or row.status.final)
+                spent = await self._read_on(to_the_end=over)
+                if over:
                     await self._end(row)
                     continue
             except TransientError as error:
@@ -157,11 +158,11 @@ class Reader:
         self._row_read = now
         return await self._store.execution(self._id), True
 
-    async def _read_on(self) -> float:
-        """Hands out all that is there; the seconds that handing it out took."""
+    async def _read_on(self, *, to_the_end: bool) -> float:
+        """Hands out what is there; the seconds that it took. The little that may be left goes after a rest, unless ``to_the_end``."""
         spent = 0.0
         while self._joined:
-            start = self._at
+            start, offset = self._at, self._at.offset
             part = await self._store.read_log(self._id, start.offset, SLICE)
             if self._at is not start:  # all had left meanwhile, and others have come elsewhere
                 continue
@@ -175,6 +176,9 @@ class Reader:
                 self._time = pieces[-1].time
                 self._recent.keep(batch)
                 spent += await self._hand_out(batch)
+            if not to_the_end and self._at is start and part.next_offset - offset < SLICE // 2:
+                self._hinted.set()
+                return spent
         return spent
 
     async def _hand_out(self, batch: Batch) -> float:
@@ -191,7 +195,7 @@ class Reader:
         return spent + time.thread_time() - began
 
     async def _end(self, row: Execution | None) -> None:
-        if any(self._at.unfinished):
+        while any(self._at.unfinished):  # again when all had dropped out meanwhile, and one has come that has not had it
             batch = last_batch(self._at, self._time)
             self._at = batch.end
             await self._hand_out(batch)

@@ -5,6 +5,7 @@ from typing import Any
 from fastlane.models.access import Role
 from fastlane.services.answers import Deleted, PoolPaused
 from fastlane.web.handler import Handler
+from fastlane.web.once import answer_once, read_once
 from fastlane.web.query import read_flag
 
 STOP = "stop"
@@ -17,7 +18,8 @@ class RetryHandler(Handler):
 
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job's last execution again now."""
-        await self.answer(self.renderer.enqueued(await self.services.jobs.retry(task_id, job_id, self.requester)))
+        once = read_once(self, "retry", task_id, job_id)
+        await answer_once(self, await self.services.jobs.retry(task_id, job_id, self.requester, once))
 
 
 class RunHandler(Handler):
@@ -25,7 +27,8 @@ class RunHandler(Handler):
 
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job once now."""
-        await self.answer(self.renderer.enqueued(await self.services.jobs.run(task_id, job_id, self.requester)))
+        once = read_once(self, "run", task_id, job_id)
+        await answer_once(self, await self.services.jobs.run(task_id, job_id, self.requester, once))
 
 
 class PauseHandler(Handler):

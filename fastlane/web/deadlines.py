@@ -20,6 +20,9 @@ class Deadlines:
         self._until: dict[object, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    def __len__(self) -> int:
+        return len(self._until)
+
     def set(self, connection: object, seconds: float) -> None:
         """The client has so long from now; instead of what was said before."""
         loop = asyncio.get_running_loop()

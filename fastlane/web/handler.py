@@ -290,7 +290,6 @@ class Handler(RequestHandler):
             raise HTTPError(405)
         if method != "GET":
             addresses.refuse_foreign(self.request)
-            self._refuse_idempotency_key()
         if self.reads_body and self._received > self._limit:
             raise self._too_large()
         if self._crowded:
@@ -323,12 +322,6 @@ class Handler(RequestHandler):
             self.set_header(name, value)
         self.set_status(204)
         await self.delivered(self.finish())
-
-    def _refuse_idempotency_key(self) -> None:
-        """Who sends one counts on it that a repeat runs nothing twice: to ignore it would break that silently."""
-        if "Idempotency-Key" in self.request.headers:
-            words = "this version does not have Idempotency-Key yet and would run a repeat twice"
-            raise Problem(400, f"{words}; leave it out, and look at the task's jobs before you send a request again")
 
     def _finish_json(self, value: Any, status: int, media: str) -> Awaitable[None]:
         data = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)

@@ -7,6 +7,7 @@ from fastlane.web.actions import DELETION, delete
 from fastlane.web.handler import Handler
 from fastlane.web.insight import DRY_RUN, WAIT, dry_run, read_dry_run, read_wait, waited
 from fastlane.web.lists import JobDetailHandler, TaskJobsHandler
+from fastlane.web.once import answer_once, mark, read_once
 from fastlane.web.problems import Problem
 from fastlane.web.query import together
 from fastlane.web.schemas import read_job
@@ -28,7 +29,8 @@ class TaskHandler(TaskJobsHandler):
         if dry:
             await self.answer(await dry_run(self, task_id, spec, schedule))
             return
-        made = await self.services.jobs.enqueue(task_id, spec, schedule, self.requester)
+        made = await self.services.jobs.enqueue(task_id, spec, schedule, self.requester, read_once(self, "enqueue", task_id))
+        mark(self, made)
         await self.answer(await waited(self, made, seconds) if seconds else self.renderer.enqueued(made))
 
     async def on_delete(self, task_id: str) -> None:
@@ -55,7 +57,8 @@ class JobHandler(JobDetailHandler):
         if not self.body.strip():
             raise Problem(400, 'the body is empty; send what the job is to be, such as {"image": "ubuntu:latest", "command": "ls -lah"}')
         spec, schedule = read_body(self)
-        await self.answer(self.renderer.enqueued(await self.services.jobs.put(task_id, job_id, spec, schedule, self.requester)))
+        once = read_once(self, "put", task_id, job_id)
+        await answer_once(self, await self.services.jobs.put(task_id, job_id, spec, schedule, self.requester, once))
 
     async def on_delete(self, task_id: str, job_id: str) -> None:
         """Deletes the job with all that it has."""

@@ -33,5 +33,7 @@ class StatusHandler(Handler):
     async def on_get(self) -> None:
         """Workers, hosts, queues, what runs and what comes next."""
         view = await self.services.status.read()
+        if self.sees is not None:
+            view = view.only(self.sees)
         self.set_header("Cache-Control", "no-store")
         await self.answer(picture.status(self.renderer, view, self.context.settings.version))

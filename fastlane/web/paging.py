@@ -24,7 +24,8 @@ MOST_ROWS = 100
 SEAL = 8
 """Bytes of a token before its JSON."""
 LARGEST = 2**63
-TOKEN = re.compile(r"[A-Za-z0-9_-]{1,1000}", re.ASCII)
+LONGEST_TOKEN = 1_000
+TOKEN = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_TOKEN}}}", re.ASCII)
 FOREIGN = "is not what the nextUrl of this list had; leave it out to begin at the list's start"
 
 BY_TIME = (int, str)

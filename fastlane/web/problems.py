@@ -6,7 +6,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from fastlane.errors import Conflict, Fault, Invalid, NotFound, TransientError
+from fastlane.errors import Conflict, Fault, Invalid, KeyReused, NotFound, TransientError
 from fastlane.services.queries import NotStarted
 
 RETRY_AFTER = 2
@@ -59,6 +59,8 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(404, str(error))
         case Conflict():
             return Problem(409, str(error))
+        case KeyReused():
+            return Problem(422, str(error))
         case TransientError():
             words = f"{error}; nothing is wrong with the request, send it again in a few seconds"
             return Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})

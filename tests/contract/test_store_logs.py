@@ -146,3 +146,22 @@ async def test_a_large_chunk_comes_back_whole(store):
     assert await store.append(chunk("e", Head(), [Piece(STDERR, 1, data)]))
     part = await store.read_log("e", 1_000_000, 10, STDERR)
     assert joined(part.pieces) == data[1_000_000:]
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 2, 7, 40])
+async def test_what_a_stream_wrote_since_a_moment_begins_where_its_first_piece_of_then_begins(store, chunks):
+    shuffled = random.Random(chunks)
+    head, pieces, time = Head(), [], 0
+    for _ in range(chunks):
+        some = []
+        for _ in range(shuffled.randrange(4)):
+            time += shuffled.randrange(3)
+            some.append(Piece(shuffled.choice((STDOUT, STDERR)), time, b"x" * shuffled.randrange(1, 5)))
+        part = chunk("e", head, some)
+        assert await store.append(part)
+        head = part.end
+        pieces += some
+    for stream in (STDOUT, STDERR):
+        for moment in range(time + 2):
+            before = sum(len(piece.data) for piece in pieces if piece.stream == stream and piece.time < moment)
+            assert await store.log_since("e", stream, moment) == before, (stream, moment)

@@ -64,6 +64,32 @@ class PostedLater(Posted):
     body: Mapping[str, object] = {"startIn": "1s"}
 
 
+class PostedAgain(Posted):
+    """A job that runs now, asked for with a key. Who sent it sees no answer, and sends it again to the next API: it runs once."""
+
+    signals = ("KILL",)
+    method, path = "POST", "/tasks/trial"
+
+    async def request(self, ground: Ground) -> None:
+        body = {"image": IMAGE, "command": list(COMMAND)}
+        self.answer = await ground.post(self.path, body, method=self.method, key="once")
+
+    async def after(self, ground: Ground) -> None:
+        await ground.start("api")
+        await self.request(ground)
+        await self.answered()
+
+    async def check(self, ground: Ground) -> None:
+        assert len(await ground.store.jobs_of("trial", 10)) == 1, await ground.told()
+        await ended(ground)
+
+
+class PutAgain(PostedAgain):
+    """The same by a PUT, which without a key would run the job twice."""
+
+    method, path = "PUT", "/tasks/trial/jobs/01a2137a-ea28-776d-a93f-727c6cfea531"
+
+
 class Stop(Request):
     """A job is stopped while its container runs, by an API that falls."""
 

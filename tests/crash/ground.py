@@ -220,12 +220,13 @@ class Ground:
         self.processes.append(process)
         return process
 
-    async def post(self, path: str, body: object) -> asyncio.StreamReader:
-        """Sends a request to the API on trial once it serves; where its answer will come."""
+    async def post(self, path: str, body: object, *, method: str = "POST", key: str | None = None) -> asyncio.StreamReader:
+        """Sends a request to the API on trial once it serves, with an idempotency key if one is given; where its answer will come."""
         reader, writer = await self.until(self._connected, "the API to serve")
         data = orjson.dumps(body)
-        head = f"POST {path} HTTP/1.1\r\nHost: trial\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-        writer.write(head.encode() + data)
+        lines = [f"{method} {path} HTTP/1.1", "Host: trial", "Content-Type: application/json", f"Content-Length: {len(data)}"]
+        lines += [] if key is None else [f"Idempotency-Key: {key}"]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + data)
         await writer.drain()
         self.requests.append(writer)
         return reader

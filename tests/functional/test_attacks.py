@@ -32,14 +32,6 @@ def statuses(answers: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", answers)]
 
 
-@pytest.mark.parametrize("path", ["/tasks/task", f"/tasks/task/jobs/{NONE}/stop", "/nothing"])
-async def test_an_idempotency_key_is_refused_rather_than_ignored(server, path):
-    answer = await server.post(path, OK, headers={"Idempotency-Key": "once"})
-    assert answer.status == 400
-    assert "Idempotency-Key" in answer.json["detail"]
-    assert (await server.get("/tasks/task", headers={"Idempotency-Key": "once"})).status == 404
-
-
 @pytest.mark.parametrize(
     "request_",
     [

@@ -171,6 +171,23 @@ async def test_a_pattern_limits_writes_and_reads(guarded):
     assert (await guarded.get(theirs["jobUrl"], headers=ADMIN)).json["job"]["status"] == "enqueued"
 
 
+async def test_a_list_shows_what_its_reader_may_see_and_counts_no_more(guarded):
+    for task in ("team-a-1", "team-b-1", "team-a-2"):
+        reply = (await guarded.post(f"/tasks/{task}", OK, headers=ADMIN)).json
+        await guarded.run(reply)
+        await guarded.post(f"/tasks/{task}", OK | {"startIn": "1h"}, headers=ADMIN)
+    for path in ("/tasks", "/search?query=team", "/executions"):
+        for credential, tasks in ((RUNNER, ["team-a-1", "team-a-2"]), (READER, ["team-a-1", "team-a-2", "team-b-1"])):
+            page = (await guarded.get(path, headers=credential)).json
+            assert sorted(row["taskId"] for row in page["items"]) == tasks, path
+            assert page["total"] == len(tasks)
+    assert (await guarded.get("/executions?task=team-b-1", headers=RUNNER)).json["items"] == []
+    for credential, tasks in ((RUNNER, ["team-a-1", "team-a-2"]), (READER, ["team-a-1", "team-a-2", "team-b-1"])):
+        status = (await guarded.get("/status", headers=credential)).json
+        assert sorted(row["task"] for row in status["containers"]["running"]) == tasks
+        assert sorted(row["taskId"] for row in status["jobs"]["scheduled"]) == tasks
+
+
 async def test_a_route_and_a_method_that_are_not_there_are_no_matter_of_roles(guarded):
     assert (await guarded.post("/nothing", OK, headers=READER)).status == 404
     assert (await guarded.ask("DELETE", "/status", headers=READER)).status == 405

@@ -120,7 +120,27 @@ async def test_the_last_lines_of_a_long_log_are_found_across_slices(server):
         assert got == b"".join([*lines, b"no end"][-tail:])
 
 
-@pytest.mark.parametrize("query", ["tail=-1", "tail=x", "tail=", "since=1", "interleaved=1", "follow=1"])
+async def test_what_came_since_a_moment(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    for number in range(5):
+        await server.log(execution, (1, b"out %d\n" % number), (2, b"err\n"), at=1_700_000_000_000 + number * 1_000)
+    url = reply["jobUrl"] + "stdout"
+    moments = {"1": 0, "1700000000": 0, "1700000002": 2, "2023-11-14T22:13:22Z": 2, "1700000003.5": 4, "1900000000": 5}
+    for since, first in moments.items():
+        answer = await server.get(f"{url}?since={since}")
+        assert answer.body == b"".join(b"out %d\n" % number for number in range(first, 5)), since
+        assert int(answer.headers["Content-Length"]) == len(answer.body)
+    assert (await server.get(f"{url}?since=1700000001&tail=2")).body == b"out 3\nout 4\n"
+    assert (await server.get(f"{url}?since=1700000004&tail=2")).body == b"out 4\n"
+    assert (await server.get(f"{reply['executionUrl']}stderr?since=1700000004")).body == b"err\n"
+    head = await server.ask("HEAD", f"{url}?since=1700000003")
+    assert (head.status, head.headers["Content-Length"], head.body) == (200, "12", b"")
+    both = await server.get(f"{url}?since=x&tail=-1")
+    assert {fault["field"] for fault in both.json["errors"]} == {"since", "tail"}
+
+
+@pytest.mark.parametrize("query", ["tail=-1", "tail=x", "tail=", "since=x", "since=", "since=1700000000000", "interleaved=1", "follow=1"])
 async def test_a_bad_query_of_a_stream_is_refused(server, query):
     reply = await server.ran("task", (1, b"out"))
     assert (await server.get(f"{reply['jobUrl']}stdout?{query}")).status == 400

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from fastlane.embedded.redis_server import RedisServer
-from fastlane.errors import Conflict
+from fastlane.errors import Conflict, QueueDown
 from tests.support.redis import PATIENCE, until
 
 PARENT = """
@@ -233,3 +233,18 @@ async def test_it_ends_when_its_start_is_given_up(tmp_path):
     await asyncio.wait([starting])
     await server.stop()
     assert _servers_of(f"unix://{server._socket}") == []
+
+
+async def test_the_data_folder_is_made_for_its_owner_alone(tmp_path):
+    server = RedisServer(tmp_path / "new" / "data")
+    try:
+        assert answers(await server.start())
+        assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
+    finally:
+        await server.stop()
+
+
+async def test_a_data_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(QueueDown, match="file/data cannot be made"):
+        await RedisServer(tmp_path / "file" / "data").start()

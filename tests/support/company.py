@@ -162,7 +162,7 @@ class Company(Installation):
         prefix = keys.generation.removesuffix("gen")
         with self.server.client() as client:
             left = {str(key).removeprefix(prefix) for key in client.keys("*") if str(key).startswith(prefix)}
-        assert left <= {"gen", "lanes", "arrivals", "workers", "reports", "check"}
+        assert left <= {"gen", "lanes", "arrivals", "workers", "reports", "check", "pauses"}
 
     def _at_rest(self, jobs: int) -> bool:
         """Whether all is over, its cleaning included."""

@@ -7,11 +7,12 @@ interleaving is a test that always goes the same way.
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fastlane.models import status
+from fastlane.models import arming, status
 from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
 from fastlane.models.job import Job, Spec
 from fastlane.models.pool import Pool
@@ -89,10 +90,12 @@ class SleepyClock(FakeClock):
     def __init__(self, now: int = 1_700_000_000_000) -> None:
         super().__init__(now)
         self.in_sleep: list[Act] = []
+        self._one = asyncio.Lock()
 
     async def sleep(self, seconds: float) -> None:
-        if self.in_sleep:
-            await self.in_sleep.pop(0)()
+        async with self._one:  # whoever sleeps beside: what happens happens in its order
+            if self.in_sleep:
+                await self.in_sleep.pop(0)()
         self._microseconds += round(seconds * 1_000_000)
         await asyncio.sleep(0)
 
@@ -227,6 +230,17 @@ class Stage:
         await self.run(execution_id)
         await self.end(execution_id, code)
         await self.settle(execution_id)
+
+    async def past(self, job_id: str, count: int) -> None:
+        """So many executions more that the job has had, all of them at their end."""
+        seen, writes = await self.job(job_id), []
+        for _ in range(count):
+            advance = arming.by_hand(seen, seen.spec, now=self.clock.now(), by=None)
+            assert advance.execution is not None
+            ended = replace(advance.execution, status=Status.DONE, finished_at=self.clock.now(), settled=True, cleaned=True)
+            writes.append(self.real_store.advance(seen, advance.job, advance.ticks, ended))
+            seen = advance.job
+        assert all(await asyncio.gather(*writes))
 
     async def rebuild(self, *, flush: bool = True) -> None:
         """The queue's data are lost, and it is built anew, by a worker that is at its first look."""

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from fastlane.errors import QueueDown
+from fastlane.models.pool import Pauses
 from fastlane.queue.base import Entry, Kind
 from fastlane.services.handover import BACKLOG, Handover
 from tests.support.clock import FakeClock, settle
@@ -28,6 +29,10 @@ class Switch:
     async def put(self, entries) -> None:
         self._answer()
         self.got += [entry.id for entry in entries]
+
+    async def pause(self, pauses) -> None:
+        self._answer()
+        self.got.append(f"pauses {pauses.revision}")
 
     def _answer(self) -> None:
         if not self.up:
@@ -141,6 +146,18 @@ async def test_the_waits_between_tries_are_bounded(handover, queue, clock):
     queue.up = True
     await clock.advance(5)
     assert queue.got == ["a"]
+
+
+async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(handover, queue, clock):
+    assert await handover.pause(Pauses(1))
+    queue.up = False
+    for revision in (2, 4, 3):
+        assert not await handover.pause(Pauses(revision))
+    await handover.put([entry("a")])
+    await clock.advance(60)
+    queue.up = True
+    await clock.advance(5)
+    assert queue.got == ["pauses 1", "pauses 4", "a"]
 
 
 async def test_closing_ends_the_retries(queue, clock):

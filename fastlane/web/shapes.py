@@ -1,0 +1,111 @@
+"""The forms of values, as JSON Schema says them: what the readers of bodies and queries take, in the words of the OpenAPI document.
+
+A schema cannot say all that a reader knows (that a range of a cron does not run backwards, that a moment is still to come). Where a form
+is wider than its reader, the reader's answer says what is wrong; where it is narrower, its description says what else is read.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastlane.models.cronfields import ALIASES, FIELDS, MOST_TEXT, Field
+from fastlane.models.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
+from fastlane.models.task import MAX_TASK_ID_BYTES
+from fastlane.models.timezone import MOST_NAME
+from fastlane.web.images import MAX_NAME, MAX_REFERENCE, REFERENCE
+
+Shape = Mapping[str, Any]
+
+MAX_INTEGER = 2**63 - 1
+
+FLAG: Shape = {"type": "string", "enum": ["1", "true", "0", "false"]}
+
+UUID: Shape = {"type": "string", "format": "uuid", "pattern": "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}
+
+TASK_ID: Shape = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_TASK_ID_BYTES,
+    "pattern": r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$",
+}
+
+IMAGE: Shape = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_REFERENCE,
+    "pattern": f"^{re.sub('[?]P<[a-z]+>', '?:', REFERENCE.pattern)}$",
+    "not": {
+        "anyOf": [
+            {"pattern": "^[0-9a-f]{64}$"},
+            {"pattern": "@sha256:(?![0-9a-f]{64}$)"},
+            {"pattern": rf"^(?:[^:@]|:(?=[^@]*[\]/])){{{MAX_NAME + 1}}}"},
+        ]
+    },
+}
+
+_UNIT = r"""\\[\s\S]|'[^']*'|"(?:[^"\\]|\\[\s\S])*\""""
+COMMAND_TEXT: Shape = {"type": "string", "minLength": 1, "pattern": rf"""^[ \t\r\n]*(?:{_UNIT}|[^ \t\r\n'"\\])(?:{_UNIT}|[^'"\\])*$"""}
+"""Text that a POSIX shell splits into at least one word: each quote is closed, and no backslash is the last character."""
+
+_PARTS = ("[0-9]{1,2}w", "[0-9]{1,3}d", "[0-9]{1,4}h", "[0-9]{1,6}m", r"[0-9]{1,7}(?:\.[0-9]{1,3})?s")
+DURATION: Shape = {
+    "type": "string",
+    "minLength": 2,
+    "maxLength": 64,
+    "pattern": f"^(?=[0-9]){''.join(f'(?:{part})?' for part in _PARTS)}$",
+}
+SPAN: Shape = DURATION | {"pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
+DURATION_WORDS = f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
+
+_SINCE_1970: Shape = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
+_DIGITS: Shape = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}
+MOMENT: Shape = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
+MOMENT_IN_QUERY: Shape = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
+MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
+
+_NUMBERS = {59: "[0-5]?[0-9]", 23: "(?:[01]?[0-9]|2[0-3])", 31: "(?:0?[1-9]|[12][0-9]|3[01])", 12: "(?:0?[1-9]|1[0-2])", 7: "[0-7]"}
+"""The numbers of a cron's fields, by the largest."""
+
+
+def _cron_field(field: Field) -> str:
+    number = _NUMBERS[field.high]
+    words = "|".join([number, *field.names, *map(str.upper, field.names)])
+    value = f"(?:{words})" if field.names else number
+    step = "(?:/0*[1-9][0-9]?)?" if field.high > 9 else f"(?:/0*[1-{field.high}])?"
+    item = rf"(?:\*{step}|{value}(?:-{value}{step})?)"
+    return f"{item}(?:,{item})*"
+
+
+CRON: Shape = {
+    "type": "string",
+    "maxLength": MOST_TEXT,
+    "pattern": rf"^(?:{'|'.join(ALIASES)}|{'[ ]+'.join(map(_cron_field, FIELDS))})$",
+}
+TIMEZONE: Shape = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
+
+
+def whole_number(least: int, most: int | None = None) -> Shape:
+    """A whole number in a range."""
+    return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
+
+
+def words(known: Sequence[str]) -> Shape:
+    """One of a few words."""
+    return {"type": "string", "enum": [str(word) for word in known]}
+
+
+def several(known: Sequence[str]) -> Shape:
+    """Some of a few words, with commas between them."""
+    one = f"(?:{'|'.join(known)})"
+    return {"type": "string", "pattern": f"^{one}(?:,{one})*$"}
+
+
+def nullable(shape: Shape) -> dict[str, Any]:
+    """The same, or null."""
+    if "anyOf" in shape:
+        return {**shape, "anyOf": [*shape["anyOf"], {"type": "null"}]}
+    if "type" not in shape:
+        return dict(shape)
+    kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
+    null = {"enum": [*shape["enum"], None]} if "enum" in shape else {}
+    return {**shape, "type": [*kinds, "null"], **null}

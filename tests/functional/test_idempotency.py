@@ -1,0 +1,103 @@
+"""Requests that are sent again under their Idempotency-Key."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from fastlane.queue.base import Lane
+
+JOB = {"image": "ubuntu", "command": "ls"}
+ONCE = {"Idempotency-Key": "d5a1"}
+LANES = [Lane("default", 10), Lane("@ticks", None)]
+
+
+async def claimed(server):
+    await server.queue.set_generation("1")
+    return [lease.id for lease in (await server.queue.claim("1", "worker", LANES, 10, lease=60_000)).leases]
+
+
+async def test_the_same_request_gets_the_first_answer_and_runs_once(server):
+    first = await server.post("/tasks/task", JOB, headers=ONCE)
+    assert "Idempotent-Replayed" not in first.headers
+    for path in ("/tasks/task", "/task//task/"):
+        again = await server.post(path, JOB, headers=ONCE)
+        assert (again.status, again.json) == (200, first.json)
+        assert again.headers["Idempotent-Replayed"] == "true"
+    assert await claimed(server) == [first.json["executionId"]]
+    assert (await server.get("/tasks/task")).json["total"] == 1
+
+
+@pytest.mark.parametrize("body", [{"startIn": "1h"}, {"startAt": 4_000_000_000}, {"cron": "@daily"}])
+async def test_a_job_for_later_is_made_once_too(server, body):
+    first = (await server.post("/tasks/task", JOB | body, headers=ONCE)).json
+    assert (await server.post("/tasks/task", JOB | body, headers=ONCE)).json == first
+    assert (await server.get("/tasks/task")).json["total"] == 1
+
+
+async def test_many_at_once_make_one_job(server):
+    answers = await asyncio.gather(*(server.post("/tasks/task", JOB, headers=ONCE) for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.json["jobId"] for answer in answers}) == 1
+    assert (await server.get("/tasks/task")).json["total"] == 1
+    assert len(await claimed(server)) == 1
+
+
+async def test_the_key_on_another_body_is_422(server):
+    await server.post("/tasks/task", JOB, headers=ONCE)
+    answer = await server.post("/tasks/task", JOB | {"command": "rm"}, headers=ONCE)
+    assert (answer.status, "key of its own" in answer.json["detail"]) == (422, True)
+    assert (await server.get("/tasks/task")).json["total"] == 1
+
+
+async def test_a_key_counts_for_one_path(server):
+    replies = [await server.post(f"/tasks/{task}", JOB, headers=ONCE) for task in ("one", "two")]
+    assert len({reply.json["jobId"] for reply in replies}) == 2
+
+
+@pytest.mark.parametrize("action", ["run", "retry"])
+async def test_a_job_is_run_by_hand_once(server, action):
+    done = await server.ran("task")
+    first = await server.post(f"{done['jobUrl']}{action}", headers=ONCE)
+    again = await server.post(f"{done['jobUrl']}{action}", headers=ONCE)
+    assert (again.status, again.json, again.headers["Idempotent-Replayed"]) == (200, first.json, "true")
+    assert (await server.get(done["jobUrl"])).json["job"]["executionCount"] == 2
+
+
+async def test_a_put_arms_once(server):
+    url = f"/tasks/task/jobs/{uuid4()}"
+    answers = [await server.ask("PUT", url, data=b'{"image": "ubuntu"}', headers=ONCE) for _ in range(3)]
+    assert len({answer.json["executionId"] for answer in answers}) == 1
+    assert (await server.ask("PUT", url, data=b'{"image": "ubuntu"}')).json["executionId"] != answers[0].json["executionId"]
+    other = await server.ask("PUT", url, data=b'{"image": "debian"}', headers=ONCE)
+    assert other.status == 422
+
+
+async def test_a_request_that_was_refused_used_no_key_up(server):
+    assert (await server.post("/tasks/task", {"image": 7}, headers=ONCE)).status == 400
+    assert (await server.post("/tasks/task", JOB, headers=ONCE)).status == 200
+
+
+async def test_what_the_queue_never_heard_it_hears_from_the_repeat(server):
+    first = (await server.post("/tasks/task", JOB, headers=ONCE)).json
+    await server.queue.wipe()
+    assert (await server.post("/tasks/task", JOB, headers=ONCE)).json == first
+    assert await claimed(server) == [first["executionId"]]
+
+
+async def test_a_repeat_after_the_end_starts_nothing(server):
+    first = await server.post("/tasks/task", JOB, headers=ONCE)
+    await claimed(server)
+    await server.end(await server.run(first.json))
+    await server.queue.finish({first.json["executionId"]: 0})
+    assert (await server.post("/tasks/task?wait=5", JOB, headers=ONCE)).json["execution"]["status"] == "done"
+    assert await claimed(server) == []
+
+
+@pytest.mark.parametrize("key", ["", " ", "k" * 256, "a\tb"])
+async def test_what_can_be_no_key_is_400(server, key):
+    head = f"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: {key}\r\nContent-Length: 19\r\nConnection: close\r\n\r\n"
+    answer = await server.raw(head.encode() + b'{"image": "ubuntu"}')
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"Idempotency-Key" in answer
+    assert (await server.get("/tasks/task")).status == 404

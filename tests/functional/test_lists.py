@@ -1,0 +1,233 @@
+"""The lists over HTTP: tasks, search, a task's jobs, executions; by page numbers, and by walks along ``nextUrl``."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
+from urllib.parse import parse_qs, quote, urlsplit
+
+import orjson
+import pytest
+
+from fastlane.clock import iso
+from fastlane.models import status
+from fastlane.models.status import Status
+from fastlane.models.tick import next_execution
+
+KEYS = {"total", "page", "pages", "perPage", "hasNext", "hasPrev", "nextUrl", "prevUrl"}
+
+
+async def fill(server, *, executions: int = 25, tasks: int = 12):
+    """Tasks with a job each, and one job with a history; its reply."""
+    for number in range(tasks):
+        await server.enqueue(f"nightly-{number:02}")
+    reply = await server.ran("history", code=1)
+    one = await server.execution(reply)
+    for _ in range(executions - 1):
+        one = next_execution(one, due=one.scheduled_for + 1, now=server.clock.now())
+        assert await server.store.insert(replace(one, status=Status.FAILED, finished_at=5))
+    return reply
+
+
+async def walk(server, url, rows):
+    """The pages from this one on."""
+    pages = []
+    while url:
+        answer = await server.get(url)
+        assert answer.status == 200, answer.body
+        page = answer.json
+        assert set(page) >= KEYS
+        assert page["hasNext"] is (page["nextUrl"] is not None)
+        assert page["hasPrev"] is (page["prevUrl"] is not None) is (page["page"] > 1)
+        assert len(rows(page)) <= page["perPage"]
+        pages.append(page)
+        url = page["nextUrl"]
+    return pages
+
+
+def items(page):
+    return page["items"]
+
+
+LISTS = {
+    "/tasks?perPage=5": (items, 13),
+    "/search?query=night&perPage=5": (items, 12),
+    "/executions?perPage=5": (items, 37),
+    "/executions?perPage=5&status=enqueued": (items, 12),
+    "/executions?perPage=5&task=history&status=failed,done&since=1": (items, 25),
+    "/tasks/history/jobs/{job}/executions?perPage=5": (items, 25),
+    "/tasks/history/jobs/{job}?perPage=5": (lambda page: page["job"]["executions"], 25),
+    "/tasks/history/jobs/{job}/ticks?perPage=5": (items, 1),
+    "/tasks/history?perPage=5&status=failed": (lambda page: page["jobs"], 1),
+}
+
+
+async def test_every_list_is_walked_and_paged_alike(server):
+    reply = await fill(server)
+    for template, (rows, total) in LISTS.items():
+        path = template.format(job=reply["jobId"])
+        pages = await walk(server, path, rows)
+        assert {(page["total"], page["pages"]) for page in pages} == {(total, -(-total // 5))}, path
+        assert [page["page"] for page in pages] == list(range(1, pages[0]["pages"] + 1))
+        found = [row for page in pages for row in rows(page)]
+        assert len({orjson.dumps(row) for row in found}) == total, path
+        for number, page in enumerate(pages, 1):
+            numbered = (await server.get(f"{path}&page={number}")).json
+            assert rows(numbered) == rows(page)
+            assert numbered["nextUrl"] == page["nextUrl"]
+        if len(pages) > 1:
+            assert rows((await server.get(pages[1]["prevUrl"])).json) == rows(pages[0])
+        assert (await server.get(f"{path}&page={len(pages) + 1}")).status == 404
+
+
+async def test_an_empty_list_has_one_page(server):
+    for path in ("/tasks", "/search?query=x", "/executions", "/executions?task=none", "/executions?since=4000000000"):
+        page = (await server.get(path)).json
+        assert page == {
+            "items": [], "total": 0, "page": 1, "pages": 1, "perPage": 10,
+            "hasNext": False, "hasPrev": False, "nextUrl": None, "prevUrl": None,
+        }  # fmt: skip
+
+
+async def test_tasks_are_listed_with_those_changed_last_first(server):
+    for task in ("a", "b/c".replace("/", "%20"), "a"):
+        await server.enqueue(task)
+    page = (await server.get("/tasks/")).json
+    assert [(row["taskId"], row["jobsCount"]) for row in page["items"]] == [("a", 2), ("b c", 1)]
+    row = page["items"][0]
+    task = await server.store.task("a")
+    assert row == {
+        "taskId": "a",
+        "createdAt": iso(task.created_at),
+        "lastModifiedAt": iso(task.modified_at),
+        "jobsCount": 2,
+        "url": f"{server.base}/tasks/a/",
+    }
+    assert (await server.get(page["items"][1]["url"])).status == 200
+    assert (await server.get("/task")).json == page
+
+
+async def test_tasks_are_found_by_words_and_beginnings(server):
+    for task in ("nightly-backup", "nightly_report", "Tâche de nuit", "%22quoted%22"):
+        await server.enqueue(quote(task, safe="%"))
+    for words, expected in (
+        ("nightly", {"nightly-backup", "nightly_report"}),
+        ("REP night", {"nightly_report"}),
+        ("tache nuit", {"Tâche de nuit"}),
+        ("night*", {"nightly-backup", "nightly_report"}),
+        ('"quoted', {'"quoted"'}),
+        ("backup OR report", set()),
+        ("\0nightly", {"nightly-backup", "nightly_report"}),
+        ("ackup", set()),
+    ):
+        page = (await server.get(f"/search?query={quote(words)}")).json
+        assert ({row["taskId"] for row in page["items"]}, page["total"]) == (expected, len(expected)), words
+
+
+@pytest.mark.parametrize("query", ["", "?query=", "?query=%20%20", "?query=" + "x" * 1_001, "?q=x"])
+async def test_a_search_without_words_is_refused_and_says_so(server, query):
+    answer = await server.get("/search" + query)
+    assert answer.status == 400
+    assert "query" in answer.json["errors"][0]["message"] or answer.json["errors"][0]["field"] == "query"
+
+
+async def test_a_tasks_jobs_are_filtered_by_status(server):
+    failed = await server.ran("task", code=1)
+    waiting = await server.enqueue("task")
+    later = await server.enqueue("task", startIn="1h")
+    for wanted, reply in (("failed", failed), ("enqueued", waiting), ("scheduled", later)):
+        page = (await server.get(f"/tasks/task?status={wanted}")).json
+        assert ([job["id"] for job in page["jobs"]], page["total"], page["jobsCount"]) == ([reply["jobId"]], 1, 3)
+    assert (await server.get("/tasks/task?status=paused")).json["jobs"] == []
+    assert (await server.get("/tasks/none?status=done")).status == 404
+    answer = await server.get("/tasks/task?status=finished&page=0&perPage=1001")
+    assert answer.status == 400
+    assert {fault["field"] for fault in answer.json["errors"]} == {"status", "page", "perPage"}
+
+
+async def test_executions_are_listed_in_full_with_the_latest_due_first(server):
+    first, second = await server.ran("task", (1, b"out"), code=3), await server.enqueue("other")
+    page = (await server.get("/executions")).json
+    assert [row["executionId"] for row in page["items"]] == [second["executionId"], first["executionId"]]
+    shown = (await server.get(first["executionUrl"])).json["execution"]
+    del shown["log"], shown["error"]
+    assert page["items"][1] == shown
+    assert (await server.get(first["jobUrl"] + "executions")).json["items"] == [shown]
+    since = iso((await server.execution(second)).scheduled_for)
+    assert [row["executionId"] for row in (await server.get(f"/executions?since={quote(since)}")).json["items"]] == [second["executionId"]]
+
+
+async def test_every_fault_of_a_query_is_told_at_once(server):
+    answer = await server.get("/executions?status=ended&task=a%2Fb&since=yesterday&page=0&perPage=x&after=%20")
+    assert answer.status == 400
+    assert [fault["field"] for fault in answer.json["errors"]] == ["status", "task", "since", "page", "perPage", "after"]
+    assert (await server.get("/executions?status=done,")).status == 400
+    assert (await server.get("/executions?status=done&status=failed")).status == 400
+
+
+async def test_the_list_of_what_is_not_there_is_404(server):
+    reply = await server.enqueue()
+    none = "96812ec5-4574-46da-9474-f901b51d49ec"
+    for path in (f"/tasks/other/jobs/{reply['jobId']}/executions", f"/tasks/task/jobs/{none}/executions"):
+        assert (await server.get(path)).status == 404
+    assert (await server.post("/executions")).status == 405
+
+
+# the token of a walk
+
+
+async def tokens(server):
+    await fill(server, executions=3)
+    return (await server.get("/tasks?perPage=5")).json["nextUrl"]
+
+
+def forged(token, change):
+    """A token whose text was changed, under its old seal."""
+    data = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    return urlsafe_b64encode(data[:8] + change(data[8:])).decode().rstrip("=")
+
+
+async def test_a_token_that_was_changed_is_refused_by_its_name(server):
+    url = await tokens(server)
+    (token,) = parse_qs(urlsplit(url).query)["after"]
+    text = urlsafe_b64decode(token + "=" * (-len(token) % 4))[8:]
+    changed = [token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :] for place in range(len(token))]
+    changed += [token[:-1], token + "A", token + "=", "", "x", "x" * 5_000, "%00", token.upper(), "é", token[4:]]
+    changed += [forged(token, lambda _, other=other: other) for other in (b"", b"[]", b"{}", b"[1]", b"null", text + b" ", b"\xff")]
+    for other in changed:
+        answer = await server.get(url.replace(token, quote(other)))
+        assert answer.status == 400, other
+        (fault,) = answer.json["errors"]
+        assert fault["field"] == "after"
+        assert "leave it out" in fault["message"]
+
+
+async def test_a_token_belongs_to_its_list_and_filters(server):
+    url = await tokens(server)
+    (token,) = parse_qs(urlsplit(url).query)["after"]
+    for path in ("/executions?", "/executions?status=done&", "/search?query=night&", "/tasks/history?"):
+        assert (await server.get(f"{path}after={token}")).status == 400
+    assert (await server.get(f"/tasks?after={token}")).status == 200
+    assert (await server.get(f"/task/?perPage=3&after={token}")).status == 200
+
+
+async def test_a_walk_goes_on_while_the_list_grows(server):
+    reply = await fill(server, executions=20)
+    url = reply["jobUrl"] + "executions/?perPage=5"
+    expected = [row["executionId"] for page in await walk(server, url, items) for row in items(page)]
+    found = []
+    while url:
+        page = (await server.get(url)).json
+        found += [row["executionId"] for row in page["items"]]
+        url = page["nextUrl"]
+        newest = (await server.store.executions_of(reply["jobId"], 1))[0]
+        assert await server.store.insert(next_execution(newest, due=newest.scheduled_for + 1, now=1))
+        assert (page["total"], page["pages"]) == (20, 4)
+    assert found == expected
+
+
+async def test_a_task_that_is_walked_over_shows_an_execution_once_whatever_becomes_of_it(server):
+    replies = [await server.enqueue("task") for _ in range(6)]
+    first = (await server.get("/executions?perPage=4")).json
+    assert await server.store.change(status.cancel(await server.execution(replies[0]), now=5))
+    rest = (await server.get(first["nextUrl"])).json
+    assert [row["executionId"] for row in (*first["items"], *rest["items"])] == [reply["executionId"] for reply in reversed(replies)]
+    assert rest["items"][-1]["status"] == "stopped"

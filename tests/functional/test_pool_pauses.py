@@ -1,0 +1,186 @@
+"""Pausing a pool as a service: what is claimed from it, who else hears of it, and what a death or a lost queue leaves."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fastlane.errors import NotFound, QueueDown
+from fastlane.models.pool import Pauses
+from fastlane.models.schedule import Schedule
+from fastlane.services.jobs import PoolPaused
+from tests.support.crew import HOST, Crew
+from tests.support.redis import RealRedis
+from tests.support.stage import Died, Stage, dies, spec
+
+
+@pytest.fixture
+async def stage(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with Stage(tmp_path, shared_redis.url) as stage:
+        yield stage
+
+
+async def away() -> None:
+    raise QueueDown("refused the connection")
+
+
+async def test_nothing_of_a_paused_pool_is_claimed_and_the_others_go_on(stage):
+    assert await stage.jobs.pause_pool("default") == PoolPaused("default", True)
+    held = await stage.jobs.enqueue("t", spec(), Schedule())
+    free = await stage.jobs.enqueue("other-t", spec(), Schedule())
+    assert await stage.work() == [free.execution_id]
+    assert await stage.jobs.resume_pool("default") == PoolPaused("default", False)
+    assert await stage.work() == [held.execution_id]
+
+
+async def test_a_pause_and_its_end_are_safe_to_repeat(stage):
+    await stage.jobs.resume_pool("default")
+    assert await stage.real_store.paused_pools() == Pauses(0)
+    for _ in range(2):
+        await stage.jobs.pause_pool("default")
+    assert await stage.real_store.paused_pools() == Pauses(1, frozenset({"default"}))
+    for _ in range(2):
+        await stage.jobs.resume_pool("default")
+    assert await stage.real_store.paused_pools() == Pauses(2)
+    await stage.jobs.enqueue("t", spec(), Schedule())
+    assert len(await stage.work()) == 1
+
+
+async def test_a_pool_that_is_not_there_is_not_found_and_the_others_are_named(stage):
+    for verb in ("pause_pool", "resume_pool"):
+        with pytest.raises(NotFound, match="there is no pool 'none'; the pools are: default, other"):
+            await getattr(stage.jobs, verb)("none")
+    assert await stage.real_store.paused_pools() == Pauses(0)
+
+
+async def test_a_tick_that_fires_in_a_paused_pool_waits_and_expires_there_when_its_time_is_over(stage):
+    await stage.jobs.pause_pool("default")
+    job = await stage.jobs.enqueue("t", spec(expires_in=5_000), stage.at(60))
+    stage.clock.set(stage.clock.now() + 60_000)
+    assert await stage.work() == []
+    (waiting,) = await stage.executions(job.job_id)
+    stage.clock.set(stage.clock.now() + 5_000)
+    (lease,) = await stage.claim()
+    assert (lease.id, lease.expired) == (waiting.id, True)
+
+
+async def test_what_was_stopped_while_its_pool_was_paused_is_settled_at_once(stage):
+    await stage.jobs.pause_pool("default")
+    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    await stage.jobs.stop_job("t", job.job_id)
+    assert await stage.work() == []
+    (execution,) = await stage.executions(job.job_id)
+    assert (execution.status, execution.settled) == ("stopped", True)
+
+
+# between the store and the queue
+
+
+@pytest.mark.parametrize("paused", [True, False])
+@pytest.mark.parametrize("finder", ["the reconciler", "a rebuild", "a repeat"])
+async def test_a_process_that_died_between_the_store_and_the_queue_is_made_up_for(stage, paused, finder):
+    if not paused:
+        await stage.others.pause_pool("default")
+    stage.queue.before("pause", dies)
+    with pytest.raises(Died):
+        await getattr(stage.jobs, "pause_pool" if paused else "resume_pool")("default")
+    if finder == "a rebuild":
+        await stage.rebuild()
+    elif finder == "the reconciler":
+        await stage.reconciler.pause()
+    else:
+        await getattr(stage.jobs, "pause_pool" if paused else "resume_pool")("default")
+    await stage.others.enqueue("t", spec(), Schedule())
+    assert len(await stage.work()) == (0 if paused else 1)
+
+
+async def test_a_queue_that_is_built_anew_holds_the_pause_from_its_first_claim_on(stage):
+    await stage.jobs.pause_pool("default")
+    await stage.jobs.enqueue("t", spec(), Schedule())
+    await stage.rebuild()
+    assert await stage.work() == []
+    await stage.jobs.resume_pool("default")
+    assert len(await stage.work()) == 1
+
+
+async def test_an_older_look_of_the_reconciler_does_not_undo_a_pause(stage):
+    """It has read that nothing is paused, then a pause is answered, then it tells the queue."""
+    await stage.others.pause_pool("other")
+    await stage.others.resume_pool("other")
+    stage.worker_store.after("paused_pools", lambda: stage.others.pause_pool("default"))
+    await stage.reconciler.pause()
+    await stage.others.enqueue("t", spec(), Schedule())
+    assert await stage.work() == []
+
+
+@pytest.mark.parametrize(("first", "second"), [("pause_pool", "resume_pool"), ("resume_pool", "pause_pool")])
+async def test_of_two_words_that_reach_the_queue_in_the_wrong_order_the_later_one_holds(stage, first, second):
+    if first == "resume_pool":
+        await stage.others.pause_pool("default")
+    stage.queue.before("pause", lambda: getattr(stage.others, second)("default"))
+    await getattr(stage.jobs, first)("default")
+    await stage.others.enqueue("t", spec(), Schedule())
+    assert len(await stage.work()) == (1 if second == "resume_pool" else 0)
+
+
+async def test_pauses_of_two_pools_at_once_both_hold(stage):
+    stage.queue.before("pause", lambda: stage.others.pause_pool("other"))
+    await stage.jobs.pause_pool("default")
+    for task in ("t", "other-t"):
+        await stage.others.enqueue(task, spec(), Schedule())
+    assert await stage.work() == []
+
+
+# a queue that is away
+
+
+@pytest.mark.parametrize("verb", ["pause_pool", "resume_pool"])
+async def test_while_the_queue_is_away_nothing_is_written(stage, verb):
+    if verb == "resume_pool":
+        await stage.others.pause_pool("default")
+    before = await stage.real_store.paused_pools()
+    stage.queue.before("check", away)
+    with pytest.raises(QueueDown):
+        await getattr(stage.jobs, verb)("default")
+    assert await stage.real_store.paused_pools() == before
+
+
+async def test_a_pause_that_the_queue_did_not_hear_of_is_not_answered_as_one_and_holds_once_it_does(stage):
+    stage.queue.before("pause", away)
+    with pytest.raises(QueueDown, match="is stored, but the queue does not answer"):
+        await stage.jobs.pause_pool("default")
+    await stage.jobs._handover._retrying
+    await stage.jobs.enqueue("t", spec(), Schedule())
+    assert await stage.work() == []
+
+
+async def test_a_resume_that_the_queue_did_not_hear_of_is_told_again(stage):
+    await stage.jobs.pause_pool("default")
+    await stage.jobs.enqueue("t", spec(), Schedule())
+    stage.queue.before("pause", away)
+    assert await stage.jobs.resume_pool("default") == PoolPaused("default", False)
+    await stage.jobs._handover._retrying
+    assert len(await stage.work()) == 1
+
+
+# with workers
+
+
+async def test_workers_hold_a_paused_pool_and_go_on_at_once_when_it_is_resumed(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Crew(tmp_path, shared_redis.url) as crew:
+        await crew.hire()
+        await crew.hire()
+        running = await crew.enqueue("hold")
+        ran = await crew.reaches(running, "running")
+        await crew.jobs.pause_pool("default")
+        held = [await crew.enqueue("exit", "0") for _ in range(5)]
+        crew.executor.release(ran.id)
+        assert (await crew.cleaned(running)).status == "done"
+        assert [row.ready + row.timed for row in (await crew.queue.counts(["default"])).values()] == [5]
+        assert crew.executor.starts == [ran.id]
+        await crew.jobs.resume_pool("default")
+        for job in held:
+            await crew.cleaned(job)
+        await crew.idle()
+        assert len(crew.executor.starts) == 6
+        assert HOST in crew.executor.world
