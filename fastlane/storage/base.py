@@ -119,7 +119,7 @@ class Store(Protocol):
     async def count_ticks(self, job_id: str) -> int:
         """How many rows a job's ledger has."""
 
-    # lists, in pages: see ``models.paging``
+    # lists, in pages: see ``models.paging``. They raise Invalid, which names ``perPage``, when a page's rows are too large to be held.
 
     async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
         """All tasks (whose id ``visible`` matches, see ``Wanted``), those changed last first."""

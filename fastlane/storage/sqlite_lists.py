@@ -7,10 +7,11 @@ pattern or a job's status: that is counted along an index, once a walk.
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
+from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.paging import After, Page, Row, Wanted, Window
@@ -22,6 +23,9 @@ from fastlane.storage.sqlite_schema import ENDED, UNDER_WAY
 
 Values = Mapping[str, Any]
 Count = Callable[[], int]
+
+MOST_TEXT = 64 * 1024 * 1024
+"""Characters that the specs of one page may have: a thousand jobs with a megabyte each would take all memory."""
 
 BEFORE_ALL = (2**63 - 1, "")
 """The key before that of the newest row."""
@@ -129,7 +133,22 @@ def _rows(
     ordered = f"{found} ORDER BY first {direction}, second {direction} LIMIT :size OFFSET :skipped"
     fields = ", ".join(f"{table}.{field}" for field in listing.fields)
     query = f"SELECT first, second, {fields} FROM ({ordered}) AS found CROSS JOIN {table} ON {table}.rowid = found.place"
-    return sorted(db.execute(query, given).fetchall(), key=lambda row: (row[0], row[1]), reverse=True)
+    return sorted(_bounded(db, query, given, listing.fields), key=lambda row: (row[0], row[1]), reverse=True)
+
+
+def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The rows of a query, if their specs are not too much to be held at once."""
+    if "spec" not in fields:
+        return db.execute(query, given).fetchall()
+    rows, left, spec = [], MOST_TEXT, 2 + fields.index("spec")
+    with closing(db.execute(query, given)) as cursor:
+        for row in cursor:
+            rows.append(row)
+            left -= len(row[spec])
+            if left < 0:
+                words = f"the rows of this page come to more than {MOST_TEXT >> 20} MiB; ask for fewer of them"
+                raise Invalid([Fault("perPage", words)])
+    return rows
 
 
 def _shown(listing: Listing[Row], window: Window, total: int, rows: Sequence[tuple[Any, ...]], *, more: bool) -> Page[Row]:

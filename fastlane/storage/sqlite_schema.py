@@ -170,9 +170,10 @@ MIGRATIONS: Sequence[Migration] = (
             *(
                 f"""CREATE TRIGGER count_{name}_of_job AFTER INSERT ON {name}
                     WHEN EXISTS (SELECT 1 FROM {name} WHERE job_id = new.job_id AND rowid <> new.rowid) BEGIN
-                    INSERT INTO job_counts VALUES (new.job_id, (SELECT count(*) FROM ticks WHERE job_id = new.job_id),
-                        (SELECT count(*) FROM executions WHERE job_id = new.job_id))
-                    ON CONFLICT DO UPDATE SET {name} = {name} + 1; END"""
+                    UPDATE job_counts SET {name} = {name} + 1 WHERE job_id = new.job_id;
+                    INSERT INTO job_counts SELECT new.job_id, (SELECT count(*) FROM ticks WHERE job_id = new.job_id),
+                        (SELECT count(*) FROM executions WHERE job_id = new.job_id)
+                        WHERE NOT EXISTS (SELECT 1 FROM job_counts WHERE job_id = new.job_id); END"""
                 for name in ("ticks", "executions")
             ),
             *(

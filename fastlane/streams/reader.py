@@ -27,9 +27,9 @@ SLICE = 128 * 1024
 """The bytes of a batch at most."""
 GATHER = 0.005
 """Seconds between two batches at least: what comes faster is gathered."""
-SHARE, LONGEST_REST = 3, 0.1
-"""After handing a batch out the reader rests this many times as long as that took the processor, so that many followers get fewer, larger
-ones; but not for longer than so many seconds."""
+SHARE, LONGEST_REST = 6, 0.1
+"""Handing out takes the processor for at most one part in so many of the time, so that many followers get fewer, larger batches; but the
+reader rests no longer than so many seconds."""
 AT_ONCE = 200
 """So many followers get a batch before others have their turn on the loop."""
 
@@ -131,7 +131,7 @@ class Reader:
         loop = asyncio.get_running_loop()
         while self._joined:
             self._hinted.clear()
-            spent = 0.0
+            spent, began = 0.0, loop.time()
             try:
                 row, was_read = await self._row()
                 over = was_read and (row is None or row.status.final)
@@ -146,7 +146,7 @@ class Reader:
                 log.exception("log.reader_failed", execution_id=self._id)
                 await asyncio.sleep(EVERY)
             if spent:
-                await asyncio.sleep(max(GATHER, min(LONGEST_REST, SHARE * spent)))
+                await asyncio.sleep(max(GATHER, min(LONGEST_REST, SHARE * spent - (loop.time() - began))))
             await wait_for(self._hinted, max(0.0, self._row_read + EVERY - loop.time()))
 
     async def _row(self) -> tuple[Execution | None, bool]:

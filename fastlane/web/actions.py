@@ -4,18 +4,21 @@ from typing import Any
 
 from fastlane.models.access import Role
 from fastlane.services.answers import Deleted, PoolPaused
+from fastlane.web import answers
+from fastlane.web.contract import ONCE, ONCE_REFUSALS, REPLAYED, flag, operation
 from fastlane.web.handler import Handler
 from fastlane.web.once import answer_once, read_once
 from fastlane.web.query import read_flag
 
 STOP = "stop"
-DELETION = {"DELETE": frozenset({STOP})}
-"""What the query of a deletion may have."""
+DELETION = {STOP: flag("Stops it first.")}
+"""The query of a deletion."""
 
 
 class RetryHandler(Handler):
     """``/tasks/T/jobs/J/retry``."""
 
+    @operation("retryJob", answers.Enqueued, headers=ONCE, replies=REPLAYED, refusals=(404, *ONCE_REFUSALS))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job's last execution again now."""
         once = read_once(self, "retry", task_id, job_id)
@@ -25,6 +28,7 @@ class RetryHandler(Handler):
 class RunHandler(Handler):
     """``/tasks/T/jobs/J/run``."""
 
+    @operation("runJob", answers.Enqueued, headers=ONCE, replies=REPLAYED, refusals=(404, *ONCE_REFUSALS))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job once now."""
         once = read_once(self, "run", task_id, job_id)
@@ -34,6 +38,7 @@ class RunHandler(Handler):
 class PauseHandler(Handler):
     """``/tasks/T/jobs/J/pause``."""
 
+    @operation("pauseJob", answers.Stopped, refusals=(404, 409))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Holds the job's schedule."""
         await self.answer(self.renderer.stopped(await self.services.jobs.pause(task_id, job_id)))
@@ -42,6 +47,7 @@ class PauseHandler(Handler):
 class ResumeHandler(Handler):
     """``/tasks/T/jobs/J/resume``."""
 
+    @operation("resumeJob", answers.Stopped, refusals=(404, 409))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Releases the job's schedule."""
         await self.answer(self.renderer.stopped(await self.services.jobs.resume(task_id, job_id)))
@@ -50,6 +56,7 @@ class ResumeHandler(Handler):
 class StopJobHandler(Handler):
     """``/tasks/T/jobs/J/stop``."""
 
+    @operation("stopJob", answers.Stopped, refusals=(404,), more="Safe to repeat, at every moment of the job's life.")
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Stops what runs of it and keeps the rest from starting."""
         await self.answer(self.renderer.stopped(await self.services.jobs.stop_job(task_id, job_id)))
@@ -58,6 +65,7 @@ class StopJobHandler(Handler):
 class StopExecutionHandler(Handler):
     """``/tasks/T/jobs/J/executions/E/stop``."""
 
+    @operation("stopExecution", answers.ExecutionStopped, refusals=(404,))
     async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
         """Stops this one."""
         await self.answer(self.renderer.stopped(await self.services.jobs.stop_execution(task_id, job_id, execution_id)))
@@ -66,6 +74,7 @@ class StopExecutionHandler(Handler):
 class StopTaskHandler(Handler):
     """``/tasks/T/stop``."""
 
+    @operation("stopTask", answers.TaskStopped, refusals=(404,))
     async def on_post(self, task_id: str) -> None:
         """Stops every job of the task."""
         stopped = await self.services.jobs.stop_task(task_id)
@@ -77,6 +86,7 @@ class PausePoolHandler(Handler):
 
     write_role = Role.ADMIN
 
+    @operation("pausePool", answers.PoolPaused, refusals=(404,))
     async def on_post(self, pool: str) -> None:
         """Holds all dispatch to the pool."""
         await self.answer(pool_paused(await self.services.jobs.pause_pool(pool)))
@@ -87,6 +97,7 @@ class ResumePoolHandler(Handler):
 
     write_role = Role.ADMIN
 
+    @operation("resumePool", answers.PoolPaused, refusals=(404,))
     async def on_post(self, pool: str) -> None:
         """Dispatches to the pool again."""
         await self.answer(pool_paused(await self.services.jobs.resume_pool(pool)))

@@ -15,7 +15,8 @@ from fastlane.web.shapes import FLAG, Shape, whole_number
 
 Act = TypeVar("Act", bound=Callable[..., object])
 
-JSON, TEXT, EVENTS = "application/json", "text/plain; charset=utf-8", "text/event-stream"
+TEXT, EVENTS = "text/plain; charset=utf-8", "text/event-stream"
+LONGEST_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,17 @@ def operation(
     answers: Mapping[int, Answer] | None = None,
     query: Mapping[str, Parameter] | None = None,
     headers: Mapping[str, Parameter] | None = None,
+    replies: Sequence[str] = (),
     body: type[Schema] | None = None,
     refusals: Sequence[int] = (),
     more: str = "",
 ) -> Callable[[Act], Act]:
-    """Declares what a handler's method does: with 200 it answers one of these schemas, or as ``answers`` says."""
+    """Declares what a handler's method does: with 200 it answers one of these schemas, perhaps with the headers ``replies``, or as
+    ``answers`` says."""
 
     def declare(act: Act) -> Act:
         summary = (act.__doc__ or "").strip().rstrip(".")
-        given = {200: Answer("What was asked for.", schemas)} if schemas else {}
+        given = {200: Answer("What was asked for.", schemas, headers=replies)} if schemas else {}
         declared = Operation(id, {**given, **(answers or {})}, query or {}, headers or {}, body, refusals, summary, more)
         act.__dict__["operation"] = declared
         return act
@@ -85,6 +88,23 @@ def query_names(act: object) -> frozenset[str]:
     """The names that may stand in the query of a request that this method answers."""
     found = declared(act)
     return frozenset(found.query) if found else frozenset()
+
+
+ONCE = {
+    "Idempotency-Key": Parameter(
+        f"A key of the client's own, {LONGEST_KEY} printable characters at most: the same request again under it, within a day, has no "
+        "second effect and gets the same answer.",
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_KEY,
+            "pattern": r"^[!-~\u00a1-\u00ac\u00ae-\u00ff](?:[ -~\u00a1-\u00ac\u00ae-\u00ff]*[!-~\u00a1-\u00ac\u00ae-\u00ff])?$",
+        },
+    )
+}
+"""The headers of what makes an execution."""
+ONCE_REFUSALS = (409, 422)
+REPLAYED = ("Idempotent-Replayed",)
 
 
 def flag(description: str) -> Parameter:

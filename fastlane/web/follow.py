@@ -17,11 +17,12 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import Closing, Follower, Reason, Wish
+from fastlane.web.contract import flag
 from fastlane.web.frames import PING, Form, attempt_json, end_json, renderer, server_sent
 from fastlane.web.handler import Handler
 from fastlane.web.problems import Problem
 from fastlane.web.query import read_flag
-from fastlane.web.wishes import NAMES, read_wish
+from fastlane.web.wishes import NAMES, WISHES, read_wish
 
 PING_EVERY = 20.0
 """Seconds between comments in an event stream."""
@@ -29,7 +30,7 @@ AGAIN_AFTER = 5_000
 """Milliseconds after which a browser is to reconnect."""
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Text has no pings: the kernel asks after a peer that says nothing (seconds, seconds, times)."""
-FOLLOW_NAMES = NAMES | {"follow"}
+FOLLOWING = {"follow": flag("The log as it grows: text, or server-sent events for Accept: text/event-stream."), **WISHES}
 
 
 def read_follow(query: Mapping[str, str]) -> bool:

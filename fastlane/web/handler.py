@@ -1,8 +1,8 @@
 """What every route does: the body counted as it streams in, the rules of Host and Origin, strict queries, problems, headers.
 
-A route's class defines ``on_get`` and ``on_post`` (coroutines that take the path's parts by name); HEAD works where GET does. They run
-after the body has come in, also when the answer is a refusal: answering earlier would close the connection under a client that still
-sends, which then may never see the answer.
+A route's class defines ``on_get`` and ``on_post`` (coroutines that take the path's parts by name), and declares what they take and answer
+(``contract.operation``); HEAD works where GET does. They run after the body has come in, also when the answer is a refusal: answering
+earlier would close the connection under a client that still sends, which then may never see the answer.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from fastlane.models.ids import nonce
 from fastlane.models.task import task_id_fault
 from fastlane.web.addresses import Addresses
 from fastlane.web.auth import Gate, authorize
+from fastlane.web.contract import query_names
 from fastlane.web.deadlines import Deadlines
 from fastlane.web.problems import Problem, problem_of
 from fastlane.web.query import read_query
@@ -101,12 +102,6 @@ class Context:
 @stream_request_body
 class Handler(RequestHandler):
     """The base of all routes."""
-
-    query_names: ClassVar[frozenset[str]] = frozenset()
-    """The query names that GET takes."""
-
-    write_names: ClassVar[Mapping[str, frozenset[str]]] = {}
-    """The query names that a write of this method takes; of any other none."""
 
     reads_body: ClassVar[bool] = False
     """Whether the body of a POST or PUT means something; else it is let by."""
@@ -297,7 +292,7 @@ class Handler(RequestHandler):
         parts = {name: self._read_part(name, value) for name, value in self._path.items()}
         if self.principal is not None:
             authorize(self.principal, method, parts.get("task_id"), self.write_role)
-        self.query = read_query(self.request, self.query_names if method == "GET" else self.write_names.get(method, frozenset()))
+        self.query = read_query(self.request, query_names(act))
         await act(**parts)
 
     def no_such(self, name: str, value: str) -> Exception:

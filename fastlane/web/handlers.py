@@ -4,35 +4,54 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.job import Spec
 from fastlane.models.schedule import Schedule
 from fastlane.web.actions import DELETION, delete
+from fastlane.web.answers import Deleted, DryRun, Enqueued, ExecutionDetail, Waited
+from fastlane.web.contract import ONCE, ONCE_REFUSALS, REPLAYED, Parameter, flag, operation
 from fastlane.web.handler import Handler
-from fastlane.web.insight import DRY_RUN, WAIT, dry_run, read_dry_run, read_wait, waited
+from fastlane.web.insight import DRY_RUN, LONGEST_WAIT, WAIT, dry_run, read_dry_run, read_wait, waited
 from fastlane.web.lists import JobDetailHandler, TaskJobsHandler
 from fastlane.web.once import answer_once, mark, read_once
 from fastlane.web.problems import Problem
 from fastlane.web.query import together
-from fastlane.web.schemas import read_job
+from fastlane.web.schemas import JobSchema, read_job
+from fastlane.web.shapes import whole_number
 from fastlane.web.strictjson import read_object
+
+ENQUEUING = {
+    DRY_RUN: flag("Only says what the job would be; writes nothing."),
+    WAIT: Parameter("Answers when its execution has ended, or after that many seconds.", whole_number(0, LONGEST_WAIT)),
+}
 
 
 class TaskHandler(TaskJobsHandler):
     """``/tasks/T``: a task's jobs, and one more of them."""
 
     reads_body = True
-    write_names = DELETION | {"POST": frozenset({DRY_RUN, WAIT})}
 
+    @operation(
+        "enqueue",
+        *(Enqueued, Waited, DryRun),
+        query=ENQUEUING,
+        headers=ONCE,
+        replies=REPLAYED,
+        body=JobSchema,
+        refusals=ONCE_REFUSALS,
+        more="Makes the task when it is new. With wait the reply has the execution too; with dryRun it is a preview.",
+    )
     async def on_post(self, task_id: str) -> None:
         """Makes a job and enqueues or schedules it; or says what it would be."""
         if not self.body.strip():
             raise self._nothing_sent(task_id)
         dry, seconds = together(lambda: read_dry_run(self.query), lambda: read_wait(self.query)) if self.query else (False, 0)
+        once = read_once(self, "enqueue", task_id)
         spec, schedule = read_body(self)
         if dry:
             await self.answer(await dry_run(self, task_id, spec, schedule))
             return
-        made = await self.services.jobs.enqueue(task_id, spec, schedule, self.requester, read_once(self, "enqueue", task_id))
+        made = await self.services.jobs.enqueue(task_id, spec, schedule, self.requester, once)
         mark(self, made)
         await self.answer(await waited(self, made, seconds) if seconds else self.renderer.enqueued(made))
 
+    @operation("deleteTask", Deleted, query=DELETION, refusals=(404, 409))
     async def on_delete(self, task_id: str) -> None:
         """Deletes the task with all that it has."""
         await delete(self, task_id)
@@ -50,8 +69,8 @@ class JobHandler(JobDetailHandler):
     """``/tasks/T/jobs/J``: a job, and its replacement under the same id."""
 
     reads_body = True
-    write_names = DELETION
 
+    @operation("putJob", Enqueued, headers=ONCE, replies=REPLAYED, body=JobSchema, refusals=ONCE_REFUSALS)
     async def on_put(self, task_id: str, job_id: str) -> None:
         """Makes the job, or gives it other details and arms it again."""
         if not self.body.strip():
@@ -60,6 +79,7 @@ class JobHandler(JobDetailHandler):
         once = read_once(self, "put", task_id, job_id)
         await answer_once(self, await self.services.jobs.put(task_id, job_id, spec, schedule, self.requester, once))
 
+    @operation("deleteJob", Deleted, query=DELETION, refusals=(404, 409))
     async def on_delete(self, task_id: str, job_id: str) -> None:
         """Deletes the job with all that it has."""
         await delete(self, task_id, job_id)
@@ -74,6 +94,7 @@ class JobHandler(JobDetailHandler):
 class ExecutionHandler(Handler):
     """``/tasks/T/jobs/J/executions/E``."""
 
+    @operation("getExecution", ExecutionDetail, refusals=(404,))
     async def on_get(self, task_id: str, job_id: str, execution_id: str) -> None:
         """The execution in full, with the end of its log."""
         await self.answer(self.renderer.execution(await self.services.queries.execution(task_id, job_id, execution_id)))

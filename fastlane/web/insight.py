@@ -10,9 +10,11 @@ from fastlane.services.answers import Enqueued
 from fastlane.services.previews import Preview
 from fastlane.services.status import HostRow
 from fastlane.services.why import Explained
+from fastlane.web.contract import operation
 from fastlane.web.handler import Handler
 from fastlane.web.query import read_flag, read_whole
 from fastlane.web.rendering import Renderer
+from fastlane.web.serveranswers import Why
 
 DRY_RUN, WAIT = "dryRun", "wait"
 LONGEST_WAIT = 60
@@ -21,6 +23,7 @@ LONGEST_WAIT = 60
 class WhyHandler(Handler):
     """``…/why``, of a job or of one execution."""
 
+    @operation("getWhy", Why, refusals=(404,))
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """What it waits for now."""
         why = self.services.why

@@ -4,20 +4,31 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.models.task import task_id_fault
+from fastlane.web.answers import JOB_STATUSES, ExecutionPage, JobDetail, TaskJobs, TaskPage, TickPage
+from fastlane.web.contract import Parameter, operation, pages
 from fastlane.web.handler import Handler
 from fastlane.web.paging import BY_NUMBER, BY_TIME, MOST_ROWS, NAMES, ListUrl
 from fastlane.web.query import read_since, together
+from fastlane.web.shapes import MOMENT_IN_QUERY, MOMENT_WORDS, TASK_ID, several, words
 
 JOBS, MOST_JOBS = 1_000, 1_000
 EXECUTIONS = 20
 LONGEST_SEARCH = 1_000
-JOB_STATUSES = (*Status, "scheduled", "paused")
+
+SEARCH = Parameter(
+    "Words of task ids, or their beginnings.",
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_SEARCH, "pattern": r"[^\s\u0000-\u001f\u0085]"},
+    required=True,
+)
+FILTERS = {
+    "status": Parameter("Only with this status; several with commas between them.", several(tuple(Status))),
+    "task": Parameter("Only of this task.", TASK_ID),
+    "since": Parameter(f"Only what was due from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
+}
 
 
 class ListHandler(Handler):
     """The base of lists."""
-
-    query_names = NAMES
 
     @property
     def visible(self) -> str | None:
@@ -41,6 +52,7 @@ class ListHandler(Handler):
 class TasksHandler(ListHandler):
     """``/tasks``."""
 
+    @operation("listTasks", TaskPage, query=pages(), refusals=(404,))
     async def on_get(self) -> None:
         """All tasks, those changed last first."""
         listed = self.listed(f"{self.base}/tasks/")
@@ -51,8 +63,7 @@ class TasksHandler(ListHandler):
 class SearchHandler(ListHandler):
     """``/search``."""
 
-    query_names = NAMES | {"query"}
-
+    @operation("searchTasks", TaskPage, query={"query": SEARCH, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Tasks by the words in their ids."""
         listed = self.listed(f"{self.base}/search/")
@@ -60,19 +71,23 @@ class SearchHandler(ListHandler):
         await self.answer(self.renderer.tasks(listed, await self.services.lists.search(words, window, self.visible)))
 
     def _words(self) -> list[str]:
-        text = self.query.get("query", "")
+        text = self.query.get("query", "").replace("\0", " ")
         if not text.strip():
             raise Invalid([Fault("query", "is missing; add words of task ids, or their beginnings: /search?query=nightly+back")])
         if len(text) > LONGEST_SEARCH:
             raise Invalid([Fault("query", f"is longer than {LONGEST_SEARCH} characters; a task id has 255 bytes at most")])
-        return text.replace("\0", " ").split()
+        return text.split()
 
 
 class TaskJobsHandler(ListHandler):
     """``/tasks/T``, as it is read."""
 
-    query_names = NAMES | {"status"}
-
+    @operation(
+        "listJobs",
+        TaskJobs,
+        query={"status": Parameter("Only jobs with this status.", words(JOB_STATUSES)), **pages(f"{JOBS:,}", MOST_JOBS)},
+        refusals=(404,),
+    )
     async def on_get(self, task_id: str) -> None:
         """The task's jobs, newest first."""
         listed = self.listed(self.renderer.task_url(task_id))
@@ -89,8 +104,12 @@ class TaskJobsHandler(ListHandler):
 class JobDetailHandler(ListHandler):
     """``/tasks/T/jobs/J``, as it is read."""
 
-    query_names = NAMES | {"include"}
-
+    @operation(
+        "getJob",
+        JobDetail,
+        query={"include": Parameter("With each execution's log and error.", words(["logs"])), **pages(f"{EXECUTIONS}")},
+        refusals=(404,),
+    )
     async def on_get(self, task_id: str, job_id: str) -> None:
         """The job with its last 20 executions, or another page of them."""
         listed = self.listed(self.renderer.job_url(task_id, job_id), BY_NUMBER)
@@ -106,6 +125,7 @@ class JobDetailHandler(ListHandler):
 class JobExecutionsHandler(ListHandler):
     """``/tasks/T/jobs/J/executions``."""
 
+    @operation("listExecutionsOfJob", ExecutionPage, query=pages(), refusals=(404,))
     async def on_get(self, task_id: str, job_id: str) -> None:
         """The job's executions, newest first."""
         listed = self.listed(f"{self.renderer.job_url(task_id, job_id)}executions/", BY_NUMBER)
@@ -116,6 +136,7 @@ class JobExecutionsHandler(ListHandler):
 class TicksHandler(ListHandler):
     """``/tasks/T/jobs/J/ticks``."""
 
+    @operation("listTicks", TickPage, query=pages(), refusals=(404,))
     async def on_get(self, task_id: str, job_id: str) -> None:
         """The job's tick ledger, the latest due first."""
         listed = self.listed(f"{self.renderer.job_url(task_id, job_id)}ticks/")
@@ -125,8 +146,7 @@ class TicksHandler(ListHandler):
 class ExecutionsHandler(ListHandler):
     """``/executions``."""
 
-    query_names = NAMES | {"status", "task", "since"}
-
+    @operation("listExecutions", ExecutionPage, query={**FILTERS, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Executions of all tasks, the latest due first: by status, by task, due since a moment."""
         listed = self.listed(f"{self.base}/executions/")

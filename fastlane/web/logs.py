@@ -11,12 +11,24 @@ import structlog
 from fastlane.errors import FastlaneError
 from fastlane.models.log import STDERR, STDOUT
 from fastlane.services.queries import LogView
-from fastlane.web.follow import FOLLOW_NAMES, FollowHandler, read_follow
+from fastlane.web.contract import EVENTS, TEXT, Answer, Parameter, flag, operation
+from fastlane.web.follow import FOLLOWING, FollowHandler, read_follow
 from fastlane.web.handler import Handler
 from fastlane.web.query import byte_range, read_flag, read_since, read_whole, together
+from fastlane.web.shapes import MOMENT_IN_QUERY, MOMENT_WORDS, whole_number
 
 SEPARATOR = b"\n-=-\n"
 MOST_LINES = 1_000_000_000
+
+LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code")
+STREAM_ANSWERS = {
+    200: Answer("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
+    206: Answer("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
+}
+PART = {
+    "tail": Parameter("Its last lines only, so many.", whole_number(0, MOST_LINES)),
+    "since": Parameter(f"What came from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
+}
 
 log = structlog.get_logger()
 
@@ -58,10 +70,9 @@ class LogHandler(Handler):
 class StreamHandler(LogHandler):
     """``…/stdout`` and ``…/stderr``: one stream, the whole of it so far, a range, its last lines, or what came since a moment."""
 
-    query_names = frozenset({"tail", "since"})
     stream: ClassVar[int]
 
-    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+    async def send_stream(self, task_id: str, job_id: str, execution_id: str | None) -> None:
         """The stream's bytes."""
         view = await self._find(task_id, job_id, execution_id)
         size = view.head.stdout if self.stream == STDOUT else view.head.stderr
@@ -95,20 +106,37 @@ class StdoutHandler(StreamHandler):
 
     stream = STDOUT
 
+    @operation("getStdout", answers=STREAM_ANSWERS, query=PART, refusals=(404, 416))
+    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """What it writes to stdout."""
+        await self.send_stream(task_id, job_id, execution_id)
+
 
 class StderrHandler(StreamHandler):
     """``…/stderr``."""
 
     stream = STDERR
 
+    @operation("getStderr", answers=STREAM_ANSWERS, query=PART, refusals=(404, 416))
+    async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """What it writes to stderr."""
+        await self.send_stream(task_id, job_id, execution_id)
+
 
 class LogsHandler(LogHandler, FollowHandler):
     """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival, also as they grow."""
 
-    query_names = FOLLOW_NAMES | {"interleaved"}
-
+    @operation(
+        "getLogs",
+        query={"interleaved": flag("Both streams in order of arrival."), **FOLLOWING},
+        answers={
+            200: Answer("stdout, a line -=-, stderr; or the log as it grows.", media=(TEXT, EVENTS), headers=LOG_HEADERS),
+            204: Answer("To the cursor of an end: nothing will follow."),
+        },
+        refusals=(404,),
+    )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
-        """Both streams' bytes."""
+        """Both streams' bytes, so far or as they come."""
         interleaved = read_flag(self.query, "interleaved")
         if read_follow(self.query):
             return await self.follow(task_id, job_id, execution_id)

@@ -1,7 +1,9 @@
 """The routes for whoever operates fastlane: is it alive, is all well, what is going on."""
 
 from fastlane.web import picture
+from fastlane.web.contract import Answer, operation
 from fastlane.web.handler import Handler
+from fastlane.web.serveranswers import Alive, Health, ServerStatus
 
 
 class LiveHandler(Handler):
@@ -9,6 +11,7 @@ class LiveHandler(Handler):
 
     public = True
 
+    @operation("getLiveness", Alive)
     async def on_get(self) -> None:
         """200 while this process serves, whatever else is down."""
         self.set_header("Cache-Control", "no-store")
@@ -20,6 +23,7 @@ class HealthHandler(Handler):
 
     public = True
 
+    @operation("getHealth", Health, answers={503: Answer("Something is down.", (Health,))})
     async def on_get(self) -> None:
         """200 or 503, and which part is down."""
         verdict = await self.services.health.check()
@@ -30,6 +34,7 @@ class HealthHandler(Handler):
 class StatusHandler(Handler):
     """``/status``."""
 
+    @operation("getStatus", ServerStatus)
     async def on_get(self) -> None:
         """Workers, hosts, queues, what runs and what comes next."""
         view = await self.services.status.read()

@@ -32,6 +32,7 @@ from fastlane.web.handlers import ExecutionHandler, JobHandler, TaskHandler
 from fastlane.web.insight import WhyHandler
 from fastlane.web.lists import ExecutionsHandler, JobExecutionsHandler, SearchHandler, TasksHandler, TicksHandler
 from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
+from fastlane.web.openapi import Document, OpenApiHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
 from fastlane.web.settings import Services, WebSettings
 from fastlane.web.ws import SocketHandler
@@ -67,6 +68,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/livez": LiveHandler,
     "/healthcheck": HealthHandler,
     "/status": StatusHandler,
+    "/openapi.json": OpenApiHandler,
     "/": HealthHandler,
 }
 
@@ -132,7 +134,7 @@ class Site(Router):
 def application(services: Services, settings: WebSettings) -> Application:
     """What all handlers share. ``http_server`` serves the routes."""
     context = Context(services, settings, Addresses(settings), gate_of(settings.users, settings.tokens), InFlight(), Held(), Deadlines())
-    return Application(log_function=_log_request, context=context)
+    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings))
 
 
 def http_server(app: Application) -> HTTPServer:

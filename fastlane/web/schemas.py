@@ -16,9 +16,11 @@ from fastlane.models.cron import read_cron
 from fastlane.models.job import Spec
 from fastlane.models.schedule import TEN_YEARS, CatchUp, Kind, Overlap, Schedule, read_duration, read_moment
 from fastlane.models.timezone import read_timezone
+from fastlane.web import shapes
 from fastlane.web.images import EXAMPLES, reference_fault
 from fastlane.web.query import nearest
 from fastlane.web.rendering import REDACTED
+from fastlane.web.shapes import MILLISECOND, Shape
 
 MAX_COMMAND_TEXT = 64 * 1024
 MAX_COMMAND = 256 * 1024
@@ -29,7 +31,6 @@ MAX_ARGUMENTS = 10_000
 MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
 MAX_METADATA = 16 * 1024
-MILLISECOND = 0.001
 MOST_FAULTS = 50
 """So many faults one answer names; a body of noise would have a hundred thousand."""
 
@@ -131,8 +132,9 @@ def one_of(words: type[StrEnum]) -> Callable[[object], StrEnum]:
     return read
 
 
-def field(read: Callable[[object], Any], **options: Any) -> fields.Function:
-    """A field whose value a reader makes. The reader says what is wrong by a ValidationError or a ValueError."""
+def field(read: Callable[[object], Any], shape: Shape, about: str, **options: Any) -> fields.Function:
+    """A field whose value a reader makes. The reader says what is wrong by a ValidationError or a ValueError; ``shape`` is what JSON
+    Schema can say of what it reads, ``about`` is its description."""
 
     def load(value: object) -> Any:
         try:
@@ -142,41 +144,91 @@ def field(read: Callable[[object], Any], **options: Any) -> fields.Function:
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
-    return fields.Function(deserialize=load, **options)
+    form = shape if options.get("required") else shapes.nullable(shape)
+    return fields.Function(deserialize=load, metadata={"description": about, SHAPE: form}, **options)
+
+
+def number(least: int, most: int, about: str) -> fields.Function:
+    """A field of whole numbers in a range."""
+    return field(whole(least, most), shapes.whole_number(least, most), about)
+
+
+def choice(known: type[StrEnum], about: str) -> fields.Function:
+    """A field of a few words."""
+    return field(one_of(known), shapes.words(tuple(known)), about)
+
+
+SHAPE = "shape"
+"""Where a field's metadata have its JSON schema."""
+
+STARTS = ("startIn", "startAt", "cron")
+"""One of these says when a job is due; without any it is now."""
+OF_CRON = ("timezone", "overlap", "catchUp")
+"""What means something only beside ``cron``."""
+
+COMMAND: Shape = {
+    "anyOf": [
+        {**shapes.COMMAND_TEXT, "maxLength": MAX_COMMAND_TEXT},
+        {"type": "array", "items": {"type": "string", "maxLength": MAX_ARGUMENT}, "minItems": 1, "maxItems": MAX_ARGUMENTS},
+    ],
+    "examples": ["ls -lah", ["sh", "-c", "echo $HOME"]],
+}
+VARIABLE: Shape = {"anyOf": [{"type": "string", "maxLength": MAX_ARGUMENT, "not": {"const": REDACTED}}, {"type": ["number", "boolean"]}]}
+ENVS: Shape = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{ENV_NAME.pattern}$"},
+    "additionalProperties": VARIABLE,
+    "maxProperties": MAX_ENVS,
+    "examples": [{"LEVEL": "debug", "WORKERS": 4}],
+}
 
 
 class JobSchema(Schema):
-    """The body of ``POST /tasks/T``."""
+    """The body of ``POST /tasks/T`` and of ``PUT /tasks/T/jobs/J``: what to run, and when."""
 
     class Meta:
         unknown = RAISE
 
-    image = field(read_image, required=True, error_messages={"required": f"is missing; {EXAMPLES}"})
-    command = field(read_command)
-    envs = field(read_envs)
-    startIn = field(read_duration)
-    startAt = field(read_moment)
-    cron = field(read_cron)
-    timezone = field(read_timezone)
-    overlap = field(one_of(Overlap))
-    catchUp = field(one_of(CatchUp))
-    retries = field(read_retries)
-    retryDelay = field(read_duration)
-    timeout = field(read_seconds)
-    expiration = field(read_moment)
-    expiresIn = field(read_span)
-    priority = field(whole(-100, 100))
-    concurrency = field(whole(1, 1000))
-    metadata = field(read_metadata)
+    image = field(
+        read_image,
+        {**shapes.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]},
+        "The image: any reference, with a registry, a path, a tag or a digest.",
+        required=True,
+        error_messages={"required": f"is missing; {EXAMPLES}"},
+    )
+    command = field(
+        read_command,
+        COMMAND,
+        "What it runs, in place of the image's own command: text, split as a POSIX shell would split it (no shell runs it), or a list.",
+    )
+    envs = field(read_envs, ENVS, f"Environment variables, {MAX_ENVS_BYTES} bytes in all.")
+    startIn = field(read_duration, shapes.DURATION, f"When it starts: so long from now, {shapes.DURATION_WORDS}.")
+    startAt = field(read_moment, shapes.MOMENT, f"When it starts: at a moment, as {shapes.MOMENT_WORDS}; one that is past means now.")
+    cron = field(
+        read_cron, shapes.CRON, "When it starts, again and again: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday)."
+    )
+    timezone = field(read_timezone, shapes.TIMEZONE, "The IANA name of the zone whose clocks the cron means; UTC unless given.")
+    overlap = choice(Overlap, "What a tick of the cron does while an earlier execution runs: allow (the default) or skip.")
+    catchUp = choice(CatchUp, "What follows when ticks were missed: the latest of them runs late (the default), or none does.")
+    retries = field(read_retries, shapes.whole_number(0), "How many further attempts may follow a failed one; 0 unless given.")
+    retryDelay = field(read_duration, shapes.DURATION, "The time before each further attempt; exponential back-off unless given.")
+    timeout = field(read_seconds, shapes.SECONDS, "Seconds that it may run; at most what the server's hard_timeout says.")
+    expiration = field(
+        read_moment, shapes.MOMENT, f"The moment, after its first start, by which it must have started: {shapes.MOMENT_WORDS}."
+    )
+    expiresIn = field(read_span, shapes.SPAN, f"So long after it was due it must have started: {shapes.DURATION_WORDS}.")
+    priority = number(-100, 100, "Within a pool a point counts as a minute of waiting; 0 unless given.")
+    concurrency = number(1, 1000, "It waits while so many executions of its task run.")
+    metadata = field(read_metadata, shapes.DATA, f"Whatever the client wants to find again, {MAX_METADATA} bytes of JSON at most.")
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def rules(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
         """What must hold between fields: a job starts now, once at a moment, or by a cron, and what is said of a cron's ticks needs one."""
         faults: dict[str, list[str]] = {}
-        starts = [name for name in ("startIn", "startAt", "cron") if name in original]
+        starts = [name for name in STARTS if name in original]
         if len(starts) > 1:
             faults[starts[0]] = [f"stands beside {' and '.join(starts[1:])}; leave one of them"]
-        for name in ("timezone", "overlap", "catchUp"):
+        for name in OF_CRON:
             if name in original and "cron" not in original:
                 faults[name] = ["is for a job with a cron; give one, or leave this out"]
         if faults:

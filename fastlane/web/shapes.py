@@ -8,15 +8,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastlane.models.cronfields import ALIASES, FIELDS, MOST_TEXT, Field
+from fastlane.models.cronfields import MOST_TEXT
 from fastlane.models.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
 from fastlane.models.task import MAX_TASK_ID_BYTES
 from fastlane.models.timezone import MOST_NAME
 from fastlane.web.images import MAX_NAME, MAX_REFERENCE, REFERENCE
+from fastlane.web.strictjson import MAX_INTEGER
 
 Shape = Mapping[str, Any]
 
-MAX_INTEGER = 2**63 - 1
+MILLISECOND = 0.001
+"""The shortest duration, in seconds."""
 
 FLAG: Shape = {"type": "string", "enum": ["1", "true", "0", "false"]}
 
@@ -54,8 +56,10 @@ DURATION: Shape = {
     "maxLength": 64,
     "pattern": f"^(?=[0-9]){''.join(f'(?:{part})?' for part in _PARTS)}$",
 }
-SPAN: Shape = DURATION | {"pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
-DURATION_WORDS = f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
+SPAN: Shape = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
+DURATION_WORDS = (
+    f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
+)
 
 _SINCE_1970: Shape = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
 _DIGITS: Shape = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}
@@ -63,25 +67,23 @@ MOMENT: Shape = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LARGEST_U
 MOMENT_IN_QUERY: Shape = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
 MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
 
-_NUMBERS = {59: "[0-5]?[0-9]", 23: "(?:[01]?[0-9]|2[0-3])", 31: "(?:0?[1-9]|[12][0-9]|3[01])", 12: "(?:0?[1-9]|1[0-2])", 7: "[0-7]"}
-"""The numbers of a cron's fields, by the largest."""
-
-
-def _cron_field(field: Field) -> str:
-    number = _NUMBERS[field.high]
-    words = "|".join([number, *field.names, *map(str.upper, field.names)])
-    value = f"(?:{words})" if field.names else number
-    step = "(?:/0*[1-9][0-9]?)?" if field.high > 9 else f"(?:/0*[1-{field.high}])?"
-    item = rf"(?:\*{step}|{value}(?:-{value}{step})?)"
-    return f"{item}(?:,{item})*"
-
-
-CRON: Shape = {
-    "type": "string",
-    "maxLength": MOST_TEXT,
-    "pattern": rf"^(?:{'|'.join(ALIASES)}|{'[ ]+'.join(map(_cron_field, FIELDS))})$",
-}
+_FIELD = "[0-9A-Za-z*,/-]+"
+CRON: Shape = {"type": "string", "maxLength": MOST_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
 TIMEZONE: Shape = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
+SECONDS: Shape = {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}
+
+DATA: Shape = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}}
+"""Any JSON object of a body."""
+ANY_DATA: Shape = {
+    "description": "Any JSON; whole numbers have 64 bits, and no text has a NUL.",
+    "anyOf": [
+        {"type": ["boolean", "null"]},
+        {"type": "number", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
+        {"type": "string"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Data"}},
+        DATA,
+    ],
+}
 
 
 def whole_number(least: int, most: int | None = None) -> Shape:

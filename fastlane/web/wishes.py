@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.cursor import Cursor, read_cursor
+from fastlane.models.cursor import LONGEST, Cursor, read_cursor
 from fastlane.streams.follower import Wish
+from fastlane.web.contract import Parameter
 from fastlane.web.frames import STREAMS
 from fastlane.web.query import read_whole
+from fastlane.web.shapes import whole_number, words
 
-NAMES = frozenset({"from", "stream", "tail"})
 MOST_LINES = 1_000_000_000
+WISHES = {
+    "from": Parameter("Goes on after this cursor, as a message had it; not beside tail.", {"type": "string", "maxLength": LONGEST}),
+    "stream": Parameter("Only this one of the two.", words(tuple(STREAMS))),
+    "tail": Parameter("Begins with the last lines, so many.", whole_number(0, MOST_LINES)),
+}
+NAMES = WISHES.keys()
 
 
 def read_wish(query: Mapping[str, str], last_event: str | None = None) -> Wish:

@@ -14,10 +14,12 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import Follower, Reason
+from fastlane.web.contract import Answer, Parameter, operation
 from fastlane.web.frames import Form, Render, attempt_json, end_json, frame, renderer
 from fastlane.web.handler import Handler
 from fastlane.web.problems import Problem
-from fastlane.web.wishes import NAMES, read_wish
+from fastlane.web.shapes import words
+from fastlane.web.wishes import WISHES, read_wish
 
 PING_EVERY = 20.0
 """Seconds between pings; a peer that has not answered one when the next is due is dropped."""
@@ -32,13 +34,18 @@ log = structlog.get_logger()
 class SocketHandler(Handler, WebSocketHandler):
     """A follower's WebSocket: of a job, or of one execution."""
 
-    query_names = NAMES | {"format"}
     _follower: Follower
     _render: Render
     _form = Form.TEXT
     _stream: IOStream | None = None
     _following: asyncio.Task[None] | None = None
 
+    @operation(
+        "followLog",
+        query={"format": Parameter("What a message is: text (unless given), or JSON.", words((Form.TEXT, Form.JSON))), **WISHES},
+        answers={101: Answer("The log as it grows, by WebSocket. The reason of its close is done, or retry.")},
+        refusals=(404, 426),
+    )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """The handshake, and the connection until it is closed."""
         self._check_handshake()

@@ -70,7 +70,8 @@ class Server:
     ) -> None:
         self.clock = SystemClock()
         self.store = SqliteStore(path, busy_timeout=1.0)
-        self.queue = RedisQueue(redis_url, f"test-{uuid4()}", deadline=1.0)
+        self.installation = f"test-{uuid4()}"
+        self.queue = RedisQueue(redis_url, self.installation, deadline=1.0)
         self.jobs = Jobs(self.store, self.queue, self.clock, pools)
         self.hints = RedisHints(redis_url, f"test-{uuid4()}", deadline=1.0)
         self.followers = Followers(self.store, hub(self.hints), self.clock, **(following or {}))

@@ -17,6 +17,7 @@ from fastlane.scheduler.reconciler import UNKNOWN_AFTER
 from fastlane.services.deleting import PATIENCE
 from fastlane.services.jobs import Deleted, Enqueued
 from tests.contract.values import chunk
+from tests.support.crew import Crew
 from tests.support.redis import RealRedis
 from tests.support.stage import HOST, Stage, spec
 
@@ -262,3 +263,19 @@ async def test_while_a_long_history_is_deleted_others_write(stage):
     assert len(steps) == 5
     assert await stage.real_store.job(job.job_id) is None
     assert (await stage.real_store.task("u")).jobs_count == 5
+
+
+async def test_with_workers_what_has_just_ended_is_deleted_and_what_runs_is_stopped_first(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Crew(tmp_path, shared_redis.url) as crew:
+        await crew.hire()
+        done, running, coming = await crew.enqueue("exit", "0"), await crew.enqueue("hold"), await crew.enqueue(schedule=EACH_MINUTE)
+        await crew.reaches(done, "done")
+        assert await crew.jobs.delete_job("task", done.job_id) == Deleted("task", done.job_id)
+        await crew.reaches(running, "running")
+        with pytest.raises(Conflict, match="is running"):
+            await crew.jobs.delete_job("task", running.job_id)
+        assert await crew.jobs.delete_task("task", stop=True) == Deleted("task", None)
+        for job in (done, running, coming):
+            assert await crew.store.job(job.job_id) is None
+        assert not crew.executor.world[HOST]
+        await crew.idle()

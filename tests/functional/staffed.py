@@ -1,0 +1,40 @@
+"""A server with workers: what is enqueued runs, on the executor that ends at once."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.worker import Worker, WorkerSettings
+from tests.functional.server import HOST, POOLS, Server
+from tests.support.instant import InstantExecutor
+
+
+class StaffedServer(Server):
+    """Used as an async context manager. ``workers``: how many, each with a connection of its own to Redis."""
+
+    def __init__(self, path: Path, redis_url: str, *, workers: int = 2, **settings: Any) -> None:
+        super().__init__(path, redis_url, **settings)
+        self.executor = InstantExecutor((HOST,), self.clock)
+        self._redis_url = redis_url
+        self._workers = workers
+        self._working: list[tuple[asyncio.Task[None], RedisQueue]] = []
+
+    async def __aenter__(self) -> "StaffedServer":
+        await super().__aenter__()
+        settings = WorkerSettings(POOLS, Limits(gone_after=1.0), reconcile=0.5)
+        for _ in range(self._workers):
+            queue = RedisQueue(self._redis_url, self.installation)
+            await queue.open()
+            worker = Worker(self.store, queue, self.executor, self.clock, settings, self.hints.tell)
+            self._working.append((asyncio.create_task(worker.run()), queue))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for task, _ in self._working:
+            task.cancel()
+        await asyncio.gather(*(task for task, _ in self._working), return_exceptions=True)
+        for _, queue in self._working:
+            await queue.close()
+        await super().__aexit__(*error)

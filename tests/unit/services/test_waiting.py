@@ -1,0 +1,152 @@
+"""What is waited for, case by case."""
+
+from dataclasses import replace
+
+import pytest
+
+from fastlane.models.cron import Cron
+from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.job import Job, Spec
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.status import FINAL, Status
+from fastlane.services.waiting import Cause, Facts, execution_waits, job_waits
+
+NOW = 1_700_000_100_000
+DUE = NOW - 5_000
+LATER = NOW + 60_000
+POOL = Pool("fast", "", ("a:2375", "b:2375"), max_running=4)
+WELL = HostView("a:2375", True)
+AWAY = HostView("a:2375", False, "does not answer", since=NOW - 9_000)
+GONE = HostView("b:2375", False, "is down", since=NOW - 3_000)
+WORKS = Facts(now=NOW, pool=POOL, workers=1, hosts=(WELL, GONE), running=1)
+
+ONE = Execution("e", "t", "j", "tick", 1, 1, Spec("ubuntu"), DUE, DUE)
+BUSY = replace(ONE, spec=Spec("ubuntu", concurrency=2))
+PULLING = replace(ONE, status=Status.PULLING, pool="fast", host="a:2375", placed_at=NOW - 4_000)
+BOUND = replace(PULLING, service_id="s", bound_at=NOW - 2_000)
+RETRY = replace(ONE, attempt=3, created_at=NOW - 1_000, scheduled_for=LATER)
+FAILED = replace(
+    ONE,
+    status=Status.FAILED,
+    spec=Spec("ubuntu", retries=1, retry_delay=30_000),
+    failure=Failure(Reason.EXIT, "exit code 1"),
+    finished_at=NOW - 10_000,
+)
+DOWN = replace(WORKS, queue_fault="Redis did not answer", workers=0, hosts=(), running=0)
+
+EXECUTIONS = {
+    "nothing is in its way": (ONE, WORKS, []),
+    "it is due later": (replace(ONE, scheduled_for=LATER), WORKS, [(Cause.DUE, DUE, LATER)]),
+    "later, and nobody is there": (replace(ONE, scheduled_for=LATER), replace(WORKS, workers=0), [(Cause.DUE, DUE, LATER)]),
+    "its retry is due later": (RETRY, WORKS, [(Cause.RETRY, NOW - 1_000, LATER)]),
+    "its retry is due": (replace(RETRY, scheduled_for=DUE), WORKS, []),
+    "no pool takes it": (ONE, replace(WORKS, pool=None), [(Cause.NO_POOL, DUE, None)]),
+    "no worker is alive": (ONE, replace(WORKS, workers=0, hosts=()), [(Cause.NO_WORKER, None, None)]),
+    "the queue is down": (ONE, DOWN, [(Cause.NO_QUEUE, None, None)]),
+    "the queue is down and its pool paused": (
+        ONE,
+        replace(DOWN, paused=True),
+        [(Cause.NO_QUEUE, None, None), (Cause.POOL_PAUSED, None, None)],
+    ),
+    "its pool is paused": (ONE, replace(WORKS, paused=True), [(Cause.POOL_PAUSED, None, None)]),
+    "no host can be used": (ONE, replace(WORKS, hosts=(AWAY, GONE)), [(Cause.NO_HOST, NOW - 3_000, None)]),
+    "no host is known": (ONE, replace(WORKS, hosts=()), [(Cause.NO_HOST, None, None)]),
+    "its pool has one place left": (ONE, replace(WORKS, running=3), []),
+    "its pool is full": (ONE, replace(WORKS, running=4, ready=7), [(Cause.POOL_FULL, DUE, None)]),
+    "its task has one place left": (BUSY, replace(WORKS, of_task=1), []),
+    "its task is at its concurrency": (BUSY, replace(WORKS, of_task=2), [(Cause.CONCURRENCY, DUE, None)]),
+    "it does not care how many run": (ONE, replace(WORKS, of_task=99), []),
+    "several things at once": (
+        BUSY,
+        replace(WORKS, paused=True, hosts=(), running=4, of_task=2),
+        [(Cause.POOL_PAUSED, None, None), (Cause.NO_HOST, None, None), (Cause.POOL_FULL, DUE, None), (Cause.CONCURRENCY, DUE, None)],
+    ),
+    "its image is looked for": (PULLING, WORKS, [(Cause.IMAGE, NOW - 4_000, None)]),
+    "a node pulls its image": (BOUND, WORKS, [(Cause.IMAGE, NOW - 2_000, None)]),
+    "its host went away": (
+        BOUND,
+        replace(WORKS, hosts=(AWAY,)),
+        [(Cause.NO_HOST, NOW - 9_000, None), (Cause.IMAGE, NOW - 2_000, None)],
+    ),
+    "its worker went away": (
+        PULLING,
+        replace(WORKS, workers=0, hosts=()),
+        [(Cause.NO_WORKER, None, None), (Cause.IMAGE, NOW - 4_000, None)],
+    ),
+    "a full pool does not matter any more": (PULLING, replace(WORKS, running=4), [(Cause.IMAGE, NOW - 4_000, None)]),
+    "it was told to stop": (replace(BOUND, stop_requested_at=NOW - 1), WORKS, [(Cause.STOP, NOW - 1, None)]),
+    "it runs": (replace(BOUND, status=Status.RUNNING), replace(WORKS, running=4), []),
+    "it runs and was told to stop": (
+        replace(BOUND, status=Status.RUNNING, stop_requested_at=NOW - 1),
+        WORKS,
+        [(Cause.STOP, NOW - 1, None)],
+    ),
+    "it failed and its retry is yet to be made": (FAILED, WORKS, [(Cause.RETRY, NOW - 10_000, NOW + 20_000)]),
+    "it failed for good": (replace(FAILED, settled=True), WORKS, []),
+    **{f"it is {status}": (replace(ONE, status=status, settled=True), DOWN, []) for status in FINAL},
+}
+
+
+def told(waits):
+    return [(wait.reason, wait.since, wait.until) for wait in waits]
+
+
+@pytest.mark.parametrize("name", EXECUTIONS)
+def test_what_an_execution_waits_for(name):
+    execution, facts, expected = EXECUTIONS[name]
+    waits = execution_waits(execution, facts)
+    assert told(waits) == expected
+    assert all(wait.message for wait in waits)
+
+
+JOB = Job("j", "t", "i", DUE, NOW - 500, Spec("ubuntu"), Schedule(Kind.CRON, None, Cron("* * * * *")))
+COMING = replace(JOB, next_tick=LATER)
+OVERDUE = replace(JOB, next_tick=DUE)
+HELD = replace(JOB, held_tick=LATER)
+DONE = replace(ONE, status=Status.DONE, settled=True)
+
+JOBS = {
+    "its tick is to come": (COMING, None, WORKS, [(Cause.DUE, None, LATER)]),
+    "its next tick is to come": (COMING, DONE, WORKS, [(Cause.DUE, None, LATER)]),
+    "its tick is due": (OVERDUE, DONE, WORKS, []),
+    "its tick is due and nobody is there": (OVERDUE, DONE, replace(WORKS, workers=0), [(Cause.NO_WORKER, None, None)]),
+    "its tick is due and the queue is down": (OVERDUE, None, DOWN, [(Cause.NO_QUEUE, None, None)]),
+    "its execution waits": (COMING, ONE, replace(WORKS, running=4), [(Cause.POOL_FULL, DUE, None)]),
+    "its execution runs": (COMING, replace(BOUND, status=Status.RUNNING), WORKS, []),
+    "its retry is yet to be made": (COMING, FAILED, WORKS, [(Cause.RETRY, NOW - 10_000, NOW + 20_000)]),
+    "it is paused": (HELD, DONE, WORKS, [(Cause.PAUSED, NOW - 500, None)]),
+    "it is paused while its execution waits": (
+        HELD,
+        ONE,
+        replace(WORKS, running=4),
+        [(Cause.POOL_FULL, DUE, None), (Cause.PAUSED, NOW - 500, None)],
+    ),
+    "it is at its end": (JOB, DONE, WORKS, []),
+    "it never ran and never will": (JOB, None, DOWN, []),
+}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_what_a_job_waits_for(name):
+    job, latest, facts, expected = JOBS[name]
+    assert told(job_waits(job, latest, facts)) == expected
+
+
+def test_the_words_and_fields_name_numbers_hosts_and_reasons():
+    (full,) = execution_waits(ONE, replace(WORKS, running=4, ready=7))
+    assert "4 of 4" in full.message
+    assert full.details == {"pool": "fast", "running": 4, "maxRunning": 4, "ready": 7}
+    (none,) = execution_waits(ONE, replace(WORKS, hosts=(AWAY,)))
+    assert "a:2375 does not answer; b:2375 is not known yet" in none.message
+    assert none.details["hosts"] == [
+        {"host": "a:2375", "reason": "does not answer", "since": "2023-11-14T22:14:51.000Z"},
+        {"host": "b:2375", "reason": "is not known yet", "since": None},
+    ]
+    (busy,) = execution_waits(BUSY, replace(WORKS, of_task=2))
+    assert busy.details == {"running": 2, "concurrency": 2}
+    (retry,) = execution_waits(RETRY, WORKS)
+    assert "attempt 2 failed, and attempt 3 is due at 2023-11-14T22:16:00.000Z" in retry.message
+    (image,) = execution_waits(PULLING, WORKS)
+    assert image.details == {"image": "ubuntu", "host": "a:2375"}
