@@ -2,17 +2,16 @@
 
 import structlog
 
-from fastlane.errors import Conflict, Fault, Invalid, Repeated, StoreDown
+from fastlane.errors import Conflict, Repeated, StoreDown
 from fastlane.models import arming
 from fastlane.models.access import Requester
 from fastlane.models.arming import Advance
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
-from fastlane.models.pool import pool_for
 from fastlane.models.receipt import Once
 from fastlane.models.schedule import Schedule
 from fastlane.services.answers import Enqueued
-from fastlane.services.desk import MOST_TURNS
+from fastlane.services.desk import MOST_TURNS, pool_taking
 from fastlane.services.repeats import Repeats, receipt_of
 
 log = structlog.get_logger()
@@ -26,7 +25,7 @@ class Arming(Repeats):
     ) -> Enqueued:
         """Makes a job of the task, which is made too when it is new; ``by`` is who asks. The same ``once`` again makes none and gets the
         first answer. Raises Invalid when no pool takes the task, KeyReused for an old key with another body."""
-        self._check_pool(task_id)
+        pool_taking(self._pools, task_id)
         if once is not None and (answer := await self._answered(once)):
             return answer
         await self._handover.ready()
@@ -45,7 +44,7 @@ class Arming(Repeats):
         """Makes the job under that id, or gives it other details and arms it again as if it were new: a stopped or paused job is alive
         again, a tick to come moves, what runs is left alone. The same ``once`` again does nothing and gets the first answer. Raises
         Invalid when no pool takes the task, Conflict when another task has the id, KeyReused for an old key with another body."""
-        self._check_pool(task_id)
+        pool_taking(self._pools, task_id)
         if once is not None and (answer := await self._answered(once)):
             return answer
         await self._handover.ready()
@@ -74,11 +73,6 @@ class Arming(Repeats):
         """A job under an id that may have been another's, which was deleted: its revision begins with the time, so that the queue knows an
         entry of that other one as older."""
         return arming.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
-
-    def _check_pool(self, task_id: str) -> None:
-        if pool_for(self._pools, task_id) is None:
-            words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
-            raise Invalid([Fault("taskId", words)])
 
     async def _create(self, advance: Advance, once: Once | None) -> None:
         receipt = receipt_of(once, _reply(advance), advance.job.created_at)

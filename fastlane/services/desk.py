@@ -7,11 +7,11 @@ from typing import TypeVar
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import NotFound, QueueDown, StoreDown
+from fastlane.errors import Fault, Invalid, NotFound, QueueDown, StoreDown
 from fastlane.models.arming import Advance
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, job_status
-from fastlane.models.pool import Pool
+from fastlane.models.pool import Pool, pool_for
 from fastlane.models.receipt import Receipt
 from fastlane.queue import base as queues
 from fastlane.queue.base import TICKS, Cancelled, Entry, Queue
@@ -90,6 +90,15 @@ class Desk:
     async def _standing(self, job: Job) -> Stopped:
         latest = (await self._store.latest([job.id])).get(job.id)
         return Stopped(job.task_id, job.id, None, job_status(job, latest.status if latest else None))
+
+
+def pool_taking(pools: Sequence[Pool], task_id: str) -> Pool:
+    """The pool that takes the task; raises Invalid when none does."""
+    pool = pool_for(pools, task_id)
+    if pool is None:
+        words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
+        raise Invalid([Fault("taskId", words)])
+    return pool
 
 
 async def each(things: Sequence[T], act: Callable[[T], Awaitable[object]]) -> None:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
-from fastlane.errors import Fault, Invalid
 from fastlane.models.cron import next_tick
 from fastlane.models.job import Spec
-from fastlane.models.pool import Pool, pool_for
+from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.queue.base import Queue
+from fastlane.services.desk import pool_taking
 from fastlane.services.status import HostRow, host_rows
 
 MOST_RUNS = 5
@@ -37,10 +37,7 @@ class Previews:
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
         """What a job of this task would be. Raises Invalid when no pool takes the task."""
-        pool = pool_for(self._pools, task_id)
-        if pool is None:
-            words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
-            raise Invalid([Fault("taskId", words)])
+        pool = pool_taking(self._pools, task_id)
         hosts = host_rows([pool], await self._queue.reports())
         return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()))
 

@@ -144,7 +144,7 @@ def _concurrency(execution: Execution, facts: Facts) -> list[Wait]:
     most = execution.spec.concurrency
     if not most or facts.of_task < most:
         return []
-    words = f"{facts.of_task} of its task run already, and it is to wait while {most} do (concurrency)"
+    words = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
     return [Wait(Cause.CONCURRENCY, words, execution.scheduled_for, details={"running": facts.of_task, "concurrency": most})]
 
 
@@ -159,7 +159,7 @@ def _pulling(execution: Execution, facts: Facts) -> list[Wait]:
         words = f"{execution.host} looks for the image {execution.spec.image}, if need be in its registry"
         since = execution.placed_at
     else:
-        words = f"{execution.host} finds a node for it, which pulls the image {execution.spec.image} if it does not have it"
+        words = f"{execution.host} gives it to a node, which pulls the image {execution.spec.image} where it lacks it, and starts it"
         since = execution.bound_at
     return [*waits, Wait(Cause.IMAGE, words, since, details={"image": execution.spec.image, "host": execution.host})]
 
