@@ -14,7 +14,9 @@ from fastlane.models.tick import Outcome, Tick, cron_key, hand_key, make, once_k
 from fastlane.models.ticking import Missed, Timing, run_of
 
 HELD = "the job was paused"
-TOO_LATE = "its time to start was over when it came up, while the job was paused"
+REPLACED = "the job got other details before it fired"
+STOPPED = "the job was stopped before it fired"
+TOO_LATE = "its time to start was over when it came up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,10 @@ def put(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | N
     keeps it; any other one's next tick lies after ``now`` and after its last one, so that no due time is met twice."""
     same = schedule.cron is not None and schedule.cron == job.schedule.cron
     at_once = schedule.kind is Kind.NOW
-    rows, last, _ = _held(job, now)
+    keeps = same and job.next_tick is not None
+    rows, last = ([], job.last_tick) if keeps else unfired(job, Outcome.SKIPPED, REPLACED, now=now)
     last = now if at_once else last
-    coming = job.next_tick if same and job.next_tick is not None else schedule.first_tick(max(now, last or now))
+    coming = job.next_tick if keeps else schedule.first_tick(max(now, last or now))
     after = replace(
         job,
         modified_at=now,
@@ -123,20 +126,43 @@ def _started(job: Job, now: int) -> Advance:
     return Advance(job, (tick,), execution)
 
 
+def unfired(job: Job, outcome: Outcome, why: str, *, now: int) -> tuple[list[Tick], int | None]:
+    """The rows of a job's ticks that came up by ``now`` and will not fire any more, since it is stopped or gets other details: they were
+    held, or else ``outcome`` and ``why`` say what became of them. And the job's last tick then."""
+    if job.paused:
+        outcome, why = Outcome.SKIPPED, HELD
+    due = job.held_tick if job.next_tick is None else job.next_tick
+    if due is None or due > now:
+        return [], job.last_tick
+    if job.schedule.cron is None:
+        return [unstarted(job, once_key(job.schedule_revision), outcome, due=due, now=now, reason=why)], due
+    rows, last, _ = _come_up(job, due, outcome, why, now=now)
+    return rows, last
+
+
 def _held(job: Job, now: int) -> tuple[list[Tick], int | None, int | None]:
     """What has become of a held tick by ``now``: rows of the ledger, the job's last tick then, and its next one."""
-    cron, held, end = job.schedule.cron, job.held_tick, job.spec.expiration
-    if cron is None or held is None or held > now:
+    held = job.held_tick
+    if job.schedule.cron is None or held is None or held > now:
         return [], job.last_tick, held
-    rows, last = [], job.last_tick
+    return _come_up(job, held, Outcome.SKIPPED, HELD, now=now)
+
+
+def _come_up(job: Job, first: int, outcome: Outcome, why: str, *, now: int) -> tuple[list[Tick], int, int | None]:
+    """The rows of a cron's ticks from ``first``, which is one of them, to ``now``; the last of them, and the next one. Where its
+    ``expiration`` has come the first tick after that is the last."""
+    cron, end = job.schedule.cron, job.spec.expiration
+    if cron is None:
+        raise ValueError(f"job {job.id} has no cron")
+    rows, last = [], first
     until = now if end is None else min(now, end - 1)
-    if held <= until:
-        last = last_tick(cron, held, until) or held
-        rows.append(row_of(job, run_of(cron, held, last, HELD), Outcome.SKIPPED, now=now))
-    late = None if end is None else _first_from(cron, max(held, end))
+    if first <= until:
+        last = last_tick(cron, first, until) or first
+        rows.append(row_of(job, run_of(cron, first, last, why), outcome, now=now))
+    late = None if end is None else _first_from(cron, max(first, end))
     if late is None or late > now:
         return rows, last, next_tick(cron, now)
-    rows.append(unstarted(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=TOO_LATE))
+    rows.append(unstarted(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=f"{TOO_LATE}: {why}"))
     return rows, late, None
 
 

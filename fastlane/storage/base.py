@@ -87,7 +87,8 @@ class Store(Protocol):
         """The receipt of a key, if it was written since that moment (milliseconds)."""
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:
-        """Takes the job's next sequence as its stop's, and removes its next tick, held or not; the job after it, None if there is none."""
+        """Takes the job's next sequence as its stop's, and removes its next tick, held or not; the job after it, None if there is none.
+        What came up by ``now`` and had not fired gets its rows in the ledger."""
 
     async def delete_job(self, job_id: str, incarnation: str, now: int) -> Deletion:
         """One step of a job's deletion, a commit of bounded size: the oldest of its ledger's rows, then of its executions with their logs,

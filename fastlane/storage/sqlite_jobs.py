@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastlane.errors import Conflict
+from fastlane.models.arming import STOPPED, unfired
 from fastlane.models.job import Job
 from fastlane.models.task import Task
 from fastlane.models.tick import Outcome, Tick
-from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_from
+from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_document, tick_from
 
 Document = Mapping[str, Any]
 
@@ -31,8 +32,8 @@ _ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
     AND next_tick IS :seen_next_tick"""
 _CHANGE_TASK = "UPDATE tasks SET modified_at = ? WHERE id = ?"
-_STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, held_tick = NULL, modified_at = ?
-    WHERE id = ? RETURNING {_JOB}"""
+_STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, held_tick = NULL, last_tick = ?,
+    modified_at = ? WHERE id = ? RETURNING {_JOB}"""
 
 
 def insert_job(db: sqlite3.Connection, job: Document) -> None:
@@ -52,13 +53,15 @@ def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
 
 
 def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
-    """Gives the job's next sequence to a stop; the job after it."""
-    rows = db.execute(_STOP, (now, job_id)).fetchall()
-    if not rows:
+    """Gives the job's next sequence to a stop, and a row to each tick that came up and had not fired; the job after it."""
+    seen = get(db, job_id)
+    if seen is None:
         return None
-    job = _job(rows[0])
-    db.execute(_CHANGE_TASK, (now, job.task_id))
-    return job
+    rows, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
+    for row in rows:
+        insert_tick(db, tick_document(row))
+    db.execute(_CHANGE_TASK, (now, seen.task_id))
+    return _job(db.execute(_STOP, (last, now, job_id)).fetchall()[0])
 
 
 def get(db: sqlite3.Connection, job_id: str) -> Job | None:

@@ -169,7 +169,8 @@ MIGRATIONS: Sequence[Migration] = (
                 WHERE ticks > 1 OR executions > 1""",
             *(
                 f"""CREATE TRIGGER count_{name}_of_job AFTER INSERT ON {name}
-                    WHEN EXISTS (SELECT 1 FROM {name} WHERE job_id = new.job_id AND rowid <> new.rowid) BEGIN
+                    WHEN EXISTS (SELECT 1 FROM {name} WHERE job_id = new.job_id AND rowid <> new.rowid)
+                        OR EXISTS (SELECT 1 FROM job_counts WHERE job_id = new.job_id) BEGIN
                     UPDATE job_counts SET {name} = {name} + 1 WHERE job_id = new.job_id;
                     INSERT INTO job_counts SELECT new.job_id, (SELECT count(*) FROM ticks WHERE job_id = new.job_id),
                         (SELECT count(*) FROM executions WHERE job_id = new.job_id)

@@ -20,7 +20,6 @@ from fastlane.streams.follower import Closing, Follower, Reason, Wish
 from fastlane.web.contract import flag
 from fastlane.web.frames import PING, Form, attempt_json, end_json, renderer, server_sent
 from fastlane.web.handler import Handler
-from fastlane.web.problems import Problem
 from fastlane.web.query import read_flag
 from fastlane.web.wishes import NAMES, WISHES, read_wish
 
@@ -66,6 +65,8 @@ class FollowHandler(Handler):
             return
         outlet = Events(self, wish) if wants_events else Text(self, wish)
         self.set_header("Content-Type", outlet.media)
+        if execution_id is not None:
+            self.set_header("Fastlane-Execution-Id", execution_id)
         if self.request.method == "HEAD":
             await self.delivered(self.finish())
             return
@@ -83,17 +84,23 @@ class FollowHandler(Handler):
         if not outlet.end(closing):
             self.hang_up()
         elif not closing.started and not self._headers_written:
-            await self._refuse(task_id, job_id, execution_id)
+            await self._unsent(task_id, job_id, execution_id)
         else:
             await self.delivered(self.finish())
 
-    async def _refuse(self, task_id: str, job_id: str, execution_id: str | None) -> None:
-        """Nothing was sent: says that nothing has started, as the log that is not followed says it."""
+    async def _unsent(self, task_id: str, job_id: str, execution_id: str | None) -> None:
+        """Nothing was sent: answers as the log that is not followed does, which refuses when nothing has started, and is empty when what
+        there was ended before its start. What has started at this very moment is followed after all."""
+        queries = self.services.queries
         if execution_id is None:
-            await self.services.queries.log_of_job(task_id, job_id)
+            view = await queries.log_of_job(task_id, job_id)
         else:
-            await self.services.queries.log_of_execution(task_id, job_id, execution_id)
-        raise Problem(503, "it starts at this very moment; send the request again", headers={"Retry-After": "1"})
+            view = await queries.log_of_execution(task_id, job_id, execution_id)
+        if view.execution.has_started:
+            return await self.follow(task_id, job_id, execution_id)
+        self.set_header("Fastlane-Execution-Id", view.execution.id)
+        await self.delivered(self.finish())
+        return None
 
     def _keep_alive(self) -> None:
         connection = self.request.connection

@@ -322,7 +322,7 @@ class Handler(RequestHandler):
         data = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
         self.set_status(status)
         self.set_header("Content-Type", media)
-        if len(data) >= GZIP_FROM and _takes_gzip(self.request.headers.get("Accept-Encoding", "")):
+        if len(data) >= GZIP_FROM and takes_gzip(self.request.headers.get("Accept-Encoding", "")):
             data = gzip.compress(data, 5, mtime=0)
             self.set_header("Content-Encoding", "gzip")
         return self.finish(data)
@@ -377,7 +377,8 @@ class UnknownRoute(Handler):
     on_post = on_put = on_patch = on_delete = on_options = on_get
 
 
-def _takes_gzip(header: str) -> bool:
+def takes_gzip(header: str) -> bool:
+    """Whether a client takes gzip, by its Accept-Encoding."""
     for coding in header.split(","):
         name, _, parameter = coding.partition(";")
         if name.strip().lower() in ("gzip", "*"):

@@ -17,7 +17,7 @@ LONGEST_SEARCH = 1_000
 
 SEARCH = Parameter(
     "Words of task ids, or their beginnings.",
-    {"type": "string", "minLength": 1, "maxLength": LONGEST_SEARCH, "pattern": r"[^\s\u0000-\u001f\u0085]"},
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
     required=True,
 )
 FILTERS = {

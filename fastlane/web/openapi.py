@@ -62,8 +62,8 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
 ALWAYS = (400, 403, 503)
 WITH_AUTH = (401, 429)
 
-TO_JOB = ("getJob", "stopJob", "runJob", "getWhy", "getStdout")
-TO_EXECUTION = ("getExecution", "stopExecution", "getStdoutOfExecution")
+TO_JOB = ("getJob", "getWhy", "getStdout", "getStderr", "getLogs", "stopJob", "retryJob", "runJob")
+TO_EXECUTION = ("getExecution", *(f"{one}OfExecution" for one in ("getWhy", "getStdout", "getStderr", "getLogs")), "stopExecution")
 """The operations to which the ids of an enqueue reply lead."""
 JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId"}
 EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
@@ -86,6 +86,7 @@ EXAMPLES: Mapping[str, tuple[str, Json]] = {
     "moment": ("At a moment", {**SIMPLE, "startAt": 1645113692}),
     "later": ("In five minutes", {**SIMPLE, "startIn": "5m"}),
     "periodically": ("Each minute", {**SIMPLE, "cron": "* * * * *"}),
+    "nightly": ("Each night, by the clocks of a zone", {**SIMPLE, "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
 }
 
 

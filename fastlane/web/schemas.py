@@ -92,18 +92,20 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     """A reader of whole numbers in a range."""
 
     def read(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        number = _whole(value)
+        if number is None or not least <= number <= most:
             raise ValidationError(f"is not a whole number from {least} to {most}")
-        return value
+        return number
 
     return read
 
 
 def read_retries(value: object) -> int:
     """How many attempts may follow the first; the setting ``hard_retries`` says how many are too many."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    number = _whole(value)
+    if number is None or number < 0:
         raise ValidationError("is not a whole number, 0 or more")
-    return value
+    return number
 
 
 def read_seconds(value: object) -> float:
@@ -313,6 +315,13 @@ def _never_in_time(wanted: Mapping[str, Any], schedule: Schedule, now: int) -> F
     if "expiresIn" in wanted and due + wanted["expiresIn"] * 1000 <= now:
         return Fault("expiresIn", "is over already, so long ago is startAt, so it would never run; choose a longer one, or a later startAt")
     return None
+
+
+def _whole(value: object) -> int | None:
+    """A whole number, also when it is written as ``3.0``: JSON knows no other numbers than those of either form."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -189,4 +189,4 @@ class Problem(Schema):
     detail = text("What is wrong, and what to do.")
     error = text("The detail, under the name that it had in fastlane 2.x.")
     errors = many(Fault, "Of a request that is not valid, every fault.", given=False)
-    executionStatus = word(Status, "Of an execution that has no log yet.", given=False)
+    executionStatus = word(JOB_STATUSES, "Of what has no log yet.", given=False)

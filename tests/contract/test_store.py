@@ -233,19 +233,32 @@ async def test_a_tick_that_is_there_already_leaves_the_job_where_it_was(store):
 async def test_a_stop_takes_the_next_sequence_and_the_next_tick(store):
     job = new_job(at=2_000, sequence=3)
     await store.create(job, None, None)
-    stopped = await store.stop_job(job.id, 5_000)
-    assert stopped == replace(job, sequence=4, stop_sequence=4, next_tick=None, modified_at=5_000)
+    stopped = await store.stop_job(job.id, 1_000)
+    assert stopped == replace(job, sequence=4, stop_sequence=4, next_tick=None, modified_at=1_000)
     assert await store.job(job.id) == stopped
-    assert (await store.task("my-task")).modified_at == 5_000
+    assert (await store.task("my-task")).modified_at == 1_000
+    assert await store.ticks_of(job.id, 10) == []
     assert (await store.stop_job(job.id, 6_000)).stop_sequence == 5
 
 
 async def test_a_stop_takes_a_tick_that_is_held_too(store):
     job = new_job(at=2_000, next_tick=None, held_tick=2_000)
     await store.create(job, None, None)
-    stopped = await store.stop_job(job.id, 5_000)
-    assert stopped == replace(job, sequence=2, stop_sequence=2, held_tick=None, modified_at=5_000)
+    stopped = await store.stop_job(job.id, 1_000)
+    assert stopped == replace(job, sequence=2, stop_sequence=2, held_tick=None, modified_at=1_000)
     assert await store.job(job.id) == stopped
+
+
+@pytest.mark.parametrize(("held", "outcome"), [(False, Outcome.STOPPED), (True, Outcome.SKIPPED)])
+async def test_a_stop_says_in_the_ledger_what_became_of_a_tick_that_came_up_and_had_not_fired(store, held, outcome):
+    job = new_job(at=2_000, next_tick=None if held else 2_000, held_tick=2_000 if held else None)
+    await store.create(job, None, None)
+    assert (await store.stop_job(job.id, 5_000)).last_tick == 2_000
+    (tick,) = await store.ticks_of(job.id, 10)
+    assert (tick.due, tick.outcome, tick.execution_id, tick.created_at) == (2_000, outcome, None, 5_000)
+    assert ("paused" if held else "stopped") in tick.reason
+    await store.stop_job(job.id, 6_000)
+    assert len(await store.ticks_of(job.id, 10)) == 1
 
 
 async def test_a_stop_covers_the_execution_that_it_races_with_or_prevents_it(store, open_store):
@@ -387,6 +400,82 @@ async def test_a_change_that_was_applied_is_not_refused_when_it_is_repeated(stor
     taken = await store.change(status.take_over(claimed))
     assert await store.change(change) is None
     assert await store.execution(execution.id) == taken
+
+
+async def test_a_claim_is_refused_where_a_stop_of_its_job_covers_the_execution_and_not_after_it(store):
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    stopped = await store.stop_job(job.id, 5)
+    claim = status.claim(execution, host="h", pool="p", now=10)
+    assert stopped.stops(execution.sequence)
+    assert not claim.permitted(execution, stopped.stop_sequence)
+    assert await store.change(claim) is None
+    assert await store.execution(execution.id) == execution
+    again = replace(stopped, sequence=stopped.sequence + 1)
+    tick, later = first_of(again, key="r:1", sequence=again.sequence)
+    assert await store.advance(stopped, again, [tick], later)
+    assert (await store.change(status.claim(later, host="h", pool="p", now=10))).status is Status.PULLING
+
+
+async def test_changes_of_many_kinds_at_once_are_each_answered_for_themselves(store):
+    waiting = [await created(store) for _ in range(40)]
+    pulling = [await created(store, status=Status.PULLING, epoch=1) for _ in range(40)]
+    bound = [await created(store, status=Status.RUNNING, epoch=1, service_id="s") for _ in range(40)]
+    ending = Ending(Status.DONE, 50, 0)
+    changes = [
+        *(status.claim(one, host=f"h{number}", pool="p", now=10) for number, one in enumerate(waiting)),
+        *(status.give_up(replace(one, epoch=number % 2), ending_of(Status.FAILED)) for number, one in enumerate(pulling)),
+        *(status.end(replace(one, epoch=number % 2), ending, settled=number % 3 == 0) for number, one in enumerate(bound)),
+    ]
+    answers = await asyncio.gather(*map(store.change, changes))
+    for execution, change, answer in zip([*waiting, *pulling, *bound], changes, answers, strict=True):
+        expected = replace(execution, **change.values, op=change.op) if change.permitted(execution) else None
+        assert answer == expected
+        assert await store.execution(execution.id) == (expected or execution)
+    assert [answer is None for answer in answers[:40]] == [False] * 40
+    assert [answer is None for answer in answers[40:]] == [True, False] * 40
+
+
+async def test_changes_of_one_execution_at_once_are_made_one_after_the_other(store):
+    execution = await created(store)
+    claim, cancel = status.claim(execution, host="h", pool="p", now=10), status.cancel(execution, now=10)
+    takes_over = status.take_over(replace(execution, status=Status.PULLING, epoch=1))
+    first, refused, last, repeated = await asyncio.gather(*map(store.change, (claim, cancel, takes_over, takes_over)))
+    assert (first.epoch, first.status, refused) == (1, Status.PULLING, None)
+    assert last == repeated == await store.execution(execution.id)
+    assert last.epoch == 2
+    moves = [status.re_place(last, host=host) for host in ("one", "two", "three")]
+    assert [moved.host for moved in await asyncio.gather(*map(store.change, moves))] == ["one", "two", "three"]
+    assert (await store.execution(execution.id)).host == "three"
+
+
+async def test_a_change_that_cannot_be_stored_harms_no_other(store):
+    executions = [await created(store, status=Status.PULLING, epoch=1) for _ in range(3)]
+    hosts = ("good", "\ud800", "fine")
+    changes = [status.re_place(one, host=host) for one, host in zip(executions, hosts, strict=True)]
+    answers = await asyncio.gather(*map(store.change, changes), return_exceptions=True)
+    assert isinstance(answers[1], Exception)
+    assert [(await store.execution(one.id)).host for one in executions] == ["good", None, "fine"]
+
+
+@pytest.mark.parametrize("text", ["", "a\x00b", 'a "quoted" \\ $[0] ->> 1', "größe 🐳\n\t\x7f", "[1, 2]", "null", "1e999"])
+async def test_any_text_of_a_change_comes_back_as_it_was(store, text):
+    execution = await created(store, status=Status.PULLING, epoch=1)
+    failure = Failure(Reason.IMAGE, text)
+    ended = await store.change(status.give_up(await store.change(status.re_place(execution, host=text)), ending_of(Status.FAILED, failure)))
+    assert (ended.host, ended.failure) == (text, failure)
+    assert await store.execution(execution.id) == ended
+
+
+def ending_of(final: Status, failure: Failure | None = None) -> Ending:
+    return Ending(final, 50, failure=failure)
+
+
+async def test_many_that_are_read_at_once_are_each_answered_for_themselves(store):
+    made = [await created(store, scheduled_for=number) for number in range(150)]
+    wanted = [execution.id for execution in made] + ["unknown", made[0].id, "\x00", ""]
+    expected = [*made, None, made[0], None, None]
+    assert await asyncio.gather(*map(store.execution, wanted)) == expected
 
 
 async def test_a_change_of_an_unknown_execution_is_refused(store):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tests.crash.ground import COMMAND, IMAGE, Ground, Process
-from tests.crash.scenarios import Scenario, ended, never_started, nothing, ready, stopped
+from tests.crash.scenarios import Missing, Scenario, ended, never_started, nothing, ready, stopped
 from tests.support.seams import Trip
 
 
@@ -167,7 +167,7 @@ class LeftBehind(Repair):
         return await super().fall(ground, trip)
 
 
-class Unsettled(LeftBehind):
+class Unsettled(LeftBehind, Missing):
     """A final execution that nobody settled, and of which the queue knows nothing."""
 
     async def fall(self, ground: Ground, trip: Trip) -> Process:

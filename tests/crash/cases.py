@@ -6,6 +6,7 @@ from tests.crash import api_and_reconciler as others
 from tests.crash import owners
 from tests.crash.scenarios import (
     Case,
+    Covered,
     Expired,
     ExpiredMeanwhile,
     HandedOver,
@@ -30,6 +31,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "later": Later,
     "stopped-while-running": StoppedWhileRunning,
     "stopped-first": StoppedFirst,
+    "covered": Covered,
     "stopped-meanwhile": StoppedMeanwhile,
     "stopped-between": StoppedBetween,
     "missing-image": Missing,
@@ -59,7 +61,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
 
 STARTING = ("queue.claim", "store.claim", "engine.resolve", "engine.park", "store.bind", "queue.renew", "engine.activate")
 WATCHING = ("engine.inspect", "store.run", "engine.logs", "store.append", "engine.logs 2", "store.append 2")
-ENDING = ("store.end", "store.settle", "queue.finish", "engine.remove", "store.clean")
+ENDING = ("store.end", "queue.finish", "engine.remove", "store.clean")
 
 POINTS: Mapping[str, tuple[str, ...]] = {
     "now": (*STARTING, *WATCHING, *ENDING, "engine.inspect 2", "engine.inspect 3"),
@@ -67,6 +69,7 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "later": ("queue.claim", "store.advance", "queue.put", "queue.finish", "store.claim"),
     "stopped-while-running": ("engine.stop", "engine.inspect 3", *ENDING),
     "stopped-first": ("queue.claim", "store.close_tick", "store.settle", "queue.finish"),
+    "covered": ("store.claim", "store.cancel"),
     "stopped-meanwhile": STARTING,
     "stopped-between": (*STARTING, "engine.inspect", "store.run"),
     "missing-image": ("engine.resolve", "store.give-up", "store.settle", "queue.finish"),
@@ -101,7 +104,7 @@ CHAINS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("after store.run", "after store.take-over"),
         ("before store.append", "after store.append"),
         ("before store.end", "before store.end"),
-        ("after store.end", "before store.settle"),
+        ("after store.end", "before queue.finish"),
     ),
     "woken-early": (
         ("after store.claim", "before store.take-over"),
@@ -118,15 +121,16 @@ CHAINS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "left-behind": (
         ("after engine.park", "before engine.remove"),
         ("after engine.park", "after engine.remove"),
+        ("after store.end", "after store.clean"),
         ("after queue.finish", "before engine.remove"),
         ("after queue.finish", "after engine.remove"),
         ("after queue.finish", "before store.clean"),
         ("after queue.finish", "after store.clean"),
     ),
     "unsettled": (
-        ("after store.end", "before queue.put"),
-        ("after store.end", "after queue.put"),
-        ("after store.end", "after store.settle"),
+        ("after store.give-up", "before queue.put"),
+        ("after store.give-up", "after queue.put"),
+        ("after store.give-up", "after store.settle"),
     ),
 }
 """Where a first owner falls, and where the second one does."""
@@ -140,7 +144,8 @@ QUICK = frozenset(
         "now,-kill-after-engine.activate",
         "now,-stop-before-store.append",
         "now,-stop-before-store.end",
-        "now,-kill-after-store.settle",
+        "now,-kill-after-store.end",
+        "missing-image,-kill-after-store.settle",
         "now,-kill-after-queue.finish",
         "now,-kill-after-store.claim-then-after-store.take-over",
         "later,-kill-after-store.advance",

@@ -202,6 +202,14 @@ class StoppedFirst(Scenario):
         await never_started(ground)
 
 
+class Covered(StoppedFirst):
+    """It waits, and its job was stopped, but whoever did that died before it went on."""
+
+    async def before(self, ground: Ground) -> None:
+        job = await ground.enqueue()
+        assert await ground.store.stop_job(job.job_id, ground.clock.now())
+
+
 class StoppedMeanwhile(Scenario):
     """Its worker falls, then it is stopped, then another takes over."""
 

@@ -205,7 +205,7 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"retries": 11}, "retries", "allows (10); choose fewer"),
         ({"retries": 10**18}, "retries", "allows (10); choose fewer"),
         ({"retries": -1}, "retries", "0 or more"),
-        ({"retries": 1.0}, "retries", "0 or more"),
+        ({"retries": 1.5}, "retries", "0 or more"),
         ({"retries": "3"}, "retries", "0 or more"),
         ({"retries": True}, "retries", "0 or more"),
         ({"retryDelay": 5}, "retryDelay", "5m"),

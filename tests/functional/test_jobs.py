@@ -72,7 +72,7 @@ async def test_an_execution_in_full(server):
         "jobId": reply["jobId"],
         "taskId": "task",
         "status": "failed",
-        "failure": None,
+        "failure": {"reason": "exit", "message": "exit code 3"},
         "image": "ubuntu:latest",
         "imageDigest": "sha256:1",
         "command": None,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown, OrderRefused, QueueDown
-from fastlane.executors.base import Activation
+from fastlane.executors.base import Activation, Image, Order
 from fastlane.models import status
 from fastlane.models.execution import Ending
 from fastlane.models.pool import Pool
@@ -233,6 +233,33 @@ async def test_a_late_write_of_an_old_owner_is_refused(crew: Crew) -> None:
     ending = Ending(Status.DONE, crew.clock.now(), 0)
     assert await crew.store.change(status.end(old, ending)) is None
     assert await crew.store.change(status.end(taken, ending)) is not None
+
+
+async def test_what_a_late_owner_parks_goes_at_once(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it parked, another owner took over and bound a service of its own; no reconciler comes by."""
+    park = InstantExecutor.park
+
+    async def late(self: InstantExecutor, host: str, order: Order, image: Image) -> str:
+        service_id = await park(self, host, order, image)
+        row = await crew.store.execution(order.execution_id)
+        assert row is not None
+        taken = await crew.store.change(status.take_over(row))
+        assert taken is not None
+        await crew.store.change(status.bind(taken, service_id="another", swarm_id="", image_digest=None, now=crew.clock.now()))
+        return service_id
+
+    monkeypatch.setattr(InstantExecutor, "park", late)
+    async with Crew(tmp_path, shared_redis.url) as crew:
+        crew.settings = replace(crew.settings, reconcile=600.0)
+        await crew.hire()
+        job = await crew.enqueue("exit", "0")
+
+        async def bound_elsewhere() -> bool:
+            row = await crew.execution(job)
+            return row is not None and row.service_id == "another" and not crew.executor.world[HOST]
+
+        await crew.until(bound_elsewhere, "the late owner's service to be gone")
+        assert crew.executor.starts == []
 
 
 async def test_two_hundred_jobs_over_three_workers_each_run_once(crew: Crew) -> None:

@@ -4,20 +4,19 @@ It keeps what the store must hold by the store's own answers; ``accounts`` compa
 words.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.pool import pool_for
-from fastlane.models.schedule import Overlap
+from fastlane.models.pool import Pauses, pool_for
 from fastlane.models.status import STARTING, Status
 from fastlane.models.tick import Tick
 from fastlane.queue.base import Renewal
-from fastlane.services.jobs import Enqueued
+from tests.model.jobbook import LATEST, JobBook
 from tests.model.places import POOLS
+from tests.model.promises import Promises
 
 if TYPE_CHECKING:
     from tests.model.wire import Node
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
 RANK = {Status.ENQUEUED: 0, Status.PULLING: 1, Status.RUNNING: 2}
 """How far a status is; every final one is at 3."""
-LATEST = 1500
-"""Milliseconds after its due time by which a command has started where nothing goes wrong and there is room: less than the 2 s after
-which a
-worker looks without having been woken."""
 ONCE = (
     "service_id",
     "swarm_id",
@@ -91,13 +86,10 @@ class Witness:
     def __init__(self, world: "World") -> None:
         self._world = world
         self.complaints: list[str] = []
-        self.rows: dict[str, Execution] = {}
-        self.jobs: dict[str, Job] = {}
-        self.ticks: dict[str, Tick] = {}
+        self.book = JobBook(world, self.complain)
+        self.promises = Promises(world, self.book, self.complain)
         self.starts: dict[str, Start] = {}
-        self.accepted: list[Enqueued] = []
-        self._stops: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        self._execution_stops: dict[str, int] = {}
+        self.pauses = Pauses()
         self._ended_at: dict[str, int] = {}
         self._leased_at: dict[str, int] = {}
         self._turns: dict[str, int] = {}
@@ -107,12 +99,9 @@ class Witness:
         self._unlimited: set[str] = set()
         self._owners: dict[str, str] = {}
         self._watched: dict[str, Callable[[Node, tuple[Any, ...], Any], None]] = {
-            "store.create": self._created,
-            "store.advance": self._advanced,
-            "store.insert": self._inserted,
-            "store.stop_job": self._stopped,
-            "store.close_tick": self._tick_closed,
+            **self.book.watched,
             "store.execution": self._read,
+            "store.pause_pool": self._pool_paused,
             "queue.claim": self._claimed,
             "queue.confirm": self._confirmed,
             "queue.requeue": self._requeued,
@@ -124,6 +113,21 @@ class Witness:
     def events(self) -> int:
         """The number of the last thing that happened."""
         return self._world.wire.events
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """The jobs that there are."""
+        return self.book.jobs
+
+    @property
+    def rows(self) -> dict[str, Execution]:
+        """The executions that there are."""
+        return self.book.rows
+
+    @property
+    def ticks(self) -> dict[str, Tick]:
+        """The ledgers' rows that there are, but for those that only the store has seen."""
+        return self.book.ticks
 
     def complain(self, words: str) -> None:
         """Something is wrong."""
@@ -162,7 +166,7 @@ class Witness:
             self.complain(f"{execution_id} started after its time to start")
         if self._ended_at.get(execution_id, self.events) < launch.looked:
             self.complain(f"{execution_id} started after it was {row.status}")
-        if self._stop_answered(row) < launch.looked:
+        if self.promises.stop_answered(row) < launch.looked:
             self.complain(f"{execution_id} started after its stop was answered")
         if launch.confirmed is None and self._holders.get(execution_id) != launch.node:
             self.complain(f"{execution_id} was started by {launch.node}, which has lost its lease")
@@ -173,22 +177,6 @@ class Witness:
         self._check_limit(row)
         return None
 
-    def accept(self, job: Enqueued) -> None:
-        """A job's POST was answered with 200."""
-        self.accepted.append(job)
-        if job.job_id not in self.jobs:
-            self.complain(f"job {job.job_id} was accepted, and is not stored")
-
-    def stop_answered(self, job_id: str) -> None:
-        """A job's stop was answered with 200."""
-        self._world.wire.events += 1
-        self._stops[job_id].append((self.jobs[job_id].stop_sequence, self.events))
-
-    def execution_stop_answered(self, execution_id: str) -> None:
-        """An execution's stop was answered with 200."""
-        self._world.wire.events += 1
-        self._execution_stops.setdefault(execution_id, self.events)
-
     def queue_lost(self) -> None:
         """The queue's data are gone, or of an earlier moment."""
         self._world.wire.events += 1
@@ -197,53 +185,18 @@ class Witness:
 
     # what it sees of calls
 
-    def _created(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        job, tick, execution = arguments
-        self.jobs[job.id] = job
-        self._fired(() if tick is None else (tick,), execution)
-
-    def _advanced(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        if answer:
-            seen, job, ticks, execution = arguments
-            if seen.next_tick is None or seen.next_tick > self._latest_clock():
-                self.complain(f"job {job.id} fired before its tick was due")
-            under_way = [row.id for row in self.rows.values() if row.job_id == job.id and not row.status.final]
-            if execution is not None and under_way and job.schedule.overlap is Overlap.SKIP:
-                self.complain(f"job {job.id} started {execution.id} beside {under_way}")
-            self.jobs[job.id] = job
-            self._fired(ticks, execution)
-
-    def _latest_clock(self) -> int:
-        """The queue's time, or that of the worker whose clock is furthest ahead."""
-        return max(self._world.wire.queue_now(), *(node.clock.now() for node in self._world.nodes))
-
-    def _inserted(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        if answer:
-            self._fired((), arguments[0])
-
-    def _fired(self, ticks: Sequence[Tick], execution: Execution | None) -> None:
-        for tick in ticks:
-            if tick.id in self.ticks:
-                self.complain(f"tick {tick.id} was fired twice")
-            self.ticks[tick.id] = tick
-        if execution is not None:
-            if execution.id in self.rows:
-                self.complain(f"execution {execution.id} was made twice")
-            self.rows[execution.id] = execution
-
-    def _stopped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        if answer is not None:
-            self.jobs[answer.id] = answer
-
-    def _tick_closed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        id, outcome, reason = arguments
-        self.ticks[id] = replace(self.ticks[id], outcome=outcome, reason=reason)
+    def _pool_paused(self, node: "Node", arguments: tuple[Any, ...], answer: Pauses) -> None:
+        self.pauses = answer
+        self.promises.shut &= answer.names
 
     def _read(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         node.read[arguments[0]] = self.events
 
     def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for lease in answer.leases:
+            fresh = not (lease.resume or lease.expired)
+            if fresh and lease.lane in self.promises.shut and self._repaired_at > self._lost_at:
+                self.complain(f"{lease.id} was claimed, and the pause of {lease.lane} had been answered")
             self._leased_at[lease.id] = self.events
             self._holders[lease.id] = node.name
             if not lease.resume:
@@ -259,6 +212,7 @@ class Witness:
                 self._holders[id] = node.name
 
     def _requeued(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        self.book.entered(arguments[1])
         if self._holders.get(arguments[1]) == node.name:
             del self._holders[arguments[1]]
 
@@ -342,10 +296,3 @@ class Witness:
 
     def _pool(self, row: Execution) -> Any:
         return pool_for(POOLS, row.task_id)
-
-    # stops
-
-    def _stop_answered(self, row: Execution) -> float:
-        """The event with which a stop of this execution was answered first; infinity when none was."""
-        covering = [event for sequence, event in self._stops[row.job_id] if sequence > row.sequence]
-        return min([*covering, self._execution_stops.get(row.id, float("inf"))], default=float("inf"))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastlane.models.execution import Execution
@@ -37,9 +38,12 @@ class JobBook:
         self.partly: set[str] = set()
         self.owed: dict[str, list[int]] = defaultdict(list)
         """The due times that a stop took from a job: rows that only the store has seen."""
-        self.changed_at: dict[str, int] = {}
-        self._effects: dict[str, Request] = {}
+        self.made: dict[str, int] = {}
+        self.changed: dict[str, int] = {}
         self.put_at: dict[str, int] = {}
+        """The events of the last change of a job, of an execution's making, and of the last put of an entry."""
+        self._changed_at: dict[str, int] = {}
+        self._effects: dict[str, Request] = {}
         self.watched: dict[str, Any] = {
             "store.create": self._created,
             "store.advance": self._advanced,
@@ -49,7 +53,6 @@ class JobBook:
             "store.delete_task": self._task_deleted,
             "store.close_tick": self._tick_closed,
             "queue.put": self._put,
-            "queue.requeue": self._requeued,
         }
 
     def rows_of(self, job_id: str) -> list[Execution]:
@@ -71,7 +74,7 @@ class JobBook:
         self.gone.add(job.incarnation)
         self.tasks.add(job.task_id)
         self._keep(job)
-        self._effect(job, () if tick is None else (tick,), execution)
+        self._effect(job, execution)
         self._fired(() if tick is None else (tick,), execution)
 
     def _advanced(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
@@ -88,7 +91,7 @@ class JobBook:
             self._check_retry(job, execution, request)
         self._keep(job)
         if kind in OPENING:
-            self._effect(job, ticks, execution)
+            self._effect(job, execution)
         self._fired(ticks, execution)
 
     def _examine(self, change: Change) -> None:
@@ -102,7 +105,7 @@ class JobBook:
         under_way = self.under_way(job.id)
         if execution is not None and under_way and job.schedule.overlap is Overlap.SKIP:
             self._complain(f"job {job.id} started {execution.id} beside {under_way}")
-        late = self._world.wire.queue_now() - max(due, self.changed_at[job.id])
+        late = self._world.wire.queue_now() - max(due, self._changed_at[job.id])
         if self._world.wire.brisk and late > LATEST:
             self._complain(f"job {job.id} fired {late} ms late, and nothing was wrong")
 
@@ -111,7 +114,7 @@ class JobBook:
         rows = self.rows_of(job.id)
         if execution is not None and job.id not in self.partly and execution.spec not in [row.spec for row in rows]:
             self._complain(f"retry of job {job.id} runs details that no execution of it had")
-        still = [row.id for row in rows if not row.status.final and self._world.witness.made_at[row.id] < request.asked]
+        still = [row.id for row in rows if not row.status.final and self.made[row.id] < request.asked]
         if still:
             self._complain(f"retry of job {job.id} beside {still}")
 
@@ -130,7 +133,7 @@ class JobBook:
             if execution.id in self.rows or execution.id in self.gone:
                 self._complain(f"execution {execution.id} was made twice")
             self.rows[execution.id] = execution
-            self._world.witness.made_at[execution.id] = self._world.wire.events
+            self.made[execution.id] = self._world.wire.events
 
     def _stopped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         if answer is None:
@@ -140,19 +143,17 @@ class JobBook:
         self.owed[answer.incarnation] += change.passed()
         self._keep(answer)
         if request is not None:
-            request.stops[answer.id] = answer.stop_sequence
+            request.stops[answer.id] = (answer.incarnation, answer.stop_sequence)
 
     def _tick_closed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        from dataclasses import replace
-
         id, outcome, reason = arguments
         if id in self.ticks:
             self.ticks[id] = replace(self.ticks[id], outcome=outcome, reason=reason)
 
     def _keep(self, job: Job) -> None:
         self.jobs[job.id] = job
-        self.changed_at[job.id] = self._world.wire.queue_now()
-        self._world.witness.job_changed_at[job.id] = self._world.wire.events
+        self._changed_at[job.id] = self._world.wire.queue_now()
+        self.changed[job.id] = self._world.wire.events
 
     # deletions
 
@@ -182,7 +183,8 @@ class JobBook:
         del self.jobs[job.id]
         self.owed.pop(job.incarnation, None)
         self.partly.discard(job.id)
-        self._world.witness.job_gone(job.id)
+        self.changed[job.id] = self._world.wire.events
+        self._world.witness.promises.job_gone(job.id)
 
     def _task_deleted(self, node: "Node", arguments: tuple[Any, ...], answer: bool) -> None:
         jobs = [job.id for job in self.jobs.values() if job.task_id == arguments[0]]
@@ -193,27 +195,26 @@ class JobBook:
 
     # requests
 
-    def _effect(self, job: Job, ticks: Sequence[Tick], execution: Execution | None) -> None:
+    def _effect(self, job: Job, execution: Execution | None) -> None:
         request = REQUEST.get()
         if request is None:
             return
-        key = str(id(request)) if request.once is None else request.once.key
-        first = self._effects.setdefault(key, request)
+        first = self.first_of(request)
         if first.effects:
             self._complain(f"{request} had its effect twice: {first.effects}, and now {job.id} with {execution and execution.id}")
-        tick_id = execution.tick_id if execution is not None else ""
-        first.effects.append((job.id, tick_id, execution and execution.id))
+        first.effects.append((job.id, execution.tick_id if execution else "", execution and execution.id))
+        first.done_at, first.once = self._world.wire.events, request.once
 
-    def effect_of(self, request: Request) -> tuple[str, str, str | None] | None:
-        """What was begun for a request, by whichever try of it."""
-        first = self._effects.get(str(id(request)) if request.once is None else request.once.key)
-        return first.effects[0] if first is not None and first.effects else None
+    def first_of(self, request: Request) -> Request:
+        """The first try of a request that reached the store: it has the effects of all tries."""
+        return self._effects.setdefault(str(id(request)) if request.once is None else request.once.key, request)
 
     # the queue
 
     def _put(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for entry in arguments[0]:
-            self.put_at[entry.id] = self._world.wire.events
+            self.entered(entry.id)
 
-    def _requeued(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        self.put_at[arguments[1]] = self._world.wire.events
+    def entered(self, id: str) -> None:
+        """An entry was put into the queue, or back."""
+        self.put_at[id] = self._world.wire.events

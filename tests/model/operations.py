@@ -9,9 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastlane.models.job import Spec
 from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.models.status import RULES
-from tests.model.places import HOSTS, TASKS
+from tests.model.clients import FORGETFUL, KEYED, PLAIN, REUSED, SLOTS, TWICE
+from tests.model.places import HOSTS, POOLS, TASKS
+from tests.model.wire import MEDDLING
 from tests.model.world import World
 
 Values = tuple[Any, ...]
@@ -25,7 +28,15 @@ POINTS = (
             "advance",
             "insert",
             "stop_job",
+            "delete_job",
+            "delete_task",
+            "open_jobs",
             "close_tick",
+            "receipt",
+            "job",
+            "latest",
+            "pause_pool",
+            "paused_pools",
             "change_generation",
             "execution",
             "append",
@@ -35,7 +46,7 @@ POINTS = (
     ),
     *(
         f"queue.{name}"
-        for name in ("put", "claim", "confirm", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation")
+        for name in ("put", "pause", "claim", "confirm", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation")
     ),
     *(f"engine.{name}" for name in ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "piece")),
 )
@@ -49,6 +60,15 @@ TENDER = (
     "store.bind",
     "store.end",
     "store.settle",
+    "store.create",
+    "store.advance",
+    "store.advance",
+    "store.stop_job",
+    "store.delete_job",
+    "store.pause_pool",
+    "queue.put",
+    "queue.cancel",
+    "queue.pause",
     "queue.confirm",
     "queue.finish",
     "engine.activate",
@@ -56,6 +76,9 @@ TENDER = (
 """Those among them between which most can happen; half of all troubles come to them."""
 
 KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after", "stop", "stop-after", "flush")
+MEDDLED = (*MEDDLING, *(f"{what}-after" for what in MEDDLING))
+MANNERS = (PLAIN, PLAIN, PLAIN, KEYED, KEYED, TWICE, FORGETFUL, REUSED)
+CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *")
 
 COMMANDS = (
     (),
@@ -74,11 +97,12 @@ RULES_OF_JOBS: tuple[tuple[tuple[str, Any], ...], ...] = (
     (("retries", 1), ("retries", 3)),
     (("retry_delay", 0), ("retry_delay", 5_000)),
     (("expires_in", 500), ("expires_in", 4_000), ("expires_in", 15_000)),
+    (("expiration", 3_000), ("expiration", 30_000), ("expiration", 100_000)),
     (("timeout", 2_000),),
     (("priority", 3), ("priority", -5)),
     (("concurrency", 1), ("concurrency", 2)),
 )
-"""What a job may have of each kind, with its odds."""
+"""What a job may have of each kind; the moment of an ``expiration`` counts from now."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +142,19 @@ def one_of(*choices: object) -> Callable[[random.Random], Values]:
     return lambda draw: (draw.choice(choices),)
 
 
-def new_job(draw: random.Random) -> Values:
-    """Task, command, image, when it is due (None: now, or in how many seconds, or each minute, by which rules), and fields of its spec."""
+def details(draw: random.Random) -> Values:
+    """Command, image, when it is due (None: now, or in how many seconds, or a cron's expression and rules), and fields of its spec."""
     image = "missing" if draw.random() < 0.05 else "not an image" if draw.random() < 0.03 else "ubuntu"
-    when = draw.choice((None, None, None, 0.0, 0.5, 2.0, 7.0, 20.0))
-    if draw.random() < 0.1:
-        when = (draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
+    when = draw.choice((None, None, None, None, 0.0, 0.5, 2.0, 7.0, 20.0, -5.0 if draw.random() < 0.5 else 90.0))
+    if draw.random() < 0.2:
+        when = (draw.choice(CRONS), draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
     rules = tuple(draw.choice(some) for some in RULES_OF_JOBS if draw.random() < 0.15)
-    return draw.choice(TASKS), draw.choice(COMMANDS), image, when, rules
+    return draw.choice(COMMANDS), image, when, rules
+
+
+def new_job(draw: random.Random) -> Values:
+    """Task, details, and how it is asked for."""
+    return draw.choice(TASKS), *details(draw), draw.choice(MANNERS)
 
 
 def hasty_job(draw: random.Random) -> Values:
@@ -133,25 +162,89 @@ def hasty_job(draw: random.Random) -> Values:
     return (draw.choice((0.0, 0.0, 0.005, 0.02, 0.3, 1.0)), *new_job(draw))
 
 
+def details_of(draw: random.Random) -> Values:
+    """The id of a slot (which begin anew), or which job; its details, or whether they stay; how it is asked for."""
+    which = draw.choice(SLOTS) if draw.random() < 0.6 else recent(draw)[0]
+    return which, draw.choice(TASKS), *details(draw), draw.random() < 0.3, draw.choice(MANNERS)
+
+
 def recent(draw: random.Random) -> Values:
     """One of the last that there are, most likely."""
     return (-1 - int(draw.expovariate(0.5)),)
 
 
-def enqueue_and_stop(world: World, *values: Any) -> None:
-    world.begin(world.enqueue_and_stop(*values))
+def recent_and(*choices: object) -> Callable[[random.Random], Values]:
+    return lambda draw: (*recent(draw), draw.choice(choices))
 
 
-def enqueue(world: World, *values: Any) -> None:
-    world.begin(world.enqueue(*values))
+def spec_of(world: World, command: tuple[str, ...], image: str, rules: tuple[tuple[str, Any], ...]) -> Spec:
+    fields = dict(rules)
+    if "expiration" in fields:
+        fields["expiration"] += world.clock.now()
+    return Spec(image, command, **fields)
 
 
-def stop_job(world: World, which: int) -> None:
-    world.begin(world.stop_job(which))
+def enqueue(world: World, task: str, command: Any, image: str, when: Any, rules: Any, manner: str) -> None:
+    world.begin(world.clients.post(task, spec_of(world, command, image, rules), when, manner))
+
+
+def enqueue_and_stop(world: World, after: float, task: str, command: Any, image: str, when: Any, rules: Any, manner: str) -> None:
+    world.begin(world.clients.post_and_stop(after, task, spec_of(world, command, image, rules), when, manner))
+
+
+def put(world: World, which: str | int, task: str, command: Any, image: str, when: Any, rules: Any, same: bool, manner: str) -> None:
+    known = world.clients.known
+    if isinstance(which, int):
+        if not known:
+            return
+        task, job_id = known[which % len(known)]
+    else:
+        job_id = which
+        there = world.witness.jobs.get(job_id)
+        task = task if there is None or world.random.random() < 0.05 else there.task_id
+    job = world.witness.jobs.get(job_id)
+    if job is not None and same:
+        world.begin(world.clients.put(task, job_id, job.spec, job.schedule, manner))
+    else:
+        world.begin(world.clients.put(task, job_id, spec_of(world, command, image, rules), when, manner))
+
+
+def to_a_job(verb: str) -> Callable[..., None]:
+    """A request about one of the jobs that clients know."""
+
+    def ask(world: World, which: int, *values: Any, **named: Any) -> None:
+        known = world.clients.known
+        if known:
+            world.begin(getattr(world.clients, verb)(*known[which % len(known)], *values, **named))
+
+    return ask
+
+
+def delete_job(world: World, which: int, stop: bool) -> None:
+    to_a_job("delete")(world, which, stop=stop)
+
+
+def stop_task(world: World, task: str) -> None:
+    world.begin(world.clients.stop_task(task))
+
+
+def delete_task(world: World, task: str, stop: bool) -> None:
+    world.begin(world.clients.delete_task(task, stop=stop))
+
+
+def pause_pool(world: World, name: str) -> None:
+    world.begin(world.clients.pause_pool(name))
+
+
+def resume_pool(world: World, name: str) -> None:
+    world.begin(world.clients.resume_pool(name))
 
 
 def stop_execution(world: World, which: int) -> None:
-    world.begin(world.stop_execution(which))
+    rows = list(world.witness.rows.values())
+    if rows:
+        row = rows[which % len(rows)]
+        world.begin(world.clients.stop_execution(row.task_id, row.job_id, row.id))
 
 
 def release(world: World, which: int) -> None:
@@ -159,7 +252,7 @@ def release(world: World, which: int) -> None:
 
 
 async def hire(world: World) -> None:
-    if len(world.nodes) < 5:
+    if len(world.nodes) < 6:
         await world.hire()
 
 
@@ -179,8 +272,8 @@ def pause(world: World, which: int, seconds: float) -> None:
     world.pause(world.nodes[which % len(world.nodes)], seconds)
 
 
-async def replace_api(world: World) -> None:
-    await world.new_api()
+async def replace_api(world: World, which: int) -> None:
+    await world.replace(world.replicas[which % len(world.replicas)])
 
 
 def trouble(world: World, point: str, kind: str) -> None:
@@ -240,7 +333,8 @@ def host_down(world: World, host: str, seconds: float) -> None:
 
 
 def a_trouble(draw: random.Random) -> Values:
-    return draw.choice(POINTS if draw.random() < 0.5 else TENDER), draw.choice(KINDS)
+    kinds = KINDS if draw.random() < 0.65 else MEDDLED
+    return draw.choice(POINTS if draw.random() < 0.5 else TENDER), draw.choice(kinds)
 
 
 def port_for(*seconds: float) -> Callable[[random.Random], Values]:
@@ -250,14 +344,24 @@ def port_for(*seconds: float) -> Callable[[random.Random], Values]:
 OPERATIONS: dict[str, Operation] = {
     "enqueue": Operation(30, new_job, enqueue),
     "enqueue_and_stop": Operation(12, hasty_job, enqueue_and_stop),
-    "stop_job": Operation(5, recent, stop_job),
+    "put": Operation(14, details_of, put),
+    "run": Operation(6, recent_and(*MANNERS), to_a_job("run")),
+    "retry": Operation(5, recent_and(*MANNERS), to_a_job("retry")),
+    "pause_job": Operation(6, recent, to_a_job("pause")),
+    "resume_job": Operation(5, recent, to_a_job("resume")),
+    "delete_job": Operation(6, recent_and(True, True, False), delete_job),
+    "delete_task": Operation(1, lambda draw: (draw.choice(TASKS), draw.random() < 0.7), delete_task),
+    "stop_task": Operation(2, one_of(*TASKS), stop_task),
+    "pause_pool": Operation(3, one_of(*(pool.name for pool in POOLS)), pause_pool),
+    "resume_pool": Operation(3, one_of(*(pool.name for pool in POOLS)), resume_pool),
+    "stop_job": Operation(5, recent, to_a_job("stop")),
     "stop_execution": Operation(6, recent, stop_execution),
     "release": Operation(8, number, release),
     "hire": Operation(4, nothing, hire),
     "kill": Operation(4, number, kill),
     "dismiss": Operation(2, number, dismiss),
     "pause": Operation(5, number_and(0.3, 3.0, 9.0, 20.0), pause),
-    "replace_api": Operation(1, nothing, replace_api),
+    "replace_api": Operation(1, number, replace_api),
     "trouble": Operation(40, a_trouble, trouble),
     "outage": Operation(2, port_for(0.5, 3.0, 12.0), outage),
     "storm": Operation(2, port_for(1.0, 5.0), storm),
@@ -275,7 +379,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 ALWAYS = frozenset({"enqueue", "enqueue_and_stop", "hire", "trouble"})
-CALM = ("enqueue", "enqueue_and_stop", "stop_job", "stop_execution", "hire")
+CALM = ("enqueue", "enqueue_and_stop", "put", "run", "retry", "pause_job", "resume_job", "delete_job", "stop_job", "stop_execution", "hire")
 """The operations of a program in which nothing goes wrong: there nothing may be late."""
 
 

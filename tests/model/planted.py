@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from fastlane.models import status
+from fastlane.models import arming, status
 from fastlane.models.execution import Execution
+from fastlane.models.job import Job
 from fastlane.models.status import RULES, Change
 from fastlane.queue.base import TICKS, Entry, Kind, entry_of
 from fastlane.queue.redis import RedisQueue
@@ -16,8 +17,13 @@ from fastlane.queue.script import Script
 from fastlane.scheduler.dispatcher import Steps
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Charge, Leases
+from fastlane.scheduler.rebuilder import Rebuilder
 from fastlane.scheduler.settler import Settler
+from fastlane.services.arming import Arming
+from fastlane.services.byhand import ByHand
 from fastlane.services.jobs import Jobs
+from fastlane.storage import sqlite_deletion
+from fastlane.storage import sqlite_receipts as receipts
 
 Plant = Callable[[ExitStack], None]
 
@@ -27,7 +33,7 @@ def rule(name: str, **values: Any) -> Plant:
     return lambda stack: stack.enter_context(patch.dict(RULES, {name: replace(RULES[name], **values)}))  # type: ignore[arg-type, return-value]
 
 
-def method(owner: type, name: str, mistaken: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Plant:
+def method(owner: Any, name: str, mistaken: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Plant:
     """A method does something else; ``mistaken`` is given the right one."""
     return lambda stack: stack.enter_context(patch.object(owner, name, mistaken(getattr(owner, name))))
 
@@ -63,10 +69,10 @@ class PutFirst:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def create(self, job: Any, tick: Any, execution: Any) -> None:
+    async def create(self, job: Any, tick: Any, execution: Any, receipt: Any) -> None:
         if execution is not None:
             await self._jobs._queue.put([entry_of(execution, self._jobs._pools, due=execution.scheduled_for)])
-        await self._store.create(job, tick, execution)
+        await self._store.create(job, tick, execution, receipt)
 
 
 def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,9 +86,137 @@ def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
         async def only_jobs(entries: Sequence[Entry]) -> None:
             await put([entry for entry in entries if entry.kind is Kind.JOB or entry.lane == TICKS])
 
-        self._handover.put = only_jobs  # type: ignore[assignment, method-assign]
+        self._handover.put = only_jobs  # type: ignore[method-assign]
 
     return init
+
+
+class ReceiptsApart:
+    """A store that keeps receipts in commits of their own, after the effect."""
+
+    def __init__(self, store: Any) -> None:
+        self._port = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    async def create(self, job: Any, tick: Any, execution: Any, receipt: Any) -> None:
+        await self._port.create(job, tick, execution, None)
+        await self._keep(receipt)
+
+    async def advance(self, seen: Any, job: Any, ticks: Any, execution: Any, receipt: Any) -> bool:
+        done = bool(await self._port.advance(seen, job, ticks, execution, None))
+        if done:
+            await self._keep(receipt)
+        return done
+
+    async def _keep(self, receipt: Any) -> None:
+        if receipt is not None:
+            write = self._port._real._writer.run
+            await self._port._node.call("store", "store.keep", lambda: write(lambda db: receipts.insert(db, receipt)), ())
+
+
+def receipts_apart(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A receipt that is written after what it is for."""
+
+    def init(self: Jobs, store: Any, *arguments: Any) -> None:
+        right(self, ReceiptsApart(store), *arguments)
+
+    return init
+
+
+def told_nothing(right: Callable[..., Any]) -> Callable[..., Any]:
+    """What is paused, stopped or deleted stays in the queue."""
+
+    async def withdraw(self: Jobs, job: Job) -> None:
+        return None
+
+    return withdraw
+
+
+def changed(**mistaken: Callable[[Job, Job], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A rule of ``arming`` that gives fields of the job other values, of the job before and after it."""
+
+    def plant(right: Callable[..., Any]) -> Callable[..., Any]:
+        def rule(job: Job, *arguments: Any, **named: Any) -> Any:
+            advance = right(job, *arguments, **named)
+            after = advance.job
+            return replace(advance, job=replace(after, **{name: value(job, after) for name, value in mistaken.items()}))
+
+        return rule
+
+    return plant
+
+
+def forgotten(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that says nothing in the ledger of what came up and did not fire."""
+
+    def step(*arguments: Any, **named: Any) -> Any:
+        advance = right(*arguments, **named)
+        return replace(advance, ticks=[tick for tick in advance.ticks if tick.execution_id is not None])
+
+    return step
+
+
+def unnumbered(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A run by hand that takes no number."""
+
+    def by_hand(job: Job, *arguments: Any, **named: Any) -> Any:
+        advance = right(job, *arguments, **named)
+        return replace(advance, job=job, execution=replace(advance.execution, sequence=job.sequence))
+
+    return by_hand
+
+
+def same_incarnation(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A job under an id that was chosen has always the same names."""
+
+    def made_under(self: Jobs, job_id: str, *arguments: Any) -> Any:
+        with patch("fastlane.services.arming.new_id", lambda _: job_id):
+            return right(self, job_id, *arguments)
+
+    return made_under
+
+
+def nothing_unfinished(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A deletion that does not look at what is under way."""
+    return lambda *_: []
+
+
+def beside(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A retry by hand of what still runs."""
+
+    async def last_spec(self: Jobs, job: Job) -> Any:
+        last = (await self._store.latest([job.id])).get(job.id)
+        if job.next_tick is not None or job.paused or last is None:
+            return await right(self, job)
+        return last.spec
+
+    return last_spec
+
+
+def pauses_lost(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A rebuild that forgets which pools are paused."""
+
+    async def begin(self: Rebuilder, *arguments: Any) -> Any:
+        blind = copy(self)
+        blind._queue = NoPauses(self._queue)  # type: ignore[assignment]
+        return await right(blind, *arguments)
+
+    return begin
+
+
+class NoPauses:
+    """A queue that is told of no pause."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+    async def pause(self, pauses: Any) -> None:
+        return None
 
 
 def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -187,6 +321,21 @@ PLANTED: Mapping[str, Plant] = {
     "unrestored": method(RedisQueue, "restore", unrestored),
     "flag-only": both(method(Jobs, "_cancel", unheard), method(Launcher, "activate", unread)),
     "unsettled": method(Settler, "settle", unsettled),
+    "put-keeps-schedule-revision": method(arming, "put", changed(schedule_revision=lambda before, _: before.schedule_revision)),
+    "put-keeps-revision": method(arming, "put", changed(revision=lambda before, _: before.revision)),
+    "put-leaves-stopped": method(arming, "put", changed(armed=lambda before, _: before.armed)),
+    "put-forgets-what-came-up": method(arming, "put", forgotten),
+    "resume-keeps-revision": method(arming, "resume", changed(revision=lambda before, _: before.revision)),
+    "resume-forgets-what-came-up": method(arming, "resume", forgotten),
+    "run-without-number": method(arming, "by_hand", unnumbered),
+    "retry-beside": method(ByHand, "_last_spec", beside),
+    "not-withdrawn": method(Jobs, "_withdraw", told_nothing),
+    "receipts-apart": method(Jobs, "__init__", receipts_apart),
+    "deleted-unfinished": method(sqlite_deletion, "unfinished", nothing_unfinished),
+    "names-again": method(Arming, "_made_under", same_incarnation),
+    "pauses-lost": method(Rebuilder, "_begin", pauses_lost),
+    "pauses-out-of-order": script("pause", "if revision <= tonumber(redis.call('HGET', PAUSES, '') or 0) then return 0 end", ""),
+    "paused-is-served": script("claim", "if limit ~= 'watch' and not paused[number] then", "if limit ~= 'watch' then"),
     "slot-freed-at-release": script(
         "release",
         "row.owner = ''",

@@ -11,8 +11,8 @@ from fastlane.models.schedule import Schedule
 @dataclass(eq=False)
 class Request:
     """One try of a request: ``verb`` is the service's method. ``asked`` is the event with which it began. ``once``: its key and body;
-    every try of what is sent again has the same. ``stops``: the sequence that it took as a stop of each job. ``effects``: what was
-    begun for it, as ids of job, tick and execution."""
+    every try of what is sent again has the same. ``stops``: the incarnation of each job that it stopped, and the sequence that it took.
+    ``effects``: what was begun for it, as ids of job, tick and execution; ``done_at`` is the event."""
 
     verb: str
     task_id: str = ""
@@ -21,7 +21,8 @@ class Request:
     schedule: Schedule | None = None
     once: Once | None = None
     asked: int = 0
-    stops: dict[str, int] = field(default_factory=dict)
+    stops: dict[str, tuple[str, int]] = field(default_factory=dict)
+    done_at: int = 0
     effects: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def __str__(self) -> str:

@@ -76,6 +76,13 @@ class Keys:
             found = side.command("GET", name)
         return None if found is None else str(found.decode())
 
+    def waits(self, entry_id: str) -> bool:
+        """Whether the queue has an entry of this id that nobody has leased."""
+        prefix = self._pattern.replace("\\{", "{").removesuffix("*")
+        with closing(Side(self._path)) as side:
+            there = side.command("HEXISTS", prefix + "entries", entry_id)
+            return bool(there) and side.command("ZSCORE", prefix + "leases", entry_id) is None
+
     def flush(self) -> None:
         """All of it is gone."""
         with closing(Side(self._path)) as side:

@@ -7,14 +7,17 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import structlog
 
 from fastlane.models.execution import Execution
+from fastlane.scheduler import reconciler
+from fastlane.storage import sqlite_deletion
 from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
@@ -22,6 +25,12 @@ from tests.model.world import World
 
 LONGEST_END = 400
 """Seconds of virtual time within which everything has ended once nothing disturbs it any more."""
+UNKNOWN_AFTER = 45_000
+"""Milliseconds for which a parked service is left alone whose execution was deleted: an hour would be a long simulation."""
+SLICED = 0.5
+"""The share of runs in which a deletion takes several steps."""
+CLEARED = 0.5
+"""The share of runs at whose end a task is deleted with all that it has."""
 MEMORY = Path("/dev/shm")
 
 
@@ -54,7 +63,7 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
     if is_calm(steps):
         world.wire.brisk, world.wire.slow = True, 0.0
     try:
-        with _logged(world):
+        with _logged(world), _scaled(world):
             run(world.pulse, _live(world, steps))
     except Stuck:
         world.witness.complain("everybody waits, for nothing that can come")
@@ -71,6 +80,9 @@ async def _live(world: World, steps: Sequence[Step]) -> None:
         await _perform(world, steps)
         await world.calm()
         await _end(world)
+        if world.random.random() < CLEARED and not world.witness.complaints:
+            world.begin(world.clients.clear())
+            await _end(world)
         if not world.witness.complaints:
             world.pulse.busy += 1
             await Accounts(world).examine()
@@ -103,8 +115,19 @@ async def _end(world: World) -> None:
             return
         for one in world.running():
             world.let_go(one.order.execution_id)
-        world.stop_crons()
+        world.stop_endless()
+        world.clients.let_go()
         await world.clock.sleep(1.0)
+
+
+@contextmanager
+def _scaled(world: World) -> Iterator[None]:
+    """An hour and a thousand rows are more than a program has: what begins with them begins sooner."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(reconciler, "UNKNOWN_AFTER", UNKNOWN_AFTER))
+        if world.random.random() < SLICED:
+            stack.enter_context(patch.multiple(sqlite_deletion, TICKS=2, EXECUTIONS=2, CHUNKS=1))
+        yield
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from tests.support.clock import FakeClock
 DOWN: dict[str, type[TransientError]] = {"store": StoreDown, "queue": QueueDown, "engine": HostDown}
 TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "announce", "reports"})
 """The queue's verbs that take ``now``."""
+MEDDLING = ("stop", "put", "run", "retry", "pause", "resume", "delete", "pause_pool", "resume_pool")
+"""What a client may do to a job just when a node stands still amid something about it."""
 ANNOUNCED = 8
 """Of so many announcements one is carried out: they are many, and nothing depends on them."""
 
@@ -44,8 +46,8 @@ class Launch:
 class Wire:
     """Carries calls one after another, and tells ``observe`` of each that was carried out. ``events`` numbers what happens;
     ``launch`` is the start that is being carried out. ``faults`` are what befalls the next call of a point
-    (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``, ``stop`` and
-    ``stop-after`` (a client stops what it is about)."""
+    (``store.bind``): ``fail``, ``lose``, ``stall`` (its node stands still just before), ``die`` and ``die-after``, and the names of
+    ``MEDDLING``, with ``-after`` too (its node stands still, and a client does something to what it is about)."""
 
     def __init__(self, clock: FakeClock, pulse: Any) -> None:
         self.clock = clock
@@ -59,7 +61,7 @@ class Wire:
         self.stall: Callable[[Node], None] = lambda _: None
         self.die: Callable[[Node], None] = lambda _: None
         self.flush: Callable[[Node], None] = lambda _: None
-        self.stop: Callable[[Node, str], None] = lambda *_: None
+        self.meddle: Callable[[Node, str, str], None] = lambda *_: None
         self.dirty = False
         self.brisk = False
         self.slow = 0.0
@@ -90,7 +92,9 @@ def about(arguments: tuple[Any, ...]) -> str:
         if hasattr(value, "execution_id"):
             return str(value.execution_id)
         if isinstance(value, list) and len(value) == 1:
-            return str(value[0])
+            return about(tuple(value))
+        if len(str(getattr(value, "id", ""))) == 36:
+            return str(value.id)
     return ""
 
 
@@ -181,8 +185,8 @@ class Node:
         if not self.alive:
             raise DOWN[port](f"{self.name} is dead")
         fault = self._fault(port, point)
-        if fault == "stop":
-            self.wire.stop(self, about(arguments))
+        if fault in MEDDLING:
+            self.wire.meddle(self, fault, about(arguments))
         begun = [False]
         task = asyncio.create_task(self._send(port, point, carry, arguments, fault, begun), name=f"wire {point}")
         self._under_way[task] = begun
@@ -195,8 +199,8 @@ class Node:
             raise
         if fault == "die-after":
             self.wire.die(self)
-        elif fault == "stop-after":
-            self.wire.stop(self, about(arguments))
+        elif fault is not None and fault.removesuffix("-after") in MEDDLING and fault not in MEDDLING:
+            self.wire.meddle(self, fault.removesuffix("-after"), about(arguments))
         await self._linger()
         if fault == "lose" or not self.alive:
             self._note(point, "answer lost")

@@ -3,20 +3,18 @@
 import asyncio
 import random
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastlane.errors import FastlaneError
-from fastlane.models.cron import Cron
-from fastlane.models.job import Spec
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
 from fastlane.queue.base import TICKS
 from fastlane.queue.keys import Keys as KeyNames
 from fastlane.queue.redis import RedisQueue
 from fastlane.scheduler.worker import Worker
-from fastlane.services.jobs import Enqueued, Jobs
+from fastlane.services.jobs import Jobs
 from fastlane.storage.sqlite import SqliteStore
 from tests.model.checks import Witness
+from tests.model.clients import Clients
 from tests.model.loop import Pulse, Stuck
 from tests.model.places import HOSTS, POOLS, SETTINGS
 from tests.model.side import Hints, Keys
@@ -24,14 +22,17 @@ from tests.model.wire import EnginePort, Node, Port, QueuePort, Wire
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor, Run
 
-EACH_MINUTE = Cron("* * * * *")
+REPLICAS = 2
+LOST = 0.15
+"""The share of answers to requests with a key that get lost: nothing follows from the loss of others."""
+FAR = 30_000
+"""Milliseconds ahead from which on the end does not wait for a tick."""
 PATIENCE = 60.0
 """Seconds for a real call: a machine may be busy, which is no fault of what is tested."""
 
 
 class World:
-    """All of it. ``at_work`` are the workers, ``api`` the replica that takes calls now; ``jobs`` and ``executions`` are what programs
-    name."""
+    """All of it: ``workers``, ``replicas`` of the API, ``engines`` with what runs on them, ``clients``, and the ``witness`` of it all."""
 
     def __init__(self, folder: Path, redis: Path, installation: str, seed: object) -> None:
         self.seed = seed
@@ -44,9 +45,10 @@ class World:
         self.wire.slow = self.random.choice((0.0, 0.0, 2.0, 8.0))
         self.wire.stall = lambda node: self.pause(node, self.random.choice((1.0, 9.0, 20.0)))
         self.wire.die = self.kill
-        self.wire.stop = self.stop_just_now
+        self.wire.meddle = self.meddle
         self.wire.flush = self.flush_just_now
-        self.store = SqliteStore(folder / "store.db", busy_timeout=PATIENCE)
+        self.file = folder / "store.db"
+        self.store = SqliteStore(self.file, busy_timeout=PATIENCE)
         self.names = KeyNames(installation)
         self.installation = installation
         self.redis = redis
@@ -59,8 +61,8 @@ class World:
         self.down: set[str] = set()
         self.ending = False
         self.workers: list[Employee] = []
-        self.jobs: Any = None
-        self.enqueued: list[Enqueued] = []
+        self.replicas: list[Replica] = []
+        self.clients = Clients(self)
         self._number = 0
         self._queues: list[RedisQueue] = []
         self._calls: set[asyncio.Task[None]] = set()
@@ -72,14 +74,15 @@ class World:
         self.pulse.busy += 1
         await self.store.open()
         self.pulse.busy -= 1
-        self.api, self.jobs = await self._replica()
+        for _ in range(REPLICAS):
+            self.replicas.append(await self._replica())
 
     async def close(self) -> None:
         for employee in self.workers:
             employee.kill()
-        if self.jobs is not None:
-            self.api.kill()
-            await self.jobs.close()
+        for replica in self.replicas:
+            replica.node.kill()
+            await replica.jobs.close()
         tasks = [*(employee.task for employee in self.workers), *self._calls]
         for task in tasks:
             task.cancel()
@@ -101,15 +104,25 @@ class World:
             executor.down(host)
         self.workers.append(Employee(node, executor, Port(node, "store", self.store), queue))
 
-    async def new_api(self) -> None:
-        """The API's replica dies with all that it had in hand; another takes its place."""
-        self.api.kill()
-        await self.jobs.close()
-        self.api, self.jobs = await self._replica()
+    async def replace(self, replica: "Replica") -> None:
+        """A replica of the API dies with all that it had in hand; another takes its place."""
+        replica.node.kill()
+        place = self.replicas.index(replica)
+        self.replicas[place] = await self._replica()
+        await replica.jobs.close()
 
-    async def _replica(self) -> tuple[Node, Jobs]:
+    async def _replica(self) -> "Replica":
         node, queue = await self._node("api")
-        return node, Jobs(Port(node, "store", self.store), queue, node.clock, POOLS)  # type: ignore[arg-type]
+        return Replica(node, Jobs(Port(node, "store", self.store), queue, node.clock, POOLS))  # type: ignore[arg-type]
+
+    def loses(self) -> bool:
+        """Whether an answer does not reach its client."""
+        return not self.wire.brisk and self.random.random() < LOST
+
+    def replica(self) -> "Replica":
+        """One that takes a client's call: a balancer asks those that answer."""
+        answering = [replica for replica in self.replicas if replica.node.alive and not replica.node.paused]
+        return self.random.choice(answering or self.replicas)
 
     async def _node(self, kind: str) -> tuple[Node, QueuePort]:
         self._number += 1
@@ -126,8 +139,9 @@ class World:
         for employee in self.workers:
             if employee.node is node:
                 employee.kill()
-        if node is self.api:
-            asyncio.get_running_loop().call_soon(self.begin, self.new_api())
+        for replica in self.replicas:
+            if replica.node is node:
+                asyncio.get_running_loop().call_soon(self.begin, self.replace(replica))
 
     def pause(self, node: Node, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after that time."""
@@ -143,7 +157,7 @@ class World:
     @property
     def nodes(self) -> list[Node]:
         """All that are alive."""
-        return [node for node in (self.api, *(employee.node for employee in self.workers)) if node.alive]
+        return [node for node in (one.node for one in (*self.replicas, *self.workers)) if node.alive]
 
     def later(self, seconds: float, call: Any) -> None:
         """Does something after that time, unless the simulation has ended."""
@@ -170,78 +184,21 @@ class World:
 
     # what clients do
 
-    async def enqueue(
-        self,
-        task: str,
-        command: tuple[str, ...],
-        image: str,
-        when: float | tuple[Overlap, CatchUp] | None,
-        rules: tuple[tuple[str, Any], ...],
-    ) -> None:
-        """A client's POST, to run now (None), in so many seconds, or at each minute; ``rules``: fields of the spec."""
-        node = self.api
-        match when:
-            case None:
-                schedule = Schedule()
-            case (overlap, catch_up):
-                schedule = Schedule(Kind.CRON, None, EACH_MINUTE, overlap, catch_up)
-            case delay:
-                schedule = Schedule(Kind.AT, node.clock.now() + round(delay * 1000))
-        try:
-            job = await self.jobs.enqueue(task, Spec(image, command, **dict(rules)), schedule)
-        except FastlaneError:
-            return
-        if node.alive:
-            self.enqueued.append(job)
-            self.witness.accept(job)
-
-    async def enqueue_and_stop(self, after: float, *values: Any) -> None:
-        """A client that thinks better of it."""
-        await self.enqueue(*values)
-        await self.clock.sleep(after)
-        await self.stop_job(-1)
-
-    async def stop_job(self, number: int) -> None:
-        """A client's POST to a job's stop."""
-        if self.enqueued:
-            job = self.enqueued[number % len(self.enqueued)]
-            await self._stop(job.task_id, job.job_id)
-
-    def stop_just_now(self, node: Node, id: str) -> None:
-        """A client stops a job, or the job of an execution, while a node stands still in the middle of it."""
+    def meddle(self, node: Node, what: str, id: str) -> None:
+        """A client does something to a job, or to an execution's, while a node stands still amid something about it."""
         row = self.witness.rows.get(id)
-        job = self.witness.jobs.get(row.job_id if row else id)
+        jobs = self.witness.jobs
+        job = jobs.get(row.job_id if row else id) or next(reversed(jobs.values()), None)
         if job is not None:
             self.pause(node, self.random.choice((0.2, 1.0, 3.0)))
-            self.begin(self._stop(job.task_id, job.id))
+            self.begin(self.clients.meddle(what, job))
 
-    async def stop_execution(self, number: int) -> None:
-        """A client's POST to an execution's stop."""
-        known = list(self.witness.rows)
-        if known:
-            row = self.witness.rows[known[number % len(known)]]
-            node = self.api
-            try:
-                await self.jobs.stop_execution(row.task_id, row.job_id, row.id)
-            except FastlaneError:
-                return
-            if node.alive:
-                self.witness.execution_stop_answered(row.id)
-
-    def stop_crons(self) -> None:
+    def stop_endless(self) -> None:
         """What would go on for ever is stopped."""
+        far = self.clock.now() + FAR
         for job in list(self.witness.jobs.values()):
-            if job.schedule.cron is not None and job.next_tick is not None:
-                self.begin(self._stop(job.task_id, job.id))
-
-    async def _stop(self, task_id: str, job_id: str) -> None:
-        node = self.api
-        try:
-            await self.jobs.stop_job(task_id, job_id)
-        except FastlaneError:
-            return
-        if node.alive:
-            self.witness.stop_answered(job_id)
+            if job.next_tick is not None and (job.schedule.cron is not None or job.next_tick > far):
+                self.begin(self.clients.stop(job.task_id, job.id))
 
     def release(self, number: int) -> None:
         """One of the commands that hold goes on."""
@@ -323,7 +280,8 @@ class World:
 
     async def left(self) -> list[str]:
         """What is still to be done, in words."""
-        found = ["a client waits for its answer" for task in self._calls if task.get_name() == "call"]
+        found = [f"pool {name} is paused" for name in self.witness.pauses.names]
+        found += ["a client waits for its answer" for task in self._calls if task.get_name() == "call"]
         found += [f"job {job.id} has a tick at {job.next_tick}" for job in self.witness.jobs.values() if job.next_tick is not None]
         for row in self.witness.rows.values():
             if not (row.status.final and row.settled and row.cleaned):
@@ -342,7 +300,15 @@ class World:
     def leftover_keys(self) -> list[str]:
         """The keys that a queue without entries has not."""
         names = self.names
-        kept = {names.generation, names.lanes, names.workers, names.reports, names.check, names.generation.removesuffix("gen") + "arrivals"}
+        kept = {
+            names.generation,
+            names.lanes,
+            names.workers,
+            names.reports,
+            names.check,
+            names.pauses,
+            names.generation.removesuffix("gen") + "arrivals",
+        }
         return [name for name in self.keys.names() if name not in kept]
 
     async def queue_counts(self) -> Any:
@@ -358,6 +324,14 @@ class World:
                         node.hear(message)
         elif not self.clock.step():
             raise Stuck
+
+
+@dataclass
+class Replica:
+    """A process of the API."""
+
+    node: Node
+    jobs: Jobs
 
 
 class Employee:

@@ -98,7 +98,7 @@ def test_a_job_for_later_begins_with_its_next_tick_alone(schedule: Schedule, nex
         (a_job(next_tick=None, stop_sequence=7, last_tick=None), HOURLY, TEN, TEN + HOUR, 2),
         # a moment is a moment, be it over, or the same as before
         (a_job(), AT, TEN, TEN + 5 * MINUTE, 3),
-        (a_job(), AT, TEN + HOUR, TEN + 5 * MINUTE, 3),
+        (a_job(), AT, TEN + HOUR - 1, TEN + 5 * MINUTE, 3),
         (a_job(AT, next_tick=AT.at), AT, TEN, TEN + 5 * MINUTE, 3),
         (a_job(AT, next_tick=AT.at), HOURLY, TEN, TEN + HOUR, 3),
         (a_job(Schedule(), next_tick=None), AT, TEN, TEN + 5 * MINUTE, 3),
@@ -137,6 +137,28 @@ def test_a_put_of_a_paused_cron_says_what_became_of_the_ticks_that_came_up_meanw
     assert (advance.job.next_tick, advance.job.last_tick) == (TEN + 3 * HOUR, TEN + 2 * HOUR)
     at_once = put(a_job(next_tick=None, held_tick=TEN + HOUR), Schedule(), TEN + 150 * MINUTE)
     assert [tick.outcome for tick in at_once.ticks] == [Outcome.SKIPPED, Outcome.STARTED]
+
+
+@pytest.mark.parametrize(
+    ("job", "now", "rows", "last_tick"),
+    [
+        # a cron's: one row for all that came up
+        (a_job(), TEN + HOUR, [(Outcome.SKIPPED, cron_key(TEN + HOUR), TEN + HOUR, TEN + HOUR, 1)], TEN + HOUR),
+        (a_job(), TEN + 150 * MINUTE, [(Outcome.SKIPPED, cron_key(TEN + HOUR), TEN + HOUR, TEN + 2 * HOUR, 2)], TEN + 2 * HOUR),
+        # a moment's, held or not
+        (a_job(AT, next_tick=AT.at), TEN + HOUR, [(Outcome.SKIPPED, once_key(2), TEN + 5 * MINUTE, None, 1)], TEN + 5 * MINUTE),
+        (a_job(AT, next_tick=None, held_tick=AT.at), TEN + HOUR, [(Outcome.SKIPPED, once_key(2), TEN + 5 * MINUTE, None, 1)], TEN + 5 * MINUTE),
+    ],
+)
+def test_a_put_says_what_became_of_a_tick_that_came_up_and_had_not_fired(
+    job: Job, now: int, rows: list[tuple[Outcome, str, int, int | None, int]], last_tick: int
+) -> None:
+    later = Schedule(Kind.AT, TEN + 9 * HOUR)
+    advance = put(job, later, now)
+    assert [row(tick) for tick in advance.ticks] == rows
+    assert ("paused" if job.paused else "other details") in str(advance.ticks[0].reason)
+    assert (advance.job.next_tick, advance.job.last_tick) == (later.at, last_tick)
+    assert put(job, later, TEN).ticks == ()
 
 
 # by hand

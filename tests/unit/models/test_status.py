@@ -50,11 +50,12 @@ class Row:
     fenced: bool
     bound: bool | None = None
     unstopped: bool = False
+    uncovered: bool = False
     settled: bool | None = None
 
 
 TABLE = {
-    "claim": Row(lambda e: status.claim(e, host="h", pool="p", now=NOW), ENQUEUED, Status.PULLING, True, unstopped=True),
+    "claim": Row(lambda e: status.claim(e, host="h", pool="p", now=NOW), ENQUEUED, Status.PULLING, True, unstopped=True, uncovered=True),
     "cancel": Row(lambda e: status.cancel(e, now=NOW), ENQUEUED, Status.STOPPED, False),
     "expire": Row(lambda e: status.expire(e, now=NOW), ENQUEUED, Status.EXPIRED, False),
     "take-over": Row(status.take_over, STARTING, None, True),
@@ -81,12 +82,17 @@ SITUATIONS = [
 ]
 
 
-def expected(row: Row, found: dict[str, Any]) -> bool:
+STOPS = (0, 1, 2)
+"""The job's last stop: none, one that the execution came after (its own sequence is 1), and one that covers it."""
+
+
+def expected(row: Row, found: dict[str, Any], stop: int) -> bool:
     conditions = [
         found["status"] in row.sources,
         not row.fenced or found["epoch"] == EPOCH,
         row.bound is None or row.bound == (found["service_id"] is not None),
         not row.unstopped or found["stop_requested_at"] is None,
+        not row.uncovered or stop < 2,
         row.settled is None or row.settled == found["settled"],
     ]
     return all(conditions)
@@ -96,8 +102,8 @@ def expected(row: Row, found: dict[str, Any]) -> bool:
 def test_a_change_is_permitted_exactly_where_the_table_says(name: str) -> None:
     row = TABLE[name]
     change = row.make(an_execution())
-    for found in SITUATIONS:
-        assert change.permitted(an_execution(**found)) is expected(row, found), found
+    for found, stop in itertools.product(SITUATIONS, STOPS):
+        assert change.permitted(an_execution(**found), stop) is expected(row, found, stop), (found, stop)
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -224,6 +230,11 @@ def test_one_that_never_had_a_service_has_nothing_to_clean() -> None:
 def test_a_binding_says_which_service_of_which_swarm() -> None:
     values = status.bind(an_execution(), service_id="s", swarm_id="w", image_digest="sha256:1", now=NOW).values
     assert values == {"service_id": "s", "swarm_id": "w", "image_digest": "sha256:1", "bound_at": NOW}
+
+
+def test_an_end_settles_with_it_only_where_it_is_told_to() -> None:
+    assert "settled" not in status.end(an_execution(), an_ending(Status.DONE)).values
+    assert status.end(an_execution(), an_ending(Status.DONE), settled=True).values["settled"] is True
 
 
 def test_a_stop_is_kept_as_first_asked() -> None:

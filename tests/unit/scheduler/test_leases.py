@@ -250,6 +250,29 @@ async def test_nothing_is_confirmed_while_the_queue_is_away() -> None:
         assert not work.cancelled
 
 
+async def test_what_is_asked_in_one_turn_is_one_call_and_each_hears_of_its_own() -> None:
+    async with Bench() as bench:
+        charges = [(await bench.take(id))[0] for id in "abc"]
+        bench.queue.answers |= {"b": Renewal.LOST, "c": Renewal.STOP}
+        assert await asyncio.gather(*map(bench.leases.confirm, charges)) == [True, False, True]
+        assert bench.queue.renewed == [["a", "b", "c"]]
+        assert [charge.stop.is_set() for charge in charges] == [False, False, True]
+        bench.queue.answers.clear()
+        assert await bench.leases.confirm(charges[0])
+        assert bench.queue.renewed[1:] == [["a"]]
+
+
+async def test_who_waits_for_a_confirmation_when_the_worker_ends_is_not_left_waiting() -> None:
+    async with Bench() as bench:
+        charge, _ = await bench.take("a")
+        bench.queue.answer.clear()
+        asking = asyncio.ensure_future(bench.leases.confirm(charge))
+        await settle()
+        await bench.leases.close()
+        with pytest.raises(QueueDown):
+            await asking
+
+
 async def test_work_that_learns_of_its_own_loss_can_still_end_itself() -> None:
     async with Bench() as bench:
         bench.queue.answers["a"] = Renewal.LOST

@@ -1,14 +1,15 @@
-"""Whether an attempt is followed by another one, and when: a table of ends."""
+"""Whether an attempt is followed by another one, and when; whether anything follows it at all: tables of ends."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
 from fastlane.models.job import Spec
 from fastlane.models.retry import back_off, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.scheduler.settler import is_last_word
 
 ENDED = 1_700_000_000_000
 TICK = "96812ec5-4574-8f3c-9ce4-0e4908a44783"
@@ -65,3 +66,33 @@ def test_the_first_wait_is_about_a_second_and_the_second_about_two() -> None:
     assert second is not None
     assert 1_000 <= first - ENDED <= 1_200
     assert 2_000 <= second - ENDED <= 2_400
+
+
+EXIT, IMAGE = Failure(Reason.EXIT, WORDS), Failure(Reason.IMAGE, WORDS)
+STARTED = Started("et", "c", ENDED - 5)
+
+
+def runs(**values: Any) -> Execution:
+    return failed(None, **{"status": Status.RUNNING, "finished_at": None, "started_at": ENDED - 5, **values})
+
+
+@pytest.mark.parametrize(
+    ("execution", "ending", "last"),
+    [
+        (runs(), Ending(Status.DONE, ENDED, 0), True),
+        (runs(), Ending(Status.FAILED, ENDED, 3, EXIT), False),
+        (runs(attempt=3), Ending(Status.FAILED, ENDED, 3, EXIT), True),
+        (runs(spec=Spec("ubuntu")), Ending(Status.FAILED, ENDED, 3, EXIT), True),
+        (runs(stop_requested_at=ENDED - 1), Ending(Status.FAILED, ENDED, 3, EXIT), True),
+        (runs(expires_at=ENDED + 5_000), Ending(Status.FAILED, ENDED, 3, EXIT), True),
+        (runs(started_at=None), Ending(Status.FAILED, ENDED, failure=IMAGE), True),
+        (runs(), Ending(Status.TIMEDOUT, ENDED, 137), True),
+        (runs(), Ending(Status.STOPPED, ENDED, 143), True),
+        (runs(started_at=None), Ending(Status.STOPPED, ENDED), False),
+        (runs(started_at=None), Ending(Status.EXPIRED, ENDED), False),
+        (runs(started_at=None), Ending(Status.STOPPED, ENDED, 143, started=STARTED), True),
+        (runs(started_at=None, attempt=2), Ending(Status.STOPPED, ENDED), True),
+    ],
+)
+def test_whether_anything_but_its_slot_follows_an_end(execution: Execution, ending: Ending, last: bool) -> None:
+    assert is_last_word(execution, ending) is last

@@ -5,6 +5,7 @@ import pytest
 
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.storage import sqlite_readers
+from fastlane.storage.sqlite_line import Part
 from fastlane.storage.sqlite_readers import THREADS, Readers
 from fastlane.storage.sqlite_schema import connect
 
@@ -76,6 +77,36 @@ async def test_a_mistake_in_one_query_is_its_callers_alone(readers):
     outcomes = await asyncio.gather(readers.run(lambda db: 1), readers.run(broken), readers.run(lambda db: 2), return_exceptions=True)
     assert (outcomes[0], type(outcomes[1]), outcomes[2]) == (1, AttributeError, 2)
     assert await readers.run(lambda db: 3) == 3
+
+
+async def test_reads_of_one_kind_that_wait_are_one_query_and_one_that_fails_fails_alone(path):
+    readers = Readers(lambda: connect(path, 5.0), deadline=10.0)
+    runs = []
+
+    def doubled(db, numbers):
+        runs.append(numbers)
+        return [number * 2 for number in numbers if number + 0 is not None]
+
+    waiting = [asyncio.ensure_future(readers.run(Part(number, doubled))) for number in (1, 2, 3)]
+    readers.start()
+    assert await asyncio.gather(*waiting) == [2, 4, 6]
+    assert runs == [[1, 2, 3]]
+    outcomes = await asyncio.gather(*(readers.run(Part(number, doubled)) for number in (1, "x", 3)), return_exceptions=True)
+    assert (outcomes[0], type(outcomes[1]), outcomes[2]) == (2, TypeError, 6)
+    await readers.close()
+
+
+async def test_what_is_quick_does_not_wait_for_the_slow_read_that_it_was_taken_with(path):
+    readers = Readers(lambda: connect(path, 5.0), deadline=10.0)
+    gate = threading.Event()
+    slow = asyncio.ensure_future(readers.run(lambda db: gate.wait(60)))
+    quick = asyncio.ensure_future(readers.run(Part(1, lambda db, numbers: numbers)))
+    readers.start()
+    assert await quick == 1
+    assert not slow.done()
+    gate.set()
+    assert await slow
+    await readers.close()
 
 
 async def test_a_read_that_hangs_holds_up_only_what_it_was_taken_with(readers):

@@ -6,6 +6,7 @@ import pytest
 
 from fastlane.errors import Conflict, FastlaneError, StoreDown
 from fastlane.storage import sqlite_writer
+from fastlane.storage.sqlite_line import Part
 from fastlane.storage.sqlite_schema import connect
 from fastlane.storage.sqlite_writer import Writer
 
@@ -72,6 +73,35 @@ async def test_all_that_waits_goes_into_one_commit(bench):
     await asyncio.gather(held, *waiting)
     assert bench.statements.count("COMMIT") == 2
     assert bench.rows() == list(range(50))
+
+
+async def test_operations_of_one_kind_that_wait_are_run_as_one(bench):
+    runs = []
+
+    def insert_all(db, ids):
+        runs.append(ids)
+        return [db.execute("INSERT INTO rows VALUES (?, NULL)", (id,)).rowcount + id for id in ids]
+
+    held = await bench.hold()
+    waiting = await bench.later(*(bench.writer.run(Part(id, insert_all)) for id in range(5)), bench.insert(7))
+    bench.gate.set()
+    assert await asyncio.gather(*waiting) == [1, 2, 3, 4, 5, 1]
+    await held
+    assert runs == [[0, 1, 2, 3, 4]]
+    assert bench.rows() == [0, 1, 2, 3, 4, 7]
+
+
+async def test_one_of_a_kind_that_fails_undoes_itself_alone(bench):
+    def insert_all(db, ids):
+        return [db.execute("INSERT INTO rows VALUES (?, NULL)", (id,)).rowcount for id in ids]
+
+    held = await bench.hold()
+    waiting = await bench.later(*(bench.writer.run(Part(id, insert_all)) for id in (1, 2, 1, 3)))
+    bench.gate.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    await held
+    assert [type(result) for result in results] == [int, int, Conflict, int]
+    assert bench.rows() == [1, 2, 3]
 
 
 async def test_an_operation_that_fails_undoes_itself_alone(bench):

@@ -300,6 +300,34 @@ async def test_an_empty_log_stores_nothing() -> None:
     assert rows.chunks == []
 
 
+async def test_a_log_of_which_nothing_is_stored_is_read_from_its_start_without_asking_the_store() -> None:
+    rows, engine = Rows(), Engine([out(1, b"one"), err(2, b"two")])
+    asked: list[str] = []
+
+    async def log_head(execution_id: str) -> Head:
+        asked.append(execution_id)
+        return rows.head
+
+    rows.log_head = log_head  # type: ignore[method-assign]
+    pump = Pump(cast(Store, rows), cast(Executor, engine), FakeClock(), "e", most=MUCH, untouched=True)
+    engine.come()
+    assert await pump.finish("h", "t1") == Tail(rows.head)
+    assert asked == []
+    assert await pump.finish("h", "t1") == Tail(rows.head)
+    assert asked == ["e"]
+    assert_whole(rows, engine.pieces)
+
+
+async def test_a_log_that_another_pump_touched_after_all_is_stored_once() -> None:
+    rows, engine = Rows(), Engine([out(1, b"one"), out(2, b"two"), out(3, b"three")])
+    engine.come()
+    stored = append_to(Head(), engine.pieces[:2], MUCH)
+    rows.chunks.append(Chunk("e", Head(), *stored))
+    pump = Pump(cast(Store, rows), cast(Executor, engine), FakeClock(), "e", most=MUCH, untouched=True)
+    assert await pump.finish("h", "t1") == Tail(rows.head)
+    assert_whole(rows, engine.pieces)
+
+
 async def test_finishing_twice_stores_once() -> None:
     rows = Rows()
     copying = Copying(rows, Engine(PIECES))
