@@ -37,8 +37,8 @@ QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0))
 @click.option("--rounds", default=3, show_default=True, help="How many alternating rounds of each figure.")
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="Measure this part only; may be repeated.")
 @click.option("--quick", is_flag=True, help="Small sizes, to try the benchmark itself: its figures mean little.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result to this file too.")
-@click.option("--page/--no-page", help="Write the figures into docs/performance.md.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result of a whole run to this file too.")
+@click.option("--page/--no-page", help="Write the figures of a whole run into docs/performance.md.")
 def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
     """Measures, and prints the table."""
     parts = only or PARTS
@@ -50,6 +50,9 @@ def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], qu
     command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks", "--rounds", str(rounds)])
     text = report.as_markdown(about, command, report.figures_table(figures))
     click.echo(text)
+    if only or quick:
+        click.echo("Not written down: that takes a run of everything, at full size.")
+        return
     if json_file is not None:
         report.write_json(json_file, about, command, figures)
     if page:

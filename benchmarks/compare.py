@@ -24,6 +24,7 @@ from benchmarks.peers.__main__ import delays
 from benchmarks.processes import ROOT, api, child, resident_bytes, settings_for
 from benchmarks.starts import HttpClient
 from benchmarks.timed import fill_store, rebuilt
+from fastlane import __version__
 from tests.support.redis import RealRedis
 
 AHEAD = 10.0
@@ -119,7 +120,7 @@ class Fastlane:
     """fastlane: jobs come over HTTP, on one connection, to an API process; one worker, whose executor ends each at once."""
 
     name = "fastlane"
-    version = ""
+    version = __version__
 
     def rates(self, jobs: int) -> tuple[float, float]:
         """As ``Side`` says."""
@@ -219,8 +220,8 @@ def _number(value: float) -> str:
 @click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' environments.")
 @click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure this one only; may be repeated.")
 @click.option("--quick", is_flag=True, help="Small sizes, to try the benchmark itself: its figures mean little.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result to this file too.")
-@click.option("--page/--no-page", help="Write the table into docs/performance.md.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result of a whole run to this file too.")
+@click.option("--page/--no-page", help="Write the table of a whole run into docs/performance.md.")
 def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
     """Measures, and prints the table."""
     names = [name for name in others.NAMES if not only or name in only]
@@ -232,6 +233,9 @@ def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None
     command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks.compare"])
     text = report.as_markdown(about, command, as_table(rows, sizes))
     click.echo(text)
+    if only or quick:
+        click.echo("Not written down: that takes a run of everything, at full size.")
+        return
     if json_file is not None:
         report.write_json(json_file, about, command, rows)
     if page:

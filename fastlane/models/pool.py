@@ -33,7 +33,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Which pools are paused, by name. Each change raises ``revision`` (0: there was none yet), so that an older word of it is known as such."""
+    """Which pools are paused, by name. Each change raises ``revision`` (0: none yet), so that an older word of it is known as such."""
 
     revision: int = 0
     names: frozenset[str] = frozenset()

@@ -192,7 +192,7 @@ class Store(Protocol):
     # logs
 
     async def append(self, chunk: Chunk) -> bool:
-        """Stores a chunk; False, and nothing written, when its ``start`` is not the stored head."""
+        """Stores a chunk; False, and nothing written, when its ``start`` is not the stored head, or its execution was deleted."""
 
     async def log_head(self, execution_id: str) -> Head:
         """Where the stored log of an execution ends; an empty head when there is none."""

@@ -16,6 +16,7 @@ _OFFSETS = {
 }
 _HEAD = """SELECT sequence + 1, end_offset, end_stdout, end_stderr, dropped, marks FROM log_chunks
     WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"""
+_EXECUTION = "SELECT 1 FROM executions WHERE id = ?"
 
 Row = tuple[str, int, int, int, int, int, int, int, int, str, bytes, bytes]
 
@@ -33,9 +34,9 @@ def chunk_row(chunk: Chunk) -> Row:
 
 
 def append(db: sqlite3.Connection, row: Row) -> bool:
-    """Stores a chunk's row; False when it does not start at the stored head."""
+    """Stores a chunk's row; False when it does not start at the stored head, or its execution is deleted."""
     stored = head(db, row[0])
-    if (stored.sequence, stored.offset) != row[1:3]:
+    if (stored.sequence, stored.offset) != row[1:3] or not db.execute(_EXECUTION, row[:1]).fetchall():
         return False
     db.execute(f"INSERT INTO log_chunks VALUES ({', '.join('?' * len(row))})", row)
     return True

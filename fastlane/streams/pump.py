@@ -140,7 +140,8 @@ class Pump:
             await self._flush()
 
     async def _flush(self) -> None:
-        """Stores what waits. Refused: another pump was quicker, so the head is reloaded and what it covers is dropped."""
+        """Stores what waits. Refused: another pump was quicker, so the head is reloaded and what it covers is dropped; or, where the head
+        is as it was, the execution was deleted, and nobody wants its log any more."""
         pieces, self._waiting, self._bytes = self._waiting, [], 0
         self._room.set()
         begin, self._read_to = self._read_to, append_to(self._read_to, pieces, 0)[0]
@@ -148,10 +149,11 @@ class Pump:
         while left := beyond(begin, head, pieces):
             end, kept = append_to(head, left, self._most)
             stored = await self._store.append(Chunk(self._id, head, end, kept))
-            head = self._head = end if stored else await self._store.log_head(self._id)
-            if stored:
-                if kept:
-                    self._tell(Hint(self._id, end.offset, Status.RUNNING))
+            before, head = head, end if stored else await self._store.log_head(self._id)
+            self._head = head
+            if stored and kept:
+                self._tell(Hint(self._id, end.offset, Status.RUNNING))
+            if stored or head == before:
                 return
 
 

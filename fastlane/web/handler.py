@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import orjson
 import structlog
 from tornado.http1connection import HTTP1Connection
-from tornado.httputil import HTTPHeaders, format_timestamp
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, format_timestamp
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
@@ -46,6 +46,8 @@ DISCARD = 64 * 1024 * 1024
 """So much of a body nobody wants is let by before the connection is closed under it, in bytes."""
 LIGHT = 16 * 1024
 """The part of a body, in bytes, that a request may always bring: an ordinary job is far smaller."""
+LONGEST_HEAD = 64 * 1024
+"""So much the path and the headers of a request may take, in bytes."""
 MOST_HELD = 64 * 1024 * 1024
 """So many bytes beyond that are held of all bodies under way; who comes later with a large one is told to come again."""
 
@@ -273,6 +275,7 @@ class Handler(RequestHandler):
             self.request.connection.close()
 
     async def _act(self) -> None:
+        _refuse_long(self.request)
         addresses = self.context.addresses
         self.base = addresses.base(self.request)
         if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
@@ -384,3 +387,11 @@ def takes_gzip(header: str) -> bool:
         if name.strip().lower() in ("gzip", "*"):
             return not re.fullmatch(r"\s*q=0(\.0{0,3})?\s*", parameter)
     return False
+
+
+def _refuse_long(request: HTTPServerRequest) -> None:
+    """Raises a 414 or a 431 for what is too long to be meant; far more than that Tornado does not read at all."""
+    if len(request.uri or "") > LONGEST_HEAD:
+        raise Problem(414, f"the URL is longer than {LONGEST_HEAD} bytes; what a request has to say stands in its body")
+    if sum(len(name) + len(value) for name, value in request.headers.get_all()) > LONGEST_HEAD:
+        raise Problem(431, f"the headers take more than {LONGEST_HEAD} bytes; leave out what fastlane does not read, such as cookies")

@@ -34,6 +34,7 @@ from fastlane.web.lists import ExecutionsHandler, JobExecutionsHandler, SearchHa
 from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.openapi import Document, OpenApiHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
+from fastlane.web.pages import AssetHandler, DocsHandler, Pages, RootHandler, StreamPageHandler
 from fastlane.web.settings import Services, WebSettings
 from fastlane.web.ws import SocketHandler
 
@@ -53,6 +54,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/stdout": StdoutHandler,
     "/tasks/{task_id}/jobs/{job_id}/stderr": StderrHandler,
     "/tasks/{task_id}/jobs/{job_id}/logs": LogsHandler,
+    "/tasks/{task_id}/jobs/{job_id}/stream": StreamPageHandler,
     "/tasks/{task_id}/jobs/{job_id}/ws": SocketHandler,
     "/tasks/{task_id}/jobs/{job_id}/why": WhyHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions": JobExecutionsHandler,
@@ -61,6 +63,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stdout": StdoutHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stderr": StderrHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/logs": LogsHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stream": StreamPageHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
     "/pools/{pool}/pause": PausePoolHandler,
@@ -69,13 +72,19 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/healthcheck": HealthHandler,
     "/status": StatusHandler,
     "/openapi.json": OpenApiHandler,
-    "/": HealthHandler,
+    "/docs": DocsHandler,
+    "/": RootHandler,
 }
+BESIDE: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler}
+"""What is no part of the contract: only our pages refer to it."""
 
 ANY_SIZE = 1 << 62
 """The handlers count bodies themselves, keep no more than ``max_body`` of one and answer with a problem; Tornado would only hang up."""
 
 BUFFER = 512 * 1024
+
+HEAD = 128 * 1024
+"""So much of a request's head is read that one which is a little too long gets an answer; under more than that the connection is closed."""
 
 log = structlog.get_logger()
 
@@ -121,7 +130,7 @@ class Site(Router):
     def __init__(self, app: Application) -> None:
         self._app = app
         self._root = Junction()
-        for route, handler in ROUTES.items():
+        for route, handler in {**ROUTES, **BESIDE}.items():
             self._root.add(route, handler)
         self._root.words["task"] = self._root.words["tasks"]
 
@@ -134,12 +143,12 @@ class Site(Router):
 def application(services: Services, settings: WebSettings) -> Application:
     """What all handlers share. ``http_server`` serves the routes."""
     context = Context(services, settings, Addresses(settings), gate_of(settings.users, settings.tokens), InFlight(), Held(), Deadlines())
-    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings))
+    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), pages=Pages())
 
 
 def http_server(app: Application) -> HTTPServer:
     """A server of this application that listens nowhere yet. Forwarded headers are the handlers' business, which know whom to trust."""
-    server = Server(Site(app), max_body_size=ANY_SIZE, max_buffer_size=BUFFER)
+    server = Server(Site(app), max_body_size=ANY_SIZE, max_buffer_size=BUFFER, max_header_size=HEAD)
     server.watch(app.settings["context"].deadlines)
     return server
 

@@ -40,6 +40,10 @@ def _invalid(message: str) -> Invalid:
 
 
 def _decoded(data: bytes) -> str:
+    if data.startswith(b"\x1f\x8b"):
+        raise _invalid("the body is compressed; send it as it is")
+    if b"\0" in data[:4]:
+        raise _invalid("the body looks like UTF-16 or UTF-32; send JSON as UTF-8")
     try:
         return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, async_playwright
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from tests.functional.server import Server
 from tests.support.installation import until
 from tests.support.redis import RealRedis
 
@@ -60,20 +62,25 @@ def _port(process: subprocess.Popen[bytes], profile: Path) -> int | None:
     return int(lines[0]) if len(lines) > 1 else None
 
 
-@pytest.fixture
-async def context(browser_url: str) -> AsyncIterator[BrowserContext]:
-    """A window with no cookies, log-ins or cache from before."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(browser_url: str) -> AsyncIterator[Browser]:
+    """It, under Playwright. What drives a browser belongs to one loop, so all tests here run in that of the session."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.connect_over_cdp(browser_url)
-        context = await browser.new_context()
-        context.set_default_timeout(60_000)
-        try:
-            yield context
-        finally:
-            await context.close()
+        yield await playwright.chromium.connect_over_cdp(browser_url)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A window with no cookies, log-ins or cache from before."""
+    context = await browser.new_context()
+    context.set_default_timeout(60_000)
+    try:
+        yield context
+    finally:
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def site() -> AsyncIterator[int]:
     """Somebody else's web server with an empty page; its port."""
 
@@ -88,6 +95,16 @@ async def site() -> AsyncIterator[int]:
     server.stop()
     async with asyncio.timeout(30):
         await server.close_all_connections()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(shared_redis, tmp_path) -> AsyncIterator[Server]:
+    """As others can reach it, with a worker; nothing runs what is enqueued: tests play that."""
+    built = Path(__file__).parents[2] / "fastlane/static/pages"
+    assert built.is_dir(), "the pages were not built: run scripts/static"
+    async with Server(tmp_path / "store.db", shared_redis.url, following={"start_wait": 1.0}) as server:
+        await server.alive()
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from playwright.async_api import BrowserContext, Page
 from tests.functional.server import Server
 from tests.support.credentials import basic, user
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
 OK = {"image": "ubuntu:latest"}
 USERS = {"users": (user("anna", "annas", "admin"),)}
 

@@ -79,10 +79,10 @@ async def test_a_full_disk_is_store_down_with_nothing_half_written_and_passes_wi
         accepted, refused = await create_until_down(store, 10_000)
         assert accepted
         assert refused
-        large = chunk("e", Head(), [Piece(STDOUT, 1, bytes(500_000))])
+        large = chunk(accepted[0][2].id, Head(), [Piece(STDOUT, 1, bytes(500_000))])
         with pytest.raises(StoreDown):
             await store.append(large)
-        assert await store.log_head("e") == Head()
+        assert await store.log_head(large.execution_id) == Head()
         await assert_there(store, accepted, refused)
         ballast.unlink()
         for values in refused:
@@ -116,7 +116,7 @@ async def test_a_file_that_cannot_be_written_is_store_down_until_it_can(tmp_path
             accepted, refused = await create_until_down(store, 10_000)
             assert refused
             with pytest.raises(StoreDown):
-                await store.append(chunk("e", Head(), [Piece(STDOUT, 1, bytes(500_000))]))
+                await store.append(chunk(accepted[0][2].id, Head(), [Piece(STDOUT, 1, bytes(500_000))]))
             await assert_there(store, accepted, refused)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
 from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
 from fastlane.storage.base import Store
-from tests.contract.values import chunk, joined
+from tests.contract.values import chunk, joined, new
 
 CHUNKS = (
     (Piece(STDOUT, 10, b"one\n"), Piece(STDERR, 11, b"ERR"), Piece(STDOUT, 12, b"two\n")),
@@ -18,6 +19,15 @@ CHUNKS = (
     (),
 )
 PIECES = tuple(piece for pieces in CHUNKS for piece in pieces)
+
+
+@pytest.fixture
+async def store(store) -> Store:
+    """A store with the executions that the tests write the logs of."""
+    for id in ("e", "f"):
+        job, tick, execution = new()
+        await store.create(job, replace(tick, execution_id=id), replace(execution, id=id))
+    return store
 
 
 async def write_chunks(store: Store, execution_id: str = "e") -> Head:
@@ -112,6 +122,11 @@ async def test_a_chunk_whose_end_does_not_follow_from_its_pieces_is_an_error(sto
         with pytest.raises(ValueError, match="does not follow"):
             await store.append(Chunk("e", good.start, end, good.pieces))
     assert await store.log_head("e") == Head()
+
+
+async def test_a_chunk_of_an_execution_that_is_not_there_is_refused(store):
+    assert not await store.append(chunk("deleted", Head(), [Piece(STDOUT, 1, b"late")]))
+    assert await store.log_head("deleted") == Head()
 
 
 async def test_two_pumps_that_race_leave_one_unbroken_log(store, open_store):

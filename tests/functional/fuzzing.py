@@ -20,6 +20,7 @@ UNSAID = (
     ("from", "add follow=1"),
     ("stream", "add follow=1"),
     ("tail", "add follow=1"),
+    ("", "has a NUL character"),  # in any text of a body, however deep
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),
     ("cron", "never comes"),

@@ -141,10 +141,10 @@ class Change:
 
 
 def gaps(due: Sequence[int], rows: Sequence[Tick]) -> Iterator[str]:
-    """Where rows do not cover due times, each once, or have more than these."""
-    for moment in due:
+    """Where rows do not cover due times, each as often as it was due, or have more than these."""
+    for moment in sorted(set(due)):
         found = [tick for tick in rows if tick.due <= moment <= (tick.until or tick.due)]
-        if len(found) != 1:
+        if len(found) != due.count(moment):
             yield f"was due at {moment}, of which its ledger says {found}"
     counted = sum(tick.count for tick in rows)
     if counted != len(due):

@@ -69,6 +69,7 @@ TENDER = (
     "queue.put",
     "queue.cancel",
     "queue.pause",
+    "queue.pause",
     "queue.confirm",
     "queue.finish",
     "engine.activate",
@@ -76,7 +77,7 @@ TENDER = (
 """Those among them between which most can happen; half of all troubles come to them."""
 
 KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after", "stop", "stop-after", "flush")
-MEDDLED = (*MEDDLING, *(f"{what}-after" for what in MEDDLING))
+MEDDLED = (*MEDDLING, *(f"{what}-after" for what in MEDDLING), "pause_pool")
 MANNERS = (PLAIN, PLAIN, PLAIN, KEYED, KEYED, TWICE, FORGETFUL, REUSED)
 CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *")
 

@@ -147,7 +147,12 @@ def test_a_put_of_a_paused_cron_says_what_became_of_the_ticks_that_came_up_meanw
         (a_job(), TEN + 150 * MINUTE, [(Outcome.SKIPPED, cron_key(TEN + HOUR), TEN + HOUR, TEN + 2 * HOUR, 2)], TEN + 2 * HOUR),
         # a moment's, held or not
         (a_job(AT, next_tick=AT.at), TEN + HOUR, [(Outcome.SKIPPED, once_key(2), TEN + 5 * MINUTE, None, 1)], TEN + 5 * MINUTE),
-        (a_job(AT, next_tick=None, held_tick=AT.at), TEN + HOUR, [(Outcome.SKIPPED, once_key(2), TEN + 5 * MINUTE, None, 1)], TEN + 5 * MINUTE),
+        (
+            a_job(AT, next_tick=None, held_tick=AT.at),
+            TEN + HOUR,
+            [(Outcome.SKIPPED, once_key(2), TEN + 5 * MINUTE, None, 1)],
+            TEN + 5 * MINUTE,
+        ),
     ],
 )
 def test_a_put_says_what_became_of_a_tick_that_came_up_and_had_not_fired(

@@ -20,6 +20,7 @@ from fastlane.web.openapi import EXAMPLES, METHODS, Document
 from fastlane.web.routes import ROUTES
 from fastlane.web.schemas import JOB, read_job
 from fastlane.web.settings import WebSettings
+from fastlane.web.strictjson import read_object
 from tests.functional.fuzzing import UNSAID
 from tests.unit.web.test_schemas import bodies
 
@@ -48,7 +49,7 @@ def operations(content: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]
 def faults(body: dict[str, Any]) -> Sequence[Fault]:
     """What the server has against it."""
     try:
-        read_job(body, NOW, hard_retries=10)
+        read_job(read_object(json.dumps(body).encode()), NOW, hard_retries=10)
     except Invalid as error:
         return error.faults
     return ()

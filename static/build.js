@@ -1,0 +1,53 @@
+// Bundles src/ into the folder that is given: assets/ (names with a hash, each also gzipped) and pages/ (HTML that refers to them).
+// In a page {{name}} is an asset, and {{root}} is left for the server: the way from the page's address up to the server's root.
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { constants, gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const out = process.argv[2];
+const assets = join(out, "assets");
+const pages = join(out, "pages");
+
+const { metafile } = await build({
+  entryPoints: ["src/stream.ts", "src/docs.ts", "src/home.css", "src/favicon.svg"],
+  outdir: assets,
+  entryNames: "[name]-[hash]",
+  loader: { ".svg": "copy" },
+  bundle: true,
+  format: "esm",
+  target: ["es2022", "chrome111", "firefox115", "safari16.4"],
+  minify: true,
+  charset: "utf8",
+  legalComments: "none",
+  metafile: true,
+  logLevel: "warning",
+});
+
+const names = new Map();
+for (const [path, { entryPoint, cssBundle }] of Object.entries(metafile.outputs)) {
+  if (!entryPoint) continue;
+  const [name] = basename(entryPoint).split(".");
+  names.set(`${name}.${path.split(".").pop()}`, basename(path));
+  if (cssBundle) names.set(`${name}.css`, basename(cssBundle));
+}
+
+// What the bundles contain of others. The package of ansi-sequence-parser lacks its licence.
+const swagger = ["NOTICE", "LICENSE", "swagger-ui-es-bundle.js.LICENSE.txt"].map((name) => `node_modules/swagger-ui-dist/${name}`);
+const licenses = await Promise.all([...swagger, "src/ansi-sequence-parser.LICENSE.txt"].map((path) => readFile(path, "utf8")));
+await writeFile(join(assets, "licenses.txt"), licenses.join("\n\n"));
+
+for (const name of await readdir(assets)) {
+  const path = join(assets, name);
+  await writeFile(`${path}.gz`, gzipSync(await readFile(path), { level: constants.Z_BEST_COMPRESSION }));
+}
+
+await mkdir(pages);
+for (const name of await readdir("src")) {
+  if (!name.endsWith(".html")) continue;
+  const html = (await readFile(join("src", name), "utf8")).replace(/{{([\w-]+\.\w+)}}/g, (_, asset) => {
+    if (!names.has(asset)) throw new Error(`src/${name} wants ${asset}, which was not built`);
+    return `{{root}}static/${names.get(asset)}`;
+  });
+  await writeFile(join(pages, name), html);
+}

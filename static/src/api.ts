@@ -1,0 +1,88 @@
+// What the page reads over HTTP, and where: all addresses follow from the page's own, so that it works below any path.
+
+export interface Execution {
+  executionId: string;
+  status: string;
+  failure: { reason: string; message: string } | null;
+  image: string;
+  command: string | null;
+  attempt: number;
+  scheduledFor: string;
+  createdAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  durationMs: number | null;
+  exitCode: number | null;
+  host: string | null;
+  pool: string | null;
+  containerId: string | null;
+  logInfo: { stdoutBytes: number; stderrBytes: number; truncated: boolean };
+}
+
+export interface Job {
+  status: string;
+  nextRunAt: string | null;
+  spec: { image: string; command: string | null };
+  schedule: { kind: string; cron?: string; timezone?: string };
+  executionCount: number;
+  executions: Execution[];
+}
+
+export interface Wait {
+  reason: string;
+  message: string;
+  since: string | null;
+  until: string | null;
+}
+
+export const FINAL = new Set(["done", "failed", "timedout", "stopped", "expired"]);
+
+/** The job's address, and whose log this page shows: without an execution, the job's newest. */
+export interface Place {
+  root: string;
+  task: string;
+  job: string;
+  execution: string | null;
+  jobUrl: URL;
+  logUrl: URL;
+}
+
+/** Reads the page's address. */
+export function place(address: URL): Place {
+  const path = address.pathname.replaceAll(/\/+/g, "/");
+  const match = /^(.*\/)(tasks?\/([^/]+)\/jobs\/([^/]+))\/(?:executions\/([^/]+)\/)?stream\/?$/.exec(path);
+  if (!match) throw new Error("this page is not at the address of a log");
+  const [, root, job, task, id, execution] = match;
+  const jobUrl = new URL(`${address.origin}${root}${job}/`);
+  return {
+    root: `${address.origin}${root}`,
+    task: decoded(task!),
+    job: id!,
+    execution: execution?.toLowerCase() ?? null,
+    jobUrl,
+    logUrl: execution ? new URL(`executions/${execution}/`, jobUrl) : jobUrl,
+  };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** A JSON answer; its status is null when nothing answers in time, its body when it is no success. */
+export interface Answer<T> {
+  status: number | null;
+  body: T | null;
+}
+
+export async function read<T>(url: URL): Promise<Answer<T>> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(15_000), headers: { Accept: "application/json" } });
+    return { status: answer.status, body: answer.ok ? ((await answer.json()) as T) : null };
+  } catch {
+    return { status: null, body: null };
+  }
+}

@@ -1,0 +1,119 @@
+// The WebSocket of a log, and the rule of coming again: `done` is the end; after anything else, five seconds, then on from the last cursor.
+
+export type Message =
+  | { cursor: string; stream: "stdout" | "stderr"; time: string; text: string }
+  | { event: "attempt"; executionId: string; attempt: number }
+  | { event: "end"; status: string; exitCode: number | null };
+
+export type State =
+  | { is: "connecting" }
+  | { is: "open" }
+  | { is: "waiting"; until: number; why: "retry" | "lost" | "refused" }
+  | { is: "done" }
+  | { is: "gone" }
+  | { is: "barred"; status: number };
+
+export interface ConnectionOptions {
+  /** The socket's address, without a query. */
+  url: URL;
+  /** The status that the job, or the execution, answers over HTTP; null when nothing answers. */
+  check(): Promise<number | null>;
+  onMessage(message: Message): void;
+  onState(state: State): void;
+  /** What was received belongs to something else by now: all begins anew. */
+  onRestart(): void;
+}
+
+const AGAIN_AFTER = 5_000;
+/** So many times in a row the socket may be refused with a cursor before it is left out. */
+const REFUSALS = 3;
+
+export class Connection {
+  state: State = { is: "connecting" };
+  cursor: string | null = null;
+  private socket: WebSocket | null = null;
+  private timer = 0;
+  private refusals = 0;
+  private tail: number | null = null;
+
+  constructor(private readonly options: ConnectionOptions) {
+    addEventListener("online", () => this.now());
+  }
+
+  /** Connects for the first time; `tail`: only for so many last lines. */
+  begin(tail: number | null): void {
+    this.tail = tail;
+    this.open();
+  }
+
+  /** Connects at once instead of when its time has come. */
+  now(): void {
+    if (this.state.is !== "waiting") return;
+    clearTimeout(this.timer);
+    this.open();
+  }
+
+  /** There is nothing to connect to, or not for us. */
+  refuse(status: number): void {
+    this.become(status === 404 ? { is: "gone" } : { is: "barred", status });
+  }
+
+  /** Nothing answers any more, though the socket may not have noticed: it is given up. */
+  suspect(): void {
+    if (this.state.is === "open") this.lost(this.socket, "lost");
+  }
+
+  private open(): void {
+    const url = new URL(this.options.url);
+    url.searchParams.set("format", "json");
+    if (this.cursor) url.searchParams.set("from", this.cursor);
+    else if (this.tail) url.searchParams.set("tail", String(this.tail));
+    const socket = new WebSocket(url);
+    let opened = false;
+    this.socket = socket;
+    this.become({ is: "connecting" });
+    socket.onopen = () => {
+      opened = true;
+      this.refusals = 0;
+      this.become({ is: "open" });
+    };
+    socket.onmessage = (event: MessageEvent<string>) => {
+      if (socket !== this.socket) return;
+      const message = JSON.parse(event.data) as Message;
+      if ("cursor" in message) this.cursor = message.cursor;
+      this.options.onMessage(message);
+    };
+    socket.onclose = (event) => {
+      if (socket !== this.socket) return;
+      if (event.reason === "done") this.become({ is: "done" });
+      else this.lost(socket, event.reason === "retry" ? "retry" : opened ? "lost" : "refused");
+    };
+  }
+
+  private lost(socket: WebSocket | null, why: "retry" | "lost" | "refused"): void {
+    this.socket = null;
+    socket?.close();
+    if (why === "refused" && this.cursor && ++this.refusals >= REFUSALS) {
+      this.cursor = null;
+      this.options.onRestart();
+    }
+    const until = Date.now() + AGAIN_AFTER;
+    this.timer = window.setTimeout(() => this.open(), AGAIN_AFTER);
+    this.become({ is: "waiting", until, why });
+    void this.look(until);
+  }
+
+  /** Whether there is something to come again for. */
+  private async look(until: number): Promise<void> {
+    const status = await this.options.check();
+    if (this.state.is !== "waiting" || this.state.until !== until) return;
+    if (status !== 404 && status !== 401 && status !== 403) return;
+    clearTimeout(this.timer);
+    this.refuse(status);
+  }
+
+  private become(state: State): void {
+    this.state = state;
+    this.options.onState(state);
+  }
+}

@@ -1,0 +1,212 @@
+// A log's text as lines to show: pure, no DOM.
+//
+// Colours and style are all that text can ask for. It moves no cursor and hides no line: other escape sequences are taken out, control
+// characters are shown by their names (^G), and after a carriage return the line's last state stands.
+
+export type Stream = "stdout" | "stderr";
+
+export interface Line {
+  /** Counts up by one from line to line, of both streams, and never changes. */
+  readonly id: number;
+  /** The number that a person sees; what goes on from a very long line has that line's. Notes of the page itself have 0. */
+  readonly number: number;
+  readonly kind: Stream | "note";
+  /** When its first character came: ISO 8601. */
+  readonly time: string;
+  /** Its text, with sequences of style in it and no others. */
+  text: string;
+  /** The sequences that are in force at its start. */
+  style: string;
+}
+
+const MOST_LINES = 200_000;
+const MOST_CHARACTERS = 64 * 1024 * 1024;
+const DROP_AT_ONCE = 10_000;
+/** Characters of a line; what is longer goes on in a line below. */
+export const LONGEST = 4_096;
+/** Sequences of style that a line may begin with: who never resets loses the oldest. */
+const MOST_STYLES = 12;
+/** Characters of a sequence that is not whole yet; what is longer is no sequence. */
+const LONGEST_SEQUENCE = 2_048;
+
+const STYLE = /\x1b\[[0-9;]*m/g;
+const SEQUENCE =
+  /\x1b(?:\[([0-?]*)[ -/]*([@-~])|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[PX^_][^\x1b\n]*\x1b\\|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
+const UNFINISHED = /\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b\n]*\x1b?|[PX^_][^\x1b\n]*\x1b?|[ -/]*)$/;
+const SPECIAL = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/;
+
+/** The text of a line as a person reads it. */
+export function plain(line: Line): string {
+  return line.text.includes("\x1b") ? line.text.replace(STYLE, "") : line.text;
+}
+
+/** A log's text without what is not to be obeyed; sequences of style stay, in their simplest form. */
+export function clean(text: string): string {
+  return SPECIAL.test(text) ? text.replace(SEQUENCE, replacement) : text;
+}
+
+function replacement(found: string, parameters: string | undefined, final: string | undefined): string {
+  if (final === "m") return /^[0-9;:]{0,64}$/.test(parameters ?? "") ? styles(parameters ?? "") : "";
+  if (found.length > 1) return "";
+  const code = found.charCodeAt(0);
+  if (code < 0x80) return `^${String.fromCharCode(code ^ 0x40)}`;
+  return `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
+}
+
+/** A sequence of style with all that is before its last reset left out, and colours written the common way. */
+function styles(parameters: string): string {
+  let codes: string[] = [];
+  const given = parameters.replaceAll(/(^|;)4:\d+/g, "$14").replaceAll(":2::", ":2:").replaceAll(":", ";").split(";");
+  for (let at = 0; at < given.length; at++) {
+    const code = String(Number(given[at]));
+    if (code === "0") {
+      codes = ["0"];
+    } else if (code === "38" || code === "48" || code === "58") {
+      const size = given[at + 1] === "5" ? 3 : given[at + 1] === "2" ? 5 : 1;
+      if (code !== "58" && size > 1) codes.push(...given.slice(at, at + size));
+      at += size - 1;
+    } else {
+      codes.push(code);
+    }
+  }
+  return codes[0] === "0" ? `\x1b[0m${codes.length > 1 ? `\x1b[${codes.slice(1).join(";")}m` : ""}` : codes.length ? `\x1b[${codes.join(";")}m` : "";
+}
+
+/** What is in force after a text, when before it was `style`. */
+function styleAfter(style: string, text: string): string {
+  const found = text.match(STYLE);
+  if (!found) return style;
+  const all = [...(style.match(STYLE) ?? []), ...found];
+  return all.slice(all.lastIndexOf("\x1b[0m") + 1).slice(-MOST_STYLES).join("");
+}
+
+/** One stream's text so far. */
+interface Tail {
+  line: Line | null;
+  style: string;
+  unfinished: string;
+  returned: boolean;
+}
+
+/** What came of more text: lines that are new, and those that changed. */
+export interface Growth {
+  added: Line[];
+  changed: Set<Line>;
+}
+
+/** All lines that are kept: the newest. */
+export class Lines {
+  all: Line[] = [];
+  /** How many were let go, so that memory has a bound. */
+  dropped = 0;
+  private id = 0;
+  private number = 0;
+  private characters = 0;
+  private tails = this.newTails();
+
+  /** More of a stream, as it came at a moment. */
+  add(stream: Stream, time: string, text: string, growth: Growth): void {
+    const tail = this.tails[stream];
+    let more = tail.unfinished + text;
+    tail.unfinished = "";
+    const rest = UNFINISHED.exec(more.slice(-LONGEST_SEQUENCE));
+    if (rest) {
+      tail.unfinished = rest[0];
+      more = more.slice(0, more.length - rest[0].length);
+    }
+    const parts = clean(more).split("\n");
+    for (let at = 0; at < parts.length; at++) {
+      const part = parts[at]!;
+      if (part !== "") this.write(tail, stream, time, part, growth);
+      if (at < parts.length - 1) {
+        if (!tail.line) this.begin(tail, stream, time, growth);
+        tail.line = null;
+        tail.returned = false;
+      }
+    }
+    this.characters += more.length;
+  }
+
+  /** Nothing will follow: what looked like the beginning of a sequence was text. */
+  finish(growth: Growth): void {
+    for (const stream of ["stdout", "stderr"] as const) {
+      const tail = this.tails[stream];
+      if (tail.unfinished) this.write(tail, stream, tail.line?.time ?? "", clean(tail.unfinished), growth);
+    }
+    this.tails = this.newTails();
+  }
+
+  /** A line of the page itself, between two attempts. */
+  note(text: string, growth: Growth): void {
+    this.finish(growth);
+    this.push({ id: this.id++, number: 0, kind: "note", time: "", text, style: "" }, growth);
+  }
+
+  /** Lets go of the oldest when there is too much; the id of the first line that is left, if so. */
+  trim(): number | null {
+    const tooLarge = this.characters > MOST_CHARACTERS && this.count() > MOST_CHARACTERS;
+    if (!tooLarge && this.all.length < MOST_LINES + DROP_AT_ONCE) return null;
+    const gone = this.all.splice(0, tooLarge ? this.all.length >> 1 : DROP_AT_ONCE);
+    this.dropped += gone.length;
+    this.count();
+    const first = this.all[0]?.id ?? this.id;
+    for (const tail of Object.values(this.tails)) if (tail.line && tail.line.id < first) tail.line = null;
+    return first;
+  }
+
+  /** Counts anew: a line that was written over many times is short in the end. */
+  private count(): number {
+    this.characters = this.all.reduce((sum, line) => sum + line.text.length, 0);
+    return this.characters;
+  }
+
+  private newTails(): Record<Stream, Tail> {
+    const tail = () => ({ line: null, style: "", unfinished: "", returned: false });
+    return { stdout: tail(), stderr: tail() };
+  }
+
+  private push(line: Line, growth: Growth): void {
+    this.all.push(line);
+    growth.added.push(line);
+  }
+
+  private begin(tail: Tail, stream: Stream, time: string, growth: Growth, goesOn = false): Line {
+    if (!goesOn) this.number++;
+    tail.line = { id: this.id++, number: goesOn ? tail.line!.number : this.number, kind: stream, time, text: "", style: tail.style };
+    this.push(tail.line, growth);
+    return tail.line;
+  }
+
+  /** Text without a line's end. */
+  private write(tail: Tail, stream: Stream, time: string, part: string, growth: Growth): void {
+    const pieces = part.includes("\r") ? part.split("\r") : [part];
+    for (let at = 0; at < pieces.length; at++) {
+      if (at > 0) tail.returned = true;
+      const piece = pieces[at]!;
+      if (piece === "") continue;
+      let line = tail.line ?? this.begin(tail, stream, time, growth);
+      if (tail.returned && piece.replace(STYLE, "") !== "") {
+        line.text = "";
+        line.style = tail.style;
+        tail.returned = false;
+      }
+      line.text += piece;
+      growth.changed.add(line);
+      while (line.text.length > LONGEST) line = this.split(line, tail, stream, time, growth);
+      tail.style = styleAfter(tail.style, piece);
+    }
+  }
+
+  private split(line: Line, tail: Tail, stream: Stream, time: string, growth: Growth): Line {
+    let cut = LONGEST;
+    const sequence = line.text.lastIndexOf("\x1b", cut);
+    if (sequence > 0 && line.text.indexOf("m", sequence) >= cut) cut = sequence;
+    else if (/[\ud800-\udbff]/.test(line.text[cut - 1]!)) cut--;
+    const rest = line.text.slice(cut);
+    line.text = line.text.slice(0, cut);
+    const next = this.begin(tail, stream, time, growth, true);
+    next.style = styleAfter(line.style, line.text);
+    next.text = rest;
+    return next;
+  }
+}

@@ -1,0 +1,258 @@
+// A list of which only what is near the window's view is in the document: lines stand in blocks, and a block far away is one empty
+// element of the height that it has, or will have. What a person looks at stays where it is while that turns out.
+
+import type { Line } from "./lines";
+
+const BLOCK = 100;
+/** Pixels above and below the view that are filled, and beyond which a block is emptied. */
+const NEAR = 800;
+const FAR = 4_000;
+
+interface Block {
+  readonly element: HTMLElement;
+  readonly lines: Line[];
+  filled: boolean;
+  stale: boolean;
+}
+
+export interface ListOptions {
+  /** Makes the element of a line. */
+  render(line: Line): HTMLElement;
+  /** Called after a person, or a button, began or ceased to follow the end. */
+  onFollow(following: boolean): void;
+  /** Called after the elements in the document have changed. */
+  onDraw(): void;
+}
+
+export class LineList {
+  following = true;
+  private blocks: Block[] = [];
+  private rows = new Map<Line, HTMLElement>();
+  private touched = new Set<Line>();
+  private expected = 0;
+  private frame = 0;
+  private wrapped = false;
+  private columns = 80;
+  private rowHeight = 20;
+
+  constructor(
+    private readonly scroller: HTMLElement,
+    private readonly content: HTMLElement,
+    private readonly options: ListOptions,
+  ) {
+    scroller.addEventListener("scroll", () => this.onScroll(), { passive: true });
+    new ResizeObserver(() => this.measure()).observe(scroller);
+  }
+
+  /** More lines at the end. */
+  append(lines: readonly Line[]): void {
+    for (const line of lines) {
+      let block = this.blocks.at(-1);
+      if (!block || block.lines.length >= BLOCK) {
+        block = { element: document.createElement("div"), lines: [], filled: false, stale: true };
+        block.element.className = "block";
+        this.blocks.push(block);
+        this.content.append(block.element);
+      }
+      block.lines.push(line);
+      if (block.filled) block.element.append(this.row(line));
+      else block.stale = true;
+    }
+    this.draw();
+  }
+
+  /** These lines have other text now. */
+  touch(lines: Iterable<Line>): void {
+    for (const line of lines) if (this.rows.has(line)) this.touched.add(line);
+    this.draw();
+  }
+
+  /** Forgets the lines before this one, as far as they fill blocks. */
+  dropBefore(id: number): void {
+    let count = 0;
+    while (count < this.blocks.length && this.blocks[count]!.lines.at(-1)!.id < id) count++;
+    for (const block of this.blocks.splice(0, count)) {
+      this.empty(block);
+      block.element.remove();
+    }
+    this.draw();
+  }
+
+  /** Other lines altogether. */
+  reset(lines: readonly Line[]): void {
+    this.blocks = [];
+    this.rows.clear();
+    this.touched.clear();
+    this.content.replaceChildren();
+    this.append(lines);
+  }
+
+  /** Draws all anew, where it is. */
+  restyle(): void {
+    for (const block of this.blocks) this.empty(block);
+    this.draw();
+  }
+
+  wrap(on: boolean): void {
+    this.wrapped = on;
+    this.scroller.classList.toggle("wrapped", on);
+    this.measure();
+  }
+
+  follow(on: boolean): void {
+    if (this.following !== on) {
+      this.following = on;
+      this.options.onFollow(on);
+    }
+    this.draw();
+  }
+
+  /** Brings a line into the middle of the view. */
+  show(line: Line): void {
+    this.follow(false);
+    const block = this.blocks.find((one) => one.lines.at(-1)!.id >= line.id);
+    if (!block) return;
+    this.fill(block);
+    const row = this.rows.get(line);
+    row?.scrollIntoView({ block: "center", inline: "nearest" });
+    this.expected = this.scroller.scrollTop;
+    this.draw();
+  }
+
+  /** The lines that are in the document now, and their elements. */
+  drawn(): Iterable<[Line, HTMLElement]> {
+    return this.rows;
+  }
+
+  private draw(): void {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.update();
+    });
+  }
+
+  private onScroll(): void {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    if (Math.abs(scrollTop - this.expected) > 1) this.follow(scrollHeight - scrollTop - clientHeight < 12);
+    this.draw();
+  }
+
+  private update(): void {
+    const anchor = this.following ? null : this.anchor();
+    for (const line of this.touched) this.replace(line);
+    this.touched.clear();
+    for (const block of this.blocks) if (block.stale && !block.filled) this.estimate(block);
+    // Filling changes heights, and so what is near: a few rounds settle it.
+    for (let round = 0; round < 4; round++) {
+      this.hold(anchor);
+      if (!this.fillNear()) break;
+    }
+    this.hold(anchor);
+    this.emptyFar();
+    this.hold(anchor);
+    this.options.onDraw();
+  }
+
+  /** The first line that is in view, and how far below the view's top it begins. */
+  private anchor(): { row: HTMLElement; top: number } | null {
+    const block = this.blocks[this.at(this.scroller.scrollTop)];
+    if (!block?.filled) return null;
+    const top = this.scroller.getBoundingClientRect().top;
+    for (const line of block.lines) {
+      const row = this.rows.get(line);
+      const place = row?.getBoundingClientRect();
+      if (row && place && place.bottom > top) return { row, top: place.top - top };
+    }
+    return null;
+  }
+
+  private hold(anchor: { row: HTMLElement; top: number } | null): void {
+    if (this.following) {
+      this.scroller.scrollTop = this.scroller.scrollHeight;
+    } else if (anchor?.row.isConnected) {
+      const moved = anchor.row.getBoundingClientRect().top - this.scroller.getBoundingClientRect().top - anchor.top;
+      if (Math.abs(moved) >= 1) this.scroller.scrollTop += moved;
+    }
+    this.expected = this.scroller.scrollTop;
+  }
+
+  /** The index of the block at this height. */
+  private at(y: number): number {
+    let low = 0;
+    let high = this.blocks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.blocks[middle]!.element.offsetTop <= y) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  private fillNear(): boolean {
+    const { scrollTop, clientHeight } = this.scroller;
+    let changed = false;
+    for (let at = this.at(scrollTop - NEAR); at < this.blocks.length; at++) {
+      const block = this.blocks[at]!;
+      if (block.element.offsetTop > scrollTop + clientHeight + NEAR) break;
+      if (!block.filled) changed = this.fill(block);
+    }
+    return changed;
+  }
+
+  private emptyFar(): void {
+    const { scrollTop, clientHeight } = this.scroller;
+    for (const block of this.blocks) {
+      if (!block.filled) continue;
+      const top = block.element.offsetTop;
+      const height = block.element.offsetHeight;
+      if (top + height > scrollTop - FAR && top < scrollTop + clientHeight + FAR) continue;
+      this.empty(block);
+      block.stale = false;
+      block.element.style.height = `${height}px`;
+    }
+  }
+
+  private fill(block: Block): boolean {
+    if (block.filled) return false;
+    block.filled = true;
+    block.element.style.height = "";
+    block.element.append(...block.lines.map((line) => this.row(line)));
+    return true;
+  }
+
+  private empty(block: Block): void {
+    if (!block.filled) return;
+    block.filled = false;
+    block.stale = true;
+    block.element.replaceChildren();
+    for (const line of block.lines) this.rows.delete(line);
+  }
+
+  private row(line: Line): HTMLElement {
+    const row = this.options.render(line);
+    this.rows.set(line, row);
+    return row;
+  }
+
+  private replace(line: Line): void {
+    const row = this.rows.get(line);
+    if (row) row.replaceWith(this.row(line));
+  }
+
+  private estimate(block: Block): void {
+    block.stale = false;
+    let rows = block.lines.length;
+    if (this.wrapped) rows = block.lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.text.length / this.columns)), 0);
+    block.element.style.height = `${rows * this.rowHeight}px`;
+  }
+
+  /** The view has another size, or lines are laid out otherwise. */
+  private measure(): void {
+    const style = getComputedStyle(this.scroller);
+    this.rowHeight = parseFloat(style.lineHeight) || 20;
+    const gutter = parseFloat(style.getPropertyValue("--gutter")) || 10;
+    this.columns = Math.max(10, Math.floor(this.scroller.clientWidth / (parseFloat(style.fontSize) * 0.6) - gutter));
+    for (const block of this.blocks) if (!block.filled) block.stale = true;
+    this.draw();
+  }
+}

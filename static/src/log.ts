@@ -1,0 +1,156 @@
+// The log in the page: what came, what of it is shown, and where a person is in it.
+
+import { Colours } from "./colours";
+import { the } from "./dom";
+import { type Growth, type Line, Lines, plain, type Stream } from "./lines";
+import { LineList } from "./list";
+import { row } from "./row";
+import { Search } from "./search";
+import { count } from "./words";
+
+/** Milliseconds for which what comes is gathered before it is shown. */
+const GATHER = 30;
+/** So many lines at most are read aloud at once. */
+const ALOUD = 5;
+
+export type Choice = "all" | Stream | "found";
+
+export interface LogOptions {
+  /** Called when there are more lines, or fewer. */
+  onChange(): void;
+}
+
+export class Log {
+  readonly list: LineList;
+  readonly search: Search;
+  private lines = new Lines();
+  private growth: Growth = { added: [], changed: new Set() };
+  private timer = 0;
+  private choice: Choice = "all";
+  private last = -1;
+  private unread = 0;
+  private aloud: string[] = [];
+  private colours: Colours;
+
+  constructor(private readonly options: LogOptions) {
+    const darkness = matchMedia("(prefers-color-scheme: dark)");
+    this.colours = new Colours(darkness.matches);
+    darkness.addEventListener("change", () => {
+      this.colours = new Colours(darkness.matches);
+      this.list.restyle();
+    });
+    this.list = new LineList(the("log"), the("lines"), {
+      render: (line) => row(line, this.colours),
+      onFollow: () => this.drawFollow(),
+      onDraw: () => this.search.mark(),
+    });
+    this.search = new Search(this.list, () => this.drawFound());
+    this.drawFollow();
+    this.drawFound();
+  }
+
+  /** How many lines came, how many of them are shown, and how many were let go. */
+  get counts(): { all: number; shown: boolean; dropped: number } {
+    return { all: this.lines.all.length, shown: this.last >= 0, dropped: this.lines.dropped };
+  }
+
+  /** More text of a stream. */
+  add(stream: Stream, time: string, text: string): void {
+    this.lines.add(stream, time, text, this.growth);
+    this.gatherSoon();
+  }
+
+  /** A line of the page itself. */
+  note(words: string): void {
+    this.lines.note(words, this.growth);
+    this.gatherSoon();
+  }
+
+  /** Nothing will follow. */
+  finish(): void {
+    this.lines.finish(this.growth);
+    this.gatherSoon();
+  }
+
+  /** Forgets all. */
+  restart(): void {
+    this.lines = new Lines();
+    this.growth = { added: [], changed: new Set() };
+    this.search.look(this.search.query, []);
+    this.show(this.choice);
+  }
+
+  /** Looks for words in all lines. */
+  find(words: string): void {
+    this.search.look(words, this.lines.all);
+    if (this.choice === "found") this.show("found");
+  }
+
+  /** Chooses which lines are shown. */
+  show(choice: Choice): void {
+    this.choice = choice;
+    const kept = this.lines.all.filter((line) => this.isShown(line));
+    this.last = kept.at(-1)?.id ?? -1;
+    this.list.reset(kept);
+    this.options.onChange();
+  }
+
+  /** All lines that are shown, as text. */
+  text(): string {
+    const shown = this.lines.all.filter((line) => line.kind !== "note" && this.isShown(line));
+    return shown.map((line, at) => plain(line) + (shown[at + 1]?.number === line.number ? "" : "\n")).join("");
+  }
+
+  /** What came since it was last asked for, to be read aloud. */
+  takeAloud(): string {
+    return this.aloud.splice(0).join("\n");
+  }
+
+  private isShown(line: Line): boolean {
+    if (line.kind === "note" || this.choice === "all") return true;
+    if (this.choice === "found") return !this.search.query || this.search.matches(line);
+    return line.kind === this.choice;
+  }
+
+  private gatherSoon(): void {
+    this.timer ||= window.setTimeout(() => this.gather(), GATHER);
+  }
+
+  /** Shows what came since the last time. */
+  private gather(): void {
+    this.timer = 0;
+    const { added, changed } = this.growth;
+    this.growth = { added: [], changed: new Set() };
+    const first = this.lines.trim();
+    const fresh = [...new Set([...changed, ...added])].filter((line) => line.id >= (first ?? 0)).sort((a, b) => a.id - b.id);
+    const more = fresh.filter((line) => line.id > this.last && this.isShown(line));
+    this.last = more.at(-1)?.id ?? this.last;
+    this.list.touch(changed);
+    this.list.append(more);
+    this.search.extend(fresh);
+    if (first !== null) {
+      this.list.dropBefore(first);
+      this.search.dropBefore(first);
+    }
+    if (!this.list.following) this.unread += more.length;
+    if (the<HTMLInputElement>("aloud").checked) this.aloud = [...this.aloud, ...more.map(plain)].slice(-ALOUD);
+    this.drawFollow();
+    this.options.onChange();
+  }
+
+  private drawFollow(): void {
+    const { following } = this.list;
+    if (following) this.unread = 0;
+    the("follow").setAttribute("aria-pressed", String(following));
+    const newer = the("newer");
+    newer.hidden = following;
+    newer.textContent = this.unread ? `↓ ${count(this.unread)} new ${this.unread === 1 ? "line" : "lines"}` : "↓ To the end";
+  }
+
+  private drawFound(): void {
+    const { query, found, current } = this.search;
+    const at = current < 0 ? "" : `${count(current + 1)} of `;
+    the("found").textContent = query ? (found.length ? at + count(found.length) : "none") : "";
+    for (const id of ["back", "next"]) the<HTMLButtonElement>(id).disabled = !found.length;
+  }
+}

@@ -1,0 +1,101 @@
+// Search in the lines that are kept: which have the words, which is the current one, and marks on those that can be seen.
+
+import { type Line, plain } from "./lines";
+import type { LineList } from "./list";
+
+const canMark = "highlights" in CSS;
+
+export class Search {
+  query = "";
+  found: Line[] = [];
+  current = -1;
+
+  constructor(
+    private readonly list: LineList,
+    private readonly onChange: () => void,
+  ) {}
+
+  matches(line: Line): boolean {
+    return line.kind !== "note" && plain(line).toLowerCase().includes(this.query);
+  }
+
+  /** Looks for other words. */
+  look(words: string, lines: readonly Line[]): void {
+    this.query = words.toLowerCase();
+    this.found = this.query ? lines.filter((line) => this.matches(line)) : [];
+    this.current = -1;
+    this.mark();
+    this.onChange();
+  }
+
+  /** Looks in lines that came, or changed, since. */
+  extend(lines: Iterable<Line>): void {
+    if (!this.query) return;
+    const last = this.found.at(-1)?.id ?? -1;
+    const more = [...lines].filter((line) => line.id > last && this.matches(line));
+    if (more.length) {
+      this.found.push(...more);
+      this.onChange();
+    }
+  }
+
+  /** Forgets what is not kept any more. */
+  dropBefore(id: number): void {
+    const gone = this.found.findIndex((line) => line.id >= id);
+    const count = gone < 0 ? this.found.length : gone;
+    if (!count) return;
+    this.found.splice(0, count);
+    this.current = Math.max(-1, this.current - count);
+    this.onChange();
+  }
+
+  /** Goes to the next one (1) or the one before (-1). */
+  step(by: 1 | -1): void {
+    const count = this.found.length;
+    if (!count) return;
+    this.current = this.current < 0 ? (by > 0 ? 0 : count - 1) : (this.current + by + count) % count;
+    this.list.show(this.found[this.current]!);
+    this.onChange();
+  }
+
+  /** Marks what is in the document. */
+  mark(): void {
+    const all: Range[] = [];
+    const one: Range[] = [];
+    const current = this.found[this.current];
+    for (const [line, row] of this.list.drawn()) {
+      row.classList.toggle("current", line === current);
+      if (canMark && this.query && this.matches(line)) (line === current ? one : all).push(...this.ranges(row));
+    }
+    if (!canMark) return;
+    CSS.highlights.set("found", new Highlight(...all));
+    CSS.highlights.set("current", new Highlight(...one));
+  }
+
+  private ranges(row: HTMLElement): Range[] {
+    const text = row.querySelector(".text");
+    if (!text) return [];
+    const nodes: [Text, number][] = [];
+    let all = "";
+    const walk = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
+    for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+      nodes.push([node as Text, all.length]);
+      all += (node as Text).data;
+    }
+    const lower = all.toLowerCase();
+    if (lower.length !== all.length) return [];
+    const place = (at: number): [Text, number] => {
+      const [node, start] = nodes.findLast(([, begin]) => begin <= at)!;
+      return [node, at - start];
+    };
+    const ranges: Range[] = [];
+    for (let at = lower.indexOf(this.query); at >= 0 && ranges.length < 100; at = lower.indexOf(this.query, at + this.query.length)) {
+      const range = new Range();
+      range.setStart(...place(at));
+      const [node, offset] = place(at + this.query.length - 1);
+      range.setEnd(node, offset + 1);
+      ranges.push(range);
+    }
+    return ranges;
+  }
+}

@@ -1,0 +1,118 @@
+// What a person can do with the log, by pointer and by keyboard.
+
+import { el, say, the } from "./dom";
+import type { Choice, Log } from "./log";
+
+const TYPING = 120;
+
+export function equip(log: Log, onShow: () => void): void {
+  press("follow", () => log.list.follow(!log.list.following));
+  press("newer", () => log.list.follow(true));
+  press("copy", () => void copy(log));
+  the("log").addEventListener("keydown", (event) => {
+    if (event.key === "End") log.list.follow(true);
+  });
+  equipSearch(log);
+  const shown = the<HTMLSelectElement>("shown");
+  shown.addEventListener("change", () => {
+    log.show(shown.value as Choice);
+    onShow();
+  });
+  remember("wrap", true, (on) => log.list.wrap(on));
+  remember("times", false, (on) => the("log").classList.toggle("timed", on));
+  equipMenu();
+  unfold("others", "(min-width: 1100px)");
+  unfold("about", "(min-width: 720px)");
+}
+
+export function press(id: string, act: () => void): void {
+  the(id).addEventListener("click", act);
+}
+
+function equipSearch(log: Log): void {
+  const query = the<HTMLInputElement>("query");
+  let typing = 0;
+  query.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = window.setTimeout(() => log.find(query.value), TYPING);
+  });
+  query.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") log.search.step(event.shiftKey ? -1 : 1);
+    if (event.key === "Escape") the("log").focus();
+  });
+  press("next", () => log.search.step(1));
+  press("back", () => log.search.step(-1));
+  // The browser's own search sees only what is in the document: one Ctrl+F is ours, the next one the browser's.
+  addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && event.key === "f" && document.activeElement !== query) {
+      event.preventDefault();
+      query.select();
+    }
+  });
+}
+
+/** A choice that holds for the next visit too. */
+function remember(id: "wrap" | "times", otherwise: boolean, apply: (on: boolean) => void): void {
+  const box = the<HTMLInputElement>(id);
+  const key = `fastlane.${id}`;
+  try {
+    box.checked = (localStorage.getItem(key) ?? String(otherwise)) === "true";
+  } catch {
+    box.checked = otherwise;
+  }
+  box.addEventListener("change", () => {
+    apply(box.checked);
+    try {
+      localStorage.setItem(key, String(box.checked));
+    } catch {
+      // Nothing may be kept: it holds for this visit.
+    }
+  });
+  apply(box.checked);
+}
+
+/** The menu closes when a person turns to something else. */
+function equipMenu(): void {
+  const menu = the<HTMLDetailsElement>("view");
+  addEventListener("pointerdown", (event) => {
+    if (!menu.contains(event.target as Node)) menu.open = false;
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary")!.focus();
+  });
+}
+
+/** Opens a part of the page where there is room for it. */
+function unfold(id: string, room: string): void {
+  const query = matchMedia(room);
+  const apply = () => (the<HTMLDetailsElement>(id).open = query.matches);
+  query.addEventListener("change", apply);
+  apply();
+}
+
+async function copy(log: Log): Promise<void> {
+  const selection = getSelection();
+  const chosen = selection && !selection.isCollapsed && the("log").contains(selection.anchorNode) ? selection.toString() : null;
+  const done = await put(chosen ?? log.text());
+  const button = the("copy");
+  button.textContent = done ? "Copied" : "Not allowed";
+  say(done ? (chosen === null ? "All lines copied" : "Selection copied") : "The browser does not allow to copy");
+  setTimeout(() => (button.textContent = "Copy"), 2_000);
+}
+
+/** Onto the clipboard; by the old way where a page without TLS may not use the new one. */
+async function put(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = el("textarea", { value: text, className: "unseen", "aria-hidden": "true" });
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
+}

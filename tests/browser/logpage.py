@@ -1,0 +1,65 @@
+"""The page of a log as a test sees it."""
+
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import BrowserContext, Page, expect
+
+STATIC = Path(__file__).parents[2] / "static"
+SHOTS = Path(__file__).parents[2] / ".fastlane" / "screenshots"
+"""Pictures of the pages, to be looked at; of the last run only."""
+
+PHONE = {"width": 390, "height": 780}
+DESK = {"width": 1280, "height": 800}
+
+
+class LogPage:
+    """A page at ``…/stream``, and what went wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        self.lines = page.locator("#log .row .text")
+        self.status = page.locator("#status")
+        self.link = page.locator("#link")
+        self.notices = page.locator("#notices")
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
+        page.on("console", lambda message: self.faults.append(message.text) if "Content Security Policy" in message.text else None)
+
+    async def copied(self) -> str:
+        """All lines that it has, by its button."""
+        await self.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await self.page.locator("#copy").click()
+        await expect(self.page.locator("#copy")).to_have_text("Copied")
+        text = await self.page.evaluate("navigator.clipboard.readText()")
+        assert isinstance(text, str)
+        return text
+
+    async def view(self, **choices: Any) -> None:
+        """Chooses what is shown, in its menu."""
+        await self.page.locator("#view summary").click()
+        for name, value in choices.items():
+            box = self.page.locator(f"#{name}")
+            await (box.select_option(value) if isinstance(value, str) else box.set_checked(value))
+        await self.page.locator("#view summary").click()
+
+
+async def open_log(context: BrowserContext, url: str) -> LogPage:
+    """The page at this address; a job's, or an execution's, or one with all of the path."""
+    log = LogPage(await context.new_page())
+    await log.page.goto(url if "/stream" in url else f"{url}stream")
+    return log
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe has to say against the page as it is now."""
+    await page.evaluate((STATIC / "node_modules/axe-core/axe.min.js").read_text())
+    found = await page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    return [f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes'][:3]]}" for one in found]
+
+
+async def shoot(page: Page, name: str) -> None:
+    """Leaves a picture."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=SHOTS / f"{name}.png")
