@@ -86,12 +86,19 @@ class Lane:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a claim gave: the leases, the next moment (milliseconds) at which a claim could give more (None: not by time alone), and
-    Redis's time. ``cold``: the queue is of another generation than the caller's: nothing was given, it must be built anew."""
+    Redis's time, ``micros`` microseconds after which it answered. ``cold``: the queue is of another generation than the caller's: nothing
+    was given, it must be built anew."""
 
     leases: tuple[Lease, ...]
     next_at: int | None
     now: int
     cold: bool = False
+    micros: int = 0
+
+    @property
+    def wait(self) -> float | None:
+        """Seconds from the answer to ``next_at``; None without one."""
+        return None if self.next_at is None else max(0.0, (self.next_at - self.now) / 1_000 - self.micros / 1_000_000)
 
 
 class Renewal(StrEnum):

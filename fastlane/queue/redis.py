@@ -128,14 +128,14 @@ class RedisQueue:
         first = self._turn % max(1, len(limits))
         turned = [*limits][first:] + [*limits][:first]
         arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease, *map(limits.__getitem__, turned)]
-        moment, next_at, cold, given = await self._run("claim", turned, arguments, now, self._keys.pauses)
+        moment, next_at, cold, given, micros = await self._run("claim", turned, arguments, now, self._keys.pauses)
         leases = tuple(
             Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1)
             for id, kind, lane, revision, resume, stop, expired in zip(*[iter(given)] * 7, strict=True)
         )
         for one in leases:
             self._remember(one.id, one.lane)
-        return Claim(leases, None if next_at < 0 else next_at, moment, cold == 1)
+        return Claim(leases, None if next_at < 0 else next_at, moment, cold == 1, micros)
 
     async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int, now: int | None = None) -> Mapping[str, Renewal]:
         """Extends leases, as the port says; those of one loop turn in one call."""

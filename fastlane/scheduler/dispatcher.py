@@ -99,7 +99,7 @@ class Dispatcher:
             return LONGEST_SLEEP
         if len(claim.leases) >= count:
             return 0.0
-        return LONGEST_SLEEP if claim.next_at is None else min(LONGEST_SLEEP, max(0.0, (claim.next_at - claim.now) / 1000))
+        return LONGEST_SLEEP if claim.wait is None else min(LONGEST_SLEEP, claim.wait)
 
     async def _too_skewed(self, claim: Claim) -> bool:
         skew = self._clock.now() - claim.now

@@ -10,7 +10,7 @@
 -- for each lease its id, kind, lane, revision, 1 when it is taken over, 1 when it is to be stopped, 1 when its moment is over.
 local owner, left, lease = ARGV[FIRST + 1], tonumber(ARGV[FIRST + 2]), tonumber(ARGV[FIRST + 3])
 local FEW = 16
-if redis.call('GET', GEN) ~= ARGV[FIRST] then return { NOW, -1, 1, {} } end
+if redis.call('GET', GEN) ~= ARGV[FIRST] then return { NOW, -1, 1, {}, MICROS } end
 
 local paused = DECLARED > 0 and redis.call('HMGET', KEYS[OWN], unpack(ARGV, 4, 3 + DECLARED)) or {}
 local given, held, served, all = {}, {}, {}, {}
@@ -182,4 +182,4 @@ for _, one in ipairs(served) do
 end
 for _, one in ipairs(all) do at(first(one.keys.expiries)) end
 at(first(LEASES))
-return { NOW, next_at or -1, 0, given }
+return { NOW, next_at or -1, 0, given, MICROS }

@@ -25,12 +25,14 @@
 
 local GEN, ENTRIES, LEASES, LANES, ARRIVALS, BLOCKED, GROUPS = unpack(KEYS, 1, 7)
 local CHANNEL, NOW, DECLARED = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local MICROS = 0
 local FIRST, OWN = 4 + DECLARED, 8 + 5 * DECLARED
 local MINUTE, MOST, LIFT = 60000, 256, 2 ^ 52
 
 if not NOW then
   local time = redis.call('TIME')
   NOW = time[1] * 1000 + math.floor(time[2] / 1000)
+  MICROS = time[2] % 1000
 end
 
 local lanes, missing, rows, touched = {}, {}, {}, {}
