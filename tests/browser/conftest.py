@@ -16,6 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from tests.browser.logpage import SHOTS
 from tests.functional.server import Server
 from tests.support.installation import until
 from tests.support.redis import RealRedis
@@ -65,6 +66,7 @@ def _port(process: subprocess.Popen[bytes], profile: Path) -> int | None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(browser_url: str) -> AsyncIterator[Browser]:
     """It, under Playwright. What drives a browser belongs to one loop, so all tests here run in that of the session."""
+    shutil.rmtree(SHOTS, ignore_errors=True)
     async with async_playwright() as playwright:
         yield await playwright.chromium.connect_over_cdp(browser_url)
 

@@ -126,5 +126,5 @@ async def test_without_its_pages_a_server_says_so_and_does_all_else(server, tmp_
 @pytest.mark.parametrize(
     ("path", "up"), [("/docs", "./"), ("/docs/", "../"), ("/tasks/t/jobs/j/stream", "../../../../"), ("//docs", "../")]
 )
-def test_a_page_refers_to_its_server_by_the_way_up(path, up):
+async def test_a_page_refers_to_its_server_by_the_way_up(path, up):
     assert f'href="{up}static/'.encode() in Pages().page("docs.html", path=path, base="http://x")

@@ -29,7 +29,16 @@ class StaffedServer(Server):
             await queue.open()
             worker = Worker(self.store, queue, self.executor, self.clock, settings, self.hints.tell)
             self._working.append((asyncio.create_task(worker.run()), queue))
+        await self._all_well()
         return self
+
+    async def _all_well(self) -> None:
+        """Returns when the workers have reported: until then the server says, truly, that it is not well."""
+        for _ in range(3_000):
+            if (await Server.ask(self, "GET", "/healthcheck")).status == 200:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError((await Server.ask(self, "GET", "/healthcheck")).body)
 
     async def __aexit__(self, *error: object) -> None:
         for task, _ in self._working:

@@ -100,7 +100,6 @@ class Witness:
         self._owners: dict[str, str] = {}
         self._watched: dict[str, Callable[[Node, tuple[Any, ...], Any], None]] = {
             **self.book.watched,
-            "store.execution": self._read,
             "store.pause_pool": self._pool_paused,
             "queue.claim": self._claimed,
             "queue.confirm": self._confirmed,
@@ -188,9 +187,6 @@ class Witness:
     def _pool_paused(self, node: "Node", arguments: tuple[Any, ...], answer: Pauses) -> None:
         self.pauses = answer
         self.promises.shut &= answer.names
-
-    def _read(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        node.read[arguments[0]] = self.events
 
     def _claimed(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         for lease in answer.leases:

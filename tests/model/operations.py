@@ -384,14 +384,15 @@ CALM = ("enqueue", "enqueue_and_stop", "put", "run", "retry", "pause_job", "resu
 """The operations of a program in which nothing goes wrong: there nothing may be late."""
 
 
-def program(seed: object) -> list[Step]:
+def program(seed: object, points: tuple[str, ...] = ()) -> list[Step]:
     """The program of a seed. One in five is calm. Each other one has half of the operations, and favourites among the troubles: what is
-    rare in all of them together comes often in some."""
+    rare in all of them together comes often in some. ``points``: the calls that the favourites are about."""
     draw = random.Random(f"{seed} program")
     if draw.random() < 1 / 5:
         return [step for step in _steps(draw, CALM, 60, 0.5) if is_calm([step])][:16]
     names = tuple(name for name in OPERATIONS if name in ALWAYS or draw.random() < 0.5)
     favourites = [a_trouble(draw) for _ in range(3)]
+    favourites = [(draw.choice(points), kind) for _, kind in favourites] if points else favourites
     steps = _steps(draw, names, draw.randint(8, MOST_STEPS), draw.choice((0.02, 0.3, 1.0)))
     return [replace(step, values=draw.choice(favourites)) if step.name == "trouble" and draw.random() < 0.6 else step for step in steps]
 

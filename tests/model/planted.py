@@ -348,6 +348,17 @@ PLANTED: Mapping[str, Plant] = {
     ),
 }
 
+FOCUS: Mapping[str, tuple[str, ...]] = {
+    "bind-without-epoch": ("store.bind",),
+    "end-without-epoch": ("store.end",),
+    "cancel-running": ("store.cancel",),
+    "take-over-without-fence": ("store.take-over",),
+    "resume-forgets-what-came-up": ("store.advance",),
+    "names-again": ("store.delete_job",),
+    "slot-freed-at-release": ("queue.release",),
+}
+"""The calls at which a fault shows that is rarely met: half of the troubles come to them."""
+
 
 @contextmanager
 def planted(name: str | None) -> Iterator[None]:

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,9 @@ ANNOUNCED = 8
 
 PACES = ((0.2, 0.05), (0.3, 0.5), (0.1, 2.0))
 """How often a node's calls linger on the wire, and for how many seconds at most: a node has one of these."""
+
+LOOK: ContextVar[tuple[str, int]] = ContextVar("look", default=("", -1))
+"""The execution at whose row a task looked last, and the event of that look."""
 
 Observe = Callable[["Node", str, tuple[Any, ...], Any], None]
 
@@ -126,12 +130,11 @@ class Node:
         self.offset = 0
         self.clock = NodeClock(self, wire.clock)
         self.confirmed: dict[str, tuple[int, int]] = {}
-        self.read: dict[str, int] = {}
         self._going = asyncio.Event()
         self._going.set()
         self._hints: list[tuple[Callable[..., None], tuple[str, ...]]] = []
         self._ears: list[tuple[Callable[[], None], Callable[[str], None]]] = []
-        self._under_way: dict[asyncio.Task[Any], list[bool]] = {}
+        self._under_way: dict[asyncio.Task[Any], list[int]] = {}
         self._announced = 0
         self.often, self.longest = self.random.choice(PACES)
         self.deafness = self.random.choice((0.0, 0.05, 0.5))
@@ -145,7 +148,7 @@ class Node:
         """From here on nothing that it does reaches anything."""
         self.alive = False
         for task, begun in self._under_way.items():
-            if not begun[0]:
+            if not begun:
                 task.cancel()
         self._going.set()
 
@@ -187,16 +190,18 @@ class Node:
         fault = self._fault(port, point)
         if fault in MEDDLING:
             self.wire.meddle(self, fault, about(arguments))
-        begun = [False]
+        begun: list[int] = []
         task = asyncio.create_task(self._send(port, point, carry, arguments, fault, begun), name=f"wire {point}")
         self._under_way[task] = begun
         task.add_done_callback(self._arrived)
         try:
             answer = await asyncio.shield(task)
         except asyncio.CancelledError:
-            if not begun[0] and (not self.alive or self.random.random() < 0.5):
+            if not begun and (not self.alive or self.random.random() < 0.5):
                 task.cancel()
             raise
+        if point == "store.execution":
+            LOOK.set((arguments[0], begun[-1]))
         if fault == "die-after":
             self.wire.die(self)
         elif fault is not None and fault.removesuffix("-after") in MEDDLING and fault not in MEDDLING:
@@ -213,7 +218,7 @@ class Node:
             task.exception()
 
     async def _send(
-        self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], fault: str | None, begun: list[bool]
+        self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], fault: str | None, begun: list[int]
     ) -> Any:
         await self._linger()
         if port == "engine" and self.wire.slow:
@@ -233,8 +238,8 @@ class Node:
         await self.awake()
         return await self._send(port, point, carry, arguments, fault, begun)
 
-    async def _carry(self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], begun: list[bool]) -> Any:
-        begun[0] = True
+    async def _carry(self, port: str, point: str, carry: Callable[[], Any], arguments: tuple[Any, ...], begun: list[int]) -> Any:
+        begun.append(self.wire.events)
         self.wire.pulse.busy += 1
         try:
             answer = await carry()
@@ -247,6 +252,7 @@ class Node:
             self.wire.dirty = True
         self._note(point, answer)
         self.wire.observe(self, point, arguments, answer)
+        begun.append(self.wire.events)
         return answer
 
     async def _linger(self) -> None:
@@ -349,7 +355,8 @@ class EnginePort(Port):
         """What starts late was confirmed early: the confirmation goes with the call."""
         node, execution_id = self._node, about((service_id,))
         asked, confirmed = node.confirmed.pop(execution_id, (0, None))
-        read = node.read.get(execution_id, -1)
+        id, read = LOOK.get()
+        read = read if id == execution_id else -1
         launch = Launch(node.name, confirmed, read if read >= asked else node.wire.events, node.clock.now())
 
         async def carry() -> Any:

@@ -35,6 +35,7 @@ ALLOWED["app"] = tuple(group for group in ALLOWED if group != "cli")
 
 DRIVERS = {
     "aiohttp": ("executors", "notify"),
+    "apispec": ("web",),
     "click": ("cli",),
     "docker": ("executors", "embedded"),
     "environs": ("config",),
