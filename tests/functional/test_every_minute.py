@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fastlane.models.job import Spec
 from fastlane.models.schedule import CatchUp, Overlap
 from fastlane.models.tick import Outcome, Tick
 from fastlane.storage.sqlite import SqliteStore
 from tests.model.accounts import Accounts
+from tests.model.clients import PLAIN
 from tests.model.loop import run
 from tests.model.world import PATIENCE, World
 from tests.support.redis import RealRedis
@@ -76,7 +78,7 @@ def watch(world: World, second: float, seconds: int, *, empty: bool, check: Call
             for _ in range(2):
                 await world.hire()
             for rules in RULES:
-                await world.enqueue("l1", ("exit", "0"), "ubuntu", rules, ())
+                await world.clients.post("l1", Spec("ubuntu", ("exit", "0")), ("* * * * *", *rules), PLAIN)
             await pass_minutes(world, WATCHED, second)
             gone = world.clock.now()
             await end_everything(world, empty=empty)
@@ -109,25 +111,26 @@ async def end_everything(world: World, *, empty: bool) -> None:
     """kill -9 of every worker and of the API, the store's file is closed, and Redis is another process, without its data if ``empty``."""
     for employee in world.workers:
         employee.kill()
-    world.api.kill()
-    await world.jobs.close()
+    for replica in world.replicas:
+        replica.node.kill()
+        await replica.jobs.close()
     state = None if empty else world.keys.dump()
     await world.lose_queue(state, restarted=True)
     await really(world, world.store.close())
 
 
 async def begin_everything(world: World) -> None:
-    """Two workers and an API on the same file."""
+    """Two workers and as many APIs as before on the same file."""
     world.store = SqliteStore(world.store._path, busy_timeout=PATIENCE)
     await really(world, world.store.open())
-    world.api, world.jobs = await world._replica()
+    world.replicas = [await world._replica() for _ in world.replicas]
     for _ in range(2):
         await world.hire()
 
 
 async def end_jobs(world: World) -> None:
     """Stops them, and returns when nothing is left to do."""
-    world.stop_crons()
+    world.stop_endless()
     give_up = world.clock.now() + 5 * MINUTE
     while left := await world.left():
         assert world.clock.now() < give_up, left

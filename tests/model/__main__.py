@@ -3,7 +3,8 @@
 import sys
 import time
 
-from tests.model.planted import planted
+from tests.model.operations import program
+from tests.model.planted import FOCUS, planted
 from tests.model.simulation import simulate
 from tests.support.redis import RealRedis
 
@@ -15,7 +16,7 @@ def main(words: list[str]) -> None:
     with RealRedis() as redis, planted(plant):
         for seed in range(int(first), int(last or first) + 1):
             began = time.perf_counter()
-            result = simulate(seed, redis.socket, keep_trace="-v" in words)
+            result = simulate(seed, redis.socket, program(seed, FOCUS.get(plant or "", ())), keep_trace="-v" in words)
             lines = [str(result)] if result.complaints else []
             lines += result.trace if "-v" in words else ()
             lines.append(f"seed {seed}: {'FAILED' if result.complaints else 'passed'} in {time.perf_counter() - began:.2f} s")

@@ -93,7 +93,7 @@ class Accounts:
         if row.attempt == 1 and tick.outcome is not (never or Outcome.STARTED):
             self._complain(f"the ledger says {tick} of {row}")
         start = self._witness.starts.get(row.id)
-        unseen = row.failure is not None and row.failure.reason in UNSEEN
+        unseen = self._is_unseen(row)
         if row.status is Status.DONE and start is None:
             self._complain(f"{row.id} is done, and never started")
         if start is not None and not (row.has_started or unseen or row.status is Status.STOPPED):
@@ -102,6 +102,13 @@ class Accounts:
             self._complain(f"{row.id} says that its log is not whole")
         if start is not None and not row.truncated and not unseen:
             await self._examine_log(row, start)
+
+    def _is_unseen(self, row: Execution) -> bool:
+        """Whether nobody knows what the container did: also when it was to stop, or out of time, on a host that stayed away."""
+        if row.failure is not None:
+            return row.failure.reason in UNSEEN
+        ended = row.status in (Status.STOPPED, Status.TIMEDOUT)
+        return ended and row.exit_code is None and row.host in self._world.ever_down
 
     async def _examine_log(self, row: Execution, start: Start) -> None:
         read = await self._world.store.read_log(row.id, 0, 1 << 30)

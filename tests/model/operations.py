@@ -11,73 +11,14 @@ from typing import Any
 
 from fastlane.models.job import Spec
 from fastlane.models.schedule import CatchUp, Overlap
-from fastlane.models.status import RULES
 from tests.model.clients import FORGETFUL, KEYED, PLAIN, REUSED, SLOTS, TWICE
 from tests.model.places import HOSTS, POOLS, TASKS
-from tests.model.wire import MEDDLING
+from tests.model.troubles import a_trouble
 from tests.model.world import World
 
 Values = tuple[Any, ...]
 MOST_STEPS = 120
 
-POINTS = (
-    *(
-        f"store.{name}"
-        for name in (
-            "create",
-            "advance",
-            "insert",
-            "stop_job",
-            "delete_job",
-            "delete_task",
-            "open_jobs",
-            "close_tick",
-            "receipt",
-            "job",
-            "latest",
-            "pause_pool",
-            "paused_pools",
-            "change_generation",
-            "execution",
-            "append",
-            "log_head",
-            *RULES,
-        )
-    ),
-    *(
-        f"queue.{name}"
-        for name in ("put", "pause", "claim", "confirm", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation")
-    ),
-    *(f"engine.{name}" for name in ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "piece")),
-)
-"""The calls that may fail alone."""
-
-TENDER = (
-    "store.claim",
-    "store.cancel",
-    "store.take-over",
-    "store.take-over",
-    "store.bind",
-    "store.end",
-    "store.settle",
-    "store.create",
-    "store.advance",
-    "store.advance",
-    "store.stop_job",
-    "store.delete_job",
-    "store.pause_pool",
-    "queue.put",
-    "queue.cancel",
-    "queue.pause",
-    "queue.pause",
-    "queue.confirm",
-    "queue.finish",
-    "engine.activate",
-)
-"""Those among them between which most can happen; half of all troubles come to them."""
-
-KINDS = ("fail", "lose", "stall", "stall", "stall", "die", "die-after", "stop", "stop-after", "flush")
-MEDDLED = (*MEDDLING, *(f"{what}-after" for what in MEDDLING), "pause_pool")
 MANNERS = (PLAIN, PLAIN, PLAIN, KEYED, KEYED, TWICE, FORGETFUL, REUSED)
 CRONS = ("* * * * *", "* * * * *", "*/2 * * * *", "*/3 * * * *")
 
@@ -331,11 +272,6 @@ def fail_over(world: World) -> None:
 def host_down(world: World, host: str, seconds: float) -> None:
     world.host_down(host)
     world.later(seconds, lambda: world.host_up(host))
-
-
-def a_trouble(draw: random.Random) -> Values:
-    kinds = KINDS if draw.random() < 0.65 else MEDDLED
-    return draw.choice(POINTS if draw.random() < 0.5 else TENDER), draw.choice(kinds)
 
 
 def port_for(*seconds: float) -> Callable[[random.Random], Values]:

@@ -10,6 +10,7 @@ import pytest
 from tests.model.operations import program
 from tests.model.planted import FOCUS, PLANTED, planted
 from tests.model.simulation import simulate
+from tests.model.troubles import POINTS
 from tests.support.redis import RealRedis
 
 pytestmark = pytest.mark.model
@@ -46,3 +47,8 @@ def test_a_planted_fault_is_found(searches: Searches, name: str, record_property
     found = searches[name].result()
     record_property("seed", found)
     assert found is not None, f"{name} was not found"
+
+
+def test_the_calls_that_a_fault_is_looked_for_at_are_there() -> None:
+    assert set(FOCUS) <= set(PLANTED)
+    assert {point for points in FOCUS.values() for point in points} <= set(POINTS)

@@ -59,6 +59,7 @@ class World:
         self.deaf_until = 0
         self.engines: dict[str, dict[str, Run]] = {}
         self.down: set[str] = set()
+        self.ever_down: set[str] = set()
         self.ending = False
         self.workers: list[Employee] = []
         self.replicas: list[Replica] = []
@@ -228,6 +229,7 @@ class World:
     def host_down(self, host: str) -> None:
         if host not in self.down:
             self.down.add(host)
+            self.ever_down.add(host)
             for employee in self.workers:
                 employee.executor.down(host)
 
