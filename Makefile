@@ -20,7 +20,7 @@ test-crash: ## kill, freeze and cut off fastlane at every point of a job's way: 
 test-model: ## the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
 	@scripts/test-model $(ARGS)
 
-bench: ## what fastlane costs, beside the bare thing, into docs/performance.md: 12 minutes (ARGS='--only enqueue')
+bench: ## what fastlane costs, beside the bare thing, into docs/performance.md: 20 minutes (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)
 
 bench-peers: ## other job queues on Redis beside fastlane, into docs/performance.md: 15 minutes (ARGS='--only celery')

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from benchmarks import containers, dispatch, enqueue, others, report, starts, timed
+from benchmarks import containers, dispatch, enqueue, followers, lists, others, report, starts, timed
 from benchmarks.figures import Figure
 from benchmarks.others import Other
 from benchmarks.processes import ROOT
 
-PARTS = ("enqueue", "starts", "dispatch", "timed", "containers")
+PARTS = ("enqueue", "starts", "dispatch", "timed", "lists", "followers", "containers")
 PEERS = ("huey", "celery")
 
 
@@ -67,6 +67,8 @@ def measure(parts: Sequence[str], engine: str | None, rounds: int, peers: Sequen
         "starts": lambda: starts.measure(rounds, say, peers, sizes.starts),
         "dispatch": lambda: dispatch.measure(rounds, say, peers, sizes.jobs),
         "timed": lambda: timed.measure(rounds, say, sizes.queue),
+        "lists": lambda: lists.measure(rounds, say),
+        "followers": lambda: followers.measure(rounds, say),
         "containers": lambda: containers.measure(engine or "", rounds, say),
     }
     figures = []

@@ -48,7 +48,7 @@ class Case:
 
 
 def measure(rounds: int, say: Say) -> list[Figure]:
-    """The figures of issue 5's cost of lists."""
+    """What a page of a long list costs beside one of a short list."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
         path = Path(folder) / "store.db"
         long, short = uvloop.run(_fill(path))
