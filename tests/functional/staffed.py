@@ -33,9 +33,12 @@ class StaffedServer(Server):
         return self
 
     async def _all_well(self) -> None:
-        """Returns when the workers have reported: until then the server says, truly, that it is not well."""
+        """Returns when the queue is made (which takes earlier reports away) and the workers have reported: until then the server says,
+        truly, that it is not well."""
         for _ in range(3_000):
-            if (await Server.ask(self, "GET", "/healthcheck")).status == 200:
+            generation = await self.store.generation()
+            made = generation.number > 0 and generation.builder is None
+            if made and (await Server.ask(self, "GET", "/healthcheck")).status == 200:
                 return
             await asyncio.sleep(0.01)
         raise AssertionError((await Server.ask(self, "GET", "/healthcheck")).body)
