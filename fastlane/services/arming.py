@@ -12,7 +12,7 @@ from fastlane.models.receipt import Once
 from fastlane.models.schedule import Schedule
 from fastlane.services.answers import Enqueued
 from fastlane.services.desk import MOST_TURNS, pool_taking
-from fastlane.services.repeats import Repeats, receipt_of
+from fastlane.services.repeats import Repeats, receipt_of, reply_of
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ class Arming(Repeats):
                 done = await self._created(advance, once)
             else:
                 advance = arming.put(seen, spec, schedule, now=now, by=by)
-                receipt = receipt_of(once, _reply(advance), now)
+                receipt = receipt_of(once, reply_of(advance), now)
                 done = await self._store.advance(seen, advance.job, advance.ticks, advance.execution, receipt)
             if done:
                 return await self._armed(advance, before=seen)
@@ -75,7 +75,7 @@ class Arming(Repeats):
         return arming.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
 
     async def _create(self, advance: Advance, once: Once | None) -> None:
-        receipt = receipt_of(once, _reply(advance), advance.job.created_at)
+        receipt = receipt_of(once, reply_of(advance), advance.job.created_at)
         await self._store.create(advance.job, advance.ticks[0] if advance.ticks else None, advance.execution, receipt)
 
     async def _created(self, advance: Advance, once: Once | None) -> bool:
@@ -88,17 +88,10 @@ class Arming(Repeats):
 
     async def _armed(self, advance: Advance, before: Job | None = None) -> Enqueued:
         """The queue hears of it; the reply."""
-        job, made = advance.job, _reply(advance)
+        job, made = advance.job, reply_of(advance)
         event = "job.enqueued" if made.execution_id else "job.scheduled"
         log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=made.tick_id, execution_id=made.execution_id, due=job.next_tick)
         await self._hand_over(advance.execution, job)
         if before is not None and job.next_tick is None:
             await self._withdraw(job)
         return made
-
-
-def _reply(advance: Advance) -> Enqueued:
-    """What a job that was made or armed is called."""
-    job, execution = advance.job, advance.execution
-    tick_id = arming.next_tick_id(job) if execution is None else execution.tick_id
-    return Enqueued(job.task_id, job.id, tick_id, None if execution is None else execution.id)

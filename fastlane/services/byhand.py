@@ -12,7 +12,7 @@ from fastlane.models.receipt import Once
 from fastlane.models.retry import is_under_way
 from fastlane.services.answers import Enqueued
 from fastlane.services.desk import Step
-from fastlane.services.repeats import Repeats, receipt_of
+from fastlane.services.repeats import Repeats, receipt_of, reply_of
 
 log = structlog.get_logger()
 
@@ -63,16 +63,10 @@ class ByHand(Repeats):
             return answer
         await self._handover.ready()
         try:
-            advance = await self._bring_on(task_id, job_id, step, lambda advance, now: receipt_of(once, _reply(advance), now))
+            advance = await self._bring_on(task_id, job_id, step, lambda advance, now: receipt_of(once, reply_of(advance), now))
         except Repeated:
             return await self._answered_meanwhile(once)
-        job, made = advance.job, _reply(advance)
+        job, made = advance.job, reply_of(advance)
         log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=made.execution_id, sequence=job.sequence)
         await self._hand_over(advance.execution)
         return made
-
-
-def _reply(advance: Advance) -> Enqueued:
-    """What was begun is called."""
-    job, (tick,) = advance.job, advance.ticks
-    return Enqueued(job.task_id, job.id, tick.id, tick.execution_id)

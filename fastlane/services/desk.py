@@ -75,14 +75,12 @@ class Desk:
 
     async def _withdraw(self, job: Job) -> None:
         """The job's entry goes, unless it is of a later revision: that of a change which was made after this one, and was quicker."""
-        try:
-            await self._queue.cancel(job.id, revision=job.revision)
-        except QueueDown as error:
-            log.warning("queue.cancel.failed", entry=job.id, error=str(error))
+        await self._cancel(job.id, revision=job.revision)
 
-    async def _cancel(self, entry_id: str) -> Cancelled | None:
+    async def _cancel(self, entry_id: str, *, revision: int | None = None) -> Cancelled | None:
+        """None when the queue does not answer: the entry is then found out of date when it comes up."""
         try:
-            return await self._queue.cancel(entry_id)
+            return await self._queue.cancel(entry_id, revision=revision)
         except QueueDown as error:
             log.warning("queue.cancel.failed", entry=entry_id, error=str(error))
             return None

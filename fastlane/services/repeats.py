@@ -3,12 +3,20 @@
 import structlog
 
 from fastlane.errors import KeyReused, StoreDown
+from fastlane.models.arming import Advance, next_tick_id
 from fastlane.models.receipt import DAY, Once, Receipt
 from fastlane.models.status import Status
 from fastlane.services.answers import Enqueued
 from fastlane.services.desk import Desk
 
 log = structlog.get_logger()
+
+
+def reply_of(advance: Advance) -> Enqueued:
+    """What a job that was made, armed or run by hand is called."""
+    job, execution = advance.job, advance.execution
+    tick_id = next_tick_id(job) if execution is None else execution.tick_id
+    return Enqueued(job.task_id, job.id, tick_id, None if execution is None else execution.id)
 
 
 def receipt_of(once: Once | None, made: Enqueued, now: int) -> Receipt | None:
