@@ -256,7 +256,7 @@ def unrestored(right: Callable[..., Any]) -> Callable[..., Any]:
 def unheard(right: Callable[..., Any]) -> Callable[..., Any]:
     """A stop that the queue never hears of."""
 
-    async def cancel(self: Jobs, entry_id: str) -> None:
+    async def cancel(self: Jobs, entry_id: str, *, revision: int | None = None) -> None:
         return None
 
     return cancel
