@@ -19,7 +19,7 @@ from fastlane.config import load
 from fastlane.models import status
 from fastlane.models.execution import Started
 from fastlane.models.job import Spec
-from fastlane.models.log import STDOUT, Piece
+from fastlane.models.log import STDOUT, Mark, Piece, Portion
 from fastlane.models.schedule import Schedule
 from fastlane.queue.redis import RedisQueue
 from fastlane.services.jobs import Jobs
@@ -39,13 +39,14 @@ class Lines:
     def __init__(self, a_second: float) -> None:
         self._pause = 1 / a_second
 
-    async def logs(self, *_what: object, **_how: object) -> AsyncGenerator[Piece, None]:
+    async def logs(self, *_what: object, **_how: object) -> AsyncGenerator[Portion, None]:
         loop = asyncio.get_running_loop()
         number, due = 0, loop.time()
         while True:
             due += self._pause
             await asyncio.sleep(due - loop.time())
-            yield Piece(STDOUT, time.time_ns(), line(number))
+            now = time.time_ns()
+            yield Portion([Piece(STDOUT, now, line(number))], {STDOUT: Mark(now, 1)})
             number += 1
 
 

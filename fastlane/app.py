@@ -24,6 +24,7 @@ from fastlane.embedded.engine import ensure_swarm
 from fastlane.embedded.redis_server import RedisServer
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
+from fastlane.executors.registries import Registries
 from fastlane.executors.swarm import SwarmExecutor
 from fastlane.models.pool import Pool
 from fastlane.queue.base import Queue
@@ -38,6 +39,7 @@ from fastlane.services.lists import Lists
 from fastlane.services.previews import Previews
 from fastlane.services.queries import Queries
 from fastlane.services.status import StatusReport
+from fastlane.services.tickets import Tickets
 from fastlane.services.why import Why
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite import SqliteStore
@@ -133,6 +135,7 @@ async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sock
         status=StatusReport(store, queue, clock, settings.pools),
         clock=clock,
         followers=Followers(store, hub, clock, start_wait=settings.ws_start_wait),
+        tickets=Tickets(queue, clock),
     )
     web = WebSettings(
         version=__version__,
@@ -167,6 +170,7 @@ def make_worker(settings: Settings, store: Store, queue: Queue, hub: Hub) -> tup
         clock,
         max_fails=settings.breaker_max_fails,
         reset=settings.breaker_reset,
+        registries=Registries(settings.registries, settings.docker_config),
     )
     return executor, Worker(store, queue, executor, clock, worker_settings(settings), hub.tell)
 

@@ -19,10 +19,14 @@ from environs import Env, FileAwareEnv
 from fastlane import config_legacy, kinds
 from fastlane.config_access import TOKENS, USERS, twins
 from fastlane.config_legacy import Renamed
+from fastlane.config_pools import POOLS, default_pools, exposed
+from fastlane.config_registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
 from fastlane.credentials import Token, User
 from fastlane.errors import Fault, Invalid
-from fastlane.kinds import SQLITE, Kind, Role, Start, show_duration, unknown
+from fastlane.kinds import SQLITE, Kind, Role, Start, unknown
 from fastlane.models.pool import Pool
+from fastlane.models.registry import Login
+from fastlane.models.schedule import show_duration
 
 PREFIX = "FASTLANE_"
 FILE_NAME = "fastlane.toml"
@@ -48,6 +52,8 @@ class Settings:
     per_page: int
     installation: str
     pools: tuple[Pool, ...]
+    registries: tuple[Login, ...] = field(repr=False)
+    docker_config: Path | None
     lease: float
     renew: float
     hard_timeout: float
@@ -162,10 +168,25 @@ SETTINGS = (
     Setting("installation", kinds.INSTALLATION, "fastlane", "the name by which services and keys are known as this installation's"),
     Setting(
         "pools",
-        kinds.POOLS,
+        POOLS,
         "one for all tasks: the local engine, 10 at once",
-        "which tasks run on which hosts, and how many at once",
-        computed=lambda start, _values: kinds.default_pools(start.docker_host),
+        "which tasks run on which hosts, how many at once, and what their containers may do",
+        computed=lambda start, _values: default_pools(start.docker_host),
+    ),
+    Setting(
+        "registries",
+        REGISTRIES,
+        "none",
+        "who fastlane is to registries that ask for a password",
+        secret=True,
+        computed=lambda _start, _values: (),
+    ),
+    Setting(
+        "docker_config",
+        DOCKER_CONFIG,
+        "config.json in DOCKER_CONFIG, else in ~/.docker",
+        "a Docker configuration with more of them, also by credential helpers; it need not be there; `none` reads none",
+        computed=lambda _start, _values: default_docker_config(),
     ),
     Setting("lease", kinds.DURATION, "15s", "how long an execution stays a worker's after that worker was last heard of"),
     Setting("renew", kinds.DURATION, "5s", "how often a worker renews its leases; at most half of lease"),
@@ -255,6 +276,8 @@ def _check_together(role: Role, values: Mapping[str, Any], faults: list[Fault]) 
         faults.append(Fault("lease", f"must be at least twice renew ({renew}), or leases run out between renewals"))
     known = [row.principal for row in (*values.get("users", ()), *values.get("tokens", ()))]
     faults += [Fault("tokens", f"a user and a token are both named {name!r}; rename one") for name in twins(known)]
+    if role != "worker" and values.get("users") == values.get("tokens") == ():
+        faults += exposed(values.get("pools", ()))
 
 
 def _from_file(cwd: Path, named: str | None, faults: list[Fault]) -> dict[str, _Given]:

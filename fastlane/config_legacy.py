@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fastlane.credentials import hash_password
-from fastlane.kinds import shown
+from fastlane.models.options import shown
 
 USERNAME, USER, PASSWORD = "BASIC_AUTH_USERNAME", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD"
 """2.x read the first; the second is what people write."""

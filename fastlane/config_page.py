@@ -1,7 +1,10 @@
 """The page docs/configuration.md, written from the tables of settings and of old names."""
 
+from collections.abc import Iterable
+
 from fastlane.config import SETTINGS
 from fastlane.config_legacy import ALIASES, PASSWORD, USER, USERNAME
+from fastlane.config_pools import LIMIT_KEYS, POLICY_KEYS
 
 
 def markdown() -> str:
@@ -10,7 +13,12 @@ def markdown() -> str:
     old = [f"| `{alias.old}` | `{alias.new}` | {alias.meaning} |" for alias in ALIASES]
     old.append(f"| `{USERNAME}` (also `{USER}`) with `{PASSWORD}` | `users` | see below |")
     files = [f"`{row.variable}_FILE`" for row in SETTINGS if row.secret]
-    return PAGE.format(rows="\n".join(rows), old="\n".join(old), secrets=f"{', '.join(files[:-1])} and {files[-1]}")
+    keys = {"policy": _listed(POLICY_KEYS), "limits": _listed(LIMIT_KEYS)}
+    return PAGE.format(rows="\n".join(rows), old="\n".join(old), secrets=f"{', '.join(files[:-1])} and {files[-1]}", **keys)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 PAGE = """\
@@ -36,7 +44,7 @@ A value comes from, first to last:
 - A relative path starts at the current directory.
 - A secret may stand in a file of its own instead: {secrets} name one.
 - In the environment lists of words (`trusted_proxies`, `allowed_origins`, `redact_words`) are separated by commas, and tables
-  (`pools`, `users`, `tokens`) are a JSON list of objects.
+  (`pools`, `registries`, `users`, `tokens`) are a JSON list of objects.
 - A name that is not known is a fault, in the file and for variables that start with `FASTLANE_`.
 
 ## Pools
@@ -66,8 +74,58 @@ pull = "always"
 | `hosts` | required | Docker engines, each a Swarm manager: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT` |
 | `maxRunning` | 10 | how many executions of this pool run at once |
 | `pull` | missing | `always` asks the registry for every image; `missing` only when a one-node swarm's engine does not have it |
+| `policy` | nothing | what jobs may ask of their containers beside image, command and environment; [containers.md](containers.md) explains each key |
+| `limits` | none | the most of a node that one container may have, and what it gets when its job does not say |
+
+```toml
+[[pools]]
+name = "reports"
+match = "report-"
+hosts = ["10.0.0.7:2375"]
+limits = {{ cpus = 2, memory = "1g", pids = 500 }}
+
+[pools.policy]
+user = ["1000", "1000:1000"]
+mounts = ["/srv/reports/", "volume:cache-*", "tmpfs"]
+networks = "backend"
+stopGrace = "2m"
+init = true
+```
+
+The keys of `policy`: {policy}.
+Each is `true` (anything), `false` (nothing, the default), one text or a list of texts, of which one must fit: `*` in it stands for any text.
+But `init` is `true` or `false`, and `stopGrace` the longest there may be. Texts of `mounts` are `/PATH` (that path of the node), `/PATH/`
+(every path below it), `volume:NAME`, `tmpfs` or `*`, each also with `:ro` at its end: only read-only. The keys of `limits`:
+{limits}.
+
+A pool with a policy needs `users` or `tokens`: without them everybody who reaches the server could have what it allows, so `fastlane up` and
+`fastlane api` do not start.
 
 In the environment `FASTLANE_POOLS` is the same as JSON: `[{{"name": "default", "match": "", "hosts": ["10.0.0.7:2375"]}}]`.
+
+## Registries
+
+An image's registry is asked once, by the Docker host, before the first attempt; the nodes pull from it. One that wants a password is
+named here:
+
+```toml
+[[registries]]
+host = "registry.example.com:5000"
+username = "ci"
+passwordFile = "/run/secrets/registry"
+```
+
+| key | default | meaning |
+| --- | --- | --- |
+| `host` | required | `HOST` or `HOST:PORT`, as the names of its images begin; `docker.io` is Docker Hub |
+| `username` | required | who fastlane is there |
+| `password`, `passwordFile` | one of them required | the password, or the file that it stands in, read again when it changes |
+
+The log-ins of `docker login` serve too: those of the user who runs the worker, or of the file that `docker_config` names, with its
+credential helpers (`credHelpers`, `credsStore`). It is read again when it changes; what a helper says is remembered for a minute. Where a
+registry stands in both, `registries` counts. A helper that fails is tried again until `pull_deadline`; one that is for all registries is
+passed over for a registry that the configuration does not name. In the environment
+`FASTLANE_REGISTRIES=[{{"host": "registry.example.com", "username": "ci", "passwordFile": "/run/secrets/registry"}}]`.
 
 ## Users and tokens
 

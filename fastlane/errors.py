@@ -28,6 +28,10 @@ class HostDown(TransientError):
     """A Docker host failed in a way that is its own fault (see ``executors/faults.py``); its breaker has counted it."""
 
 
+class NoHost(HostDown):
+    """No host of a pool can be used now; the message says why for each."""
+
+
 class RegistryDown(TransientError):
     """A registry could not be asked for an image; ``nameless`` when not even its host name could be looked up."""
 
@@ -46,6 +50,10 @@ class OrderRefused(FastlaneError):
 
 class ServiceGone(FastlaneError):
     """The engine says that it has no such service. It may be wrong for a while: see SWARM notes in docs/design.md."""
+
+
+class LogLost(FastlaneError):
+    """The engine has not got a log, or the part of it that comes next, any more: it was rotated, or went with its container."""
 
 
 class NotFound(FastlaneError):
@@ -77,6 +85,14 @@ class Fault:
 
 class Invalid(FastlaneError):
     """An input (a request body, a query, the settings) is wrong; names every fault at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
+class Forbidden(FastlaneError):
+    """An input asks for what may be had elsewhere, but not here (an HTTP 403); names every fault at once."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(str(fault) for fault in faults))

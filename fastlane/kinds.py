@@ -16,12 +16,11 @@ from urllib.parse import urlsplit
 
 from fastlane.errors import Fault, Invalid
 from fastlane.log import scrub
-from fastlane.models.pool import Pool, Pull, pool_faults
-from fastlane.models.schedule import read_duration
+from fastlane.models.options import read_size, show_size, shown
+from fastlane.models.schedule import read_duration, show_duration
 
 Role = Literal["up", "api", "worker"]
 
-LOCAL_ENGINE = "unix:///var/run/docker.sock"
 SQLITE = "sqlite:///"
 
 
@@ -44,12 +43,6 @@ class Kind:
     settle: Callable[[Any, Start], Any] = lambda value, _start: value
     tables: bool = False
     """Whether it is shown as JSON: a list of tables."""
-
-
-def shown(value: object) -> str:
-    """A wrong value, quoted in a fault: bounded."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def read_text(value: object) -> str:
@@ -114,10 +107,11 @@ def _address(value: object) -> str:
 def _port(value: object) -> int:
     if isinstance(value, str) and value.startswith("tcp://"):
         raise ValueError("was set by Kubernetes for a service named fastlane; set enableServiceLinks: false in the pod")
-    return _whole(value, 0, 65_535)
+    return read_number(value, 0, 65_535)
 
 
-def _whole(value: object, least: int, most: int) -> int:
+def read_number(value: object, least: int, most: int) -> int:
+    """A whole number in a range, as text too."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip(), re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -192,42 +186,6 @@ def _duration(value: object) -> float:
     return seconds
 
 
-def show_duration(seconds: float) -> str:
-    """Seconds as a duration is written: ``1h30m``."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = [f"{hours:.0f}h"] * (hours > 0) + [f"{minutes:.0f}m"] * (minutes > 0) + [f"{rest:.10g}s"] * (rest > 0)
-    return "".join(parts)
-
-
-UNITS = {"gib": 1024**3, "mib": 1024**2, "kib": 1024}
-
-
-def _size(value: object) -> int:
-    found = re.fullmatch(r"([0-9]{1,16})\s*(kib|mib|gib|)", value.strip().lower(), re.ASCII) if isinstance(value, str) else None
-    size = int(found[1]) * UNITS.get(found[2], 1) if found else value
-    if isinstance(size, bool) or not isinstance(size, int) or not 1024 <= size <= 2**50:
-        raise ValueError(f'{shown(value)} is not a size; write "512KiB", "1MiB", "1GiB", or a number of bytes from 1024')
-    return size
-
-
-def _show_size(size: int) -> str:
-    return next((f"{size // factor}{unit[0].upper()}iB" for unit, factor in UNITS.items() if size % factor == 0), str(size))
-
-
-def _host(value: object) -> str:
-    text = read_text(value)
-    if not re.fullmatch(r"unix:///\S+|(tcp://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII):
-        raise ValueError(f"{shown(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
-    return text
-
-
-def _hosts(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise ValueError(f'is not a list; write ["{LOCAL_ENGINE}"]')
-    return tuple(_host(row) for row in value)
-
-
 Columns = Mapping[str, tuple[str, Callable[[object], Any]]]
 """The keys of a table as people write them, each with the name of the attribute that it becomes, and its reader."""
 
@@ -237,24 +195,9 @@ def read_raw(value: object) -> str:
     return value if isinstance(value, str) else read_text(value)
 
 
-POOL_KEYS: Columns = {
-    "name": ("name", read_text),
-    "match": ("match", read_raw),
-    "hosts": ("hosts", _hosts),
-    "maxRunning": ("max_running", lambda value: _whole(value, 1, 100_000)),
-    "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
-}
-
-
-def _pools(value: object) -> tuple[Pool, ...]:
-    example = f'[{{"name": "default", "match": "", "hosts": ["{LOCAL_ENGINE}"]}}]'
-    pools = [Pool(**row) for row in read_tables(value, "pool", POOL_KEYS, ("name", "match", "hosts"), example)]
-    if messages := pool_faults(pools):
-        raise Invalid([Fault("", message) for message in messages])
-    return tuple(pools)
-
-
-def read_tables(value: object, noun: str, columns: Columns, required: Iterable[str], example: str) -> list[dict[str, Any]]:
+def read_tables(
+    value: object, noun: str, columns: Columns, required: Iterable[str], example: str, nouns: str | None = None
+) -> list[dict[str, Any]]:
     """A list of tables, as TOML has it or as JSON text: the attributes of each. Raises Invalid with the faults of all, ValueError for what
     is no such list. Values stand in no fault unless a column's reader puts them there."""
     rows = value
@@ -264,47 +207,55 @@ def read_tables(value: object, noun: str, columns: Columns, required: Iterable[s
         except (ValueError, RecursionError):
             raise ValueError(f"is not JSON; write {example}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"is not a list of {noun}s; write a table [[{noun}s]] for each, in the environment a JSON list of objects")
+        nouns = nouns or f"{noun}s"
+        raise ValueError(f"is not a list of {nouns}; write a table [[{nouns}]] for each, in the environment a JSON list of objects")
     faults: list[Fault] = []
-    tables = [_read_table(row, f"{noun} {number}", columns, required, faults) for number, row in enumerate(rows, 1)]
+    tables = [_read_row(row, f"{noun} {number}", columns, required, faults) for number, row in enumerate(rows, 1)]
     if faults:
         raise Invalid(faults)
     return tables
 
 
-def _read_table(row: Mapping[str, object], place: str, columns: Columns, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
+def read_table(value: object, columns: Columns) -> dict[str, Any]:
+    """The attributes of a table. Raises Invalid, whose faults have the keys for fields, dotted where a table is in a table; ValueError for
+    what is no table."""
+    if not isinstance(value, dict):
+        raise ValueError("is not a table; write { NAME = VALUE }, as JSON an object")
     found: dict[str, Any] = {}
-    faults += [Fault("", f"{place}: has no {key}") for key in required if key not in row]
-    for key, value in row.items():
+    faults: list[Fault] = []
+    for key, given in value.items():
         if key not in columns:
-            faults.append(Fault("", f"{place}: {unknown(key, columns)}"))
+            faults.append(Fault(key, _is_unknown(key, columns)))
             continue
         attribute, read = columns[key]
         try:
-            found[attribute] = read(value)
+            found[attribute] = read(given)
+        except Invalid as error:
+            faults += [Fault(f"{key}.{fault.field}" if fault.field else key, fault.message) for fault in error.faults]
         except ValueError as error:
-            faults.append(Fault("", f"{place}: {key} {error}"))
+            faults.append(Fault(key, str(error)))
+    if faults:
+        raise Invalid(faults)
     return found
 
 
-def _show_pools(pools: tuple[Pool, ...]) -> str:
-    return json.dumps([pool_row(pool) for pool in pools], ensure_ascii=False)
-
-
-def pool_row(pool: Pool) -> dict[str, object]:
-    """A pool as people write it, under ``[[pools]]`` or as JSON."""
-    return {key: list(pool.hosts) if key == "hosts" else getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
-
-
-def default_pools(docker_host: str | None) -> tuple[Pool, ...]:
-    """One pool for all tasks, on the engine that DOCKER_HOST names, else on the local one."""
-    return (Pool("default", "", (_host(docker_host) if docker_host else LOCAL_ENGINE,)),)
+def _read_row(row: Mapping[str, object], place: str, columns: Columns, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
+    faults += [Fault("", f"{place}: has no {key}") for key in required if key not in row]
+    try:
+        return read_table(row, columns)
+    except Invalid as error:
+        faults += [Fault("", f"{place}: {fault.field} {fault.message}") for fault in error.faults]
+        return {}
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
     """The fault of a name that is not among the known ones; says the nearest."""
+    return f"{name} {_is_unknown(name, known)}"
+
+
+def _is_unknown(name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
-    return f"{name} is not known; the nearest known name is {nearest[0]}"
+    return f"is not known; the nearest known name is {nearest[0]}"
 
 
 def read_choice(*words: str) -> Callable[[object], str]:
@@ -328,11 +279,10 @@ PROXIES = Kind(_proxies, ",".join)
 ORIGINS = Kind(_origins, ",".join)
 REDACT_WORDS = Kind(_redact_words, ",".join)
 INSTALLATION = Kind(_installation)
-POOLS = Kind(_pools, _show_pools, tables=True)
 DURATION = Kind(_duration, show_duration)
-SIZE = Kind(_size, _show_size)
-COUNT = Kind(lambda value: _whole(value, 1, 1000))
-PER_PAGE = Kind(lambda value: _whole(value, 1, 100))
+SIZE = Kind(lambda value: read_size(value, 1024), show_size)
+COUNT = Kind(lambda value: read_number(value, 1, 1000))
+PER_PAGE = Kind(lambda value: read_number(value, 1, 100))
 LOG_FORMAT = Kind(
     read_choice("auto", "console", "json"), settle=lambda word, start: ("console" if start.terminal else "json") if word == "auto" else word
 )

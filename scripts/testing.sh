@@ -12,7 +12,8 @@ begin_testing() {
     mkdir -p .fastlane
     exec 8>.fastlane/test.lock
     flock -n 8 || fail "another make test runs in this checkout" "Wait for its end."
-    scripts/packages dockerd=docker.io docker=docker-cli ip=iproute2 unshare=util-linux busybox=busybox-static openssl=openssl chromium=chromium
+    scripts/packages dockerd=docker.io docker=docker-cli ip=iproute2 unshare=util-linux busybox=busybox-static docker-registry=docker-registry \
+        openssl=openssl chromium=chromium
 }
 
 # pytest with these arguments, on an engine that is gone afterwards.

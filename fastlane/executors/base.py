@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from fastlane.models.log import Mark, Piece
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
+from fastlane.models.log import Mark, Portion
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to run, for whom. ``stop_grace`` in seconds; ``scheduled_for`` in milliseconds."""
+    """What to run, for whom; ``scheduled_for`` in milliseconds. ``resources`` are what it gets: the pool's limits are in them."""
 
     execution_id: str
     task_id: str
@@ -30,7 +31,8 @@ class Order:
     scheduled_for: int
     command: tuple[str, ...] | None
     envs: Mapping[str, str]
-    stop_grace: int = 10
+    resources: Resources = NO_RESOURCES
+    container: Container = NO_CONTAINER
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class Phase(StrEnum):
 
 
 class End(StrEnum):
-    """How an engine's task ended: its command by itself, out of memory, killed or refused before it started, or shut down (by our
-    stop, a drained node, an engine that went away)."""
+    """How an engine's task ended: its command by itself, out of memory, killed or refused before it started, shut down (by our stop, a
+    drained node, a changed service), or lost: nobody knows what its container does."""
 
     EXITED = "exited"
     OOM = "oom"
@@ -69,12 +71,14 @@ class End(StrEnum):
     IMAGE = "image"
     REJECTED = "rejected"
     SHUTDOWN = "shutdown"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
     """One engine task of a service. Moments in milliseconds; ``message`` in the engine's words; ``exit_code`` only where a container gave
-    one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started."""
+    one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started. ``lingering``: the engine calls it ended,
+    and its container may still go on, in its grace. ``drained``: its node is to have no tasks."""
 
     id: str
     service_id: str
@@ -88,11 +92,14 @@ class TaskView:
     changed_at: int = 0
     started_at: int | None = None
     finished_at: int | None = None
+    lingering: bool = False
+    drained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """One service of ours, and its tasks in order of creation. ``stopping``: our stop is on it."""
+    """One service of ours, and its tasks in order of creation. ``stopping``: our stop is on it, for the reason ``stop_why``.
+    ``scaled_away``: it was activated, and somebody took its replica."""
 
     id: str
     execution_id: str
@@ -100,6 +107,8 @@ class ServiceView:
     stopping: bool
     created_at: int
     tasks: tuple[TaskView, ...] = ()
+    stop_why: str = ""
+    scaled_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +134,19 @@ class Executor(Protocol):
         """What is known of each host now; asks nobody."""
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
-        """What to submit for this reference. Raises ImageRefused, RegistryDown, HostDown."""
+        """What to submit for this reference; for one that was submitted before, the same again, and no registry is asked. Raises
+        ImageRefused, RegistryDown, HostDown."""
 
     async def park(self, host: str, order: Order, image: Image) -> str:
-        """Makes a service that runs nothing yet; its id. One's own, made before under the same execution and epoch, is found again."""
+        """Makes a service that runs nothing yet; its id. One's own, made before under the same execution and epoch, is found again. Raises
+        RegistryDown, too, when the credentials that go with it cannot be had now."""
 
     async def activate(self, host: str, service_id: str) -> Activation:
         """Starts a parked service, at most once, whatever was lost or repeated."""
 
-    async def stop(self, host: str, service_id: str) -> None:
-        """Makes a service's task end by its signal and grace; one not started never starts. State, exit code and log stay."""
+    async def stop(self, host: str, service_id: str, why: str = "") -> None:
+        """Makes a service's task end by its signal and grace; one not started never starts. State, exit code and log stay. ``why`` is kept
+        with the service."""
 
     async def inspect(self, host: str, service_id: str) -> ServiceView:
         """One service with its tasks, read afresh."""
@@ -148,5 +160,6 @@ class Executor(Protocol):
     async def remove(self, host: str, service_id: str) -> None:
         """Removes a service and returns when the host has confirmed that it is gone."""
 
-    def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
-        """The log of an engine task after these marks. Following never ends by itself; else it ends at the log's present end."""
+    def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
+        """The log of an engine task after these marks. Following never ends by itself; else it ends at the log's present end. Raises
+        HostDown for what may pass, LogLost when the engine has not got any more what comes next."""

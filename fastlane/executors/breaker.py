@@ -36,6 +36,15 @@ class Breaker:
         self._trying = False
         self._visible = False
 
+    @property
+    def faults(self) -> int:
+        """How many there were since it last went well."""
+        return self._fails
+
+    def retry_at(self, now: int) -> int | None:
+        """When a call may go through again; None while they do."""
+        return None if self.circuit(now) is not Circuit.OPEN or self._opened_at is None else self._opened_at + self._reset
+
     def circuit(self, now: int) -> Circuit:
         """The state at this moment."""
         if self._opened_at is None:

@@ -1,6 +1,7 @@
 """One host's docker-py client: blocking calls made in threads of its own, each within a deadline, their errors translated.
 
-It knows nothing of services, and nothing of breakers: it makes a call, and says whose fault it was when it failed.
+It knows nothing of services, and nothing of breakers: it makes a call, and says whose fault it was when it failed. No file and no variable
+of the user's (``~/.docker``, ``HTTP_PROXY``) changes what it does.
 """
 
 import threading
@@ -9,6 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import docker
+import requests
+from docker.auth import AuthConfig
+from docker.constants import DEFAULT_USER_AGENT
+from docker.utils.proxy import ProxyConfig
+from docker.utils.utils import parse_host
+from requests.adapters import HTTPAdapter
 
 from fastlane.errors import HostDown
 from fastlane.executors.bulkhead import Bulkhead, Full
@@ -92,18 +99,32 @@ class Client:
             return self._api
 
     def _make(self) -> docker.APIClient:
-        api = docker.APIClient(
-            base_url=base_url(self.host),
-            version=self._version,
-            timeout=int(self.patience.read),
-            max_pool_size=self._threads,
-        )
-        api.trust_env = False  # else HTTP_PROXY and REQUESTS_CA_BUNDLE would override what is set here
-        # Each request takes this pair; the constructor wants a number (a unix socket's pool cannot be made with a pair).
-        vars(api)["timeout"] = (self.patience.connect, self.patience.read)
-        if base_url(self.host).startswith("unix://"):
-            api.mount("http+docker://", UnixAdapter(base_url(self.host).removeprefix("unix://"), self._threads))
-        return api
+        return Engine(base_url(self.host), self._version, self.patience, self._threads)
+
+
+class Engine(docker.APIClient):
+    """docker-py's low-level client, made without its constructor, which reads the Docker configuration of whoever runs this process: its
+    credentials would go with every call that may need some, and a fault in it would look like every host's."""
+
+    def __init__(self, url: str, version: str, patience: Patience, connections: int) -> None:
+        requests.Session.__init__(self)
+        self.trust_env = False  # else HTTP_PROXY and REQUESTS_CA_BUNDLE would override what is set here
+        self._version = version
+        self._general_configs: dict[str, Any] = {}
+        self._proxy_configs = ProxyConfig()
+        self._auth_configs = AuthConfig({})
+        self.credstore_env = None
+        # Each request takes this pair; docker-py's own would be one number.
+        vars(self)["timeout"] = (patience.connect, patience.read)
+        self.headers["User-Agent"] = DEFAULT_USER_AGENT
+        if url.startswith("unix://"):
+            self.base_url = "http+docker://localhost"
+            self._custom_adapter: HTTPAdapter = UnixAdapter(url.removeprefix("unix://"), connections)
+        else:
+            self.base_url = str(parse_host(url))
+            self._custom_adapter = HTTPAdapter(pool_maxsize=connections)
+        self.adapters.clear()
+        self.mount(self.base_url, self._custom_adapter)
 
 
 async def negotiate(client: Client, deadline: float) -> str:

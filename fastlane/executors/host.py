@@ -16,8 +16,9 @@ from fastlane.executors.base import Image
 from fastlane.executors.breaker import Breaker, Circuit
 from fastlane.executors.client import Api, Client, Patience
 from fastlane.executors.faults import Silent, Uncounted
-from fastlane.executors.images import Images
+from fastlane.executors.images import REGISTRY_THREADS, Images
 from fastlane.executors.probe import Facts, probe
+from fastlane.executors.registries import Registries
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
 
@@ -31,11 +32,13 @@ PARK_SEEN_WITHIN = 30_000
 class Host:
     """A host. ``on_change`` is called whenever it becomes usable or stops being so. Times in milliseconds."""
 
-    def __init__(self, name: str, clock: Clock, breaker: Breaker, probe_every: float, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, clock: Clock, breaker: Breaker, probe_every: float, registries: Registries, on_change: Callable[[], None]
+    ) -> None:
         self.name = name
         self.client = Client(name)
-        self._registry = Client(name, threads=2, patience=Patience(read=25.0, whole=30.0))
-        self._images = Images(self.call, self._registry, clock)
+        self._registry = Client(name, threads=REGISTRY_THREADS, patience=Patience(read=25.0, whole=30.0))
+        self._images = Images(self.call, self._registry, registries, clock)
         self.facts: Facts | None = None
         self._clock = clock
         self._breaker = breaker
@@ -99,6 +102,8 @@ class Host:
             swarm_id=self.facts.swarm_id if self.facts else None,
             circuit=self._breaker.circuit(now).value,
             running=len(self._seen) + len(self._parked),
+            faults=self._breaker.faults,
+            retry_at=self._breaker.retry_at(now),
         )
 
     def parked(self, service_id: str) -> None:

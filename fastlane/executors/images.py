@@ -2,7 +2,8 @@
 
 A tag is resolved once, before the service is made: retries then run the same image, and no node pulls a tag that a registry
 has moved, or waits for one that swallows packets. Registries' answers are remembered for a minute; what is on the engine itself
-is asked each time, so that a freshly built image is what runs.
+is asked each time, so that a freshly built image is what runs. A registry that hangs keeps few of the threads, and none from a reference
+that has a digest, about which nobody is asked.
 """
 
 import asyncio
@@ -18,13 +19,31 @@ from fastlane.errors import FastlaneError, HostDown, ImageRefused, RegistryDown
 from fastlane.executors.base import Image
 from fastlane.executors.client import Api, Client
 from fastlane.executors.faults import Silent, Uncounted, plain, refusal
+from fastlane.executors.registries import Registries
+from fastlane.executors.turns import Turns
 from fastlane.models.pool import Pull
+from fastlane.models.registry import is_image_id, registry_of
 
 REMEMBERED = 60_000
 MOST_REMEMBERED = 1000
+REGISTRY_THREADS, THREADS_OF_ONE = 8, 2
+"""How many registries' answers are waited for at once, and how many of one registry's."""
+TURN_WITHIN = 30.0
+"""Seconds to wait for one's turn at a registry."""
 
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
-_REFUSALS = ("unauthorized", "denied", "manifest unknown", "name unknown", "not found", "does not exist", "no such", "invalid reference")
+_REFUSALS = (
+    "unauthorized",
+    "denied",
+    "no basic auth credentials",
+    "authentication required",
+    "manifest unknown",
+    "name unknown",
+    "not found",
+    "does not exist",
+    "no such",
+    "invalid reference",
+)
 _UNREACHABLE = (
     "dial tcp",
     "lookup ",
@@ -40,15 +59,21 @@ _UNREACHABLE = (
 _HOPELESS = ("invalid port", "no manifest found for full image id")
 """What no registry will ever answer otherwise, though the words look like a network's fault: a port over 65535, a bare id of an image."""
 _NAMELESS = re.compile(r"\blookup \S+|no such host", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s\"?]*)\?[^\s\"]*")
+_URL = re.compile(r"\"https?://[^\"]*\"")
 
 
 class Images:
     """Resolves images by one host: ``engine`` makes a call that asks the engine for its own; ``registry`` (with threads and patience of its
-    own, since a registry may hang) makes it ask a registry."""
+    own, since a registry may hang) makes it ask a registry, as who ``registries`` says."""
 
-    def __init__(self, engine: Callable[[Callable[[Api], Any]], Awaitable[Any]], registry: Client, clock: Clock) -> None:
+    def __init__(
+        self, engine: Callable[[Callable[[Api], Any]], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock
+    ) -> None:
         self._engine = engine
         self._registry = registry
+        self._registries = registries
+        self._turns = Turns(THREADS_OF_ONE, TURN_WITHIN)
         self._clock = clock
         self._known: OrderedDict[str, tuple[int, Image]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[Image]] = {}
@@ -59,6 +84,8 @@ class Images:
             raise ImageRefused(f"{image!r} is not an image reference")
         if found := _DIGEST.search(image):
             return Image(image, found.group(1))
+        if is_image_id(image):
+            return await self._by_id(image, one_node=one_node)
         if one_node and pull is Pull.MISSING and (local := await self._local(image)):
             return local
         try:
@@ -74,6 +101,13 @@ class Images:
         for task in asked:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _by_id(self, id: str, *, one_node: bool) -> Image:
+        if not one_node:
+            raise ImageRefused("an image's id means something on one node only, and the swarm has more: push the image, and give its name")
+        if found := await self._local(id):
+            return found
+        raise ImageRefused(f"there is no image {id} on {self._registry.host}")
 
     async def _local(self, image: str) -> Image | None:
         def inspect(api: Api) -> Any:
@@ -102,17 +136,20 @@ class Images:
         return await asyncio.shield(task)
 
     async def _ask(self, image: str) -> Image:
+        credentials = dict(await self._registries.credentials(image))
+
         def distribution(api: Api) -> Any:
             try:
-                return api.inspect_distribution(image)
+                return api.inspect_distribution(image, auth_config=credentials)
             except InvalidRepository as error:
                 raise ImageRefused(str(error)) from error
             except APIError as error:
                 raise registry_fault(error.status_code or 0, error.explanation or "", image, self._registry.host) from error
 
         try:
-            raw = await self._registry.call(distribution)
-        except (Silent, Uncounted):
+            async with self._turns.turn(registry_of(image) or ""):
+                raw = await self._registry.call(distribution)
+        except (Silent, Uncounted, TimeoutError):
             raise RegistryDown(f"the registry of {image} did not answer in time") from None
         digest = str(raw["Descriptor"]["digest"])
         return Image(f"{image}@{digest}", digest)
@@ -128,8 +165,8 @@ class Images:
 
 def registry_fault(status: int, explanation: str, image: str, host: str) -> FastlaneError:
     """Whose fault it is that an engine could not resolve an image: nobody's (it does not exist), the registry's, or the host's."""
-    words = plain(explanation)
-    lower = words.lower()
+    words = _QUERY.sub(r"\1", plain(explanation))  # a query may tell the account
+    lower = _URL.sub("", words).lower()  # an image's own name tells nothing
     host_fault = refusal(status, explanation, host)
     unreachable = any(word in lower for word in _UNREACHABLE)
     if isinstance(host_fault, HostDown) and not unreachable:

@@ -1,107 +1,30 @@
-"""The log of an engine task as pieces, read by an async HTTP client: a reader that waits costs no thread, and its close ends it at once.
-
-The engine sends frames: eight bytes (the stream, three zeros, a length of four) and that many bytes, which begin with a time. A line
-over 16 KiB comes in several frames of one and the same time. A frame of stream 3 is an error told in the middle of a 200.
+"""The log of an engine task in portions, read by an async HTTP client: a reader that waits costs no thread, and its close ends it at once.
 
 Reading on: each stream comes in the same order at every reading, while the two may mix otherwise. ``since`` counts nanoseconds and
 includes its own moment. So a reading asks for what came since the earlier stream's mark, and drops of each stream what its mark covers.
 """
 
 import asyncio
-import struct
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
 
-from fastlane.errors import FastlaneError, HostDown
+from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
 from fastlane.executors.client import base_url
-from fastlane.executors.faults import Uncounted, message, refusal
-from fastlane.executors.timestamps import nanoseconds
-from fastlane.models.log import STDERR, STDOUT, Mark, Piece
+from fastlane.executors.demultiplexer import Demultiplexer, begin
+from fastlane.executors.faults import Uncounted, message, plain, refusal
+from fastlane.models.log import Mark, Portion
 
 CONNECT_WITHIN = 5.0
-READ_WITHIN = 15.0
-LARGEST_FRAME = 8 * 1024 * 1024
-SLACK = 2_000_000_000
-"""How much earlier than the one stream's mark a reading begins when the other stream has none: the two are stamped apart."""
+OPEN_WITHIN = 15.0
+READ_WITHIN = 60.0
+"""Seconds for each reading of a log to its end. Before it gives the first byte, an engine looks through all that is older."""
+READ_SIZE = 128 * 1024
+GATHER = 0.001
+"""Seconds for which a log that comes fast is not read: the engine sends each line alone, and a wake-up a line costs more than the line."""
 
-_HEADER = struct.Struct(">BxxxI")
-_ERROR = 3
-
-
-class Frames:
-    """Takes bytes as they come and gives whole frames; holds no more than one unfinished frame."""
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """The frames that are complete now: (stream, content). Raises ValueError for what is no frame."""
-        self._rest += data
-        offset = 0
-        while len(self._rest) - offset >= _HEADER.size:
-            stream, size = _HEADER.unpack_from(self._rest, offset)
-            if stream > _ERROR or size > LARGEST_FRAME:
-                raise ValueError(f"a frame of stream {stream} and {size} bytes")
-            end = offset + _HEADER.size + size
-            if len(self._rest) < end:
-                break
-            yield stream, bytes(self._rest[offset + _HEADER.size : end])
-            offset = end
-        del self._rest[:offset]
-
-    @property
-    def whole(self) -> bool:
-        """Whether no frame is unfinished."""
-        return not self._rest
-
-
-class Times:
-    """Reads the time that a frame begins with; remembers the second, which most frames share with the one before."""
-
-    def __init__(self) -> None:
-        self._second = b""
-        self._start = 0
-
-    def split(self, frame: bytes) -> tuple[int, bytes]:
-        """(nanoseconds, what follows). Raises ValueError for a frame without a time."""
-        stamp, space, rest = frame.partition(b" ")
-        if not space or len(stamp) > 40:
-            raise ValueError("a frame without a time")
-        if len(stamp) != 30 or stamp[29:] != b"Z" or not stamp[20:29].isdigit():
-            return nanoseconds(stamp.decode("ascii", "replace")), rest
-        if stamp[:19] != self._second:
-            self._start = nanoseconds(stamp[:19].decode("ascii", "replace") + "Z")
-            self._second = stamp[:19]
-        return self._start + int(stamp[20:29]), rest
-
-
-class Unread:
-    """Tells what lies after one stream's mark. Once the mark is passed everything does, whatever its time: a clock may be set back."""
-
-    def __init__(self, mark: Mark | None) -> None:
-        self._mark = mark
-        self._met = 0
-
-    def is_new(self, time: int) -> bool:
-        """Whether the stream's next piece, of this time, was not read before."""
-        if self._mark is None:
-            return True
-        if time > self._mark.time or (time == self._mark.time and self._met >= self._mark.ordinal):
-            self._mark = None
-            return True
-        self._met += time == self._mark.time
-        if self._met >= self._mark.ordinal:
-            self._mark = None
-        return False
-
-
-def since(marks: Mapping[int, Mark]) -> str:
-    """Where to begin to read, as the engine takes it (seconds and nanoseconds); ``0`` for the start."""
-    if not marks:
-        return "0"
-    first = min(mark.time for mark in marks.values()) - (SLACK if len(marks) < 2 else 0)
-    return f"{max(0, first) // 1_000_000_000}.{max(0, first) % 1_000_000_000:09d}"
+_FINAL = ("does not support reading", "No such container", "dead or marked for removal")
+"""Words of errors told in a log's stream that no further reading mends; others, such as a node that is away, may pass."""
 
 
 class LogReader:
@@ -118,6 +41,7 @@ class LogReader:
         else:
             connector = aiohttp.TCPConnector(limit=0)
             self._base = url.replace("tcp://", "http://", 1)
+        self._time = asyncio.get_running_loop().time
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
 
     async def close(self) -> None:
@@ -125,49 +49,81 @@ class LogReader:
         await self._session.close()
 
     async def open(self, version: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> aiohttp.ClientResponse:
-        """The engine's answer, of which nothing but the head is read yet. Raises HostDown, ServiceGone, OrderRefused."""
+        """The engine's answer, of which nothing but the head is read yet. Raises HostDown, ServiceGone."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks)}
         url = f"{self._base}/v{version}/tasks/{task_id}/logs"
         try:
-            async with asyncio.timeout(READ_WITHIN):
+            async with asyncio.timeout(OPEN_WITHIN):
                 response = await self._session.get(url, params=params, allow_redirects=False)
                 if response.status == 200:
                     return response
                 async with response:
                     raise await self._refusal(response)
+        except OrderRefused as error:
+            raise Uncounted(f"{self._host} refused to give a log: {error}") from None
         except TimeoutError:
             # It may be another node that is silent; the probe tells whether it is this one.
-            raise Uncounted(f"{self._host} did not give a log within {READ_WITHIN:g} s") from None
+            raise Uncounted(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise HostDown(f"{self._host} did not give a log: {_words(error)}") from error
 
-    async def pieces(self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
-        """The pieces after the marks. Raises HostDown when the stream breaks off, or ends although it follows."""
-        frames, times = Frames(), Times()
-        unread = {stream: Unread(marks.get(stream)) for stream in (STDOUT, STDERR)}
+    async def portions(self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
+        """What comes after the marks. Raises HostDown when the stream breaks off, tells an error, or ends although it follows; LogLost when
+        it tells one that will not pass, or ends before it came to the marks."""
+        taken = Demultiplexer(marks)
+        before = -GATHER
         try:
             while data := await self._read(response, follow):
-                for stream, frame in frames.feed(data):
-                    if stream == _ERROR:
-                        raise HostDown(f"{self._host} told an error in a log: {frame.decode(errors='replace')[:500].strip()}")
-                    time, content = times.split(frame)
-                    if stream in unread and unread[stream].is_new(time):
-                        yield Piece(stream, time, content)
+                portion = taken.feed(data)
+                if portion.pieces:
+                    yield portion
+                if taken.error is not None:
+                    raise self._told(taken.error)
+                if len(data) < READ_SIZE and self._time() - before < GATHER:
+                    await _gather(response)
+                before = self._time()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise HostDown(f"{self._host} broke off a log: {_words(error)}") from error
+            raise Uncounted(f"{self._host} broke off a log: {_words(error)}") from error
         finally:
             response.close()
-        if follow or not frames.whole:
-            raise HostDown(f"{self._host} broke off a log")
+        if follow or not taken.whole:
+            raise Uncounted(f"{self._host} broke off a log")
+        if taken.missed:
+            raise LogLost(f"{self._host} has not got any more what was read of a log")
 
     async def _read(self, response: aiohttp.ClientResponse, follow: bool) -> bytes:
         if follow:
-            return await response.content.readany()
+            return await response.content.read(READ_SIZE)
         async with asyncio.timeout(READ_WITHIN):
-            return await response.content.readany()
+            return await response.content.read(READ_SIZE)
+
+    def _told(self, error: str) -> FastlaneError:
+        """Our exception for an error in the stream of a log."""
+        kind = LogLost if any(words in error for words in _FINAL) else Uncounted
+        return kind(f"{self._host} told an error in a log: {plain(error)}")
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> FastlaneError:
         return refusal(response.status, message(await response.content.read(4096)), self._host)
+
+
+def since(marks: Mapping[int, Mark]) -> str:
+    """Where to begin to read, as the engine takes it (seconds and nanoseconds); ``0`` for the start."""
+    start = begin(marks)
+    return f"{start // 1_000_000_000}.{start % 1_000_000_000:09d}" if start else "0"
+
+
+async def _gather(response: aiohttp.ClientResponse) -> None:
+    """Lets more come, in the kernel's hands: the client's own buffer is empty now, so that its own rules of pausing are not met."""
+    connection = response.connection
+    if connection is None or connection.transport is None or connection.transport.is_closing():
+        return
+    transport = connection.transport
+    transport.pause_reading()
+    try:
+        await asyncio.sleep(GATHER)
+    finally:
+        if not transport.is_closing():
+            transport.resume_reading()
 
 
 def _words(error: BaseException) -> str:

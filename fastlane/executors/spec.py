@@ -10,7 +10,9 @@ from typing import Any
 
 from fastlane.clock import iso
 from fastlane.executors.base import Image, Order, ServiceView, TaskView
+from fastlane.executors.names import NO_IDS, Ids
 from fastlane.executors.timestamps import milliseconds
+from fastlane.models.container import NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 
 INSTALLATION = "fastlane.installation"
 TASK = "fastlane.task"
@@ -20,10 +22,18 @@ EPOCH = "fastlane.epoch"
 ACTIVATED = "fastlane.activated"
 STOPPED = "fastlane.stopped"
 
+UNTOLD = "true"
+"""What the mark of a stop holds that has no reason."""
+LONGEST_WHY = 500
+"""Characters of the reason of a stop."""
+
 NOWHERE = "node.id==stopped-by-fastlane"
 """A constraint that no node meets: with it Swarm ends the task that runs, and starts none."""
 
 Raw = Mapping[str, Any]
+
+STOP_GRACE = 10_000
+"""Milliseconds that a command has to end after its signal, unless its job says otherwise. Never left to the engine."""
 
 DEFAULT_LOG_DRIVER = "local"
 """It keeps bytes as they are. ``json-file`` does not: what is not UTF-8 becomes U+FFFD, and so does a character that lies across the
@@ -65,31 +75,83 @@ def environment(order: Order) -> list[str]:
 
 
 def literal(text: str) -> str:
-    """Text that Swarm, which expands Go templates in an environment, expands to the text itself. (Arguments and labels it leaves alone.)"""
+    """Text that Swarm, which expands Go templates in an environment and in what is mounted where, expands to the text itself.
+
+    (It expands a host name and a volume's labels and options too, which are never submitted. Everything else it leaves alone.)
+    """
     return text.replace("{{", '{{"{{"}}')
 
 
-def creation(order: Order, image: Image, installation: str, log_driver: str) -> dict[str, Any]:
-    """The keyword arguments of docker-py's ``create_service`` for a parked service: all of it, but no replica."""
-    container: dict[str, Any] = {
+def creation(order: Order, image: Image, installation: str, log_driver: str, ids: Ids = NO_IDS) -> dict[str, Any]:
+    """The spec of a parked service: all of it, but no replica. It publishes no port, and has no address of its own on any network."""
+    template: dict[str, Any] = {
+        "ContainerSpec": _container(order, image, ids),
+        "RestartPolicy": {"Condition": "none"},
+        "LogDriver": {"Name": log_driver, "Options": dict(LOG_OPTIONS.get(log_driver, {}))},
+    }
+    if order.resources != NO_RESOURCES:
+        template["Resources"] = _resources(order.resources)
+    if order.container.networks:
+        template["Networks"] = [{"Target": ids.networks[name]} for name in order.container.networks]
+    if order.container.constraints:
+        template["Placement"] = {"Constraints": list(order.container.constraints)}
+    return {
+        "Name": service_name(order),
+        "Labels": labels(order, installation),
+        "Mode": {"Replicated": {"Replicas": 0}},
+        "TaskTemplate": template,
+        "UpdateConfig": {"Parallelism": 1, "Order": "stop-first", "FailureAction": "continue"},
+        "EndpointSpec": {"Mode": "dnsrr"},
+    }
+
+
+def _container(order: Order, image: Image, ids: Ids) -> dict[str, Any]:
+    wanted = order.container
+    arguments = None if order.command is None else list(order.command)
+    options = {"Args": arguments, "User": wanted.user, "Dir": wanted.workdir, "StopSignal": wanted.stop_signal}
+    return {
         "Image": image.reference,
         "Env": environment(order),
-        "Init": True,  # a shell as process 1 ignores the signals that it has no handler for
-        "StopGracePeriod": order.stop_grace * 1_000_000_000,
+        "Init": wanted.init is not False,  # a shell as process 1 ignores the signals that it has no handler for
+        "Healthcheck": {"Test": ["NONE"]},  # an image's own would be run, and a container that fails it be ended
+        "StopGracePeriod": (STOP_GRACE if wanted.stop_grace is None else wanted.stop_grace) * 1_000_000,
+        **{key: value for key, value in options.items() if value is not None},
+        **_lists(wanted, ids),
     }
-    if order.command is not None:
-        container["Args"] = list(order.command)
-    return {
-        "name": service_name(order),
-        "labels": labels(order, installation),
-        "mode": {"Replicated": {"Replicas": 0}},
-        "task_template": {
-            "ContainerSpec": container,
-            "RestartPolicy": {"Condition": "none"},
-            "LogDriver": {"Name": log_driver, "Options": dict(LOG_OPTIONS.get(log_driver, {}))},
-        },
-        "update_config": {"Parallelism": 1, "Order": "stop-first", "FailureAction": "continue"},
+
+
+def _lists(wanted: Container, ids: Ids) -> dict[str, Any]:
+    lists = {
+        "Mounts": [_mount(mount) for mount in wanted.mounts],
+        "Secrets": [_secret(secret, ids.secrets[secret.name]) for secret in wanted.secrets],
+        "Hosts": [f"{address} {name}" for name, address in wanted.extra_hosts.items()],
     }
+    return {key: rows for key, rows in lists.items() if rows}
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    made: dict[str, Any] = {"Type": mount.kind.value, "Target": literal(mount.target), "ReadOnly": mount.read_only}
+    if mount.source is not None:
+        made["Source"] = literal(mount.source)
+    if mount.kind is MountKind.TMPFS and mount.size is not None:
+        made["TmpfsOptions"] = {"SizeBytes": mount.size}
+    return made
+
+
+def _secret(secret: Secret, id: str) -> dict[str, Any]:
+    """As ``docker service create --secret`` submits it: whoever the container's processes run as may read the file."""
+    return {"SecretID": id, "SecretName": secret.name, "File": {"Name": secret.target, "UID": "0", "GID": "0", "Mode": 0o444}}
+
+
+def _resources(wanted: Resources) -> dict[str, Any]:
+    limits = {"NanoCPUs": _nano(wanted.cpus), "MemoryBytes": wanted.memory, "Pids": wanted.pids}
+    reserved = {"NanoCPUs": _nano(wanted.reserve_cpus), "MemoryBytes": wanted.reserve_memory}
+    parts = {"Limits": limits, "Reservations": reserved}
+    return {name: {key: value for key, value in part.items() if value is not None} for name, part in parts.items()}
+
+
+def _nano(cpus: float | None) -> int | None:
+    return None if cpus is None else round(cpus * 1e9)
 
 
 def is_made_for(raw: Raw, order: Order, installation: str) -> bool:
@@ -100,8 +162,7 @@ def is_made_for(raw: Raw, order: Order, installation: str) -> bool:
 
 def is_activated(raw: Raw) -> bool:
     """Whether it was activated, or started by somebody's hand, which comes to the same."""
-    replicas = raw["Spec"].get("Mode", {}).get("Replicated", {}).get("Replicas", 0)
-    return ACTIVATED in _labels(raw) or replicas > 0
+    return ACTIVATED in _labels(raw) or _replicas(raw) > 0
 
 
 def is_stopped(raw: Raw) -> bool:
@@ -122,12 +183,13 @@ def activation(raw: Raw, nonce: str) -> dict[str, Any]:
     return spec
 
 
-def stop(raw: Raw) -> dict[str, Any]:
-    """The spec that stops a service: as inspected, a constraint that no node meets, and the mark. A parked one stays without replicas."""
+def stop(raw: Raw, why: str = "") -> dict[str, Any]:
+    """The spec that stops a service: as inspected, a constraint that no node meets, and the mark, which tells ``why``. A parked one stays
+    without replicas."""
     spec = _spec(raw)
     placement = spec["TaskTemplate"].setdefault("Placement", {})
     placement["Constraints"] = [*(placement.get("Constraints") or []), NOWHERE]
-    spec["Labels"][STOPPED] = "true"
+    spec["Labels"][STOPPED] = why[:LONGEST_WHY] or UNTOLD
     return spec
 
 
@@ -145,7 +207,14 @@ def view(raw: Raw, tasks: tuple[TaskView, ...] = ()) -> ServiceView:
         stopping=is_stopped(raw),
         created_at=milliseconds(raw.get("CreatedAt")) or 0,
         tasks=tasks,
+        stop_why=_labels(raw).get(STOPPED, "").removeprefix(UNTOLD),
+        scaled_away=ACTIVATED in _labels(raw) and _replicas(raw) == 0,
     )
+
+
+def _replicas(raw: Raw) -> int:
+    found = raw["Spec"].get("Mode", {}).get("Replicated", {}).get("Replicas", 0)
+    return int(found or 0)
 
 
 def _labels(raw: Raw) -> Mapping[str, str]:

@@ -1,24 +1,35 @@
 """What a Swarm task's raw state means: the table from the engine's states, errors and exit codes to phases and ends. Pure.
 
-========== ================================================= ========= ===========================================
-state      with                                              end       exit code
-========== ================================================= ========= ===========================================
-complete                                                     EXITED    the container's
-failed     its container says that memory ran out            OOM       the container's
-failed     code 137                                          KILLED    137
-failed     ``starting container failed: context canceled``   SHUTDOWN  none: it was called off amid its start (128)
-failed     another code than 0                               EXITED    that one (126 to 128: it could not start)
-failed     code 0, or none (``No such container``)           KILLED    none: the engine went away under it
-rejected   ``No such image``                                 IMAGE     none
-rejected   anything else                                     REJECTED  none
-shutdown   (by our stop, a drained node)                     SHUTDOWN  the container's, if it had one that started
-orphaned   (its node was removed)                            SHUTDOWN  none
-remove     (its service was removed)                         SHUTDOWN  none
-========== ================================================= ========= ===========================================
+========== ====================================================== ========= =============================================
+state      with                                                   end       exit code
+========== ====================================================== ========= =============================================
+complete                                                          EXITED    the container's
+failed     its container says that memory ran out                 OOM       the container's
+failed     code 137                                               KILLED    137
+failed     code 143 or 255, noted long after the container's end  KILLED    143; of 255 none: the engine did not see it
+failed     ``starting container failed: context canceled``        SHUTDOWN  none: it was called off amid its start (128)
+failed     another code than 0                                    EXITED    that one (126 to 128: it could not start)
+failed     code 0, or none (``No such container``)                KILLED    none: the engine went away under it
+rejected   ``assigned node no longer meets constraints``          SHUTDOWN  the container's, if its node tells of it
+rejected   ``context canceled``                                   SHUTDOWN  none: it was called off before its start
+rejected   ``No such image``, and other words of a failed pull    IMAGE     none
+rejected   anything else                                          REJECTED  none
+shutdown   (by our stop, a drained node, a changed service)       SHUTDOWN  the container's, if it had one that started
+orphaned   (its node was removed, or down for a day)              LOST      none: the container may still run
+remove     (its service was removed)                              SHUTDOWN  none
+========== ====================================================== ========= =============================================
 
 Code 137 is how an engine tells of a kill; a command that exits with 137 by itself cannot be told from it, and counts as killed.
+
+An engine that was killed ends, when it is back, the containers that it left, and notes their ends seconds late: 143 for one that it ends,
+255 for one whose end it missed. One that lives notes an end within milliseconds.
+
+A task is ``rejected`` by the constraint enforcer of Swarm when its node changes in the moment in which our stop has put its constraint on
+the service, or when somebody takes a label from a node. Its container ends later, by its signal and its grace, and only its node tells
+how: till then the task is ``lingering``.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,14 +45,30 @@ _PHASES: Mapping[str, Phase] = {
     **dict.fromkeys(("complete", "failed", "rejected", "shutdown", "orphaned", "remove"), Phase.ENDED),
 }
 KILLED_CODE = 137
+MISSED_CODE = 255
+AT_RETURN = frozenset({143, MISSED_CODE})
+LATE = 1000
+"""Milliseconds from a container's end to the engine's note of it, after which the engine was not there at the end."""
+EVICTED = "assigned node no longer meets constraints"
+START_FAILED = "starting container failed"
+PULL_FAILED = re.compile(
+    r"No such image|pull access denied|manifest (for .* not found|unknown)|failed to resolve reference|no matching manifest"
+    r"|unauthorized: |no basic auth credentials|toomanyrequests"
+)
 READY = "ready"
 
 
-def task_views(raws: Iterable[Raw], nodes: Mapping[str, str], containers: Mapping[str, Raw] | None = None) -> tuple[TaskView, ...]:
-    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id."""
+def task_views(
+    raws: Iterable[Raw],
+    nodes: Mapping[str, str],
+    containers: Mapping[str, Raw] | None = None,
+    drained: frozenset[str] = frozenset(),
+) -> tuple[TaskView, ...]:
+    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id; ``drained``: the
+    nodes that are to have no tasks."""
     known = containers or {}
     ordered = sorted(raws, key=lambda raw: (str(raw.get("CreatedAt", "")), str(raw["ID"])))
-    return tuple(task_view(raw, nodes, known.get(container_id(raw) or "")) for raw in ordered)
+    return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), drained) for raw in ordered)
 
 
 def by_service(raws: Sequence[Raw], nodes: Mapping[str, str]) -> dict[str, tuple[TaskView, ...]]:
@@ -57,12 +84,17 @@ def node_states(raws: Iterable[Raw]) -> dict[str, str]:
     return {str(raw["ID"]): str(raw.get("Status", {}).get("State", "unknown")) for raw in raws}
 
 
+def drained_nodes(raws: Iterable[Raw]) -> frozenset[str]:
+    """The ids of the nodes that somebody drained."""
+    return frozenset(str(raw["ID"]) for raw in raws if (raw.get("Spec") or {}).get("Availability") == "drain")
+
+
 def container_id(raw: Raw) -> str | None:
     """The id of the task's container, None while it has none."""
     return _container(raw).get("ContainerID") or None
 
 
-def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None) -> TaskView:
+def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, drained: frozenset[str] = frozenset()) -> TaskView:
     """One task. ``container`` is the node's own word on its container, where that could be had: only it knows the start and the end
     to the millisecond, and whether memory ran out; else the task's last change must do for both."""
     status: Raw = raw.get("Status") or {}
@@ -77,12 +109,14 @@ def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None) 
         state=state,
         message=str(status.get("Err") or status.get("Message") or ""),
         end=_end(raw, state, container) if ended else None,
-        exit_code=_exit_code(raw, state, started) if ended else None,
+        exit_code=_exit_code(raw, state, started, container) if ended else None,
         container_id=container_id(raw),
         node_id=raw.get("NodeID") or None,
         changed_at=_changed_at(raw),
         started_at=started,
         finished_at=finished,
+        lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
+        drained=raw.get("NodeID") in drained,
     )
 
 
@@ -96,28 +130,57 @@ def _phase(raw: Raw, state: str, nodes: Mapping[str, str]) -> Phase:
 def _end(raw: Raw, state: str, container: Raw | None) -> End:
     if state == "complete":
         return End.EXITED
-    if state == "rejected":
-        return End.IMAGE if "No such image" in str(raw["Status"].get("Err", "")) else End.REJECTED
-    if state != "failed" or _called_off(raw):
+    if state == "orphaned":
+        return End.LOST
+    if state not in {"failed", "rejected"} or _is_called_off(raw) or _is_evicted(raw):
         return End.SHUTDOWN
-    if container is not None and container.get("State", {}).get("OOMKilled"):
+    if state == "rejected":
+        return End.IMAGE if PULL_FAILED.search(_error(raw)) else End.REJECTED
+    if container is not None and _container_state(container).get("OOMKilled"):
         return End.OOM
-    return End.EXITED if _code(raw) not in {None, 0, KILLED_CODE} else End.KILLED
+    return End.KILLED if _code(raw) in {None, 0, KILLED_CODE} or _is_missed(raw, container) else End.EXITED
 
 
-def _exit_code(raw: Raw, state: str, started: int | None) -> int | None:
+def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None) -> int | None:
     code = _code(raw)
+    if _is_evicted(raw):
+        found = _container_state(container or {})
+        return int(found.get("ExitCode", 0)) if started is not None and found.get("Status") == "exited" else None
     if state == "failed":
-        return None if _called_off(raw) else code or None
+        missed = code == MISSED_CODE and _is_missed(raw, container)
+        return None if missed or _is_called_off(raw) else code or None
     if state == "complete":
         return code
     return code if state == "shutdown" and started is not None else None
 
 
-def _called_off(raw: Raw) -> bool:
+def _is_called_off(raw: Raw) -> bool:
     """Whether a shutdown (our stop's, most often) met the engine as it was about to start the container, which then never ran."""
-    error = str((raw.get("Status") or {}).get("Err", ""))
-    return error.startswith("starting container failed") and "context canceled" in error
+    state, error = _state(raw), _error(raw)
+    return "context canceled" in error and (state == "rejected" or error.startswith(START_FAILED))
+
+
+def _is_evicted(raw: Raw) -> bool:
+    """Whether Swarm's constraint enforcer ended it, whatever its container does."""
+    return _state(raw) == "rejected" and _error(raw) == EVICTED
+
+
+def _is_missed(raw: Raw, container: Raw | None) -> bool:
+    """Whether its engine was away at the container's end, or ended it as it came back."""
+    finished = milliseconds(_container_state(container or {}).get("FinishedAt"))
+    return _code(raw) in AT_RETURN and finished is not None and _changed_at(raw) - finished > LATE
+
+
+def _state(raw: Raw) -> str:
+    return str((raw.get("Status") or {}).get("State", ""))
+
+
+def _error(raw: Raw) -> str:
+    return str((raw.get("Status") or {}).get("Err", ""))
+
+
+def _container_state(container: Raw) -> Raw:
+    return container.get("State") or {}
 
 
 def _code(raw: Raw) -> int | None:
@@ -132,9 +195,9 @@ def _moments(raw: Raw, phase: Phase, container: Raw | None) -> tuple[int | None,
         return None, None
     changed = _changed_at(raw)
     if container is None:
-        ran = container_id(raw) is not None and not str(raw["Status"].get("Err", "")).startswith("starting container failed")
+        ran = container_id(raw) is not None and not _error(raw).startswith(START_FAILED)
         return changed if ran else None, changed if phase is Phase.ENDED else None
-    state: Raw = container.get("State") or {}
+    state = _container_state(container)
     started = milliseconds(state.get("StartedAt"))
     if phase is not Phase.ENDED:
         return started, None

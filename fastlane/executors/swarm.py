@@ -6,11 +6,14 @@ Every method answers the port (``base.py``) by a few calls to an engine. What is
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import requests
 import structlog
+from docker.auth import encode_header
 from docker.errors import APIError
 
 from fastlane.clock import Clock
@@ -23,8 +26,10 @@ from fastlane.executors.faults import NameTaken, OutOfSequence, Silent, message,
 from fastlane.executors.host import Host
 from fastlane.executors.logs import LogReader
 from fastlane.executors.look import Looker
-from fastlane.executors.states import container_id, node_states, task_views
-from fastlane.models.log import Mark, Piece
+from fastlane.executors.names import ids_for
+from fastlane.executors.registries import Credentials, Registries
+from fastlane.executors.states import container_id, drained_nodes, node_states, task_views
+from fastlane.models.log import Mark, Portion
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
 
@@ -38,7 +43,8 @@ Raw = Mapping[str, Any]
 
 
 class SwarmExecutor:
-    """Runs executions on Docker Swarm. ``installation`` marks what is ours; ``reset`` and ``probe_every`` in seconds."""
+    """Runs executions on Docker Swarm. ``installation`` marks what is ours; ``reset`` and ``probe_every`` in seconds. ``registries``, which
+    it closes, knows who we are to each registry."""
 
     def __init__(
         self,
@@ -50,12 +56,15 @@ class SwarmExecutor:
         reset: float = 60.0,
         log_driver: str = spec.DEFAULT_LOG_DRIVER,
         probe_every: float = 2.0,
+        registries: Registries | None = None,
     ) -> None:
         self._installation = installation
+        self._registries = registries or Registries()
         self._log_driver = log_driver
         self._listeners: list[Callable[[], None]] = []
         self._hosts = {
-            name: Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._changed) for name in dict.fromkeys(hosts)
+            name: Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
+            for name in dict.fromkeys(hosts)
         }
         self._readers: dict[str, LogReader] = {}
         self._looker = Looker(tuple(self._hosts.values()), installation, clock)
@@ -70,6 +79,7 @@ class SwarmExecutor:
         await self._looker.close()
         await asyncio.gather(*(reader.close() for reader in self._readers.values()))
         await asyncio.gather(*(host.close() for host in self._hosts.values()))
+        await self._registries.close()
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         self._listeners.append(on_change)
@@ -95,11 +105,15 @@ class SwarmExecutor:
 
     async def park(self, host: str, order: Order, image: Image) -> str:
         found = self._host(host)
-        arguments = spec.creation(order, image, self._installation, self._log_driver)
+        ids = await ids_for(order.container, found.call)
+        wanted = spec.creation(order, image, self._installation, self._log_driver, ids)
+        credentials = await self._registries.credentials(image.reference)
         try:
-            raw: Raw = await found.call(lambda api: api.create_service(**arguments))
+            raw: Raw = await found.call(partial(_create, wanted, credentials))
         except NameTaken:
             raw = await self._own(found, order)
+        except ServiceGone as error:  # what it names is gone since it was looked up
+            raise OrderRefused(str(error)) from error
         service_id = str(raw["ID"])
         found.parked(service_id)
         return service_id
@@ -122,9 +136,9 @@ class SwarmExecutor:
             return Activation.STARTED
         return Activation.ALREADY if spec.is_activated(raw) else Activation.STOPPED
 
-    async def stop(self, host: str, service_id: str) -> None:
+    async def stop(self, host: str, service_id: str, why: str = "") -> None:
         found = self._host(host)
-        await self._update(found, service_id, lambda raw: None if spec.is_stopped(raw) else spec.stop(raw))
+        await self._update(found, service_id, lambda raw: None if spec.is_stopped(raw) else spec.stop(raw, why))
         found.forget(service_id)
 
     async def _update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
@@ -161,7 +175,7 @@ class SwarmExecutor:
             found.call(lambda api: api.nodes()),
         )
         states = node_states(nodes)
-        return spec.view(raw, task_views(tasks, states, await self._containers(found, tasks)))
+        return spec.view(raw, task_views(tasks, states, await self._containers(found, tasks), drained_nodes(nodes)))
 
     async def look(self) -> Look:
         return await self._looker.look()
@@ -210,17 +224,14 @@ class SwarmExecutor:
 
     # logs
 
-    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         found = self._host(host)
         reader = self._readers[host]
         async with found.guarded():
             response = await reader.open(found.client.version, task_id, marks, follow=follow)
-        pieces = reader.pieces(response, marks, follow=follow)
-        try:
-            async for piece in pieces:
-                yield piece
-        finally:
-            await pieces.aclose()
+        async with aclosing(reader.portions(response, marks, follow=follow)) as portions:
+            async for portion in portions:
+                yield portion
 
 
 def _container(container_id: str, api: Api) -> Raw:
@@ -228,13 +239,27 @@ def _container(container_id: str, api: Api) -> Raw:
     return raw
 
 
+def _create(wanted: Raw, credentials: Credentials, api: Api) -> Raw:
+    """The create as a call, and with it what each node needs to pull the image: the swarm keeps that, and shows it to nobody. docker-py's
+    ``create_service`` would take credentials from where it pleases."""
+    headers = {"X-Registry-Auth": encode_header(dict(credentials)).decode()} if credentials else {}
+    response = api.post(f"{api.base_url}/v{api.api_version}/services/create", headers=headers, json=wanted, timeout=api.timeout)
+    made: Raw = _accepted(response).json()
+    return made
+
+
 def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Callable[[Api], None]:
-    """The update as a call. docker-py's ``update_service`` rebuilds the spec from the parts that it knows; this sends all of it back."""
+    """The update as a call, all of the spec sent back: docker-py's ``update_service`` rebuilds it from the parts that it knows. Without
+    credentials of its own it keeps those of the create."""
 
     def update(api: Api) -> None:
         url = f"{api.base_url}/v{api.api_version}/services/{service_id}/update"
-        response = api.post(url, params={"version": str(version)}, json=wanted, timeout=api.timeout)
-        if not response.ok:
-            raise APIError("", response=response, explanation=message(response.content))
+        _accepted(api.post(url, params={"version": str(version)}, json=wanted, timeout=api.timeout))
 
     return update
+
+
+def _accepted(response: requests.Response) -> requests.Response:
+    if not response.ok:
+        raise APIError("", response=response, explanation=message(response.content))
+    return response

@@ -37,7 +37,8 @@ class Execution:
     ``epoch`` is raised at each take-over and fences its owner's writes. ``sequence`` is its tick's number within the job. ``host``
     is where it was placed; ``service_id`` (of the swarm ``swarm_id``) is bound once and for all. ``engine_task_id`` is the Swarm task
     that was first seen for the service. ``settled`` and ``cleaned`` say what has followed its final state. ``requested_by``: who asked for
-    its tick, for all attempts at it; None where that was not recorded.
+    its tick, for all attempts at it; None where that was not recorded. ``image_reference``: what was submitted for its image (a name with a
+    digest, or a local image's id), already known of an attempt after the first.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Execution:
     op: str = ""
     expires_at: int | None = None
     requested_by: Requester | None = None
+    image_reference: str | None = None
 
     @property
     def has_started(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlane.models.access import Requester
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.schedule import Schedule, expiry
 from fastlane.models.status import Status
 
@@ -15,6 +16,7 @@ class Spec:
 
     Durations in milliseconds, None for none: ``retry_delay`` a fixed delay before each further attempt, ``timeout`` of running,
     ``expires_in`` after each due time; ``expiration`` is a moment. ``concurrency``: waits while so many of its task run (0: does not).
+    ``resources`` and ``container``: how much of a node the container gets, and how it is set up.
     """
 
     image: str
@@ -28,6 +30,8 @@ class Spec:
     expiration: int | None = None
     priority: int = 0
     concurrency: int = 0
+    resources: Resources = NO_RESOURCES
+    container: Container = NO_CONTAINER
 
     def expires_at(self, due: int) -> int | None:
         """The moment after which the container of a tick due then must not start; None when there is none."""

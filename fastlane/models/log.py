@@ -4,16 +4,17 @@ stdout and stderr stand in one order, that of arrival. A position in the log is 
 has its own offsets beside it, so that a range of one stream is found without reading the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 STDOUT = 1
 STDERR = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Bytes of one stream (1 stdout, 2 stderr) and the engine's time of them, in nanoseconds since 1970."""
+class Piece(NamedTuple):
+    """Bytes of one stream (1 stdout, 2 stderr) and the engine's time of the first of them, in nanoseconds since 1970; all of them came
+    within the same millisecond. A tuple, since a log that comes fast is made of hundreds of thousands."""
 
     stream: int
     time: int
@@ -22,10 +23,25 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far one stream was read: the time of its last piece, and how many pieces of that very time came so far."""
+    """How far one stream was read in the engine's log: the time of its last frame, and how many frames of that very time came so far."""
 
     time: int
     ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What one reading of the engine's log gave, in order of arrival, and the ``marks`` (by stream) from which to read on after it.
+    ``dropped``: the bytes that came with it and are not kept; 1 for a gap, of which nobody knows how much it was."""
+
+    pieces: Sequence[Piece]
+    marks: Mapping[int, Mark]
+    dropped: int = 0
+
+    @property
+    def size(self) -> int:
+        """The bytes in its pieces."""
+        return sum([len(piece.data) for piece in self.pieces])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,8 @@ class Head:
     """Where an execution's stored log ends, and how to read on.
 
     ``sequence`` is the next chunk's number, ``offset`` the bytes stored in all, ``stdout`` and ``stderr`` each stream's share, ``dropped``
-    the bytes that came beyond the cap and were counted only, ``marks`` where to resume each stream (1, 2) in the engine's log.
+    the bytes that came and are not kept (beyond the cap they are counted only; 1 for each gap), ``marks`` where to resume each stream
+    (1, 2) in the engine's log.
     """
 
     sequence: int = 0

@@ -8,7 +8,8 @@ from fastlane.models.pool import Pool
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """What is known of a host now. ``reason`` says in words why it is not usable; ``since`` (milliseconds) since when."""
+    """What is known of a host now. ``reason`` says in words why it is not usable; ``since`` (milliseconds) since when. ``circuit``: the
+    state of its breaker; ``faults``: in a row until now; ``retry_at`` (milliseconds): when an open one lets a call through again."""
 
     name: str
     usable: bool
@@ -18,15 +19,20 @@ class HostView:
     circuit: str = "closed"
     running: int = 0
     weight: int = 1
+    faults: int = 0
+    retry_at: int | None = None
 
 
 def speaker(hosts: Sequence[HostView], name: str, swarm_id: str | None) -> str:
     """Whom to ask about what was placed on the host ``name``: itself, or another manager of its swarm while it is not usable."""
-    for host in hosts:
-        if host.name == name and host.usable:
-            return name
-    others = (host.name for host in hosts if host.usable and swarm_id and host.swarm_id == swarm_id)
-    return next(others, name)
+    return speakers(hosts, name, swarm_id)[0]
+
+
+def speakers(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> Sequence[str]:
+    """All who can be asked about what was placed on the host ``name``, in the order in which to ask them: ``first``, itself, the other
+    managers of its swarm; as far as they are usable. Itself where none is."""
+    able = [host.name for host in hosts if host.usable and (host.name == name or (swarm_id and host.swarm_id == swarm_id))]
+    return sorted(able, key=lambda other: (other != first, other != name)) or [name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fastlane.models.container import NO_RESOURCES, Resources
+from fastlane.models.policy import DEFAULT_POLICY, Policy
+
 
 class Pull(StrEnum):
     """When a registry is asked for an image: always, or only when a one-node swarm's engine does not have it."""
@@ -17,7 +20,8 @@ class Pull(StrEnum):
 class Pool:
     """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
 
-    ``hosts`` are engine addresses: ``unix:///var/run/docker.sock``, ``10.0.0.7:2375``, ``tcp://10.0.0.7:2375``.
+    ``hosts`` are engine addresses: ``unix:///var/run/docker.sock``, ``10.0.0.7:2375``, ``tcp://10.0.0.7:2375``. ``policy``: what a
+    container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask (nothing is reserved).
     """
 
     name: str
@@ -25,6 +29,8 @@ class Pool:
     hosts: tuple[str, ...]
     max_running: int = 10
     pull: Pull = Pull.MISSING
+    policy: Policy = DEFAULT_POLICY
+    limits: Resources = NO_RESOURCES
 
     def matches(self, task_id: str) -> bool:
         """Whether a task belongs here, were this the only pool."""

@@ -83,6 +83,14 @@ def read_duration(text: object) -> float:
     return float(seconds)
 
 
+def show_duration(seconds: float) -> str:
+    """Seconds, more than none, as a duration is written: ``1h30m``."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [f"{hours:.0f}h"] * (hours > 0) + [f"{minutes:.0f}m"] * (minutes > 0) + [f"{rest:.10g}s"] * (rest > 0)
+    return "".join(parts)
+
+
 def read_moment(value: object) -> int:
     """Milliseconds since 1970 of Unix seconds (a number, or text of digits) or ISO 8601 with an offset."""
     if isinstance(value, bool):

@@ -148,7 +148,9 @@ def re_place(execution: "Execution", *, host: str) -> Change:
     return Change.of("re-place", execution, host=host)
 
 
-def bind(execution: "Execution", *, service_id: str, swarm_id: str, image_digest: str | None, now: int) -> Change:
+def bind(
+    execution: "Execution", *, service_id: str, swarm_id: str, image_digest: str | None, now: int, image_reference: str | None = None
+) -> Change:
     """This parked service, and no other, is the execution's: only a bound one is ever activated."""
     return Change.of(
         "bind",
@@ -156,6 +158,7 @@ def bind(execution: "Execution", *, service_id: str, swarm_id: str, image_digest
         service_id=service_id,
         swarm_id=swarm_id,
         image_digest=image_digest,
+        image_reference=image_reference,
         bound_at=now,
     )
 

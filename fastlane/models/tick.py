@@ -63,7 +63,7 @@ def execution_id(tick_id: str, attempt: int) -> str:
 
 
 def next_execution(before: Execution, *, due: int, now: int) -> Execution:
-    """The attempt after ``before`` at the same tick, due then; it expires when the first one would have."""
+    """The attempt after ``before`` at the same tick, due then; it expires when the first one would have, and runs the very same image."""
     attempt = before.attempt + 1
     return Execution(
         id=execution_id(before.tick_id, attempt),
@@ -77,6 +77,7 @@ def next_execution(before: Execution, *, due: int, now: int) -> Execution:
         created_at=now,
         expires_at=before.expires_at,
         requested_by=before.requested_by,
+        image_reference=before.image_reference,
     )
 
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.execution import Execution
+from fastlane.models.note import Note
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pauses, Pool, pool_for
 
@@ -138,11 +139,14 @@ class LaneCounts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker says of itself, about every second: who it is, since when (milliseconds), and how it sees the hosts."""
+    """What a worker says of itself, about every second: who it is, since when (milliseconds), how it sees the hosts, and what keeps
+    executions of its own from going on. The workers of an installation may be of several versions: each reads of a report what it knows,
+    so a field that is new needs a default."""
 
     worker: str
     started_at: int
     hosts: tuple[HostView, ...]
+    notes: tuple[Note, ...] = ()
 
 
 class Queue(Protocol):
@@ -225,3 +229,13 @@ class Queue(Protocol):
 
     async def reports(self, *, now: int | None = None) -> Sequence[Report]:
         """The reports of all workers that are alive."""
+
+    async def leave_ticket(self, digest: str, text: str, *, ttl: int) -> bool:
+        """Keeps a text under a digest for ``ttl`` milliseconds of Redis's own time; a ``wipe`` leaves it. False, and nothing changed, when
+        there is one under it already."""
+
+    async def take_ticket(self, digest: str) -> str | None:
+        """The text, which is gone then: of all who ask for it, one gets it. None when there is none any more, or never was."""
+
+    async def show_ticket(self, digest: str) -> str | None:
+        """The text, which stays."""

@@ -30,5 +30,9 @@ class Keys:
         keys += own
         return keys
 
+    def ticket(self, digest: str) -> str:
+        """Of one ticket."""
+        return f"{self._prefix}ticket:{digest}"
+
     def _lane(self, lane: str) -> list[str]:
         return [f"{self._prefix}{name}:{lane}" for name in ("timed", "ready", "slots", "expiries", "waiting")]

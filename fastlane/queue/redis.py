@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import orjson
 
 from fastlane.errors import QueueDown
+from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pauses
 from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, Identity, Kind, Lane, LaneCounts, Lease, Renewal, Report
@@ -46,6 +47,7 @@ NAMES = (
 )
 SHORT = {Kind.JOB: "j", Kind.EXECUTION: "e"}
 KINDS = {short: kind for kind, short in SHORT.items()}
+OBSTACLES = {obstacle.value: obstacle for obstacle in Obstacle}
 
 T = TypeVar("T")
 
@@ -225,6 +227,21 @@ class RedisQueue:
         texts = await self._run("reports", (), [], now, self._keys.workers, self._keys.reports)
         return [_report(orjson.loads(text)) for text in texts if text is not None]
 
+    async def leave_ticket(self, digest: str, text: str, *, ttl: int) -> bool:
+        """Keeps a text for ``ttl`` milliseconds; False when there is one already."""
+        answer = await self._pipeline.call("SET", self._keys.ticket(digest), text, "PX", ttl, "NX")
+        return answer is not None
+
+    async def take_ticket(self, digest: str) -> str | None:
+        """The text, which only one caller gets."""
+        text: str | None = await self._pipeline.call("GETDEL", self._keys.ticket(digest))
+        return text
+
+    async def show_ticket(self, digest: str) -> str | None:
+        """The text, which stays."""
+        text: str | None = await self._pipeline.call("GET", self._keys.ticket(digest))
+        return text
+
     async def _run(self, name: str, lanes: Sequence[str] | set[str], arguments: Sequence[str | int], now: int | None, *own: str) -> Any:
         """Calls a script with these lanes' keys declared, and again with those that it asks for."""
         declared = list(lanes)
@@ -259,5 +276,14 @@ def _told(entries: Sequence[Entry]) -> list[str | int]:
 
 def _report(values: Mapping[str, Any]) -> Report:
     """A report as another version may have written it: what this one does not know is left out."""
-    hosts = [{name: value for name, value in host.items() if name in HostView.__dataclass_fields__} for host in values["hosts"]]
-    return Report(values["worker"], values["started_at"], tuple(HostView(**host) for host in hosts))
+    hosts = tuple(HostView(**_known_of(HostView, host)) for host in values["hosts"])
+    notes = tuple(
+        Note(**_known_of(Note, note) | {"obstacle": obstacle})
+        for note in values.get("notes", ())
+        if (obstacle := OBSTACLES.get(note["obstacle"])) is not None
+    )
+    return Report(values["worker"], values["started_at"], hosts, notes)
+
+
+def _known_of(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}

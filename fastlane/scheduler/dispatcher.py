@@ -17,6 +17,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.pool import Pool
 from fastlane.models.status import STARTING, Status
 from fastlane.queue.base import TICKS, Claim, Kind, Lane, Queue
+from fastlane.scheduler import notes
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Charge, Leases
 from fastlane.scheduler.rebuilder import Rebuilder
@@ -142,6 +143,7 @@ class Steps:
                     log.warning("charge.waiting", id=charge.id, error=said)
             except Exception:
                 log.exception("charge.failed", id=charge.id)
+                charge.keep(notes.of_fault(charge.id, charge.epoch, charge.note(), self._clock.now()))
                 pause = 5.0
             await self._clock.sleep(pause * (0.5 + random.random() / 2))
             pause = min(pause * 2, 5.0)
@@ -160,11 +162,21 @@ class Steps:
         while execution is not None and not execution.status.final:
             if execution.status in STARTING and execution.epoch != charge.epoch:
                 return
-            execution = await self._step(charge, execution)
+            execution = await self._noted(charge, execution)
         if execution is not None:
             settled = await self._settler.settle(execution)
             self._leases.let_go(charge)
             await self._settler.clean(settled)
+
+    async def _noted(self, charge: Charge, execution: Execution) -> Execution | None:
+        """A step; what is to be tried again is noted."""
+        try:
+            after = await self._step(charge, execution)
+        except TransientError as error:
+            charge.keep(notes.of_error(error, execution, charge.note(), self._clock.now(), self._launcher.limits))
+            raise
+        charge.keep(None)
+        return after
 
     async def _step(self, charge: Charge, execution: Execution) -> Execution | None:
         if execution.status is Status.ENQUEUED:

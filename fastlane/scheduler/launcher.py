@@ -9,11 +9,13 @@ from contextlib import suppress
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
+from fastlane.errors import FastlaneError, Fault, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import status
+from fastlane.models.container import NO_RESOURCES
 from fastlane.models.execution import Ending, Execution, Failure, Reason
 from fastlane.models.placement import place, speaker
+from fastlane.models.policy import DEFAULT_POLICY, limit_faults, policy_faults
 from fastlane.models.pool import Pool, Pull, pool_for
 from fastlane.models.status import Change, Status
 from fastlane.queue.base import Queue
@@ -39,7 +41,7 @@ class Launcher:
         self._clock = clock
         self._leases = leases
         self._pools = pools
-        self._limits = limits
+        self.limits = limits
 
     async def take(self, charge: Charge, execution: Execution) -> Execution | None:
         """enqueued → pulling on the best host of its pool, unless a stop covers it. None: given back to the queue."""
@@ -72,18 +74,25 @@ class Launcher:
             return await self.give_up(execution, Status.STOPPED, None)
         if charge.lease.expired or is_over(execution, self._clock.now()):
             return await self.give_up(execution, Status.EXPIRED, None)
+        pool = pool_for(self._pools, execution.task_id)
+        if faults := pool_refusals(execution, pool):
+            return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, "; ".join(map(str, faults))))
         host = await self._host_for(execution)
         if host != execution.host:
             return await self._store.change(status.re_place(execution, host=host)) or await self._store.execution(execution.id)
         try:
-            image = await self._resolve(execution, host)
-            service_id = await self._executor.park(host, order_of(execution), image)
+            image, service_id = await self._park(execution, host, pool)
         except ImageRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(Reason.IMAGE, str(error)))
         except OrderRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, str(error)))
         bind = status.bind(
-            execution, service_id=service_id, swarm_id=self._swarm_of(host), image_digest=image.digest, now=self._clock.now()
+            execution,
+            service_id=service_id,
+            swarm_id=self._swarm_of(host),
+            image_digest=image.digest,
+            image_reference=image.reference,
+            now=self._clock.now(),
         )
         bound = await self._store.change(bind)
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
@@ -151,22 +160,39 @@ class Launcher:
                 return view.name
         pool = pool_for(self._pools, execution.task_id)
         placement = place(pool, views) if pool else None
-        if placement is None or placement.host is None:
-            raise HostDown(f"no usable host for {execution.task_id!r}: {dict(placement.passed_over) if placement else 'no pool'}")
+        if pool is None or placement is None:
+            raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any more")
+        if placement.host is None:
+            reasons = "; ".join(f"{name} {reason}" for name, reason in placement.passed_over.items())
+            raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")
         return placement.host
 
-    async def _resolve(self, execution: Execution, host: str) -> Image:
-        pool = pool_for(self._pools, execution.task_id)
+    async def _park(self, execution: Execution, host: str, pool: Pool | None) -> tuple[Image, str]:
+        """The image that it runs, and its parked service's id."""
         try:
-            return await self._executor.resolve(host, execution.spec.image, pool.pull if pool else Pull.MISSING)
+            image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING)
+            return image, await self._executor.park(host, order_of(execution, pool), image)
         except RegistryDown as error:
-            patience = min(NAMELESS_REGISTRY_PATIENCE, self._limits.pull_deadline) if error.nameless else self._limits.pull_deadline
-            if self._clock.now() < (execution.placed_at or 0) + patience * 1000:
+            deadline = registry_deadline(execution, error, self.limits)
+            if self._clock.now() < deadline:
                 raise
-            raise ImageRefused(f"{error} (tried for {patience:g} s)") from error
+            raise ImageRefused(f"{error} (tried for {(deadline - (execution.placed_at or 0)) / 1000:g} s)") from error
+
+    async def _resolve(self, execution: Execution, host: str, pull: Pull) -> Image:
+        """What the attempt before it ran, or else what its image's name stands for now."""
+        if execution.image_reference is not None:
+            with suppress(ImageRefused):  # the id of an image that this host does not have
+                return await self._executor.resolve(host, execution.image_reference, Pull.MISSING)
+        return await self._executor.resolve(host, execution.spec.image, pull)
 
     def _swarm_of(self, host: str) -> str:
         return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
+
+
+def registry_deadline(execution: Execution, error: RegistryDown, limits: Limits) -> int:
+    """Until when a registry is asked again (milliseconds)."""
+    patience = min(NAMELESS_REGISTRY_PATIENCE, limits.pull_deadline) if error.nameless else limits.pull_deadline
+    return (execution.placed_at or 0) + round(patience * 1000)
 
 
 def is_over(execution: Execution, now: int) -> bool:
@@ -174,8 +200,14 @@ def is_over(execution: Execution, now: int) -> bool:
     return execution.expires_at is not None and now >= execution.expires_at
 
 
-def order_of(execution: Execution) -> Order:
-    """What the executor is to run for an execution."""
+def pool_refusals(execution: Execution, pool: Pool | None) -> list[Fault]:
+    """What it asks for and its pool, which may have changed since it was taken in, does not allow; without a pool nothing is allowed."""
+    name, policy, limits = (pool.name, pool.policy, pool.limits) if pool else (execution.pool or "", DEFAULT_POLICY, NO_RESOURCES)
+    return [*policy_faults(execution.spec.container, policy, name), *limit_faults(execution.spec.resources, limits, name)]
+
+
+def order_of(execution: Execution, pool: Pool | None) -> Order:
+    """What the executor is to run for an execution of this pool."""
     return Order(
         execution_id=execution.id,
         task_id=execution.task_id,
@@ -185,6 +217,8 @@ def order_of(execution: Execution) -> Order:
         scheduled_for=execution.scheduled_for,
         command=execution.spec.command,
         envs=execution.spec.envs,
+        resources=execution.spec.resources.within(pool.limits) if pool else execution.spec.resources,
+        container=execution.spec.container,
     )
 
 

@@ -5,12 +5,13 @@ reached, the work goes on; when the queue says that a lease is lost, the work on
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 
 import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown
+from fastlane.models.note import Note
 from fastlane.queue.base import Lease, Queue, Renewal
 
 log = structlog.get_logger()
@@ -18,7 +19,8 @@ log = structlog.get_logger()
 
 class Charge:
     """One entry that this worker has now. ``stop`` is set when a stop of it was hinted at; ``epoch`` once its execution is this
-    worker's in the store too; ``followed`` once it was watched, so that some of its log may be stored."""
+    worker's in the store too; ``followed`` once it was watched, so that some of its log may be stored; ``note`` tells what stands in its
+    way, asked for when a report is made."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -26,6 +28,7 @@ class Charge:
         self.task: asyncio.Task[None] | None = None
         self.epoch: int | None = None
         self.followed = False
+        self.note: Callable[[], Note | None] = lambda: None
         if lease.stop:
             self.stop.set()
 
@@ -33,6 +36,10 @@ class Charge:
     def id(self) -> str:
         """The id of the job or execution."""
         return self.lease.id
+
+    def keep(self, note: Note | None) -> None:
+        """This stands in its way from now on; None: nothing."""
+        self.note = lambda: note
 
 
 class Leases:
@@ -56,6 +63,10 @@ class Leases:
     def duration(self) -> int:
         """How long a lease lasts unless renewed, in milliseconds."""
         return self._duration
+
+    def notes(self) -> list[Note | None]:
+        """What stands in the way of each charge."""
+        return [charge.note() for charge in self._charges.values()]
 
     def take(self, charge: Charge, work: Coroutine[None, None, None]) -> None:
         """Makes a charge this worker's and works on it, until the work ends or the lease is lost."""

@@ -9,6 +9,7 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution
+from fastlane.models.placement import speaker
 from fastlane.models.pool import Pool
 from fastlane.models.retry import retry_due
 from fastlane.models.status import Status
@@ -78,9 +79,10 @@ class Settler:
         if execution.cleaned:
             return
         if execution.service_id is not None and execution.host is not None:
+            host = speaker(self._executor.hosts(), execution.host, execution.swarm_id)
             try:
-                await self._executor.remove(execution.host, execution.service_id)
+                await self._executor.remove(host, execution.service_id)
             except FastlaneError as error:
-                log.warning("service.not_removed", execution_id=execution.id, host=execution.host, error=str(error))
+                log.warning("service.not_removed", execution_id=execution.id, host=host, error=str(error))
                 return
         await self._store.change(status.clean(execution))

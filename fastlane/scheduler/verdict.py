@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from fastlane.executors.base import End, Phase, ServiceView, TaskView
 from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
 from fastlane.models.status import Status
+from fastlane.scheduler import failures
+
+STOP_GRACE = 10_000
+"""Milliseconds of grace where a job names none."""
+AFTER_GRACE = 5_000
+"""Milliseconds after its grace for which a container's own end is waited for that the engine does not tell of."""
+NO_TASK = "the swarm made no task of its service"
+OFTEN = 1_000
+"""Milliseconds between two looks at what no change announces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +65,44 @@ class Finish:
     task: TaskView | None
 
 
-Verdict = Wait | Start | Run | Stop | Finish
+@dataclass(frozen=True, slots=True)
+class Vanish:
+    """Its task is not there any more, says the engine; ``why`` in words. To be believed only when that holds."""
+
+    why: str
+
+
+Verdict = Wait | Start | Run | Stop | Finish | Vanish
 
 
 def judge(execution: Execution, view: ServiceView, now: int, limits: Limits) -> Verdict:
     """What to do about a bound execution whose service looks like this."""
     task = task_of(execution, view)
     if task is not None and task.phase is Phase.ENDED:
-        return Finish(ending_of(execution, view, task, now, limits), task)
+        patience = _lingers_until(execution, task)
+        return Wait(min(patience, now + OFTEN)) if now < patience else Finish(ending_of(execution, view, task, now, limits), task)
     if view.stopping:
         if task is None or _is_left_behind(execution, task, now, limits):
             status = _asked(execution, now, limits)
-            failure = _deadline(execution, None, now, limits) if status is Status.FAILED else None
+            failure = _deadline(execution, view, None, now, limits) if status is Status.FAILED else None
             return Finish(Ending(status, now, failure=failure), None)
         return Wait()
-    stop = _stop_due(execution, task, now, limits)
+    stop = _stop_due(execution, view, task, now, limits)
     if stop is not None:
         return stop
+    if task is None and (view.scaled_away or execution.engine_task_id is not None):
+        return Vanish(failures.SCALED if view.scaled_away else failures.CHANGED)
     if not view.activated and task is None:
         return Start()
     if task is not None and task.phase is Phase.RUNNING and execution.status is Status.PULLING:
         return Run(_started(task))
     return Wait(_next_deadline(execution, task, limits))
+
+
+def _lingers_until(execution: Execution, task: TaskView) -> int:
+    """Until when the end of a container is waited for whose task the engine calls ended already."""
+    own = execution.spec.container.stop_grace
+    return task.changed_at + (STOP_GRACE if own is None else own) + AFTER_GRACE if task.lingering else 0
 
 
 def _is_left_behind(execution: Execution, task: TaskView, now: int, limits: Limits) -> bool:
@@ -99,25 +124,32 @@ def ending_of(execution: Execution, view: ServiceView, task: TaskView, now: int,
     finished_at = max(began_at, task.finished_at or task.changed_at or now)
     if task.end is End.EXITED and task.exit_code == 0:
         return Ending(Status.DONE, finished_at, 0, started=started)
-    never_ran = task.container_id is None
-    if task.end is End.SHUTDOWN and (view.stopping or (never_ran and execution.stop_requested_at is not None)):
+    if _is_at_our_wish(execution, view, task):
         status = _asked(execution, now, limits, started)
-        failure = _deadline(execution, task, now, limits) if status is Status.FAILED else None
+        failure = _deadline(execution, view, task, now, limits) if status is Status.FAILED else None
         return Ending(status, finished_at, task.exit_code, failure, started)
-    return Ending(Status.FAILED, finished_at, task.exit_code, _failure(task), started)
+    return Ending(Status.FAILED, finished_at, task.exit_code, failures.failure_of(task, view), started)
+
+
+def _is_at_our_wish(execution: Execution, view: ServiceView, task: TaskView) -> bool:
+    """Whether our stop ended it: also where the engine went away in the midst of it, or nobody knows what became of the container."""
+    if task.end is End.SHUTDOWN:
+        return view.stopping or (task.container_id is None and execution.stop_requested_at is not None)
+    if task.end is End.KILLED:
+        return view.stopping and task.exit_code != failures.SIGKILLED
+    return task.end is End.LOST and (view.stopping or execution.stop_requested_at is not None)
 
 
 def lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
     """How an execution ends whose host has been away for too long: as was asked for, or else as lost with its host."""
     status = _told(execution, now, limits)
-    return Ending(status, now, failure=Failure(Reason.HOST_LOST, why) if status is Status.FAILED else None)
+    return Ending(status, now, failure=failures.lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
 
 
-def gone(execution: Execution, now: int, limits: Limits) -> Ending:
-    """How an execution ends whose service is confirmed to be gone: somebody removed it."""
+def gone(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose service, or its task, is confirmed to be gone: somebody took it away."""
     status = _told(execution, now, limits)
-    words = "its service was removed from the swarm by somebody else"
-    return Ending(status, now, failure=Failure(Reason.KILLED, words) if status is Status.FAILED else None)
+    return Ending(status, now, failure=failures.gone(why) if status is Status.FAILED else None)
 
 
 def _asked(execution: Execution, now: int, limits: Limits, started: Started | None = None) -> Status:
@@ -145,17 +177,19 @@ def _timeout_at(execution: Execution, limits: Limits) -> int:
     return (execution.started_at or 0) + (most if own is None else min(own, most))
 
 
-def _deadline(execution: Execution, task: TaskView | None, now: int, limits: Limits) -> Failure:
-    """Why one failed whose service was stopped: its node, or its image, did not come in time, or somebody else did it."""
-    had_node = task is not None and task.node_id is not None
-    if execution.bound_at is not None and not had_node and now >= execution.bound_at + limits.pending_deadline * 1000:
-        return Failure(Reason.UNSCHEDULABLE, f"no node took it within {limits.pending_deadline:g} s")
-    if execution.bound_at is not None and had_node and now >= execution.bound_at + limits.pull_deadline * 1000:
-        return Failure(Reason.IMAGE, f"the image was not there within {limits.pull_deadline:g} s")
+def _deadline(execution: Execution, view: ServiceView, task: TaskView | None, now: int, limits: Limits) -> Failure:
+    """Why one failed whose service was stopped: its node, its image or its start did not come in time, or somebody else did it."""
+    waited = 0 if execution.bound_at is None else now - execution.bound_at
+    if task is None or task.node_id is None:
+        if waited >= limits.pending_deadline * 1000:
+            return Failure(Reason.UNSCHEDULABLE, view.stop_why or failures.no_node(limits.pending_deadline, ""))
+    elif waited >= limits.pull_deadline * 1000:
+        reason = Reason.IMAGE if task.container_id is None else Reason.REJECTED
+        return Failure(reason, view.stop_why or _not_ready(execution, task, limits))
     return Failure(Reason.KILLED, "its service was stopped by somebody else")
 
 
-def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Limits) -> Stop | None:
+def _stop_due(execution: Execution, view: ServiceView, task: TaskView | None, now: int, limits: Limits) -> Stop | None:
     if execution.stop_requested_at is not None:
         return Stop("asked for")
     if execution.started_at is not None:
@@ -163,48 +197,38 @@ def _stop_due(execution: Execution, task: TaskView | None, now: int, limits: Lim
         return Stop(f"ran for {(_timeout_at(execution, limits) - execution.started_at) / 1000:g} s") if late else None
     if execution.expires_at is not None and now >= execution.expires_at and (task is None or task.phase is not Phase.RUNNING):
         return Stop("its time to start is over")
-    if execution.bound_at is None or task is None:
+    over = wait_ends(execution, task, limits)
+    if over is None or now < over or not view.activated:
         return None
-    if task.phase is Phase.WAITING and now >= execution.bound_at + limits.pending_deadline * 1000:
-        return Stop(f"no node for {limits.pending_deadline:g} s: {task.message}")
-    if task.phase is Phase.PREPARING and now >= max(execution.bound_at, task.changed_at) + limits.pull_deadline * 1000:
-        return Stop(f"no image for {limits.pull_deadline:g} s: {task.message}")
-    return None
+    if task is None or task.phase is Phase.WAITING:
+        return Stop(failures.no_node(limits.pending_deadline, task.message if task else NO_TASK))
+    return Stop(_not_ready(execution, task, limits))
+
+
+def _not_ready(execution: Execution, task: TaskView, limits: Limits) -> str:
+    """What did not come in time on the node that has it."""
+    if task.container_id is not None:
+        return failures.no_start(limits.pull_deadline)
+    return failures.no_image(execution.spec.image, limits.pull_deadline)
 
 
 def _next_deadline(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
     if execution.started_at is not None:
         return _timeout_at(execution, limits)
-    deadlines = [moment for moment in (execution.expires_at, _wait_ends(execution, task, limits)) if moment is not None]
+    deadlines = [moment for moment in (execution.expires_at, wait_ends(execution, task, limits)) if moment is not None]
     return min(deadlines, default=None)
 
 
-def _wait_ends(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
-    """When the wait for a node, or for the image, has lasted too long."""
-    if execution.bound_at is None or task is None:
+def wait_ends(execution: Execution, task: TaskView | None, limits: Limits) -> int | None:
+    """When the wait for a node (or for a task at all), or for the image, has lasted too long; None where it is over."""
+    if execution.bound_at is None:
         return None
+    if task is None or task.phase is Phase.WAITING:
+        return execution.bound_at + round(limits.pending_deadline * 1000)
     if task.phase is Phase.PREPARING:
         return max(execution.bound_at, task.changed_at) + round(limits.pull_deadline * 1000)
-    return execution.bound_at + round(limits.pending_deadline * 1000)
+    return None
 
 
 def _started(task: TaskView) -> Started:
     return Started(task.id, task.container_id, task.started_at or task.changed_at)
-
-
-_REASONS = {
-    End.EXITED: Reason.EXIT,
-    End.OOM: Reason.OOM,
-    End.KILLED: Reason.KILLED,
-    End.IMAGE: Reason.IMAGE,
-    End.REJECTED: Reason.REJECTED,
-    End.SHUTDOWN: Reason.KILLED,
-}
-
-
-def _failure(task: TaskView) -> Failure:
-    if task.end is End.SHUTDOWN and task.container_id is None:
-        return Failure(Reason.HOST_LOST, task.message or "its node went down before the container started")
-    reason = _REASONS[task.end] if task.end is not None else Reason.KILLED
-    words = task.message or (f"the command ended with exit code {task.exit_code}" if task.exit_code is not None else task.state)
-    return Failure(reason, words)

@@ -10,15 +10,17 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from fastlane.clock import Clock, first_of
-from fastlane.errors import HostDown, ServiceGone
+from fastlane.errors import HostDown, LogLost, ServiceGone
 from fastlane.executors.base import Executor, Look, Phase, ServiceView, TaskView
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.hint import Hint
-from fastlane.models.placement import speaker
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.placement import speaker, speakers
+from fastlane.scheduler import failures, notes
 from fastlane.scheduler.leases import Charge
 from fastlane.scheduler.settler import is_last_word
-from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Wait, gone, judge, lost, task_of
+from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Vanish, Wait, gone, judge, lost, task_of
 from fastlane.storage.base import Store
 from fastlane.streams.pump import Pump, Tail, mute
 
@@ -45,13 +47,16 @@ UNEVENTFUL = frozenset({Phase.WAITING, Phase.PREPARING})
 class Sighting:
     """What the looks have shown of one service: ``changed`` is set when its task's phase is another than before."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, swarm_id: str | None) -> None:
         self.host = host
+        self.swarm_id = swarm_id
         self.changed = asyncio.Event()
+        self.tasks: Sequence[TaskView] = ()
         self._phases: tuple[tuple[str, Phase], ...] | None = ()
 
     def show(self, tasks: Sequence[TaskView] | None) -> None:
         """One look's answer (None: the host was silent); only what a follower would act upon counts as a change."""
+        self.tasks = self.tasks if tasks is None else tasks
         phases = None if tasks is None else tuple((task.id, task.phase) for task in tasks if task.phase not in UNEVENTFUL)
         if phases != self._phases:
             self._phases = phases
@@ -84,17 +89,20 @@ class Watcher:
             await self._clock.sleep(min(SLOWEST, max(FASTEST, took * 9)))
 
     def _show(self, look: Look) -> None:
+        hosts = self._executor.hosts()
         for service_id, sighting in self._sightings.items():
-            services = look.tasks.get(sighting.host)
+            seen_by = sighting.host if sighting.host in look.tasks else speaker(hosts, sighting.host, sighting.swarm_id)
+            services = look.tasks.get(seen_by)
             sighting.show(None if services is None else services.get(service_id, ()))
 
     async def follow(self, charge: Charge, execution: Execution) -> Execution | None:
         """Watches a bound execution until it is final; the final row, or None when somebody else has it now."""
         if execution.service_id is None:
             raise ValueError(f"execution {execution.id} has no service to watch")
-        sighting = self._sightings[execution.service_id] = Sighting(execution.host or "")
+        sighting = self._sightings[execution.service_id] = Sighting(execution.host or "", execution.swarm_id)
         self._wanted.set()
         follower = Follower(self, charge, execution, sighting)
+        charge.note = follower.note
         try:
             return await follower.run()
         finally:
@@ -123,10 +131,19 @@ class Follower:
             self._store, self._executor, self._clock, execution.id, most=watcher._log_cap, tell=self._tell, untouched=untouched
         )
         self._copying: asyncio.Task[None] | None = None
+        self._copied_from = ""
+        self._ending: Ending | None = None
         self._gone_since: int | None = None
         self._away_since: int | None = None
         self._unknown_since: int | None = None
+        self._mute_since: int | None = None
+        self._trouble: Note | None = None
+        self._speaker: str | None = None
         self._theirs = False
+
+    def note(self) -> Note | None:
+        """What it waits for, as far as the last look and the last answer tell."""
+        return self._trouble or notes.of_tasks(self._execution, self._sighting.tasks, self._limits)
 
     async def run(self) -> Execution | None:
         """Judges, acts and waits, until the execution is final or another's. The row is read again after every wait; the one that it begins
@@ -158,49 +175,81 @@ class Follower:
     async def _step(self) -> Execution | None:
         self._sighting.changed.clear()
         try:
-            view = await self._executor.inspect(self._host(), self._execution.service_id or "")
-            self._gone_since = self._away_since = None
+            view = await self._seen()
+            self._away_since = None
             task = task_of(self._execution, view)
             if task is not None and task.phase is Phase.UNKNOWN:
                 return await self._unreachable_node(task)
-            self._unknown_since = None
+            self._unknown_since = self._trouble = None
             return await self._act(view, task)
         except ServiceGone:
-            return await self._missing()
+            return await self._missing(failures.REMOVED)
         except HostDown as error:
             return await self._away(str(error))
 
+    async def _seen(self) -> ServiceView:
+        """Its service. Raises ServiceGone when all managers of its swarm that can be asked say that it is gone: one may say so falsely.
+        From here on the one that knows it is asked first."""
+        service_id, gone_at = self._execution.service_id or "", None
+        for host in self._managers():
+            try:
+                view = await self._executor.inspect(host, service_id)
+            except ServiceGone as error:
+                gone_at = error
+                continue
+            self._speaker = host
+            return view
+        raise gone_at or ServiceGone(service_id)
+
     async def _act(self, view: ServiceView, task: TaskView | None) -> Execution | None:
         verdict = judge(self._execution, view, self._clock.now(), self._limits)
+        if isinstance(verdict, Vanish):
+            return await self._missing(verdict.why)
+        self._gone_since = None
         match verdict:
             case Finish():
                 return await self._finish(verdict.ending, verdict.task)
             case Run():
-                self._copy(verdict.started.engine_task_id)
+                await self._copy(verdict.started.engine_task_id)
                 ran = await self._store.change(status.run(self._execution, verdict.started))
                 if ran is not None:
                     self._tell(Hint(ran.id, 0, ran.status))
                     log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
             case Stop():
                 log.info("execution.stopping", execution_id=self._execution.id, why=verdict.why)
-                await self._executor.stop(self._host(), self._execution.service_id or "")
+                await self._executor.stop(self._host(), self._execution.service_id or "", verdict.why)
             case Start():
                 self._theirs = not await self._activate(self._charge, self._execution)
             case Wait():
                 if task is not None and task.phase is Phase.RUNNING:
-                    self._copy(task.id)
+                    await self._copy(task.id)
                 await self._wait(verdict.until, stop_shown=view.stopping)
         return None
 
     async def _finish(self, ending: Ending, task: TaskView | None) -> Execution | None:
         """Stores the log to its end, then the final row."""
+        self._ending = ending
         await self.close()
-        tail = await self._pump.finish(self._host(), task.id) if task is not None and task.container_id is not None else None
+        tail = await self._rest(task.id) if task is not None and task.container_id is not None else None
         return await self._write(ending, tail)
+
+    async def _rest(self, task_id: str) -> Tail:
+        """Stores the rest of its log. Its node may be away while the managers know how it ended, or may not have it any more: waited out,
+        for so long."""
+        try:
+            return await self._pump.finish(self._host(), task_id)
+        except (HostDown, LogLost) as error:
+            now, limits = self._clock.now(), self._limits
+            self._mute_since = self._mute_since or now
+            if now - self._mute_since < 1000 * (limits.gone_after if isinstance(error, LogLost) else limits.host_lost_after):
+                raise HostDown(str(error)) from error
+            log.warning("log.given_up", execution_id=self._execution.id, error=str(error))
+            return Tail(await self._store.log_head(self._execution.id), gone=True)
 
     async def _write(self, ending: Ending, tail: Tail | None) -> Execution | None:
         head = tail.head if tail is not None else await self._store.log_head(self._execution.id)
-        logged = status.with_log(ending, head, lost=self._execution.has_started if tail is None else tail.gone)
+        ran = self._execution.has_started or ending.started is not None
+        logged = status.with_log(ending, head, lost=ran if tail is None else tail.gone)
         ended = await self._store.change(status.end(self._execution, logged, settled=is_last_word(self._execution, logged)))
         if ended is not None:
             self._tell(Hint(ended.id, head.offset, ended.status))
@@ -215,12 +264,13 @@ class Follower:
             )
         return ended
 
-    async def _missing(self) -> Execution | None:
-        """The engine says that the service is gone: believed only when that holds, since a cut-off leader may say so too."""
+    async def _missing(self, why: str) -> Execution | None:
+        """The engine says that the service, or its task, is gone: believed only when that holds, since a cut-off leader may say so too."""
         now = self._clock.now()
         self._gone_since = self._gone_since or now
         if now - self._gone_since >= self._limits.gone_after * 1000:
-            return await self._write(gone(self._execution, now, self._limits), None)
+            return await self._write(self._ending or gone(self._execution, why, now, self._limits), None)
+        self._keep(Obstacle.SERVICE_GONE, why, self._gone_since, self._limits.gone_after)
         await self._clock.sleep(min(5.0, self._limits.gone_after / 3))
         return None
 
@@ -229,7 +279,9 @@ class Follower:
         now = self._clock.now()
         self._away_since = self._away_since or now
         if now - self._away_since >= self._limits.host_lost_after * 1000:
-            return await self._write(lost(self._execution, why, now, self._limits), None)
+            words = f"its host could not be reached: {why.replace(' is not asked: ', ' ')}"
+            return await self._write(self._ending or lost(self._execution, words, now, self._limits), None)
+        self._keep(Obstacle.HOST_AWAY, why, self._away_since, self._limits.host_lost_after)
         await self._clock.sleep(1.0)
         return None
 
@@ -237,18 +289,31 @@ class Follower:
         now = self._clock.now()
         self._unknown_since = self._unknown_since or now
         if now - self._unknown_since >= self._limits.host_lost_after * 1000:
-            why = f"the node {task.node_id} of its container is down"
+            why = f"its node ({task.node_id}) was down"
             return await self._write(lost(self._execution, why, now, self._limits), None)
+        self._keep(Obstacle.NODE_DOWN, task.node_id or "", self._unknown_since, self._limits.host_lost_after)
         await self._clock.sleep(1.0)
         return None
 
-    def _host(self) -> str:
-        """Its own host, or another manager of the same swarm while that one is not usable."""
-        return speaker(self._executor.hosts(), self._execution.host or "", self._execution.swarm_id)
+    def _keep(self, obstacle: Obstacle, words: str, since: int, patience: float) -> None:
+        self._trouble = notes.note(self._execution, obstacle, words, since, since + round(patience * 1000))
 
-    def _copy(self, task_id: str) -> None:
+    def _host(self) -> str:
+        """The manager that is asked first."""
+        return self._managers()[0]
+
+    def _managers(self) -> Sequence[str]:
+        """Whom to ask about its service, in this order: who knew it last, its own host, other managers of the same swarm."""
+        return speakers(self._executor.hosts(), self._execution.host or "", self._execution.swarm_id, first=self._speaker)
+
+    async def _copy(self, task_id: str) -> None:
+        """Sees to it that its log is copied, through the manager that can be asked now: one that was cut off keeps silent for ever."""
+        host = self._host()
+        if self._copied_from != host:
+            await self.close()
         if self._copying is None:
-            self._copying = asyncio.create_task(self._pump.follow(self._host(), task_id), name=f"pump {self._execution.id}")
+            self._copied_from = host
+            self._copying = asyncio.create_task(self._pump.follow(host, task_id), name=f"pump {self._execution.id}")
 
     async def _wait(self, until: int | None, *, stop_shown: bool) -> None:
         """Returns when a look shows a change, a stop is hinted at that is not on the service yet, or a deadline has come."""

@@ -14,6 +14,7 @@ from fastlane.executors.base import Executor
 from fastlane.models.hint import Hint
 from fastlane.models.pool import Pool
 from fastlane.queue.base import Queue, Report
+from fastlane.scheduler import notes
 from fastlane.scheduler.dispatcher import Dispatcher, Steps
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
@@ -106,7 +107,8 @@ class Worker:
         while True:
             self._changed.clear()
             try:
-                await self._queue.announce(Report(self.id, self._started_at, tuple(self._executor.hosts())), ttl=ANNOUNCE_TTL)
+                hosts, kept = tuple(self._executor.hosts()), notes.oldest(self._leases.notes())
+                await self._queue.announce(Report(self.id, self._started_at, hosts, kept), ttl=ANNOUNCE_TTL)
             except QueueDown as error:
                 log.debug("worker.not_announced", error=str(error))
             await first_of(self._clock, ANNOUNCE_EVERY, self._changed)

@@ -11,7 +11,7 @@ from fastlane.models.job import Job, Spec
 from fastlane.models.receipt import Once
 from fastlane.models.schedule import Schedule
 from fastlane.services.answers import Enqueued
-from fastlane.services.desk import MOST_TURNS, pool_taking
+from fastlane.services.desk import MOST_TURNS, pool_allowing
 from fastlane.services.repeats import Repeats, receipt_of, reply_of
 
 log = structlog.get_logger()
@@ -24,10 +24,11 @@ class Arming(Repeats):
         self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, once: Once | None = None
     ) -> Enqueued:
         """Makes a job of the task, which is made too when it is new; ``by`` is who asks. The same ``once`` again makes none and gets the
-        first answer. Raises Invalid when no pool takes the task, KeyReused for an old key with another body."""
-        pool_taking(self._pools, task_id)
+        first answer. Raises Invalid when no pool takes the task, Forbidden when the pool does not allow what the spec asks for a container,
+        KeyReused for an old key with another body."""
         if once is not None and (answer := await self._answered(once)):
             return answer
+        pool_allowing(self._pools, task_id, spec)
         await self._handover.ready()
         now = self._clock.now()
         ids = {"id": new_id(now), "incarnation": new_id(now)}
@@ -43,10 +44,11 @@ class Arming(Repeats):
     ) -> Enqueued:
         """Makes the job under that id, or gives it other details and arms it again as if it were new: a stopped or paused job is alive
         again, a tick to come moves, what runs is left alone. The same ``once`` again does nothing and gets the first answer. Raises
-        Invalid when no pool takes the task, Conflict when another task has the id, KeyReused for an old key with another body."""
-        pool_taking(self._pools, task_id)
+        Invalid when no pool takes the task, Forbidden when the pool does not allow what the spec asks for a container, Conflict when
+        another task has the id, KeyReused for an old key with another body."""
         if once is not None and (answer := await self._answered(once)):
             return answer
+        pool_allowing(self._pools, task_id, spec)
         await self._handover.ready()
         try:
             return await self._put(task_id, job_id, spec, schedule, by, once)

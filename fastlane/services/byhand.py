@@ -8,10 +8,11 @@ from fastlane.models import arming
 from fastlane.models.access import Requester
 from fastlane.models.arming import Advance
 from fastlane.models.job import Job, Spec
+from fastlane.models.pool import pool_for
 from fastlane.models.receipt import Once
 from fastlane.models.retry import is_under_way
 from fastlane.services.answers import Enqueued
-from fastlane.services.desk import Step
+from fastlane.services.desk import Step, refuse_beyond
 from fastlane.services.repeats import Repeats, receipt_of, reply_of
 
 log = structlog.get_logger()
@@ -21,8 +22,9 @@ class ByHand(Repeats):
     """Makes ticks that are due now. A stop that was answered before does not cover them; one that comes after does."""
 
     async def run(self, task_id: str, job_id: str, by: Requester | None = None, once: Once | None = None) -> Enqueued:
-        """Runs the job once now; its schedule, its stop and its pause stay as they are. Raises Conflict when its ``expiration`` is over.
-        The same ``once`` again runs nothing and gets the first answer."""
+        """Runs the job once now; its schedule, its stop and its pause stay as they are. Raises Conflict when its ``expiration`` is over,
+        Forbidden when the pool no longer allows what it asks for its container. The same ``once`` again runs nothing and gets the first
+        answer."""
 
         async def step(seen: Job, now: int) -> Advance:
             return self._once_more(seen, seen.spec, now, by)
@@ -31,7 +33,7 @@ class ByHand(Repeats):
 
     async def retry(self, task_id: str, job_id: str, by: Requester | None = None, once: Once | None = None) -> Enqueued:
         """Runs the job's last execution again now, as it was then, a stopped job's too. Raises Conflict when nothing ever ran, while
-        something runs or is about to, and when the ``expiration`` is over. ``once`` is as for ``run``."""
+        something runs or is about to, and when the ``expiration`` is over; Forbidden and ``once`` are as for ``run``."""
 
         async def step(seen: Job, now: int) -> Advance:
             return self._once_more(seen, await self._last_spec(seen), now, by)
@@ -42,6 +44,9 @@ class ByHand(Repeats):
         if spec.is_over(now):
             moment = iso(spec.expiration or 0)
             raise Conflict(f"the expiration of job {seen.id} was {moment}, so nothing of it would start any more; PUT it with a later one")
+        pool = pool_for(self._pools, seen.task_id)
+        if pool is not None:
+            refuse_beyond(pool, spec)
         return arming.by_hand(seen, spec, now=now, by=by)
 
     async def _last_spec(self, job: Job) -> Spec:

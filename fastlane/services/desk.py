@@ -7,10 +7,11 @@ from typing import TypeVar
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import Fault, Invalid, NotFound, QueueDown, StoreDown
+from fastlane.errors import Fault, Forbidden, Invalid, NotFound, QueueDown, StoreDown
 from fastlane.models.arming import Advance
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job, job_status
+from fastlane.models.job import Job, Spec, job_status
+from fastlane.models.policy import limit_faults, policy_faults
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.receipt import Receipt
 from fastlane.queue import base as queues
@@ -97,6 +98,20 @@ def pool_taking(pools: Sequence[Pool], task_id: str) -> Pool:
         words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
         raise Invalid([Fault("taskId", words)])
     return pool
+
+
+def pool_allowing(pools: Sequence[Pool], task_id: str, spec: Spec) -> Pool:
+    """The pool that takes the task; raises Invalid when none does, Forbidden when its policy or its limits do not allow what is asked."""
+    pool = pool_taking(pools, task_id)
+    refuse_beyond(pool, spec)
+    return pool
+
+
+def refuse_beyond(pool: Pool, spec: Spec) -> None:
+    """Raises Forbidden when the pool's policy or limits do not allow what is asked for a container, with all that they do not allow."""
+    faults = limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
+    if faults:
+        raise Forbidden(faults)
 
 
 async def each(things: Sequence[T], act: Callable[[T], Awaitable[object]]) -> None:

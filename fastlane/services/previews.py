@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
+from fastlane.models.container import Resources
 from fastlane.models.cron import next_tick
 from fastlane.models.job import Spec
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.queue.base import Queue
-from fastlane.services.desk import pool_taking
+from fastlane.services.desk import pool_allowing
 from fastlane.services.status import HostRow, host_rows
 
 MOST_RUNS = 5
@@ -17,14 +18,15 @@ MOST_RUNS = 5
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A job that could be: what it would run and where, its pool's hosts as workers see them, and its next five due times (milliseconds;
-    fewer when it has fewer)."""
+    """A job that could be: what it would run and where, its pool's hosts as workers see them, its next five due times (milliseconds;
+    fewer when it has fewer), and the resources that its container would get: what is asked for, else the pool's limits."""
 
     spec: Spec
     schedule: Schedule
     pool: Pool
     hosts: tuple[HostRow, ...]
     next_runs: tuple[int, ...]
+    resources: Resources
 
 
 class Previews:
@@ -36,10 +38,10 @@ class Previews:
         self._pools = tuple(pools)
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
-        """What a job of this task would be. Raises Invalid when no pool takes the task."""
-        pool = pool_taking(self._pools, task_id)
+        """What a job of this task would be. Raises Invalid when no pool takes the task, Forbidden when the pool does not allow it."""
+        pool = pool_allowing(self._pools, task_id, spec)
         hosts = host_rows([pool], await self._queue.reports())
-        return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()))
+        return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()), spec.resources.within(pool.limits))
 
 
 def next_runs(schedule: Schedule, now: int) -> tuple[int, ...]:

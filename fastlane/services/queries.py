@@ -84,6 +84,13 @@ class Queries:
             raise NotStarted(words, execution.status)
         return await self._log(execution)
 
+    async def known(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
+        """Returns when there is such a job, or such an execution of it. Raises NotFound."""
+        if execution_id is None:
+            await self._job(task_id, job_id)
+        else:
+            await self._execution(task_id, job_id, execution_id)
+
     async def read(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[bytes]:
         """The log's bytes from ``start`` to ``end``, in slices: of one stream by its own offsets, else of both in order of arrival."""
         while start < end:

@@ -1,13 +1,14 @@
 """What a job or an execution waits for now, in words and in fields: pure rules of facts that somebody else gathered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from fastlane.clock import iso
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
+from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pool
 from fastlane.models.retry import retry_due
@@ -15,7 +16,7 @@ from fastlane.models.status import Status
 
 
 class Cause(StrEnum):
-    """What is waited for."""
+    """What is waited for. Each of the obstacles that workers note is one."""
 
     DUE = "due"
     RETRY = "retry"
@@ -27,7 +28,15 @@ class Cause(StrEnum):
     NO_HOST = "no-host"
     POOL_FULL = "pool-full"
     CONCURRENCY = "concurrency"
+    REGISTRY = "registry"
+    NO_NODE = "no-node"
     IMAGE = "image"
+    HOST_AWAY = "host-away"
+    BREAKER = "breaker"
+    NODE_DOWN = "node-down"
+    SERVICE_GONE = "service-gone"
+    STORE = "store"
+    FAULT = "fault"
     STOP = "stop"
 
 
@@ -50,7 +59,7 @@ class Facts:
     ``pool``: the task's, None when none takes it; ``paused``: it is held; ``running``: its executions that hold a slot; ``ready``: those
     that wait for one. ``hosts``: its hosts as workers see them, without those that none sees. ``workers``: how many are alive.
     ``queue_fault``: why the queue cannot be asked; then ``running``, ``ready``, ``hosts`` and ``workers`` are not known. ``of_task``: the
-    task's executions that hold a slot, in whatever pool.
+    task's executions that hold a slot, in whatever pool. ``note``: what its owner notes about the execution in question.
     """
 
     now: int
@@ -62,6 +71,7 @@ class Facts:
     running: int = 0
     ready: int = 0
     of_task: int = 0
+    note: Note | None = None
 
 
 def job_waits(job: Job, latest: Execution | None, facts: Facts) -> list[Wait]:
@@ -79,15 +89,16 @@ def job_waits(job: Job, latest: Execution | None, facts: Facts) -> list[Wait]:
 
 
 def execution_waits(execution: Execution, facts: Facts) -> list[Wait]:
-    """What an execution waits for; nothing once it runs, and nothing when a worker is about to take it."""
+    """What an execution waits for; nothing once it runs where it can be seen, and nothing when a worker is about to take it."""
     if execution.status.final:
         due = None if execution.settled else retry_due(execution)
         return [] if due is None else [_retry(execution.attempt, execution.finished_at, due)]
     if execution.stop_requested_at is not None:
-        return [Wait(Cause.STOP, "it was told to stop, and has the time of its grace to end", execution.stop_requested_at)]
+        told = Wait(Cause.STOP, "it was told to stop, and has the time of its grace to end", execution.stop_requested_at)
+        return [told, *_out_of_sight(execution, facts)]
     if execution.status is Status.PULLING:
         return _pulling(execution, facts)
-    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else []
+    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else _out_of_sight(execution, facts)
 
 
 def _enqueued(execution: Execution, facts: Facts) -> list[Wait]:
@@ -104,7 +115,7 @@ def _enqueued(execution: Execution, facts: Facts) -> list[Wait]:
         waits.append(Wait(Cause.POOL_PAUSED, words, details={"pool": facts.pool.name}))
     if facts.queue_fault is None:
         waits += _pool(facts.pool, facts, due)
-    return waits + _concurrency(execution, facts)
+    return waits + _concurrency(execution, facts) + _out_of_sight(execution, facts)
 
 
 def _nobody(facts: Facts) -> list[Wait]:
@@ -129,7 +140,7 @@ def _pool(pool: Pool, facts: Facts, due: int) -> list[Wait]:
 def _no_host(pool: Pool, hosts: Sequence[HostView]) -> Wait:
     seen = {host.name: host for host in hosts}
     rows = [_host(name, seen.get(name)) for name in pool.hosts]
-    words = "; ".join(f"{row['host']} {row['reason']}" for row in rows)
+    words = "; ".join(f"{row['host']} {row['reason']}{_breaker(seen.get(row['host']))}" for row in rows)
     moments = [host.since for host in hosts if host.since is not None]
     details = {"pool": pool.name, "hosts": rows}
     return Wait(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {words}", max(moments, default=None), details=details)
@@ -137,7 +148,16 @@ def _no_host(pool: Pool, hosts: Sequence[HostView]) -> Wait:
 
 def _host(name: str, view: HostView | None) -> dict[str, Any]:
     since = None if view is None or view.since is None else iso(view.since)
-    return {"host": name, "reason": (view.reason if view else None) or "is not known yet", "since": since}
+    row = {"host": name, "reason": (view.reason if view else None) or "is not known yet", "since": since}
+    if view is None or view.retry_at is None:
+        return row
+    return row | {"circuit": view.circuit, "faults": view.faults, "retryAt": iso(view.retry_at)}
+
+
+def _breaker(view: HostView | None) -> str:
+    if view is None or view.retry_at is None:
+        return ""
+    return f" ({view.faults} faults in a row: it is left alone until {iso(view.retry_at)}, or until its probe finds it well)"
 
 
 def _concurrency(execution: Execution, facts: Facts) -> list[Wait]:
@@ -151,17 +171,81 @@ def _concurrency(execution: Execution, facts: Facts) -> list[Wait]:
 def _pulling(execution: Execution, facts: Facts) -> list[Wait]:
     view = next((host for host in facts.hosts if host.name == execution.host), None)
     waits = _nobody(facts)
+    if facts.note is not None:
+        return [*waits, _noted(execution, facts.note, facts)]
     if view is not None and not view.usable:
         row = _host(view.name, view)
         words = f"its host {view.name} cannot be used: {row['reason']}"
         waits.append(Wait(Cause.NO_HOST, words, view.since, details={"pool": execution.pool, "hosts": [row]}))
     if execution.bound_at is None:
-        words = f"{execution.host} looks for the image {execution.spec.image}, if need be in its registry"
+        words = f"its host {execution.host} looks for the image {execution.spec.image}, if need be in its registry"
         since = execution.placed_at
     else:
-        words = f"{execution.host} gives it to a node, which pulls the image {execution.spec.image} where it lacks it, and starts it"
+        words = (
+            f"its host {execution.host} gives it to a node, which pulls the image {execution.spec.image} where it lacks it, and starts it"
+        )
         since = execution.bound_at
     return [*waits, Wait(Cause.IMAGE, words, since, details={"image": execution.spec.image, "host": execution.host})]
+
+
+ENDS = {
+    Obstacle.HOST_AWAY: "it counts as lost at",
+    Obstacle.NODE_DOWN: "it counts as lost at",
+    Obstacle.SERVICE_GONE: "that is believed at",
+}
+BEFORE_ITS_START = frozenset({Obstacle.REGISTRY, Obstacle.NO_NODE, Obstacle.IMAGE})
+
+
+def _out_of_sight(execution: Execution, facts: Facts) -> list[Wait]:
+    """What its owner cannot see or do, other than start it."""
+    return [] if facts.note is None or facts.note.obstacle in BEFORE_ITS_START else [_noted(execution, facts.note, facts)]
+
+
+def _noted(execution: Execution, note: Note, facts: Facts) -> Wait:
+    """What its owner noted, as a sentence."""
+    if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not any(host.usable for host in facts.hosts):
+        return replace(_no_host(facts.pool, facts.hosts), until=note.until)
+    cause, words, details = Cause(note.obstacle.value), _sentence(execution, note), _details(execution, note, facts)
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    if cause is Cause.HOST_AWAY and view is not None and view.retry_at is not None:
+        cause, words = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
+    if note.until is not None:
+        words += f"; {ENDS.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
+    return Wait(cause, words, note.since, note.until, details)
+
+
+def _sentence(execution: Execution, note: Note) -> str:
+    host, image = execution.host, execution.spec.image
+    match note.obstacle:
+        case Obstacle.REGISTRY:
+            return f"its host {host} cannot have the image {image} from its registry: {note.words}"
+        case Obstacle.NO_NODE:
+            return f"no node of the swarm of {host} takes it: {note.words}; `docker node ls` there shows the nodes"
+        case Obstacle.IMAGE:
+            return f"its node pulls the image {image} where it lacks it, and makes its container; the engine says: {note.words}"
+        case Obstacle.HOST_AWAY:
+            return f"its host does not answer: {note.words}"
+        case Obstacle.NODE_DOWN:
+            return f"the node {note.words} that it is on is down, and may come back"
+        case Obstacle.SERVICE_GONE:
+            return f"{note.words}, says its host {host}, which is asked again in case it is wrong"
+        case Obstacle.STORE:
+            return f"its worker cannot use the store: {note.words}"
+        case Obstacle.FAULT:
+            return "its worker met a fault of its own, wrote it to its log, and tries again"
+        case Obstacle.NO_HOST:
+            return note.words
+
+
+def _details(execution: Execution, note: Note, facts: Facts) -> dict[str, Any]:
+    views = {host.name: host for host in facts.hosts}
+    details: dict[str, Any] = {"host": execution.host}
+    if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE}:
+        details["image"] = execution.spec.image
+    view = views.get(execution.host or "")
+    if note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable:
+        details["hosts"] = [_host(view.name, view)]
+    return details
 
 
 def _retry(failed: int, since: int | None, due: int) -> Wait:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastlane.clock import Clock
 from fastlane.errors import NotFound, QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.job import job_status
+from fastlane.models.note import Note
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.pool import Pool, pool_for
 from fastlane.models.status import STARTING
@@ -19,10 +20,12 @@ from fastlane.storage.base import Store
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A job's or an execution's status, and what it waits for: nothing, one thing or several."""
+    """A job's or an execution's status, and what it waits for: nothing, one thing or several. ``envs``: the variables whose values may
+    stand in the words."""
 
     status: str
     waits: tuple[Wait, ...]
+    envs: Mapping[str, str] = field(default_factory=dict)
 
 
 class Why:
@@ -41,14 +44,15 @@ class Why:
             raise NotFound(f"task {task_id!r} has no job {job_id}")
         latest = (await self._store.latest([job_id])).get(job_id)
         waits = job_waits(job, latest, await self._facts(task_id, latest))
-        return Explained(job_status(job, latest.status if latest else None), tuple(waits))
+        return Explained(job_status(job, latest.status if latest else None), tuple(waits), (latest or job).spec.envs)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explained:
         """What an execution waits for."""
         execution = await self._store.execution(execution_id)
         if execution is None or execution.job_id != job_id or execution.task_id != task_id:
             raise NotFound(f"job {job_id} of task {task_id!r} has no execution {execution_id}")
-        return Explained(execution.status.value, tuple(execution_waits(execution, await self._facts(task_id, execution))))
+        waits = execution_waits(execution, await self._facts(task_id, execution))
+        return Explained(execution.status.value, tuple(waits), execution.spec.envs)
 
     async def _facts(self, task_id: str, execution: Execution | None) -> Facts:
         pool = pool_for(self._pools, task_id)
@@ -68,6 +72,7 @@ class Why:
             running=lane.running,
             ready=lane.ready,
             of_task=of_task,
+            note=_note(execution, reports),
         )
 
     async def _ask_queue(self, pool: str) -> tuple[str | None, Sequence[Report], Mapping[str, LaneCounts]]:
@@ -81,6 +86,15 @@ class Why:
         if execution is None or not execution.spec.concurrency:
             return 0
         return (await self._store.list_executions(Wanted(STARTING, task_id), Window(1, 1))).total
+
+
+def _note(execution: Execution | None, reports: Sequence[Report]) -> Note | None:
+    """What the execution's owner notes about it, and no earlier owner."""
+    if execution is None:
+        return None
+    owners = {None, execution.epoch}
+    notes = [note for report in reports for note in report.notes if note.execution_id == execution.id and note.epoch in owners]
+    return max(notes, key=lambda note: note.since, default=None)
 
 
 def _hosts(pool: Pool | None, execution: Execution | None) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from fastlane.models.access import Requester
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
@@ -29,6 +30,8 @@ _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgett
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
 SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
+RESOURCES_FIELDS, CONTAINER_FIELDS = (tuple(field.name for field in fields(kind)) for kind in (Resources, Container))
+_MOUNT_VALUES = attrgetter(*(field.name for field in fields(Mount)))
 
 REMEMBERED_SPECS, LONGEST_REMEMBERED = 1024, 2048
 """So many specs, of so many characters at most, are not read again: an execution's row is read several times on its way."""
@@ -39,7 +42,11 @@ PIECE = Struct("<BqI")
 
 def spec_to_json(spec: Spec) -> str:
     """A spec as JSON text; raises TypeError for what JSON cannot say."""
-    rules = {name: value for name in SPEC_RULES if (value := getattr(spec, name)) != SPEC_DEFAULTS[name]}
+    rules: dict[str, Any] = {name: value for name in SPEC_RULES if (value := getattr(spec, name)) != SPEC_DEFAULTS[name]}
+    if spec.resources != NO_RESOURCES:
+        rules["resources"] = _but_for(NO_RESOURCES, spec.resources, RESOURCES_FIELDS)
+    if spec.container != NO_CONTAINER:
+        rules["container"] = _container_parts(spec.container)
     stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
     return orjson.dumps(stored).decode()
 
@@ -53,7 +60,35 @@ def _spec(text: str) -> Spec:
     stored = orjson.loads(text)
     command = stored["command"]
     rules = {name: stored[name] for name in SPEC_RULES if name in stored}
+    if "resources" in stored:
+        rules["resources"] = Resources(**stored["resources"])
+    if "container" in stored:
+        rules["container"] = _container(stored["container"])
     return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
+
+
+def _container_parts(container: Container) -> dict[str, Any]:
+    """A container as a document that has only what differs from the default; mounts and secrets as lists of their fields' values."""
+    parts = _but_for(NO_CONTAINER, container, CONTAINER_FIELDS)
+    if container.mounts:
+        parts["mounts"] = [_MOUNT_VALUES(mount) for mount in container.mounts]
+    if container.secrets:
+        parts["secrets"] = [[secret.name, secret.target] for secret in container.secrets]
+    return parts
+
+
+def _container(parts: dict[str, Any]) -> Container:
+    parts |= {name: tuple(parts[name]) for name in ("networks", "constraints") if name in parts}
+    if "mounts" in parts:
+        parts["mounts"] = tuple(Mount(MountKind(kind), *rest) for kind, *rest in parts["mounts"])
+    if "secrets" in parts:
+        parts["secrets"] = tuple(Secret(name, target) for name, target in parts["secrets"])
+    return Container(**parts)
+
+
+def _but_for(default: object, value: object, names: Sequence[str]) -> dict[str, Any]:
+    """What a value has otherwise than the default."""
+    return {name: own for name in names if (own := getattr(value, name)) != getattr(default, name)}
 
 
 _remembered_spec = lru_cache(maxsize=REMEMBERED_SPECS)(_spec)

@@ -30,6 +30,7 @@ from fastlane.storage import sqlite_pauses as pauses
 from fastlane.storage import sqlite_receipts as receipts
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
+from fastlane.storage.sqlite_creation import NewJob, create
 from fastlane.storage.sqlite_line import Part
 from fastlane.storage.sqlite_memory import keep_freed_memory
 from fastlane.storage.sqlite_readers import Readers
@@ -77,12 +78,13 @@ class SqliteStore:
 
     async def create(self, job: Job, tick: Tick | None, execution: Execution | None, receipt: Receipt | None = None) -> None:
         """See ``Store``."""
-        rows = (
+        new = NewJob(
             job_document(job),
             None if tick is None else tick_document(tick),
             None if execution is None else execution_document(execution),
+            receipt,
         )
-        await self._writer.run(partial(_create, rows=rows, receipt=receipt))
+        await self._writer.run(Part(new, create))
 
     async def advance(
         self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, receipt: Receipt | None = None
@@ -264,17 +266,6 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         return connect(self._path, self._busy_timeout)
-
-
-def _create(db: sqlite3.Connection, rows: tuple[Document, Document | None, Document | None], receipt: Receipt | None) -> None:
-    job, tick, execution = rows
-    if receipt is not None:
-        receipts.insert(db, receipt)
-    jobs.insert_job(db, job)
-    if tick is not None:
-        jobs.insert_tick(db, tick)
-    if execution is not None:
-        executions.insert(db, execution)
 
 
 def _advance(

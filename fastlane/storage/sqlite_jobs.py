@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastlane.errors import Conflict
 from fastlane.models.arming import STOPPED, unfired
 from fastlane.models.job import Job
 from fastlane.models.task import Task
@@ -24,10 +23,9 @@ def insert_into(table: str, fields: Sequence[str]) -> str:
 
 _JOB = ", ".join(JOB_FIELDS)
 _TICK = ", ".join(TICK_FIELDS)
-_INSERT_JOB = insert_into("jobs", JOB_FIELDS) + " ON CONFLICT (id) DO NOTHING"
 _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
-_TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, 1)
-    ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + 1"""
+_TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
 _ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB_FIELDS)}
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
     AND next_tick IS :seen_next_tick"""
@@ -36,11 +34,9 @@ _STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 
     modified_at = ? WHERE id = ? RETURNING {_JOB}"""
 
 
-def insert_job(db: sqlite3.Connection, job: Document) -> None:
-    """A job and its task, counted; raises Conflict when a job with this id is there."""
-    if db.execute(_INSERT_JOB, tuple(job.values())).rowcount == 0:
-        raise Conflict(f"there is a job {job['id']} already")
-    db.execute(_TOUCH_TASK, (job["task_id"], job["modified_at"], job["modified_at"]))
+def touch_task(db: sqlite3.Connection, task_id: str, now: int, new: int) -> None:
+    """A task that has so many more jobs now; made when it is new."""
+    db.execute(_TOUCH_TASK, (task_id, now, now, new))
 
 
 def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:

@@ -204,6 +204,11 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX receipts_by_age ON receipts (created_at)",
         ),
     ),
+    Migration(
+        version=6,
+        min_reader=1,
+        statements=("ALTER TABLE executions ADD COLUMN image_reference TEXT",),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -1,22 +1,22 @@
 """The log pump: copies an execution's log from the engine into the store, every byte once.
 
 It reads with the engine's timestamps, and stores chunks. A chunk counts only while its start is the stored head, so two pumps at once
-do no harm: the one that is refused reloads the head and drops what is there already. What is stored is the only position: whoever
-comes next resumes from it.
+do no harm: the one that is refused reads again from where the other came to. What is stored is the only position: whoever comes next
+resumes from it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
-from fastlane.clock import Clock
-from fastlane.errors import HostDown, ServiceGone, TransientError
+from fastlane.clock import Clock, first_of
+from fastlane.errors import HostDown, LogLost, ServiceGone, TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.hint import Hint
-from fastlane.models.log import STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.log import STDOUT, Chunk, Head, Piece, Portion
 from fastlane.models.status import Status
 from fastlane.storage.base import Store
 
@@ -24,12 +24,12 @@ log = structlog.get_logger()
 
 FLUSH_AFTER = 0.025
 """Seconds that a piece waits at most for others before it is stored."""
-FLUSH_AFTER_CAP = 5.0
-"""The same once the cap is reached: then nothing is kept any more, and a row says only how much there was."""
-FLUSH_BYTES = 64 * 1024
-"""Bytes that are stored at once without waiting for more."""
-MOST_WAITING = 1024 * 1024
+FLUSH_BYTES = 256 * 1024
+"""Bytes that are stored at once without waiting for more: a chunk of a log that comes fast."""
+MOST_WAITING = 512 * 1024
 """Bytes that may wait for the store; beyond it the engine is not read."""
+FLUSH_AFTER_CAP = 5.0
+"""As ``FLUSH_AFTER``, once the cap is reached: then nothing is kept any more, and a row says only how much there was."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two attempts to follow."""
 
@@ -68,13 +68,12 @@ class Pump:
         self._id = execution_id
         self._most = most
         self._untouched = untouched
-        self._head: Head | None = None
-        self._read_to = Head()
-        self._waiting: list[Piece] = []
+        self._head = Head()
+        self._waiting: list[Portion] = []
         self._bytes = 0
         self._come = asyncio.Event()
+        self._enough = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
 
     async def follow(self, host: str, task_id: str) -> None:
         """Copies what comes, for ever: to be cancelled when the task has ended. A fault is waited out."""
@@ -82,120 +81,137 @@ class Pump:
         while True:
             began = self._clock.now()
             try:
-                await self._reload()
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(host, task_id, follow=True))
-                    group.create_task(self._flush_as_it_comes())
-            except* (TransientError, ServiceGone) as faults:
-                log.warning("log.interrupted", execution_id=self._id, host=host, error=str(faults.exceptions[0]))
+                await self._copy(host, task_id, follow=True)
+            except (TransientError, ServiceGone, LogLost, _Overtaken) as fault:
+                log.warning("log.interrupted", execution_id=self._id, host=host, error=str(fault))
             if self._clock.now() - began > LONGEST_PAUSE * 1000:
                 pause = SHORTEST_PAUSE
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def finish(self, host: str, task_id: str) -> Tail:
-        """Reads a finished task's log from the stored head to its end, and stores it."""
+        """Reads a finished task's log from the stored head to its end, and stores it. Raises HostDown, StoreDown, LogLost; what came
+        before is stored then."""
+        while True:
+            try:
+                await self._copy(host, task_id, follow=False)
+            except ServiceGone:
+                return Tail(self._head, gone=True)
+            except _Overtaken as fault:
+                log.warning("log.interrupted", execution_id=self._id, host=host, error=str(fault))
+            else:
+                return Tail(self._head)
+
+    async def _copy(self, host: str, task_id: str, *, follow: bool) -> None:
+        """Reads and stores at once, from the stored head on; what was read is stored even when the reading fails."""
         await self._reload()
+        reading = asyncio.create_task(self._read(host, task_id, follow=follow), name=f"read log {self._id}")
+        reading.add_done_callback(self._wake)
         try:
-            await self._read(host, task_id, follow=False)
-        except ServiceGone:
-            await self._flush()
-            return Tail(await self._reload(), gone=True)
-        while self._waiting:
-            await self._flush()
-        return Tail(self._head or await self._reload())
-
-    async def _reload(self) -> Head:
-        self._waiting.clear()
-        self._bytes = 0
-        self._room.set()
-        known, self._untouched = self._untouched, False
-        self._head = self._read_to = Head() if known else await self._store.log_head(self._id)
-        return self._head
-
-    async def _read(self, host: str, task_id: str, *, follow: bool) -> None:
-        head = self._head or await self._reload()
-        async with aclosing(self._executor.logs(host, task_id, head.marks, follow=follow)) as pieces:
-            async for piece in pieces:
-                self._waiting.append(piece)
-                self._bytes += len(piece.data)
-                self._come.set()
-                if self._bytes < MOST_WAITING:
-                    continue
-                self._room.clear()
-                if follow:
-                    await self._room.wait()
-                else:
-                    await self._flush()
+            await self._store_until(reading)
+            await reading
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
         if follow:
             raise HostDown("the engine ended a log that it was to follow")
 
-    async def _flush_as_it_comes(self) -> None:
-        while True:
-            await self._come.wait()
-            self._come.clear()
-            full = self._head is not None and self._head.offset >= self._most
-            if self._bytes < (MOST_WAITING // 2 if full else FLUSH_BYTES):
-                await self._clock.sleep(FLUSH_AFTER_CAP if full else FLUSH_AFTER)
-            await self._flush()
-
-    async def _flush(self) -> None:
-        """Stores what waits. Refused: another pump was quicker, so the head is reloaded and what it covers is dropped; or, where the head
-        is as it was, the execution was deleted, and nobody wants its log any more."""
-        pieces, self._waiting, self._bytes = self._waiting, [], 0
+    async def _reload(self) -> None:
+        self._waiting.clear()
+        self._bytes = 0
+        self._come.clear()
+        self._enough.clear()
         self._room.set()
-        begin, self._read_to = self._read_to, append_to(self._read_to, pieces, 0)[0]
-        head = self._head or await self._reload()
-        while left := beyond(begin, head, pieces):
-            end, kept = append_to(head, left, self._most)
-            stored = await self._store.append(Chunk(self._id, head, end, kept))
-            before, head = head, end if stored else await self._store.log_head(self._id)
-            self._head = head
-            if stored and kept:
+        known, self._untouched = self._untouched, False
+        self._head = Head() if known else await self._store.log_head(self._id)
+
+    async def _read(self, host: str, task_id: str, *, follow: bool) -> None:
+        async with aclosing(self._executor.logs(host, task_id, self._head.marks, follow=follow)) as portions:
+            async for portion in portions:
+                self._put(portion)
+                if self._bytes >= MOST_WAITING:
+                    self._room.clear()
+                    await self._room.wait()
+
+    def _put(self, portion: Portion) -> None:
+        """Lets a portion wait; beyond the cap only what it comes to."""
+        if self._full:
+            before = self._waiting.pop().dropped if self._waiting and not self._waiting[-1].pieces else 0
+            portion = Portion((), portion.marks, before + portion.dropped + portion.size)
+        self._waiting.append(portion)
+        self._bytes += portion.size
+        self._come.set()
+        if self._bytes >= FLUSH_BYTES:
+            self._enough.set()
+
+    @property
+    def _full(self) -> bool:
+        return self._head.offset >= self._most
+
+    def _wake(self, _reading: asyncio.Task[None]) -> None:
+        self._come.set()
+        self._enough.set()
+
+    async def _store_until(self, reading: asyncio.Task[None]) -> None:
+        """Stores what comes, until the reading has ended and nothing waits."""
+        while self._waiting or not reading.done():
+            await self._come.wait()
+            if not (reading.done() or self._enough.is_set()):
+                await first_of(self._clock, FLUSH_AFTER_CAP if self._full else FLUSH_AFTER, self._enough)
+            if self._waiting:
+                await self._append(self._take())
+
+    def _take(self) -> list[Portion]:
+        """The first that wait, up to a chunk's size."""
+        size = count = 0
+        while count < len(self._waiting) and size < FLUSH_BYTES:
+            size += self._waiting[count].size
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._bytes -= size
+        self._room.set()
+        if self._bytes < FLUSH_BYTES:
+            self._enough.clear()
+        if not self._waiting:
+            self._come.clear()
+        return taken
+
+    async def _append(self, portions: list[Portion]) -> None:
+        """Stores a chunk. Refused: another pump was quicker; or, where the head is as it was, the execution was deleted, and nobody wants
+        its log any more."""
+        start = self._head
+        end, kept = append_to(start, portions, self._most)
+        if await self._store.append(Chunk(self._id, start, end, kept)):
+            self._head = end
+            if kept:
                 self._tell(Hint(self._id, end.offset, Status.RUNNING))
-            if stored or head == before:
-                return
+        elif await self._store.log_head(self._id) != start:
+            raise _Overtaken("another worker has stored some of it")
 
 
-def append_to(head: Head, pieces: list[Piece], most: int) -> tuple[Head, tuple[Piece, ...]]:
-    """The head after these pieces, and those of them that are kept under the cap; the rest is counted only."""
+class _Overtaken(Exception):
+    """The stored log does not end any more where this pump left it."""
+
+
+def append_to(head: Head, portions: Sequence[Portion], most: int) -> tuple[Head, tuple[Piece, ...]]:
+    """The head after these portions, one at least, and the pieces of them that are kept under the cap; the rest is counted only."""
     sizes = {True: 0, False: 0}
-    marks = dict(head.marks)
     room = max(0, most - head.offset)
-    dropped = 0
+    dropped = sum(portion.dropped for portion in portions)
     kept = []
-    for piece in pieces:
-        before = marks.get(piece.stream)
-        same = before is not None and before.time == piece.time
-        marks[piece.stream] = Mark(piece.time, before.ordinal + 1 if same and before else 1)
-        data = piece.data[:room]
+    for stream, time, whole in (piece for portion in portions for piece in portion.pieces):
+        data = whole[:room]
         room -= len(data)
-        dropped += len(piece.data) - len(data)
-        sizes[piece.stream == STDOUT] += len(data)
+        dropped += len(whole) - len(data)
+        sizes[stream == STDOUT] += len(data)
         if data:
-            kept.append(piece if len(data) == len(piece.data) else replace(piece, data=data))
+            kept.append(Piece(stream, time, data))
     end = Head(
         sequence=head.sequence + 1,
         offset=head.offset + sizes[True] + sizes[False],
         stdout=head.stdout + sizes[True],
         stderr=head.stderr + sizes[False],
         dropped=head.dropped + dropped,
-        marks=marks,
+        marks=portions[-1].marks,
     )
     return end, tuple(kept)
-
-
-def beyond(head: Head, newer: Head, pieces: list[Piece]) -> list[Piece]:
-    """Those of the pieces, which follow ``head``, that ``newer`` does not cover yet."""
-    if newer.marks == head.marks:
-        return pieces
-    left = []
-    marks = dict(head.marks)
-    for piece in pieces:
-        before = marks.get(piece.stream)
-        same = before is not None and before.time == piece.time
-        mark = marks[piece.stream] = Mark(piece.time, before.ordinal + 1 if same and before else 1)
-        covered = newer.marks.get(piece.stream)
-        if covered is None or (mark.time, mark.ordinal) > (covered.time, covered.ordinal):
-            left.append(piece)
-    return left

@@ -8,6 +8,7 @@ from fastlane.models.schedule import CatchUp, Kind, Overlap
 from fastlane.models.status import Status
 from fastlane.models.tick import Outcome
 from fastlane.web.answerfields import link, many, moment, one, seconds, table, text, texts, uuid, whole, word, yes
+from fastlane.web.containeranswers import ContainerAsked, ResourcesAsked
 
 JOB_STATUSES = (*Status, "scheduled", "paused")
 
@@ -153,6 +154,8 @@ class Spec(Schema):
     expiresIn = seconds("Nor so many seconds after it was due.")
     priority = whole(least=-100)
     concurrency = whole("It waits while so many of its task run.", null=True, least=1)
+    resources = one(ResourcesAsked, null=True)
+    container = one(ContainerAsked, null=True)
 
 
 class DryRun(Schema):
@@ -162,6 +165,7 @@ class DryRun(Schema):
     spec = one(Spec)
     schedule = one(Schedule)
     pool = text()
+    resources = one(ResourcesAsked, null=True)
     hosts = many(HostUse)
     nextRuns = texts("The next due times, five at most.", format="date-time")
 
@@ -328,3 +332,12 @@ class TickPage(Page):
     """A page of a job's tick ledger."""
 
     items = many(Tick)
+
+
+class Ticket(Schema):
+    """What lets a browser in that can send no token, once and soon."""
+
+    ticket = text("A secret; it stands in both addresses.")
+    expiresAt = moment("Until when.")
+    url = link("The WebSocket.")
+    streamUrl = link("The page.")

@@ -12,7 +12,7 @@ from binascii import Error as NotBase64
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from math import ceil
 
 import structlog
@@ -37,6 +37,9 @@ class Gate:
     def __init__(self, users: Sequence[User], tokens: Sequence[Token], attempts: Attempts | None = None) -> None:
         self._users = {user.principal.name: user for user in users}
         self._tokens = tuple(tokens)
+        digests = [(one.principal, one.password.digest) for one in users] + [(one.principal, one.digest) for one in tokens]
+        self._seals = {principal.name: _seal(principal.name, digest) for principal, digest in digests}
+        self._holders = {self._seals[principal.name]: principal for principal, _ in digests}
         self._decoy = users[0].password.decoy() if users else None
         self._attempts = attempts or Attempts()
         self._key = secrets.token_bytes(32)
@@ -48,6 +51,20 @@ class Gate:
         """Who sent a request. Raises as ``admit`` does."""
         header = request.headers.get("Authorization", "")
         return self.recall(header) or await self.admit(header, addresses.client(request) or "unknown")
+
+    def seal(self, principal: Principal) -> str:
+        """Names somebody's credential and tells nothing of it; another password or token has another seal."""
+        return self._seals[principal.name]
+
+    def holder(self, seal: str) -> Principal | None:
+        """Who has the credential with this seal, with what they may do now; None when nobody has it any more."""
+        return self._holders.get(seal)
+
+    def no_ticket(self, address: str) -> Problem:
+        """The refusal of a ticket that opens nothing (any more). It is no guess of a guesser's, only late, so nobody is slowed down."""
+        log.info("auth.ticket_refused", address=address)
+        words = "the ticket is used, older than 30 seconds, or not for this; a new one comes from POST …/ws-ticket"
+        return self._unknown(f"{words}; or send {self._ways()}")
 
     def recall(self, header: str) -> Principal | None:
         """Whose credential this Authorization header is, if it was found good before. Takes microseconds."""
@@ -154,6 +171,10 @@ class Gate:
         self._remembered[digest] = principal
         if len(self._remembered) > MOST_REMEMBERED:
             self._remembered.popitem(last=False)
+
+
+def _seal(name: str, digest: bytes) -> str:
+    return blake2b(digest, key=sha256(name.encode()).digest(), person=b"fastlane seal", digest_size=24).hexdigest()
 
 
 def gate_of(users: Sequence[User], tokens: Sequence[Token]) -> Gate | None:

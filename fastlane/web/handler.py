@@ -10,7 +10,6 @@ import gzip
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import TracebackType
@@ -31,10 +30,12 @@ from fastlane.web.addresses import Addresses
 from fastlane.web.auth import Gate, authorize
 from fastlane.web.contract import query_names
 from fastlane.web.deadlines import Deadlines
+from fastlane.web.inflight import Held, InFlight
 from fastlane.web.problems import Problem, problem_of
 from fastlane.web.query import read_query
 from fastlane.web.rendering import Renderer
 from fastlane.web.settings import Services, WebSettings
+from fastlane.web.visits import visitor
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -53,39 +54,6 @@ MOST_HELD = 64 * 1024 * 1024
 
 log = structlog.get_logger()
 _date = lru_cache(maxsize=1)(format_timestamp)
-
-
-class InFlight:
-    """The requests that are being answered."""
-
-    def __init__(self) -> None:
-        self._handlers: set[Handler] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def add(self, handler: "Handler") -> None:
-        """One more."""
-        self._handlers.add(handler)
-        self._idle.clear()
-
-    def discard(self, handler: "Handler") -> None:
-        """It is answered, or nobody waits for its answer any more."""
-        self._handlers.discard(handler)
-        if not self._handlers:
-            self._idle.set()
-
-    async def ended(self, seconds: float) -> None:
-        """Returns when there is none, or after that many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
-
-
-class Held:
-    """How much memory the bodies under way take, in bytes."""
-
-    def __init__(self) -> None:
-        self.size = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +217,11 @@ class Handler(RequestHandler):
 
     # what routes use
 
+    async def identify(self, gate: Gate) -> Principal:
+        """Who is asking. Raises as ``Gate.admit`` does."""
+        known = await visitor(self.request, self._path, gate, self.services.tickets)
+        return known or await gate.identify(self.request, self.context.addresses)
+
     async def answer(self, value: Any, *, status: int = 200) -> None:
         """Sends JSON, gzipped for whoever takes that; returns when the client has it, or is gone."""
         await self.delivered(self._finish_json(value, status, "application/json"))
@@ -281,7 +254,7 @@ class Handler(RequestHandler):
         if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
             return await self._preflight()
         if self.context.gate is not None and not self.public:
-            self.principal = await self.context.gate.identify(self.request, addresses)
+            self.principal = await self.identify(self.context.gate)
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         act = getattr(self, f"on_{method.lower()}", None)
         if act is None:

@@ -10,6 +10,7 @@ from fastlane.services.answers import Enqueued
 from fastlane.services.previews import Preview
 from fastlane.services.status import HostRow
 from fastlane.services.why import Explained
+from fastlane.web.containers import show_resources
 from fastlane.web.contract import operation
 from fastlane.web.handler import Handler
 from fastlane.web.query import read_flag, read_whole
@@ -32,7 +33,7 @@ class WhyHandler(Handler):
         else:
             explained = await why.execution(task_id, job_id, execution_id)
         self.set_header("Cache-Control", "no-store")
-        await self.answer(explanation(explained))
+        await self.answer(explanation(self.renderer, explained))
 
 
 def read_dry_run(query: Mapping[str, str]) -> bool:
@@ -56,10 +57,16 @@ async def waited(handler: Handler, made: Enqueued, seconds: int) -> dict[str, An
     return handler.renderer.enqueued(made) | {"execution": None if view is None else handler.renderer.execution(view)["execution"]}
 
 
-def explanation(explained: Explained) -> dict[str, Any]:
+def explanation(renderer: Renderer, explained: Explained) -> dict[str, Any]:
     """What is waited for; each with fields of its own beside its words."""
     waiting = [
-        {"reason": wait.reason.value, "message": wait.message, "since": _iso(wait.since), "until": _iso(wait.until), **wait.details}
+        {
+            "reason": wait.reason.value,
+            "message": renderer.without_secrets(wait.message, explained.envs),
+            "since": _iso(wait.since),
+            "until": _iso(wait.until),
+            **wait.details,
+        }
         for wait in explained.waits
     ]
     return {"status": explained.status, "waitingFor": waiting}
@@ -72,6 +79,7 @@ def preview(renderer: Renderer, seen: Preview) -> dict[str, Any]:
         "spec": renderer.spec(seen.spec),
         "schedule": renderer.schedule(seen.schedule),
         "pool": seen.pool.name,
+        "resources": show_resources(seen.resources),
         "hosts": [_host(row) for row in seen.hosts],
         "nextRuns": [iso(moment) for moment in seen.next_runs],
     }

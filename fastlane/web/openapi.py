@@ -49,7 +49,11 @@ PARTS: Mapping[str, Parameter] = {
 PROBLEMS: Mapping[int, tuple[str, str]] = {
     400: ("BadRequest", "The request is not valid; errors names each fault."),
     401: ("Unauthorized", "This server wants to know who asks."),
-    403: ("Forbidden", "Whoever asks may not do this: by their role or tasks, as a page of another site, or under another Host."),
+    403: (
+        "Forbidden",
+        "It may not be done: by the policy or the limits of the task's pool (errors names each fault); by whoever asks (their role, their "
+        "tasks); by a page of another site, or under another Host.",
+    ),
     404: ("NotFound", "There is no such thing."),
     409: ("Conflict", "It contradicts what is there."),
     413: ("TooLarge", "The body is too large."),
@@ -75,6 +79,7 @@ HEADERS: Mapping[str, Parameter] = {
     "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
     "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
     "Idempotent-Replayed": Parameter("The answer is that of an earlier request with this key.", {"type": "string", "enum": ["true"]}),
+    "Location": Parameter("Where it is.", {"type": "string"}),
     "Content-Range": Parameter("Which bytes these are.", {"type": "string"}),
     "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
 }
@@ -193,7 +198,7 @@ def _tags() -> list[Json]:
 
 
 def _tag(route: str) -> str:
-    if route.endswith(("/stdout", "/stderr", "/logs", "/ws", "/stream")):
+    if route.endswith(("/stdout", "/stderr", "/logs", "/ws", "/ws-ticket", "/stream")):
         return "logs"
     if "{execution_id}" in route or route.endswith("/executions"):
         return "executions"

@@ -18,8 +18,9 @@ from fastlane.services.queries import NotStarted
 from fastlane.web.contract import Answer, operation
 from fastlane.web.handler import Handler, takes_gzip
 from fastlane.web.operations import HealthHandler
-from fastlane.web.problems import Problem
+from fastlane.web.problems import Problem, problem_of
 from fastlane.web.serveranswers import Health
+from fastlane.web.tickets import BY_TICKET, TICKET, Admitting
 
 HTML = "text/html; charset=utf-8"
 MEDIA = {
@@ -106,34 +107,42 @@ class PageHandler(Handler):
         return pages
 
 
-class StreamPageHandler(PageHandler):
+class StreamPageHandler(PageHandler, Admitting):
     """``…/stream``: a log as it grows, of a job or of one execution. Of what is not there the page says so, with a 404."""
 
     @operation(
         "openLog",
+        query=BY_TICKET,
         answers={
             200: Answer("A page that follows the log.", media=(HTML,)),
+            303: Answer("To the page, without the ticket.", headers=("Location",)),
             404: Answer("There is no such thing; the page says so.", media=(HTML,)),
         },
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """The page to follow its log in a browser."""
+        if TICKET in self.query:
+            return await self.lead_in(task_id, job_id, execution_id)
         queries = self.services.queries
         with suppress(NotStarted, TransientError):  # the page waits, or tells of an outage, by itself
             if execution_id is None:
                 await queries.log_of_job(task_id, job_id)
             else:
                 await queries.log_of_execution(task_id, job_id, execution_id)
-        await self.show("stream.html")
+        return await self.show("stream.html")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """A problem, but for what is not there."""
+        """A problem; but of what is not there, and to a person's browser where there is nothing to log in with, the page tells."""
         error = kwargs.get("exc_info", (None, None, None))[1]
-        if isinstance(error, NotFound):
+        barred = isinstance(error, Problem) and error.status == 401 and not self.context.settings.users and wants_html(self)
+        if isinstance(error, NotFound) or barred:
+            problem = problem_of(error)
+            for name, value in problem.headers.items():
+                self.set_header(name, value)
             try:
-                self._finish_page("stream.html", STRICT, 404)
+                self._finish_page("stream.html", STRICT, problem.status)
             except Problem:
-                super().write_error(404, exc_info=(type(error), error, None))
+                super().write_error(problem.status, exc_info=(type(problem), problem, None))
         else:
             super().write_error(status_code, **kwargs)
 
@@ -160,7 +169,7 @@ class RootHandler(HealthHandler, PageHandler):
     async def on_get(self) -> None:
         """The health, or a start page."""
         self.set_header("Vary", "Accept, Accept-Encoding, Origin")
-        if "text/html" in self.request.headers.get("Accept", "").lower():
+        if wants_html(self):
             await self.show("home.html")
         else:
             await super().on_get()
@@ -183,6 +192,11 @@ class AssetHandler(PageHandler):
         if gzipped:
             self.set_header("Content-Encoding", "gzip")
         await self.delivered(self.finish(asset.gzipped if gzipped else asset.data))
+
+
+def wants_html(handler: Handler) -> bool:
+    """Whether it is a browser that asks for a page."""
+    return "text/html" in handler.request.headers.get("Accept", "").lower()
 
 
 def _media(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from fastlane.errors import Conflict, Fault, Invalid, KeyReused, NotFound, TransientError
+from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, TransientError
 from fastlane.services.queries import NotStarted
 
 RETRY_AFTER = 2
@@ -53,6 +53,8 @@ def problem_of(error: BaseException | None) -> Problem:
             return error
         case Invalid():
             return Problem(400, str(error), faults=error.faults)
+        case Forbidden():
+            return Problem(403, str(error), faults=error.faults)
         case NotStarted():
             return Problem(404, str(error), headers={"Fastlane-Status": error.status}, extra={"executionStatus": error.status})
         case NotFound():

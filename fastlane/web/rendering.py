@@ -17,6 +17,7 @@ from fastlane.services.jobs import Enqueued, Stopped
 from fastlane.services.lists import TaskView, TicksView
 from fastlane.services.queries import JobDetail
 from fastlane.services.views import ExecutionView, JobView
+from fastlane.web.containers import show_container, show_resources
 from fastlane.web.paging import ListUrl
 
 REDACTED = "********"
@@ -231,6 +232,8 @@ class Renderer:
             "expiresIn": _seconds(spec.expires_in),
             "priority": spec.priority,
             "concurrency": spec.concurrency or None,
+            "resources": show_resources(spec.resources),
+            "container": show_container(spec.container),
         }
 
     def schedule(self, schedule: Schedule) -> dict[str, Any]:
@@ -248,11 +251,14 @@ class Renderer:
         """Why it failed, without the secrets that whoever said so may have repeated."""
         if one.failure is None:
             return None
-        message = one.failure.message
-        for name, value in one.spec.envs.items():
+        return {"reason": one.failure.reason.value, "message": self.without_secrets(one.failure.message, one.spec.envs)}
+
+    def without_secrets(self, message: str, envs: Mapping[str, str]) -> str:
+        """Somebody else's words, without the values of these variables that are secret."""
+        for name, value in envs.items():
             if len(value) >= SHORTEST_SECRET and self._is_secret(name):
                 message = message.replace(value, REDACTED)
-        return {"reason": one.failure.reason.value, "message": message}
+        return message
 
     def _is_secret(self, name: str) -> bool:
         return any(word.lower() in name.lower() for word in self._redact_words)

@@ -27,8 +27,9 @@ from fastlane.web.actions import (
 from fastlane.web.addresses import Addresses
 from fastlane.web.auth import gate_of
 from fastlane.web.deadlines import Deadlines, Server
-from fastlane.web.handler import Context, Handler, Held, InFlight, UnknownRoute
+from fastlane.web.handler import Context, Handler, UnknownRoute
 from fastlane.web.handlers import ExecutionHandler, JobHandler, TaskHandler
+from fastlane.web.inflight import Held, InFlight
 from fastlane.web.insight import WhyHandler
 from fastlane.web.lists import ExecutionsHandler, JobExecutionsHandler, SearchHandler, TasksHandler, TicksHandler
 from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
@@ -36,6 +37,7 @@ from fastlane.web.openapi import Document, OpenApiHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
 from fastlane.web.pages import AssetHandler, DocsHandler, Pages, RootHandler, StreamPageHandler
 from fastlane.web.settings import Services, WebSettings
+from fastlane.web.tickets import TicketHandler
 from fastlane.web.ws import SocketHandler
 
 ROUTES: Mapping[str, type[Handler]] = {
@@ -56,6 +58,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/logs": LogsHandler,
     "/tasks/{task_id}/jobs/{job_id}/stream": StreamPageHandler,
     "/tasks/{task_id}/jobs/{job_id}/ws": SocketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/ws-ticket": TicketHandler,
     "/tasks/{task_id}/jobs/{job_id}/why": WhyHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions": JobExecutionsHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}": ExecutionHandler,
@@ -65,6 +68,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/logs": LogsHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stream": StreamPageHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket": TicketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
     "/pools/{pool}/pause": PausePoolHandler,
     "/pools/{pool}/resume": ResumePoolHandler,

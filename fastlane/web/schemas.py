@@ -12,12 +12,16 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
 
 from fastlane.errors import Fault, Invalid
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container
 from fastlane.models.cron import read_cron
 from fastlane.models.job import Spec
+from fastlane.models.options import read_whole
 from fastlane.models.schedule import TEN_YEARS, CatchUp, Kind, Overlap, Schedule, read_duration, read_moment
 from fastlane.models.timezone import read_timezone
-from fastlane.web import shapes
+from fastlane.web import containershapes, shapes
+from fastlane.web.containers import NOT_THE_SAME, differs, read_container, read_hosts, read_resources
 from fastlane.web.images import EXAMPLES, reference_fault
+from fastlane.web.nesting import MOST_FAULTS
 from fastlane.web.query import nearest
 from fastlane.web.rendering import REDACTED
 from fastlane.web.shapes import MILLISECOND, Shape
@@ -31,8 +35,6 @@ MAX_ARGUMENTS = 10_000
 MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
 MAX_METADATA = 16 * 1024
-MOST_FAULTS = 50
-"""So many faults one answer names; a body of noise would have a hundred thousand."""
 
 QUOTING = re.compile(r"['\"\\]")
 WORD = re.compile(r"[^ \t\r\n]+")
@@ -92,7 +94,7 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     """A reader of whole numbers in a range."""
 
     def read(value: object) -> int:
-        number = _whole(value)
+        number = read_whole(value)
         if number is None or not least <= number <= most:
             raise ValidationError(f"is not a whole number from {least} to {most}")
         return number
@@ -102,7 +104,7 @@ def whole(least: int, most: int) -> Callable[[object], int]:
 
 def read_retries(value: object) -> int:
     """How many attempts may follow the first; the setting ``hard_retries`` says how many are too many."""
-    number = _whole(value)
+    number = read_whole(value)
     if number is None or number < 0:
         raise ValidationError("is not a whole number, 0 or more")
     return number
@@ -221,10 +223,17 @@ class JobSchema(Schema):
     expiresIn = field(read_span, shapes.SPAN, f"So long after it was due it must have started: {shapes.DURATION_WORDS}.")
     priority = number(-100, 100, "Within a pool a point counts as a minute of waiting; 0 unless given.")
     concurrency = number(1, 1000, "It waits while so many executions of its task run.")
+    resources = field(read_resources, containershapes.RESOURCES, "How much of a node it gets, within the limits of its pool.")
+    container = field(
+        read_container, containershapes.CONTAINER, "How its container is set up; each as far as the policy of its pool allows it, else 403."
+    )
+    additionalDNSEntries = field(
+        read_hosts, {**containershapes.HOSTS, "deprecated": True}, "The name of container.extraHosts in fastlane 2.x."
+    )
     metadata = field(read_metadata, shapes.DATA, f"Whatever the client wants to find again, {MAX_METADATA} bytes of JSON at most.")
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def rules(self, _data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
+    def rules(self, data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
         """What must hold between fields: a job starts now, once at a moment, or by a cron, and what is said of a cron's ticks needs one."""
         faults: dict[str, list[str]] = {}
         starts = [name for name in STARTS if name in original]
@@ -233,6 +242,9 @@ class JobSchema(Schema):
         for name in OF_CRON:
             if name in original and "cron" not in original:
                 faults[name] = ["is for a job with a cron; give one, or leave this out"]
+        container: Container = data.get("container") or NO_CONTAINER
+        if differs(data.get("additionalDNSEntries"), container.extra_hosts):
+            faults["additionalDNSEntries"] = [NOT_THE_SAME]
         if faults:
             raise ValidationError(faults)
 
@@ -292,7 +304,15 @@ def _spec(wanted: Mapping[str, Any]) -> Spec:
         expiration=wanted.get("expiration"),
         priority=wanted.get("priority", 0),
         concurrency=wanted.get("concurrency", 0),
+        resources=wanted.get("resources", NO_RESOURCES),
+        container=_container(wanted),
     )
+
+
+def _container(wanted: Mapping[str, Any]) -> Container:
+    container: Container = wanted.get("container", NO_CONTAINER)
+    hosts = wanted.get("additionalDNSEntries")
+    return replace(container, extra_hosts=hosts) if hosts else container
 
 
 def _schedule(wanted: Mapping[str, Any], now: int) -> Schedule:
@@ -315,13 +335,6 @@ def _never_in_time(wanted: Mapping[str, Any], schedule: Schedule, now: int) -> F
     if "expiresIn" in wanted and due + wanted["expiresIn"] * 1000 <= now:
         return Fault("expiresIn", "is over already, so long ago is startAt, so it would never run; choose a longer one, or a later startAt")
     return None
-
-
-def _whole(value: object) -> int | None:
-    """A whole number, also when it is written as ``3.0``: JSON knows no other numbers than those of either form."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _milliseconds(seconds: float | None) -> int | None:

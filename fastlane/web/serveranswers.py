@@ -14,6 +14,9 @@ class HostDown(Schema):
     host = text()
     reason = text()
     since = moment("Since when.", null=True)
+    circuit = text("open: it is left alone.", given=False)
+    faults = whole("How many in a row made it be left alone.", given=False)
+    retryAt = moment("When it is called again, unless its probe finds it well before.", given=False)
 
 
 class Wait(Schema):

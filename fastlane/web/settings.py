@@ -11,6 +11,7 @@ from fastlane.services.lists import Lists
 from fastlane.services.previews import Previews
 from fastlane.services.queries import Queries
 from fastlane.services.status import StatusReport
+from fastlane.services.tickets import Tickets
 from fastlane.services.why import Why
 from fastlane.streams.follower import Followers
 
@@ -59,3 +60,4 @@ class Services:
     status: StatusReport
     clock: Clock
     followers: Followers
+    tickets: Tickets

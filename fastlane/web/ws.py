@@ -16,9 +16,9 @@ from fastlane.streams.batch import Batch
 from fastlane.streams.follower import Follower, Reason
 from fastlane.web.contract import Answer, Parameter, operation
 from fastlane.web.frames import Form, Render, attempt_json, end_json, frame, renderer
-from fastlane.web.handler import Handler
 from fastlane.web.problems import Problem
 from fastlane.web.shapes import words
+from fastlane.web.tickets import BY_TICKET, Admitting
 from fastlane.web.wishes import WISHES, read_wish
 
 PING_EVERY = 20.0
@@ -31,7 +31,7 @@ VERSION = "13"
 log = structlog.get_logger()
 
 
-class SocketHandler(Handler, WebSocketHandler):
+class SocketHandler(Admitting, WebSocketHandler):
     """A follower's WebSocket: of a job, or of one execution."""
 
     _follower: Follower
@@ -42,7 +42,11 @@ class SocketHandler(Handler, WebSocketHandler):
 
     @operation(
         "followLog",
-        query={"format": Parameter("What a message is: text (unless given), or JSON.", words((Form.TEXT, Form.JSON))), **WISHES},
+        query={
+            "format": Parameter("What a message is: text (unless given), or JSON.", words((Form.TEXT, Form.JSON))),
+            **WISHES,
+            **BY_TICKET,
+        },
         answers={101: Answer("The log as it grows, by WebSocket. The reason of its close is done, or retry.")},
         refusals=(404, 426),
     )

@@ -4,7 +4,7 @@ import { type Execution, FINAL, type Job, type Place } from "./api";
 import { el, redraw, the } from "./dom";
 import { count, duration, moment, short, size } from "./words";
 
-const STATUS: Record<string, string> = { timedout: "timed out", enqueued: "waiting", pulling: "starting" };
+const STATUS: Record<string, string> = { timedout: "timed out", enqueued: "waiting", pulling: "starting", barred: "not allowed" };
 
 export const statusWords = (status: string): string => STATUS[status] ?? status;
 

@@ -3,6 +3,18 @@
 import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
 import "./docs.css";
 
+interface System {
+  React: { createElement(tag: string, properties: object | null, ...children: unknown[]): unknown };
+}
+
+/** In the row of an operation, which is a button, the library puts links: a button may hold none. The row itself sets the address. */
+const rowsWithoutLinks = {
+  wrapComponents: {
+    DeepLink: (_original: unknown, system: System) => (properties: { text: unknown }) =>
+      system.React.createElement("span", null, properties.text),
+  },
+};
+
 const url = new URL("openapi.json", new URL(document.querySelector<HTMLAnchorElement>("#document")!.href)).href;
 
 /** The document names the server by its public address; from here it is reached as this page was. */
@@ -20,7 +32,35 @@ async function start(): Promise<void> {
     filter: true,
     tryItOutEnabled: true,
     validatorUrl: null,
+    plugins: [rowsWithoutLinks],
   });
+}
+
+/** What the library leaves without a name, or in the wrong place among headings and landmarks. */
+const MENDED = [
+  ["#servers", "aria-label", "Server"],
+  [".information-container", "role", "region"],
+  [".information-container", "aria-label", "About"],
+  [".scheme-container", "role", "region"],
+  [".scheme-container", "aria-label", "Server"],
+  [".filter-container", "role", "search"],
+  [".operation-filter-input", "aria-label", "Filter by tag or path"],
+  [".models", "aria-label", "Schemas"],
+  [".opblock-tag, .models h4", "aria-level", "2"],
+  [".opblock-body h4", "aria-level", "3"],
+  [".opblock-body h5", "aria-level", "4"],
+  [".body-param__text", "aria-label", "Request body"],
+  [".examples-select-element", "aria-label", "Example"],
+] as const;
+
+function mend(page: HTMLElement): void {
+  for (const [select, name, value] of MENDED) for (const one of page.querySelectorAll(select)) one.setAttribute(name, value);
+  for (const row of page.querySelectorAll<HTMLElement>("tr[data-param-name]"))
+    for (const field of row.querySelectorAll("select, input, textarea")) field.setAttribute("aria-label", row.dataset.paramName!);
+  for (const table of page.querySelectorAll(".responses-table[role=region]")) {
+    const words = [...(table.closest(".opblock")?.querySelectorAll(".opblock-summary-method, .opblock-summary-path") ?? [])];
+    table.setAttribute("aria-label", `Responses of ${words.map((word) => word.textContent).join(" ")}`);
+  }
 }
 
 const darkness = matchMedia("(prefers-color-scheme: dark)");
@@ -28,6 +68,8 @@ const shade = () => document.documentElement.classList.toggle("dark-mode", darkn
 darkness.addEventListener("change", shade);
 shade();
 
+const page = document.getElementById("docs")!;
+new MutationObserver(() => mend(page)).observe(page, { childList: true, subtree: true });
 start().catch(() => {
-  document.getElementById("docs")!.textContent = "openapi.json could not be read. Load this page again in a moment.";
+  page.textContent = "openapi.json could not be read. Load this page again in a moment.";
 });

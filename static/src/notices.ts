@@ -3,7 +3,7 @@
 import { el, the } from "./dom";
 import { duration } from "./words";
 
-const ORDER = ["link", "why", "next", "failure", "newer", "kept"] as const;
+const ORDER = ["why", "link", "next", "failure", "newer", "kept"] as const;
 type Key = (typeof ORDER)[number];
 
 export interface Notice {

@@ -4,7 +4,8 @@ import "./stream.css";
 import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus, statusWords } from "./about";
 import { type Execution, FINAL, type Job, place, read, type Wait } from "./api";
 import { Connection, type Message, type State } from "./connection";
-import { el, say, the } from "./dom";
+import { el, the } from "./dom";
+import { Link } from "./link";
 import { Log } from "./log";
 import { notice, tick } from "./notices";
 import { equip, press } from "./tools";
@@ -27,15 +28,17 @@ let lookTimer = 0;
 let whole = true;
 
 const log = new Log({ onChange: drawAmount });
+const link = new Link({ started: () => Boolean(one?.startedAt), connect: () => connection.now(), onShow: showLink });
 const connection = new Connection({
   url: socketUrl(),
   check: look,
   onMessage: receive,
-  onState: drawLink,
+  onState: (state) => link.draw(state),
   onRestart: () => log.restart(),
 });
 
 function receive(message: Message): void {
+  link.lasts();
   if ("cursor" in message) {
     const id = message.cursor.split(":", 1)[0]!;
     if (id !== followed) changeTo(id);
@@ -109,7 +112,8 @@ async function drawAll(): Promise<void> {
   const until = last?.until ? Date.parse(last.until) : null;
   const words = why?.map((wait) => sentence(wait.message)) ?? [];
   if (until) words.push(words.pop()!.replace(/\.$/, ","));
-  notice("why", words.length ? { tone: "info", words, until } : null);
+  const again = connection.state.is === "waiting" ? { words: "Look now", act: () => connection.now() } : undefined;
+  notice("why", words.length ? { tone: "info", words, until, button: one?.startedAt ? undefined : again } : null);
 }
 
 /** The server's words as a sentence, with times as they are here. */
@@ -155,7 +159,8 @@ function drawNothing(): void {
   place.hidden = shown;
   if (place.hidden) return;
   let words = "Waiting for the first line.";
-  if (is === "gone") words = here.execution ? "This execution is not here." : "This job is not here.";
+  if (is === "barred") words = "Nothing can be shown.";
+  else if (is === "gone") words = here.execution ? "This execution is not here." : "This job is not here.";
   else if (all) words = "No line of this kind.";
   else if (is === "done") words = one?.startedAt ? "It wrote nothing." : "It never ran.";
   else if (!one?.startedAt) words = "Nothing has started yet.";
@@ -163,44 +168,14 @@ function drawNothing(): void {
   place.replaceChildren(el("p", {}, words), is === "gone" ? el("p", {}, "It was deleted, or never existed; or its address has a slip.") : "");
 }
 
-function linkWords(why: "retry" | "lost" | "refused"): string {
-  if (why === "lost") return "The connection was lost. Connecting again";
-  if (why === "refused") return "The server cannot be reached. Trying again";
-  return one?.startedAt ? "The log goes on later. Looking again" : "Nothing of it has started yet. Looking again";
-}
-
-function drawLink(state: State): void {
-  const words: Record<State["is"], string> = {
-    connecting: "Connecting",
-    open: "Live",
-    waiting: "Reconnecting",
-    done: "Ended",
-    gone: "Gone",
-    barred: "Not allowed",
-  };
-  the("link").dataset.is = state.is;
-  the("link-words").textContent = words[state.is];
-  const counter = the("link-count");
-  delete counter.dataset.until;
-  counter.textContent = "";
-  if (state.is === "waiting") {
-    counter.dataset.until = String(state.until);
-    const button = { words: "Connect now", act: () => connection.now() };
-    notice("link", { tone: state.why === "retry" ? "info" : "warn", words: [linkWords(state.why)], until: state.until, button });
-  } else if (state.is === "gone") {
-    drawStatus("gone", here);
+function showLink(state: State): void {
+  if (state.is === "gone" || state.is === "barred") {
+    drawStatus(state.is, here);
     document.body.classList.add("gone");
-    notice("link", { tone: "bad", words: ["Gone: there is nothing at this address any more."], button: { words: "Look again", act: () => location.reload() } });
     for (const key of ["why", "next", "newer"] as const) notice(key, null);
-  } else if (state.is === "barred") {
-    notice("link", { tone: "bad", words: [`The server does not let you read this (${state.status}).`] });
-  } else if (state.is === "open" || state.is === "done") {
-    notice("link", null);
   }
-  say(state.is === "waiting" ? "Connection closed; trying again in 5 seconds" : words[state.is]);
   if (state.is === "open" || state.is === "done") void look();
   drawNothing();
-  tick();
 }
 
 function drawDownload(): void {
@@ -237,6 +212,7 @@ function everySecond(): void {
 }
 
 async function start(): Promise<void> {
+  if (location.search) history.replaceState(null, "", location.pathname); // a ticket that did not let us in
   drawPlace(here);
   equip(log, drawDownload);
   press("older", () => void showOlder());

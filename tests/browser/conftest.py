@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright, expect
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -67,6 +67,7 @@ def _port(process: subprocess.Popen[bytes], profile: Path) -> int | None:
 async def browser(browser_url: str) -> AsyncIterator[Browser]:
     """It, under Playwright. What drives a browser belongs to one loop, so all tests here run in that of the session."""
     shutil.rmtree(SHOTS, ignore_errors=True)
+    expect.set_options(timeout=30_000)
     async with async_playwright() as playwright:
         yield await playwright.chromium.connect_over_cdp(browser_url)
 

@@ -8,12 +8,16 @@ from playwright.async_api import expect
 
 from fastlane.models import status
 from fastlane.models.execution import Ending, Failure, Reason
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.placement import HostView
 from fastlane.models.status import Status
 from fastlane.models.tick import next_execution
+from fastlane.queue.base import Report
 from tests.browser.logpage import DESK, PHONE, open_log, shoot, violations
 from tests.browser.relay import Relay
-from tests.functional.server import Server
+from tests.functional.server import HOST, Server
 from tests.support.credentials import user
+from tests.support.redis import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -81,9 +85,9 @@ async def test_a_job_that_is_not_there_is_gone(context, server):
 async def test_a_job_that_is_deleted_meanwhile_is_gone(context, server):
     reply = await server.enqueue(startIn="1h")
     log = await open_log(context, reply["jobUrl"])
-    await expect(log.link).to_contain_text("Reconnecting")
+    await expect(log.link).to_contain_text("Looking again")
     assert (await server.ask("DELETE", reply["jobUrl"] + "?stop=1")).status == 200
-    await log.page.get_by_role("button", name="Connect now").click()
+    await log.page.get_by_role("button", name="Look now").click()
     await expect(log.status).to_have_text("gone")
 
 
@@ -97,9 +101,53 @@ async def test_while_it_waits_it_says_why(context, server):
     await shoot(log.page, "waiting")
     execution = await server.run(reply)
     await server.log(execution, (1, b"at last\n"))
-    await log.page.get_by_role("button", name="Connect now").click()
+    await log.page.get_by_role("button", name="Look now").click()
     await expect(log.lines).to_have_text(["at last"])
     await expect(log.notices).to_be_empty()
+
+
+async def test_while_no_node_takes_it_it_says_so_in_the_engines_words_and_counts_to_the_deadline(context, server):
+    reply = await server.enqueue("waits")
+    execution = await server.pull(reply)
+    words, now = "no suitable node (scheduling constraints not satisfied on 1 node)", server.clock.now()
+    note = Note(execution.id, execution.epoch, Obstacle.NO_NODE, words, now, now + 3_600_000)
+    await server.queue.announce(Report("w", now, (HostView(HOST, True),), (note,)), ttl=60_000)
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.notices).to_contain_text(f"No node of the swarm of {HOST} takes it: {words};")
+    await expect(log.notices).to_contain_text(re.compile(r"it is given up at [^;]+, in 59 m"))
+    await shoot(log.page, "no-node")
+    await server.queue.announce(Report("w", now, (HostView(HOST, True),)), ttl=60_000)
+    await expect(log.notices).not_to_contain_text("no suitable node")
+
+
+async def test_who_listens_to_a_page_that_waits_hears_it_once_and_who_looks_sees_it_stand_still(context, server):
+    reply = await server.enqueue(startIn="1h")
+    page = await context.new_page()
+    await page.add_init_script(WITNESS)
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    await page.goto(reply["jobUrl"] + "stream")
+    await expect(page.locator("#notices")).to_contain_text("Its next tick is due at")
+    for count in (2, 3, 4):
+        await page.get_by_role("button", name="Look now").click()
+        await until(lambda count=count: len(sockets) >= count, "one more connection")
+        await expect(page.locator("#link")).to_contain_text(re.compile("in [1-5] s"))
+    assert await page.evaluate("witness.said") == ["Nothing has started yet. The page looks again every 5 seconds."]
+    assert await page.evaluate("witness.links") == ["Connecting", "Looking again"]
+
+
+WITNESS = """addEventListener("DOMContentLoaded", () => {
+    const keep = (id, list) => {
+        const place = document.getElementById(id);
+        const note = () => { if (place.textContent && place.textContent !== list.at(-1)) list.push(place.textContent); };
+        new MutationObserver(note).observe(place, {childList: true, characterData: true, subtree: true});
+        note();
+    };
+    window.witness = {said: [], links: []};
+    keep("said", witness.said);
+    keep("link-words", witness.links);
+})"""
+"""Keeps what is said to who listens, and what the page's corner says of its connection."""
 
 
 async def test_of_a_periodic_job_it_says_when_the_next_tick_is(context, server):
@@ -426,7 +474,7 @@ async def test_axe_finds_nothing(context, server, size, theme):
     states = [("running", running["jobUrl"], "Live")]
     if size is PHONE:
         states.append(("failed", (await server.ran("failed", (1, b"one\n"), (2, b"two\n"), code=1))["executionUrl"], "Ended"))
-        states.append(("waiting", (await server.enqueue("waiting", cron="0 0 1 1 *"))["jobUrl"], "Reconnecting"))
+        states.append(("waiting", (await server.enqueue("waiting", cron="0 0 1 1 *"))["jobUrl"], "Looking again"))
     for name, url, link in states:
         log = await open_log(context, url)
         await log.page.set_viewport_size(size)

@@ -14,7 +14,8 @@ from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Activation, End, Executor, Image, Order, Phase, ServiceView, TaskView
 from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.log import STDERR, STDOUT, Mark, Piece
+from fastlane.models.container import Container
+from fastlane.models.log import STDERR, STDOUT, Mark, Portion
 from fastlane.models.pool import Pull
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.instant import InstantExecutor
@@ -95,8 +96,8 @@ class Bench:
         service = await self.start(command, **changes)
         return service, await self.task(service, Phase.ENDED)
 
-    async def log(self, task: TaskView, marks: Mapping[int, Mark] | None = None) -> list[Piece]:
-        return [piece async for piece in self.executor.logs(self.host, task.id, marks or {}, follow=False)]
+    async def log(self, task: TaskView, marks: Mapping[int, Mark] | None = None) -> list[Portion]:
+        return [portion async for portion in self.executor.logs(self.host, task.id, marks or {}, follow=False)]
 
 
 async def eventually(found: Callable[[], Awaitable[T | None]], otherwise: str) -> T:
@@ -110,22 +111,12 @@ async def eventually(found: Callable[[], Awaitable[T | None]], otherwise: str) -
 
 def order(command: tuple[str, ...] | None, **changes: object) -> Order:
     id = str(uuid4())
-    made = Order(id, "a/task ✓ {{x", f"job-{id}", 1, 1, 1_700_000_000_123, command, {}, stop_grace=5)
+    made = Order(id, "a/task ✓ {{x", f"job-{id}", 1, 1, 1_700_000_000_123, command, {}, container=Container(stop_grace=5000))
     return replace(made, **changes)
 
 
-def content(pieces: list[Piece], stream: int) -> bytes:
-    return b"".join(piece.data for piece in pieces if piece.stream == stream)
-
-
-def marks_after(pieces: list[Piece]) -> dict[int, Mark]:
-    """The marks of a reader that has read these pieces."""
-    marks: dict[int, Mark] = {}
-    for piece in pieces:
-        last = marks.get(piece.stream)
-        ordinal = last.ordinal + 1 if last is not None and last.time == piece.time else 1
-        marks[piece.stream] = Mark(piece.time, ordinal)
-    return marks
+def content(portions: list[Portion], stream: int) -> bytes:
+    return b"".join(piece.data for portion in portions for piece in portion.pieces if piece.stream == stream)
 
 
 def containers_of(url: str, service: str) -> int:
@@ -267,7 +258,7 @@ async def test_a_running_service_that_is_stopped_keeps_its_exit_code_and_log(exe
     assert running.exit_code is None
     follow = executor.logs(bench.host, running.id, {}, follow=True)
     async with contextlib.aclosing(follow), asyncio.timeout(PATIENCE):
-        assert (await anext(follow)).data == b"begun\n"
+        assert content([await anext(follow)], STDOUT) == b"begun\n"
     await executor.stop(bench.host, service)
     task = await bench.task(service, Phase.ENDED)
     assert (task.id, task.end, task.exit_code) == (running.id, End.SHUTDOWN, 143)
@@ -357,22 +348,21 @@ async def test_a_host_that_is_not_registered_is_down(executor: Executor) -> None
 )
 async def test_a_log_comes_back_byte_for_byte(bench: Bench, out: bytes, err: bytes) -> None:
     _, task = await bench.run(bench.commands.writes(out, err))
-    pieces = await bench.log(task)
-    assert (content(pieces, STDOUT), content(pieces, STDERR)) == (out, err)
-    times = [piece.time for piece in pieces]
+    portions = await bench.log(task)
+    assert (content(portions, STDOUT), content(portions, STDERR)) == (out, err)
+    times = [piece.time for portion in portions for piece in portion.pieces]
     assert all(abs(moment / 1e6 - SystemClock().now()) < 60_000 for moment in times)
 
 
-async def test_a_long_line_comes_in_pieces_and_a_log_is_read_on_from_any_of_them(bench: Bench) -> None:
+async def test_a_log_is_read_on_from_any_portion_of_it(bench: Bench) -> None:
     long = b"0123456789abcdef" * 2_560
     _, task = await bench.run(bench.commands.writes(b"first\n" + long + b"\nlast", b"warning\n"))
-    pieces = await bench.log(task)
-    assert content(pieces, STDOUT) == b"first\n" + long + b"\nlast"
-    assert max(len(piece.data) for piece in pieces) <= 16 * 1024
-    for read in range(len(pieces) + 1):
-        rest = await bench.log(task, marks_after(pieces[:read]))
+    portions = await bench.log(task)
+    assert content(portions, STDOUT) == b"first\n" + long + b"\nlast"
+    for read in range(len(portions) + 1):
+        rest = await bench.log(task, portions[read - 1].marks if read else {})
         for stream in (STDOUT, STDERR):
-            assert [piece for piece in rest if piece.stream == stream] == [piece for piece in pieces[read:] if piece.stream == stream], read
+            assert content(rest, stream) == content(portions[read:], stream), read
 
 
 async def test_following_goes_on_after_the_end_until_it_is_closed(executor: Executor, bench: Bench) -> None:
@@ -380,7 +370,7 @@ async def test_following_goes_on_after_the_end_until_it_is_closed(executor: Exec
     follow = executor.logs(bench.host, task.id, {}, follow=True)
     try:
         async with asyncio.timeout(PATIENCE):
-            assert (await anext(follow)).data == b"all\n"
+            assert content([await anext(follow)], STDOUT) == b"all\n"
         waiting = asyncio.ensure_future(anext(follow))
         done, _ = await asyncio.wait({waiting}, timeout=0.5)
         assert not done

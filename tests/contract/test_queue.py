@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Lane, LaneCounts, Queue, Renewal, Report
 
@@ -413,6 +414,14 @@ async def test_reports_of_workers_are_kept_for_their_time(queue):
     assert {report.worker: report.hosts for report in await queue.reports(now=NOW + 999)} == {"one": (host,), "two": (host, host)}
     assert [report.worker for report in await queue.reports(now=NOW + 1000)] == ["two"]
     assert await queue.reports(now=NOW + 3000) == []
+
+
+async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):
+    host = HostView("tcp://a:2375", False, "did not answer", 5, None, "open", 3, 2, 6, 65_000)
+    notes = (Note("e", 1, Obstacle.REGISTRY, "dial tcp: \"refused\" ✓", 5, 6), Note("f", None, Obstacle.STORE, "", 7))
+    report = Report("one", 1, (host,), notes)
+    await queue.announce(report, ttl=1000, now=NOW)
+    assert await queue.reports(now=NOW) == [report]
 
 
 async def test_a_queue_that_answers_passes_its_check(queue):

@@ -375,7 +375,7 @@ async def test_an_execution_goes_the_whole_way(store):
     ending = Ending(Status.FAILED, 50, 3, Failure(Reason.EXIT, "it said: 3"), None, 10, 20, True)
     steps = (
         lambda now: status.claim(now, host="h", pool="p", now=10),
-        lambda now: status.bind(now, service_id="s", swarm_id="w", image_digest="sha256:0", now=30),
+        lambda now: status.bind(now, service_id="s", swarm_id="w", image_digest="sha256:0", image_reference="ubuntu@sha256:0", now=30),
         status.take_over,
         lambda now: status.flag_stop(now, now=35),
         lambda now: status.run(now, started),

@@ -30,6 +30,7 @@ from fastlane.services.lists import Lists
 from fastlane.services.previews import Previews
 from fastlane.services.queries import Queries
 from fastlane.services.status import StatusReport
+from fastlane.services.tickets import Tickets
 from fastlane.services.why import Why
 from fastlane.storage.sqlite import SqliteStore
 from fastlane.streams.follower import Followers
@@ -66,11 +67,12 @@ class Server:
         pools: tuple[Pool, ...] = POOLS,
         following: dict[str, Any] | None = None,
         hub: Callable[[Hub], Hub] = lambda hub: hub,
+        installation: str | None = None,
         **settings: Any,
     ) -> None:
         self.clock = SystemClock()
         self.store = SqliteStore(path, busy_timeout=1.0)
-        self.installation = f"test-{uuid4()}"
+        self.installation = installation or f"test-{uuid4()}"
         self.queue = RedisQueue(redis_url, self.installation, deadline=1.0)
         self.jobs = Jobs(self.store, self.queue, self.clock, pools)
         self.hints = RedisHints(redis_url, f"test-{uuid4()}", deadline=1.0)
@@ -86,6 +88,7 @@ class Server:
             status=StatusReport(self.store, self.queue, self.clock, pools),
             clock=self.clock,
             followers=self.followers,
+            tickets=Tickets(self.queue, self.clock),
         )
         self.app = application(services, WebSettings(**{"version": "9.9.9", "listen_is_loopback": True} | settings))
         self.http = http_server(self.app)
@@ -98,7 +101,9 @@ class Server:
         sockets = bind_sockets(0, "127.0.0.1")
         self.http.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
-        self.client = aiohttp.ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
+        self.client = aiohttp.ClientSession(
+            auto_decompress=False, headers={"Accept-Encoding": "identity"}, cookie_jar=aiohttp.DummyCookieJar()
+        )
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from fastlane.models.pool import Pool
 from fastlane.queue.redis import RedisQueue
 from fastlane.scheduler.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
@@ -14,8 +15,9 @@ from tests.support.instant import InstantExecutor
 class StaffedServer(Server):
     """Used as an async context manager. ``workers``: how many, each with a connection of its own to Redis."""
 
-    def __init__(self, path: Path, redis_url: str, *, workers: int = 2, **settings: Any) -> None:
-        super().__init__(path, redis_url, **settings)
+    def __init__(self, path: Path, redis_url: str, *, workers: int = 2, pools: tuple[Pool, ...] = POOLS, **settings: Any) -> None:
+        super().__init__(path, redis_url, pools=pools, **settings)
+        self._pools = pools
         self.executor = InstantExecutor((HOST,), self.clock)
         self._redis_url = redis_url
         self._workers = workers
@@ -23,7 +25,7 @@ class StaffedServer(Server):
 
     async def __aenter__(self) -> "StaffedServer":
         await super().__aenter__()
-        settings = WorkerSettings(POOLS, Limits(gone_after=1.0), reconcile=0.5)
+        settings = WorkerSettings(self._pools, Limits(gone_after=1.0), reconcile=0.5)
         for _ in range(self._workers):
             queue = RedisQueue(self._redis_url, self.installation)
             await queue.open()

@@ -96,7 +96,7 @@ async def test_a_byte_order_mark_is_let_by(server):
 
 async def test_null_is_the_same_as_absent(server):
     names = ["command", "envs", "startIn", "startAt", "cron", "timezone", "overlap", "catchUp", "metadata", "retries", "retryDelay"]
-    names += ["timeout", "expiration", "expiresIn", "priority", "concurrency"]
+    names += ["timeout", "expiration", "expiresIn", "priority", "concurrency", "resources", "container", "additionalDNSEntries"]
     reply = await server.enqueue(**dict.fromkeys(names))
     assert reply["executionId"]
     assert "missing" in faults(await server.post("/tasks/task", {"image": None}))["image"]
@@ -122,7 +122,7 @@ async def test_an_unknown_field_is_named_with_the_nearest_known_one(server, name
     assert f'nearest is "{near}"' in faults(await server.post("/tasks/task", OK | {name: "x"}))[name]
 
 
-@pytest.mark.parametrize("name", ["notify", "webhooks", "resources", "container"])
+@pytest.mark.parametrize("name", ["notify", "webhooks"])
 async def test_a_field_that_later_work_brings_is_refused_rather_than_ignored(server, name):
     assert name in faults(await server.post("/tasks/task", OK | {name: 1}))
 

@@ -234,7 +234,7 @@ async def test_a_service_of_a_deleted_job_is_removed_after_an_hour_if_it_never_w
     """A worker that woke up late parked one more. What runs is left to a person, who is told."""
     job = await stage.jobs.enqueue("t", spec("ubuntu"), Schedule())
     await stage.work()
-    order = order_of(await stage.run(str(job.execution_id)))
+    order = order_of(await stage.run(str(job.execution_id)), None)
     await stage.end(str(job.execution_id))
     await stage.settle(str(job.execution_id))
     await stage.jobs.delete_job("t", job.job_id)

@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from fastlane.models.container import Resources
+from fastlane.models.options import LONGEST_GRACE
+from fastlane.models.policy import ANYTHING, Policy
+from fastlane.models.pool import Pool
+from tests.functional.server import HOST
 from tests.functional.staffed import StaffedServer
 
 ROOT = Path(__file__).parents[2]
@@ -19,9 +24,15 @@ LONGEST = 600 * max(1, int(EXAMPLES) // 20)
 """Seconds, on a machine with much else to do; on one with nothing, a tenth."""
 
 
+LISTS = ("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts")
+WIDE = Policy(init=True, stop_grace=LONGEST_GRACE, **dict.fromkeys(LISTS, ANYTHING))
+POOLS = (Pool("strict", "[!-Z]", (HOST,), limits=Resources(cpus=2)), Pool("wide", "", (HOST,), policy=WIDE))
+"""One task in a few meets a policy, so that what a body asks for its container is both taken and refused."""
+
+
 @pytest.mark.timeout(LONGEST + 60)
 async def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(shared_redis, tmp_path):
-    async with StaffedServer(tmp_path / "store.db", shared_redis.url, following={"start_wait": 0.5}) as server:
+    async with StaffedServer(tmp_path / "store.db", shared_redis.url, pools=POOLS, following={"start_wait": 0.5}) as server:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.base}/openapi.json", "--seed", SEED, "-n", EXAMPLES]
         report = tmp_path / "report"
         with report.open("wb") as output:

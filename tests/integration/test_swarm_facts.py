@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from fastlane.executors import spec
-from fastlane.executors.logs import Frames, Times
+from tests.support import frames
 from tests.support.engine import IMAGE, connect, remove_all, update
 
 PATIENCE = 30.0
@@ -82,8 +82,7 @@ def read_log(api: docker.APIClient, task: str, **params: Any) -> list[tuple[int,
     url = f"{api.base_url}/v{api.api_version}/tasks/{task}/logs"
     answer = api.get(url, params={"stdout": 1, "stderr": 1, "timestamps": 1, **params}, timeout=30)
     assert answer.status_code == 200, answer.text
-    times = Times()
-    return [(stream, *times.split(frame)) for stream, frame in Frames().feed(answer.content)]
+    return frames.read(answer.content)
 
 
 def output(api: docker.APIClient, service: str) -> bytes:

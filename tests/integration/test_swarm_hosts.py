@@ -16,6 +16,7 @@ from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown
 from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.container import Container
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
 from tests.support.engine import IMAGE, remove_all
@@ -63,7 +64,7 @@ async def until(executor: SwarmExecutor, holds: Callable[[HostView], bool]) -> H
 
 def order(command: tuple[str, ...]) -> Order:
     id = str(uuid4())
-    return Order(id, "task", "job", 1, 1, 0, command, {}, stop_grace=5)
+    return Order(id, "task", "job", 1, 1, 0, command, {}, container=Container(stop_grace=5000))
 
 
 async def start(executor: SwarmExecutor, host: str, command: tuple[str, ...]) -> str:
@@ -137,7 +138,7 @@ async def test_a_follow_ends_with_host_down_when_the_host_is_cut_off(proxy: Prox
         task = await running_task(executor, proxy.url, service)
         follow = executor.logs(proxy.url, task, {}, follow=True)
         async with contextlib.aclosing(follow), asyncio.timeout(PATIENCE):
-            assert (await anext(follow)).data == b"begun\n"
+            assert [piece.data for piece in (await anext(follow)).pieces] == [b"begun\n"]
             await proxy.cut()
             with pytest.raises(HostDown):
                 await anext(follow)
@@ -202,7 +203,8 @@ async def test_a_container_gets_its_environment_literally_and_what_it_is_for(eng
         while (task := (await executor.inspect(engine, service)).tasks[0]).phase is not Phase.ENDED:
             assert time.monotonic() < give_up
             await asyncio.sleep(0.02)
-        lines = b"".join([piece.data async for piece in executor.logs(engine, task.id, {}, follow=False)]).decode().splitlines()
+        portions = [portion async for portion in executor.logs(engine, task.id, {}, follow=False)]
+        lines = b"".join(piece.data for portion in portions for piece in portion.pieces).decode().splitlines()
     assert {
         "ONE={{.Service.Name}}",
         "TWO=a=b }} {{{",

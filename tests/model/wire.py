@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastlane.errors import HostDown, QueueDown, StoreDown, TransientError
-from fastlane.models.log import Piece
+from fastlane.models.log import Portion
 from fastlane.scheduler.worker import Worker
 from tests.support.clock import FakeClock
 
@@ -369,14 +369,14 @@ class EnginePort(Port):
         await self._node.clock.sleep(0.25)
         return await self._real.look()
 
-    async def logs(self, host: str, task_id: str, marks: Any, *, follow: bool) -> AsyncGenerator[Piece, None]:
+    async def logs(self, host: str, task_id: str, marks: Any, *, follow: bool) -> AsyncGenerator[Portion, None]:
         async def open() -> Any:
             return self._real.logs(host, task_id, marks, follow=follow)
 
-        pieces = await self._node.call("engine", "engine.logs", open, (host, task_id))
-        async with aclosing(pieces):
-            async for piece in pieces:
+        portions = await self._node.call("engine", "engine.logs", open, (host, task_id))
+        async with aclosing(portions):
+            async for portion in portions:
                 await self._node.awake()
                 if self._node.wire.faults.pop("engine.piece", None) or self._node.wire.out("engine"):
                     raise HostDown("the log's stream was cut")
-                yield piece
+                yield portion

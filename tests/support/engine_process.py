@@ -21,7 +21,7 @@ import uvloop
 
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Activation, Image, Look, Order, ServiceView
-from fastlane.models.log import Mark, Piece
+from fastlane.models.log import Mark, Portion
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
 from tests.support.installation import until
@@ -85,8 +85,8 @@ class SharedExecutor:
         answer: Activation = await self._call("activate", host, service_id)
         return answer
 
-    async def stop(self, host: str, service_id: str) -> None:
-        await self._call("stop", host, service_id)
+    async def stop(self, host: str, service_id: str, why: str = "") -> None:
+        await self._call("stop", host, service_id, why)
 
     async def inspect(self, host: str, service_id: str) -> ServiceView:
         answer: ServiceView = await self._call("inspect", host, service_id)
@@ -103,9 +103,9 @@ class SharedExecutor:
     async def remove(self, host: str, service_id: str) -> None:
         await self._call("remove", host, service_id)
 
-    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
-        for piece in await self._call("logs", host, task_id, dict(marks)):
-            yield piece
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
+        for portion in await self._call("logs", host, task_id, dict(marks)):
+            yield portion
         if follow:
             await asyncio.Event().wait()
 
@@ -169,7 +169,7 @@ async def serve(path: str, witness: str, hosts: Sequence[str]) -> None:
 
     async def carry(verb: str, arguments: Sequence[Any]) -> Any:
         if verb == "logs":
-            return [piece async for piece in executor.logs(*arguments, follow=False)]
+            return [portion async for portion in executor.logs(*arguments, follow=False)]
         return await getattr(executor, verb)(*arguments)
 
     async def answer(writer: asyncio.StreamWriter, number: int, verb: str, arguments: Sequence[Any]) -> None:

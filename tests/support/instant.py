@@ -20,7 +20,7 @@ from pathlib import Path
 from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
 from fastlane.executors.base import Activation, End, Image, Look, Order, Phase, ServiceView, TaskView
-from fastlane.models.log import STDERR, STDOUT, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
 
@@ -37,6 +37,7 @@ class Run:
     created_at: int
     activated: bool = False
     stopping: bool = False
+    stop_why: str = ""
     removed: bool = False
     task: TaskView | None = None
     log: list[Piece] = field(default_factory=list)
@@ -72,6 +73,8 @@ class InstantExecutor:
         self._listeners: list[Callable[[], None]] = []
         self.refusals: list[FastlaneError] = []
         """What the next parks raise, one each."""
+        self.tags: dict[str, str] = {}
+        """What a tag names now, where that is not its own."""
 
     # what a test does to it
 
@@ -114,7 +117,9 @@ class InstantExecutor:
         self._services(host)
         if image in self._missing:
             raise ImageRefused(f"manifest for {image} not found")
-        digest = "sha256:" + hashlib.sha256(image.encode()).hexdigest()
+        if "sha256:" in image:
+            return Image(image, image.rpartition("@")[2])
+        digest = "sha256:" + hashlib.sha256(self.tags.get(image, image).encode()).hexdigest()
         return Image(f"{image}@{digest}", digest)
 
     async def park(self, host: str, order: Order, image: Image) -> str:
@@ -137,8 +142,9 @@ class InstantExecutor:
         self._start(run)
         return Activation.STARTED
 
-    async def stop(self, host: str, service_id: str) -> None:
+    async def stop(self, host: str, service_id: str, why: str = "") -> None:
         run = self._run(host, service_id)
+        run.stop_why = run.stop_why if run.stopping else why
         run.stopping = True
         if run.running:
             self._end(run, End.SHUTDOWN, STOPPED_CODE)
@@ -159,11 +165,11 @@ class InstantExecutor:
         if run is not None:
             run.removed = True
 
-    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         run = self._services(host).get(task_id.removeprefix("task-"))
         if run is None or run.task is None:
             raise ServiceGone(f"task {task_id} not found")
-        read = 0
+        read, reached = 0, dict(marks)
         while True:
             run.grown.clear()
             while read < len(run.log):
@@ -171,7 +177,8 @@ class InstantExecutor:
                 read += 1
                 mark = marks.get(piece.stream)
                 if mark is None or piece.time > mark.time:
-                    yield piece
+                    reached[piece.stream] = Mark(piece.time, 1)
+                    yield Portion((piece,), dict(reached))
             if not follow:
                 return
             await run.grown.wait()
@@ -198,7 +205,7 @@ class InstantExecutor:
         return [run for name in self._names for run in self.world[name].values()]
 
     def _service_view(self, run: Run, tasks: tuple[TaskView, ...]) -> ServiceView:
-        return ServiceView(run.id, run.order.execution_id, run.activated, run.stopping, run.created_at, tasks)
+        return ServiceView(run.id, run.order.execution_id, run.activated, run.stopping, run.created_at, tasks, run.stop_why)
 
     def _start(self, run: Run) -> None:
         if isinstance(self._witness, Path):

@@ -20,7 +20,7 @@ from fastlane.clock import SystemClock
 from fastlane.config import load
 from fastlane.errors import ServiceGone
 from fastlane.executors.base import Activation, End, Image, Look, Order, Phase, ServiceView, TaskView
-from fastlane.models.log import STDERR, STDOUT, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
 from fastlane.queue.redis import RedisQueue
@@ -71,7 +71,7 @@ class PouringExecutor:
             return Activation.ALREADY
         return Activation.STARTED
 
-    async def stop(self, host: str, service_id: str) -> None:
+    async def stop(self, host: str, service_id: str, why: str = "") -> None:
         raise NotImplementedError
 
     async def inspect(self, host: str, service_id: str) -> ServiceView:
@@ -92,8 +92,9 @@ class PouringExecutor:
     async def remove(self, host: str, service_id: str) -> None:
         """They stay, so that late readers find their log."""
 
-    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         parked, start = self._read(task_id.removeprefix("task-"))
+        reached = dict(marks)
         for number in range(parked["lines"]):
             moment = (start or 0) + number * parked["pause"] * MILLISECOND
             stream = STDERR if number % 3 == 0 else STDOUT
@@ -102,7 +103,8 @@ class PouringExecutor:
                 continue
             if follow:
                 await asyncio.sleep(max(0, moment - time.time_ns()) / 1e9)
-            yield Piece(stream, moment, line(parked["attempt"], number).encode())
+            reached[stream] = Mark(moment, 1)
+            yield Portion((Piece(stream, moment, line(parked["attempt"], number).encode()),), dict(reached))
         if follow:
             await asyncio.Event().wait()
 

@@ -33,12 +33,12 @@ RENEW = 0.5
 
 
 def with_witness(folder: str) -> None:
-    """Gives each container of this process the folder, where it tells of its start: a mount, which no job can ask for yet."""
+    """Gives each container of this process the folder, where it tells of its start: a mount, which these jobs do not ask for."""
     plain = spec.creation
 
     def creation(*arguments: Any) -> dict[str, Any]:
         made = plain(*arguments)
-        made["task_template"]["ContainerSpec"]["Mounts"] = [{"Type": "bind", "Source": folder, "Target": "/witness"}]
+        made["TaskTemplate"]["ContainerSpec"]["Mounts"] = [{"Type": "bind", "Source": folder, "Target": "/witness"}]
         return made
 
     spec.creation = creation

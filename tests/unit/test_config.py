@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fastlane import config_legacy, kinds
 from fastlane.config import NAMES, SETTINGS, Settings, load
 from fastlane.config_page import markdown
+from fastlane.config_pools import POOLS as POOLS_KIND
 from fastlane.errors import Invalid
 from fastlane.models.pool import Pool, Pull
 
@@ -275,7 +276,7 @@ def test_pools_are_tables_in_the_file():
 
 
 def test_pools_are_json_in_the_environment_as_config_shows_them(monkeypatch):
-    monkeypatch.setenv("FASTLANE_POOLS", kinds.POOLS.show(POOLS))
+    monkeypatch.setenv("FASTLANE_POOLS", POOLS_KIND.show(POOLS))
     assert load("up").settings.pools == POOLS
 
 
@@ -283,7 +284,7 @@ def test_pools_are_json_in_the_environment_as_config_shows_them(monkeypatch):
     ("pool", "part"),
     [
         ('"name": "a", "match": "", "hosts": ["h:1"], "maxrunning": 1', "the nearest known name is maxRunning"),
-        ('"name": "a", "match": "", "hosts": ["h:1"], "policy": {}', "policy is not known"),
+        ('"name": "a", "match": "", "hosts": ["h:1"], "polcy": {}', "polcy is not known; the nearest known name is policy"),
         ('"name": "a", "match": ""', "has no hosts"),
         ('"name": "a", "match": "", "hosts": "h:1"', "is not a list"),
         ('"name": "a", "match": "", "hosts": ["ssh://h"]', "is not the address of a Docker engine"),
@@ -314,7 +315,7 @@ def test_the_default_pool_is_on_the_engine_that_docker_host_names(monkeypatch):
 def test_a_docker_host_that_cannot_be_used_is_a_fault_only_while_no_pool_is_named(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@there")
     assert "not the address of a Docker engine" in faults()["DOCKER_HOST"]
-    monkeypatch.setenv("FASTLANE_POOLS", kinds.POOLS.show(POOLS))
+    monkeypatch.setenv("FASTLANE_POOLS", POOLS_KIND.show(POOLS))
     assert load("up").settings.pools == POOLS
 
 

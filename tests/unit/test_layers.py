@@ -54,6 +54,8 @@ PARTS = {
     "kinds": "config",
     "config_access": "config",
     "config_legacy": "config",
+    "config_registries": "config",
+    "config_pools": "config",
     "config_page": "config",
     "credentials": "config",
     "__main__": "cli",

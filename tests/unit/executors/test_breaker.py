@@ -110,3 +110,15 @@ def test_a_half_open_breaker_lets_one_call_through_at_a_time() -> None:
     assert [breaker.admit(100), breaker.admit(100), breaker.admit(101)] == [True, False, False]
     breaker.abandoned()
     assert [breaker.admit(102), breaker.admit(102)] == [True, False]
+
+
+def test_an_open_breaker_tells_its_faults_and_when_a_call_goes_through_again() -> None:
+    breaker = Breaker(max_fails=2, reset=100)
+    assert (breaker.faults, breaker.retry_at(0)) == (0, None)
+    breaker.failed(5, visible=True)
+    assert (breaker.faults, breaker.retry_at(5)) == (1, None)
+    breaker.failed(7, visible=True)
+    assert (breaker.faults, breaker.retry_at(7)) == (2, 107)
+    assert breaker.retry_at(107) is None
+    breaker.succeeded()
+    assert (breaker.faults, breaker.retry_at(108)) == (0, None)

@@ -1,6 +1,7 @@
 """Calls to an engine that says nothing, drips, or is not one: each ends within its deadline, and no thread of it holds up anybody."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ class Engine:
     def __init__(self, path: Path) -> None:
         self.url = f"unix://{path}"
         self.answer: list[bytes] | None = None
+        self.heard = b""
         self._path = path
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -39,8 +41,9 @@ class Engine:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
-        while await reader.readline():
-            if self.answer is not None:
+        while line := await reader.readline():
+            self.heard += line
+            if self.answer is not None and not line.strip():
                 for part in self.answer:
                     writer.write(part)
                     await asyncio.sleep(0.05)
@@ -131,6 +134,21 @@ async def test_nothing_in_the_environment_leads_a_call_elsewhere(monkeypatch: py
     client = Client("127.0.0.1:1")
     with pytest.raises(HostDown, match=r"127\.0\.0\.1:1 refused the connection"):
         await client.call(lambda api: api.nodes())
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    "config", ["{", {"auths": {"docker.io": {"auth": "!"}}}, {"auths": {"docker.io": "x"}}, {"HttpHeaders": {"X-Secret": "hunter2"}}]
+)
+async def test_nothing_in_the_home_of_who_runs_it_changes_a_call(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, config: object
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    engine.says(b"[]")
+    client = Client(engine.url)
+    assert await client.call(lambda api: api.nodes()) == []
+    assert b"hunter2" not in engine.heard
     await client.close()
 
 

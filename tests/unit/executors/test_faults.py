@@ -126,6 +126,9 @@ REGISTRY: list[tuple[int, str, Any]] = [
     (500, "manifest unknown: manifest unknown", (ImageRefused, None)),
     (500, 'Get "http://localhost:99999/v2/": dial tcp: address 99999: invalid port', (ImageRefused, None)),
     (500, "no manifest found for full image ID", (ImageRefused, None)),
+    (500, 'Head "http://r:5000/v2/team/app/manifests/1": no basic auth credentials', (ImageRefused, None)),
+    (500, 'Head "https://tls.example.com/v2/lookup/timeout/manifests/eof": no basic auth credentials', (ImageRefused, None)),
+    (500, 'Head "https://unauthorized.example.com/v2/denied/manifests/1": EOF', (RegistryDown, False)),
 ]
 
 
@@ -134,3 +137,10 @@ def test_an_image_that_an_engine_could_not_resolve(status: int, text: str, expec
     found = registry_fault(status, text, "image:1", "h:2375")
     assert (type(found), getattr(found, "nameless", None)) == expected
     assert text.splitlines()[0] in str(found)
+
+
+def test_the_words_of_a_registry_do_not_tell_the_account() -> None:
+    text = 'Get "https://auth.docker.io/token?account=anna&scope=repository%3Ax&service=r": unauthorized: incorrect username or password'
+    found = registry_fault(401, text, "image:1", "h:2375")
+    assert str(found) == 'Get "https://auth.docker.io/token": unauthorized: incorrect username or password'
+    assert type(found) is ImageRefused

@@ -1,102 +1,221 @@
-"""Frames, times and marks: how an engine's log is taken apart, and read on without a loss or a repeat."""
+"""A log is read over HTTP from an engine that ends it, breaks it off, holds it open, or tells an error in it."""
 
-import struct
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from fastlane.executors.logs import LARGEST_FRAME, Frames, Times, Unread, since
-from fastlane.executors.timestamps import milliseconds, nanoseconds
-from fastlane.models.log import Mark
+from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone
+from fastlane.executors import logs
+from fastlane.executors.logs import LogReader
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
+from tests.support.frames import frame, told
 
-
-def framed(stream: int, content: bytes) -> bytes:
-    return struct.pack(">BxxxI", stream, len(content)) + content
-
-
-@given(st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=40))), st.lists(st.integers(1, 30), min_size=1))
-def test_frames_come_out_as_they_went_in_however_the_bytes_are_cut(frames: list[tuple[int, bytes]], cuts: list[int]) -> None:
-    data = b"".join(framed(stream, content) for stream, content in frames)
-    reader, found, place, turn = Frames(), [], 0, 0
-    while place < len(data):
-        size = cuts[turn % len(cuts)]
-        found += list(reader.feed(data[place : place + size]))
-        place, turn = place + size, turn + 1
-    assert found == frames
-    assert reader.whole
+NOW = 1_795_611_459_852_824_433
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+PATIENCE = 10.0
 
 
-def test_an_unfinished_frame_is_not_whole() -> None:
-    reader = Frames()
-    assert list(reader.feed(framed(1, b"abc")[:-1])) == []
-    assert not reader.whole
+def chunked(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-@pytest.mark.parametrize("header", [struct.pack(">BxxxI", 4, 1), struct.pack(">BxxxI", 1, LARGEST_FRAME + 1), b"HTTP/1.1"])
-def test_what_is_no_frame_is_an_error(header: bytes) -> None:
-    with pytest.raises(ValueError, match="a frame of stream"):
-        list(Frames().feed(header))
+END = chunked(b"")
+
+
+class Engine:
+    """Answers every request with ``head`` and ``parts`` in turn, then hangs up or, with ``hold``, says nothing more."""
+
+    def __init__(self, path: Path) -> None:
+        self.url = f"unix://{path}"
+        self.queries: list[dict[str, list[str]]] = []
+        self.head = OK
+        self.parts: Sequence[bytes] = [END]
+        self.hold = False
+        self.sent = 0
+        self.left = asyncio.Event()
+        """Set once a client has gone."""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
+            request = await reader.readuntil(b"\r\n\r\n")
+            self.queries.append(parse_qs(urlsplit(request.split()[1].decode()).query))
+            writer.write(self.head)
+            for part in self.parts:
+                writer.write(part)
+                await writer.drain()
+                self.sent += len(part)
+            if self.hold:
+                await reader.read()
+        self.left.set()
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    engine = Engine(tmp_path / "s")
+    server = await asyncio.start_unix_server(engine.answer, str(tmp_path / "s"))
+    async with server:
+        yield engine
+
+
+@pytest.fixture
+async def reader(engine: Engine) -> AsyncIterator[LogReader]:
+    reader = LogReader(engine.url)
+    yield reader
+    await reader.close()
+
+
+async def read(
+    reader: LogReader, marks: Mapping[int, Mark] | None = None, *, follow: bool = False
+) -> tuple[list[Portion], FastlaneError | None]:
+    """What a reading gives, and how it fails."""
+    found: list[Portion] = []
+    try:
+        async with asyncio.timeout(PATIENCE):
+            response = await reader.open("1.41", "task", marks or {}, follow=follow)
+            async for portion in reader.portions(response, marks or {}, follow=follow):
+                found.append(portion)
+    except FastlaneError as error:
+        return found, error
+    return found, None
+
+
+def pieces(portions: Sequence[Portion]) -> list[Piece]:
+    return [piece for portion in portions for piece in portion.pieces]
+
+
+async def test_a_log_is_read_to_its_end(engine: Engine, reader: LogReader) -> None:
+    engine.parts = [chunked(frame(STDOUT, NOW, b"one\n")), chunked(frame(STDERR, NOW + 1, b"two\n")), END]
+    found, error = await read(reader)
+    assert error is None
+    assert pieces(found) == [Piece(STDOUT, NOW, b"one\n"), Piece(STDERR, NOW + 1, b"two\n")]
+    assert found[-1].marks == {STDOUT: Mark(NOW, 1), STDERR: Mark(NOW + 1, 1)}
+    assert engine.queries == [{"stdout": ["1"], "stderr": ["1"], "timestamps": ["1"], "follow": ["0"], "since": ["0"]}]
+
+
+async def test_a_log_is_read_on_from_its_marks(engine: Engine, reader: LogReader) -> None:
+    engine.parts = [chunked(frame(STDOUT, NOW, b"one\n") + frame(STDERR, NOW + 1, b"two\n") + frame(STDOUT, NOW + 2, b"three\n")), END]
+    found, error = await read(reader, {STDOUT: Mark(NOW, 1), STDERR: Mark(NOW + 1, 1)})
+    assert (pieces(found), error) == ([Piece(STDOUT, NOW + 2, b"three\n")], None)
+    assert engine.queries[0]["since"] == ["1795611459.852824433"]
+
+
+async def test_what_follows_comes_at_once_and_is_left_at_once(engine: Engine, reader: LogReader) -> None:
+    engine.parts, engine.hold = [chunked(frame(STDOUT, NOW, b"one\n"))], True
+    response = await reader.open("1.41", "task", {}, follow=True)
+    follow = reader.portions(response, {}, follow=True)
+    async with asyncio.timeout(PATIENCE):
+        assert (await anext(follow)).pieces == [Piece(STDOUT, NOW, b"one\n")]
+        await follow.aclose()
+        await engine.left.wait()
+    assert engine.queries[0]["follow"] == ["1"]
 
 
 @pytest.mark.parametrize(
-    ("frame", "time", "rest"),
+    ("parts", "follow"),
     [
-        (b"2026-11-25T12:57:39.852824433Z text\n", 1_795_611_459_852_824_433, b"text\n"),
-        (b"2026-11-25T12:57:39.852824434Z ", 1_795_611_459_852_824_434, b""),
-        (b"2026-11-25T12:57:40.000000000Z  two", 1_795_611_460_000_000_000, b" two"),
-        (b"2026-11-25T12:57:40Z x", 1_795_611_460_000_000_000, b"x"),
-        (b"2026-11-25T13:57:40.5+01:00 x", 1_795_611_460_500_000_000, b"x"),
+        ([chunked(frame(STDOUT, NOW, b"one\n"))], False),
+        ([chunked(frame(STDOUT, NOW, b"one\n")), b"8\r\n\x01\0\0"], False),
+        ([chunked(frame(STDOUT, NOW, b"one\n")), chunked(frame(STDOUT, NOW, b"two\n")[:-2]), END], False),
+        ([chunked(frame(STDOUT, NOW, b"one\n")), chunked(b"no frame at all"), END], False),
+        ([chunked(frame(STDOUT, NOW, b"one\n")), END], True),
+    ],
+    ids=["cut between chunks", "cut in a chunk", "ended in a frame", "no frame", "ended a follow"],
+)
+async def test_what_came_before_a_log_was_broken_off_is_kept(engine: Engine, reader: LogReader, parts: list[bytes], follow: bool) -> None:
+    engine.parts = parts
+    found, error = await read(reader, follow=follow)
+    assert b"".join(piece.data for piece in pieces(found)) in (b"one\n", b"")
+    assert isinstance(error, HostDown)
+    assert "broke off a log" in str(error)
+
+
+@pytest.mark.parametrize("follow", [False, True])
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log stream: node abc is not available", HostDown),
+        ("Error grabbing logs: something new", HostDown),
+        ("Error grabbing logs: configured logging driver does not support reading", LogLost),
+        ("Error grabbing logs: No such container: abc", LogLost),
+        ("can not get logs from container which is dead or marked for removal", LogLost),
     ],
 )
-def test_a_frames_time(frame: bytes, time: int, rest: bytes) -> None:
-    times = Times()
-    assert times.split(frame) == (time, rest)
-    assert times.split(frame) == (time, rest)
+async def test_an_error_told_in_a_log_ends_it_and_may_pass_or_not(
+    engine: Engine, reader: LogReader, words: str, kind: type[FastlaneError], follow: bool
+) -> None:
+    engine.parts, engine.hold = [chunked(frame(STDOUT, NOW, b"one\n") + told(words + "\n")), END], follow
+    found, error = await read(reader, follow=follow)
+    assert pieces(found) == [Piece(STDOUT, NOW, b"one\n")]
+    assert type(error) is LogLost if kind is LogLost else isinstance(error, HostDown)
+    assert words[-20:] in str(error)
 
 
-@pytest.mark.parametrize("frame", [b"", b"text", b"some text", b"2026-11-25T12:57:39.85282443xZ text"])
-def test_a_frame_without_a_time_is_an_error(frame: bytes) -> None:
-    with pytest.raises(ValueError, match=r"without a time|is not a time"):
-        Times().split(frame)
-
-
-def test_an_engines_times() -> None:
-    assert nanoseconds("2026-11-25T12:57:39.852824433Z") == 1_795_611_459_852_824_433
-    assert nanoseconds("0001-01-01T00:00:00Z") == 0
-    assert milliseconds("0001-01-01T00:00:00Z") is None
-    assert milliseconds("2026-11-25T12:57:39.852824433Z") == 1_795_611_459_852
-    assert milliseconds(None) is None
-    assert milliseconds("yesterday") is None
-
-
-def mark_after(times: list[int]) -> Mark | None:
-    return Mark(times[-1], times.count(times[-1])) if times else None
-
-
-@given(st.lists(st.integers(0, 3)), st.data())
-def test_a_stream_is_read_on_from_any_place_without_a_loss_or_a_repeat(steps: list[int], data: st.DataObject) -> None:
-    times = [100 + sum(steps[: place + 1]) for place in range(len(steps))]
-    read = data.draw(st.integers(0, len(times)))
-    mark = mark_after(times[:read])
-    unread = Unread(mark)
-    again = [place for place, time in enumerate(times) if mark is None or time >= mark.time]
-    assert [place for place in again if unread.is_new(times[place])] == list(range(read, len(times)))
-
-
-def test_once_the_mark_is_passed_a_clock_that_was_set_back_loses_nothing() -> None:
-    unread = Unread(Mark(100, 1))
-    assert [unread.is_new(time) for time in (90, 100, 50, 60, 100)] == [False, False, True, True, True]
+async def test_a_log_that_has_not_got_any_more_what_was_read_of_it_is_lost(engine: Engine, reader: LogReader) -> None:
+    engine.parts = [chunked(frame(STDOUT, NOW, b"one\n")), END]
+    found, error = await read(reader, {STDOUT: Mark(NOW, 1)})
+    assert (found, error) == ([], None)
+    engine.parts = [END]
+    found, error = await read(reader, {STDOUT: Mark(NOW, 1)})
+    assert found == []
+    assert type(error) is LogLost
 
 
 @pytest.mark.parametrize(
-    ("marks", "text"),
-    [
-        ({}, "0"),
-        ({1: Mark(1_795_611_459_852_824_433, 2), 2: Mark(1_795_611_459_052_824_433, 1)}, "1795611459.052824433"),
-        ({1: Mark(1_795_611_459_852_824_433, 2)}, "1795611457.852824433"),
-        ({2: Mark(5, 1)}, "0.000000000"),
-    ],
+    ("status", "kind"),
+    [(b"404 Not Found", ServiceGone), (b"503 Unavailable", HostDown), (b"500 Server Error", HostDown), (b"400 Bad", HostDown)],
 )
-def test_a_reading_begins_at_the_earlier_mark(marks: dict[int, Mark], text: str) -> None:
-    assert since(marks) == text
+async def test_a_refusal_is_told(engine: Engine, reader: LogReader, status: bytes, kind: type[FastlaneError]) -> None:
+    body = b'{"message": "the engine\'s words"}'
+    engine.head, engine.parts = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body)), [body]
+    found, error = await read(reader)
+    assert found == []
+    assert isinstance(error, kind)
+    assert "the engine's words" in str(error)
+
+
+@pytest.mark.parametrize("where", ["OPEN_WITHIN", "READ_WITHIN"])
+async def test_an_engine_that_says_nothing_is_given_up(
+    engine: Engine, reader: LogReader, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(logs, where, 0.05)
+    engine.head, engine.parts, engine.hold = OK if where == "READ_WITHIN" else b"", [], True
+    found, error = await read(reader)
+    assert found == []
+    assert isinstance(error, HostDown)
+
+
+async def test_an_engine_that_is_not_there_is_down(reader: LogReader, tmp_path: Path) -> None:
+    (tmp_path / "s").unlink()
+    found, error = await read(reader)
+    assert found == []
+    assert isinstance(error, HostDown)
+
+
+async def test_a_log_that_comes_line_by_line_is_taken_in_larger_parts_and_whole(engine: Engine, reader: LogReader) -> None:
+    lines = [b"line %d\n" % number for number in range(20_000)]
+    engine.parts = [*(chunked(frame(STDOUT, NOW + place * 100, line)) for place, line in enumerate(lines)), END]
+    found, error = await read(reader)
+    assert error is None
+    assert b"".join(piece.data for piece in pieces(found)) == b"".join(lines)
+    assert len(found) < len(lines) / 4
+
+
+async def test_an_engine_is_not_read_ahead_of_who_takes_it(engine: Engine, reader: LogReader) -> None:
+    text = bytes(16 * 1024)
+    engine.parts = [*(chunked(frame(STDOUT, NOW + place, text)) for place in range(2_000)), END]
+    response = await reader.open("1.41", "task", {}, follow=False)
+    portions = reader.portions(response, {}, follow=False)
+    size = (await anext(portions)).size
+    sent = -1
+    while sent != engine.sent:  # for as long as the engine can write anything
+        sent = engine.sent
+        await asyncio.sleep(0.1)
+    assert sent < 4 * 1024 * 1024
+    async with asyncio.timeout(PATIENCE):
+        async for portion in portions:
+            size += portion.size
+    assert size == 2_000 * len(text)

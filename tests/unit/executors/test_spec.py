@@ -1,6 +1,7 @@
 """What is submitted for an order, and what an activation and a stop change of it."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -8,10 +9,20 @@ import pytest
 
 from fastlane.executors import spec
 from fastlane.executors.base import Image, Order
+from fastlane.executors.names import Ids
+from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
 
 IMAGE = Image("ubuntu@sha256:" + "0" * 64, "sha256:" + "0" * 64)
 ORDER = Order(
-    str(UUID(int=7)), "a task", "job-1", 2, 3, 1_700_000_000_123, ("echo", "{{x}}"), {"B": "2", "A": "{{.Node.ID}}"}, stop_grace=7
+    str(UUID(int=7)),
+    "a task",
+    "job-1",
+    2,
+    3,
+    1_700_000_000_123,
+    ("echo", "{{x}}"),
+    {"B": "2", "A": "{{.Node.ID}}"},
+    container=Container(stop_grace=7000),
 )
 
 
@@ -22,11 +33,9 @@ def inspected(replicas: int = 0, **labels: str) -> dict[str, Any]:
         "Version": {"Index": 12},
         "CreatedAt": "2026-11-25T13:02:35.347785353Z",
         "Spec": {
-            "Name": made["name"],
-            "Labels": {**made["labels"], **{f"fastlane.{name}": value for name, value in labels.items()}},
-            "TaskTemplate": made["task_template"],
+            **made,
+            "Labels": {**made["Labels"], **{f"fastlane.{name}": value for name, value in labels.items()}},
             "Mode": {"Replicated": {"Replicas": replicas}},
-            "EndpointSpec": {"Mode": "vip"},
             "SomethingNew": {"kept": True},
         },
     }
@@ -34,23 +43,69 @@ def inspected(replicas: int = 0, **labels: str) -> dict[str, Any]:
 
 def test_an_order_becomes_a_one_shot_service_that_runs_nothing_yet() -> None:
     made = spec.creation(ORDER, IMAGE, "ours", "local")
-    assert made["name"] == f"fastlane-{ORDER.execution_id}-3"
+    assert made["Name"] == f"fastlane-{ORDER.execution_id}-3"
     assert len(spec.service_name(Order(ORDER.execution_id, "t", "j", 1, 10**16, 0, None, {}))) <= 63
-    assert made["mode"] == {"Replicated": {"Replicas": 0}}
-    assert made["update_config"] == {"Parallelism": 1, "Order": "stop-first", "FailureAction": "continue"}
-    assert made["labels"] == {
+    assert made["Mode"] == {"Replicated": {"Replicas": 0}}
+    assert made["UpdateConfig"] == {"Parallelism": 1, "Order": "stop-first", "FailureAction": "continue"}
+    assert made["Labels"] == {
         "fastlane.installation": "ours",
         "fastlane.task": "a task",
         "fastlane.job": "job-1",
         "fastlane.execution": ORDER.execution_id,
         "fastlane.epoch": "3",
     }
-    template = made["task_template"]
+    template = made["TaskTemplate"]
     assert template["RestartPolicy"] == {"Condition": "none"}
     assert template["LogDriver"]["Name"] == "local"
     container = template["ContainerSpec"]
     assert (container["Image"], container["Init"], container["StopGracePeriod"]) == (IMAGE.reference, True, 7_000_000_000)
     assert container["Args"] == ["echo", "{{x}}"]
+    assert made["EndpointSpec"] == {"Mode": "dnsrr"}
+    assert not {"Resources", "Networks", "Placement"} & template.keys()
+    assert container.keys() == {"Image", "Env", "Init", "Healthcheck", "StopGracePeriod", "Args"}
+    assert container["Healthcheck"] == {"Test": ["NONE"]}
+
+
+def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
+    asked = Container(
+        user="1000:100",
+        workdir="/srv/{{x",
+        init=False,
+        stop_signal="SIGINT",
+        stop_grace=0,
+        mounts=(
+            Mount(MountKind.BIND, "/data/{{.Node.ID}}", "/srv/{{.Node.ID}}", read_only=True),
+            Mount(MountKind.VOLUME, "/cache", "cache"),
+            Mount(MountKind.TMPFS, "/scratch", size=4096),
+            Mount(MountKind.TMPFS, "/tmp"),
+        ),
+        networks=("host", "team"),
+        secrets=(Secret("token", "api-token"),),
+        constraints=("node.role==worker", "node.labels.disk==ssd"),
+        extra_hosts={"db": "10.0.0.1", "db6": "::1"},
+    )
+    order = replace(ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048))
+    template = spec.creation(order, IMAGE, "ours", "local", Ids({"host": "host", "team": "n1"}, {"token": "s1"}))["TaskTemplate"]
+    container = template["ContainerSpec"]
+    assert (container["User"], container["Dir"], container["Init"]) == ("1000:100", "/srv/{{x", False)
+    assert (container["StopSignal"], container["StopGracePeriod"]) == ("SIGINT", 0)
+    assert container["Mounts"] == [
+        {"Type": "bind", "Source": '/srv/{{"{{"}}.Node.ID}}', "Target": '/data/{{"{{"}}.Node.ID}}', "ReadOnly": True},
+        {"Type": "volume", "Source": "cache", "Target": "/cache", "ReadOnly": False},
+        {"Type": "tmpfs", "Target": "/scratch", "ReadOnly": False, "TmpfsOptions": {"SizeBytes": 4096}},
+        {"Type": "tmpfs", "Target": "/tmp", "ReadOnly": False},
+    ]
+    assert container["Secrets"] == [
+        {"SecretID": "s1", "SecretName": "token", "File": {"Name": "api-token", "UID": "0", "GID": "0", "Mode": 0o444}}
+    ]
+    assert container["Hosts"] == ["10.0.0.1 db", "::1 db6"]
+    assert template["Networks"] == [{"Target": "host"}, {"Target": "n1"}]
+    assert template["Placement"] == {"Constraints": ["node.role==worker", "node.labels.disk==ssd"]}
+    assert template["Resources"] == {
+        "Limits": {"NanoCPUs": 290_000_000, "MemoryBytes": 4096, "Pids": 7},
+        "Reservations": {"MemoryBytes": 2048},
+    }
+    assert not {"CapabilityAdd", "CapabilityDrop", "Privileges", "Sysctls", "Configs", "Hostname"} & container.keys()
 
 
 def test_the_environment_is_sorted_literal_and_tells_whose_it_is() -> None:
@@ -67,8 +122,8 @@ def test_the_environment_is_sorted_literal_and_tells_whose_it_is() -> None:
 
 def test_without_a_command_the_image_keeps_its_own() -> None:
     made = spec.creation(Order("e", "t", "j", 1, 1, 0, None, {}), IMAGE, "ours", "journald")
-    assert "Args" not in made["task_template"]["ContainerSpec"]
-    assert made["task_template"]["LogDriver"] == {"Name": "journald", "Options": {}}
+    assert "Args" not in made["TaskTemplate"]["ContainerSpec"]
+    assert made["TaskTemplate"]["LogDriver"] == {"Name": "journald", "Options": {}}
 
 
 def test_an_activation_changes_the_replicas_and_a_label_and_nothing_else() -> None:

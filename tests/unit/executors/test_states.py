@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from fastlane.clock import iso
 from fastlane.executors.base import End, Phase
-from fastlane.executors.states import by_service, node_states, task_view, task_views
+from fastlane.executors.states import by_service, drained_nodes, node_states, task_view, task_views
 
 NODES = {"n1": "ready", "n2": "down"}
 AT = "2026-11-25T13:02:35.347785353Z"
+EVICTED = "assigned node no longer meets constraints"
 AT_MS = 1_795_611_755_347
 
 
@@ -37,11 +39,16 @@ def container(*, oom: bool = False, started: str = AT, finished: str = AT) -> di
         (task("failed", "No such container: c"), End.KILLED, None),
         (task("failed", "odd", -1), End.KILLED, None),
         (task("rejected", "No such image: nosuch:1"), End.IMAGE, None),
+        (task("rejected", "pull access denied for x, repository does not exist or may require 'docker login'"), End.IMAGE, None),
+        (task("rejected", "manifest for x:1 not found: manifest unknown"), End.IMAGE, None),
+        (task("rejected", "no matching manifest for linux/amd64 in the manifest list entries"), End.IMAGE, None),
         (task("rejected", "invalid mount config"), End.REJECTED, None),
+        (task("rejected", "failed to create a network: context canceled"), End.SHUTDOWN, None),
+        (task("rejected", EVICTED, 0), End.SHUTDOWN, None),
         (task("shutdown", code=143), End.SHUTDOWN, 143),
         (task("shutdown", code=0), End.SHUTDOWN, 0),
         (task("shutdown"), End.SHUTDOWN, None),
-        (task("orphaned", code=0), End.SHUTDOWN, None),
+        (task("orphaned", code=0), End.LOST, None),
         (task("remove", code=0), End.SHUTDOWN, None),
     ],
 )
@@ -82,6 +89,60 @@ def test_memory_that_ran_out_is_told_by_the_container_alone() -> None:
     raw = task("failed", "task: non-zero exit (137)", 137)
     assert task_view(raw, NODES, container(oom=True)).end is End.OOM
     assert task_view(raw, NODES, container()).end is End.KILLED
+
+
+@pytest.mark.parametrize(
+    ("code", "late", "end", "told"),
+    [
+        (143, 1.7, End.KILLED, 143),
+        (255, 1.7, End.KILLED, None),
+        (143, 0.2, End.EXITED, 143),
+        (255, 0.2, End.EXITED, 255),
+        (3, 1.7, End.EXITED, 3),
+        (137, 1.7, End.KILLED, 137),
+    ],
+)
+def test_an_end_that_the_engine_noted_long_after_it_came_while_it_was_away(code: int, late: float, end: End, told: int | None) -> None:
+    """A dockerd that is killed ends what it left as it comes back; what ended meanwhile it calls 255."""
+    known = container(finished=iso(AT_MS - round(late * 1000)))
+    view = task_view(task("failed", f"task: non-zero exit ({code})", code), NODES, known)
+    assert (view.end, view.exit_code) == (end, told)
+    assert task_view(task("failed", f"task: non-zero exit ({code})", code), NODES).exit_code == code
+
+
+def evicted(status: str, code: int, **more: Any) -> dict[str, Any]:
+    return {"State": {"Status": status, "Running": status == "running", "ExitCode": code, "StartedAt": AT, "FinishedAt": AT, **more}}
+
+
+@pytest.mark.parametrize(
+    ("known", "lingering", "code"),
+    [
+        (None, True, None),
+        (evicted("running", 0), True, None),
+        (evicted("exited", 5), False, 5),
+        (evicted("exited", 0), False, 0),
+        (evicted("created", 128, StartedAt="0001-01-01T00:00:00Z", FinishedAt="0001-01-01T00:00:00Z"), False, None),
+    ],
+)
+def test_of_a_task_that_was_evicted_only_its_container_tells_the_end(
+    known: dict[str, Any] | None, lingering: bool, code: int | None
+) -> None:
+    view = task_view(task("rejected", EVICTED, 0), NODES, known)
+    assert (view.phase, view.end, view.lingering, view.exit_code) == (Phase.ENDED, End.SHUTDOWN, lingering, code)
+
+
+def test_what_ends_otherwise_does_not_linger() -> None:
+    for raw in (task("rejected", "No such image: x"), task("shutdown", code=143), task("failed", "", 1), task("running", code=0)):
+        assert not task_view(raw, NODES).lingering
+
+
+def test_a_task_on_a_drained_node_says_so() -> None:
+    drained = drained_nodes(
+        [{"ID": "n1", "Spec": {"Availability": "drain"}}, {"ID": "n2", "Spec": {"Availability": "active"}}, {"ID": "n3"}]
+    )
+    assert drained == {"n1"}
+    views = task_views([task("shutdown", code=0, id="a"), task("shutdown", code=0, id="b", node="n2")], NODES, drained=drained)
+    assert [view.drained for view in views] == [True, False]
 
 
 def test_the_containers_own_times_are_used_where_they_are_known() -> None:

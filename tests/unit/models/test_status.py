@@ -228,8 +228,16 @@ def test_one_that_never_had_a_service_has_nothing_to_clean() -> None:
 
 
 def test_a_binding_says_which_service_of_which_swarm() -> None:
-    values = status.bind(an_execution(), service_id="s", swarm_id="w", image_digest="sha256:1", now=NOW).values
-    assert values == {"service_id": "s", "swarm_id": "w", "image_digest": "sha256:1", "bound_at": NOW}
+    values = status.bind(
+        an_execution(), service_id="s", swarm_id="w", image_digest="sha256:1", now=NOW, image_reference="x@sha256:1"
+    ).values
+    assert values == {
+        "service_id": "s",
+        "swarm_id": "w",
+        "image_digest": "sha256:1",
+        "image_reference": "x@sha256:1",
+        "bound_at": NOW,
+    }
 
 
 def test_an_end_settles_with_it_only_where_it_is_told_to() -> None:

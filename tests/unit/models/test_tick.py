@@ -105,4 +105,14 @@ def test_each_attempt_at_a_tick_was_asked_for_by_who_asked_for_the_tick() -> Non
     _, by_hand = make(job, f"r:{OTHER}", sequence=6, due=9000, now=9001, by=rob)
     assert (by_schedule.requested_by, by_hand.requested_by) == (anna, rob)
     assert next_execution(by_hand, due=9500, now=9400).requested_by == rob
+
+
+def test_each_attempt_at_a_tick_runs_what_the_first_one_ran_and_a_tick_by_hand_asks_anew() -> None:
+    job = a_job()
+    _, first = make(job, once_key(1), sequence=5, due=9000, now=9001)
+    assert first.image_reference is None
+    second = next_execution(replace(first, image_reference="ubuntu@sha256:1", image_digest="sha256:1"), due=9500, now=9400)
+    assert (second.image_reference, second.image_digest) == ("ubuntu@sha256:1", None)
+    assert next_execution(second, due=9500, now=9400).image_reference == "ubuntu@sha256:1"
+    assert make(job, f"r:{OTHER}", sequence=6, due=9000, now=9001)[1].image_reference is None
     assert make(a_job(), once_key(1), sequence=5, due=9000, now=9001)[1].requested_by is None

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.executors.base import End, Phase, ServiceView, TaskView
+from fastlane.models.container import Container
 from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Wait, gone, judge, lost, task_of
+from fastlane.scheduler.verdict import Finish, Limits, Run, Start, Stop, Vanish, Wait, gone, judge, lost, task_of
 
 BOUND = 1_700_000_000_000
 STARTED = BOUND + 2_000
@@ -99,20 +100,20 @@ ENDINGS = {
         Status.FAILED,
         3,
         Reason.EXIT,
-        "task: non-zero exit (3)",
+        "the command ended with exit code 3",
     ),
     "exit 3, and the engine says nothing": Case(
         running(), a_service(ended(End.EXITED, 3)), Status.FAILED, 3, Reason.EXIT, "the command ended with exit code 3"
     ),
-    "killed": Case(running(), a_service(ended(End.KILLED, 137, message="signal 9")), Status.FAILED, 137, Reason.KILLED, "signal 9"),
-    "out of memory": Case(running(), a_service(ended(End.OOM, 137, message="oom")), Status.FAILED, 137, Reason.OOM, "oom"),
+    "killed": Case(running(), a_service(ended(End.KILLED, 137, message="signal 9")), Status.FAILED, 137, Reason.KILLED, "SIGKILL"),
+    "out of memory": Case(running(), a_service(ended(End.OOM, 137, message="oom")), Status.FAILED, 137, Reason.OOM, "memory ran out"),
     "command not found": Case(
         pulling(),
-        a_service(ended(End.EXITED, 127, message="starting container failed: …", started_at=None)),
+        a_service(ended(End.EXITED, 127, message="starting container failed: no such file", started_at=None)),
         Status.FAILED,
         127,
         Reason.EXIT,
-        "starting container failed: …",
+        "the command could not be started (exit code 127): no such file",
     ),
     "image missing": Case(
         pulling(),
@@ -140,13 +141,70 @@ ENDINGS = {
         Status.FAILED,
         None,
         Reason.KILLED,
-        "No such container: c1",
+        "its engine was shut down",
+    ),
+    "engine stopped gracefully in the midst of our stop": Case(
+        running(**ASKED), a_service(ended(End.KILLED, None, message="No such container: c1"), SECOND, stopping=True), Status.STOPPED
+    ),
+    "engine killed, and its container ended as it came back": Case(
+        running(), a_service(ended(End.KILLED, 143)), Status.FAILED, 143, Reason.KILLED, "its engine went down"
+    ),
+    "engine killed in the midst of our stop, and its container ended as it came back": Case(
+        running(**ASKED), a_service(ended(End.KILLED, 143), SECOND, stopping=True), Status.STOPPED, 143
+    ),
+    "node removed from the swarm": Case(
+        running(), a_service(ended(End.LOST, None)), Status.FAILED, None, Reason.HOST_LOST, "its container may still run"
+    ),
+    "node removed from the swarm, of one that was to be stopped": Case(
+        running(**ASKED), a_service(ended(End.LOST, None), SECOND, stopping=True), Status.STOPPED
     ),
     "node went down before the start": Case(
-        pulling(), a_service(never_started(End.SHUTDOWN, "node is down")), Status.FAILED, None, Reason.HOST_LOST, "node is down"
+        pulling(),
+        a_service(never_started(End.SHUTDOWN, "shutdown")),
+        Status.FAILED,
+        None,
+        Reason.HOST_LOST,
+        "before its container was made",
     ),
-    "node went down before the start, and the engine says nothing": Case(
-        pulling(), a_service(never_started(End.SHUTDOWN, "")), Status.FAILED, None, Reason.HOST_LOST, "before the container started"
+    "node drained before the start": Case(
+        pulling(),
+        a_service(never_started(End.SHUTDOWN, "shutdown", drained=True)),
+        Status.FAILED,
+        None,
+        Reason.HOST_LOST,
+        "its node was drained before its container was made",
+    ),
+    "node drained, and the engine says so": Case(
+        running(),
+        a_service(ended(End.SHUTDOWN, 5, drained=True)),
+        Status.FAILED,
+        5,
+        Reason.KILLED,
+        "its node was drained while it ran (exit code 5)",
+    ),
+    "scaled to 0 by hand": Case(
+        running(),
+        replace(a_service(ended(End.SHUTDOWN, 143)), scaled_away=True),
+        Status.FAILED,
+        143,
+        Reason.KILLED,
+        "scaled to 0 replicas by somebody else",
+    ),
+    "scaled to 0 by hand before the start": Case(
+        pulling(),
+        replace(a_service(never_started(End.SHUTDOWN, "shutdown")), scaled_away=True),
+        Status.FAILED,
+        None,
+        Reason.KILLED,
+        "scaled to 0 replicas by somebody else",
+    ),
+    "its template changed by hand": Case(
+        running(),
+        a_service(ended(End.SHUTDOWN, 143), a_task(Phase.RUNNING, id="t2")),
+        Status.FAILED,
+        143,
+        Reason.KILLED,
+        "its service was changed by somebody else",
     ),
     "node went down before the start of one that was to be stopped": Case(
         pulling(**ASKED), a_service(never_started(End.SHUTDOWN, "node is down")), Status.STOPPED
@@ -200,12 +258,33 @@ ENDINGS = {
     ),
     "no node in time, ended by our stop": Case(
         pulling(),
+        replace(a_service(never_started(End.SHUTDOWN, ""), SECOND, stopping=True), stop_why="no node took it: no suitable node (1 node …)"),
+        Status.FAILED,
+        None,
+        Reason.UNSCHEDULABLE,
+        "no suitable node (1 node …)",
+        now=BOUND + PENDING + 200,
+    ),
+    "no node in time, ended by the stop of a fastlane that told no reason": Case(
+        pulling(),
         a_service(never_started(End.SHUTDOWN, ""), SECOND, stopping=True),
         Status.FAILED,
         None,
         Reason.UNSCHEDULABLE,
         "within 3600 s",
         now=BOUND + PENDING + 200,
+    ),
+    "no task in time, ended by our stop": Case(
+        pulling(), a_service(stopping=True), Status.FAILED, None, Reason.UNSCHEDULABLE, "no node", now=BOUND + PENDING + 200, log_of=None
+    ),
+    "made, and not started in time, ended by our stop": Case(
+        pulling(),
+        a_service(ended(End.SHUTDOWN, None, node_id="n1", started_at=None), SECOND, stopping=True),
+        Status.FAILED,
+        None,
+        Reason.REJECTED,
+        "did not start the container within 900 s",
+        now=BOUND + PULL + 200,
     ),
     "image not there in time, ended by our stop": Case(
         pulling(),
@@ -260,7 +339,7 @@ ENDINGS = {
         running(**TOO_LATE), a_service(ended(End.SHUTDOWN, 143), stopping=True), Status.FAILED, 143, Reason.KILLED, "by somebody else"
     ),
     "its node went down before the start, and its time to start is over": Case(
-        pulling(**TOO_LATE), a_service(never_started(End.SHUTDOWN, "node is down")), Status.FAILED, None, Reason.HOST_LOST, "node is down"
+        pulling(**TOO_LATE), a_service(never_started(End.SHUTDOWN, "node is down")), Status.FAILED, None, Reason.HOST_LOST, "node went down"
     ),
     "stopped by somebody else before it had a task": Case(
         pulling(), a_service(stopping=True), Status.FAILED, None, Reason.KILLED, "by somebody else", log_of=None
@@ -330,7 +409,7 @@ WAITING = a_task(Phase.WAITING, message="no suitable node (1 node not available)
         (running(**TOO_LATE), a_service(RUNNING), STARTED + TIMEOUT),
         (pulling(), a_service(PREPARING), BOUND + PULL),
         (pulling(), a_service(WAITING), BOUND + PENDING),
-        (pulling(), a_service(), None),
+        (pulling(), a_service(), BOUND + PENDING),
         (pulling(expires_at=NOW + 5), a_service(), NOW + 5),
         (pulling(expires_at=NOW + 5), a_service(WAITING), NOW + 5),
         (pulling(expires_at=BOUND + PENDING + 5), a_service(WAITING), BOUND + PENDING),
@@ -370,7 +449,9 @@ def test_nothing_is_done_before_something_changes_or_a_deadline_comes(execution:
         (pulling(expires_at=NOW + 5), a_service(WAITING), NOW + 5, "time to start is over"),
         (pulling(expires_at=NOW + 5), a_service(PREPARING), NOW + 5, "time to start is over"),
         (pulling(), a_service(WAITING), BOUND + PENDING, "no suitable node (1 node not available)"),
-        (pulling(), a_service(PREPARING), BOUND + PULL, "no image for 900 s"),
+        (pulling(), a_service(), BOUND + PENDING, "the swarm made no task"),
+        (pulling(), a_service(PREPARING), BOUND + PULL, "the image ubuntu was not on its node within 900 s"),
+        (pulling(), a_service(replace(PREPARING, container_id="c1")), BOUND + PULL, "did not start the container within 900 s"),
     ],
     ids=[
         "timeout",
@@ -380,7 +461,9 @@ def test_nothing_is_done_before_something_changes_or_a_deadline_comes(execution:
         "expires without a node",
         "expires while its image comes",
         "pending deadline",
+        "pending deadline without a task",
         "pull deadline",
+        "pull deadline of one that only has to start",
     ],
 )
 def test_a_deadline_acts_at_its_very_millisecond(execution: Execution, view: ServiceView, deadline: int, why: str) -> None:
@@ -440,7 +523,7 @@ def test_an_image_that_did_not_come_is_the_reason_also_where_the_deadline_for_no
     shut = never_started(End.SHUTDOWN, "preparing", node_id="n1")
     verdict = judge(pulling(), a_service(shut, SECOND, stopping=True), BOUND + PULL + 300, limits)
     assert isinstance(verdict, Finish)
-    assert verdict.ending.failure == Failure(Reason.IMAGE, "the image was not there within 900 s")
+    assert verdict.ending.failure == Failure(Reason.IMAGE, "the image ubuntu was not on its node within 900 s")
 
 
 def test_a_stop_whose_only_task_waits_for_ever_ends() -> None:
@@ -483,16 +566,43 @@ def test_a_second_task_after_a_stop_says_nothing_about_the_first() -> None:
 def test_what_is_lost_with_its_host_or_service_ends_as_was_asked_and_else_fails(execution: Execution, now: int, status: Status) -> None:
     for ending, reason in (
         (lost(execution, "the node is down", now, LIMITS), Reason.HOST_LOST),
-        (gone(execution, now, LIMITS), Reason.KILLED),
+        (gone(execution, "somebody removed it", now, LIMITS), Reason.KILLED),
     ):
         assert (ending.status, ending.finished_at, ending.exit_code) == (status, now, None)
         assert (ending.failure.reason if ending.failure else None) is (reason if status is Status.FAILED else None)
 
 
 def test_a_lost_host_is_told_in_the_words_of_its_fault() -> None:
-    failure = lost(running(), "connection refused", NOW, LIMITS).failure
-    assert failure is not None
-    assert failure.message == "connection refused"
+    failure = lost(running(), "its host refused the connection", NOW, LIMITS).failure
+    assert failure == Failure(Reason.HOST_LOST, "its host refused the connection (for 300 s; its container may still run there)")
+
+
+VANISHED = {
+    "its task was removed": (running(), a_service()),
+    "only another task is left": (running(), a_service(SECOND)),
+    "scaled to 0 while it ran": (running(), replace(a_service(), scaled_away=True)),
+    "scaled to 0 before its task was seen": (pulling(), replace(a_service(), scaled_away=True)),
+    "an old state that does not know of its start": (running(), a_service(activated=False)),
+}
+
+
+@pytest.mark.parametrize("name", VANISHED)
+def test_a_task_that_is_not_there_any_more_is_told_of_and_not_concluded_from(name: str) -> None:
+    execution, view = VANISHED[name]
+    assert isinstance(judge(execution, view, NOW, LIMITS), Vanish)
+
+
+@pytest.mark.parametrize("grace", [None, 0, 60_000])
+def test_a_container_that_goes_on_while_its_task_is_called_ended_is_waited_for_during_its_grace(grace: int | None) -> None:
+    execution = running(spec=Spec("ubuntu", container=Container(stop_grace=grace)), **ASKED)
+    view = a_service(ended(End.SHUTDOWN, None, changed_at=NOW, lingering=True), SECOND, stopping=True)
+    over = NOW + (10_000 if grace is None else grace) + 5_000
+    assert judge(execution, view, NOW, LIMITS) == Wait(NOW + 1_000)
+    assert judge(execution, view, over - 1, LIMITS) == Wait(over)
+    for now, shown in ((over, view), (NOW + 1, a_service(ended(End.SHUTDOWN, 5, changed_at=NOW), SECOND, stopping=True))):
+        verdict = judge(execution, shown, now, LIMITS)
+        assert isinstance(verdict, Finish)
+        assert verdict.ending.status is Status.STOPPED
 
 
 TASKS = st.builds(

@@ -7,6 +7,7 @@ import pytest
 from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
+from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Kind, Schedule
@@ -34,6 +35,16 @@ FAILED = replace(
     failure=Failure(Reason.EXIT, "exit code 1"),
     finished_at=NOW - 10_000,
 )
+RUNNING = replace(BOUND, status=Status.RUNNING)
+DONE_BOUND = replace(BOUND, status=Status.DONE)
+OPEN = replace(AWAY, circuit="open", faults=5, retry_at=NOW + 30_000)
+SINCE, UNTIL = NOW - 1_500, NOW + 300_000
+
+
+def noted(obstacle, until=UNTIL, **facts):
+    return replace(WORKS, note=Note("e", 1, obstacle, "in these words", SINCE, until), **facts)
+
+
 DOWN = replace(WORKS, queue_fault="Redis did not answer", workers=0, hosts=(), running=0)
 
 EXECUTIONS = {
@@ -76,6 +87,29 @@ EXECUTIONS = {
         [(Cause.NO_WORKER, None, None), (Cause.IMAGE, NOW - 4_000, None)],
     ),
     "a full pool does not matter any more": (PULLING, replace(WORKS, running=4), [(Cause.IMAGE, NOW - 4_000, None)]),
+    **{
+        f"its owner notes {obstacle}": (BOUND, noted(obstacle), [(Cause(obstacle.value), SINCE, UNTIL)])
+        for obstacle in Obstacle
+        if obstacle is not Obstacle.NO_HOST
+    },
+    "its owner finds no host": (PULLING, noted(Obstacle.NO_HOST, None, hosts=(AWAY, GONE)), [(Cause.NO_HOST, NOW - 3_000, None)]),
+    "its owner found no host a moment ago": (PULLING, noted(Obstacle.NO_HOST, None), [(Cause.NO_HOST, SINCE, None)]),
+    "its host's breaker is open": (BOUND, noted(Obstacle.HOST_AWAY, hosts=(OPEN,)), [(Cause.BREAKER, SINCE, UNTIL)]),
+    "it runs on a host whose breaker is open": (RUNNING, noted(Obstacle.HOST_AWAY, hosts=(OPEN,)), [(Cause.BREAKER, SINCE, UNTIL)]),
+    "it runs on a node that is down": (RUNNING, noted(Obstacle.NODE_DOWN), [(Cause.NODE_DOWN, SINCE, UNTIL)]),
+    "it runs, and a report is older": (RUNNING, noted(Obstacle.NO_NODE), []),
+    "it cannot be taken, since the store takes nothing": (ONE, noted(Obstacle.STORE, None), [(Cause.STORE, SINCE, None)]),
+    "it has ended, and a report is older": (replace(DONE_BOUND, settled=True), noted(Obstacle.HOST_AWAY), []),
+    "its host went away while it is being stopped": (
+        replace(BOUND, stop_requested_at=NOW - 1),
+        noted(Obstacle.HOST_AWAY),
+        [(Cause.STOP, NOW - 1, None), (Cause.HOST_AWAY, SINCE, UNTIL)],
+    ),
+    "it had no node when it was told to stop": (
+        replace(BOUND, stop_requested_at=NOW - 1),
+        noted(Obstacle.NO_NODE),
+        [(Cause.STOP, NOW - 1, None)],
+    ),
     "it was told to stop": (replace(BOUND, stop_requested_at=NOW - 1), WORKS, [(Cause.STOP, NOW - 1, None)]),
     "it runs": (replace(BOUND, status=Status.RUNNING), replace(WORKS, running=4), []),
     "it runs and was told to stop": (
@@ -150,3 +184,43 @@ def test_the_words_and_fields_name_numbers_hosts_and_reasons():
     assert "attempt 2 failed, and attempt 3 is due at 2023-11-14T22:16:00.000Z" in retry.message
     (image,) = execution_waits(PULLING, WORKS)
     assert image.details == {"image": "ubuntu", "host": "a:2375"}
+
+
+SAYS = {
+    Obstacle.REGISTRY: "a:2375 cannot have the image ubuntu from its registry: in these words; it is given up at 2023-11-14T22:20:00.000Z",
+    Obstacle.NO_NODE: "no node of the swarm of a:2375 takes it: in these words",
+    Obstacle.IMAGE: "its node pulls the image ubuntu where it lacks it, and makes its container; the engine says: in these words",
+    Obstacle.HOST_AWAY: "its host does not answer: in these words; it counts as lost at 2023-11-14T22:20:00.000Z",
+    Obstacle.NODE_DOWN: "the node in these words that it is on is down",
+    Obstacle.SERVICE_GONE: "says its host a:2375, which is asked again in case it is wrong; that is believed at 2023-11-14T22:20:00.000Z",
+    Obstacle.STORE: "its worker cannot use the store: in these words",
+    Obstacle.FAULT: "its worker met a fault of its own",
+    Obstacle.NO_HOST: "in these words",
+}
+
+
+@pytest.mark.parametrize("obstacle", Obstacle)
+def test_what_an_owner_notes_is_told_in_a_sentence_that_ends_with_the_deadline(obstacle):
+    (wait,) = execution_waits(BOUND, noted(obstacle))
+    assert SAYS[obstacle] in wait.message
+    assert wait.message.endswith(" at 2023-11-14T22:20:00.000Z")
+    assert wait.details["host"] == "a:2375"
+    (wait,) = execution_waits(BOUND, noted(obstacle, None))
+    assert " at 2023" not in wait.message
+
+
+def test_an_open_breaker_is_told_with_its_faults_and_when_the_host_is_called_again():
+    row = {
+        "host": "a:2375",
+        "reason": "does not answer",
+        "since": "2023-11-14T22:14:51.000Z",
+        "circuit": "open",
+        "faults": 5,
+        "retryAt": "2023-11-14T22:15:30.000Z",
+    }
+    words = "a:2375 does not answer (5 faults in a row: it is left alone until 2023-11-14T22:15:30.000Z, or until its probe finds it well)"
+    (placed,) = execution_waits(BOUND, noted(Obstacle.HOST_AWAY, hosts=(OPEN,)))
+    assert (placed.message, placed.details["hosts"]) == (f"its host {words}; it counts as lost at 2023-11-14T22:20:00.000Z", [row])
+    (enqueued,) = execution_waits(ONE, replace(WORKS, hosts=(OPEN, GONE)))
+    assert f"no host of pool 'fast' can be used: {words}; b:2375 is down" == enqueued.message
+    assert enqueued.details["hosts"][0] == row

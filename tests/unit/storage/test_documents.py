@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.access import Requester
+from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.cron import Cron
 from fastlane.models.execution import Execution, Failure, Reason
 from fastlane.models.job import Job, Spec
@@ -20,12 +21,37 @@ SCALARS = (str, int, bool, type(None))
 
 texts = st.text(st.characters(codec="utf-8"))
 pieces = st.builds(Piece, st.integers(0, 255), st.integers(-(2**63), 2**63 - 1), st.binary(max_size=50))
+some_texts = st.lists(texts, max_size=3).map(tuple)
+counts = st.none() | st.integers(0, 2**62)
+resources = st.builds(
+    Resources,
+    cpus=st.none() | st.floats(0.001, 1e6),
+    memory=counts,
+    pids=counts,
+    reserve_cpus=st.none() | st.floats(0, 1e6),
+    reserve_memory=counts,
+)
+containers = st.builds(
+    Container,
+    user=st.none() | texts,
+    workdir=st.none() | texts,
+    init=st.none() | st.booleans(),
+    stop_signal=st.none() | texts,
+    stop_grace=counts,
+    mounts=st.lists(st.builds(Mount, st.sampled_from(MountKind), texts, st.none() | texts, st.booleans(), counts), max_size=3).map(tuple),
+    networks=some_texts,
+    secrets=st.lists(st.builds(Secret, texts, texts), max_size=3).map(tuple),
+    constraints=some_texts,
+    extra_hosts=st.dictionaries(texts, texts, max_size=3),
+)
 specs = st.builds(
     Spec,
     texts,
     st.none() | st.lists(texts).map(tuple),
     st.dictionaries(texts, texts),
     st.dictionaries(texts, st.recursive(st.none() | st.booleans() | texts | st.integers(-(2**63), 2**63), st.lists)),
+    resources=resources,
+    container=containers,
 )
 
 
@@ -52,12 +78,65 @@ def test_each_rule_of_a_spec_comes_back_and_takes_no_room_when_it_is_not_given(r
     assert documents.spec_from_json(documents.spec_to_json(spec)) == spec
 
 
+CONTAINER_PARTS = {
+    "user": "1000:1000",
+    "workdir": "/srv",
+    "init": False,
+    "stop_signal": "SIGINT",
+    "stop_grace": 0,
+    "mounts": (Mount(MountKind.VOLUME, "/data", "data", read_only=True), Mount(MountKind.TMPFS, "/tmp", size=0)),
+    "networks": ("backend",),
+    "secrets": (Secret("db", "db.txt"),),
+    "constraints": ("node.role==worker",),
+    "extra_hosts": {"db": "10.0.0.7"},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), CONTAINER_PARTS.items())
+def test_each_option_of_a_container_comes_back_and_takes_no_room_when_it_is_not_given(name, value):
+    spec = replace(SPEC, container=Container(**{name: value}))
+    text = documents.spec_to_json(spec)
+    assert list(json.loads(text)["container"]) == [name]
+    assert documents.spec_from_json(text) == spec
+
+
+@pytest.mark.parametrize(("name", "value"), [("cpus", 0.5), ("memory", 2**40), ("pids", 1), ("reserve_cpus", 0.0), ("reserve_memory", 0)])
+def test_each_limit_comes_back_and_takes_no_room_when_it_is_not_given(name, value):
+    spec = replace(SPEC, resources=Resources(**{name: value}))
+    text = documents.spec_to_json(spec)
+    assert json.loads(text)["resources"] == {name: value}
+    assert documents.spec_from_json(text) == spec
+
+
+def test_what_asks_for_nothing_stores_nothing_of_it():
+    assert not {"resources", "container"} & json.loads(documents.spec_to_json(SPEC)).keys()
+    assert CONTAINER_PARTS.keys() == {field.name for field in fields(Container)}
+
+
+def test_a_long_spec_is_read_and_not_remembered():
+    spec = replace(SPEC, container=Container(constraints=tuple(f"node.labels.x!={number:0200}" for number in range(50))))
+    text = documents.spec_to_json(spec)
+    assert len(text) > documents.LONGEST_REMEMBERED
+    assert documents.spec_from_json(text) == spec
+    assert documents.spec_from_json(text) is not documents.spec_from_json(text)
+
+
 def test_a_spec_that_was_stored_before_there_were_rules_has_none():
-    assert documents.spec_from_json('{"image":"a","command":null,"envs":{},"metadata":{}}') == Spec("a")
+    spec = documents.spec_from_json('{"image":"a","command":null,"envs":{},"metadata":{}}')
+    assert spec == Spec("a")
+    assert (spec.resources, spec.container) == (NO_RESOURCES, NO_CONTAINER)
 
 
 def test_every_field_of_a_spec_is_stored():
-    assert {field.name for field in fields(Spec)} == {"image", "command", "envs", "metadata", *documents.SPEC_RULES}
+    assert {field.name for field in fields(Spec)} == {
+        "image",
+        "command",
+        "envs",
+        "metadata",
+        "resources",
+        "container",
+        *documents.SPEC_RULES,
+    }
 
 
 CRONS = [Schedule(Kind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), overlap, catch_up) for overlap in Overlap for catch_up in CatchUp]

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastlane.errors import HostDown, ServiceGone, StoreDown
+from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, StoreDown
 from fastlane.executors.base import Executor
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
 from fastlane.storage.base import Store
-from fastlane.streams.pump import FLUSH_AFTER, FLUSH_BYTES, MOST_WAITING, Pump, Tail, append_to, beyond
+from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MOST_WAITING, SHORTEST_PAUSE, Pump, Tail, append_to
 from tests.support.clock import FakeClock, settle
 
 MUCH = 1 << 40
@@ -27,6 +27,22 @@ def out(time: int, data: bytes) -> Piece:
 
 def err(time: int, data: bytes) -> Piece:
     return Piece(STDERR, time, data)
+
+
+def portions(pieces: Sequence[Piece], marks: Mapping[int, Mark] | None = None) -> list[Portion]:
+    """The pieces as a reader gives them that has come to these marks: one at a time."""
+    reached = dict(marks or {})
+    found = []
+    for piece in pieces:
+        before = reached.get(piece.stream)
+        same = before is not None and before.time == piece.time
+        reached[piece.stream] = Mark(piece.time, before.ordinal + 1 if same and before else 1)
+        found.append(Portion((piece,), dict(reached)))
+    return found
+
+
+def appended(head: Head, pieces: Sequence[Piece], most: int) -> tuple[Head, tuple[Piece, ...]]:
+    return append_to(head, portions(pieces, head.marks), most)
 
 
 def text(pieces: Sequence[Piece], stream: int) -> bytes:
@@ -104,10 +120,10 @@ class Engine:
         self.fault = fault
         self._more.set()
 
-    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Piece, None]:
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         assert (host, task_id) == ("h", "t1")
         self.readings.append(marks)
-        place = 0
+        place, reached = 0, marks
         unread = {stream: _after(self.pieces, stream, marks.get(stream)) for stream in (STDOUT, STDERR)}
         while True:
             while place < (self.through if follow else len(self.pieces)):
@@ -115,7 +131,9 @@ class Engine:
                 place += 1
                 if place > unread[piece.stream]:
                     self.given += 1
-                    yield piece
+                    (portion,) = portions([piece], reached)
+                    reached = portion.marks
+                    yield portion
             if self.fault is not None:
                 raise self.fault
             if not follow:
@@ -165,6 +183,11 @@ class Copying:
     async def flush(self) -> None:
         await self.clock.advance(FLUSH_AFTER)
 
+    async def again(self) -> None:
+        """The pause after a refused chunk, and the first flush of what is then read."""
+        await self.clock.advance(SHORTEST_PAUSE)
+        await self.flush()
+
     async def finish(self) -> Tail:
         return await asyncio.wait_for(self.pump.finish("h", "t1"), 10)
 
@@ -199,7 +222,7 @@ def assert_whole(rows: Rows, log: Sequence[Piece]) -> None:
     ],
 )
 def test_a_head_after_pieces_counts_bytes_and_marks_the_last_of_each_stream(head: Head, pieces: list[Piece], end: Head) -> None:
-    assert append_to(head, pieces, MUCH) == (end, tuple(piece for piece in pieces if piece.data))
+    assert appended(head, pieces, MUCH) == (end, tuple(piece for piece in pieces if piece.data))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +238,7 @@ def test_a_head_after_pieces_counts_bytes_and_marks_the_last_of_each_stream(head
     ],
 )
 def test_beyond_the_cap_bytes_are_counted_and_not_kept(stored: int, most: int, kept: list[Piece], dropped: int) -> None:
-    end, pieces = append_to(Head(1, stored, stored, 0, 10), [out(1, b"abc"), err(2, b"def")], most)
+    end, pieces = appended(Head(1, stored, stored, 0, 10), [out(1, b"abc"), err(2, b"def")], most)
     assert list(pieces) == kept
     assert end.dropped == 10 + dropped
     assert end.offset == stored + sum(len(piece.data) for piece in kept)
@@ -223,24 +246,16 @@ def test_beyond_the_cap_bytes_are_counted_and_not_kept(stored: int, most: int, k
 
 
 def test_a_head_is_truncated_once_something_was_dropped() -> None:
-    assert not append_to(Head(), [out(1, b"abc")], 3)[0].truncated
-    assert append_to(Head(), [out(1, b"abc")], 2)[0].truncated
+    assert not appended(Head(), [out(1, b"abc")], 3)[0].truncated
+    assert appended(Head(), [out(1, b"abc")], 2)[0].truncated
 
 
 PIECES = [out(5, b"a"), out(5, b"b"), err(5, b"c"), out(6, b"d"), err(6, b"e")]
 
 
-@pytest.mark.parametrize("stored", range(6))
-@pytest.mark.parametrize("start", range(6))
-def test_what_another_pump_has_stored_is_dropped_and_nothing_else(start: int, stored: int) -> None:
-    head = append_to(Head(), PIECES[:start], MUCH)[0]
-    newer = append_to(Head(), PIECES[: max(start, stored)], MUCH)[0]
-    assert beyond(head, newer, PIECES[start:]) == PIECES[max(start, stored) :]
-
-
-def test_each_stream_is_dropped_as_far_as_it_is_stored() -> None:
-    newer = append_to(Head(), [err(5, b"c"), err(6, b"e"), out(5, b"a")], MUCH)[0]
-    assert beyond(Head(), newer, PIECES) == [out(5, b"b"), out(6, b"d")]
+def test_a_gap_is_dropped_bytes() -> None:
+    end, kept = append_to(Head(1, 3, 3, 0), [Portion((out(9, b"abc"),), {1: Mark(9, 1)}, dropped=1)], MUCH)
+    assert (end.offset, end.dropped, end.truncated, kept) == (6, 1, True, (out(9, b"abc"),))
 
 
 # one pump
@@ -263,7 +278,7 @@ async def test_a_piece_is_stored_25_ms_after_it_came_together_with_what_came_mea
     await copying.cut()
 
 
-async def test_64_kib_are_stored_without_waiting() -> None:
+async def test_what_is_enough_for_a_chunk_is_stored_without_waiting() -> None:
     rows = Rows()
     copying = Copying(rows, Engine([out(1, bytes(FLUSH_BYTES))]))
     await copying.start()
@@ -275,7 +290,7 @@ async def test_64_kib_are_stored_without_waiting() -> None:
 
 async def test_a_pump_begins_where_the_stored_log_ends() -> None:
     rows = Rows()
-    end, kept = append_to(Head(), PIECES[:2], MUCH)
+    end, kept = appended(Head(), PIECES[:2], MUCH)
     rows.chunks.append(Chunk("e", Head(), end, kept))
     copying = Copying(rows, Engine(PIECES))
     await copying.start()
@@ -321,7 +336,7 @@ async def test_a_log_of_which_nothing_is_stored_is_read_from_its_start_without_a
 async def test_a_log_that_another_pump_touched_after_all_is_stored_once() -> None:
     rows, engine = Rows(), Engine([out(1, b"one"), out(2, b"two"), out(3, b"three")])
     engine.come()
-    stored = append_to(Head(), engine.pieces[:2], MUCH)
+    stored = appended(Head(), engine.pieces[:2], MUCH)
     rows.chunks.append(Chunk("e", Head(), *stored))
     pump = Pump(cast(Store, rows), cast(Executor, engine), FakeClock(), "e", most=MUCH, untouched=True)
     assert await pump.finish("h", "t1") == Tail(rows.head)
@@ -405,6 +420,25 @@ async def test_the_cap_holds_over_all_chunks_and_what_is_beyond_is_counted() -> 
     assert rows.pieces == PIECES[:3]
 
 
+async def test_beyond_the_cap_nothing_is_held_and_a_row_now_and_then_says_how_much_there_was() -> None:
+    rows = Rows()
+    size = 64 * 1024
+    more = [out(number, bytes(size)) for number in range(5 * MOST_WAITING // size)]
+    copying = Copying(rows, Engine([out(0, b"abc"), *more]), most=3)
+    await copying.start()
+    copying.engine.come(1)
+    await copying.flush()
+    rows.gate.clear()
+    copying.engine.come()
+    await copying.clock.advance(FLUSH_AFTER_CAP - 0.5)
+    assert (copying.engine.given, rows.held) == (1 + len(more), 0)
+    rows.gate.set()
+    await copying.clock.advance(0.5)
+    assert [chunk.end.dropped for chunk in rows.chunks] == [0, len(more) * size]
+    await copying.cut()
+    assert (await copying.finish()).head == rows.head
+
+
 async def test_a_log_that_ends_exactly_at_the_cap_is_not_truncated() -> None:
     rows = Rows()
     tail = await Copying(rows, Engine(PIECES), most=5).finish()
@@ -426,23 +460,24 @@ async def test_a_log_that_is_gone_before_anything_came_is_empty_and_says_so() ->
     assert await copying.finish() == Tail(Head(), gone=True)
 
 
-@pytest.mark.parametrize("fault", [HostDown("cut off"), StoreDown("full")])
+@pytest.mark.parametrize("fault", [HostDown("cut off"), LogLost("rotated"), StoreDown("full")])
 async def test_an_end_that_cannot_be_read_or_stored_now_is_told_and_can_be_done_again(fault: Exception) -> None:
     rows = Rows()
     copying = Copying(rows, Engine(PIECES))
-    if isinstance(fault, HostDown):
-        copying.engine.fail(fault)
-    else:
+    if isinstance(fault, StoreDown):
         rows.faults = [("before", fault)]
+    else:
+        copying.engine.fail(fault)
     with pytest.raises(type(fault)):
         await copying.finish()
+    assert rows.pieces == ([] if isinstance(fault, StoreDown) else PIECES)
     copying.engine.fail(None)
     await copying.finish()
     assert_whole(rows, PIECES)
 
 
-@pytest.mark.parametrize("fault", [HostDown("cut off"), ServiceGone("not yet")])
-async def test_an_interrupted_follow_goes_on_from_what_is_stored(fault: Exception) -> None:
+@pytest.mark.parametrize("fault", [HostDown("cut off"), ServiceGone("not yet"), LogLost("rotated")])
+async def test_an_interrupted_follow_stores_what_came_and_goes_on_from_there(fault: FastlaneError) -> None:
     rows = Rows()
     copying = Copying(rows, Engine(PIECES))
     await copying.start()
@@ -453,8 +488,9 @@ async def test_an_interrupted_follow_goes_on_from_what_is_stored(fault: Exceptio
     await settle()
     copying.engine.fail(None)
     copying.engine.come()
+    assert rows.pieces == PIECES[:3]
     await copying.clock.advance(0.2)
-    assert copying.engine.readings == [{}, {1: Mark(5, 2)}]
+    assert copying.engine.readings == [{}, {1: Mark(5, 2), 2: Mark(5, 1)}]
     assert_whole(rows, PIECES)
     await copying.cut()
 
@@ -503,7 +539,8 @@ async def test_an_engine_is_not_read_further_while_the_store_is_stuck() -> None:
     await copying.clock.advance(10)
     assert copying.engine.given * size <= 2 * MOST_WAITING + size
     rows.gate.set()
-    await copying.clock.advance(10)
+    for _ in range(5):
+        await copying.clock.advance(1)
     assert_whole(rows, log)
     await copying.cut()
 
@@ -536,20 +573,23 @@ async def test_a_pump_that_comes_too_late_drops_what_is_stored() -> None:
     await one.flush()
     await other.flush()
     assert rows.refused == 1
+    assert rows.pieces == PIECES[:2]
+    await other.again()
+    assert other.engine.readings == [{}, {1: Mark(5, 2)}]
     assert rows.pieces == PIECES[:4]
     await one.cut()
     await other.cut()
 
 
 async def test_a_pump_that_was_overtaken_stores_nothing_twice_when_it_reads_on() -> None:
-    """One is at the first piece when the other has stored three; then it reads the second and the third, which are there already."""
+    """One is at the first piece when the other has stored three; when it reads on, the second and the third are there already."""
     rows, one, other = await two_pumps(PIECES)
     one.engine.come(1)
     other.engine.come(3)
     await other.flush()
     await one.flush()
     one.engine.come(2)
-    await one.flush()
+    await one.again()
     assert_whole(rows, PIECES[:3])
     one.engine.come()
     await one.flush()
@@ -680,17 +720,18 @@ def test_however_two_pumps_interleave_each_piece_is_stored_once_in_its_streams_o
     assert_whole(rows, log)
 
 
-@given(LOGS, st.integers(0, 30), st.lists(st.integers(1, 5), max_size=12))
+@given(LOGS.filter(len), st.integers(0, 30), st.lists(st.integers(1, 5), max_size=12))
 def test_however_a_log_is_cut_into_chunks_the_same_is_kept_and_the_same_is_dropped(
     drawn: list[tuple[int, int, bytes]], most: int, cuts: list[int]
 ) -> None:
     log = a_log(drawn)
-    whole, kept = append_to(Head(), log, most)
+    whole, kept = appended(Head(), log, most)
     head, pieces, rest = Head(), [], log
     for cut in (*cuts, len(log)):
-        head, some = append_to(head, rest[:cut], most)
-        pieces += some
-        rest = rest[cut:]
+        if rest:
+            head, some = appended(head, rest[:cut], most)
+            pieces += some
+            rest = rest[cut:]
     assert replace(head, sequence=1) == whole
     assert pieces == list(kept)
     assert head.offset == min(most, sum(len(piece.data) for piece in log))

@@ -14,6 +14,39 @@ SPAN = st.sampled_from(["10s", "2m30s", "240h", "1 day", "0s"])
 ENVS = st.dictionaries(
     st.sampled_from(["A", "b_1", "PASSWORD", "1A", "A-B", ""]), st.sampled_from(["", "x", 1, 2.5, True, "********", None])
 )
+HOSTS = st.dictionaries(st.sampled_from(["db", "DB", "a.b", "a b"]), st.sampled_from(["10.0.0.7", "::1", "2001:db8::7"]), max_size=3)
+SIZE = st.sampled_from(["4m", "512M", "1GiB", 4 * 2**20, "1b", 17])
+RESERVED: dict[str, st.SearchStrategy[Any]] = {"cpus": st.sampled_from([0.5, 2, None, 0]), "memory": SIZE}
+RESOURCES: dict[str, st.SearchStrategy[Any]] = {
+    **RESERVED,
+    "pids": st.sampled_from([1, 200, 0]),
+    "reserve": st.none() | st.fixed_dictionaries({}, optional=RESERVED),
+}
+TARGETS = st.sampled_from(["/data", "/data/", "/x/y", "/", "data"])
+SOURCES = st.sampled_from(["/srv/data", "/srv/..", "//", "/", "data", "d", "/srv/{{x}}"])
+MOUNTS = (
+    st.builds("{}:{}{}".format, SOURCES, TARGETS, st.sampled_from(["", ":ro", ":rw", ":z"]))
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["bind", "volume", "tmpfs"]), "target": TARGETS},
+        optional={"source": SOURCES, "readOnly": st.booleans(), "size": SIZE | st.none()},
+    )
+    | st.sampled_from([None, 1, {}])
+)
+SECRETS = st.sampled_from(["a", "db-password", {"name": "a"}, {"name": "b", "target": "c"}, {"target": "c"}, "a/b"])
+CONTAINER: dict[str, st.SearchStrategy[Any]] = {
+    "user": st.sampled_from(["app", "1000:1000", "", "a b"]),
+    "workdir": st.sampled_from(["/", "/srv/", "srv", "/a/../b"]),
+    "init": st.sampled_from([True, False, None, 0]),
+    "stopSignal": st.sampled_from(["TERM", "SIGUSR1", 9, "RTMAX-1", "KILL9"]),
+    "stopGrace": st.sampled_from(["30s", "1h", "0s", "61m"]),
+    "mounts": st.lists(MOUNTS, max_size=3),
+    "networks": st.lists(st.sampled_from(["a", "host", "", "a b"]), max_size=3),
+    "secrets": st.lists(SECRETS, max_size=3),
+    "constraints": st.lists(st.sampled_from(["node.role==worker", "node.labels.a != b", "role==x"]), max_size=2),
+    "extraHosts": HOSTS,
+    "additionalDNSEntries": HOSTS,
+    "colour": st.just(1),
+}
 GOOD: dict[str, st.SearchStrategy[Any]] = {
     "image": st.sampled_from(["ubuntu:latest", "registry.example.com:5000/team/app:1.2", "app@sha256:" + "0" * 64]),
     "command": st.sampled_from(["true", "sh -c 'echo it'", "a  b\tc", ["ls", ""], ["a b"]]),
@@ -31,6 +64,9 @@ GOOD: dict[str, st.SearchStrategy[Any]] = {
     "expiresIn": SPAN,
     "priority": st.integers(-100, 100),
     "concurrency": st.integers(1, 1000),
+    "resources": st.fixed_dictionaries({}, optional=RESOURCES),
+    "container": st.fixed_dictionaries({}, optional=CONTAINER),
+    "additionalDNSEntries": HOSTS,
     "metadata": st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 }
 ODD = st.sampled_from([

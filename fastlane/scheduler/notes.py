@@ -1,0 +1,77 @@
+"""What keeps an execution from going on, in its owner's eyes: pure rules that make the notes of a worker's report.
+
+A note is for people who ask why. Nothing is decided by one, and whoever has none just knows less.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from fastlane.errors import FastlaneError, HostDown, NoHost, RegistryDown, StoreDown
+from fastlane.executors.base import Phase, TaskView
+from fastlane.log import scrub
+from fastlane.models.execution import Execution
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.status import Status
+from fastlane.scheduler.launcher import registry_deadline
+from fastlane.scheduler.verdict import Limits, wait_ends
+
+MOST = 500
+"""Notes in one report. A thousand workers' reports are read at once, so theirs must stay small: this is about 200 KB."""
+LONGEST_WORDS = 300
+"""Bytes of a note's words."""
+MET = (
+    (RegistryDown, Obstacle.REGISTRY),
+    (NoHost, Obstacle.NO_HOST),
+    (HostDown, Obstacle.HOST_AWAY),
+    (StoreDown, Obstacle.STORE),
+)
+"""What an error is to whoever waits; the first that fits."""
+
+
+def note(execution: Execution, obstacle: Obstacle, words: str, since: int, until: int | None = None) -> Note:
+    """A note about an execution as its owner has it, with words as they may be shown."""
+    return Note(execution.id, execution.epoch or None, obstacle, shown(words), since, until)
+
+
+def of_error(error: FastlaneError, execution: Execution, before: Note | None, now: int, limits: Limits) -> Note | None:
+    """What a step towards the start met, to be tried again; None for what a note cannot tell of. ``before``: the note until then."""
+    obstacle = next((met for kind, met in MET if isinstance(error, kind)), None)
+    if obstacle is None:
+        return None
+    until = registry_deadline(execution, error, limits) if isinstance(error, RegistryDown) else None
+    since = before.since if before is not None and before.obstacle is obstacle else now
+    return note(execution, obstacle, str(error), since, _or_expiry(execution, until))
+
+
+def of_fault(execution_id: str, epoch: int | None, before: Note | None, now: int) -> Note:
+    """A fault that nobody foresaw: its words are for the log."""
+    since = before.since if before is not None and before.obstacle is Obstacle.FAULT else now
+    return Note(execution_id, epoch, Obstacle.FAULT, "", since)
+
+
+def of_tasks(execution: Execution, tasks: Sequence[TaskView], limits: Limits) -> Note | None:
+    """What an activated service's task waits for, as a look showed it: a node, or its node for the image."""
+    if execution.status is not Status.PULLING or execution.stop_requested_at is not None or not tasks:
+        return None
+    task = tasks[0]
+    if task.phase not in {Phase.WAITING, Phase.PREPARING}:
+        return None
+    obstacle = Obstacle.IMAGE if task.node_id else Obstacle.NO_NODE
+    since = max(execution.bound_at or 0, task.changed_at if task.node_id else 0)  # a task without a node changes at each vain try
+    return note(execution, obstacle, task.message or task.state, since, _or_expiry(execution, wait_ends(execution, task, limits)))
+
+
+def oldest(notes: Iterable[Note | None]) -> tuple[Note, ...]:
+    """As many as a report holds, those of the longest wait first."""
+    return tuple(sorted((one for one in notes if one is not None), key=lambda one: one.since)[:MOST])
+
+
+def _or_expiry(execution: Execution, until: int | None) -> int | None:
+    """The sooner of this and of the execution's own time to start."""
+    return min((moment for moment in (until, execution.expires_at) if moment is not None), default=None)
+
+
+def shown(words: str) -> str:
+    """Words of another system as they may be shown: one line, of a bounded length, without the secrets of a URL."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in scrub(words)).split())
+    data = line.encode(errors="replace")
+    return line if len(data) <= LONGEST_WORDS else data[: LONGEST_WORDS - 3].decode(errors="ignore") + "…"

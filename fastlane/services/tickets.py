@@ -1,0 +1,87 @@
+"""Tickets and visits: how somebody who has a credential lets a browser in that cannot send it. Knows no credential, only their seals.
+
+A ticket is good once, for 30 seconds, for a job or an execution. A page that was opened with one is a visit of that job: it may read it for
+12 hours. Both are 256 random bits; Redis keeps their digests, so that every replica knows them and no copy of its data is worth anything.
+Who may do what is asked anew at each use, of the settings as they are then.
+"""
+
+import re
+import secrets
+from dataclasses import astuple, dataclass
+from hashlib import sha256
+
+import orjson
+
+from fastlane.clock import Clock
+from fastlane.queue.base import Queue
+
+TICKET_HOLDS = 30 * 1_000
+"""Milliseconds."""
+VISIT_HOLDS = 12 * 3_600 * 1_000
+"""Milliseconds; the connections of a visit that are open then stay open."""
+FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a ticket or a visit stands for: whose credential (its seal), and the job or execution that may be read."""
+
+    seal: str
+    task_id: str
+    job_id: str
+    execution_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A new ticket. ``expires_at`` in milliseconds."""
+
+    text: str
+    expires_at: int
+
+
+class Tickets:
+    """Makes and takes them. Every method but ``blank`` raises QueueDown when the queue is."""
+
+    def __init__(self, queue: Queue, clock: Clock) -> None:
+        self._queue = queue
+        self._clock = clock
+
+    async def make(self, what: Pass) -> Ticket:
+        """A new ticket for this."""
+        expires_at = self._clock.now() + TICKET_HOLDS
+        return Ticket(await self._keep("ticket", what, TICKET_HOLDS), expires_at)
+
+    def blank(self) -> Ticket:
+        """One that opens what is open to everybody. It is not kept: nobody will ask for it."""
+        return Ticket(secrets.token_urlsafe(32), self._clock.now() + TICKET_HOLDS)
+
+    async def take(self, text: str) -> Pass | None:
+        """What a ticket stands for, once; None for one that is used, too old, or was never made."""
+        return _read(await self._queue.take_ticket(_digest("ticket", text))) if FORM.fullmatch(text) else None
+
+    async def show(self, text: str) -> Pass | None:
+        """The same, and it stays as good as it was."""
+        return _read(await self._queue.show_ticket(_digest("ticket", text))) if FORM.fullmatch(text) else None
+
+    async def begin_visit(self, what: Pass) -> str:
+        """A new visit of a job: the secret that its page shows with each request."""
+        return await self._keep("visit", what, VISIT_HOLDS)
+
+    async def visit(self, text: str) -> Pass | None:
+        """What the visit with this secret may read; None when it is over, or never began."""
+        return _read(await self._queue.show_ticket(_digest("visit", text))) if FORM.fullmatch(text) else None
+
+    async def _keep(self, kind: str, what: Pass, ttl: int) -> str:
+        text = secrets.token_urlsafe(32)
+        await self._queue.leave_ticket(_digest(kind, text), orjson.dumps(astuple(what)).decode(), ttl=ttl)
+        return text
+
+
+def _digest(kind: str, text: str) -> str:
+    """With the kind in it: a ticket is no visit, nor the other way round."""
+    return sha256(f"{kind} {text}".encode()).hexdigest()
+
+
+def _read(kept: str | None) -> Pass | None:
+    return None if kept is None else Pass(*orjson.loads(kept))

@@ -1,0 +1,100 @@
+// What the page tells of its connection. While a job waits, the server closes each connection soon, and the page comes again: a person is
+// told that it looks again, not of each of these.
+
+import type { State } from "./connection";
+import { say, the } from "./dom";
+import { notice, tick } from "./notices";
+
+/** Milliseconds for which a connection by which nothing comes has to last before it is shown as one: it may be closed at once. */
+const LASTS = 700;
+
+const WORDS: Record<State["is"], string> = {
+  connecting: "Connecting",
+  open: "Live",
+  waiting: "Reconnecting",
+  done: "Ended",
+  gone: "Gone",
+  barred: "Not allowed",
+};
+const BARRED: Record<number, string> = {
+  401: "You are not logged in here. If a link brought you: it was used before, or is too old. Ask for a new one.",
+  403: "You may not read this log: your user is limited to other tasks.",
+};
+
+export interface LinkOptions {
+  /** Whether what is followed has started. */
+  started(): boolean;
+  /** Connects at once. */
+  connect(): void;
+  /** Called when another state is shown. */
+  onShow(state: State): void;
+}
+
+export class Link {
+  private timer = 0;
+  private next: State | null = null;
+  private shown: State | null = null;
+
+  constructor(private readonly options: LinkOptions) {}
+
+  /** The connection is in another state. */
+  draw(state: State): void {
+    clearTimeout(this.timer);
+    this.next = null;
+    const before = this.shown;
+    if (before?.is === "waiting" && state.is === "connecting") return tick();
+    if (state.is === "open" && (before?.is === "connecting" || (before?.is === "waiting" && before.why === "retry"))) {
+      this.next = state;
+      this.timer = window.setTimeout(() => this.lasts(), LASTS);
+      return;
+    }
+    this.show(state);
+  }
+
+  /** Something came by the connection, so that it is one. */
+  lasts(): void {
+    clearTimeout(this.timer);
+    if (this.next) this.show(this.next);
+    this.next = null;
+  }
+
+  private show(state: State): void {
+    this.shown = state;
+    const looks = state.is === "waiting" && state.why === "retry" && !this.options.started();
+    the("link").dataset.is = looks ? "looks" : state.is;
+    the("link-words").textContent = looks ? "Looking again" : WORDS[state.is];
+    const counter = the("link-count");
+    counter.textContent = "";
+    if (state.is === "waiting") counter.dataset.until = String(state.until);
+    else delete counter.dataset.until;
+    this.note(state, looks);
+    if (state.is !== "connecting") say(spoken(state, looks));
+    this.options.onShow(state);
+    tick();
+  }
+
+  private note(state: State, looks: boolean): void {
+    const button = { words: "Connect now", act: () => this.options.connect() };
+    if (state.is === "waiting" && !looks) {
+      notice("link", { tone: state.why === "retry" ? "info" : "warn", words: [reason(state.why)], until: state.until, button });
+    } else if (state.is === "gone") {
+      const again = { words: "Look again", act: () => location.reload() };
+      notice("link", { tone: "bad", words: ["Gone: there is nothing at this address any more."], button: again });
+    } else if (state.is === "barred") {
+      notice("link", { tone: "bad", words: [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`] });
+    } else {
+      notice("link", null);
+    }
+  }
+}
+
+function reason(why: "retry" | "lost" | "refused"): string {
+  if (why === "lost") return "The connection was lost. Connecting again";
+  return why === "refused" ? "The server cannot be reached. Trying again" : "The log goes on later. Looking again";
+}
+
+/** For who listens: once, however often it is tried. */
+function spoken(state: State, looks: boolean): string {
+  if (looks) return "Nothing has started yet. The page looks again every 5 seconds.";
+  return state.is === "waiting" ? `${reason(state.why)} every 5 seconds` : WORDS[state.is];
+}

@@ -1,0 +1,147 @@
+"""What is submitted for an execution: no more than its pool allows when it is placed, and the same image at each attempt."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fastlane.errors import ImageRefused, RegistryDown
+from fastlane.executors.base import Image, Order
+from fastlane.models.container import Container, Mount, MountKind, Resources
+from fastlane.models.execution import Execution, Reason
+from fastlane.models.job import Spec
+from fastlane.models.policy import DEFAULT_POLICY, Policy
+from fastlane.models.pool import Pool, Pull
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import Status
+from fastlane.scheduler.verdict import Limits
+from fastlane.services.jobs import Enqueued
+from tests.support.crew import HOST, Crew
+from tests.support.redis import RealRedis
+
+WIDE = Pool("wide", "", (HOST,), policy=Policy(mounts=("/srv/",), user=("*",)), limits=Resources(cpus=2, memory=1 << 30, pids=100))
+ASKS = Container(user="1000", mounts=(Mount(MountKind.BIND, "/data", "/srv/data"),))
+
+
+class Watched(Crew):
+    """A crew whose executor keeps what was parked."""
+
+    def __init__(self, folder: Path, redis_url: str, *, pools: tuple[Pool, ...] = (WIDE,), limits: Limits | None = None) -> None:
+        super().__init__(folder, redis_url, pools=pools, limits=limits)
+        self.parked: list[tuple[Order, str]] = []
+        park = self.executor.park
+
+        async def keeping(host, order, image):
+            id = await park(host, order, image)
+            self.parked.append((order, image.reference))
+            return id
+
+        self.executor.park = keeping
+
+    async def runs(self, *command: str, **spec: object) -> Enqueued:
+        return await self.jobs.enqueue("task", Spec("ubuntu:latest", command or None, **spec), Schedule())
+
+    async def second_attempt(self, job: Enqueued, meanwhile: Callable[[], object]) -> None:
+        """Lets the first attempt end after ``meanwhile``, and the one after it, too."""
+        first = await self.reaches(job, "running")
+        meanwhile()
+        self.executor.release(first.id)
+
+        async def follows() -> Execution | None:
+            latest = await self.execution(job)
+            return latest if latest is not None and latest.attempt == 2 and latest.status is Status.RUNNING else None
+
+        second = await self.until(follows, "the second attempt")
+        assert second is not None
+        self.executor.release(second.id)
+        await self.cleaned(job)
+
+    def change(self, **changes: object) -> None:
+        """Workers hired from here on have the pool changed so."""
+        self.settings = replace(self.settings, pools=(replace(self.settings.pools[0], **changes),))
+
+
+def crew(folder: Path, redis: RealRedis, **options) -> Watched:
+    return Watched(folder, redis.url, **options)
+
+
+async def test_a_container_gets_what_was_asked_for_and_the_limits_of_its_pool(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with crew(tmp_path, shared_redis) as made:
+        await made.hire()
+        job = await made.runs(container=ASKS, resources=Resources(cpus=0.5, reserve_memory=4096))
+        await made.cleaned(job)
+        ((order, _),) = made.parked
+    assert order.container == ASKS
+    assert order.resources == Resources(0.5, 1 << 30, 100, None, 4096)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"policy": DEFAULT_POLICY}, ["container.user: ", "container.mounts: ", "'/srv/data'", "policy of pool 'wide'"]),
+        ({"limits": Resources(memory=1024)}, ["resources.memory: ", "limits of pool 'wide'"]),
+    ],
+    ids=["policy", "limits"],
+)
+async def test_what_its_pool_has_come_to_forbid_is_rejected_and_never_parked(
+    shared_redis: RealRedis, tmp_path: Path, change: dict[str, object], words: list[str]
+) -> None:
+    async with crew(tmp_path, shared_redis) as made:
+        job = await made.runs(container=ASKS, resources=Resources(memory=4096), retries=3)
+        made.change(**change)
+        await made.hire()
+        ended = await made.cleaned(job)
+        assert (ended.status, ended.attempt, made.parked, made.executor.starts) == (Status.FAILED, 1, [], [])
+        assert ended.failure is not None
+        assert ended.failure.reason is Reason.REJECTED
+        assert [word for word in words if word not in ended.failure.message] == []
+        await made.idle()
+
+
+async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_a_retry_by_hand_asks_anew(
+    shared_redis: RealRedis, tmp_path: Path
+) -> None:
+    async with crew(tmp_path, shared_redis) as made:
+        await made.hire()
+        job = await made.runs("hold", "exit", "3", retries=1, retry_delay=1)
+        await made.second_attempt(job, lambda: made.executor.tags.update({"ubuntu:latest": "another image"}))
+        first, second = await made.attempts(job)
+        assert first.image_digest == second.image_digest is not None
+        assert {reference for _, reference in made.parked} == {first.image_reference}
+        by_hand = await made.jobs.retry("task", job.job_id)
+        assert (await made.reaches(by_hand, "running")).image_digest not in {None, first.image_digest}
+
+
+async def test_an_attempt_whose_host_has_not_the_local_image_of_the_one_before_asks_anew(shared_redis: RealRedis, tmp_path: Path) -> None:
+    local = "sha256:" + "0" * 64
+    async with crew(tmp_path, shared_redis) as made:
+        resolve = made.executor.resolve
+
+        async def locally(_host: str, _image: str, _pull: Pull) -> Image:
+            return Image(local, local)
+
+        async def elsewhere(host: str, image: str, pull: Pull) -> Image:
+            if image == local:
+                raise ImageRefused(f"there is no image {local} on {host}")
+            return await resolve(host, image, pull)
+
+        made.executor.resolve = locally
+        await made.hire()
+        job = await made.runs("hold", "exit", "3", retries=1, retry_delay=1)
+        await made.second_attempt(job, lambda: setattr(made.executor, "resolve", elsewhere))
+        first, second = await made.attempts(job)
+        assert first.image_reference == local
+        assert str(second.image_reference).startswith("ubuntu:latest@sha256:")
+
+
+async def test_credentials_that_cannot_be_had_are_waited_for_until_the_deadline(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with crew(tmp_path, shared_redis, limits=Limits(pull_deadline=0.5)) as made:
+        made.executor.refusals = [RegistryDown("the file with the password for r cannot be read") for _ in range(3)]
+        await made.hire()
+        assert (await made.cleaned(await made.runs("exit", "0"))).status is Status.DONE
+        made.executor.refusals = [RegistryDown("the file with the password for r cannot be read") for _ in range(1000)]
+        ended = await made.cleaned(await made.runs("exit", "0"))
+        assert ended.failure is not None
+        assert ended.failure.reason is Reason.IMAGE
+        assert ended.failure.message == "the file with the password for r cannot be read (tried for 0.5 s)"

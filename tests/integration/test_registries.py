@@ -1,0 +1,273 @@
+"""Images and the registries that have them: real registries, with a password and without one, that go away, hang, or have a tag moved."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.errors import ImageRefused, RegistryDown
+from fastlane.executors.base import End, Image, Order, Phase, TaskView
+from fastlane.executors.registries import Registries
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.container import Container, Mount, MountKind
+from fastlane.models.job import Spec
+from fastlane.models.policy import Policy
+from fastlane.models.pool import Pool, Pull
+from fastlane.models.registry import Login
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import Status
+from tests.support.crew import Crew
+from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.installation import installed
+from tests.support.redis import RealRedis
+from tests.support.registry import Registry
+from tests.support.swarms import Swarms
+
+PATIENCE = 60.0
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, *logins: Login, config: Path | None = None) -> AsyncIterator[SwarmExecutor]:
+    """An executor on this engine, with these log-ins; its services are gone afterwards."""
+    installation = f"reg-{uuid4().hex[:8]}"
+    executor = SwarmExecutor([url], installation, SystemClock(), probe_every=0.2, registries=Registries(logins, config))
+    await executor.open()
+    try:
+        yield executor
+    finally:
+        await executor.close()
+        remove_all(url, installation)
+
+
+def login(registry: Registry) -> Login:
+    return Login(registry.address, registry.username, registry.password)
+
+
+async def run(executor: SwarmExecutor, host: str, image: Image, *command: str, **options: object) -> TaskView:
+    """The ended task of a service of this image."""
+    service = await executor.park(
+        host, Order(str(uuid4()), "t", "j", 1, 1, 0, command or ("true",), {}, container=Container(**options)), image
+    )
+    await executor.activate(host, service)
+    give_up = time.monotonic() + PATIENCE
+    while not (tasks := (await executor.inspect(host, service)).tasks) or tasks[0].phase is not Phase.ENDED:
+        assert time.monotonic() < give_up, tasks
+        await asyncio.sleep(0.02)
+    return tasks[0]
+
+
+def forget(url: str, reference: str) -> None:
+    """The engine has this image no more."""
+    api = connect(url)
+    try:
+        api.remove_image(reference, force=True)
+    finally:
+        api.close()
+
+
+async def test_every_form_of_reference_is_resolved_to_a_digest_and_runs(engine: str, registry: Registry) -> None:
+    first = registry.push(engine, "team/sub/app:1.2", "one")
+    latest = registry.push(engine, "plain:latest", "two")
+    here, port = registry.address, registry.address.rpartition(":")[2]
+    forms = {
+        f"{here}/team/sub/app:1.2": (f"{here}/team/sub/app:1.2@{first.digest}", first.digest),
+        f"{here}/plain": (f"{here}/plain@{latest.digest}", latest.digest),
+        f"localhost:{port}/plain:latest": (f"localhost:{port}/plain:latest@{latest.digest}", latest.digest),
+        first.pinned: (first.pinned, first.digest),
+        f"{first.reference}@{first.digest}": (f"{first.reference}@{first.digest}", first.digest),
+        # The digest is what counts where a tag beside it says otherwise.
+        f"{here}/team/sub/app:no-such@{first.digest}": (f"{here}/team/sub/app:no-such@{first.digest}", first.digest),
+    }
+    async with opened(engine) as executor:
+        for form, (reference, digest) in forms.items():
+            image = await executor.resolve(engine, form, Pull.MISSING)
+            assert (image.reference, image.digest) == (reference, digest), form
+            assert (await run(executor, engine, image)).exit_code == 0, form
+        local = await executor.resolve(engine, IMAGE, Pull.MISSING)
+        assert (await executor.resolve(engine, local.reference, Pull.ALWAYS)) == local
+        assert (await executor.resolve(engine, local.reference.removeprefix("sha256:"), Pull.MISSING)) == local
+        with pytest.raises(ImageRefused, match="there is no image sha256:0000"):
+            await executor.resolve(engine, "sha256:" + "0" * 64, Pull.MISSING)
+
+
+async def test_what_a_registry_does_not_have_is_refused_with_its_words(engine: str, registry: Registry) -> None:
+    pushed = registry.push(engine, "app:1", "one")
+    async with opened(engine) as executor:
+        for image in (f"{registry.address}/app:2", f"{registry.address}/none:1"):
+            with pytest.raises(ImageRefused, match="manifest unknown"):
+                await executor.resolve(engine, image, Pull.MISSING)
+        gone = Image(f"{registry.address}/app@sha256:{'0' * 64}", "sha256:" + "0" * 64)
+        task = await run(executor, engine, gone)
+        assert (task.end, task.exit_code) == (End.IMAGE, None)
+        assert "No such image" in task.message
+        assert (await executor.resolve(engine, pushed.reference, Pull.MISSING)).digest == pushed.digest
+
+
+async def test_a_registry_is_asked_always_or_only_for_what_is_missing(engine: str, registry: Registry) -> None:
+    pushed = registry.push(engine, "app:1", "one")
+    api = connect(engine)
+    api.tag(IMAGE, f"{registry.address}/app", "1")
+    try:
+        async with opened(engine) as executor:
+            local = await executor.resolve(engine, pushed.reference, Pull.MISSING)
+            assert local.reference.startswith("sha256:")
+            assert (await executor.resolve(engine, pushed.reference, Pull.ALWAYS)).digest == pushed.digest
+            registry.stop()
+        async with opened(engine) as executor:  # what the other one remembers is gone with it
+            assert await executor.resolve(engine, pushed.reference, Pull.MISSING) == local
+            assert await executor.resolve(engine, pushed.reference, Pull.ALWAYS) == local
+            api.remove_image(pushed.reference)
+            for pull in Pull:
+                with pytest.raises(RegistryDown, match="connection refused"):
+                    await executor.resolve(engine, pushed.reference, pull)
+    finally:
+        api.close()
+
+
+async def test_a_registry_with_a_password_is_asked_and_pulled_from_with_it(engine: str, private_registry: Registry, tmp_path: Path) -> None:
+    pushed = private_registry.push(engine, "team/app:1", "secret content")
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(private_registry.docker_config))
+    for logins, path in (((login(private_registry),), None), ((), config)):
+        async with opened(engine, *logins, config=path) as executor:
+            image = await executor.resolve(engine, pushed.reference, Pull.MISSING)
+            assert image.digest == pushed.digest
+            assert (await run(executor, engine, image)).exit_code == 0  # neither the activation nor anything after it names the password
+            api = connect(engine)
+            shown = json.dumps([api.services(), api.tasks(), api.containers(all=True), api.info()])
+            api.close()
+            assert private_registry.password not in shown
+            assert private_registry.username + '"' not in shown
+        forget(engine, pushed.pinned)
+
+
+async def test_without_the_right_password_a_registry_refuses_and_nobody_is_told_the_wrong_one(
+    engine: str, private_registry: Registry
+) -> None:
+    pushed = private_registry.push(engine, "team/app:1", "secret content")
+    wrong = "not the password"
+    for logins, words in (
+        ((), "no basic auth credentials"),
+        ((Login(private_registry.address, "fastlane", wrong),), "unauthorized: authentication required"),
+        ((Login("other.example.com", private_registry.username, private_registry.password),), "no basic auth credentials"),
+    ):
+        async with opened(engine, *logins) as executor:
+            with pytest.raises(ImageRefused, match=words) as caught:
+                await executor.resolve(engine, pushed.reference, Pull.MISSING)
+            assert wrong not in str(caught.value)
+            task = await run(executor, engine, Image(pushed.pinned, pushed.digest))
+            assert task.end is End.IMAGE
+            assert wrong not in str(task)
+
+
+async def test_a_new_password_is_used_without_a_restart(engine: str, private_registry: Registry, tmp_path: Path) -> None:
+    pushed = private_registry.push(engine, "app:1", "one")
+    password = tmp_path / "password"
+    password.write_text("an old one")
+    async with opened(engine, Login(private_registry.address, private_registry.username, None, password)) as executor:
+        with pytest.raises(ImageRefused):
+            await executor.resolve(engine, pushed.reference, Pull.MISSING)
+        password.write_text(private_registry.password + "\n")
+        assert (await executor.resolve(engine, pushed.reference, Pull.MISSING)).digest == pushed.digest
+
+
+async def test_registries_that_hang_hold_up_no_start_no_other_registry_and_no_probe(
+    engine: str, registry: Registry, private_registry: Registry
+) -> None:
+    ready = registry.push(engine, "app:1", "one")
+    other = private_registry.push(engine, "app:1", "two")
+    registry.pause()
+    async with opened(engine, login(private_registry)) as executor:
+        hanging = [asyncio.ensure_future(executor.resolve(engine, f"{registry.address}/hangs-{n}:1", Pull.ALWAYS)) for n in range(20)]
+        await asyncio.sleep(0)
+        try:
+            assert (await executor.resolve(engine, other.reference, Pull.ALWAYS)).digest == other.digest
+            local = await executor.resolve(engine, IMAGE, Pull.MISSING)
+            pinned = await executor.resolve(engine, ready.pinned, Pull.ALWAYS)
+            assert pinned.reference == ready.pinned
+            assert (await run(executor, engine, local)).exit_code == 0
+            assert executor.hosts()[0].usable
+            assert not any(task.done() for task in hanging)
+        finally:
+            registry.resume()
+            found = await asyncio.gather(*hanging, return_exceptions=True)
+        assert {type(answer) for answer in found} <= {ImageRefused, RegistryDown}
+
+
+async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_its_registry_is_gone(
+    engine: str, registry: Registry, tmp_path: Path
+) -> None:
+    before = registry.push(engine, "app:1", "one")
+    pool = Pool("default", "", (engine,), policy=Policy(mounts=("*",)))
+    flag = Container(mounts=(Mount(MountKind.BIND, "/flag", str(tmp_path)),))
+    wait = ("sh", "-c", "while [ ! -e /flag/go ]; do sleep 0.05; done; exit 3")
+    with RealRedis() as redis:
+        async with Crew(tmp_path, redis.url, pools=(pool,)) as crew, opened(engine) as executor:
+            crew.executor = executor
+            await crew.hire()
+            spec = Spec(before.reference, wait, container=flag, retries=1, retry_delay=1)
+            job = await crew.jobs.enqueue("task", spec, Schedule())
+            await crew.reaches(job, "running")
+            registry.push(engine, "app:1", "two")
+            registry.stop()
+            (tmp_path / "go").touch()
+
+            async def second() -> bool:
+                found = await crew.execution(job)
+                return found is not None and found.attempt == 2 and found.status.final
+
+            await crew.until(second, "the end of the second attempt")
+            attempts = await crew.attempts(job)
+            assert [(one.status, one.exit_code) for one in attempts] == [(Status.FAILED, 3)] * 2
+            assert {one.image_digest for one in attempts} == {before.digest}
+            await crew.cleaned(job)
+
+
+def test_a_job_of_a_private_image_runs_by_the_settings_and_its_password_is_nowhere(
+    engine: str, private_registry: Registry, tmp_path: Path
+) -> None:
+    pushed = private_registry.push(engine, "team/app:1", "secret content")
+    password = tmp_path / "password"
+    password.write_text(private_registry.password)
+    registries = [{"host": private_registry.address, "username": private_registry.username, "passwordFile": str(password)}]
+    with installed(tmp_path, engine, registries=json.dumps(registries), docker_config="none", log_level="debug") as fastlane:
+        fastlane.serve("up")
+        reply = fastlane.run("echo", "hello", image=pushed.reference)
+        ended = fastlane.ends(reply)
+        assert (ended["status"], ended["imageDigest"]) == ("done", pushed.digest)
+        refused = fastlane.ends(fastlane.run("true", image=f"{private_registry.address}/team/none:1"))
+        assert refused["failure"]["reason"] == "image"
+        said = json.dumps([ended, refused]) + (tmp_path / "up.log").read_text()
+        stored = b"".join(path.read_bytes() for path in tmp_path.glob("*.db*"))
+    assert private_registry.password not in said
+    assert private_registry.password.encode() not in stored
+
+
+async def test_each_node_of_a_swarm_pulls_with_the_password_and_a_local_image_is_none(three_managers: Swarms) -> None:
+    first, second, third = three_managers.nodes
+    with three_managers.registry(password=True) as registry:
+        pushed = registry.push(first.url, "app:1", "one")
+        async with opened(first.url, login(registry)) as executor:
+            image = await executor.resolve(first.url, pushed.reference, Pull.MISSING)
+            assert image.digest == pushed.digest
+            for node in (second, third):
+                task = await run(executor, first.url, image, constraints=(f"node.hostname=={node.name}",))
+                assert (task.exit_code, task.end) == (0, End.EXITED), task
+            api = first.client()
+            try:
+                local = api.inspect_image(IMAGE)["Id"]
+            finally:
+                api.close()
+            with pytest.raises(ImageRefused, match="means something on one node only"):
+                await executor.resolve(first.url, local, Pull.MISSING)
+            with pytest.raises(RegistryDown):
+                await executor.resolve(first.url, IMAGE, Pull.MISSING)
+        async with opened(first.url) as executor:
+            task = await run(executor, first.url, Image(pushed.pinned, pushed.digest), constraints=(f"node.hostname=={first.name}",))
+            assert task.end is End.IMAGE

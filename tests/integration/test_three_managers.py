@@ -1,0 +1,131 @@
+"""One swarm of three managers, all of them hosts of one pool: jobs run on whatever node, whichever manager is asked, and whatever happens
+to a node, a manager, a worker or a neighbour. Starts are counted outside of Docker."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.executors.base import Order
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.pool import Pool, Pull
+from fastlane.queue.redis import RedisQueue
+from fastlane.scheduler import reconciler
+from fastlane.scheduler.reconciler import Reconciler
+from fastlane.scheduler.settler import Settler
+from fastlane.storage.sqlite import SqliteStore
+from tests.support.engine import IMAGE
+from tests.support.fleet import LABEL, Fleet, Posted, docker_command, fleet, image_of, leader, lines
+from tests.support.hardship import Witness, well
+from tests.support.installation import until
+from tests.support.redis import RealRedis
+from tests.support.swarms import Node, Swarms
+
+
+@pytest.fixture
+def image(three_managers: Swarms) -> Iterator[str]:
+    with image_of(three_managers) as reference:
+        yield reference
+
+
+@contextlib.contextmanager
+def witnesses(bed: Swarms, folder: Path) -> Iterator[dict[str, Witness]]:
+    """By its node's name, who sees what starts there."""
+    with contextlib.ExitStack() as stack:
+        yield {node.name: stack.enter_context(Witness(node.url, folder / f"starts-{node.name}")) for node in bed.nodes}
+
+
+def node_of(bed: Swarms, host: str) -> str:
+    """The name of the node that a host is."""
+    return next(node.name for node in bed.nodes if host in (node.tcp, node.url))
+
+
+def test_thirty_jobs_run_once_each_wherever_they_are_put_and_leave_nothing(three_managers: Swarms, image: str, tmp_path: Path) -> None:
+    with witnesses(three_managers, tmp_path) as seen, fleet(tmp_path / "f", three_managers, image) as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        nodes = [three_managers.nodes[number // 8].name if number < 24 else None for number in range(30)]
+        jobs = [fastlane.counts(200, number % 3, node=node) for number, node in enumerate(nodes)]
+        ended = [fastlane.check_whole(job) for job in jobs]
+        places = [[name for name, witness in seen.items() if witness.starts(row["executionId"])] for row in ended]
+        assert all(len(place) == 1 for place in places)
+        assert all(place == [job.node] for job, place in zip(jobs, places, strict=True) if job.node)
+        through_others = [row for row, place in zip(ended, places, strict=True) if node_of(three_managers, row["host"]) not in place]
+        assert through_others, "no job was started and read through another manager than its node's own"
+        fastlane.check_none_twice(*jobs)
+        fastlane.check_nothing_left()
+
+
+def test_two_installations_and_strangers_on_one_swarm_leave_each_other_alone(three_managers: Swarms, image: str, tmp_path: Path) -> None:
+    with fleet(tmp_path / "a", three_managers, image) as one, fleet(tmp_path / "b", three_managers, image) as two:
+        for fastlane in (one, two):
+            fastlane.serve("up")
+        well(one)
+        well(two)
+        strangers = foreign_services(three_managers.nodes[0], one.name, image)
+        ours = [one.waits(), one.waits(3), *(one.counts(20) for _ in range(3))]
+        theirs = [two.waits(), two.waits(3), *(two.counts(20) for _ in range(3))]
+        for fastlane, jobs in ((one, ours), (two, theirs)):
+            fastlane.begun(*jobs[:2])
+            for job in jobs[2:]:
+                fastlane.check_whole(job)
+        one.let_go(*ours)
+        for job in ours:
+            one.check_whole(job)
+        until(lambda: not one.services(), "the services of one to go")
+        assert [row["status"] for job in theirs[:2] for row in two.attempts(job)] == ["running", "running"]
+        one.end()
+        two.let_go(*theirs)
+        for job in theirs:
+            two.check_whole(job)
+        until(lambda: not two.services(), "the services of the other to go")
+        left = docker_command(three_managers.nodes[1], "service", "ls", "--format", "{{.Name}}").split()
+        assert sorted(left) == sorted(strangers)
+
+
+def foreign_services(node: Node, name: str, image: str) -> list[str]:
+    """Services that look like ours and are not, some parked and some not; their names."""
+    names = []
+    for label in (f"{LABEL}={name}-2", f"{LABEL}={name.upper()}", f"{LABEL}=", "fastlane.execution=x", "other=1"):
+        for replicas in ("0", "1"):
+            names.append(f"fastlane-{uuid4()}-1")
+            options = ["--name", names[-1], "--label", label, "--replicas", replicas, "--restart-condition", "none"]
+            docker_command(node, "service", "create", "-d", *options, image, "sh", "-c", "trap exit TERM; while :; do sleep 0.1; done")
+    return names
+
+
+async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installations_services(
+    three_managers: Swarms, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worst that a reconciler could do: its store is empty, and nothing is too young to be removed."""
+    monkeypatch.setattr(reconciler, "UNKNOWN_AFTER", -1)
+    clock, hosts = SystemClock(), [node.url for node in three_managers.nodes]
+    store = SqliteStore(tmp_path / "empty.db")
+    with RealRedis() as redis:
+        ours, theirs = SwarmExecutor(hosts, "install", clock), SwarmExecutor(hosts, "install-2", clock)
+        queue = RedisQueue(redis.url, "install")
+        async with contextlib.AsyncExitStack() as stack:
+            for part in (store, queue, ours, theirs):
+                await part.open()
+                stack.push_async_callback(part.close)
+            kept = set(foreign_services(three_managers.nodes[2], "install", image))
+            for executor in (ours, theirs):
+                made = Order(str(uuid4()), "t", "j", 1, 1, 0, ("true",), {})
+                await executor.park(hosts[0], made, await executor.resolve(hosts[1], image, Pull.MISSING))
+            assert len(await theirs.services(hosts[2])) == 2  # one of them is a stranger with the very label
+            kept |= {row["Spec"]["Name"] for row in list_services(three_managers.nodes[0]) if row["Spec"]["Labels"].get(LABEL) == "install-2"}
+            settler = Settler(store, queue, ours, clock, ())
+            await Reconciler(store, queue, ours, clock, settler, (Pool("default", "", tuple(hosts)),)).remove_leftovers()
+            assert {row["Spec"]["Name"] for row in list_services(three_managers.nodes[1])} == kept
+
+
+def list_services(node: Node) -> list[dict[str, Any]]:
+    """All services of its swarm."""
+    with contextlib.closing(node.client()) as client:
+        rows: list[dict[str, Any]] = client.services()
+        return rows

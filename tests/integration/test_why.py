@@ -1,0 +1,125 @@
+"""What a job says that it waits for when a swarm, a host or a registry does not do its part; real processes on a real engine."""
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.engine import IMAGE, script
+from tests.support.hardship import ThreadProxy, well
+from tests.support.installation import Installation, installed, until
+
+Wait = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def own_engine() -> Iterator[str]:
+    """An engine whose only node a test may drain, and in whose network it may listen."""
+    folder = tempfile.mkdtemp(prefix="fl", dir="/tmp")  # short: a socket's path holds 107 bytes
+    try:
+        url = script("start", folder, "--private")
+        script("image", url, IMAGE)
+        yield url
+    finally:
+        script("stop", folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def docker(engine: str, *words: str) -> str:
+    """Runs ``docker``; what it printed."""
+    return subprocess.run(["docker", "-H", engine, *words], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+@contextlib.contextmanager
+def drained(engine: str) -> Iterator[None]:
+    """Its node takes no task."""
+    node = docker(engine, "node", "ls", "-q")
+    docker(engine, "node", "update", "--availability", "drain", node)
+    try:
+        yield
+    finally:
+        docker(engine, "node", "update", "--availability", "active", node)
+
+
+def waits(fastlane: Installation, reply: dict[str, Any], *reasons: str) -> list[Wait]:
+    """What the job waits for, once it is this."""
+
+    def told() -> list[Wait] | None:
+        found: list[Wait] = fastlane.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/why").json["waitingFor"]
+        return (found or [{}]) if [wait["reason"] for wait in found] == list(reasons) else None
+
+    return until(told, f"{reply['jobUrl']} to wait for {reasons}")
+
+
+def seconds(before: str, after: str) -> float:
+    """Between two moments of an answer."""
+    return (datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds()
+
+
+def test_no_node_then_no_host_then_an_open_breaker_are_told_and_the_job_runs_in_the_end(own_engine: str, tmp_path: Path) -> None:
+    rules = {"breaker_max_fails": "3", "pending_deadline": "40m", "host_lost_after": "20m"}
+    with ThreadProxy(tmp_path / "e", own_engine) as proxy, installed(tmp_path, proxy.url, **rules) as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        with drained(own_engine):
+            reply = fastlane.run("echo", "at last")
+            (wait,) = waits(fastlane, reply, "no-node")
+            assert "no suitable node (" in wait["message"]
+            assert seconds(wait["since"], wait["until"]) == 2_400
+            assert wait["host"] == proxy.url
+
+            proxy.stop()
+            (wait,) = waits(fastlane, reply, "breaker")
+            assert "has no socket there: is the engine running? (" in wait["message"]
+            assert seconds(wait["since"], wait["until"]) == 1_200
+            (host,) = wait["hosts"]
+            assert (host["host"], host["circuit"], host["faults"] >= 3) == (proxy.url, "open", True)
+            assert seconds(wait["since"], host["retryAt"]) > 0
+            later = fastlane.run("true")
+            (wait,) = waits(fastlane, later, "no-host")
+            assert wait["hosts"][0]["circuit"] == "open"
+
+            proxy.start()
+            waits(fastlane, reply, "no-node")
+        assert fastlane.ends(reply)["status"] == "done"
+        assert fastlane.output(reply) == b"at last\n"
+        assert fastlane.ends(later)["status"] == "done"
+        assert waits(fastlane, reply) == [{}]
+
+
+def test_a_pull_from_a_registry_that_says_nothing_is_told_until_the_job_is_stopped(own_engine: str, tmp_path: Path) -> None:
+    silent = ("nc", "-ll", "-p", "5999", "-e", "sleep", "1000")
+    docker(own_engine, "run", "-d", "--network", "host", "--stop-signal", "KILL", IMAGE, *silent)
+    with installed(tmp_path, own_engine, pull_deadline="10m") as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        reply = fastlane.post("/tasks/test", {"image": f"127.0.0.1:5999/some/thing@sha256:{'a' * 64}"}).json
+        fastlane.reaches(reply, "pulling")
+        found = until(lambda: [wait for wait in waits(fastlane, reply, "image") if wait["until"]], "a node to pull")
+        assert found[0]["message"].startswith(f"its node pulls the image 127.0.0.1:5999/some/thing@sha256:{'a' * 64} where it lacks it")
+        assert "the engine says: preparing; it is given up at " in found[0]["message"]
+        assert seconds(found[0]["since"], found[0]["until"]) == 600
+        fastlane.post(f"/tasks/test/jobs/{reply['jobId']}/stop")
+        assert fastlane.ends(reply)["status"] == "stopped"
+
+
+def test_a_registry_that_refuses_is_told_in_the_engines_words_until_the_job_is_stopped(engine: str, tmp_path: Path) -> None:
+    with installed(tmp_path, engine, pull_deadline="10m") as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        reply = fastlane.post("/tasks/test", {"image": "127.0.0.1:9/some/thing:1", "envs": {"TOKEN": "127.0.0.1:9"}}).json
+        (wait,) = waits(fastlane, reply, "registry")
+        assert "dial tcp ********: connect: connection refused" in wait["message"]  # a secret is one, whoever says it
+        assert wait["image"] == "127.0.0.1:9/some/thing:1"
+        execution = fastlane.execution(reply)
+        assert execution["status"] == "pulling"
+        assert 0 < seconds(execution["createdAt"], wait["until"]) - 600 < 60
+        fastlane.post(f"/tasks/test/jobs/{reply['jobId']}/stop")
+        assert fastlane.ends(reply)["status"] == "stopped"
+        assert waits(fastlane, reply) == [{}]

@@ -1,0 +1,247 @@
+"""A fastlane on several nodes: real processes, a pool over all nodes, an image that each of them pulls, and a witness outside of Docker.
+
+Every container tells of its start in a file of this machine that all nodes share: its execution, and its own name, which is the beginning
+of its container's id. A container may be asked to wait for the test's word, whatever happens to its node meanwhile.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+
+from fastlane.credentials import hash_token, make_token
+from tests.support.credentials import bearer
+from tests.support.installation import Answer, Installation, until
+from tests.support.registry import Registry
+from tests.support.swarms import Node, Swarms
+
+ROOT = Path(__file__).parents[2]
+TASK = "job"
+LABEL = "fastlane.installation"
+TELL = 'echo "$FASTLANE_EXECUTION_ID $(hostname)" >> /witness/starts; '
+COUNT = 'i=0; while [ $i -lt {lines} ]; do echo "out $i"; echo "err $i" >&2; i=$((i+1)); done; '
+HOLD = "until [ -e /witness/go-$FASTLANE_JOB_ID ]; do sleep 0.05; done; "
+HALF = 500
+"""Lines of each stream that a job which waits writes before, and as many after."""
+
+
+def lines(word: str, count: int) -> bytes:
+    """What COUNT writes to a stream."""
+    return b"".join(b"%s %d\n" % (word.encode(), number) for number in range(count))
+
+
+@dataclass
+class Posted:
+    """A job that was accepted, what it writes to each stream, its exit code, and the node that it has to run on, if any."""
+
+    reply: dict[str, Any]
+    out: bytes
+    err: bytes
+    code: int
+    node: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Of the job."""
+        return f"/tasks/{self.reply['taskId']}/jobs/{self.reply['jobId']}"
+
+
+@dataclass
+class Fleet(Installation):
+    """An installation whose pool has these ``hosts``; ``image`` is what its jobs run. ``witness``: the folder that containers write to."""
+
+    bed: Swarms = field(kw_only=True)
+    image: str = field(kw_only=True)
+    token: str = field(kw_only=True, default_factory=make_token)
+
+    @property
+    def witness(self) -> Path:
+        """The folder that every container has at ``/witness``."""
+        return self.folder / "witness"
+
+    def start(self, role: str) -> subprocess.Popen[bytes]:
+        """Starts ``up``, ``api`` or ``worker``, with a reconciler that does not let a test wait."""
+        command = [sys.executable, "-m", "tests.support.hasty", role]
+        with (self.folder / f"{role}.log").open("ab") as output:
+            environment = {**self._environment(role), "PYTHONPATH": str(ROOT)}
+            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)
+        self.processes.append(process)
+        return process
+
+    def request(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
+        """One HTTP request to it, by somebody who may."""
+        return super().request(method, path, body, {**bearer(self.token), **(headers or {})})
+
+    # jobs
+
+    def job(self, script: str, out: bytes, err: bytes, code: int = 0, *, node: str | None = None, **more: object) -> Posted:
+        """Posts one that runs this script; ``node``: the one that it has to run on."""
+        container: dict[str, object] = {"mounts": [f"{self.witness}:/witness"], "stopGrace": "2s"}
+        if node is not None:
+            container["constraints"] = [f"node.hostname=={node}"]
+        body = {"image": self.image, "command": ["sh", "-c", f"{TELL}{script}exit {code}"], "container": container, **more}
+        answer = self.post(f"/tasks/{TASK}", body)
+        assert answer.status == 200, answer.body
+        return Posted(answer.json, out, err, code, node)
+
+    def counts(self, number: int, code: int = 0, **more: Any) -> Posted:
+        """Posts one that writes so many lines to each stream, and ends."""
+        return self.job(COUNT.format(lines=number), lines("out", number), lines("err", number), code, **more)
+
+    def waits(self, code: int = 0, **more: Any) -> Posted:
+        """Posts one that writes half of its lines, waits for ``let_go``, and writes the rest."""
+        half = COUNT.format(lines=HALF)
+        out, err = lines("out", HALF), lines("err", HALF)
+        return self.job(f"{half}{HOLD}{half}", out * 2, err * 2, code, **more)
+
+    def let_go(self, *jobs: Posted) -> None:
+        """Lets containers go on that wait."""
+        for job in jobs:
+            (self.witness / f"go-{job.reply['jobId']}").touch()
+
+    def begun(self, *jobs: Posted) -> None:
+        """Returns once the first half of each one's log is stored."""
+        for job in jobs:
+            self.reaches(job.reply, "running")
+            until(lambda job=job: self.output(job.reply) == lines("out", HALF), f"the first half of {job.path}")
+            until(lambda job=job: self.output(job.reply, "stderr") == lines("err", HALF), f"the first half of {job.path}")
+
+    # what became of them
+
+    def attempts(self, job: Posted) -> list[dict[str, Any]]:
+        """Its executions, the first attempt first."""
+        rows: list[dict[str, Any]] = self.get(f"{job.path}/executions?perPage=100").json["items"]
+        return rows[::-1]
+
+    def starts(self, execution_id: str) -> list[str]:
+        """The names of the containers that told of their start as this execution's."""
+        with contextlib.suppress(FileNotFoundError):
+            rows = [line.split() for line in (self.witness / "starts").read_text().splitlines()]
+            return [name for id, name in rows if id == execution_id]
+        return []
+
+    def check_none_twice(self, *jobs: Posted) -> None:
+        """No execution of these started more than once."""
+        for job in jobs:
+            for row in self.attempts(job):
+                assert len(self.starts(row["executionId"])) <= 1, row
+
+    def check_whole(self, job: Posted, row: dict[str, Any] | None = None) -> dict[str, Any]:
+        """It ended by itself, in one container that started once, with its whole log. The execution (``row``: not its newest one)."""
+        ended = row or self.ends(job.reply, patience=180)
+        expected = ("failed" if job.code else "done", job.code)
+        assert (ended["status"], ended["exitCode"]) == expected, ended
+        assert ended["host"] in self.hosts
+        assert self.starts(ended["executionId"]) == [ended["containerId"][:12]], ended
+        for stream, text in (("stdout", job.out), ("stderr", job.err)):
+            assert self.get(f"{job.path}/executions/{ended['executionId']}/{stream}").body == text, (stream, ended)
+        sizes = {"stdoutBytes": len(job.out), "stderrBytes": len(job.err), "truncated": False}
+        assert {name: ended["logInfo"][name] for name in sizes} == sizes
+        return ended
+
+    # what is on the nodes
+
+    @property
+    def hosts(self) -> list[str]:
+        """Of its pool."""
+        found: list[str] = json.loads(self.extra["POOLS"])[0]["hosts"]
+        return found
+
+    def services(self) -> list[str]:
+        """The names of its services, as its swarms' first nodes that answer tell."""
+        names: set[str] = set()
+        for node in self.bed.nodes:
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException), contextlib.closing(node.client()) as client:
+                names.update(row["Spec"]["Name"] for row in client.services(filters={"label": f"{LABEL}={self.name}"}))
+        return sorted(names)
+
+    def containers(self, *nodes: Node) -> list[str]:
+        """The names of the containers of services of any fastlane that are on these nodes (all), running or not, each with its node's."""
+        names = []
+        for node in nodes or self.bed.nodes:
+            with contextlib.closing(node.client()) as client:
+                names += [f"{node.name}{row['Names'][0]}" for row in client.containers(all=True, filters={"name": "fastlane-"})]
+        return names
+
+    def check_nothing_left(self, patience: float = 120) -> None:
+        """Nothing of it is on any node: services, containers, networks."""
+        until(lambda: not self.services(), f"its services to go: {self.services()}", patience)
+        until(lambda: not self.containers(), f"its containers to go: {self.containers()}", patience)
+        for node in self.bed.nodes:
+            with contextlib.closing(node.client()) as client:
+                assert {row["Name"] for row in client.networks()} <= {"bridge", "host", "none", "docker_gwbridge", "ingress"}
+
+    def end(self) -> None:
+        """Ends all of its processes and removes its services, on nodes that answer."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        for node in self.bed.nodes:
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException), contextlib.closing(node.client()) as client:
+                for row in client.services(filters={"label": f"{LABEL}={self.name}"}):
+                    client.remove_service(row["ID"])
+
+
+@contextlib.contextmanager
+def fleet(
+    folder: Path, bed: Swarms, image: str, hosts: Sequence[str] = (), *, redis: str | None = None, most: int = 100, **extra: str
+) -> Iterator[Fleet]:
+    """A fleet with nothing started yet, on all nodes through the network, or on these ``hosts``; all of it is gone after the block."""
+    token = make_token()
+    (folder / "witness").mkdir(parents=True)
+    policy = {"mounts": [f"{folder}/witness"], "constraints": ["*"], "stopGrace": "10s"}
+    pool = {"name": "default", "match": "", "hosts": list(hosts) or [node.tcp for node in bed.nodes], "maxRunning": most, "policy": policy}
+    settings = {
+        "POOLS": json.dumps([pool]),
+        "TOKENS": json.dumps([{"name": "test", "token": hash_token(token), "role": "admin"}]),
+        "LEASE": "2s",
+        "RENEW": "0.7s",
+        "HOST_LOST_AFTER": "20s",
+        "BREAKER_RESET": "3s",
+        **{name.upper(): value for name, value in extra.items()},
+    }
+    made = Fleet(folder, bed.nodes[0].url, f"fleet-{os.urandom(4).hex()}", redis, settings, bed=bed, image=image, token=token)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@contextlib.contextmanager
+def image_of(bed: Swarms) -> Iterator[str]:
+    """A registry that all nodes reach, and the reference of the stand-in image there."""
+    with bed.registry() as registry:
+        yield push(registry, bed)
+
+
+def push(registry: Registry, bed: Swarms) -> str:
+    """The stand-in image in the registry."""
+    return registry.push(bed.nodes[0].url, "stand-in:1").reference
+
+
+def leader(bed: Swarms) -> Node:
+    """The node that leads its swarm, as the first that answers tells."""
+
+    def found() -> Node | None:
+        for node in bed.nodes:
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException), contextlib.closing(node.client()) as client:
+                names = [row["Description"]["Hostname"] for row in client.nodes() if row.get("ManagerStatus", {}).get("Leader")]
+                return next((other for other in bed.nodes if other.name in names), None)
+        return None
+
+    return until(found, "a leader", 120)
+
+
+def docker_command(node: Node, *words: str) -> str:
+    """The docker command's output, at this node's socket."""
+    command = ["docker", "-H", node.url, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
