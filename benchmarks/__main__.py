@@ -9,25 +9,26 @@ from pathlib import Path
 
 import click
 
-from benchmarks import containers, dispatch, enqueue, followers, lists, others, report, starts, timed
+from benchmarks import containers, dispatch, enqueue, followers, lists, logs, others, report, starts, timed, writes
 from benchmarks.figures import Figure
 from benchmarks.others import Other
 from benchmarks.processes import ROOT
 
-PARTS = ("enqueue", "starts", "dispatch", "timed", "lists", "followers", "containers")
+PARTS = ("enqueue", "starts", "dispatch", "timed", "lists", "followers", "logs", "writes", "containers")
 PEERS = ("huey", "celery")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many jobs are dispatched and how many starts are timed in each round, and the sizes of the timed queue."""
+    """How many jobs are dispatched and how many starts are timed in each round, the sizes of the timed queue, and the bytes of a log."""
 
     jobs: int = dispatch.JOBS
     starts: int = 300
     queue: timed.Sizes = field(default_factory=timed.Sizes)
+    log: int = logs.SIZE
 
 
-QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0))
+QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000)
 """To try the benchmark itself."""
 
 
@@ -42,8 +43,8 @@ QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0))
 def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
     """Measures, and prints the table."""
     parts = only or PARTS
-    if "containers" in parts and engine is None:
-        raise click.UsageError("the part containers needs --engine")
+    if engine is None and (needy := {"logs", "writes", "containers"} & set(parts)):
+        raise click.UsageError(f"what needs --engine: {', '.join(sorted(needy))}")
     found = [peer for name in PEERS if (peer := others.find(name, peers, click.echo))]
     about = report.surroundings(engine, found, [name for name in PEERS if name not in {peer.name for peer in found}])
     figures = measure(parts, engine, rounds, found, QUICK if quick else Sizes())
@@ -69,6 +70,8 @@ def measure(parts: Sequence[str], engine: str | None, rounds: int, peers: Sequen
         "timed": lambda: timed.measure(rounds, say, sizes.queue),
         "lists": lambda: lists.measure(rounds, say),
         "followers": lambda: followers.measure(rounds, say),
+        "logs": lambda: logs.measure(engine or "", rounds, say, sizes.log),
+        "writes": lambda: writes.measure(engine or "", rounds, say),
         "containers": lambda: containers.measure(engine or "", rounds, say),
     }
     figures = []

@@ -6,11 +6,12 @@ signal ends it at once.
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ipaddress import ip_address
 
 import structlog
@@ -57,6 +58,12 @@ SWITCH_INTERVAL = 0.0001
 calls waited 1 to 3 s (measured)."""
 DRAIN = 5.0
 """Seconds that requests under way have to end when the process is told to."""
+
+
+MOST_FILES = 65_536
+OTHER_FILES = 200
+"""So many of the files that the process may have open are kept for all that is no connection of a client."""
+FEWEST_CONNECTIONS = 50
 
 
 def run_up(settings: Settings) -> int:
@@ -151,7 +158,7 @@ async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sock
         hard_retries=settings.hard_retries,
     )
     app = application(services, web)
-    server = http_server(app)
+    server = http_server(app, max(FEWEST_CONNECTIONS, files_allowed() - OTHER_FILES))
     server.add_sockets(sockets)
     log.info("api.listening", addresses=[":".join(map(str, sock.getsockname()[:2])) for sock in sockets])
     try:
@@ -245,6 +252,17 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
         await stack.enter_async_context(opened(queue))
         await stack.enter_async_context(working(executor, worker))
         await stop.wait()
+
+
+def files_allowed() -> int:
+    """How many files and sockets this process may have open, after it was raised as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a bound of its own below what it names
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def listening(settings: Settings) -> list[socket.socket]:

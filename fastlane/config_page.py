@@ -74,7 +74,7 @@ pull = "always"
 | `hosts` | required | Docker engines, each a Swarm manager: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT` |
 | `maxRunning` | 10 | how many executions of this pool run at once |
 | `pull` | missing | `always` asks the registry for every image; `missing` only when a one-node swarm's engine does not have it |
-| `policy` | nothing | what jobs may ask of their containers beside image, command and environment; [containers.md](containers.md) explains each key |
+| `policy` | nothing | what jobs may ask of their containers; [containers.md](containers.md) explains each key |
 | `limits` | none | the most of a node that one container may have, and what it gets when its job does not say |
 
 ```toml
@@ -93,13 +93,13 @@ init = true
 ```
 
 The keys of `policy`: {policy}.
-Each is `true` (anything), `false` (nothing, the default), one text or a list of texts, of which one must fit: `*` in it stands for any text.
-But `init` is `true` or `false`, and `stopGrace` the longest there may be. Texts of `mounts` are `/PATH` (that path of the node), `/PATH/`
+Each is `true` (anything), `false` (nothing, the default), one text or a list of texts, of which one must fit: `*` in it stands for any
+text. But `init` is `true` or `false`, and `stopGrace` the longest there may be. Texts of `mounts` are `/PATH` (that path of the node), `/PATH/`
 (every path below it), `volume:NAME`, `tmpfs` or `*`, each also with `:ro` at its end: only read-only. The keys of `limits`:
 {limits}.
 
-A pool with a policy needs `users` or `tokens`: without them everybody who reaches the server could have what it allows, so `fastlane up` and
-`fastlane api` do not start.
+A pool with a policy needs `users` or `tokens`: without them everybody who reaches the server could have what it allows, so `fastlane up`
+and `fastlane api` do not start.
 
 In the environment `FASTLANE_POOLS` is the same as JSON: `[{{"name": "default", "match": "", "hosts": ["10.0.0.7:2375"]}}]`.
 

@@ -1,4 +1,4 @@
-# What `make test` and `make test-crash` share. Sourced by bash, after lib.sh, from the checkout's root.
+# What `make test`, `make test-crash` and `make test-long` share. Sourced by bash, after lib.sh, from the checkout's root.
 # shellcheck shell=bash
 
 # Alone in this checkout, without the settings of a server of yours, and with the packages that a test engine needs. $1: who asks.

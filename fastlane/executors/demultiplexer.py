@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 
 from fastlane.executors.timestamps import nanoseconds, rfc3339
-from fastlane.models.log import Mark, Piece, Portion
+from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
 
 LARGEST_FRAME = 8 * 1024 * 1024
 SLACK = 10_000_000_000
@@ -78,7 +78,8 @@ class Demultiplexer:
     def __init__(self, marks: Mapping[int, Mark]) -> None:
         start = begin(marks)
         stamps = {stream: rfc3339(mark.time).encode() for stream, mark in marks.items()}
-        self._places = {stream: _Place(stamps[stream], mark.ordinal) for stream, mark in marks.items()}
+        self._places = {STDOUT: _Place(), STDERR: _Place()}
+        self._places |= {stream: _Place(stamps[stream], mark.ordinal) for stream, mark in marks.items()}
         self._known = {stream: _Unread(stamps[stream], mark.ordinal) for stream, mark in marks.items()}
         self._due = {stream for stream, mark in marks.items() if mark.time >= start}
         self._gap = False
@@ -106,7 +107,7 @@ class Demultiplexer:
         self._rest = data[self._take(data, runs) :]
         gap, self._gap = self._gap, False
         pieces = [Piece(stream, time, b"".join(contents)) for stream, time, contents in runs]
-        marks = {stream: Mark(self._time(place.stamp), place.ordinal) for stream, place in self._places.items()}
+        marks = {stream: Mark(self._time(place.stamp), place.ordinal) for stream, place in self._places.items() if place.ordinal}
         return Portion(pieces, marks, int(gap))
 
     def _take(self, data: bytes, runs: Runs) -> int:
@@ -134,7 +135,7 @@ class Demultiplexer:
                     continue
                 stream, low = kind, stamp[:_MILLISECOND]
                 high = low + b":"  # which comes after every digit
-                last = self._places.setdefault(kind, _Place())
+                last = self._places[kind]
                 contents: list[bytes] = []
                 runs.append((kind, time, contents))
             if stamp == last.stamp:

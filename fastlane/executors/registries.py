@@ -46,7 +46,7 @@ class Registries:
         self._config_fault = ""
         self._helped: OrderedDict[str, tuple[float, Credentials]] = OrderedDict()
         self._lock = threading.Lock()
-        self._bulkhead = Bulkhead("registry credentials", 2, 512)
+        self._bulkhead = Bulkhead("registry credentials", 2, 4096)
 
     async def credentials(self, image: str) -> Credentials:
         """Those for the registry that this reference names. Raises RegistryDown when they cannot be read now."""

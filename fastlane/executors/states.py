@@ -6,7 +6,7 @@ state      with                                                   end       exit
 complete                                                          EXITED    the container's
 failed     its container says that memory ran out                 OOM       the container's
 failed     code 137                                               KILLED    137
-failed     code 143 or 255, noted long after the container's end  KILLED    143; of 255 none: the engine did not see it
+failed     code 143 or 255, from before its node came back        KILLED    143; of 255 none: the engine did not see it
 failed     ``starting container failed: context canceled``        SHUTDOWN  none: it was called off amid its start (128)
 failed     another code than 0                                    EXITED    that one (126 to 128: it could not start)
 failed     code 0, or none (``No such container``)                KILLED    none: the engine went away under it
@@ -21,8 +21,8 @@ remove     (its service was removed)                              SHUTDOWN  none
 
 Code 137 is how an engine tells of a kill; a command that exits with 137 by itself cannot be told from it, and counts as killed.
 
-An engine that was killed ends, when it is back, the containers that it left, and notes their ends seconds late: 143 for one that it ends,
-255 for one whose end it missed. One that lives notes an end within milliseconds.
+An engine that was killed ends, when it is back, the containers that it left: 143 is the code of one that obeys, 255 of one whose end it
+missed. Then it joins its swarm again, which changes its node, and only then notes the ends. One that lives notes an end at once.
 
 A task is ``rejected`` by the constraint enforcer of Swarm when its node changes in the moment in which our stop has put its constraint on
 the service, or when somebody takes a label from a node. Its container ends later, by its signal and its grace, and only its node tells
@@ -31,6 +31,7 @@ how: till then the task is ``lingering``.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastlane.executors.base import End, Phase, TaskView
@@ -47,8 +48,8 @@ _PHASES: Mapping[str, Phase] = {
 KILLED_CODE = 137
 MISSED_CODE = 255
 AT_RETURN = frozenset({143, MISSED_CODE})
-LATE = 1000
-"""Milliseconds from a container's end to the engine's note of it, after which the engine was not there at the end."""
+LATE = 200
+"""Milliseconds from a container's end to the note of it, within which an engine that lives notes it."""
 EVICTED = "assigned node no longer meets constraints"
 START_FAILED = "starting container failed"
 PULL_FAILED = re.compile(
@@ -58,17 +59,25 @@ PULL_FAILED = re.compile(
 READY = "ready"
 
 
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What a node's swarm tells of it beside its state: whether somebody drained it, and when it last changed (milliseconds)."""
+
+    drained: bool = False
+    changed_at: int = 0
+
+
 def task_views(
     raws: Iterable[Raw],
     nodes: Mapping[str, str],
     containers: Mapping[str, Raw] | None = None,
-    drained: frozenset[str] = frozenset(),
+    lots: Mapping[str, Lot] | None = None,
 ) -> tuple[TaskView, ...]:
-    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id; ``drained``: the
-    nodes that are to have no tasks."""
-    known = containers or {}
+    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id; ``lots``: what
+    else is known of nodes."""
+    known, more = containers or {}, lots or {}
     ordered = sorted(raws, key=lambda raw: (str(raw.get("CreatedAt", "")), str(raw["ID"])))
-    return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), drained) for raw in ordered)
+    return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID")))) for raw in ordered)
 
 
 def by_service(raws: Sequence[Raw], nodes: Mapping[str, str]) -> dict[str, tuple[TaskView, ...]]:
@@ -84,9 +93,11 @@ def node_states(raws: Iterable[Raw]) -> dict[str, str]:
     return {str(raw["ID"]): str(raw.get("Status", {}).get("State", "unknown")) for raw in raws}
 
 
-def drained_nodes(raws: Iterable[Raw]) -> frozenset[str]:
-    """The ids of the nodes that somebody drained."""
-    return frozenset(str(raw["ID"]) for raw in raws if (raw.get("Spec") or {}).get("Availability") == "drain")
+def node_lots(raws: Iterable[Raw]) -> dict[str, Lot]:
+    """What else is known of each node, by its id."""
+    return {
+        str(raw["ID"]): Lot((raw.get("Spec") or {}).get("Availability") == "drain", milliseconds(raw.get("UpdatedAt")) or 0) for raw in raws
+    }
 
 
 def container_id(raw: Raw) -> str | None:
@@ -94,7 +105,7 @@ def container_id(raw: Raw) -> str | None:
     return _container(raw).get("ContainerID") or None
 
 
-def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, drained: frozenset[str] = frozenset()) -> TaskView:
+def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, lot: Lot | None = None) -> TaskView:
     """One task. ``container`` is the node's own word on its container, where that could be had: only it knows the start and the end
     to the millisecond, and whether memory ran out; else the task's last change must do for both."""
     status: Raw = raw.get("Status") or {}
@@ -102,21 +113,22 @@ def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, 
     phase = _phase(raw, state, nodes)
     started, finished = _moments(raw, phase, container)
     ended = phase is Phase.ENDED
+    missed = _is_missed(raw, container, lot)
     return TaskView(
         id=str(raw["ID"]),
         service_id=str(raw.get("ServiceID", "")),
         phase=phase,
         state=state,
         message=str(status.get("Err") or status.get("Message") or ""),
-        end=_end(raw, state, container) if ended else None,
-        exit_code=_exit_code(raw, state, started, container) if ended else None,
+        end=_end(raw, state, container, missed=missed) if ended else None,
+        exit_code=_exit_code(raw, state, started, container, missed=missed) if ended else None,
         container_id=container_id(raw),
         node_id=raw.get("NodeID") or None,
         changed_at=_changed_at(raw),
         started_at=started,
         finished_at=finished,
         lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
-        drained=raw.get("NodeID") in drained,
+        drained=lot is not None and lot.drained,
     )
 
 
@@ -127,7 +139,7 @@ def _phase(raw: Raw, state: str, nodes: Mapping[str, str]) -> Phase:
     return Phase.UNKNOWN if lost and phase is not Phase.ENDED else phase
 
 
-def _end(raw: Raw, state: str, container: Raw | None) -> End:
+def _end(raw: Raw, state: str, container: Raw | None, *, missed: bool) -> End:
     if state == "complete":
         return End.EXITED
     if state == "orphaned":
@@ -138,17 +150,16 @@ def _end(raw: Raw, state: str, container: Raw | None) -> End:
         return End.IMAGE if PULL_FAILED.search(_error(raw)) else End.REJECTED
     if container is not None and _container_state(container).get("OOMKilled"):
         return End.OOM
-    return End.KILLED if _code(raw) in {None, 0, KILLED_CODE} or _is_missed(raw, container) else End.EXITED
+    return End.KILLED if missed or _code(raw) in {None, 0, KILLED_CODE} else End.EXITED
 
 
-def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None) -> int | None:
+def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None, *, missed: bool) -> int | None:
     code = _code(raw)
     if _is_evicted(raw):
         found = _container_state(container or {})
         return int(found.get("ExitCode", 0)) if started is not None and found.get("Status") == "exited" else None
     if state == "failed":
-        missed = code == MISSED_CODE and _is_missed(raw, container)
-        return None if missed or _is_called_off(raw) else code or None
+        return None if (missed and code == MISSED_CODE) or _is_called_off(raw) else code or None
     if state == "complete":
         return code
     return code if state == "shutdown" and started is not None else None
@@ -165,10 +176,12 @@ def _is_evicted(raw: Raw) -> bool:
     return _state(raw) == "rejected" and _error(raw) == EVICTED
 
 
-def _is_missed(raw: Raw, container: Raw | None) -> bool:
+def _is_missed(raw: Raw, container: Raw | None, lot: Lot | None) -> bool:
     """Whether its engine was away at the container's end, or ended it as it came back."""
     finished = milliseconds(_container_state(container or {}).get("FinishedAt"))
-    return _code(raw) in AT_RETURN and finished is not None and _changed_at(raw) - finished > LATE
+    if finished is None or lot is None or _code(raw) not in AT_RETURN:
+        return False
+    return _changed_at(raw) - finished > LATE and lot.changed_at > finished
 
 
 def _state(raw: Raw) -> str:

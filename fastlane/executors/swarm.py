@@ -28,7 +28,7 @@ from fastlane.executors.logs import LogReader
 from fastlane.executors.look import Looker
 from fastlane.executors.names import ids_for
 from fastlane.executors.registries import Credentials, Registries
-from fastlane.executors.states import container_id, drained_nodes, node_states, task_views
+from fastlane.executors.states import container_id, node_lots, node_states, task_views
 from fastlane.models.log import Mark, Portion
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
@@ -175,7 +175,7 @@ class SwarmExecutor:
             found.call(lambda api: api.nodes()),
         )
         states = node_states(nodes)
-        return spec.view(raw, task_views(tasks, states, await self._containers(found, tasks), drained_nodes(nodes)))
+        return spec.view(raw, task_views(tasks, states, await self._containers(found, tasks), node_lots(nodes)))
 
     async def look(self) -> Look:
         return await self._looker.look()

@@ -10,7 +10,7 @@ import random
 import structlog
 
 from fastlane.clock import Clock, first_of
-from fastlane.errors import TransientError
+from fastlane.errors import RegistryDown, TransientError
 from fastlane.executors.base import Executor
 from fastlane.models import status
 from fastlane.models.execution import Execution
@@ -157,7 +157,8 @@ class Steps:
             taken = await self._store.change(status.take_over(execution))
             if taken is not None:
                 charge.epoch = taken.epoch
-                log.info("execution.taken_over", execution_id=taken.id, epoch=taken.epoch)
+                taking = log.info if charge.lease.resume else log.debug
+                taking("execution.taken_over", execution_id=taken.id, epoch=taken.epoch)
             execution = taken or await self._store.execution(charge.id)
         while execution is not None and not execution.status.final:
             if execution.status in STARTING and execution.epoch != charge.epoch:
@@ -174,7 +175,10 @@ class Steps:
             after = await self._step(charge, execution)
         except TransientError as error:
             charge.keep(notes.of_error(error, execution, charge.note(), self._clock.now(), self._launcher.limits))
-            raise
+            if not isinstance(error, RegistryDown) or charge.stop.is_set():
+                raise
+            await self._launcher.give_back(charge, execution, error)
+            return None
         charge.keep(None)
         return after
 

@@ -15,6 +15,7 @@ FRAMES = re.compile(
     r"|runc create failed|unable to start container process|Error response from daemon): "
 )
 """What the layers of an engine put in front of each other's words."""
+NON_ZERO = "task: non-zero exit"
 CAUSE = re.compile(r"task: non-zero exit \(-?\d+\): (?:dockerexec: )?(.+)", re.DOTALL)
 
 SIGKILLED = 128 + signal.SIGKILL
@@ -109,6 +110,8 @@ def _killed(task: TaskView) -> str:
         return "its container was killed, and not by fastlane (exit code 137, SIGKILL)"
     if task.exit_code is not None:
         return f"its engine went down while it ran, and ended it at its return (exit code {task.exit_code}{_meaning(task.exit_code)})"
+    if task.message.startswith(NON_ZERO):
+        return "its engine went down while it ran, and missed its end: its exit code is not known"
     if "No such container" in task.message:
         return "its container is gone: its engine was shut down, or somebody removed the container"
     return f"its container was killed, and not by fastlane{_told(plain(task.message) or task.state)}"
@@ -122,5 +125,10 @@ def _shut_down(task: TaskView, view: ServiceView) -> Failure:
     if len(view.tasks) > 1 and not view.stopping:
         return _failure(Reason.KILLED, f"{CHANGED} {when}")
     reason = Reason.HOST_LOST if never_ran else Reason.KILLED
-    who = "its node was drained" if task.drained else "the swarm ended it, since its node went down or was drained,"
-    return _failure(reason, f"{who} {when}")
+    return _failure(reason, f"{_why_shut_down(task)} {when}")
+
+
+def _why_shut_down(task: TaskView) -> str:
+    if task.state == "rejected":
+        return f"the swarm ended it ({task.message})"
+    return "its node was drained" if task.drained else "the swarm ended it, since its node went down or was drained,"

@@ -4,7 +4,9 @@ Each step is one write, and may be the last thing that this process does: whoeve
 step answers with the row after it, by which the caller knows what is next; None means that this worker has no more business with it.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
@@ -14,7 +16,7 @@ from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import status
 from fastlane.models.container import NO_RESOURCES
 from fastlane.models.execution import Ending, Execution, Failure, Reason
-from fastlane.models.placement import place, speaker
+from fastlane.models.placement import HostView, place, speaker
 from fastlane.models.policy import DEFAULT_POLICY, limit_faults, policy_faults
 from fastlane.models.pool import Pool, Pull, pool_for
 from fastlane.models.status import Change, Status
@@ -27,6 +29,9 @@ log = structlog.get_logger()
 
 NAMELESS_REGISTRY_PATIENCE = 40.0
 """Seconds after which a registry whose very name cannot be looked up counts as one that does not exist."""
+
+SHORTEST_BACK_OFF, LONGEST_BACK_OFF = 250, 60_000
+"""Milliseconds until a registry is asked again that could not be: a quarter of how long it has been so, within these."""
 
 
 class Launcher:
@@ -56,7 +61,8 @@ class Launcher:
         if charge.lease.lane != pool.name:
             await self._queue.requeue(self._leases.owner, execution.id, now, lane=pool.name)
             return None
-        placement = place(pool, self._executor.hosts())
+        placement = place(pool, self._hosts())
+        self._leases.place(charge, placement.host)
         if placement.host is None:
             log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=dict(placement.passed_over))
             await self._queue.requeue(self._leases.owner, execution.id, now)
@@ -78,6 +84,7 @@ class Launcher:
         if faults := pool_refusals(execution, pool):
             return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, "; ".join(map(str, faults))))
         host = await self._host_for(execution)
+        self._leases.place(charge, host)
         if host != execution.host:
             return await self._store.change(status.re_place(execution, host=host)) or await self._store.execution(execution.id)
         try:
@@ -86,6 +93,7 @@ class Launcher:
             return await self.give_up(execution, Status.FAILED, Failure(Reason.IMAGE, str(error)))
         except OrderRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, str(error)))
+        self._leases.place(charge, None)
         bind = status.bind(
             execution,
             service_id=service_id,
@@ -96,6 +104,16 @@ class Launcher:
         )
         bound = await self._store.change(bind)
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
+
+    async def give_back(self, charge: Charge, execution: Execution, error: RegistryDown) -> None:
+        """Back to the queue until its registry is asked again: it would hold a slot all the while, and the pool may have other work."""
+        now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
+        waited = now - (execution.placed_at or now)
+        due = min(deadline, now + max(SHORTEST_BACK_OFF, min(LONGEST_BACK_OFF, waited // 4)))
+        if waited < SHORTEST_BACK_OFF:  # once: an outage of an hour would else fill a disk
+            log.warning("execution.registry_down", **named(execution), error=str(error))
+        await self._queue.requeue(self._leases.owner, execution.id, due)
+        self._leases.remember(charge, due)
 
     async def activate(self, charge: Charge, execution: Execution) -> bool:
         """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now.
@@ -153,8 +171,13 @@ class Launcher:
                 await self._executor.remove(host, service_id)
         return row
 
+    def _hosts(self) -> Sequence[HostView]:
+        """The hosts; what this worker is about to start there counts as running, else all that is due at once would go to one of them."""
+        placed = self._leases.placed
+        return [replace(view, running=view.running + placed[view.name]) for view in self._executor.hosts()]
+
     async def _host_for(self, execution: Execution) -> str:
-        views = self._executor.hosts()
+        views = self._hosts()
         for view in views:
             if view.name == execution.host and view.usable:
                 return view.name

@@ -5,6 +5,7 @@ reached, the work goes on; when the queue says that a lease is lost, the work on
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
 
 import structlog
@@ -16,11 +17,16 @@ from fastlane.queue.base import Lease, Queue, Renewal
 
 log = structlog.get_logger()
 
+MOST_REMEMBERED = 500
+"""Notes of what was given back."""
+GRACE = 5_000
+"""Milliseconds for which such a note outlives the back-off: somebody is to claim the entry then, and to find out anew."""
+
 
 class Charge:
     """One entry that this worker has now. ``stop`` is set when a stop of it was hinted at; ``epoch`` once its execution is this
-    worker's in the store too; ``followed`` once it was watched, so that some of its log may be stored; ``note`` tells what stands in its
-    way, asked for when a report is made."""
+    worker's in the store too; ``followed`` once it was watched, so that some of its log may be stored; ``placed_on`` a host from the
+    choice of it until it has a service there; ``note`` tells what stands in its way, asked for when a report is made."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
@@ -28,6 +34,7 @@ class Charge:
         self.task: asyncio.Task[None] | None = None
         self.epoch: int | None = None
         self.followed = False
+        self.placed_on: str | None = None
         self.note: Callable[[], Note | None] = lambda: None
         if lease.stop:
             self.stop.set()
@@ -53,6 +60,9 @@ class Leases:
         self._duration = round(duration * 1000)
         self._every = every
         self._charges: dict[str, Charge] = {}
+        self.placed: Counter[str] = Counter()
+        """How many charges are placed on each host that no host can know of yet."""
+        self._given_back: dict[str, tuple[Note, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._doubts: list[tuple[str, asyncio.Future[bool], asyncio.Task[None] | None]] = []
 
@@ -65,11 +75,20 @@ class Leases:
         return self._duration
 
     def notes(self) -> list[Note | None]:
-        """What stands in the way of each charge."""
-        return [charge.note() for charge in self._charges.values()]
+        """What stands in the way of each charge, and of those that were given back until later."""
+        now = self._clock.now()
+        self._given_back = {id: (note, until) for id, (note, until) in self._given_back.items() if now < until}
+        return [charge.note() for charge in self._charges.values()] + [note for note, _ in self._given_back.values()]
+
+    def remember(self, charge: Charge, until: int) -> None:
+        """Keeps the note of a charge that was given back until this moment (milliseconds): nobody else could tell why it waits."""
+        note = charge.note()
+        if note is not None and len(self._given_back) < MOST_REMEMBERED:
+            self._given_back[charge.id] = (note, until + GRACE)
 
     def take(self, charge: Charge, work: Coroutine[None, None, None]) -> None:
         """Makes a charge this worker's and works on it, until the work ends or the lease is lost."""
+        self._given_back.pop(charge.id, None)
         old = self._charges.get(charge.id)
         if old is not None:
             self._drop(old)
@@ -80,7 +99,18 @@ class Leases:
     def let_go(self, charge: Charge) -> None:
         """It is settled, and no longer in the queue: nothing to renew. Work on it (cleaning) may go on."""
         if self._charges.get(charge.id) is charge:
+            self.place(charge, None)
             del self._charges[charge.id]
+
+    def place(self, charge: Charge, host: str | None) -> None:
+        """A host was chosen for it; None: it has its service there, and the host knows."""
+        if self._charges.get(charge.id) is not charge:
+            return
+        if charge.placed_on is not None:
+            self.placed[charge.placed_on] -= 1
+        if host is not None:
+            self.placed[host] += 1
+        charge.placed_on = host
 
     def hint_stop(self, id: str) -> None:
         """A stop of this entry was asked for, says the queue."""

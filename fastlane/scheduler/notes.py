@@ -39,6 +39,8 @@ def of_error(error: FastlaneError, execution: Execution, before: Note | None, no
         return None
     until = registry_deadline(execution, error, limits) if isinstance(error, RegistryDown) else None
     since = before.since if before is not None and before.obstacle is obstacle else now
+    if obstacle is Obstacle.REGISTRY:
+        since = execution.placed_at or now
     return note(execution, obstacle, str(error), since, _or_expiry(execution, until))
 
 

@@ -132,12 +132,11 @@ def ending_of(execution: Execution, view: ServiceView, task: TaskView, now: int,
 
 
 def _is_at_our_wish(execution: Execution, view: ServiceView, task: TaskView) -> bool:
-    """Whether our stop ended it: also where the engine went away in the midst of it, or nobody knows what became of the container."""
+    """Whether it ended as we wanted: by our stop, or while one was asked for, by an end that its engine did not see."""
     if task.end is End.SHUTDOWN:
         return view.stopping or (task.container_id is None and execution.stop_requested_at is not None)
-    if task.end is End.KILLED:
-        return view.stopping and task.exit_code != failures.SIGKILLED
-    return task.end is End.LOST and (view.stopping or execution.stop_requested_at is not None)
+    unseen = task.end is End.LOST or (task.end is End.KILLED and task.exit_code != failures.SIGKILLED)
+    return unseen and (view.stopping or execution.stop_requested_at is not None)
 
 
 def lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
@@ -146,10 +145,10 @@ def lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
     return Ending(status, now, failure=failures.lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
 
 
-def gone(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
-    """How an execution ends whose service, or its task, is confirmed to be gone: somebody took it away."""
-    status = _told(execution, now, limits)
-    return Ending(status, now, failure=failures.gone(why) if status is Status.FAILED else None)
+def gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
+    """How an execution ends whose service, or its task, is confirmed to be gone: somebody took it away. ``since``: when it was first missed."""
+    status = _told(execution, since, limits)
+    return Ending(status, max(since, execution.started_at or 0), failure=failures.gone(why) if status is Status.FAILED else None)
 
 
 def _asked(execution: Execution, now: int, limits: Limits, started: Started | None = None) -> Status:

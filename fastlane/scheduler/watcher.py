@@ -269,7 +269,7 @@ class Follower:
         now = self._clock.now()
         self._gone_since = self._gone_since or now
         if now - self._gone_since >= self._limits.gone_after * 1000:
-            return await self._write(self._ending or gone(self._execution, why, now, self._limits), None)
+            return await self._write(self._ending or gone(self._execution, why, self._gone_since, self._limits), None)
         self._keep(Obstacle.SERVICE_GONE, why, self._gone_since, self._limits.gone_after)
         await self._clock.sleep(min(5.0, self._limits.gone_after / 3))
         return None
@@ -317,6 +317,7 @@ class Follower:
 
     async def _wait(self, until: int | None, *, stop_shown: bool) -> None:
         """Returns when a look shows a change, a stop is hinted at that is not on the service yet, or a deadline has come."""
-        left = RECHECK if until is None else max(0.0, min(RECHECK, (until - self._clock.now()) / 1000 + 0.001))
+        recheck = min(RECHECK, self._limits.pull_deadline)  # no look tells that a pull has begun
+        left = recheck if until is None else max(0.0, min(recheck, (until - self._clock.now()) / 1000 + 0.001))
         events = [self._sighting.changed] if stop_shown else [self._sighting.changed, self._charge.stop]
         await first_of(self._clock, left, *events)

@@ -108,7 +108,7 @@ class Stopping(Desk):
         return execution
 
     async def _tell(self, execution: Execution, *, waits: bool) -> None:
-        """The owner hears of it; of one that had none the entry goes, and comes back without a slot so that a worker settles it at once."""
+        """The owner hears of it; of one that had none the entry goes, and comes back without a slot so that a worker ends it at once."""
         found = await self._cancel(execution.id)
-        if waits and found is not Cancelled.TOLD:
+        if found is Cancelled.REMOVED or (waits and found is not Cancelled.TOLD):
             await self._handover.put([Entry(execution.id, queues.Kind.EXECUTION, TICKS, self._clock.now())])

@@ -13,12 +13,16 @@ from hashlib import sha256
 import orjson
 
 from fastlane.clock import Clock
+from fastlane.errors import FastlaneError
 from fastlane.queue.base import Queue
 
 TICKET_HOLDS = 30 * 1_000
 """Milliseconds."""
 VISIT_HOLDS = 12 * 3_600 * 1_000
 """Milliseconds; the connections of a visit that are open then stay open."""
+MOST = 300
+"""So many tickets a minute may be made with one credential, by one process: what Redis keeps of them has a bound."""
+MINUTE = 60 * 1_000
 FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -40,17 +44,28 @@ class Ticket:
     expires_at: int
 
 
+class TooMany(FastlaneError):
+    """Too many tickets were made with this credential; ``wait``: seconds until there may be more (an HTTP 429)."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"{MOST} tickets were made within a minute; a ticket is good for a whole page, so make fewer")
+        self.wait = wait
+
+
 class Tickets:
     """Makes and takes them. Every method but ``blank`` raises QueueDown when the queue is."""
 
     def __init__(self, queue: Queue, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
+        self._made: dict[str, int] = {}
+        self._minute = 0
 
     async def make(self, what: Pass) -> Ticket:
-        """A new ticket for this."""
-        expires_at = self._clock.now() + TICKET_HOLDS
-        return Ticket(await self._keep("ticket", what, TICKET_HOLDS), expires_at)
+        """A new ticket for this. Raises TooMany."""
+        now = self._clock.now()
+        self._count(what.seal, now)
+        return Ticket(await self._keep("ticket", what, TICKET_HOLDS), now + TICKET_HOLDS)
 
     def blank(self) -> Ticket:
         """One that opens what is open to everybody. It is not kept: nobody will ask for it."""
@@ -71,6 +86,14 @@ class Tickets:
     async def visit(self, text: str) -> Pass | None:
         """What the visit with this secret may read; None when it is over, or never began."""
         return _read(await self._queue.show_ticket(_digest("visit", text))) if FORM.fullmatch(text) else None
+
+    def _count(self, seal: str, now: int) -> None:
+        if now // MINUTE != self._minute:
+            self._minute = now // MINUTE
+            self._made.clear()
+        self._made[seal] = self._made.get(seal, 0) + 1
+        if self._made[seal] > MOST:
+            raise TooMany(60 - now % MINUTE // 1_000)
 
     async def _keep(self, kind: str, what: Pass, ttl: int) -> str:
         text = secrets.token_urlsafe(32)

@@ -195,23 +195,28 @@ class _Overtaken(Exception):
 
 def append_to(head: Head, portions: Sequence[Portion], most: int) -> tuple[Head, tuple[Piece, ...]]:
     """The head after these portions, one at least, and the pieces of them that are kept under the cap; the rest is counted only."""
-    sizes = {True: 0, False: 0}
+    pieces = [piece for portion in portions for piece in portion.pieces if piece.data]
+    size = sum([len(piece.data) for piece in pieces])
     room = max(0, most - head.offset)
-    dropped = sum(portion.dropped for portion in portions)
-    kept = []
-    for stream, time, whole in (piece for portion in portions for piece in portion.pieces):
-        data = whole[:room]
-        room -= len(data)
-        dropped += len(whole) - len(data)
-        sizes[stream == STDOUT] += len(data)
-        if data:
-            kept.append(Piece(stream, time, data))
+    kept = pieces if size <= room else _first(pieces, room)
+    stdout = sum([len(piece.data) for piece in kept if piece.stream == STDOUT])
     end = Head(
         sequence=head.sequence + 1,
-        offset=head.offset + sizes[True] + sizes[False],
-        stdout=head.stdout + sizes[True],
-        stderr=head.stderr + sizes[False],
-        dropped=head.dropped + dropped,
+        offset=head.offset + min(size, room),
+        stdout=head.stdout + stdout,
+        stderr=head.stderr + min(size, room) - stdout,
+        dropped=head.dropped + sum(portion.dropped for portion in portions) + max(0, size - room),
         marks=portions[-1].marks,
     )
     return end, tuple(kept)
+
+
+def _first(pieces: Sequence[Piece], size: int) -> list[Piece]:
+    """The pieces of the first so many bytes."""
+    kept = []
+    for stream, time, data in pieces:
+        if size <= 0:
+            break
+        kept.append(Piece(stream, time, data[:size]))
+        size -= len(data)
+    return kept

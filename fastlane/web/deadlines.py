@@ -2,10 +2,14 @@
 late; a timer for each request costs more than most requests' own work."""
 
 import asyncio
+from typing import Any
 
 from tornado.http1connection import HTTP1ServerConnection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate
+from tornado.iostream import IOStream
+
+from fastlane.web.room import Room
 
 IDLE = 300.0
 """Seconds in which a request's header must have come, from the end of the one before."""
@@ -34,6 +38,16 @@ class Deadlines:
         """It has sent what it had to, or is gone."""
         self._until.pop(connection, None)
 
+    def shed(self) -> IOStream | None:
+        """Closes the connection that has waited for its client the longest, to make room; its stream. None when none waits."""
+        while self._until:
+            connection = next(iter(self._until))
+            self.clear(connection)
+            if isinstance(connection, HTTP1ServerConnection) and isinstance(connection.stream, IOStream):
+                connection.stream.close()
+                return connection.stream
+        return None
+
     def close(self) -> None:
         """Looks no more."""
         self._until.clear()
@@ -51,14 +65,27 @@ class Deadlines:
 
 
 class Server(HTTPServer):
-    """Tornado's server, with its timer for each request's header replaced by ``Deadlines``."""
+    """Tornado's server, with its timer for each request's header replaced by ``Deadlines``, and no more connections than there is room."""
 
     _deadlines: Deadlines
+    _room: Room
 
-    def watch(self, deadlines: Deadlines) -> None:
-        """By these the connections are timed; to be called before it listens."""
+    def watch(self, deadlines: Deadlines, room: Room) -> None:
+        """By these the connections are timed, and let in; to be called before it listens."""
         self._deadlines = deadlines
+        self._room = room
         self.conn_params.header_timeout = None
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """A new connection. Where there is no room, another that only waits for its client's next request is closed for it; where there is
+        none, it is turned away."""
+        while not self._room.let_in(stream):
+            idle = self._deadlines.shed()
+            if idle is None:
+                stream.close()
+                return
+            self._room.leave(idle)
+        super().handle_stream(stream, address)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         """A connection waits for its next request."""

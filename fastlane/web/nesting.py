@@ -49,19 +49,19 @@ class Faults:
 
 
 def read_parts(value: object, readers: Mapping[str, Reader], noun: str, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """An object's parts by their names, each as its reader has it; null is the same as none. ``noun``: what the object is, as a fault
-    calls it."""
+    """An object's parts by their names, each as its reader has it; null is the same as an absent one. ``noun``: what a fault calls the
+    object."""
     if not isinstance(value, dict):
         raise ValidationError(f'is not an object; write {{"{next(iter(readers))}": …}}')
     faults, found = Faults(), {}
     for name, given in value.items():
-        if given is None or faults.enough:
-            continue
-        if name in readers:
-            found[name] = faults.read(name, readers[name], given)
-        else:
+        if faults.enough:
+            break
+        if name not in readers:
             words = f'is not a field of {noun}; the nearest is "{nearest(name, readers)}" (there are: {", ".join(readers)})'
             faults.add(name or "(empty)", [words])
+        elif given is not None:
+            found[name] = faults.read(name, readers[name], given)
     for name in required:
         if value.get(name) is None:
             faults.add(name, [f"is missing; {noun} needs one"])

@@ -60,7 +60,7 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
     416: ("OutOfRange", "The range lies past the end."),
     422: ("KeyReused", "The Idempotency-Key stands on another request."),
     426: ("UpgradeRequired", "This is a WebSocket."),
-    429: ("TooMany", "Too many failed logins from this address."),
+    429: ("TooMany", "Too many failed logins from this address, or too many tickets."),
     503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
 }
 ALWAYS = (400, 403, 503)

@@ -36,6 +36,7 @@ from fastlane.web.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.openapi import Document, OpenApiHandler
 from fastlane.web.operations import HealthHandler, LiveHandler, StatusHandler
 from fastlane.web.pages import AssetHandler, DocsHandler, Pages, RootHandler, StreamPageHandler
+from fastlane.web.room import Room
 from fastlane.web.settings import Services, WebSettings
 from fastlane.web.tickets import TicketHandler
 from fastlane.web.ws import SocketHandler
@@ -150,10 +151,10 @@ def application(services: Services, settings: WebSettings) -> Application:
     return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), pages=Pages())
 
 
-def http_server(app: Application) -> HTTPServer:
+def http_server(app: Application, most_connections: int) -> HTTPServer:
     """A server of this application that listens nowhere yet. Forwarded headers are the handlers' business, which know whom to trust."""
     server = Server(Site(app), max_body_size=ANY_SIZE, max_buffer_size=BUFFER, max_header_size=HEAD)
-    server.watch(app.settings["context"].deadlines)
+    server.watch(app.settings["context"].deadlines, Room(most_connections))
     return server
 
 

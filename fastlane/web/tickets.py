@@ -9,11 +9,12 @@ from urllib.parse import quote, urlsplit
 
 from fastlane.clock import iso
 from fastlane.models.access import Principal, Role
-from fastlane.services.tickets import VISIT_HOLDS, Pass, Ticket
+from fastlane.services.tickets import VISIT_HOLDS, Pass, Ticket, TooMany
 from fastlane.web import answers
 from fastlane.web.auth import Gate
 from fastlane.web.contract import Parameter, operation
 from fastlane.web.handler import Handler
+from fastlane.web.problems import Problem
 from fastlane.web.rendering import Renderer
 from fastlane.web.visits import COOKIE, is_of_path
 
@@ -32,7 +33,7 @@ class TicketHandler(Handler):
     @operation(
         "makeTicket",
         answers.Ticket,
-        refusals=(404,),
+        refusals=(404, 429),
         more="It opens the WebSocket or the page once, within 30 seconds, for who cannot send a token there: a browser.",
     )
     async def on_post(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
@@ -42,7 +43,10 @@ class TicketHandler(Handler):
         if gate is None or self.principal is None:
             ticket = tickets.blank()
         else:
-            ticket = await tickets.make(Pass(gate.seal(self.principal), task_id, job_id, execution_id))
+            try:
+                ticket = await tickets.make(Pass(gate.seal(self.principal), task_id, job_id, execution_id))
+            except TooMany as error:
+                raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
         self.set_header("Cache-Control", "no-store")
         await self.answer(rendered(self.renderer, ticket, task_id, job_id, execution_id))
 

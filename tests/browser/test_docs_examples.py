@@ -8,12 +8,14 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page
 
 from tests.functional.server import Server
+from tests.support.credentials import bearer, token
 from tests.support.redis import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EXAMPLES = re.findall(r"```js\n(.*?)```", (Path(__file__).parents[2] / "docs/live-logs.md").read_text("utf-8"), re.DOTALL)
-PLAIN, RESUMING, EVENTS = EXAMPLES
+PLAIN, RESUMING, EVENTS, TICKETS = EXAMPLES
+NOBODY = "00000000-0000-4000-8000-000000000000"
 JOB = re.compile(r"fastlane\.local:10000/tasks/test-task/jobs/[0-9a-f-]{36}/")
 
 
@@ -72,3 +74,20 @@ async def test_the_event_source_ends_at_the_end(context, site, server):
     reply = await server.ran("test-task", (1, b"out\n"))
     console = await run(context, site, EVENTS, reply["jobUrl"])
     await console.said_all("out\n", "done")
+
+
+async def test_the_program_with_tickets_follows_where_tokens_are_asked_for(context, site, shared_redis, tmp_path):
+    settings = {"tokens": (token("ci", "fl_ci"),), "allowed_origins": (f"http://page.example.com:{site}",)}
+    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False, **settings) as server:
+        reply = (await server.post("/tasks/test-task", {"image": "ubuntu:latest"}, headers=bearer("fl_ci"))).json
+        execution = await server.run(reply)
+        await server.log(execution, (1, b"first\n"))
+        console = await run(context, site, TICKETS.replace('"TOKEN"', '"fl_ci"'), reply["jobUrl"])
+        await until(lambda: console.said == ["first\n"], "the first line")
+        server.cut_followers()
+        await server.log(execution, (1, b"second\n"))
+        await server.end(execution)
+        await console.said_all("first\n", "second\n")
+        await until(lambda: len(server.followers) == 0, "the end")
+        missing = await run(context, site, TICKETS.replace('"TOKEN"', '"fl_ci"'), f"{server.base}/tasks/test-task/jobs/{NOBODY}/")
+        await missing.said_all("Gone")

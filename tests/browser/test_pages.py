@@ -50,6 +50,7 @@ async def test_axe_finds_nothing_in_the_docs(context, server, size, theme):
     await page.locator("#operations-server-getLiveness").get_by_role("button", name="Execute").click()
     await expect(page.locator("#operations-server-getLiveness .live-responses-table .microlight").first).to_contain_text("alive")
     assert page.url.endswith("/docs#/server/getLiveness")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert await violations(page) == []
     await page.evaluate("scrollTo(0, 0)")
     await shoot(page, f"docs-{'desk' if size is DESK else 'phone'}-{theme}")

@@ -79,8 +79,7 @@ async def test_a_link_with_a_ticket_opens_the_page_for_as_long_as_it_is_looked_a
     assert await page.evaluate("document.referrer + document.cookie") == ""
     await guarded.log(execution, (1, b"second\n"))
     await expect(log.lines).to_have_text(["first", "second"])
-    guarded.followers.close()  # as a server does that ends: each connection is closed, to come again
-    guarded.followers._closed = False
+    guarded.cut_followers()
     await page.get_by_role("button", name="Connect now").click()
     await guarded.log(execution, (2, b"third\n"))
     await expect(log.lines).to_have_text(["first", "second", "third"])

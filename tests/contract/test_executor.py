@@ -213,6 +213,12 @@ async def test_an_image_that_is_not_there_cannot_be_resolved(executor: Executor,
         await executor.resolve(bench.host, MISSING, Pull.MISSING)
 
 
+@pytest.mark.parametrize("pull", Pull)
+async def test_what_was_submitted_before_is_submitted_again(executor: Executor, bench: Bench, pull: Pull) -> None:
+    image = await bench.image()
+    assert await executor.resolve(bench.host, image.reference, pull) == image
+
+
 # ending
 
 

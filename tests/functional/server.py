@@ -68,6 +68,7 @@ class Server:
         following: dict[str, Any] | None = None,
         hub: Callable[[Hub], Hub] = lambda hub: hub,
         installation: str | None = None,
+        most_connections: int = 1_000,
         **settings: Any,
     ) -> None:
         self.clock = SystemClock()
@@ -91,7 +92,7 @@ class Server:
             tickets=Tickets(self.queue, self.clock),
         )
         self.app = application(services, WebSettings(**{"version": "9.9.9", "listen_is_loopback": True} | settings))
-        self.http = http_server(self.app)
+        self.http = http_server(self.app, most_connections)
         self.port = 0
 
     async def __aenter__(self) -> "Server":
@@ -213,6 +214,11 @@ class Server:
         """A worker reports itself, and its host."""
         host = HostView(HOST, usable, None if usable else "refused the connection", swarm_id="swarm")
         await self.queue.announce(Report("worker-1", self.clock.now(), (host,)), ttl=60_000)
+
+    def cut_followers(self) -> None:
+        """Ends each follower as a server does that ends, and goes on to take new ones."""
+        self.followers.close()
+        self.followers._closed = False
 
     async def _change(self, change: status.Change) -> Execution:
         after = await self.store.change(change)

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.functional.cutting import Unsteady
 from tests.functional.followers import Received, Socket
 from tests.support.installation import Installation, until
 from tests.support.pouring import HOST, line
@@ -103,6 +104,33 @@ async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_ki
             assert events[-1] == {"event": "end", "status": "done", "exitCode": 0}
             assert cuts > 0
     assert living.execution(reply)["status"] == "done"
+
+
+async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_workers_die(places: tuple[Place, Place]) -> None:
+    dying, living = places
+    workers = [living.hire(), living.hire()]
+    reply = living.run(str(LINES), str(PAUSE), "7", retries=1, retryDelay="1s")
+    path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+    clients = [Unsteady([dying.base, living.base], path, seed) for seed in range(8)]
+    async with aiohttp.ClientSession() as session, Socket(session, f"{living.base}{path}/ws") as witness, asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(client.follow())
+        await witness.until(lambda got: got.text.count("\n") > 30)
+        dying.processes[0].kill()
+        workers[0].kill()
+        await witness.until(lambda got: got.text.count("\n") > 100)
+        await asyncio.to_thread(dying.serve, "api")
+        await witness.until(lambda got: "2:50\n" in got.text)
+        workers[1].kill()
+        living.hire()
+        dying.processes[-1].kill()
+        got = await witness.closed()
+    assert (got.text, got.end) == (whole(2), (1000, "done"))
+    for client in clients:
+        assert client.text == whole(2)
+        assert client.messages[-1] == {"event": "end", "status": "done", "exitCode": 0}
+        assert {message["attempt"] for message in client.messages if message.get("event") == "attempt"} == {2}
+    assert sum(client.cuts for client in clients) > len(clients)
 
 
 async def test_attempts_and_lines_in_time_over_real_workers_and_a_sigterm_is_retry(places: tuple[Place, Place]) -> None:

@@ -136,7 +136,7 @@ async def test_an_attempt_whose_host_has_not_the_local_image_of_the_one_before_a
 
 
 async def test_credentials_that_cannot_be_had_are_waited_for_until_the_deadline(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with crew(tmp_path, shared_redis, limits=Limits(pull_deadline=0.5)) as made:
+    async with crew(tmp_path, shared_redis, limits=Limits(pull_deadline=4)) as made:
         made.executor.refusals = [RegistryDown("the file with the password for r cannot be read") for _ in range(3)]
         await made.hire()
         assert (await made.cleaned(await made.runs("exit", "0"))).status is Status.DONE
@@ -144,4 +144,4 @@ async def test_credentials_that_cannot_be_had_are_waited_for_until_the_deadline(
         ended = await made.cleaned(await made.runs("exit", "0"))
         assert ended.failure is not None
         assert ended.failure.reason is Reason.IMAGE
-        assert ended.failure.message == "the file with the password for r cannot be read (tried for 0.5 s)"
+        assert ended.failure.message == "the file with the password for r cannot be read (tried for 4 s)"

@@ -87,7 +87,18 @@ OPTIONS = ("user", "init", "mounts", "constraints", "stopGrace")
 
 
 @pytest.fixture(scope="module")
-def posted(life: Life) -> dict[str, Reply]:
+def robbed(life: Life) -> dict[str, Reply]:
+    """Jobs whose service, or container, somebody removes while it runs. That is believed after a minute: the last test asks what became."""
+    replies = {name: life.run("sh", "-c", HOLD) for name in ("service", "container")}
+    for reply in replies.values():
+        life.writes(reply, b"begun\n")
+    life.docker("service", "rm", life.service(replies["service"]))
+    life.docker("rm", "-f", container(life, replies["container"]))
+    return replies
+
+
+@pytest.fixture(scope="module")
+def posted(life: Life, robbed: dict[str, Reply]) -> dict[str, Reply]:
     """All of them at once."""
     replies = {}
     for name, case in BY_ITSELF.items():
@@ -101,10 +112,14 @@ def posted(life: Life) -> dict[str, Reply]:
 
 @pytest.mark.parametrize("name", BY_ITSELF)
 def test_a_job_ends(life: Life, posted: dict[str, Reply], name: str) -> None:
-    check(life, posted[name], BY_ITSELF[name])
+    ended = check(life, posted[name], BY_ITSELF[name])
+    assert (ended["startedAt"] is None) is (
+        ended["exitCode"] is None or "could not be started" in (ended["failure"] or {}).get("message", "")
+    )
 
 
 def check(life: Life, reply: Reply, case: Case, patience: float = 60) -> dict[str, Any]:
+    """That it ends like this; the execution."""
     ended = life.ends(reply, patience)
     assert (ended["status"], ended["exitCode"]) == (case.status, case.code), ended
     assert life.header(reply) == (None if case.code is None else str(case.code))
@@ -113,7 +128,6 @@ def check(life: Life, reply: Reply, case: Case, patience: float = 60) -> dict[st
     for words in case.words:
         assert words.lower() in message.lower(), message
     assert "rpc error" not in message
-    assert (ended["startedAt"] is None) is (case.code is None or "could not be started" in message), ended
     return ended
 
 
@@ -139,9 +153,8 @@ def container(life: Life, reply: Reply) -> str:
         (("kill",), Case("failed", 137, "killed", ("SIGKILL", "not by fastlane"))),
         (("kill", "-s", "USR1"), Case("failed", 138, "exit", ("138", "SIGUSR1"))),
         (("kill", "-s", "TERM"), Case("failed", 5, "exit", ("exit code 5",))),
-        (("rm", "-f"), Case("failed", 137, "killed", ("SIGKILL", "not by fastlane"))),
     ],
-    ids=["SIGKILL", "another signal", "a signal that it handles", "removal of its container"],
+    ids=["SIGKILL", "another signal", "a signal that it handles"],
 )
 def test_a_job_ends_by_somebody_elses(life: Life, held: Reply, words: tuple[str, ...], case: Case) -> None:
     life.docker(*words, container(life, held))
@@ -154,7 +167,7 @@ def test_a_job_whose_service_is_scaled_to_nothing_by_hand_ends_as_killed(life: L
     assert (ended["status"], ended["failure"]["reason"]) == ("failed", "killed")
     assert "scaled to 0 replicas by somebody else" in ended["failure"]["message"]
     assert ended["exitCode"] in {5, None}  # the swarm forgets the task within moments of its end
-    until(lambda: not life.services(), "the service to go")
+    until(lambda: life.is_gone(held), "its service to go")
 
 
 def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_change_began_is_ended(life: Life) -> None:
@@ -162,7 +175,7 @@ def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_chan
     life.writes(reply, b"begun\n")
     life.docker("service", "update", "-d", "--env-add", "A=1", life.service(reply))
     check(life, reply, Case("failed", 5, "killed", ("changed by somebody else", "exit code 5")))
-    until(life.is_clean, "its containers to go")
+    until(lambda: life.is_gone(reply), "its containers to go")
     assert life.starts()[reply["executionId"]] <= 2  # a second start is whoever changed it's own doing
 
 
@@ -190,7 +203,7 @@ def test_a_stopped_job_has_the_exit_code_of(life: Life, script: str, grace: str,
 def test_a_job_that_no_node_takes_can_be_stopped_at_once(life: Life) -> None:
     reply = life.run("true", container=NOWHERE)
     life.reaches(reply, "pulling")
-    until(lambda: life.services(), "its service")
+    until(life.services, "its service")
     life.stop(reply)
     check(life, reply, Case("stopped", None), patience=15)
 
@@ -211,3 +224,24 @@ def test_a_stop_at_any_moment_of_the_start_ends_it_as_stopped_or_as_it_ended(lif
         else:
             assert (ended["status"], ended["failure"]) == ("stopped", None)
             assert ended["exitCode"] is None or ended["startedAt"]
+
+
+# at the end, when a minute has passed
+
+
+def test_a_job_ends_whose_service_is_removed(life: Life, robbed: dict[str, Reply]) -> None:
+    ended = check(
+        life, robbed["service"], Case("failed", None, "killed", ("its service was removed from the swarm by somebody else",)), 120
+    )
+    assert ended["logInfo"]["truncated"]
+    assert life.output(robbed["service"]).startswith(b"begun\n")
+
+
+def test_a_job_ends_whose_container_is_removed(life: Life, robbed: dict[str, Reply]) -> None:
+    check(life, robbed["container"], Case("failed", 137, "killed", ("SIGKILL", "not by fastlane")), 120)
+    assert life.output(robbed["container"]) == b"begun\n"
+
+
+def test_nothing_of_any_of_them_is_left(life: Life) -> None:
+    until(life.is_clean, "the engine to be clean of them")
+    assert life.networks() == []

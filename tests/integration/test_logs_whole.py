@@ -145,10 +145,11 @@ def dropped(folder: Path, reply: dict[str, Any]) -> int:
 
 # who copies it
 
-POUR = """trap over=1 TERM; n=1; b=0
-while [ -z "$over" ]; do seq $n $((n + 29999)); echo burst $b >&2; n=$((n + 30000)); b=$((b + 1)); sleep 0.1; done
+PAD = "x" * 90
+POUR = f"""trap over=1 TERM; n=1; b=0
+while [ -z "$over" ]; do seq $n $((n + 999)) | sed s/$/{PAD}/; echo burst $b >&2; n=$((n + 1000)); b=$((b + 1)); sleep 0.1; done
 echo the end"""
-"""Writes numbers, and a line to stderr after each 30,000, over a megabyte a second until it is told to end."""
+"""Writes numbered lines, and one to stderr after each thousand, up to a megabyte a second, until it is told to end."""
 
 
 class Pouring:
@@ -172,7 +173,7 @@ class Pouring:
         out, err = both(fastlane, reply)
         count = err.count(b"\n")
         check(err, b"".join(b"burst %d\n" % number for number in range(count)))
-        check(out, b"".join(b"%d\n" % number for number in range(1, count * 30_000 + 1)) + b"the end\n")
+        check(out, b"".join(b"%d%s\n" % (number, PAD.encode()) for number in range(1, count * 1_000 + 1)) + b"the end\n")
         assert info(ended) == {"stdoutBytes": len(out), "stderrBytes": len(err), "truncated": False}
 
     def _stored(self) -> int:

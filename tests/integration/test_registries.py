@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ from fastlane.models.registry import Login
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
 from tests.support.crew import Crew
-from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.engine import IMAGE, connect, remove_all, remove_images
 from tests.support.installation import installed
 from tests.support.redis import RealRedis
 from tests.support.registry import Registry
@@ -43,6 +43,15 @@ async def opened(url: str, *logins: Login, config: Path | None = None) -> AsyncI
     finally:
         await executor.close()
         remove_all(url, installation)
+
+
+@pytest.fixture(autouse=True)
+def _pulled(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leaves an engine without the images that a test pulled."""
+    registries = [request.getfixturevalue(name) for name in ("registry", "private_registry") if name in request.fixturenames]
+    yield
+    for registry in registries:
+        remove_images(request.getfixturevalue("engine"), registry.address.rpartition(":")[2])
 
 
 def login(registry: Registry) -> Login:

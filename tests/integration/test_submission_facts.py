@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from fastlane.executors import spec
-from tests.support.engine import IMAGE, connect, remove_all, update
+from tests.support.engine import IMAGE, connect, remove_all, remove_images, update
 from tests.support.registry import Registry
 
 PATIENCE = 60.0
@@ -25,6 +25,15 @@ def api(engine: str) -> Iterator[docker.APIClient]:
     yield client
     client.close()
     remove_all(engine, INSTALLATION)
+
+
+@pytest.fixture(autouse=True)
+def _pulled(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leaves an engine without the images that a test pulled."""
+    registries = [request.getfixturevalue(name) for name in ("registry", "private_registry") if name in request.fixturenames]
+    yield
+    for registry in registries:
+        remove_images(request.getfixturevalue("engine"), registry.address.rpartition(":")[2])
 
 
 def create(

@@ -180,6 +180,7 @@ def test_the_containers_of_a_killed_engine_go_on_until_it_is_back(three_swarms: 
     command = long_sleep()
     client.start(client.create_container(IMAGE, command, host_config=client.create_host_config(init=True)))
     client.close()
+    until(lambda: running(command), "the command runs")
     (container,) = running(command)
     node.kill()
     assert not answers(node.url)
@@ -229,7 +230,7 @@ def test_a_stop_leaves_no_process_mount_control_group_namespace_link_rule_or_fil
     client.start(client.create_container(IMAGE, sleep))
     client.close()
     assert len(leftovers(folder)) > 5
-    assert running(sleep)
+    until(lambda: running(sleep), "the command runs")
     spaces = networks([process.pid for process in processes(folder)])
     assert len(spaces) == 2
     script("stop", str(folder))

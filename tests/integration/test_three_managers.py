@@ -20,7 +20,7 @@ from fastlane.scheduler.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite import SqliteStore
 from tests.support.engine import IMAGE
-from tests.support.fleet import LABEL, Fleet, Posted, docker_command, fleet, image_of, leader, lines
+from tests.support.fleet import HALF, LABEL, Fleet, Posted, docker_command, fleet, image_of, leader, lines
 from tests.support.hardship import Witness, well
 from tests.support.installation import until
 from tests.support.redis import RealRedis
@@ -117,7 +117,7 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
             for executor in (ours, theirs):
                 made = Order(str(uuid4()), "t", "j", 1, 1, 0, ("true",), {})
                 await executor.park(hosts[0], made, await executor.resolve(hosts[1], image, Pull.MISSING))
-            assert len(await theirs.services(hosts[2])) == 2  # one of them is a stranger with the very label
+            assert len(await theirs.services(hosts[2])) == 3  # two of them are strangers with the very label
             kept |= {row["Spec"]["Name"] for row in list_services(three_managers.nodes[0]) if row["Spec"]["Labels"].get(LABEL) == "install-2"}
             settler = Settler(store, queue, ours, clock, ())
             await Reconciler(store, queue, ours, clock, settler, (Pool("default", "", tuple(hosts)),)).remove_leftovers()
@@ -129,3 +129,62 @@ def list_services(node: Node) -> list[dict[str, Any]]:
     with contextlib.closing(node.client()) as client:
         rows: list[dict[str, Any]] = client.services()
         return rows
+
+
+def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_managers: Swarms, image: str, tmp_path: Path) -> None:
+    drained = three_managers.nodes[1]
+    with witnesses(three_managers, tmp_path) as seen, fleet(tmp_path / "f", three_managers, image) as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        once = fastlane.waits(node=drained.name)
+        jobs = [fastlane.waits(retries=1, retryDelay="1s") for _ in range(5)]
+        fastlane.begun(once, *jobs)
+        lost = [job for job in jobs if seen[drained.name].starts(job.reply["executionId"])]
+        assert lost, "Swarm put none of six jobs there"
+        with availability(drained, "drain"):
+            for job in (once, *lost):
+                first = until(lambda job=job: next((row for row in fastlane.attempts(job) if row["status"] == "failed"), None), "its end")
+                assert (first["failure"]["reason"], first["exitCode"]) == ("killed", 143)
+                assert "drained" in first["failure"]["message"]
+                assert fastlane.get(f"{job.path}/executions/{first['executionId']}/stdout").body == lines("out", HALF)
+            again = [fastlane.reaches(job.reply, "running") for job in lost]
+            assert all(row["attempt"] == 2 for row in again)
+            more = [fastlane.counts(20) for _ in range(6)]
+            fastlane.let_go(*jobs)
+            ended = [fastlane.check_whole(job) for job in (*jobs, *more)]
+            assert len(fastlane.attempts(once)) == 1
+            assert not any(seen[drained.name].starts(row["executionId"]) for row in ended)
+            fastlane.check_none_twice(once, *jobs, *more)
+            fastlane.check_nothing_left()
+
+
+@contextlib.contextmanager
+def availability(node: Node, word: str) -> Iterator[None]:
+    """The node's availability for the block; then it is active again."""
+    docker_command(node, "node", "update", "--availability", word, node.name)
+    try:
+        yield
+    finally:
+        docker_command(node, "node", "update", "--availability", "active", node.name)
+
+
+def test_a_worker_that_is_killed_while_jobs_run_on_three_nodes_is_replaced(three_managers: Swarms, image: str, tmp_path: Path) -> None:
+    with RealRedis() as redis, fleet(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1") as fastlane:
+        fastlane.serve("api")
+        first = fastlane.start("worker")
+        well(fastlane)
+        jobs = [fastlane.waits(number % 2, node=three_managers.nodes[number % 3].name) for number in range(6)]
+        fastlane.begun(*jobs)
+        starting = [fastlane.counts(50) for _ in range(6)]
+        first.kill()
+        first.wait()
+        fastlane.let_go(*jobs[:3])
+        starting += [fastlane.counts(50) for _ in range(3)]
+        fastlane.start("worker")
+        for job in (*jobs[:3], *starting):
+            fastlane.check_whole(job)
+        fastlane.let_go(*jobs[3:])
+        for job in jobs[3:]:
+            fastlane.check_whole(job)
+        assert all(len(fastlane.attempts(job)) == 1 for job in (*jobs, *starting))
+        fastlane.check_nothing_left()

@@ -1,5 +1,6 @@
 """A real Docker engine for the tests, in a swarm of one node: the one that FASTLANE_TEST_ENGINE names, else one started for the session."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -60,5 +61,18 @@ def remove_all(url: str, installation: str) -> None:
     try:
         for service in client.services(filters={"label": f"fastlane.installation={installation}"}):
             client.remove_service(service["ID"])
+    finally:
+        client.close()
+
+
+def remove_images(url: str, port: str) -> None:
+    """Removes what the engine has pulled from the registry at this port."""
+    client = connect(url)
+    try:
+        for image in client.images():
+            for reference in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())):
+                if f":{port}/" in reference:
+                    with contextlib.suppress(docker.errors.APIError):  # its last name took the others with it
+                        client.remove_image(reference, force=True)
     finally:
         client.close()

@@ -29,6 +29,8 @@ LABEL = "fastlane.installation"
 TELL = 'echo "$FASTLANE_EXECUTION_ID $(hostname)" >> /witness/starts; '
 COUNT = 'i=0; while [ $i -lt {lines} ]; do echo "out $i"; echo "err $i" >&2; i=$((i+1)); done; '
 HOLD = "until [ -e /witness/go-$FASTLANE_JOB_ID ]; do sleep 0.05; done; "
+LIVE = "sleep 1; "
+"""A busy engine loses the whole of a stream when the container ends before the engine has begun to read (docs/swarm.md)."""
 HALF = 500
 """Lines of each stream that a job which waits writes before, and as many after."""
 
@@ -87,7 +89,7 @@ class Fleet(Installation):
         container: dict[str, object] = {"mounts": [f"{self.witness}:/witness"], "stopGrace": "2s"}
         if node is not None:
             container["constraints"] = [f"node.hostname=={node}"]
-        body = {"image": self.image, "command": ["sh", "-c", f"{TELL}{script}exit {code}"], "container": container, **more}
+        body = {"image": self.image, "command": ["sh", "-c", f"{TELL}{script}{LIVE}exit {code}"], "container": container, **more}
         answer = self.post(f"/tasks/{TASK}", body)
         assert answer.status == 200, answer.body
         return Posted(answer.json, out, err, code, node)

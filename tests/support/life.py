@@ -75,10 +75,15 @@ class Life(Installation):
         return found[0]
 
     def containers(self) -> list[str]:
-        """The names of all containers of its services, whether they run or not."""
-        label = f"{{{{.Label \"com.docker.swarm.service.name\"}}}} {{{{.Names}}}}"
-        rows = [line.split() for line in self.docker("ps", "-a", "--format", label).splitlines()]
-        return [row[-1] for row in rows if row[0].removeprefix("fastlane-")[:36] in self._known()]
+        """The names of all containers of its executions, whether they run or not."""
+        known = self._known()
+        return [name for name in self._names() if name.removeprefix("fastlane-")[:36] in known]
+
+    def is_gone(self, reply: dict[str, Any]) -> bool:
+        """Whether nothing of a job's executions is on its engine."""
+        path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/executions?perPage=100"
+        ids = {row["executionId"] for row in self.get(path).json["items"]}
+        return not any(name.removeprefix("fastlane-")[:36] in ids for name in self.services() + self._names())
 
     def networks(self) -> list[str]:
         """The names of all networks that no engine has by itself."""
@@ -89,9 +94,12 @@ class Life(Installation):
         """Whether nothing of it is on its engine."""
         return not self.services() and not self.containers()
 
+    def _names(self) -> list[str]:
+        return self.docker("ps", "-a", "--format", "{{.Names}}").split()
+
     def _known(self) -> set[str]:
-        """The ids of its executions, the thousand newest of them."""
-        return {row["executionId"] for row in self.get("/executions?perPage=1000").json["items"]}
+        """The ids of its executions, the hundred newest of them."""
+        return {row["executionId"] for row in self.get("/executions?perPage=100").json["items"]}
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.clock import iso
 from fastlane.executors.base import End, Phase
-from fastlane.executors.states import by_service, drained_nodes, node_states, task_view, task_views
+from fastlane.executors.states import Lot, by_service, node_lots, node_states, task_view, task_views
 
 NODES = {"n1": "ready", "n2": "down"}
 AT = "2026-11-25T13:02:35.347785353Z"
@@ -92,22 +92,26 @@ def test_memory_that_ran_out_is_told_by_the_container_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "late", "end", "told"),
+    ("code", "late", "rejoined", "end", "told"),
     [
-        (143, 1.7, End.KILLED, 143),
-        (255, 1.7, End.KILLED, None),
-        (143, 0.2, End.EXITED, 143),
-        (255, 0.2, End.EXITED, 255),
-        (3, 1.7, End.EXITED, 3),
-        (137, 1.7, End.KILLED, 137),
+        (143, 700, 100, End.KILLED, 143),
+        (255, 700, 100, End.KILLED, None),
+        (255, 700, -100, End.KILLED, None),
+        (143, 100, 50, End.EXITED, 143),
+        (255, 100, 50, End.EXITED, 255),
+        (143, 700, -100_000, End.EXITED, 143),
+        (255, 700, -100_000, End.EXITED, 255),
+        (3, 700, 100, End.EXITED, 3),
+        (137, 700, 100, End.KILLED, 137),
     ],
 )
-def test_an_end_that_the_engine_noted_long_after_it_came_while_it_was_away(code: int, late: float, end: End, told: int | None) -> None:
-    """A dockerd that is killed ends what it left as it comes back; what ended meanwhile it calls 255."""
-    known = container(finished=iso(AT_MS - round(late * 1000)))
-    view = task_view(task("failed", f"task: non-zero exit ({code})", code), NODES, known)
+def test_an_end_that_the_engine_noted_after_it_had_come_back(code: int, late: int, rejoined: int, end: End, told: int | None) -> None:
+    """A dockerd that is killed ends what it left as it comes back; what ended meanwhile it calls 255. ``late`` and ``rejoined``:
+    milliseconds from the container's end to the note of it, and from that note to the change of the node."""
+    raw, known = task("failed", f"task: non-zero exit ({code})", code), container(finished=iso(AT_MS - late))
+    view = task_view(raw, NODES, known, Lot(changed_at=AT_MS + rejoined))
     assert (view.end, view.exit_code) == (end, told)
-    assert task_view(task("failed", f"task: non-zero exit ({code})", code), NODES).exit_code == code
+    assert task_view(raw, NODES, known).exit_code == task_view(raw, NODES, None, Lot(changed_at=AT_MS)).exit_code == code
 
 
 def evicted(status: str, code: int, **more: Any) -> dict[str, Any]:
@@ -137,11 +141,14 @@ def test_what_ends_otherwise_does_not_linger() -> None:
 
 
 def test_a_task_on_a_drained_node_says_so() -> None:
-    drained = drained_nodes(
-        [{"ID": "n1", "Spec": {"Availability": "drain"}}, {"ID": "n2", "Spec": {"Availability": "active"}}, {"ID": "n3"}]
-    )
-    assert drained == {"n1"}
-    views = task_views([task("shutdown", code=0, id="a"), task("shutdown", code=0, id="b", node="n2")], NODES, drained=drained)
+    raws = [
+        {"ID": "n1", "Spec": {"Availability": "drain"}, "UpdatedAt": AT},
+        {"ID": "n2", "Spec": {"Availability": "active"}},
+        {"ID": "n3"},
+    ]
+    lots = node_lots(raws)
+    assert lots == {"n1": Lot(drained=True, changed_at=AT_MS), "n2": Lot(), "n3": Lot()}
+    views = task_views([task("shutdown", code=0, id="a"), task("shutdown", code=0, id="b", node="n2")], NODES, lots=lots)
     assert [view.drained for view in views] == [True, False]
 
 

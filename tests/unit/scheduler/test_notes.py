@@ -34,7 +34,8 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_that_is_tried_again_is_noted_in_its_words(name):
     error, obstacle, until = ERRORS[name]
-    assert notes.of_error(error, PULLING, None, NOW, LIMITS) == Note("e", 3, obstacle, str(error), NOW, until)
+    since = PLACED if obstacle is Obstacle.REGISTRY else NOW  # it is asked again and again, and given back in between
+    assert notes.of_error(error, PULLING, None, NOW, LIMITS) == Note("e", 3, obstacle, str(error), since, until)
 
 
 def test_a_queue_that_is_down_is_not_noted_since_nobody_would_hear_of_it():

@@ -152,6 +152,9 @@ ENDINGS = {
     "engine killed in the midst of our stop, and its container ended as it came back": Case(
         running(**ASKED), a_service(ended(End.KILLED, 143), SECOND, stopping=True), Status.STOPPED, 143
     ),
+    "engine killed, of one that was to be stopped when it would be back": Case(
+        running(**ASKED), a_service(ended(End.KILLED, 143)), Status.STOPPED, 143
+    ),
     "node removed from the swarm": Case(
         running(), a_service(ended(End.LOST, None)), Status.FAILED, None, Reason.HOST_LOST, "its container may still run"
     ),

@@ -1,0 +1,123 @@
+"""An execution whose registry cannot be asked: it waits without a slot, and everything that may happen to it meanwhile."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fastlane.errors import RegistryDown
+from fastlane.executors.base import Image
+from fastlane.models.execution import Reason
+from fastlane.models.job import Spec
+from fastlane.models.note import Obstacle
+from fastlane.models.pool import Pool, Pull
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import Status
+from fastlane.scheduler.verdict import Limits
+from fastlane.services.jobs import Enqueued
+from tests.support.crew import HOST, Crew
+from tests.support.redis import RealRedis
+
+AWAY = "away.example/team/app:1"
+ONE_SLOT = (Pool("default", "", (HOST,), max_running=1),)
+
+
+class Behind(Crew):
+    """A crew with one slot, whose executor cannot ask the registry of ``AWAY`` until ``back`` is set."""
+
+    def __init__(self, folder: Path, redis_url: str, limits: Limits | None = None) -> None:
+        super().__init__(folder, redis_url, pools=ONE_SLOT, limits=limits)
+        self.back = False
+        self.asked = 0
+        resolve = self.executor.resolve
+
+        async def asking(host: str, image: str, pull: Pull) -> Image:
+            if image == AWAY and not self.back:
+                self.asked += 1
+                raise RegistryDown("dial tcp: connection refused")
+            return await resolve(host, image, pull)
+
+        self.executor.resolve = asking
+
+    async def posts(self, image: str, *command: str, **spec: object) -> Enqueued:
+        return await self.jobs.enqueue("task", Spec(image, command or None, **spec), Schedule())
+
+    async def waiting(self) -> Enqueued:
+        """A job of that image which has been given back to the queue."""
+        job = await self.posts(AWAY)
+
+        async def given_back() -> bool:
+            return self.asked > 0 and (await self.queue.counts(["default"]))["default"].timed == 1
+
+        await self.until(given_back, "the entry to be given back")
+        return job
+
+
+@pytest.fixture
+async def crew(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Behind]:
+    async with Behind(tmp_path, shared_redis.url) as made:
+        await made.hire()
+        yield made
+
+
+async def test_others_have_the_slot_meanwhile_and_it_starts_once_the_registry_is_back(crew: Behind) -> None:
+    waiting = await crew.waiting()
+    other = await crew.posts("ubuntu:latest")
+    assert (await crew.cleaned(other)).status is Status.DONE
+    assert (await crew.execution(waiting)).status is Status.PULLING
+    crew.back = True
+    ended = await crew.cleaned(waiting)
+    assert (ended.status, ended.attempt) == (Status.DONE, 1)
+    assert crew.executor.starts.count(ended.id) == 1
+    await crew.idle()
+
+
+async def test_a_stop_meanwhile_ends_it_at_once_although_the_pool_is_full(crew: Behind) -> None:
+    waiting = await crew.waiting()
+    full = await crew.posts("ubuntu:latest", "hold")
+    await crew.reaches(full, "running")
+    await crew.jobs.stop_job("task", waiting.job_id)
+    ended = await crew.cleaned(waiting)
+    assert (ended.status, ended.started_at, crew.executor.starts.count(ended.id)) == (Status.STOPPED, None, 0)
+    crew.executor.release((await crew.execution(full)).id)
+    await crew.cleaned(full)
+    await crew.idle()
+
+
+async def test_its_own_time_to_start_ends_meanwhile(crew: Behind) -> None:
+    job = await crew.posts(AWAY, expires_in=300)
+    assert (await crew.cleaned(job)).status is Status.EXPIRED
+    await crew.idle()
+
+
+async def test_its_deadline_ends_it_with_the_registrys_words(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Behind(tmp_path, shared_redis.url, Limits(pull_deadline=1.5)) as crew:
+        await crew.hire()
+        ended = await crew.cleaned(await crew.posts(AWAY))
+        assert (ended.status, ended.attempt, ended.service_id) == (Status.FAILED, 1, None)
+        assert ended.failure is not None
+        assert (ended.failure.reason, ended.failure.message) == (Reason.IMAGE, "dial tcp: connection refused (tried for 1.5 s)")
+        assert crew.asked > 1
+        await crew.idle()
+
+
+async def test_why_it_waits_is_told_though_nobody_has_it(crew: Behind) -> None:
+    waiting = await crew.waiting()
+    execution = await crew.execution(waiting)
+
+    async def told() -> bool:
+        notes = [note for report in await crew.queue.reports() for note in report.notes]
+        return [(note.execution_id, note.obstacle, note.words) for note in notes] == [
+            (execution.id, Obstacle.REGISTRY, "dial tcp: connection refused")
+        ]
+
+    await crew.until(told, "the note in a report")
+
+
+async def test_another_worker_goes_on_with_it(crew: Behind) -> None:
+    waiting = await crew.waiting()
+    await crew.hire()
+    await crew.dismiss()
+    crew.back = True
+    assert (await crew.cleaned(waiting)).status is Status.DONE
+    await crew.idle()

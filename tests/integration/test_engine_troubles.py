@@ -1,0 +1,332 @@
+"""What becomes of jobs whose node is drained or changed, and whose engine is stopped, killed, frozen, or away for long."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import docker
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.errors import HostDown
+from fastlane.executors import client
+from fastlane.executors.base import Activation, Order, Phase, ServiceView, TaskView
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.container import Container, Mount, MountKind
+from fastlane.models.pool import Pull
+from tests.support.engine import IMAGE, remove_all
+from tests.support.installation import until
+from tests.support.life import Life, living
+from tests.support.swarms import Node, Swarms
+
+HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.05; done"
+PLAIN = "echo begun; exec sleep 600"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    """The only node of a swarm of its own."""
+    with Swarms("separate", nodes=1) as bed:
+        yield bed.nodes[0]
+
+
+@pytest.fixture(scope="module")
+def life(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
+    with living(tmp_path_factory.mktemp("life"), node.url, pending_deadline="4s", breaker_reset="2s") as life:
+        yield life
+
+
+@pytest.fixture
+def api(node: Node) -> Iterator[docker.APIClient]:
+    with contextlib.closing(node.client()) as client:
+        yield client
+
+
+@pytest.fixture(scope="module", autouse=True)
+def halted(life: Life, node: Node) -> dict[str, Any]:
+    """A job that ran while its engine was stopped in good order. Its log is looked for, for a minute: see the last test."""
+    reply = begun(life, PLAIN)
+    node.halt()
+    node.start()
+    until(lambda: life.get("/healthcheck").status == 200, "it to be well", 120)
+    return reply
+
+
+def begun(life: Life, script: str = HOLD, **more: Any) -> dict[str, Any]:
+    """A job that runs."""
+    reply = life.script(script, **more)
+    life.writes(reply, b"begun\n")
+    life.reaches(reply, "running")
+    return reply
+
+
+def change_node(api: docker.APIClient, **changes: Any) -> None:
+    """Changes the spec of the only node."""
+    while True:
+        (found,) = api.nodes()
+        with contextlib.suppress(docker.errors.APIError):  # it changed meanwhile
+            api.update_node(found["ID"], found["Version"]["Index"], {**found["Spec"], **changes})
+            return
+
+
+@contextlib.contextmanager
+def drained(api: docker.APIClient) -> Iterator[None]:
+    change_node(api, Availability="drain")
+    try:
+        yield
+    finally:
+        change_node(api, Availability="active")
+
+
+def failure(ended: dict[str, Any]) -> tuple[Any, ...]:
+    return ended["status"], ended["exitCode"], (ended["failure"] or {}).get("reason")
+
+
+def check_starts(life: Life, *replies: dict[str, Any]) -> None:
+    """Each of them has started once, and nothing of them is left."""
+    assert [life.starts()[reply["executionId"]] for reply in replies] == [1] * len(replies)
+    until(lambda: all(life.is_gone(reply) for reply in replies), "the engine to be clean of them")
+
+
+# nodes
+
+
+def test_a_job_whose_node_is_drained_while_it_runs_ends_as_killed_and_one_that_finds_no_node_as_unschedulable(
+    life: Life, api: docker.APIClient
+) -> None:
+    reply = begun(life)
+    with drained(api):
+        ended = life.ends(reply)
+        assert failure(ended) == ("failed", 5, "killed")
+        assert ended["failure"]["message"] == "its node was drained while it ran (exit code 5)"
+        ended = life.ends(life.run("true"))
+        assert failure(ended) == ("failed", None, "unschedulable")
+        assert ended["failure"]["message"] == "no node took it within 4 s: no suitable node (1 node not available for new tasks)"
+    check_starts(life, reply)
+
+
+def test_a_job_whose_node_loses_the_label_that_it_asked_for_ends_as_killed_with_its_whole_log(life: Life, api: docker.APIClient) -> None:
+    change_node(api, Labels={"disk": "fast"})
+    reply = begun(life, container={"constraints": ["node.labels.disk==fast"]})
+    change_node(api, Labels={})
+    ended = life.ends(reply)
+    assert failure(ended) == ("failed", 5, "killed")
+    words = "the swarm ended it (assigned node no longer meets constraints) while it ran (exit code 5)"
+    assert ended["failure"]["message"] == words
+    assert life.output(reply) == b"begun\nbye\n"
+    check_starts(life, reply)
+
+
+def test_stops_while_the_node_is_changed_all_the_time_keep_code_and_log(life: Life, api: docker.APIClient) -> None:
+    """Swarm may call the task of a stop rejected then, while its container is in its grace."""
+    replies = [begun(life) for _ in range(10)]
+    over = threading.Event()
+
+    def change() -> None:
+        for number in range(100_000):
+            if over.is_set():
+                return
+            change_node(api, Labels={"number": str(number)})
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    try:
+        for reply in replies:
+            life.stop(reply)
+        rows = [life.ends(reply, 90) for reply in replies]
+    finally:
+        over.set()
+        changing.join()
+    change_node(api, Labels={})
+    assert [failure(row) for row in rows] == [("stopped", 5, None)] * 10
+    assert {life.output(reply) for reply in replies} == {b"begun\nbye\n"}
+    check_starts(life, *replies)
+
+
+# engines
+
+
+def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_none_twice(life: Life, node: Node) -> None:
+    plain, short, stopped = begun(life, PLAIN), begun(life, "echo begun; sleep 4; exit 3"), begun(life, PLAIN)
+    again = begun(life, "echo begun; [ $FASTLANE_ATTEMPT = 2 ] && exit 0; exec sleep 600", retries=1, retryDelay="1s")
+    node.kill()
+    life.stop(stopped)
+    until(lambda: life.get("/healthcheck").status == 503, "the engine to be missed")
+    time.sleep(4)  # the short one ends by itself meanwhile, and nobody hears of it
+    node.start()
+    for reply, code in ((plain, 143), (short, None)):
+        ended = life.ends(reply, 120)
+        assert failure(ended) == ("failed", code, "killed"), ended
+        assert "its engine went down while it ran" in ended["failure"]["message"]
+    assert failure(life.ends(stopped, 120))[0] == "stopped"
+    assert life.reaches(again, "done", patience=120)["attempt"] == 2
+    assert set(life.starts().values()) == {1}
+
+
+def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_when_its_host_is_back(node: Node, tmp_path: Path) -> None:
+    """The engine hangs, and its container runs on; when it is back, nothing of the container's fate can change the row any more."""
+    with living(tmp_path, node.url, host_lost_after="4s", breaker_reset="2s") as life:
+        check_leftover(life, node)
+
+
+def check_leftover(life: Life, node: Node) -> None:
+    reply = begun(life, "trap 'echo $FASTLANE_EXECUTION_ID-ended >> /witness/ended; exit 5' TERM; echo begun; while :; do sleep 0.05; done")
+    node.pause()
+    ended = life.ends(reply, 120)
+    assert failure(ended) == ("failed", None, "host-lost")
+    assert "may still run there" in ended["failure"]["message"]
+    assert not (life.witness / "ended").exists()
+    node.resume()
+    until(life.is_clean, "the leftover to be removed", 120)
+    assert (life.witness / "ended").read_text() == f"{reply['executionId']}-ended\n"
+    assert life.execution(reply) == ended
+    check_starts(life, reply)
+
+
+# calls that hang
+
+
+class Freezing(SwarmExecutor):
+    """The engine freezes between the look at a service and the update that follows, as often as is said: that one is made when it wakes."""
+
+    freezes: Node | None = None
+
+    async def _inspected(self, host: Any, service_id: str) -> Any:
+        found = await super()._inspected(host, service_id)
+        if self.freezes is not None:
+            node, self.freezes = self.freezes, None
+            await asyncio.to_thread(node.pause)
+        return found
+
+
+@pytest.fixture
+async def executor(node: Node, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Freezing]:
+    monkeypatch.setattr(client, "Patience", partial(client.Patience, read=3.0, whole=4.0))
+    installation = f"late-{uuid4().hex[:8]}"
+    executor = Freezing([node.url], installation, SystemClock(), probe_every=0.2, reset=0.5)
+    await executor.open()
+    try:
+        yield executor
+    finally:
+        await executor.close()
+        remove_all(node.url, installation)
+
+
+def order_of(witness: Path) -> Order:
+    mount = Mount(MountKind.BIND, "/witness", str(witness))
+    command = ("sh", "-c", "echo $FASTLANE_EXECUTION_ID >> /witness/starts; exec sleep 600")
+    return Order(str(uuid4()), "task", "job", 1, 1, 0, command, {}, container=Container(stop_grace=1000, mounts=(mount,)))
+
+
+async def parked(executor: Freezing, node: Node, witness: Path) -> str:
+    return await executor.park(node.url, order_of(witness), await executor.resolve(node.url, IMAGE, Pull.MISSING))
+
+
+async def holds(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def awake(executor: Freezing, node: Node) -> None:
+    """Wakes the engine up, and returns when it answers."""
+    await asyncio.to_thread(node.resume)
+    await holds(lambda: executor.hosts()[0].usable)
+
+
+async def started(witness: Path) -> int:
+    """How many have started, once one has."""
+    await holds(witness.joinpath("starts").exists)
+    return len(witness.joinpath("starts").read_text().split())
+
+
+async def ended(executor: Freezing, node: Node, service: str) -> TaskView:
+    while True:
+        (task, *_) = (await executor.inspect(node.url, service)).tasks
+        if task.phase is Phase.ENDED:
+            return task
+        await asyncio.sleep(0.05)
+
+
+async def test_a_create_that_hung_and_was_made_late_is_found_again_and_runs_nothing(executor: Freezing, node: Node, tmp_path: Path) -> None:
+    order, image = order_of(tmp_path), await executor.resolve(node.url, IMAGE, Pull.MISSING)
+    await asyncio.to_thread(node.pause)
+    with pytest.raises(HostDown):
+        await executor.park(node.url, order, image)
+    await awake(executor, node)
+    late: Sequence[ServiceView] = ()
+    for _ in range(600):
+        late = late or await executor.services(node.url)
+        await asyncio.sleep(0 if late else 0.05)
+    assert [service.activated for service in late] == [False]
+    assert await executor.park(node.url, order, image) == late[0].id
+    assert await executor.activate(node.url, late[0].id) is Activation.STARTED
+    assert await started(tmp_path) == 1
+
+
+async def test_an_activation_that_hung_and_was_made_late_is_not_made_again(executor: Freezing, node: Node, tmp_path: Path) -> None:
+    service = await parked(executor, node, tmp_path)
+    executor.freezes = node
+    with pytest.raises(HostDown):
+        await executor.activate(node.url, service)
+    await awake(executor, node)
+    assert await started(tmp_path) == 1
+    assert await executor.activate(node.url, service) is Activation.ALREADY
+    await executor.stop(node.url, service)
+    assert (await ended(executor, node, service)).exit_code == 143
+    assert await started(tmp_path) == 1
+
+
+async def test_an_activation_that_hung_starts_nothing_after_a_stop_was_answered(executor: Freezing, node: Node, tmp_path: Path) -> None:
+    service = await parked(executor, node, tmp_path)
+    executor.freezes = node
+    with pytest.raises(HostDown):
+        await executor.activate(node.url, service)
+    waking = asyncio.create_task(awake(executor, node))
+    while True:
+        with contextlib.suppress(HostDown):
+            await executor.stop(node.url, service)
+            break
+    await waking
+    view = await executor.inspect(node.url, service)
+    assert view.stopping
+    if view.activated:
+        await ended(executor, node, service)
+    assert len([task for task in view.tasks if task.phase is not Phase.WAITING]) <= 1
+    starts = tmp_path / "starts"
+    assert len(starts.read_text().split() if starts.exists() else []) <= int(view.activated)
+
+
+async def test_a_stop_that_hung_and_was_made_late_is_kept(executor: Freezing, node: Node, tmp_path: Path) -> None:
+    running, waiting = [await parked(executor, node, tmp_path) for _ in range(2)]
+    await executor.activate(node.url, running)
+    assert await started(tmp_path) == 1
+    for service in (running, waiting):
+        executor.freezes = node
+        with pytest.raises(HostDown):
+            await executor.stop(node.url, service, "the first reason")
+        await awake(executor, node)
+    assert await executor.activate(node.url, waiting) is Activation.STOPPED
+    assert (await ended(executor, node, running)).exit_code == 143
+    for service in (running, waiting):
+        await executor.stop(node.url, service, "another reason")
+        view = await executor.inspect(node.url, service)
+        assert (view.stopping, view.stop_why) == (True, "the first reason")
+    assert await started(tmp_path) == 1
+
+
+# at the end, when a minute has passed
+
+
+def test_an_engine_that_is_stopped_ends_jobs_as_killed_without_an_exit_code(life: Life, halted: dict[str, Any]) -> None:
+    ended = life.ends(halted, 180)
+    assert failure(ended) == ("failed", None, "killed")
+    assert ended["failure"]["message"] == "its container is gone: its engine was shut down, or somebody removed the container"
+    assert (life.header(halted), life.output(halted)) == (None, b"begun\n")
+    check_starts(life, halted)

@@ -1,0 +1,171 @@
+"""Services that somebody else removes, and images that do not come, by a scheduler in this process with short deadlines."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import docker
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.executors.base import Activation, Phase
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.execution import Execution, Reason
+from fastlane.models.job import Spec
+from fastlane.models.pool import Pool
+from fastlane.models.schedule import Schedule
+from fastlane.models.status import Status
+from fastlane.scheduler.verdict import Limits
+from fastlane.services.jobs import Enqueued
+from tests.support.crew import Crew
+from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.redis import RealRedis
+from tests.support.registry import Registry
+
+HOLD = ("sh", "-c", "echo begun; exec sleep 600")
+
+
+class Meddled(SwarmExecutor):
+    """Something else happens to a service in the moment before, or after, its activation."""
+
+    before: Callable[[str], None] | None = None
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        if self.before is not None:
+            await asyncio.to_thread(self.before, service_id)
+        return await super().activate(host, service_id)
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RealRedis]:
+    with RealRedis() as redis:
+        yield redis
+
+
+@pytest.fixture
+def api(engine: str) -> Iterator[docker.APIClient]:
+    with contextlib.closing(connect(engine)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -> AsyncIterator[tuple[Crew, Meddled]]:
+    async with Crew(folder, redis.url, pools=(Pool("default", "", (engine,)),), limits=limits) as crew:
+        executor = Meddled([engine], crew.installation, SystemClock(), probe_every=0.2)
+        await executor.open()
+        crew.executor = executor
+        try:
+            await crew.hire()
+            yield crew, executor
+        finally:
+            await crew.dismiss()
+            await executor.close()
+            remove_all(engine, crew.installation)
+
+
+async def run(crew: Crew, *command: str, image: str = IMAGE) -> Enqueued:
+    return await crew.jobs.enqueue("task", Spec(image, command), Schedule())
+
+
+async def ended(crew: Crew, job: Enqueued) -> Execution:
+    found = await crew.reaches(job, "failed", "done", "stopped", "expired", "timedout")
+    assert await crew.cleaned(job) is not None
+    return found
+
+
+def check_gone(execution: Execution) -> None:
+    assert (execution.status, execution.exit_code) == (Status.FAILED, None)
+    assert execution.failure is not None
+    assert execution.failure.reason is Reason.KILLED
+    assert execution.failure.message == "its service was removed from the swarm by somebody else"
+
+
+async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_made_again(
+    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
+) -> None:
+    async with crew_on(tmp_path, redis, engine, Limits(gone_after=2.0)) as (crew, executor):
+        removed: list[str] = []
+
+        def remove(service_id: str) -> None:
+            if not removed:
+                api.remove_service(service_id)
+            removed.append(service_id)
+
+        executor.before = remove
+        execution = await ended(crew, await run(crew, "true"))
+        check_gone(execution)
+        assert execution.started_at is None
+        assert set(removed) == {execution.service_id}
+        assert list(await executor.services(engine)) == []
+
+
+async def test_a_service_removed_while_its_container_runs_is_a_failure_that_keeps_its_log(
+    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
+) -> None:
+    async with crew_on(tmp_path, redis, engine, Limits(gone_after=2.0)) as (crew, _):
+        job = await run(crew, *HOLD)
+        running = await crew.reaches(job, "running")
+        await crew.until(lambda: logged(crew, running), "its first line")
+        api.remove_service(running.service_id)
+        execution = await ended(crew, job)
+        check_gone(execution)
+        assert execution.truncated
+        assert await crew.log(execution) == b"begun\n"
+
+
+async def logged(crew: Crew, execution: Execution) -> bytes:
+    return await crew.log(execution)
+
+
+async def test_a_service_removed_while_its_image_is_pulled_is_a_failure(
+    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient, registry: Registry
+) -> None:
+    async with (
+        crew_on(tmp_path, redis, engine, Limits(gone_after=2.0)) as (crew, executor),
+        pulling(crew, executor, registry, engine) as job,
+    ):
+        placed = await crew.reaches(job, "pulling")
+        api.remove_service(placed.service_id)
+        check_gone(await ended(crew, job))
+
+
+async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, redis: RealRedis, tmp_path: Path, registry: Registry) -> None:
+    limits = Limits(pull_deadline=3.0)
+    async with crew_on(tmp_path, redis, engine, limits) as (crew, executor), pulling(crew, executor, registry, engine) as job:
+        execution = await ended(crew, job)
+        assert (execution.status, execution.exit_code, execution.started_at) == (Status.FAILED, None, None)
+        assert execution.failure is not None
+        assert execution.failure.reason is Reason.IMAGE
+        assert execution.failure.message == f"the image {execution.spec.image} was not on its node within 3 s"
+
+
+async def test_a_job_is_stopped_at_once_while_its_image_is_pulled(
+    engine: str, redis: RealRedis, tmp_path: Path, registry: Registry
+) -> None:
+    async with crew_on(tmp_path, redis, engine, Limits()) as (crew, executor), pulling(crew, executor, registry, engine) as job:
+        await crew.jobs.stop_job("task", job.job_id)
+        execution = await ended(crew, job)
+        assert (execution.status, execution.failure, execution.started_at) == (Status.STOPPED, None, None)
+
+
+@asynccontextmanager
+async def pulling(crew: Crew, executor: Meddled, registry: Registry, engine: str) -> AsyncIterator[Enqueued]:
+    """A job whose node waits for a registry that has fallen silent since it was asked for the digest."""
+    pushed = registry.push(engine, "slow:1", "slow")
+    executor.before = lambda _: registry.pause()
+    job = await run(crew, "true", image=pushed.reference)
+    try:
+        await crew.until(lambda: prepares(crew, executor, job, engine), "its node to begin to pull")
+        yield job
+    finally:
+        registry.resume()
+
+
+async def prepares(crew: Crew, executor: Meddled, job: Enqueued, engine: str) -> bool:
+    execution = await crew.execution(job)
+    if execution is None or execution.service_id is None:
+        return False
+    tasks = (await executor.inspect(engine, execution.service_id)).tasks
+    return bool(tasks) and tasks[0].phase is Phase.PREPARING

@@ -1,0 +1,208 @@
+"""One swarm of three managers whose leader dies, freezes or is cut off, or two of which do: nothing starts twice, what runs elsewhere ends
+as it would have, what is lost is said to be, and tried again where that was asked for. Real processes, starts counted outside of Docker."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fleet import HALF, Fleet, Posted, fleet, image_of, leader, lines
+from tests.support.hardship import check_health, check_reads, well
+from tests.support.installation import until
+from tests.support.swarms import Node, Swarms
+
+UNDO = {"kill": "start", "pause": "resume", "cut": "mend"}
+thorough = pytest.mark.thorough
+
+
+@pytest.fixture
+def image(three_managers: Swarms) -> Iterator[str]:
+    with image_of(three_managers) as reference:
+        yield reference
+
+
+def strike(node: Node, fault: str) -> None:
+    """It happens to the node."""
+    getattr(node, fault)()
+
+
+def undo(node: Node, fault: str) -> None:
+    """The node is back."""
+    getattr(node, UNDO[fault])()
+
+
+@contextlib.contextmanager
+def posting(fastlane: Fleet, jobs: list[Posted], every: float = 0.3) -> Iterator[None]:
+    """Somebody posts jobs all the time, so that at any moment one is at each step towards its start."""
+    over = threading.Event()
+
+    def post() -> None:
+        while not over.wait(every):
+            jobs.append(fastlane.counts(50, retries=1, retryDelay="1s"))
+
+    poster = threading.Thread(target=post)
+    poster.start()
+    try:
+        yield
+    finally:
+        over.set()
+        poster.join()
+
+
+def last(moment: float) -> None:
+    """Lets an outage last: what must not happen meanwhile cannot be waited for."""
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+def are_on(fastlane: Fleet, node: Node, jobs: list[Posted]) -> list[Posted]:
+    """Those of these jobs whose container is there."""
+    names = " ".join(fastlane.containers(node))
+    return [job for job in jobs if job.reply["executionId"] in names]
+
+
+def ends_well(fastlane: Fleet, job: Posted, patience: float = 180) -> None:
+    """Its last attempt ends by itself, with its whole log. (An attempt of it may have been lost with its node.)"""
+    until(lambda: fastlane.execution(job.reply)["status"] == "done", f"{job.path} to be done: {fastlane.attempts(job)}", patience)
+    fastlane.check_whole(job)
+    for row in fastlane.attempts(job)[:-1]:
+        assert row["failure"]["reason"] in ("host-lost", "killed"), row
+
+
+def is_lost(fastlane: Fleet, job: Posted, patience: float = 120) -> None:
+    """Its first attempt ended as lost with its node; what had come of its log is there, and it is said that there may be more."""
+    first = until(lambda: next((row for row in fastlane.attempts(job) if row["status"] == "failed"), None), f"the end of {job.path}", patience)
+    assert (first["attempt"], first["failure"]["reason"], first["exitCode"]) == (1, "host-lost", None), first
+    assert first["logInfo"]["truncated"] is True
+    for stream, word in (("stdout", "out"), ("stderr", "err")):
+        assert fastlane.get(f"{job.path}/executions/{first['executionId']}/{stream}").body == lines(word, HALF)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("fault", ["cut", pytest.param("kill", marks=thorough), pytest.param("pause", marks=thorough)])
+def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(three_managers: Swarms, image: str, tmp_path: Path, fault: str) -> None:
+    with fleet(tmp_path, three_managers, image) as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        lead, later = leader(three_managers), list[Posted]()
+        jobs = [fastlane.waits(retries=1, retryDelay="1s") for _ in range(9)]
+        jobs += [fastlane.waits(3, node=node.name) for node in three_managers.nodes]
+        fastlane.begun(*jobs)
+        lost = are_on(fastlane, lead, jobs)
+        safe = [job for job in jobs if job not in lost]
+        assert {job.node for job in lost} == {lead.name, None}
+        with posting(fastlane, later):
+            last(time.monotonic() + 1.5)
+            strike(lead, fault)
+            last(time.monotonic() + 4)
+        fastlane.let_go(*safe)
+        for job in safe:
+            fastlane.check_whole(job)
+        well(fastlane)
+        for job in lost:
+            is_lost(fastlane, job)
+        fastlane.let_go(*lost)
+        for job in (*(job for job in lost if job.node is None), *later):
+            ends_well(fastlane, job)
+        undo(lead, fault)
+        fastlane.check_nothing_left()
+        until(lambda: lead.tcp not in unusable(fastlane), "the node to be used again")
+        fastlane.check_whole(fastlane.counts(20, node=lead.name))
+        assert all(len(fastlane.attempts(job)) == 1 for job in jobs if job in safe or job.node)
+        fastlane.check_none_twice(*jobs, *later)
+
+
+def unusable(fastlane: Fleet) -> dict[str, str]:
+    """Why each host that cannot be used cannot."""
+    rows: list[dict[str, Any]] = fastlane.get("/status").json["hosts"]
+    return {"tcp://{host}:{port}".format_map(row): row["error"] for row in rows if not row["available"]}
+
+
+@thorough
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seconds", [3, 18])
+@pytest.mark.parametrize("fault", ["kill", "pause", "cut"])
+def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
+    three_managers: Swarms, image: str, tmp_path: Path, fault: str, seconds: int
+) -> None:
+    """After 18 s it has been down in the others' eyes, and Swarm ends what runs there; not so after 3, but for an engine that died."""
+    with fleet(tmp_path, three_managers, image, host_lost_after="60s") as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        lead, later = leader(three_managers), list[Posted]()
+        jobs = [fastlane.waits(code, node=node.name) for node in three_managers.nodes for code in (0, 3)]
+        fastlane.begun(*jobs)
+        there = are_on(fastlane, lead, jobs)
+        with posting(fastlane, later):
+            last(time.monotonic() + 1.5)
+            strike(lead, fault)
+            struck = time.monotonic()
+            fastlane.let_go(there[0])
+            last(struck + seconds)
+            undo(lead, fault)
+        fastlane.let_go(*jobs)
+        for job in (*(job for job in jobs if job not in there), *([] if fault == "kill" else there[:1])):
+            fastlane.check_whole(job)
+        for job in there:
+            ended = fastlane.ends(job.reply, patience=180)
+            assert len(fastlane.starts(ended["executionId"])) == 1
+            if ended["failure"] and ended["failure"]["reason"] == "killed":
+                assert fault == "kill" or seconds == 18, ended
+                log = fastlane.get(f"{job.path}/executions/{ended['executionId']}/stdout").body
+                assert log.startswith(lines("out", HALF))
+            else:
+                fastlane.check_whole(job)
+        for job in later:
+            ends_well(fastlane, job)
+        fastlane.check_none_twice(*jobs, *later)
+        fastlane.check_nothing_left()
+
+
+@thorough
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("fault", ["pause", "cut"])
+def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
+    three_managers: Swarms, image: str, tmp_path: Path, fault: str
+) -> None:
+    with fleet(tmp_path, three_managers, image, host_lost_after="5m") as fastlane:
+        fastlane.serve("up")
+        well(fastlane)
+        lead, later = leader(three_managers), list[Posted]()
+        struck = [lead, next(node for node in three_managers.nodes if node is not lead)]
+        jobs = [fastlane.waits(number % 2 * 3, node=three_managers.nodes[number % 3].name) for number in range(6)]
+        fastlane.begun(*jobs)
+        with posting(fastlane, later):
+            last(time.monotonic() + 1.5)
+            for node in struck:
+                strike(node, fault)
+            began = time.monotonic()
+            until(lambda: fastlane.get("/healthcheck").status == 503, "the swarm to be missed")
+        words = check_health(fastlane, "docker")
+        assert words.startswith("pool 'default' has no usable host: ")
+        assert all(node.tcp in words for node in three_managers.nodes), words
+        waiting = fastlane.counts(20)
+        reasons = {wait["reason"]: wait for wait in fastlane.get(f"{waiting.path}/why").json["waitingFor"]}
+        assert {row["host"] for row in reasons["no-host"]["hosts"]} == set(fastlane.hosts), reasons
+        check_reads(fastlane, jobs[0].reply)
+        fastlane.let_go(*jobs[:3])
+        last(began + 20)
+        assert fastlane.execution(waiting.reply)["status"] == "enqueued"
+        for node in struck:
+            undo(node, fault)
+        well(fastlane, 120)
+        fastlane.let_go(*jobs)
+        for job in (*later, waiting):
+            ends_well(fastlane, job)
+        for job in jobs:
+            ended = fastlane.ends(job.reply, patience=180)
+            assert len(fastlane.attempts(job)) == 1
+            assert len(fastlane.starts(ended["executionId"])) == 1
+            if ended["failure"] and ended["failure"]["reason"] == "killed":
+                assert fastlane.output(job.reply).startswith(lines("out", HALF))
+            else:
+                fastlane.check_whole(job)
+        fastlane.check_none_twice(*jobs, *later, waiting)
+        fastlane.check_nothing_left()
