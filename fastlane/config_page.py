@@ -86,7 +86,7 @@ limits = {{ cpus = 2, memory = "1g", pids = 500 }}
 
 [pools.policy]
 user = ["1000", "1000:1000"]
-mounts = ["/srv/reports/", "volume:cache-*", "tmpfs"]
+mounts = ["/srv/reports:ro", "volume:cache-*", "tmpfs"]
 networks = "backend"
 stopGrace = "2m"
 init = true
@@ -94,8 +94,8 @@ init = true
 
 The keys of `policy`: {policy}.
 Each is `true` (anything), `false` (nothing, the default), one text or a list of texts, of which one must fit: `*` in it stands for any
-text. But `init` is `true` or `false`, and `stopGrace` the longest there may be. Texts of `mounts` are `/PATH` (that path of the node), `/PATH/`
-(every path below it), `volume:NAME`, `tmpfs` or `*`, each also with `:ro` at its end: only read-only. The keys of `limits`:
+text. But `init` is `true` or `false`, and `stopGrace` the longest there may be. Texts of `mounts` are `/PATH` (that path of the node),
+`/PATH/` (every path below it), `volume:NAME`, `tmpfs` or `*`, each also with `:ro` at its end: only read-only. The keys of `limits`:
 {limits}.
 
 A pool with a policy needs `users` or `tokens`: without them everybody who reaches the server could have what it allows, so `fastlane up`

@@ -146,7 +146,7 @@ def lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
 
 
 def gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
-    """How an execution ends whose service, or its task, is confirmed to be gone: somebody took it away. ``since``: when it was first missed."""
+    """How an execution ends whose service, or its task, is confirmed to be gone since then: somebody took it away."""
     status = _told(execution, since, limits)
     return Ending(status, max(since, execution.started_at or 0), failure=failures.gone(why) if status is Status.FAILED else None)
 

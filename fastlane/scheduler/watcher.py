@@ -29,6 +29,9 @@ log = structlog.get_logger()
 FASTEST, SLOWEST = 0.02, 0.5
 """Seconds between looks. Looking takes at most a tenth of the time, so looks get rarer when lists grow."""
 
+LOG_LOST_AFTER = 5.0
+"""Seconds for which a log is asked for again that its own node says it has not got. It holds a slot meanwhile."""
+
 RECHECK = 30.0
 """Seconds after which a follower reads its service even when no look showed a change."""
 
@@ -56,9 +59,10 @@ class Sighting:
 
     def show(self, tasks: Sequence[TaskView] | None) -> None:
         """One look's answer (None: the host was silent); only what a follower would act upon counts as a change."""
+        vanished = bool(self.tasks) and tasks is not None and not tasks
         self.tasks = self.tasks if tasks is None else tasks
         phases = None if tasks is None else tuple((task.id, task.phase) for task in tasks if task.phase not in UNEVENTFUL)
-        if phases != self._phases:
+        if phases != self._phases or vanished:
             self._phases = phases
             self.changed.set()
 
@@ -185,6 +189,7 @@ class Follower:
         except ServiceGone:
             return await self._missing(failures.REMOVED)
         except HostDown as error:
+            self._gone_since = None  # a leader that was cut off says so falsely, falls silent, and may say so again as it comes back
             return await self._away(str(error))
 
     async def _seen(self) -> ServiceView:
@@ -241,7 +246,7 @@ class Follower:
         except (HostDown, LogLost) as error:
             now, limits = self._clock.now(), self._limits
             self._mute_since = self._mute_since or now
-            if now - self._mute_since < 1000 * (limits.gone_after if isinstance(error, LogLost) else limits.host_lost_after):
+            if now - self._mute_since < 1000 * (LOG_LOST_AFTER if isinstance(error, LogLost) else limits.host_lost_after):
                 raise HostDown(str(error)) from error
             log.warning("log.given_up", execution_id=self._execution.id, error=str(error))
             return Tail(await self._store.log_head(self._execution.id), gone=True)

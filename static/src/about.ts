@@ -57,7 +57,7 @@ export function drawFacts(one: Execution | null, job: Job | null): void {
     ["Attempt", one && String(one.attempt)],
     ["Started", one?.startedAt && moment(one.startedAt)],
     ["Ended", one?.finishedAt && moment(one.finishedAt)],
-    ["Log", one && logWords(one)],
+    ["Log", one?.startedAt && logWords(one)],
     ["Execution", one?.executionId],
   ];
   const known = facts.filter((fact): fact is [string, string] => Boolean(fact[1]));

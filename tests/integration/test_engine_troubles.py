@@ -169,26 +169,6 @@ def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_
     assert set(life.starts().values()) == {1}
 
 
-def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_when_its_host_is_back(node: Node, tmp_path: Path) -> None:
-    """The engine hangs, and its container runs on; when it is back, nothing of the container's fate can change the row any more."""
-    with living(tmp_path, node.url, host_lost_after="4s", breaker_reset="2s") as life:
-        check_leftover(life, node)
-
-
-def check_leftover(life: Life, node: Node) -> None:
-    reply = begun(life, "trap 'echo $FASTLANE_EXECUTION_ID-ended >> /witness/ended; exit 5' TERM; echo begun; while :; do sleep 0.05; done")
-    node.pause()
-    ended = life.ends(reply, 120)
-    assert failure(ended) == ("failed", None, "host-lost")
-    assert "may still run there" in ended["failure"]["message"]
-    assert not (life.witness / "ended").exists()
-    node.resume()
-    until(life.is_clean, "the leftover to be removed", 120)
-    assert (life.witness / "ended").read_text() == f"{reply['executionId']}-ended\n"
-    assert life.execution(reply) == ended
-    check_starts(life, reply)
-
-
 # calls that hang
 
 
@@ -283,6 +263,7 @@ async def test_an_activation_that_hung_and_was_made_late_is_not_made_again(execu
     assert await started(tmp_path) == 1
 
 
+@pytest.mark.thorough
 async def test_an_activation_that_hung_starts_nothing_after_a_stop_was_answered(executor: Freezing, node: Node, tmp_path: Path) -> None:
     service = await parked(executor, node, tmp_path)
     executor.freezes = node
@@ -303,6 +284,7 @@ async def test_an_activation_that_hung_starts_nothing_after_a_stop_was_answered(
     assert len(starts.read_text().split() if starts.exists() else []) <= int(view.activated)
 
 
+@pytest.mark.thorough
 async def test_a_stop_that_hung_and_was_made_late_is_kept(executor: Freezing, node: Node, tmp_path: Path) -> None:
     running, waiting = [await parked(executor, node, tmp_path) for _ in range(2)]
     await executor.activate(node.url, running)

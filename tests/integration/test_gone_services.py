@@ -12,8 +12,10 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.executors.base import Activation, Phase
 from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.container import NO_CONTAINER, Container, Mount, MountKind
 from fastlane.models.execution import Execution, Reason
 from fastlane.models.job import Spec
+from fastlane.models.policy import Policy
 from fastlane.models.pool import Pool
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
@@ -21,6 +23,7 @@ from fastlane.scheduler.verdict import Limits
 from fastlane.services.jobs import Enqueued
 from tests.support.crew import Crew
 from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.proxy import Proxy
 from tests.support.redis import RealRedis
 from tests.support.registry import Registry
 
@@ -52,7 +55,8 @@ def api(engine: str) -> Iterator[docker.APIClient]:
 
 @asynccontextmanager
 async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -> AsyncIterator[tuple[Crew, Meddled]]:
-    async with Crew(folder, redis.url, pools=(Pool("default", "", (engine,)),), limits=limits) as crew:
+    pool = Pool("default", "", (engine,), policy=Policy(mounts=("*",)))
+    async with Crew(folder, redis.url, pools=(pool,), limits=limits) as crew:
         executor = Meddled([engine], crew.installation, SystemClock(), probe_every=0.2)
         await executor.open()
         crew.executor = executor
@@ -62,11 +66,11 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -
         finally:
             await crew.dismiss()
             await executor.close()
-            remove_all(engine, crew.installation)
+            await asyncio.to_thread(remove_all, engine, crew.installation)
 
 
-async def run(crew: Crew, *command: str, image: str = IMAGE) -> Enqueued:
-    return await crew.jobs.enqueue("task", Spec(image, command), Schedule())
+async def run(crew: Crew, *command: str, image: str = IMAGE, container: Container = NO_CONTAINER) -> Enqueued:
+    return await crew.jobs.enqueue("task", Spec(image, command, container=container), Schedule())
 
 
 async def ended(crew: Crew, job: Enqueued) -> Execution:
@@ -169,3 +173,39 @@ async def prepares(crew: Crew, executor: Meddled, job: Enqueued, engine: str) ->
         return False
     tasks = (await executor.inspect(engine, execution.service_id)).tasks
     return bool(tasks) and tasks[0].phase is Phase.PREPARING
+
+
+async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_when_its_host_is_back(
+    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
+) -> None:
+    """Its container runs on while the host is away; once the host is back nothing of the container's fate changes the row any more."""
+    told = tmp_path / "told"
+    told.mkdir()
+    script = "trap 'sleep 1; echo ended > /told/end; exit 5' TERM; echo begun; while :; do sleep 0.05; done"
+    mounted = Container(mounts=(Mount(MountKind.BIND, "/told", str(told)),))
+    proxy = Proxy(tmp_path / "e", engine)
+    await proxy.start()
+    async with crew_on(tmp_path, redis, proxy.url, Limits(host_lost_after=1.0)) as (crew, _):
+        job = await run(crew, "sh", "-c", script, container=mounted)
+        running = await crew.reaches(job, "running")
+        await crew.until(lambda: logged(crew, running), "its first line")
+        await proxy.stop()
+        lost = await crew.reaches(job, "failed")
+        assert lost.failure is not None
+        assert (lost.failure.reason, lost.exit_code) == (Reason.HOST_LOST, None)
+        assert "its container may still run there" in lost.failure.message
+        assert api.inspect_container(running.container_id)["State"]["Running"]
+        await proxy.start()
+        clean = await crew.cleaned(job)
+        assert (clean.status, clean.failure, clean.exit_code) == (lost.status, lost.failure, None)
+        await crew.until(lambda: holds((told / "end").exists()), "its container to end by its signal")
+        await crew.until(lambda: holds(not containers(api, running)), "its container to go")
+    await proxy.stop()
+
+
+async def holds(value: bool) -> bool:
+    return value
+
+
+def containers(api: docker.APIClient, execution: Execution) -> list[object]:
+    return list(api.containers(all=True, filters={"label": f"com.docker.swarm.service.id={execution.service_id}"}))

@@ -1,10 +1,13 @@
 """Pumps on the log of a real engine: two at once, cut off, reading on from any frame; and a log that went with its container."""
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,10 +22,11 @@ from fastlane.streams.pump import Pump, Tail
 from tests.contract.test_executor import SHELL, Bench, content
 from tests.contract.values import joined, new
 from tests.support import frames
-from tests.support.engine import connect, remove_all
+from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.proxy import Proxy
 
 MUCH = 1 << 40
+LABEL = f"pumps-{uuid4().hex[:8]}"
 LONG = "head -c 40000 /dev/zero | tr '\\000' x; echo"
 PAD = "x" * 60
 POUR = f"""i=0; while [ $i -lt 40 ]; do seq $((i * 500)) $((i * 500 + 499)) | sed s/$/{PAD}/
@@ -30,6 +34,13 @@ echo error $i >&2; i=$((i + 1)); sleep 0.05; done"""
 """Writes for some two seconds."""
 OUT = b"".join(b"%d%s\n" % (number, PAD.encode()) for number in range(20_000))
 ERR = b"".join(b"error %d\n" % number for number in range(40))
+
+
+class Slow(SystemClock):
+    """The clock of a pump that stores other chunks than one whose clock is right."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds * 3.3)
 
 
 class Store(SqliteStore):
@@ -64,14 +75,13 @@ async def proxy(engine: str) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def bench(engine: str, proxy: Proxy) -> AsyncIterator[Bench]:
     """The engine, and the same one behind the proxy."""
-    installation = f"pumps-{uuid4().hex[:8]}"
-    executor = SwarmExecutor([engine, proxy.url], installation, SystemClock(), probe_every=0.2, max_fails=1_000)
+    executor = SwarmExecutor([engine, proxy.url], LABEL, SystemClock(), probe_every=0.2, max_fails=1_000)
     await executor.open()
     try:
         yield Bench(executor, engine, SHELL, lambda _view: 1)
     finally:
         await executor.close()
-        remove_all(engine, installation)
+        remove_all(engine, LABEL)
 
 
 async def an_execution(store: Store) -> str:
@@ -90,8 +100,9 @@ async def test_two_pumps_at_once_store_one_log_though_one_is_cut_off_time_and_ag
     id = await an_execution(store)
     service = await bench.start(("sh", "-c", POUR))
     task = await bench.task(service, Phase.RUNNING)
-    clock = SystemClock()
-    pumps = [(host, Pump(store, bench.executor, clock, id, most=MUCH)) for host in (bench.host, proxy.url)]
+    clocks = [SystemClock(), Slow()]
+    hosts = [bench.host, proxy.url]
+    pumps = [(host, Pump(store, bench.executor, clock, id, most=MUCH)) for host, clock in zip(hosts, clocks, strict=True)]
     following = [asyncio.create_task(pump.follow(host, task.id)) for host, pump in pumps]
     while (await bench.executor.inspect(bench.host, service)).tasks[0].phase is Phase.RUNNING:
         before = await store.log_head(id)
@@ -113,10 +124,10 @@ async def test_a_log_is_read_on_from_any_of_its_frames(bench: Bench) -> None:
     log = await asyncio.to_thread(raw, bench.host, task)
     assert len(log) > 25
     marks: dict[int, Mark] = {}
-    for place, (stream, time, _) in enumerate([(0, 0, b""), *log]):
+    for place, (stream, moment, _) in enumerate([(0, 0, b""), *log]):
         if stream:
             before = marks.get(stream)
-            marks[stream] = Mark(time, before.ordinal + 1 if before is not None and before.time == time else 1)
+            marks[stream] = Mark(moment, before.ordinal + 1 if before is not None and before.time == moment else 1)
         rest = await bench.log(task, dict(marks))
         for one in (STDOUT, STDERR):
             assert content(rest, one) == b"".join(text for of, _, text in log[place:] if of == one), (place, one)
@@ -134,18 +145,60 @@ async def test_a_log_that_went_with_its_container_is_lost_to_who_has_read_some_o
     assert await stored(store, id) == (b"one\n", b"two\n")
 
 
+async def test_what_the_engine_threw_away_before_it_was_read_is_told_as_truncated(bench: Bench, store: Store) -> None:
+    id = await an_execution(store)
+    script = "echo first; while [ ! -e /go ]; do sleep 0.05; done; seq 1 300000; echo last"
+    service = await asyncio.to_thread(small_log, bench.host, script)
+    task = await asyncio.to_thread(reached, bench.host, service, "running")
+    pump = Pump(store, bench.executor, SystemClock(), id, most=MUCH)
+    async with asyncio.timeout(30):
+        while not (await pump.finish(bench.host, task["ID"])).head.offset:
+            pass
+    await asyncio.to_thread(go_on, bench.host, task)
+    await asyncio.to_thread(reached, bench.host, service, "complete")
+    tail = await pump.finish(bench.host, task["ID"])
+    out, _ = await stored(store, id)
+    assert tail.head.truncated
+    assert out.startswith(b"first\n")
+    assert b"\n1\n2\n3\n" not in out
+    assert out.endswith(b"299999\n300000\nlast\n")
+
+
+def small_log(url: str, script: str) -> str:
+    """A service whose engine keeps 200 KB of its log at most."""
+    template = {
+        "ContainerSpec": {"Image": IMAGE, "Args": ["sh", "-c", script]},
+        "RestartPolicy": {"Condition": "none"},
+        "LogDriver": {"Name": "local", "Options": {"max-size": "100k", "max-file": "2", "compress": "false"}},
+    }
+    with contextlib.closing(connect(url)) as client:
+        service: str = client.create_service(template, labels={"fastlane.installation": LABEL})["ID"]
+    return service
+
+
+def reached(url: str, service: str, state: str) -> dict[str, Any]:
+    """Its task, once it has come to that state."""
+    give_up = time.monotonic() + 60
+    with contextlib.closing(connect(url)) as client:
+        while True:
+            tasks: list[dict[str, Any]] = client.tasks(filters={"service": service})
+            if tasks and tasks[0]["Status"]["State"] == state:
+                return tasks[0]
+            assert time.monotonic() < give_up, tasks
+            time.sleep(0.05)
+
+
+def go_on(url: str, task: dict[str, Any]) -> None:
+    with contextlib.closing(connect(url)) as client:
+        client.exec_start(client.exec_create(task["Status"]["ContainerStatus"]["ContainerID"], ["touch", "/go"]))
+
+
 def raw(url: str, task: TaskView) -> list[frames.Frame]:
-    client = connect(url)
-    try:
+    with contextlib.closing(connect(url)) as client:
         address = f"{client.base_url}/v{client.api_version}/tasks/{task.id}/logs"
         return frames.read(client.get(address, params={"stdout": 1, "stderr": 1, "timestamps": 1}, timeout=30).content)
-    finally:
-        client.close()
 
 
 def remove_container(url: str, task: TaskView) -> None:
-    client = connect(url)
-    try:
+    with contextlib.closing(connect(url)) as client:
         client.remove_container(task.container_id)
-    finally:
-        client.close()

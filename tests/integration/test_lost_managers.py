@@ -72,9 +72,14 @@ def ends_well(fastlane: Fleet, job: Posted, patience: float = 180) -> None:
         assert row["failure"]["reason"] in ("host-lost", "killed"), row
 
 
+def failures(fastlane: Fleet, job: Posted) -> list[dict[str, Any]]:
+    """Its attempts that failed, the first one first."""
+    return [row for row in fastlane.attempts(job) if row["status"] == "failed"]
+
+
 def is_lost(fastlane: Fleet, job: Posted, patience: float = 120) -> None:
     """Its first attempt ended as lost with its node; what had come of its log is there, and it is said that there may be more."""
-    first = until(lambda: next((row for row in fastlane.attempts(job) if row["status"] == "failed"), None), f"the end of {job.path}", patience)
+    first = until(lambda: next(iter(failures(fastlane, job)), None), f"the end of {job.path}", patience)
     assert (first["attempt"], first["failure"]["reason"], first["exitCode"]) == (1, "host-lost", None), first
     assert first["logInfo"]["truncated"] is True
     for stream, word in (("stdout", "out"), ("stderr", "err")):
@@ -83,8 +88,10 @@ def is_lost(fastlane: Fleet, job: Posted, patience: float = 120) -> None:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("fault", ["cut", pytest.param("kill", marks=thorough), pytest.param("pause", marks=thorough)])
-def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(three_managers: Swarms, image: str, tmp_path: Path, fault: str) -> None:
-    with fleet(tmp_path, three_managers, image) as fastlane:
+def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
+    three_managers: Swarms, image: str, tmp_path: Path, fault: str
+) -> None:
+    with fleet(tmp_path, three_managers, image, host_lost_after="30s") as fastlane:
         fastlane.serve("up")
         well(fastlane)
         lead, later = leader(three_managers), list[Posted]()

@@ -2,7 +2,6 @@
 to a node, a manager, a worker or a neighbour. Starts are counted outside of Docker."""
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from fastlane.scheduler import reconciler
 from fastlane.scheduler.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite import SqliteStore
-from tests.support.engine import IMAGE
-from tests.support.fleet import HALF, LABEL, Fleet, Posted, docker_command, fleet, image_of, leader, lines
+from tests.support.fleet import HALF, LABEL, docker_command, fleet, image_of, lines
 from tests.support.hardship import Witness, well
 from tests.support.installation import until
 from tests.support.redis import RealRedis
@@ -118,7 +116,8 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
                 made = Order(str(uuid4()), "t", "j", 1, 1, 0, ("true",), {})
                 await executor.park(hosts[0], made, await executor.resolve(hosts[1], image, Pull.MISSING))
             assert len(await theirs.services(hosts[2])) == 3  # two of them are strangers with the very label
-            kept |= {row["Spec"]["Name"] for row in list_services(three_managers.nodes[0]) if row["Spec"]["Labels"].get(LABEL) == "install-2"}
+            rows = [row["Spec"] for row in list_services(three_managers.nodes[0])]
+            kept |= {row["Name"] for row in rows if row["Labels"].get(LABEL) == "install-2"}
             settler = Settler(store, queue, ours, clock, ())
             await Reconciler(store, queue, ours, clock, settler, (Pool("default", "", tuple(hosts)),)).remove_leftovers()
             assert {row["Spec"]["Name"] for row in list_services(three_managers.nodes[1])} == kept
@@ -143,7 +142,9 @@ def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_manag
         assert lost, "Swarm put none of six jobs there"
         with availability(drained, "drain"):
             for job in (once, *lost):
-                first = until(lambda job=job: next((row for row in fastlane.attempts(job) if row["status"] == "failed"), None), "its end")
+                first = until(
+                    lambda job=job: next(iter(row for row in fastlane.attempts(job) if row["status"] == "failed"), None), "its end"
+                )
                 assert (first["failure"]["reason"], first["exitCode"]) == ("killed", 143)
                 assert "drained" in first["failure"]["message"]
                 assert fastlane.get(f"{job.path}/executions/{first['executionId']}/stdout").body == lines("out", HALF)

@@ -542,6 +542,7 @@ async def test_an_engine_is_not_read_further_while_the_store_is_stuck() -> None:
     for _ in range(5):
         await copying.clock.advance(1)
     assert_whole(rows, log)
+    assert all(len(text(chunk.pieces, STDOUT)) <= FLUSH_BYTES for chunk in rows.chunks)
     await copying.cut()
 
 

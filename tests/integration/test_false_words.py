@@ -1,0 +1,133 @@
+"""A leader that was cut off answers from what it knew for some seconds: that a service is gone which it has never heard of."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.errors import HostDown, ServiceGone
+from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models import status
+from fastlane.models.execution import Execution, Reason
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.pool import Pull
+from fastlane.models.status import Status
+from fastlane.queue.base import Kind, Lease
+from fastlane.scheduler.launcher import order_of
+from fastlane.scheduler.leases import Charge
+from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.watcher import Watcher
+from tests.support.crew import Crew
+from tests.support.fleet import image_of, leader
+from tests.support.redis import RealRedis
+from tests.support.swarms import Node, Swarms
+
+TRIALS = 8
+PATIENCE = 120.0
+
+
+@contextlib.asynccontextmanager
+async def on(node: Node) -> AsyncIterator[SwarmExecutor]:
+    """An executor whose only host is this manager, by its socket, which no cut of its network concerns."""
+    executor = SwarmExecutor([node.url], "alone", SystemClock(), reset=0.5, probe_every=0.2)
+    await executor.open()
+    try:
+        yield executor
+    finally:
+        await executor.close()
+
+
+async def placed(crew: Crew, lead: Node) -> Execution:
+    """An execution that the leader's host has, without a service so far."""
+    row = await crew.execution(await crew.enqueue("sh", "-c", "echo said; sleep 3; exit 7"))
+    assert row is not None
+    claimed = await crew.store.change(status.claim(row, host=lead.url, pool="default", now=crew.clock.now()))
+    assert claimed is not None
+    return claimed
+
+
+async def start_through(executor: SwarmExecutor, other: Node, crew: Crew, row: Execution, image: str) -> Execution:
+    """Its service, made and activated through another manager as soon as there is a leader again."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                resolved = await executor.resolve(other.url, image, Pull.MISSING)
+                service = await executor.park(other.url, order_of(row), resolved)
+                await executor.activate(other.url, service)
+                break
+            except HostDown:
+                await asyncio.sleep(0.05)
+    swarm_id = executor.hosts()[0].swarm_id or ""
+    bind = status.bind(row, service_id=service, swarm_id=swarm_id, image_digest=resolved.digest, now=crew.clock.now())
+    made = await crew.store.change(bind)
+    assert made is not None
+    return made
+
+
+async def says_gone(executor: SwarmExecutor, node: Node, service_id: str) -> bool:
+    """Whether it answers that there is no such service."""
+    try:
+        await executor.inspect(node.url, service_id)
+    except ServiceGone:
+        return True
+    except HostDown:
+        return False
+    return False
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+async def test_a_false_word_of_a_cut_off_leader_that_a_service_is_gone_is_not_believed(three_managers: Swarms, tmp_path: Path) -> None:
+    with RealRedis() as redis, image_of(three_managers) as image:
+        for trial in range(TRIALS):
+            (tmp_path / str(trial)).mkdir()
+            async with Crew(tmp_path / str(trial), redis.url) as crew:
+                if await trial_of(crew, three_managers, image):
+                    return
+    raise AssertionError(f"no leader that was cut off said anything false in {TRIALS} trials")
+
+
+async def trial_of(crew: Crew, bed: Swarms, image: str) -> bool:
+    """Whether the leader said something false when it was cut off; then the watcher must not have believed it."""
+    lead = leader(bed)
+    other = next(node for node in bed.nodes if node is not lead)
+    async with on(lead) as alone, on(other) as knowing:
+        row = await placed(crew, lead)
+        lead.cut()
+        row = await start_through(knowing, other, crew, row, image)
+        false = await says_gone(alone, lead, row.service_id or "")
+        if false:
+            await check_not_believed(crew, alone, lead, row)
+        else:
+            lead.mend()
+    return false
+
+
+async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: Execution) -> None:
+    """The watcher, which hears nothing but this leader, waits for better knowledge, and has it in the end."""
+    watcher = Watcher(crew.store, alone, crew.clock, Limits(), activate=never, log_cap=1_000_000)
+    charge = Charge(Lease(row.id, Kind.EXECUTION, "default", 0))
+    heard: set[Obstacle] = set()
+    looking, following = asyncio.create_task(watcher.run()), asyncio.create_task(watcher.follow(charge, row))
+    async with asyncio.timeout(PATIENCE):
+        while Obstacle.HOST_AWAY not in heard:  # a leader that has no followers any more falls silent
+            note: Note | None = charge.note()
+            heard |= {note.obstacle} if note else set()
+            assert not following.done(), following.result()
+            await asyncio.sleep(0.02)
+    assert Obstacle.SERVICE_GONE in heard
+    lead.mend()
+    ended = await asyncio.wait_for(following, PATIENCE)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    assert ended is not None
+    assert (ended.status, ended.exit_code, ended.failure and ended.failure.reason) == (Status.FAILED, 7, Reason.EXIT)
+    assert await crew.log(ended) == b"said\n"
+
+
+async def never(_charge: Charge, _execution: Execution) -> bool:
+    """Nothing is to be activated here."""
+    raise AssertionError("a service that runs was to be activated")
