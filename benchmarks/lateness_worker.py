@@ -49,7 +49,7 @@ async def work() -> None:
         leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
         rebuilder = Rebuilder(store, queue, clock, OWNER, settings.pools)
         executor = InstantExecutor(app.hosts_of(settings.pools))
-        dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, Noting(queue))
+        dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, Noting(queue), lambda: None)
         queue.subscribe(dispatcher.wake, leases.hint_stop)
         async with app.opened(queue), asyncio.TaskGroup() as loops:
             tasks = [loops.create_task(run()) for run in (dispatcher.run, leases.run)]

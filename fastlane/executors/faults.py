@@ -57,6 +57,9 @@ class NameTaken(FastlaneError):
 
 _HOST_WORDS = (
     ("does not have a leader", "is a manager of a swarm without a leader"),
+    ("raft: no elected cluster leader", "is a manager of a swarm without a leader"),
+    ("raft: failed to process the request", "is a manager of a swarm that lost its leader meanwhile"),
+    ("raft: node is not yet part of a raft cluster", "is a manager that is not yet back in its swarm"),
     ("encrypted and needs to be unlocked", "is a manager of a locked swarm: run docker swarm unlock"),
     ("Worker nodes can't be used", "is a worker of its swarm: register a manager, or run docker node promote"),
     ("This node is not a swarm manager", NOT_A_MANAGER),
@@ -64,6 +67,7 @@ _HOST_WORDS = (
     ("no space left on device", "has no space left on its disk"),
     ("context deadline exceeded", "could not reach its swarm in time"),
     ("code = Unavailable", "cannot reach its swarm"),
+    ("code = Canceled", "lost the connection to its swarm's leader"),
 )
 _HOST_STATUSES = frozenset({429, 502, 503, 504})
 

@@ -7,6 +7,7 @@ Every method answers the port (``base.py``) by a few calls to an engine. What is
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from docker.errors import APIError
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 from fastlane.executors import spec
-from fastlane.executors.base import Activation, Image, Look, Order, ServiceView
+from fastlane.executors.base import Activation, End, Image, Look, Order, ServiceView, TaskView
 from fastlane.executors.breaker import Breaker
 from fastlane.executors.client import Api
 from fastlane.executors.faults import NameTaken, OutOfSequence, Silent, message, silence
@@ -28,7 +29,7 @@ from fastlane.executors.logs import LogReader
 from fastlane.executors.look import Looker
 from fastlane.executors.names import ids_for
 from fastlane.executors.registries import Credentials, Registries
-from fastlane.executors.states import container_id, node_lots, node_states, task_views
+from fastlane.executors.states import AT_RETURN, container_id, node_lots, node_states, task_views
 from fastlane.models.log import Mark, Portion
 from fastlane.models.placement import HostView
 from fastlane.models.pool import Pull
@@ -175,7 +176,8 @@ class SwarmExecutor:
             found.call(lambda api: api.nodes()),
         )
         states = node_states(nodes)
-        return spec.view(raw, task_views(tasks, states, await self._containers(found, tasks), node_lots(nodes)))
+        views = task_views(tasks, states, await self._containers(found, tasks), node_lots(nodes))
+        return spec.view(raw, tuple(self._doubted(view) for view in views))
 
     async def look(self) -> Look:
         return await self._looker.look()
@@ -203,6 +205,12 @@ class SwarmExecutor:
                 if at is host:
                     raise
         return found
+
+    def _doubted(self, task: TaskView) -> TaskView:
+        """The task, lingering where its code may be the engine's doing as it came back, and that engine does not answer us yet."""
+        silent = {host.facts.node_id for host in self._hosts.values() if host.facts is not None and not host.reachable}
+        doubted = task.end is End.EXITED and task.exit_code in AT_RETURN and task.node_id in silent
+        return replace(task, lingering=True) if doubted else task
 
     def _at_node(self, host: Host, node_id: str) -> Host | None:
         """The registered host that is this node: the one that is asked anyway, if it is."""

@@ -6,6 +6,7 @@ seconds says so and claims nothing.
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import structlog
 
@@ -42,7 +43,7 @@ def lanes_of(pools: tuple[Pool, ...], usable: frozenset[str]) -> list[Lane]:
 
 
 class Dispatcher:
-    """The claim loop of one worker."""
+    """The claim loop of one worker. ``on_rebuilt`` is called when it met a queue that was built anew, which knows no worker yet."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Dispatcher:
         pools: tuple[Pool, ...],
         rebuilder: Rebuilder,
         steps: "Steps",
+        on_rebuilt: Callable[[], None],
     ) -> None:
         self._queue = queue
         self._executor = executor
@@ -61,6 +63,7 @@ class Dispatcher:
         self._pools = pools
         self._rebuilder = rebuilder
         self._steps = steps
+        self._on_rebuilt = on_rebuilt
         self._wake = asyncio.Event()
         self._skewed = False
 
@@ -82,7 +85,10 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """One claim; the seconds to wait after it."""
-        self._leases.generation = await self._rebuilder.ensure()
+        generation = await self._rebuilder.ensure()
+        if generation != self._leases.generation:
+            self._leases.generation = generation
+            self._on_rebuilt()
         usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
         count = 0 if self._skewed else max(0, min(BATCH, MOST_CHARGES - len(self._leases)))
         lanes = lanes_of(self._pools, usable)

@@ -133,10 +133,11 @@ class Reconciler:
             log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
 
     async def _unknown(self, host: str, service: ServiceView) -> None:
-        """Its execution is not there. A parked one was left by a job that is deleted: nothing can bind it any more."""
+        """Its execution is not there. A parked one was left by a job that is deleted: nothing can bind it any more. One that names no
+        execution was not made by us, whatever its labels say."""
         if self._clock.now() - service.created_at <= UNKNOWN_AFTER:
             return
-        if service.activated:
+        if service.activated or not service.execution_id:
             log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
         else:
             log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=service.execution_id)

@@ -72,7 +72,7 @@ class Worker:
         launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
         self._watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, tell=tell)
         steps = Steps(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
-        self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, steps)
+        self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, steps, self._changed.set)
         every = settings.reconcile * (0.75 + random.random() / 2)
         self._reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every)
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)

@@ -91,7 +91,7 @@ def test_the_last_bytes_before_the_end_are_there(fastlane: Installation, end: st
 
 
 def test_jobs_too_short_to_be_seen_running_have_their_lines(fastlane: Installation) -> None:
-    replies = [fastlane.run("sh", "-c", f"echo line {number}; echo error {number} >&2") for number in range(60)]
+    replies = [fastlane.run("sh", "-c", f"echo line {number}; echo error {number} >&2") for number in range(40)]
     for number, reply in enumerate(replies):
         fastlane.ends(reply, patience=120)
         assert both(fastlane, reply) == (b"line %d\n" % number, b"error %d\n" % number)

@@ -98,8 +98,13 @@ class Life(Installation):
         return self.docker("ps", "-a", "--format", "{{.Names}}").split()
 
     def _known(self) -> set[str]:
-        """The ids of its executions, the hundred newest of them."""
-        return {row["executionId"] for row in self.get("/executions?perPage=100").json["items"]}
+        """The ids of all its executions."""
+        known: set[str] = set()
+        page = 1
+        while (answer := self.get(f"/executions?perPage=100&page={page}")).status == 200 and answer.json["items"]:
+            known.update(row["executionId"] for row in answer.json["items"])
+            page += 1
+        return known
 
 
 @contextlib.contextmanager
