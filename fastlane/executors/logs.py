@@ -5,6 +5,7 @@ includes its own moment. So a reading asks for what came since the earlier strea
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
@@ -23,6 +24,10 @@ READ_SIZE = 128 * 1024
 GATHER = 0.001
 """Seconds for which a log that comes fast is not read: the engine sends each line alone, and a wake-up a line costs more than the line."""
 
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A log that is followed may be silent for as long as its job is: after 10 s without a byte the peer's machine is asked whether it is
+still there, and after 15 s more without an answer the connection is broken."""
+
 _FINAL = ("does not support reading", "No such container", "dead or marked for removal")
 """Words of errors told in a log's stream that no further reading mends; others, such as a node that is away, may pass."""
 
@@ -39,7 +44,7 @@ class LogReader:
             connector = aiohttp.UnixConnector(path=url.removeprefix("unix://"), limit=0)
             self._base = "http://docker"
         else:
-            connector = aiohttp.TCPConnector(limit=0)
+            connector = aiohttp.TCPConnector(limit=0, socket_factory=_lively_socket)
             self._base = url.replace("tcp://", "http://", 1)
         self._time = asyncio.get_running_loop().time
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
@@ -128,3 +133,14 @@ async def _gather(response: aiohttp.ClientResponse) -> None:
 
 def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
+
+
+def _lively_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """A socket for this address, which notices that the machine at its other end is gone."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made

@@ -1,31 +1,44 @@
 """Who we are to each image registry: from the settings' own table, else from a Docker configuration and its credential helpers.
 
 Credentials go to the registry that they are for, by way of an engine, and nowhere else: no message and no log line has one. A file is
-read again when it has changed, so that a new password needs no restart; what a helper answered is remembered for a minute.
+read again when it has changed, so that a new password needs no restart; what a helper answered is remembered for a minute. A helper that
+hangs is ended, and holds up only the registries that it is asked for.
 """
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import structlog
-from docker.auth import AuthConfig, load_config, resolve_index_name
+from docker.auth import AuthConfig, resolve_index_name
+from docker.credentials.errors import StoreError, process_store_error
+from docker.credentials.store import Store
 from docker.errors import DockerException
 
 from fastlane.errors import RegistryDown
 from fastlane.executors.bulkhead import Bulkhead, Full
+from fastlane.executors.turns import Turns
 from fastlane.models.registry import Login, registry_of
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 READ_WITHIN = 15.0
-"""Seconds that a file or a helper may take."""
+"""Seconds that a file or a helper may take, and that are waited until its turn comes."""
+HELPER_WITHIN = 10.0
+"""Seconds after which a helper is ended, with all that it has started."""
+HELPER_THREADS = 8
+"""How many helpers run at once, each for another registry."""
 REMEMBERED = 60.0
 MOST_REMEMBERED = 256
 
@@ -46,7 +59,9 @@ class Registries:
         self._config_fault = ""
         self._helped: OrderedDict[str, tuple[float, Credentials]] = OrderedDict()
         self._lock = threading.Lock()
-        self._bulkhead = Bulkhead("registry credentials", 2, 4096)
+        self._files = Bulkhead("registry credentials", 2, 4096)
+        self._helpers = Bulkhead("credential helpers", HELPER_THREADS, 4096)
+        self._turns = Turns(1, READ_WITHIN)
 
     async def credentials(self, image: str) -> Credentials:
         """Those for the registry that this reference names. Raises RegistryDown when they cannot be read now."""
@@ -54,15 +69,21 @@ class Registries:
         if registry is None or (self._config is None and registry not in self._logins):
             return {}
         try:
-            return await self._bulkhead.run(lambda: self._find(registry), READ_WITHIN)
+            found = await self._files.run(lambda: self._find(registry), READ_WITHIN)
+            if not isinstance(found, _Question):
+                return found
+            async with self._turns.turn(registry):
+                return await self._helpers.run(lambda: self._answer(found), READ_WITHIN)
         except (Full, TimeoutError):
             raise RegistryDown(f"the credentials for {registry} could not be read within {READ_WITHIN:g} s") from None
 
     async def close(self) -> None:
         """Ends its threads."""
-        await self._bulkhead.close()
+        await self._files.close()
+        await self._helpers.close()
 
-    def _find(self, registry: str) -> Credentials:
+    def _find(self, registry: str) -> "Credentials | _Question":
+        """What the settings or a file say; or whom to ask."""
         login = self._logins.get(registry)
         if login is not None:
             return {"username": login.username, "password": self._password_of(login), "serveraddress": registry}
@@ -70,7 +91,7 @@ class Registries:
         if config is None:
             return {}
         helper = config.get_credential_store(registry)
-        return _told(config, registry) if helper is None else self._helped_by(helper, config, registry)
+        return _told(config, registry) if helper is None else _Question(helper, config, registry)
 
     def _password_of(self, login: Login) -> str:
         if login.password is not None:
@@ -98,7 +119,8 @@ class Registries:
                     log.error("registries.docker_config_unreadable", path=str(self._config.path), error=fault)
         return found
 
-    def _helped_by(self, helper: str, config: AuthConfig, registry: str) -> Credentials:
+    def _answer(self, question: "_Question") -> Credentials:
+        helper, config, registry = question.helper, question.config, question.registry
         with self._lock:
             known = self._helped.get(registry)
         if known is not None and time.monotonic() - known[0] < REMEMBERED:
@@ -120,6 +142,39 @@ class Registries:
             while len(self._helped) > MOST_REMEMBERED:
                 self._helped.popitem(last=False)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The helper of this configuration that is to be asked for a registry."""
+
+    helper: str
+    config: AuthConfig
+    registry: str
+
+
+class _Helper(Store):
+    """docker-py's way to a helper, with an end: its own waits for ever."""
+
+    def _execute(self, subcommand: str, data: bytes) -> bytes:
+        command = [self.exe or self.program, subcommand]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+            try:
+                output, _ = process.communicate(data, HELPER_WITHIN)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise StoreError(f"{self.program} took over {HELPER_WITHIN:g} s") from None
+        if process.returncode:
+            raise process_store_error(subprocess.CalledProcessError(process.returncode, command, output), self.program)
+        return output
+
+
+class _Config(AuthConfig):
+    """A Docker configuration with helpers that come to an end."""
+
+    def _get_store_instance(self, name: str) -> Store:
+        return _Helper(name)
 
 
 class _File(Generic[T]):
@@ -150,7 +205,7 @@ def _docker_config(text: str) -> AuthConfig:
     content = json.loads(text) if text.strip() else {}
     if not isinstance(content, dict):
         raise ValueError("is not a JSON object")
-    return load_config(config_dict=content) if content else AuthConfig({})  # without any, docker-py would look at home
+    return _Config.load_config(None, content) if content else _Config({})  # without any, docker-py would look at home
 
 
 def _told(config: AuthConfig, registry: str) -> Credentials:

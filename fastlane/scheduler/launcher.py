@@ -110,9 +110,9 @@ class Launcher:
         now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
         waited = now - (execution.placed_at or now)
         due = min(deadline, now + max(SHORTEST_BACK_OFF, min(LONGEST_BACK_OFF, waited // 4)))
-        if waited < SHORTEST_BACK_OFF:  # once: an outage of an hour would else fill a disk
-            log.warning("execution.registry_down", **named(execution), error=str(error))
         await self._queue.requeue(self._leases.owner, execution.id, due)
+        if execution.epoch == 1:  # its first try: an outage of an hour would else fill a disk
+            log.warning("execution.registry_down", **named(execution), error=str(error))
         self._leases.remember(charge, due)
 
     async def activate(self, charge: Charge, execution: Execution) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from fastlane.errors import RegistryDown
 from fastlane.executors.base import Image
@@ -23,16 +24,19 @@ ONE_SLOT = (Pool("default", "", (HOST,), max_running=1),)
 
 
 class Behind(Crew):
-    """A crew with one slot, whose executor cannot ask the registry of ``AWAY`` until ``back`` is set."""
+    """A crew with one slot, whose executor cannot ask the registry of ``AWAY`` until ``back`` is set, and notices after ``silence``
+    seconds."""
 
     def __init__(self, folder: Path, redis_url: str, limits: Limits | None = None) -> None:
         super().__init__(folder, redis_url, pools=ONE_SLOT, limits=limits)
         self.back = False
         self.asked = 0
+        self.silence = 0.0
         resolve = self.executor.resolve
 
         async def asking(host: str, image: str, pull: Pull) -> Image:
             if image == AWAY and not self.back:
+                await self.clock.sleep(self.silence)
                 self.asked += 1
                 raise RegistryDown("dial tcp: connection refused")
             return await resolve(host, image, pull)
@@ -112,6 +116,21 @@ async def test_why_it_waits_is_told_though_nobody_has_it(crew: Behind) -> None:
         ]
 
     await crew.until(told, "the note in a report")
+
+
+@pytest.mark.parametrize("silence", [0.0, 0.4], ids=["refuses", "says nothing"])
+async def test_the_log_tells_once_of_a_registry_that_refuses_or_says_nothing(crew: Behind, silence: float) -> None:
+    crew.silence = silence
+    with structlog.testing.capture_logs() as logs:
+        waiting = await crew.posts(AWAY)
+
+        async def asked_again() -> bool:
+            return crew.asked > 2
+
+        await crew.until(asked_again, "three tries")
+        crew.back = True
+        await crew.cleaned(waiting)
+    assert [line["error"] for line in logs if line["event"] == "execution.registry_down"] == ["dial tcp: connection refused"]
 
 
 async def test_another_worker_goes_on_with_it(crew: Behind) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ServiceGone
+from fastlane.executors.base import Image
 from fastlane.executors.swarm import SwarmExecutor
 from fastlane.models import status
 from fastlane.models.execution import Execution, Reason
@@ -21,7 +22,7 @@ from fastlane.scheduler.leases import Charge
 from fastlane.scheduler.verdict import Limits
 from fastlane.scheduler.watcher import Watcher
 from tests.support.crew import Crew
-from tests.support.fleet import image_of, leader
+from tests.support.fleet import agreed, image_of
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
 
@@ -49,19 +50,18 @@ async def placed(crew: Crew, lead: Node) -> Execution:
     return claimed
 
 
-async def start_through(executor: SwarmExecutor, other: Node, crew: Crew, row: Execution, image: str) -> Execution:
+async def start_through(executor: SwarmExecutor, other: Node, crew: Crew, row: Execution, image: Image) -> Execution:
     """Its service, made and activated through another manager as soon as there is a leader again."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
-                resolved = await executor.resolve(other.url, image, Pull.MISSING)
-                service = await executor.park(other.url, order_of(row), resolved)
+                service = await executor.park(other.url, order_of(row, crew.pools[0]), image)
                 await executor.activate(other.url, service)
                 break
             except HostDown:
                 await asyncio.sleep(0.05)
     swarm_id = executor.hosts()[0].swarm_id or ""
-    bind = status.bind(row, service_id=service, swarm_id=swarm_id, image_digest=resolved.digest, now=crew.clock.now())
+    bind = status.bind(row, service_id=service, swarm_id=swarm_id, image_digest=image.digest, now=crew.clock.now())
     made = await crew.store.change(bind)
     assert made is not None
     return made
@@ -92,12 +92,12 @@ async def test_a_false_word_of_a_cut_off_leader_that_a_service_is_gone_is_not_be
 
 async def trial_of(crew: Crew, bed: Swarms, image: str) -> bool:
     """Whether the leader said something false when it was cut off; then the watcher must not have believed it."""
-    lead = leader(bed)
+    lead = await asyncio.to_thread(agreed, bed)
     other = next(node for node in bed.nodes if node is not lead)
     async with on(lead) as alone, on(other) as knowing:
-        row = await placed(crew, lead)
+        row, resolved = await placed(crew, lead), await knowing.resolve(other.url, image, Pull.MISSING)
         lead.cut()
-        row = await start_through(knowing, other, crew, row, image)
+        row = await start_through(knowing, other, crew, row, resolved)
         false = await says_gone(alone, lead, row.service_id or "")
         if false:
             await check_not_believed(crew, alone, lead, row)

@@ -2,6 +2,7 @@
 as it would have, what is lost is said to be, and tried again where that was asked for. Real processes, starts counted outside of Docker."""
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.fleet import HALF, Fleet, Posted, fleet, image_of, leader, lines
+from tests.support.fleet import HALF, Fleet, Posted, docker_command, fleet, image_of, leader, lines
 from tests.support.hardship import check_health, check_reads, well
 from tests.support.installation import until
+from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
 
 UNDO = {"kill": "start", "pause": "resume", "cut": "mend"}
@@ -72,6 +74,13 @@ def ends_well(fastlane: Fleet, job: Posted, patience: float = 180) -> None:
         assert row["failure"]["reason"] in ("host-lost", "killed"), row
 
 
+def goes_on(fastlane: Fleet, job: Posted) -> None:
+    """It runs, and what it writes is stored as it comes."""
+    before = fastlane.output(job.reply)
+    until(lambda: len(fastlane.output(job.reply)) > len(before) + 50, f"more of the log of {job.path}")
+    assert fastlane.execution(job.reply)["status"] == "running"
+
+
 def failures(fastlane: Fleet, job: Posted) -> list[dict[str, Any]]:
     """Its attempts that failed, the first one first."""
     return [row for row in fastlane.attempts(job) if row["status"] == "failed"]
@@ -97,6 +106,8 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
         lead, later = leader(three_managers), list[Posted]()
         jobs = [fastlane.waits(retries=1, retryDelay="1s") for _ in range(9)]
         jobs += [fastlane.waits(3, node=node.name) for node in three_managers.nodes]
+        elsewhere = [node.name for node in three_managers.nodes if node is not lead]
+        talkers = [fastlane.talks(node=name) for name in (*elsewhere, *elsewhere[:1])]  # one of them through each manager
         fastlane.begun(*jobs)
         lost = are_on(fastlane, lead, jobs)
         safe = [job for job in jobs if job not in lost]
@@ -109,17 +120,22 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
         for job in safe:
             fastlane.check_whole(job)
         well(fastlane)
+        for job in talkers:
+            goes_on(fastlane, job)
         for job in lost:
             is_lost(fastlane, job)
-        fastlane.let_go(*lost)
+        fastlane.let_go(*lost, *talkers)
+        for job in talkers:
+            assert fastlane.ends(job.reply)["status"] == "done"
+            assert (output := fastlane.output(job.reply)) == lines("out", output.count(b"\n"))
         for job in (*(job for job in lost if job.node is None), *later):
             ends_well(fastlane, job)
         undo(lead, fault)
         fastlane.check_nothing_left()
         until(lambda: lead.tcp not in unusable(fastlane), "the node to be used again")
         fastlane.check_whole(fastlane.counts(20, node=lead.name))
-        assert all(len(fastlane.attempts(job)) == 1 for job in jobs if job in safe or job.node)
-        fastlane.check_none_twice(*jobs, *later)
+        assert all(len(fastlane.attempts(job)) == 1 for job in (*safe, *talkers, *(job for job in lost if job.node)))
+        fastlane.check_none_twice(*jobs, *talkers, *later)
 
 
 def unusable(fastlane: Fleet) -> dict[str, str]:
@@ -155,7 +171,7 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
             fastlane.check_whole(job)
         for job in there:
             ended = fastlane.ends(job.reply, patience=180)
-            assert len(fastlane.starts(ended["executionId"])) == 1
+            assert len(fastlane.tellers(ended["executionId"])) == 1
             if ended["failure"] and ended["failure"]["reason"] == "killed":
                 assert fault == "kill" or seconds == 18, ended
                 log = fastlane.get(f"{job.path}/executions/{ended['executionId']}/stdout").body
@@ -206,10 +222,36 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
         for job in jobs:
             ended = fastlane.ends(job.reply, patience=180)
             assert len(fastlane.attempts(job)) == 1
-            assert len(fastlane.starts(ended["executionId"])) == 1
+            assert len(fastlane.tellers(ended["executionId"])) == 1
             if ended["failure"] and ended["failure"]["reason"] == "killed":
                 assert fastlane.output(job.reply).startswith(lines("out", HALF))
             else:
                 fastlane.check_whole(job)
         fastlane.check_none_twice(*jobs, *later, waiting)
         fastlane.check_nothing_left()
+
+
+@thorough
+@pytest.mark.timeout(300)
+def test_a_job_whose_node_dies_with_the_end_of_its_log_ends_as_its_command_did(three_managers: Swarms, image: str, tmp_path: Path) -> None:
+    """The managers know how it ended; what was stored of its log is there, and it is said that there may be more."""
+    with RealRedis() as redis, fleet(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1", lease="30s") as fastlane:
+        fastlane.serve("api")
+        worker = fastlane.start("worker")
+        well(fastlane)
+        lead = leader(three_managers)
+        dying = next(node for node in three_managers.nodes if node is not lead)
+        jobs = [fastlane.waits(code, node=dying.name, retries=1) for code in (0, 3)]
+        fastlane.begun(*jobs)
+        worker.send_signal(signal.SIGSTOP)
+        fastlane.let_go(*jobs)
+        words = ("service", "ps", "--format", "{{.CurrentState}}", *fastlane.services())
+        until(lambda: all(line.startswith(("Complete", "Failed")) for line in docker_command(lead, *words).splitlines()), "their ends")
+        dying.kill()
+        worker.send_signal(signal.SIGCONT)
+        first, second = (fastlane.reaches(job.reply, "done", "failed", patience=120) for job in jobs)
+        assert (first["status"], first["exitCode"], first["attempt"]) == ("done", 0, 1)
+        assert (second["status"], second["exitCode"], second["attempt"]) == ("failed", 3, 1)
+        for row, job in ((first, jobs[0]), (second, jobs[1])):
+            assert row["logInfo"]["truncated"] is True
+            assert fastlane.get(f"{job.path}/executions/{row['executionId']}/stdout").body == lines("out", HALF)

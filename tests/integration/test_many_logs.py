@@ -9,7 +9,8 @@ from tests.support.installation import until
 from tests.support.life import Life, living
 
 LINES = 1000
-WRITE = "i=0; while [ $i -lt {lines} ]; do echo {number} out $i; echo {number} err $i >&2; i=$((i+1)); done"
+WRITE = "i=0; while [ $i -lt {lines} ]; do echo {number} out $i; echo {number} err $i >&2; i=$((i+1)); done; sleep 0.2"
+"""A busy engine may lose what a container wrote that ends in the very moment of its start: hence the pause."""
 
 
 def script(number: int, lines: int) -> str:

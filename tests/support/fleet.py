@@ -18,8 +18,8 @@ import docker
 import requests
 
 from fastlane.credentials import hash_token, make_token
-from tests.support.credentials import bearer
-from tests.support.installation import Answer, Installation, until
+from tests.support.installation import until
+from tests.support.life import Life
 from tests.support.registry import Registry
 from tests.support.swarms import Node, Swarms
 
@@ -57,17 +57,11 @@ class Posted:
 
 
 @dataclass
-class Fleet(Installation):
-    """An installation whose pool has these ``hosts``; ``image`` is what its jobs run. ``witness``: the folder that containers write to."""
+class Fleet(Life):
+    """An installation whose pool has all nodes of a bed; ``image`` is what its jobs run."""
 
     bed: Swarms = field(kw_only=True)
     image: str = field(kw_only=True)
-    token: str = field(kw_only=True, default_factory=make_token)
-
-    @property
-    def witness(self) -> Path:
-        """The folder that every container has at ``/witness``."""
-        return self.folder / "witness"
 
     def start(self, role: str) -> subprocess.Popen[bytes]:
         """Starts ``up``, ``api`` or ``worker``, with a reconciler that does not let a test wait."""
@@ -77,10 +71,6 @@ class Fleet(Installation):
             process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)
         self.processes.append(process)
         return process
-
-    def request(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
-        """One HTTP request to it, by somebody who may."""
-        return super().request(method, path, body, {**bearer(self.token), **(headers or {})})
 
     # jobs
 
@@ -104,6 +94,11 @@ class Fleet(Installation):
         out, err = lines("out", HALF), lines("err", HALF)
         return self.job(f"{half}{HOLD}{half}", out * 2, err * 2, code, **more)
 
+    def talks(self, **more: Any) -> Posted:
+        """Posts one that writes a line to stdout every now and then, until ``let_go``."""
+        script = 'i=0; until [ -e /witness/go-$FASTLANE_JOB_ID ]; do echo "out $i"; i=$((i+1)); sleep 0.2; done; '
+        return self.job(script, b"", b"", **more)
+
     def let_go(self, *jobs: Posted) -> None:
         """Lets containers go on that wait."""
         for job in jobs:
@@ -123,7 +118,7 @@ class Fleet(Installation):
         rows: list[dict[str, Any]] = self.get(f"{job.path}/executions?perPage=100").json["items"]
         return rows[::-1]
 
-    def starts(self, execution_id: str) -> list[str]:
+    def tellers(self, execution_id: str) -> list[str]:
         """The names of the containers that told of their start as this execution's."""
         with contextlib.suppress(FileNotFoundError):
             rows = [line.split() for line in (self.witness / "starts").read_text().splitlines()]
@@ -134,7 +129,7 @@ class Fleet(Installation):
         """No execution of these started more than once."""
         for job in jobs:
             for row in self.attempts(job):
-                assert len(self.starts(row["executionId"])) <= 1, row
+                assert len(self.tellers(row["executionId"])) <= 1, row
 
     def check_whole(self, job: Posted, row: dict[str, Any] | None = None) -> dict[str, Any]:
         """It ended by itself, in one container that started once, with its whole log. The execution (``row``: not its newest one)."""
@@ -142,7 +137,7 @@ class Fleet(Installation):
         expected = ("failed" if job.code else "done", job.code)
         assert (ended["status"], ended["exitCode"]) == expected, ended
         assert ended["host"] in self.hosts
-        assert self.starts(ended["executionId"]) == [ended["containerId"][:12]], ended
+        assert self.tellers(ended["executionId"]) == [ended["containerId"][:12]], ended
         for stream, text in (("stdout", job.out), ("stderr", job.err)):
             assert self.get(f"{job.path}/executions/{ended['executionId']}/{stream}").body == text, (stream, ended)
         sizes = {"stdoutBytes": len(job.out), "stderrBytes": len(job.err), "truncated": False}
@@ -241,6 +236,28 @@ def leader(bed: Swarms) -> Node:
         return None
 
     return until(found, "a leader", 120)
+
+
+def agreed(bed: Swarms) -> Node:
+    """Returns once all managers of a bed take all of them for ready and the same one for their leader: that one."""
+
+    def found() -> str | None:
+        told = set()
+        for node in bed.nodes:
+            with contextlib.closing(node.client()) as client:
+                rows = client.nodes()
+            if not all(row["Status"]["State"] == "ready" and row["ManagerStatus"]["Reachability"] == "reachable" for row in rows):
+                return None
+            told.add(next((row["Description"]["Hostname"] for row in rows if row["ManagerStatus"].get("Leader")), ""))
+        return told.pop() if len(told) == 1 else None
+
+    def tried() -> str | None:
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            return found()
+        return None
+
+    name = until(tried, "the managers to agree", 120)
+    return next(node for node in bed.nodes if node.name == name)
 
 
 def docker_command(node: Node, *words: str) -> str:

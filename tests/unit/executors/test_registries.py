@@ -53,6 +53,14 @@ def helper(folder: Path, name: str, script: str, monkeypatch: pytest.MonkeyPatch
     return notes
 
 
+def is_alive(pid: int) -> bool:
+    """Whether this process runs: one that ended, and that nobody has waited for yet, does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 async def test_credentials_go_to_the_registry_that_they_are_for(make: Callable[..., Registries], tmp_path: Path) -> None:
     config = write(
         tmp_path / "config.json", {"auths": {"https://index.docker.io/v1/": auth("hub", "a"), "other.example.com": auth("o", "b")}}
@@ -190,10 +198,13 @@ async def test_a_helper_that_hangs_holds_up_no_other_registry(
     go_on = tmp_path / "go-on"
     helper(tmp_path, "slow", f'while [ ! -e {go_on} ]; do sleep 0.05; done; echo \'{{"Username": "a", "Secret": "b"}}\'', monkeypatch)
     registries = make(OURS, config=write(tmp_path / "config.json", {"credHelpers": {"slow.example.com": "slow"}}))
-    waiting = asyncio.ensure_future(registries.credentials("slow.example.com/app"))
+    waiting = [asyncio.ensure_future(registries.credentials("slow.example.com/app")) for _ in range(20)]
+    await asyncio.sleep(0)
     assert (await registries.credentials(f"{OURS.host}/app"))["username"] == "anna"
-    with pytest.raises(RegistryDown, match=r"slow\.example\.com could not be read within 1 s"):
-        await waiting
+    assert await registries.credentials("ubuntu") == {}
+    for one in waiting:
+        with pytest.raises(RegistryDown, match=r"slow\.example\.com could not be read within 1 s"):
+            await one
     go_on.touch()
     async with asyncio.timeout(30):
         while True:
@@ -202,3 +213,23 @@ async def test_a_helper_that_hangs_holds_up_no_other_registry(
                 break
             except RegistryDown:
                 continue
+
+
+async def test_a_helper_that_hangs_is_ended_with_what_it_started(
+    make: Callable[..., Registries], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastlane.executors.registries.HELPER_WITHIN", 1.0)
+    started = tmp_path / "started"
+    helper(tmp_path, "stuck", f"sleep 3600 & echo $! >>{started}; wait", monkeypatch)
+    config = write(tmp_path / "config.json", {"credsStore": "stuck", "credHelpers": {"own.example.com": "stuck"}})
+    registries = make(config=config)
+    with pytest.raises(RegistryDown, match="docker-credential-stuck failed"):
+        await registries.credentials("own.example.com/app")
+    assert await registries.credentials("ubuntu") == {}
+    pids = [int(pid) for pid in started.read_text().split()]
+    for _ in range(3_000):
+        if not any(map(is_alive, pids)):
+            break
+        await asyncio.sleep(0.01)
+    assert len(pids) == 2
+    assert not any(map(is_alive, pids))
