@@ -121,7 +121,9 @@ class Images:
                 raise
 
         raw = await self._engine(inspect)
-        return Image(str(raw["Id"]), str(raw["Id"])) if raw else None
+        if not raw or _is_part_of_id(image, str(raw["Id"])):
+            return None
+        return Image(str(raw["Id"]), str(raw["Id"]))
 
     async def _remote(self, image: str) -> Image:
         """Asks the registry, once however many wait for the answer."""
@@ -161,6 +163,11 @@ class Images:
             self._known.move_to_end(image)
             while len(self._known) > MOST_REMEMBERED:
                 self._known.popitem(last=False)
+
+
+def _is_part_of_id(image: str, id: str) -> bool:
+    """Whether an engine found the image of this id because its id begins so, and not by its name: an engine takes ``cafe`` for both."""
+    return not is_image_id(image) and id.removeprefix("sha256:").startswith(image.removeprefix("sha256:"))
 
 
 def registry_fault(status: int, explanation: str, image: str, host: str) -> FastlaneError:

@@ -12,7 +12,7 @@ from fastlane.clock import iso
 from fastlane.executors.base import Image, Order, ServiceView, TaskView
 from fastlane.executors.names import NO_IDS, Ids
 from fastlane.executors.timestamps import milliseconds
-from fastlane.models.container import NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret
 
 INSTALLATION = "fastlane.installation"
 TASK = "fastlane.task"
@@ -31,9 +31,6 @@ NOWHERE = "node.id==stopped-by-fastlane"
 """A constraint that no node meets: with it Swarm ends the task that runs, and starts none."""
 
 Raw = Mapping[str, Any]
-
-STOP_GRACE = 10_000
-"""Milliseconds that a command has to end after its signal, unless its job says otherwise. Never left to the engine."""
 
 DEFAULT_LOG_DRIVER = "local"
 """It keeps bytes as they are. ``json-file`` does not: what is not UTF-8 becomes U+FFFD, and so does a character that lies across the

@@ -28,6 +28,10 @@ class Resources:
         )
 
 
+STOP_GRACE = 10_000
+"""Milliseconds that a command has to end after its signal, unless its job says otherwise. Never left to an engine."""
+
+
 class MountKind(StrEnum):
     """What is mounted: a path of the node, a named volume of its engine, or memory."""
 

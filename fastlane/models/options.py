@@ -123,8 +123,8 @@ def read_signal(value: object) -> str:
     """A signal by its name, as ``SIGTERM``; also ``TERM``, 15."""
     number = read_whole(value)
     text = value.strip().upper().removeprefix("SIG") if isinstance(value, str) else ""
-    if text.isascii() and text.isdigit():
-        number = int(text[:4])
+    if text.isascii() and text.isdigit() and len(text) <= 2:
+        number = int(text)
     name = _NUMBERED.get(number, "") if number is not None else text
     if name not in SIGNALS:
         raise ValueError(f'{shown(value)} is not a signal; write its name or number: "SIGTERM", "INT", 15')

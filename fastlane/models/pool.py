@@ -1,12 +1,14 @@
-"""A pool: a rule by which tasks find their hosts, and how many of their executions run at once."""
+"""A pool: a rule by which tasks find their hosts, how many of their executions run at once, and what these may ask for."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fastlane.errors import Fault
 from fastlane.models.container import NO_RESOURCES, Resources
-from fastlane.models.policy import DEFAULT_POLICY, Policy
+from fastlane.models.job import Spec
+from fastlane.models.policy import DEFAULT_POLICY, Policy, limit_faults, policy_faults
 
 
 class Pull(StrEnum):
@@ -48,6 +50,11 @@ class Pauses:
 def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:
     """The first pool that matches the task; None when none does."""
     return next((pool for pool in pools if pool.matches(task_id)), None)
+
+
+def refusals(pool: Pool, spec: Spec) -> list[Fault]:
+    """What is asked for a container that the pool's limits or its policy do not allow, by field."""
+    return limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
 
 
 def pool_faults(pools: Sequence[Pool]) -> list[str]:

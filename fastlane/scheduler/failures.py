@@ -109,7 +109,7 @@ def _killed(task: TaskView) -> str:
     if task.exit_code == SIGKILLED:
         return "its container was killed, and not by fastlane (exit code 137, SIGKILL)"
     if task.exit_code is not None:
-        return f"its engine went down while it ran, and ended it at its return (exit code {task.exit_code}{_meaning(task.exit_code)})"
+        return f"its engine went down while it ran, and ended it at its return{_with_code(task)}"
     if task.message.startswith(NON_ZERO):
         return "its engine went down while it ran, and missed its end: its exit code is not known"
     if "No such container" in task.message:

@@ -11,14 +11,12 @@ from dataclasses import replace
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, Fault, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import status
-from fastlane.models.container import NO_RESOURCES
 from fastlane.models.execution import Ending, Execution, Failure, Reason
 from fastlane.models.placement import HostView, place, speaker
-from fastlane.models.policy import DEFAULT_POLICY, limit_faults, policy_faults
-from fastlane.models.pool import Pool, Pull, pool_for
+from fastlane.models.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Change, Status
 from fastlane.queue.base import Queue
 from fastlane.scheduler.leases import Charge, Leases
@@ -81,7 +79,8 @@ class Launcher:
         if charge.lease.expired or is_over(execution, self._clock.now()):
             return await self.give_up(execution, Status.EXPIRED, None)
         pool = pool_for(self._pools, execution.task_id)
-        if faults := pool_refusals(execution, pool):
+        # Its pool may have changed since it was taken in; without one nothing is allowed.
+        if faults := refusals(pool or Pool(execution.pool or "", "", ()), execution.spec):
             return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, "; ".join(map(str, faults))))
         host = await self._host_for(execution)
         self._leases.place(charge, host)
@@ -221,12 +220,6 @@ def registry_deadline(execution: Execution, error: RegistryDown, limits: Limits)
 def is_over(execution: Execution, now: int) -> bool:
     """Whether its time to start has passed."""
     return execution.expires_at is not None and now >= execution.expires_at
-
-
-def pool_refusals(execution: Execution, pool: Pool | None) -> list[Fault]:
-    """What it asks for and its pool, which may have changed since it was taken in, does not allow; without a pool nothing is allowed."""
-    name, policy, limits = (pool.name, pool.policy, pool.limits) if pool else (execution.pool or "", DEFAULT_POLICY, NO_RESOURCES)
-    return [*policy_faults(execution.spec.container, policy, name), *limit_faults(execution.spec.resources, limits, name)]
 
 
 def order_of(execution: Execution, pool: Pool | None) -> Order:

@@ -16,7 +16,7 @@ from fastlane.models import status
 from fastlane.models.execution import Execution
 from fastlane.models.pool import Pool
 from fastlane.models.status import STARTING, UNDER_WAY
-from fastlane.queue.base import TICKS, Entry, Kind, Queue, entry_of
+from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Queue, entry_of
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.base import Store
 
@@ -89,19 +89,29 @@ class Reconciler:
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
 
     async def stop(self) -> None:
-        """Passes a job's stop on to what it covers, where whoever stopped the job died before that. (What waits finds it when claimed.)"""
+        """Passes a job's stop on to what it covers, and an execution's to the queue, where whoever stopped it died before that, or the
+        queue was down. (What nobody has placed yet finds it when claimed.)"""
         after: tuple[int, str] | None = None
         while page := await self._store.executions_in(STARTING, PAGE, after):
             for execution in page:
-                job = None if execution.stop_requested_at else await self._store.job(execution.job_id)
-                if job is not None and job.stops(execution.sequence):
-                    await self._flag(execution)
+                if execution.stop_requested_at is None:
+                    await self._pass_on(execution)
+                elif execution.service_id is None:
+                    await self._tell(execution)
             after = (page[-1].scheduled_for, page[-1].id)
 
-    async def _flag(self, execution: Execution) -> None:
+    async def _pass_on(self, execution: Execution) -> None:
+        job = await self._store.job(execution.job_id)
+        if job is None or not job.stops(execution.sequence):
+            return
         if await self._store.change(status.flag_stop(execution, now=self._clock.now())) is not None:
             log.info("execution.stop_passed_on", task_id=execution.task_id, job_id=execution.job_id, execution_id=execution.id)
-            await self._queue.cancel(execution.id)
+            await self._tell(execution)
+
+    async def _tell(self, execution: Execution) -> None:
+        """Its owner hears of its stop; where nobody has it, since it waits for its registry, it comes up without a slot."""
+        if await self._queue.cancel(execution.id) is Cancelled.REMOVED:
+            await self._queue.put([Entry(execution.id, Kind.EXECUTION, TICKS, self._clock.now())])
 
     async def settle(self) -> None:
         """Has final rows settled that nobody settled: a worker takes them from the lane without a limit."""

@@ -7,12 +7,11 @@ a second one that waits for ever.
 from dataclasses import dataclass
 
 from fastlane.executors.base import End, Phase, ServiceView, TaskView
+from fastlane.models.container import STOP_GRACE
 from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
 from fastlane.models.status import Status
 from fastlane.scheduler import failures
 
-STOP_GRACE = 10_000
-"""Milliseconds of grace where a job names none."""
 AFTER_GRACE = 5_000
 """Milliseconds after its grace for which a container's own end is waited for that the engine does not tell of."""
 NO_TASK = "the swarm made no task of its service"

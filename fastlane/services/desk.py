@@ -11,8 +11,7 @@ from fastlane.errors import Fault, Forbidden, Invalid, NotFound, QueueDown, Stor
 from fastlane.models.arming import Advance
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec, job_status
-from fastlane.models.policy import limit_faults, policy_faults
-from fastlane.models.pool import Pool, pool_for
+from fastlane.models.pool import Pool, pool_for, refusals
 from fastlane.models.receipt import Receipt
 from fastlane.queue import base as queues
 from fastlane.queue.base import TICKS, Cancelled, Entry, Queue
@@ -109,8 +108,7 @@ def pool_allowing(pools: Sequence[Pool], task_id: str, spec: Spec) -> Pool:
 
 def refuse_beyond(pool: Pool, spec: Spec) -> None:
     """Raises Forbidden when the pool's policy or limits do not allow what is asked for a container, with all that they do not allow."""
-    faults = limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
-    if faults:
+    if faults := refusals(pool, spec):
         raise Forbidden(faults)
 
 

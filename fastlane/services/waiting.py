@@ -14,6 +14,9 @@ from fastlane.models.pool import Pool
 from fastlane.models.retry import retry_due
 from fastlane.models.status import Status
 
+LONGEST_TRY = 90_000
+"""Milliseconds in which an execution's image is found, or what is in its way is noted."""
+
 
 class Cause(StrEnum):
     """What is waited for. Each of the obstacles that workers note is one."""
@@ -109,13 +112,18 @@ def _enqueued(execution: Execution, facts: Facts) -> list[Wait]:
         return [Wait(Cause.DUE, f"it is due at {iso(due)}", execution.created_at, due)]
     if facts.pool is None:
         return [Wait(Cause.NO_POOL, f"no pool takes the task {execution.task_id!r}; add one whose match fits it to the settings", due)]
-    waits = _nobody(facts)
+    return [*_nobody(facts), *_place(facts.pool, execution, facts), *_out_of_sight(execution, facts)]
+
+
+def _place(pool: Pool, execution: Execution, facts: Facts) -> list[Wait]:
+    """What keeps it from a slot."""
+    waits = []
     if facts.paused:
-        words = f"pool {facts.pool.name!r} is paused; POST /pools/{facts.pool.name}/resume ends that"
-        waits.append(Wait(Cause.POOL_PAUSED, words, details={"pool": facts.pool.name}))
+        words = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
+        waits.append(Wait(Cause.POOL_PAUSED, words, details={"pool": pool.name}))
     if facts.queue_fault is None:
-        waits += _pool(facts.pool, facts, due)
-    return waits + _concurrency(execution, facts) + _out_of_sight(execution, facts)
+        waits += _pool(pool, facts, execution.scheduled_for)
+    return waits + _concurrency(execution, facts)
 
 
 def _nobody(facts: Facts) -> list[Wait]:
@@ -173,6 +181,10 @@ def _pulling(execution: Execution, facts: Facts) -> list[Wait]:
     waits = _nobody(facts)
     if facts.note is not None:
         return [*waits, _noted(execution, facts.note, facts)]
+    if _is_given_back(execution, facts) and facts.pool is not None:
+        others = replace(facts, of_task=facts.of_task - 1)  # its own row counts there
+        if place := _place(facts.pool, execution, others):
+            return [*waits, *place]
     if view is not None and not view.usable:
         row = _host(view.name, view)
         words = f"its host {view.name} cannot be used: {row['reason']}"
@@ -186,6 +198,11 @@ def _pulling(execution: Execution, facts: Facts) -> list[Wait]:
         )
         since = execution.bound_at
     return [*waits, Wait(Cause.IMAGE, words, since, details={"image": execution.spec.image, "host": execution.host})]
+
+
+def _is_given_back(execution: Execution, facts: Facts) -> bool:
+    """Whether it waits in the queue again, as far as can be told: no try to find its image takes so long, and none is noted."""
+    return execution.bound_at is None and execution.placed_at is not None and facts.now > execution.placed_at + LONGEST_TRY
 
 
 ENDS = {

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
-from fastlane.errors import RegistryDown
+from fastlane.errors import QueueDown, RegistryDown
 from fastlane.executors.base import Image
 from fastlane.models.execution import Reason
 from fastlane.models.job import Spec
@@ -14,6 +15,7 @@ from fastlane.models.note import Obstacle
 from fastlane.models.pool import Pool, Pull
 from fastlane.models.schedule import Schedule
 from fastlane.models.status import Status
+from fastlane.queue.redis import RedisQueue
 from fastlane.scheduler.verdict import Limits
 from fastlane.services.jobs import Enqueued
 from tests.support.crew import HOST, Crew
@@ -27,8 +29,8 @@ class Behind(Crew):
     """A crew with one slot, whose executor cannot ask the registry of ``AWAY`` until ``back`` is set, and notices after ``silence``
     seconds."""
 
-    def __init__(self, folder: Path, redis_url: str, limits: Limits | None = None) -> None:
-        super().__init__(folder, redis_url, pools=ONE_SLOT, limits=limits)
+    def __init__(self, folder: Path, redis_url: str, limits: Limits | None = None, lease: float = 15.0) -> None:
+        super().__init__(folder, redis_url, pools=ONE_SLOT, limits=limits, lease=lease)
         self.back = False
         self.asked = 0
         self.silence = 0.0
@@ -86,6 +88,62 @@ async def test_a_stop_meanwhile_ends_it_at_once_although_the_pool_is_full(crew: 
     crew.executor.release((await crew.execution(full)).id)
     await crew.cleaned(full)
     await crew.idle()
+
+
+async def test_a_stop_whose_giver_died_before_it_told_of_it_ends_it_although_the_pool_is_full(crew: Behind) -> None:
+    waiting = await crew.waiting()
+    full = await crew.posts("ubuntu:latest", "hold")
+    await crew.reaches(full, "running")
+    assert await crew.store.stop_job(waiting.job_id, crew.clock.now()) is not None
+    assert (await crew.cleaned(waiting)).status is Status.STOPPED
+    crew.executor.release((await crew.execution(full)).id)
+    await crew.cleaned(full)
+    await crew.idle()
+
+
+async def test_a_stop_that_the_queue_did_not_hear_of_ends_it_although_the_pool_is_full(
+    crew: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = await crew.waiting()
+    full = await crew.posts("ubuntu:latest", "hold")
+    await crew.reaches(full, "running")
+
+    async def down(*_arguments: object, **_options: object) -> None:
+        raise QueueDown("Redis does not answer")
+
+    monkeypatch.setattr(crew.queue, "cancel", down)
+    await crew.jobs.stop_job("task", waiting.job_id)
+    assert (await crew.cleaned(waiting)).status is Status.STOPPED
+    crew.executor.release((await crew.execution(full)).id)
+    await crew.cleaned(full)
+    await crew.idle()
+
+
+async def test_a_lost_answer_of_the_giving_back_lets_it_start_once(crew: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
+    requeue, lost = RedisQueue.requeue, []
+
+    async def losing(queue: RedisQueue, *arguments: Any, **options: Any) -> None:
+        await requeue(queue, *arguments, **options)
+        crew.back = True
+        if not lost:
+            lost.append(True)
+            raise QueueDown("Redis did not answer")
+
+    monkeypatch.setattr(RedisQueue, "requeue", losing)
+    ended = await crew.cleaned(await crew.posts(AWAY))
+    assert (ended.status, crew.executor.starts.count(ended.id), lost) == (Status.DONE, 1, [True])
+    await crew.idle()
+
+
+async def test_a_queue_that_is_lost_meanwhile_lets_it_start_once(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Behind(tmp_path, shared_redis.url, lease=1.0) as crew:
+        await crew.hire()
+        waiting = await crew.waiting()
+        await crew.queue.wipe()
+        crew.back = True
+        ended = await crew.cleaned(waiting)
+        assert (ended.status, crew.executor.starts.count(ended.id)) == (Status.DONE, 1)
+        await crew.idle()
 
 
 async def test_its_own_time_to_start_ends_meanwhile(crew: Behind) -> None:

@@ -87,18 +87,7 @@ OPTIONS = ("user", "init", "mounts", "constraints", "stopGrace")
 
 
 @pytest.fixture(scope="module")
-def robbed(life: Life) -> dict[str, Reply]:
-    """Jobs whose service, or container, somebody removes while it runs. That is believed after a minute: the last test asks what became."""
-    replies = {name: life.run("sh", "-c", HOLD) for name in ("service", "container")}
-    for reply in replies.values():
-        life.writes(reply, b"begun\n")
-    life.docker("service", "rm", life.service(replies["service"]))
-    life.docker("rm", "-f", container(life, replies["container"]))
-    return replies
-
-
-@pytest.fixture(scope="module")
-def posted(life: Life, robbed: dict[str, Reply]) -> dict[str, Reply]:
+def posted(life: Life) -> dict[str, Reply]:
     """All of them at once."""
     replies = {}
     for name, case in BY_ITSELF.items():
@@ -226,22 +215,21 @@ def test_a_stop_at_any_moment_of_the_start_ends_it_as_stopped_or_as_it_ended(lif
             assert ended["exitCode"] is None or ended["startedAt"]
 
 
-# at the end, when a minute has passed
+def test_a_job_whose_container_is_removed_by_hand_ends_as_killed(life: Life, held: Reply) -> None:
+    life.docker("rm", "-f", container(life, held))
+    check(life, held, Case("failed", 137, "killed", ("SIGKILL", "not by fastlane")))
+    assert life.output(held) == b"begun\n"
 
 
-def test_a_job_ends_whose_service_is_removed(life: Life, robbed: dict[str, Reply]) -> None:
-    ended = check(
-        life, robbed["service"], Case("failed", None, "killed", ("its service was removed from the swarm by somebody else",)), 120
-    )
+@pytest.mark.thorough
+@pytest.mark.timeout(300)
+def test_a_job_whose_service_is_removed_by_hand_ends_as_killed_after_a_minute(life: Life, held: Reply) -> None:
+    life.docker("service", "rm", life.service(held))
+    case = Case("failed", None, "killed", ("its service was removed from the swarm by somebody else",))
+    ended = check(life, held, case, 180)
     assert ended["logInfo"]["truncated"]
-    assert life.output(robbed["service"]).startswith(b"begun\n")
-
-
-def test_a_job_ends_whose_container_is_removed(life: Life, robbed: dict[str, Reply]) -> None:
-    check(life, robbed["container"], Case("failed", 137, "killed", ("SIGKILL", "not by fastlane")), 120)
-    assert life.output(robbed["container"]) == b"begun\n"
+    assert life.output(held).startswith(b"begun\n")
 
 
 def test_nothing_of_any_of_them_is_left(life: Life) -> None:
     until(life.is_clean, "the engine to be clean of them")
-    assert life.networks() == []

@@ -30,7 +30,6 @@ def crowd(engine: str, tmp_path: Path) -> Iterator[Life]:
 
 
 def run_all(life: Life, jobs: int, lines: int, patience: float) -> None:
-    networks = life.networks()
     replies = [life.run("sh", "-c", script(number, lines), task=f"crowd-{number % 10}") for number in range(jobs)]
     for number, reply in enumerate(replies):
         ended = life.ends(reply, patience)
@@ -42,7 +41,7 @@ def run_all(life: Life, jobs: int, lines: int, patience: float) -> None:
         assert {name: ended["logInfo"][name] for name in sizes} == sizes
     until(lambda: not life.services(), "the services to go", patience)
     until(lambda: not life.containers(), f"the containers to go: {life.containers()}", patience)
-    assert life.networks() == networks
+    assert life.is_clean()
 
 
 def test_a_hundred_jobs_of_a_thousand_lines_each_have_every_byte_of_them_and_leave_nothing(crowd: Life) -> None:

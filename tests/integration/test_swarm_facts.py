@@ -142,6 +142,38 @@ def test_a_stop_of_a_finished_service_keeps_its_result(api: docker.APIClient) ->
     assert (found[0]["ID"], state(found[0]), found[0]["Status"]["ContainerStatus"]["ExitCode"]) == (first["ID"], "failed", 3)
 
 
+def test_a_stop_of_a_task_that_no_node_takes_ends_it_without_a_container_and_takes_the_words_away(api: docker.APIClient) -> None:
+    service = create(api, HOLD, replicas=0)
+    raw = api.inspect_service(service)
+    raw["Spec"]["TaskTemplate"]["Placement"] = {"Constraints": ["node.labels.not-there==1"]}
+    assert update(api, raw, spec.activation(raw, "nonce")).status_code == 200
+    (waiting,) = until(api, service, lambda found: bool(found) and "no suitable node" in found[0]["Status"].get("Err", ""))
+    stop(api, service)
+    found = until(api, service, lambda found: len(found) == 2 and state(found[0]) == "shutdown")
+    assert found[0]["ID"] == waiting["ID"]
+    assert (found[0]["Status"].get("Err", ""), found[0]["Status"].get("ContainerStatus")) == ("", None)
+
+
+def test_a_service_that_is_scaled_to_nothing_loses_its_task(api: docker.APIClient) -> None:
+    service = create(api, HOLD)
+    running(api, service)
+    raw = api.inspect_service(service)
+    raw["Spec"]["Mode"]["Replicated"]["Replicas"] = 0
+    assert update(api, raw, raw["Spec"]).status_code == 200
+    assert until(api, service, lambda found: not found) == []
+    assert api.inspect_service(service)["ID"] == service
+
+
+SICK = {"Test": ["CMD", "false"], "Interval": 1_000_000_000, "Timeout": 1_000_000_000, "Retries": 1}
+
+
+def test_a_container_that_fails_its_health_check_is_ended_and_was_not_called_running(api: docker.APIClient) -> None:
+    service = create(api, HOLD, Healthcheck=SICK)
+    (task,) = until(api, service, lambda found: bool(found) and state(found[0]) in {"running", *FINAL})
+    assert state(task) == "failed"
+    assert task["Status"]["Err"] == "task: non-zero exit (7): dockerexec: unhealthy container"
+
+
 def test_a_finished_service_does_not_run_again_when_its_template_is_sent_back_and_does_when_it_is_changed(api: docker.APIClient) -> None:
     service = create(api, ["echo", "ran"])
     ended(api, service)

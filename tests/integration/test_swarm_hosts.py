@@ -237,6 +237,16 @@ async def test_a_registry_that_cannot_be_reached_is_told_apart_from_one_without_
         assert (await executor.resolve(engine, named, Pull.ALWAYS)).reference == named
 
 
+@pytest.mark.parametrize("prefix", ["", "sha256:"])
+async def test_a_name_that_an_images_id_begins_with_is_not_that_image(engine: str, installation: str, prefix: str) -> None:
+    async with opened([engine], installation) as executor:
+        id = (await executor.resolve(engine, IMAGE, Pull.MISSING)).reference
+        assert (await executor.resolve(engine, id, Pull.MISSING)).reference == id
+        for pull in Pull:
+            with pytest.raises((ImageRefused, RegistryDown)):
+                await executor.resolve(engine, prefix + id.removeprefix("sha256:")[:12], pull)
+
+
 async def test_an_installation_sees_nothing_of_anothers(engine: str, installation: str) -> None:
     async with opened([engine], installation) as ours, opened([engine], f"{installation}-2") as theirs:
         service = await start(ours, engine, ("true",))

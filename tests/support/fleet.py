@@ -209,8 +209,24 @@ def fleet(
     made = Fleet(folder, bed.nodes[0].url, f"fleet-{os.urandom(4).hex()}", redis, settings, bed=bed, image=image, token=token)
     try:
         yield made
+    except BaseException as error:
+        error.add_note(told(bed))
+        raise
     finally:
         made.end()
+
+
+def told(bed: Swarms) -> str:
+    """What each manager says of all nodes, for whoever reads a failure."""
+    found = []
+    for node in bed.nodes:
+        try:
+            with contextlib.closing(node.client()) as client:
+                rows = [(row["Description"]["Hostname"], row["Status"]["State"], row["ManagerStatus"]) for row in client.nodes()]
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            rows = [error]
+        found.append(f"{node.name}: {rows}")
+    return "\n".join(found)
 
 
 @contextlib.contextmanager

@@ -86,13 +86,12 @@ class Life(Installation):
         return not any(name.removeprefix("fastlane-")[:36] in ids for name in self.services() + self._names())
 
     def networks(self) -> list[str]:
-        """The names of all networks that no engine has by itself."""
-        own = {"bridge", "host", "none", "docker_gwbridge", "ingress"}
-        return sorted(set(self.docker("network", "ls", "--format", "{{.Name}}").split()) - own)
+        """The names of networks that it might have made."""
+        return [name for name in self.docker("network", "ls", "--format", "{{.Name}}").split() if "fastlane" in name or self.name in name]
 
     def is_clean(self) -> bool:
         """Whether nothing of it is on its engine."""
-        return not self.services() and not self.containers()
+        return not self.services() and not self.containers() and not self.networks()
 
     def _names(self) -> list[str]:
         return self.docker("ps", "-a", "--format", "{{.Names}}").split()

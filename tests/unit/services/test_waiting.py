@@ -27,6 +27,7 @@ ONE = Execution("e", "t", "j", "tick", 1, 1, Spec("ubuntu"), DUE, DUE)
 BUSY = replace(ONE, spec=Spec("ubuntu", concurrency=2))
 PULLING = replace(ONE, status=Status.PULLING, pool="fast", host="a:2375", placed_at=NOW - 4_000)
 BOUND = replace(PULLING, service_id="s", bound_at=NOW - 2_000)
+GIVEN_BACK = replace(PULLING, placed_at=NOW - 200_000)
 RETRY = replace(ONE, attempt=3, created_at=NOW - 1_000, scheduled_for=LATER)
 FAILED = replace(
     ONE,
@@ -87,6 +88,24 @@ EXECUTIONS = {
         [(Cause.NO_WORKER, None, None), (Cause.IMAGE, NOW - 4_000, None)],
     ),
     "a full pool does not matter any more": (PULLING, replace(WORKS, running=4), [(Cause.IMAGE, NOW - 4_000, None)]),
+    "given back long ago, and its pool is full": (GIVEN_BACK, replace(WORKS, running=4), [(Cause.POOL_FULL, DUE, None)]),
+    "given back long ago, and its pool is paused": (GIVEN_BACK, replace(WORKS, paused=True), [(Cause.POOL_PAUSED, None, None)]),
+    "given back long ago, and another of its task runs": (
+        replace(GIVEN_BACK, spec=Spec("ubuntu", concurrency=1)),
+        replace(WORKS, of_task=2),
+        [(Cause.CONCURRENCY, DUE, None)],
+    ),
+    "given back long ago, and its turn again": (
+        replace(GIVEN_BACK, spec=Spec("ubuntu", concurrency=1)),
+        replace(WORKS, of_task=1),
+        [(Cause.IMAGE, NOW - 200_000, None)],
+    ),
+    "given back, and its registry's words are known": (
+        GIVEN_BACK,
+        noted(Obstacle.REGISTRY, running=4),
+        [(Cause.REGISTRY, SINCE, UNTIL)],
+    ),
+    "bound long ago": (replace(BOUND, placed_at=NOW - 200_000), replace(WORKS, running=4), [(Cause.IMAGE, NOW - 2_000, None)]),
     **{
         f"its owner notes {obstacle}": (BOUND, noted(obstacle), [(Cause(obstacle.value), SINCE, UNTIL)])
         for obstacle in Obstacle
