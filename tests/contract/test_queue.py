@@ -418,7 +418,7 @@ async def test_reports_of_workers_are_kept_for_their_time(queue):
 
 async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):
     host = HostView("tcp://a:2375", False, "did not answer", 5, None, "open", 3, 2, 6, 65_000)
-    notes = (Note("e", 1, Obstacle.REGISTRY, "dial tcp: \"refused\" ✓", 5, 6), Note("f", None, Obstacle.STORE, "", 7))
+    notes = (Note("e", 1, Obstacle.REGISTRY, 'dial tcp: "refused" ✓', 5, 6), Note("f", None, Obstacle.STORE, "", 7))
     report = Report("one", 1, (host,), notes)
     await queue.announce(report, ttl=1000, now=NOW)
     assert await queue.reports(now=NOW) == [report]
