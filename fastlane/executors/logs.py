@@ -24,6 +24,9 @@ READ_SIZE = 128 * 1024
 GATHER = 0.001
 """Seconds for which a log that comes fast is not read: the engine sends each line alone, and a wake-up a line costs more than the line."""
 
+END_SEEN_WITHIN = 10.0
+"""Seconds after the end of a container's log for which nobody is told that it broke off: the container has ended, and soon that is seen."""
+
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A log that is followed may be silent for as long as its job is: after 10 s without a byte the peer's machine is asked whether it is
 still there, and after 15 s more without an answer the connection is broken."""
@@ -53,10 +56,13 @@ class LogReader:
         """Ends every connection; who still reads gets HostDown."""
         await self._session.close()
 
-    async def open(self, version: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> aiohttp.ClientResponse:
-        """The engine's answer, of which nothing but the head is read yet. Raises HostDown, ServiceGone."""
+    async def open(
+        self, version: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool, container: str | None = None
+    ) -> aiohttp.ClientResponse:
+        """The engine's answer, of which nothing but the head is read yet. ``container``: the task's, if it is on this very engine. Raises
+        HostDown, ServiceGone."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks)}
-        url = f"{self._base}/v{version}/tasks/{task_id}/logs"
+        url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
         try:
             async with asyncio.timeout(OPEN_WITHIN):
                 response = await self._session.get(url, params=params, allow_redirects=False)
@@ -72,9 +78,11 @@ class LogReader:
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise HostDown(f"{self._host} did not give a log: {_words(error)}") from error
 
-    async def portions(self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
+    async def portions(
+        self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool, of_container: bool = False
+    ) -> AsyncGenerator[Portion, None]:
         """What comes after the marks. Raises HostDown when the stream breaks off, tells an error, or ends although it follows; LogLost when
-        it tells one that will not pass, or ends before it came to the marks."""
+        it tells one that will not pass, or ends before it came to the marks. A container's own log ends with it, also for who follows."""
         taken = Demultiplexer(marks)
         before = -GATHER
         try:
@@ -91,6 +99,8 @@ class LogReader:
             raise Uncounted(f"{self._host} broke off a log: {_words(error)}") from error
         finally:
             response.close()
+        if follow and of_container and taken.whole:
+            await asyncio.sleep(END_SEEN_WITHIN)
         if follow or not taken.whole:
             raise Uncounted(f"{self._host} broke off a log")
         if taken.missed:

@@ -233,13 +233,30 @@ class SwarmExecutor:
     # logs
 
     async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
-        found = self._host(host)
-        reader = self._readers[host]
-        async with found.guarded():
-            response = await reader.open(found.client.version, task_id, marks, follow=follow)
-        async with aclosing(reader.portions(response, marks, follow=follow)) as portions:
+        at, container = await self._place_of_log(self._manager(self._host(host)), task_id)
+        reader = self._readers[at.name]
+        async with at.guarded():
+            response = await reader.open(at.client.version, task_id, marks, follow=follow, container=container)
+        async with aclosing(reader.portions(response, marks, follow=follow, of_container=container is not None)) as portions:
             async for portion in portions:
                 yield portion
+
+    def _manager(self, host: Host) -> Host:
+        """The host, or while it does not answer another manager of its swarm."""
+        if host.reachable or host.facts is None:
+            return host
+        others = (other for other in self._hosts.values() if other.reachable and other.facts is not None)
+        return next((other for other in others if other.facts and other.facts.swarm_id == host.facts.swarm_id), host)
+
+    async def _place_of_log(self, manager: Host, task_id: str) -> tuple[Host, str | None]:
+        """Which host gives a task's log, and as whose: the task's node as its container's, where that node is a host. A swarm gives it
+        through its leader. All stops with that one, and a node that has much to tell to a leader that was cut off loses its own place in
+        the swarm (see docs/swarm.md)."""
+        if manager.facts is None or manager.facts.one_node:
+            return manager, None
+        task: Raw = await manager.call(lambda api: api.inspect_task(task_id))
+        container, at = container_id(task), self._at_node(manager, str(task.get("NodeID", "")))
+        return (manager, None) if container is None or at is None else (at, container)
 
 
 def _container(container_id: str, api: Api) -> Raw:

@@ -30,7 +30,8 @@ class Turns:
         gate = self._gates.setdefault(name, _Gate(self._most))
         gate.users += 1
         try:
-            await asyncio.wait_for(gate.semaphore.acquire(), self._patience)
+            async with asyncio.timeout(self._patience):
+                await gate.semaphore.acquire()
             try:
                 yield
             finally:

@@ -1,7 +1,7 @@
 """Builds the queue anew from the store when it was lost, is of another time, or is new: one worker does, by a compare-and-set.
 
-Generations tell: the number in the store must be in Redis too, held by the same Redis process. Dispatch waits only until what was under
-way stands in the queue with its slots; the rest is streamed in behind, soonest due first.
+Generations tell: the number in the store must be in Redis too, held by the same Redis process. Dispatch waits only until what may run
+stands in the queue with its slots; the rest is streamed in behind, soonest due first.
 """
 
 import asyncio
@@ -80,8 +80,10 @@ class Rebuilder:
         await self._queue.wipe(generation=unfinished)
         count = 0
         async for page in self._pages(STARTING):
-            await self._queue.restore(self._entries(page), self._lanes())
-            count += len(page)
+            # What has no service cannot run, and may have been given back: slots for all of it could be far more than there are.
+            bound = [execution for execution in page if execution.service_id is not None]
+            await self._queue.restore(self._entries(bound), self._lanes())
+            count += len(bound)
         # Read after the wipe: a pause that was answered before it was wiped too, and later ones are newer to the queue.
         await self._queue.pause(await self._store.paused_pools())
         current = await self._still(mine)
@@ -105,7 +107,7 @@ class Rebuilder:
     async def _stream(self, mine: Generation) -> None:
         count = 0
         current: Generation | None = mine
-        async for page in self._pages(frozenset({Status.ENQUEUED})):
+        async for page in self._pages(frozenset({Status.ENQUEUED, Status.PULLING})):
             await self._queue.put(self._entries(page))
             count += len(page)
             current = await self._still(current) if current else None

@@ -135,7 +135,6 @@ class Follower:
             self._store, self._executor, self._clock, execution.id, most=watcher._log_cap, tell=self._tell, untouched=untouched
         )
         self._copying: asyncio.Task[None] | None = None
-        self._copied_from = ""
         self._ending: Ending | None = None
         self._gone_since: int | None = None
         self._away_since: int | None = None
@@ -215,7 +214,7 @@ class Follower:
             case Finish():
                 return await self._finish(verdict.ending, verdict.task)
             case Run():
-                await self._copy(verdict.started.engine_task_id)
+                self._copy(verdict.started.engine_task_id)
                 ran = await self._store.change(status.run(self._execution, verdict.started))
                 if ran is not None:
                     self._tell(Hint(ran.id, 0, ran.status))
@@ -227,7 +226,7 @@ class Follower:
                 self._theirs = not await self._activate(self._charge, self._execution)
             case Wait():
                 if task is not None and task.phase is Phase.RUNNING:
-                    await self._copy(task.id)
+                    self._copy(task.id)
                 await self._wait(verdict.until, stop_shown=view.stopping)
         return None
 
@@ -311,14 +310,9 @@ class Follower:
         """Whom to ask about its service, in this order: who knew it last, its own host, other managers of the same swarm."""
         return speakers(self._executor.hosts(), self._execution.host or "", self._execution.swarm_id, first=self._speaker)
 
-    async def _copy(self, task_id: str) -> None:
-        """Sees to it that its log is copied, through the manager that can be asked now: one that was cut off keeps silent for ever."""
-        host = self._host()
-        if self._copied_from != host:
-            await self.close()
+    def _copy(self, task_id: str) -> None:
         if self._copying is None:
-            self._copied_from = host
-            self._copying = asyncio.create_task(self._pump.follow(host, task_id), name=f"pump {self._execution.id}")
+            self._copying = asyncio.create_task(self._pump.follow(self._host(), task_id), name=f"pump {self._execution.id}")
 
     async def _wait(self, until: int | None, *, stop_shown: bool) -> None:
         """Returns when a look shows a change, a stop is hinted at that is not on the service yet, or a deadline has come."""

@@ -9,7 +9,7 @@ import structlog
 
 from fastlane.errors import QueueDown, RegistryDown
 from fastlane.executors.base import Image
-from fastlane.models.execution import Reason
+from fastlane.models.execution import Execution, Reason
 from fastlane.models.job import Spec
 from fastlane.models.note import Obstacle
 from fastlane.models.pool import Pool, Pull
@@ -143,6 +143,32 @@ async def test_a_queue_that_is_lost_meanwhile_lets_it_start_once(shared_redis: R
         crew.back = True
         ended = await crew.cleaned(waiting)
         assert (ended.status, crew.executor.starts.count(ended.id)) == (Status.DONE, 1)
+        await crew.idle()
+
+
+async def test_a_queue_that_is_lost_meanwhile_lets_no_more_run_than_their_pool_takes(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Behind(tmp_path, shared_redis.url, lease=1.0) as crew:
+        await crew.hire()
+        waiting = [await crew.posts(AWAY, "hold") for _ in range(3)]
+
+        async def stand(timed: int, ready: int, running: int) -> bool:
+            lane = (await crew.queue.counts(["default"]))["default"]
+            return (lane.timed, lane.ready, lane.running) == (timed, ready, running)
+
+        await crew.until(lambda: stand(3, 0, 0), "all three to be given back")
+        await crew.queue.wipe()
+        crew.back = True
+
+        async def run() -> list[Execution]:
+            found = [await crew.execution(job) for job in waiting]
+            return [one for one in found if one is not None and one.status is Status.RUNNING]
+
+        for left in (2, 1, 0):
+            await crew.until(lambda left=left: stand(0, left, 1), "one to have the slot")
+            (one,) = await crew.until(run, "it to run")
+            crew.executor.release(one.id)
+        for job in waiting:
+            assert (await crew.cleaned(job)).status is Status.DONE
         await crew.idle()
 
 

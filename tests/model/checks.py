@@ -13,7 +13,7 @@ from fastlane.models.job import Job
 from fastlane.models.pool import Pauses, pool_for
 from fastlane.models.status import STARTING, Status
 from fastlane.models.tick import Tick
-from fastlane.queue.base import Renewal
+from fastlane.queue.base import TICKS, Renewal
 from tests.model.jobbook import LATEST, JobBook
 from tests.model.places import POOLS
 from tests.model.promises import Promises
@@ -181,6 +181,7 @@ class Witness:
         self._world.wire.events += 1
         self._lost_at = self.events
         self._holders.clear()
+        self._unlimited |= {row.id for row in self.rows.values() if row.status in STARTING and row.service_id is None}
 
     # what it sees of calls
 
@@ -196,7 +197,8 @@ class Witness:
             self._leased_at[lease.id] = self.events
             self._holders[lease.id] = node.name
             if not lease.resume:
-                self._unlimited.discard(lease.id)
+                if lease.lane != TICKS and not lease.expired:
+                    self._unlimited.discard(lease.id)
                 self._turns[lease.id] = len(self._turns) + self.events
             if self._repaired_at < self._lost_at:
                 self._unlimited.add(lease.id)
@@ -211,6 +213,7 @@ class Witness:
         self.book.entered(arguments[1])
         if self._holders.get(arguments[1]) == node.name:
             del self._holders[arguments[1]]
+        self._unlimited.add(arguments[1])
 
     def _wiped(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
         self.queue_lost()
@@ -267,8 +270,8 @@ class Witness:
 
     def _taken(self, node: "Node", row: Execution) -> None:
         """A row takes a place of its pool: at most ``max_running`` may have one. Not counted are those that were leased before the queue
-        was
-        lost, and those taken by a worker that has lost its lease without knowing: it will be told so before it starts anything."""
+        was lost, those that were given back and not claimed since, and those taken by a worker that has lost its lease without knowing: it
+        will be told so before it starts anything."""
         if self._leased_at.get(row.id, 0) < self._lost_at or self._holders.get(row.id) != node.name:
             self._unlimited.add(row.id)
         pool = self._pool(row)

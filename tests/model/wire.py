@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from fastlane.errors import HostDown, QueueDown, StoreDown, TransientError
+from fastlane.errors import HostDown, QueueDown, RegistryDown, StoreDown, TransientError
 from fastlane.models.log import Portion
 from fastlane.scheduler.worker import Worker
 from tests.support.clock import FakeClock
@@ -231,7 +231,7 @@ class Node:
             self.wire.flush(self)
         if fault == "fail" or self.wire.out(port):
             self._note(point, "not carried out")
-            raise DOWN[port](f"{point} was not carried out")
+            raise (RegistryDown if point == "engine.resolve" else DOWN[port])(f"{point} was not carried out")
         async with self.wire.lock:
             if not self.paused:
                 return await self._carry(port, point, carry, arguments, begun)
