@@ -124,8 +124,8 @@ passwordFile = "/run/secrets/registry"
 The log-ins of `docker login` serve too: those of the user who runs the worker, or of the file that `docker_config` names, with its
 credential helpers (`credHelpers`, `credsStore`). It is read again when it changes; what a helper says is remembered for a minute. Where a
 registry stands in both, `registries` counts. A helper that fails is tried again until `pull_deadline`; one that is for all registries is
-passed over for a registry that the configuration does not name. In the environment
-`FASTLANE_REGISTRIES=[{{"host": "registry.example.com", "username": "ci", "passwordFile": "/run/secrets/registry"}}]`.
+passed over for a registry that the configuration does not name. One that has not answered after 10 s is ended, and has failed. In the
+environment `FASTLANE_REGISTRIES=[{{"host": "registry.example.com", "username": "ci", "passwordFile": "/run/secrets/registry"}}]`.
 
 ## Users and tokens
 

@@ -61,7 +61,8 @@ class Bulkhead:
         job = _Job(call, asyncio.get_running_loop())
         self._accept(job)
         try:
-            answer: T = await asyncio.wait_for(job.future, deadline)
+            async with asyncio.timeout(deadline):  # on Python 3.11 wait_for swallows a cancellation that comes with the answer
+                answer: T = await job.future
         except TimeoutError:
             if not job.begun:
                 raise Full(f"no thread became free within {deadline:g} s") from None

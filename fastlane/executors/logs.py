@@ -32,7 +32,7 @@ KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 still there, and after 15 s more without an answer the connection is broken."""
 
 _FINAL = ("does not support reading", "No such container", "dead or marked for removal")
-"""Words of errors told in a log's stream that no further reading mends; others, such as a node that is away, may pass."""
+"""Words of errors, most of them told in a log's stream, that no further reading mends; others, such as a node that is away, may pass."""
 
 
 class LogReader:
@@ -60,7 +60,7 @@ class LogReader:
         self, version: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool, container: str | None = None
     ) -> aiohttp.ClientResponse:
         """The engine's answer, of which nothing but the head is read yet. ``container``: the task's, if it is on this very engine. Raises
-        HostDown, ServiceGone."""
+        HostDown, ServiceGone, LogLost."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks)}
         url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
         try:
@@ -71,7 +71,8 @@ class LogReader:
                 async with response:
                     raise await self._refusal(response)
         except OrderRefused as error:
-            raise Uncounted(f"{self._host} refused to give a log: {error}") from None
+            kind = LogLost if _is_final(str(error)) else Uncounted
+            raise kind(f"{self._host} refused to give a log: {error}") from None
         except TimeoutError:
             # It may be another node that is silent; the probe tells whether it is this one.
             raise Uncounted(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
@@ -114,7 +115,7 @@ class LogReader:
 
     def _told(self, error: str) -> FastlaneError:
         """Our exception for an error in the stream of a log."""
-        kind = LogLost if any(words in error for words in _FINAL) else Uncounted
+        kind = LogLost if _is_final(error) else Uncounted
         return kind(f"{self._host} told an error in a log: {plain(error)}")
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> FastlaneError:
@@ -139,6 +140,10 @@ async def _gather(response: aiohttp.ClientResponse) -> None:
     finally:
         if not transport.is_closing():
             transport.resume_reading()
+
+
+def _is_final(words: str) -> bool:
+    return any(final in words for final in _FINAL)
 
 
 def _words(error: BaseException) -> str:

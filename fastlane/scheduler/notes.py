@@ -15,7 +15,7 @@ from fastlane.scheduler.launcher import registry_deadline
 from fastlane.scheduler.verdict import Limits, wait_ends
 
 MOST = 500
-"""Notes in one report. A thousand workers' reports are read at once, so theirs must stay small: this is about 200 KB."""
+"""Notes in one report. Whoever asks reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
 LONGEST_WORDS = 300
 """Bytes of a note's words."""
 MET = (

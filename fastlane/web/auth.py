@@ -61,8 +61,9 @@ class Gate:
         return self._holders.get(seal)
 
     def no_ticket(self, address: str) -> Problem:
-        """The refusal of a ticket that opens nothing (any more). It is no guess of a guesser's, only late, so nobody is slowed down."""
-        log.info("auth.ticket_refused", address=address)
+        """The refusal of a ticket that opens nothing (any more). It is no guess of a guesser's, only late, so nobody is slowed down; but
+        then no line of the usual log may be had for each."""
+        log.debug("auth.ticket_refused", address=address)
         words = "the ticket is used, older than 30 seconds, or not for this; a new one comes from POST …/ws-ticket"
         return self._unknown(f"{words}; or send {self._ways()}")
 

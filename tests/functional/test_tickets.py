@@ -151,8 +151,10 @@ async def test_what_never_was_a_ticket_is_refused_without_a_look_at_redis(server
     for text in ("", "x", "a" * 43, "%00" * 43, "ä" * 20, "a" * 20_000, "*" * 43, "..%2F" * 5):
         assert await handshake(server, f"{server.base}{path}/ws?ticket={text}") == 401
     assert await handshake(server, f"{server.base}{path}/ws?ticket=a&ticket=b") == 401
-    for _ in range(20):  # nobody is taken for a guesser
-        assert await handshake(server, f"{server.base}{path}/ws?ticket=x") == 401
+    with capture_logs() as logs:
+        for _ in range(20):  # nobody is taken for a guesser
+            assert await handshake(server, f"{server.base}{path}/ws?ticket=x") == 401
+    assert {line["log_level"] for line in logs if line["event"].startswith("auth.")} == {"debug"}
     assert (await server.get(path, headers=EYES)).status == 200
 
 

@@ -1,7 +1,9 @@
 """One swarm of three managers, all of them hosts of one pool: jobs run on whatever node, whichever manager is asked, and whatever happens
 to a node, a manager, a worker or a neighbour. Starts are counted outside of Docker."""
 
+import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,11 @@ from uuid import uuid4
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.executors.base import Order
+from fastlane.executors.base import Order, Phase
+from fastlane.executors.logs import LogReader
 from fastlane.executors.swarm import SwarmExecutor
+from fastlane.models.container import Container
+from fastlane.models.log import Portion
 from fastlane.models.pool import Pool, Pull
 from fastlane.queue.redis import RedisQueue
 from fastlane.scheduler import reconciler
@@ -43,22 +48,39 @@ def node_of(bed: Swarms, host: str) -> str:
     return next(node.name for node in bed.nodes if host in (node.tcp, node.url))
 
 
-def test_thirty_jobs_run_once_each_wherever_they_are_put_and_leave_nothing(three_managers: Swarms, image: str, tmp_path: Path) -> None:
-    with witnesses(three_managers, tmp_path) as seen, fleet(tmp_path / "f", three_managers, image) as fastlane:
-        fastlane.serve("up")
+def test_thirty_jobs_run_once_each_wherever_they_are_put_though_their_worker_is_killed(
+    three_managers: Swarms, image: str, tmp_path: Path
+) -> None:
+    with (
+        RealRedis() as redis,
+        witnesses(three_managers, tmp_path) as seen,
+        fleet(tmp_path / "f", three_managers, image, redis=redis.url, listen="127.0.0.1") as fastlane,
+    ):
+        fastlane.serve("api")
+        first = fastlane.start("worker")
         well(fastlane)
         nodes = [three_managers.nodes[number // 8].name if number < 24 else None for number in range(30)]
-        jobs = [fastlane.counts(200, number % 3, node=node) for number, node in enumerate(nodes)]
+        jobs = [fastlane.waits(number % 3, node=node) for number, node in enumerate(nodes[::4])]
+        fastlane.begun(*jobs)
+        jobs += [fastlane.counts(200, number % 3, node=nodes[number]) for number in range(30) if number % 4]
+        first.kill()
+        first.wait()
+        fastlane.let_go(*jobs[:4])
+        fastlane.start("worker")
+        for job in jobs[:4]:
+            fastlane.check_whole(job)
+        fastlane.let_go(*jobs)
         ended = [fastlane.check_whole(job) for job in jobs]
         places = [[name for name, witness in seen.items() if witness.starts(row["executionId"])] for row in ended]
         assert all(len(place) == 1 for place in places)
         assert all(place == [job.node] for job, place in zip(jobs, places, strict=True) if job.node)
         through_others = [row for row, place in zip(ended, places, strict=True) if node_of(three_managers, row["host"]) not in place]
-        assert through_others, "no job was started and read through another manager than its node's own"
-        fastlane.check_none_twice(*jobs)
+        assert through_others, "no job was placed through another manager than its node's own"
+        assert all(len(fastlane.attempts(job)) == 1 for job in jobs)
         fastlane.check_nothing_left()
 
 
+@pytest.mark.thorough
 def test_two_installations_and_strangers_on_one_swarm_leave_each_other_alone(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     with fleet(tmp_path / "a", three_managers, image) as one, fleet(tmp_path / "b", three_managers, image) as two:
         for fastlane in (one, two):
@@ -169,23 +191,58 @@ def availability(node: Node, word: str) -> Iterator[None]:
         docker_command(node, "node", "update", "--availability", "active", node.name)
 
 
-def test_a_worker_that_is_killed_while_jobs_run_on_three_nodes_is_replaced(three_managers: Swarms, image: str, tmp_path: Path) -> None:
-    with RealRedis() as redis, fleet(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1") as fastlane:
-        fastlane.serve("api")
-        first = fastlane.start("worker")
-        well(fastlane)
-        jobs = [fastlane.waits(number % 2, node=three_managers.nodes[number % 3].name) for number in range(6)]
-        fastlane.begun(*jobs)
-        starting = [fastlane.counts(50) for _ in range(6)]
-        first.kill()
-        first.wait()
-        fastlane.let_go(*jobs[:3])
-        starting += [fastlane.counts(50) for _ in range(3)]
-        fastlane.start("worker")
-        for job in (*jobs[:3], *starting):
-            fastlane.check_whole(job)
-        fastlane.let_go(*jobs[3:])
-        for job in jobs[3:]:
-            fastlane.check_whole(job)
-        assert all(len(fastlane.attempts(job)) == 1 for job in (*jobs, *starting))
-        fastlane.check_nothing_left()
+@pytest.mark.parametrize("known", ["all", "one"])
+async def test_a_log_is_read_from_the_node_that_has_it_where_that_is_a_host_and_else_through_the_swarm(
+    three_managers: Swarms, image: str, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    first, second = three_managers.nodes[0].url, three_managers.nodes[1].url
+    asked: list[tuple[str, bool]] = []
+    plain = LogReader.open
+
+    async def noted(reader: LogReader, *arguments: Any, **named: Any) -> Any:
+        asked.append((reader._host, named["container"] is not None))
+        return await plain(reader, *arguments, **named)
+
+    monkeypatch.setattr(LogReader, "open", noted)
+    hosts = [first, second] if known == "all" else [first]
+    executor = SwarmExecutor(hosts, f"logs-{known}", SystemClock())
+    await executor.open()
+    try:
+        command = ("sh", "-c", "i=0; while [ $i -lt 300 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; sleep 2; echo last; sleep 1")
+        order = Order(str(uuid4()), "t", "j", 1, 1, 0, command, {}, container=Container(constraints=("node.hostname==node2",)))
+        service = await executor.park(first, order, await executor.resolve(first, image, Pull.MISSING))
+        await executor.activate(first, service)
+        task = await seen(executor, first, service, Phase.RUNNING)
+        follow = executor.logs(first, task, {}, follow=True)
+        async with contextlib.aclosing(follow), asyncio.timeout(60):
+            live = b""
+            while not live.endswith(b"last\n"):
+                live += text(await anext(follow))
+            await seen(executor, first, service, Phase.ENDED)
+            with pytest.raises(TimeoutError):  # its end is for others to see
+                await asyncio.wait_for(anext(follow), 1)
+        whole = b"".join([text(portion) async for portion in executor.logs(first, task, {}, follow=False)])
+        assert sorted(live.splitlines()) == sorted(whole.splitlines())
+        assert sorted(whole.splitlines(keepends=True)) == sorted(
+            (lines("out", 300) + lines("err", 300) + b"last\n").splitlines(keepends=True)
+        )
+        assert asked == [(second, True) if known == "all" else (first, False)] * 2
+        await executor.remove(first, service)
+    finally:
+        await executor.close()
+
+
+async def seen(executor: SwarmExecutor, host: str, service: str, phase: Phase) -> str:
+    """The id of the service's task, once it is in this phase."""
+    give_up = time.monotonic() + 60
+    while True:
+        tasks = (await executor.inspect(host, service)).tasks
+        if tasks and tasks[0].phase is phase:
+            return tasks[0].id
+        assert time.monotonic() < give_up, tasks
+        await asyncio.sleep(0.05)
+
+
+def text(portion: Portion) -> bytes:
+    """Its bytes."""
+    return b"".join(piece.data for piece in portion.pieces)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_lost_managers import ends_well, is_lost, strike, undo, unusable
+from tests.integration.test_three_managers_lost import ends_well, is_lost, strike, undo, unusable
 from tests.support.engine import IMAGE
 from tests.support.fleet import fleet
 from tests.support.hardship import well

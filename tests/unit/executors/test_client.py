@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.bulkhead import Bulkhead, Full
+from fastlane.executors.bulkhead import Bulkhead, Full, _Job
 from fastlane.executors.client import OLDEST_API, Client, Patience, base_url, negotiate
 from fastlane.executors.faults import Silent, Uncounted
 
@@ -179,6 +179,21 @@ async def test_what_a_call_raises_comes_to_its_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         await bulkhead.run(lambda: 1 / 0, 10)
     assert await bulkhead.run(lambda: 5, 10) == 5
+    await bulkhead.close()
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    bulkhead = Bulkhead("test", 1, 5)
+    settle = _Job.settle
+
+    def settling(job: _Job, answer: object, error: Exception | None) -> None:
+        settle(job, answer, error)
+        task.cancel()
+
+    monkeypatch.setattr(_Job, "settle", settling)
+    task = asyncio.ensure_future(bulkhead.run(lambda: 1, 10))
+    await asyncio.wait([task])
+    assert task.cancelled()
     await bulkhead.close()
 
 

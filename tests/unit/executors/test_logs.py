@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -32,6 +34,7 @@ class Engine:
     def __init__(self, path: Path) -> None:
         self.url = f"unix://{path}"
         self.queries: list[dict[str, list[str]]] = []
+        self.paths: list[str] = []
         self.head = OK
         self.parts: Sequence[bytes] = [END]
         self.hold = False
@@ -42,7 +45,9 @@ class Engine:
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError), contextlib.closing(writer):
             request = await reader.readuntil(b"\r\n\r\n")
-            self.queries.append(parse_qs(urlsplit(request.split()[1].decode()).query))
+            asked = urlsplit(request.split()[1].decode())
+            self.queries.append(parse_qs(asked.query))
+            self.paths.append(asked.path)
             writer.write(self.head)
             for part in self.parts:
                 writer.write(part)
@@ -219,3 +224,48 @@ async def test_an_engine_is_not_read_ahead_of_who_takes_it(engine: Engine, reade
         async for portion in portions:
             size += portion.size
     assert size == 2_000 * len(text)
+
+
+async def test_the_log_of_a_container_on_this_very_engine_is_asked_for_as_its_own(engine: Engine, reader: LogReader) -> None:
+    engine.parts = [chunked(frame(STDOUT, NOW, b"one\n")), END]
+    response = await reader.open("1.41", "task", {}, follow=False, container="abc")
+    found = [portion async for portion in reader.portions(response, {}, follow=False, of_container=True)]
+    assert pieces(found) == [Piece(STDOUT, NOW, b"one\n")]
+    assert engine.paths == ["/v1.41/containers/abc/logs"]
+
+
+async def test_who_follows_a_container_is_not_told_at_once_that_its_log_broke_off_when_it_ended(
+    engine: Engine, reader: LogReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.parts = [chunked(frame(STDOUT, NOW, b"one\n")), END]
+    waits: list[float] = []
+    monkeypatch.setattr(logs, "asyncio", Patient(waits))
+    response = await reader.open("1.41", "task", {}, follow=True, container="abc")
+    follow = reader.portions(response, {}, follow=True, of_container=True)
+    assert (await anext(follow)).pieces == [Piece(STDOUT, NOW, b"one\n")]
+    with pytest.raises(HostDown, match="broke off"):
+        await anext(follow)
+    assert waits == [logs.END_SEEN_WITHIN]
+
+
+@pytest.mark.parametrize(("words", "kind"), [("driver does not support reading", LogLost), ("anything else", HostDown)])
+async def test_a_refusal_that_no_further_reading_mends_is_told_as_such(
+    engine: Engine, reader: LogReader, words: str, kind: type[FastlaneError]
+) -> None:
+    body = json.dumps({"message": words}).encode()
+    engine.head, engine.parts = b"HTTP/1.1 501 Not Implemented\r\nContent-Length: %d\r\n\r\n" % len(body), [body]
+    with pytest.raises(kind, match=words):
+        await reader.open("1.41", "task", {}, follow=False, container="abc")
+
+
+class Patient:
+    """asyncio, but for its sleep."""
+
+    def __init__(self, waits: list[float]) -> None:
+        self._waits = waits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def sleep(self, seconds: float) -> None:
+        self._waits.append(seconds)
