@@ -25,6 +25,8 @@ from tests.support.installation import until
 from tests.support.life import Life, living
 from tests.support.swarms import Node, Swarms
 
+pytestmark = pytest.mark.thorough
+
 HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.05; done"
 PLAIN = "echo begun; exec sleep 600"
 

@@ -27,6 +27,8 @@ from tests.support.proxy import Proxy
 from tests.support.redis import RealRedis
 from tests.support.registry import Registry
 
+pytestmark = pytest.mark.thorough
+
 HOLD = ("sh", "-c", "echo begun; exec sleep 600")
 
 

@@ -91,6 +91,7 @@ def check(fastlane: Installation, reply: dict[str, Any], size: int, mark: int) -
     assert fastlane.output(reply, "stderr") == errors
 
 
+@pytest.mark.thorough
 def test_fifty_megabytes_of_one_job_are_whole_and_pass_through_little_memory(fastlane: Installation) -> None:
     api, worker = map(Process, fastlane.processes)
     check(fastlane, fastlane.run("sh", "-c", writer(ONE, 1)), ONE, 1)

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -191,43 +192,49 @@ def availability(node: Node, word: str) -> Iterator[None]:
         docker_command(node, "node", "update", "--availability", "active", node.name)
 
 
-@pytest.mark.parametrize("known", ["all", "one"])
 async def test_a_log_is_read_from_the_node_that_has_it_where_that_is_a_host_and_else_through_the_swarm(
-    three_managers: Swarms, image: str, monkeypatch: pytest.MonkeyPatch, known: str
+    three_managers: Swarms, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = three_managers.nodes[0].url, three_managers.nodes[1].url
-    asked: list[tuple[str, bool]] = []
+    first, second, third = (node.url for node in three_managers.nodes)
+    asked: dict[str, list[tuple[str, bool]]] = {first: [], third: []}
     plain = LogReader.open
 
     async def noted(reader: LogReader, *arguments: Any, **named: Any) -> Any:
-        asked.append((reader._host, named["container"] is not None))
+        asked[CALLER.get()].append((reader._host, named["container"] is not None))
         return await plain(reader, *arguments, **named)
 
     monkeypatch.setattr(LogReader, "open", noted)
-    hosts = [first, second] if known == "all" else [first]
-    executor = SwarmExecutor(hosts, f"logs-{known}", SystemClock())
+    await asyncio.gather(check_log(first, [first, second], image), check_log(third, [third], image))
+    assert asked == {first: [(second, True)] * 2, third: [(third, False)] * 2}
+
+
+CALLER: ContextVar[str] = ContextVar("caller")
+
+
+async def check_log(host: str, hosts: list[str], image: str) -> None:
+    """A job of the second node is followed, and read at its end, by an executor that asks this host, and knows these."""
+    CALLER.set(host)
+    executor = SwarmExecutor(hosts, f"logs-{uuid4().hex[:8]}", SystemClock())
     await executor.open()
     try:
-        command = ("sh", "-c", "i=0; while [ $i -lt 300 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; sleep 2; echo last; sleep 1")
-        order = Order(str(uuid4()), "t", "j", 1, 1, 0, command, {}, container=Container(constraints=("node.hostname==node2",)))
-        service = await executor.park(first, order, await executor.resolve(first, image, Pull.MISSING))
-        await executor.activate(first, service)
-        task = await seen(executor, first, service, Phase.RUNNING)
-        follow = executor.logs(first, task, {}, follow=True)
-        async with contextlib.aclosing(follow), asyncio.timeout(60):
+        script = "i=0; while [ $i -lt 300 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; sleep 1; echo last; sleep 1"
+        order = Order(str(uuid4()), "t", "j", 1, 1, 0, ("sh", "-c", script), {}, container=Container(constraints=("node.hostname==node2",)))
+        service = await executor.park(host, order, await executor.resolve(host, image, Pull.MISSING))
+        await executor.activate(host, service)
+        task = await seen(executor, host, service, Phase.RUNNING)
+        async with contextlib.aclosing(executor.logs(host, task, {}, follow=True)) as follow, asyncio.timeout(60):
             live = b""
             while not live.endswith(b"last\n"):
                 live += text(await anext(follow))
-            await seen(executor, first, service, Phase.ENDED)
+            await seen(executor, host, service, Phase.ENDED)
             with pytest.raises(TimeoutError):  # its end is for others to see
                 await asyncio.wait_for(anext(follow), 1)
-        whole = b"".join([text(portion) async for portion in executor.logs(first, task, {}, follow=False)])
+        whole = b"".join([text(portion) async for portion in executor.logs(host, task, {}, follow=False)])
         assert sorted(live.splitlines()) == sorted(whole.splitlines())
         assert sorted(whole.splitlines(keepends=True)) == sorted(
             (lines("out", 300) + lines("err", 300) + b"last\n").splitlines(keepends=True)
         )
-        assert asked == [(second, True) if known == "all" else (first, False)] * 2
-        await executor.remove(first, service)
+        await executor.remove(host, service)
     finally:
         await executor.close()
 

@@ -13,6 +13,8 @@ from tests.support.hardship import well
 from tests.support.installation import until
 from tests.support.swarms import Swarms
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ of its container's id. A container may be asked to wait for the test's word, wha
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -156,7 +157,7 @@ class Fleet(Life):
         """The names of its services, as its swarms' first nodes that answer tell."""
         names: set[str] = set()
         for node in self.bed.nodes:
-            with contextlib.suppress(docker.errors.DockerException, requests.RequestException), contextlib.closing(node.client()) as client:
+            with contextlib.suppress(*AWAY), asking(node) as client:
                 names.update(row["Spec"]["Name"] for row in client.services(filters={"label": f"{LABEL}={self.name}"}))
         return sorted(names)
 
@@ -183,9 +184,22 @@ class Fleet(Life):
                 process.kill()
             process.wait()
         for node in self.bed.nodes:
-            with contextlib.suppress(docker.errors.DockerException, requests.RequestException), contextlib.closing(node.client()) as client:
+            with contextlib.suppress(*AWAY), asking(node) as client:
                 for row in client.services(filters={"label": f"{LABEL}={self.name}"}):
                     client.remove_service(row["ID"])
+
+
+AWAY = (docker.errors.DockerException, requests.RequestException, OSError)
+"""What is raised when a node's engine is asked that is not there, or whose swarm is not."""
+
+
+@contextlib.contextmanager
+def asking(node: Node) -> Iterator[docker.APIClient]:
+    """A client of its engine. Raises OSError where none listens: docker-py would leave a socket open."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(node.url.removeprefix("unix://"))
+    with contextlib.closing(node.client()) as client:
+        yield client
 
 
 @contextlib.contextmanager
@@ -221,9 +235,9 @@ def told(bed: Swarms) -> str:
     found = []
     for node in bed.nodes:
         try:
-            with contextlib.closing(node.client()) as client:
+            with asking(node) as client:
                 rows = [(row["Description"]["Hostname"], row["Status"]["State"], row["ManagerStatus"]) for row in client.nodes()]
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except AWAY as error:
             rows = [error]
         found.append(f"{node.name}: {rows}")
     return "\n".join(found)
@@ -246,7 +260,7 @@ def leader(bed: Swarms) -> Node:
 
     def found() -> Node | None:
         for node in bed.nodes:
-            with contextlib.suppress(docker.errors.DockerException, requests.RequestException), contextlib.closing(node.client()) as client:
+            with contextlib.suppress(*AWAY), asking(node) as client:
                 names = [row["Description"]["Hostname"] for row in client.nodes() if row.get("ManagerStatus", {}).get("Leader")]
                 return next((other for other in bed.nodes if other.name in names), None)
         return None
@@ -260,7 +274,7 @@ def agreed(bed: Swarms) -> Node:
     def found() -> str | None:
         told = set()
         for node in bed.nodes:
-            with contextlib.closing(node.client()) as client:
+            with asking(node) as client:
                 rows = client.nodes()
             if not all(row["Status"]["State"] == "ready" and row["ManagerStatus"]["Reachability"] == "reachable" for row in rows):
                 return None
@@ -268,7 +282,7 @@ def agreed(bed: Swarms) -> Node:
         return told.pop() if len(told) == 1 else None
 
     def tried() -> str | None:
-        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+        with contextlib.suppress(*AWAY):
             return found()
         return None
 
