@@ -2,7 +2,6 @@
 as it would have, what is lost is said to be, and tried again where that was asked for. Real processes, starts counted outside of Docker."""
 
 import contextlib
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -242,7 +241,7 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
 @pytest.mark.timeout(300)
 def test_a_job_whose_node_dies_with_the_end_of_its_log_ends_as_its_command_did(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     """The managers know how it ended; what was stored of its log is there, and it is said that there may be more."""
-    with RealRedis() as redis, fleet(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1", lease="30s") as fastlane:
+    with RealRedis() as redis, fleet(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1") as fastlane:
         fastlane.serve("api")
         worker = fastlane.start("worker")
         well(fastlane)
@@ -250,12 +249,13 @@ def test_a_job_whose_node_dies_with_the_end_of_its_log_ends_as_its_command_did(t
         dying = next(node for node in three_managers.nodes if node is not lead)
         jobs = [fastlane.waits(code, node=dying.name) for code in (0, 3)]
         fastlane.begun(*jobs)
-        worker.send_signal(signal.SIGSTOP)
+        worker.kill()
+        worker.wait()
         fastlane.let_go(*jobs)
         words = ("service", "ps", "--format", "{{.CurrentState}}", *fastlane.services())
         until(lambda: all(line.startswith(("Complete", "Failed")) for line in docker_command(lead, *words).splitlines()), "their ends")
         dying.kill()
-        worker.send_signal(signal.SIGCONT)
+        fastlane.start("worker")
         first, second = (fastlane.reaches(job.reply, "done", "failed", patience=120) for job in jobs)
         assert (first["status"], first["exitCode"], first["attempt"]) == ("done", 0, 1)
         assert (second["status"], second["exitCode"], second["attempt"]) == ("failed", 3, 1)

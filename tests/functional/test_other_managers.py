@@ -1,0 +1,67 @@
+"""The manager through which a job was placed is away: another one of the same swarm shows its end, and takes its service away."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fastlane.clock import SystemClock
+from fastlane.executors.base import ServiceView
+from fastlane.models.placement import HostView
+from fastlane.models.pool import Pool
+from fastlane.models.status import Status
+from fastlane.scheduler import watcher
+from tests.support.crew import Crew
+from tests.support.instant import InstantExecutor
+from tests.support.redis import RealRedis
+
+FIRST, SECOND = "unix:///a", "unix:///b"
+
+
+class Managers(InstantExecutor):
+    """Two managers of one swarm."""
+
+    def __init__(self) -> None:
+        super().__init__([FIRST, SECOND], SystemClock())
+        self.world[SECOND] = self.world[FIRST]
+        self.asked: list[str] = []
+
+    async def inspect(self, host: str, service_id: str) -> ServiceView:
+        view = await super().inspect(host, service_id)
+        self.asked.append(host)
+        return view
+
+    def _view(self, name: str) -> HostView:
+        return replace(super()._view(name), swarm_id="one")
+
+
+@pytest.fixture
+async def crew(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
+    monkeypatch.setattr(watcher, "RECHECK", 600.0)
+    async with Crew(tmp_path, shared_redis.url, pools=(Pool("default", "", (FIRST, SECOND)),)) as crew:
+        crew.executor = Managers()
+        await crew.hire()
+        yield crew
+
+
+async def test_an_end_is_seen_and_cleaned_up_after_through_another_manager(crew: Crew) -> None:
+    executor = crew.executor
+    assert isinstance(executor, Managers)
+
+    async def seen_through_the_other() -> bool:
+        return executor.asked[-1] == SECOND
+
+    job = await crew.enqueue("out", "one", "hold", "out", "two", "exit", "3")
+    row = await crew.reaches(job, "running")
+    assert row.host == FIRST
+    executor.down(FIRST)
+    await crew.until(seen_through_the_other, "a look through the other manager")
+    await crew.clock.sleep(0.2)  # nothing is left to do but to wait for a look that shows its end
+    executor.release(row.id)
+    ended = await crew.cleaned(job)
+    assert (ended.status, ended.exit_code, ended.host, ended.truncated) == (Status.FAILED, 3, FIRST, False)
+    assert await crew.log(ended) == b"onetwo"
+    assert crew.executor.starts == [row.id]
+    assert not crew.executor.world[FIRST]
+    await crew.idle()
