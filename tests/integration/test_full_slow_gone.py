@@ -130,7 +130,7 @@ def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis:
     eye.check()
 
 
-@pytest.mark.parametrize("seconds", [4, 30])
+@pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=pytest.mark.thorough)])
 def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(apart: Installation, redis: RealRedis, witness: Witness, seconds: int) -> None:
     ledger, eye = Ledger(apart), Eye(apart, "api", "worker")
     first = ledger.post().json

@@ -20,7 +20,7 @@ AT_ONCE = 40
 MOST_MEMORY = 100 * 1024 * 1024
 """How much a worker may grow, with 40 logs at once and what else it does; and an API."""
 
-pytestmark = pytest.mark.timeout(2 * PATIENCE)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(2 * PATIENCE)]
 
 
 class Process:
@@ -91,7 +91,6 @@ def check(fastlane: Installation, reply: dict[str, Any], size: int, mark: int) -
     assert fastlane.output(reply, "stderr") == errors
 
 
-@pytest.mark.thorough
 def test_fifty_megabytes_of_one_job_are_whole_and_pass_through_little_memory(fastlane: Installation) -> None:
     api, worker = map(Process, fastlane.processes)
     check(fastlane, fastlane.run("sh", "-c", writer(ONE, 1)), ONE, 1)
@@ -99,7 +98,7 @@ def test_fifty_megabytes_of_one_job_are_whole_and_pass_through_little_memory(fas
     assert api.grown() < MOST_MEMORY / 2
 
 
-@pytest.mark.parametrize("size", [500_000, pytest.param(2_000_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("size", [500_000, 2_000_000])
 def test_forty_jobs_that_log_at_once_are_whole_and_pass_through_little_memory(fastlane: Installation, size: int) -> None:
     api, worker = map(Process, fastlane.processes)
     replies = [fastlane.run("sh", "-c", writer(size, number)) for number in range(AT_ONCE)]

@@ -23,6 +23,8 @@ from fastlane.executors import spec
 from tests.support.engine import IMAGE, connect, update
 from tests.support.swarms import Node, Swarms
 
+pytestmark = pytest.mark.thorough
+
 T = TypeVar("T")
 
 PATIENCE = 90.0

@@ -18,6 +18,8 @@ import requests
 from tests.support.engine import IMAGE, connect
 from tests.support.swarms import SCRIPT, Node, Swarms, script
 
+pytestmark = pytest.mark.thorough
+
 PATIENCE = 60.0
 SILENT = 1.0
 

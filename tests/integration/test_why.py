@@ -15,6 +15,8 @@ from tests.support.engine import IMAGE, script
 from tests.support.hardship import ThreadProxy, well
 from tests.support.installation import Installation, installed, until
 
+pytestmark = pytest.mark.thorough
+
 Wait = dict[str, Any]
 
 
