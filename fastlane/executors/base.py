@@ -161,5 +161,6 @@ class Executor(Protocol):
         """Removes a service and returns when the host has confirmed that it is gone."""
 
     def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
-        """The log of an engine task after these marks. Following never ends by itself; else it ends at the log's present end. Raises
-        HostDown for what may pass, LogLost when the engine has not got any more what comes next."""
+        """The log of an engine task after these marks, through this host or from whichever other one has it. Following never ends by
+        itself; else it ends at the log's present end. Raises HostDown for what may pass, LogLost when the engine has not got any more
+        what comes next."""

@@ -19,7 +19,6 @@ from tests.support.swarms import Node, Swarms
 pytestmark = pytest.mark.thorough
 
 UNDO = {"kill": "start", "pause": "resume", "cut": "mend"}
-thorough = pytest.mark.thorough
 
 
 @pytest.fixture
@@ -99,7 +98,7 @@ def is_lost(fastlane: Fleet, job: Posted, patience: float = 120) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("fault", "patience"),
-    [("kill", "25s"), pytest.param("pause", "40s", marks=thorough), pytest.param("cut", "40s", marks=thorough)],
+    [("kill", "25s"), ("pause", "40s"), ("cut", "40s")],
 )
 def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
     three_managers: Swarms, image: str, tmp_path: Path, fault: str, patience: str
@@ -150,7 +149,6 @@ def unusable(fastlane: Fleet) -> dict[str, str]:
     return {"tcp://{host}:{port}".format_map(row): row["error"] for row in rows if not row["available"]}
 
 
-@thorough
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seconds", [3, 18])
 @pytest.mark.parametrize("fault", ["kill", "pause", "cut"])
@@ -190,7 +188,6 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
         fastlane.check_nothing_left()
 
 
-@thorough
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("fault", ["pause", "cut"])
 def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
@@ -237,7 +234,6 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
         fastlane.check_nothing_left()
 
 
-@thorough
 @pytest.mark.timeout(300)
 def test_a_job_whose_node_dies_with_the_end_of_its_log_ends_as_its_command_did(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     """The managers know how it ended; what was stored of its log is there, and it is said that there may be more."""
