@@ -20,16 +20,16 @@ from benchmarks.others import Other
 from benchmarks.peers.__main__ import WARM
 from benchmarks.processes import AT_ONCE, HOST, child, settings_for
 from fastlane.clock import SystemClock
-from fastlane.models import tick
 from fastlane.models.execution import Execution
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Schedule
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule import tick
+from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.base import entry_of
-from fastlane.queue.redis import RedisQueue
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
 
 JOBS = 4_000

@@ -16,10 +16,10 @@ import uvloop
 from benchmarks import witness
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config import load
+from fastlane.config.settings import load
 from fastlane.executors.base import Activation
-from fastlane.models.placement import HostView
-from fastlane.queue.redis import RedisQueue
+from fastlane.models.placement.place import HostView
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.worker import Worker
 from tests.support.instant import InstantExecutor
 

@@ -15,14 +15,14 @@ import uvloop
 
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config import load
+from fastlane.config.settings import load
 from fastlane.models import status
 from fastlane.models.execution import Started
 from fastlane.models.job import Spec
-from fastlane.models.log import STDOUT, Mark, Piece, Portion
-from fastlane.models.schedule import Schedule
-from fastlane.queue.redis import RedisQueue
-from fastlane.services.jobs import Jobs
+from fastlane.models.logs.chunk import STDOUT, Mark, Piece, Portion
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.services.jobs.jobs import Jobs
 from fastlane.streams.pump import Pump
 
 LENGTH = 78

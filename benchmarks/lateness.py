@@ -18,8 +18,8 @@ import uvloop
 from benchmarks import witness
 from benchmarks.figures import Comparison, Figure, Lateness, Target
 from benchmarks.processes import child
-from fastlane.queue.base import TICKS, Entry, Kind
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import RealRedis
 
 A_SECOND = 1_000
@@ -124,7 +124,7 @@ async def _put(url: str, installation: str, tokens: list[str]) -> None:
     queue = RedisQueue(url, installation)
     await queue.open()
     try:
-        await queue.put([Entry(token, Kind.JOB, TICKS, due_of(token)) for token in tokens])
+        await queue.put([Entry(token, EntryKind.JOB, TICKS, due_of(token)) for token in tokens])
     finally:
         await queue.close()
 

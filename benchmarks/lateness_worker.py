@@ -13,12 +13,12 @@ import uvloop
 from benchmarks.witness import note
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config import load
+from fastlane.config.settings import load
 from fastlane.queue.base import Queue
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.dispatcher import Dispatcher, Steps
-from fastlane.scheduler.leases import Charge, Leases
-from fastlane.scheduler.rebuilder import Rebuilder
+from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.repair.rebuilder import Rebuilder
 from tests.support.instant import InstantExecutor
 
 OWNER = "lateness"
@@ -30,7 +30,7 @@ class Noting(Steps):
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    async def work(self, charge: Charge, now: int) -> None:
+    async def work(self, charge: Assignment, now: int) -> None:
         """As the dispatcher asks; ``now`` is the queue's time at the claim."""
         del now
         note(charge.id)

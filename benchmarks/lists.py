@@ -21,10 +21,10 @@ from benchmarks.figures import Figure, Target, percentile
 from benchmarks.processes import api
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
-from fastlane.models.schedule import Schedule
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule.tick import make, next_execution, once_key
 from fastlane.models.status import Status
-from fastlane.models.tick import make, next_execution, once_key
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
 
 JOBS, EXECUTIONS = 100_000, 10_000

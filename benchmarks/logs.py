@@ -30,14 +30,14 @@ from benchmarks.figures import Figure, Target
 from fastlane import log
 from fastlane.clock import SystemClock
 from fastlane.executors.base import Executor
-from fastlane.executors.demultiplexer import Demultiplexer
-from fastlane.executors.swarm import SwarmExecutor
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.logs.demultiplexer import Demultiplexer
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
-from fastlane.models.log import STDERR, STDOUT, Mark, Portion
-from fastlane.models.schedule import Schedule
-from fastlane.models.tick import make, once_key
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule.tick import make, once_key
+from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import Pump
 from tests.support import frames
 

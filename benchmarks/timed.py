@@ -20,11 +20,11 @@ from benchmarks.lateness import Place
 from benchmarks.processes import child, cpu_seconds, settings_for
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.storage.documents import JOB_FIELDS, job_document
-from fastlane.storage.sqlite import SqliteStore
-from fastlane.storage.sqlite_jobs import insert_into
-from fastlane.storage.sqlite_schema import connect
+from fastlane.storage.sqlite.jobs import insert_into
+from fastlane.storage.sqlite.schema import connect
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
 
 DAY = 86_400_000
@@ -120,7 +120,7 @@ def fill_store(path: Path, count: int) -> None:
 
 
 def _far_job(now: int, due: int) -> Job:
-    return Job(new_id(now), "far", new_id(now), now, now, SPEC, Schedule(Kind.AT, due), next_tick=due)
+    return Job(new_id(now), "far", new_id(now), now, now, SPEC, Schedule(ScheduleKind.AT, due), next_tick=due)
 
 
 async def rebuilt(path: Path) -> float:

@@ -20,34 +20,34 @@ from tornado.netutil import bind_sockets
 
 from fastlane import __version__
 from fastlane.clock import SystemClock
-from fastlane.config import Settings
+from fastlane.config.settings import Settings
 from fastlane.embedded.engine import ensure_swarm
 from fastlane.embedded.redis_server import RedisServer
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
-from fastlane.executors.registries import Registries
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.pool import Pool
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.images.registries import Registries
+from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Queue
-from fastlane.queue.hints import RedisHints
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.verdict import Limits
+from fastlane.queue.redis.hints import RedisHints
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
-from fastlane.services.endings import Endings
-from fastlane.services.health import Health
-from fastlane.services.jobs import Jobs
-from fastlane.services.lists import Lists
-from fastlane.services.previews import Previews
-from fastlane.services.queries import Queries
-from fastlane.services.status import StatusReport
+from fastlane.services.jobs.jobs import Jobs
+from fastlane.services.jobs.preview import Previews
+from fastlane.services.reads.endings import CompletionWaiter
+from fastlane.services.reads.find import Find
+from fastlane.services.reads.health import Health
+from fastlane.services.reads.lists import Lists
+from fastlane.services.reads.status import StatusReport
+from fastlane.services.reads.why import Why
 from fastlane.services.tickets import Tickets
-from fastlane.services.why import Why
 from fastlane.storage.base import Store
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.follower import Followers
 from fastlane.streams.hub import Hub
-from fastlane.web.routes import application, close_server, http_server
-from fastlane.web.settings import Services, WebSettings
+from fastlane.web.server.application import application, close_server, http_server
+from fastlane.web.server.settings import Services, WebSettings
 
 log = structlog.get_logger()
 
@@ -133,11 +133,11 @@ async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sock
     jobs = Jobs(store, queue, clock, settings.pools)
     services = Services(
         jobs=jobs,
-        queries=Queries(store),
+        queries=Find(store),
         lists=Lists(store),
         why=Why(store, queue, clock, settings.pools),
         previews=Previews(queue, clock, settings.pools),
-        endings=Endings(store, hub),
+        endings=CompletionWaiter(store, hub),
         health=Health(store, queue, settings.pools),
         status=StatusReport(store, queue, clock, settings.pools),
         clock=clock,

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
-from fastlane.models.log import Mark, Portion
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pull
+from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
+from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pull
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TaskView:
+class EngineTask:
     """One engine task of a service. Moments in milliseconds; ``message`` in the engine's words; ``exit_code`` only where a container gave
     one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started. ``lingering``: the engine calls it ended,
     and its container may still go on, in its grace. ``drained``: its node is to have no tasks."""
@@ -97,7 +97,7 @@ class TaskView:
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceView:
+class EngineService:
     """One service of ours, and its tasks in order of creation. ``stopping``: our stop is on it, for the reason ``stop_why``.
     ``scaled_away``: it was activated, and somebody took its replica."""
 
@@ -106,16 +106,16 @@ class ServiceView:
     activated: bool
     stopping: bool
     created_at: int
-    tasks: tuple[TaskView, ...] = ()
+    tasks: tuple[EngineTask, ...] = ()
     stop_why: str = ""
     scaled_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ClusterSnapshot:
     """What one look at all hosts saw: per host that answered, the tasks of our services by service id."""
 
-    tasks: Mapping[str, Mapping[str, Sequence[TaskView]]] = field(default_factory=dict)
+    tasks: Mapping[str, Mapping[str, Sequence[EngineTask]]] = field(default_factory=dict)
 
 
 class Executor(Protocol):
@@ -148,13 +148,13 @@ class Executor(Protocol):
         """Makes a service's task end by its signal and grace; one not started never starts. State, exit code and log stay. ``why`` is kept
         with the service."""
 
-    async def inspect(self, host: str, service_id: str) -> ServiceView:
+    async def inspect(self, host: str, service_id: str) -> EngineService:
         """One service with its tasks, read afresh."""
 
-    async def look(self) -> Look:
+    async def look(self) -> ClusterSnapshot:
         """The tasks of all our services on all usable hosts. A host that does not answer is missing from it."""
 
-    async def services(self, host: str) -> Sequence[ServiceView]:
+    async def services(self, host: str) -> Sequence[EngineService]:
         """All our services on a host, without their tasks: for cleaning."""
 
     async def remove(self, host: str, service_id: str) -> None:

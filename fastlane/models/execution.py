@@ -10,7 +10,7 @@ from fastlane.models.job import Spec
 from fastlane.models.status import Status
 
 
-class Reason(StrEnum):
+class FailureReason(StrEnum):
     """Why an execution failed."""
 
     EXIT = "exit"
@@ -26,7 +26,7 @@ class Reason(StrEnum):
 class Failure:
     """Why an execution failed, and the words of whoever said so."""
 
-    reason: Reason
+    reason: FailureReason
     message: str
 
 

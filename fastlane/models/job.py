@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlane.models.access import Requester
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
-from fastlane.models.schedule import Schedule, expiry
+from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
+from fastlane.models.schedule.schedule import Schedule, expiry
 from fastlane.models.status import Status
 
 

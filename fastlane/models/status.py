@@ -14,7 +14,7 @@ from fastlane.models.ids import nonce
 
 if TYPE_CHECKING:
     from fastlane.models.execution import Ending, Execution, Started
-    from fastlane.models.log import Head
+    from fastlane.models.logs.chunk import Head
 
 
 class Status(StrEnum):

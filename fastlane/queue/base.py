@@ -17,13 +17,13 @@ from typing import Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.note import Note
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pauses, Pool, pool_for
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pauses, Pool, pool_for
 
 TICKS = "@ticks"
 
 
-class Kind(StrEnum):
+class EntryKind(StrEnum):
     """What an entry's id names."""
 
     JOB = "job"
@@ -37,7 +37,7 @@ class Entry:
     From the moment ``expires`` (milliseconds) on it must not start: it is then leased to be ended."""
 
     id: str
-    kind: Kind
+    kind: EntryKind
     lane: str
     due: int
     revision: int = 0
@@ -52,7 +52,7 @@ def entry_of(execution: Execution, pools: Sequence[Pool], *, due: int) -> Entry:
     pool = pool_for(pools, execution.task_id)
     return Entry(
         id=execution.id,
-        kind=Kind.EXECUTION,
+        kind=EntryKind.EXECUTION,
         lane=pool.name if pool else TICKS,
         due=due,
         priority=execution.spec.priority,
@@ -68,7 +68,7 @@ class Lease:
     ``expired``: its moment was over before anybody had it; it holds no slot, and must not be started."""
 
     id: str
-    kind: Kind
+    kind: EntryKind
     lane: str
     revision: int
     resume: bool = False

@@ -15,16 +15,16 @@ from fastlane.errors import RegistryDown, TransientError
 from fastlane.executors.base import Executor
 from fastlane.models import status
 from fastlane.models.execution import Execution
-from fastlane.models.pool import Pool
+from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, Status
-from fastlane.queue.base import TICKS, Claim, Kind, Lane, Queue
+from fastlane.queue.base import TICKS, Claim, EntryKind, Lane, Queue
 from fastlane.scheduler import notes
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Charge, Leases
-from fastlane.scheduler.rebuilder import Rebuilder
+from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.scheduler.watcher import Watcher
+from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -100,7 +100,7 @@ class Dispatcher:
         if await self._too_skewed(claim):
             return LONGEST_SLEEP
         for lease in claim.leases:
-            charge = Charge(lease)
+            charge = Assignment(lease)
             self._leases.take(charge, self._steps.work(charge, claim.now))
         if count == 0:
             return LONGEST_SLEEP
@@ -133,12 +133,12 @@ class Steps:
         self._watcher = watcher
         self._settler = settler
 
-    async def work(self, charge: Charge, now: int) -> None:
+    async def work(self, charge: Assignment, now: int) -> None:
         """All there is to do about a charge; what may succeed later is tried again, from the row as it is then."""
         pause, said = 0.1, ""
         while True:
             try:
-                if charge.lease.kind is Kind.JOB:
+                if charge.lease.kind is EntryKind.JOB:
                     await self._timer.handle(charge.lease, now)
                 else:
                     await self._execution(charge)
@@ -154,7 +154,7 @@ class Steps:
             await self._clock.sleep(pause * (0.5 + random.random() / 2))
             pause = min(pause * 2, 5.0)
 
-    async def _execution(self, charge: Charge) -> None:
+    async def _execution(self, charge: Assignment) -> None:
         execution = await self._store.execution(charge.id)
         if execution is None:
             await self._queue.finish({charge.id: charge.lease.revision})
@@ -175,7 +175,7 @@ class Steps:
             self._leases.let_go(charge)
             await self._settler.clean(settled)
 
-    async def _noted(self, charge: Charge, execution: Execution) -> Execution | None:
+    async def _noted(self, charge: Assignment, execution: Execution) -> Execution | None:
         """A step; what is to be tried again is noted."""
         try:
             after = await self._step(charge, execution)
@@ -188,7 +188,7 @@ class Steps:
         charge.keep(None)
         return after
 
-    async def _step(self, charge: Charge, execution: Execution) -> Execution | None:
+    async def _step(self, charge: Assignment, execution: Execution) -> Execution | None:
         if execution.status is Status.ENQUEUED:
             return await self._launcher.take(charge, execution)
         if execution.service_id is None:

@@ -14,13 +14,13 @@ from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import status
-from fastlane.models.execution import Ending, Execution, Failure, Reason
-from fastlane.models.placement import HostView, place, speaker
-from fastlane.models.pool import Pool, Pull, pool_for, refusals
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason
+from fastlane.models.placement.place import HostView, place, reachable_manager
+from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Change, Status
 from fastlane.queue.base import Queue
-from fastlane.scheduler.leases import Charge, Leases
-from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.watch.verdict import Limits
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ class Launcher:
         self._pools = pools
         self.limits = limits
 
-    async def take(self, charge: Charge, execution: Execution) -> Execution | None:
+    async def take(self, charge: Assignment, execution: Execution) -> Execution | None:
         """enqueued → pulling on the best host of its pool, unless a stop covers it. None: given back to the queue."""
         now = self._clock.now()
         pool = pool_for(self._pools, execution.task_id)
@@ -67,7 +67,7 @@ class Launcher:
             return None
         return await self._claim(charge, status.claim(execution, host=placement.host, pool=pool.name, now=now))
 
-    async def bind(self, charge: Charge, execution: Execution) -> Execution | None:
+    async def bind(self, charge: Assignment, execution: Execution) -> Execution | None:
         """pulling, none bound → bound to one parked service, or ended because it can never have one."""
         if charge.stop.is_set():
             charge.stop.clear()
@@ -81,7 +81,7 @@ class Launcher:
         pool = pool_for(self._pools, execution.task_id)
         # Its pool may have changed since it was taken in; without one nothing is allowed.
         if faults := refusals(pool or Pool(execution.pool or "", "", ()), execution.spec):
-            return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, "; ".join(map(str, faults))))
+            return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, "; ".join(map(str, faults))))
         host = await self._host_for(execution)
         self._leases.place(charge, host)
         if host != execution.host:
@@ -89,9 +89,9 @@ class Launcher:
         try:
             image, service_id = await self._park(execution, host, pool)
         except ImageRefused as error:
-            return await self.give_up(execution, Status.FAILED, Failure(Reason.IMAGE, str(error)))
+            return await self.give_up(execution, Status.FAILED, Failure(FailureReason.IMAGE, str(error)))
         except OrderRefused as error:
-            return await self.give_up(execution, Status.FAILED, Failure(Reason.REJECTED, str(error)))
+            return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, str(error)))
         self._leases.place(charge, None)
         bind = status.bind(
             execution,
@@ -104,7 +104,7 @@ class Launcher:
         bound = await self._store.change(bind)
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
-    async def give_back(self, charge: Charge, execution: Execution, error: RegistryDown) -> None:
+    async def give_back(self, charge: Assignment, execution: Execution, error: RegistryDown) -> None:
         """Back to the queue until its registry is asked again: it would hold a slot all the while, and the pool may have other work."""
         now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
         waited = now - (execution.placed_at or now)
@@ -114,14 +114,14 @@ class Launcher:
             log.warning("execution.registry_down", **named(execution), error=str(error))
         self._leases.remember(charge, due)
 
-    async def activate(self, charge: Charge, execution: Execution) -> bool:
+    async def activate(self, charge: Assignment, execution: Execution) -> bool:
         """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now.
 
         What the host does not answer is not known: the watcher looks, and comes back here if the service is still parked.
         """
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
-        host = speaker(self._executor.hosts(), execution.host, execution.swarm_id)
+        host = reachable_manager(self._executor.hosts(), execution.host, execution.swarm_id)
         if not await self._leases.confirm(charge):
             return False
         # The queue may not have heard of a stop that was answered (it was away just then): the row has.
@@ -141,7 +141,7 @@ class Launcher:
         ended = await self._store.change(status.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)
 
-    async def _claim(self, charge: Charge, claim: Change) -> Execution | None:
+    async def _claim(self, charge: Assignment, claim: Change) -> Execution | None:
         """The execution, claimed; where that is refused, it ends if a stop of its job covers it, or else the row as it is."""
         claimed = await self._store.change(claim)
         if claimed is not None:
@@ -155,12 +155,12 @@ class Launcher:
             return await self._store.change(status.cancel(row, now=self._clock.now())) or await self._store.execution(row.id)
         return row
 
-    async def _refuse(self, charge: Charge, execution: Execution, now: int) -> Execution | None:
+    async def _refuse(self, charge: Assignment, execution: Execution, now: int) -> Execution | None:
         claimed = await self._claim(charge, status.claim(execution, host=None, pool=None, now=now))
         if claimed is None or claimed.status is not Status.PULLING or claimed.epoch != charge.epoch:
             return claimed
         words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
-        return await self.give_up(claimed, Status.FAILED, Failure(Reason.UNSCHEDULABLE, words))
+        return await self.give_up(claimed, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
 
     async def _unbound(self, id: str, host: str, service_id: str) -> Execution | None:
         """The row to which this parked service was refused; the service goes at once where it can never be anybody's."""

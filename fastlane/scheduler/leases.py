@@ -23,7 +23,7 @@ GRACE = 5_000
 """Milliseconds for which such a note outlives the back-off: somebody is to claim the entry then, and to find out anew."""
 
 
-class Charge:
+class Assignment:
     """One entry that this worker has now. ``stop`` is set when a stop of it was hinted at; ``epoch`` once its execution is this
     worker's in the store too; ``followed`` once it was watched, so that some of its log may be stored; ``placed_on`` a host from the
     choice of it until it has a service there; ``note`` tells what stands in its way, asked for when a report is made."""
@@ -59,7 +59,7 @@ class Leases:
         self._clock = clock
         self._duration = round(duration * 1000)
         self._every = every
-        self._charges: dict[str, Charge] = {}
+        self._charges: dict[str, Assignment] = {}
         self.placed: Counter[str] = Counter()
         """How many charges are placed on each host that no host can know of yet."""
         self._given_back: dict[str, tuple[Note, int]] = {}
@@ -80,13 +80,13 @@ class Leases:
         self._given_back = {id: (note, until) for id, (note, until) in self._given_back.items() if now < until}
         return [charge.note() for charge in self._charges.values()] + [note for note, _ in self._given_back.values()]
 
-    def remember(self, charge: Charge, until: int) -> None:
+    def remember(self, charge: Assignment, until: int) -> None:
         """Keeps the note of a charge that was given back until this moment (milliseconds): nobody else could tell why it waits."""
         note = charge.note()
         if note is not None and len(self._given_back) < MOST_REMEMBERED:
             self._given_back[charge.id] = (note, until + GRACE)
 
-    def take(self, charge: Charge, work: Coroutine[None, None, None]) -> None:
+    def take(self, charge: Assignment, work: Coroutine[None, None, None]) -> None:
         """Makes a charge this worker's and works on it, until the work ends or the lease is lost."""
         self._given_back.pop(charge.id, None)
         old = self._charges.get(charge.id)
@@ -96,13 +96,13 @@ class Leases:
         charge.task = self._start(work, f"charge {charge.id}")
         charge.task.add_done_callback(lambda _: self.let_go(charge))
 
-    def let_go(self, charge: Charge) -> None:
+    def let_go(self, charge: Assignment) -> None:
         """It is settled, and no longer in the queue: nothing to renew. Work on it (cleaning) may go on."""
         if self._charges.get(charge.id) is charge:
             self.place(charge, None)
             del self._charges[charge.id]
 
-    def place(self, charge: Charge, host: str | None) -> None:
+    def place(self, charge: Assignment, host: str | None) -> None:
         """A host was chosen for it; None: it has its service there, and the host knows."""
         if self._charges.get(charge.id) is not charge:
             return
@@ -118,7 +118,7 @@ class Leases:
         if charge is not None:
             charge.stop.set()
 
-    async def confirm(self, charge: Charge) -> bool:
+    async def confirm(self, charge: Assignment) -> bool:
         """Whether it is still this worker's by the queue's word, asked now: just before something cannot be taken back. What is asked in
         one turn of the loop is one call. Who asks about its own charge is told that it is lost, and not cancelled."""
         answer = asyncio.get_running_loop().create_future()
@@ -187,7 +187,7 @@ class Leases:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _drop(self, charge: Charge, spared: Collection[asyncio.Task[None] | None] = ()) -> None:
+    def _drop(self, charge: Assignment, spared: Collection[asyncio.Task[None] | None] = ()) -> None:
         self.let_go(charge)
         if charge.task is not None and charge.task not in spared:
             charge.task.cancel()

@@ -6,13 +6,13 @@ A note is for people who ask why. Nothing is decided by one, and whoever has non
 from collections.abc import Iterable, Sequence
 
 from fastlane.errors import FastlaneError, HostDown, NoHost, RegistryDown, StoreDown
-from fastlane.executors.base import Phase, TaskView
+from fastlane.executors.base import EngineTask, Phase
 from fastlane.log import scrub
 from fastlane.models.execution import Execution
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.status import Status
 from fastlane.scheduler.launcher import registry_deadline
-from fastlane.scheduler.verdict import Limits, wait_ends
+from fastlane.scheduler.watch.verdict import Limits, wait_ends
 
 MOST = 500
 """Notes in one report. Whoever asks reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
@@ -50,7 +50,7 @@ def of_fault(execution_id: str, epoch: int | None, before: Note | None, now: int
     return Note(execution_id, epoch, Obstacle.FAULT, "", since)
 
 
-def of_tasks(execution: Execution, tasks: Sequence[TaskView], limits: Limits) -> Note | None:
+def of_tasks(execution: Execution, tasks: Sequence[EngineTask], limits: Limits) -> Note | None:
     """What an activated service's task waits for, as a look showed it: a node, or its node for the image."""
     if execution.status is not Status.PULLING or execution.stop_requested_at is not None or not tasks:
         return None

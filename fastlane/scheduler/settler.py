@@ -9,11 +9,11 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import status
 from fastlane.models.execution import Ending, Execution
-from fastlane.models.placement import speaker
-from fastlane.models.pool import Pool
-from fastlane.models.retry import retry_due
+from fastlane.models.placement.place import reachable_manager
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.retry import retry_due
+from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, next_execution
 from fastlane.queue.base import Queue, entry_of
 from fastlane.storage.base import Store
 
@@ -79,7 +79,7 @@ class Settler:
         if execution.cleaned:
             return
         if execution.service_id is not None and execution.host is not None:
-            host = speaker(self._executor.hosts(), execution.host, execution.swarm_id)
+            host = reachable_manager(self._executor.hosts(), execution.host, execution.swarm_id)
             try:
                 await self._executor.remove(host, execution.service_id)
             except FastlaneError as error:

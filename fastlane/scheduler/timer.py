@@ -5,21 +5,21 @@ from dataclasses import replace
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.models.arming import Advance, row_of, timing_of
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.pool import Pool
-from fastlane.models.retry import is_under_way
+from fastlane.models.job_change import JobChange, row_of, timing_of
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.firing import Decision, decide
+from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make, once_key, unstarted
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, Tick, cron_key, make, once_key, unstarted
-from fastlane.models.ticking import Decision, decide
 from fastlane.queue.base import Lease, Queue, entry_of
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
 
-def fire(job: Job, *, running_before: bool, now: int) -> Advance:
+def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
     """What the job comes to at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no tick to come")
@@ -30,7 +30,7 @@ def fire(job: Job, *, running_before: bool, now: int) -> Advance:
     ticks += [] if tick is None else [tick]
     last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick
     after = replace(job, sequence=sequence, next_tick=decision.next_tick, last_tick=last)
-    return Advance(after, ticks, execution)
+    return JobChange(after, ticks, execution)
 
 
 def _due(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:

@@ -11,19 +11,19 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import QueueDown
 from fastlane.executors.base import Executor
-from fastlane.models.hint import Hint
-from fastlane.models.pool import Pool
+from fastlane.models.logs.hint import Hint
+from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Queue, Report
 from fastlane.scheduler import notes
 from fastlane.scheduler.dispatcher import Dispatcher, Steps
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.rebuilder import Rebuilder
-from fastlane.scheduler.reconciler import Reconciler
+from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.scheduler.verdict import Limits
-from fastlane.scheduler.watcher import Watcher
+from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import Store
 from fastlane.streams.pump import mute
 

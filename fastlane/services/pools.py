@@ -3,13 +3,13 @@
 import structlog
 
 from fastlane.errors import NotFound, QueueDown
-from fastlane.services.answers import PoolPaused
-from fastlane.services.desk import Desk
+from fastlane.services.jobs.changes import JobChanges
+from fastlane.services.jobs.results import PoolPaused
 
 log = structlog.get_logger()
 
 
-class Pools(Desk):
+class Pools(JobChanges):
     """Holds and releases pools. The store keeps which are held; the queue sees to it."""
 
     async def pause_pool(self, name: str) -> PoolPaused:

@@ -27,7 +27,7 @@ FORM = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class Grant:
     """What a ticket or a visit stands for: whose credential (its seal), and the job or execution that may be read."""
 
     seal: str
@@ -61,7 +61,7 @@ class Tickets:
         self._made: dict[str, int] = {}
         self._minute = 0
 
-    async def make(self, what: Pass) -> Ticket:
+    async def make(self, what: Grant) -> Ticket:
         """A new ticket for this. Raises TooMany."""
         now = self._clock.now()
         self._count(what.seal, now)
@@ -71,19 +71,19 @@ class Tickets:
         """One that opens what is open to everybody. It is not kept: nobody will ask for it."""
         return Ticket(secrets.token_urlsafe(32), self._clock.now() + TICKET_HOLDS)
 
-    async def take(self, text: str) -> Pass | None:
+    async def take(self, text: str) -> Grant | None:
         """What a ticket stands for, once; None for one that is used, too old, or was never made."""
         return _read(await self._queue.take_ticket(_digest("ticket", text))) if FORM.fullmatch(text) else None
 
-    async def show(self, text: str) -> Pass | None:
+    async def show(self, text: str) -> Grant | None:
         """The same, and it stays as good as it was."""
         return _read(await self._queue.show_ticket(_digest("ticket", text))) if FORM.fullmatch(text) else None
 
-    async def begin_visit(self, what: Pass) -> str:
+    async def begin_visit(self, what: Grant) -> str:
         """A new visit of a job: the secret that its page shows with each request."""
         return await self._keep("visit", what, VISIT_HOLDS)
 
-    async def visit(self, text: str) -> Pass | None:
+    async def visit(self, text: str) -> Grant | None:
         """What the visit with this secret may read; None when it is over, or never began."""
         return _read(await self._queue.show_ticket(_digest("visit", text))) if FORM.fullmatch(text) else None
 
@@ -95,7 +95,7 @@ class Tickets:
         if self._made[seal] > MOST:
             raise TooMany(60 - now % MINUTE // 1_000)
 
-    async def _keep(self, kind: str, what: Pass, ttl: int) -> str:
+    async def _keep(self, kind: str, what: Grant, ttl: int) -> str:
         text = secrets.token_urlsafe(32)
         await self._queue.leave_ticket(_digest(kind, text), orjson.dumps(astuple(what)).decode(), ttl=ttl)
         return text
@@ -106,5 +106,5 @@ def _digest(kind: str, text: str) -> str:
     return sha256(f"{kind} {text}".encode()).hexdigest()
 
 
-def _read(kept: str | None) -> Pass | None:
-    return None if kept is None else Pass(*orjson.loads(kept))
+def _read(kept: str | None) -> Grant | None:
+    return None if kept is None else Grant(*orjson.loads(kept))

@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.execution import Execution
+from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
-from fastlane.models.log import Chunk, Head, Piece
+from fastlane.models.logs.chunk import Chunk, Head, Piece
 from fastlane.models.paging import Page, Wanted, Window
-from fastlane.models.pool import Pauses
-from fastlane.models.receipt import Receipt
+from fastlane.models.placement.pool import Pauses
+from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Change, Status
 from fastlane.models.task import Task
-from fastlane.models.tick import Outcome, Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +71,19 @@ class Store(Protocol):
 
     # jobs
 
-    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, receipt: Receipt | None = None) -> None:
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, receipt: IdempotencyRecord | None = None) -> None:
         """In one commit: the task if it is new (its ``modified_at`` else), the job, its first tick and execution if it has them, and the
         receipt of the request that asked for it if that had a key. Raises Repeated when there is a receipt with its key, at most a day
         old, and Conflict when a job with this id is there."""
 
     async def advance(
-        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, receipt: Receipt | None = None
+        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, receipt: IdempotencyRecord | None = None
     ) -> bool:
         """In one commit: replaces ``seen`` by ``job``, inserts ticks, the execution of one of them, and a receipt; False, and nothing
         written, when the stored job's incarnation, revision, sequence or next tick is not ``seen``'s any more. Its task's
         ``modified_at`` follows the job's. Raises Repeated as ``create`` does."""
 
-    async def receipt(self, key: str, since: int) -> Receipt | None:
+    async def receipt(self, key: str, since: int) -> IdempotencyRecord | None:
         """The receipt of a key, if it was written since that moment (milliseconds)."""
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:

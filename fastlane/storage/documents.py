@@ -14,14 +14,14 @@ from typing import Any
 import orjson
 
 from fastlane.models.access import Requester
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
-from fastlane.models.cron import Cron
-from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
-from fastlane.models.log import Mark, Piece
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
+from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, Tick
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 TICK_FIELDS = tuple(field.name for field in fields(Tick))
@@ -107,9 +107,9 @@ def schedule_from_json(text: str) -> Schedule:
     """The schedule that ``schedule_to_json`` wrote."""
     stored = orjson.loads(text)
     if "cron" not in stored:
-        return Schedule(Kind(stored["kind"]), stored["at"])
+        return Schedule(ScheduleKind(stored["kind"]), stored["at"])
     cron = Cron(stored["cron"], stored["timezone"])
-    return Schedule(Kind(stored["kind"]), stored["at"], cron, Overlap(stored["overlap"]), CatchUp(stored["catch_up"]))
+    return Schedule(ScheduleKind(stored["kind"]), stored["at"], cron, Overlap(stored["overlap"]), CatchUp(stored["catch_up"]))
 
 
 def failure_to_json(failure: Failure | None) -> str | None:
@@ -122,7 +122,7 @@ def failure_from_json(text: str | None) -> Failure | None:
     if text is None:
         return None
     stored = orjson.loads(text)
-    return Failure(Reason(stored["reason"]), stored["message"])
+    return Failure(FailureReason(stored["reason"]), stored["message"])
 
 
 def requester_to_json(requester: Requester | None) -> str | None:

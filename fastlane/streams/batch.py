@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from fastlane.models.cursor import NOTHING, Cursor, Unfinished, decode
-from fastlane.models.log import STDERR, STDOUT, Piece
+from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
+from fastlane.models.logs.cursor import NOTHING, Cursor, Unfinished, decode
 
 LARGEST_PART = 16 * 1024
 """So many bytes of the log make one message at most."""

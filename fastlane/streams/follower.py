@@ -16,18 +16,18 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import Fault, Invalid, NotFound, StoreDown, TransientError
-from fastlane.models.cursor import Cursor
 from fastlane.models.execution import Execution
-from fastlane.models.following import Follow, Later, Over, Prospect, Wait, begin, begin_with, go_on
 from fastlane.models.job import Job, job_status
-from fastlane.models.retry import is_under_way
+from fastlane.models.logs.cursor import Cursor
+from fastlane.models.logs.following import AwaitStart, Follow, Later, Over, Prospect, begin, begin_with, go_on
+from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.schedule.tick import execution_id as attempt_id
 from fastlane.models.status import UNDER_WAY, Status
-from fastlane.models.tick import execution_id as attempt_id
 from fastlane.storage.base import Store
 from fastlane.streams.batch import Batch, Recent
 from fastlane.streams.hub import Hub
-from fastlane.streams.lookout import Lookout, Sight
 from fastlane.streams.reader import Left, Reader
+from fastlane.streams.shared_poll import SharedPoll, Snapshot
 from fastlane.streams.tail import last_lines
 
 log = structlog.get_logger()
@@ -42,14 +42,14 @@ PATIENCE = 30
 """So many times, a second apart, a follower that is behind asks a store that does not answer."""
 MOST_UNDER_WAY = 100
 
-Look = Callable[[], Awaitable[Sight[Prospect]]]
+Look = Callable[[], Awaitable[Snapshot[Prospect]]]
 
 
 class Crowded(TransientError):
     """Too many logs are followed in this process, or it ends."""
 
 
-class Reason(StrEnum):
+class CloseReason(StrEnum):
     """Why a follower ended. ``gone``: nobody listens any more."""
 
     DONE = "done"
@@ -70,13 +70,13 @@ class End:
 class Closing:
     """Why a follower ended; ``end`` when it is ``done``. ``started``: whether there was a log to send."""
 
-    reason: Reason
+    reason: CloseReason
     end: End | None = None
     started: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StartPosition:
     """Where to begin: after a cursor, with the last ``tail`` lines (of one ``stream``, when only that one is wanted), else at the start."""
 
     cursor: Cursor | None = None
@@ -121,7 +121,7 @@ class Followers:
         self._most = most
         self._recent = Recent(MOST_RECENT)
         self._readers: dict[str, tuple[Reader, int]] = {}
-        self._lookouts: dict[str, tuple[Lookout[Prospect], int]] = {}
+        self._lookouts: dict[str, tuple[SharedPoll[Prospect], int]] = {}
         self._running: set[Follower] = set()
         self._closed = False
 
@@ -134,7 +134,7 @@ class Followers:
         for follower in list(self._running):
             follower.interrupt()
 
-    async def follow(self, task_id: str, job_id: str, execution_id: str | None, wish: Wish) -> "Follower":
+    async def follow(self, task_id: str, job_id: str, execution_id: str | None, wish: StartPosition) -> "Follower":
         """A follower of a job, or of one of its executions, that does not run yet. Raises NotFound; Invalid for a cursor of something
         else; Crowded."""
         if self._closed or len(self._running) >= self._most:
@@ -176,9 +176,9 @@ class Followers:
                 await reader.close()
 
     @asynccontextmanager
-    async def lookout(self, key: str, look: Look) -> AsyncIterator[Lookout[Prospect]]:
+    async def lookout(self, key: str, look: Look) -> AsyncIterator[SharedPoll[Prospect]]:
         """The one lookout of this name."""
-        lookout, users = self._lookouts.get(key) or (Lookout(self._hub, look), 0)
+        lookout, users = self._lookouts.get(key) or (SharedPoll(self._hub, look), 0)
         self._lookouts[key] = (lookout, users + 1)
         try:
             yield lookout
@@ -201,7 +201,7 @@ class Followers:
 class Follower:
     """One follower. ``run`` once; ``interrupt`` ends that as ``retry``."""
 
-    def __init__(self, followers: Followers, job: Job, execution: Execution | None, resumed: Execution | None, wish: Wish) -> None:
+    def __init__(self, followers: Followers, job: Job, execution: Execution | None, resumed: Execution | None, wish: StartPosition) -> None:
         self._followers = followers
         self._store = followers.store
         self._job = job
@@ -215,7 +215,7 @@ class Follower:
     async def run(self, sink: Sink) -> Closing:
         """Sends until there is nothing more to send, or to wait for."""
         if not self._followers.enter(self):
-            return Closing(Reason.RETRY, started=False)
+            return Closing(CloseReason.RETRY, started=False)
         self._sink = sink
         task = self._task = asyncio.current_task()
         try:
@@ -224,15 +224,15 @@ class Follower:
             if not self._interrupted or task is None:
                 raise
             task.uncancel()
-            return Closing(Reason.RETRY)
+            return Closing(CloseReason.RETRY)
         except TooSlow:
             log.info("log.follower_slow", job_id=self._job.id)
-            return Closing(Reason.RETRY)
+            return Closing(CloseReason.RETRY)
         except ConnectionError:
-            return Closing(Reason.GONE)
+            return Closing(CloseReason.GONE)
         except TransientError as error:
             log.warning("log.follower_cut", job_id=self._job.id, error=str(error))
-            return Closing(Reason.RETRY)
+            return Closing(CloseReason.RETRY)
         finally:
             self._task = None
             self._followers.leave(self)
@@ -263,9 +263,9 @@ class Follower:
             left = await self._send(execution.id, cursor)
             step = Over(left.execution) if self._only else await self._after(execution, left)
         if isinstance(step, Later):
-            return Closing(Reason.RETRY, started=False)
+            return Closing(CloseReason.RETRY, started=False)
         await self._drain(sink)
-        return Closing(Reason.DONE, self._end(step.execution, left), started=left is not None)
+        return Closing(CloseReason.DONE, self._end(step.execution, left), started=left is not None)
 
     async def _start_of(self, execution: Execution) -> Cursor:
         wish = self._wish
@@ -291,7 +291,7 @@ class Follower:
                 self._job = prospect.job or self._job
                 now = clock.now()
                 pick = begin(prospect, now=now, give_up_at=give_up_at) if only is None else begin_with(prospect.newest, now, give_up_at)
-                if not isinstance(pick, Wait):
+                if not isinstance(pick, AwaitStart):
                     return pick
 
     async def _after(self, execution: Execution, left: Left) -> Follow | Over:
@@ -305,29 +305,29 @@ class Follower:
             while True:
                 turn, prospect = await lookout.after(turn)
                 step = go_on(prospect.newest, prospect.under_way)
-                if not isinstance(step, Wait):
+                if not isinstance(step, AwaitStart):
                     return step
 
     def _look_at(self, execution_id: str, following: str | None = None) -> Look:
         """Looks at an execution, and after that at the attempt that follows it."""
         ids = frozenset([execution_id, *([following] if following else [])])
 
-        async def look() -> Sight[Prospect]:
+        async def look() -> Snapshot[Prospect]:
             execution = await self._store.execution(execution_id)
             after = await self._store.execution(following) if following else None
             soon = after is None and execution is not None and execution.status.final and is_under_way(execution)
-            return Sight(Prospect(None, after, execution, None), ids, soon)
+            return Snapshot(Prospect(None, after, execution, None), ids, soon)
 
         return look
 
-    async def _look_at_job(self) -> Sight[Prospect]:
+    async def _look_at_job(self) -> Snapshot[Prospect]:
         job = await self._store.job(self._job.id)
         under_way = await self._store.executions_of(self._job.id, MOST_UNDER_WAY, statuses=UNDER_WAY)
         newest = await self._store.executions_of(self._job.id, 1)
         started = await self._store.last_started(self._job.id)
         soonest = min(under_way, key=lambda one: one.scheduled_for, default=None)
         ids = frozenset(one.id for one in (soonest, *newest) if one is not None)
-        return Sight(Prospect(job, soonest, newest[0] if newest else None, started), ids)
+        return Snapshot(Prospect(job, soonest, newest[0] if newest else None, started), ids)
 
     async def _send(self, execution_id: str, cursor: Cursor) -> Left:
         """Sends an execution's log from a cursor to its end."""

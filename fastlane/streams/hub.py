@@ -6,7 +6,7 @@ It carries no log and promises nothing: a hint may be lost, come twice or late. 
 from collections.abc import Callable
 from typing import Protocol
 
-from fastlane.models.hint import Hint
+from fastlane.models.logs.hint import Hint
 
 OnHint = Callable[[Hint | None], None]
 """Called with a hint; with None when some may have been missed."""

@@ -13,13 +13,13 @@ from typing import Protocol
 import structlog
 
 from fastlane.errors import TransientError
-from fastlane.models.cursor import Cursor
 from fastlane.models.execution import Execution
-from fastlane.models.hint import Hint
+from fastlane.models.logs.cursor import Cursor
+from fastlane.models.logs.hint import Hint
 from fastlane.storage.base import Store
 from fastlane.streams.batch import Batch, Recent, batch_of, cut, last_batch
 from fastlane.streams.hub import Hub
-from fastlane.streams.lookout import EVERY, wait_for
+from fastlane.streams.shared_poll import EVERY, wait_for
 
 log = structlog.get_logger()
 

@@ -1,6 +1,6 @@
 """Finds where the last lines of a log begin."""
 
-from fastlane.models.log import Piece
+from fastlane.models.logs.chunk import Piece
 from fastlane.storage.base import Store
 
 SLICE = 128 * 1024

@@ -7,11 +7,11 @@ import pytest
 from playwright.async_api import expect
 
 from fastlane.models import status
-from fastlane.models.execution import Ending, Failure, Reason
+from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement import HostView
+from fastlane.models.placement.place import HostView
+from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.models.tick import next_execution
 from fastlane.queue.base import Report
 from tests.browser.logpage import DESK, PHONE, open_log, shoot, violations
 from tests.browser.relay import Relay
@@ -162,7 +162,7 @@ async def test_of_a_periodic_job_it_says_when_the_next_tick_is(context, server):
 async def test_what_never_ran_says_so(context, server):
     reply = await server.enqueue()
     pulling = await server.pull(reply)
-    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(Reason.IMAGE, "No such image: <b>x</b>"))
+    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: <b>x</b>"))
     assert await server.store.change(status.give_up(pulling, ending))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.page.locator("#nothing")).to_have_text("It never ran.")

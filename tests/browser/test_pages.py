@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from fastlane.web.pages import Pages
+from fastlane.web.routes.pages import Pages
 from tests.browser.logpage import DESK, PHONE, shoot, violations
 from tests.functional.server import Server
 from tests.support.credentials import basic, user

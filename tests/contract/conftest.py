@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import Entry, Kind, Lane, Queue
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.base import Entry, EntryKind, Lane, Queue
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.base import Store
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import PATIENCE, RealRedis
 
 OpenStore = Callable[[], Awaitable[Store]]
@@ -63,7 +63,7 @@ async def listened(queue, server, installation):
     woken, told, stops = asyncio.Event(), asyncio.Event(), []
     listening = RedisQueue(server.url, installation)
     listening.subscribe(woken.set, lambda id: (stops.append(id), told.set()))
-    await queue.put([Entry("beacon", Kind.EXECUTION, "beacons", 1)])
+    await queue.put([Entry("beacon", EntryKind.EXECUTION, "beacons", 1)])
     await queue.claim("1", "me", [Lane("beacons", None)], 1, lease=600_000)
 
     async def run(act):

@@ -8,7 +8,7 @@ import sqlite3
 import sys
 
 from fastlane.models.status import claim
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.values import new
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
-from fastlane.executors.base import Activation, End, Executor, Image, Order, Phase, ServiceView, TaskView
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import Container
-from fastlane.models.log import STDERR, STDOUT, Mark, Portion
-from fastlane.models.pool import Pull
+from fastlane.executors.base import Activation, End, EngineService, EngineTask, Executor, Image, Order, Phase
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.container.container import Container
+from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
+from fastlane.models.placement.pool import Pull
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.instant import InstantExecutor
 
@@ -68,7 +68,7 @@ class Bench:
     executor: Executor
     host: str
     commands: Commands
-    starts: Callable[[ServiceView], int]
+    starts: Callable[[EngineService], int]
     """How often a service's container was started, as an outsider counts it."""
 
     async def image(self) -> Image:
@@ -82,21 +82,21 @@ class Bench:
         assert await self.executor.activate(self.host, service) is Activation.STARTED
         return service
 
-    async def task(self, service: str, phase: Phase) -> TaskView:
+    async def task(self, service: str, phase: Phase) -> EngineTask:
         """The service's first task once it is in this phase."""
 
-        async def seen() -> TaskView | None:
+        async def seen() -> EngineTask | None:
             tasks = (await self.executor.inspect(self.host, service)).tasks
             return tasks[0] if tasks and tasks[0].phase is phase else None
 
         return await eventually(seen, f"no task is {phase}")
 
-    async def run(self, command: tuple[str, ...] | None, **changes: object) -> tuple[str, TaskView]:
+    async def run(self, command: tuple[str, ...] | None, **changes: object) -> tuple[str, EngineTask]:
         """Starts it and waits for its end."""
         service = await self.start(command, **changes)
         return service, await self.task(service, Phase.ENDED)
 
-    async def log(self, task: TaskView, marks: Mapping[int, Mark] | None = None) -> list[Portion]:
+    async def log(self, task: EngineTask, marks: Mapping[int, Mark] | None = None) -> list[Portion]:
         return [portion async for portion in self.executor.logs(self.host, task.id, marks or {}, follow=False)]
 
 

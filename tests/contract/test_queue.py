@@ -3,8 +3,8 @@
 from uuid import uuid4
 
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Lane, LaneCounts, Queue, Renewal, Report
+from fastlane.models.placement.place import HostView
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Queue, Renewal, Report
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -13,7 +13,7 @@ MAIN = Lane("main", 10)
 
 
 def entry(id: str, due: int = NOW, **values) -> Entry:
-    return Entry(id, values.pop("kind", Kind.EXECUTION), values.pop("lane", "main"), due, **values)
+    return Entry(id, values.pop("kind", EntryKind.EXECUTION), values.pop("lane", "main"), due, **values)
 
 
 async def claim(queue: Queue, *lanes: Lane, owner: str = "me", count: int = 100, now: int = NOW):
@@ -27,12 +27,19 @@ async def claimed(queue: Queue, *lanes: Lane, **values) -> list[str]:
 async def test_an_entry_that_is_due_is_claimed_once(queue):
     await queue.put([entry("a")], now=NOW)
     (lease,) = (await claim(queue)).leases
-    assert (lease.id, lease.kind, lease.lane, lease.revision, lease.resume, lease.stop) == ("a", Kind.EXECUTION, "main", 0, False, False)
+    assert (lease.id, lease.kind, lease.lane, lease.revision, lease.resume, lease.stop) == (
+        "a",
+        EntryKind.EXECUTION,
+        "main",
+        0,
+        False,
+        False,
+    )
     assert await claimed(queue, owner="other") == []
 
 
 async def test_an_entry_is_not_claimed_before_it_is_due(queue):
-    await queue.put([entry("a", NOW + 500, kind=Kind.JOB, lane=TICKS)], now=NOW)
+    await queue.put([entry("a", NOW + 500, kind=EntryKind.JOB, lane=TICKS)], now=NOW)
     first = await claim(queue, Lane(TICKS, None), now=NOW + 499)
     assert first.leases == ()
     assert first.next_at == NOW + 500
@@ -106,7 +113,7 @@ async def test_no_more_than_the_limit_of_a_lane_are_leased(queue):
 
 
 async def test_a_lane_without_a_limit_takes_no_slots(queue):
-    await queue.put([entry(str(number), lane=TICKS, kind=Kind.JOB) for number in range(50)], now=NOW)
+    await queue.put([entry(str(number), lane=TICKS, kind=EntryKind.JOB) for number in range(50)], now=NOW)
     assert len(await claimed(queue, Lane(TICKS, None))) == 50
     assert await queue.counts([TICKS]) == {TICKS: LaneCounts(ready=0, timed=0, running=0)}
 
@@ -376,7 +383,9 @@ async def test_a_wiped_queue_is_cold_and_empty(queue):
 
 
 async def test_restored_entries_are_resumed_and_hold_slots(queue):
-    await queue.restore([entry("a", revision=4), entry("tick", lane=TICKS, kind=Kind.JOB)], [Lane("main", 1), Lane(TICKS, None)], now=NOW)
+    await queue.restore(
+        [entry("a", revision=4), entry("tick", lane=TICKS, kind=EntryKind.JOB)], [Lane("main", 1), Lane(TICKS, None)], now=NOW
+    )
     await queue.put([entry("new")], now=NOW)
     assert await queue.counts(["main", TICKS]) == {"main": LaneCounts(1, 0, 1), TICKS: LaneCounts(0, 0, 0)}
     leases = (await claim(queue, Lane("main", 1))).leases

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pauses
-from fastlane.queue.base import TICKS, Entry, Kind, Lane, Queue, Report
-from fastlane.queue.redis import NAMES
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pauses
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, Report
+from fastlane.queue.redis.queue import NAMES
 
 NOW = 1_700_000_000_000
 LEASE = 10_000
@@ -18,7 +18,7 @@ CROWD = 700
 
 
 def entries(name: str, count: int, lane: str, due: int = NOW, **values) -> list[Entry]:
-    return [Entry(f"{name}-{number:05}", Kind.EXECUTION, lane, due, **values) for number in range(count)]
+    return [Entry(f"{name}-{number:05}", EntryKind.EXECUTION, lane, due, **values) for number in range(count)]
 
 
 async def claim(queue: Queue, *lanes: Lane, count: int = 8, owner: str = "me", lease: int = LEASE, now: int = NOW):
@@ -95,7 +95,7 @@ async def test_a_lane_with_a_huge_backlog_does_not_starve_another(queue, how):
 
 
 async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
-    await queue.put([Entry("patient", Kind.EXECUTION, "main", NOW, priority=-1)], now=NOW)
+    await queue.put([Entry("patient", EntryKind.EXECUTION, "main", NOW, priority=-1)], now=NOW)
     got, minute = [], 0
     while "patient" not in got:
         moment = NOW + minute * 60_000

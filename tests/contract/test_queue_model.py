@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
-from fastlane.queue.base import TICKS, Entry, Kind, Lane
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
+from fastlane.queue.redis.queue import RedisQueue
 from tests.contract.queue_model import Model
 from tests.support.redis import PATIENCE, RealRedis
 
@@ -34,7 +34,7 @@ class Step:
 
 def entry_of(id: str, *values) -> Entry:
     """An entry of that id, whose kind is always the same."""
-    return Entry(id, Kind.JOB if id in "ab" else Kind.EXECUTION, *values)
+    return Entry(id, EntryKind.JOB if id in "ab" else EntryKind.EXECUTION, *values)
 
 
 entries = some.builds(

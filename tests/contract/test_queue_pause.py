@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastlane.models.pool import Pauses
-from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Lane, Queue
-from fastlane.queue.redis import RedisQueue
+from fastlane.models.placement.pool import Pauses
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, Queue
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE
 
 NOW = 1_700_000_000_000
@@ -29,7 +29,7 @@ async def queues(server, installation) -> AsyncIterator[list[Queue]]:
 
 
 def entry(id: str, lane: str = "main", **values) -> Entry:
-    return Entry(id, Kind.EXECUTION, lane, **{"due": NOW, **values})
+    return Entry(id, EntryKind.EXECUTION, lane, **{"due": NOW, **values})
 
 
 async def claim(queue: Queue, now: int = NOW, **more):

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.placement import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, Kind, Lane, LaneCounts, Queue, Renewal, Report
-from fastlane.queue.redis import RedisQueue
+from fastlane.models.placement.place import HostView
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Queue, Renewal, Report
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE, RealRedis
 
 NOW = 1_700_000_000_000
@@ -42,7 +42,7 @@ def queue(queues) -> Queue:
 
 
 def entries(count: int, lane: str = "main", **values) -> list[Entry]:
-    return [Entry(f"{lane}-{number:04}", Kind.EXECUTION, lane, NOW, **values) for number in range(count)]
+    return [Entry(f"{lane}-{number:04}", EntryKind.EXECUTION, lane, NOW, **values) for number in range(count)]
 
 
 async def everyone(queues, act) -> list:
@@ -68,7 +68,7 @@ async def test_the_highest_revision_of_racing_puts_stays_and_stands_in_one_place
     async def act(number, one):
         for revision in range(number, 400, CLIENTS):
             lane, due = ("main", "other")[revision % 2], NOW + revision % 3 - 1
-            await one.put([Entry("a", Kind.JOB, lane, due, revision)], now=NOW)
+            await one.put([Entry("a", EntryKind.JOB, lane, due, revision)], now=NOW)
 
     await everyone(queues, act)
     counts = await queue.counts(["main", "other"])
@@ -193,7 +193,7 @@ async def test_a_finish_races_a_put_and_the_higher_revision_stays(queues, queue)
                 await one.finish({id: 1}, now=NOW)
         else:
             for id in ids:
-                await one.put([Entry(id, Kind.EXECUTION, ("main", "other")[number // 2 % 2], NOW, 2)], now=NOW)
+                await one.put([Entry(id, EntryKind.EXECUTION, ("main", "other")[number // 2 % 2], NOW, 2)], now=NOW)
 
     await everyone(queues, act)
     leases = await claim_all(queue, Lane("main", None), Lane("other", None), owner="next")
@@ -250,7 +250,7 @@ async def test_racing_reports_are_all_kept(queues, queue):
 
 def grouped(count: int, group: str, concurrency: int, lane: str = "main", **values) -> list[Entry]:
     return [
-        Entry(f"{group}-{lane}-{number:04}", Kind.EXECUTION, lane, NOW, group=group, concurrency=concurrency, **values)
+        Entry(f"{group}-{lane}-{number:04}", EntryKind.EXECUTION, lane, NOW, group=group, concurrency=concurrency, **values)
         for number in range(count)
     ]
 

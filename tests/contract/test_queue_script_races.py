@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pauses
-from fastlane.queue.base import TICKS, Entry, Kind, Lane, Queue, Renewal, Report
-from fastlane.queue.redis import NAMES, RedisQueue
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pauses
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, Renewal, Report
+from fastlane.queue.redis.queue import NAMES, RedisQueue
 from tests.support.redis import PATIENCE
 
 NOW = 1_700_000_000_000
@@ -91,7 +91,7 @@ def whole(server, installation):
 
 
 def entries(count: int, lane: str = "main", **values) -> list[Entry]:
-    return [Entry(f"{lane}-{number:04}", Kind.EXECUTION, lane, NOW, **values) for number in range(count)]
+    return [Entry(f"{lane}-{number:04}", EntryKind.EXECUTION, lane, NOW, **values) for number in range(count)]
 
 
 async def everyone(queues, act) -> list:
@@ -190,7 +190,7 @@ async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues
         generation, turn = 1, 0
         while generation < generations:
             turn += 1
-            await one.put([Entry(f"{number}-{turn}", Kind.EXECUTION, ("main", "other")[turn % 2], NOW)], now=NOW)
+            await one.put([Entry(f"{number}-{turn}", EntryKind.EXECUTION, ("main", "other")[turn % 2], NOW)], now=NOW)
             known = cold[generation]
             claim = await one.claim(str(generation), f"w{number}", LANES, 3, lease=LEASE, now=NOW)
             assert not (known and claim.leases)
@@ -265,7 +265,7 @@ async def test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be
         group = chance.choice(("", "a", "b"))
         expires = chance.choice((None, NOW + chance.randint(0, 60)))
         terms = (chance.choice(("main", "other", TICKS)), NOW + chance.randint(-5, 50), chance.randint(0, 3), chance.randint(-2, 2))
-        return Entry(chance.choice(ids), Kind.EXECUTION, *terms, group, chance.randint(0, 2), expires)
+        return Entry(chance.choice(ids), EntryKind.EXECUTION, *terms, group, chance.randint(0, 2), expires)
 
     async def act(number, one):
         chance, owner, held = random.Random(f"{seed} {number}"), f"w{number}", []

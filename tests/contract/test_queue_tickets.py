@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fastlane.queue.base import Queue
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE, until
 
 CLIENTS = 8

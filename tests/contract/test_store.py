@@ -8,13 +8,13 @@ import pytest
 
 from fastlane.errors import Conflict, StoreDown
 from fastlane.models import status
-from fastlane.models.cron import Cron
-from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Job, Spec
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome, Tick, next_execution
 from fastlane.models.status import FINAL, RULES, UNDER_WAY, Change, Status
 from fastlane.models.task import Task
-from fastlane.models.tick import Outcome, Tick, next_execution
 from fastlane.storage.base import Counts, Generation, Store
 from tests.contract.values import first_of, new, new_job
 
@@ -58,9 +58,9 @@ RULES_OF_A_JOB = Spec("ubuntu", None, {}, {}, 3, 0, 1, 2, 1_645_113_692_000, -10
 @pytest.mark.parametrize(
     "schedule",
     [
-        Schedule(Kind.CRON, None, Cron("*/5 8-18 * * mon-fri", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE),
-        Schedule(Kind.CRON, None, Cron("@daily")),
-        Schedule(Kind.AT, 0),
+        Schedule(ScheduleKind.CRON, None, Cron("*/5 8-18 * * mon-fri", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE),
+        Schedule(ScheduleKind.CRON, None, Cron("@daily")),
+        Schedule(ScheduleKind.AT, 0),
     ],
 )
 @pytest.mark.parametrize("spec", [RULES_OF_A_JOB, replace(RULES_OF_A_JOB, priority=100, retries=0, retry_delay=None, expiration=None)])
@@ -193,7 +193,7 @@ async def test_a_job_that_has_no_next_tick_advances_too(store):
 async def test_a_job_advances_to_other_details_and_its_task_knows_of_the_change(store):
     seen = new_job(at=2_000)
     await store.create(seen, None, None)
-    schedule = Schedule(Kind.CRON, None, Cron("@daily"))
+    schedule = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
     other = {"spec": RULES_OF_A_JOB, "schedule": schedule, "revision": 2, "schedule_revision": 2, "armed": 2}
     job = replace(seen, **other, sequence=2, next_tick=None, held_tick=9_000, modified_at=8_000)
     assert await store.advance(seen, job, [], None)
@@ -372,7 +372,7 @@ async def test_a_change_is_applied_exactly_where_its_rule_permits_it(store, name
 async def test_an_execution_goes_the_whole_way(store):
     execution = await created(store)
     started = Started("task", "container", 40)
-    ending = Ending(Status.FAILED, 50, 3, Failure(Reason.EXIT, "it said: 3"), None, 10, 20, True)
+    ending = Ending(Status.FAILED, 50, 3, Failure(FailureReason.EXIT, "it said: 3"), None, 10, 20, True)
     steps = (
         lambda now: status.claim(now, host="h", pool="p", now=10),
         lambda now: status.bind(now, service_id="s", swarm_id="w", image_digest="sha256:0", image_reference="ubuntu@sha256:0", now=30),
@@ -461,7 +461,7 @@ async def test_a_change_that_cannot_be_stored_harms_no_other(store):
 @pytest.mark.parametrize("text", ["", "a\x00b", 'a "quoted" \\ $[0] ->> 1', "größe 🐳\n\t\x7f", "[1, 2]", "null", "1e999"])
 async def test_any_text_of_a_change_comes_back_as_it_was(store, text):
     execution = await created(store, status=Status.PULLING, epoch=1)
-    failure = Failure(Reason.IMAGE, text)
+    failure = Failure(FailureReason.IMAGE, text)
     ended = await store.change(status.give_up(await store.change(status.re_place(execution, host=text)), ending_of(Status.FAILED, failure)))
     assert (ended.host, ended.failure) == (text, failure)
     assert await store.execution(execution.id) == ended

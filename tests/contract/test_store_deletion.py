@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.job import Job
-from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
-from fastlane.models.tick import next_execution
 from fastlane.storage.base import Counts, Deletion, Store
 from tests.contract.values import chunk, first_of, new, new_job
 

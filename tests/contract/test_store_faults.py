@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import StoreDown
-from fastlane.models.log import STDOUT, Head, Piece
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.status import Status
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.values import chunk, new
 
 ROOT = Path(__file__).parents[2]

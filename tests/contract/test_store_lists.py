@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import NotFound
-from fastlane.models.cron import Cron
 from fastlane.models.execution import Ending
 from fastlane.models.job import job_status
 from fastlane.models.paging import After, Wanted, Window
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status, cancel, claim, give_up
-from fastlane.models.tick import next_execution
 from fastlane.storage.base import Deletion, Store
 from tests.contract.values import first_of, new, new_job
 
@@ -204,7 +204,7 @@ async def test_one_store_counts_what_another_made(store, open_store):
 
 async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
     expected = {}
-    schedules = (Schedule(), Schedule(Kind.AT, 9_000), Schedule(Kind.CRON, None, Cron("* * * * *")))
+    schedules = (Schedule(), Schedule(ScheduleKind.AT, 9_000), Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
     latest = (None, *Status)
     for schedule, next_tick, held, (armed, stop), before, last in itertools.product(
         schedules, (None, 9_000), (None, 9_000), ((0, 0), (0, 5), (5, 3)), (None, Status.RUNNING), latest

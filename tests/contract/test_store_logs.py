@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece
 from fastlane.storage.base import Store
 from tests.contract.values import chunk, joined, new
 

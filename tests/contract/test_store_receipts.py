@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import Conflict, Repeated
-from fastlane.models.receipt import DAY, Receipt
+from fastlane.models.idempotency import DAY, IdempotencyRecord
 from tests.contract.values import first_of, new, new_job
 
 NOW = 10 * DAY
 
 
 def receipt_for(job, tick=None, execution=None, *, key="key", now=NOW):
-    return Receipt(key, "body", now, job.task_id, job.id, tick.id if tick else "tick", execution.id if execution else None)
+    return IdempotencyRecord(key, "body", now, job.task_id, job.id, tick.id if tick else "tick", execution.id if execution else None)
 
 
 async def test_a_receipt_comes_with_its_job(store, open_store):

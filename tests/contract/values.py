@@ -7,9 +7,9 @@ from uuid import uuid4
 from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece
-from fastlane.models.schedule import Kind, Schedule
-from fastlane.models.tick import Tick, make, once_key
+from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Tick, make, once_key
 
 SPEC = Spec(
     "ubuntu:latest",
@@ -21,7 +21,7 @@ SPEC = Spec(
 
 def new_job(task_id: str = "my-task", *, at: int | None = None, now: int = 1_000, **changed: Any) -> Job:
     """A job that runs now, or at a moment."""
-    schedule = Schedule() if at is None else Schedule(Kind.AT, at)
+    schedule = Schedule() if at is None else Schedule(ScheduleKind.AT, at)
     values = {"sequence": 1, "next_tick": at, "requested_by": Requester("anna", "10.0.0.1"), **changed}
     return Job(str(uuid4()), task_id, str(uuid4()), now, now, SPEC, schedule, **values)
 

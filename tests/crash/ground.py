@@ -21,15 +21,15 @@ import orjson
 from fastlane.clock import SystemClock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.log import STDERR, STDOUT
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.logs.chunk import STDERR, STDOUT
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Lane
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.rebuilder import Rebuilder
-from fastlane.services.jobs import Enqueued, Jobs
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.services.jobs.jobs import Enqueued, Jobs
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.installation import free_port
 from tests.support.nursery import Child, Nursery
 from tests.support.redis import RealRedis
@@ -271,7 +271,7 @@ class Ground:
 
     async def enqueue(self, image: str = IMAGE, *, at: int | None = None, **rules: Any) -> Enqueued:
         """The job on trial, due at ``at`` (None: now); ``rules`` are fields of its spec."""
-        schedule = Schedule() if at is None else Schedule(Kind.AT, at)
+        schedule = Schedule() if at is None else Schedule(ScheduleKind.AT, at)
         return await self.jobs.enqueue("trial", Spec(image, COMMAND, **rules), schedule)
 
     async def stop(self) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.models import status
-from fastlane.models.execution import Reason
-from fastlane.models.log import STDERR, STDOUT
+from fastlane.models.execution import FailureReason
+from fastlane.models.logs.chunk import STDERR, STDOUT
+from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome
-from fastlane.queue.base import TICKS, Entry, Kind
+from fastlane.queue.base import TICKS, Entry, EntryKind
 from tests.crash.ground import HALF, LANES, POOL, WHOLE, Ground, Process, World
 from tests.support.seams import Trip
 
@@ -44,7 +44,7 @@ async def ended(ground: Ground) -> None:
     """It ran once, to its own end."""
     row = await ground.row()
     found = row.status, row.exit_code, row.failure.reason if row.failure else None, ground.starts
-    assert found == (Status.FAILED, 3, Reason.EXIT, 1), await ground.told()
+    assert found == (Status.FAILED, 3, FailureReason.EXIT, 1), await ground.told()
     assert (await ground.log(STDOUT), await ground.log(STDERR)) == (WHOLE, b"warned\n")
     assert (row.stdout_bytes, row.stderr_bytes, row.truncated) == (len(WHOLE), 7, False)
     tick = await ground.store.tick(row.tick_id)
@@ -80,7 +80,7 @@ async def refused(ground: Ground) -> None:
     """It had no image."""
     row = await ground.row()
     reason = row.failure.reason if row.failure else None
-    assert (row.status, row.exit_code, reason, ground.starts) == (Status.FAILED, None, Reason.IMAGE, 0), await ground.told()
+    assert (row.status, row.exit_code, reason, ground.starts) == (Status.FAILED, None, FailureReason.IMAGE, 0), await ground.told()
 
 
 async def nothing(ground: Ground) -> None:
@@ -300,7 +300,7 @@ class OtherLane(Scenario):
         job = await ground.enqueue()
         assert job.execution_id is not None
         await ground.queue.cancel(job.execution_id)
-        await ground.queue.put([Entry(job.execution_id, Kind.EXECUTION, TICKS, ground.clock.now())])
+        await ground.queue.put([Entry(job.execution_id, EntryKind.EXECUTION, TICKS, ground.clock.now())])
 
 
 class TakenOver(Scenario):

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from fastlane.models.hint import Hint
+from fastlane.models.logs.hint import Hint
 from fastlane.streams.hub import Hub, OnHint
 from tests.functional.server import Server
 

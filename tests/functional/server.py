@@ -14,29 +14,29 @@ from yarl import URL
 
 from fastlane.clock import SystemClock
 from fastlane.models import status
-from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
-from fastlane.models.hint import Hint
-from fastlane.models.log import STDERR, STDOUT, Chunk, Mark, Piece
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pool
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark, Piece
+from fastlane.models.logs.hint import Hint
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.base import Report
-from fastlane.queue.hints import RedisHints
-from fastlane.queue.redis import RedisQueue
-from fastlane.services.endings import Endings
-from fastlane.services.health import Health
-from fastlane.services.jobs import Jobs
-from fastlane.services.lists import Lists
-from fastlane.services.previews import Previews
-from fastlane.services.queries import Queries
-from fastlane.services.status import StatusReport
+from fastlane.queue.redis.hints import RedisHints
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.services.jobs.jobs import Jobs
+from fastlane.services.jobs.preview import Previews
+from fastlane.services.reads.endings import CompletionWaiter
+from fastlane.services.reads.find import Find
+from fastlane.services.reads.health import Health
+from fastlane.services.reads.lists import Lists
+from fastlane.services.reads.status import StatusReport
+from fastlane.services.reads.why import Why
 from fastlane.services.tickets import Tickets
-from fastlane.services.why import Why
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.follower import Followers
 from fastlane.streams.hub import Hub
-from fastlane.web.routes import application, close_server, http_server
-from fastlane.web.settings import Services, WebSettings
+from fastlane.web.server.application import application, close_server, http_server
+from fastlane.web.server.settings import Services, WebSettings
 
 HOST = "10.0.0.7:2375"
 POOLS = (Pool("fast", "fast-", (HOST,)), Pool("default", "", (HOST,)))
@@ -80,11 +80,11 @@ class Server:
         self.followers = Followers(self.store, hub(self.hints), self.clock, **(following or {}))
         services = Services(
             jobs=self.jobs,
-            queries=Queries(self.store),
+            queries=Find(self.store),
             lists=Lists(self.store),
             why=Why(self.store, self.queue, self.clock, pools),
             previews=Previews(self.queue, self.clock, pools),
-            endings=Endings(self.store, self.hints),
+            endings=CompletionWaiter(self.store, self.hints),
             health=Health(self.store, self.queue, pools),
             status=StatusReport(self.store, self.queue, self.clock, pools),
             clock=self.clock,
@@ -179,7 +179,7 @@ class Server:
         """The execution ended with this exit code, and its log is stored."""
         head = await self.store.log_head(execution.id)
         final = Status.FAILED if code else Status.DONE
-        failure = Failure(Reason.EXIT, f"exit code {code}") if code else None
+        failure = Failure(FailureReason.EXIT, f"exit code {code}") if code else None
         ending = Ending(final, self.clock.now(), code, failure, stdout_bytes=head.stdout, stderr_bytes=head.stderr)
         ended = await self._change(status.end(execution, ending))
         self.hints.tell(Hint(ended.id, head.offset, ended.status))

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from fastlane.models.pool import Pool
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.verdict import Limits
+from fastlane.models.placement.pool import Pool
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from tests.functional.server import HOST, POOLS, Server
 from tests.support.instant import InstantExecutor

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastlane.web import handler
-from fastlane.web.routes import close_server
+from fastlane.web.http import handler
+from fastlane.web.server.application import close_server
 from tests.functional.server import Server
 from tests.support.redis import until
 

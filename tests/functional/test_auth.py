@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from fastlane.credentials import PasswordHash
-from fastlane.web import attempts, auth
-from fastlane.web.routes import ROUTES
+from fastlane.config.credentials import PasswordHash
+from fastlane.web.security import auth, throttle
+from fastlane.web.server.application import ROUTES
 from tests.functional.server import Server
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.redis import until
@@ -248,10 +248,10 @@ async def test_a_crowd_of_guessers_is_told_to_come_again_and_takes_no_memory(gua
 
 async def test_who_guesses_is_slowed_and_nobody_else_is(guarded, hashing):
     await guarded.get("/status", headers=from_("10.9.9.9", ADMIN))
-    guesses = [await guarded.get("/status", headers=from_("10.9.9.9", basic("anna", f"{n}"))) for n in range(attempts.FREE + 1)]
-    assert [answer.status for answer in guesses] == [401] * attempts.FREE + [429]
+    guesses = [await guarded.get("/status", headers=from_("10.9.9.9", basic("anna", f"{n}"))) for n in range(throttle.FREE + 1)]
+    assert [answer.status for answer in guesses] == [401] * throttle.FREE + [429]
     assert int(guesses[-1].headers["Retry-After"]) >= 1
-    assert hashing.count == attempts.FREE + 1
+    assert hashing.count == throttle.FREE + 1
     assert (await guarded.get("/status", headers=from_("10.9.9.9", READER))).status == 429
     assert (await guarded.get("/status", headers=from_("10.9.9.9", bearer("fl_guess")))).status == 429
     assert (await guarded.get("/status", headers=from_("10.9.9.9", ADMIN))).status == 200
@@ -263,15 +263,15 @@ async def test_who_guesses_is_slowed_and_nobody_else_is(guarded, hashing):
 async def test_guesses_that_come_all_at_once_are_counted_as_they_come(guarded, hashing):
     hashing.go.clear()
     crowd = [asyncio.create_task(guarded.get("/status", headers=from_("10.9.9.9", basic("anna", f"{n}")))) for n in range(30)]
-    await until(lambda: sum(task.done() for task in crowd) == 30 - attempts.FREE, "they were not slowed")
+    await until(lambda: sum(task.done() for task in crowd) == 30 - throttle.FREE, "they were not slowed")
     hashing.go.set()
-    assert sorted(answer.status for answer in await asyncio.gather(*crowd)) == [401] * attempts.FREE + [429] * (30 - attempts.FREE)
+    assert sorted(answer.status for answer in await asyncio.gather(*crowd)) == [401] * throttle.FREE + [429] * (30 - throttle.FREE)
 
 
 async def test_an_address_that_nobody_vouches_for_does_not_count(shared_redis, tmp_path):
     async with Server(tmp_path / "store.db", shared_redis.url, **WHO) as server:
-        guesses = [await server.get("/status", headers=from_(f"10.0.0.{n}", basic("anna", f"{n}"))) for n in range(attempts.FREE + 1)]
-        assert [answer.status for answer in guesses] == [401] * attempts.FREE + [429]
+        guesses = [await server.get("/status", headers=from_(f"10.0.0.{n}", basic("anna", f"{n}"))) for n in range(throttle.FREE + 1)]
+        assert [answer.status for answer in guesses] == [401] * throttle.FREE + [429]
 
 
 async def test_a_failed_login_is_logged_without_what_was_sent(guarded):

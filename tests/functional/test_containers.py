@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.container import Container, Resources, Secret
-from fastlane.models.options import LONGEST_GRACE
-from fastlane.models.policy import ANYTHING, Policy
-from fastlane.models.pool import Pool
+from fastlane.models.container.container import Container, Resources, Secret
+from fastlane.models.container.options import LONGEST_GRACE
+from fastlane.models.container.policy import ANYTHING, Policy
+from fastlane.models.placement.pool import Pool
 from tests.functional.server import HOST, Server
 from tests.functional.test_openapi import Described
 

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from fastlane.web import deadlines, handler
+from fastlane.web.http import handler
+from fastlane.web.server import deadlines
 from tests.support.redis import until
 
 PATIENCE = 20.0

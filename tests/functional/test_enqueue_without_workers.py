@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.base import Generation
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.company import Company, company
 
 JOBS = 100

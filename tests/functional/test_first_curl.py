@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from fastlane.clock import iso
-from fastlane.models.tick import cron_key, tick_id
+from fastlane.models.schedule.tick import cron_key, tick_id
 from fastlane.queue.base import Lane
 from tests.support.redis import PATIENCE
 

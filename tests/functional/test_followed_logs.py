@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from fastlane.models import status
-from fastlane.models.tick import next_execution
-from fastlane.web import follow
-from fastlane.web.routes import close_server
+from fastlane.models.schedule.tick import next_execution
+from fastlane.web.routes import follow
+from fastlane.web.server.application import close_server
 from tests.functional.server import Server
 from tests.support.redis import until
 

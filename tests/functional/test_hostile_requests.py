@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastlane.web import deadlines, handler
-from fastlane.web.routes import HEAD
+from fastlane.web.http import handler
+from fastlane.web.server import deadlines
+from fastlane.web.server.application import HEAD
 from tests.functional.server import Answer, Server
 from tests.functional.test_attacks import calm, statuses
 from tests.support.installation import Installation

@@ -5,16 +5,15 @@ import asyncio
 import pytest
 
 from fastlane.errors import StoreDown
-from fastlane.models.cron import Cron
 from fastlane.models.job import Spec
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.queue.base import Lane
 from fastlane.scheduler.timer import fire
-from fastlane.services import endings as endings_module
-from fastlane.services.answers import Enqueued
-from fastlane.web import insight
-from fastlane.web.rendering import Renderer
+from fastlane.services.jobs.results import Enqueued
+from fastlane.web.api.rendering import Renderer
+from fastlane.web.routes import why as insight
 from tests.functional.server import HOST, Server
 from tests.support.redis import RealRedis
 
@@ -99,7 +98,7 @@ async def test_why_of_what_is_not_there_is_404(server):
 
 async def test_a_preview_tells_pool_hosts_and_next_runs_and_writes_nothing(server):
     await server.alive(usable=False)
-    spec, schedule = Spec("ubuntu", envs={"PASSWORD": "x", "A": "b"}), Schedule(Kind.CRON, None, Cron("0 8 * * mon-fri"))
+    spec, schedule = Spec("ubuntu", envs={"PASSWORD": "x", "A": "b"}), Schedule(ScheduleKind.CRON, None, Cron("0 8 * * mon-fri"))
     seen = await server.app.settings["context"].services.previews.preview("fast-task", spec, schedule)
     shown = insight.preview(Renderer("http://x", ("password",)), seen)
     assert (shown["valid"], shown["pool"], len(shown["nextRuns"])) == (True, "fast", 5)
@@ -124,7 +123,7 @@ def made(reply):
 
 
 async def test_an_end_is_heard_of_when_it_comes(server, endings, monkeypatch):
-    monkeypatch.setattr(endings_module, "HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
+    monkeypatch.setattr(endings, "HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
     reply = await server.enqueue()
     async with asyncio.timeout(PATIENCE):
         waiting = asyncio.create_task(endings.ended(made(reply), 60))

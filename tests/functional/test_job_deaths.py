@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.cron import Cron
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.services.jobs import Deleted, Enqueued
+from fastlane.services.jobs.jobs import Deleted, Enqueued
 from tests.support.redis import RealRedis
 from tests.support.stage import Died, Stage, dies, spec
 
 MINUTE = 60_000
-EACH_MINUTE = Schedule(Kind.CRON, None, Cron("* * * * *"))
-DAILY = Schedule(Kind.CRON, None, Cron("@daily"))
+EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
+DAILY = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
 
 FINDERS = ["the reconciler", "a rebuild"]
 
@@ -117,7 +117,7 @@ async def test_a_put_of_a_job_that_runs_now_leaves_no_tick_to_fire(stage, finder
 @pytest.mark.parametrize("schedule", ["cron", "at", "past"])
 async def test_a_job_that_was_resumed_fires(stage, schedule, finder):
     due = first_minute(stage) + MINUTE
-    job = await stage.others.enqueue("t", spec(), EACH_MINUTE if schedule == "cron" else Schedule(Kind.AT, due))
+    job = await stage.others.enqueue("t", spec(), EACH_MINUTE if schedule == "cron" else Schedule(ScheduleKind.AT, due))
     await stage.others.pause("t", job.job_id)
     if schedule == "past":
         stage.clock.set(due + 5 * MINUTE)

@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import Conflict, NotFound
-from fastlane.models.cron import Cron
-from fastlane.models.log import STDOUT, Head, Piece
-from fastlane.models.pool import Pull
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.placement.pool import Pull
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.reconciler import UNKNOWN_AFTER
-from fastlane.services.deleting import PATIENCE
-from fastlane.services.jobs import Deleted, Enqueued
+from fastlane.scheduler.repair.reconciler import UNKNOWN_AFTER
+from fastlane.services.jobs.delete import PATIENCE
+from fastlane.services.jobs.jobs import Deleted, Enqueued
 from tests.contract.values import chunk
 from tests.support.crew import Crew
 from tests.support.redis import RealRedis
 from tests.support.stage import HOST, Stage, spec
 
 MINUTE = 60_000
-EACH_MINUTE = Schedule(Kind.CRON, None, Cron("* * * * *"))
+EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ async def test_with_stop_a_job_that_is_armed_again_meanwhile_is_kept_at_once(sta
     assert await stage.real_store.job(job.job_id) is not None
 
 
-@pytest.mark.parametrize("schedule", [EACH_MINUTE, Schedule(Kind.AT, 2_000_000_000_000)])
+@pytest.mark.parametrize("schedule", [EACH_MINUTE, Schedule(ScheduleKind.AT, 2_000_000_000_000)])
 @pytest.mark.parametrize("paused", [False, True])
 async def test_with_stop_a_scheduled_job_is_deleted_and_leaves_the_queue(stage, schedule, paused):
     job = await stage.jobs.enqueue("t", spec(), schedule)

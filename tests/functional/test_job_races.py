@@ -9,17 +9,17 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import Conflict, NotFound
-from fastlane.models.cron import Cron
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.models.tick import next_execution
-from fastlane.services.jobs import Deleted, Enqueued
+from fastlane.services.jobs.jobs import Deleted, Enqueued
 from tests.support.redis import RealRedis
 from tests.support.stage import Stage, spec
 
 MINUTE = 60_000
-EACH_MINUTE = Schedule(Kind.CRON, None, Cron("* * * * *"))
-HOURLY = Schedule(Kind.CRON, None, Cron("0 * * * *"))
+EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
+HOURLY = Schedule(ScheduleKind.CRON, None, Cron("0 * * * *"))
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ async def test_of_two_puts_that_make_a_job_the_second_replaces_the_first(stage, 
     assert (await stage.real_store.task("t")).jobs_count == 1
     stage.clock.set(first_minute(stage))
     started = await stage.work()
-    assert len(started) == len(await stage.executions(id)) == (2 if schedule.kind is Kind.NOW else 1)
+    assert len(started) == len(await stage.executions(id)) == (2 if schedule.kind is ScheduleKind.NOW else 1)
 
 
 async def test_a_put_that_another_task_s_put_was_quicker_than_is_a_conflict(stage):
@@ -370,7 +370,7 @@ async def test_a_job_whose_only_tick_fires_just_before_a_pause_is_not_paused(sta
 @pytest.mark.parametrize("kind", ["at", "cron"])
 async def test_a_pause_between_a_timer_s_look_and_its_write_keeps_the_tick_from_firing(stage, kind):
     minute = first_minute(stage)
-    schedule = EACH_MINUTE if kind == "cron" else Schedule(Kind.AT, minute)
+    schedule = EACH_MINUTE if kind == "cron" else Schedule(ScheduleKind.AT, minute)
     job = await stage.others.enqueue("t", spec(), schedule)
     stage.clock.set(minute)
     stage.worker_store.before("advance", lambda: stage.jobs.pause("t", job.job_id))

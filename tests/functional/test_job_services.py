@@ -11,17 +11,17 @@ import pytest
 
 from fastlane.errors import Conflict, Invalid, NotFound, QueueDown
 from fastlane.models.access import Requester
-from fastlane.models.cron import Cron
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.services.jobs import Enqueued, Jobs, Stopped, TaskStopped
+from fastlane.services.jobs.jobs import Enqueued, Jobs, Stopped, TaskStopped
 from tests.support.redis import RealRedis
 from tests.support.stage import Stage, spec
 
 MINUTE = 60_000
-EACH_MINUTE = Schedule(Kind.CRON, None, Cron("* * * * *"))
-HOURLY = Schedule(Kind.CRON, None, Cron("0 * * * *"))
+EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
+HOURLY = Schedule(ScheduleKind.CRON, None, Cron("0 * * * *"))
 SOMEBODY = Requester("somebody", "10.0.0.1")
 
 
@@ -122,7 +122,7 @@ async def test_a_changed_cron_meets_no_due_time_twice(stage):
     job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
     minute = first_minute(stage)
     (first,) = await stage.until(minute)
-    await stage.jobs.put("t", job.job_id, spec(), Schedule(Kind.CRON, None, Cron("*/1 * * * *")))
+    await stage.jobs.put("t", job.job_id, spec(), Schedule(ScheduleKind.CRON, None, Cron("*/1 * * * *")))
     assert (await stage.job(job.job_id)).next_tick == minute + MINUTE
     stage.clock.set(minute + MINUTE)
     (second,) = await stage.work()
@@ -307,7 +307,7 @@ async def test_a_paused_job_fires_at_none_of_its_ticks_and_goes_on_after_its_res
 @pytest.mark.parametrize("rest", [10, 100])
 async def test_a_job_for_a_moment_waits_for_its_resume_and_for_its_moment(stage, rest):
     due = stage.clock.now() + MINUTE
-    job = await stage.jobs.enqueue("t", spec(), Schedule(Kind.AT, due))
+    job = await stage.jobs.enqueue("t", spec(), Schedule(ScheduleKind.AT, due))
     await stage.jobs.pause("t", job.job_id)
     stage.clock.set(stage.clock.now() + rest * 1000)
     assert await stage.work() == []

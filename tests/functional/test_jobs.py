@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fastlane.models.pool import Pool
+from fastlane.models.placement.pool import Pool
 from tests.functional.server import HOST, Server
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")

@@ -8,15 +8,15 @@ import pytest
 
 from fastlane.errors import ImageRefused, RegistryDown
 from fastlane.executors.base import Image, Order
-from fastlane.models.container import Container, Mount, MountKind, Resources
-from fastlane.models.execution import Execution, Reason
+from fastlane.models.container.container import Container, Mount, MountKind, Resources
+from fastlane.models.container.policy import DEFAULT_POLICY, Policy
+from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.policy import DEFAULT_POLICY, Policy
-from fastlane.models.pool import Pool, Pull
-from fastlane.models.schedule import Schedule
+from fastlane.models.placement.pool import Pool, Pull
+from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Limits
-from fastlane.services.jobs import Enqueued
+from fastlane.scheduler.watch.verdict import Limits
+from fastlane.services.jobs.jobs import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.redis import RealRedis
 
@@ -94,7 +94,7 @@ async def test_what_its_pool_has_come_to_forbid_is_rejected_and_never_parked(
         ended = await made.cleaned(job)
         assert (ended.status, ended.attempt, made.parked, made.executor.starts) == (Status.FAILED, 1, [], [])
         assert ended.failure is not None
-        assert ended.failure.reason is Reason.REJECTED
+        assert ended.failure.reason is FailureReason.REJECTED
         assert [word for word in words if word not in ended.failure.message] == []
         await made.idle()
 
@@ -143,5 +143,5 @@ async def test_credentials_that_cannot_be_had_are_waited_for_until_the_deadline(
         made.executor.refusals = [RegistryDown("the file with the password for r cannot be read") for _ in range(1000)]
         ended = await made.cleaned(await made.runs("exit", "0"))
         assert ended.failure is not None
-        assert ended.failure.reason is Reason.IMAGE
+        assert ended.failure.reason is FailureReason.IMAGE
         assert ended.failure.message == "the file with the password for r cannot be read (tried for 4 s)"

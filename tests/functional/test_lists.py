@@ -9,8 +9,8 @@ import pytest
 
 from fastlane.clock import iso
 from fastlane.models import status
+from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.models.tick import next_execution
 
 KEYS = {"total", "page", "pages", "perPage", "hasNext", "hasPrev", "nextUrl", "prevUrl"}
 

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from fastlane.models import status
-from fastlane.models.execution import Ending, Execution, Failure, Reason
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason
+from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.models.tick import next_execution
-from fastlane.web import ws
-from fastlane.web.routes import close_server
+from fastlane.web.routes import websocket
+from fastlane.web.server.application import close_server
 from tests.functional.followers import Lossy, Socket, socket
 from tests.functional.server import Server
 from tests.support.redis import until
@@ -80,7 +80,7 @@ async def test_an_image_that_cannot_be_had_is_done(server):
     reply = await server.enqueue()
     pulling = await server.pull(reply)
     async with socket(server, reply["jobUrl"] + "ws?format=json") as client:
-        ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(Reason.IMAGE, "No such image: x"))
+        ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
         assert await server.store.change(status.give_up(pulling, ending))
         got = await client.closed()
     assert (got.events, got.end) == ([{"event": "end", "status": "failed", "exitCode": None}], DONE)
@@ -454,7 +454,7 @@ async def test_who_goes_away_is_forgotten(server):
 
 
 async def test_a_peer_that_answers_no_ping_is_dropped(server, monkeypatch):
-    monkeypatch.setattr(ws, "PING_EVERY", 0.1)
+    monkeypatch.setattr(websocket, "PING_EVERY", 0.1)
     reply = await server.enqueue()
     await server.run(reply)
     dead = _hang(server, reply)

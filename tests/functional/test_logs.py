@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models import status
-from fastlane.models.execution import Ending, Failure, Reason
+from fastlane.models.execution import Ending, Failure, FailureReason
+from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.models.tick import next_execution
 
 KINDS = ["stdout", "stderr", "logs"]
 
@@ -42,7 +42,7 @@ async def test_a_running_log_comes_as_far_as_it_is_and_has_no_exit_code(server):
 async def test_an_end_without_a_code_has_no_exit_code(server):
     reply = await server.enqueue()
     pulling = await server.pull(reply)
-    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(Reason.IMAGE, "No such image: x"))
+    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
     assert await server.store.change(status.give_up(pulling, ending))
     answer = await server.get(reply["jobUrl"] + "stdout")
     assert (answer.status, answer.body) == (200, b"")

@@ -8,9 +8,9 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import FastlaneError, HostDown, LogLost
-from fastlane.models.log import Mark, Portion
+from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.watch.verdict import Limits
 from tests.support.crew import HOST, Crew
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis

@@ -13,11 +13,11 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from fastlane.credentials import Token, token_digest
+from fastlane.config.credentials import Token, token_digest
 from fastlane.models.access import Principal, Role
-from fastlane.models.pool import Pool
-from fastlane.web.openapi import METHODS, Document
-from fastlane.web.routes import ROUTES
+from fastlane.models.placement.pool import Pool
+from fastlane.web.api.openapi import METHODS, Document
+from fastlane.web.server.application import ROUTES
 from tests.functional.server import HOST, POOLS, Answer, Server
 from tests.functional.staffed import StaffedServer
 from tests.support.redis import RealRedis, until

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container import Resources
-from fastlane.models.options import LONGEST_GRACE
-from fastlane.models.policy import ANYTHING, Policy
-from fastlane.models.pool import Pool
+from fastlane.models.container.container import Resources
+from fastlane.models.container.options import LONGEST_GRACE
+from fastlane.models.container.policy import ANYTHING, Policy
+from fastlane.models.placement.pool import Pool
 from tests.functional.server import HOST
 from tests.functional.staffed import StaffedServer
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.executors.base import Look
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pool
+from fastlane.executors.base import ClusterSnapshot
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
-from fastlane.scheduler import watcher
+from fastlane.scheduler.watch import watcher
 from tests.support.crew import Crew
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -27,7 +27,7 @@ class Managers(InstantExecutor):
         self.world[SECOND] = self.world[FIRST]
         self.looks = 0
 
-    async def look(self) -> Look:
+    async def look(self) -> ClusterSnapshot:
         self.looks += 1
         return await super().look()
 

@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import QueueDown, StoreDown
 from fastlane.queue.base import Lane
-from fastlane.web.routes import close_server
+from fastlane.web.server.application import close_server
 from tests.functional.server import HOST, Server
 from tests.support.redis import PATIENCE
 

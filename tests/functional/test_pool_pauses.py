@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import NotFound, QueueDown
-from fastlane.models.pool import Pauses
-from fastlane.models.schedule import Schedule
-from fastlane.services.jobs import PoolPaused
+from fastlane.models.placement.pool import Pauses
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.services.jobs.jobs import PoolPaused
 from tests.support.crew import HOST, Crew
 from tests.support.redis import RealRedis
 from tests.support.stage import Died, Stage, dies, spec

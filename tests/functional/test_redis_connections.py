@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import Entry, Kind, Lane
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.base import Entry, EntryKind, Lane
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE, RealRedis
 from tests.support.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
 
@@ -44,7 +44,7 @@ async def queue_at() -> AsyncIterator:
 
 
 def entry(id: str) -> Entry:
-    return Entry(id, Kind.EXECUTION, "main", NOW)
+    return Entry(id, EntryKind.EXECUTION, "main", NOW)
 
 
 async def claimed(queue: RedisQueue) -> list[str]:

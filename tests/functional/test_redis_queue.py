@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import TICKS, Entry, Kind, Lane, Report
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE, RealRedis
 
 NOW = 1_700_000_000_000
@@ -53,7 +53,7 @@ async def queue(redis, heard) -> AsyncIterator[RedisQueue]:
 
 
 def entry(id: str, due: int = NOW, lane: str = "main", **values) -> Entry:
-    return Entry(id, Kind.EXECUTION, lane, due, **values)
+    return Entry(id, EntryKind.EXECUTION, lane, due, **values)
 
 
 async def claim(queue: RedisQueue, owner: str = "me", lanes=MAIN, now: int = NOW):
@@ -248,7 +248,9 @@ async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, red
 
 @pytest.mark.parametrize(("limits", "most"), [({}, 275), ({"group": "a-task-of-20-letters"}, 300)], ids=["alone", "in a group"])
 async def test_a_timed_entry_takes_at_most_275_bytes_and_its_group_s_name(queue, redis, limits, most):
-    entries = [Entry(str(uuid4()), Kind.EXECUTION, "default", NOW + number, number % 5, number % 3, **limits) for number in range(20_000)]
+    entries = [
+        Entry(str(uuid4()), EntryKind.EXECUTION, "default", NOW + number, number % 5, number % 3, **limits) for number in range(20_000)
+    ]
     with redis.client() as client:
         before = client.info("memory")["used_memory"]
         await queue.put(entries, now=NOW - 1)

@@ -9,15 +9,15 @@ import structlog
 
 from fastlane.errors import QueueDown, RegistryDown
 from fastlane.executors.base import Image
-from fastlane.models.execution import Execution, Reason
+from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.note import Obstacle
-from fastlane.models.pool import Pool, Pull
-from fastlane.models.schedule import Schedule
+from fastlane.models.placement.pool import Pool, Pull
+from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.verdict import Limits
-from fastlane.services.jobs import Enqueued
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.watch.verdict import Limits
+from fastlane.services.jobs.jobs import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.redis import RealRedis
 
@@ -184,7 +184,7 @@ async def test_its_deadline_ends_it_with_the_registrys_words(shared_redis: RealR
         ended = await crew.cleaned(await crew.posts(AWAY))
         assert (ended.status, ended.attempt, ended.service_id) == (Status.FAILED, 1, None)
         assert ended.failure is not None
-        assert (ended.failure.reason, ended.failure.message) == (Reason.IMAGE, "dial tcp: connection refused (tried for 1.5 s)")
+        assert (ended.failure.reason, ended.failure.message) == (FailureReason.IMAGE, "dial tcp: connection refused (tried for 1.5 s)")
         assert crew.asked > 1
         await crew.idle()
 

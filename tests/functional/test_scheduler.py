@@ -12,12 +12,12 @@ from fastlane.errors import HostDown, OrderRefused, QueueDown
 from fastlane.executors.base import Activation, Image, Order
 from fastlane.models import status
 from fastlane.models.execution import Ending
-from fastlane.models.pool import Pool
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome
-from fastlane.queue.base import TICKS, Entry, Kind
+from fastlane.queue.base import TICKS, Entry, EntryKind
 from fastlane.scheduler.timer import fire
-from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.watch.verdict import Limits
 from tests.support.crew import HOST, Crew
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -206,7 +206,7 @@ async def test_an_execution_for_which_no_pool_is_left_fails_and_says_so(shared_r
 async def test_a_pool_is_decided_anew_when_an_entry_is_claimed(crew: Crew) -> None:
     job = await crew.enqueue()
     await crew.queue.cancel(str(job.execution_id))
-    await crew.queue.put([Entry(str(job.execution_id), Kind.EXECUTION, TICKS, crew.clock.now())])
+    await crew.queue.put([Entry(str(job.execution_id), EntryKind.EXECUTION, TICKS, crew.clock.now())])
     await crew.hire()
     ended = await crew.cleaned(job)
     assert (ended.status, ended.pool) == (Status.DONE, "default")
@@ -346,7 +346,7 @@ async def test_a_tick_that_was_fired_but_never_put_runs_without_waiting_for_the_
     firing = fire(stored, running_before=False, now=crew.clock.now())
     assert await crew.store.advance(stored, firing.job, firing.ticks, firing.execution)
     await crew.queue.cancel(job.job_id)
-    await crew.queue.put([Entry(job.job_id, Kind.JOB, TICKS, crew.clock.now(), stored.revision)])
+    await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, crew.clock.now(), stored.revision)])
     crew.settings = replace(crew.settings, reconcile=600.0)
     await crew.hire()
     assert (await crew.cleaned(job)).status is Status.DONE

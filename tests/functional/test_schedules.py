@@ -12,19 +12,18 @@ import pytest
 from fastlane.errors import QueueDown
 from fastlane.executors.base import Image, Order
 from fastlane.models import status
-from fastlane.models.cron import Cron
-from fastlane.models.execution import Ending, Execution, Failure, Reason
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.job import job_status
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome, cron_key, execution_id, next_execution, tick_id
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, cron_key, execution_id, next_execution, tick_id
-from fastlane.queue.base import TICKS, Entry, Lane, Lease
-from fastlane.queue.base import Kind as EntryKind
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Lease
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.services.jobs import Enqueued
+from fastlane.services.jobs.jobs import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -49,7 +48,7 @@ async def small(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Crew]:
 def hourly(now: int, **rules: Any) -> tuple[Schedule, int]:
     """A schedule whose ticks are half an hour from now, and the last one that was due: no test meets one by chance."""
     last = now // MINUTE * MINUTE - 30 * MINUTE
-    return Schedule(Kind.CRON, None, Cron(f"{datetime.fromtimestamp(last / 1000, UTC).minute} * * * *"), **rules), last
+    return Schedule(ScheduleKind.CRON, None, Cron(f"{datetime.fromtimestamp(last / 1000, UTC).minute} * * * *"), **rules), last
 
 
 # crons
@@ -83,7 +82,7 @@ async def test_a_job_of_every_minute_runs_each_minute_that_comes_due_once(crew: 
     """Three workers, and a minute whose tick is long known: it is fired by one of them."""
     for _ in range(3):
         await crew.hire()
-    job = await crew.enqueue(schedule=Schedule(Kind.CRON, None, Cron("* * * * *")))
+    job = await crew.enqueue(schedule=Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
     stored = await crew.store.job(job.job_id)
     assert stored is not None
     due = int(stored.next_tick or 0) - MINUTE
@@ -223,7 +222,7 @@ class Losing(RedisQueue):
 async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_again(crew: Crew) -> None:
     """Two ticks are due; after each the queue goes away. Nothing is left to the reconciler."""
     boundary = (crew.clock.now() // MINUTE + 1) * MINUTE
-    job = await crew.enqueue(schedule=Schedule(Kind.CRON, None, Cron("* * * * *")))
+    job = await crew.enqueue(schedule=Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
     await crew.move(job, boundary - 40_000)
     await crew.queue.cancel(job.job_id)
     await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, 1)])
@@ -339,7 +338,7 @@ async def failed(crew: Crew, job: Enqueued) -> Execution:
     for step in (
         lambda one: status.claim(one, host=HOST, pool="default", now=now),
         lambda one: status.bind(one, service_id="gone", swarm_id="w", image_digest=None, now=now),
-        lambda one: status.end(one, Ending(Status.FAILED, now, 1, Failure(Reason.EXIT, "1"))),
+        lambda one: status.end(one, Ending(Status.FAILED, now, 1, Failure(FailureReason.EXIT, "1"))),
     ):
         execution = await crew.store.change(step(execution))
         assert execution is not None

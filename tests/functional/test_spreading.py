@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from fastlane.models.pool import Pool
+from fastlane.models.placement.pool import Pool
 from tests.support.crew import Crew
 from tests.support.redis import RealRedis
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.clock import iso
-from fastlane.models.tick import Outcome, cron_key, make
+from fastlane.models.schedule.tick import Outcome, cron_key, make
 from fastlane.scheduler.timer import fire
 
 MINUTE = 60_000

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ServiceGone
-from fastlane.executors.base import Look, ServiceView
-from fastlane.models.execution import Reason
+from fastlane.executors.base import ClusterSnapshot, EngineService
+from fastlane.models.execution import FailureReason
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.watch.verdict import Limits
 from tests.support.crew import HOST, Crew
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -22,14 +22,14 @@ class Moody(InstantExecutor):
         self.mood: type[HostDown] | type[ServiceGone] | None = None
         self.answers = 0
 
-    async def inspect(self, host: str, service_id: str) -> ServiceView:
+    async def inspect(self, host: str, service_id: str) -> EngineService:
         self.answers += 1
         if self.mood is not None:
             raise self.mood("so it says")
         return await super().inspect(host, service_id)
 
-    async def look(self) -> Look:
-        return await super().look() if self.mood is None else Look({})
+    async def look(self) -> ClusterSnapshot:
+        return await super().look() if self.mood is None else ClusterSnapshot({})
 
     async def lasts(self, mood: type[HostDown] | type[ServiceGone], seconds: float) -> None:
         """It is so for some time, and was asked about it."""
@@ -63,6 +63,6 @@ async def test_a_word_that_a_service_is_gone_is_believed_when_it_holds(shared_re
         executor.mood = ServiceGone
         ended = await crew.reaches(job, "failed")
         assert ended.failure is not None
-        assert ended.failure.reason is Reason.KILLED
+        assert ended.failure.reason is FailureReason.KILLED
         executor.mood = None
         await crew.cleaned(job)

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fastlane.models.execution import Execution
-from fastlane.models.schedule import CatchUp, Overlap
+from fastlane.models.schedule.schedule import CatchUp, Overlap
+from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, Tick
 from tests.support.redis import RealRedis
 from tests.support.year import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, World
 from tests.unit.models.test_cron_oracle import lag, plain

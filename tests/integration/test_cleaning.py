@@ -13,13 +13,13 @@ import pytest
 import structlog
 
 from fastlane.clock import SystemClock
-from fastlane.executors import spec
-from fastlane.executors.swarm import SwarmExecutor
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.service import spec
 from fastlane.models.job import Spec
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Schedule
-from fastlane.scheduler import reconciler
-from fastlane.services.jobs import Enqueued
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.scheduler.repair import reconciler
+from fastlane.services.jobs.jobs import Enqueued
 from tests.support.crew import Crew
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.redis import RealRedis

@@ -14,10 +14,10 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import OrderRefused
-from fastlane.executors.base import End, Order, Phase, TaskView
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import Container, Mount, MountKind, Resources, Secret
-from fastlane.models.pool import Pull
+from fastlane.executors.base import End, EngineTask, Order, Phase
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.models.placement.pool import Pull
 from tests.support.engine import IMAGE, connect, remove_all
 
 PATIENCE = 60.0
@@ -43,7 +43,7 @@ class Bench:
         await self.executor.activate(self.host, service)
         return service
 
-    async def reaches(self, service: str, phase: Phase) -> TaskView:
+    async def reaches(self, service: str, phase: Phase) -> EngineTask:
         give_up = time.monotonic() + PATIENCE
         while not (tasks := (await self.executor.inspect(self.host, service)).tasks) or tasks[0].phase is not phase:
             assert time.monotonic() < give_up, tasks
@@ -236,7 +236,7 @@ async def test_what_the_swarm_does_not_have_or_will_not_take_is_refused_with_wha
 
 
 async def test_what_went_away_since_it_was_looked_up_is_refused_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastlane.executors.names.NODES_OWN", frozenset({"none"}))  # of such a network an engine says 404
+    monkeypatch.setattr("fastlane.executors.swarm.service.names.NODES_OWN", frozenset({"none"}))  # of such a network an engine says 404
     with pytest.raises(OrderRefused, match="network none not found"):
         await bench.park("true", networks=("none",))
 

@@ -15,11 +15,11 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
-from fastlane.executors import client
-from fastlane.executors.base import Activation, Order, Phase, ServiceView, TaskView
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import Container, Mount, MountKind
-from fastlane.models.pool import Pull
+from fastlane.executors.base import Activation, EngineService, EngineTask, Order, Phase
+from fastlane.executors.swarm.client import client
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.container.container import Container, Mount, MountKind
+from fastlane.models.placement.pool import Pull
 from tests.support.engine import IMAGE, remove_all
 from tests.support.installation import until
 from tests.support.life import Life, living
@@ -189,7 +189,7 @@ class Freezing(SwarmExecutor):
 
 @pytest.fixture
 async def executor(node: Node, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Freezing]:
-    monkeypatch.setattr(client, "Patience", partial(client.Patience, read=3.0, whole=4.0))
+    monkeypatch.setattr(client, "Patience", partial(client.CallTimeouts, read=3.0, whole=4.0))
     installation = f"late-{uuid4().hex[:8]}"
     executor = Freezing([node.url], installation, SystemClock(), probe_every=0.2, reset=0.5)
     await executor.open()
@@ -228,7 +228,7 @@ async def started(witness: Path) -> int:
     return len(witness.joinpath("starts").read_text().split())
 
 
-async def ended(executor: Freezing, node: Node, service: str) -> TaskView:
+async def ended(executor: Freezing, node: Node, service: str) -> EngineTask:
     while True:
         (task, *_) = (await executor.inspect(node.url, service)).tasks
         if task.phase is Phase.ENDED:
@@ -242,7 +242,7 @@ async def test_a_create_that_hung_and_was_made_late_is_found_again_and_runs_noth
     with pytest.raises(HostDown):
         await executor.park(node.url, order, image)
     await awake(executor, node)
-    late: Sequence[ServiceView] = ()
+    late: Sequence[EngineService] = ()
     for _ in range(600):
         late = late or await executor.services(node.url)
         await asyncio.sleep(0 if late else 0.05)

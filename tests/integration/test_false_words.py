@@ -10,17 +10,17 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
 from fastlane.executors.base import Image
-from fastlane.executors.swarm import SwarmExecutor
+from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models import status
-from fastlane.models.execution import Execution, Reason
+from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.note import Obstacle
-from fastlane.models.pool import Pull
+from fastlane.models.placement.pool import Pull
 from fastlane.models.status import Status
-from fastlane.queue.base import Kind, Lease
+from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.leases import Charge
-from fastlane.scheduler.verdict import Limits
-from fastlane.scheduler.watcher import Watcher
+from fastlane.scheduler.leases import Assignment
+from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.crew import Crew
 from tests.support.fleet import agreed, image_of
 from tests.support.redis import RealRedis
@@ -85,7 +85,7 @@ async def test_what_a_cut_off_leader_says_of_a_service_that_it_never_heard_of_is
 async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: Execution) -> None:
     """The watcher, which hears nothing but this leader, waits for better knowledge, and has it in the end."""
     watcher = Watcher(crew.store, alone, crew.clock, Limits(), activate=never, log_cap=1_000_000)
-    charge = Charge(Lease(row.id, Kind.EXECUTION, "default", 0))
+    charge = Assignment(Lease(row.id, EntryKind.EXECUTION, "default", 0))
     looking, following = asyncio.create_task(watcher.run()), asyncio.create_task(watcher.follow(charge, row))
     async with asyncio.timeout(PATIENCE):
         while (note := charge.note()) is None or note.obstacle is not Obstacle.HOST_AWAY:  # it has no followers any more, and falls silent
@@ -96,10 +96,10 @@ async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: 
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
     assert ended is not None
-    assert (ended.status, ended.exit_code, ended.failure and ended.failure.reason) == (Status.FAILED, 7, Reason.EXIT)
+    assert (ended.status, ended.exit_code, ended.failure and ended.failure.reason) == (Status.FAILED, 7, FailureReason.EXIT)
     assert await crew.log(ended) == b"said\n"
 
 
-async def never(_charge: Charge, _execution: Execution) -> bool:
+async def never(_charge: Assignment, _execution: Execution) -> bool:
     """Nothing is to be activated here."""
     raise AssertionError("a service that runs was to be activated")

@@ -11,16 +11,16 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.executors.base import Activation, Phase
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import NO_CONTAINER, Container, Mount, MountKind
-from fastlane.models.execution import Execution, Reason
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.container.container import NO_CONTAINER, Container, Mount, MountKind
+from fastlane.models.container.policy import Policy
+from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.policy import Policy
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Schedule
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.verdict import Limits
-from fastlane.services.jobs import Enqueued
+from fastlane.scheduler.watch.verdict import Limits
+from fastlane.services.jobs.jobs import Enqueued
 from tests.support.crew import Crew
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.proxy import Proxy
@@ -84,7 +84,7 @@ async def ended(crew: Crew, job: Enqueued) -> Execution:
 def check_gone(execution: Execution) -> None:
     assert (execution.status, execution.exit_code) == (Status.FAILED, None)
     assert execution.failure is not None
-    assert execution.failure.reason is Reason.KILLED
+    assert execution.failure.reason is FailureReason.KILLED
     assert execution.failure.message == "its service was removed from the swarm by somebody else"
 
 
@@ -143,7 +143,7 @@ async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, re
         execution = await ended(crew, job)
         assert (execution.status, execution.exit_code, execution.started_at) == (Status.FAILED, None, None)
         assert execution.failure is not None
-        assert execution.failure.reason is Reason.IMAGE
+        assert execution.failure.reason is FailureReason.IMAGE
         assert execution.failure.message == f"the image {execution.spec.image} was not on its node within 3 s"
 
 
@@ -194,7 +194,7 @@ async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_whe
         await proxy.stop()
         lost = await crew.reaches(job, "failed")
         assert lost.failure is not None
-        assert (lost.failure.reason, lost.exit_code) == (Reason.HOST_LOST, None)
+        assert (lost.failure.reason, lost.exit_code) == (FailureReason.HOST_LOST, None)
         assert "its container may still run there" in lost.failure.message
         assert api.inspect_container(running.container_id)["State"]["Running"]
         await proxy.start()

@@ -14,10 +14,10 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import LogLost
-from fastlane.executors.base import Phase, TaskView
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.log import STDERR, STDOUT, Chunk, Mark
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.executors.base import EngineTask, Phase
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark
+from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import Pump, Tail
 from tests.contract.test_executor import SHELL, Bench, content
 from tests.contract.values import joined, new
@@ -193,12 +193,12 @@ def go_on(url: str, task: dict[str, Any]) -> None:
         client.exec_start(client.exec_create(task["Status"]["ContainerStatus"]["ContainerID"], ["touch", "/go"]))
 
 
-def raw(url: str, task: TaskView) -> list[frames.Frame]:
+def raw(url: str, task: EngineTask) -> list[frames.Frame]:
     with contextlib.closing(connect(url)) as client:
         address = f"{client.base_url}/v{client.api_version}/tasks/{task.id}/logs"
         return frames.read(client.get(address, params={"stdout": 1, "stderr": 1, "timestamps": 1}, timeout=30).content)
 
 
-def remove_container(url: str, task: TaskView) -> None:
+def remove_container(url: str, task: EngineTask) -> None:
     with contextlib.closing(connect(url)) as client:
         client.remove_container(task.container_id)

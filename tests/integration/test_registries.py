@@ -12,15 +12,15 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import ImageRefused, RegistryDown
-from fastlane.executors.base import End, Image, Order, Phase, TaskView
-from fastlane.executors.registries import Registries
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import Container, Mount, MountKind
+from fastlane.executors.base import End, EngineTask, Image, Order, Phase
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.images.registries import Registries
+from fastlane.models.container.container import Container, Mount, MountKind
+from fastlane.models.container.policy import Policy
+from fastlane.models.container.registry import Login
 from fastlane.models.job import Spec
-from fastlane.models.policy import Policy
-from fastlane.models.pool import Pool, Pull
-from fastlane.models.registry import Login
-from fastlane.models.schedule import Schedule
+from fastlane.models.placement.pool import Pool, Pull
+from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from tests.support.crew import Crew
 from tests.support.engine import IMAGE, connect, remove_all, remove_images
@@ -58,7 +58,7 @@ def login(registry: Registry) -> Login:
     return Login(registry.address, registry.username, registry.password)
 
 
-async def run(executor: SwarmExecutor, host: str, image: Image, *command: str, **options: object) -> TaskView:
+async def run(executor: SwarmExecutor, host: str, image: Image, *command: str, **options: object) -> EngineTask:
     """The ended task of a service of this image."""
     service = await executor.park(
         host, Order(str(uuid4()), "t", "j", 1, 1, 0, command or ("true",), {}, container=Container(**options)), image

@@ -15,9 +15,9 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
 from fastlane.executors.base import Activation, Order, Phase
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import Container, Mount, MountKind
-from fastlane.models.pool import Pull
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.container.container import Container, Mount, MountKind
+from fastlane.models.placement.pool import Pull
 from tests.support.engine import IMAGE, remove_all
 
 T = TypeVar("T")

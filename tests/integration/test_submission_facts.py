@@ -10,7 +10,7 @@ from uuid import uuid4
 import docker
 import pytest
 
-from fastlane.executors import spec
+from fastlane.executors.swarm.service import spec
 from tests.support.engine import IMAGE, connect, remove_all, remove_images, update
 from tests.support.registry import Registry
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import requests
 
-from fastlane.executors import spec
+from fastlane.executors.swarm.service import spec
 from tests.support.engine import IMAGE, connect, update
 from tests.support.swarms import Node, Swarms
 

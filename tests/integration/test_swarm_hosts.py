@@ -15,10 +15,10 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown
 from fastlane.executors.base import Activation, Order, Phase
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import Container
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pull
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.container.container import Container
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pull
 from tests.support.engine import IMAGE, remove_all
 from tests.support.proxy import Proxy
 

@@ -14,16 +14,16 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.executors.base import Order, Phase
-from fastlane.executors.logs import LogReader
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.models.container import Container
-from fastlane.models.log import Portion
-from fastlane.models.pool import Pool, Pull
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler import reconciler
-from fastlane.scheduler.reconciler import Reconciler
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.logs.reader import LogReader
+from fastlane.models.container.container import Container
+from fastlane.models.logs.chunk import Portion
+from fastlane.models.placement.pool import Pool, Pull
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.repair import reconciler
+from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.fleet import HALF, LABEL, docker_command, fleet, image_of, lines
 from tests.support.hardship import Witness, well
 from tests.support.installation import until

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastlane.models.execution import Execution, Reason
+from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Job
+from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, Tick
 from tests.model.changes import gaps
 from tests.model.checks import Start
 from tests.model.counts import Counts
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tests.model.world import World
 
 PAGE = 1000
-CURABLE = frozenset({Reason.EXIT, Reason.OOM, Reason.KILLED, Reason.HOST_LOST})
+CURABLE = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST})
 """The reasons after which another attempt is made."""
-UNSEEN = frozenset({Reason.HOST_LOST, Reason.KILLED})
+UNSEEN = frozenset({FailureReason.HOST_LOST, FailureReason.KILLED})
 """The reasons after which nobody knows what the container did."""
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from fastlane.models.cron import next_tick, ticks_between
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
-from fastlane.models.schedule import Kind, Schedule
-from fastlane.models.tick import Outcome, Tick
+from fastlane.models.schedule.cron import next_tick, ticks_between
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome, Tick
 
 MOST = 5000
 FIRE, STOP = "fire", "stop"
@@ -93,7 +93,7 @@ class Change:
         same = after.schedule.cron is not None and after.schedule.cron == before.schedule.cron
         if after.schedule_revision != before.schedule_revision + (not same):
             yield f"brought the schedule's revision from {before.schedule_revision} to {after.schedule_revision}"
-        if (self.execution is not None) is not (after.schedule.kind is Kind.NOW):
+        if (self.execution is not None) is not (after.schedule.kind is ScheduleKind.NOW):
             yield f"made the execution {self.execution}"
         if after.schedule.cron is None:
             if after.next_tick != after.schedule.at:

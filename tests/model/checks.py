@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.pool import Pauses, pool_for
+from fastlane.models.placement.pool import Pauses, pool_for
+from fastlane.models.schedule.tick import Tick
 from fastlane.models.status import STARTING, Status
-from fastlane.models.tick import Tick
 from fastlane.queue.base import TICKS, Renewal
 from tests.model.jobbook import LATEST, JobBook
 from tests.model.places import POOLS

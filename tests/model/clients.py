@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fastlane.errors import FastlaneError, TransientError
-from fastlane.models.cron import Cron
+from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import Job, Spec
-from fastlane.models.receipt import Once
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
-from fastlane.services.jobs import Jobs
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.services.jobs.jobs import Jobs
 from tests.model.places import POOLS, TASKS
 from tests.model.requests import REQUEST, Request
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Rules = tuple[tuple[str, Any], ...]
 When = float | tuple[str, Overlap, CatchUp] | None
-Call = Callable[[Jobs, Once | None], Awaitable[Any]]
+Call = Callable[[Jobs, IdempotencyKey | None], Awaitable[Any]]
 
 PLAIN, KEYED, TWICE, FORGETFUL, REUSED = "plain", "keyed", "twice", "forgetful", "reused"
 """How a request is sent: once and without a key; with one, again until it is answered; the same by two at a time; the same, and once more
@@ -141,8 +141,8 @@ class Clients:
             return Schedule()
         if isinstance(when, tuple):
             text, overlap, catch_up = when
-            return Schedule(Kind.CRON, None, Cron(text), overlap, catch_up)
-        return Schedule(Kind.AT, self._world.clock.now() + round(when * 1000))
+            return Schedule(ScheduleKind.CRON, None, Cron(text), overlap, catch_up)
+        return Schedule(ScheduleKind.AT, self._world.clock.now() + round(when * 1000))
 
     async def _send(self, request: Request, manner: str, call: Call) -> None:
         if manner == PLAIN:
@@ -150,7 +150,7 @@ class Clients:
             return
         if manner != REUSED or not self._keys:
             self._keys += 1
-        once = Once(f"key-{self._keys}", f"{request.verb} {request.task_id} {request.job_id} {request.spec} {request.schedule}")
+        once = IdempotencyKey(f"key-{self._keys}", f"{request.verb} {request.task_id} {request.job_id} {request.spec} {request.schedule}")
         if manner == TWICE:
             await asyncio.gather(*(self._until_answered(request, once, call) for _ in range(2)))
             return
@@ -158,7 +158,7 @@ class Clients:
         if manner == FORGETFUL:
             await self._until_answered(request, once, call)
 
-    async def _until_answered(self, request: Request, once: Once, call: Call) -> None:
+    async def _until_answered(self, request: Request, once: IdempotencyKey, call: Call) -> None:
         for _ in range(MOST_TRIES):
             again = replace(request, once=once, stops={}, effects=[])
             if not isinstance(await self._try(again, call), TransientError | None):

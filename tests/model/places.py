@@ -1,7 +1,7 @@
 """The hosts, pools and settings of the simulated installation."""
 
-from fastlane.models.pool import Pool
-from fastlane.scheduler.verdict import Limits
+from fastlane.models.placement.pool import Pool
+from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.worker import WorkerSettings
 
 HOSTS = ("unix:///a", "unix:///b")

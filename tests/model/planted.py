@@ -7,23 +7,22 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from fastlane.models import arming, status
+from fastlane.models import job_change, status
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.status import RULES, Change
-from fastlane.queue.base import TICKS, Entry, Kind, entry_of
-from fastlane.queue.redis import RedisQueue
-from fastlane.queue.script import Script
+from fastlane.queue.base import TICKS, Entry, EntryKind, entry_of
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.redis.script import Script
 from fastlane.scheduler.dispatcher import Steps
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Charge, Leases
-from fastlane.scheduler.rebuilder import Rebuilder
+from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.settler import Settler
-from fastlane.services.arming import Arming
-from fastlane.services.byhand import ByHand
-from fastlane.services.jobs import Jobs
-from fastlane.storage import sqlite_deletion
-from fastlane.storage import sqlite_receipts as receipts
+from fastlane.services.jobs.jobs import Jobs
+from fastlane.services.jobs.manual_run import ManualRun
+from fastlane.services.jobs.submit import Submit
+from fastlane.storage.sqlite import deletion, idempotency
 
 Plant = Callable[[ExitStack], None]
 
@@ -84,7 +83,7 @@ def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
         put = self._handover.put
 
         async def only_jobs(entries: Sequence[Entry]) -> None:
-            await put([entry for entry in entries if entry.kind is Kind.JOB or entry.lane == TICKS])
+            await put([entry for entry in entries if entry.kind is EntryKind.JOB or entry.lane == TICKS])
 
         self._handover.put = only_jobs  # type: ignore[method-assign]
 
@@ -113,7 +112,7 @@ class ReceiptsApart:
     async def _keep(self, receipt: Any) -> None:
         if receipt is not None:
             write = self._port._real._writer.run
-            await self._port._node.call("store", "store.keep", lambda: write(lambda db: receipts.insert(db, receipt)), ())
+            await self._port._node.call("store", "store.keep", lambda: write(lambda db: idempotency.insert(db, receipt)), ())
 
 
 def receipts_apart(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,7 +171,7 @@ def same_incarnation(right: Callable[..., Any]) -> Callable[..., Any]:
     """A job under an id that was chosen has always the same names."""
 
     def made_under(self: Jobs, job_id: str, *arguments: Any) -> Any:
-        with patch("fastlane.services.arming.new_id", lambda _: job_id):
+        with patch("fastlane.services.jobs.submit.new_id", lambda _: job_id):
             return right(self, job_id, *arguments)
 
     return made_under
@@ -222,7 +221,7 @@ class NoPauses:
 def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
     """The slot is free before the final row is written."""
 
-    async def work(self: Steps, charge: Charge, execution: Execution) -> Any:
+    async def work(self: Steps, charge: Assignment, execution: Execution) -> Any:
         if execution.service_id is not None:
             await self._queue.finish({execution.id: 0})
         return await right(self, charge, execution)
@@ -233,7 +232,7 @@ def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
 def unconfirmed(right: Callable[..., Any]) -> Callable[..., Any]:
     """Nobody asks the queue before a start."""
 
-    async def confirm(self: Leases, charge: Charge) -> bool:
+    async def confirm(self: Leases, charge: Assignment) -> bool:
         return True
 
     return confirm
@@ -279,7 +278,7 @@ class OldRow:
 def unread(right: Callable[..., Any]) -> Callable[..., Any]:
     """A start without a look at the row."""
 
-    async def activate(self: Launcher, charge: Charge, execution: Execution) -> bool:
+    async def activate(self: Launcher, charge: Assignment, execution: Execution) -> bool:
         blind = copy(self)
         blind._store = OldRow(self._store, execution)  # type: ignore[assignment]
         return bool(await right(blind, charge, execution))
@@ -321,18 +320,18 @@ PLANTED: Mapping[str, Plant] = {
     "unrestored": method(RedisQueue, "restore", unrestored),
     "flag-only": both(method(Jobs, "_cancel", unheard), method(Launcher, "activate", unread)),
     "unsettled": method(Settler, "settle", unsettled),
-    "put-keeps-schedule-revision": method(arming, "put", changed(schedule_revision=lambda before, _: before.schedule_revision)),
-    "put-keeps-revision": method(arming, "put", changed(revision=lambda before, _: before.revision)),
-    "put-leaves-stopped": method(arming, "put", changed(armed=lambda before, _: before.armed)),
-    "put-forgets-what-came-up": method(arming, "put", forgotten),
-    "resume-keeps-revision": method(arming, "resume", changed(revision=lambda before, _: before.revision)),
-    "resume-forgets-what-came-up": method(arming, "resume", forgotten),
-    "run-without-number": method(arming, "by_hand", unnumbered),
-    "retry-beside": method(ByHand, "_last_spec", beside),
+    "put-keeps-schedule-revision": method(job_change, "put", changed(schedule_revision=lambda before, _: before.schedule_revision)),
+    "put-keeps-revision": method(job_change, "put", changed(revision=lambda before, _: before.revision)),
+    "put-leaves-stopped": method(job_change, "put", changed(armed=lambda before, _: before.armed)),
+    "put-forgets-what-came-up": method(job_change, "put", forgotten),
+    "resume-keeps-revision": method(job_change, "resume", changed(revision=lambda before, _: before.revision)),
+    "resume-forgets-what-came-up": method(job_change, "resume", forgotten),
+    "run-without-number": method(job_change, "by_hand", unnumbered),
+    "retry-beside": method(ManualRun, "_last_spec", beside),
     "not-withdrawn": method(Jobs, "_withdraw", told_nothing),
     "receipts-apart": method(Jobs, "__init__", receipts_apart),
-    "deleted-unfinished": method(sqlite_deletion, "unfinished", nothing_unfinished),
-    "names-again": method(Arming, "_made_under", same_incarnation),
+    "deleted-unfinished": method(deletion, "unfinished", nothing_unfinished),
+    "names-again": method(Submit, "_made_under", same_incarnation),
     "pauses-lost": method(Rebuilder, "_begin", pauses_lost),
     "pauses-out-of-order": script("pause", "if revision <= tonumber(redis.call('HGET', PAUSES, '') or 0) then return 0 end", ""),
     "paused-is-served": script("claim", "if limit ~= 'watch' and not paused[number] then", "if limit ~= 'watch' then"),

@@ -3,9 +3,9 @@
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import Spec
-from fastlane.models.receipt import Once
-from fastlane.models.schedule import Schedule
+from fastlane.models.schedule.schedule import Schedule
 
 
 @dataclass(eq=False)
@@ -19,7 +19,7 @@ class Request:
     job_id: str = ""
     spec: Spec | None = None
     schedule: Schedule | None = None
-    once: Once | None = None
+    once: IdempotencyKey | None = None
     asked: int = 0
     stops: dict[str, tuple[str, int]] = field(default_factory=dict)
     done_at: int = 0

@@ -16,8 +16,8 @@ from unittest.mock import patch
 import structlog
 
 from fastlane.models.execution import Execution
-from fastlane.scheduler import reconciler
-from fastlane.storage import sqlite_deletion
+from fastlane.scheduler.repair import reconciler
+from fastlane.storage.sqlite import deletion
 from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
@@ -126,7 +126,7 @@ def _scaled(world: World) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(patch.object(reconciler, "UNKNOWN_AFTER", UNKNOWN_AFTER))
         if world.random.random() < SLICED:
-            stack.enter_context(patch.multiple(sqlite_deletion, TICKS=2, EXECUTIONS=2, CHUNKS=1))
+            stack.enter_context(patch.multiple(deletion, TICKS=2, EXECUTIONS=2, CHUNKS=1))
         yield
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.queue.base import TICKS
-from fastlane.queue.keys import Keys as KeyNames
-from fastlane.queue.redis import RedisQueue
+from fastlane.queue.redis.keys import Keys as KeyNames
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.worker import Worker
-from fastlane.services.jobs import Jobs
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.services.jobs.jobs import Jobs
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.checks import Witness
 from tests.model.clients import Clients
 from tests.model.loop import Pulse, Stuck

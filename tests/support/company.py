@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 from fastlane.models.execution import Execution
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS
-from fastlane.queue.keys import Keys
-from fastlane.queue.redis import RedisQueue
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.queue.redis.keys import Keys
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.engine_process import EngineProcess
 from tests.support.installation import Installation, until
 from tests.support.redis import RealRedis

@@ -10,16 +10,15 @@ from uuid import uuid4
 from fastlane.clock import Clock, SystemClock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Kind, Schedule
-from fastlane.models.tick import Tick
-from fastlane.queue.base import TICKS, Entry
-from fastlane.queue.base import Kind as EntryKind
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.verdict import Limits
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Tick
+from fastlane.queue.base import TICKS, Entry, EntryKind
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
-from fastlane.services.jobs import Enqueued, Jobs
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.services.jobs.jobs import Enqueued, Jobs
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.instant import InstantExecutor
 
 T = TypeVar("T")
@@ -83,7 +82,7 @@ class Crew:
         self, *command: str, task: str = "task", at: int | None = None, schedule: Schedule | None = None, **rules: int
     ) -> Enqueued:
         """A job that runs now, at that moment, or by that schedule; ``rules`` are fields of its spec."""
-        when = schedule or (Schedule() if at is None else Schedule(Kind.AT, at))
+        when = schedule or (Schedule() if at is None else Schedule(ScheduleKind.AT, at))
         return await self.jobs.enqueue(task, Spec("ubuntu:latest", command or None, **rules), when)
 
     async def move(self, job: Enqueued, due: int) -> None:

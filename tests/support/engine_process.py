@@ -20,10 +20,10 @@ from typing import Any
 import uvloop
 
 from fastlane.errors import FastlaneError
-from fastlane.executors.base import Activation, Image, Look, Order, ServiceView
-from fastlane.models.log import Mark, Portion
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pull
+from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
+from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pull
 from tests.support.installation import until
 from tests.support.instant import InstantExecutor
 
@@ -88,16 +88,16 @@ class SharedExecutor:
     async def stop(self, host: str, service_id: str, why: str = "") -> None:
         await self._call("stop", host, service_id, why)
 
-    async def inspect(self, host: str, service_id: str) -> ServiceView:
-        answer: ServiceView = await self._call("inspect", host, service_id)
+    async def inspect(self, host: str, service_id: str) -> EngineService:
+        answer: EngineService = await self._call("inspect", host, service_id)
         return answer
 
-    async def look(self) -> Look:
-        answer: Look = await self._call("look")
+    async def look(self) -> ClusterSnapshot:
+        answer: ClusterSnapshot = await self._call("look")
         return answer
 
-    async def services(self, host: str) -> Sequence[ServiceView]:
-        answer: Sequence[ServiceView] = await self._call("services", host)
+    async def services(self, host: str) -> Sequence[EngineService]:
+        answer: Sequence[EngineService] = await self._call("services", host)
         return answer
 
     async def remove(self, host: str, service_id: str) -> None:

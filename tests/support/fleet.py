@@ -18,7 +18,7 @@ from typing import Any
 import docker
 import requests
 
-from fastlane.credentials import hash_token, make_token
+from fastlane.config.credentials import hash_token, make_token
 from tests.support.installation import until
 from tests.support.life import Life
 from tests.support.registry import Registry

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from fastlane import app, cli
-from fastlane.config import Settings
+from fastlane import app
+from fastlane.cli import server
+from fastlane.config.settings import Settings
 from fastlane.scheduler.worker import WorkerSettings
 
 EVERY = 2.0
@@ -19,4 +20,4 @@ def worker_settings(settings: Settings) -> WorkerSettings:
 
 if __name__ == "__main__":
     app.worker_settings = worker_settings
-    cli.main()
+    server.main()

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
-from fastlane.executors.base import Activation, End, Image, Look, Order, Phase, ServiceView, TaskView
-from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pull
+from fastlane.executors.base import Activation, ClusterSnapshot, End, EngineService, EngineTask, Image, Order, Phase
+from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pull
 
 LARGEST_PIECE = 16 * 1024
 STOPPED_CODE = 143
@@ -39,7 +39,7 @@ class Run:
     stopping: bool = False
     stop_why: str = ""
     removed: bool = False
-    task: TaskView | None = None
+    task: EngineTask | None = None
     log: list[Piece] = field(default_factory=list)
     words: Iterator[str] = field(default_factory=lambda: iter(()))
     grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -149,15 +149,15 @@ class InstantExecutor:
         if run.running:
             self._end(run, End.SHUTDOWN, STOPPED_CODE)
 
-    async def inspect(self, host: str, service_id: str) -> ServiceView:
+    async def inspect(self, host: str, service_id: str) -> EngineService:
         run = self._run(host, service_id)
         return self._service_view(run, (run.task,) if run.task else ())
 
-    async def look(self) -> Look:
+    async def look(self) -> ClusterSnapshot:
         hosts = [name for name in self._names if name not in self._down]
-        return Look({host: {run.id: (run.task,) for run in self.world[host].values() if run.task} for host in hosts})
+        return ClusterSnapshot({host: {run.id: (run.task,) for run in self.world[host].values() if run.task} for host in hosts})
 
-    async def services(self, host: str) -> Sequence[ServiceView]:
+    async def services(self, host: str) -> Sequence[EngineService]:
         return [self._service_view(run, ()) for run in self._services(host).values()]
 
     async def remove(self, host: str, service_id: str) -> None:
@@ -204,8 +204,8 @@ class InstantExecutor:
     def _runs(self) -> list[Run]:
         return [run for name in self._names for run in self.world[name].values()]
 
-    def _service_view(self, run: Run, tasks: tuple[TaskView, ...]) -> ServiceView:
-        return ServiceView(run.id, run.order.execution_id, run.activated, run.stopping, run.created_at, tasks, run.stop_why)
+    def _service_view(self, run: Run, tasks: tuple[EngineTask, ...]) -> EngineService:
+        return EngineService(run.id, run.order.execution_id, run.activated, run.stopping, run.created_at, tasks, run.stop_why)
 
     def _start(self, run: Run) -> None:
         if isinstance(self._witness, Path):
@@ -214,7 +214,7 @@ class InstantExecutor:
         else:
             self._witness.append(run.order.execution_id)
         now = self._clock.now()
-        run.task = TaskView(
+        run.task = EngineTask(
             id=f"task-{run.id}",
             service_id=run.id,
             phase=Phase.RUNNING,

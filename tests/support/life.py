@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastlane.credentials import hash_token, make_token
+from fastlane.config.credentials import hash_token, make_token
 from tests.support.credentials import bearer
 from tests.support.installation import Answer, Installation, until
 

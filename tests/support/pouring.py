@@ -17,13 +17,13 @@ import uvloop
 
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config import load
+from fastlane.config.settings import load
 from fastlane.errors import ServiceGone
-from fastlane.executors.base import Activation, End, Image, Look, Order, Phase, ServiceView, TaskView
-from fastlane.models.log import STDERR, STDOUT, Mark, Piece, Portion
-from fastlane.models.placement import HostView
-from fastlane.models.pool import Pull
-from fastlane.queue.redis import RedisQueue
+from fastlane.executors.base import Activation, ClusterSnapshot, End, EngineService, EngineTask, Image, Order, Phase
+from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pull
+from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.worker import Worker
 
 HOST = "unix:///pouring"
@@ -74,19 +74,19 @@ class PouringExecutor:
     async def stop(self, host: str, service_id: str, why: str = "") -> None:
         raise NotImplementedError
 
-    async def inspect(self, host: str, service_id: str) -> ServiceView:
+    async def inspect(self, host: str, service_id: str) -> EngineService:
         parked, start = self._read(service_id)
         tasks = () if start is None else (_task(service_id, parked, start),)
-        return ServiceView(service_id, parked["execution"], start is not None, False, 0, tasks)
+        return EngineService(service_id, parked["execution"], start is not None, False, 0, tasks)
 
-    async def look(self) -> Look:
+    async def look(self) -> ClusterSnapshot:
         tasks = {}
         for file in self._folder.glob("*.start"):
             view = await self.inspect(HOST, file.stem)
             tasks[file.stem] = view.tasks
-        return Look({HOST: tasks})
+        return ClusterSnapshot({HOST: tasks})
 
-    async def services(self, host: str) -> Sequence[ServiceView]:
+    async def services(self, host: str) -> Sequence[EngineService]:
         return []
 
     async def remove(self, host: str, service_id: str) -> None:
@@ -118,11 +118,11 @@ class PouringExecutor:
         return parked, int(text) if text else None
 
 
-def _task(service_id: str, parked: dict[str, Any], start: int) -> TaskView:
+def _task(service_id: str, parked: dict[str, Any], start: int) -> EngineTask:
     end = start + parked["lines"] * parked["pause"] * MILLISECOND
     over = time.time_ns() > end
     code = parked["code"] if parked["attempt"] == 1 else 0
-    return TaskView(
+    return EngineTask(
         id=f"task-{service_id}",
         service_id=service_id,
         phase=Phase.ENDED if over else Phase.RUNNING,

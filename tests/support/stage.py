@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fastlane.models import arming, status
-from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models import job_change, status
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Job, Spec
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import Kind as When
-from fastlane.models.schedule import Schedule
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.models.schedule.schedule import ScheduleKind as When
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, Kind, Lane, Lease
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.rebuilder import Rebuilder
-from fastlane.scheduler.reconciler import Reconciler
+from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.services.jobs import Jobs
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.services.jobs.jobs import Jobs
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor
 
@@ -185,7 +185,7 @@ class Stage:
         while leases := await self.claim():
             for lease in leases:
                 execution = await self.real_store.execution(lease.id)
-                if lease.kind is Kind.JOB:
+                if lease.kind is EntryKind.JOB:
                     await self.timer.handle(lease, self.clock.now())
                 elif execution is None:
                     await self.real_queue.finish({lease.id: lease.revision})
@@ -216,7 +216,7 @@ class Stage:
         execution = await self.real_store.execution(execution_id)
         assert execution is not None
         final = Status.FAILED if code else Status.STOPPED if execution.stop_requested_at else Status.DONE
-        failure = Failure(Reason.EXIT, f"exit code {code}") if code else None
+        failure = Failure(FailureReason.EXIT, f"exit code {code}") if code else None
         return await self._change(status.end(execution, Ending(final, self.clock.now(), code, failure)))
 
     async def settle(self, execution_id: str) -> None:
@@ -235,7 +235,7 @@ class Stage:
         """So many executions more that the job has had, all of them at their end."""
         seen, writes = await self.job(job_id), []
         for _ in range(count):
-            advance = arming.by_hand(seen, seen.spec, now=self.clock.now(), by=None)
+            advance = job_change.by_hand(seen, seen.spec, now=self.clock.now(), by=None)
             assert advance.execution is not None
             ended = replace(advance.execution, status=Status.DONE, finished_at=self.clock.now(), settled=True, cleaned=True)
             writes.append(self.real_store.advance(seen, advance.job, advance.ticks, ended))

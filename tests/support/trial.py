@@ -16,13 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastlane import app, config, log
+from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config import Settings
-from fastlane.executors import spec
-from fastlane.executors.swarm import SwarmExecutor
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler import rebuilder, watcher
+from fastlane.config import settings as config
+from fastlane.config.settings import Settings
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.service import spec
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.repair import rebuilder
+from fastlane.scheduler.watch import watcher
 from fastlane.scheduler.worker import Worker
 from tests.support.seams import Hook, Journal, Trip, report_idleness, watched
 

@@ -13,9 +13,9 @@ import uvloop
 
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config import load
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler import rebuilder
+from fastlane.config.settings import load
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.repair import rebuilder
 from fastlane.scheduler.worker import Worker
 from tests.support.engine_process import SharedExecutor
 

@@ -15,23 +15,22 @@ from typing import Any
 
 from fastlane.errors import QueueDown
 from fastlane.models import status
-from fastlane.models.cron import read_cron
 from fastlane.models.execution import Ending, Execution, Started
 from fastlane.models.job import Spec
-from fastlane.models.pool import Pool
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.cron import read_cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome
-from fastlane.queue.base import TICKS, Claim, Lane, Lease
-from fastlane.queue.base import Kind as EntryKind
-from fastlane.queue.keys import Keys as KeyNames
-from fastlane.queue.redis import RedisQueue
-from fastlane.scheduler.rebuilder import BUILDER_LOST_AFTER, Rebuilder
-from fastlane.scheduler.reconciler import Reconciler
+from fastlane.queue.base import TICKS, Claim, EntryKind, Lane, Lease
+from fastlane.queue.redis.keys import Keys as KeyNames
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.repair.rebuilder import BUILDER_LOST_AFTER, Rebuilder
+from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.services.jobs import Jobs
-from fastlane.storage.sqlite import SqliteStore
+from fastlane.services.jobs.jobs import Jobs
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.side import Keys
 from tests.model.wire import TIMED
 from tests.support.instant import InstantExecutor
@@ -272,7 +271,7 @@ class World:
     async def plan(self, plan: Plan) -> None:
         """Somebody enqueues this job."""
         jobs = Jobs(self.store, self.queue, self.clock, POOLS)
-        schedule = Schedule(Kind.CRON, None, read_cron(plan.cron, plan.timezone), plan.overlap, plan.catch_up)
+        schedule = Schedule(ScheduleKind.CRON, None, read_cron(plan.cron, plan.timezone), plan.overlap, plan.catch_up)
         job = await jobs.enqueue("task", Spec("ubuntu:latest", None, expires_in=plan.expires_in), schedule)
         await jobs.close()
         self.plans[job.job_id] = plan

@@ -4,9 +4,9 @@ and whose log is asked from whom while a manager is away."""
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.executors.base import End, Phase, TaskView
-from fastlane.executors.probe import Facts
-from fastlane.executors.swarm import SwarmExecutor
+from fastlane.executors.base import End, EngineTask, Phase
+from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.swarm.probe import EngineFacts
 
 HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"
 
@@ -16,13 +16,13 @@ def executor() -> SwarmExecutor:
     """Two managers of one swarm, and one of another; nothing is probed."""
     made = SwarmExecutor([HERE, THERE, ELSEWHERE], "test", SystemClock())
     for name, swarm in ((HERE, "one"), (THERE, "one"), (ELSEWHERE, "two")):
-        made._hosts[name].facts = Facts(swarm, f"node of {name}", 5, {"a": "ready", "b": "ready"})
+        made._hosts[name].facts = EngineFacts(swarm, f"node of {name}", 5, {"a": "ready", "b": "ready"})
         made._hosts[name]._fault = None
     return made
 
 
-def ended(code: int, node: str, end: End = End.EXITED) -> TaskView:
-    return TaskView("t", "s", Phase.ENDED, "failed", end=end, exit_code=code, container_id="c", node_id=f"node of {node}")
+def ended(code: int, node: str, end: End = End.EXITED) -> EngineTask:
+    return EngineTask("t", "s", Phase.ENDED, "failed", end=end, exit_code=code, container_id="c", node_id=f"node of {node}")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,9 @@ def ended(code: int, node: str, end: End = End.EXITED) -> TaskView:
         (ended(143, THERE, End.SHUTDOWN), False),
     ],
 )
-def test_a_code_is_doubted_only_while_the_engine_that_knows_does_not_answer(executor: SwarmExecutor, task: TaskView, doubted: bool) -> None:
+def test_a_code_is_doubted_only_while_the_engine_that_knows_does_not_answer(
+    executor: SwarmExecutor, task: EngineTask, doubted: bool
+) -> None:
     executor._hosts[THERE]._fault = "refused the connection"
     assert executor._doubted(task).lingering is doubted
     executor._hosts[THERE]._fault = None

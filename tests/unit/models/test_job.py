@@ -2,14 +2,14 @@
 
 import pytest
 
-from fastlane.models.cron import Cron
 from fastlane.models.job import Job, Spec, job_status
-from fastlane.models.schedule import Kind, Schedule
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 
 NOW_JOB = Schedule()
-AT_JOB = Schedule(Kind.AT, 9000)
-CRON_JOB = Schedule(Kind.CRON, None, Cron("* * * * *"))
+AT_JOB = Schedule(ScheduleKind.AT, 9000)
+CRON_JOB = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
 
 
 def a_job(

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fastlane.models import status
-from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.log import Head
+from fastlane.models.logs.chunk import Head
 from fastlane.models.status import FINAL, RULES, STARTING, UNDER_WAY, Change, Status
 
 NOW = 1_700_000_000_000
@@ -258,7 +258,7 @@ def test_an_ending_keeps_when_its_container_started_unless_it_learns_it_only_now
 
 
 def test_an_ending_says_everything_that_is_known_of_the_end() -> None:
-    failure = Failure(Reason.EXIT, "task: non-zero exit (3)")
+    failure = Failure(FailureReason.EXIT, "task: non-zero exit (3)")
     values = status.end(an_execution(), Ending(Status.FAILED, NOW, 3, failure, None, 10, 20, True)).values
     assert values == {
         "status": Status.FAILED,

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.queue import redis
-from fastlane.queue.script import Script
+from fastlane.queue.redis import queue
+from fastlane.queue.redis.script import Script
 
-FOLDER = Path(redis.__file__).parent / "scripts"
+FOLDER = Path(queue.__file__).parent / "scripts"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.lua") if path.stem != "entries")
 
 
 def test_every_script_of_the_folder_is_a_command_of_the_adapter():
-    assert sorted(redis.NAMES) == NAMES
+    assert sorted(queue.NAMES) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

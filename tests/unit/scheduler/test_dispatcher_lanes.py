@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models.pool import Pool
+from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TICKS, Lane
 from fastlane.scheduler.dispatcher import lanes_of
 

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from fastlane.errors import HostDown, ServiceGone
-from fastlane.executors.base import Activation, Order, ServiceView
-from fastlane.models.execution import Execution, Reason
+from fastlane.executors.base import Activation, EngineService, Order
+from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.log import Head
-from fastlane.models.placement import HostView, speakers
-from fastlane.models.pool import Pull
+from fastlane.models.logs.chunk import Head
+from fastlane.models.placement.place import HostView, reachable_managers
+from fastlane.models.placement.pool import Pull
 from fastlane.models.status import Change, Status
-from fastlane.queue.base import Kind, Lease
-from fastlane.scheduler.leases import Charge
-from fastlane.scheduler.verdict import Limits
-from fastlane.scheduler.watcher import Watcher
+from fastlane.queue.base import EntryKind, Lease
+from fastlane.scheduler.leases import Assignment
+from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor
 
@@ -41,7 +41,7 @@ class Managers(InstantExecutor):
     def hosts(self) -> list[HostView]:
         return [replace(view, swarm_id=SWARM[view.name]) for view in super().hosts()]
 
-    async def inspect(self, host: str, service_id: str) -> ServiceView:
+    async def inspect(self, host: str, service_id: str) -> EngineService:
         self.asked.append(host)
         if host in self.deaf:
             raise HostDown(f"{host} did not answer within 10 s")
@@ -82,7 +82,7 @@ class Scene:
     row: Row
     watching: asyncio.Task[Execution | None]
     missed_at: int = 0
-    charge: Charge = field(kw_only=True)
+    charge: Assignment = field(kw_only=True)
 
     async def after(self, seconds: float) -> Execution:
         """The execution when so much time has passed."""
@@ -97,7 +97,7 @@ class Scene:
         await self.clock.advance(0)
 
 
-async def never(_charge: Charge, _execution: Execution) -> bool:
+async def never(_charge: Assignment, _execution: Execution) -> bool:
     raise AssertionError("it was activated long ago")
 
 
@@ -111,7 +111,7 @@ async def scene() -> AsyncIterator[Scene]:
     service = await executor.park(OWN, order, await executor.resolve(OWN, "ubuntu", Pull.MISSING))
     assert await executor.activate(OWN, service) is Activation.STARTED
     row = Row(replace(execution, host=OWN, swarm_id="s", service_id=service, bound_at=now))
-    charge = Charge(Lease("e", Kind.EXECUTION, "default", 0, now))
+    charge = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, now))
     watcher = Watcher(row, executor, clock, Limits(), activate=never, log_cap=1000)
     watching = asyncio.create_task(watcher.follow(charge, row.execution_now))
     await clock.advance(1)
@@ -128,7 +128,7 @@ async def test_it_is_gone_when_all_say_so_for_a_minute(scene: Scene) -> None:
     ended = await scene.after(6)
     assert (ended.status, ended.exit_code, ended.truncated) == (Status.FAILED, None, True)
     assert ended.failure is not None
-    assert ended.failure.reason is Reason.KILLED
+    assert ended.failure.reason is FailureReason.KILLED
     assert ended.finished_at == scene.missed_at
     assert await scene.watching == ended
 
@@ -194,9 +194,9 @@ def test_who_can_be_asked_is_its_host_and_the_managers_of_its_swarm(
     unusable: tuple[str, ...], first: str | None, expected: list[str]
 ) -> None:
     views = [replace(view, usable=view.name not in unusable) for view in VIEWS]
-    assert speakers(views, OWN, "s", first=first) == expected
+    assert reachable_managers(views, OWN, "s", first=first) == expected
 
 
 def test_of_a_host_whose_swarm_is_not_known_only_it_is_asked() -> None:
-    assert speakers(VIEWS, OWN, None) == [OWN]
-    assert speakers(VIEWS, "tcp://unknown:1", None) == ["tcp://unknown:1"]
+    assert reachable_managers(VIEWS, OWN, None) == [OWN]
+    assert reachable_managers(VIEWS, "tcp://unknown:1", None) == ["tcp://unknown:1"]

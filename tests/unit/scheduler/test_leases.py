@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import Kind, Lease, Queue, Renewal
-from fastlane.scheduler.leases import Charge, Leases
+from fastlane.queue.base import EntryKind, Lease, Queue, Renewal
+from fastlane.scheduler.leases import Assignment, Leases
 from tests.support.clock import FakeClock, settle
 
 DURATION, EVERY = 15.0, 5.0
@@ -82,8 +82,8 @@ class Bench:
         self.queue.answer.set()
         await self.leases.close()
 
-    async def take(self, id: str, *, stop: bool = False) -> tuple[Charge, Work]:
-        charge, work = Charge(Lease(id, Kind.EXECUTION, "default", 0, stop=stop)), Work()
+    async def take(self, id: str, *, stop: bool = False) -> tuple[Assignment, Work]:
+        charge, work = Assignment(Lease(id, EntryKind.EXECUTION, "default", 0, stop=stop)), Work()
         self.leases.take(charge, work.run())
         await settle()
         assert work.begun
@@ -276,7 +276,7 @@ async def test_who_waits_for_a_confirmation_when_the_worker_ends_is_not_left_wai
 async def test_work_that_learns_of_its_own_loss_can_still_end_itself() -> None:
     async with Bench() as bench:
         bench.queue.answers["a"] = Renewal.LOST
-        charge = Charge(Lease("a", Kind.EXECUTION, "default", 0))
+        charge = Assignment(Lease("a", EntryKind.EXECUTION, "default", 0))
         heard: list[bool] = []
         bench.leases.take(charge, confirming(bench.leases.confirm, charge, heard))
         await settle()
@@ -284,7 +284,7 @@ async def test_work_that_learns_of_its_own_loss_can_still_end_itself() -> None:
         assert len(bench.leases) == 0
 
 
-async def confirming(confirm: Callable[[Charge], Awaitable[bool]], charge: Charge, heard: list[bool]) -> None:
+async def confirming(confirm: Callable[[Assignment], Awaitable[bool]], charge: Assignment, heard: list[bool]) -> None:
     answer = await confirm(charge)
     await asyncio.sleep(0)
     heard.append(answer)
@@ -309,7 +309,7 @@ async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
     async with Bench() as bench:
         ids = [f"e{number}" for number in range(1201)]
         for id in ids:
-            bench.leases.take(Charge(Lease(id, Kind.EXECUTION, "default", 0)), Work().run())
+            bench.leases.take(Assignment(Lease(id, EntryKind.EXECUTION, "default", 0)), Work().run())
         await bench.clock.advance(5)
         assert [id for call in bench.queue.renewed for id in call] == ids
         assert max(len(call) for call in bench.queue.renewed) <= 500

@@ -5,22 +5,22 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import HostDown, NoHost, QueueDown, RegistryDown, StoreDown
-from fastlane.executors.base import End, Phase, TaskView
+from fastlane.executors.base import End, EngineTask, Phase
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.status import Status
 from fastlane.scheduler import notes
-from fastlane.scheduler.verdict import Limits
+from fastlane.scheduler.watch.verdict import Limits
 
 NOW = 1_700_000_000_000
 LIMITS = Limits(pending_deadline=3_600, pull_deadline=900)
 PLACED, BOUND_AT, CHANGED = NOW - 9_000, NOW - 6_000, NOW - 5_000
 PULLING = Execution("e", "t", "j", "tick", 1, 1, Spec("ubuntu"), NOW, NOW, status=Status.PULLING, epoch=3, host="a", placed_at=PLACED)
 BOUND = replace(PULLING, service_id="s", bound_at=BOUND_AT)
-WAITING = TaskView("x", "s", Phase.WAITING, "pending", "no suitable node (1 node is drained)", changed_at=CHANGED)
-ASSIGNED = TaskView("x", "s", Phase.WAITING, "assigned", node_id="n", changed_at=CHANGED)
-PREPARING = TaskView("x", "s", Phase.PREPARING, "preparing", "preparing", node_id="n", changed_at=CHANGED)
+WAITING = EngineTask("x", "s", Phase.WAITING, "pending", "no suitable node (1 node is drained)", changed_at=CHANGED)
+ASSIGNED = EngineTask("x", "s", Phase.WAITING, "assigned", node_id="n", changed_at=CHANGED)
+PREPARING = EngineTask("x", "s", Phase.PREPARING, "preparing", "preparing", node_id="n", changed_at=CHANGED)
 
 ERRORS = {
     "a registry that does not answer": (RegistryDown("dial tcp: refused"), Obstacle.REGISTRY, PLACED + 900_000),

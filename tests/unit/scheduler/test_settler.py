@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.execution import Ending, Execution, Failure, Reason, Started
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.retry import back_off, retry_due
+from fastlane.models.schedule.retry import back_off, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.scheduler.settler import is_last_word
 
@@ -17,7 +17,7 @@ SPEC = Spec("ubuntu", retries=2, retry_delay=5_000)
 WORDS = "it said so"
 
 
-def failed(reason: Reason | None = Reason.EXIT, **values: Any) -> Execution:
+def failed(reason: FailureReason | None = FailureReason.EXIT, **values: Any) -> Execution:
     given: dict[str, Any] = {"attempt": 1, "spec": SPEC, "status": Status.FAILED, "finished_at": ENDED}
     failure = None if reason is None else Failure(reason, WORDS)
     given = {**given, **values}
@@ -28,12 +28,12 @@ def failed(reason: Reason | None = Reason.EXIT, **values: Any) -> Execution:
     ("execution", "due"),
     [
         (failed(), ENDED + 5_000),
-        (failed(Reason.OOM), ENDED + 5_000),
-        (failed(Reason.KILLED), ENDED + 5_000),
-        (failed(Reason.HOST_LOST), ENDED + 5_000),
-        (failed(Reason.IMAGE), None),
-        (failed(Reason.REJECTED), None),
-        (failed(Reason.UNSCHEDULABLE), None),
+        (failed(FailureReason.OOM), ENDED + 5_000),
+        (failed(FailureReason.KILLED), ENDED + 5_000),
+        (failed(FailureReason.HOST_LOST), ENDED + 5_000),
+        (failed(FailureReason.IMAGE), None),
+        (failed(FailureReason.REJECTED), None),
+        (failed(FailureReason.UNSCHEDULABLE), None),
         (failed(None), None),
         (failed(attempt=2), ENDED + 5_000),
         (failed(attempt=3), None),
@@ -68,7 +68,7 @@ def test_the_first_wait_is_about_a_second_and_the_second_about_two() -> None:
     assert 2_000 <= second - ENDED <= 2_400
 
 
-EXIT, IMAGE = Failure(Reason.EXIT, WORDS), Failure(Reason.IMAGE, WORDS)
+EXIT, IMAGE = Failure(FailureReason.EXIT, WORDS), Failure(FailureReason.IMAGE, WORDS)
 STARTED = Started("et", "c", ENDED - 5)
 
 

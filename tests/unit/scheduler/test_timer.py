@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from fastlane.models.arming import Advance
-from fastlane.models.cron import Cron
-from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
-from fastlane.models.retry import is_under_way
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
+from fastlane.models.job_change import JobChange
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome, Tick, cron_key, execution_id, make, once_key, tick_id
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome, Tick, cron_key, execution_id, make, once_key, tick_id
 from fastlane.scheduler.timer import fire
 
 MINUTE = 60_000
@@ -24,13 +24,13 @@ INCARNATION = "96812ec5-4574-46da-9474-f901b51d49ec"
 
 
 def a_job(cron: str | None, next_tick: int | None, spec: Spec | None = None, **rules: Any) -> Job:
-    schedule = Schedule(Kind.AT, next_tick) if cron is None else Schedule(Kind.CRON, None, Cron(cron), **rules)
+    schedule = Schedule(ScheduleKind.AT, next_tick) if cron is None else Schedule(ScheduleKind.CRON, None, Cron(cron), **rules)
     return Job(
         "j", "t", INCARNATION, 1, 1, spec or Spec("ubuntu"), schedule, revision=3, schedule_revision=2, sequence=7, next_tick=next_tick
     )
 
 
-def fired(job: Job, now: int, *, running_before: bool = False) -> Advance:
+def fired(job: Job, now: int, *, running_before: bool = False) -> JobChange:
     """The firing, whose rows and execution must belong together and to the job."""
     firing = fire(job, running_before=running_before, now=now)
     assert firing.job == replace(job, sequence=8, next_tick=firing.job.next_tick, last_tick=firing.job.last_tick)
@@ -170,7 +170,7 @@ def test_whoever_fires_the_same_job_names_everything_the_same() -> None:
 
 def latest(status: Status, **values: Any) -> Execution:
     _, execution = make(a_job("* * * * *", TEN), cron_key(TEN), sequence=8, due=TEN, now=TEN)
-    failure = Failure(Reason.EXIT, "3") if status is Status.FAILED else None
+    failure = Failure(FailureReason.EXIT, "3") if status is Status.FAILED else None
     return replace(execution, status=status, finished_at=TEN + 500 if status.final else None, failure=failure, **values)
 
 

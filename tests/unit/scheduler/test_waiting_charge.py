@@ -6,9 +6,9 @@ from typing import Any, cast
 from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown
-from fastlane.queue.base import Kind, Lease
+from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.dispatcher import Steps
-from fastlane.scheduler.leases import Charge
+from fastlane.scheduler.leases import Assignment
 from tests.support.clock import FakeClock
 
 
@@ -38,7 +38,7 @@ async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None
     parts = cast(Any, [store, Deaf(), clock, *[None] * 5])
     steps = Steps(*parts)
     with capture_logs() as logs:
-        work = asyncio.create_task(steps.work(Charge(Lease("id", Kind.EXECUTION, "default", 0, False, False)), clock.now()))
+        work = asyncio.create_task(steps.work(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0, False, False)), clock.now()))
         await clock.advance(1000)
         await work
     assert store.asked == 102

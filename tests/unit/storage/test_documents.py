@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.access import Requester
-from fastlane.models.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
-from fastlane.models.cron import Cron
-from fastlane.models.execution import Execution, Failure, Reason
+from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
-from fastlane.models.log import Mark, Piece
-from fastlane.models.schedule import CatchUp, Kind, Overlap, Schedule
+from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
-from fastlane.models.tick import Outcome
 from fastlane.storage import documents
 from tests.contract.values import SPEC, new
 
@@ -139,15 +139,17 @@ def test_every_field_of_a_spec_is_stored():
     }
 
 
-CRONS = [Schedule(Kind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), overlap, catch_up) for overlap in Overlap for catch_up in CatchUp]
+CRONS = [
+    Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), overlap, catch_up) for overlap in Overlap for catch_up in CatchUp
+]
 
 
-@pytest.mark.parametrize("schedule", [Schedule(), Schedule(Kind.AT, 5), *CRONS])
+@pytest.mark.parametrize("schedule", [Schedule(), Schedule(ScheduleKind.AT, 5), *CRONS])
 def test_a_schedule_comes_back(schedule):
     assert documents.schedule_from_json(documents.schedule_to_json(schedule)) == schedule
 
 
-@pytest.mark.parametrize("failure", [None, *(Failure(reason, "it said: \x00 ü") for reason in Reason)])
+@pytest.mark.parametrize("failure", [None, *(Failure(reason, "it said: \x00 ü") for reason in FailureReason)])
 def test_a_failure_comes_back(failure):
     assert documents.failure_from_json(documents.failure_to_json(failure)) == failure
 
@@ -171,8 +173,8 @@ def test_pieces_come_back_from_their_index_and_bytes(some):
 
 def test_a_value_is_stored_as_scalars_under_its_fields_names_and_comes_back():
     job, tick, execution = new()
-    execution = replace(execution, failure=Failure(Reason.OOM, "m"), truncated=True, status=Status.FAILED)
-    job = replace(job, schedule=Schedule(Kind.AT, 5))
+    execution = replace(execution, failure=Failure(FailureReason.OOM, "m"), truncated=True, status=Status.FAILED)
+    job = replace(job, schedule=Schedule(ScheduleKind.AT, 5))
     tick = replace(tick, outcome=Outcome.MISSED, until=9, count=1_500, at_least=True)
     for value, to, back in (
         (job, documents.job_document, documents.job_from),
@@ -194,7 +196,7 @@ def test_numbers_for_truths_come_back_as_truths():
 
 
 def test_a_changes_values_are_stored_like_the_executions_and_no_other_names_are():
-    failure = Failure(Reason.EXIT, "m")
+    failure = Failure(FailureReason.EXIT, "m")
     stored = documents.change_document({"status": Status.DONE, "failure": failure, "settled": True})
     assert stored == {"status": "done", "failure": documents.failure_to_json(failure), "settled": True}
     with pytest.raises(ValueError, match="an execution has no colour, shape"):

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.log import STDERR, STDOUT, Head, Piece
+from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status, claim
-from fastlane.storage import sqlite
 from fastlane.storage.base import Deletion
-from fastlane.storage.sqlite import SqliteStore
-from fastlane.storage.sqlite_schema import connect
+from fastlane.storage.sqlite import store as sqlite
+from fastlane.storage.sqlite.schema import connect
+from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.values import chunk, first_of, new, new_job
 
 QUERIES = {

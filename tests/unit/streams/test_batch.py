@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.cursor import NOTHING, Cursor
-from fastlane.models.log import STDERR, STDOUT, Piece
+from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
+from fastlane.models.logs.cursor import NOTHING, Cursor
 from fastlane.streams.batch import LARGEST_PART, Batch, Recent, batch_of, cut, last_batch
 
 START = Cursor("e", 0)

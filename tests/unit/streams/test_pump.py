@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, StoreDown
 from fastlane.executors.base import Executor
-from fastlane.models.log import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
+from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
 from fastlane.storage.base import Store
 from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MOST_WAITING, SHORTEST_PAUSE, Pump, Tail, append_to
 from tests.support.clock import FakeClock, settle

@@ -5,7 +5,7 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.log import STDERR, STDOUT, Head, Piece
+from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.storage.base import Slice, Store
 from fastlane.streams import tail
 from fastlane.streams.tail import last_lines

@@ -1,0 +1,142 @@
+"""The kind of the setting ``pools``: each pool's tasks, hosts, policy and limits, as people write them and as they are shown again."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+
+from fastlane.config.types import Columns, SettingType, read_choice, read_number, read_raw, read_table, read_tables, read_text
+from fastlane.errors import Fault, Invalid
+from fastlane.models.container import options
+from fastlane.models.container.container import NO_RESOURCES, Resources
+from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, read_mount_pattern
+from fastlane.models.placement.pool import Pool, Pull, pool_faults
+from fastlane.models.schedule.schedule import show_duration
+
+LOCAL_ENGINE = "unix:///var/run/docker.sock"
+MOST_PATTERNS = 100
+LONGEST_PATTERN = 1024
+
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _host(value: object) -> str:
+    text = read_text(value)
+    if not re.fullmatch(r"unix:///\S+|(tcp://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII):
+        raise ValueError(f"{options.shown(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
+    return text
+
+
+def _hosts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f'is not a list; write ["{LOCAL_ENGINE}"]')
+    return tuple(_host(row) for row in value)
+
+
+def _patterns(read: Callable[[str], str]) -> Callable[[object], tuple[str, ...]]:
+    """The reader of what a policy allows of an option: true for anything, false, or patterns, each of which ``read`` makes comparable."""
+
+    def read_all(value: object) -> tuple[str, ...]:
+        if isinstance(value, bool):
+            return ANYTHING if value else ()
+        rows = [value] if isinstance(value, str) else value
+        if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
+            raise ValueError("is neither true (anything), false, text nor a list of texts; * in a text stands for any text")
+        if len(rows) > MOST_PATTERNS:
+            raise ValueError(f"has more than {MOST_PATTERNS} patterns; let * stand for some of them")
+        return tuple(_pattern(row.strip(), read) for row in rows)
+
+    return read_all
+
+
+def _pattern(text: str, read: Callable[[str], str]) -> str:
+    if not text or len(text) > LONGEST_PATTERN or _UNWRITABLE.search(text):
+        raise ValueError(f"{options.shown(text)} is not a pattern; write 1 to {LONGEST_PATTERN} characters without control characters")
+    return text if text in ANYTHING else read(text)
+
+
+def _or_exact(read: Callable[[object], str], adapt: Callable[[str], str] = str) -> Callable[[object], tuple[str, ...]]:
+    """Patterns of an option: one with ``*`` is compared as ``adapt`` makes it, one without must be a value that ``read`` takes."""
+    return _patterns(lambda text: adapt(text) if "*" in text else read(text))
+
+
+def _grace(value: object) -> int | None:
+    if isinstance(value, bool):
+        return options.LONGEST_GRACE if value else None
+    return options.read_grace(value)
+
+
+POLICY_KEYS: Columns = {
+    "user": ("user", _or_exact(options.read_user)),
+    "workdir": ("workdir", _or_exact(options.read_path)),
+    "init": ("init", options.read_yes),
+    "stopSignal": ("stop_signal", _or_exact(options.read_signal, str.upper)),
+    "stopGrace": ("stop_grace", _grace),
+    "mounts": ("mounts", _patterns(read_mount_pattern)),
+    "networks": ("networks", _or_exact(options.read_network)),
+    "secrets": ("secrets", _or_exact(options.read_secret)),
+    "constraints": ("constraints", _or_exact(options.read_constraint, lambda text: text.replace(" ", ""))),
+    "extraHosts": ("extra_hosts", _or_exact(options.read_host_name, str.lower)),
+}
+LIMIT_KEYS: Columns = {
+    "cpus": ("cpus", options.read_cpus),
+    "memory": ("memory", options.read_memory),
+    "pids": ("pids", options.read_pids),
+}
+POOL_KEYS: Columns = {
+    "name": ("name", read_text),
+    "match": ("match", read_raw),
+    "hosts": ("hosts", _hosts),
+    "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
+    "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
+    "policy": ("policy", lambda value: Policy(**read_table(value, POLICY_KEYS))),
+    "limits": ("limits", lambda value: Resources(**read_table(value, LIMIT_KEYS))),
+}
+
+
+def _pools(value: object) -> tuple[Pool, ...]:
+    example = f'[{{"name": "default", "match": "", "hosts": ["{LOCAL_ENGINE}"]}}]'
+    pools = [Pool(**row) for row in read_tables(value, "pool", POOL_KEYS, ("name", "match", "hosts"), example)]
+    if messages := pool_faults(pools):
+        raise Invalid([Fault("", message) for message in messages])
+    return tuple(pools)
+
+
+def _show_pools(pools: Sequence[Pool]) -> str:
+    return json.dumps([_row(pool) for pool in pools], ensure_ascii=False)
+
+
+def _row(pool: Pool) -> dict[str, object]:
+    """A pool as people write it, under ``[[pools]]`` or as JSON."""
+    row: dict[str, object] = {key: getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
+    row |= {"hosts": list(pool.hosts), "policy": _policy_row(pool.policy), "limits": _given(pool.limits, NO_RESOURCES, LIMIT_KEYS)}
+    return {key: value for key, value in row.items() if value != {}}
+
+
+def _policy_row(policy: Policy) -> dict[str, object]:
+    row = {key: list(value) if isinstance(value, tuple) else value for key, value in _given(policy, DEFAULT_POLICY, POLICY_KEYS).items()}
+    return row if policy.stop_grace is None else row | {"stopGrace": show_duration(policy.stop_grace / 1000)}
+
+
+def _given(value: object, default: object, columns: Columns) -> dict[str, object]:
+    """What differs from the default, by key."""
+    named = {key: (getattr(value, attribute), getattr(default, attribute)) for key, (attribute, _) in columns.items()}
+    return {key: own for key, (own, usual) in named.items() if own != usual}
+
+
+def default_pools(docker_host: str | None) -> tuple[Pool, ...]:
+    """One pool for all tasks, on the engine that DOCKER_HOST names, else on the local one."""
+    return (Pool("default", "", (_host(docker_host) if docker_host else LOCAL_ENGINE,)),)
+
+
+def exposed(pools: Sequence[Pool]) -> list[Fault]:
+    """The faults of pools that allow something to containers, where nobody is asked who they are: whoever reached the server could have a
+    host's files, or its network."""
+    words = "but there are no users and no tokens, so everybody may; add some (`fastlane password`, `fastlane token`), or drop the policy"
+    return [
+        Fault("pools", f"the policy of pool {pool.name!r} allows {', '.join(_policy_row(pool.policy))} to containers, {words}")
+        for pool in pools
+        if pool.policy != DEFAULT_POLICY
+    ]
+
+
+POOLS = SettingType(_pools, _show_pools, tables=True)

@@ -1,0 +1,289 @@
+"""The kinds of values that settings have: how each is read from text or TOML, shown again, and made definite at the start.
+
+A reader raises ``ValueError`` whose text says what to write instead, or ``Invalid`` when there is more than one thing to say. What it
+reads, ``show`` writes in a form that it reads again. Readers of secrets never repeat the value.
+"""
+
+import difflib
+import ipaddress
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from fastlane.errors import Fault, Invalid
+from fastlane.log import scrub
+from fastlane.models.container.options import read_size, show_size, shown
+from fastlane.models.schedule.schedule import read_duration, show_duration
+
+Role = Literal["up", "api", "worker"]
+
+SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What defaults depend on: the command, the current directory, DOCKER_HOST, and whether standard error is a terminal."""
+
+    role: Role
+    cwd: Path
+    docker_host: str | None
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SettingType:
+    """How a value is read (from text, or what TOML gives), shown, and made definite (absolute, not ``auto``)."""
+
+    read: Callable[[object], Any]
+    show: Callable[[Any], str] = str
+    settle: Callable[[Any, Start], Any] = lambda value, _start: value
+    tables: bool = False
+    """Whether it is shown as JSON: a list of tables."""
+
+
+def read_text(value: object) -> str:
+    """Text without the spaces around it."""
+    if not isinstance(value, str):
+        raise ValueError("is not text; put it in quotes")
+    return value.strip()
+
+
+def _directory(value: object) -> Path:
+    text = read_text(value)
+    if not text or "\0" in text:
+        raise ValueError("is not a directory; write a path such as .fastlane or /var/lib/fastlane")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{shown(text)} names the home of an unknown user; write the whole path") from None
+
+
+def _store_url(value: object) -> str:
+    text = read_text(value)
+    if text.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError(f"names MongoDB; this version has the SQLite store only, so write {SQLITE}PATH or leave it out")
+    if not text.startswith(SQLITE) or text.removeprefix(SQLITE) in ("", "/", ":memory:") or "\0" in text:
+        raise ValueError(f"is not the URL of a store; write {SQLITE}PATH ({SQLITE}/var/lib/fastlane/fastlane.db is an absolute path)")
+    return text
+
+
+SENTINELS = re.compile(
+    r"redis\+sentinel://([^/@?#]*@)?(HOST(:[0-9]{1,5})?)(,HOST(:[0-9]{1,5})?)*/[A-Za-z0-9._-]+(/[0-9]{1,5})?".replace(
+        "HOST", r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])"
+    ),
+    re.ASCII,
+)
+
+
+def _redis_url(value: object) -> str:
+    text = read_text(value)
+    if SENTINELS.fullmatch(text):
+        return text
+    try:
+        url = urlsplit(text)
+        usable = url.path not in ("", "/") if url.scheme == "unix" else bool(url.hostname) and url.port != 0 and "@" not in url.path
+    except ValueError:
+        usable = False
+    if not usable or url.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError(
+            "is not the URL of a Redis; write redis://HOST:6379/0, rediss://… with TLS, unix:///PATH, or, with Sentinels, "
+            "redis+sentinel://HOST:26379,HOST:26379/SERVICE"
+        )
+    return text
+
+
+def _address(value: object) -> str:
+    text = read_text(value)
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not an IP address; write 127.0.0.1 for this machine only, 0.0.0.0 for all interfaces") from None
+
+
+def _port(value: object) -> int:
+    if isinstance(value, str) and value.startswith("tcp://"):
+        raise ValueError("was set by Kubernetes for a service named fastlane; set enableServiceLinks: false in the pod")
+    return read_number(value, 0, 65_535)
+
+
+def read_number(value: object, least: int, most: int) -> int:
+    """A whole number in a range, as text too."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip(), re.ASCII):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"{shown(value)} is not a whole number from {least} to {most}")
+    return value
+
+
+def _public_url(value: object) -> str:
+    text = read_text(value).removesuffix("/")
+    try:
+        url = urlsplit(text)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable or text != f"{url.scheme}://{url.netloc}" or "@" in url.netloc:
+        raise ValueError("is not the address under which people reach fastlane; write https://HOST or http://HOST:PORT, without a path")
+    return text
+
+
+def _words(value: object, first: str, second: str) -> tuple[str, ...]:
+    """A list of texts, in the environment separated by commas; the two are an example."""
+    rows = value.split(",") if isinstance(value, str) else value
+    if not isinstance(rows, list | tuple):
+        raise ValueError(f'is not a list; write ["{first}", "{second}"], in the environment {first},{second}')
+    return tuple(read_text(row) for row in rows)
+
+
+def _proxies(value: object) -> tuple[str, ...]:
+    proxies = _words(value, "10.0.0.1", "10.1.0.0/16")
+    for proxy in proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            raise ValueError(f"{proxy!r} is not an IP address, nor a network such as 10.1.0.0/16") from None
+    return proxies
+
+
+def _origins(value: object) -> tuple[str, ...]:
+    origins = tuple(origin.removesuffix("/").lower() for origin in _words(value, "https://dash.example.com", "http://localhost:3000"))
+    for origin in origins:
+        try:
+            url = urlsplit(origin)
+            usable = url.scheme in ("http", "https") and bool(url.hostname) and origin == f"{url.scheme}://{url.netloc}"
+            usable = usable and "@" not in url.netloc and url.port not in (0, 80 if url.scheme == "http" else 443)
+        except ValueError:
+            usable = False
+        if not usable or "*" in origin:
+            raise ValueError(f"{shown(origin)} is not the origin of pages; write https://HOST or http://HOST:PORT as browsers do: no path")
+    return origins
+
+
+def _redact_words(value: object) -> tuple[str, ...]:
+    words = _words(value, "password", "token")
+    if not all(words):
+        raise ValueError("has an empty word, which would be part of every name; leave it out")
+    return words
+
+
+def _installation(value: object) -> str:
+    text = read_text(value)
+    if not re.fullmatch(r"[a-z0-9-]{1,40}", text):
+        raise ValueError(f"{shown(text)} is not a name; use 1 to 40 of a-z, 0-9 and '-'")
+    return text
+
+
+def _duration(value: object) -> float:
+    if (isinstance(value, int | float) and not isinstance(value, bool)) or (isinstance(value, str) and re.fullmatch(r"[0-9. ]+", value)):
+        raise ValueError(f'{value} has no unit; write "{str(value).strip()}s" for seconds')
+    seconds = read_duration(value)
+    if seconds <= 0:
+        raise ValueError("must be longer than 0 seconds")
+    return seconds
+
+
+Columns = Mapping[str, tuple[str, Callable[[object], Any]]]
+"""The keys of a table as people write them, each with the name of the attribute that it becomes, and its reader."""
+
+
+def read_raw(value: object) -> str:
+    """Text as it stands."""
+    return value if isinstance(value, str) else read_text(value)
+
+
+def read_tables(
+    value: object, noun: str, columns: Columns, required: Iterable[str], example: str, nouns: str | None = None
+) -> list[dict[str, Any]]:
+    """A list of tables, as TOML has it or as JSON text: the attributes of each. Raises Invalid with the faults of all, ValueError for what
+    is no such list. Values stand in no fault unless a column's reader puts them there."""
+    rows = value
+    if isinstance(value, str):
+        try:
+            rows = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError(f"is not JSON; write {example}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        nouns = nouns or f"{noun}s"
+        raise ValueError(f"is not a list of {nouns}; write a table [[{nouns}]] for each, in the environment a JSON list of objects")
+    faults: list[Fault] = []
+    tables = [_read_row(row, f"{noun} {number}", columns, required, faults) for number, row in enumerate(rows, 1)]
+    if faults:
+        raise Invalid(faults)
+    return tables
+
+
+def read_table(value: object, columns: Columns) -> dict[str, Any]:
+    """The attributes of a table. Raises Invalid, whose faults have the keys for fields, dotted where a table is in a table; ValueError for
+    what is no table."""
+    if not isinstance(value, dict):
+        raise ValueError("is not a table; write { NAME = VALUE }, as JSON an object")
+    found: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for key, given in value.items():
+        if key not in columns:
+            faults.append(Fault(key, _is_unknown(key, columns)))
+            continue
+        attribute, read = columns[key]
+        try:
+            found[attribute] = read(given)
+        except Invalid as error:
+            faults += [Fault(f"{key}.{fault.field}" if fault.field else key, fault.message) for fault in error.faults]
+        except ValueError as error:
+            faults.append(Fault(key, str(error)))
+    if faults:
+        raise Invalid(faults)
+    return found
+
+
+def _read_row(row: Mapping[str, object], place: str, columns: Columns, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
+    faults += [Fault("", f"{place}: has no {key}") for key in required if key not in row]
+    try:
+        return read_table(row, columns)
+    except Invalid as error:
+        faults += [Fault("", f"{place}: {fault.field} {fault.message}") for fault in error.faults]
+        return {}
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """The fault of a name that is not among the known ones; says the nearest."""
+    return f"{name} {_is_unknown(name, known)}"
+
+
+def _is_unknown(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
+    return f"is not known; the nearest known name is {nearest[0]}"
+
+
+def read_choice(*words: str) -> Callable[[object], str]:
+    """The reader of one of these words."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value.strip().lower() not in words:
+            raise ValueError(f"{shown(value)} is none of {', '.join(words)}")
+        return value.strip().lower()
+
+    return read
+
+
+DIRECTORY = SettingType(_directory, settle=lambda path, start: start.cwd / path)
+STORE_URL = SettingType(_store_url, scrub, settle=lambda url, start: f"{SQLITE}{start.cwd / url.removeprefix(SQLITE)}")
+REDIS_URL = SettingType(_redis_url, scrub)
+ADDRESS = SettingType(_address)
+PORT = SettingType(_port)
+PUBLIC_URL = SettingType(_public_url)
+PROXIES = SettingType(_proxies, ",".join)
+ORIGINS = SettingType(_origins, ",".join)
+REDACT_WORDS = SettingType(_redact_words, ",".join)
+INSTALLATION = SettingType(_installation)
+DURATION = SettingType(_duration, show_duration)
+SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
+COUNT = SettingType(lambda value: read_number(value, 1, 1000))
+PER_PAGE = SettingType(lambda value: read_number(value, 1, 100))
+LOG_FORMAT = SettingType(
+    read_choice("auto", "console", "json"), settle=lambda word, start: ("console" if start.terminal else "json") if word == "auto" else word
+)
+LOG_LEVEL = SettingType(read_choice("debug", "info", "warning", "error"))

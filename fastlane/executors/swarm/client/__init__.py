@@ -1,0 +1,1 @@
+"""Calls to one Docker engine: threads, deadlines, a circuit breaker and the translation of errors."""

@@ -1,0 +1,142 @@
+"""One host's docker-py client: blocking calls made in threads of its own, each within a deadline, their errors translated.
+
+It knows nothing of services, and nothing of breakers: it makes a call, and says whose fault it was when it failed. No file and no variable
+of the user's (``~/.docker``, ``HTTP_PROXY``) changes what it does.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import docker
+import requests
+from docker.auth import AuthConfig
+from docker.constants import DEFAULT_USER_AGENT
+from docker.utils.proxy import ProxyConfig
+from docker.utils.utils import parse_host
+from requests.adapters import HTTPAdapter
+
+from fastlane.errors import HostDown
+from fastlane.executors.swarm.client.bulkhead import Bulkhead, Full
+from fastlane.executors.swarm.client.faults import DRIVER_ERRORS, Silent, Uncounted, silence, translate
+from fastlane.executors.swarm.client.transport import UnixAdapter
+
+T = TypeVar("T")
+Api = Any
+"""docker-py's low-level client, an ``APIClient``: most of its methods are untyped."""
+
+OLDEST_API = "1.41"
+"""Docker 20.10: the first with job-safe limits and capabilities in services."""
+KNOWN_API = "1.45"
+"""The newest that fastlane was tried with; a newer engine speaks it, too."""
+
+
+def base_url(host: str) -> str:
+    """The URL of a host's address as pools have it: ``unix:///…`` and ``tcp://h:2375`` stay, ``h:2375`` is one of TCP."""
+    return host if "://" in host else f"tcp://{host}"
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimeouts:
+    """How many seconds a call may take: to connect, for each read, and (the deadline around it, which a drip does not pass) in all."""
+
+    connect: float = 2.0
+    read: float = 10.0
+    whole: float = 15.0
+
+
+class Client:
+    """Calls one engine. Close it to end its threads."""
+
+    def __init__(self, host: str, *, threads: int = 8, waiting: int = 512, patience: CallTimeouts | None = None) -> None:
+        self.host = host
+        self.patience = patience or CallTimeouts()
+        self._threads = threads
+        self._bulkhead = Bulkhead(f"docker {host}", threads, waiting)
+        self._lock = threading.Lock()
+        self._api: docker.APIClient | None = None
+        self._version = OLDEST_API
+
+    @property
+    def version(self) -> str:
+        """The API version that it speaks: the oldest one until told otherwise."""
+        return self._version
+
+    def speak(self, version: str) -> None:
+        """Uses this API version from now on."""
+        with self._lock:
+            if version != self._version:
+                self._version, self._api = version, None
+
+    async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
+        """What ``verb`` returns, made in a thread with docker-py's low-level client. Raises what ``faults.py`` says, Silent after the
+        deadline (seconds), and Uncounted when too many calls are under way."""
+        limit = self.patience.whole if deadline is None else deadline
+        try:
+            return await self._bulkhead.run(lambda: self._made(verb), limit)
+        except Full as error:
+            raise Uncounted(f"{self.host} is not asked: {error}") from None
+        except TimeoutError:
+            raise Silent(f"{self.host} {silence(limit)}") from None
+
+    async def close(self) -> None:
+        """Ends its threads and connections."""
+        await self._bulkhead.close()
+        if self._api is not None:
+            self._api.close()
+
+    def _made(self, verb: Callable[[Api], T]) -> T:
+        try:
+            return verb(self._client())
+        except DRIVER_ERRORS as error:
+            raise translate(error, self.host, self.patience.read) from error
+
+    def _client(self) -> docker.APIClient:
+        with self._lock:
+            if self._api is None:
+                self._api = self._make()
+            return self._api
+
+    def _make(self) -> docker.APIClient:
+        return Engine(base_url(self.host), self._version, self.patience, self._threads)
+
+
+class Engine(docker.APIClient):
+    """docker-py's low-level client, made without its constructor, which reads the Docker configuration of whoever runs this process: its
+    credentials would go with every call that may need some, and a fault in it would look like every host's."""
+
+    def __init__(self, url: str, version: str, patience: CallTimeouts, connections: int) -> None:
+        requests.Session.__init__(self)
+        self.trust_env = False  # else HTTP_PROXY and REQUESTS_CA_BUNDLE would override what is set here
+        self._version = version
+        self._general_configs: dict[str, Any] = {}
+        self._proxy_configs = ProxyConfig()
+        self._auth_configs = AuthConfig({})
+        self.credstore_env = None
+        # Each request takes this pair; docker-py's own would be one number.
+        vars(self)["timeout"] = (patience.connect, patience.read)
+        self.headers["User-Agent"] = DEFAULT_USER_AGENT
+        if url.startswith("unix://"):
+            self.base_url = "http+docker://localhost"
+            self._custom_adapter: HTTPAdapter = UnixAdapter(url.removeprefix("unix://"), connections)
+        else:
+            self.base_url = str(parse_host(url))
+            self._custom_adapter = HTTPAdapter(pool_maxsize=connections)
+        self.adapters.clear()
+        self.mount(self.base_url, self._custom_adapter)
+
+
+async def negotiate(client: Client, deadline: float) -> str:
+    """The API version to speak with this engine: the newest that both know. Raises HostDown when there is none."""
+    answer: dict[str, Any] = await client.call(lambda api: api.version(api_version=False), deadline)
+    newest, oldest = str(answer.get("ApiVersion", "")), str(answer.get("MinAPIVersion") or OLDEST_API)
+    if not newest:
+        raise HostDown(f"{client.host} did not say which API it speaks: is it a Docker engine?")
+    if _number(newest) < _number(OLDEST_API):
+        raise HostDown(f"{client.host} speaks Docker API {newest}; {OLDEST_API} is needed: install Docker 20.10 or later")
+    return max(min(newest, KNOWN_API, key=_number), oldest, key=_number)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

@@ -1,0 +1,290 @@
+"""The executor for production: each execution is one Docker Swarm service on one of the registered hosts.
+
+Every method answers the port (``base.py``) by a few calls to an engine. What is submitted is ``spec.py``'s business, what comes back
+``states.py``'s, how a host is called, probed and spared ``host.py``'s, and logs are ``logs.py``'s.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import requests
+import structlog
+from docker.auth import encode_header
+from docker.errors import APIError
+
+from fastlane.clock import Clock
+from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
+from fastlane.executors.base import Activation, ClusterSnapshot, End, EngineService, EngineTask, Image, Order
+from fastlane.executors.swarm.client.breaker import Breaker
+from fastlane.executors.swarm.client.client import Api
+from fastlane.executors.swarm.client.faults import NameTaken, OutOfSequence, Silent, message, silence
+from fastlane.executors.swarm.hosts import Host
+from fastlane.executors.swarm.images.registries import Credentials, Registries
+from fastlane.executors.swarm.logs.reader import LogReader
+from fastlane.executors.swarm.observe import Observer
+from fastlane.executors.swarm.service import spec
+from fastlane.executors.swarm.service.names import ids_for
+from fastlane.executors.swarm.service.states import AT_RETURN, container_id, node_lots, node_states, task_views
+from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pull
+
+log = structlog.get_logger()
+
+UPDATE_TRIES = 6
+UPDATE_WITHIN = 40.0
+REMOVE_TRIES = 5
+
+Raw = Mapping[str, Any]
+
+
+class SwarmExecutor:
+    """Runs executions on Docker Swarm. ``installation`` marks what is ours; ``reset`` and ``probe_every`` in seconds. ``registries``, which
+    it closes, knows who we are to each registry."""
+
+    def __init__(
+        self,
+        hosts: Sequence[str],
+        installation: str,
+        clock: Clock,
+        *,
+        max_fails: int = 5,
+        reset: float = 60.0,
+        log_driver: str = spec.DEFAULT_LOG_DRIVER,
+        probe_every: float = 2.0,
+        registries: Registries | None = None,
+    ) -> None:
+        self._installation = installation
+        self._registries = registries or Registries()
+        self._log_driver = log_driver
+        self._listeners: list[Callable[[], None]] = []
+        self._hosts = {
+            name: Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
+            for name in dict.fromkeys(hosts)
+        }
+        self._readers: dict[str, LogReader] = {}
+        self._looker = Observer(tuple(self._hosts.values()), installation, clock)
+
+    # life
+
+    async def open(self) -> None:
+        self._readers = {name: LogReader(name) for name in self._hosts}
+        await asyncio.gather(*(host.open() for host in self._hosts.values()))
+
+    async def close(self) -> None:
+        await self._looker.close()
+        await asyncio.gather(*(reader.close() for reader in self._readers.values()))
+        await asyncio.gather(*(host.close() for host in self._hosts.values()))
+        await self._registries.close()
+
+    def subscribe(self, on_change: Callable[[], None]) -> None:
+        self._listeners.append(on_change)
+
+    def hosts(self) -> Sequence[HostView]:
+        return [host.view() for host in self._hosts.values()]
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _host(self, name: str) -> Host:
+        """A host by name; one that is not registered (any more) cannot be reached, which is what its absence is to a caller."""
+        host = self._hosts.get(name)
+        if host is None:
+            raise HostDown(f"{name} is not a registered host")
+        return host
+
+    # starting
+
+    async def resolve(self, host: str, image: str, pull: Pull) -> Image:
+        return await self._host(host).resolve(image, pull)
+
+    async def park(self, host: str, order: Order, image: Image) -> str:
+        found = self._host(host)
+        ids = await ids_for(order.container, found.call)
+        wanted = spec.creation(order, image, self._installation, self._log_driver, ids)
+        credentials = await self._registries.credentials(image.reference)
+        try:
+            raw: Raw = await found.call(partial(_create, wanted, credentials))
+        except NameTaken:
+            raw = await self._own(found, order)
+        except ServiceGone as error:  # what it names is gone since it was looked up
+            raise OrderRefused(str(error)) from error
+        service_id = str(raw["ID"])
+        found.parked(service_id)
+        return service_id
+
+    async def _own(self, host: Host, order: Order) -> Raw:
+        name = spec.service_name(order)
+        raw = await self._inspected(host, name)
+        if not spec.is_made_for(raw, order, self._installation):
+            raise OrderRefused(f"a service named {name} is there and is not this execution's; remove it by hand")
+        return raw
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        nonce = uuid4().hex
+        raw = await self._update(
+            self._host(host),
+            service_id,
+            lambda raw: None if spec.is_activated(raw) or spec.is_stopped(raw) else spec.activation(raw, nonce),
+        )
+        if raw is None or spec.activator(raw) == nonce:
+            return Activation.STARTED
+        return Activation.ALREADY if spec.is_activated(raw) else Activation.STOPPED
+
+    async def stop(self, host: str, service_id: str, why: str = "") -> None:
+        found = self._host(host)
+        await self._update(found, service_id, lambda raw: None if spec.is_stopped(raw) else spec.stop(raw, why))
+        found.forget(service_id)
+
+    async def _update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
+        """Writes ``change(inspected)`` at the very version that was inspected: None once that is done, or the service as inspected when
+        ``change`` wants nothing of it. After a refusal or a lost answer it looks again: the update may have been made."""
+        try:
+            async with asyncio.timeout(UPDATE_WITHIN):
+                return await self._try_update(host, service_id, change)
+        except TimeoutError:
+            raise Silent(f"{host.name} {silence(UPDATE_WITHIN)}") from None
+
+    async def _try_update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
+        fault: FastlaneError | None = None
+        for _ in range(UPDATE_TRIES):
+            raw = await self._inspected(host, service_id)
+            wanted = change(raw)
+            if wanted is None:
+                return raw
+            try:
+                await host.call(_updating(service_id, spec.version(raw), wanted))
+                return None
+            except (OutOfSequence, HostDown) as error:
+                fault = error
+                log.info("service.update_unsure", host=host.name, service_id=service_id, error=str(error))
+        raise HostDown(f"{host.name} did not take an update of {service_id}: {fault}")
+
+    # seeing
+
+    async def inspect(self, host: str, service_id: str) -> EngineService:
+        found = self._host(host)
+        raw, tasks, nodes = await asyncio.gather(
+            self._inspected(found, service_id),
+            found.call(lambda api: api.tasks(filters={"service": service_id})),
+            found.call(lambda api: api.nodes()),
+        )
+        states = node_states(nodes)
+        views = task_views(tasks, states, await self._containers(found, tasks), node_lots(nodes))
+        return spec.view(raw, tuple(self._doubted(view) for view in views))
+
+    async def look(self) -> ClusterSnapshot:
+        return await self._looker.look()
+
+    async def services(self, host: str) -> Sequence[EngineService]:
+        filters = {"label": f"{spec.INSTALLATION}={self._installation}"}
+        return [spec.view(raw) for raw in await self._host(host).call(lambda api: api.services(filters=filters))]
+
+    async def _inspected(self, host: Host, service_id: str) -> Raw:
+        raw: Raw = await host.call(lambda api: api.inspect_service(service_id))
+        return raw
+
+    async def _containers(self, host: Host, tasks: Sequence[Raw]) -> dict[str, Raw]:
+        """What the nodes that we reach say of these tasks' containers, by container id."""
+        found: dict[str, Raw] = {}
+        for task in tasks:
+            container, at = container_id(task), self._at_node(host, str(task.get("NodeID", "")))
+            if container is None or at is None:
+                continue
+            try:
+                found[container] = await at.call(partial(_container, container))
+            except ServiceGone:
+                log.info("container.gone", host=at.name, container_id=container)
+            except HostDown:
+                if at is host:
+                    raise
+        return found
+
+    def _doubted(self, task: EngineTask) -> EngineTask:
+        """The task, lingering where its code may be the engine's doing as it came back, and that engine does not answer us yet."""
+        silent = {host.facts.node_id for host in self._hosts.values() if host.facts is not None and not host.reachable}
+        doubted = task.end is End.EXITED and task.exit_code in AT_RETURN and task.node_id in silent
+        return replace(task, lingering=True) if doubted else task
+
+    def _at_node(self, host: Host, node_id: str) -> Host | None:
+        """The registered host that is this node: the one that is asked anyway, if it is."""
+        there = (other for other in (host, *self._hosts.values()) if other.reachable or other is host)
+        return next((other for other in there if other.facts is not None and other.facts.node_id == node_id), None)
+
+    # leaving
+
+    async def remove(self, host: str, service_id: str) -> None:
+        found = self._host(host)
+        for _ in range(REMOVE_TRIES):
+            try:
+                await found.call(lambda api: api.remove_service(service_id))
+                await self._inspected(found, service_id)
+            except ServiceGone:
+                found.forget(service_id)
+                return
+        raise HostDown(f"{found.name} still has the service {service_id} after its removal")
+
+    # logs
+
+    async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
+        at, container = await self._place_of_log(self._manager(self._host(host)), task_id)
+        reader = self._readers[at.name]
+        async with at.guarded():
+            response = await reader.open(at.client.version, task_id, marks, follow=follow, container=container)
+        async with aclosing(reader.portions(response, marks, follow=follow, of_container=container is not None)) as portions:
+            async for portion in portions:
+                yield portion
+
+    def _manager(self, host: Host) -> Host:
+        """The host, or while it does not answer another manager of its swarm."""
+        if host.reachable or host.facts is None:
+            return host
+        others = (other for other in self._hosts.values() if other.reachable and other.facts is not None)
+        return next((other for other in others if other.facts and other.facts.swarm_id == host.facts.swarm_id), host)
+
+    async def _place_of_log(self, manager: Host, task_id: str) -> tuple[Host, str | None]:
+        """Which host gives a task's log, and as whose: the task's node as its container's, where that node is a host. A swarm gives it
+        through its leader. All stops with that one, and a node that has much to tell to a leader that was cut off loses its own place in
+        the swarm (see docs/swarm.md)."""
+        if manager.facts is None or manager.facts.one_node:
+            return manager, None
+        task: Raw = await manager.call(lambda api: api.inspect_task(task_id))
+        container, at = container_id(task), self._at_node(manager, str(task.get("NodeID", "")))
+        return (manager, None) if container is None or at is None else (at, container)
+
+
+def _container(container_id: str, api: Api) -> Raw:
+    raw: Raw = api.inspect_container(container_id)
+    return raw
+
+
+def _create(wanted: Raw, credentials: Credentials, api: Api) -> Raw:
+    """The create as a call, and with it what each node needs to pull the image: the swarm keeps that, and shows it to nobody. docker-py's
+    ``create_service`` would take credentials from where it pleases."""
+    headers = {"X-Registry-Auth": encode_header(dict(credentials)).decode()} if credentials else {}
+    response = api.post(f"{api.base_url}/v{api.api_version}/services/create", headers=headers, json=wanted, timeout=api.timeout)
+    made: Raw = _accepted(response).json()
+    return made
+
+
+def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Callable[[Api], None]:
+    """The update as a call, all of the spec sent back: docker-py's ``update_service`` rebuilds it from the parts that it knows. Without
+    credentials of its own it keeps those of the create."""
+
+    def update(api: Api) -> None:
+        url = f"{api.base_url}/v{api.api_version}/services/{service_id}/update"
+        _accepted(api.post(url, params={"version": str(version)}, json=wanted, timeout=api.timeout))
+
+    return update
+
+
+def _accepted(response: requests.Response) -> requests.Response:
+    if not response.ok:
+        raise APIError("", response=response, explanation=message(response.content))
+    return response

@@ -1,0 +1,1 @@
+"""Image references resolved to digests, and the credentials for their registries."""

@@ -1,0 +1,184 @@
+"""What to submit for an image reference: a registry's digest of it, or the id of a local image on a swarm of one node.
+
+A tag is resolved once, before the service is made: retries then run the same image, and no node pulls a tag that a registry
+has moved, or waits for one that swallows packets. Registries' answers are remembered for a minute; what is on the engine itself
+is asked each time, so that a freshly built image is what runs. A registry that hangs keeps few of the threads, and none from a reference
+that has a digest, about which nobody is asked.
+"""
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from docker.errors import APIError, InvalidRepository, NotFound
+
+from fastlane.clock import Clock
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, RegistryDown
+from fastlane.executors.base import Image
+from fastlane.executors.swarm.client.client import Api, Client
+from fastlane.executors.swarm.client.faults import Silent, Uncounted, plain, refusal
+from fastlane.executors.swarm.images.registries import Registries
+from fastlane.executors.swarm.images.turns import Turns
+from fastlane.models.container.registry import is_image_id, registry_of
+from fastlane.models.placement.pool import Pull
+
+REMEMBERED = 60_000
+MOST_REMEMBERED = 1000
+REGISTRY_THREADS, THREADS_OF_ONE = 8, 2
+"""How many registries' answers are waited for at once, and how many of one registry's."""
+TURN_WITHIN = 30.0
+"""Seconds to wait for one's turn at a registry."""
+
+_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
+_REFUSALS = (
+    "unauthorized",
+    "denied",
+    "no basic auth credentials",
+    "authentication required",
+    "manifest unknown",
+    "name unknown",
+    "not found",
+    "does not exist",
+    "no such",
+    "invalid reference",
+)
+_UNREACHABLE = (
+    "dial tcp",
+    "lookup ",
+    "timeout",
+    "deadline",
+    "tls",
+    "x509",
+    "eof",
+    "toomanyrequests",
+    "connection re",
+    "unexpected http status",
+)
+_HOPELESS = ("invalid port", "no manifest found for full image id")
+"""What no registry will ever answer otherwise, though the words look like a network's fault: a port over 65535, a bare id of an image."""
+_NAMELESS = re.compile(r"\blookup \S+|no such host", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s\"?]*)\?[^\s\"]*")
+_URL = re.compile(r"\"https?://[^\"]*\"")
+
+
+class Images:
+    """Resolves images by one host: ``engine`` makes a call that asks the engine for its own; ``registry`` (with threads and patience of its
+    own, since a registry may hang) makes it ask a registry, as who ``registries`` says."""
+
+    def __init__(
+        self, engine: Callable[[Callable[[Api], Any]], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock
+    ) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._registries = registries
+        self._turns = Turns(THREADS_OF_ONE, TURN_WITHIN)
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[int, Image]] = OrderedDict()
+        self._asked: dict[str, asyncio.Task[Image]] = {}
+
+    async def resolve(self, image: str, pull: Pull, *, one_node: bool) -> Image:
+        """What to submit. Raises ImageRefused, RegistryDown (a later call may succeed), HostDown."""
+        if any(part in {"", ".", ".."} for part in image.split("/")):
+            raise ImageRefused(f"{image!r} is not an image reference")
+        if found := _DIGEST.search(image):
+            return Image(image, found.group(1))
+        if is_image_id(image):
+            return await self._by_id(image, one_node=one_node)
+        if one_node and pull is Pull.MISSING and (local := await self._local(image)):
+            return local
+        try:
+            return await self._remote(image)
+        except (ImageRefused, RegistryDown):
+            if one_node and pull is Pull.ALWAYS and (local := await self._local(image)):
+                return local
+            raise
+
+    async def close(self) -> None:
+        """Gives up what is being asked."""
+        asked = list(self._asked.values())
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _by_id(self, id: str, *, one_node: bool) -> Image:
+        if not one_node:
+            raise ImageRefused("an image's id means something on one node only, and the swarm has more: push the image, and give its name")
+        if found := await self._local(id):
+            return found
+        raise ImageRefused(f"there is no image {id} on {self._registry.host}")
+
+    async def _local(self, image: str) -> Image | None:
+        def inspect(api: Api) -> Any:
+            try:
+                return api.inspect_image(image)
+            except NotFound:
+                return None
+            except APIError as error:
+                if error.status_code == 400:
+                    raise ImageRefused(plain(error.explanation or "")) from error
+                raise
+
+        raw = await self._engine(inspect)
+        if not raw or _is_part_of_id(image, str(raw["Id"])):
+            return None
+        return Image(str(raw["Id"]), str(raw["Id"]))
+
+    async def _remote(self, image: str) -> Image:
+        """Asks the registry, once however many wait for the answer."""
+        known = self._known.get(image)
+        if known is not None and self._clock.now() - known[0] < REMEMBERED:
+            return known[1]
+        task = self._asked.get(image)
+        if task is None:
+            task = asyncio.create_task(self._ask(image))
+            self._asked[image] = task
+            task.add_done_callback(lambda done: self._answered(image, done))
+        return await asyncio.shield(task)
+
+    async def _ask(self, image: str) -> Image:
+        credentials = dict(await self._registries.credentials(image))
+
+        def distribution(api: Api) -> Any:
+            try:
+                return api.inspect_distribution(image, auth_config=credentials)
+            except InvalidRepository as error:
+                raise ImageRefused(str(error)) from error
+            except APIError as error:
+                raise registry_fault(error.status_code or 0, error.explanation or "", image, self._registry.host) from error
+
+        try:
+            async with self._turns.turn(registry_of(image) or ""):
+                raw = await self._registry.call(distribution)
+        except (Silent, Uncounted, TimeoutError):
+            raise RegistryDown(f"the registry of {image} did not answer in time") from None
+        digest = str(raw["Descriptor"]["digest"])
+        return Image(f"{image}@{digest}", digest)
+
+    def _answered(self, image: str, task: "asyncio.Task[Image]") -> None:
+        self._asked.pop(image, None)
+        if not task.cancelled() and task.exception() is None:
+            self._known[image] = (self._clock.now(), task.result())
+            self._known.move_to_end(image)
+            while len(self._known) > MOST_REMEMBERED:
+                self._known.popitem(last=False)
+
+
+def _is_part_of_id(image: str, id: str) -> bool:
+    """Whether an engine found the image of this id because its id begins so, and not by its name: an engine takes ``cafe`` for both."""
+    return not is_image_id(image) and id.removeprefix("sha256:").startswith(image.removeprefix("sha256:"))
+
+
+def registry_fault(status: int, explanation: str, image: str, host: str) -> FastlaneError:
+    """Whose fault it is that an engine could not resolve an image: nobody's (it does not exist), the registry's, or the host's."""
+    words = _QUERY.sub(r"\1", plain(explanation))  # a query may tell the account
+    lower = _URL.sub("", words).lower()  # an image's own name tells nothing
+    host_fault = refusal(status, explanation, host)
+    unreachable = any(word in lower for word in _UNREACHABLE)
+    if isinstance(host_fault, HostDown) and not unreachable:
+        return host_fault
+    hopeless = any(word in lower for word in _HOPELESS)
+    if hopeless or status in {400, 401, 403, 404} or (not unreachable and any(word in lower for word in _REFUSALS)):
+        return ImageRefused(words or f"{image} cannot be had: status {status}")
+    return RegistryDown(words or f"the registry of {image} answered {status}", nameless=_NAMELESS.search(words) is not None)

@@ -1,0 +1,169 @@
+"""Takes an engine's log apart: bytes as they come, in portions of pieces as they are stored. It knows no connection.
+
+The engine sends frames: eight bytes (the stream, three zeros, a length of four) and that many bytes, which begin with a time. A line
+over 16 KiB comes in several frames of one and the same time. A frame of stream 3 is an error told in the middle of a 200.
+
+Frames of one stream and one millisecond that follow one another become one piece: nobody asks for less than a millisecond, and a log
+that comes fast is then some hundred pieces a second rather than a million.
+"""
+
+import struct
+from collections.abc import Mapping
+
+from fastlane.executors.swarm.service.timestamps import nanoseconds, rfc3339
+from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
+
+LARGEST_FRAME = 8 * 1024 * 1024
+SLACK = 10_000_000_000
+"""How much earlier than the latest mark a reading begins that cannot begin at both streams' marks: a line is stamped before it is written,
+so that the log is not quite in the order of its times. In nanoseconds."""
+
+ERROR = 3
+_HEADER = struct.Struct(">BxxxI")
+_unpack = _HEADER.unpack_from
+_TIME = 30
+"""The length of a time: ``2026-11-25T12:57:39.852824433Z``, in UTC always, so that times compare as their bytes do. A space follows."""
+_HEAD = _HEADER.size + _TIME + 1
+_MILLISECOND = 23
+"""So many characters of a time tell its millisecond."""
+
+Runs = list[tuple[int, int, list[bytes]]]
+
+
+def begin(marks: Mapping[int, Mark]) -> int:
+    """The moment (nanoseconds) from which to read: 0 for the start. All that is after the marks came then or later.
+
+    With a mark of each stream the earlier one is enough, and where that is long ago, the later one and some slack before it.
+    """
+    if not marks:
+        return 0
+    times = [mark.time for mark in marks.values()]
+    slack = max(0, max(times) - SLACK)
+    return max(slack, min(times)) if len(times) > 1 else slack
+
+
+class _Place:
+    """How far a stream was read: the time of its last frame as it stands there, and how many frames of that very time came."""
+
+    __slots__ = ("ordinal", "stamp")
+
+    def __init__(self, stamp: bytes = b"", ordinal: int = 0) -> None:
+        self.stamp = stamp
+        self.ordinal = ordinal
+
+
+class _Unread:
+    """Tells what lies after one stream's mark. Once the mark is passed everything does, whatever its time: a clock may be set back."""
+
+    def __init__(self, stamp: bytes, ordinal: int) -> None:
+        self._stamp = stamp
+        self._left = ordinal
+
+    @property
+    def met(self) -> bool:
+        """Whether the frame that the mark names came again."""
+        return self._left == 0
+
+    def is_new(self, stamp: bytes) -> bool:
+        """Whether the stream's next frame, of this time, was not read before."""
+        if not self._left or stamp > self._stamp:
+            return True
+        self._left -= stamp == self._stamp
+        return False
+
+
+class Demultiplexer:
+    """Reads on after these marks in a log that begins at ``begin(marks)``; it holds no more than one unfinished frame."""
+
+    def __init__(self, marks: Mapping[int, Mark]) -> None:
+        start = begin(marks)
+        stamps = {stream: rfc3339(mark.time).encode() for stream, mark in marks.items()}
+        self._places = {STDOUT: _Place(), STDERR: _Place()}
+        self._places |= {stream: _Place(stamps[stream], mark.ordinal) for stream, mark in marks.items()}
+        self._known = {stream: _Unread(stamps[stream], mark.ordinal) for stream, mark in marks.items()}
+        self._due = {stream for stream, mark in marks.items() if mark.time >= start}
+        self._gap = False
+        self._rest = b""
+        self._second = b""
+        self._start = 0
+        self.error: str | None = None
+        """What the engine told in the midst of the log; nothing of what follows is looked at."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether no frame is unfinished."""
+        return not self._rest
+
+    @property
+    def missed(self) -> bool:
+        """Whether what was read before has not come again so far: at the end of a log, that it is gone."""
+        return bool(self._due)
+
+    def feed(self, data: bytes) -> Portion:
+        """What is complete now. Raises ValueError for what is no frame, or has no time."""
+        if self._rest:
+            data = self._rest + data
+        runs: Runs = []
+        self._rest = data[self._take(data, runs) :]
+        gap, self._gap = self._gap, False
+        pieces = [Piece(stream, time, b"".join(contents)) for stream, time, contents in runs]
+        marks = {stream: Mark(self._time(place.stamp), place.ordinal) for stream, place in self._places.items() if place.ordinal}
+        return Portion(pieces, marks, int(gap))
+
+    def _take(self, data: bytes, runs: Runs) -> int:
+        """Takes the whole frames, as runs of one stream and one millisecond; the place after them. Written for speed: its loop is gone
+        through for each line of a log."""
+        place, size = 0, len(data)
+        stream, low, high = 0, b"", b""
+        while place + _HEADER.size <= size:
+            kind, length = _unpack(data, place)
+            end = place + _HEADER.size + length
+            stamp = data[place + _HEADER.size : place + _HEADER.size + _TIME]
+            if kind != stream or not place + _HEAD <= end <= size or not low < stamp < high:
+                if not 0 < kind <= ERROR or length > LARGEST_FRAME:
+                    raise ValueError(f"a frame of stream {kind} and {length} bytes")
+                if end > size:
+                    break
+                if kind == ERROR:
+                    self.error = data[place + _HEADER.size : end].decode(errors="replace").strip()
+                    return size
+                if length <= _TIME:
+                    raise ValueError(f"a frame without a time: {data[place:end]!r}")
+                time = self._time(stamp)
+                if self._known and not self._is_new(kind, stamp):
+                    stream, place = 0, end
+                    continue
+                stream, low = kind, stamp[:_MILLISECOND]
+                high = low + b":"  # which comes after every digit
+                last = self._places[kind]
+                contents: list[bytes] = []
+                runs.append((kind, time, contents))
+            if stamp == last.stamp:
+                last.ordinal += 1
+            else:
+                last.stamp, last.ordinal = stamp, 1
+            contents.append(data[place + _HEAD : end])
+            place = end
+        return place
+
+    def _is_new(self, stream: int, stamp: bytes) -> bool:
+        """Whether the next frame of this stream comes after its mark; notes a gap before it."""
+        unread = self._known.get(stream)
+        if unread is None:
+            return True
+        new = unread.is_new(stamp)
+        self._gap = self._gap or (new and stream in self._due)
+        if new:
+            del self._known[stream]
+        if new or unread.met:
+            self._due.discard(stream)
+        return new
+
+    def _time(self, stamp: bytes) -> int:
+        """A time in nanoseconds; most share their second with the one before. Raises ValueError for what is none."""
+        if stamp[29:] != b"Z" or not stamp[20:29].isdigit():
+            raise ValueError(f"a frame without a time: {stamp!r}")
+        if stamp[:20] != self._second:
+            self._start = nanoseconds(stamp[:19].decode("ascii", "replace") + "Z")
+            self._second = stamp[:20]
+        return self._start + int(stamp[20:29])

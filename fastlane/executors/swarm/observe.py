@@ -1,0 +1,103 @@
+"""The look at all hosts: one list of tasks a swarm, and its nodes' states at most once a second. No host holds up another's answer."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import FastlaneError
+from fastlane.executors.base import ClusterSnapshot, EngineTask, Phase
+from fastlane.executors.swarm.hosts import Host
+from fastlane.executors.swarm.service.spec import INSTALLATION
+from fastlane.executors.swarm.service.states import by_service, node_states
+
+log = structlog.get_logger()
+
+LOOK_WITHIN = 5.0
+"""Seconds that a host may take to answer a look."""
+WAIT_FOR = 1.0
+"""Seconds that a look waits for a slow host; what that one answers later is in a later look."""
+NODES_EVERY = 1000
+
+Tasks = Mapping[str, Sequence[EngineTask]]
+
+
+class Observer:
+    """Looks at these hosts' swarms for what this installation put there."""
+
+    def __init__(self, hosts: Sequence[Host], installation: str, clock: Clock) -> None:
+        self._hosts = hosts
+        self._label = f"{INSTALLATION}={installation}"
+        self._clock = clock
+        self._nodes: dict[str, tuple[int, Mapping[str, str]]] = {}
+        self._answered: dict[str, str] = {}
+        self._under_way: dict[str, asyncio.Task[Tasks | None]] = {}
+
+    async def look(self) -> ClusterSnapshot:
+        """The tasks by host and service; a host that cannot be reached, or did not answer by now, is missing."""
+        swarms = self._swarms()
+        late = set(self._under_way)
+        for swarm in swarms:
+            if swarm not in self._under_way:
+                self._under_way[swarm] = asyncio.create_task(self._ask(swarm, swarms[swarm]), name=f"look {swarm}")
+        fresh = [task for swarm, task in self._under_way.items() if swarm not in late]
+        if fresh:
+            await asyncio.wait(fresh, timeout=WAIT_FOR)
+        return ClusterSnapshot(self._harvest(swarms))
+
+    async def close(self) -> None:
+        """Gives up what is under way."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._under_way.clear()
+
+    def _swarms(self) -> dict[str, list[Host]]:
+        """The hosts of each swarm that answer: those that may not have new work, too, since older work may be there."""
+        swarms: dict[str, list[Host]] = {}
+        for host in self._hosts:
+            if host.reachable and host.facts is not None:
+                swarms.setdefault(host.facts.swarm_id, []).append(host)
+        return swarms
+
+    def _harvest(self, swarms: Mapping[str, Sequence[Host]]) -> dict[str, Tasks]:
+        seen: dict[str, Tasks] = {}
+        for swarm in [swarm for swarm, task in self._under_way.items() if task.done()]:
+            task = self._under_way.pop(swarm)
+            tasks = None if task.cancelled() else task.result()
+            if tasks is None:
+                continue
+            for host in swarms.get(swarm, ()):
+                host.saw(_running(tasks), frozenset(tasks))
+                seen[host.name] = tasks
+        return seen
+
+    async def _ask(self, swarm: str, managers: Sequence[Host]) -> Tasks | None:
+        """Asks the swarm's managers until one answers, the one that answered last first; None when none does."""
+        for host in sorted(managers, key=lambda manager: manager.name != self._answered.get(swarm)):
+            try:
+                raws, nodes = await asyncio.gather(
+                    host.call(lambda api: api.tasks(filters={"label": self._label}), LOOK_WITHIN),
+                    self._node_states(swarm, host),
+                )
+                self._answered[swarm] = host.name
+                return by_service(raws, nodes)
+            except FastlaneError as error:
+                log.info("host.look_failed", host=host.name, error=str(error))
+        return None
+
+    async def _node_states(self, swarm: str, host: Host) -> Mapping[str, str]:
+        now = self._clock.now()
+        known = self._nodes.get(swarm)
+        if known is not None and 0 <= now - known[0] < NODES_EVERY:
+            return known[1]
+        states = node_states(await host.call(lambda api: api.nodes(), LOOK_WITHIN))
+        self._nodes[swarm] = (now, states)
+        return states
+
+
+def _running(tasks: Tasks) -> frozenset[str]:
+    """The services whose first task has not ended. A stop leaves a second one, which waits for ever."""
+    return frozenset(service for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED)

@@ -1,0 +1,89 @@
+"""What a probe of a host finds out, and in which words a host that cannot be used says why. The questions, and pure judgement.
+
+``/nodes`` tells whether the host is a manager of a swarm with a leader (``_ping`` is answered without one); ``/info`` tells which
+swarm that is. ``/info`` may hang where ``/nodes`` does not: what an earlier one told then goes on to hold.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastlane.errors import HostDown
+from fastlane.executors.swarm.client.client import Api, Client, negotiate
+from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, Silent
+from fastlane.executors.swarm.service.states import node_states
+
+LEAST_HISTORY = 2
+"""With fewer old tasks kept, Swarm deletes a stopped task together with its exit code."""
+
+NODES_WITHIN = 10.0
+INFO_WITHIN = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What a host told of itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states."""
+
+    swarm_id: str
+    node_id: str
+    history: int
+    nodes: Mapping[str, str]
+
+    @property
+    def one_node(self) -> bool:
+        """Whether its swarm has no other node."""
+        return len(self.nodes) == 1
+
+    @property
+    def flaw(self) -> str | None:
+        """Why it cannot be used although it answers; None when it can."""
+        if self.history < LEAST_HISTORY:
+            return (
+                f"its swarm keeps {self.history} old tasks, and a stop would lose its result: "
+                "run docker swarm update --task-history-limit 5"
+            )
+        return None
+
+
+async def probe(client: Client, known: EngineFacts | None) -> EngineFacts:
+    """Asks the host. Raises what ``Client.call`` raises, and HostDown for one that is no manager."""
+    if known is None:
+        client.speak(await negotiate(client, NODES_WITHIN))
+    nodes, info = await asyncio.gather(
+        client.call(_nodes, NODES_WITHIN),
+        client.call(_info, INFO_WITHIN),
+        return_exceptions=True,
+    )
+    if isinstance(nodes, BaseException):
+        raise nodes
+    states = node_states(nodes)
+    if isinstance(info, Silent) and known is not None:
+        return EngineFacts(known.swarm_id, known.node_id, known.history, states)
+    if isinstance(info, BaseException):
+        raise info
+    return read_info(info, states, client.host)
+
+
+def _nodes(api: Api) -> list[Mapping[str, Any]]:
+    return list(api.nodes())
+
+
+def _info(api: Api) -> Mapping[str, Any]:
+    return dict(api.info())
+
+
+def read_info(info: Mapping[str, Any], nodes: Mapping[str, str], host: str) -> EngineFacts:
+    """The facts in an ``/info``. Raises HostDown for a host that is no manager of a swarm."""
+    swarm: Mapping[str, Any] = info.get("Swarm") or {}
+    cluster: Mapping[str, Any] = swarm.get("Cluster") or {}
+    if not swarm.get("ControlAvailable") or not cluster.get("ID"):
+        raise HostDown(f"{host} {NOT_A_MANAGER}")
+    orchestration: Mapping[str, Any] = (cluster.get("Spec") or {}).get("Orchestration") or {}
+    history = orchestration.get("TaskHistoryRetentionLimit")
+    return EngineFacts(
+        swarm_id=str(cluster["ID"]),
+        node_id=str(swarm.get("NodeID", "")),
+        history=5 if history is None else int(history),
+        nodes=nodes,
+    )

@@ -1,0 +1,224 @@
+"""What is submitted to a Swarm for an order, and what is changed in it to activate or stop it. Pure: values in, values out.
+
+A service is one-shot: replicated, restart condition ``none``. Once activated its task template must never change but by a stop:
+any change of it would run a finished command again. So an update sends back what was inspected, and adds to it.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from fastlane.clock import iso
+from fastlane.executors.base import EngineService, EngineTask, Image, Order
+from fastlane.executors.swarm.service.names import NO_IDS, Ids
+from fastlane.executors.swarm.service.timestamps import milliseconds
+from fastlane.models.container.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret
+
+INSTALLATION = "fastlane.installation"
+TASK = "fastlane.task"
+JOB = "fastlane.job"
+EXECUTION = "fastlane.execution"
+EPOCH = "fastlane.epoch"
+ACTIVATED = "fastlane.activated"
+STOPPED = "fastlane.stopped"
+
+UNTOLD = "true"
+"""What the mark of a stop holds that has no reason."""
+LONGEST_WHY = 500
+"""Characters of the reason of a stop."""
+
+NOWHERE = "node.id==stopped-by-fastlane"
+"""A constraint that no node meets: with it Swarm ends the task that runs, and starts none."""
+
+Raw = Mapping[str, Any]
+
+DEFAULT_LOG_DRIVER = "local"
+"""It keeps bytes as they are. ``json-file`` does not: what is not UTF-8 becomes U+FFFD, and so does a character that lies across the
+16 KiB at which a long line is cut."""
+
+_KEEP = {"max-size": "1g", "max-file": "2", "compress": "false"}
+LOG_OPTIONS: Mapping[str, Mapping[str, str]] = {"local": _KEEP, "json-file": _KEEP}
+"""How much of a log a node keeps: far more than is stored of it, since a command may write faster than a log is read (``local`` alone
+would keep the last 100 MB, and an engine's own default for ``json-file`` may be less)."""
+
+
+def service_name(order: Order) -> str:
+    """The service's name: one for each execution and epoch, so that none is ever used again. At most 63 characters."""
+    return f"fastlane-{order.execution_id}-{order.epoch}"
+
+
+def labels(order: Order, installation: str) -> dict[str, str]:
+    """The labels by which a service is known as ours, and as whose."""
+    return {
+        INSTALLATION: installation,
+        TASK: order.task_id,
+        JOB: order.job_id,
+        EXECUTION: order.execution_id,
+        EPOCH: str(order.epoch),
+    }
+
+
+def environment(order: Order) -> list[str]:
+    """The container's environment, sorted by name: the order's own, and what every container gets."""
+    envs = {
+        **order.envs,
+        "FASTLANE_TASK_ID": order.task_id,
+        "FASTLANE_JOB_ID": order.job_id,
+        "FASTLANE_EXECUTION_ID": order.execution_id,
+        "FASTLANE_ATTEMPT": str(order.attempt),
+        "FASTLANE_SCHEDULED_FOR": iso(order.scheduled_for),
+    }
+    return [literal(f"{name}={value}") for name, value in sorted(envs.items())]
+
+
+def literal(text: str) -> str:
+    """Text that Swarm, which expands Go templates in an environment and in what is mounted where, expands to the text itself.
+
+    (It expands a host name and a volume's labels and options too, which are never submitted. Everything else it leaves alone.)
+    """
+    return text.replace("{{", '{{"{{"}}')
+
+
+def creation(order: Order, image: Image, installation: str, log_driver: str, ids: Ids = NO_IDS) -> dict[str, Any]:
+    """The spec of a parked service: all of it, but no replica. It publishes no port, and has no address of its own on any network."""
+    template: dict[str, Any] = {
+        "ContainerSpec": _container(order, image, ids),
+        "RestartPolicy": {"Condition": "none"},
+        "LogDriver": {"Name": log_driver, "Options": dict(LOG_OPTIONS.get(log_driver, {}))},
+    }
+    if order.resources != NO_RESOURCES:
+        template["Resources"] = _resources(order.resources)
+    if order.container.networks:
+        template["Networks"] = [{"Target": ids.networks[name]} for name in order.container.networks]
+    if order.container.constraints:
+        template["Placement"] = {"Constraints": list(order.container.constraints)}
+    return {
+        "Name": service_name(order),
+        "Labels": labels(order, installation),
+        "Mode": {"Replicated": {"Replicas": 0}},
+        "TaskTemplate": template,
+        "UpdateConfig": {"Parallelism": 1, "Order": "stop-first", "FailureAction": "continue"},
+        "EndpointSpec": {"Mode": "dnsrr"},
+    }
+
+
+def _container(order: Order, image: Image, ids: Ids) -> dict[str, Any]:
+    wanted = order.container
+    arguments = None if order.command is None else list(order.command)
+    options = {"Args": arguments, "User": wanted.user, "Dir": wanted.workdir, "StopSignal": wanted.stop_signal}
+    return {
+        "Image": image.reference,
+        "Env": environment(order),
+        "Init": wanted.init is not False,  # a shell as process 1 ignores the signals that it has no handler for
+        "Healthcheck": {"Test": ["NONE"]},  # an image's own would be run, and a container that fails it be ended
+        "StopGracePeriod": (STOP_GRACE if wanted.stop_grace is None else wanted.stop_grace) * 1_000_000,
+        **{key: value for key, value in options.items() if value is not None},
+        **_lists(wanted, ids),
+    }
+
+
+def _lists(wanted: Container, ids: Ids) -> dict[str, Any]:
+    lists = {
+        "Mounts": [_mount(mount) for mount in wanted.mounts],
+        "Secrets": [_secret(secret, ids.secrets[secret.name]) for secret in wanted.secrets],
+        "Hosts": [f"{address} {name}" for name, address in wanted.extra_hosts.items()],
+    }
+    return {key: rows for key, rows in lists.items() if rows}
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    made: dict[str, Any] = {"Type": mount.kind.value, "Target": literal(mount.target), "ReadOnly": mount.read_only}
+    if mount.source is not None:
+        made["Source"] = literal(mount.source)
+    if mount.kind is MountKind.TMPFS and mount.size is not None:
+        made["TmpfsOptions"] = {"SizeBytes": mount.size}
+    return made
+
+
+def _secret(secret: Secret, id: str) -> dict[str, Any]:
+    """As ``docker service create --secret`` submits it: whoever the container's processes run as may read the file."""
+    return {"SecretID": id, "SecretName": secret.name, "File": {"Name": secret.target, "UID": "0", "GID": "0", "Mode": 0o444}}
+
+
+def _resources(wanted: Resources) -> dict[str, Any]:
+    limits = {"NanoCPUs": _nano(wanted.cpus), "MemoryBytes": wanted.memory, "Pids": wanted.pids}
+    reserved = {"NanoCPUs": _nano(wanted.reserve_cpus), "MemoryBytes": wanted.reserve_memory}
+    parts = {"Limits": limits, "Reservations": reserved}
+    return {name: {key: value for key, value in part.items() if value is not None} for name, part in parts.items()}
+
+
+def _nano(cpus: float | None) -> int | None:
+    return None if cpus is None else round(cpus * 1e9)
+
+
+def is_made_for(raw: Raw, order: Order, installation: str) -> bool:
+    """Whether this service is the one that the order's own ``park`` made."""
+    found = _labels(raw)
+    return all(found.get(name) == value for name, value in labels(order, installation).items() if name in {INSTALLATION, EXECUTION, EPOCH})
+
+
+def is_activated(raw: Raw) -> bool:
+    """Whether it was activated, or started by somebody's hand, which comes to the same."""
+    return ACTIVATED in _labels(raw) or _replicas(raw) > 0
+
+
+def is_stopped(raw: Raw) -> bool:
+    """Whether our stop is on it."""
+    return STOPPED in _labels(raw)
+
+
+def activator(raw: Raw) -> str | None:
+    """The nonce of the call that activated it."""
+    return _labels(raw).get(ACTIVATED)
+
+
+def activation(raw: Raw, nonce: str) -> dict[str, Any]:
+    """The spec that starts a parked service: as inspected, one replica, and the mark."""
+    spec = _spec(raw)
+    spec["Mode"]["Replicated"]["Replicas"] = 1
+    spec["Labels"][ACTIVATED] = nonce
+    return spec
+
+
+def stop(raw: Raw, why: str = "") -> dict[str, Any]:
+    """The spec that stops a service: as inspected, a constraint that no node meets, and the mark, which tells ``why``. A parked one stays
+    without replicas."""
+    spec = _spec(raw)
+    placement = spec["TaskTemplate"].setdefault("Placement", {})
+    placement["Constraints"] = [*(placement.get("Constraints") or []), NOWHERE]
+    spec["Labels"][STOPPED] = why[:LONGEST_WHY] or UNTOLD
+    return spec
+
+
+def version(raw: Raw) -> int:
+    """The version that an update must name, so that it changes what was inspected or nothing."""
+    return int(raw["Version"]["Index"])
+
+
+def view(raw: Raw, tasks: tuple[EngineTask, ...] = ()) -> EngineService:
+    """A service as the port shows it."""
+    return EngineService(
+        id=str(raw["ID"]),
+        execution_id=_labels(raw).get(EXECUTION, ""),
+        activated=is_activated(raw),
+        stopping=is_stopped(raw),
+        created_at=milliseconds(raw.get("CreatedAt")) or 0,
+        tasks=tasks,
+        stop_why=_labels(raw).get(STOPPED, "").removeprefix(UNTOLD),
+        scaled_away=ACTIVATED in _labels(raw) and _replicas(raw) == 0,
+    )
+
+
+def _replicas(raw: Raw) -> int:
+    found = raw["Spec"].get("Mode", {}).get("Replicated", {}).get("Replicas", 0)
+    return int(found or 0)
+
+
+def _labels(raw: Raw) -> Mapping[str, str]:
+    return raw["Spec"].get("Labels") or {}
+
+
+def _spec(raw: Raw) -> dict[str, Any]:
+    spec: dict[str, Any] = deepcopy(dict(raw["Spec"]))
+    spec["Labels"] = dict(spec.get("Labels") or {})
+    return spec

@@ -1,0 +1,226 @@
+"""What a Swarm task's raw state means: the table from the engine's states, errors and exit codes to phases and ends. Pure.
+
+========== ====================================================== ========= =============================================
+state      with                                                   end       exit code
+========== ====================================================== ========= =============================================
+complete                                                          EXITED    the container's
+failed     its container says that memory ran out                 OOM       the container's
+failed     code 137                                               KILLED    137
+failed     code 143 or 255, from before its node came back        KILLED    143; of 255 none: the engine did not see it
+failed     ``starting container failed: context canceled``        SHUTDOWN  none: it was called off amid its start (128)
+failed     another code than 0                                    EXITED    that one (126 to 128: it could not start)
+failed     code 0, or none (``No such container``)                KILLED    none: the engine went away under it
+rejected   ``assigned node no longer meets constraints``          SHUTDOWN  the container's, if its node tells of it
+rejected   ``context canceled``                                   SHUTDOWN  none: it was called off before its start
+rejected   ``No such image``, and other words of a failed pull    IMAGE     none
+rejected   anything else                                          REJECTED  none
+shutdown   (by our stop, a drained node, a changed service)       SHUTDOWN  the container's, if it had one that started
+orphaned   (its node was removed, or down for a day)              LOST      none: the container may still run
+remove     (its service was removed)                              SHUTDOWN  none
+========== ====================================================== ========= =============================================
+
+Code 137 is how an engine tells of a kill; a command that exits with 137 by itself cannot be told from it, and counts as killed.
+
+An engine that was killed ends, when it is back, the containers that it left: 143 is the code of one that obeys, 255 of one whose end it
+missed. Then it joins its swarm again, which changes its node, and only then notes the ends. One that lives notes an end at once.
+
+A task is ``rejected`` by the constraint enforcer of Swarm when its node changes in the moment in which our stop has put its constraint on
+the service, or when somebody takes a label from a node. Its container ends later, by its signal and its grace, and only its node tells
+how: till then the task is ``lingering``.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastlane.executors.base import End, EngineTask, Phase
+from fastlane.executors.swarm.service.timestamps import milliseconds
+
+Raw = Mapping[str, Any]
+
+_PHASES: Mapping[str, Phase] = {
+    **dict.fromkeys(("new", "allocated", "pending", "assigned", "accepted"), Phase.WAITING),
+    **dict.fromkeys(("preparing", "ready", "starting"), Phase.PREPARING),
+    "running": Phase.RUNNING,
+    **dict.fromkeys(("complete", "failed", "rejected", "shutdown", "orphaned", "remove"), Phase.ENDED),
+}
+KILLED_CODE = 137
+MISSED_CODE = 255
+AT_RETURN = frozenset({143, MISSED_CODE})
+LATE = 200
+"""Milliseconds from a container's end to the note of it, within which an engine that lives notes it."""
+EVICTED = "assigned node no longer meets constraints"
+START_FAILED = "starting container failed"
+PULL_FAILED = re.compile(
+    r"No such image|pull access denied|manifest (for .* not found|unknown)|failed to resolve reference|no matching manifest"
+    r"|unauthorized: |no basic auth credentials|toomanyrequests"
+)
+READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """What a node's swarm tells of it beside its state: whether somebody drained it, and when it last changed (milliseconds)."""
+
+    drained: bool = False
+    changed_at: int = 0
+
+
+def task_views(
+    raws: Iterable[Raw],
+    nodes: Mapping[str, str],
+    containers: Mapping[str, Raw] | None = None,
+    lots: Mapping[str, Lot] | None = None,
+) -> tuple[EngineTask, ...]:
+    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id; ``lots``: what
+    else is known of nodes."""
+    known, more = containers or {}, lots or {}
+    ordered = sorted(raws, key=lambda raw: (str(raw.get("CreatedAt", "")), str(raw["ID"])))
+    return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID")))) for raw in ordered)
+
+
+def by_service(raws: Sequence[Raw], nodes: Mapping[str, str]) -> dict[str, tuple[EngineTask, ...]]:
+    """The tasks of each service, in order of creation, by the service's id."""
+    grouped: dict[str, list[Raw]] = {}
+    for raw in raws:
+        grouped.setdefault(str(raw.get("ServiceID", "")), []).append(raw)
+    return {service: task_views(tasks, nodes) for service, tasks in grouped.items()}
+
+
+def node_states(raws: Iterable[Raw]) -> dict[str, str]:
+    """Each node's state (``ready``, ``down``, ``unknown``, ``disconnected``) by its id."""
+    return {str(raw["ID"]): str(raw.get("Status", {}).get("State", "unknown")) for raw in raws}
+
+
+def node_lots(raws: Iterable[Raw]) -> dict[str, Lot]:
+    """What else is known of each node, by its id."""
+    return {
+        str(raw["ID"]): Lot((raw.get("Spec") or {}).get("Availability") == "drain", milliseconds(raw.get("UpdatedAt")) or 0) for raw in raws
+    }
+
+
+def container_id(raw: Raw) -> str | None:
+    """The id of the task's container, None while it has none."""
+    return _container(raw).get("ContainerID") or None
+
+
+def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, lot: Lot | None = None) -> EngineTask:
+    """One task. ``container`` is the node's own word on its container, where that could be had: only it knows the start and the end
+    to the millisecond, and whether memory ran out; else the task's last change must do for both."""
+    status: Raw = raw.get("Status") or {}
+    state = str(status.get("State", ""))
+    phase = _phase(raw, state, nodes)
+    started, finished = _moments(raw, phase, container)
+    ended = phase is Phase.ENDED
+    missed = _is_missed(raw, container, lot)
+    return EngineTask(
+        id=str(raw["ID"]),
+        service_id=str(raw.get("ServiceID", "")),
+        phase=phase,
+        state=state,
+        message=str(status.get("Err") or status.get("Message") or ""),
+        end=_end(raw, state, container, missed=missed) if ended else None,
+        exit_code=_exit_code(raw, state, started, container, missed=missed) if ended else None,
+        container_id=container_id(raw),
+        node_id=raw.get("NodeID") or None,
+        changed_at=_changed_at(raw),
+        started_at=started,
+        finished_at=finished,
+        lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
+        drained=lot is not None and lot.drained,
+    )
+
+
+def _phase(raw: Raw, state: str, nodes: Mapping[str, str]) -> Phase:
+    phase = _PHASES.get(state, Phase.UNKNOWN)
+    node = raw.get("NodeID")
+    lost = bool(node) and nodes.get(str(node)) != READY
+    return Phase.UNKNOWN if lost and phase is not Phase.ENDED else phase
+
+
+def _end(raw: Raw, state: str, container: Raw | None, *, missed: bool) -> End:
+    if state == "complete":
+        return End.EXITED
+    if state == "orphaned":
+        return End.LOST
+    if state not in {"failed", "rejected"} or _is_called_off(raw) or _is_evicted(raw):
+        return End.SHUTDOWN
+    if state == "rejected":
+        return End.IMAGE if PULL_FAILED.search(_error(raw)) else End.REJECTED
+    if container is not None and _container_state(container).get("OOMKilled"):
+        return End.OOM
+    return End.KILLED if missed or _code(raw) in {None, 0, KILLED_CODE} else End.EXITED
+
+
+def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None, *, missed: bool) -> int | None:
+    code = _code(raw)
+    if _is_evicted(raw):
+        found = _container_state(container or {})
+        return int(found.get("ExitCode", 0)) if started is not None and found.get("Status") == "exited" else None
+    if state == "failed":
+        return None if (missed and code == MISSED_CODE) or _is_called_off(raw) else code or None
+    if state == "complete":
+        return code
+    return code if state == "shutdown" and started is not None else None
+
+
+def _is_called_off(raw: Raw) -> bool:
+    """Whether a shutdown (our stop's, most often) met the engine as it was about to start the container, which then never ran."""
+    state, error = _state(raw), _error(raw)
+    return "context canceled" in error and (state == "rejected" or error.startswith(START_FAILED))
+
+
+def _is_evicted(raw: Raw) -> bool:
+    """Whether Swarm's constraint enforcer ended it, whatever its container does."""
+    return _state(raw) == "rejected" and _error(raw) == EVICTED
+
+
+def _is_missed(raw: Raw, container: Raw | None, lot: Lot | None) -> bool:
+    """Whether its engine was away at the container's end, or ended it as it came back."""
+    finished = milliseconds(_container_state(container or {}).get("FinishedAt"))
+    if finished is None or lot is None or _code(raw) not in AT_RETURN:
+        return False
+    return _changed_at(raw) - finished > LATE and lot.changed_at > finished
+
+
+def _state(raw: Raw) -> str:
+    return str((raw.get("Status") or {}).get("State", ""))
+
+
+def _error(raw: Raw) -> str:
+    return str((raw.get("Status") or {}).get("Err", ""))
+
+
+def _container_state(container: Raw) -> Raw:
+    return container.get("State") or {}
+
+
+def _code(raw: Raw) -> int | None:
+    found = _container(raw)
+    code = found.get("ExitCode", 0)
+    return int(code) if found.get("ContainerID") and code >= 0 else None
+
+
+def _moments(raw: Raw, phase: Phase, container: Raw | None) -> tuple[int | None, int | None]:
+    """When its container started and finished, milliseconds."""
+    if phase not in {Phase.RUNNING, Phase.ENDED}:
+        return None, None
+    changed = _changed_at(raw)
+    if container is None:
+        ran = container_id(raw) is not None and not _error(raw).startswith(START_FAILED)
+        return changed if ran else None, changed if phase is Phase.ENDED else None
+    state = _container_state(container)
+    started = milliseconds(state.get("StartedAt"))
+    if phase is not Phase.ENDED:
+        return started, None
+    finished = milliseconds(state.get("FinishedAt")) or changed
+    return started, max(finished, started or 0)  # an engine may note a short container's end a little before its start
+
+
+def _changed_at(raw: Raw) -> int:
+    return milliseconds((raw.get("Status") or {}).get("Timestamp")) or 0
+
+
+def _container(raw: Raw) -> Raw:
+    return (raw.get("Status") or {}).get("ContainerStatus") or {}

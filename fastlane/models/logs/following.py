@@ -1,0 +1,81 @@
+"""What a follower of a log does next: pure rules over what the store says.
+
+A job's follower takes the newest tick that has started, through all its attempts; while none has, it waits for the next, but not for ever.
+What is read must be read in the order in which the functions name it: a row that is written meanwhile is then seen, or was not needed.
+"""
+
+from dataclasses import dataclass
+
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.schedule.retry import is_under_way
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Send this execution's log."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitStart:
+    """Look again: something is to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing will follow. ``execution`` was the last one, None when there never was one (or its job was deleted)."""
+
+    execution: Execution | None
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing has started, and there is no point in waiting any longer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a job is about to do, read in this order: the job, its next execution under way (the soonest due), its newest execution, and its
+    newest one that has started."""
+
+    job: Job | None
+    under_way: Execution | None
+    newest: Execution | None
+    started: Execution | None
+
+
+def begin(prospect: Prospect, *, now: int, give_up_at: int) -> Follow | AwaitStart | Over | Later:
+    """What a job's follower begins with. ``give_up_at`` is until when it waits for a start (both in milliseconds)."""
+    job, newest = prospect.job, prospect.newest
+    if prospect.started is not None:
+        return Follow(prospect.started)
+    if job is None:
+        return Over(None)
+    under_way = prospect.under_way or (newest if newest is not None and is_under_way(newest) else None)
+    if under_way is not None:
+        return _wait_for(under_way.scheduled_for, now, give_up_at)
+    if job.next_tick is not None:
+        return _wait_for(job.next_tick, now, give_up_at)
+    return Later() if job.paused else Over(newest)
+
+
+def begin_with(execution: Execution | None, now: int, give_up_at: int) -> Follow | AwaitStart | Over | Later:
+    """What an execution's follower begins with."""
+    if execution is None:
+        return Over(None)
+    if execution.has_started or execution.status.final:
+        return Follow(execution)
+    return _wait_for(execution.scheduled_for, now, give_up_at)
+
+
+def go_on(execution: Execution | None, following: Execution | None) -> Follow | AwaitStart | Over:
+    """What comes after a final execution whose log was sent. ``following`` is the next attempt, read after ``execution`` was."""
+    if following is not None:
+        return Follow(following) if following.has_started or following.status.final else AwaitStart()
+    return AwaitStart() if execution is not None and is_under_way(execution) else Over(execution)
+
+
+def _wait_for(due: int, now: int, give_up_at: int) -> AwaitStart | Later:
+    return Later() if due > give_up_at or now >= give_up_at else AwaitStart()

@@ -1,0 +1,1 @@
+"""Pools and hosts, and the rule that chooses a host."""

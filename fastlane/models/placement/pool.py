@@ -1,0 +1,80 @@
+"""A pool: a rule by which tasks find their hosts, how many of their executions run at once, and what these may ask for."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fastlane.errors import Fault
+from fastlane.models.container.container import NO_RESOURCES, Resources
+from fastlane.models.container.policy import DEFAULT_POLICY, Policy, limit_faults, policy_faults
+from fastlane.models.job import Spec
+
+
+class Pull(StrEnum):
+    """When a registry is asked for an image: always, or only when a one-node swarm's engine does not have it."""
+
+    ALWAYS = "always"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
+
+    ``hosts`` are engine addresses: ``unix:///var/run/docker.sock``, ``10.0.0.7:2375``, ``tcp://10.0.0.7:2375``. ``policy``: what a
+    container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask (nothing is reserved).
+    """
+
+    name: str
+    match: str
+    hosts: tuple[str, ...]
+    max_running: int = 10
+    pull: Pull = Pull.MISSING
+    policy: Policy = DEFAULT_POLICY
+    limits: Resources = NO_RESOURCES
+
+    def matches(self, task_id: str) -> bool:
+        """Whether a task belongs here, were this the only pool."""
+        return re.match(self.match, task_id) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Which pools are paused, by name. Each change raises ``revision`` (0: none yet), so that an older word of it is known as such."""
+
+    revision: int = 0
+    names: frozenset[str] = frozenset()
+
+
+def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:
+    """The first pool that matches the task; None when none does."""
+    return next((pool for pool in pools if pool.matches(task_id)), None)
+
+
+def refusals(pool: Pool, spec: Spec) -> list[Fault]:
+    """What is asked for a container that the pool's limits or its policy do not allow, by field."""
+    return limit_faults(spec.resources, pool.limits, pool.name) + policy_faults(spec.container, pool.policy, pool.name)
+
+
+def pool_faults(pools: Sequence[Pool]) -> list[str]:
+    """What is wrong with a list of pools, a sentence each."""
+    faults = [] if pools else ["there is no pool; add one with an empty match"]
+    names = [pool.name for pool in pools]
+    faults += [f"two pools are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+    for place, pool in enumerate(pools):
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", pool.name):
+            faults.append(f"pool {pool.name!r}: a name has 1 to 64 letters, digits, '_' and '-'")
+        if not pool.hosts:
+            faults.append(f"pool {pool.name!r} has no hosts")
+        if len(set(pool.hosts)) < len(pool.hosts):
+            faults.append(f"pool {pool.name!r} names a host twice")
+        if not 1 <= pool.max_running <= 100_000:
+            faults.append(f"pool {pool.name!r}: maxRunning is from 1 to 100000")
+        try:
+            re.compile(pool.match)
+        except (re.error, OverflowError, RecursionError) as error:
+            faults.append(f"pool {pool.name!r}: match is not a regular expression: {error}")
+        if pool.match == "" and place != len(pools) - 1:
+            faults.append(f"pool {pool.name!r} matches every task and stands before others; move it to the end")
+    return faults

@@ -1,0 +1,21 @@
+"""A Lua script as Redis knows it: its text, and the digest by which it is called."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script of the folder ``scripts``, with ``entries.lua`` before it."""
+
+    name: str
+    text: str
+    digest: str
+
+    @classmethod
+    def read(cls, name: str) -> "Script":
+        """The script of that name; raises FileNotFoundError when the package lacks it."""
+        folder = files("fastlane.queue.redis").joinpath("scripts")
+        text = folder.joinpath("entries.lua").read_text("utf-8") + folder.joinpath(f"{name}.lua").read_text("utf-8")
+        return cls(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -1,0 +1,145 @@
+"""Builds the queue anew from the store when it was lost, is of another time, or is new: one worker does, by a compare-and-set.
+
+Generations tell: the number in the store must be in Redis too, held by the same Redis process. Dispatch waits only until what may run
+stands in the queue with its slots; the rest is streamed in behind, soonest due first.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import QueueDown, TransientError
+from fastlane.models.execution import Execution
+from fastlane.models.placement.pool import Pool
+from fastlane.models.status import STARTING, Status
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, entry_of
+from fastlane.storage.base import Generation, Store
+
+log = structlog.get_logger()
+
+PAGE = 500
+CHECK_EVERY = 2000
+"""Milliseconds for which a queue that was found right is taken to be so."""
+BUILDER_LOST_AFTER = 30_000
+"""Milliseconds without a sign of the builder after which another takes its work up, from the start."""
+FOREVER = 1 << 60
+
+
+class Rebuilder:
+    """Knows whether the queue is the store's, for one worker (``owner``)."""
+
+    def __init__(self, store: Store, queue: Queue, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._owner = owner
+        self._pools = pools
+        self._good_until = 0
+        self._generation = ""
+        self._streaming: asyncio.Task[None] | None = None
+
+    def doubt(self) -> None:
+        """The queue answered that it is of another generation: look again before the next claim."""
+        self._good_until = 0
+
+    async def ensure(self) -> str:
+        """The generation to claim with; builds the queue first when it is not the store's. Raises QueueDown while another worker does."""
+        now = self._clock.now()
+        if now < self._good_until:
+            return self._generation
+        stored = await self._store.generation()
+        identity = await self._queue.identity()
+        held = stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
+        alive = stored.builder is None or now - stored.since < BUILDER_LOST_AFTER
+        if not held or not alive:
+            if not held and stored.builder not in (None, self._owner) and alive:
+                raise QueueDown(f"worker {stored.builder} is building the queue anew")
+            stored = await self._begin(stored, identity.run_id)
+        if stored.builder == self._owner and (self._streaming is None or self._streaming.done()):
+            self._streaming = asyncio.create_task(self._stream_again(stored), name="rebuild")
+        self._generation = str(stored.number)
+        self._good_until = now + CHECK_EVERY
+        return self._generation
+
+    async def close(self) -> None:
+        """Ends the streaming; another worker starts it over."""
+        if self._streaming is not None:
+            self._streaming.cancel()
+            await asyncio.gather(self._streaming, return_exceptions=True)
+
+    async def _begin(self, seen: Generation, run_id: str) -> Generation:
+        await self.close()
+        mine = Generation(seen.number + 1, run_id, self._owner, self._clock.now())
+        if not await self._store.change_generation(seen, mine):
+            raise QueueDown("another worker has begun to build the queue anew")
+        log.warning("queue.rebuilding", generation=mine.number)
+        unfinished = f"{mine.number}, in the making by {self._owner}"
+        await self._queue.wipe(generation=unfinished)
+        count = 0
+        async for page in self._pages(STARTING):
+            # What has no service cannot run, and may have been given back: slots for all of it could be far more than there are.
+            bound = [execution for execution in page if execution.service_id is not None]
+            await self._queue.restore(self._entries(bound), self._lanes())
+            count += len(bound)
+        # Read after the wipe: a pause that was answered before it was wiped too, and later ones are newer to the queue.
+        await self._queue.pause(await self._store.paused_pools())
+        current = await self._still(mine)
+        if current is None or not await self._queue.set_generation(str(mine.number), before=unfinished):
+            raise QueueDown("the queue was lost again, or another worker began, while it was built anew")
+        log.info("queue.dispatchable", generation=mine.number, under_way=count)
+        return current
+
+    async def _stream_again(self, mine: Generation) -> None:
+        """Streams the rest in, from the start again when something did not answer, until it is whole or another's."""
+        while True:
+            try:
+                current = await self._still(mine)
+                if current is not None:
+                    await self._stream(current)
+                return
+            except TransientError as error:
+                log.warning("queue.rebuild_interrupted", error=str(error))
+            await self._clock.sleep(1.0)
+
+    async def _stream(self, mine: Generation) -> None:
+        count = 0
+        current: Generation | None = mine
+        async for page in self._pages(frozenset({Status.ENQUEUED, Status.PULLING})):
+            await self._queue.put(self._entries(page))
+            count += len(page)
+            current = await self._still(current) if current else None
+        after: tuple[int, str] | None = None
+        while current is not None:
+            jobs = await self._store.jobs_due(FOREVER, PAGE, after)
+            if not jobs:
+                break
+            await self._queue.put([Entry(job.id, EntryKind.JOB, TICKS, job.next_tick or 0, job.revision) for job in jobs])
+            count += len(jobs)
+            after = (jobs[-1].next_tick or 0, jobs[-1].id)
+            current = await self._still(current)
+        if current is not None and await self._store.change_generation(current, replace(current, builder=None)):
+            log.info("queue.rebuilt", generation=current.number, entries=count)
+
+    async def _still(self, mine: Generation) -> Generation | None:
+        """Says that the builder lives; None when the queue is another's to build by now."""
+        newer = replace(mine, since=self._clock.now())
+        if await self._store.change_generation(mine, newer):
+            return newer
+        stored = await self._store.generation()
+        ours = stored.number == mine.number and stored.builder == self._owner
+        return await self._still(stored) if ours else None
+
+    async def _pages(self, statuses: frozenset[Status]) -> AsyncIterator[Sequence[Execution]]:
+        after: tuple[int, str] | None = None
+        while page := await self._store.executions_in(statuses, PAGE, after):
+            yield page
+            after = (page[-1].scheduled_for, page[-1].id)
+
+    def _entries(self, page: Sequence[Execution]) -> list[Entry]:
+        return [entry_of(execution, self._pools, due=execution.scheduled_for) for execution in page]
+
+    def _lanes(self) -> list[Lane]:
+        return [Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in self._pools)]

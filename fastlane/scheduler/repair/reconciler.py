@@ -1,0 +1,161 @@
+"""Repairs what a crash or a lost write left behind: entries missing from the queue, stops half said, final rows not settled, services not
+removed.
+
+It looks at the store and the hosts every so often, by pages, and does again what anyone may do again. Nothing that works waits for it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import FastlaneError, TransientError
+from fastlane.executors.base import EngineService, Executor
+from fastlane.models import status
+from fastlane.models.execution import Execution
+from fastlane.models.placement.pool import Pool
+from fastlane.models.status import STARTING, UNDER_WAY
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Queue, entry_of
+from fastlane.scheduler.settler import Settler
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+PAGE = 500
+SOON = 120_000
+"""Milliseconds ahead for which each round sees to it that due jobs stand in the queue."""
+UNKNOWN_AFTER = 3_600_000
+"""Milliseconds for which a service of ours, whose execution the store does not know, is left alone; then a parked one is removed, and an
+alarm is raised for another."""
+
+
+class Reconciler:
+    """The rounds of one worker. ``every`` in seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: Queue,
+        executor: Executor,
+        clock: Clock,
+        settler: Settler,
+        pools: tuple[Pool, ...],
+        *,
+        every: float = 30.0,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._executor = executor
+        self._clock = clock
+        self._settler = settler
+        self._pools = pools
+        self._every = every
+
+    async def run(self) -> None:
+        """A round every so often, for ever; the parts of one do not wait for each other's success."""
+        parts: tuple[Callable[[], Awaitable[None]], ...] = (
+            self.pause,
+            self.requeue,
+            self.stop,
+            self.settle,
+            self.clean,
+            self.remove_leftovers,
+        )
+        while True:
+            await self._clock.sleep(self._every)
+            for part in parts:
+                try:
+                    await part()
+                except TransientError as error:
+                    log.warning("reconciler.waiting", part=part.__name__, error=str(error))
+                except Exception:
+                    log.exception("reconciler.failed", part=part.__name__)
+
+    async def pause(self) -> None:
+        """Tells the queue which pools are paused, where whoever paused one died before that."""
+        await self._queue.pause(await self._store.paused_pools())
+
+    async def requeue(self) -> None:
+        """Puts what is under way, or due soon, where the queue does not have it; where it does, nothing changes."""
+        after: tuple[int, str] | None = None
+        while page := await self._store.executions_in(UNDER_WAY, PAGE, after):
+            await self._queue.put([entry_of(execution, self._pools, due=execution.scheduled_for) for execution in page])
+            after = (page[-1].scheduled_for, page[-1].id)
+            await asyncio.sleep(0)
+        after = None
+        while jobs := await self._store.jobs_due(self._clock.now() + SOON, PAGE, after):
+            await self._queue.put([Entry(job.id, EntryKind.JOB, TICKS, job.next_tick or 0, job.revision) for job in jobs])
+            after = (jobs[-1].next_tick or 0, jobs[-1].id)
+
+    async def stop(self) -> None:
+        """Passes a job's stop on to what it covers, and an execution's to the queue, where whoever stopped it died before that, or the
+        queue was down. (What nobody has placed yet finds it when claimed.)"""
+        after: tuple[int, str] | None = None
+        while page := await self._store.executions_in(STARTING, PAGE, after):
+            for execution in page:
+                if execution.stop_requested_at is None:
+                    await self._pass_on(execution)
+                elif execution.service_id is None:
+                    await self._tell(execution)
+            after = (page[-1].scheduled_for, page[-1].id)
+
+    async def _pass_on(self, execution: Execution) -> None:
+        job = await self._store.job(execution.job_id)
+        if job is None or not job.stops(execution.sequence):
+            return
+        if await self._store.change(status.flag_stop(execution, now=self._clock.now())) is not None:
+            log.info("execution.stop_passed_on", task_id=execution.task_id, job_id=execution.job_id, execution_id=execution.id)
+            await self._tell(execution)
+
+    async def _tell(self, execution: Execution) -> None:
+        """Its owner hears of its stop; where nobody has it, since it waits for its registry, it comes up without a slot."""
+        if await self._queue.cancel(execution.id) is Cancelled.REMOVED:
+            await self._queue.put([Entry(execution.id, EntryKind.EXECUTION, TICKS, self._clock.now())])
+
+    async def settle(self) -> None:
+        """Has final rows settled that nobody settled: a worker takes them from the lane without a limit."""
+        now = self._clock.now()
+        rows = await self._store.unsettled(PAGE)
+        if rows:
+            await self._queue.put([Entry(row.id, EntryKind.EXECUTION, TICKS, now) for row in rows])
+
+    async def clean(self) -> None:
+        """Removes the services of settled rows that are still there."""
+        for row in await self._store.uncleaned(PAGE):
+            await self._settler.clean(row)
+
+    async def remove_leftovers(self) -> None:
+        """Removes services that can never become anybody's: parked ones whose execution is final, or bound to another."""
+        for host in [view.name for view in self._executor.hosts() if view.usable]:
+            for service in await self._executor.services(host):
+                row = await self._store.execution(service.execution_id)
+                if row is None:
+                    await self._unknown(host, service)
+                elif is_leftover(row, service):
+                    log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
+                    await self._remove(host, service)
+
+    async def _remove(self, host: str, service: EngineService) -> None:
+        try:
+            await self._executor.remove(host, service.id)
+        except FastlaneError as error:
+            log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
+
+    async def _unknown(self, host: str, service: EngineService) -> None:
+        """Its execution is not there. A parked one was left by a job that is deleted: nothing can bind it any more. One that names no
+        execution was not made by us, whatever its labels say."""
+        if self._clock.now() - service.created_at <= UNKNOWN_AFTER:
+            return
+        if service.activated or not service.execution_id:
+            log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
+        else:
+            log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=service.execution_id)
+            await self._remove(host, service)
+
+
+def is_leftover(row: Execution, service: EngineService) -> bool:
+    """Whether a service of this execution will never be activated, or has nothing left to tell."""
+    if row.service_id is not None and row.service_id != service.id:
+        return True
+    return row.status.final and row.settled

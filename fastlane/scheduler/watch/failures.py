@@ -1,0 +1,134 @@
+"""Why an execution failed: the reason, and a sentence for people that has the engine's own words in it. Pure."""
+
+import re
+import signal
+
+from fastlane.executors.base import End, EngineService, EngineTask
+from fastlane.models.execution import Execution, Failure, FailureReason
+
+LONGEST = 1000
+"""Characters of a message."""
+
+UNABLE = "starting container failed: "
+FRAMES = re.compile(
+    r"(starting container failed|failed to create task for container|failed to create shim task|OCI runtime create failed"
+    r"|runc create failed|unable to start container process|Error response from daemon): "
+)
+"""What the layers of an engine put in front of each other's words."""
+NON_ZERO = "task: non-zero exit"
+CAUSE = re.compile(r"task: non-zero exit \(-?\d+\): (?:dockerexec: )?(.+)", re.DOTALL)
+
+SIGKILLED = 128 + signal.SIGKILL
+MEANINGS = {126: "the command cannot be executed", 127: "a command was not found"}
+"""What shells and init processes mean by an exit code. Code 128 + n: signal n."""
+
+LOST = "its node was removed from the swarm, or was away for a day; its container may still run there"
+REMOVED = "its service was removed from the swarm by somebody else"
+SCALED = "its service was scaled to 0 replicas by somebody else"
+CHANGED = "its service was changed by somebody else"
+
+
+def failure_of(task: EngineTask, view: EngineService) -> Failure:
+    """Why an execution failed whose task ended like this, and not at our wish."""
+    match task.end:
+        case End.EXITED:
+            return _failure(FailureReason.EXIT, _exited(task))
+        case End.OOM:
+            return _failure(FailureReason.OOM, f"memory ran out, and the container was killed{_with_code(task)}")
+        case End.IMAGE:
+            return _failure(FailureReason.IMAGE, f"its node could not get the image: {plain(task.message)}")
+        case End.REJECTED:
+            return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
+        case End.LOST:
+            return _failure(FailureReason.HOST_LOST, LOST)
+        case End.SHUTDOWN:
+            return _shut_down(task, view)
+    return _failure(FailureReason.KILLED, _killed(task))
+
+
+def lost(execution: Execution, why: str, after: float) -> Failure:
+    """Why one failed whose host, or node, was away for ``after`` seconds: ``why``, a clause."""
+    state = "may still run" if execution.has_started else "may have been started"
+    return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; its container {state} there)")
+
+
+def gone(why: str) -> Failure:
+    """Why one failed whose service, or its task, somebody took away."""
+    return _failure(FailureReason.KILLED, why)
+
+
+def no_node(seconds: float, words: str) -> str:
+    """Why a service is stopped that no node took; ``words``: the engine's."""
+    return f"no node took it within {seconds:g} s{_told(words)}"
+
+
+def no_image(image: str, seconds: float) -> str:
+    """Why a service is stopped whose image did not come."""
+    return f"the image {image} was not on its node within {seconds:g} s"
+
+
+def no_start(seconds: float) -> str:
+    """Why a service is stopped whose container was made, and did not start."""
+    return f"its node did not start the container within {seconds:g} s"
+
+
+def plain(words: str) -> str:
+    """An engine's words without what its layers put around them."""
+    return FRAMES.sub("", words.strip()).removesuffix(": unknown")
+
+
+def _failure(reason: FailureReason, message: str) -> Failure:
+    return Failure(reason, message[:LONGEST])
+
+
+def _told(words: str) -> str:
+    return f": {words}" if words else ""
+
+
+def _exited(task: EngineTask) -> str:
+    if task.message.startswith(UNABLE):
+        return f"the command could not be started{_with_code(task)}: {plain(task.message)}"
+    cause = CAUSE.match(task.message)
+    return f"the command ended with exit code {task.exit_code}{_meaning(task.exit_code)}{_told(cause[1] if cause else '')}"
+
+
+def _meaning(code: int | None) -> str:
+    if code in MEANINGS:
+        return f" ({MEANINGS[code]})"
+    try:
+        return f" ({signal.Signals((code or 0) - 128).name})"
+    except ValueError:
+        return ""
+
+
+def _with_code(task: EngineTask) -> str:
+    return "" if task.exit_code is None else f" (exit code {task.exit_code})"
+
+
+def _killed(task: EngineTask) -> str:
+    if task.exit_code == SIGKILLED:
+        return "its container was killed, and not by fastlane (exit code 137, SIGKILL)"
+    if task.exit_code is not None:
+        return f"its engine went down while it ran, and ended it at its return{_with_code(task)}"
+    if task.message.startswith(NON_ZERO):
+        return "its engine went down while it ran, and missed its end: its exit code is not known"
+    if "No such container" in task.message:
+        return "its container is gone: its engine was shut down, or somebody removed the container"
+    return f"its container was killed, and not by fastlane{_told(plain(task.message) or task.state)}"
+
+
+def _shut_down(task: EngineTask, view: EngineService) -> Failure:
+    never_ran = task.container_id is None
+    when = "before its container was made" if never_ran else f"while it ran{_with_code(task)}"
+    if view.scaled_away:
+        return _failure(FailureReason.KILLED, f"{SCALED} {when}")
+    if len(view.tasks) > 1 and not view.stopping:
+        return _failure(FailureReason.KILLED, f"{CHANGED} {when}")
+    reason = FailureReason.HOST_LOST if never_ran else FailureReason.KILLED
+    return _failure(reason, f"{_why_shut_down(task)} {when}")
+
+
+def _why_shut_down(task: EngineTask) -> str:
+    if task.state == "rejected":
+        return f"the swarm ended it ({task.message})"
+    return "its node was drained" if task.drained else "the swarm ended it, since its node went down or was drained,"

@@ -1,0 +1,1 @@
+"""What may be done to jobs and tasks: one service for each verb."""

@@ -1,0 +1,56 @@
+"""What would become of a job, without making it: its pool and hosts, and when it would run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastlane.clock import Clock
+from fastlane.models.container.container import Resources
+from fastlane.models.job import Spec
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.cron import next_tick
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.queue.base import Queue
+from fastlane.services.jobs.changes import pool_allowing
+from fastlane.services.reads.status import HostRow, host_rows
+
+MOST_RUNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A job that could be: what it would run and where, its pool's hosts as workers see them, its next five due times (milliseconds;
+    fewer when it has fewer), and the resources that its container would get: what is asked for, else the pool's limits."""
+
+    spec: Spec
+    schedule: Schedule
+    pool: Pool
+    hosts: tuple[HostRow, ...]
+    next_runs: tuple[int, ...]
+    resources: Resources
+
+
+class Previews:
+    """Asks the queue who is there; writes nothing. Raises QueueDown, as the job itself would be refused."""
+
+    def __init__(self, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._pools = tuple(pools)
+
+    async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
+        """What a job of this task would be. Raises Invalid when no pool takes the task, Forbidden when the pool does not allow it."""
+        pool = pool_allowing(self._pools, task_id, spec)
+        hosts = host_rows([pool], await self._queue.reports())
+        return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()), spec.resources.within(pool.limits))
+
+
+def next_runs(schedule: Schedule, now: int) -> tuple[int, ...]:
+    """The next due times of a job that is made now: of one that runs at once this moment, of a cron the next five."""
+    moment = schedule.first_tick(now)
+    if schedule.cron is None:
+        return (now if moment is None else max(moment, now),)
+    found: list[int] = []
+    while moment is not None and len(found) < MOST_RUNS:
+        found.append(moment)
+        moment = next_tick(schedule.cron, moment)
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""What may be read: jobs, lists, logs, health and status. Nothing here writes."""

@@ -1,0 +1,86 @@
+"""Whether everything that a job needs is there: the store, the queue, a worker, a usable host for each pool."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from fastlane.errors import FastlaneError
+from fastlane.models.placement.pool import Pool
+from fastlane.queue.base import Queue, Report
+from fastlane.storage.base import Store
+
+DEADLINE = 1.5
+"""Seconds that one part may take to answer; the parts are asked at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with one part, in words."""
+
+    source: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Which parts are well. ``docker``: every pool has a usable host. ``workers``: at least one is alive."""
+
+    redis: bool
+    store: bool
+    docker: bool
+    workers: bool
+    errors: tuple[Trouble, ...]
+
+    @property
+    def well(self) -> bool:
+        """Whether all of them are."""
+        return self.redis and self.store and self.docker and self.workers
+
+
+class Health:
+    """Asks all parts at once and answers within two seconds, whatever hangs."""
+
+    def __init__(self, store: Store, queue: Queue, pools: Sequence[Pool]) -> None:
+        self._store = store
+        self._queue = queue
+        self._pools = tuple(pools)
+
+    async def check(self) -> Verdict:
+        """How everything is now."""
+        store, redis, reports = await asyncio.gather(_fault(self._store.check()), _fault(self._queue.check()), _reports(self._queue))
+        errors = [Trouble(source, words) for source, words in (("store", store), ("redis", redis)) if words]
+        if not reports:
+            errors.append(Trouble("workers", "no worker is alive; start one with `fastlane worker`"))
+        docker = [Trouble("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
+        return Verdict(redis is None, store is None, not docker, bool(reports), (*errors, *docker))
+
+
+def pool_fault(pool: Pool, reports: Sequence[Report]) -> str | None:
+    """Why no execution of this pool can start anywhere, by what the workers see; None when one can."""
+    seen = [host for report in reports for host in report.hosts if host.name in pool.hosts]
+    if any(host.usable for host in seen):
+        return None
+    if not seen:
+        return f"pool {pool.name!r}: no worker is alive that sees its hosts ({', '.join(pool.hosts)})"
+    reasons = {host.name: host.reason or "is not usable" for host in seen}
+    return f"pool {pool.name!r} has no usable host: " + "; ".join(f"{name} {reason}" for name, reason in sorted(reasons.items()))
+
+
+async def _fault(answer: Awaitable[None]) -> str | None:
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await answer
+    except TimeoutError:
+        return f"did not answer within {DEADLINE} s"
+    except FastlaneError as error:
+        return str(error)
+    return None
+
+
+async def _reports(queue: Queue) -> Sequence[Report]:
+    """None when the queue does not answer: its own check says so."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            return await queue.reports()
+    except (TimeoutError, FastlaneError):
+        return ()

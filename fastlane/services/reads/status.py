@@ -1,0 +1,85 @@
+"""What an operator wants to see at a glance: workers, hosts, queues, what runs, what comes next."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fastlane.clock import Clock
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pool
+from fastlane.models.status import Status
+from fastlane.queue.base import Queue, Report
+from fastlane.storage.base import Counts, Store
+
+MOST_RUNNING = 1_000
+MOST_SCHEDULED = 20
+FOR_EVER = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """A host of a pool as a worker sees it; ``view`` is None when none does."""
+
+    pool: str
+    name: str
+    view: HostView | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusView:
+    """The whole picture. ``uptime`` in milliseconds of this process; ``queues``: by pool, how many entries are ready, timed, running."""
+
+    uptime: int
+    workers: tuple[Report, ...]
+    hosts: tuple[HostRow, ...]
+    running: tuple[Execution, ...]
+    queues: Mapping[str, Mapping[str, int]]
+    counts: Counts
+    scheduled: tuple[Job, ...]
+
+    def only(self, sees: Callable[[str], bool]) -> "StatusView":
+        """The picture for one who may see some tasks only, by their id: others' are not named; the counts are of all."""
+        running = tuple(execution for execution in self.running if sees(execution.task_id))
+        return replace(self, running=running, scheduled=tuple(job for job in self.scheduled if sees(job.task_id)))
+
+
+class StatusReport:
+    """Reads the store and the queue; raises StoreDown or QueueDown when one of them is down."""
+
+    def __init__(self, store: Store, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._pools = tuple(pools)
+        self._started_at = clock.now()
+
+    async def read(self) -> StatusView:
+        """The picture now: at most 1,000 running executions and the next 20 scheduled jobs."""
+        reports = await self._queue.reports()
+        lanes = await self._queue.counts([pool.name for pool in self._pools])
+        return StatusView(
+            uptime=max(0, self._clock.now() - self._started_at),
+            workers=tuple(reports),
+            hosts=host_rows(self._pools, reports),
+            running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MOST_RUNNING)),
+            queues={pool: {"ready": lane.ready, "timed": lane.timed, "running": lane.running} for pool, lane in lanes.items()},
+            counts=await self._store.counts(),
+            scheduled=tuple(await self._store.jobs_due(FOR_EVER, MOST_SCHEDULED)),
+        )
+
+
+def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow, ...]:
+    """Each pool's hosts, as the workers see them."""
+    views = best_views(reports)
+    return tuple(HostRow(pool.name, name, views.get(name)) for pool in pools for name in pool.hosts)
+
+
+def best_views(reports: Sequence[Report]) -> dict[str, HostView]:
+    """Each host that a worker sees; where workers differ, one who can use it is believed."""
+    seen: dict[str, HostView] = {}
+    for report in reports:
+        for host in report.hosts:
+            if host.name not in seen or (host.usable and not seen[host.name].usable):
+                seen[host.name] = host
+    return seen

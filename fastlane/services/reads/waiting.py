@@ -1,0 +1,272 @@
+"""What a job or an execution waits for now, in words and in fields: pure rules of facts that somebody else gathered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from fastlane.clock import iso
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.placement.place import HostView
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.retry import retry_due
+from fastlane.models.status import Status
+
+LONGEST_TRY = 90_000
+"""Milliseconds in which an execution's image is found, or what is in its way is noted."""
+
+
+class Cause(StrEnum):
+    """What is waited for. Each of the obstacles that workers note is one."""
+
+    DUE = "due"
+    RETRY = "retry"
+    PAUSED = "paused"
+    NO_POOL = "no-pool"
+    NO_QUEUE = "no-queue"
+    NO_WORKER = "no-worker"
+    POOL_PAUSED = "pool-paused"
+    NO_HOST = "no-host"
+    POOL_FULL = "pool-full"
+    CONCURRENCY = "concurrency"
+    REGISTRY = "registry"
+    NO_NODE = "no-node"
+    IMAGE = "image"
+    HOST_AWAY = "host-away"
+    BREAKER = "breaker"
+    NODE_DOWN = "node-down"
+    SERVICE_GONE = "service-gone"
+    STORE = "store"
+    FAULT = "fault"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReason:
+    """One thing that is waited for: ``since`` when, and ``until`` when at the latest, both in milliseconds and None where nobody knows.
+    ``details`` are further fields, under the names that the API has for them."""
+
+    reason: Cause
+    message: str
+    since: int | None = None
+    until: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFacts:
+    """How things stand now (``now`` in milliseconds) for the executions of one task.
+
+    ``pool``: the task's, None when none takes it; ``paused``: it is held; ``running``: its executions that hold a slot; ``ready``: those
+    that wait for one. ``hosts``: its hosts as workers see them, without those that none sees. ``workers``: how many are alive.
+    ``queue_fault``: why the queue cannot be asked; then ``running``, ``ready``, ``hosts`` and ``workers`` are not known. ``of_task``: the
+    task's executions that hold a slot, in whatever pool. ``note``: what its owner notes about the execution in question.
+    """
+
+    now: int
+    pool: Pool | None
+    paused: bool = False
+    queue_fault: str | None = None
+    workers: int = 0
+    hosts: tuple[HostView, ...] = ()
+    running: int = 0
+    ready: int = 0
+    of_task: int = 0
+    note: Note | None = None
+
+
+def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
+    """What a job waits for. ``latest``: its execution under way, or else its last one."""
+    waits = execution_waits(latest, facts) if latest is not None else []
+    if job.held_tick is not None:
+        held = {"heldTick": iso(job.held_tick)}
+        words = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
+        return [*waits, WaitReason(Cause.PAUSED, words, job.modified_at, details=held)]
+    if waits or job.next_tick is None or (latest is not None and not latest.status.final):
+        return waits
+    if job.next_tick > facts.now:
+        return [WaitReason(Cause.DUE, f"its next tick is due at {iso(job.next_tick)}", until=job.next_tick)]
+    return _nobody(facts)
+
+
+def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What an execution waits for; nothing once it runs where it can be seen, and nothing when a worker is about to take it."""
+    if execution.status.final:
+        due = None if execution.settled else retry_due(execution)
+        return [] if due is None else [_retry(execution.attempt, execution.finished_at, due)]
+    if execution.stop_requested_at is not None:
+        told = WaitReason(Cause.STOP, "it was told to stop, and has the time of its grace to end", execution.stop_requested_at)
+        return [told, *_out_of_sight(execution, facts)]
+    if execution.status is Status.PULLING:
+        return _pulling(execution, facts)
+    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else _out_of_sight(execution, facts)
+
+
+def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    due = execution.scheduled_for
+    if due > facts.now:
+        if execution.attempt > 1:
+            return [_retry(execution.attempt - 1, execution.created_at, due)]
+        return [WaitReason(Cause.DUE, f"it is due at {iso(due)}", execution.created_at, due)]
+    if facts.pool is None:
+        return [
+            WaitReason(Cause.NO_POOL, f"no pool takes the task {execution.task_id!r}; add one whose match fits it to the settings", due)
+        ]
+    return [*_nobody(facts), *_place(facts.pool, execution, facts), *_out_of_sight(execution, facts)]
+
+
+def _place(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What keeps it from a slot."""
+    waits = []
+    if facts.paused:
+        words = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
+        waits.append(WaitReason(Cause.POOL_PAUSED, words, details={"pool": pool.name}))
+    if facts.queue_fault is None:
+        waits += _pool(pool, facts, execution.scheduled_for)
+    return waits + _concurrency(execution, facts)
+
+
+def _nobody(facts: WaitFacts) -> list[WaitReason]:
+    """What keeps whatever is due from being taken up at all."""
+    if facts.queue_fault is not None:
+        return [WaitReason(Cause.NO_QUEUE, f"the queue cannot be asked: {facts.queue_fault}; nothing starts before it answers")]
+    return [] if facts.workers else [WaitReason(Cause.NO_WORKER, "no worker is alive; start one with `fastlane worker`")]
+
+
+def _pool(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
+    """What the pool lacks."""
+    waits = []
+    if facts.workers and not any(host.usable for host in facts.hosts):
+        waits.append(_no_host(pool, facts.hosts))
+    if facts.running >= pool.max_running:
+        counts = {"pool": pool.name, "running": facts.running, "maxRunning": pool.max_running, "ready": facts.ready}
+        words = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a place"
+        waits.append(WaitReason(Cause.POOL_FULL, words, due, details=counts))
+    return waits
+
+
+def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
+    seen = {host.name: host for host in hosts}
+    rows = [_host(name, seen.get(name)) for name in pool.hosts]
+    words = "; ".join(f"{row['host']} {row['reason']}{_breaker(seen.get(row['host']))}" for row in rows)
+    moments = [host.since for host in hosts if host.since is not None]
+    details = {"pool": pool.name, "hosts": rows}
+    return WaitReason(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {words}", max(moments, default=None), details=details)
+
+
+def _host(name: str, view: HostView | None) -> dict[str, Any]:
+    since = None if view is None or view.since is None else iso(view.since)
+    row = {"host": name, "reason": (view.reason if view else None) or "is not known yet", "since": since}
+    if view is None or view.retry_at is None:
+        return row
+    return row | {"circuit": view.circuit, "faults": view.faults, "retryAt": iso(view.retry_at)}
+
+
+def _breaker(view: HostView | None) -> str:
+    if view is None or view.retry_at is None:
+        return ""
+    return f" ({view.faults} faults in a row: it is left alone until {iso(view.retry_at)}, or until its probe finds it well)"
+
+
+def _concurrency(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    most = execution.spec.concurrency
+    if not most or facts.of_task < most:
+        return []
+    words = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
+    return [WaitReason(Cause.CONCURRENCY, words, execution.scheduled_for, details={"running": facts.of_task, "concurrency": most})]
+
+
+def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    waits = _nobody(facts)
+    if facts.note is not None:
+        return [*waits, _noted(execution, facts.note, facts)]
+    if _is_given_back(execution, facts) and facts.pool is not None:
+        others = replace(facts, of_task=facts.of_task - 1)  # its own row counts there
+        if place := _place(facts.pool, execution, others):
+            return [*waits, *place]
+    if view is not None and not view.usable:
+        row = _host(view.name, view)
+        words = f"its host {view.name} cannot be used: {row['reason']}"
+        waits.append(WaitReason(Cause.NO_HOST, words, view.since, details={"pool": execution.pool, "hosts": [row]}))
+    if execution.bound_at is None:
+        words = f"its host {execution.host} looks for the image {execution.spec.image}, if need be in its registry"
+        since = execution.placed_at
+    else:
+        words = (
+            f"its host {execution.host} gives it to a node, which pulls the image {execution.spec.image} where it lacks it, and starts it"
+        )
+        since = execution.bound_at
+    return [*waits, WaitReason(Cause.IMAGE, words, since, details={"image": execution.spec.image, "host": execution.host})]
+
+
+def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
+    """Whether it waits in the queue again, as far as can be told: no try to find its image takes so long, and none is noted."""
+    return execution.bound_at is None and execution.placed_at is not None and facts.now > execution.placed_at + LONGEST_TRY
+
+
+ENDS = {
+    Obstacle.HOST_AWAY: "it counts as lost at",
+    Obstacle.NODE_DOWN: "it counts as lost at",
+    Obstacle.SERVICE_GONE: "that is believed at",
+}
+BEFORE_ITS_START = frozenset({Obstacle.REGISTRY, Obstacle.NO_NODE, Obstacle.IMAGE})
+
+
+def _out_of_sight(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What its owner cannot see or do, other than start it."""
+    return [] if facts.note is None or facts.note.obstacle in BEFORE_ITS_START else [_noted(execution, facts.note, facts)]
+
+
+def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
+    """What its owner noted, as a sentence."""
+    if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not any(host.usable for host in facts.hosts):
+        return replace(_no_host(facts.pool, facts.hosts), until=note.until)
+    cause, words, details = Cause(note.obstacle.value), _sentence(execution, note), _details(execution, note, facts)
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    if cause is Cause.HOST_AWAY and view is not None and view.retry_at is not None:
+        cause, words = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
+    if note.until is not None:
+        words += f"; {ENDS.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
+    return WaitReason(cause, words, note.since, note.until, details)
+
+
+def _sentence(execution: Execution, note: Note) -> str:
+    host, image = execution.host, execution.spec.image
+    match note.obstacle:
+        case Obstacle.REGISTRY:
+            return f"its host {host} cannot have the image {image} from its registry: {note.words}"
+        case Obstacle.NO_NODE:
+            return f"no node of the swarm of {host} takes it: {note.words}; `docker node ls` there shows the nodes"
+        case Obstacle.IMAGE:
+            return f"its node pulls the image {image} where it lacks it, and makes its container; the engine says: {note.words}"
+        case Obstacle.HOST_AWAY:
+            return f"its host does not answer: {note.words}"
+        case Obstacle.NODE_DOWN:
+            return f"the node {note.words} that it is on is down, and may come back"
+        case Obstacle.SERVICE_GONE:
+            return f"{note.words}, says its host {host}, which is asked again in case it is wrong"
+        case Obstacle.STORE:
+            return f"its worker cannot use the store: {note.words}"
+        case Obstacle.FAULT:
+            return "its worker met a fault of its own, wrote it to its log, and tries again"
+        case Obstacle.NO_HOST:
+            return note.words
+
+
+def _details(execution: Execution, note: Note, facts: WaitFacts) -> dict[str, Any]:
+    views = {host.name: host for host in facts.hosts}
+    details: dict[str, Any] = {"host": execution.host}
+    if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE}:
+        details["image"] = execution.spec.image
+    view = views.get(execution.host or "")
+    if note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable:
+        details["hosts"] = [_host(view.name, view)]
+    return details
+
+
+def _retry(failed: int, since: int | None, due: int) -> WaitReason:
+    words = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
+    return WaitReason(Cause.RETRY, words, since, due, {"attempt": failed + 1})

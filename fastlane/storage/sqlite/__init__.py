@@ -1,0 +1,1 @@
+"""The store's adapter for SQLite, for processes on one machine."""

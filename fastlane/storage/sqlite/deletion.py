@@ -1,0 +1,80 @@
+"""Jobs and tasks that go, in the SQLite file; and what of them is not at its end.
+
+A job's history goes in slices of a bounded size, each a transaction of its own, so that no other writer waits for a long one. The ledger
+goes first: without its tick no further attempt is inserted, so nothing that was deleted can come back.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.storage.base import Deletion
+from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
+from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
+
+TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
+"""So many rows of each at most go in one transaction: some milliseconds. A chunk has up to 64 KiB, whose pages must all be visited."""
+
+_UNFINISHED = f"""SELECT {", ".join(EXECUTION_FIELDS)} FROM executions INDEXED BY executions_unfinished
+    WHERE task_id = ? AND job_id = ? AND {UNFINISHED} ORDER BY sequence, attempt LIMIT ?"""
+_OPEN = f"""SELECT {", ".join(JOB_FIELDS)} FROM (
+    SELECT id AS open_id FROM jobs INDEXED BY jobs_to_come WHERE task_id = :task AND id > :after AND {TO_COME}
+    UNION SELECT job_id FROM executions INDEXED BY executions_unfinished
+        WHERE task_id = :task AND job_id > :after AND {UNFINISHED} AND settled = 0
+    ORDER BY 1 LIMIT :limit) AS one_page CROSS JOIN jobs ON jobs.id = open_id"""
+_DELETE_TICKS = """DELETE FROM ticks WHERE rowid IN
+    (SELECT rowid FROM ticks INDEXED BY ticks_of_job WHERE job_id = ? ORDER BY due, id LIMIT ?)"""
+_OLDEST = "SELECT id FROM executions WHERE job_id = ? ORDER BY sequence, attempt LIMIT ?"
+_DELETE_CHUNKS = """DELETE FROM log_chunks WHERE rowid IN
+    (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"""
+_LEAVE_TASK = "UPDATE tasks SET modified_at = ?, jobs_count = jobs_count - 1 WHERE id = ?"
+
+
+def open_of_task(db: sqlite3.Connection, task_id: str, limit: int, after: str) -> list[Job]:
+    """A task's jobs that have something to come or under way, by id."""
+    rows = db.execute(_OPEN, {"task": task_id, "after": after, "limit": limit}).fetchall()
+    jobs = [job_from(dict(zip(JOB_FIELDS, row, strict=True))) for row in rows]
+    return sorted(jobs, key=lambda job: job.id)
+
+
+def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) -> list[Execution]:
+    """A job's executions that are under way, not settled or not cleaned, oldest first."""
+    rows = db.execute(_UNFINISHED, (task_id, job_id, limit)).fetchall()
+    return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
+
+
+def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) -> Deletion:
+    """One slice of a job's deletion; with the last one the job itself goes."""
+    found = db.execute(f"SELECT task_id, {TO_COME} FROM jobs WHERE id = ? AND incarnation = ?", (job_id, incarnation)).fetchall()
+    if not found:
+        return Deletion.DONE
+    task_id, to_come = found[0]
+    if to_come or unfinished(db, task_id, job_id, 1):
+        return Deletion.KEPT
+    if db.execute(_DELETE_TICKS, (job_id, TICKS)).rowcount == TICKS or not _delete_executions(db, job_id):
+        return Deletion.MORE
+    db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+    db.execute(_LEAVE_TASK, (now, task_id))
+    return Deletion.DONE
+
+
+def delete_task(db: sqlite3.Connection, task_id: str) -> bool:
+    """Removes a task without jobs; False when it has any."""
+    if db.execute("SELECT 1 FROM jobs WHERE task_id = ? LIMIT 1", (task_id,)).fetchall():
+        return False
+    db.execute("DELETE FROM tasks WHERE id = ?", (task_id,))
+    return True
+
+
+def _delete_executions(db: sqlite3.Connection, job_id: str) -> bool:
+    """Removes the oldest with their logs, each log from its end, so that what is left of one is its beginning; whether that was all."""
+    oldest: Sequence[tuple[Any, ...]] = db.execute(_OLDEST, (job_id, EXECUTIONS)).fetchall()
+    chunks = CHUNKS
+    for one in oldest:
+        chunks -= db.execute(_DELETE_CHUNKS, (*one, chunks)).rowcount
+        if chunks == 0:
+            return False
+        db.execute("DELETE FROM executions WHERE id = ?", one)
+    return len(oldest) < EXECUTIONS

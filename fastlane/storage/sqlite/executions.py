@@ -1,0 +1,168 @@
+"""Executions in the SQLite file: changes as an UPDATE that has their rule as condition, and the lists, each along an index.
+
+What many ask for at once is done for all of them by one statement, to which they are given as one JSON text, and which answers with one:
+each row that a statement takes or gives by itself costs Python more than the work on it costs SQLite (measured).
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any
+
+import orjson
+
+from fastlane.models.execution import Execution
+from fastlane.models.status import UNDER_WAY, Change, Rule, Status
+from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
+from fastlane.storage.sqlite.jobs import FIRST, insert_into
+from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
+from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
+
+_ALL = ", ".join(EXECUTION_FIELDS)
+_INSERT = insert_into("executions", EXECUTION_FIELDS)
+_INSERT_ATTEMPT = f"""INSERT INTO executions ({_ALL}) SELECT {", ".join("?" * len(EXECUTION_FIELDS))}
+    WHERE EXISTS (SELECT 1 FROM ticks WHERE id = ?) ON CONFLICT (id) DO NOTHING"""
+_QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTION_FIELDS)
+_IN_UNDER_WAY = "INDEXED BY executions_under_way"
+_NEWEST = "ORDER BY sequence DESC, attempt DESC"
+
+_LATEST = f"""SELECT {_QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN executions ON executions.rowid = coalesce(
+    (SELECT rowid FROM executions {_IN_UNDER_WAY} WHERE job_id = wanted.value AND {UNDER_WAY_SQL} {_NEWEST} LIMIT 1),
+    (SELECT rowid FROM executions WHERE job_id = wanted.value {_NEWEST} LIMIT 1))"""
+
+_AS_JSON = f"SELECT json_group_array(json_array({_QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
+_WANTED = f"{_AS_JSON} ON executions.id = asked.value"
+_APPLIED = f"{_AS_JSON} ON executions.id = asked.value ->> 0 AND executions.op = asked.value ->> 2"
+_ID, _OP = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("op")
+
+Asked = tuple[Change, Mapping[str, Any]]
+"""A change, and its values as they are stored."""
+
+
+def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
+    """An execution's row."""
+    db.execute(_INSERT, tuple(execution.values()))
+
+
+def insert_attempt(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool:
+    """A row for one more attempt at a tick that is there, unless there is one with its id."""
+    return db.execute(_INSERT_ATTEMPT, (*execution.values(), execution["tick_id"])).rowcount == 1
+
+
+def apply(db: sqlite3.Connection, asked: Sequence[Asked]) -> list[Execution | None]:
+    """For each change the execution after it; None when its condition does not hold and it was not applied before."""
+    answers: list[Execution | None] = [None] * len(asked)
+    for places in _alike(asked):
+        first, values = asked[places[0]]
+        given = [[change.execution_id, change.epoch, change.op, *stored.values()] for change, stored in map(asked.__getitem__, places)]
+        text = orjson.dumps(given).decode()
+        db.execute(_update(first.rule, first.epoch is not None, tuple(values)), (text,))
+        applied = {row[_OP]: row for row in _from_json(db, _APPLIED, text)}
+        for place in places:
+            row = applied.get(asked[place][0].op)
+            answers[place] = None if row is None else execution_of(row)
+    return answers
+
+
+def _alike(asked: Sequence[Asked]) -> list[list[int]]:
+    """The places of changes that one statement can make: of one rule and the same names, and no two of one execution, whose changes are
+    made in their order."""
+    before: dict[str, int] = {}
+    groups: dict[tuple[int, str, bool, tuple[str, ...]], list[int]] = {}
+    for place, (change, values) in enumerate(asked):
+        turn = before[change.execution_id] = before.get(change.execution_id, -1) + 1
+        groups.setdefault((turn, change.name, change.epoch is not None, tuple(values)), []).append(place)
+    return [groups[key] for key in sorted(groups, key=itemgetter(0))]
+
+
+def get(db: sqlite3.Connection, ids: Sequence[str]) -> list[Execution | None]:
+    """The executions with these ids, in their order."""
+    found = {row[_ID]: row for row in _from_json(db, _WANTED, orjson.dumps(ids).decode())}
+    return [execution_of(list(found[id])) if id in found else None for id in ids]
+
+
+def _from_json(db: sqlite3.Connection, query: str, asked: str) -> list[list[Any]]:
+    (text,) = db.execute(query, (asked,)).fetchone()
+    rows: list[list[Any]] = orjson.loads(text)
+    return rows
+
+
+def of_job(db: sqlite3.Connection, job_id: str, limit: int, offset: int, statuses: frozenset[Status] | None) -> list[Execution]:
+    """A job's executions (of these statuses), newest first."""
+    index, wanted = "", ""
+    if statuses is not None:
+        wanted = f"AND {_one_of(statuses)}"
+    if statuses and statuses <= UNDER_WAY:
+        index, wanted = _IN_UNDER_WAY, f"{wanted} AND {UNDER_WAY_SQL}"  # however long the job's history, this walk is short
+    query = f"SELECT {_ALL} FROM executions {index} WHERE job_id = ? {wanted} {_NEWEST} LIMIT ? OFFSET ?"
+    return _executions(db.execute(query, (job_id, limit, offset)))
+
+
+def last_started(db: sqlite3.Connection, job_id: str) -> Execution | None:
+    """A job's newest execution that has started."""
+    query = f"SELECT {_ALL} FROM executions WHERE job_id = ? AND started_at IS NOT NULL {_NEWEST} LIMIT 1"
+    rows = _executions(db.execute(query, (job_id,)))
+    return rows[0] if rows else None
+
+
+def latest(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Execution]:
+    """Of each job: its newest execution under way, or else its newest."""
+    found = _executions(db.execute(_LATEST, (orjson.dumps(list(job_ids)).decode(),)))
+    return {execution.job_id: execution for execution in found}
+
+
+def in_statuses(db: sqlite3.Connection, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None) -> list[Execution]:
+    """Executions with one of these statuses, by (scheduled_for, id): one walk along the index a status, merged."""
+    if not statuses:
+        return []
+    one = f"SELECT {_ALL} FROM executions WHERE status = ? AND (scheduled_for, id) > (?, ?)"
+    query = " UNION ALL ".join([one] * len(statuses)) + " ORDER BY scheduled_for, id LIMIT ?"
+    given = [value for status in sorted(statuses) for value in (status.value, *(after or FIRST))]
+    return _executions(db.execute(query, (*given, limit)))
+
+
+def unsettled(db: sqlite3.Connection, limit: int) -> list[Execution]:
+    """Final executions that are not settled yet, oldest first."""
+    query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_unsettled
+        WHERE settled = 0 AND {ENDED_SQL} ORDER BY finished_at, id LIMIT ?"""
+    return _executions(db.execute(query, (limit,)))
+
+
+def uncleaned(db: sqlite3.Connection, limit: int) -> list[Execution]:
+    """Settled executions that are not cleaned yet, oldest first."""
+    query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_uncleaned
+        WHERE settled = 1 AND cleaned = 0 ORDER BY finished_at, id LIMIT ?"""
+    return _executions(db.execute(query, (limit,)))
+
+
+@lru_cache(maxsize=256)
+def _update(rule: Rule, fenced: bool, names: tuple[str, ...]) -> str:
+    """The UPDATE of changes that are given as arrays of id, epoch, op and values: ``Change.permitted`` as SQL. The names are known to be
+    columns. The plus signs keep SQLite from any index but the ids'."""
+    conditions = ["executions.id = asked.value ->> 0", f"+executions.{_one_of(rule.sources)}"]
+    if fenced:
+        conditions.append("+epoch = asked.value ->> 1")
+    if rule.bound is not None:
+        conditions.append("+service_id IS NOT NULL" if rule.bound else "+service_id IS NULL")
+    if rule.unstopped:
+        conditions.append("+stop_requested_at IS NULL")
+    if rule.uncovered:
+        conditions.append("EXISTS (SELECT 1 FROM jobs WHERE jobs.id = executions.job_id AND jobs.stop_sequence <= executions.sequence)")
+    if rule.settled is not None:
+        conditions.append(f"+settled = {int(rule.settled)}")
+    places = {"op": 2} | {name: place for place, name in enumerate(names, 3)}
+    assignments = ", ".join(f"{name} = asked.value ->> {place}" for name, place in places.items())
+    return f"UPDATE executions SET {assignments} FROM json_each(?) AS asked WHERE {' AND '.join(conditions)}"
+
+
+def _one_of(statuses: Iterable[Status]) -> str:
+    return f"status IN ({', '.join(repr(status.value) for status in sorted(statuses))})"
+
+
+def _executions(cursor: sqlite3.Cursor) -> list[Execution]:
+    return [_execution(row) for row in cursor.fetchall()]
+
+
+def _execution(row: Sequence[Any]) -> Execution:
+    return execution_of(list(row))

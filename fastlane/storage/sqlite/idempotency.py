@@ -1,0 +1,37 @@
+"""Receipts in the SQLite file: each is written in the transaction of what it is for."""
+
+import sqlite3
+from dataclasses import fields
+from operator import attrgetter
+
+from fastlane.errors import Repeated
+from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.storage.sqlite.jobs import insert_into
+
+FIELDS = tuple(field.name for field in fields(IdempotencyRecord))
+MOST_FORGOTTEN = 100
+"""So many old ones go with each new one at most."""
+
+_ALL = ", ".join(FIELDS)
+_values = attrgetter(*FIELDS)
+_INSERT = insert_into("receipts", FIELDS).replace("INSERT", "INSERT OR REPLACE", 1)
+_FORGET = "DELETE FROM receipts WHERE key IN (SELECT key FROM receipts WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+
+
+def insert(db: sqlite3.Connection, receipt: IdempotencyRecord) -> None:
+    """Keeps it, and forgets some that are older than a day. Raises Repeated when there is a younger one with its key."""
+    refuse_repeat(db, receipt)
+    db.execute(_FORGET, (receipt.created_at - DAY, MOST_FORGOTTEN))
+    db.execute(_INSERT, _values(receipt))
+
+
+def refuse_repeat(db: sqlite3.Connection, receipt: IdempotencyRecord) -> None:
+    """Raises Repeated when there is one with its key that is not older than a day."""
+    if get(db, receipt.key, receipt.created_at - DAY) is not None:
+        raise Repeated("a request with this key had its effect already")
+
+
+def get(db: sqlite3.Connection, key: str, since: int) -> IdempotencyRecord | None:
+    """The receipt of a key, if it was written since then."""
+    rows = db.execute(f"SELECT {_ALL} FROM receipts WHERE key = ? AND created_at >= ?", (key, since)).fetchall()
+    return IdempotencyRecord(*rows[0]) if rows else None

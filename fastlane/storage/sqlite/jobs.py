@@ -1,0 +1,111 @@
+"""Tasks, jobs and ticks in the SQLite file: functions of a connection, the writing ones inside the writer's transaction."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastlane.models.job import Job
+from fastlane.models.job_change import STOPPED, unfired
+from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.task import Task
+from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_document, tick_from
+
+Document = Mapping[str, Any]
+
+FIRST = (-(2**63), "")
+"""Before every (moment, id)."""
+
+
+def insert_into(table: str, fields: Sequence[str]) -> str:
+    """An INSERT of one row, its values in the order of ``fields``."""
+    return f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
+
+
+_JOB = ", ".join(JOB_FIELDS)
+_TICK = ", ".join(TICK_FIELDS)
+_INSERT_TICK = insert_into("ticks", TICK_FIELDS)
+_TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
+_ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB_FIELDS)}
+    WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
+    AND next_tick IS :seen_next_tick"""
+_CHANGE_TASK = "UPDATE tasks SET modified_at = ? WHERE id = ?"
+_STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, held_tick = NULL, last_tick = ?,
+    modified_at = ? WHERE id = ? RETURNING {_JOB}"""
+
+
+def touch_task(db: sqlite3.Connection, task_id: str, now: int, new: int) -> None:
+    """A task that has so many more jobs now; made when it is new."""
+    db.execute(_TOUCH_TASK, (task_id, now, now, new))
+
+
+def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
+    """Replaces ``seen`` by ``job``; False when it is not what is stored any more."""
+    expected = {f"seen_{name}": getattr(seen, name) for name in ("incarnation", "revision", "sequence", "next_tick")}
+    advanced = db.execute(_ADVANCE, {**job, **expected, "id": seen.id}).rowcount == 1
+    if advanced and job["modified_at"] != seen.modified_at:
+        db.execute(_CHANGE_TASK, (job["modified_at"], job["task_id"]))
+    return advanced
+
+
+def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
+    """Gives the job's next sequence to a stop, and a row to each tick that came up and had not fired; the job after it."""
+    seen = get(db, job_id)
+    if seen is None:
+        return None
+    rows, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
+    for row in rows:
+        insert_tick(db, tick_document(row))
+    db.execute(_CHANGE_TASK, (now, seen.task_id))
+    return _job(db.execute(_STOP, (last, now, job_id)).fetchall()[0])
+
+
+def get(db: sqlite3.Connection, job_id: str) -> Job | None:
+    """One job."""
+    rows = db.execute(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,)).fetchall()
+    return _job(rows[0]) if rows else None
+
+
+def of_task(db: sqlite3.Connection, task_id: str, limit: int, offset: int) -> list[Job]:
+    """A task's jobs, newest first."""
+    query = f"SELECT {_JOB} FROM jobs WHERE task_id = ? ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
+    return [_job(row) for row in db.execute(query, (task_id, limit, offset)).fetchall()]
+
+
+def due(db: sqlite3.Connection, before: int, limit: int, after: tuple[int, str] | None) -> list[Job]:
+    """Jobs whose next tick is due before that moment, soonest first."""
+    query = f"SELECT {_JOB} FROM jobs WHERE next_tick < ? AND (next_tick, id) > (?, ?) ORDER BY next_tick, id LIMIT ?"
+    return [_job(row) for row in db.execute(query, (before, *(after or FIRST), limit)).fetchall()]
+
+
+def task(db: sqlite3.Connection, task_id: str) -> Task | None:
+    """One task."""
+    rows = db.execute("SELECT id, created_at, modified_at, jobs_count FROM tasks WHERE id = ?", (task_id,)).fetchall()
+    return Task(*rows[0]) if rows else None
+
+
+def insert_tick(db: sqlite3.Connection, tick: Document) -> None:
+    """A tick's row."""
+    db.execute(_INSERT_TICK, tuple(tick.values()))
+
+
+def tick(db: sqlite3.Connection, tick_id: str) -> Tick | None:
+    """One tick."""
+    rows = db.execute(f"SELECT {_TICK} FROM ticks WHERE id = ?", (tick_id,)).fetchall()
+    return tick_from(dict(zip(TICK_FIELDS, rows[0], strict=True))) if rows else None
+
+
+def ticks_of(db: sqlite3.Connection, job_id: str, limit: int, offset: int) -> list[Tick]:
+    """A job's ledger, the latest due first."""
+    query = f"SELECT {_TICK} FROM ticks WHERE job_id = ? ORDER BY due DESC, id DESC LIMIT ? OFFSET ?"
+    rows = db.execute(query, (job_id, limit, offset)).fetchall()
+    return [tick_from(dict(zip(TICK_FIELDS, row, strict=True))) for row in rows]
+
+
+def close_tick(db: sqlite3.Connection, tick_id: str, outcome: Outcome, reason: str | None) -> None:
+    """Writes what became of a tick."""
+    db.execute("UPDATE ticks SET outcome = ?, reason = ? WHERE id = ?", (outcome.value, reason, tick_id))
+
+
+def _job(row: Sequence[Any]) -> Job:
+    return job_from(dict(zip(JOB_FIELDS, row, strict=True)))

@@ -1,0 +1,223 @@
+"""The paged lists of the SQLite file: how a page is found, and the walk of each list along an index that has its order.
+
+What is passed over on the way to a page is read from the index alone, from whichever end of the list is nearer; only the page's own rows
+are read whole. How long a list is stands in counters that triggers keep (``sqlite_schema``), but for what is filtered by a moment, a
+pattern or a job's status: that is counted along an index, once a walk.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Generic
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.paging import After, Page, Row, Wanted, Window
+from fastlane.models.schedule.tick import Tick
+from fastlane.models.status import FINAL, Status
+from fastlane.models.task import Task
+from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_from, job_from, tick_from
+from fastlane.storage.sqlite.schema import ENDED, UNDER_WAY
+
+Values = Mapping[str, Any]
+Count = Callable[[], int]
+
+MOST_TEXT = 64 * 1024 * 1024
+"""Characters that the specs of one page may have: a thousand jobs with a megabyte each would take all memory."""
+
+BEFORE_ALL = (2**63 - 1, "")
+"""The key before that of the newest row."""
+
+TASK_FIELDS = ("id", "created_at", "modified_at", "jobs_count")
+
+_NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
+_LATEST = f"(SELECT status FROM executions WHERE job_id = jobs.id {_NEWEST})"
+_JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
+    (SELECT status FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} {_NEWEST}),
+    CASE WHEN stop_sequence > armed AND ({_LATEST} IS NULL OR schedule ->> '$.cron' IS NOT NULL) THEN 'stopped'
+        WHEN next_tick IS NOT NULL THEN 'scheduled' ELSE coalesce({_LATEST}, 'expired') END) END"""
+"""``models.job.job_status`` as SQL: a microsecond a job, where to read all of a task's jobs would take thirty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Row]):
+    """Rows of a table as values, the newest first by the two columns of ``key``."""
+
+    table: str
+    fields: Sequence[str]
+    key: tuple[str, str]
+    read: Callable[[Values], Row]
+
+
+TASKS = Listing("tasks", TASK_FIELDS, ("modified_at", "id"), lambda row: Task(**row))
+JOBS = Listing("jobs", JOB_FIELDS, ("created_at", "id"), job_from)
+TICKS = Listing("ticks", TICK_FIELDS, ("due", "id"), tick_from)
+EXECUTIONS_OF_JOB = Listing("executions", EXECUTION_FIELDS, ("sequence", "attempt"), execution_from)
+EXECUTIONS = Listing("executions", EXECUTION_FIELDS, ("scheduled_for", "id"), execution_from)
+
+
+def tasks(db: sqlite3.Connection, window: Window, visible: str | None) -> Page[Task]:
+    """All tasks, those changed last first."""
+    seen = "" if visible is None else "WHERE visible(:visible, tasks.id)"
+    counted = "SELECT value FROM counters WHERE name = 'tasks'" if visible is None else f"SELECT count(*) FROM tasks {seen}"
+    given = {"visible": visible}
+    return _page(db, TASKS, [f"tasks {seen or 'WHERE TRUE'}"], window, given, lambda: _number(db, counted, given))
+
+
+def tasks_with(db: sqlite3.Connection, words: Sequence[str], window: Window, visible: str | None) -> Page[Task]:
+    """Tasks whose id has all of these words, each as a whole word or a prefix of one; those changed last first."""
+    found = "task_words CROSS JOIN tasks ON tasks.id = task_words.id WHERE task_words MATCH :words"
+    if visible is not None:
+        found += " AND visible(:visible, tasks.id)"
+    given = {"words": _phrases(words), "visible": visible}
+    return _page(db, TASKS, [found], window, given, lambda: _number(db, f"SELECT count(*) FROM {found}", given))
+
+
+def jobs(db: sqlite3.Connection, task_id: str, window: Window, status: str | None) -> Page[Job]:
+    """A task's jobs (with this status), newest first."""
+    wanted = "jobs WHERE task_id = :task_id" + ("" if status is None else f" AND {_JOB_STATUS} = :status")
+    counted = "SELECT jobs_count FROM tasks WHERE id = :task_id" if status is None else f"SELECT count(*) FROM {wanted}"
+    given = {"task_id": task_id, "status": status}
+    return _page(db, JOBS, [wanted], window, given, lambda: _number(db, counted, given))
+
+
+def ticks(db: sqlite3.Connection, job_id: str, window: Window) -> Page[Tick]:
+    """A job's ledger, the latest due first."""
+    return _page(db, TICKS, ["ticks WHERE job_id = :job_id"], window, {"job_id": job_id}, lambda: count_of_job(db, "ticks", job_id))
+
+
+def executions_of(db: sqlite3.Connection, job_id: str, window: Window) -> Page[Execution]:
+    """A job's executions, newest first."""
+    walk = "executions WHERE job_id = :job_id"
+    return _page(db, EXECUTIONS_OF_JOB, [walk], window, {"job_id": job_id}, lambda: count_of_job(db, "executions", job_id))
+
+
+def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[Execution]:
+    """Executions of all tasks, or of one, the latest due first."""
+    given = {"task_id": wanted.task_id, "since": wanted.since, "visible": wanted.visible}
+    return _page(db, EXECUTIONS, _walks(wanted), window, given, lambda: _count_executions(db, wanted, given))
+
+
+def _page(db: sqlite3.Connection, listing: Listing[Row], walks: Sequence[str], window: Window, given: Values, count: Count) -> Page[Row]:
+    """A page of what the walks come to, merged: each is a FROM with a WHERE that an index meets in the list's order."""
+    with _snapshot(db):
+        if window.after is not None:
+            after, size = window.after, window.per_page
+            rows = _rows(db, listing, walks, {**given, **_bounds(after.key, 0, size + 1)})
+            return _shown(listing, window, after.total, rows[:size], more=len(rows) > size)
+        total = count()
+        first, last = window.offset, min(window.offset + window.per_page, total)
+        if first >= last:
+            return Page(window, total, (), None)
+        backwards = total - last < first
+        bounds = _bounds(BEFORE_ALL, total - last if backwards else first, last - first)
+        rows = _rows(db, listing, walks, {**given, **bounds}, backwards=backwards)
+        return _shown(listing, window, total, rows, more=last < total)
+
+
+def _bounds(key: Sequence[Any], skipped: int, size: int) -> Values:
+    return {"first": key[0], "second": key[1], "skipped": skipped, "size": size}
+
+
+def _rows(
+    db: sqlite3.Connection, listing: Listing[Any], walks: Sequence[str], given: Values, *, backwards: bool = False
+) -> list[tuple[Any, ...]]:
+    """The key and the fields of each row, newest first."""
+    table, (first, second) = listing.table, listing.key
+    columns = f"SELECT {table}.rowid AS place, {table}.{first} AS first, {table}.{second} AS second"
+    after = f"({table}.{first}, {table}.{second}) < (:first, :second)"
+    direction = "ASC" if backwards else "DESC"
+    found = " UNION ALL ".join(f"{columns} FROM {walk} AND {after}" for walk in walks)
+    ordered = f"{found} ORDER BY first {direction}, second {direction} LIMIT :size OFFSET :skipped"
+    fields = ", ".join(f"{table}.{field}" for field in listing.fields)
+    query = f"SELECT first, second, {fields} FROM ({ordered}) AS found CROSS JOIN {table} ON {table}.rowid = found.place"
+    return sorted(_bounded(db, query, given, listing.fields), key=lambda row: (row[0], row[1]), reverse=True)
+
+
+def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The rows of a query, if their specs are not too much to be held at once."""
+    if "spec" not in fields:
+        return db.execute(query, given).fetchall()
+    rows, left, spec = [], MOST_TEXT, 2 + fields.index("spec")
+    with closing(db.execute(query, given)) as cursor:
+        for row in cursor:
+            rows.append(row)
+            left -= len(row[spec])
+            if left < 0:
+                words = f"the rows of this page come to more than {MOST_TEXT >> 20} MiB; ask for fewer of them"
+                raise Invalid([Fault("perPage", words)])
+    return rows
+
+
+def _shown(listing: Listing[Row], window: Window, total: int, rows: Sequence[tuple[Any, ...]], *, more: bool) -> Page[Row]:
+    values = tuple(listing.read(dict(zip(listing.fields, row[2:], strict=True))) for row in rows)
+    return Page(window, total, values, After(total, rows[-1][:2]) if more else None)
+
+
+@contextmanager
+def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is read inside is of one moment, so that a list and its count agree."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
+
+
+def _walks(wanted: Wanted) -> list[str]:
+    rest = " AND visible(:visible, task_id)" if wanted.visible is not None else ""
+    rest += " AND scheduled_for >= :since" if wanted.since is not None else ""
+    if wanted.task_id is not None and not wanted.statuses:
+        return [f"executions INDEXED BY executions_of_task WHERE task_id = :task_id{rest}"]
+    return [_walk(status, wanted.task_id, rest) for status in sorted(wanted.statuses or Status)]
+
+
+def _walk(status: Status, task_id: str | None, rest: str) -> str:
+    if task_id is None:
+        return f"executions INDEXED BY executions_by_status WHERE status = '{status}'{rest}"
+    if status.final:
+        return f"executions INDEXED BY executions_ended WHERE task_id = :task_id AND status = '{status}' AND {ENDED}{rest}"
+    return f"executions INDEXED BY executions_by_status WHERE status = '{status}' AND task_id = :task_id{rest}"
+
+
+def _count_executions(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
+    """By the counters as far as they go: none is kept of a task's executions under way, which are few."""
+    statuses = wanted.statuses or frozenset(Status)
+    if wanted.since is not None:
+        return _count_walks(db, _walks(wanted), given)
+    if wanted.task_id is None and wanted.visible is None:
+        return _number(db, f"SELECT sum(value) FROM counters WHERE name IN ({_quoted(statuses)})", {})
+    kept = _quoted(statuses & FINAL) if wanted.statuses else "'executions'"
+    counted = f"SELECT ifnull(sum(value), 0) FROM task_counts WHERE name IN ({kept})"
+    counted += " AND task_id = :task_id" if wanted.task_id is not None else ""
+    counted += " AND visible(:visible, task_id)" if wanted.visible is not None else ""
+    under_way = wanted.statuses - FINAL
+    walked = _count_walks(db, _walks(replace(wanted, statuses=under_way)), given) if under_way else 0
+    return _number(db, counted, given) + walked
+
+
+def _count_walks(db: sqlite3.Connection, walks: Sequence[str], given: Values) -> int:
+    counts = " + ".join(f"(SELECT count(*) FROM {walk})" for walk in walks)
+    return _number(db, f"SELECT {counts}", given)
+
+
+def count_of_job(db: sqlite3.Connection, what: str, job_id: str) -> int:
+    """How many ticks or executions a job has. Where no count is kept it has one at most."""
+    query = f"SELECT ifnull((SELECT {what} FROM job_counts WHERE job_id = :id), (SELECT count(*) FROM {what} WHERE job_id = :id))"
+    return _number(db, query, {"id": job_id})
+
+
+def _number(db: sqlite3.Connection, query: str, given: Values) -> int:
+    row = db.execute(query, given).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _quoted(words: frozenset[Status]) -> str:
+    return ", ".join(f"'{word}'" for word in sorted(words))
+
+
+def _phrases(words: Sequence[str]) -> str:
+    """As FTS5's query language has it: all of these phrases, the last word of each a prefix."""
+    return " ".join('"' + word.replace('"', '""') + '" *' for word in words or [""])

@@ -1,0 +1,44 @@
+"""What a follower of a log asks for in its query: where to begin, and which stream."""
+
+from collections.abc import Mapping
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.logs.cursor import LONGEST, Cursor, read_cursor
+from fastlane.streams.follower import StartPosition
+from fastlane.web.api.contract import Parameter
+from fastlane.web.api.shapes import whole_number, words
+from fastlane.web.http.frames import STREAMS
+from fastlane.web.http.query import read_whole
+
+MOST_LINES = 1_000_000_000
+WISHES = {
+    "from": Parameter("Goes on after this cursor, as a message had it; not beside tail.", {"type": "string", "maxLength": LONGEST}),
+    "stream": Parameter("Only this one of the two.", words(tuple(STREAMS))),
+    "tail": Parameter("Begins with the last lines, so many.", whole_number(0, MOST_LINES)),
+}
+NAMES = WISHES.keys()
+
+
+def read_follow_query(query: Mapping[str, str], last_event: str | None = None) -> StartPosition:
+    """``from``, ``stream`` and ``tail``; ``last_event`` (the header Last-Event-ID) goes before both places. Raises Invalid, all faults at
+    once."""
+    faults: list[Fault] = []
+    cursor: Cursor | None = None
+    tail: int | None = None
+    try:
+        if text := last_event or query.get("from"):
+            cursor = read_cursor(text)
+    except ValueError as error:
+        faults.append(Fault("Last-Event-ID" if last_event else "from", str(error)))
+    try:
+        tail = read_whole(query, "tail", 0, 0, MOST_LINES) if "tail" in query else None
+    except Invalid as error:
+        faults += error.faults
+    stream = query.get("stream")
+    if stream is not None and stream not in STREAMS:
+        faults.append(Fault("stream", 'is neither "stdout" nor "stderr"; leave it out for both'))
+    if "from" in query and "tail" in query:
+        faults.append(Fault("tail", "stands beside from; leave one of them out"))
+    if faults:
+        raise Invalid(faults)
+    return StartPosition(cursor, None if cursor else tail, STREAMS.get(stream or ""))

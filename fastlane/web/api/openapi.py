@@ -1,0 +1,263 @@
+"""``/openapi.json``: the contract as OpenAPI 3.1, made of the table of routes, of what their methods declare, and of the schemas that
+validate bodies. It says what this server does under its settings: with users or tokens, how to log in; how many retries it allows."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
+from marshmallow import Schema, fields
+
+from fastlane.web.api.contract import Answer, Operation, Parameter, declared, operation
+from fastlane.web.api.requests import OF_CRON, SHAPE, STARTS, JobSchema
+from fastlane.web.api.responses import Enqueued
+from fastlane.web.api.server_responses import Problem
+from fastlane.web.api.shapes import ANY_DATA, TASK_ID, UUID, Shape
+from fastlane.web.http.handler import Handler
+from fastlane.web.server.settings import WebSettings
+
+METHODS = ("GET", "PUT", "POST", "DELETE")
+OPENAPI = "3.1.0"
+
+Json = dict[str, Any]
+
+ABOUT = """\
+Runs commands in containers: now, later or on a schedule.
+
+Every path works with or without a slash at its end, `/task/…` is `/tasks/…`, and HEAD works where GET does. A body is a JSON object
+whatever the Content-Type says; in it `null` is the same as leaving the field out. Errors are `application/problem+json`: their `detail`
+says what to do, and `errors` names every fault of a request at once."""
+
+TAGS = {
+    "tasks": "Tasks, the names under which jobs are grouped; and running jobs in them.",
+    "jobs": "One job: what to run and when.",
+    "executions": "Attempts at running a job.",
+    "logs": "What the containers write.",
+    "server": "For whoever operates fastlane.",
+}
+
+PARTS: Mapping[str, Parameter] = {
+    "task_id": Parameter("The task: at most 255 bytes of UTF-8.", TASK_ID),
+    "job_id": Parameter("The job.", UUID),
+    "execution_id": Parameter("The execution.", UUID),
+    "pool": Parameter("The pool.", {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}),
+}
+
+PROBLEMS: Mapping[int, tuple[str, str]] = {
+    400: ("BadRequest", "The request is not valid; errors names each fault."),
+    401: ("Unauthorized", "This server wants to know who asks."),
+    403: (
+        "Forbidden",
+        "It may not be done: by the policy or the limits of the task's pool (errors names each fault); by whoever asks (their role, their "
+        "tasks); by a page of another site, or under another Host.",
+    ),
+    404: ("NotFound", "There is no such thing."),
+    409: ("Conflict", "It contradicts what is there."),
+    413: ("TooLarge", "The body is too large."),
+    416: ("OutOfRange", "The range lies past the end."),
+    422: ("KeyReused", "The Idempotency-Key stands on another request."),
+    426: ("UpgradeRequired", "This is a WebSocket."),
+    429: ("TooMany", "Too many failed logins from this address, or too many tickets."),
+    503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
+}
+ALWAYS = (400, 403, 503)
+WITH_AUTH = (401, 429)
+
+TO_JOB = ("getJob", "getWhy", "getStdout", "getStderr", "getLogs", "stopJob", "retryJob", "runJob")
+TO_EXECUTION = ("getExecution", *(f"{one}OfExecution" for one in ("getWhy", "getStdout", "getStderr", "getLogs")), "stopExecution")
+"""The operations to which the ids of an enqueue reply lead."""
+JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId"}
+EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
+
+HEADERS: Mapping[str, Parameter] = {
+    "X-Request-Id": Parameter("The request's id: its own, when it had a valid one.", {"type": "string"}, required=True),
+    "X-Fastlane-Version": Parameter("The server's version.", {"type": "string"}, required=True),
+    "Fastlane-Execution-Id": Parameter("Whose log it is.", UUID),
+    "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
+    "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
+    "Idempotent-Replayed": Parameter("The answer is that of an earlier request with this key.", {"type": "string", "enum": ["true"]}),
+    "Location": Parameter("Where it is.", {"type": "string"}),
+    "Content-Range": Parameter("Which bytes these are.", {"type": "string"}),
+    "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
+}
+ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
+
+SIMPLE = {"image": "ubuntu:latest", "command": "ls -lah"}
+EXAMPLES: Mapping[str, tuple[str, Json]] = {
+    "now": ("As soon as there is a free worker", SIMPLE),
+    "moment": ("At a moment", {**SIMPLE, "startAt": 1645113692}),
+    "later": ("In five minutes", {**SIMPLE, "startIn": "5m"}),
+    "periodically": ("Each minute", {**SIMPLE, "cron": "* * * * *"}),
+    "nightly": ("Each night, by the clocks of a zone", {**SIMPLE, "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
+}
+
+
+class Converter(OpenAPIConverter):
+    """A field that has a JSON schema of its own is described by it."""
+
+    def field2property(self, field: fields.Field[Any]) -> Json:
+        """See apispec. Each schema is of what is sent or of what is answered, so ``writeOnly`` would say nothing."""
+        own: Shape = field.metadata.get(SHAPE, {})
+        found: Json = {**super().field2property(field), **own}
+        found.pop("writeOnly", None)
+        return found
+
+
+class Plugin(MarshmallowPlugin):
+    """apispec's, with our converter."""
+
+    Converter = Converter
+
+
+class Document:
+    """The document of these routes under these settings; made when it is first asked for."""
+
+    def __init__(self, routes: Mapping[str, type[Handler]], settings: WebSettings) -> None:
+        self._routes = dict(routes)
+        self._settings = settings
+
+    @cached_property
+    def content(self) -> Mapping[str, Any]:
+        """The whole of it, but for ``servers``, which depends on the request."""
+        about = {"description": ABOUT}
+        spec = APISpec("fastlane", self._settings.version, OPENAPI, plugins=[Plugin()], info=about, tags=_tags())
+        self._add_components(spec)
+        for route, handler in self._routes.items():
+            spec.path(route, parameters=_parts(route), operations=dict(self._operations(route, handler)))
+        content: Json = spec.to_dict()
+        return _with_rules(content, self._settings.hard_retries)
+
+    def _add_components(self, spec: APISpec) -> None:
+        spec.components.schema("Data", dict(ANY_DATA))
+        for name, header in HEADERS.items():
+            spec.components.header(name, {"description": header.description, "required": header.required, "schema": dict(header.shape)})
+        for name, description in PROBLEMS.values():
+            spec.components.response(name, _problem(name, description))
+        for id in (*TO_JOB, *TO_EXECUTION):
+            spec.components.link(id, {"operationId": id, "parameters": EXECUTION_IDS if id in TO_EXECUTION else JOB_IDS})
+        for name, scheme in self._schemes().items():
+            spec.components.security_scheme(name, scheme)
+
+    def _schemes(self) -> dict[str, Json]:
+        """How to log in."""
+        basic = {"basic": {"type": "http", "scheme": "basic"}} if self._settings.users else {}
+        return basic | ({"bearer": {"type": "http", "scheme": "bearer"}} if self._settings.tokens else {})
+
+    def _operations(self, route: str, handler: type[Handler]) -> Iterator[tuple[str, Json]]:
+        for method, found in operations_of(handler):
+            yield method.lower(), self._operation(route, handler, found)
+
+    def _operation(self, route: str, handler: type[Handler], found: Operation) -> Json:
+        secured = self._settings.has_auth and not handler.public
+        refusals = {*ALWAYS, *found.refusals, *(WITH_AUTH if secured else ()), *((413,) if found.body else ())} - set(found.answers)
+        responses: Json = {str(status): _answer(answer) for status, answer in found.answers.items()}
+        responses |= {str(status): PROBLEMS[status][0] for status in sorted(refusals)}
+        parameters = [_parameter(name, "query", one) for name, one in found.query.items()]
+        parameters += [_parameter(name, "header", one) for name, one in found.headers.items()]
+        about: Json = {"operationId": self._id(route, handler, found), "summary": found.summary, "tags": [_tag(route)]}
+        if found.more:
+            about["description"] = found.more
+        if found.body:
+            about["requestBody"] = _body(found.body)
+        if self._settings.has_auth:
+            about["security"] = [{name: []} for name in self._schemes()] if secured else []
+        return {**about, "parameters": parameters, "responses": responses}
+
+    def _id(self, route: str, handler: type[Handler], found: Operation) -> str:
+        """An operation's id; a handler of several routes has one for each."""
+        routes = [one for one, another in self._routes.items() if another is handler]
+        if route == routes[0]:
+            return found.id
+        return f"{found.id}{'OfExecution' if '{execution_id}' in route else 'AtRoot'}"
+
+
+class OpenApiHandler(Handler):
+    """``/openapi.json``."""
+
+    @operation("getOpenApi", more="This document.", answers={200: Answer("An OpenAPI 3.1 document.", media=("application/json",))})
+    async def on_get(self) -> None:
+        """The contract as OpenAPI."""
+        document = self.application.settings["document"]
+        assert isinstance(document, Document)
+        await self.answer({**document.content, "servers": [{"url": self.base}]})
+
+
+def operations_of(handler: type[Handler]) -> Iterator[tuple[str, Operation]]:
+    """The methods of a route that say what they do."""
+    for method in METHODS:
+        found = declared(getattr(handler, f"on_{method.lower()}", None))
+        if found is not None:
+            yield method, found
+
+
+def _tags() -> list[Json]:
+    return [{"name": name, "description": description} for name, description in TAGS.items()]
+
+
+def _tag(route: str) -> str:
+    if route.endswith(("/stdout", "/stderr", "/logs", "/ws", "/ws-ticket", "/stream")):
+        return "logs"
+    if "{execution_id}" in route or route.endswith("/executions"):
+        return "executions"
+    if "{job_id}" in route:
+        return "jobs"
+    return "tasks" if route.startswith(("/tasks", "/search")) else "server"
+
+
+def _parts(route: str) -> list[Json]:
+    return [_parameter(name, "path", PARTS[name]) for name in re.findall(r"{(\w+)}", route)]
+
+
+def _parameter(name: str, place: str, one: Parameter) -> Json:
+    required = one.required or place == "path"
+    return {"name": name, "in": place, "description": one.description, "required": required, "schema": dict(one.shape)}
+
+
+def _body(schema: type[Schema]) -> Json:
+    examples = {name: {"summary": summary, "value": value} for name, (summary, value) in EXAMPLES.items()}
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+
+
+def _headers(names: tuple[str, ...]) -> dict[str, str]:
+    return {name: name for name in names}
+
+
+def _answer(answer: Answer) -> Json:
+    schema: Any = answer.schemas[0] if len(answer.schemas) == 1 else {"anyOf": list(answer.schemas)}
+    content: Json = {"application/json": {"schema": schema}} if answer.schemas else {}
+    content |= {media: {"schema": _of(media)} for media in answer.media}
+    response: Json = {"description": answer.description, "headers": _headers((*ON_ALL, *answer.headers))}
+    if any(issubclass(one, Enqueued) for one in answer.schemas):
+        response["links"] = {id: id for id in (*TO_JOB, *TO_EXECUTION)}
+    return response | ({"content": content} if content else {})
+
+
+def _of(media: str) -> Shape:
+    return {"type": "object"} if media == "application/json" else {"type": "string"}
+
+
+def _problem(name: str, description: str) -> Json:
+    headers = _headers((*ON_ALL, *(("Retry-After",) if name in ("TooMany", "Unavailable") else ())))
+    return {"description": description, "headers": headers, "content": {"application/problem+json": {"schema": Problem}}}
+
+
+def _with_rules(content: Json, hard_retries: int) -> Json:
+    """What the schema of a job cannot say field by field: what excludes what, and the setting ``hard_retries``."""
+    job = content["components"]["schemas"][JobSchema.__name__.removesuffix("Schema")]
+    job["properties"]["retries"]["maximum"] = hard_retries
+    job["oneOf"] = [
+        _start("now", None, (*STARTS, *OF_CRON)),
+        *(_start(f"by {name}", name, {*STARTS, *OF_CRON} - {name, *(OF_CRON if name == "cron" else ())}) for name in STARTS),
+    ]
+    return content
+
+
+def _start(title: str, name: str | None, absent: Any) -> Json:
+    """One of the ways in which a job may start; what is absent may be null."""
+    properties: Json = {one: {"type": "null"} for one in sorted(absent)}
+    if name is None:
+        return {"title": title, "properties": properties}
+    return {"title": title, "required": [name], "properties": {**properties, name: {"not": {"type": "null"}}}}

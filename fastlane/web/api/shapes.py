@@ -1,0 +1,113 @@
+"""The forms of values, as JSON Schema says them: what the readers of bodies and queries take, in the words of the OpenAPI document.
+
+A schema cannot say all that a reader knows (that a range of a cron does not run backwards, that a moment is still to come). Where a form
+is wider than its reader, the reader's answer says what is wrong; where it is narrower, its description says what else is read.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastlane.models.container.image_reference import MAX_NAME, MAX_REFERENCE, REFERENCE
+from fastlane.models.schedule.cron_fields import MOST_TEXT
+from fastlane.models.schedule.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
+from fastlane.models.schedule.timezone import MOST_NAME
+from fastlane.models.task import MAX_TASK_ID_BYTES
+from fastlane.web.http.body import MAX_INTEGER
+
+Shape = Mapping[str, Any]
+
+MILLISECOND = 0.001
+"""The shortest duration, in seconds."""
+
+FLAG: Shape = {"type": "string", "enum": ["1", "true", "0", "false"]}
+
+UUID: Shape = {"type": "string", "format": "uuid", "pattern": "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}
+
+TASK_ID: Shape = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_TASK_ID_BYTES,
+    "pattern": r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$",
+}
+
+IMAGE: Shape = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_REFERENCE,
+    "pattern": f"^{re.sub('[?]P<[a-z]+>', '?:', REFERENCE.pattern)}$",
+    "not": {
+        "anyOf": [
+            {"pattern": "^[0-9a-f]{64}$"},
+            {"pattern": "@sha256:(?![0-9a-f]{64}$)"},
+            {"pattern": rf"^(?:[^:@]|:(?=[^@]*[\]/])){{{MAX_NAME + 1}}}"},
+        ]
+    },
+}
+
+_UNIT = r"""\\[\s\S]|'[^']*'|"(?:[^"\\]|\\[\s\S])*\""""
+COMMAND_TEXT: Shape = {"type": "string", "minLength": 1, "pattern": rf"""^[ \t\r\n]*(?:{_UNIT}|[^ \t\r\n'"\\])(?:{_UNIT}|[^'"\\])*$"""}
+"""Text that a POSIX shell splits into at least one word: each quote is closed, and no backslash is the last character."""
+
+_PARTS = ("[0-9]{1,2}w", "[0-9]{1,3}d", "[0-9]{1,4}h", "[0-9]{1,6}m", r"[0-9]{1,7}(?:\.[0-9]{1,3})?s")
+DURATION: Shape = {
+    "type": "string",
+    "minLength": 2,
+    "maxLength": 64,
+    "pattern": f"^(?=[0-9]){''.join(f'(?:{part})?' for part in _PARTS)}$",
+}
+SPAN: Shape = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
+DURATION_WORDS = (
+    f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
+)
+
+_SINCE_1970: Shape = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
+_DIGITS: Shape = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}
+MOMENT: Shape = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
+MOMENT_IN_QUERY: Shape = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
+MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
+
+_FIELD = "[0-9A-Za-z*,/-]+"
+CRON: Shape = {"type": "string", "maxLength": MOST_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
+TIMEZONE: Shape = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
+SECONDS: Shape = {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}
+
+DATA: Shape = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}}
+"""Any JSON object of a body."""
+ANY_DATA: Shape = {
+    "description": "Any JSON; whole numbers have 64 bits, and no text has a NUL.",
+    "anyOf": [
+        {"type": ["boolean", "null"]},
+        {"type": "number", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
+        {"type": "string"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/Data"}},
+        DATA,
+    ],
+}
+
+
+def whole_number(least: int, most: int | None = None) -> Shape:
+    """A whole number in a range."""
+    return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
+
+
+def words(known: Sequence[str]) -> Shape:
+    """One of a few words."""
+    return {"type": "string", "enum": [str(word) for word in known]}
+
+
+def several(known: Sequence[str]) -> Shape:
+    """Some of a few words, with commas between them."""
+    one = f"(?:{'|'.join(known)})"
+    return {"type": "string", "pattern": f"^{one}(?:,{one})*$"}
+
+
+def nullable(shape: Shape) -> dict[str, Any]:
+    """The same, or null."""
+    if "anyOf" in shape:
+        return {**shape, "anyOf": [*shape["anyOf"], {"type": "null"}]}
+    if "type" not in shape:
+        return dict(shape)
+    kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
+    null = {"enum": [*shape["enum"], None]} if "enum" in shape else {}
+    return {**shape, "type": [*kinds, "null"], **null}

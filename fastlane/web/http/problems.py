@@ -1,0 +1,71 @@
+"""Errors as answers: RFC 9457 problems, and which of our exceptions is which."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from tornado.web import HTTPError
+
+from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, TransientError
+from fastlane.services.reads.find import NotStarted
+
+RETRY_AFTER = 2
+"""Seconds after which a client may ask again when the store or the queue is down."""
+
+
+class Problem(Exception):
+    """An answer that is an error. ``detail`` says what to do; ``extra`` are further members of the body."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def body(self) -> dict[str, Any]:
+        """As JSON; ``error`` repeats the detail under the name that it had in fastlane 2.x."""
+        body: dict[str, Any] = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "error": self.detail,
+        }
+        if self.faults:
+            body["errors"] = [{"field": fault.field, "message": fault.message} for fault in self.faults]
+        return body | self.extra
+
+
+def problem_of(error: BaseException | None) -> Problem:
+    """The answer to an exception. What nobody foresaw is a 500 that tells nothing of the inside."""
+    match error:
+        case Problem():
+            return error
+        case Invalid():
+            return Problem(400, str(error), faults=error.faults)
+        case Forbidden():
+            return Problem(403, str(error), faults=error.faults)
+        case NotStarted():
+            return Problem(404, str(error), headers={"Fastlane-Status": error.status}, extra={"executionStatus": error.status})
+        case NotFound():
+            return Problem(404, str(error))
+        case Conflict():
+            return Problem(409, str(error))
+        case KeyReused():
+            return Problem(422, str(error))
+        case TransientError():
+            words = f"{error}; nothing is wrong with the request, send it again in a few seconds"
+            return Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})
+        case HTTPError():
+            return Problem(error.status_code, HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase)
+    return Problem(500, "fastlane met an error of its own; its log has it under the request id of this answer")

@@ -1,0 +1,99 @@
+"""What stands behind the question mark, and in the Range header: read strictly, with every fault named."""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
+from itertools import islice
+from typing import Any
+
+from tornado.httputil import HTTPServerRequest
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.schedule.schedule import read_moment
+from fastlane.web.http.problems import Problem
+
+FLAGS = {"1": True, "true": True, "0": False, "false": False}
+MOST_NAMES = 50
+"""No route knows that many; what stands after them is not looked at, since one of them was unknown already."""
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The known name that is most like this one."""
+    return max(known, key=lambda one: difflib.SequenceMatcher(None, one.lower(), name[:80].lower()).ratio())
+
+
+def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, str]:
+    """The query's values by name. Raises Invalid for an unknown name, one that stands there twice, or text that is not UTF-8."""
+    values: dict[str, str] = {}
+    faults: list[Fault] = []
+    for name, given in islice(request.query_arguments.items(), MOST_NAMES):
+        if name not in known:
+            hint = f'; the nearest known one is "{nearest(name, known)}"' if known else "; this route takes none"
+            faults.append(Fault(name[:80], f"is not a query name of this route{hint}"))
+        elif len(given) > 1:
+            faults.append(Fault(name, "is there twice; leave one"))
+        else:
+            values[name] = given[0].decode("utf-8", "replace")
+    if faults:
+        raise Invalid(faults)
+    return values
+
+
+def read_flag(values: Mapping[str, str], name: str) -> bool:
+    """Whether a flag is on; absent is off."""
+    text = values.get(name, "0").lower()
+    if text not in FLAGS:
+        raise Invalid([Fault(name, "is neither on (1, true) nor off (0, false)")])
+    return FLAGS[text]
+
+
+def read_whole(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """A whole number within bounds."""
+    text = values.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) or not least <= int(text) <= most:
+        raise Invalid([Fault(name, f"is not a whole number from {least} to {most}")])
+    return int(text)
+
+
+def read_since(values: Mapping[str, str]) -> int | None:
+    """The moment (milliseconds) that ``since`` names; None when it is absent."""
+    if "since" not in values:
+        return None
+    try:
+        return read_moment(values["since"])
+    except ValueError as error:
+        raise Invalid([Fault("since", str(error))]) from None
+
+
+def together(*reads: Callable[[], Any]) -> list[Any]:
+    """What each of these reads of a request; raises Invalid with the faults of all of them."""
+    faults: list[Fault] = []
+    values = []
+    for read in reads:
+        try:
+            values.append(read())
+        except Invalid as error:
+            faults += error.faults
+    if faults:
+        raise Invalid(faults)
+    return values
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """The bytes (from, to; the end not included) that a Range asks for; None for all of them: when there is none, or one that we do not
+    serve (several ranges, another unit), as RFC 9110 allows. Raises a 416 when it lies past the end."""
+    match = re.fullmatch(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", header or "", re.ASCII)
+    if match is None or not (match[1] or match[2]):
+        return None
+    if match[1]:
+        start, end = int(match[1]), min(int(match[2]) + 1, size) if match[2] else size
+        if match[2] and int(match[2]) < start:
+            return None
+    else:
+        start, end = max(0, size - int(match[2])), size
+    if start >= size or start >= end:
+        words = f"the range lies past the end of what there is so far, {size} bytes"
+        raise Problem(416, words, headers={"Content-Range": f"bytes */{size}"})
+    return start, end

@@ -1,0 +1,44 @@
+"""The routes for whoever operates fastlane: is it alive, is all well, what is going on."""
+
+from fastlane.web.api import status_rendering
+from fastlane.web.api.contract import Answer, operation
+from fastlane.web.api.server_responses import Alive, Health, ServerStatus
+from fastlane.web.http.handler import Handler
+
+
+class LiveHandler(Handler):
+    """``/livez``."""
+
+    public = True
+
+    @operation("getLiveness", Alive)
+    async def on_get(self) -> None:
+        """200 while this process serves, whatever else is down."""
+        self.set_header("Cache-Control", "no-store")
+        await self.answer({"alive": True})
+
+
+class HealthHandler(Handler):
+    """``/healthcheck``, and ``/`` for a client that does not ask for HTML."""
+
+    public = True
+
+    @operation("getHealth", Health, answers={503: Answer("Something is down.", (Health,))})
+    async def on_get(self) -> None:
+        """200 or 503, and which part is down."""
+        verdict = await self.services.health.check()
+        self.set_header("Cache-Control", "no-store")
+        await self.answer(status_rendering.health(verdict), status=200 if verdict.well else 503)
+
+
+class StatusHandler(Handler):
+    """``/status``."""
+
+    @operation("getStatus", ServerStatus)
+    async def on_get(self) -> None:
+        """Workers, hosts, queues, what runs and what comes next."""
+        view = await self.services.status.read()
+        if self.sees is not None:
+            view = view.only(self.sees)
+        self.set_header("Cache-Control", "no-store")
+        await self.answer(status_rendering.status(self.renderer, view, self.context.settings.version))

@@ -1,0 +1,1 @@
+"""Authentication, login throttling, checks of Host and Origin, and tickets for browsers."""

@@ -1,0 +1,203 @@
+"""Who asks, and under which name: the checked Host, the base of the URLs in answers, proxies, and pages of other sites.
+
+A server on loopback answers only to loopback's names and to that of ``public_url``: a page whose host name was pointed at 127.0.0.1 (DNS
+rebinding) gets nothing from it. Elsewhere ``public_url`` keeps such a page from writing.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from tornado.httputil import HTTPServerRequest
+
+from fastlane.web.http.problems import Problem
+from fastlane.web.server.settings import WebSettings
+
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.ASCII)
+ORIGIN = re.compile(r"(https?)://(.+)", re.ASCII)
+EXPOSED = (
+    "Fastlane-Exit-Code, Fastlane-Execution-Id, Fastlane-Status, X-Request-Id, X-Fastlane-Version, Idempotent-Replayed, Retry-After, "
+    "Content-Range"
+)
+"""Our headers that a page of another origin may read too."""
+READ_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
+SENDABLE = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Request-Id"
+"""The headers that a page of another origin may send, beside those that every page may."""
+PREFLIGHT_HOLDS = "600"
+
+
+class RequestOrigins:
+    """The rules of names and origins under one set of settings."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._public_url = settings.public_url.rstrip("/") if settings.public_url else None
+        self._public_host = _netloc(self._public_url) if self._public_url else None
+        self._proxies = [ip_network(proxy, strict=False) for proxy in settings.trusted_proxies]
+        self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
+        self._loopback = settings.listen_is_loopback
+        self._has_auth = settings.has_auth
+        self._open = not settings.listen_is_loopback and not settings.has_auth
+
+    def base(self, request: HTTPServerRequest) -> str:
+        """The URL before every path in answers. Raises a 400 for a malformed Host, a 403 for one that is not ours."""
+        hosts = self._hosts(request)
+        for host in hosts:
+            self._check(host)
+        if self._public_url:
+            return self._public_url
+        return f"{self._scheme(request)}://{hosts[-1]}"
+
+    def refuse_foreign(self, request: HTTPServerRequest) -> None:
+        """Raises a 403 for a write that another site's page sent."""
+        origin = request.headers.get("Origin")
+        if origin is None:
+            foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
+        else:
+            foreign = not self._is_own(request, origin) and not self._is_listed(origin)
+        if foreign:
+            raise _foreign(origin)
+
+    def reader(self, request: HTTPServerRequest) -> str | None:
+        """Which origin's pages may read the answer, as ``Access-Control-Allow-Origin`` says it; None for no other than our own."""
+        if self._open:
+            return "*"
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return None
+        near = self._loopback and not self._has_auth and _is_loopback(_name(_netloc(origin) or ""))
+        return origin if near or self._is_listed(origin) else None
+
+    def reading(self, request: HTTPServerRequest) -> Mapping[str, str]:
+        """The headers by which a browser lets a page read the answer. What its own log-in (HTTP Basic) opens, only pages may read that the
+        settings name."""
+        reader = self.reader(request)
+        if reader is None or reader == "*":
+            return {} if reader is None else READ_BY_ALL
+        headers = READ_BY_ALL | {"Access-Control-Allow-Origin": reader}
+        return headers | {"Access-Control-Allow-Credentials": "true"} if self._has_auth else headers
+
+    def may_follow(self, request: HTTPServerRequest) -> bool:
+        """Whether a page may open a WebSocket here; browsers hide nothing of one from any page, so the server must refuse it."""
+        origin = request.headers.get("Origin")
+        return origin is None or self.reader(request) is not None or self._is_own(request, origin)
+
+    def preflight(self, request: HTTPServerRequest, methods: Sequence[str]) -> Mapping[str, str]:
+        """The headers of the answer to a browser that asks on a page's behalf what it may send to a route with these methods; who may
+        only read is told of no other. Raises a 403 for a page that may do nothing."""
+        origin = request.headers.get("Origin", "")
+        if not (self._is_listed(origin) or self._is_own(request, origin)):
+            if self.reader(request) is None:
+                raise _foreign(origin)
+            methods = [method for method in methods if method in ("GET", "HEAD")]
+        return {
+            "Access-Control-Allow-Methods": ", ".join(methods),
+            "Access-Control-Allow-Headers": SENDABLE,
+            "Access-Control-Max-Age": PREFLIGHT_HOLDS,
+        }
+
+    def client(self, request: HTTPServerRequest) -> str | None:
+        """The IP address of who asks: the last one that a trusted proxy was asked by and that is no such proxy itself."""
+        address = _ip(request.remote_ip or "")
+        hops = ",".join(request.headers.get_list("X-Forwarded-For")).split(",") if self._proxies else []
+        while address is not None and hops and self._trusts(address):
+            before = _ip(hops.pop().strip())
+            if before is None:
+                break
+            address = before
+        return None if address is None else str(address)
+
+    def _is_own(self, request: HTTPServerRequest, origin: str) -> bool:
+        """Whether the page came from this server. With a ``public_url``, a name in the Host header alone does not prove it: whoever owns
+        that name can point it here."""
+        netloc = _netloc(origin)
+        if netloc is None:
+            return False
+        if self._public_url is None:
+            return netloc in {_without_default_port(host) for host in self._hosts(request)}
+        if netloc == self._public_host:
+            return not (self._public_url.startswith("https:") and origin.startswith("http:"))
+        sent, *forwarded = self._hosts(request)
+        known = [*forwarded, *([sent] if _is_loopback(_name(sent)) or _ip(_name(sent).strip("[]")) else [])]
+        return netloc in {_without_default_port(host) for host in known}
+
+    def _is_listed(self, origin: str) -> bool:
+        return origin.lower() in self._origins
+
+    def _hosts(self, request: HTTPServerRequest) -> list[str]:
+        """The Host as sent, and the one that a trusted proxy was asked for."""
+        forwarded = request.headers.get("X-Forwarded-Host") if self._is_proxy(request) else None
+        return [request.host, _last(forwarded)] if forwarded else [request.host]
+
+    def _scheme(self, request: HTTPServerRequest) -> str:
+        forwarded = request.headers.get("X-Forwarded-Proto") if self._is_proxy(request) else None
+        scheme = _last(forwarded).lower() if forwarded else ""
+        return scheme if scheme in ("http", "https") else request.protocol
+
+    def _is_proxy(self, request: HTTPServerRequest) -> bool:
+        if not self._proxies:
+            return False
+        address = _ip(request.remote_ip or "")
+        return address is not None and self._trusts(address)
+
+    def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
+        return any(address in proxy for proxy in self._proxies)
+
+    def _check(self, host: str) -> None:
+        match = HOST.fullmatch(host)
+        if not match or (match[2] and not 0 < int(match[2]) < 65_536):
+            raise Problem(400, "the Host header is not HOST or HOST:PORT; most clients set it from the URL")
+        if not self._loopback or _is_loopback(match[1]):
+            return
+        if self._public_host is None or match[1].lower() != _name(self._public_host):
+            words = f"this server listens on loopback only and does not answer to the name {match[1]!r}; use localhost, or set public_url"
+            raise Problem(403, words)
+
+
+def _foreign(origin: str | None) -> Problem:
+    who = (origin or "unknown")[:200]
+    return Problem(403, f"a page of another site ({who}) may not do this; allowed_origins would have to name it")
+
+
+@lru_cache(maxsize=256)
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP address; one of IPv4 in the clothes of IPv6, as sockets for both have them, is of IPv4."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _last(value: str) -> str:
+    return value.rsplit(",", 1)[-1].strip()
+
+
+def _netloc(origin: str) -> str | None:
+    """HOST or HOST:PORT of an origin, lower-case and without its scheme's own port; None when it is not one of the web."""
+    match = ORIGIN.fullmatch(origin)
+    if match is None or not HOST.fullmatch(match[2]):
+        return None
+    port = ":443" if match[1] == "https" else ":80"
+    return match[2].lower().removesuffix(port)
+
+
+def _without_default_port(host: str) -> str:
+    return host.lower().removesuffix(":443").removesuffix(":80")
+
+
+def _name(host: str) -> str:
+    match = HOST.fullmatch(host)
+    return match[1].lower() if match else ""
+
+
+@lru_cache(maxsize=256)
+def _is_loopback(name: str) -> bool:
+    name = name.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

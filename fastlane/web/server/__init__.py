@@ -1,0 +1,1 @@
+"""The Tornado application: its routes, its connections and its limits."""

@@ -1,0 +1,254 @@
+"""What the settings say that a pool's containers may have: how it is read, shown again, and when it is too much."""
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastlane.config import legacy
+from fastlane.config.credentials import hash_password, hash_token, make_token
+from fastlane.config.pools import LIMIT_KEYS, POLICY_KEYS, POOLS
+from fastlane.config.settings import load
+from fastlane.errors import Invalid
+from fastlane.models.container.container import NO_RESOURCES, Resources
+from fastlane.models.container.options import LONGEST_GRACE, MOST_BYTES
+from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy
+from fastlane.models.placement.pool import Pool
+
+POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["h:2375"]\n'
+LISTS = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch, tmp_path):
+    """No variables of ours, and an empty current directory."""
+    for name in list(os.environ):
+        if name.startswith(("FASTLANE_", "DOCKER_")) or name in legacy.NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def pool(**more: Any) -> Pool:
+    """The one pool of such settings."""
+    (found,) = POOLS.read([{"name": "default", "match": "", "hosts": ["h:2375"], **more}])
+    return found
+
+
+def policy(**more: Any) -> Policy:
+    return pool(policy=more).policy
+
+
+def faults(**more: Any) -> list[str]:
+    with pytest.raises(Invalid) as caught:
+        pool(**more)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_a_pool_allows_nothing_and_limits_nothing_unless_it_says_so():
+    assert (pool().policy, pool().limits) == (DEFAULT_POLICY, NO_RESOURCES)
+    assert (pool(policy={}).policy, pool(limits={}).limits) == (DEFAULT_POLICY, NO_RESOURCES)
+    assert policy(**dict.fromkeys(POLICY_KEYS, False)) == DEFAULT_POLICY
+    assert policy(**{key: [] for key in LISTS}) == DEFAULT_POLICY
+
+
+def test_every_option_has_its_key():
+    assert [attribute for attribute, _ in POLICY_KEYS.values()] == [field.name for field in fields(Policy)]
+
+
+def test_true_is_anything():
+    anything = dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING)
+    assert policy(**dict.fromkeys(POLICY_KEYS, True)) == Policy(init=True, stop_grace=LONGEST_GRACE, **anything)
+
+
+def test_a_policy_is_written_in_toml(tmp_path):
+    Path("fastlane.toml").write_text(
+        f'[[users]]\nname = "anna"\npassword = "{hash_password("x")}"\nrole = "admin"\n'
+        f'{POOL}limits = {{ cpus = 1.5, memory = "512m", pids = 100 }}\n'
+        '[pools.policy]\nuser = ["1000", "team-*"]\nmounts = ["/srv/data/", "volume:cache-*:ro", "tmpfs"]\nnetworks = "backend"\n'
+        'stopGrace = "1m30s"\ninit = true\nstopSignal = ["int", "9"]\nconstraints = ["node.role == worker", "node.labels.x == *"]\n'
+        'extraHosts = "*.Internal"\nworkdir = "/srv/"\nsecrets = true\n'
+    )
+    (found,) = load("up").settings.pools
+    assert found.limits == Resources(1.5, 2**29, 100)
+    assert found.policy == Policy(
+        user=("1000", "team-*"),
+        workdir=("/srv",),
+        init=True,
+        stop_signal=("SIGINT", "SIGKILL"),
+        stop_grace=90_000,
+        mounts=("/srv/data/", "volume:cache-*:ro", "tmpfs"),
+        networks=("backend",),
+        secrets=ANYTHING,
+        constraints=("node.role==worker", "node.labels.x==*"),
+        extra_hosts=("*.internal",),
+    )
+
+
+PATTERNS = st.lists(st.sampled_from(["a", "a*", "*", "*b", "a-b"]), max_size=3).map(tuple)
+POLICIES = st.builds(
+    Policy,
+    user=PATTERNS,
+    workdir=st.lists(st.sampled_from(["/a", "/", "/a*"]), max_size=2).map(tuple),
+    init=st.booleans(),
+    stop_signal=st.lists(st.sampled_from(["SIGINT", "SIGRTMIN+1", "SIGRT*"]), max_size=2).map(tuple),
+    stop_grace=st.none() | st.integers(1_000, LONGEST_GRACE),
+    mounts=st.lists(st.sampled_from(["/", "/a", "/a/", "/a/:ro", "volume:ab", "volume:*", "tmpfs", "*:ro", "*"]), max_size=3).map(tuple),
+    networks=PATTERNS,
+    secrets=PATTERNS,
+    constraints=st.lists(st.sampled_from(["node.role==worker", "node.*", "*"]), max_size=2).map(tuple),
+    extra_hosts=PATTERNS,
+)
+LIMITS = st.builds(
+    Resources, st.none() | st.floats(0.001, 1000), st.none() | st.integers(2**22, MOST_BYTES), st.none() | st.integers(1, 2**22)
+)
+
+
+@given(POLICIES, LIMITS)
+def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits: Resources) -> None:
+    pools = (Pool("default", "", ("h:2375",), policy=policy, limits=limits),)
+    assert POOLS.read(POOLS.show(pools)) == pools
+    (row,) = json.loads(POOLS.show(pools))
+    assert row.get("policy", {}).keys() <= POLICY_KEYS.keys()
+    assert ("policy" in row, "limits" in row) == (policy != DEFAULT_POLICY, limits != NO_RESOURCES)
+
+
+@pytest.mark.parametrize(
+    ("policy", "fault"),
+    [
+        ({"colour": True}, "policy.colour is not known; the nearest known name is "),
+        ({"networs": True}, "policy.networs is not known; the nearest known name is networks"),
+        ({"networks": 1}, "policy.networks is neither true (anything), false, text nor a list of texts"),
+        ({"networks": ["a", 1]}, "policy.networks is neither true"),
+        ({"networks": {"a": "b"}}, "policy.networks is neither true"),
+        ({"networks": [""]}, "policy.networks '' is not a pattern"),
+        ({"networks": ["a\nb*"]}, "is not a pattern"),
+        ({"networks": ["a" * 1025]}, "is not a pattern"),
+        ({"networks": ["a"] * 101}, "more than 100 patterns"),
+        ({"networks": ["a b"]}, "is not the name of a network"),
+        ({"user": "a b"}, "is not a user"),
+        ({"workdir": "/srv/../x"}, "has an empty part"),
+        ({"stopSignal": "FOO"}, "is not a signal"),
+        ({"stopGrace": "2h"}, "is not from 1s to 1h"),
+        ({"stopGrace": 10}, "is not text"),
+        ({"init": "yes"}, "is neither true nor false"),
+        ({"mounts": "/srv/*"}, 'write "/PATH/" for every path below it'),
+        ({"mounts": "srv"}, "is no pattern of mounts"),
+        ({"mounts": "/srv/../etc"}, "has an empty part"),
+        ({"secrets": "a/b"}, "is not the name of a secret"),
+        ({"constraints": "role==worker"}, "is not a constraint"),
+        ({"extraHosts": "a b"}, "is not the name of a host"),
+        (True, "policy is not a table"),
+        ([], "policy is not a table"),
+        ("*", "policy is not a table"),
+    ],
+)
+def test_a_wrong_policy_is_answered_with_its_pool_its_key_and_what_to_write(policy, fault):
+    (said,) = faults(policy=policy)
+    assert said.startswith("pool 1: policy")
+    assert fault in said
+
+
+@pytest.mark.parametrize(
+    ("limits", "fault"),
+    [
+        ({"cpus": "2"}, "limits.cpus '2' is not a number of processors"),
+        ({"cpus": float("inf")}, "is not a number of processors"),
+        ({"memory": "1m"}, "limits.memory '1m' is not a size from 4MiB"),
+        ({"memory": "much"}, "limits.memory 'much' is not a size"),
+        ({"pids": 0}, "limits.pids 0 is not a whole number"),
+        ({"reserve": {}}, "limits.reserve is not known"),
+        (5, "limits is not a table"),
+    ],
+)
+def test_wrong_limits_are_answered_likewise(limits, fault):
+    (said,) = faults(limits=limits)
+    assert said.startswith("pool 1: limits")
+    assert fault in said
+
+
+def test_all_faults_of_a_pool_are_told_at_once():
+    said = faults(policy={"networks": 1, "user": "a b"}, limits={"cpus": 0}, maxRunning=0, pul="x")
+    assert len(said) == 5
+    assert all(fault.startswith("pool 1: ") for fault in said)
+
+
+# without users
+
+
+OPEN = POOL + '[pools.policy]\nnetworks = ["backend"]\n'
+WORDS = {"FASTLANE_REDIS_URL": "redis://q"}
+
+
+def told(role: str) -> list[str]:
+    with pytest.raises(Invalid) as caught:
+        load(role)
+    return [str(fault) for fault in caught.value.faults]
+
+
+@pytest.mark.parametrize("role", ["up", "api"])
+@pytest.mark.parametrize(
+    "allows",
+    ['networks = ["a"]', "init = true", 'stopGrace = "1s"', "user = true", 'mounts = "tmpfs"', 'extraHosts = "db"', "workdir = true"],
+)
+def test_who_asks_nobody_who_they_are_does_not_start_with_a_pool_that_allows_something(monkeypatch, role, allows):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
+    Path("fastlane.toml").write_text(f"{POOL}[pools.policy]\n{allows}\n")
+    (fault,) = told(role)
+    assert fault.startswith(f"pools: the policy of pool 'default' allows {allows.split()[0]} to containers")
+    assert "fastlane password" in fault
+    assert "fastlane token" in fault
+
+
+def test_a_worker_starts_all_the_same(monkeypatch):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
+    Path("fastlane.toml").write_text(OPEN)
+    assert load("worker").settings.pools[0].policy.networks == ("backend",)
+
+
+@pytest.mark.parametrize("allows", ["", "networks = []\n", "init = false\nuser = false\n"])
+def test_limits_and_a_policy_of_nothing_need_no_users(allows):
+    Path("fastlane.toml").write_text(f"{POOL}limits = {{ cpus = 1 }}\n[pools.policy]\n{allows}")
+    assert load("up").settings.pools[0].limits.cpus == 1
+
+
+def test_every_pool_that_allows_something_is_named(monkeypatch):
+    rows = [{"name": name, "match": name, "hosts": ["h:1"], "policy": {"init": name != "b"}} for name in "abc"]
+    monkeypatch.setenv("FASTLANE_POOLS", json.dumps(rows))
+    assert [fault.split("'")[1] for fault in told("up")] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"FASTLANE_USERS": json.dumps([{"name": "anna", "password": hash_password("x"), "role": "read"}])},
+        {"FASTLANE_TOKENS": json.dumps([{"name": "ci", "token": hash_token(make_token()), "role": "run"}])},
+        {"BASIC_AUTH_USERNAME": "anna", "BASIC_AUTH_PASSWORD": "x"},
+    ],
+)
+@pytest.mark.parametrize("role", ["up", "api"])
+def test_with_users_or_tokens_it_starts(monkeypatch, role, known):
+    Path("fastlane.toml").write_text(OPEN)
+    for name, value in (known | WORDS).items():
+        monkeypatch.setenv(name, value)
+    assert load(role).settings.pools[0].policy.networks == ("backend",)
+
+
+def test_users_that_cannot_be_read_are_the_only_thing_that_is_told(monkeypatch):
+    Path("fastlane.toml").write_text(OPEN)
+    monkeypatch.setenv("FASTLANE_USERS", "nonsense")
+    (fault,) = told("up")
+    assert fault.startswith("FASTLANE_USERS")
+
+
+def test_no_users_and_an_empty_list_of_them_are_the_same():
+    Path("fastlane.toml").write_text("users = []\ntokens = []\n" + OPEN)
+    assert "the policy of pool 'default'" in told("up")[0]
+
+
+def test_the_keys_of_limits_are_those_of_resources():
+    assert [attribute for attribute, _ in LIMIT_KEYS.values()] == ["cpus", "memory", "pids"]

@@ -1,0 +1,345 @@
+"""Where settings come from, what their values may be, and what is said about wrong ones."""
+
+import contextlib
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastlane.config import legacy, types
+from fastlane.config.page import markdown
+from fastlane.config.pools import POOLS as POOLS_KIND
+from fastlane.config.settings import NAMES, SETTINGS, Settings, load
+from fastlane.errors import Invalid
+from fastlane.models.placement.pool import Pool, Pull
+
+SECRET = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch, tmp_path):
+    """No variables of ours, and an empty current directory."""
+    for name in list(os.environ):
+        if name.startswith(("FASTLANE_", "DOCKER_")) or name in legacy.NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def toml(text: str) -> None:
+    Path("fastlane.toml").write_text(text)
+
+
+def faults(role="up", **keywords) -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        load(role, **keywords)
+    return {fault.field: fault.message for fault in caught.value.faults}
+
+
+def test_up_needs_no_setting_at_all(tmp_path):
+    loaded = load("up")
+    settings = loaded.settings
+    assert set(loaded.origins.values()) == {"default"}
+    assert settings.data_dir == tmp_path / ".fastlane"
+    assert settings.store_path == tmp_path / ".fastlane" / "fastlane.db"
+    assert settings.redis_url is None
+    assert (settings.listen, settings.port) == ("127.0.0.1", 10_000)
+    assert settings.pools == (Pool("default", "", ("unix:///var/run/docker.sock",), 10, Pull.MISSING),)
+    assert (settings.lease, settings.renew, settings.hard_timeout) == (15, 5, 1800)
+    assert (settings.max_body, settings.max_log_bytes) == (2**20, 100 * 2**20)
+
+
+def test_the_table_and_the_settings_have_the_same_names():
+    assert tuple(field.name for field in fields(Settings)) == NAMES
+
+
+def test_api_listens_on_all_interfaces(monkeypatch):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q:6379/0")
+    assert load("api").settings.listen == "0.0.0.0"
+    assert load("up").settings.listen == "127.0.0.1"
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_api_and_worker_require_a_redis(role):
+    assert "FASTLANE_REDIS_URL=redis://" in faults(role)["redis_url"]
+
+
+def test_an_option_wins_over_the_environment_and_that_over_the_file(monkeypatch):
+    toml('port = 1\nlisten = "10.0.0.1"\ninstallation = "filed"')
+    monkeypatch.setenv("FASTLANE_PORT", "2")
+    monkeypatch.setenv("FASTLANE_LISTEN", "10.0.0.2")
+    loaded = load("up", options={"port": "3"})
+    assert (loaded.settings.port, loaded.origins["port"]) == (3, "--port")
+    assert (loaded.settings.listen, loaded.origins["listen"]) == ("10.0.0.2", "FASTLANE_LISTEN")
+    assert (loaded.settings.installation, loaded.origins["installation"]) == ("filed", "fastlane.toml")
+    assert loaded.origins["lease"] == "default"
+
+
+def test_an_empty_variable_is_the_same_as_none(monkeypatch):
+    monkeypatch.setenv("FASTLANE_PORT", "")
+    assert load("up").origins["port"] == "default"
+
+
+def test_another_file_is_read_when_it_is_named(monkeypatch, tmp_path):
+    toml("port = 1")
+    (tmp_path / "other.toml").write_text("port = 2")
+    (tmp_path / "third.toml").write_text("port = 3")
+    monkeypatch.setenv("FASTLANE_CONFIG", "other.toml")
+    assert load("up").settings.port == 2
+    loaded = load("up", config=str(tmp_path / "third.toml"))
+    assert (loaded.settings.port, loaded.origins["port"]) == (3, str(tmp_path / "third.toml"))
+
+
+def test_a_named_file_that_is_not_there_is_a_fault():
+    assert "no such file" in faults(config="gone.toml")["gone.toml"]
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"port = ", "is not TOML"), (b"\xff\xfe", "not UTF-8")])
+def test_a_file_that_cannot_be_understood_is_a_fault(content, message):
+    Path("fastlane.toml").write_bytes(content)
+    assert message in faults()["fastlane.toml"]
+
+
+def test_all_faults_are_named_at_once(monkeypatch):
+    toml('prot = 1\nlease = 15\n[[pools]]\nname = "a b"\nmatch = ""\nhosts = []')
+    monkeypatch.setenv("FASTLANE_RENWE", "1s")
+    monkeypatch.setenv("FASTLANE_LOG_LEVEL", "loud")
+    assert set(faults("worker", options={"port": "x"})) == {
+        "fastlane.toml: prot",
+        "fastlane.toml: lease",
+        "fastlane.toml: pools",
+        "FASTLANE_RENWE",
+        "FASTLANE_LOG_LEVEL",
+        "--port",
+        "redis_url",
+    }
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_known_one(monkeypatch):
+    toml("prot = 1")
+    monkeypatch.setenv("FASTLANE_REDIS_ULR", "redis://q")
+    found = faults()
+    assert found["fastlane.toml: prot"].endswith("the nearest known name is port")
+    assert found["FASTLANE_REDIS_ULR"].endswith("the nearest known name is FASTLANE_REDIS_URL")
+
+
+@pytest.mark.parametrize("name", ["FASTLANE_TEST_MONGO_URL", "FASTLANE_JOB_ID", "FASTLANE_SERVICE_HOST", "FASTLANE_PORT_10000_TCP"])
+def test_variables_that_belong_to_others_are_left_alone(monkeypatch, name):
+    monkeypatch.setenv(name, "x")
+    load("up")
+
+
+def test_a_port_that_kubernetes_set_is_explained(monkeypatch):
+    monkeypatch.setenv("FASTLANE_PORT", "tcp://10.0.0.1:80")
+    assert "enableServiceLinks" in faults()["FASTLANE_PORT"]
+
+
+def test_a_secret_may_stand_in_a_file(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text(f"redis://:{SECRET}@q:6379/1\n")
+    monkeypatch.setenv("FASTLANE_REDIS_URL_FILE", str(tmp_path / "secret"))
+    loaded = load("worker")
+    assert loaded.settings.redis_url == f"redis://:{SECRET}@q:6379/1"
+    assert loaded.origins["redis_url"] == "FASTLANE_REDIS_URL_FILE"
+    assert SECRET not in repr(loaded)
+
+
+def test_a_secret_given_twice_is_one_fault(monkeypatch, tmp_path):
+    (tmp_path / "secret").write_text("redis://q")
+    monkeypatch.setenv("FASTLANE_REDIS_URL_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
+    assert list(faults("worker")) == ["FASTLANE_REDIS_URL"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff"])
+def test_a_secret_file_that_says_nothing_is_one_fault(monkeypatch, tmp_path, content):
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    monkeypatch.setenv("FASTLANE_REDIS_URL_FILE", str(tmp_path / "secret"))
+    assert list(faults("worker")) == ["FASTLANE_REDIS_URL_FILE"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://:{SECRET}@q",
+        f"redis://:{SECRET}@",
+        f"redis://:{SECRET}@q:x",
+        f"redis://u:12/{SECRET}@q",
+        f"unix://:{SECRET}@",
+        f"redis+sentinel://:{SECRET}@q:26379",
+        f"redis+sentinel://:{SECRET}@/main",
+        f"redis+sentinel://:{SECRET}@q,,r/main",
+        f"redis+sentinel://:{SECRET}@q:x/main",
+        f"redis+sentinel://:{SECRET}@q/main/zero",
+        SECRET,
+    ],
+)
+def test_a_fault_of_a_secret_does_not_tell_it(monkeypatch, url):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", url)
+    message = faults("worker")["FASTLANE_REDIS_URL"]
+    assert "redis://HOST:6379/0" in message
+    assert SECRET not in message
+
+
+def test_a_store_in_mongodb_is_refused_for_now(monkeypatch):
+    monkeypatch.setenv("FASTLANE_STORE_URL", f"mongodb://u:{SECRET}@m/db")
+    message = faults()["FASTLANE_STORE_URL"]
+    assert "SQLite store only" in message
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize(("url", "path"), [("sqlite:///a/b.db", "a/b.db"), ("sqlite:////srv/b.db", "/srv/b.db")])
+def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
+    toml(f'store_url = "{url}"')
+    assert load("up").settings.store_path == tmp_path / path
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("lease = 15", 'write "15s"'),
+        ('lease = "15"', 'write "15s"'),
+        ('lease = "soon"', "not a duration"),
+        ('lease = "0s"', "longer than 0"),
+        ('lease = "9s"', "at least twice renew (5s)"),
+        ("port = 65536", "from 0 to 65535"),
+        ("port = true", "from 0 to 65535"),
+        ("port = 1.5", "from 0 to 65535"),
+        ('listen = "localhost"', "write 127.0.0.1"),
+        ('max_body = "1MB"', '"1MiB"'),
+        ("max_body = 0", '"1MiB"'),
+        ('public_url = "https://h/path"', "without a path"),
+        ('public_url = "ftp://h"', "https://HOST"),
+        ('public_url = "https://u:p@h"', "https://HOST"),
+        ('trusted_proxies = ["10.0.0.1/8"]', "not an IP address"),
+        ('trusted_proxies = 1', "is not a list"),
+        ('allowed_origins = ["*"]', "is not the origin of pages"),
+        ('allowed_origins = ["null"]', "is not the origin of pages"),
+        ('allowed_origins = ["https://h/path"]', "no path"),
+        ('allowed_origins = ["https://*.example.com"]', "is not the origin"),
+        ('allowed_origins = ["https://h:443"]', "as browsers do"),
+        ('allowed_origins = ["https://u@h"]', "is not the origin"),
+        ('allowed_origins = "dash.example.com"', "https://HOST"),
+        ('redact_words = ["a", ""]', "empty word"),
+        ('redact_words = 1', "is not a list"),
+        ("per_page = 101", "from 1 to 100"),
+        ('installation = "Big Name"', "a-z"),
+        ('breaker_max_fails = 0', "from 1 to 1000"),
+        ('log_format = "xml"', "auto, console, json"),
+        ('data_dir = ""', "is not a directory"),
+        ('store_url = "sqlite:///:memory:"', "sqlite:///PATH"),
+        ("pools = 1", "[[pools]]"),
+        ("[pools]", "[[pools]]"),
+        ("[lease]", "is not text"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_answered_with_what_to_write(line, part):
+    toml(line)
+    (message,) = faults().values()
+    assert part in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("lease", "15 s", 15.0),
+        ("hard_timeout", "4h30m25s", 16_225.0),
+        ("max_body", "512KiB", 524_288),
+        ("max_body", "4096", 4096),
+        ("port", "0", 0),
+        ("listen", "::1", "::1"),
+        ("public_url", "https://fl.example.com/", "https://fl.example.com"),
+        ("trusted_proxies", "10.0.0.1, 10.1.0.0/16", ("10.0.0.1", "10.1.0.0/16")),
+        ("allowed_origins", "https://Dash.example.com/, http://localhost:3000", ("https://dash.example.com", "http://localhost:3000")),
+        ("redact_words", "password, pin", ("password", "pin")),
+        ("redis_url", "unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("redis_url", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2"),
+        ("log_level", "DEBUG", "debug"),
+    ],
+)
+def test_a_value_is_read_as_people_write_it(monkeypatch, name, text, value):
+    monkeypatch.setenv(f"FASTLANE_{name.upper()}", text)
+    assert getattr(load("up").settings, name) == value
+
+
+POOLS = (Pool("big", "report-", ("10.0.0.7:2375", "tcp://10.0.0.8:2375"), 20), Pool("rest", "", ("unix:///s",), pull=Pull.ALWAYS))
+
+
+def test_pools_are_tables_in_the_file():
+    toml(
+        '[[pools]]\nname = "big"\nmatch = "report-"\nhosts = ["10.0.0.7:2375", "tcp://10.0.0.8:2375"]\nmaxRunning = 20\n'
+        '[[pools]]\nname = "rest"\nmatch = ""\nhosts = ["unix:///s"]\npull = "always"'
+    )
+    assert load("up").settings.pools == POOLS
+
+
+def test_pools_are_json_in_the_environment_as_config_shows_them(monkeypatch):
+    monkeypatch.setenv("FASTLANE_POOLS", POOLS_KIND.show(POOLS))
+    assert load("up").settings.pools == POOLS
+
+
+@pytest.mark.parametrize(
+    ("pool", "part"),
+    [
+        ('"name": "a", "match": "", "hosts": ["h:1"], "maxrunning": 1', "the nearest known name is maxRunning"),
+        ('"name": "a", "match": "", "hosts": ["h:1"], "polcy": {}', "polcy is not known; the nearest known name is policy"),
+        ('"name": "a", "match": ""', "has no hosts"),
+        ('"name": "a", "match": "", "hosts": "h:1"', "is not a list"),
+        ('"name": "a", "match": "", "hosts": ["ssh://h"]', "is not the address of a Docker engine"),
+        ('"name": "a", "match": "(", "hosts": ["h:1"]', "not a regular expression"),
+        ('"name": "a", "match": "", "hosts": ["h:1"], "maxRunning": true', "from 1 to"),
+        ('"name": "a", "match": "", "hosts": ["h:1"], "pull": "never"', "always, missing"),
+        ('"name": 1, "match": "", "hosts": ["h:1"]', "is not text"),
+    ],
+)
+def test_a_wrong_pool_is_answered_with_what_is_wrong(monkeypatch, pool, part):
+    monkeypatch.setenv("FASTLANE_POOLS", f"[{{{pool}}}]")
+    assert part in faults()["FASTLANE_POOLS"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[]", '"x"', "[" * 100_000])
+def test_pools_that_are_no_list_of_objects_are_a_fault(monkeypatch, text):
+    monkeypatch.setenv("FASTLANE_POOLS", text)
+    assert "FASTLANE_POOLS" in faults()
+
+
+def test_the_default_pool_is_on_the_engine_that_docker_host_names(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.7:2375")
+    loaded = load("up")
+    assert loaded.settings.pools[0].hosts == ("tcp://10.0.0.7:2375",)
+    assert loaded.origins["pools"] == "DOCKER_HOST"
+
+
+def test_a_docker_host_that_cannot_be_used_is_a_fault_only_while_no_pool_is_named(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@there")
+    assert "not the address of a Docker engine" in faults()["DOCKER_HOST"]
+    monkeypatch.setenv("FASTLANE_POOLS", POOLS_KIND.show(POOLS))
+    assert load("up").settings.pools == POOLS
+
+
+@pytest.mark.parametrize("setting", [row for row in SETTINGS if row.computed is None], ids=lambda row: row.name)
+def test_a_default_is_written_as_config_shows_it(setting):
+    assert setting.kind.show(setting.kind.read(setting.default)) == setting.default
+
+
+@given(st.integers(1, 100 * 3600 * 1000).map(lambda milliseconds: milliseconds / 1000))
+def test_a_duration_that_is_shown_is_read_as_the_same(seconds):
+    assert types.DURATION.read(types.DURATION.show(seconds)) == pytest.approx(seconds, abs=1e-6)
+
+
+@given(st.integers(1024, 2**50))
+def test_a_size_that_is_shown_is_read_as_the_same(size):
+    assert types.SIZE.read(types.SIZE.show(size)) == size
+
+
+@given(st.sampled_from(SETTINGS), st.one_of(st.text(), st.integers(), st.floats(), st.lists(st.text()), st.booleans()))
+def test_no_value_makes_a_reader_fail_in_another_way_than_by_refusing_it(setting, value):
+    with contextlib.suppress(Invalid, ValueError):
+        setting.kind.read(value)
+
+
+def test_the_docs_are_what_the_table_says():
+    page = Path(__file__).parents[3] / "docs" / "configuration.md"
+    assert page.read_text() == markdown(), "write it anew: fastlane config --markdown > docs/configuration.md"

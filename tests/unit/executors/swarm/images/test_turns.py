@@ -1,0 +1,49 @@
+"""Turns: one name that hangs keeps few, and leaves the others alone."""
+
+import asyncio
+
+import pytest
+
+from fastlane.executors.swarm.images.turns import Turns
+
+
+async def test_so_many_have_a_turn_at_once_and_the_others_follow_in_order() -> None:
+    turns, go_on, order = Turns(2, 30), asyncio.Event(), []
+
+    async def one(number: int) -> None:
+        async with turns.turn("a"):
+            order.append(number)
+            await go_on.wait()
+
+    running = [asyncio.create_task(one(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert order == [0, 1]
+    async with turns.turn("b"):
+        pass
+    go_on.set()
+    await asyncio.gather(*running)
+    assert order == [0, 1, 2, 3, 4]
+
+
+async def test_a_turn_that_does_not_come_in_time_is_given_up_and_leaves_nothing() -> None:
+    turns = Turns(1, 0.05)
+    async with turns.turn("a"):
+        with pytest.raises(TimeoutError):
+            async with turns.turn("a"):
+                raise AssertionError
+    async with turns.turn("a"):
+        pass
+    assert turns.names == frozenset()
+
+
+async def test_one_that_is_cancelled_gives_its_turn_back() -> None:
+    turns = Turns(1, 30)
+    async with turns.turn("a"):
+        waiting = asyncio.create_task(turns.turn("a").__aenter__())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    async with turns.turn("a"):
+        assert turns.names == {"a"}
+    assert turns.names == frozenset()

@@ -1,0 +1,297 @@
+"""How the options of a container are read: in one form only, whatever they were written in."""
+
+from string import ascii_letters, digits
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fastlane.models.container import options
+from fastlane.models.container.container import Mount, MountKind
+
+NAMES = ascii_letters + digits + "_.-"
+PART = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="/:{"), min_size=1, max_size=5).filter(
+    lambda part: part not in (".", "..")
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ("/", "/"),
+        ("/srv", "/srv"),
+        ("/srv/", "/srv"),
+        ("/srv/..data", "/srv/..data"),
+        ("/srv/.x/...", "/srv/.x/..."),
+        ("/SRV", "/SRV"),
+        ("/ü/{x}", "/ü/{x}"),
+        ("/srv ", "/srv "),
+        ("/" + "x" * 1023, "/" + "x" * 1023),
+    ],
+)
+def test_a_path_is_kept_as_it_is_but_for_a_slash_at_its_end(value, path):
+    assert options.read_path(value) == path
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "srv", "./srv", "../srv", " /srv", "\\srv", "C:\\srv", "\u2215srv"),
+        *("//", "//srv", "/srv//", "/srv//data", "/.", "/..", "/srv/.", "/srv/..", "/srv/../etc", "/srv/./data", "/../srv"),
+        *("/srv:/etc", "/srv:ro", "/srv\n", "/srv\n/etc", "/srv\r", "/srv\t", "/srv\x00", "/srv\x7f", "/srv\x85"),
+        *("/srv/{{.Node.ID}}", '/srv/{{"\\x2e\\x2e"}}/etc', "/" + "x" * 1024),
+        *(None, 1, True, ["/srv"], {}),
+    ],
+)
+def test_what_may_mean_another_path_is_none(value):
+    with pytest.raises(ValueError, match=r"path|text|longer"):
+        options.read_path(value)
+
+
+@given(st.text(max_size=20).map(lambda text: "/" + text) | st.lists(PART, max_size=4).map(lambda parts: "/" + "/".join(parts)))
+@example("//")
+def test_a_path_that_is_read_is_the_one_that_the_kernel_sees_and_is_read_as_itself(text):
+    try:
+        path = options.read_path(text)
+    except ValueError:
+        return
+    assert path.startswith("/")
+    parts = path.split("/")[1:]
+    assert path == "/" or not {"", ".", ".."} & set(parts)
+    assert text in (path, path + "/")
+    assert options.read_path(path) == path
+
+
+@given(st.lists(PART, min_size=1, max_size=4))
+def test_every_plain_path_is_read(parts):
+    path = "/" + "/".join(parts)
+    assert options.read_path(path) == path
+
+
+@pytest.mark.parametrize("value", ["0", "1000", "app", "1000:1000", "app:staff", "_x", "a.b-c@d$", "a" * 64 + ":" + "b" * 64])
+def test_a_user_is_a_name_or_number_perhaps_with_a_group(value):
+    assert options.read_user(value) == value
+
+
+@pytest.mark.parametrize("value", ["", " ", "a b", ":", "a:", ":a", "a:b:c", "+0", "-1", "root\n", "\u0440oot", "０", "a" * 65, 0, None])
+def test_what_is_no_user_is_refused(value):
+    with pytest.raises(ValueError, match=r"user|text"):
+        options.read_user(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "signal"),
+    [
+        ("SIGTERM", "SIGTERM"),
+        ("TERM", "SIGTERM"),
+        ("sigterm", "SIGTERM"),
+        (" Term ", "SIGTERM"),
+        (15, "SIGTERM"),
+        (15.0, "SIGTERM"),
+        ("15", "SIGTERM"),
+        ("SIGRTMIN+3", "SIGRTMIN+3"),
+        (37, "SIGRTMIN+3"),
+        (64, "SIGRTMAX"),
+        ("RTMAX-1", "SIGRTMAX-1"),
+    ],
+)
+def test_a_signal_has_one_name(value, signal):
+    assert options.read_signal(value) == signal
+
+
+@pytest.mark.parametrize(
+    "value", ["", "SIG", "FOO", "SIGSIGTERM", 0, -15, 32, 33, 65, 15.5, True, None, "15.0", "00159", "1" * 5000, "٣", ["TERM"]]
+)
+def test_what_is_no_signal_is_refused(value):
+    with pytest.raises(ValueError, match="is not a signal"):
+        options.read_signal(value)
+
+
+@pytest.mark.parametrize("name", options.SIGNALS)
+def test_every_signal_is_known_by_its_number_too(name):
+    assert options.read_signal(name) == options.read_signal(f"SIG{name}") == options.read_signal(options.SIGNALS[name]) == f"SIG{name}"
+
+
+@pytest.mark.parametrize(("value", "milliseconds"), [("1s", 1_000), ("1m30s", 90_000), ("1h", 3_600_000), ("60m", 3_600_000)])
+def test_a_grace_is_a_duration(value, milliseconds):
+    assert options.read_grace(value) == milliseconds
+
+
+@pytest.mark.parametrize("value", ["0s", "0.9s", "3601s", "61m", "1d", "10", 10, "-5s", None])
+def test_a_grace_is_from_a_second_to_an_hour(value):
+    with pytest.raises(ValueError, match=r"from 1s to 1h|duration"):
+        options.read_grace(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        (4194304, 4194304),
+        (4194304.0, 4194304),
+        ("4194304", 4194304),
+        ("4194304b", 4194304),
+        ("4096k", 4194304),
+        ("4m", 4194304),
+        ("4M", 4194304),
+        ("512 MiB", 536870912),
+        (" 1GiB ", 2**30),
+        ("1.5g", 3 * 2**29),
+        ("1024KIB", None),
+        ("1048576g", 2**50),
+    ],
+)
+def test_memory_is_bytes_or_a_number_with_a_unit(value, size):
+    if size is None:
+        with pytest.raises(ValueError, match="from 4MiB"):
+            options.read_memory(value)
+    else:
+        assert options.read_memory(value) == size
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "m", "5", 0, -1, 4194303, "3.9m", 4194304.5, True, None, "512mb", "5t", "1e9", "0x400000", "inf", "٥m", "1048577g", "5 5m", []],
+)
+def test_what_is_no_memory_that_an_engine_takes_is_refused(value):
+    with pytest.raises(ValueError, match="is not a size"):
+        options.read_memory(value)
+
+
+@given(st.integers(options.LEAST_MEMORY, options.MOST_BYTES))
+def test_a_size_that_is_shown_is_read_as_the_same(size):
+    assert options.read_memory(options.show_size(size)) == size
+
+
+@pytest.mark.parametrize(("value", "cpus"), [(1, 1.0), (0.001, 0.001), (1.5, 1.5), (100_000, 100_000.0)])
+def test_processors_are_a_number(value, cpus):
+    assert options.read_cpus(value) == cpus
+    assert isinstance(options.read_cpus(value), float)
+
+
+@pytest.mark.parametrize("value", [0, 0.0009, -1, 100_001, True, "1", None, float("nan"), float("inf")])
+def test_what_is_no_number_of_processors_is_refused(value):
+    with pytest.raises(ValueError, match="is not a number of processors"):
+        options.read_cpus(value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2**22 + 1, 1.5, True, "5", None])
+def test_what_is_no_number_of_processes_is_refused(value):
+    with pytest.raises(ValueError, match="is not a whole number"):
+        options.read_pids(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "constraint"),
+    [
+        ("node.role==worker", "node.role==worker"),
+        ("  node.role  !=  manager ", "node.role!=manager"),
+        ("node.id==2ivku8v2gvtg4", "node.id==2ivku8v2gvtg4"),
+        ("node.hostname==a.b", "node.hostname==a.b"),
+        ("node.platform.os==linux", "node.platform.os==linux"),
+        ("node.platform.arch==x86_64", "node.platform.arch==x86_64"),
+        ("node.labels.com.example.Disk-1==ssd", "node.labels.com.example.Disk-1==ssd"),
+        ("engine.labels.x!=a:b/c", "engine.labels.x!=a:b/c"),
+    ],
+)
+def test_a_constraint_is_stored_without_spaces(value, constraint):
+    assert options.read_constraint(value) == constraint
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "node.role", "node.role==", "==worker", "node.role=worker", "node.role===worker", "node.role>=worker", "NODE.role==worker"),
+        *(
+            "node.name==a",
+            "node.labels==a",
+            "node.labels.==a",
+            "node.role==a b",
+            "node.role==a\n",
+            "node.role\n==a",
+            "node.role==a,node.id==b",
+        ),
+        *("node.role==a==b", "node.role==ü", "node.role==" + "a" * 129, 1, None),
+    ],
+)
+def test_what_is_no_constraint_is_refused(value):
+    with pytest.raises(ValueError, match=r"constraint|text"):
+        options.read_constraint(value)
+
+
+@pytest.mark.parametrize(("value", "name"), [("db", "db"), ("DB.Internal", "db.internal"), ("a_b-c.d1", "a_b-c.d1"), ("7", "7")])
+def test_a_host_s_name_is_in_small_letters(value, name):
+    assert options.read_host_name(value) == name
+
+
+@pytest.mark.parametrize(
+    "value", ["", "a b", "a\n", "a\tb", "-a", "a-", "a..b", ".a", "a.", "ü", "a" * 64, ".".join(["a" * 60] * 5), "a#b", 1]
+)
+def test_what_is_no_host_s_name_is_refused(value):
+    with pytest.raises(ValueError, match=r"a host|text"):
+        options.read_host_name(value)
+
+
+@pytest.mark.parametrize(("value", "address"), [("10.0.0.7", "10.0.0.7"), ("2001:DB8:0::7", "2001:db8::7")])
+def test_an_address_has_its_usual_form(value, address):
+    assert options.read_address(value) == address
+
+
+@pytest.mark.parametrize(
+    "value", ["", "host-gateway", "10.0.0", "010.0.0.7", "10.0.0.7 x", "10.0.0.7\n", "fe80::1%eth0", "fe80::1%a b", "1", 1, None]
+)
+def test_what_is_no_address_is_refused(value):
+    with pytest.raises(ValueError, match=r"IP address|text"):
+        options.read_address(value)
+
+
+@pytest.mark.parametrize(
+    ("read", "good", "bad"),
+    [
+        (options.read_network, ["host", "a", "back_end.1"], ["", "-a", "a b", "a/b", "ü", "a" * 129, "a\n", 1]),
+        (options.read_volume, ["ab", "cache-1"], ["", "a", "/ab", "a/b", "../a", "a" * 129, "ab\n", 1]),
+        (options.read_secret, ["a", "db-password"], ["", "a-", "-a", "a/b", "a" * 65, "a\n", 1]),
+        (options.read_secret_file, ["a", ".env", "..."], ["", ".", "..", "a/b", "/a", "a" * 129, "a\n", 1]),
+    ],
+)
+def test_names_are_those_that_docker_takes(read, good, bad):
+    assert [read(name) for name in good] == good
+    for name in bad:
+        with pytest.raises(ValueError, match=r"name|text"):
+            read(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "mount"),
+    [
+        ("/srv:/data", Mount(MountKind.BIND, "/data", "/srv")),
+        ("/:/host/:ro", Mount(MountKind.BIND, "/host", "/", read_only=True)),
+        ("/srv/:/data:rw", Mount(MountKind.BIND, "/data", "/srv")),
+        ("cache:/data:ro", Mount(MountKind.VOLUME, "/data", "cache", read_only=True)),
+    ],
+)
+def test_a_mount_is_read_as_docker_run_has_it(value, mount):
+    assert options.read_mount(value) == mount
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "",
+            ":",
+            "/srv",
+            "/srv:",
+            ":/data",
+            "/srv:data",
+            "./srv:/data",
+            "~/x:/data",
+            "/srv:/data:",
+            "/srv:/data:ro,z",
+            "/srv:/data:ro:ro",
+        ),
+        *("/srv:/data:RO", "/srv:/", "/srv/..:/data", "//srv:/data", "/srv:/data/../etc", "/srv:/data\n", "c:/data", 1, None),
+    ],
+)
+def test_what_is_no_mount_is_refused(value):
+    with pytest.raises(ValueError, match=r"mount|path|volume|root|text"):
+        options.read_mount(value)

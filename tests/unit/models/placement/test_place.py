@@ -1,0 +1,90 @@
+"""Which host an execution goes to, and why not to the others."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastlane.models.placement.place import HostView, place
+from fastlane.models.placement.pool import Pool
+
+
+def a_pool(*hosts: str) -> Pool:
+    return Pool("default", "", hosts)
+
+
+def a_host(name: str, running: int = 0, weight: int = 1, *, usable: bool = True, reason: str | None = None) -> HostView:
+    return HostView(name, usable, reason, running=running, weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "chosen"),
+    [
+        ([a_host("a"), a_host("b")], "a"),
+        ([a_host("a", 1), a_host("b", 0)], "b"),
+        ([a_host("a", 2), a_host("b", 1), a_host("c", 0)], "c"),
+        ([a_host("a", 0), a_host("b", 1), a_host("c", 0)], "a"),
+        ([a_host("a", 3, 4), a_host("b", 1, 1)], "a"),
+        ([a_host("a", 4, 4), a_host("b", 1, 1)], "a"),
+        ([a_host("a", 1, 1), a_host("b", 1, 2)], "b"),
+        ([a_host("a", usable=False), a_host("b", 9)], "b"),
+        ([a_host("b", 9)], "b"),
+    ],
+)
+def test_the_host_with_the_fewest_running_for_its_weight_is_chosen(hosts: Sequence[HostView], chosen: str) -> None:
+    assert place(a_pool("a", "b", "c"), hosts).host == chosen
+
+
+def test_the_pool_says_who_comes_first_not_the_order_of_what_is_known() -> None:
+    assert place(a_pool("a", "b"), [a_host("b"), a_host("a")]).host == "a"
+
+
+def test_a_host_of_another_pool_is_not_even_looked_at() -> None:
+    placement = place(a_pool("a"), [a_host("a", 9), a_host("b", 0)])
+    assert placement.host == "a"
+    assert placement.passed_over == {}
+
+
+def test_there_is_a_reason_for_each_host_that_was_passed_over() -> None:
+    hosts = [
+        a_host("a", usable=False, reason="connection refused"),
+        a_host("b", usable=False),
+        a_host("d", 5),
+        a_host("e", 1),
+        a_host("f", 1),
+    ]
+    placement = place(a_pool("a", "b", "c", "d", "e", "f"), hosts)
+    assert placement.host == "e"
+    assert placement.passed_over["a"] == "connection refused"
+    assert placement.passed_over["b"] == placement.passed_over["c"] == "is not known yet"
+    assert "5" in placement.passed_over["d"]
+    assert "1" in placement.passed_over["f"]
+
+
+def test_no_usable_host_is_no_choice() -> None:
+    placement = place(a_pool("a", "b"), [a_host("a", usable=False, reason="drained")])
+    assert placement.host is None
+    assert placement.passed_over == {"a": "drained", "b": "is not known yet"}
+
+
+HOSTS = st.builds(
+    HostView,
+    st.sampled_from("abcd"),
+    st.booleans(),
+    running=st.integers(0, 5),
+    weight=st.integers(1, 3),
+)
+
+
+@given(st.lists(HOSTS, unique_by=lambda host: host.name), st.permutations("abcd"))
+def test_every_host_of_the_pool_is_either_the_choice_or_has_a_reason(hosts: list[HostView], names: list[str]) -> None:
+    placement = place(a_pool(*names), hosts)
+    assert {*placement.passed_over, placement.host} - {None} == set(names)
+    assert placement.host not in placement.passed_over
+    usable = [host for host in hosts if host.usable]
+    assert (placement.host is None) is (not usable)
+    if placement.host is not None:
+        chosen = next(host for host in hosts if host.name == placement.host)
+        assert chosen.usable
+        assert all(chosen.running * host.weight <= host.running * chosen.weight for host in usable)

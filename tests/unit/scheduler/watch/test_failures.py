@@ -1,0 +1,121 @@
+"""The words for people that a failure gets of what an engine said."""
+
+import pytest
+
+from fastlane.executors.base import End, EngineService, EngineTask, Phase
+from fastlane.models.execution import Execution, Failure, FailureReason
+from fastlane.models.job import Spec
+from fastlane.scheduler.watch.failures import failure_of, lost, no_image, no_node, plain
+
+START = (
+    "starting container failed: failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    'runc create failed: unable to start container process: exec: "nosuch": executable file not found in $PATH: unknown'
+)
+CONTAINER = "fastlane-01a2143f-c8ed-8c1f-9f66-cf128e8a1502-1.1.103k29q8oev3xksch6e8ze1p9"
+
+
+def task(end: End | None, code: int | None = None, message: str = "", **more: object) -> EngineTask:
+    given: dict[str, object] = {"container_id": "c", "started_at": 1, "message": message, "end": end, "exit_code": code}
+    return EngineTask(**{"id": "t", "service_id": "s", "phase": Phase.ENDED, "state": "failed", **given, **more})
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason", "words"),
+    [
+        (task(End.EXITED, 3, "task: non-zero exit (3)"), FailureReason.EXIT, "the command ended with exit code 3"),
+        (
+            task(End.EXITED, 127, "task: non-zero exit (127)"),
+            FailureReason.EXIT,
+            "the command ended with exit code 127 (a command was not found)",
+        ),
+        (task(End.EXITED, 126, "…"), FailureReason.EXIT, "the command ended with exit code 126 (the command cannot be executed)"),
+        (task(End.EXITED, 143, "task: non-zero exit (143)"), FailureReason.EXIT, "the command ended with exit code 143 (SIGTERM)"),
+        (task(End.EXITED, 200, "task: non-zero exit (200)"), FailureReason.EXIT, "the command ended with exit code 200"),
+        (
+            task(End.EXITED, 143, "task: non-zero exit (143): dockerexec: unhealthy container"),
+            FailureReason.EXIT,
+            "the command ended with exit code 143 (SIGTERM): unhealthy container",
+        ),
+        (
+            task(End.EXITED, 127, START, started_at=None),
+            FailureReason.EXIT,
+            'the command could not be started (exit code 127): exec: "nosuch": executable file not found in $PATH',
+        ),
+        (
+            task(End.OOM, 137, "task: non-zero exit (137)"),
+            FailureReason.OOM,
+            "memory ran out, and the container was killed (exit code 137)",
+        ),
+        (
+            task(End.KILLED, 137, "task: non-zero exit (137)"),
+            FailureReason.KILLED,
+            "its container was killed, and not by fastlane (exit code 137, SIGKILL)",
+        ),
+        (
+            task(End.KILLED, 143, "task: non-zero exit (143)"),
+            FailureReason.KILLED,
+            "its engine went down while it ran, and ended it at its return (exit code 143)",
+        ),
+        (
+            task(End.KILLED, None, "task: non-zero exit (255)"),
+            FailureReason.KILLED,
+            "its engine went down while it ran, and missed its end: its exit code is not known",
+        ),
+        (
+            task(End.KILLED, None, f"No such container: {CONTAINER}"),
+            FailureReason.KILLED,
+            "its container is gone: its engine was shut down, or somebody removed the container",
+        ),
+        (task(End.KILLED, None, ""), FailureReason.KILLED, "its container was killed, and not by fastlane: failed"),
+        (
+            task(End.IMAGE, None, "No such image: busybox@sha256:12", container_id=None),
+            FailureReason.IMAGE,
+            "its node could not get the image: No such image: busybox@sha256:12",
+        ),
+        (
+            task(End.REJECTED, None, 'invalid mount config for type "bind": bind source path does not exist: /x', container_id=None),
+            FailureReason.REJECTED,
+            'its node refused the container: invalid mount config for type "bind": bind source path does not exist: /x',
+        ),
+        (task(End.SHUTDOWN, 5, "shutdown", drained=True), FailureReason.KILLED, "its node was drained while it ran (exit code 5)"),
+        (
+            task(End.SHUTDOWN, None, "assigned node no longer meets constraints", state="rejected"),
+            FailureReason.KILLED,
+            "the swarm ended it (assigned node no longer meets constraints) while it ran",
+        ),
+    ],
+)
+def test_a_failure_is_told_in_a_sentence_with_the_engines_words(ended: EngineTask, reason: FailureReason, words: str) -> None:
+    assert failure_of(ended, EngineService("s", "e", activated=True, stopping=False, created_at=1, tasks=(ended,))) == Failure(
+        reason, words
+    )
+
+
+def test_no_message_has_the_name_of_a_container() -> None:
+    assert (
+        CONTAINER
+        not in failure_of(task(End.KILLED, None, f"No such container: {CONTAINER}"), EngineService("s", "e", True, False, 1)).message
+    )
+
+
+def test_a_long_message_is_cut() -> None:
+    found = failure_of(task(End.REJECTED, None, "x" * 5_000), EngineService("s", "e", activated=True, stopping=False, created_at=1))
+    assert len(found.message) == 1_000
+
+
+def test_deadlines_are_told_with_what_was_waited_for() -> None:
+    assert (
+        no_node(3600, "no suitable node (1 node not available)") == "no node took it within 3600 s: no suitable node (1 node not available)"
+    )
+    assert no_node(3600, "") == "no node took it within 3600 s"
+    assert no_image("ubuntu", 900) == "the image ubuntu was not on its node within 900 s"
+
+
+def test_a_lost_host_leaves_open_whether_the_container_ever_started() -> None:
+    row = Execution("e", "t", "j", "k", 1, 1, Spec("ubuntu"), 1, 1)
+    assert lost(row, "its node was down", 300).message == "its node was down (for 300 s; its container may have been started there)"
+
+
+def test_what_the_layers_of_an_engine_put_around_each_others_words_is_left_out() -> None:
+    assert plain(START) == 'exec: "nosuch": executable file not found in $PATH'
+    assert plain("no frame: at all") == "no frame: at all"

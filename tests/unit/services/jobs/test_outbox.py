@@ -1,0 +1,171 @@
+"""Handing entries to a queue that comes and goes. The queue here is a stub: what is tested is when it is asked."""
+
+import asyncio
+
+import pytest
+
+from fastlane.errors import QueueDown
+from fastlane.models.placement.pool import Pauses
+from fastlane.queue.base import Entry, EntryKind
+from fastlane.services.jobs.outbox import BACKLOG, QueueOutbox
+from tests.support.clock import FakeClock, settle
+
+
+class Switch:
+    """As much of a queue as a handover uses, which a test turns off and on; notes what reached it."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.checks = 0
+        self.got: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def check(self) -> None:
+        self.checks += 1
+        await self.gate.wait()
+        self._answer()
+
+    async def put(self, entries) -> None:
+        self._answer()
+        self.got += [entry.id for entry in entries]
+
+    async def pause(self, pauses) -> None:
+        self._answer()
+        self.got.append(f"pauses {pauses.revision}")
+
+    def _answer(self) -> None:
+        if not self.up:
+            raise QueueDown("refused the connection")
+
+
+def entry(id: str) -> Entry:
+    return Entry(id, EntryKind.EXECUTION, "default", 0)
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def queue():
+    return Switch()
+
+
+@pytest.fixture
+async def handover(queue, clock):
+    handover = QueueOutbox(queue, clock)
+    yield handover
+    await handover.close()
+
+
+async def test_an_answer_counts_for_a_second(handover, queue, clock):
+    for _ in range(5):
+        await handover.ready()
+    assert queue.checks == 1
+    await clock.advance(0.999)
+    await handover.ready()
+    assert queue.checks == 1
+    await clock.advance(0.001)
+    await handover.ready()
+    assert queue.checks == 2
+
+
+async def test_a_put_is_an_answer_too(handover, queue, clock):
+    await handover.put([entry("a")])
+    await handover.ready()
+    assert queue.checks == 0
+
+
+async def test_all_who_ask_at_once_share_one_look_and_its_refusal(handover, queue):
+    queue.up = False
+    queue.gate.clear()
+    asking = [asyncio.create_task(handover.ready()) for _ in range(20)]
+    await settle()
+    queue.gate.set()
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert queue.checks == 1
+    assert {type(result) for result in results} == {QueueDown}
+
+
+async def test_one_who_gives_up_asking_does_not_end_the_look_of_others(handover, queue):
+    queue.gate.clear()
+    first, second = asyncio.create_task(handover.ready()), asyncio.create_task(handover.ready())
+    await settle()
+    first.cancel()
+    await settle()
+    queue.gate.set()
+    await second
+    assert queue.checks == 1
+
+
+async def test_a_clock_that_was_set_back_asks_again(queue):
+    clock = FakeClock(5_000)
+    handover = QueueOutbox(queue, clock)
+    await handover.ready()
+    clock._microseconds = 1_000_000
+    await handover.ready()
+    assert queue.checks == 2
+    await handover.close()
+
+
+async def test_what_could_not_be_put_is_put_later_in_order(handover, queue, clock):
+    queue.up = False
+    for number in range(500):
+        await handover.put([entry(str(number))])
+    await clock.advance(60)
+    assert queue.got == []
+    queue.up = True
+    await clock.advance(5)
+    assert queue.got == [str(number) for number in range(500)]
+
+
+async def test_after_a_failed_put_the_queue_is_asked_before_the_next_job(handover, queue):
+    await handover.put([entry("a")])
+    queue.up = False
+    await handover.put([entry("b")])
+    with pytest.raises(QueueDown):
+        await handover.ready()
+
+
+async def test_the_backlog_is_bounded(handover, queue, clock):
+    queue.up = False
+    await handover.put([entry(str(number)) for number in range(BACKLOG + 5)])
+    await handover.put([entry("beyond")])
+    queue.up = True
+    await clock.advance(60)
+    assert len(queue.got) == BACKLOG
+    assert "beyond" not in queue.got
+
+
+async def test_the_waits_between_tries_are_bounded(handover, queue, clock):
+    queue.up = False
+    await handover.put([entry("a")])
+    await clock.advance(3_600)
+    queue.up = True
+    await clock.advance(5)
+    assert queue.got == ["a"]
+
+
+async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(handover, queue, clock):
+    assert await handover.pause(Pauses(1))
+    queue.up = False
+    for revision in (2, 4, 3):
+        assert not await handover.pause(Pauses(revision))
+    await handover.put([entry("a")])
+    await clock.advance(60)
+    queue.up = True
+    await clock.advance(5)
+    assert queue.got == ["pauses 1", "pauses 4", "a"]
+
+
+async def test_closing_ends_the_retries(queue, clock):
+    handover = QueueOutbox(queue, clock)
+    queue.up = False
+    await handover.put([entry("a")])
+    await settle()
+    await handover.close()
+    queue.up = True
+    await clock.advance(60)
+    assert queue.got == []

@@ -1,0 +1,28 @@
+"""When a job would run."""
+
+import pytest
+
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.services.jobs.preview import next_runs
+
+NOW = 1_700_000_000_000
+MINUTE = 60_000
+
+
+@pytest.mark.parametrize(
+    ("schedule", "runs"),
+    [
+        (Schedule(), (NOW,)),
+        (Schedule(ScheduleKind.AT, NOW + 5), (NOW + 5,)),
+        (Schedule(ScheduleKind.AT, NOW - 5), (NOW,)),
+        (Schedule(ScheduleKind.CRON, None, Cron("* * * * *")), tuple(NOW + 40_000 + place * MINUTE for place in range(5))),
+    ],
+)
+def test_the_next_runs_of_a_job(schedule, runs):
+    assert next_runs(schedule, NOW) == runs
+
+
+def test_a_cron_whose_next_tick_is_years_away_is_told_too():
+    first, second, *_ = next_runs(Schedule(ScheduleKind.CRON, None, Cron("0 0 29 2 *")), NOW)
+    assert second - first == 1_461 * 24 * 60 * MINUTE

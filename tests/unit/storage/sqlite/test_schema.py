@@ -1,0 +1,116 @@
+import sqlite3
+import stat
+
+import pytest
+
+from fastlane.errors import FastlaneError
+from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_document, job_document, tick_document
+from fastlane.storage.sqlite import schema
+from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration, connect, migrate, prepare
+from fastlane.storage.sqlite.store import SqliteStore
+from tests.contract.values import new
+
+LATER = Migration(
+    VERSION + 1, VERSION, ("ALTER TABLE executions ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'", "CREATE TABLE extra (id TEXT)")
+)
+BREAKING = Migration(VERSION + 2, VERSION + 2, ("DROP TABLE ticks",))
+
+
+@pytest.fixture
+def path(tmp_path):
+    prepare(tmp_path / "store.db", 5.0)
+    return tmp_path / "store.db"
+
+
+def migrated(path, *more):
+    db = connect(path, 5.0)
+    migrate(db, 5.0, [*MIGRATIONS, *more])
+    db.close()
+
+
+@pytest.mark.parametrize(("table", "fields"), [("jobs", JOB_FIELDS), ("ticks", TICK_FIELDS), ("executions", EXECUTION_FIELDS)])
+def test_each_field_of_a_value_has_its_column(path, table, fields):
+    db = connect(path, 5.0)
+    columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+    db.close()
+    assert columns == list(fields)
+
+
+def test_each_status_has_a_counter_and_stands_in_one_partial_condition(path):
+    db = connect(path, 5.0)
+    names = {name for (name,) in db.execute("SELECT name FROM counters")}
+    db.close()
+    assert names == {"tasks", "jobs", *Status}
+    for condition, statuses in ((schema.UNDER_WAY, UNDER_WAY), (schema.ENDED, FINAL)):
+        assert {status for status in Status if f"'{status}'" in condition} == statuses
+
+
+def test_a_connection_syncs_every_commit_into_the_write_ahead_log(path):
+    db = connect(path, 5.0)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    db.close()
+
+
+def test_the_file_is_its_owners_alone(path):
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_later_migration_keeps_the_data_and_the_older_code_goes_on_with_it(path):
+    before, after = new(), new()
+    store = SqliteStore(path)
+    await store.open()
+    await store.create(*before)
+    migrated(path, LATER)
+    await store.create(*after)
+    assert await store.execution(before[2].id) == before[2]
+    await store.close()
+    again = SqliteStore(path)
+    await again.open()
+    assert await again.execution(after[2].id) == after[2]
+    await again.close()
+
+
+async def test_a_file_that_only_a_newer_fastlane_may_use_is_refused_and_left_alone(path):
+    migrated(path, LATER, BREAKING)
+    content = path.read_bytes()
+    with pytest.raises(FastlaneError, match=f"needs schema {VERSION + 2}, this one has {VERSION}"):
+        await SqliteStore(path).open()
+    assert path.read_bytes() == content
+
+
+def test_a_migration_that_fails_leaves_nothing_of_it(path):
+    db = connect(path, 5.0)
+    with pytest.raises(sqlite3.OperationalError):
+        migrate(db, 5.0, [*MIGRATIONS, Migration(VERSION + 1, 1, ("CREATE TABLE extra (id TEXT)", "no statement"))])
+    assert db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'extra'").fetchone() == (0,)
+    assert db.execute("SELECT max(version) FROM schema").fetchone() == (VERSION,)
+    db.close()
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, by far\n" * 100)
+    with pytest.raises(FastlaneError, match="not an SQLite database"):
+        await SqliteStore(path).open()
+    assert path.read_text().startswith("not a database")
+
+
+async def test_a_file_of_the_first_version_opens_and_its_jobs_are_neither_paused_nor_armed_again(tmp_path):
+    job, tick, execution = new(requested_by=None)
+    db = connect(tmp_path / "store.db", 5.0)
+    migrate(db, 5.0, MIGRATIONS[:1])
+    for table, document in (("jobs", job_document(job)), ("ticks", tick_document(tick)), ("executions", execution_document(execution))):
+        columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+        values = [document[name] for name in columns]
+        db.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", values)
+    db.execute("INSERT INTO tasks VALUES (?, 1, 1, 1)", (job.task_id,))
+    db.close()
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    assert await store.job(job.id) == job
+    assert (job.armed, job.held_tick) == (0, None)
+    assert await store.open_jobs(job.task_id, 10) == [job]
+    assert await store.unfinished(job.task_id, job.id, 10) == [execution]
+    await store.close()

@@ -1,0 +1,25 @@
+"""Names, URLs and addresses in answers."""
+
+import pytest
+
+from fastlane.web.api.rendering import Renderer, split_host
+
+
+@pytest.mark.parametrize(
+    ("host", "parts"),
+    [
+        (None, (None, None)),
+        ("unix:///var/run/docker.sock", ("unix:///var/run/docker.sock", None)),
+        ("10.0.0.7:2375", ("10.0.0.7", 2375)),
+        ("tcp://10.0.0.7:2375", ("10.0.0.7", 2375)),
+        ("[2001:db8::1]:2376", ("[2001:db8::1]", 2376)),
+        ("docker", ("docker", None)),
+    ],
+)
+def test_a_host_is_told_as_host_and_port(host, parts):
+    assert split_host(host) == parts
+
+
+def test_urls_quote_everything_that_a_task_id_may_hold():
+    url = Renderer("http://x", ()).task_url("a b?c#d%e;f'g\"h&i+ü")
+    assert url == "http://x/tasks/a%20b%3Fc%23d%25e%3Bf%27g%22h%26i%2B%C3%BC/"

@@ -1,0 +1,105 @@
+"""The short way through the schema of a job: it says what marshmallow's own ``load`` says, or nothing."""
+
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+from marshmallow.decorators import VALIDATES_SCHEMA
+
+from fastlane.web.api.requests import JOB, plainly_valid
+
+MOMENT = st.sampled_from([0, 1_645_113_692, 1.5, "1645113692", "2022-02-17T16:01:32Z", "2022-02-17 16:01:32+02:00"])
+SPAN = st.sampled_from(["10s", "2m30s", "240h", "1 day", "0s"])
+ENVS = st.dictionaries(
+    st.sampled_from(["A", "b_1", "PASSWORD", "1A", "A-B", ""]), st.sampled_from(["", "x", 1, 2.5, True, "********", None])
+)
+HOSTS = st.dictionaries(st.sampled_from(["db", "DB", "a.b", "a b"]), st.sampled_from(["10.0.0.7", "::1", "2001:db8::7"]), max_size=3)
+SIZE = st.sampled_from(["4m", "512M", "1GiB", 4 * 2**20, "1b", 17])
+RESERVED: dict[str, st.SearchStrategy[Any]] = {"cpus": st.sampled_from([0.5, 2, None, 0]), "memory": SIZE}
+RESOURCES: dict[str, st.SearchStrategy[Any]] = {
+    **RESERVED,
+    "pids": st.sampled_from([1, 200, 0]),
+    "reserve": st.none() | st.fixed_dictionaries({}, optional=RESERVED),
+}
+TARGETS = st.sampled_from(["/data", "/data/", "/x/y", "/", "data"])
+SOURCES = st.sampled_from(["/srv/data", "/srv/..", "//", "/", "data", "d", "/srv/{{x}}"])
+MOUNTS = (
+    st.builds("{}:{}{}".format, SOURCES, TARGETS, st.sampled_from(["", ":ro", ":rw", ":z"]))
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["bind", "volume", "tmpfs"]), "target": TARGETS},
+        optional={"source": SOURCES, "readOnly": st.booleans(), "size": SIZE | st.none()},
+    )
+    | st.sampled_from([None, 1, {}])
+)
+SECRETS = st.sampled_from(["a", "db-password", {"name": "a"}, {"name": "b", "target": "c"}, {"target": "c"}, "a/b"])
+CONTAINER: dict[str, st.SearchStrategy[Any]] = {
+    "user": st.sampled_from(["app", "1000:1000", "", "a b"]),
+    "workdir": st.sampled_from(["/", "/srv/", "srv", "/a/../b"]),
+    "init": st.sampled_from([True, False, None, 0]),
+    "stopSignal": st.sampled_from(["TERM", "SIGUSR1", 9, "RTMAX-1", "KILL9"]),
+    "stopGrace": st.sampled_from(["30s", "1h", "0s", "61m"]),
+    "mounts": st.lists(MOUNTS, max_size=3),
+    "networks": st.lists(st.sampled_from(["a", "host", "", "a b"]), max_size=3),
+    "secrets": st.lists(SECRETS, max_size=3),
+    "constraints": st.lists(st.sampled_from(["node.role==worker", "node.labels.a != b", "role==x"]), max_size=2),
+    "extraHosts": HOSTS,
+    "additionalDNSEntries": HOSTS,
+    "colour": st.just(1),
+}
+GOOD: dict[str, st.SearchStrategy[Any]] = {
+    "image": st.sampled_from(["ubuntu:latest", "registry.example.com:5000/team/app:1.2", "app@sha256:" + "0" * 64]),
+    "command": st.sampled_from(["true", "sh -c 'echo it'", "a  b\tc", ["ls", ""], ["a b"]]),
+    "envs": ENVS,
+    "startIn": SPAN,
+    "startAt": MOMENT,
+    "cron": st.sampled_from(["* * * * *", "@hourly", "*/5 0-12 1,15 jan-mar 0"]),
+    "timezone": st.sampled_from(["UTC", "Europe/Berlin"]),
+    "overlap": st.sampled_from(["allow", "skip"]),
+    "catchUp": st.sampled_from(["latest", "none"]),
+    "retries": st.integers(0, 20),
+    "retryDelay": SPAN,
+    "timeout": st.sampled_from([1, 0.5, 60]),
+    "expiration": MOMENT,
+    "expiresIn": SPAN,
+    "priority": st.integers(-100, 100),
+    "concurrency": st.integers(1, 1000),
+    "resources": st.fixed_dictionaries({}, optional=RESOURCES),
+    "container": st.fixed_dictionaries({}, optional=CONTAINER),
+    "additionalDNSEntries": HOSTS,
+    "metadata": st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+}
+ODD = st.sampled_from([
+    *("", " ", "true", "Ubuntu:latest", "nonsense", "'", "\\", "6 * * * * *", "0 0 31 2 *", "-5m", "x" * 700, "sh\0", "latest"),
+    *(True, False, 0, -1, 1, 101, 1e300, 2**63 - 1, 1_645_113_692_000),
+    *([], [1], ["a", None], {}, {"a": None}, {"": 1}, {"A": []}, {"a": "x" * 17_000}),
+])  # fmt: skip
+NAME = st.sampled_from([*GOOD, "Image", "cmd", "env", "", "rules", "load"])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> dict[str, Any]:
+    """Mostly valid ones, some with a few faults: what ``read_job`` has once nulls are taken out."""
+    names = draw(st.sets(st.sampled_from(sorted(GOOD)), max_size=4)) | draw(st.sampled_from([{"image"}, {"image"}, set()]))
+    body = {name: draw(GOOD[name]) for name in draw(st.permutations(sorted(names)))}
+    return body | draw(st.just({}) | st.dictionaries(NAME, ODD, max_size=2))
+
+
+@given(bodies())
+@example({"image": "ubuntu:latest", "command": "true"})
+@example({"image": "ubuntu:latest", "startIn": "5m", "startAt": 1_645_113_692})
+@example({"image": "ubuntu:latest", "timezone": "UTC"})
+@example({"command": "true"})
+@example({})
+def test_the_short_way_takes_what_load_takes_as_load_takes_it_and_nothing_else(body: dict[str, Any]) -> None:
+    try:
+        expected = JOB.load(body)
+    except ValidationError:
+        expected = None
+    assert plainly_valid(body) == expected
+
+
+def test_the_short_way_knows_every_rule_of_the_schema() -> None:
+    hooks = {name: [hook for hook, *_ in there] for name, there in JOB._hooks.items() if there}
+    assert hooks == {VALIDATES_SCHEMA: ["rules"]}
+    assert not [name for name, one in JOB.fields.items() if one.data_key or one.attribute or one.validators or one.dump_only]

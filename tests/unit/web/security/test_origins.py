@@ -1,0 +1,172 @@
+"""Which pages may do what, and whose address counts: the rules alone, on requests that no socket saw."""
+
+from typing import Any
+
+import pytest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+
+from fastlane.web.http.problems import Problem
+from fastlane.web.security.origins import RequestOrigins
+from fastlane.web.server.settings import WebSettings
+from tests.support.credentials import user
+
+AUTH = {"users": (user("anna", "x"),)}
+EVIL, LISTED, NEAR = "https://evil.example.com", "https://dash.example.com", "http://localhost:3000"
+
+
+class Connection:
+    """What a request knows of its socket."""
+
+    def __init__(self, remote_ip: str) -> None:
+        self.context = self
+        self.remote_ip = remote_ip
+        self.protocol = "http"
+
+
+def request(*headers: tuple[str, str], host: str = "fast.example.com:10000", remote_ip: str = "192.0.2.9") -> HTTPServerRequest:
+    given = HTTPHeaders({"Host": host})
+    for name, value in headers:
+        given.add(name, value)
+    connection: Any = Connection(remote_ip)
+    return HTTPServerRequest(start_line=RequestStartLine("POST", "/tasks/t", "HTTP/1.1"), headers=given, connection=connection)
+
+
+def addresses(**settings: Any) -> RequestOrigins:
+    return RequestOrigins(WebSettings(**{"version": "1", "listen_is_loopback": False, "allowed_origins": (LISTED,)} | settings))
+
+
+OPEN = {"listen_is_loopback": False}
+LOOPBACK = {"listen_is_loopback": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "readers"),
+    [
+        (OPEN, {EVIL: "*", LISTED: "*", NEAR: "*", "null": "*"}),
+        (OPEN | AUTH, {EVIL: None, LISTED: LISTED, NEAR: None, "null": None}),
+        (LOOPBACK, {EVIL: None, LISTED: LISTED, NEAR: NEAR, "null": None}),
+        (LOOPBACK | AUTH, {EVIL: None, LISTED: LISTED, NEAR: None, "null": None}),
+    ],
+)
+def test_which_pages_may_read(settings, readers):
+    rules = addresses(**settings)
+    for origin, allowed in readers.items():
+        headers = rules.reading(request(("Origin", origin)))
+        assert headers.get("Access-Control-Allow-Origin") == allowed
+        lends = bool(settings.get("users")) and origin == LISTED
+        assert headers.get("Access-Control-Allow-Credentials") == ("true" if lends else None)
+        assert rules.may_follow(request(("Origin", origin))) is (allowed is not None)
+
+
+@pytest.mark.parametrize("settings", [OPEN, OPEN | AUTH, LOOPBACK, LOOPBACK | AUTH])
+def test_ones_own_page_and_what_is_no_page_may_follow(settings):
+    rules = addresses(**settings)
+    assert rules.may_follow(request())
+    assert rules.may_follow(request(("Origin", "http://fast.example.com:10000")))
+
+
+def may_write(rules: RequestOrigins, asked: HTTPServerRequest) -> bool:
+    try:
+        rules.refuse_foreign(asked)
+    except Problem as problem:
+        return (problem.status, "allowed_origins" in problem.detail) != (403, True)
+    return True
+
+
+@pytest.mark.parametrize("settings", [OPEN, OPEN | AUTH, LOOPBACK, LOOPBACK | AUTH])
+@pytest.mark.parametrize(
+    ("headers", "may"),
+    [
+        ([], True),
+        ([("Sec-Fetch-Site", "same-origin")], True),
+        ([("Sec-Fetch-Site", "cross-site")], False),
+        ([("Origin", "http://fast.example.com:10000")], True),
+        ([("Origin", "http://FAST.example.com:10000")], True),
+        ([("Origin", "http://fast.example.com")], False),
+        ([("Origin", "http://fast.example.com.evil.com:10000")], False),
+        ([("Origin", "http://evil.com/@fast.example.com:10000")], False),
+        ([("Origin", "http://user@fast.example.com:10000")], False),
+        ([("Origin", "ftp://fast.example.com:10000")], False),
+        ([("Origin", "file://")], False),
+        ([("Origin", "null")], False),
+        ([("Origin", "")], False),
+        ([("Origin", NEAR)], False),
+        ([("Origin", EVIL)], False),
+        ([("Origin", EVIL), ("Sec-Fetch-Site", "same-origin")], False),
+        ([("Origin", EVIL), ("X-Forwarded-Host", "evil.example.com")], False),
+        ([("Origin", LISTED)], True),
+        ([("Origin", LISTED + ".evil.com")], False),
+        ([("Origin", LISTED + ":8443")], False),
+        ([("Origin", LISTED), ("Origin", EVIL)], False),
+    ],
+)
+def test_which_pages_may_write(settings, headers, may):
+    assert may_write(addresses(**settings), request(*headers)) is may
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "may"),
+    [
+        ("fl.example.com", "https://fl.example.com", True),
+        ("internal:10000", "https://fl.example.com", True),
+        ("fl.example.com", "http://fl.example.com", False),
+        ("10.0.0.7:10000", "http://10.0.0.7:10000", True),
+        ("[2001:db8::1]:10000", "http://[2001:db8::1]:10000", True),
+        ("localhost:10000", "http://localhost:10000", True),
+        ("rebound.example.net:10000", "http://rebound.example.net:10000", False),
+    ],
+)
+def test_with_a_public_url_no_other_name_makes_a_page_ones_own(host, origin, may):
+    assert may_write(addresses(public_url="https://fl.example.com"), request(("Origin", origin), host=host)) is may
+
+
+@pytest.mark.parametrize(("proxy", "may"), [("192.0.2.9", True), ("192.0.2.8", False)])
+def test_the_name_that_a_trusted_proxy_was_asked_for_is_ones_own(proxy, may):
+    rules = addresses(trusted_proxies=(proxy,))
+    assert may_write(rules, request(("Origin", "https://fl.example.com"), ("X-Forwarded-Host", "fl.example.com"))) is may
+
+
+@pytest.mark.parametrize(
+    ("proxies", "remote", "forwarded", "client"),
+    [
+        ((), "192.0.2.9", ["10.0.0.1"], "192.0.2.9"),
+        (("192.0.2.9",), "192.0.2.9", [], "192.0.2.9"),
+        (("192.0.2.9",), "192.0.2.9", ["10.0.0.1"], "10.0.0.1"),
+        (("192.0.2.9",), "192.0.2.7", ["10.0.0.1"], "192.0.2.7"),
+        (("192.0.2.9",), "192.0.2.9", ["10.6.6.6, 10.0.0.1"], "10.0.0.1"),
+        (("192.0.2.9",), "192.0.2.9", ["10.6.6.6", "10.0.0.1"], "10.0.0.1"),
+        (("192.0.2.0/24",), "192.0.2.9", ["10.6.6.6, 10.0.0.1, 192.0.2.4"], "10.0.0.1"),
+        (("192.0.2.0/24",), "192.0.2.9", ["192.0.2.5, 192.0.2.4"], "192.0.2.5"),
+        (("192.0.2.9",), "192.0.2.9", ["10.0.0.1, evil"], "192.0.2.9"),
+        (("192.0.2.9",), "192.0.2.9", [","], "192.0.2.9"),
+        (("192.0.2.9",), "::ffff:192.0.2.9", ["10.0.0.1"], "10.0.0.1"),
+        (("fd00::/8",), "fd00::1", ["2001:DB8::1"], "2001:db8::1"),
+        ((), "", ["10.0.0.1"], None),
+    ],
+)
+def test_whose_address_counts(proxies, remote, forwarded, client):
+    rules = addresses(trusted_proxies=proxies)
+    assert rules.client(request(*(("X-Forwarded-For", value) for value in forwarded), remote_ip=remote)) == client
+
+
+@pytest.mark.parametrize(
+    ("settings", "origin", "methods"),
+    [
+        (OPEN, EVIL, "GET"),
+        (OPEN, LISTED, "GET, POST"),
+        (OPEN, "http://fast.example.com:10000", "GET, POST"),
+        (OPEN | AUTH, EVIL, None),
+        (OPEN | AUTH, LISTED, "GET, POST"),
+        (LOOPBACK, EVIL, None),
+        (LOOPBACK, NEAR, "GET"),
+    ],
+)
+def test_a_browser_is_told_what_its_page_may_send(settings, origin, methods):
+    rules, asked = addresses(**settings), request(("Origin", origin))
+    if methods is None:
+        with pytest.raises(Problem, match="allowed_origins"):
+            rules.preflight(asked, ["GET", "POST"])
+    else:
+        headers = rules.preflight(asked, ["GET", "POST"])
+        assert headers["Access-Control-Allow-Methods"] == methods
+        assert "Authorization" in headers["Access-Control-Allow-Headers"]
