@@ -16,7 +16,7 @@ import uvloop
 from fastlane import app, log
 from fastlane.clock import SystemClock
 from fastlane.config.settings import load
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Started
 from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import STDOUT, Mark, Piece, Portion
@@ -61,9 +61,9 @@ async def run(a_second: float) -> None:
         execution = await store.execution(made.execution_id or "")
         assert execution is not None
         changes = (
-            lambda row: status.claim(row, host="h", pool="default", now=clock.now()),
-            lambda row: status.bind(row, service_id="s", swarm_id="s", image_digest=None, now=clock.now()),
-            lambda row: status.run(row, Started("t", "c", clock.now())),
+            lambda row: transitions.claim(row, host="h", pool="default", now=clock.now()),
+            lambda row: transitions.bind(row, service_id="s", swarm_id="s", image_digest=None, now=clock.now()),
+            lambda row: transitions.run(row, Started("t", "c", clock.now())),
         )
         for change in changes:
             execution = await store.change(change(execution))

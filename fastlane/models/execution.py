@@ -1,12 +1,13 @@
 """An execution: one attempt at a tick, and the values that say how it started and how it ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from fastlane.models.access import Requester
 from fastlane.models.job import Spec
+from fastlane.models.logs.chunk import Head
 from fastlane.models.status import Status
 
 
@@ -127,3 +128,7 @@ class Ending:
             "stderr_bytes": self.stderr_bytes,
             "truncated": self.truncated,
         }
+
+    def with_log(self, head: Head, *, lost: bool) -> Self:
+        """The ending with the sizes of its stored log. ``lost``: the engine no longer had the log, so some of it may be missing."""
+        return replace(self, stdout_bytes=head.stdout, stderr_bytes=head.stderr, truncated=head.truncated or lost)

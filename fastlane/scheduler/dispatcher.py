@@ -13,7 +13,7 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import RegistryDown, TransientError
 from fastlane.executors.base import Executor
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, Status
@@ -160,7 +160,7 @@ class Steps:
             await self._queue.finish({charge.id: charge.lease.revision})
             return
         if execution.status in STARTING and charge.epoch is None:
-            taken = await self._store.change(status.take_over(execution))
+            taken = await self._store.change(transitions.take_over(execution))
             if taken is not None:
                 charge.epoch = taken.epoch
                 taking = log.info if charge.lease.resume else log.debug

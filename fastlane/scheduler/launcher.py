@@ -13,11 +13,12 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Activation, Executor, Image, Order
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.placement.place import HostView, place, reachable_manager
 from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
-from fastlane.models.status import Change, Status
+from fastlane.models.status import Status
+from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import Queue
 from fastlane.scheduler.leases import Assignment, Leases
 from fastlane.scheduler.watch.verdict import Limits
@@ -51,9 +52,9 @@ class Launcher:
         now = self._clock.now()
         pool = pool_for(self._pools, execution.task_id)
         if execution.stop_requested_at is not None:
-            return await self._store.change(status.cancel(execution, now=now)) or await self._store.execution(execution.id)
+            return await self._store.change(transitions.cancel(execution, now=now)) or await self._store.execution(execution.id)
         if charge.lease.expired or is_over(execution, now):
-            return await self._store.change(status.expire(execution, now=now)) or await self._store.execution(execution.id)
+            return await self._store.change(transitions.expire(execution, now=now)) or await self._store.execution(execution.id)
         if pool is None:
             return await self._refuse(charge, execution, now)
         if charge.lease.lane != pool.name:
@@ -65,7 +66,7 @@ class Launcher:
             log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=dict(placement.passed_over))
             await self._queue.requeue(self._leases.owner, execution.id, now)
             return None
-        return await self._claim(charge, status.claim(execution, host=placement.host, pool=pool.name, now=now))
+        return await self._claim(charge, transitions.claim(execution, host=placement.host, pool=pool.name, now=now))
 
     async def bind(self, charge: Assignment, execution: Execution) -> Execution | None:
         """pulling, none bound → bound to one parked service, or ended because it can never have one."""
@@ -85,7 +86,7 @@ class Launcher:
         host = await self._host_for(execution)
         self._leases.place(charge, host)
         if host != execution.host:
-            return await self._store.change(status.re_place(execution, host=host)) or await self._store.execution(execution.id)
+            return await self._store.change(transitions.re_place(execution, host=host)) or await self._store.execution(execution.id)
         try:
             image, service_id = await self._park(execution, host, pool)
         except ImageRefused as error:
@@ -93,7 +94,7 @@ class Launcher:
         except OrderRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, str(error)))
         self._leases.place(charge, None)
-        bind = status.bind(
+        bind = transitions.bind(
             execution,
             service_id=service_id,
             swarm_id=self._swarm_of(host),
@@ -138,10 +139,10 @@ class Launcher:
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:
         """pulling, none bound → stopped, expired or failed; the row as it is when that is refused."""
         ending = Ending(final, self._clock.now(), failure=failure)
-        ended = await self._store.change(status.give_up(execution, ending))
+        ended = await self._store.change(transitions.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)
 
-    async def _claim(self, charge: Assignment, claim: Change) -> Execution | None:
+    async def _claim(self, charge: Assignment, claim: ExecutionChange) -> Execution | None:
         """The execution, claimed; where that is refused, it ends if a stop of its job covers it, or else the row as it is."""
         claimed = await self._store.change(claim)
         if claimed is not None:
@@ -152,11 +153,11 @@ class Launcher:
             return row
         job = await self._store.job(row.job_id)
         if job is None or job.stops(row.sequence):
-            return await self._store.change(status.cancel(row, now=self._clock.now())) or await self._store.execution(row.id)
+            return await self._store.change(transitions.cancel(row, now=self._clock.now())) or await self._store.execution(row.id)
         return row
 
     async def _refuse(self, charge: Assignment, execution: Execution, now: int) -> Execution | None:
-        claimed = await self._claim(charge, status.claim(execution, host=None, pool=None, now=now))
+        claimed = await self._claim(charge, transitions.claim(execution, host=None, pool=None, now=now))
         if claimed is None or claimed.status is not Status.PULLING or claimed.epoch != charge.epoch:
             return claimed
         words = f"no pool matches the task {execution.task_id!r}: add one to the settings"

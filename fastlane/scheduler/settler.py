@@ -7,7 +7,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.placement.place import reachable_manager
 from fastlane.models.placement.pool import Pool
@@ -57,7 +57,7 @@ class Settler:
             if is_tick_closed_by(execution):
                 outcome, reason = NEVER_STARTED[execution.status]
                 await self._store.close_tick(execution.tick_id, outcome, reason)
-            settled = await self._store.change(status.settle(execution))
+            settled = await self._store.change(transitions.settle(execution))
         await self._queue.finish({execution.id: 0})
         return settled or execution
 
@@ -85,4 +85,4 @@ class Settler:
             except FastlaneError as error:
                 log.warning("service.not_removed", execution_id=execution.id, host=host, error=str(error))
                 return
-        await self._store.change(status.clean(execution))
+        await self._store.change(transitions.clean(execution))

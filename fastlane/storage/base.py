@@ -17,8 +17,9 @@ from fastlane.models.logs.chunk import Chunk, Head, Piece
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
-from fastlane.models.status import Change, Status
+from fastlane.models.status import Status
 from fastlane.models.task import Task
+from fastlane.models.transitions import ExecutionChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class Store(Protocol):
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution."""
 
-    async def change(self, change: Change) -> Execution | None:
+    async def change(self, change: ExecutionChange) -> Execution | None:
         """Applies the change; the execution after it, None when its condition does not hold (or there is no such execution). A repeat of a
         change that was applied (same ``op``) is not refused."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import expect
 
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.place import HostView
@@ -163,7 +163,7 @@ async def test_what_never_ran_says_so(context, server):
     reply = await server.enqueue()
     pulling = await server.pull(reply)
     ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: <b>x</b>"))
-    assert await server.store.change(status.give_up(pulling, ending))
+    assert await server.store.change(transitions.give_up(pulling, ending))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.page.locator("#nothing")).to_have_text("It never ran.")
     await expect(log.notices).to_have_text("Failed: No such image: <b>x</b>.")
@@ -178,7 +178,7 @@ async def test_all_attempts_are_in_one_log_and_each_has_a_page(context, server):
     failed = await server.end(first, 1)
     following = next_execution(failed, due=server.clock.now(), now=server.clock.now())
     assert await server.store.insert(following)
-    assert await server.store.change(status.settle(failed))
+    assert await server.store.change(transitions.settle(failed))
     running = await server.run({"executionId": following.id})
     await server.log(running, (1, b"at last\n"))
     await expect(log.lines).to_have_text(["in vain", "Attempt 2", "at last"])

@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import Conflict, StoreDown
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick, next_execution
-from fastlane.models.status import FINAL, RULES, UNDER_WAY, Change, Status
+from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
+from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.storage.base import Counts, Generation, Store
 from tests.contract.values import first_of, new, new_job
 
@@ -323,7 +324,7 @@ async def test_an_attempt_that_is_there_already_stays_as_it_is_when_it_is_insert
     first = await ended(store, Status.FAILED, 900)
     second = next_execution(first, due=2_000, now=1_000)
     assert await store.insert(second)
-    claimed = await store.change(status.claim(second, host="h", pool="p", now=2_000))
+    claimed = await store.change(transitions.claim(second, host="h", pool="p", now=2_000))
     assert not await store.insert(replace(second, created_at=1_500, scheduled_for=9_000))
     assert await store.execution(second.id) == claimed
     assert (await store.counts()).executions[Status.PULLING] == 1
@@ -358,7 +359,7 @@ async def test_a_change_is_applied_exactly_where_its_rule_permits_it(store, name
     async def attempt(state: Status, service: str | None, flagged: int | None, settled: bool, epoch: int) -> bool:
         execution = await created(store, status=state, service_id=service, stop_requested_at=flagged, settled=settled, epoch=epoch)
         writer = replace(execution, epoch=1)
-        change = Change.of(name, writer, **target, host="changed")
+        change = ExecutionChange.of(name, writer, **target, host="changed")
         after = await store.change(change)
         expected = replace(execution, **change.values, op=change.op) if change.permitted(execution) else None
         assert after == expected, (state, service, flagged, settled, epoch)
@@ -374,14 +375,14 @@ async def test_an_execution_goes_the_whole_way(store):
     started = Started("task", "container", 40)
     ending = Ending(Status.FAILED, 50, 3, Failure(FailureReason.EXIT, "it said: 3"), None, 10, 20, True)
     steps = (
-        lambda now: status.claim(now, host="h", pool="p", now=10),
-        lambda now: status.bind(now, service_id="s", swarm_id="w", image_digest="sha256:0", image_reference="ubuntu@sha256:0", now=30),
-        status.take_over,
-        lambda now: status.flag_stop(now, now=35),
-        lambda now: status.run(now, started),
-        lambda now: status.end(now, ending),
-        status.settle,
-        status.clean,
+        lambda now: transitions.claim(now, host="h", pool="p", now=10),
+        lambda now: transitions.bind(now, service_id="s", swarm_id="w", image_digest="sha256:0", image_reference="ubuntu@sha256:0", now=30),
+        transitions.take_over,
+        lambda now: transitions.flag_stop(now, now=35),
+        lambda now: transitions.run(now, started),
+        lambda now: transitions.end(now, ending),
+        transitions.settle,
+        transitions.clean,
     )
     for step in steps:
         change = step(execution)
@@ -394,10 +395,10 @@ async def test_an_execution_goes_the_whole_way(store):
 
 async def test_a_change_that_was_applied_is_not_refused_when_it_is_repeated(store):
     execution = await created(store)
-    change = status.claim(execution, host="h", pool="p", now=10)
+    change = transitions.claim(execution, host="h", pool="p", now=10)
     claimed = await store.change(change)
     assert await store.change(change) == claimed
-    taken = await store.change(status.take_over(claimed))
+    taken = await store.change(transitions.take_over(claimed))
     assert await store.change(change) is None
     assert await store.execution(execution.id) == taken
 
@@ -406,7 +407,7 @@ async def test_a_claim_is_refused_where_a_stop_of_its_job_covers_the_execution_a
     job, tick, execution = new()
     await store.create(job, tick, execution)
     stopped = await store.stop_job(job.id, 5)
-    claim = status.claim(execution, host="h", pool="p", now=10)
+    claim = transitions.claim(execution, host="h", pool="p", now=10)
     assert stopped.stops(execution.sequence)
     assert not claim.permitted(execution, stopped.stop_sequence)
     assert await store.change(claim) is None
@@ -414,7 +415,7 @@ async def test_a_claim_is_refused_where_a_stop_of_its_job_covers_the_execution_a
     again = replace(stopped, sequence=stopped.sequence + 1)
     tick, later = first_of(again, key="r:1", sequence=again.sequence)
     assert await store.advance(stopped, again, [tick], later)
-    assert (await store.change(status.claim(later, host="h", pool="p", now=10))).status is Status.PULLING
+    assert (await store.change(transitions.claim(later, host="h", pool="p", now=10))).status is Status.PULLING
 
 
 async def test_changes_of_many_kinds_at_once_are_each_answered_for_themselves(store):
@@ -423,9 +424,9 @@ async def test_changes_of_many_kinds_at_once_are_each_answered_for_themselves(st
     bound = [await created(store, status=Status.RUNNING, epoch=1, service_id="s") for _ in range(40)]
     ending = Ending(Status.DONE, 50, 0)
     changes = [
-        *(status.claim(one, host=f"h{number}", pool="p", now=10) for number, one in enumerate(waiting)),
-        *(status.give_up(replace(one, epoch=number % 2), ending_of(Status.FAILED)) for number, one in enumerate(pulling)),
-        *(status.end(replace(one, epoch=number % 2), ending, settled=number % 3 == 0) for number, one in enumerate(bound)),
+        *(transitions.claim(one, host=f"h{number}", pool="p", now=10) for number, one in enumerate(waiting)),
+        *(transitions.give_up(replace(one, epoch=number % 2), ending_of(Status.FAILED)) for number, one in enumerate(pulling)),
+        *(transitions.end(replace(one, epoch=number % 2), ending, settled=number % 3 == 0) for number, one in enumerate(bound)),
     ]
     answers = await asyncio.gather(*map(store.change, changes))
     for execution, change, answer in zip([*waiting, *pulling, *bound], changes, answers, strict=True):
@@ -438,13 +439,13 @@ async def test_changes_of_many_kinds_at_once_are_each_answered_for_themselves(st
 
 async def test_changes_of_one_execution_at_once_are_made_one_after_the_other(store):
     execution = await created(store)
-    claim, cancel = status.claim(execution, host="h", pool="p", now=10), status.cancel(execution, now=10)
-    takes_over = status.take_over(replace(execution, status=Status.PULLING, epoch=1))
+    claim, cancel = transitions.claim(execution, host="h", pool="p", now=10), transitions.cancel(execution, now=10)
+    takes_over = transitions.take_over(replace(execution, status=Status.PULLING, epoch=1))
     first, refused, last, repeated = await asyncio.gather(*map(store.change, (claim, cancel, takes_over, takes_over)))
     assert (first.epoch, first.status, refused) == (1, Status.PULLING, None)
     assert last == repeated == await store.execution(execution.id)
     assert last.epoch == 2
-    moves = [status.re_place(last, host=host) for host in ("one", "two", "three")]
+    moves = [transitions.re_place(last, host=host) for host in ("one", "two", "three")]
     assert [moved.host for moved in await asyncio.gather(*map(store.change, moves))] == ["one", "two", "three"]
     assert (await store.execution(execution.id)).host == "three"
 
@@ -452,7 +453,7 @@ async def test_changes_of_one_execution_at_once_are_made_one_after_the_other(sto
 async def test_a_change_that_cannot_be_stored_harms_no_other(store):
     executions = [await created(store, status=Status.PULLING, epoch=1) for _ in range(3)]
     hosts = ("good", "\ud800", "fine")
-    changes = [status.re_place(one, host=host) for one, host in zip(executions, hosts, strict=True)]
+    changes = [transitions.re_place(one, host=host) for one, host in zip(executions, hosts, strict=True)]
     answers = await asyncio.gather(*map(store.change, changes), return_exceptions=True)
     assert isinstance(answers[1], Exception)
     assert [(await store.execution(one.id)).host for one in executions] == ["good", None, "fine"]
@@ -462,7 +463,9 @@ async def test_a_change_that_cannot_be_stored_harms_no_other(store):
 async def test_any_text_of_a_change_comes_back_as_it_was(store, text):
     execution = await created(store, status=Status.PULLING, epoch=1)
     failure = Failure(FailureReason.IMAGE, text)
-    ended = await store.change(status.give_up(await store.change(status.re_place(execution, host=text)), ending_of(Status.FAILED, failure)))
+    ended = await store.change(
+        transitions.give_up(await store.change(transitions.re_place(execution, host=text)), ending_of(Status.FAILED, failure))
+    )
     assert (ended.host, ended.failure) == (text, failure)
     assert await store.execution(execution.id) == ended
 
@@ -479,20 +482,20 @@ async def test_many_that_are_read_at_once_are_each_answered_for_themselves(store
 
 
 async def test_a_change_of_an_unknown_execution_is_refused(store):
-    assert await store.change(status.claim(new()[2], host="h", pool="p", now=10)) is None
+    assert await store.change(transitions.claim(new()[2], host="h", pool="p", now=10)) is None
 
 
 async def test_a_change_of_what_is_no_field_is_an_error(store):
     execution = await created(store)
     with pytest.raises(ValueError, match="nothing_such"):
-        await store.change(Change.of("take-over", execution, nothing_such=1))
+        await store.change(ExecutionChange.of("take-over", execution, nothing_such=1))
 
 
 async def test_one_of_many_claims_of_one_execution_wins(store, open_store):
     other = await open_store()
     for _ in range(10):
         execution = await created(store)
-        changes = [status.claim(execution, host=f"h{number}", pool="p", now=10) for number in range(8)]
+        changes = [transitions.claim(execution, host=f"h{number}", pool="p", now=10) for number in range(8)]
         pairs = zip([store, other] * 4, changes, strict=True)
         results = await asyncio.gather(*(one.change(change) for one, change in pairs))
         (winner,) = [result for result in results if result is not None]
@@ -577,18 +580,18 @@ async def test_what_ended_is_unsettled_until_settled_then_uncleaned_until_cleane
     assert await store.unsettled(10) == [early, late]
     assert await store.unsettled(1) == [early]
     assert await store.uncleaned(10) == []
-    late, early = [await store.change(status.settle(execution)) for execution in (late, early)]
+    late, early = [await store.change(transitions.settle(execution)) for execution in (late, early)]
     assert await store.unsettled(10) == []
     assert await store.uncleaned(10) == [early, late]
     assert await store.uncleaned(1) == [early]
-    await store.change(status.clean(early))
+    await store.change(transitions.clean(early))
     assert await store.uncleaned(10) == [late]
 
 
 async def test_an_execution_cancelled_before_its_start_needs_no_cleaning(store):
-    execution = await store.change(status.cancel(await created(store), now=5))
+    execution = await store.change(transitions.cancel(await created(store), now=5))
     assert await store.unsettled(10) == [execution]
-    await store.change(status.settle(execution))
+    await store.change(transitions.settle(execution))
     assert await store.uncleaned(10) == []
 
 
@@ -606,8 +609,8 @@ async def test_counts_follow_every_creation_and_change(store):
     assert await store.counts() == Counts(0, 0, empty)
     first, _ = await created(store), await created(store)
     await store.create(new_job("other", at=5), None, None)
-    claimed = await store.change(status.claim(first, host="h", pool="p", now=1))
-    await store.change(status.take_over(claimed))
+    claimed = await store.change(transitions.claim(first, host="h", pool="p", now=1))
+    await store.change(transitions.take_over(claimed))
     assert await store.counts() == Counts(2, 3, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
 
 
@@ -646,7 +649,7 @@ async def test_one_of_many_builders_takes_the_generation(store, open_store):
 async def test_a_store_that_was_opened_again_has_everything(store, open_store):
     job, tick, execution = new()
     await store.create(job, tick, execution)
-    claimed = await store.change(status.claim(execution, host="h", pool="p", now=10))
+    claimed = await store.change(transitions.claim(execution, host="h", pool="p", now=10))
     await store.close()
     again = await open_store()
     assert await again.job(job.id) == job

@@ -14,7 +14,8 @@ from fastlane.models.paging import After, Wanted, Window
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import next_execution
-from fastlane.models.status import FINAL, UNDER_WAY, Status, cancel, claim, give_up
+from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.models.transitions import cancel, claim, give_up
 from fastlane.storage.base import Deletion, Store
 from tests.contract.values import first_of, new, new_job
 

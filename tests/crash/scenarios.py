@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import FailureReason
 from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.models.schedule.tick import Outcome
@@ -314,7 +314,7 @@ class TakenOver(Scenario):
         claim = await ground.queue.claim(generation, "the first owner", LANES, 1, lease=1)
         assert len(claim.leases) == 1
         row = await ground.row()
-        assert await ground.store.change(status.claim(row, host=self.hosts[0], pool=POOL, now=ground.clock.now()))
+        assert await ground.store.change(transitions.claim(row, host=self.hosts[0], pool=POOL, now=ground.clock.now()))
 
 
 class Rebuilt(Scenario):

@@ -13,7 +13,7 @@ from tornado.netutil import bind_sockets
 from yarl import URL
 
 from fastlane.clock import SystemClock
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark, Piece
 from fastlane.models.logs.hint import Hint
@@ -165,15 +165,15 @@ class Server:
 
     async def pull(self, reply: dict[str, Any]) -> Execution:
         """The execution is placed on a host."""
-        return await self._change(status.claim(await self.execution(reply), host=HOST, pool="default", now=self.clock.now()))
+        return await self._change(transitions.claim(await self.execution(reply), host=HOST, pool="default", now=self.clock.now()))
 
     async def run(self, reply: dict[str, Any]) -> Execution:
         """The execution runs."""
         pulling = await self.pull(reply)
         bound = await self._change(
-            status.bind(pulling, service_id="service", swarm_id="swarm", image_digest="sha256:1", now=self.clock.now())
+            transitions.bind(pulling, service_id="service", swarm_id="swarm", image_digest="sha256:1", now=self.clock.now())
         )
-        return await self._change(status.run(bound, Started("engine-task", "container", self.clock.now())))
+        return await self._change(transitions.run(bound, Started("engine-task", "container", self.clock.now())))
 
     async def end(self, execution: Execution, code: int = 0) -> Execution:
         """The execution ended with this exit code, and its log is stored."""
@@ -181,7 +181,7 @@ class Server:
         final = Status.FAILED if code else Status.DONE
         failure = Failure(FailureReason.EXIT, f"exit code {code}") if code else None
         ending = Ending(final, self.clock.now(), code, failure, stdout_bytes=head.stdout, stderr_bytes=head.stderr)
-        ended = await self._change(status.end(execution, ending))
+        ended = await self._change(transitions.end(execution, ending))
         self.hints.tell(Hint(ended.id, head.offset, ended.status))
         return ended
 
@@ -220,7 +220,7 @@ class Server:
         self.followers.close()
         self.followers._closed = False
 
-    async def _change(self, change: status.Change) -> Execution:
+    async def _change(self, change: transitions.ExecutionChange) -> Execution:
         after = await self.store.change(change)
         assert after is not None, change
         return after

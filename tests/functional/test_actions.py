@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.queue.base import Lane, Report
 
 LANES = [Lane("default", 10), Lane("fast", 10), Lane("@ticks", None)]
@@ -105,7 +105,7 @@ async def test_what_has_ended_cannot_be_paused(server):
 
 async def test_the_stop_of_a_task_stops_every_job_that_is_alive(server):
     ended = await server.execution(await server.ran("task"))
-    await server.store.change(status.settle(ended))
+    await server.store.change(transitions.settle(ended))
     for spec in ({}, {"startIn": "1h"}, {"cron": "@daily"}):
         await server.enqueue(**spec)
     answer = await server.post("/task/task/stop/")

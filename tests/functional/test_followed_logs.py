@@ -8,7 +8,7 @@ from functools import partial
 import aiohttp
 import pytest
 
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.web.routes import follow
 from fastlane.web.server.application import close_server
@@ -62,7 +62,7 @@ async def test_text_waits_for_a_start_and_goes_through_all_attempts(server):
     failed = await server.end(execution, 1)
     following_one = next_execution(failed, due=1, now=server.clock.now())
     assert await server.store.insert(following_one)
-    assert await server.store.change(status.settle(failed))
+    assert await server.store.change(transitions.settle(failed))
     running = await server.run({"executionId": following_one.id})
     await server.log(running, (1, b"second\n"))
     await server.end(running)

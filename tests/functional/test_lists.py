@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from fastlane.clock import iso
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 
@@ -227,7 +227,7 @@ async def test_a_walk_goes_on_while_the_list_grows(server):
 async def test_a_task_that_is_walked_over_shows_an_execution_once_whatever_becomes_of_it(server):
     replies = [await server.enqueue("task") for _ in range(6)]
     first = (await server.get("/executions?perPage=4")).json
-    assert await server.store.change(status.cancel(await server.execution(replies[0]), now=5))
+    assert await server.store.change(transitions.cancel(await server.execution(replies[0]), now=5))
     rest = (await server.get(first["nextUrl"])).json
     assert [row["executionId"] for row in (*first["items"], *rest["items"])] == [reply["executionId"] for reply in reversed(replies)]
     assert rest["items"][-1]["status"] == "stopped"

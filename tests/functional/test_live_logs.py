@@ -11,7 +11,7 @@ import aiohttp
 import psutil
 import pytest
 
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
@@ -81,7 +81,7 @@ async def test_an_image_that_cannot_be_had_is_done(server):
     pulling = await server.pull(reply)
     async with socket(server, reply["jobUrl"] + "ws?format=json") as client:
         ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
-        assert await server.store.change(status.give_up(pulling, ending))
+        assert await server.store.change(transitions.give_up(pulling, ending))
         got = await client.closed()
     assert (got.events, got.end) == ([{"event": "end", "status": "failed", "exitCode": None}], DONE)
 
@@ -288,7 +288,7 @@ async def _fail_and_insert_next(server: Server, reply: dict[str, str], *, settle
     following = next_execution(failed, due=server.clock.now(), now=server.clock.now())
     assert await server.store.insert(following)
     if settle:
-        assert await server.store.change(status.settle(failed))
+        assert await server.store.change(transitions.settle(failed))
     return failed, following
 
 
@@ -321,7 +321,7 @@ async def test_a_failure_that_may_be_retried_is_not_the_end_until_it_is_settled(
         await client.until(lambda got: got.text == "x")
         await asyncio.sleep(0.3)
         assert client.received.code is None
-        assert await server.store.change(status.settle(failed))
+        assert await server.store.change(transitions.settle(failed))
         assert (await client.closed()).end == DONE
 
 
@@ -330,7 +330,7 @@ async def test_a_retry_that_is_stopped_while_it_waits_ends_the_socket(server):
     async with socket(server, reply["jobUrl"] + "ws?format=json") as client:
         _, following = await _fail_and_insert_next(server, reply)
         await client.until(lambda got: got.log == "attempt 1\n")
-        assert await server.store.change(status.cancel(following, now=server.clock.now()))
+        assert await server.store.change(transitions.cancel(following, now=server.clock.now()))
         got = await client.closed()
     assert (got.events[-1], got.end) == ({"event": "end", "status": "stopped", "exitCode": None}, DONE)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
@@ -43,7 +43,7 @@ async def test_an_end_without_a_code_has_no_exit_code(server):
     reply = await server.enqueue()
     pulling = await server.pull(reply)
     ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
-    assert await server.store.change(status.give_up(pulling, ending))
+    assert await server.store.change(transitions.give_up(pulling, ending))
     answer = await server.get(reply["jobUrl"] + "stdout")
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Fastlane-Status"] == "failed"

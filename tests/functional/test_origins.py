@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.status import Status
 from tests.functional.server import Server
@@ -98,7 +98,7 @@ async def test_a_secret_comes_back_in_no_answer(shared_redis, tmp_path, words):
         reply = await server.enqueue("task", envs={name: secret, "PLAIN": "shown", "KEYS": "", "SHORT_" + name: "e"})
         execution = await server.pull(reply)
         failure = Failure(FailureReason.REJECTED, f"the engine said: bad variable {name}={secret}")
-        await server._change(status.give_up(execution, Ending(Status.FAILED, server.clock.now(), failure=failure)))
+        await server._change(transitions.give_up(execution, Ending(Status.FAILED, server.clock.now(), failure=failure)))
         pages = ("/tasks/task", reply["jobUrl"], reply["executionUrl"], reply["jobUrl"] + "ticks", "/status")
         answers = [await server.get(path) for path in pages]
         assert [answer.status for answer in answers] == [200] * len(pages)

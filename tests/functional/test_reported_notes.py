@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastlane.errors import RegistryDown
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.place import HostView
 from fastlane.queue.base import Report
@@ -107,7 +107,7 @@ async def test_an_answer_tells_what_the_owner_notes_and_no_earlier_one(server):
     assert reasons == ["no-node"]
     assert "no suitable node (1 node is drained)" in wait["message"]
     assert (wait["since"], wait["until"]) == ("2023-11-14T22:13:20.000Z", "2023-11-14T22:13:29.000Z")
-    taken = await server.store.change(status.take_over(execution))
+    taken = await server.store.change(transitions.take_over(execution))
     assert taken is not None
     assert (await why(server, reply))[0] == ["image"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from fastlane.errors import HostDown, OrderRefused, QueueDown
 from fastlane.executors.base import Activation, Image, Order
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.tick import Outcome
@@ -228,11 +228,11 @@ async def test_a_late_write_of_an_old_owner_is_refused(crew: Crew) -> None:
     await crew.hire()
     job = await crew.enqueue("hold")
     old = await crew.reaches(job, "running")
-    taken = await crew.store.change(status.take_over(old))
+    taken = await crew.store.change(transitions.take_over(old))
     assert taken is not None
     ending = Ending(Status.DONE, crew.clock.now(), 0)
-    assert await crew.store.change(status.end(old, ending)) is None
-    assert await crew.store.change(status.end(taken, ending)) is not None
+    assert await crew.store.change(transitions.end(old, ending)) is None
+    assert await crew.store.change(transitions.end(taken, ending)) is not None
 
 
 async def test_what_a_late_owner_parks_goes_at_once(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,9 +243,9 @@ async def test_what_a_late_owner_parks_goes_at_once(shared_redis: RealRedis, tmp
         service_id = await park(self, host, order, image)
         row = await crew.store.execution(order.execution_id)
         assert row is not None
-        taken = await crew.store.change(status.take_over(row))
+        taken = await crew.store.change(transitions.take_over(row))
         assert taken is not None
-        await crew.store.change(status.bind(taken, service_id="another", swarm_id="", image_digest=None, now=crew.clock.now()))
+        await crew.store.change(transitions.bind(taken, service_id="another", swarm_id="", image_digest=None, now=crew.clock.now()))
         return service_id
 
     monkeypatch.setattr(InstantExecutor, "park", late)

@@ -11,7 +11,7 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.executors.base import Image, Order
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.job import job_status
 from fastlane.models.placement.pool import Pool
@@ -336,9 +336,9 @@ async def failed(crew: Crew, job: Enqueued) -> Execution:
     assert execution is not None
     now = crew.clock.now()
     for step in (
-        lambda one: status.claim(one, host=HOST, pool="default", now=now),
-        lambda one: status.bind(one, service_id="gone", swarm_id="w", image_digest=None, now=now),
-        lambda one: status.end(one, Ending(Status.FAILED, now, 1, Failure(FailureReason.EXIT, "1"))),
+        lambda one: transitions.claim(one, host=HOST, pool="default", now=now),
+        lambda one: transitions.bind(one, service_id="gone", swarm_id="w", image_digest=None, now=now),
+        lambda one: transitions.end(one, Ending(Status.FAILED, now, 1, Failure(FailureReason.EXIT, "1"))),
     ):
         execution = await crew.store.change(step(execution))
         assert execution is not None

@@ -11,7 +11,7 @@ from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.note import Obstacle
 from fastlane.models.placement.pool import Pull
@@ -44,7 +44,7 @@ async def placed(crew: Crew, lead: Node) -> Execution:
     """An execution that the leader's host has, without a service so far."""
     row = await crew.execution(await crew.enqueue("sh", "-c", "echo said; sleep 3; exit 7"))
     assert row is not None
-    claimed = await crew.store.change(status.claim(row, host=lead.url, pool="default", now=crew.clock.now()))
+    claimed = await crew.store.change(transitions.claim(row, host=lead.url, pool="default", now=crew.clock.now()))
     assert claimed is not None
     return claimed
 
@@ -60,7 +60,7 @@ async def start_through(executor: SwarmExecutor, other: Node, crew: Crew, row: E
             except HostDown:
                 await asyncio.sleep(0.05)
     swarm_id = executor.hosts()[0].swarm_id or ""
-    bind = status.bind(row, service_id=service, swarm_id=swarm_id, image_digest=image.digest, now=crew.clock.now())
+    bind = transitions.bind(row, service_id=service, swarm_id=swarm_id, image_digest=image.digest, now=crew.clock.now())
     made = await crew.store.change(bind)
     assert made is not None
     return made

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from fastlane.models import job_change, status
+from fastlane.models import job_change, transitions
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.status import RULES, Change
+from fastlane.models.status import UNDER_WAY
+from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.queue.base import TICKS, Entry, EntryKind, entry_of
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.script import Script
@@ -238,9 +239,9 @@ def unconfirmed(right: Callable[..., Any]) -> Callable[..., Any]:
     return confirm
 
 
-def same_epoch(execution: Execution) -> Change:
+def same_epoch(execution: Execution) -> ExecutionChange:
     """A take-over that leaves the old owner's epoch valid."""
-    return Change.of("take-over", execution, epoch=execution.epoch)
+    return ExecutionChange.of("take-over", execution, epoch=execution.epoch)
 
 
 def unrestored(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -310,9 +311,9 @@ PLANTED: Mapping[str, Plant] = {
     "bind-without-epoch": rule("bind", fenced=False),
     "bind-stopped": rule("bind", unstopped=False),
     "end-without-epoch": rule("end", fenced=False),
-    "cancel-running": rule("cancel", sources=frozenset(status.UNDER_WAY)),
+    "cancel-running": rule("cancel", sources=UNDER_WAY),
     "take-over-without-fence": rule("take-over", fenced=False),
-    "same-epoch": lambda stack: stack.enter_context(patch.object(status, "take_over", same_epoch)) and None,
+    "same-epoch": lambda stack: stack.enter_context(patch.object(transitions, "take_over", same_epoch)) and None,
     "put-before-store": method(Jobs, "__init__", put_before_store),
     "finish-before-end": method(Steps, "_step", finish_before_end),
     "unwoken": script("put", "if unblock() or sooner then wake() end", "unblock()"),

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from fastlane.models.status import RULES
+from fastlane.models.transitions import RULES
 from tests.model.wire import MEDDLING
 
 POINTS = (

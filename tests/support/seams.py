@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import FastlaneError
-from fastlane.models.status import RULES
+from fastlane.models.transitions import RULES
 from fastlane.queue.base import Claim
 
 STORE = ("create", "advance", "insert", "stop_job", "append", "close_tick", "change_generation", *RULES)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from fastlane.models import job_change, status
+from fastlane.models import job_change, transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Job, Spec
 from fastlane.models.placement.pool import Pool
@@ -207,9 +207,9 @@ class Stage:
         execution = await self.real_store.execution(execution_id)
         assert execution is not None
         now = self.clock.now()
-        pulling = await self._change(status.claim(execution, host=HOST, pool="default", now=now))
-        bound = await self._change(status.bind(pulling, service_id=f"s-{execution_id}", swarm_id="swarm", image_digest=None, now=now))
-        return await self._change(status.run(bound, Started("task", None, now)))
+        pulling = await self._change(transitions.claim(execution, host=HOST, pool="default", now=now))
+        bound = await self._change(transitions.bind(pulling, service_id=f"s-{execution_id}", swarm_id="swarm", image_digest=None, now=now))
+        return await self._change(transitions.run(bound, Started("task", None, now)))
 
     async def end(self, execution_id: str, code: int = 0) -> Execution:
         """What runs ends with this exit code; not settled yet."""
@@ -217,7 +217,7 @@ class Stage:
         assert execution is not None
         final = Status.FAILED if code else Status.STOPPED if execution.stop_requested_at else Status.DONE
         failure = Failure(FailureReason.EXIT, f"exit code {code}") if code else None
-        return await self._change(status.end(execution, Ending(final, self.clock.now(), code, failure)))
+        return await self._change(transitions.end(execution, Ending(final, self.clock.now(), code, failure)))
 
     async def settle(self, execution_id: str) -> None:
         """What follows an end."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import QueueDown
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Started
 from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
@@ -187,7 +187,7 @@ class Hand:
         if row is not None and row.status is Status.ENQUEUED:
             row = await self._begin(row, expired=lease.expired)
         elif row is not None and not row.status.final:
-            row = await self.store.change(status.take_over(row))
+            row = await self.store.change(transitions.take_over(row))
         if row is None:
             await self.queue.finish({lease.id: lease.revision})
         elif not row.status.final:
@@ -198,16 +198,16 @@ class Hand:
     async def _begin(self, row: Execution, *, expired: bool) -> Execution | None:
         now = self.clock.now()
         if expired or (row.expires_at is not None and now >= row.expires_at):
-            ended: Execution | None = await self.store.change(status.expire(row, now=now))
+            ended: Execution | None = await self.store.change(transitions.expire(row, now=now))
             return ended
-        taken: Execution | None = await self.store.change(status.claim(row, host=HOST, pool="default", now=now))
+        taken: Execution | None = await self.store.change(transitions.claim(row, host=HOST, pool="default", now=now))
         return taken
 
     async def _go_on(self, row: Execution) -> None:
         """Binds and starts it, where that was not done yet; and ends it when its time is over."""
         now, witness = self.clock.now(), self._world.witness
         if row.service_id is None:
-            bound = status.bind(row, service_id=f"service-{row.id}", swarm_id="swarm", image_digest=None, now=now)
+            bound = transitions.bind(row, service_id=f"service-{row.id}", swarm_id="swarm", image_digest=None, now=now)
             row = await self.store.change(bound)
         if row.id not in witness.over:  # an engine starts a service once, whoever asks
             witness.starts[row.id] += 1
@@ -218,7 +218,7 @@ class Hand:
             await self.queue.renew(self.generation, self.name, [row.id], lease=over - now)
             return
         ending = Ending(Status.DONE, over, 0, started=Started("task", "container", now))
-        final = await self.store.change(status.end(row, ending))
+        final = await self.store.change(transitions.end(row, ending))
         if final is not None:
             witness.known[row.id] = now
             self.pass_by()

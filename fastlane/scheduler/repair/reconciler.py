@@ -12,7 +12,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, TransientError
 from fastlane.executors.base import EngineService, Executor
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, UNDER_WAY
@@ -104,7 +104,7 @@ class Reconciler:
         job = await self._store.job(execution.job_id)
         if job is None or not job.stops(execution.sequence):
             return
-        if await self._store.change(status.flag_stop(execution, now=self._clock.now())) is not None:
+        if await self._store.change(transitions.flag_stop(execution, now=self._clock.now())) is not None:
             log.info("execution.stop_passed_on", task_id=execution.task_id, job_id=execution.job_id, execution_id=execution.id)
             await self._tell(execution)
 

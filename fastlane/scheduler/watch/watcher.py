@@ -12,7 +12,7 @@ import structlog
 from fastlane.clock import Clock, first_of
 from fastlane.errors import HostDown, LogLost, ServiceGone
 from fastlane.executors.base import ClusterSnapshot, EngineService, EngineTask, Executor, Phase
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.note import Note, Obstacle
@@ -216,7 +216,7 @@ class ExecutionWatch:
                 return await self._finish(verdict.ending, verdict.task)
             case Run():
                 self._copy(verdict.started.engine_task_id)
-                ran = await self._store.change(status.run(self._execution, verdict.started))
+                ran = await self._store.change(transitions.run(self._execution, verdict.started))
                 if ran is not None:
                     self._tell(Hint(ran.id, 0, ran.status))
                     log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
@@ -254,8 +254,8 @@ class ExecutionWatch:
     async def _write(self, ending: Ending, tail: Tail | None) -> Execution | None:
         head = tail.head if tail is not None else await self._store.log_head(self._execution.id)
         ran = self._execution.has_started or ending.started is not None
-        logged = status.with_log(ending, head, lost=ran if tail is None else tail.gone)
-        ended = await self._store.change(status.end(self._execution, logged, settled=is_last_word(self._execution, logged)))
+        logged = ending.with_log(head, lost=ran if tail is None else tail.gone)
+        ended = await self._store.change(transitions.end(self._execution, logged, settled=is_last_word(self._execution, logged)))
         if ended is not None:
             self._tell(Hint(ended.id, head.offset, ended.status))
             log.info(

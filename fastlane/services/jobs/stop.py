@@ -3,7 +3,7 @@
 import structlog
 
 from fastlane.errors import NotFound
-from fastlane.models import status
+from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.schedule.schedule import ScheduleKind
@@ -97,7 +97,7 @@ class Stop(JobChanges):
                 await self._tell(execution, waits=False)
                 return execution
             now = self._clock.now()
-            change = status.cancel(execution, now=now) if waits else status.flag_stop(execution, now=now)
+            change = transitions.cancel(execution, now=now) if waits else transitions.flag_stop(execution, now=now)
             after = await self._store.change(change)
             if after is not None:
                 log.info("execution.stop", execution_id=after.id, job_id=after.job_id, task_id=after.task_id, status=after.status)

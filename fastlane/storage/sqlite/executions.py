@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from fastlane.models.execution import Execution
-from fastlane.models.status import UNDER_WAY, Change, Rule, Status
+from fastlane.models.status import UNDER_WAY, Status
+from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
 from fastlane.storage.sqlite.jobs import FIRST, insert_into
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
@@ -36,7 +37,7 @@ _WANTED = f"{_AS_JSON} ON executions.id = asked.value"
 _APPLIED = f"{_AS_JSON} ON executions.id = asked.value ->> 0 AND executions.op = asked.value ->> 2"
 _ID, _OP = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("op")
 
-Asked = tuple[Change, Mapping[str, Any]]
+Asked = tuple[ExecutionChange, Mapping[str, Any]]
 """A change, and its values as they are stored."""
 
 
@@ -138,8 +139,9 @@ def uncleaned(db: sqlite3.Connection, limit: int) -> list[Execution]:
 
 @lru_cache(maxsize=256)
 def _update(rule: Rule, fenced: bool, names: tuple[str, ...]) -> str:
-    """The UPDATE of changes that are given as arrays of id, epoch, op and values: ``Change.permitted`` as SQL. The names are known to be
-    columns. The plus signs keep SQLite from any index but the ids'."""
+    """The UPDATE for changes that are given as arrays of id, epoch, op and values. Its condition is ``ExecutionChange.permitted`` in SQL.
+
+    The names are known to be columns. The plus signs keep SQLite from any index but the one of ids."""
     conditions = ["executions.id = asked.value ->> 0", f"+executions.{_one_of(rule.sources)}"]
     if fenced:
         conditions.append("+epoch = asked.value ->> 1")

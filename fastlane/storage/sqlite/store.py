@@ -19,8 +19,9 @@ from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
-from fastlane.models.status import Change, Status
+from fastlane.models.status import Status
 from fastlane.models.task import Task
+from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
 from fastlane.storage.sqlite import deletion, executions, idempotency, jobs, lists, logs, pauses
@@ -168,7 +169,7 @@ class SqliteStore:
         """See ``Store``."""
         return await self._readers.run(BatchOperation(execution_id, executions.get))
 
-    async def change(self, change: Change) -> Execution | None:
+    async def change(self, change: ExecutionChange) -> Execution | None:
         """See ``Store``. Raises ValueError for a value whose name is no field of an execution."""
         values = change_document(change.values)
         return await self._writer.run(BatchOperation((change, values), executions.apply))

@@ -14,7 +14,8 @@ from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import Head
 from fastlane.models.placement.place import HostView, reachable_managers
 from fastlane.models.placement.pool import Pull
-from fastlane.models.status import Change, Status
+from fastlane.models.status import Status
+from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.watch.verdict import Limits
@@ -63,7 +64,7 @@ class Row:
     async def execution(self, _id: str) -> Execution:
         return self.execution_now
 
-    async def change(self, change: Change) -> Execution | None:
+    async def change(self, change: ExecutionChange) -> Execution | None:
         if not change.permitted(self.execution_now):
             return None
         self.execution_now = replace(self.execution_now, **change.values)

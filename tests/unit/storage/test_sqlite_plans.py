@@ -7,7 +7,8 @@ import pytest
 
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.models.paging import After, Wanted, Window
-from fastlane.models.status import FINAL, UNDER_WAY, Status, claim
+from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.models.transitions import claim
 from fastlane.storage.base import Deletion
 from fastlane.storage.sqlite import store as sqlite
 from fastlane.storage.sqlite.schema import connect

@@ -1,0 +1,170 @@
+"""Every change that may be made to an execution: a table of compare-and-sets.
+
+An ``ExecutionChange`` is a condition and new values. The store applies it in one step or refuses it; nothing else writes an execution.
+Statuses only move forward, a final one never changes, and every write of an owner requires its epoch, so a worker that
+wakes from a pause can change nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from fastlane.models.execution import Ending, Execution, Started
+from fastlane.models.ids import nonce
+from fastlane.models.status import FINAL, STARTING, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table: the statuses that it leads from and to (no target: the status stays), and what else must hold.
+
+    ``fenced``: the epoch must be the writer's. ``bound``: a service must (True) or must not (False) be bound. ``unstopped``: the
+    execution has no stop flag. ``uncovered``: no stop of its job covers it. ``settled``: it must, or must not, be settled.
+    """
+
+    sources: frozenset[Status]
+    targets: frozenset[Status] = frozenset()
+    fenced: bool = False
+    bound: bool | None = None
+    unstopped: bool = False
+    uncovered: bool = False
+    settled: bool | None = None
+
+
+RULES: Mapping[str, Rule] = {
+    "claim": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.PULLING}), fenced=True, unstopped=True, uncovered=True),
+    "cancel": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.STOPPED})),
+    "expire": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.EXPIRED})),
+    "take-over": Rule(STARTING, fenced=True),
+    "re-place": Rule(frozenset({Status.PULLING}), fenced=True, bound=False),
+    "bind": Rule(frozenset({Status.PULLING}), fenced=True, bound=False, unstopped=True),
+    "give-up": Rule(frozenset({Status.PULLING}), frozenset({Status.STOPPED, Status.FAILED, Status.EXPIRED}), fenced=True, bound=False),
+    "flag-stop": Rule(STARTING, unstopped=True),
+    "run": Rule(frozenset({Status.PULLING}), frozenset({Status.RUNNING}), fenced=True, bound=True),
+    "end": Rule(STARTING, FINAL, fenced=True, bound=True),
+    "settle": Rule(FINAL, settled=False),
+    "clean": Rule(FINAL, settled=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionChange:
+    """A compare-and-set on one execution: ``values`` are written where ``rule`` (and ``epoch``, when fenced) holds.
+
+    The keys of ``values`` are fields of ``Execution``. ``op`` is random, so that a write whose answer was lost is recognised on reading.
+    """
+
+    name: str
+    execution_id: str
+    values: Mapping[str, Any]
+    epoch: int | None
+    op: str
+
+    @classmethod
+    def of(cls, name: str, execution: Execution, **values: Any) -> Self:
+        """The named change to this execution. Raises ValueError when the rule does not lead to the status in ``values``."""
+        rule = RULES[name]
+        target = values.get("status")
+        if (target in rule.targets) if rule.targets else (target is None):
+            epoch = execution.epoch if rule.fenced else None
+            return cls(name, execution.id, values, epoch, nonce())
+        raise ValueError(f"a change {name!r} cannot make an execution {target!r}")
+
+    @property
+    def rule(self) -> Rule:
+        """The row of the table that governs the change."""
+        return RULES[self.name]
+
+    def permitted(self, execution: Execution, stop_sequence: int = 0) -> bool:
+        """Whether its condition holds for the execution and the last stop of its job. The store's compare says the same."""
+        rule = self.rule
+        return (
+            execution.status in rule.sources
+            and (self.epoch is None or execution.epoch == self.epoch)
+            and (rule.bound is None or (execution.service_id is not None) is rule.bound)
+            and not (rule.unstopped and execution.stop_requested_at is not None)
+            and not (rule.uncovered and stop_sequence > execution.sequence)
+            and (rule.settled is None or execution.settled is rule.settled)
+        )
+
+
+def claim(execution: Execution, *, host: str | None, pool: str | None, now: int) -> ExecutionChange:
+    """enqueued → pulling: a worker takes an execution that nobody holds, for the host that it chose (None: no pool matches its task)."""
+    return ExecutionChange.of(
+        "claim",
+        execution,
+        status=Status.PULLING,
+        epoch=execution.epoch + 1,
+        host=host,
+        pool=pool,
+        placed_at=now,
+    )
+
+
+def cancel(execution: Execution, *, now: int) -> ExecutionChange:
+    """enqueued → stopped: a stop came before a worker took it."""
+    return ExecutionChange.of("cancel", execution, status=Status.STOPPED, stop_requested_at=now, finished_at=now, cleaned=True)
+
+
+def expire(execution: Execution, *, now: int) -> ExecutionChange:
+    """enqueued → expired: its time to start passed before a worker took it."""
+    return ExecutionChange.of("expire", execution, status=Status.EXPIRED, finished_at=now, cleaned=True)
+
+
+def take_over(execution: Execution) -> ExecutionChange:
+    """A worker takes an execution whose owner lost its lease. The old owner's epoch no longer permits anything."""
+    return ExecutionChange.of("take-over", execution, epoch=execution.epoch + 1)
+
+
+def re_place(execution: Execution, *, host: str) -> ExecutionChange:
+    """Moves an execution without a bound service to another host. A service parked on the old one does no harm."""
+    return ExecutionChange.of("re-place", execution, host=host)
+
+
+def bind(
+    execution: Execution, *, service_id: str, swarm_id: str, image_digest: str | None, now: int, image_reference: str | None = None
+) -> ExecutionChange:
+    """Makes this parked service the execution's only one: no other service of it is ever activated."""
+    return ExecutionChange.of(
+        "bind",
+        execution,
+        service_id=service_id,
+        swarm_id=swarm_id,
+        image_digest=image_digest,
+        image_reference=image_reference,
+        bound_at=now,
+    )
+
+
+def give_up(execution: Execution, ending: Ending) -> ExecutionChange:
+    """pulling, none bound → stopped, expired or failed: no service of it could start.
+
+    A parked service may remain; the reconciler finds and removes it.
+    """
+    return ExecutionChange.of("give-up", execution, **ending.values(), cleaned=True)
+
+
+def flag_stop(execution: Execution, *, now: int) -> ExecutionChange:
+    """Asks its owner to stop it. Refused when a stop was asked for before, so that the first moment is kept."""
+    return ExecutionChange.of("flag-stop", execution, stop_requested_at=now)
+
+
+def run(execution: Execution, started: Started) -> ExecutionChange:
+    """pulling → running: its container was seen running."""
+    return ExecutionChange.of("run", execution, status=Status.RUNNING, **started.values())
+
+
+def end(execution: Execution, ending: Ending, *, settled: bool = False) -> ExecutionChange:
+    """pulling or running → final: the engine said how it ended, and its whole log is stored. ``settled``: nothing but the release of its
+    slot is to follow."""
+    return ExecutionChange.of("end", execution, **ending.values(), **({"settled": True} if settled else {}))
+
+
+def settle(execution: Execution) -> ExecutionChange:
+    """Records that what must follow its final state (the next attempt, its tick's row) has been done."""
+    return ExecutionChange.of("settle", execution, settled=True)
+
+
+def clean(execution: Execution) -> ExecutionChange:
+    """Records that the removal of its service was verified."""
+    return ExecutionChange.of("clean", execution, cleaned=True)
