@@ -7,7 +7,7 @@ import asyncio
 import sqlite3
 import sys
 
-from fastlane.models.status import claim
+from fastlane.models.transitions import claim
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.values import new
 
