@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.config.credentials import PasswordHash
+from fastlane.web.routes.table import ROUTES
 from fastlane.web.security import auth, throttle
-from fastlane.web.server.application import ROUTES
 from tests.functional.server import Server
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.redis import until

@@ -17,7 +17,7 @@ from fastlane.config.credentials import Token, token_digest
 from fastlane.models.access import Principal, Role
 from fastlane.models.placement.pool import Pool
 from fastlane.web.api.openapi import METHODS, Document
-from fastlane.web.server.application import ROUTES
+from fastlane.web.routes.table import ROUTES
 from tests.functional.server import HOST, POOLS, Answer, Server
 from tests.functional.staffed import StaffedServer
 from tests.support.redis import RealRedis, until

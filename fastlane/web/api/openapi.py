@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
-from fastlane.web.api.contract import Answer, Operation, Parameter, declared, operation
+from fastlane.web.api.contract import Answer, Operation, Parameter, declared
 from fastlane.web.api.requests import OF_CRON, SHAPE, STARTS, JobSchema
 from fastlane.web.api.responses import Enqueued
 from fastlane.web.api.server_responses import Problem
@@ -172,17 +172,6 @@ class Document:
         if route == routes[0]:
             return found.id
         return f"{found.id}{'OfExecution' if '{execution_id}' in route else 'AtRoot'}"
-
-
-class OpenApiHandler(Handler):
-    """``/openapi.json``."""
-
-    @operation("getOpenApi", more="This document.", answers={200: Answer("An OpenAPI 3.1 document.", media=("application/json",))})
-    async def on_get(self) -> None:
-        """The contract as OpenAPI."""
-        document = self.application.settings["document"]
-        assert isinstance(document, Document)
-        await self.answer({**document.content, "servers": [{"url": self.base}]})
 
 
 def operations_of(handler: type[Handler]) -> Iterator[tuple[str, Operation]]:

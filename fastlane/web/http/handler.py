@@ -104,6 +104,11 @@ class Handler(RequestHandler):
         return self.context.services
 
     @property
+    def web_settings(self) -> WebSettings:
+        """The settings of HTTP."""
+        return self.context.settings
+
+    @property
     def requester(self) -> Requester:
         """Who is asking, as it is kept with what they ask for."""
         user = None if self.principal is None else self.principal.name
@@ -113,6 +118,11 @@ class Handler(RequestHandler):
     def sees(self) -> Callable[[str], bool] | None:
         """Tells by its id whether a list may show something of this task; None: all of them."""
         return None if self.principal is None or not self.principal.tasks else self.principal.sees
+
+    @property
+    def visible_tasks(self) -> str | None:
+        """The pattern of the tasks that a list may show something of; None: all of them."""
+        return self.principal.tasks or None if self.principal is not None else None
 
     @property
     def renderer(self) -> Renderer:

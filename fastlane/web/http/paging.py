@@ -42,6 +42,11 @@ class ListUrl:
     filters: Mapping[str, str] = field(default_factory=dict)
     kinds: tuple[type, type] = BY_TIME
 
+    @classmethod
+    def of_query(cls, url: str, query: Mapping[str, str], kinds: tuple[type, type] = BY_TIME) -> "ListUrl":
+        """The list at this URL, under the filters of a query."""
+        return cls(url, {name: value for name, value in query.items() if name not in NAMES}, kinds)
+
     def window(self, query: Mapping[str, str], *, default: int, most: int = MOST_ROWS) -> Window:
         """``page``, ``perPage`` and ``after``; all faults at once."""
         faults: list[Fault] = []

@@ -19,7 +19,7 @@ from fastlane.web.api.requests import JOB, read_job
 from fastlane.web.http import paging
 from fastlane.web.http.body import read_object
 from fastlane.web.http.handler import Handler
-from fastlane.web.server.application import ROUTES
+from fastlane.web.routes.table import ROUTES
 from fastlane.web.server.settings import WebSettings
 from tests.functional.fuzzing import is_in_table
 from tests.unit.web.api.test_requests import bodies

@@ -3,10 +3,9 @@
 import pytest
 
 from fastlane.web.http.handler import UnknownRoute
-from fastlane.web.routes.handlers import TaskHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler
-from fastlane.web.routes.lists import TasksHandler
-from fastlane.web.server.application import RouteNode
+from fastlane.web.routes.tasks import TaskHandler, TasksHandler
+from fastlane.web.server.router import RouteNode
 
 TREE = RouteNode()
 for route, there in {

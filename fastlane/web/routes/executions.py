@@ -1,0 +1,77 @@
+"""``/executions``, ``/tasks/T/jobs/J/executions``, one execution, and its stop."""
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.paging import Wanted
+from fastlane.models.status import Status
+from fastlane.models.task import task_id_fault
+from fastlane.web.api import responses
+from fastlane.web.api.contract import Parameter, operation, pages
+from fastlane.web.api.shapes import MOMENT_IN_QUERY, MOMENT_WORDS, TASK_ID, several
+from fastlane.web.http.handler import Handler
+from fastlane.web.http.paging import BY_NUMBER, ListUrl
+from fastlane.web.http.query import read_since, together
+
+FILTERS = {
+    "status": Parameter("Only with this status; several with commas between them.", several(tuple(Status))),
+    "task": Parameter("Only of this task.", TASK_ID),
+    "since": Parameter(f"Only what was due from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
+}
+
+
+class ExecutionsHandler(Handler):
+    """``/executions``."""
+
+    @operation("listExecutions", responses.ExecutionPage, query={**FILTERS, **pages()}, refusals=(404,))
+    async def on_get(self) -> None:
+        """Executions of all tasks, the latest due first: by status, by task, due since a moment."""
+        url = ListUrl.of_query(f"{self.base}/executions/", self.query)
+        statuses, task_id, since, window = together(
+            self._statuses,
+            self._task_id,
+            lambda: read_since(self.query),
+            lambda: url.window(self.query, default=self.web_settings.per_page),
+        )
+        page = await self.services.lists.executions(Wanted(statuses, task_id, since, self.visible_tasks), window)
+        await self.answer(self.renderer.executions(url, page))
+
+    def _statuses(self) -> frozenset[Status]:
+        words = self.query["status"].split(",") if "status" in self.query else []
+        if any(word not in tuple(Status) for word in words):
+            raise Invalid([Fault("status", f"is none of {', '.join(Status)} (several with commas between them)")])
+        return frozenset(map(Status, words))
+
+    def _task_id(self) -> str | None:
+        task_id = self.query.get("task")
+        if task_id is not None and (fault := task_id_fault(task_id)):
+            raise Invalid([Fault("task", fault)])
+        return task_id
+
+
+class JobExecutionsHandler(Handler):
+    """``/tasks/T/jobs/J/executions``."""
+
+    @operation("listExecutionsOfJob", responses.ExecutionPage, query=pages(), refusals=(404,))
+    async def on_get(self, task_id: str, job_id: str) -> None:
+        """The job's executions, newest first."""
+        url = ListUrl.of_query(f"{self.renderer.job_url(task_id, job_id)}executions/", self.query, BY_NUMBER)
+        window = url.window(self.query, default=self.web_settings.per_page)
+        view = await self.services.lists.executions_of(task_id, job_id, window)
+        await self.answer(self.renderer.executions(url, view.executions))
+
+
+class ExecutionHandler(Handler):
+    """``/tasks/T/jobs/J/executions/E``."""
+
+    @operation("getExecution", responses.ExecutionDetail, refusals=(404,))
+    async def on_get(self, task_id: str, job_id: str, execution_id: str) -> None:
+        """The execution in full, with the end of its log."""
+        await self.answer(self.renderer.execution(await self.services.queries.execution(task_id, job_id, execution_id)))
+
+
+class StopExecutionHandler(Handler):
+    """``/tasks/T/jobs/J/executions/E/stop``."""
+
+    @operation("stopExecution", responses.ExecutionStopped, refusals=(404,))
+    async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
+        """Stops this execution."""
+        await self.answer(self.renderer.stopped(await self.services.jobs.stop_execution(task_id, job_id, execution_id)))

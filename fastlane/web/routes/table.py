@@ -1,0 +1,61 @@
+"""Every route and its handler."""
+
+from collections.abc import Mapping
+
+from fastlane.web.http.handler import Handler
+from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
+from fastlane.web.routes.health import HealthHandler, LiveHandler, StatusHandler
+from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
+from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
+from fastlane.web.routes.openapi import OpenApiHandler
+from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
+from fastlane.web.routes.pools import PausePoolHandler, ResumePoolHandler
+from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TasksHandler
+from fastlane.web.routes.tickets import TicketHandler
+from fastlane.web.routes.ticks import TicksHandler
+from fastlane.web.routes.websocket import SocketHandler
+from fastlane.web.routes.why import WhyHandler
+
+ROUTES: Mapping[str, type[Handler]] = {
+    "/tasks": TasksHandler,
+    "/search": SearchHandler,
+    "/executions": ExecutionsHandler,
+    "/tasks/{task_id}": TaskHandler,
+    "/tasks/{task_id}/stop": StopTaskHandler,
+    "/tasks/{task_id}/jobs/{job_id}": JobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/stop": StopJobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/retry": RetryJobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/run": RunJobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/pause": PauseJobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/resume": ResumeJobHandler,
+    "/tasks/{task_id}/jobs/{job_id}/ticks": TicksHandler,
+    "/tasks/{task_id}/jobs/{job_id}/stdout": StdoutHandler,
+    "/tasks/{task_id}/jobs/{job_id}/stderr": StderrHandler,
+    "/tasks/{task_id}/jobs/{job_id}/logs": LogsHandler,
+    "/tasks/{task_id}/jobs/{job_id}/stream": StreamPageHandler,
+    "/tasks/{task_id}/jobs/{job_id}/ws": SocketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/ws-ticket": TicketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/why": WhyHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions": JobExecutionsHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}": ExecutionHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stop": StopExecutionHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stdout": StdoutHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stderr": StderrHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/logs": LogsHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/stream": StreamPageHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket": TicketHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
+    "/pools/{pool}/pause": PausePoolHandler,
+    "/pools/{pool}/resume": ResumePoolHandler,
+    "/livez": LiveHandler,
+    "/healthcheck": HealthHandler,
+    "/status": StatusHandler,
+    "/openapi.json": OpenApiHandler,
+    "/docs": DocsHandler,
+    "/": RootHandler,
+}
+"""The public API, which the OpenAPI document describes."""
+
+UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler}
+"""Routes that only our own pages use."""

@@ -1,0 +1,149 @@
+"""``/tasks``, ``/search``, ``/tasks/T`` and ``/tasks/T/stop``."""
+
+from typing import Any
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.job import Spec
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.services.jobs.results import Enqueued
+from fastlane.web.api import responses
+from fastlane.web.api.contract import ONCE, ONCE_REFUSALS, REPLAYED, Parameter, flag, operation, pages
+from fastlane.web.api.idempotency import mark, read_once
+from fastlane.web.api.preview_rendering import preview
+from fastlane.web.api.requests import JobSchema
+from fastlane.web.api.shapes import whole_number, words
+from fastlane.web.http.handler import Handler
+from fastlane.web.http.paging import ListUrl
+from fastlane.web.http.problems import Problem
+from fastlane.web.http.query import read_flag, read_whole, together
+from fastlane.web.routes.job_requests import DELETE_QUERY, read_job_body, read_stop_first
+
+JOBS, MOST_JOBS = 1_000, 1_000
+"""Jobs in a task's answer: unless ``perPage`` says otherwise, and at most."""
+LONGEST_SEARCH = 1_000
+LONGEST_WAIT = 60
+
+SEARCH = Parameter(
+    "Words of task ids, or their beginnings.",
+    {"type": "string", "minLength": 1, "maxLength": LONGEST_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
+    required=True,
+)
+ENQUEUE_QUERY = {
+    "dryRun": flag("Only says what the job would be; writes nothing."),
+    "wait": Parameter("Answers when its execution has ended, or after that many seconds.", whole_number(0, LONGEST_WAIT)),
+}
+
+
+class TasksHandler(Handler):
+    """``/tasks``."""
+
+    @operation("listTasks", responses.TaskPage, query=pages(), refusals=(404,))
+    async def on_get(self) -> None:
+        """All tasks, most recently changed first."""
+        url = ListUrl.of_query(f"{self.base}/tasks/", self.query)
+        window = url.window(self.query, default=self.web_settings.per_page)
+        await self.answer(self.renderer.tasks(url, await self.services.lists.tasks(window, self.visible_tasks)))
+
+
+class SearchHandler(Handler):
+    """``/search``."""
+
+    @operation("searchTasks", responses.TaskPage, query={"query": SEARCH, **pages()}, refusals=(404,))
+    async def on_get(self) -> None:
+        """Tasks by the words in their ids."""
+        url = ListUrl.of_query(f"{self.base}/search/", self.query)
+        words, window = together(self._words, lambda: url.window(self.query, default=self.web_settings.per_page))
+        await self.answer(self.renderer.tasks(url, await self.services.lists.search(words, window, self.visible_tasks)))
+
+    def _words(self) -> list[str]:
+        text = self.query.get("query", "").replace("\0", " ")
+        if not text.strip():
+            raise Invalid([Fault("query", "is missing; add words of task ids, or their beginnings: /search?query=nightly+back")])
+        if len(text) > LONGEST_SEARCH:
+            raise Invalid([Fault("query", f"is longer than {LONGEST_SEARCH} characters; a task id has 255 bytes at most")])
+        return text.split()
+
+
+class TaskHandler(Handler):
+    """``/tasks/T``."""
+
+    reads_body = True
+
+    @operation(
+        "listJobs",
+        responses.TaskJobs,
+        query={"status": Parameter("Only jobs with this status.", words(responses.JOB_STATUSES)), **pages(f"{JOBS:,}", MOST_JOBS)},
+        refusals=(404,),
+    )
+    async def on_get(self, task_id: str) -> None:
+        """The task's jobs, newest first."""
+        url = ListUrl.of_query(self.renderer.task_url(task_id), self.query)
+        status, window = together(self._status, lambda: url.window(self.query, default=JOBS, most=MOST_JOBS))
+        await self.answer(self.renderer.task(url, await self.services.lists.task(task_id, window, status)))
+
+    @operation(
+        "enqueue",
+        *(responses.Enqueued, responses.Waited, responses.DryRun),
+        query=ENQUEUE_QUERY,
+        headers=ONCE,
+        replies=REPLAYED,
+        body=JobSchema,
+        refusals=ONCE_REFUSALS,
+        more="Makes the task when it is new. With wait the reply has the execution too; with dryRun it is a preview.",
+    )
+    async def on_post(self, task_id: str) -> None:
+        """Makes a job and enqueues or schedules it; or says what it would be."""
+        if not self.body.strip():
+            raise self._empty_body(task_id)
+        dry_run, seconds = together(self._dry_run, self._wait) if self.query else (False, 0)
+        key = read_once(self, "enqueue", task_id)
+        spec, schedule = read_job_body(self)
+        if dry_run:
+            return await self._preview(task_id, spec, schedule)
+        made = await self.services.jobs.enqueue(task_id, spec, schedule, self.requester, key)
+        mark(self, made)
+        return await self.answer(await self._with_execution(made, seconds) if seconds else self.renderer.enqueued(made))
+
+    @operation("deleteTask", responses.Deleted, query=DELETE_QUERY, refusals=(404, 409))
+    async def on_delete(self, task_id: str) -> None:
+        """Deletes the task with all that it has."""
+        await self.services.jobs.delete_task(task_id, stop=read_stop_first(self))
+        await self.answer({"taskId": task_id, "jobId": None, "deleted": True})
+
+    async def _preview(self, task_id: str, spec: Spec, schedule: Schedule) -> None:
+        await self.answer(preview(self.renderer, await self.services.previews.preview(task_id, spec, schedule)))
+
+    async def _with_execution(self, made: Enqueued, seconds: int) -> dict[str, Any]:
+        """The enqueue reply and the execution, as it is when it has ended or the time is up."""
+        view = await self.services.endings.ended(made, seconds)
+        return self.renderer.enqueued(made) | {"execution": None if view is None else self.renderer.execution(view)["execution"]}
+
+    def _status(self) -> str | None:
+        status = self.query.get("status")
+        if status is not None and status not in responses.JOB_STATUSES:
+            raise Invalid([Fault("status", f"is none of {', '.join(responses.JOB_STATUSES)}")])
+        return status
+
+    def _dry_run(self) -> bool:
+        return read_flag(self.query, "dryRun")
+
+    def _wait(self) -> int:
+        return read_whole(self.query, "wait", 0, 0, LONGEST_WAIT)
+
+    def _empty_body(self, task_id: str) -> Problem:
+        url = self.renderer.task_url(task_id)
+        return Problem(
+            400,
+            f"the body is empty. To list the jobs of this task: curl {url} "
+            f'To run one: curl -XPOST -d\'{{"image": "ubuntu:latest", "command": "ls -lah"}}\' {url} (only image is required)',
+        )
+
+
+class StopTaskHandler(Handler):
+    """``/tasks/T/stop``."""
+
+    @operation("stopTask", responses.TaskStopped, refusals=(404,))
+    async def on_post(self, task_id: str) -> None:
+        """Stops every job of the task."""
+        stopped = await self.services.jobs.stop_task(task_id)
+        await self.answer({"taskId": task_id, "taskUrl": self.renderer.task_url(task_id), "stopped": stopped.stopped})

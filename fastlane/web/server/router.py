@@ -1,0 +1,70 @@
+"""Finds the handler for a path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.routing import Router
+from tornado.web import Application
+
+from fastlane.web.http.handler import Handler, UnknownRoute
+
+
+@dataclass(slots=True)
+class RouteNode:
+    """One segment of the routes' tree. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named one, whose
+    name is ``parameter_name``. ``handler`` serves the paths that end here."""
+
+    handler: type[Handler] | None = None
+    literals: "dict[str, RouteNode]" = field(default_factory=dict)
+    parameter_name: str = ""
+    parameter: "RouteNode | None" = None
+
+    def add(self, route: str, handler: type[Handler]) -> None:
+        """Adds a route such as ``/tasks/{task_id}``. Routes that have a parameter in the same place use the same name for it."""
+        node = self
+        for segment in filter(None, route.split("/")):
+            if segment.startswith("{"):
+                node.parameter_name, node.parameter = segment[1:-1], node.parameter or RouteNode()
+                node = node.parameter
+            else:
+                node = node.literals.setdefault(segment, RouteNode())
+        node.handler = handler
+
+    def find(self, path: str) -> tuple[type[Handler], dict[str, str]]:
+        """The handler of a path (its bytes as Latin-1) and the percent-decoded parameters; ``%2F`` does not separate segments. Repeated
+        slashes count as one, and a trailing slash is ignored."""
+        node, parameters = self, dict[str, str]()
+        for segment in filter(None, path.split("/")):
+            if segment in node.literals:
+                node = node.literals[segment]
+            elif node.parameter is not None:
+                parameters[node.parameter_name] = _decoded(segment)
+                node = node.parameter
+            else:
+                return UnknownRoute, {}
+        return (node.handler, parameters) if node.handler is not None else (UnknownRoute, {})
+
+
+class PathRouter(Router):
+    """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``."""
+
+    def __init__(self, app: Application, routes: Mapping[str, type[Handler]]) -> None:
+        self._app = app
+        self._root = RouteNode()
+        for route, handler in routes.items():
+            self._root.add(route, handler)
+        self._root.literals["task"] = self._root.literals["tasks"]
+
+    def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
+        """See Tornado."""
+        handler, parameters = self._root.find(request.path) if request.path[:1] in ("", "/") else (UnknownRoute, {})
+        return self._app.get_handler_delegate(request, handler, {"path": parameters})
+
+
+def _decoded(segment: str) -> str:
+    """Raw UTF-8 bytes, as curl sends them, mean the same as percent-encoded ones. Bytes that are not valid UTF-8 become surrogates."""
+    if segment.isascii() and "%" not in segment:
+        return segment
+    return unquote_to_bytes(segment.encode("latin-1")).decode(errors="surrogateescape")
