@@ -6,6 +6,7 @@ The folder of the store, the Redis URL and the installation come as ``FASTLANE_â
 import asyncio
 import signal
 import sys
+from functools import partial
 
 import click
 import uvloop
@@ -16,25 +17,19 @@ from fastlane.clock import SystemClock
 from fastlane.config.settings import load
 from fastlane.queue.base import Queue
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.dispatcher import Dispatcher, Steps
-from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.dispatcher import Dispatcher
+from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from tests.support.instant import InstantExecutor
 
 OWNER = "lateness"
 
 
-class Noting(Steps):
+async def finish(queue: Queue, assignment: Assignment, _now: int) -> None:
     """All there is to do about an entry: the witness is told, and it goes."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-
-    async def work(self, charge: Assignment, now: int) -> None:
-        """As the dispatcher asks; ``now`` is the queue's time at the claim."""
-        del now
-        note(charge.id)
-        await self._queue.finish({charge.id: charge.lease.revision})
+    note(assignment.id)
+    await queue.finish({assignment.id: assignment.lease.revision})
 
 
 async def work() -> None:
@@ -49,7 +44,7 @@ async def work() -> None:
         leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
         rebuilder = Rebuilder(store, queue, clock, OWNER, settings.pools)
         executor = InstantExecutor(app.hosts_of(settings.pools))
-        dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, Noting(queue), lambda: None)
+        dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, partial(finish, queue), lambda: None)
         queue.subscribe(dispatcher.wake, leases.hint_stop)
         async with app.opened(queue), asyncio.TaskGroup() as loops:
             tasks = [loops.create_task(run()) for run in (dispatcher.run, leases.run)]

@@ -20,7 +20,8 @@ from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import Queue
-from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.watch.verdict import Limits
 from fastlane.storage.base import Store
 
@@ -47,44 +48,43 @@ class Launcher:
         self._pools = pools
         self.limits = limits
 
-    async def take(self, charge: Assignment, execution: Execution) -> Execution | None:
+    async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """enqueued → pulling on the best host of its pool, unless a stop covers it. None: given back to the queue."""
         now = self._clock.now()
         pool = pool_for(self._pools, execution.task_id)
         if execution.stop_requested_at is not None:
             return await self._store.change(transitions.cancel(execution, now=now)) or await self._store.execution(execution.id)
-        if charge.lease.expired or is_over(execution, now):
+        if assignment.lease.expired or is_over(execution, now):
             return await self._store.change(transitions.expire(execution, now=now)) or await self._store.execution(execution.id)
         if pool is None:
-            return await self._refuse(charge, execution, now)
-        if charge.lease.lane != pool.name:
+            return await self._refuse(assignment, execution, now)
+        if assignment.lease.lane != pool.name:
             await self._queue.requeue(self._leases.owner, execution.id, now, lane=pool.name)
             return None
         placement = place(pool, self._hosts())
-        self._leases.place(charge, placement.host)
+        self._leases.place(assignment, placement.host)
         if placement.host is None:
             log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=dict(placement.passed_over))
             await self._queue.requeue(self._leases.owner, execution.id, now)
             return None
-        return await self._claim(charge, transitions.claim(execution, host=placement.host, pool=pool.name, now=now))
+        return await self._claim(assignment, transitions.claim(execution, host=placement.host, pool=pool.name, now=now))
 
-    async def bind(self, charge: Assignment, execution: Execution) -> Execution | None:
+    async def bind(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """pulling, none bound → bound to one parked service, or ended because it can never have one."""
-        if charge.stop.is_set():
-            charge.stop.clear()
+        if assignment.take_stop_request():
             fresh = await self._store.execution(execution.id)
             if fresh is None or fresh.stop_requested_at is not None:
                 return fresh
         if execution.stop_requested_at is not None:
             return await self.give_up(execution, Status.STOPPED, None)
-        if charge.lease.expired or is_over(execution, self._clock.now()):
+        if assignment.lease.expired or is_over(execution, self._clock.now()):
             return await self.give_up(execution, Status.EXPIRED, None)
         pool = pool_for(self._pools, execution.task_id)
         # Its pool may have changed since it was taken in; without one nothing is allowed.
         if faults := refusals(pool or Pool(execution.pool or "", "", ()), execution.spec):
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, "; ".join(map(str, faults))))
         host = await self._host_for(execution)
-        self._leases.place(charge, host)
+        self._leases.place(assignment, host)
         if host != execution.host:
             return await self._store.change(transitions.re_place(execution, host=host)) or await self._store.execution(execution.id)
         try:
@@ -93,7 +93,7 @@ class Launcher:
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.IMAGE, str(error)))
         except OrderRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, str(error)))
-        self._leases.place(charge, None)
+        self._leases.place(assignment, None)
         bind = transitions.bind(
             execution,
             service_id=service_id,
@@ -105,7 +105,7 @@ class Launcher:
         bound = await self._store.change(bind)
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
-    async def give_back(self, charge: Assignment, execution: Execution, error: RegistryDown) -> None:
+    async def put_back(self, assignment: Assignment, execution: Execution, error: RegistryDown) -> None:
         """Back to the queue until its registry is asked again: it would hold a slot all the while, and the pool may have other work."""
         now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
         waited = now - (execution.placed_at or now)
@@ -113,9 +113,9 @@ class Launcher:
         await self._queue.requeue(self._leases.owner, execution.id, due)
         if execution.epoch == 1:  # its first try: an outage of an hour would else fill a disk
             log.warning("execution.registry_down", **named(execution), error=str(error))
-        self._leases.remember(charge, due)
+        self._leases.keep_note(assignment, due)
 
-    async def activate(self, charge: Assignment, execution: Execution) -> bool:
+    async def activate(self, assignment: Assignment, execution: Execution) -> bool:
         """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now.
 
         What the host does not answer is not known: the watcher looks, and comes back here if the service is still parked.
@@ -123,13 +123,13 @@ class Launcher:
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
         host = reachable_manager(self._executor.hosts(), execution.host, execution.swarm_id)
-        if not await self._leases.confirm(charge):
+        if not await self._leases.confirm(assignment):
             return False
         # The queue may not have heard of a stop that was answered (it was away just then): the row has.
         fresh = await self._store.execution(execution.id)
         if fresh is None or fresh.epoch != execution.epoch:
             return False
-        if charge.stop.is_set() or fresh.stop_requested_at is not None or is_over(fresh, self._clock.now()):
+        if assignment.stop_requested or fresh.stop_requested_at is not None or is_over(fresh, self._clock.now()):
             return True
         with suppress(ServiceGone, HostDown):
             if await self._executor.activate(host, execution.service_id or "") is Activation.STARTED:
@@ -142,11 +142,11 @@ class Launcher:
         ended = await self._store.change(transitions.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)
 
-    async def _claim(self, charge: Assignment, claim: ExecutionChange) -> Execution | None:
+    async def _claim(self, assignment: Assignment, claim: ExecutionChange) -> Execution | None:
         """The execution, claimed; where that is refused, it ends if a stop of its job covers it, or else the row as it is."""
         claimed = await self._store.change(claim)
         if claimed is not None:
-            charge.epoch = claimed.epoch
+            assignment.take_over(claimed.epoch)
             return claimed
         row = await self._store.execution(claim.execution_id)
         if row is None or row.status is not Status.ENQUEUED or row.stop_requested_at is not None:
@@ -156,9 +156,9 @@ class Launcher:
             return await self._store.change(transitions.cancel(row, now=self._clock.now())) or await self._store.execution(row.id)
         return row
 
-    async def _refuse(self, charge: Assignment, execution: Execution, now: int) -> Execution | None:
-        claimed = await self._claim(charge, transitions.claim(execution, host=None, pool=None, now=now))
-        if claimed is None or claimed.status is not Status.PULLING or claimed.epoch != charge.epoch:
+    async def _refuse(self, assignment: Assignment, execution: Execution, now: int) -> Execution | None:
+        claimed = await self._claim(assignment, transitions.claim(execution, host=None, pool=None, now=now))
+        if claimed is None or claimed.status is not Status.PULLING or claimed.epoch != assignment.epoch:
             return claimed
         words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
         return await self.give_up(claimed, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
@@ -173,8 +173,7 @@ class Launcher:
 
     def _hosts(self) -> Sequence[HostView]:
         """The hosts; what this worker is about to start there counts as running, else all that is due at once would go to one of them."""
-        placed = self._leases.placed
-        return [replace(view, running=view.running + placed[view.name]) for view in self._executor.hosts()]
+        return [replace(view, running=view.running + self._leases.placed_on(view.name)) for view in self._executor.hosts()]
 
     async def _host_for(self, execution: Execution) -> str:
         views = self._hosts()

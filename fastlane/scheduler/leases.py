@@ -1,179 +1,170 @@
-"""What this worker has been lent by the queue, and the loop that keeps it: renewals, and the hints of a stop.
+"""The assignments of this worker: it renews their leases, passes hints of stops on to them, and hands them over when it ends.
 
-A lease is a courtesy, not a lock: what makes a late owner harmless is the epoch in the store. So when the queue cannot be
-reached, the work goes on; when the queue says that a lease is lost, the work on it ends at once.
+A lease does not protect anything: the epoch in the store makes a late owner harmless. So while the queue cannot be reached, the work
+goes on; when the queue says that a lease is lost, the work on it ends at once.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Collection, Coroutine
 
 import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown
 from fastlane.models.note import Note
-from fastlane.queue.base import Lease, Queue, Renewal
+from fastlane.queue.base import Queue, Renewal
+from fastlane.scheduler.assignment import Assignment
 
 log = structlog.get_logger()
 
-MOST_REMEMBERED = 500
-"""Notes of what was given back."""
+RENEWED_AT_ONCE = 500
+"""Leases in one call of the queue."""
+MOST_KEPT_NOTES = 500
+"""Notes kept of assignments that were put back into the queue."""
 GRACE = 5_000
-"""Milliseconds for which such a note outlives the back-off: somebody is to claim the entry then, and to find out anew."""
-
-
-class Assignment:
-    """One entry that this worker has now. ``stop`` is set when a stop of it was hinted at; ``epoch`` once its execution is this
-    worker's in the store too; ``followed`` once it was watched, so that some of its log may be stored; ``placed_on`` a host from the
-    choice of it until it has a service there; ``note`` tells what stands in its way, asked for when a report is made."""
-
-    def __init__(self, lease: Lease) -> None:
-        self.lease = lease
-        self.stop = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
-        self.epoch: int | None = None
-        self.followed = False
-        self.placed_on: str | None = None
-        self.note: Callable[[], Note | None] = lambda: None
-        if lease.stop:
-            self.stop.set()
-
-    @property
-    def id(self) -> str:
-        """The id of the job or execution."""
-        return self.lease.id
-
-    def keep(self, note: Note | None) -> None:
-        """This stands in its way from now on; None: nothing."""
-        self.note = lambda: note
+"""Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and to make a note of its own."""
 
 
 class Leases:
-    """The charges of one worker. ``duration`` and ``every`` in seconds."""
+    """The assignments of one worker. ``duration`` and ``every`` in seconds."""
 
     def __init__(self, queue: Queue, clock: Clock, owner: str, *, duration: float, every: float) -> None:
         self.owner = owner
-        self.generation = ""
+        self._generation = ""
         self._queue = queue
         self._clock = clock
         self._duration = round(duration * 1000)
         self._every = every
-        self._charges: dict[str, Assignment] = {}
-        self.placed: Counter[str] = Counter()
-        """How many charges are placed on each host that no host can know of yet."""
-        self._given_back: dict[str, tuple[Note, int]] = {}
+        self._assignments: dict[str, Assignment] = {}
+        self._placed: Counter[str] = Counter()
+        self._kept_notes: dict[str, tuple[Note, int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._doubts: list[tuple[str, asyncio.Future[bool], asyncio.Task[None] | None]] = []
+        self._unconfirmed: list[tuple[str, asyncio.Future[bool], asyncio.Task[None] | None]] = []
 
     def __len__(self) -> int:
-        return len(self._charges)
+        return len(self._assignments)
 
     @property
     def duration(self) -> int:
         """How long a lease lasts unless renewed, in milliseconds."""
         return self._duration
 
+    @property
+    def generation(self) -> str:
+        """The queue's generation in which this worker claims and renews."""
+        return self._generation
+
+    def enter_generation(self, generation: str) -> bool:
+        """Claims and renews in this generation from now on; whether it is another one than before."""
+        changed, self._generation = generation != self._generation, generation
+        return changed
+
     def notes(self) -> list[Note | None]:
-        """What stands in the way of each charge, and of those that were given back until later."""
+        """What delays each assignment, and each of those that were put back into the queue until later."""
         now = self._clock.now()
-        self._given_back = {id: (note, until) for id, (note, until) in self._given_back.items() if now < until}
-        return [charge.note() for charge in self._charges.values()] + [note for note, _ in self._given_back.values()]
+        self._kept_notes = {id: (note, until) for id, (note, until) in self._kept_notes.items() if now < until}
+        return [assignment.note for assignment in self._assignments.values()] + [note for note, _ in self._kept_notes.values()]
 
-    def remember(self, charge: Assignment, until: int) -> None:
-        """Keeps the note of a charge that was given back until this moment (milliseconds): nobody else could tell why it waits."""
-        note = charge.note()
-        if note is not None and len(self._given_back) < MOST_REMEMBERED:
-            self._given_back[charge.id] = (note, until + GRACE)
+    def keep_note(self, assignment: Assignment, until: int) -> None:
+        """Keeps the note of an assignment that was put back until this moment (milliseconds): no other worker knows why it waits."""
+        note = assignment.note
+        if note is not None and len(self._kept_notes) < MOST_KEPT_NOTES:
+            self._kept_notes[assignment.id] = (note, until + GRACE)
 
-    def take(self, charge: Assignment, work: Coroutine[None, None, None]) -> None:
-        """Makes a charge this worker's and works on it, until the work ends or the lease is lost."""
-        self._given_back.pop(charge.id, None)
-        old = self._charges.get(charge.id)
+    def hold(self, assignment: Assignment, work: Coroutine[None, None, None]) -> None:
+        """Renews the assignment and works on it, until the work ends or the lease is lost."""
+        self._kept_notes.pop(assignment.id, None)
+        old = self._assignments.get(assignment.id)
         if old is not None:
-            self._drop(old)
-        self._charges[charge.id] = charge
-        charge.task = self._start(work, f"charge {charge.id}")
-        charge.task.add_done_callback(lambda _: self.let_go(charge))
+            self._lose(old)
+        self._assignments[assignment.id] = assignment
+        task = self._start(work, f"assignment {assignment.id}")
+        assignment.start(task)
+        task.add_done_callback(lambda _: self.forget(assignment))
 
-    def let_go(self, charge: Assignment) -> None:
-        """It is settled, and no longer in the queue: nothing to renew. Work on it (cleaning) may go on."""
-        if self._charges.get(charge.id) is charge:
-            self.place(charge, None)
-            del self._charges[charge.id]
+    def forget(self, assignment: Assignment) -> None:
+        """Renews it no more: its entry has left the queue. Work on it (cleaning) may go on."""
+        if self._assignments.get(assignment.id) is assignment:
+            self.place(assignment, None)
+            del self._assignments[assignment.id]
 
-    def place(self, charge: Assignment, host: str | None) -> None:
-        """A host was chosen for it; None: it has its service there, and the host knows."""
-        if self._charges.get(charge.id) is not charge:
+    def place(self, assignment: Assignment, host: str | None) -> None:
+        """Counts the assignment as placed on a host; None: its service is there now, and the host itself counts it."""
+        if self._assignments.get(assignment.id) is not assignment:
             return
-        if charge.placed_on is not None:
-            self.placed[charge.placed_on] -= 1
+        if assignment.host is not None:
+            self._placed[assignment.host] -= 1
         if host is not None:
-            self.placed[host] += 1
-        charge.placed_on = host
+            self._placed[host] += 1
+        assignment.place_on(host)
+
+    def placed_on(self, host: str) -> int:
+        """How many assignments are placed on a host that does not have their services yet."""
+        return self._placed[host]
 
     def hint_stop(self, id: str) -> None:
-        """A stop of this entry was asked for, says the queue."""
-        charge = self._charges.get(id)
-        if charge is not None:
-            charge.stop.set()
+        """Passes the queue's hint on that a stop of this entry was asked for."""
+        assignment = self._assignments.get(id)
+        if assignment is not None:
+            assignment.request_stop()
 
-    async def confirm(self, charge: Assignment) -> bool:
-        """Whether it is still this worker's by the queue's word, asked now: just before something cannot be taken back. What is asked in
-        one turn of the loop is one call. Who asks about its own charge is told that it is lost, and not cancelled."""
+    async def confirm(self, assignment: Assignment) -> bool:
+        """Whether the queue says now that the lease is this worker's: to be asked just before what cannot be undone. All questions of one
+        turn of the event loop are one call. The task that asks is not cancelled when its lease is lost: it gets False."""
         answer = asyncio.get_running_loop().create_future()
-        self._doubts.append((charge.id, answer, asyncio.current_task()))
-        if len(self._doubts) == 1:
+        self._unconfirmed.append((assignment.id, answer, asyncio.current_task()))
+        if len(self._unconfirmed) == 1:
             self._start(self._confirm(), "confirmation")
         held: bool = await answer
         return held
 
     async def run(self) -> None:
-        """Renews all that is held, for ever."""
+        """Renews all leases, for ever."""
         while True:
             await self._clock.sleep(self._every)
             try:
-                await self._renew(list(self._charges))
+                await self._renew(list(self._assignments))
             except QueueDown as error:
-                log.warning("leases.not_renewed", held=len(self._charges), error=str(error))
+                log.warning("leases.not_renewed", held=len(self._assignments), error=str(error))
 
     async def close(self) -> None:
-        """Ends the work on every charge, and hands all of them to whoever claims next."""
-        charges = list(self._charges.values())
+        """Ends the work on every assignment, and then releases all leases, so that other workers can claim the entries at once."""
+        assignments = list(self._assignments.values())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if charges:
+        if assignments:
             try:
-                await self._queue.release(self.owner, [charge.id for charge in charges])
+                await self._queue.release(self.owner, [assignment.id for assignment in assignments])
             except QueueDown as error:
-                log.warning("leases.not_released", held=len(charges), error=str(error))
+                log.warning("leases.not_released", held=len(assignments), error=str(error))
 
     async def _renew(self, ids: list[str], spared: Collection[asyncio.Task[None] | None] = ()) -> dict[str, Renewal]:
         answers: dict[str, Renewal] = {}
-        asked = {id: self._charges.get(id) for id in ids}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            answers.update(await self._queue.renew(self.generation, self.owner, some, lease=self._duration))
+        asked = {id: self._assignments.get(id) for id in ids}
+        for start in range(0, len(ids), RENEWED_AT_ONCE):
+            some = ids[start : start + RENEWED_AT_ONCE]
+            answers.update(await self._queue.renew(self._generation, self.owner, some, lease=self._duration))
         for id, answer in answers.items():
-            charge = self._charges.get(id)
-            if charge is not None and answer is Renewal.STOP:
-                charge.stop.set()
-            elif charge is not None and charge is asked.get(id) and answer is Renewal.LOST:
+            assignment = self._assignments.get(id)
+            if assignment is not None and answer is Renewal.STOP:
+                assignment.request_stop()
+            elif assignment is not None and assignment is asked.get(id) and answer is Renewal.LOST:
                 log.info("lease.lost", id=id)
-                self._drop(charge, spared)
+                self._lose(assignment, spared)
         return answers
 
     async def _confirm(self) -> None:
-        doubts, self._doubts = self._doubts, []
+        questions, self._unconfirmed = self._unconfirmed, []
         answers: dict[str, Renewal] | None = None
         failure = "the worker ends"
         try:
-            answers = await self._renew([id for id, _, _ in doubts], {asker for _, _, asker in doubts})
+            answers = await self._renew([id for id, _, _ in questions], {asker for _, _, asker in questions})
         except QueueDown as error:
             failure = str(error)
         finally:
-            for id, answer, _ in doubts:
+            for id, answer, _ in questions:
                 if answer.done():
                     continue
                 if answers is None:
@@ -187,7 +178,6 @@ class Leases:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _drop(self, charge: Assignment, spared: Collection[asyncio.Task[None] | None] = ()) -> None:
-        self.let_go(charge)
-        if charge.task is not None and charge.task not in spared:
-            charge.task.cancel()
+    def _lose(self, assignment: Assignment, spared: Collection[asyncio.Task[None] | None] = ()) -> None:
+        self.forget(assignment)
+        assignment.cancel(spared=spared)

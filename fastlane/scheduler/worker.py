@@ -15,17 +15,18 @@ from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Queue, Report
 from fastlane.scheduler import notes
-from fastlane.scheduler.dispatcher import Dispatcher, Steps
+from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
+from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
 from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import Store
-from fastlane.streams.pump import mute
+from fastlane.streams.pump import no_hints
 
 log = structlog.get_logger()
 
@@ -56,7 +57,7 @@ class Worker:
         executor: Executor,
         clock: Clock,
         settings: WorkerSettings,
-        tell: Callable[[Hint], None] = mute,
+        tell: Callable[[Hint], None] = no_hints,
     ) -> None:
         self.id = uuid4().hex[:12]
         self._queue = queue
@@ -71,8 +72,8 @@ class Worker:
         timer = Timer(store, queue, clock, self.id, pools)
         launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
         self._watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, tell=tell)
-        steps = Steps(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
-        self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, steps, self._changed.set)
+        runner = Runner(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
+        self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, runner.run, self._changed.set)
         every = settings.reconcile * (0.75 + random.random() / 2)
         self._reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every)
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)

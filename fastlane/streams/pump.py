@@ -34,12 +34,12 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two attempts to follow."""
 
 
-def mute(_hint: Hint) -> None:
+def no_hints(_hint: Hint) -> None:
     """Tells nobody."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class LogEnd:
     """Where a log ended: the stored head, and whether the engine had no log any more (it went with its node or service)."""
 
     head: Head
@@ -58,7 +58,7 @@ class Pump:
         execution_id: str,
         *,
         most: int,
-        tell: Callable[[Hint], None] = mute,
+        tell: Callable[[Hint], None] = no_hints,
         untouched: bool = False,
     ) -> None:
         self._tell = tell
@@ -89,18 +89,18 @@ class Pump:
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def finish(self, host: str, task_id: str) -> Tail:
+    async def finish(self, host: str, task_id: str) -> LogEnd:
         """Reads a finished task's log from the stored head to its end, and stores it. Raises HostDown, StoreDown, LogLost; what came
         before is stored then."""
         while True:
             try:
                 await self._copy(host, task_id, follow=False)
             except ServiceGone:
-                return Tail(self._head, gone=True)
+                return LogEnd(self._head, gone=True)
             except _Overtaken as fault:
                 log.warning("log.interrupted", execution_id=self._id, host=host, error=str(fault))
             else:
-                return Tail(self._head)
+                return LogEnd(self._head)
 
     async def _copy(self, host: str, task_id: str, *, follow: bool) -> None:
         """Reads and stores at once, from the stored head on; what was read is stored even when the reading fails."""

@@ -17,8 +17,8 @@ from fastlane.models.note import Obstacle
 from fastlane.models.placement.pool import Pull
 from fastlane.models.status import Status
 from fastlane.queue.base import EntryKind, Lease
+from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.leases import Assignment
 from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.crew import Crew
@@ -85,10 +85,10 @@ async def test_what_a_cut_off_leader_says_of_a_service_that_it_never_heard_of_is
 async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: Execution) -> None:
     """The watcher, which hears nothing but this leader, waits for better knowledge, and has it in the end."""
     watcher = Watcher(crew.store, alone, crew.clock, Limits(), activate=never, log_cap=1_000_000)
-    charge = Assignment(Lease(row.id, EntryKind.EXECUTION, "default", 0))
-    looking, following = asyncio.create_task(watcher.run()), asyncio.create_task(watcher.follow(charge, row))
+    assignment = Assignment(Lease(row.id, EntryKind.EXECUTION, "default", 0))
+    looking, following = asyncio.create_task(watcher.run()), asyncio.create_task(watcher.watch(assignment, row))
     async with asyncio.timeout(PATIENCE):
-        while (note := charge.note()) is None or note.obstacle is not Obstacle.HOST_AWAY:  # it has no followers any more, and falls silent
+        while (note := assignment.note) is None or note.obstacle is not Obstacle.HOST_AWAY:
             assert not following.done(), following.result()
             await asyncio.sleep(0.02)
     lead.mend()
@@ -100,6 +100,6 @@ async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: 
     assert await crew.log(ended) == b"said\n"
 
 
-async def never(_charge: Assignment, _execution: Execution) -> bool:
+async def never(_assignment: Assignment, _execution: Execution) -> bool:
     """Nothing is to be activated here."""
     raise AssertionError("a service that runs was to be activated")

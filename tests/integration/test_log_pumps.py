@@ -18,7 +18,7 @@ from fastlane.executors.base import EngineTask, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark
 from fastlane.storage.sqlite.store import SqliteStore
-from fastlane.streams.pump import Pump, Tail
+from fastlane.streams.pump import LogEnd, Pump
 from tests.contract.test_executor import SHELL, Bench, content
 from tests.contract.values import joined, new
 from tests.support import frames
@@ -114,7 +114,7 @@ async def test_two_pumps_at_once_store_one_log_though_one_is_cut_off_time_and_ag
     await asyncio.wait(following)
     tails = await asyncio.gather(*(pump.finish(host, task.id) for host, pump in pumps))
     assert await stored(store, id) == (OUT, ERR)
-    assert tails == [Tail(await store.log_head(id))] * 2
+    assert tails == [LogEnd(await store.log_head(id))] * 2
     assert store.refused > 0
 
 

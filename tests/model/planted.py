@@ -15,10 +15,11 @@ from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.queue.base import TICKS, Entry, EntryKind, entry_of
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.queue.redis.script import Script
-from fastlane.scheduler.dispatcher import Steps
+from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
+from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Settler
 from fastlane.services.jobs.jobs import Jobs
 from fastlane.services.jobs.manual_run import ManualRun
@@ -222,10 +223,10 @@ class NoPauses:
 def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
     """The slot is free before the final row is written."""
 
-    async def work(self: Steps, charge: Assignment, execution: Execution) -> Any:
+    async def work(self: Runner, assignment: Assignment, execution: Execution) -> Any:
         if execution.service_id is not None:
             await self._queue.finish({execution.id: 0})
-        return await right(self, charge, execution)
+        return await right(self, assignment, execution)
 
     return work
 
@@ -233,7 +234,7 @@ def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
 def unconfirmed(right: Callable[..., Any]) -> Callable[..., Any]:
     """Nobody asks the queue before a start."""
 
-    async def confirm(self: Leases, charge: Assignment) -> bool:
+    async def confirm(self: Leases, assignment: Assignment) -> bool:
         return True
 
     return confirm
@@ -279,10 +280,10 @@ class OldRow:
 def unread(right: Callable[..., Any]) -> Callable[..., Any]:
     """A start without a look at the row."""
 
-    async def activate(self: Launcher, charge: Assignment, execution: Execution) -> bool:
+    async def activate(self: Launcher, assignment: Assignment, execution: Execution) -> bool:
         blind = copy(self)
         blind._store = OldRow(self._store, execution)  # type: ignore[assignment]
-        return bool(await right(blind, charge, execution))
+        return bool(await right(blind, assignment, execution))
 
     return activate
 
@@ -315,7 +316,7 @@ PLANTED: Mapping[str, Plant] = {
     "take-over-without-fence": rule("take-over", fenced=False),
     "same-epoch": lambda stack: stack.enter_context(patch.object(transitions, "take_over", same_epoch)) and None,
     "put-before-store": method(Jobs, "__init__", put_before_store),
-    "finish-before-end": method(Steps, "_step", finish_before_end),
+    "finish-before-end": method(Runner, "_step", finish_before_end),
     "unwoken": script("put", "if unblock() or sooner then wake() end", "unblock()"),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisQueue, "restore", unrestored),

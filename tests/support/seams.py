@@ -171,10 +171,10 @@ class _Watched:
 
 
 async def report_idleness(journal: Journal) -> None:
-    """Writes ``working`` and ``idle`` into the journal as the process takes charges up and has ended all of them, for ever."""
+    """Writes ``working`` and ``idle`` into the journal as the process takes assignments up and has ended all of them, for ever."""
     was: bool | None = None
     while True:
-        works = any(task.get_name().startswith("charge ") for task in asyncio.all_tasks())
+        works = any(task.get_name().startswith("assignment ") for task in asyncio.all_tasks())
         if works is not was:
             was = works
             journal.write("working" if works else "idle")

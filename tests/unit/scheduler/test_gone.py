@@ -17,7 +17,7 @@ from fastlane.models.placement.pool import Pull
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import EntryKind, Lease
-from fastlane.scheduler.leases import Assignment
+from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.clock import FakeClock
@@ -83,7 +83,7 @@ class Scene:
     row: Row
     watching: asyncio.Task[Execution | None]
     missed_at: int = 0
-    charge: Assignment = field(kw_only=True)
+    assignment: Assignment = field(kw_only=True)
 
     async def after(self, seconds: float) -> Execution:
         """The execution when so much time has passed."""
@@ -94,11 +94,11 @@ class Scene:
         """From now on these say that it is gone; that is noticed at once."""
         self.executor.blind = set(blind)
         self.missed_at = self.clock.now()
-        self.charge.stop.set()  # a look again
+        self.assignment.request_stop()  # a look again
         await self.clock.advance(0)
 
 
-async def never(_charge: Assignment, _execution: Execution) -> bool:
+async def never(_assignment: Assignment, _execution: Execution) -> bool:
     raise AssertionError("it was activated long ago")
 
 
@@ -112,12 +112,12 @@ async def scene() -> AsyncIterator[Scene]:
     service = await executor.park(OWN, order, await executor.resolve(OWN, "ubuntu", Pull.MISSING))
     assert await executor.activate(OWN, service) is Activation.STARTED
     row = Row(replace(execution, host=OWN, swarm_id="s", service_id=service, bound_at=now))
-    charge = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, now))
+    assignment = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, now))
     watcher = Watcher(row, executor, clock, Limits(), activate=never, log_cap=1000)
-    watching = asyncio.create_task(watcher.follow(charge, row.execution_now))
+    watching = asyncio.create_task(watcher.watch(assignment, row.execution_now))
     await clock.advance(1)
     assert row.execution_now.status is Status.RUNNING
-    yield Scene(clock, executor, row, watching, charge=charge)
+    yield Scene(clock, executor, row, watching, assignment=assignment)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
 
@@ -140,7 +140,7 @@ async def test_one_manager_that_knows_it_is_right_and_is_the_one_that_is_asked_f
     assert scene.executor.asked[-1] == OTHER
     scene.executor.asked.clear()
     scene.row.execution_now = replace(scene.row.execution_now, stop_requested_at=scene.clock.now())
-    scene.charge.stop.set()
+    scene.assignment.request_stop()
     assert (await scene.after(1)).status is Status.STOPPED
     assert set(scene.executor.asked) == {OTHER}
     assert scene.executor.stopped_at == [OTHER]

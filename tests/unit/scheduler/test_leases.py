@@ -8,7 +8,8 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import EntryKind, Lease, Queue, Renewal
-from fastlane.scheduler.leases import Assignment, Leases
+from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.leases import Leases
 from tests.support.clock import FakeClock, settle
 
 DURATION, EVERY = 15.0, 5.0
@@ -44,7 +45,7 @@ class Lender:
 
 
 class Work:
-    """What is done about one charge: it goes on until it is let, or cancelled."""
+    """What is done about one assignment: it goes on until it is let, or cancelled."""
 
     def __init__(self) -> None:
         self.begun = False
@@ -67,7 +68,7 @@ class Bench:
         self.queue = Lender()
         self.clock = FakeClock()
         self.leases = Leases(cast(Queue, self.queue), self.clock, "w1", duration=DURATION, every=EVERY)
-        self.leases.generation = "7"
+        self.leases.enter_generation("7")
         self._run: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Bench":
@@ -83,11 +84,11 @@ class Bench:
         await self.leases.close()
 
     async def take(self, id: str, *, stop: bool = False) -> tuple[Assignment, Work]:
-        charge, work = Assignment(Lease(id, EntryKind.EXECUTION, "default", 0, stop=stop)), Work()
-        self.leases.take(charge, work.run())
+        assignment, work = Assignment(Lease(id, EntryKind.EXECUTION, "default", 0, stop=stop)), Work()
+        self.leases.hold(assignment, work.run())
         await settle()
         assert work.begun
-        return charge, work
+        return assignment, work
 
 
 async def test_what_is_held_is_renewed_every_5_seconds_for_15() -> None:
@@ -124,29 +125,29 @@ async def test_a_lost_lease_ends_its_work_at_once_and_no_others() -> None:
 
 async def test_a_stop_told_with_a_renewal_is_passed_on_and_the_work_goes_on() -> None:
     async with Bench() as bench:
-        charge, work = await bench.take("a")
-        assert not charge.stop.is_set()
+        assignment, work = await bench.take("a")
+        assert not assignment.stop_requested
         bench.queue.answers["a"] = Renewal.STOP
         await bench.clock.advance(5)
-        assert charge.stop.is_set()
+        assert assignment.stop_requested
         assert not work.cancelled
         assert len(bench.leases) == 1
 
 
 async def test_a_stop_told_with_the_claim_is_there_from_the_beginning() -> None:
     async with Bench() as bench:
-        charge, _ = await bench.take("a", stop=True)
-        assert charge.stop.is_set()
+        assignment, _ = await bench.take("a", stop=True)
+        assert assignment.stop_requested
 
 
-async def test_a_hint_of_a_stop_reaches_its_charge_alone() -> None:
+async def test_a_hint_of_a_stop_reaches_its_assignment_alone() -> None:
     async with Bench() as bench:
         one, _ = await bench.take("a")
         other, _ = await bench.take("b")
         bench.leases.hint_stop("a")
         bench.leases.hint_stop("of another worker")
-        assert one.stop.is_set()
-        assert not other.stop.is_set()
+        assert one.stop_requested
+        assert not other.stop_requested
 
 
 async def test_a_queue_that_is_away_stops_no_work() -> None:
@@ -172,9 +173,9 @@ async def test_work_that_has_ended_is_not_renewed() -> None:
 
 async def test_what_was_let_go_is_neither_renewed_nor_released_and_its_work_goes_on() -> None:
     async with Bench() as bench:
-        charge, work = await bench.take("a")
-        bench.leases.let_go(charge)
-        bench.leases.let_go(charge)
+        assignment, work = await bench.take("a")
+        bench.leases.forget(assignment)
+        bench.leases.forget(assignment)
         await bench.clock.advance(5)
         assert bench.queue.renewed == []
         assert not work.cancelled
@@ -191,11 +192,11 @@ async def test_an_entry_taken_anew_ends_the_work_on_it_that_was_there() -> None:
         assert old.cancelled
         assert not new.cancelled
         assert len(bench.leases) == 1
-        bench.leases.let_go(first)
+        bench.leases.forget(first)
         assert len(bench.leases) == 1
         bench.leases.hint_stop("a")
-        assert second.stop.is_set()
-        assert not first.stop.is_set()
+        assert second.stop_requested
+        assert not first.stop_requested
 
 
 async def test_closing_ends_all_work_before_it_hands_the_leases_over() -> None:
@@ -232,41 +233,41 @@ async def test_closing_does_not_fail_when_the_queue_is_away() -> None:
 @pytest.mark.parametrize(("answer", "still"), [(Renewal.OK, True), (Renewal.STOP, True), (Renewal.LOST, False)])
 async def test_a_lease_is_confirmed_by_the_queues_word_alone(answer: Renewal, still: bool) -> None:
     async with Bench() as bench:
-        charge, work = await bench.take("a")
+        assignment, work = await bench.take("a")
         bench.queue.answers["a"] = answer
-        assert await bench.leases.confirm(charge) is still
+        assert await bench.leases.confirm(assignment) is still
         assert bench.queue.renewed == [["a"]]
-        assert charge.stop.is_set() is (answer is Renewal.STOP)
+        assert assignment.stop_requested is (answer is Renewal.STOP)
         await settle()
         assert work.cancelled is not still
 
 
 async def test_nothing_is_confirmed_while_the_queue_is_away() -> None:
     async with Bench() as bench:
-        charge, work = await bench.take("a")
+        assignment, work = await bench.take("a")
         bench.queue.down = True
         with pytest.raises(QueueDown):
-            await bench.leases.confirm(charge)
+            await bench.leases.confirm(assignment)
         assert not work.cancelled
 
 
 async def test_what_is_asked_in_one_turn_is_one_call_and_each_hears_of_its_own() -> None:
     async with Bench() as bench:
-        charges = [(await bench.take(id))[0] for id in "abc"]
+        assignments = [(await bench.take(id))[0] for id in "abc"]
         bench.queue.answers |= {"b": Renewal.LOST, "c": Renewal.STOP}
-        assert await asyncio.gather(*map(bench.leases.confirm, charges)) == [True, False, True]
+        assert await asyncio.gather(*map(bench.leases.confirm, assignments)) == [True, False, True]
         assert bench.queue.renewed == [["a", "b", "c"]]
-        assert [charge.stop.is_set() for charge in charges] == [False, False, True]
+        assert [assignment.stop_requested for assignment in assignments] == [False, False, True]
         bench.queue.answers.clear()
-        assert await bench.leases.confirm(charges[0])
+        assert await bench.leases.confirm(assignments[0])
         assert bench.queue.renewed[1:] == [["a"]]
 
 
 async def test_who_waits_for_a_confirmation_when_the_worker_ends_is_not_left_waiting() -> None:
     async with Bench() as bench:
-        charge, _ = await bench.take("a")
+        assignment, _ = await bench.take("a")
         bench.queue.answer.clear()
-        asking = asyncio.ensure_future(bench.leases.confirm(charge))
+        asking = asyncio.ensure_future(bench.leases.confirm(assignment))
         await settle()
         await bench.leases.close()
         with pytest.raises(QueueDown):
@@ -276,16 +277,16 @@ async def test_who_waits_for_a_confirmation_when_the_worker_ends_is_not_left_wai
 async def test_work_that_learns_of_its_own_loss_can_still_end_itself() -> None:
     async with Bench() as bench:
         bench.queue.answers["a"] = Renewal.LOST
-        charge = Assignment(Lease("a", EntryKind.EXECUTION, "default", 0))
+        assignment = Assignment(Lease("a", EntryKind.EXECUTION, "default", 0))
         heard: list[bool] = []
-        bench.leases.take(charge, confirming(bench.leases.confirm, charge, heard))
+        bench.leases.hold(assignment, confirming(bench.leases.confirm, assignment, heard))
         await settle()
         assert heard == [False]
         assert len(bench.leases) == 0
 
 
-async def confirming(confirm: Callable[[Assignment], Awaitable[bool]], charge: Assignment, heard: list[bool]) -> None:
-    answer = await confirm(charge)
+async def confirming(confirm: Callable[[Assignment], Awaitable[bool]], assignment: Assignment, heard: list[bool]) -> None:
+    answer = await confirm(assignment)
     await asyncio.sleep(0)
     heard.append(answer)
 
@@ -309,7 +310,7 @@ async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
     async with Bench() as bench:
         ids = [f"e{number}" for number in range(1201)]
         for id in ids:
-            bench.leases.take(Assignment(Lease(id, EntryKind.EXECUTION, "default", 0)), Work().run())
+            bench.leases.hold(Assignment(Lease(id, EntryKind.EXECUTION, "default", 0)), Work().run())
         await bench.clock.advance(5)
         assert [id for call in bench.queue.renewed for id in call] == ids
         assert max(len(call) for call in bench.queue.renewed) <= 500

@@ -15,7 +15,7 @@ from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, Store
 from fastlane.executors.base import Executor
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
 from fastlane.storage.base import Store
-from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MOST_WAITING, SHORTEST_PAUSE, Pump, Tail, append_to
+from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MOST_WAITING, SHORTEST_PAUSE, LogEnd, Pump, append_to
 from tests.support.clock import FakeClock, settle
 
 MUCH = 1 << 40
@@ -188,7 +188,7 @@ class Copying:
         await self.clock.advance(SHORTEST_PAUSE)
         await self.flush()
 
-    async def finish(self) -> Tail:
+    async def finish(self) -> LogEnd:
         return await asyncio.wait_for(self.pump.finish("h", "t1"), 10)
 
 
@@ -305,13 +305,13 @@ async def test_the_end_of_a_log_is_read_without_following() -> None:
     rows = Rows()
     copying = Copying(rows, Engine(PIECES))
     tail = await copying.finish()
-    assert tail == Tail(rows.head, gone=False)
+    assert tail == LogEnd(rows.head, gone=False)
     assert_whole(rows, PIECES)
 
 
 async def test_an_empty_log_stores_nothing() -> None:
     rows = Rows()
-    assert await Copying(rows, Engine([])).finish() == Tail(Head())
+    assert await Copying(rows, Engine([])).finish() == LogEnd(Head())
     assert rows.chunks == []
 
 
@@ -326,9 +326,9 @@ async def test_a_log_of_which_nothing_is_stored_is_read_from_its_start_without_a
     rows.log_head = log_head  # type: ignore[method-assign]
     pump = Pump(cast(Store, rows), cast(Executor, engine), FakeClock(), "e", most=MUCH, untouched=True)
     engine.come()
-    assert await pump.finish("h", "t1") == Tail(rows.head)
+    assert await pump.finish("h", "t1") == LogEnd(rows.head)
     assert asked == []
-    assert await pump.finish("h", "t1") == Tail(rows.head)
+    assert await pump.finish("h", "t1") == LogEnd(rows.head)
     assert asked == ["e"]
     assert_whole(rows, engine.pieces)
 
@@ -339,7 +339,7 @@ async def test_a_log_that_another_pump_touched_after_all_is_stored_once() -> Non
     stored = appended(Head(), engine.pieces[:2], MUCH)
     rows.chunks.append(Chunk("e", Head(), *stored))
     pump = Pump(cast(Store, rows), cast(Executor, engine), FakeClock(), "e", most=MUCH, untouched=True)
-    assert await pump.finish("h", "t1") == Tail(rows.head)
+    assert await pump.finish("h", "t1") == LogEnd(rows.head)
     assert_whole(rows, engine.pieces)
 
 
@@ -450,14 +450,14 @@ async def test_a_log_that_is_gone_at_the_end_keeps_what_came_and_says_so() -> No
     copying = Copying(rows, Engine(PIECES[:3]))
     copying.engine.fail(ServiceGone("no such service"))
     tail = await copying.finish()
-    assert tail == Tail(rows.head, gone=True)
+    assert tail == LogEnd(rows.head, gone=True)
     assert_whole(rows, PIECES[:3])
 
 
 async def test_a_log_that_is_gone_before_anything_came_is_empty_and_says_so() -> None:
     copying = Copying(Rows(), Engine([]))
     copying.engine.fail(ServiceGone("no such service"))
-    assert await copying.finish() == Tail(Head(), gone=True)
+    assert await copying.finish() == LogEnd(Head(), gone=True)
 
 
 @pytest.mark.parametrize("fault", [HostDown("cut off"), LogLost("rotated"), StoreDown("full")])
@@ -633,7 +633,7 @@ async def test_two_pumps_that_finish_at_once_store_one_log() -> None:
     rows = Rows()
     one, other = Copying(rows, Engine(PIECES)), Copying(rows, Engine(PIECES))
     tails = await asyncio.gather(one.finish(), other.finish())
-    assert tails == [Tail(rows.head), Tail(rows.head)]
+    assert tails == [LogEnd(rows.head), LogEnd(rows.head)]
     assert_whole(rows, PIECES)
 
 

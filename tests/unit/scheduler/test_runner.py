@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from fastlane.errors import StoreDown
 from fastlane.queue.base import EntryKind, Lease
-from fastlane.scheduler.dispatcher import Steps
-from fastlane.scheduler.leases import Assignment
+from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.runner import Runner
 from tests.support.clock import FakeClock
 
 
@@ -36,10 +36,10 @@ async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None
     clock = FakeClock()
     store = Away(*["full"] * 50, "locked", *["full"] * 50)
     parts = cast(Any, [store, Deaf(), clock, *[None] * 5])
-    steps = Steps(*parts)
+    runner = Runner(*parts)
     with capture_logs() as logs:
-        work = asyncio.create_task(steps.work(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0, False, False)), clock.now()))
+        work = asyncio.create_task(runner.run(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0, False, False)), clock.now()))
         await clock.advance(1000)
         await work
     assert store.asked == 102
-    assert [event["error"] for event in logs if event["event"] == "charge.waiting"] == ["full", "locked", "full"]
+    assert [event["error"] for event in logs if event["event"] == "assignment.waiting"] == ["full", "locked", "full"]

@@ -1,0 +1,108 @@
+"""The runner: takes one assignment from wherever its row stands to its end.
+
+Each step reads the row or gets it from the step before; what fails and may succeed later is tried again from the row as it is then.
+"""
+
+import random
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import RegistryDown, TransientError
+from fastlane.models import transitions
+from fastlane.models.execution import Execution
+from fastlane.models.status import STARTING, Status
+from fastlane.queue.base import EntryKind, Queue
+from fastlane.scheduler import notes
+from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.launcher import Launcher
+from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.watch.watcher import Watcher
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between two tries of a step, doubled each time."""
+
+
+class Runner:
+    """Runs assignments: the timer's for a job, the launcher's, watcher's and settler's steps for an execution."""
+
+    def __init__(
+        self, store: Store, queue: Queue, clock: Clock, leases: Leases, timer: Timer, launcher: Launcher, watcher: Watcher, settler: Settler
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._leases = leases
+        self._timer = timer
+        self._launcher = launcher
+        self._watcher = watcher
+        self._settler = settler
+
+    async def run(self, assignment: Assignment, now: int) -> None:
+        """Does all that an assignment needs, however often that takes. ``now``: the queue's time at the claim."""
+        pause, logged = SHORTEST_PAUSE, ""
+        while True:
+            try:
+                if assignment.lease.kind is EntryKind.JOB:
+                    await self._timer.handle(assignment.lease, now)
+                else:
+                    await self._execution(assignment)
+                return
+            except TransientError as error:
+                if logged != str(error):  # once for each reason, or an outage of an hour fills a disk
+                    logged = str(error)
+                    log.warning("assignment.waiting", id=assignment.id, error=logged)
+            except Exception:
+                log.exception("assignment.failed", id=assignment.id)
+                assignment.explain(notes.of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
+                pause = LONGEST_PAUSE
+            await self._clock.sleep(pause * (0.5 + random.random() / 2))
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _execution(self, assignment: Assignment) -> None:
+        execution = await self._store.execution(assignment.id)
+        if execution is None:
+            await self._queue.finish({assignment.id: assignment.lease.revision})
+            return
+        if execution.status in STARTING and assignment.epoch is None:
+            taken = await self._store.change(transitions.take_over(execution))
+            if taken is not None:
+                assignment.take_over(taken.epoch)
+                log_it = log.info if assignment.lease.resume else log.debug
+                log_it("execution.taken_over", execution_id=taken.id, epoch=taken.epoch)
+            execution = taken or await self._store.execution(assignment.id)
+        while execution is not None and not execution.status.final:
+            if execution.status in STARTING and execution.epoch != assignment.epoch:
+                return
+            execution = await self._explained_step(assignment, execution)
+        if execution is not None:
+            settled = await self._settler.settle(execution)
+            self._leases.forget(assignment)
+            await self._settler.clean(settled)
+
+    async def _explained_step(self, assignment: Assignment, execution: Execution) -> Execution | None:
+        """Takes a step; explains what delays it when that is to be tried again."""
+        try:
+            after = await self._step(assignment, execution)
+        except TransientError as error:
+            assignment.explain(notes.of_error(error, execution, assignment.note, self._clock.now(), self._launcher.limits))
+            if not isinstance(error, RegistryDown) or assignment.stop_requested:
+                raise
+            await self._launcher.put_back(assignment, execution, error)
+            return None
+        assignment.explain(None)
+        return after
+
+    async def _step(self, assignment: Assignment, execution: Execution) -> Execution | None:
+        if execution.status is Status.ENQUEUED:
+            return await self._launcher.claim(assignment, execution)
+        if execution.service_id is None:
+            return await self._launcher.bind(assignment, execution)
+        if not await self._launcher.activate(assignment, execution):
+            return None
+        return await self._watcher.watch(assignment, execution)

@@ -1,0 +1,231 @@
+"""The watch of one execution by its owner: it inspects the service, judges what it sees (``verdict.judge``), and acts on the verdict.
+
+The final row is written only after the log is stored to its end.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from fastlane.clock import Clock, first_of
+from fastlane.errors import HostDown, ServiceGone
+from fastlane.executors.base import EngineService, EngineTask, Executor, Phase
+from fastlane.models import transitions
+from fastlane.models.execution import Ending, Execution
+from fastlane.models.logs.hint import Hint
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.placement.place import reachable_managers
+from fastlane.scheduler import notes
+from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.settler import is_last_word
+from fastlane.scheduler.watch import failures
+from fastlane.scheduler.watch.log_copy import LogCopy
+from fastlane.scheduler.watch.observation import ServiceObservation
+from fastlane.scheduler.watch.verdict import Finish, Limits, Run, ServiceMissing, Start, Stop, WaitUntil, gone, judge, lost, task_of
+from fastlane.storage.base import Store
+from fastlane.streams.pump import LogEnd
+
+log = structlog.get_logger()
+
+RECHECK = 30.0
+"""Seconds after which the service is inspected even when no look showed a change."""
+
+Activate = Callable[[Assignment, Execution], Awaitable[bool]]
+"""Activates an execution's service; False when the execution is another worker's by now."""
+
+
+class ExecutionWatch:
+    """One execution under watch. ``run`` it once, then ``close`` it."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        clock: Clock,
+        limits: Limits,
+        assignment: Assignment,
+        execution: Execution,
+        observation: ServiceObservation,
+        log_copy: LogCopy,
+        *,
+        activate: Activate,
+        tell: Callable[[Hint], None],
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._clock = clock
+        self._limits = limits
+        self._assignment = assignment
+        self._execution = execution
+        self._observation = observation
+        self._log_copy = log_copy
+        self._activate = activate
+        self._tell = tell
+        self._ending: Ending | None = None
+        self._gone_since: int | None = None
+        self._away_since: int | None = None
+        self._node_down_since: int | None = None
+        self._trouble: Note | None = None
+        self._last_manager: str | None = None
+        self._is_ours = True
+
+    def note(self) -> Note | None:
+        """What delays it, as far as the last look and the last answer tell."""
+        return self._trouble or notes.of_tasks(self._execution, self._observation.tasks, self._limits)
+
+    async def run(self) -> Execution | None:
+        """Judges, acts and waits until the execution is final (the final row) or another worker's (None).
+
+        The row is read again after every wait. The first one was just written by this worker, so it is read again only after the hint of a
+        stop.
+        """
+        fresh: Execution | None = self._execution
+        while self._is_ours:
+            if self._assignment.take_stop_request() or fresh is None:
+                fresh = await self._store.execution(self._execution.id)
+            if fresh is None or fresh.epoch != self._execution.epoch:
+                return None
+            if fresh.status.final:
+                return fresh
+            self._execution, fresh = fresh, None
+            final = await self._step()
+            if final is not None:
+                return final
+        return None
+
+    async def close(self) -> None:
+        """Ends the copying of its log."""
+        await self._log_copy.close()
+
+    async def _step(self) -> Execution | None:
+        self._observation.changed.clear()
+        try:
+            service = await self._inspect()
+            self._away_since = None
+            task = task_of(self._execution, service)
+            if task is not None and task.phase is Phase.UNKNOWN:
+                return await self._node_down(task)
+            self._node_down_since = self._trouble = None
+            return await self._act(service, task)
+        except ServiceGone:
+            return await self._missing(failures.REMOVED)
+        except HostDown as error:
+            self._gone_since = None  # a leader that is cut off answers 404 falsely, falls silent, and may answer 404 again as it comes back
+            return await self._away(str(error))
+
+    async def _inspect(self) -> EngineService:
+        """Its service. Raises ServiceGone only when every manager of its swarm that can be asked answers so, since one may do so falsely.
+        The manager that knows the service is asked first from then on."""
+        service_id, missing = self._execution.service_id or "", None
+        for host in self._managers():
+            try:
+                service = await self._executor.inspect(host, service_id)
+            except ServiceGone as error:
+                missing = error
+                continue
+            self._last_manager = host
+            return service
+        raise missing or ServiceGone(service_id)
+
+    async def _act(self, service: EngineService, task: EngineTask | None) -> Execution | None:
+        verdict = judge(self._execution, service, self._clock.now(), self._limits)
+        if isinstance(verdict, ServiceMissing):
+            return await self._missing(verdict.why)
+        self._gone_since = None
+        match verdict:
+            case Finish():
+                return await self._finish(verdict.ending, verdict.task)
+            case Run():
+                self._log_copy.start(self._manager(), verdict.started.engine_task_id)
+                ran = await self._store.change(transitions.run(self._execution, verdict.started))
+                if ran is not None:
+                    self._tell(Hint(ran.id, 0, ran.status))
+                    log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
+            case Stop():
+                log.info("execution.stopping", execution_id=self._execution.id, why=verdict.why)
+                await self._executor.stop(self._manager(), self._execution.service_id or "", verdict.why)
+            case Start():
+                self._is_ours = await self._activate(self._assignment, self._execution)
+            case WaitUntil():
+                if task is not None and task.phase is Phase.RUNNING:
+                    self._log_copy.start(self._manager(), task.id)
+                await self._wait(verdict.until, stop_shown=service.stopping)
+        return None
+
+    async def _finish(self, ending: Ending, task: EngineTask | None) -> Execution | None:
+        """Stores the log to its end, then the final row."""
+        self._ending = ending
+        await self._log_copy.close()
+        has_log = task is not None and task.container_id is not None
+        log_end = await self._log_copy.finish(self._manager(), task.id) if task is not None and has_log else None
+        return await self._write(ending, log_end)
+
+    async def _write(self, ending: Ending, log_end: LogEnd | None) -> Execution | None:
+        head = log_end.head if log_end is not None else await self._store.log_head(self._execution.id)
+        ran = self._execution.has_started or ending.started is not None
+        logged = ending.with_log(head, lost=ran if log_end is None else log_end.gone)
+        ended = await self._store.change(transitions.end(self._execution, logged, settled=is_last_word(self._execution, logged)))
+        if ended is not None:
+            self._tell(Hint(ended.id, head.offset, ended.status))
+            log.info(
+                "execution.ended",
+                task_id=ended.task_id,
+                job_id=ended.job_id,
+                execution_id=ended.id,
+                status=ended.status.value,
+                exit_code=ended.exit_code,
+                reason=ended.failure.reason.value if ended.failure else None,
+            )
+        return ended
+
+    async def _missing(self, why: str) -> Execution | None:
+        """Handles a service, or its task, that the engine says is gone: believed only after a while, since a leader that is cut off says so
+        too."""
+        now = self._clock.now()
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since >= self._limits.gone_after * 1000:
+            return await self._write(self._ending or gone(self._execution, why, self._gone_since, self._limits), None)
+        self._explain(Obstacle.SERVICE_GONE, why, self._gone_since, self._limits.gone_after)
+        await self._clock.sleep(min(5.0, self._limits.gone_after / 3))
+        return None
+
+    async def _away(self, why: str) -> Execution | None:
+        """Handles a swarm of which no manager answers: waits, and ends the execution as lost after a while."""
+        now = self._clock.now()
+        self._away_since = self._away_since or now
+        if now - self._away_since >= self._limits.host_lost_after * 1000:
+            words = f"its host could not be reached: {why.replace(' is not asked: ', ' ')}"
+            return await self._write(self._ending or lost(self._execution, words, now, self._limits), None)
+        self._explain(Obstacle.HOST_AWAY, why, self._away_since, self._limits.host_lost_after)
+        await self._clock.sleep(1.0)
+        return None
+
+    async def _node_down(self, task: EngineTask) -> Execution | None:
+        """Handles a task whose node is down, as ``_away`` does a host."""
+        now = self._clock.now()
+        self._node_down_since = self._node_down_since or now
+        if now - self._node_down_since >= self._limits.host_lost_after * 1000:
+            why = f"its node ({task.node_id}) was down"
+            return await self._write(lost(self._execution, why, now, self._limits), None)
+        self._explain(Obstacle.NODE_DOWN, task.node_id or "", self._node_down_since, self._limits.host_lost_after)
+        await self._clock.sleep(1.0)
+        return None
+
+    def _explain(self, obstacle: Obstacle, words: str, since: int, patience: float) -> None:
+        self._trouble = notes.note(self._execution, obstacle, words, since, since + round(patience * 1000))
+
+    def _manager(self) -> str:
+        """The manager to ask first."""
+        return self._managers()[0]
+
+    def _managers(self) -> Sequence[str]:
+        """The managers to ask about its service, in this order: the one that knew it last, its own host, others of the same swarm."""
+        return reachable_managers(self._executor.hosts(), self._execution.host or "", self._execution.swarm_id, first=self._last_manager)
+
+    async def _wait(self, until: int | None, *, stop_shown: bool) -> None:
+        """Returns when a look shows a change, at a deadline, or on the hint of a stop that is not on the service yet."""
+        recheck = min(RECHECK, self._limits.pull_deadline)  # no look shows that a pull has begun
+        left = recheck if until is None else max(0.0, min(recheck, (until - self._clock.now()) / 1000 + 0.001))
+        changed = self._observation.changed
+        events = [changed] if stop_shown else [changed, self._assignment.stop_event]
+        await first_of(self._clock, left, *events)
