@@ -16,7 +16,7 @@ import uvloop
 from benchmarks import witness
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.executors.base import Activation
 from fastlane.models.placement.place import HostView
 from fastlane.queue.redis.queue import RedisQueue

@@ -15,7 +15,7 @@ import uvloop
 
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.models import transitions
 from fastlane.models.execution import Started
 from fastlane.models.job import Spec

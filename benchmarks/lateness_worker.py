@@ -14,7 +14,7 @@ import uvloop
 from benchmarks.witness import note
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.queue.base import Queue
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.assignment import Assignment

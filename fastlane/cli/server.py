@@ -17,8 +17,9 @@ import structlog
 
 from fastlane import __version__, log
 from fastlane.config.credentials import hash_password, hash_token, make_token
+from fastlane.config.load import LoadedSettings, load
 from fastlane.config.page import markdown
-from fastlane.config.settings import SETTINGS, Loaded, Setting, Settings, load
+from fastlane.config.settings import SETTINGS, Setting, Settings
 from fastlane.config.types import Role
 from fastlane.errors import FastlaneError, Invalid
 
@@ -111,8 +112,8 @@ def show_config(config: str | None, role: Role, as_json: bool, as_markdown: bool
         click.echo(markdown(), nl=False)
         return
     loaded = _load(role, config, options)
-    for renamed in loaded.renamed:
-        _say(str(renamed))
+    for deprecation in loaded.deprecations:
+        _say(str(deprecation))
     click.echo(_as_json(loaded) if as_json else _as_table(loaded))
 
 
@@ -174,7 +175,7 @@ def version(verbose: bool) -> None:
     click.echo(f"fastlane {__version__}{python}")
 
 
-def _load(role: Role, config: str | None, options: dict[str, str | None]) -> Loaded:
+def _load(role: Role, config: str | None, options: dict[str, str | None]) -> LoadedSettings:
     try:
         return load(role, options={name: text for name, text in options.items() if text is not None}, config=config)
     except Invalid as error:
@@ -188,8 +189,8 @@ def _run(role: Role, config: str | None, options: dict[str, str | None]) -> None
     settings = loaded.settings
     log.configure(settings.log_format, settings.log_level)
     logger = structlog.get_logger()
-    for renamed in loaded.renamed:
-        logger.warning("setting.renamed", old=renamed.old, new=renamed.new, used=renamed.used)
+    for deprecation in loaded.deprecations:
+        logger.warning("setting.renamed", old=deprecation.old, new=deprecation.new, used=deprecation.used)
     try:
         sys.exit(_runner(role)(settings))
     except FastlaneError as error:
@@ -213,10 +214,10 @@ def _say(text: str) -> None:
 
 
 def _shown(setting: Setting, value: object) -> str:
-    return "none" if value is None or value == () else setting.kind.show(value)
+    return "none" if value is None or value == () else setting.type.show(value)
 
 
-def _as_table(loaded: Loaded) -> str:
+def _as_table(loaded: LoadedSettings) -> str:
     rows = [("NAME", "VALUE", "FROM", "DEFAULT", "MEANING")]
     for setting in SETTINGS:
         value = _shown(setting, getattr(loaded.settings, setting.name))
@@ -235,11 +236,11 @@ def _aligned(rows: Sequence[Sequence[str]], widest: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def _as_json(loaded: Loaded) -> str:
+def _as_json(loaded: LoadedSettings) -> str:
     def plain(setting: Setting, value: Any) -> object:
-        if setting.kind.tables:
-            return json.loads(setting.kind.show(value))
-        return setting.kind.show(value) if setting.secret and value else str(value) if isinstance(value, Path) else value
+        if setting.type.tables:
+            return json.loads(setting.type.show(value))
+        return setting.type.show(value) if setting.secret and value else str(value) if isinstance(value, Path) else value
 
     rows = {
         setting.name: {

@@ -1,4 +1,4 @@
-"""The kinds of the settings ``users`` and ``tokens``. What they hold is secret: no fault repeats it, and what is shown hides it."""
+"""The types of the settings ``users`` and ``tokens``. Their hashes are secret: no fault repeats one, and ``show`` masks them."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastlane.config.credentials import Token, User, read_password_hash, read_token_hash
-from fastlane.config.types import Columns, SettingType, read_choice, read_raw, read_tables, read_text
+from fastlane.config.types import KeyReaders, SettingType, read_choice, read_exact_text, read_tables, read_text
 from fastlane.errors import Fault, Invalid
 from fastlane.log import MASK
 from fastlane.models.access import Principal, Role
@@ -22,7 +22,7 @@ def _name(value: object) -> str:
 
 
 def _tasks(value: object) -> str:
-    text = read_raw(value)
+    text = read_exact_text(value)
     try:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
@@ -34,16 +34,16 @@ def _role(value: object) -> Role:
     return Role(read_choice(*Role)(value))
 
 
-COMMON = {"name": ("name", _name), "role": ("role", _role), "tasks": ("tasks", _tasks)}
-USER_KEYS: Columns = {**COMMON, "password": ("secret", lambda value: read_password_hash(read_text(value)))}
-TOKEN_KEYS: Columns = {**COMMON, "token": ("secret", lambda value: read_token_hash(read_text(value)))}
+COMMON_KEYS: KeyReaders = {"name": ("name", _name), "role": ("role", _role), "tasks": ("tasks", _tasks)}
+USER_KEYS: KeyReaders = {**COMMON_KEYS, "password": ("secret", lambda value: read_password_hash(read_text(value)))}
+TOKEN_KEYS: KeyReaders = {**COMMON_KEYS, "token": ("secret", lambda value: read_token_hash(read_text(value)))}
 
 
 def _users(value: object) -> tuple[User, ...]:
     example = '[{"name": "anna", "password": HASH, "role": "run"}]'
     rows = read_tables(value, "user", USER_KEYS, ("name", "password", "role"), example)
     users = tuple(User(_principal(row), row["secret"]) for row in rows)
-    _refuse_twins([user.principal for user in users], "users")
+    _refuse_duplicates([user.principal for user in users], "users")
     return users
 
 
@@ -51,7 +51,7 @@ def _tokens(value: object) -> tuple[Token, ...]:
     example = '[{"name": "ci", "token": HASH, "role": "run"}]'
     rows = read_tables(value, "token", TOKEN_KEYS, ("name", "token", "role"), example)
     tokens = tuple(Token(_principal(row), row["secret"]) for row in rows)
-    _refuse_twins([token.principal for token in tokens], "tokens")
+    _refuse_duplicates([token.principal for token in tokens], "tokens")
     if len({token.digest for token in tokens}) < len(tokens):
         raise ValueError("has the same token under two names; make one for each with `fastlane token`")
     return tokens
@@ -61,23 +61,23 @@ def _principal(row: dict[str, Any]) -> Principal:
     return Principal(row["name"], row["role"], row.get("tasks", ""))
 
 
-def twins(principals: Sequence[Principal]) -> list[str]:
-    """The names that more than one has."""
+def duplicate_names(principals: Sequence[Principal]) -> list[str]:
+    """The names that stand more than once."""
     names = [principal.name for principal in principals]
     return sorted({name for name in names if names.count(name) > 1})
 
 
-def _refuse_twins(principals: Sequence[Principal], nouns: str) -> None:
-    if found := twins(principals):
+def _refuse_duplicates(principals: Sequence[Principal], nouns: str) -> None:
+    if found := duplicate_names(principals):
         raise Invalid([Fault("", f"two {nouns} are named {name!r}") for name in found])
 
 
 def _show(rows: Sequence[User | Token]) -> str:
-    def shown(row: User | Token) -> dict[str, str]:
+    def masked(row: User | Token) -> dict[str, str]:
         secret = "password" if isinstance(row, User) else "token"
         return {"name": row.principal.name, secret: MASK, "role": row.principal.role, "tasks": row.principal.tasks}
 
-    return json.dumps([shown(row) for row in rows], ensure_ascii=False)
+    return json.dumps([masked(row) for row in rows], ensure_ascii=False)
 
 
 USERS = SettingType(_users, _show, tables=True)

@@ -1,6 +1,6 @@
-"""Passwords and tokens as the settings have them: how their hashes are made, written and checked. Nothing is read or kept here.
+"""Hashes of passwords and tokens: how they are made, written in the settings, and checked.
 
-The written forms have no character that a shell, TOML or YAML treats in its own way (so not the ``$`` of other programs' hashes).
+Unlike other programs' hashes, with their ``$``, a written hash has no character that is special to a shell, TOML or YAML.
 """
 
 import hmac
@@ -14,10 +14,10 @@ from hashlib import scrypt, sha256
 from fastlane.models.access import Principal
 
 COST, BLOCKS, PARALLEL = 15, 8, 3
-"""scrypt's numbers for new hashes (N is 2 to the power of COST), of OWASP's password storage cheat sheet: 32 MiB and about 0.2 s."""
-MOST_MEMORY = 256 * 1024 * 1024
-"""What a configured hash may make scrypt use, in bytes."""
-TOKEN_BEGINS = "fl_"
+"""scrypt's parameters for new hashes (N is 2 to the power of COST), from OWASP's password storage cheat sheet: 32 MiB, about 0.2 s."""
+MAX_SCRYPT_MEMORY = 256 * 1024 * 1024
+"""Bytes that scrypt may use for a configured hash."""
+TOKEN_PREFIX = "fl_"
 
 _PASSWORD = re.compile(r"scrypt:([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2}):([A-Za-z0-9_-]{11,88}):([A-Za-z0-9_-]{22,88})", re.ASCII)
 _TOKEN = re.compile(r"sha256:([0-9a-fA-F]{64})", re.ASCII)
@@ -34,18 +34,18 @@ class PasswordHash:
     digest: bytes = field(repr=False)
 
     def matches(self, password: str) -> bool:
-        """Whether this is the password; takes as long as one hash, the same whatever the answer. Blocks, without the interpreter's lock."""
+        """Whether this is the password. Takes the time of one hash whatever the answer. Blocks, without the interpreter's lock."""
         found = _scrypt(password, self.salt, self.cost, self.blocks, self.parallel, len(self.digest))
         return hmac.compare_digest(found, self.digest)
 
     def decoy(self) -> "PasswordHash":
-        """One that takes as long and matches nothing: for a user who does not exist."""
+        """A hash that takes as long to check and matches nothing, for users who do not exist."""
         return PasswordHash(self.cost, self.blocks, self.parallel, secrets.token_bytes(16), secrets.token_bytes(len(self.digest)))
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who logs in with a name and a password."""
+    """A principal who logs in with a name and a password."""
 
     principal: Principal
     password: PasswordHash
@@ -53,14 +53,14 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Who shows a bearer token; ``digest`` is its SHA-256."""
+    """A principal who sends a bearer token; ``digest`` is the token's SHA-256."""
 
     principal: Principal
     digest: bytes = field(repr=False)
 
 
 def hash_password(password: str) -> str:
-    """A new hash of the password, as it is written in the settings."""
+    """Hashes a password with a new salt, in the form of the settings."""
     salt = secrets.token_bytes(16)
     return ":".join(
         ["scrypt", str(COST), str(BLOCKS), str(PARALLEL), _text(salt), _text(_scrypt(password, salt, COST, BLOCKS, PARALLEL, 32))]
@@ -68,7 +68,7 @@ def hash_password(password: str) -> str:
 
 
 def read_password_hash(text: str) -> PasswordHash:
-    """The hash that was written so. Raises ValueError, whose words do not repeat it: it may be a password by mistake."""
+    """Parses a written hash. Raises ValueError, which does not repeat the text: it may be a password by mistake."""
     match = _PASSWORD.fullmatch(text)
     try:
         if match is None:
@@ -76,38 +76,38 @@ def read_password_hash(text: str) -> PasswordHash:
         cost, blocks, parallel = (int(number) for number in match.groups()[:3])
         salt, digest = (urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in match.groups()[3:])
     except (NotBase64, ValueError):
-        raise ValueError("is not a hash of a password; `fastlane password` makes one") from None
-    if not 10 <= cost <= 20 or not 1 <= blocks <= 32 or not 1 <= parallel <= 16 or (128 * blocks) << cost > MOST_MEMORY:
-        raise ValueError("is a hash whose numbers are out of bounds; `fastlane password` makes a good one")
+        raise ValueError("is not a password hash; `fastlane password` makes one") from None
+    if not 10 <= cost <= 20 or not 1 <= blocks <= 32 or not 1 <= parallel <= 16 or (128 * blocks) << cost > MAX_SCRYPT_MEMORY:
+        raise ValueError("is a hash whose parameters are out of range; `fastlane password` makes a valid one")
     return PasswordHash(cost, blocks, parallel, salt, digest)
 
 
 def make_token() -> str:
     """A new token: 256 random bits."""
-    return TOKEN_BEGINS + secrets.token_urlsafe(32)
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
 def token_digest(token: str) -> bytes:
-    """What is kept of a token. A plain SHA-256 is enough, since nobody can guess 256 random bits."""
+    """The digest by which a token is checked. Plain SHA-256 is enough, since nobody can guess 256 random bits."""
     return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def hash_token(token: str) -> str:
-    """A token's hash, as it is written in the settings."""
+    """A token's hash in the form of the settings."""
     return f"sha256:{token_digest(token).hex()}"
 
 
 def read_token_hash(text: str) -> bytes:
-    """The digest that was written so. Raises ValueError, whose words do not repeat it: it may be a token by mistake."""
+    """Parses a written hash. Raises ValueError, which does not repeat the text: it may be a token by mistake."""
     match = _TOKEN.fullmatch(text)
     if match is None:
-        raise ValueError("is not a hash of a token; `fastlane token` makes a token and its hash")
+        raise ValueError("is not a token hash; `fastlane token` makes a token and its hash")
     return bytes.fromhex(match[1])
 
 
 def _scrypt(password: str, salt: bytes, cost: int, blocks: int, parallel: int, length: int) -> bytes:
-    room = 2 * MOST_MEMORY
-    return scrypt(password.encode("utf-8", "surrogateescape"), salt=salt, n=1 << cost, r=blocks, p=parallel, maxmem=room, dklen=length)
+    memory = 2 * MAX_SCRYPT_MEMORY
+    return scrypt(password.encode("utf-8", "surrogateescape"), salt=salt, n=1 << cost, r=blocks, p=parallel, maxmem=memory, dklen=length)
 
 
 def _text(value: bytes) -> str:

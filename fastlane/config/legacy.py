@@ -1,7 +1,7 @@
-"""The settings of fastlane 2.x that are still read: under their old names, in the forms that they had there, each with its new name.
+"""The settings of fastlane 2.x that are still read, with their old names and forms, and how each becomes a setting of today.
 
-They stand in the environment, or in the file where TOML can say them; a new name wins over an old one. The password of
-BASIC_AUTH_PASSWORD is plain text there, so it is hashed here before anything else sees it.
+They are read from the environment, or from the file where TOML can express them; a new name wins over an old one. BASIC_AUTH_PASSWORD is
+plain text, so it is hashed here before anything else sees it.
 """
 
 import json
@@ -12,45 +12,45 @@ from fastlane.config.credentials import hash_password
 from fastlane.models.container.options import shown
 
 USERNAME, USER, PASSWORD = "BASIC_AUTH_USERNAME", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD"
-"""2.x read the first; the second is what people write."""
+"""2.x read the first; the second is a common mistake."""
 
 
 @dataclass(frozen=True, slots=True)
-class Alias:
-    """An old name, the setting that it means, and how an old value becomes one that the setting's kind reads (ValueError: it cannot).
-    ``meaning``: the words that the docs have for the difference."""
+class LegacyName:
+    """An old name and the setting that it means. ``difference`` is for the docs. ``convert`` makes a value that the setting's type reads
+    from an old one, or raises ValueError."""
 
     old: str
     new: str
-    meaning: str
+    difference: str
     convert: Callable[[object], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Renamed:
-    """An old name that was met. ``used``: its value counts; else the new name was there too and wins."""
+class Deprecation:
+    """An old name that was found. ``used``: its value counts; otherwise the new name is set too and wins."""
 
     old: str
     new: str
     used: bool
 
     def __str__(self) -> str:
-        """What to do about it."""
+        """The advice for the user."""
         return f"{self.old} is a name of fastlane 2.x; use {self.new}" + (
-            "" if self.used else f", which is set too and wins: drop {self.old}"
+            "" if self.used else f", which is also set and wins: remove {self.old}"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
-    """What old names say of a setting: which ones, and the value in its new form."""
+class TranslatedValue:
+    """The value of a setting in its new form, and the old names that gave it."""
 
     old: tuple[str, ...]
     new: str
     value: object
 
 
-def _same(value: object) -> object:
+def _unchanged(value: object) -> object:
     return value
 
 
@@ -62,7 +62,7 @@ def _seconds(value: object) -> str:
 
 
 def _pools(value: object) -> object:
-    """2.x: ``[{"match": "a-.+", "hosts": ["h:2375"], "maxRunning": 2}]``, as text or not; its pools have no names."""
+    """Pools of 2.x, ``[{"match": "a-.+", "hosts": ["h:2375"], "maxRunning": 2}]``, as text or parsed; they have no names."""
     rows = value
     if isinstance(value, str):
         try:
@@ -82,42 +82,40 @@ def _pool(row: Mapping[str, object], number: int) -> dict[str, object]:
     return {"name": "default" if known.get("match") == "" else f"pool-{number}", **known}
 
 
-ALIASES = (
-    Alias(
-        "DOCKER_HOSTS", "pools", "JSON; pools have names now: the one of the empty match is `default`, others `pool-1`, `pool-2`…", _pools
-    ),
-    Alias("REDIS_URL", "redis_url", "none", _same),
-    Alias("HARD_EXECUTION_TIMEOUT_SECONDS", "hard_timeout", "a duration (`30m`) instead of seconds", _seconds),
-    Alias("DOCKER_CIRCUIT_BREAKER_MAX_FAILS", "breaker_max_fails", "none", _same),
-    Alias("DOCKER_CIRCUIT_BREAKER_RESET_TIMEOUT_SECONDS", "breaker_reset", "a duration (`1m`) instead of seconds", _seconds),
-    Alias("ENV_BLACKLISTED_WORDS", "redact_words", "`token` is among the default words too", _same),
-    Alias("PAGINATION_PER_PAGE", "per_page", "at most 100", _same),
+LEGACY_NAMES = (
+    LegacyName("DOCKER_HOSTS", "pools", "JSON; pools have names now: `default` for the empty match, else `pool-1`, `pool-2`…", _pools),
+    LegacyName("REDIS_URL", "redis_url", "none", _unchanged),
+    LegacyName("HARD_EXECUTION_TIMEOUT_SECONDS", "hard_timeout", "a duration (`30m`) instead of seconds", _seconds),
+    LegacyName("DOCKER_CIRCUIT_BREAKER_MAX_FAILS", "breaker_max_fails", "none", _unchanged),
+    LegacyName("DOCKER_CIRCUIT_BREAKER_RESET_TIMEOUT_SECONDS", "breaker_reset", "a duration (`1m`) instead of seconds", _seconds),
+    LegacyName("ENV_BLACKLISTED_WORDS", "redact_words", "`token` is a default word now, too", _unchanged),
+    LegacyName("PAGINATION_PER_PAGE", "per_page", "at most 100", _unchanged),
 )
-NAMES = (*(alias.old for alias in ALIASES), USERNAME, USER, PASSWORD)
+NAMES = (*(row.old for row in LEGACY_NAMES), USERNAME, USER, PASSWORD)
 
 
-def meant(given: Mapping[str, object], say: Callable[[str, str], None]) -> list[Meant]:
-    """What these values under old names come to; ``say(old name, fault)`` hears of what cannot be used."""
+def translate(values: Mapping[str, object], report: Callable[[str, str], None]) -> list[TranslatedValue]:
+    """Translates values under old names; calls ``report(old name, fault)`` for each that cannot be used."""
     found = []
-    for alias in ALIASES:
-        if alias.old in given:
+    for row in LEGACY_NAMES:
+        if row.old in values:
             try:
-                found.append(Meant((alias.old,), alias.new, alias.convert(given[alias.old])))
+                found.append(TranslatedValue((row.old,), row.new, row.convert(values[row.old])))
             except ValueError as error:
-                say(alias.old, str(error))
-    return found + _basic_auth(given, say)
+                report(row.old, str(error))
+    return found + _basic_auth(values, report)
 
 
-def _basic_auth(given: Mapping[str, object], say: Callable[[str, str], None]) -> list[Meant]:
-    """One user who may everything, as 2.x had it. Only one half of it would leave the server open without anybody noticing."""
-    old = tuple(name for name in (USERNAME, USER, PASSWORD) if name in given)
+def _basic_auth(values: Mapping[str, object], report: Callable[[str, str], None]) -> list[TranslatedValue]:
+    """One user with the role admin, as in 2.x. Ignoring half of a login would leave the server open without anyone noticing."""
+    old = tuple(name for name in (USERNAME, USER, PASSWORD) if name in values)
     if not old:
         return []
-    name, password = given.get(USERNAME, given.get(USER)), given.get(PASSWORD)
+    name, password = values.get(USERNAME, values.get(USER)), values.get(PASSWORD)
     if name is None or password is None:
-        say(old[0], f"is set without {PASSWORD if password is None else USERNAME}; set both, or neither")
+        report(old[0], f"is set without {PASSWORD if password is None else USERNAME}; set both or neither")
         return []
     if not isinstance(name, str) or not isinstance(password, str):
-        say(old[0], "is not text; put it in quotes")
+        report(old[0], "is not text; put it in quotes")
         return []
-    return [Meant(old, "users", [{"name": name, "password": hash_password(password), "role": "admin"}])]
+    return [TranslatedValue(old, "users", [{"name": name, "password": hash_password(password), "role": "admin"}])]

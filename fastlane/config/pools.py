@@ -1,10 +1,10 @@
-"""The kind of the setting ``pools``: each pool's tasks, hosts, policy and limits, as people write them and as they are shown again."""
+"""The type of the setting ``pools``: reads and shows each pool's tasks, hosts, policy and limits."""
 
 import json
 import re
 from collections.abc import Callable, Sequence
 
-from fastlane.config.types import Columns, SettingType, read_choice, read_number, read_raw, read_table, read_tables, read_text
+from fastlane.config.types import KeyReaders, SettingType, read_choice, read_exact_text, read_number, read_table, read_tables, read_text
 from fastlane.errors import Fault, Invalid
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_RESOURCES, Resources
@@ -33,7 +33,7 @@ def _hosts(value: object) -> tuple[str, ...]:
 
 
 def _patterns(read: Callable[[str], str]) -> Callable[[object], tuple[str, ...]]:
-    """The reader of what a policy allows of an option: true for anything, false, or patterns, each of which ``read`` makes comparable."""
+    """A reader of what a policy allows for an option: true for anything, false, or patterns, which ``read`` normalizes."""
 
     def read_all(value: object) -> tuple[str, ...]:
         if isinstance(value, bool):
@@ -55,7 +55,7 @@ def _pattern(text: str, read: Callable[[str], str]) -> str:
 
 
 def _or_exact(read: Callable[[object], str], adapt: Callable[[str], str] = str) -> Callable[[object], tuple[str, ...]]:
-    """Patterns of an option: one with ``*`` is compared as ``adapt`` makes it, one without must be a value that ``read`` takes."""
+    """A reader of patterns for an option: ``adapt`` normalizes one with ``*``; one without must be a value that ``read`` accepts."""
     return _patterns(lambda text: adapt(text) if "*" in text else read(text))
 
 
@@ -65,7 +65,7 @@ def _grace(value: object) -> int | None:
     return options.read_grace(value)
 
 
-POLICY_KEYS: Columns = {
+POLICY_KEYS: KeyReaders = {
     "user": ("user", _or_exact(options.read_user)),
     "workdir": ("workdir", _or_exact(options.read_path)),
     "init": ("init", options.read_yes),
@@ -77,14 +77,14 @@ POLICY_KEYS: Columns = {
     "constraints": ("constraints", _or_exact(options.read_constraint, lambda text: text.replace(" ", ""))),
     "extraHosts": ("extra_hosts", _or_exact(options.read_host_name, str.lower)),
 }
-LIMIT_KEYS: Columns = {
+LIMIT_KEYS: KeyReaders = {
     "cpus": ("cpus", options.read_cpus),
     "memory": ("memory", options.read_memory),
     "pids": ("pids", options.read_pids),
 }
-POOL_KEYS: Columns = {
+POOL_KEYS: KeyReaders = {
     "name": ("name", read_text),
-    "match": ("match", read_raw),
+    "match": ("match", read_exact_text),
     "hosts": ("hosts", _hosts),
     "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
     "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
@@ -106,20 +106,20 @@ def _show_pools(pools: Sequence[Pool]) -> str:
 
 
 def _row(pool: Pool) -> dict[str, object]:
-    """A pool as people write it, under ``[[pools]]`` or as JSON."""
+    """A pool as users write it, under ``[[pools]]`` or as JSON."""
     row: dict[str, object] = {key: getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
-    row |= {"hosts": list(pool.hosts), "policy": _policy_row(pool.policy), "limits": _given(pool.limits, NO_RESOURCES, LIMIT_KEYS)}
+    row |= {"hosts": list(pool.hosts), "policy": _policy_row(pool.policy), "limits": _changed(pool.limits, NO_RESOURCES, LIMIT_KEYS)}
     return {key: value for key, value in row.items() if value != {}}
 
 
 def _policy_row(policy: Policy) -> dict[str, object]:
-    row = {key: list(value) if isinstance(value, tuple) else value for key, value in _given(policy, DEFAULT_POLICY, POLICY_KEYS).items()}
+    row = {key: list(value) if isinstance(value, tuple) else value for key, value in _changed(policy, DEFAULT_POLICY, POLICY_KEYS).items()}
     return row if policy.stop_grace is None else row | {"stopGrace": show_duration(policy.stop_grace / 1000)}
 
 
-def _given(value: object, default: object, columns: Columns) -> dict[str, object]:
-    """What differs from the default, by key."""
-    named = {key: (getattr(value, attribute), getattr(default, attribute)) for key, (attribute, _) in columns.items()}
+def _changed(value: object, default: object, keys: KeyReaders) -> dict[str, object]:
+    """The attributes that differ from the default, by key."""
+    named = {key: (getattr(value, attribute), getattr(default, attribute)) for key, (attribute, _) in keys.items()}
     return {key: own for key, (own, usual) in named.items() if own != usual}
 
 
@@ -128,10 +128,10 @@ def default_pools(docker_host: str | None) -> tuple[Pool, ...]:
     return (Pool("default", "", (_host(docker_host) if docker_host else LOCAL_ENGINE,)),)
 
 
-def exposed(pools: Sequence[Pool]) -> list[Fault]:
-    """The faults of pools that allow something to containers, where nobody is asked who they are: whoever reached the server could have a
-    host's files, or its network."""
-    words = "but there are no users and no tokens, so everybody may; add some (`fastlane password`, `fastlane token`), or drop the policy"
+def unprotected_policies(pools: Sequence[Pool]) -> list[Fault]:
+    """The faults of pools whose policy allows something on a server without authentication: anyone who reaches it could use a host's files
+    or its network."""
+    words = "but there are no users and no tokens, so anyone may use it; add some (`fastlane password`, `fastlane token`) or drop it"
     return [
         Fault("pools", f"the policy of pool {pool.name!r} allows {', '.join(_policy_row(pool.policy))} to containers, {words}")
         for pool in pools

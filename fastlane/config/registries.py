@@ -1,18 +1,17 @@
-"""The kinds of the settings ``registries`` and ``docker_config``: who fastlane is to image registries. No fault repeats a password.
+"""The types of the settings ``registries`` and ``docker_config``: fastlane's logins at image registries. No fault repeats a password.
 
-Whether a file is there is looked at when its content is needed, and again when it changes (``executors/registries.py``): a process that
-pulls nothing does not need it.
+A file is read when its content is needed, and again when it changes (``executors/swarm/images/registries.py``): a process that pulls
+nothing does not need the file.
 """
 
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastlane.config.types import Columns, SettingType, Start, read_raw, read_tables, read_text
+from fastlane.config.types import Invocation, KeyReaders, SettingType, read_exact_text, read_tables, read_text
 from fastlane.errors import Fault, Invalid
 from fastlane.log import MASK
 from fastlane.models.container.options import shown
@@ -27,21 +26,21 @@ _HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\]
 def _host(value: object) -> str:
     text = read_text(value)
     if not _HOST.fullmatch(text):
-        raise ValueError("is not a registry; write HOST or HOST:PORT as the names of its images begin, or docker.io")
+        raise ValueError("is not a registry; write HOST or HOST:PORT as its image names begin, or docker.io")
     return registry_host(text)
 
 
 def _username(value: object) -> str:
     text = read_text(value)
     if not text or ":" in text or not text.isprintable():
-        raise ValueError("is not a user's name; a name is not empty and has no ':'")
+        raise ValueError("is not a user name; write one without ':'")
     return text
 
 
 def _password(value: object) -> str:
-    text = read_raw(value)
+    text = read_exact_text(value)
     if not text:
-        raise ValueError("is empty; leave out the registry, which is then asked without a name")
+        raise ValueError("is empty; leave out the registry to use it without a login")
     return text
 
 
@@ -55,7 +54,7 @@ def _path(value: object) -> Path:
         raise ValueError(f"{shown(text)} names the home of an unknown user; write the whole path") from None
 
 
-REGISTRY_KEYS: Columns = {
+REGISTRY_KEYS: KeyReaders = {
     "host": ("host", _host),
     "username": ("username", _username),
     "password": ("password", _password),
@@ -80,9 +79,9 @@ def _registries(value: object) -> tuple[Login, ...]:
     return tuple(Login(**row) for row in rows)
 
 
-def _settle(logins: tuple[Login, ...], start: Start) -> tuple[Login, ...]:
+def _resolve_logins(logins: tuple[Login, ...], invocation: Invocation) -> tuple[Login, ...]:
     return tuple(
-        login if login.password_file is None else replace(login, password_file=start.cwd / login.password_file) for login in logins
+        login if login.password_file is None else replace(login, password_file=invocation.cwd / login.password_file) for login in logins
     )
 
 
@@ -98,18 +97,17 @@ def _docker_config(value: object) -> Path | None:
     return None if read_text(value) == NONE else _path(value)
 
 
-def default_docker_config() -> Path | None:
-    """Where the docker command keeps its log-ins for whoever runs this; None for a user without a home."""
-    named = os.environ.get("DOCKER_CONFIG")
+def default_docker_config(folder: str | None) -> Path | None:
+    """The file of the docker command's logins: in ``folder``, else in ``~/.docker``; None for a user without a home."""
     try:
-        return Path(named or "~/.docker").expanduser() / "config.json"
+        return Path(folder or "~/.docker").expanduser() / "config.json"
     except RuntimeError:
         return None
 
 
-def _settle_config(path: Any, start: Start) -> Any:
-    return start.cwd / path
+def _resolve_path(path: Any, invocation: Invocation) -> Any:
+    return invocation.cwd / path
 
 
-REGISTRIES = SettingType(_registries, _show, settle=_settle, tables=True)
-DOCKER_CONFIG = SettingType(_docker_config, lambda path: NONE if path is None else str(path), settle=_settle_config)
+REGISTRIES = SettingType(_registries, _show, resolve=_resolve_logins, tables=True)
+DOCKER_CONFIG = SettingType(_docker_config, lambda path: NONE if path is None else str(path), resolve=_resolve_path)

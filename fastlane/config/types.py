@@ -1,7 +1,7 @@
-"""The kinds of values that settings have: how each is read from text or TOML, shown again, and made definite at the start.
+"""The types of settings: how a value of each is read from text or TOML, resolved when a process starts, and shown.
 
-A reader raises ``ValueError`` whose text says what to write instead, or ``Invalid`` when there is more than one thing to say. What it
-reads, ``show`` writes in a form that it reads again. Readers of secrets never repeat the value.
+A reader raises ``ValueError`` whose text says what to write instead, or ``Invalid`` when there are several faults. It accepts what
+``show`` writes. Readers of secrets never repeat the value.
 """
 
 import difflib
@@ -25,24 +25,26 @@ SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """What defaults depend on: the command, the current directory, DOCKER_HOST, and whether standard error is a terminal."""
+class Invocation:
+    """What defaults depend on: the command, the current directory, the variables DOCKER_HOST and DOCKER_CONFIG, and whether standard error
+    is a terminal."""
 
     role: Role
     cwd: Path
-    docker_host: str | None
-    terminal: bool
+    docker_host: str | None = None
+    docker_config: str | None = None
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SettingType:
-    """How a value is read (from text, or what TOML gives), shown, and made definite (absolute, not ``auto``)."""
+    """``read`` takes text or a TOML value, ``show`` writes it, ``resolve`` makes it definite (an absolute path, no ``auto``)."""
 
     read: Callable[[object], Any]
     show: Callable[[Any], str] = str
-    settle: Callable[[Any, Start], Any] = lambda value, _start: value
+    resolve: Callable[[Any, Invocation], Any] = lambda value, _invocation: value
     tables: bool = False
-    """Whether it is shown as JSON: a list of tables."""
+    """Whether the value is a list of tables, which ``show`` writes as JSON."""
 
 
 def read_text(value: object) -> str:
@@ -71,7 +73,7 @@ def _store_url(value: object) -> str:
     return text
 
 
-SENTINELS = re.compile(
+_SENTINEL_URL = re.compile(
     r"redis\+sentinel://([^/@?#]*@)?(HOST(:[0-9]{1,5})?)(,HOST(:[0-9]{1,5})?)*/[A-Za-z0-9._-]+(/[0-9]{1,5})?".replace(
         "HOST", r"([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])"
     ),
@@ -81,7 +83,7 @@ SENTINELS = re.compile(
 
 def _redis_url(value: object) -> str:
     text = read_text(value)
-    if SENTINELS.fullmatch(text):
+    if _SENTINEL_URL.fullmatch(text):
         return text
     try:
         url = urlsplit(text)
@@ -132,7 +134,7 @@ def _public_url(value: object) -> str:
 
 
 def _words(value: object, first: str, second: str) -> tuple[str, ...]:
-    """A list of texts, in the environment separated by commas; the two are an example."""
+    """A list of texts, separated by commas in the environment; ``first`` and ``second`` make the example in the fault."""
     rows = value.split(",") if isinstance(value, str) else value
     if not isinstance(rows, list | tuple):
         raise ValueError(f'is not a list; write ["{first}", "{second}"], in the environment {first},{second}')
@@ -166,7 +168,7 @@ def _origins(value: object) -> tuple[str, ...]:
 def _redact_words(value: object) -> tuple[str, ...]:
     words = _words(value, "password", "token")
     if not all(words):
-        raise ValueError("has an empty word, which would be part of every name; leave it out")
+        raise ValueError("has an empty word, which every name contains; leave it out")
     return words
 
 
@@ -186,20 +188,20 @@ def _duration(value: object) -> float:
     return seconds
 
 
-Columns = Mapping[str, tuple[str, Callable[[object], Any]]]
-"""The keys of a table as people write them, each with the name of the attribute that it becomes, and its reader."""
+KeyReaders = Mapping[str, tuple[str, Callable[[object], Any]]]
+"""The keys of a table as users write them; for each, the name of the attribute that it becomes, and the reader of its value."""
 
 
-def read_raw(value: object) -> str:
-    """Text as it stands."""
+def read_exact_text(value: object) -> str:
+    """Text as it is, with the spaces around it."""
     return value if isinstance(value, str) else read_text(value)
 
 
 def read_tables(
-    value: object, noun: str, columns: Columns, required: Iterable[str], example: str, nouns: str | None = None
+    value: object, noun: str, keys: KeyReaders, required: Iterable[str], example: str, plural: str | None = None
 ) -> list[dict[str, Any]]:
-    """A list of tables, as TOML has it or as JSON text: the attributes of each. Raises Invalid with the faults of all, ValueError for what
-    is no such list. Values stand in no fault unless a column's reader puts them there."""
+    """The attributes of each table in a list from TOML or from JSON text. Raises Invalid with the faults of all tables, ValueError for
+    anything but a list of tables. A fault repeats a value only where a key's reader does."""
     rows = value
     if isinstance(value, str):
         try:
@@ -207,27 +209,27 @@ def read_tables(
         except (ValueError, RecursionError):
             raise ValueError(f"is not JSON; write {example}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        nouns = nouns or f"{noun}s"
-        raise ValueError(f"is not a list of {nouns}; write a table [[{nouns}]] for each, in the environment a JSON list of objects")
+        plural = plural or f"{noun}s"
+        raise ValueError(f"is not a list of {plural}; write a table [[{plural}]] for each, in the environment a JSON list of objects")
     faults: list[Fault] = []
-    tables = [_read_row(row, f"{noun} {number}", columns, required, faults) for number, row in enumerate(rows, 1)]
+    tables = [_read_row(row, f"{noun} {number}", keys, required, faults) for number, row in enumerate(rows, 1)]
     if faults:
         raise Invalid(faults)
     return tables
 
 
-def read_table(value: object, columns: Columns) -> dict[str, Any]:
-    """The attributes of a table. Raises Invalid, whose faults have the keys for fields, dotted where a table is in a table; ValueError for
-    what is no table."""
+def read_table(value: object, keys: KeyReaders) -> dict[str, Any]:
+    """The attributes of a table. Raises Invalid, whose faults have the key as field, dotted for nested tables; ValueError for anything but
+    a table."""
     if not isinstance(value, dict):
         raise ValueError("is not a table; write { NAME = VALUE }, as JSON an object")
     found: dict[str, Any] = {}
     faults: list[Fault] = []
     for key, given in value.items():
-        if key not in columns:
-            faults.append(Fault(key, _is_unknown(key, columns)))
+        if key not in keys:
+            faults.append(Fault(key, _is_unknown(key, keys)))
             continue
-        attribute, read = columns[key]
+        attribute, read = keys[key]
         try:
             found[attribute] = read(given)
         except Invalid as error:
@@ -239,17 +241,17 @@ def read_table(value: object, columns: Columns) -> dict[str, Any]:
     return found
 
 
-def _read_row(row: Mapping[str, object], place: str, columns: Columns, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
+def _read_row(row: Mapping[str, object], place: str, keys: KeyReaders, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
     faults += [Fault("", f"{place}: has no {key}") for key in required if key not in row]
     try:
-        return read_table(row, columns)
+        return read_table(row, keys)
     except Invalid as error:
         faults += [Fault("", f"{place}: {fault.field} {fault.message}") for fault in error.faults]
         return {}
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """The fault of a name that is not among the known ones; says the nearest."""
+    """The fault of a name that is not known, with the nearest known name."""
     return f"{name} {_is_unknown(name, known)}"
 
 
@@ -259,7 +261,7 @@ def _is_unknown(name: str, known: Iterable[str]) -> str:
 
 
 def read_choice(*words: str) -> Callable[[object], str]:
-    """The reader of one of these words."""
+    """A reader that accepts these words only."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value.strip().lower() not in words:
@@ -269,8 +271,8 @@ def read_choice(*words: str) -> Callable[[object], str]:
     return read
 
 
-DIRECTORY = SettingType(_directory, settle=lambda path, start: start.cwd / path)
-STORE_URL = SettingType(_store_url, scrub, settle=lambda url, start: f"{SQLITE}{start.cwd / url.removeprefix(SQLITE)}")
+DIRECTORY = SettingType(_directory, resolve=lambda path, invocation: invocation.cwd / path)
+STORE_URL = SettingType(_store_url, scrub, resolve=lambda url, invocation: f"{SQLITE}{invocation.cwd / url.removeprefix(SQLITE)}")
 REDIS_URL = SettingType(_redis_url, scrub)
 ADDRESS = SettingType(_address)
 PORT = SettingType(_port)
@@ -284,6 +286,7 @@ SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
 COUNT = SettingType(lambda value: read_number(value, 1, 1000))
 PER_PAGE = SettingType(lambda value: read_number(value, 1, 100))
 LOG_FORMAT = SettingType(
-    read_choice("auto", "console", "json"), settle=lambda word, start: ("console" if start.terminal else "json") if word == "auto" else word
+    read_choice("auto", "console", "json"),
+    resolve=lambda word, invocation: ("console" if invocation.terminal else "json") if word == "auto" else word,
 )
 LOG_LEVEL = SettingType(read_choice("debug", "info", "warning", "error"))

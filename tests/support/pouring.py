@@ -17,7 +17,7 @@ import uvloop
 
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.errors import ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, End, EngineService, EngineTask, Image, Order, Phase
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion

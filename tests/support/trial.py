@@ -18,7 +18,7 @@ from typing import Any
 
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config import settings as config
+from fastlane.config.load import load
 from fastlane.config.settings import Settings
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.service import spec
@@ -93,7 +93,7 @@ async def api(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
 
 async def main(role: str) -> None:
     """Runs one process until a SIGTERM."""
-    settings = config.load("api" if role == "api" else "worker").settings
+    settings = load("api" if role == "api" else "worker").settings
     log.configure(settings.log_format, settings.log_level)
     journal = Journal(Path(os.environ["FASTLANE_TEST_JOURNAL"]))
     hook = Hook(journal, Trip.of(os.environ.get("FASTLANE_TEST_TRIP", "")), writes_ended(settings.store_path))

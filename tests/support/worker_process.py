@@ -13,7 +13,7 @@ import uvloop
 
 from fastlane import app, log
 from fastlane.clock import SystemClock
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair import rebuilder
 from fastlane.scheduler.worker import Worker

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.config import legacy
 from fastlane.config.credentials import hash_password, hash_token, token_digest
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.access import Principal, Role
 
@@ -61,7 +61,7 @@ def test_they_are_json_in_the_environment_or_in_a_file_that_it_names(monkeypatch
 @pytest.mark.parametrize(
     ("row", "part"),
     [
-        ({"name": "a", "password": SECRET, "role": "run"}, "user 1: password is not a hash of a password; `fastlane password`"),
+        ({"name": "a", "password": SECRET, "role": "run"}, "user 1: password is not a password hash; `fastlane password`"),
         ({"name": "a", "password": 1, "role": "run"}, "password is not text"),
         ({"name": "a", "password": PASSWORD}, "user 1: has no role"),
         ({"password": PASSWORD, "role": "run"}, "has no name"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.config import legacy
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.models.placement.pool import Pool
@@ -44,7 +44,7 @@ def test_an_old_name_still_works_and_names_the_new_one(monkeypatch, old, text, n
     loaded = load("up")
     assert getattr(loaded.settings, new) == value
     assert loaded.origins[new] == old
-    (renamed,) = loaded.renamed
+    (renamed,) = loaded.deprecations
     assert (renamed.old, renamed.new, renamed.used) == (old, new, True)
     assert str(renamed) == f"{old} is a name of fastlane 2.x; use {new}"
 
@@ -100,7 +100,7 @@ def test_a_new_name_wins_wherever_it_stands(monkeypatch):
     monkeypatch.setenv("REDIS_URL", "redis://old")
     loaded = load("up")
     assert loaded.settings.redis_url == "redis://new"
-    (renamed,) = loaded.renamed
+    (renamed,) = loaded.deprecations
     assert not renamed.used
     assert "wins" in str(renamed)
 
@@ -120,7 +120,7 @@ def test_basic_auth_is_one_user_who_may_everything(monkeypatch, name):
     (user,) = loaded.settings.users
     assert user.principal == Principal("anna", Role.ADMIN, "")
     assert user.password.matches(SECRET)
-    assert [renamed.old for renamed in loaded.renamed] == [name, "BASIC_AUTH_PASSWORD"]
+    assert [renamed.old for renamed in loaded.deprecations] == [name, "BASIC_AUTH_PASSWORD"]
     assert SECRET not in repr(loaded)
 
 

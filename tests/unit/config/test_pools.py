@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fastlane.config import legacy
 from fastlane.config.credentials import hash_password, hash_token, make_token
+from fastlane.config.load import load
 from fastlane.config.pools import LIMIT_KEYS, POLICY_KEYS, POOLS
-from fastlane.config.settings import load
 from fastlane.errors import Invalid
 from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.options import LONGEST_GRACE, MOST_BYTES

@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.cli import server
 from fastlane.config import legacy
-from fastlane.config.settings import load
+from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.container.registry import Login
 
@@ -73,8 +73,8 @@ GOOD = {"host": "r", "username": "ci", "password": SECRET}
         ([{**GOOD, "host": f"https://ci:{SECRET}@r/v2/"}], ["registry 1: host is not a registry; write HOST or HOST:PORT"]),
         ([{**GOOD, "host": ""}], ["is not a registry"]),
         ([{**GOOD, "host": "r/team"}], ["is not a registry"]),
-        ([{**GOOD, "username": "a:b"}], ["username is not a user's name"]),
-        ([{**GOOD, "username": ""}], ["username is not a user's name"]),
+        ([{**GOOD, "username": "a:b"}], ["username is not a user name"]),
+        ([{**GOOD, "username": ""}], ["username is not a user name"]),
         ([{**GOOD, "password": ""}], ["password is empty"]),
         ([{**GOOD, "password": 5}], ["password is not text"]),
         ([{"host": "r", "username": "ci"}], ["registry 1: has neither a password nor a passwordFile; write one of them"]),

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.config import legacy, types
+from fastlane.config.load import load
 from fastlane.config.page import markdown
-from fastlane.config.pools import POOLS as POOLS_KIND
-from fastlane.config.settings import NAMES, SETTINGS, Settings, load
+from fastlane.config.pools import POOLS as POOLS_TYPE
+from fastlane.config.settings import NAMES, SETTINGS, Settings
 from fastlane.errors import Invalid
 from fastlane.models.placement.pool import Pool, Pull
 
@@ -49,6 +50,20 @@ def test_up_needs_no_setting_at_all(tmp_path):
     assert settings.pools == (Pool("default", "", ("unix:///var/run/docker.sock",), 10, Pull.MISSING),)
     assert (settings.lease, settings.renew, settings.hard_timeout) == (15, 5, 1800)
     assert (settings.max_body, settings.max_log_bytes) == (2**20, 100 * 2**20)
+
+
+def test_the_defaults_are_those_of_a_process_that_sets_nothing(tmp_path):
+    loaded = load("up").settings
+    assert Settings.defaults(tmp_path) == replace(loaded, log_format="json")
+
+
+def test_defaults_follow_from_values_that_are_given(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    monkeypatch.setenv("FASTLANE_PER_PAGE", "7")
+    settings = Settings.defaults(role="api", data_dir=Path("/data"))
+    assert settings.store_path == Path("/data/fastlane.db")
+    assert (settings.listen, settings.per_page) == ("0.0.0.0", 10)
+    assert settings.pools[0].hosts == ("unix:///var/run/docker.sock",)
 
 
 def test_the_table_and_the_settings_have_the_same_names():
@@ -93,7 +108,7 @@ def test_another_file_is_read_when_it_is_named(monkeypatch, tmp_path):
 
 
 def test_a_named_file_that_is_not_there_is_a_fault():
-    assert "no such file" in faults(config="gone.toml")["gone.toml"]
+    assert "does not exist" in faults(config="gone.toml")["gone.toml"]
 
 
 @pytest.mark.parametrize(("content", "message"), [(b"port = ", "is not TOML"), (b"\xff\xfe", "not UTF-8")])
@@ -276,7 +291,7 @@ def test_pools_are_tables_in_the_file():
 
 
 def test_pools_are_json_in_the_environment_as_config_shows_them(monkeypatch):
-    monkeypatch.setenv("FASTLANE_POOLS", POOLS_KIND.show(POOLS))
+    monkeypatch.setenv("FASTLANE_POOLS", POOLS_TYPE.show(POOLS))
     assert load("up").settings.pools == POOLS
 
 
@@ -315,13 +330,13 @@ def test_the_default_pool_is_on_the_engine_that_docker_host_names(monkeypatch):
 def test_a_docker_host_that_cannot_be_used_is_a_fault_only_while_no_pool_is_named(monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "ssh://me@there")
     assert "not the address of a Docker engine" in faults()["DOCKER_HOST"]
-    monkeypatch.setenv("FASTLANE_POOLS", POOLS_KIND.show(POOLS))
+    monkeypatch.setenv("FASTLANE_POOLS", POOLS_TYPE.show(POOLS))
     assert load("up").settings.pools == POOLS
 
 
 @pytest.mark.parametrize("setting", [row for row in SETTINGS if row.computed is None], ids=lambda row: row.name)
 def test_a_default_is_written_as_config_shows_it(setting):
-    assert setting.kind.show(setting.kind.read(setting.default)) == setting.default
+    assert setting.type.show(setting.type.read(setting.default)) == setting.default
 
 
 @given(st.integers(1, 100 * 3600 * 1000).map(lambda milliseconds: milliseconds / 1000))
@@ -337,7 +352,7 @@ def test_a_size_that_is_shown_is_read_as_the_same(size):
 @given(st.sampled_from(SETTINGS), st.one_of(st.text(), st.integers(), st.floats(), st.lists(st.text()), st.booleans()))
 def test_no_value_makes_a_reader_fail_in_another_way_than_by_refusing_it(setting, value):
     with contextlib.suppress(Invalid, ValueError):
-        setting.kind.read(value)
+        setting.type.read(value)
 
 
 def test_the_docs_are_what_the_table_says():

@@ -1,0 +1,164 @@
+"""Loads the settings of a process. A value comes from an option of the command line, else from the environment (``FASTLANE_<NAME>``),
+else from ``fastlane.toml``, else from a name of fastlane 2.x (``legacy``), else it is the table's default.
+
+``load`` reports all faults at once. No fault repeats the value of a secret setting.
+"""
+
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from environs import Env, FileAwareEnv
+
+from fastlane.config import legacy
+from fastlane.config.access import duplicate_names
+from fastlane.config.legacy import Deprecation
+from fastlane.config.pools import unprotected_policies
+from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Settings
+from fastlane.config.types import Invocation, Role, unknown
+from fastlane.errors import Fault, Invalid
+from fastlane.models.schedule.schedule import show_duration
+
+FILE_NAME = "fastlane.toml"
+NOT_SETTINGS = re.compile(r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID|ATTEMPT|SCHEDULED_FOR)$|SERVICE_|PORT_)")
+"""Variables with our prefix that are not settings: those of tests, those that every container gets, and those that Kubernetes sets for a
+service named ``fastlane``."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings; by name, where each value came from (``default``, or the name of a file, a variable or an option); and the names of
+    fastlane 2.x that were found."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+    deprecations: Sequence[Deprecation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _RawValue:
+    """A value as it was written, the name of its source, and the place that a fault names."""
+
+    value: object
+    origin: str
+    place: str
+
+
+def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | None = None, config: str | None = None) -> LoadedSettings:
+    """Loads the settings of a command: from its ``options`` (by the setting's name), the environment, and a file. The file is ``config``,
+    else the one that FASTLANE_CONFIG names, else ``fastlane.toml`` in ``cwd`` if it exists. Raises Invalid with every fault.
+    """
+    invocation = _invocation(role, cwd)
+    faults: list[Fault] = []
+    written = _from_file(invocation.cwd, config or os.environ.get("FASTLANE_CONFIG"), faults) | _from_environment(faults)
+    written |= _from_options(options or {})
+    written, deprecations = _translate_legacy_names(written, faults)
+    values = _values(written, invocation, faults)
+    _check_combinations(role, values, faults)
+    if faults:
+        raise Invalid(faults)
+    origins = dict.fromkeys(NAMES, "default") | ({"pools": "DOCKER_HOST"} if invocation.docker_host else {})
+    return LoadedSettings(Settings(**values), origins | {name: raw.origin for name, raw in written.items()}, deprecations)
+
+
+def _invocation(role: Role, cwd: Path | None) -> Invocation:
+    return Invocation(
+        role,
+        Path.cwd() if cwd is None else cwd,
+        docker_host=os.environ.get("DOCKER_HOST"),
+        docker_config=os.environ.get("DOCKER_CONFIG"),
+        terminal=sys.stderr is not None and sys.stderr.isatty(),
+    )
+
+
+def _from_options(options: Mapping[str, str]) -> dict[str, _RawValue]:
+    names = {name: "--" + name.replace("_", "-") for name in options}
+    return {name: _RawValue(text, names[name], names[name]) for name, text in options.items()}
+
+
+def _translate_legacy_names(written: Mapping[str, _RawValue], faults: list[Fault]) -> tuple[dict[str, _RawValue], list[Deprecation]]:
+    """Moves values that stand under names of fastlane 2.x to the settings' own names. Returns all values, and the old names found."""
+    old = {name: raw for name, raw in written.items() if name in legacy.NAMES}
+    values = {name: raw for name, raw in written.items() if name not in old}
+    deprecations: list[Deprecation] = []
+    found = legacy.translate({name: raw.value for name, raw in old.items()}, lambda name, text: faults.append(Fault(old[name].place, text)))
+    for translated in found:
+        deprecations += [Deprecation(name, translated.new, used=translated.new not in values) for name in translated.old]
+        origin, place = " and ".join(translated.old), " and ".join(old[name].place for name in translated.old)
+        values.setdefault(translated.new, _RawValue(translated.value, origin, place))
+    return values, deprecations
+
+
+def _values(written: Mapping[str, _RawValue], invocation: Invocation, faults: list[Fault]) -> dict[str, Any]:
+    """The value of every setting that has no fault."""
+    values: dict[str, Any] = {}
+    for setting in SETTINGS:
+        raw = written.get(setting.name)
+        try:
+            values[setting.name] = setting.value(raw.value, invocation) if raw else setting.default_value(invocation, values)
+        except Invalid as error:
+            faults += [Fault(raw.place if raw else setting.name, fault.message) for fault in error.faults]
+        except ValueError as error:
+            faults.append(Fault(raw.place if raw else "DOCKER_HOST", str(error)))
+    return values
+
+
+def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Fault]) -> None:
+    """Adds the faults between settings that are each valid; skips those that already have a fault."""
+    tried = any(fault.field.startswith("FASTLANE_REDIS_URL") for fault in faults)
+    if role != "up" and not tried and values.get("redis_url", "") is None:
+        faults.append(Fault("redis_url", f"`fastlane {role}` needs one; set FASTLANE_REDIS_URL=redis://HOST:6379/0, or use `fastlane up`"))
+    if "lease" in values and values["lease"] < 2 * values.get("renew", 0):
+        renew = show_duration(values["renew"])
+        faults.append(Fault("lease", f"must be at least twice renew ({renew}), or leases run out between renewals"))
+    known = [row.principal for row in (*values.get("users", ()), *values.get("tokens", ()))]
+    faults += [Fault("tokens", f"a user and a token are both named {name!r}; rename one") for name in duplicate_names(known)]
+    if role != "worker" and values.get("users") == values.get("tokens") == ():
+        faults += unprotected_policies(values.get("pools", ()))
+
+
+def _from_file(cwd: Path, named: str | None, faults: list[Fault]) -> dict[str, _RawValue]:
+    name = named or FILE_NAME
+    try:
+        rows = tomllib.loads((cwd / name).read_text("utf-8"))
+    except FileNotFoundError:
+        if named:
+            faults.append(Fault(name, "does not exist; create it, or correct --config or FASTLANE_CONFIG"))
+        return {}
+    except OSError as error:
+        faults.append(Fault(name, f"cannot be read: {error.strerror}"))
+        return {}
+    except ValueError as error:
+        faults.append(Fault(name, f"is not TOML: {error}" if isinstance(error, tomllib.TOMLDecodeError) else "is not UTF-8 text"))
+        return {}
+    known = (*NAMES, *legacy.NAMES)
+    faults += [Fault(f"{name}: {key}", unknown(key, NAMES)) for key in rows if key not in known]
+    return {key: _RawValue(value, name, f"{name}: {key}") for key, value in rows.items() if key in known}
+
+
+def _from_environment(faults: list[Fault]) -> dict[str, _RawValue]:
+    """The values of environment variables. An empty variable counts as unset. ``<NAME>_FILE`` may name a file that holds a secret."""
+    plain, secrets = Env(), FileAwareEnv(strip_whitespace=True)
+    written, known = {}, set()
+    for setting in SETTINGS:
+        variable = setting.variable
+        file = f"{variable}_FILE" if setting.secret and os.environ.get(f"{variable}_FILE") else None
+        known |= {variable, f"{variable}_FILE"} if setting.secret else {variable}
+        try:
+            value = (secrets if setting.secret else plain).str(variable, None)
+        except (OSError, ValueError):
+            faults.append(Fault(f"{variable}_FILE", "cannot be read; name a readable text file"))
+            continue
+        if file and os.environ.get(variable):
+            faults.append(Fault(variable, f"and {file} are both set; unset one of them"))
+        elif value or file:
+            written[setting.name] = _RawValue(value, file or variable, file or variable)
+    written |= {name: _RawValue(value, name, name) for name in legacy.NAMES if (value := os.environ.get(name))}
+    ours = (name for name in sorted(os.environ) if name.startswith(PREFIX) and not NOT_SETTINGS.match(name))
+    faults += [Fault(name, unknown(name, known)) for name in ours if name not in known]
+    return written
