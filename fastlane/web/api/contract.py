@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from marshmallow import Schema
 
-from fastlane.web.api.shapes import FLAG, Shape, whole_number
+from fastlane.web.api.json_schema import FLAG, JsonSchema, integer
 from fastlane.web.http.paging import LONGEST_TOKEN, MOST_PAGE, MOST_ROWS
 
 Act = TypeVar("Act", bound=Callable[..., object])
@@ -24,7 +24,7 @@ class Parameter:
     """A name in a query, or a header: what it means, and its form."""
 
     description: str
-    shape: Shape
+    shape: JsonSchema
     required: bool = False
 
 
@@ -116,7 +116,7 @@ def pages(default: str = "10 unless the server's settings say otherwise", most: 
     """The query of a list."""
     token = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_TOKEN}}}$"}
     return {
-        "page": Parameter("Which page; one past the end is a 404.", whole_number(1, MOST_PAGE)),
-        "perPage": Parameter(f"How many rows a page has: {default}.", whole_number(1, most)),
+        "page": Parameter("Which page; one past the end is a 404.", integer(1, MOST_PAGE)),
+        "perPage": Parameter(f"How many rows a page has: {default}.", integer(1, most)),
         "after": Parameter("Where a page goes on, as the nextUrl of the one before had it: not made up by clients.", token),
     }

@@ -12,10 +12,10 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
 from fastlane.web.api.contract import Answer, Operation, Parameter, declared
+from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
 from fastlane.web.api.requests import OF_CRON, SHAPE, STARTS, JobSchema
 from fastlane.web.api.responses import Enqueued
 from fastlane.web.api.server_responses import Problem
-from fastlane.web.api.shapes import ANY_DATA, TASK_ID, UUID, Shape
 from fastlane.web.http.handler import Handler
 from fastlane.web.server.settings import WebSettings
 
@@ -100,7 +100,7 @@ class Converter(OpenAPIConverter):
 
     def field2property(self, field: fields.Field[Any]) -> Json:
         """See apispec. Each schema is of what is sent or of what is answered, so ``writeOnly`` would say nothing."""
-        own: Shape = field.metadata.get(SHAPE, {})
+        own: JsonSchema = field.metadata.get(SHAPE, {})
         found: Json = {**super().field2property(field), **own}
         found.pop("writeOnly", None)
         return found
@@ -224,7 +224,7 @@ def _answer(answer: Answer) -> Json:
     return response | ({"content": content} if content else {})
 
 
-def _of(media: str) -> Shape:
+def _of(media: str) -> JsonSchema:
     return {"type": "object"} if media == "application/json" else {"type": "string"}
 
 

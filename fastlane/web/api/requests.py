@@ -19,10 +19,10 @@ from fastlane.models.job import Spec
 from fastlane.models.schedule.cron import read_cron
 from fastlane.models.schedule.schedule import TEN_YEARS, CatchUp, Overlap, Schedule, ScheduleKind, read_duration, read_moment
 from fastlane.models.schedule.timezone import read_timezone
-from fastlane.web.api import container_shapes, shapes
+from fastlane.web.api import container_shapes, json_schema
 from fastlane.web.api.containers import NOT_THE_SAME, differs, read_container, read_hosts, read_resources
+from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
 from fastlane.web.api.rendering import REDACTED
-from fastlane.web.api.shapes import MILLISECOND, Shape
 from fastlane.web.http.nesting import MOST_FAULTS
 from fastlane.web.http.query import nearest
 
@@ -136,7 +136,7 @@ def one_of(words: type[StrEnum]) -> Callable[[object], StrEnum]:
     return read
 
 
-def field(read: Callable[[object], Any], shape: Shape, about: str, **options: Any) -> fields.Function:
+def field(read: Callable[[object], Any], shape: JsonSchema, about: str, **options: Any) -> fields.Function:
     """A field whose value a reader makes. The reader says what is wrong by a ValidationError or a ValueError; ``shape`` is what JSON
     Schema can say of what it reads, ``about`` is its description."""
 
@@ -148,18 +148,18 @@ def field(read: Callable[[object], Any], shape: Shape, about: str, **options: An
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
-    form = shape if options.get("required") else shapes.nullable(shape)
+    form = shape if options.get("required") else json_schema.nullable(shape)
     return fields.Function(deserialize=load, metadata={"description": about, SHAPE: form}, **options)
 
 
 def number(least: int, most: int, about: str) -> fields.Function:
     """A field of whole numbers in a range."""
-    return field(whole(least, most), shapes.whole_number(least, most), about)
+    return field(whole(least, most), json_schema.integer(least, most), about)
 
 
 def choice(known: type[StrEnum], about: str) -> fields.Function:
     """A field of a few words."""
-    return field(one_of(known), shapes.words(tuple(known)), about)
+    return field(one_of(known), json_schema.enum(tuple(known)), about)
 
 
 SHAPE = "shape"
@@ -170,15 +170,17 @@ STARTS = ("startIn", "startAt", "cron")
 OF_CRON = ("timezone", "overlap", "catchUp")
 """What means something only beside ``cron``."""
 
-COMMAND: Shape = {
+COMMAND: JsonSchema = {
     "anyOf": [
-        {**shapes.COMMAND_TEXT, "maxLength": MAX_COMMAND_TEXT},
+        {**json_schema.COMMAND_TEXT, "maxLength": MAX_COMMAND_TEXT},
         {"type": "array", "items": {"type": "string", "maxLength": MAX_ARGUMENT}, "minItems": 1, "maxItems": MAX_ARGUMENTS},
     ],
     "examples": ["ls -lah", ["sh", "-c", "echo $HOME"]],
 }
-VARIABLE: Shape = {"anyOf": [{"type": "string", "maxLength": MAX_ARGUMENT, "not": {"const": REDACTED}}, {"type": ["number", "boolean"]}]}
-ENVS: Shape = {
+VARIABLE: JsonSchema = {
+    "anyOf": [{"type": "string", "maxLength": MAX_ARGUMENT, "not": {"const": REDACTED}}, {"type": ["number", "boolean"]}]
+}
+ENVS: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": f"^{ENV_NAME.pattern}$"},
     "additionalProperties": VARIABLE,
@@ -195,7 +197,7 @@ class JobSchema(Schema):
 
     image = field(
         read_image,
-        {**shapes.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]},
+        {**json_schema.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]},
         "The image: any reference, with a registry, a path, a tag or a digest.",
         required=True,
         error_messages={"required": f"is missing; {EXAMPLES}"},
@@ -206,21 +208,25 @@ class JobSchema(Schema):
         "What it runs, in place of the image's own command: text, split as a POSIX shell would split it (no shell runs it), or a list.",
     )
     envs = field(read_envs, ENVS, f"Environment variables, {MAX_ENVS_BYTES} bytes in all.")
-    startIn = field(read_duration, shapes.DURATION, f"When it starts: so long from now, {shapes.DURATION_WORDS}.")
-    startAt = field(read_moment, shapes.MOMENT, f"When it starts: at a moment, as {shapes.MOMENT_WORDS}; one that is past means now.")
-    cron = field(
-        read_cron, shapes.CRON, "When it starts, again and again: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday)."
+    startIn = field(read_duration, json_schema.DURATION, f"When it starts: so long from now, {json_schema.DURATION_WORDS}.")
+    startAt = field(
+        read_moment, json_schema.MOMENT, f"When it starts: at a moment, as {json_schema.MOMENT_WORDS}; one that is past means now."
     )
-    timezone = field(read_timezone, shapes.TIMEZONE, "The IANA name of the zone whose clocks the cron means; UTC unless given.")
+    cron = field(
+        read_cron,
+        json_schema.CRON,
+        "When it starts, again and again: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday).",
+    )
+    timezone = field(read_timezone, json_schema.TIMEZONE, "The IANA name of the zone whose clocks the cron means; UTC unless given.")
     overlap = choice(Overlap, "What a tick of the cron does while an earlier execution runs: allow (the default) or skip.")
     catchUp = choice(CatchUp, "What follows when ticks were missed: the latest of them runs late (the default), or none does.")
-    retries = field(read_retries, shapes.whole_number(0), "How many further attempts may follow a failed one; 0 unless given.")
-    retryDelay = field(read_duration, shapes.DURATION, "The time before each further attempt; exponential back-off unless given.")
-    timeout = field(read_seconds, shapes.SECONDS, "Seconds that it may run; at most what the server's hard_timeout says.")
+    retries = field(read_retries, json_schema.integer(0), "How many further attempts may follow a failed one; 0 unless given.")
+    retryDelay = field(read_duration, json_schema.DURATION, "The time before each further attempt; exponential back-off unless given.")
+    timeout = field(read_seconds, json_schema.SECONDS, "Seconds that it may run; at most what the server's hard_timeout says.")
     expiration = field(
-        read_moment, shapes.MOMENT, f"The moment, after its first start, by which it must have started: {shapes.MOMENT_WORDS}."
+        read_moment, json_schema.MOMENT, f"The moment, after its first start, by which it must have started: {json_schema.MOMENT_WORDS}."
     )
-    expiresIn = field(read_span, shapes.SPAN, f"So long after it was due it must have started: {shapes.DURATION_WORDS}.")
+    expiresIn = field(read_span, json_schema.SPAN, f"So long after it was due it must have started: {json_schema.DURATION_WORDS}.")
     priority = number(-100, 100, "Within a pool a point counts as a minute of waiting; 0 unless given.")
     concurrency = number(1, 1000, "It waits while so many executions of its task run.")
     resources = field(read_resources, container_shapes.RESOURCES, "How much of a node it gets, within the limits of its pool.")
@@ -232,7 +238,7 @@ class JobSchema(Schema):
     additionalDNSEntries = field(
         read_hosts, {**container_shapes.HOSTS, "deprecated": True}, "The name of container.extraHosts in fastlane 2.x."
     )
-    metadata = field(read_metadata, shapes.DATA, f"Whatever the client wants to find again, {MAX_METADATA} bytes of JSON at most.")
+    metadata = field(read_metadata, json_schema.DATA, f"Whatever the client wants to find again, {MAX_METADATA} bytes of JSON at most.")
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def rules(self, data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:

@@ -6,13 +6,13 @@ from fastlane.models.status import Status
 from fastlane.models.task import task_id_fault
 from fastlane.web.api import responses
 from fastlane.web.api.contract import Parameter, operation, pages
-from fastlane.web.api.shapes import MOMENT_IN_QUERY, MOMENT_WORDS, TASK_ID, several
+from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, TASK_ID, comma_list
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.query import read_since, together
 
 FILTERS = {
-    "status": Parameter("Only with this status; several with commas between them.", several(tuple(Status))),
+    "status": Parameter("Only with this status; several with commas between them.", comma_list(tuple(Status))),
     "task": Parameter("Only of this task.", TASK_ID),
     "since": Parameter(f"Only what was due from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
 }

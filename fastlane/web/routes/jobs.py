@@ -4,8 +4,8 @@ from fastlane.errors import Fault, Invalid
 from fastlane.web.api import responses
 from fastlane.web.api.contract import ONCE, ONCE_REFUSALS, REPLAYED, Parameter, operation, pages
 from fastlane.web.api.idempotency import answer_once, read_once
+from fastlane.web.api.json_schema import enum
 from fastlane.web.api.requests import JobSchema
-from fastlane.web.api.shapes import words
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.problems import Problem
@@ -24,7 +24,7 @@ class JobHandler(Handler):
     @operation(
         "getJob",
         responses.JobDetail,
-        query={"include": Parameter("With each execution's log and error.", words(["logs"])), **pages(f"{EXECUTIONS}")},
+        query={"include": Parameter("With each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
         refusals=(404,),
     )
     async def on_get(self, task_id: str, job_id: str) -> None:

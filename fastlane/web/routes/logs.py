@@ -12,7 +12,7 @@ from fastlane.errors import FastlaneError
 from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.services.reads.find import LogView
 from fastlane.web.api.contract import EVENTS, TEXT, Answer, Parameter, flag, operation
-from fastlane.web.api.shapes import MOMENT_IN_QUERY, MOMENT_WORDS, whole_number
+from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, integer
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.query import byte_range, read_flag, read_since, read_whole, together
 from fastlane.web.routes.follow import FOLLOWING, FollowHandler, read_follow
@@ -26,7 +26,7 @@ STREAM_ANSWERS = {
     206: Answer("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
 }
 PART = {
-    "tail": Parameter("Its last lines only, so many.", whole_number(0, MOST_LINES)),
+    "tail": Parameter("Its last lines only, so many.", integer(0, MOST_LINES)),
     "since": Parameter(f"What came from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
 }
 

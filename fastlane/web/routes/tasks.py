@@ -9,9 +9,9 @@ from fastlane.services.jobs.results import Enqueued
 from fastlane.web.api import responses
 from fastlane.web.api.contract import ONCE, ONCE_REFUSALS, REPLAYED, Parameter, flag, operation, pages
 from fastlane.web.api.idempotency import mark, read_once
+from fastlane.web.api.json_schema import enum, integer
 from fastlane.web.api.preview_rendering import preview
 from fastlane.web.api.requests import JobSchema
-from fastlane.web.api.shapes import whole_number, words
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import ListUrl
 from fastlane.web.http.problems import Problem
@@ -30,7 +30,7 @@ SEARCH = Parameter(
 )
 ENQUEUE_QUERY = {
     "dryRun": flag("Only says what the job would be; writes nothing."),
-    "wait": Parameter("Answers when its execution has ended, or after that many seconds.", whole_number(0, LONGEST_WAIT)),
+    "wait": Parameter("Answers when its execution has ended, or after that many seconds.", integer(0, LONGEST_WAIT)),
 }
 
 
@@ -72,7 +72,7 @@ class TaskHandler(Handler):
     @operation(
         "listJobs",
         responses.TaskJobs,
-        query={"status": Parameter("Only jobs with this status.", words(responses.JOB_STATUSES)), **pages(f"{JOBS:,}", MOST_JOBS)},
+        query={"status": Parameter("Only jobs with this status.", enum(responses.JOB_STATUSES)), **pages(f"{JOBS:,}", MOST_JOBS)},
         refusals=(404,),
     )
     async def on_get(self, task_id: str) -> None:

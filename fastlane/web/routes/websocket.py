@@ -16,7 +16,7 @@ from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, Follower
 from fastlane.web.api.contract import Answer, Parameter, operation
 from fastlane.web.api.follow_query import WISHES, read_follow_query
-from fastlane.web.api.shapes import words
+from fastlane.web.api.json_schema import enum
 from fastlane.web.http.frames import Form, Render, attempt_json, end_json, frame, renderer
 from fastlane.web.http.problems import Problem
 from fastlane.web.routes.tickets import BY_TICKET, Admitting
@@ -43,7 +43,7 @@ class SocketHandler(Admitting, WebSocketHandler):
     @operation(
         "followLog",
         query={
-            "format": Parameter("What a message is: text (unless given), or JSON.", words((Form.TEXT, Form.JSON))),
+            "format": Parameter("What a message is: text (unless given), or JSON.", enum((Form.TEXT, Form.JSON))),
             **WISHES,
             **BY_TICKET,
         },

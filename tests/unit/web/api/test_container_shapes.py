@@ -12,14 +12,14 @@ from schemathesis.config import SchemathesisConfig
 
 from fastlane.errors import Fault, Invalid
 from fastlane.web.api.container_shapes import CONTAINER, HOSTS, RESOURCES
+from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import read_job
-from fastlane.web.api.shapes import Shape
 from tests.functional.fuzzing import is_in_table
 
 FORMS = {"resources": RESOURCES, "container": CONTAINER, "additionalDNSEntries": HOSTS}
 
 
-def made_of(shape: Shape) -> st.SearchStrategy[Any]:
+def made_of(shape: JsonSchema) -> st.SearchStrategy[Any]:
     """Values that this form allows, but for the empty one."""
     body = {"required": True, "content": {"application/json": {"schema": {**shape, "minProperties": 1}}}}
     paths = {"/x": {"post": {"requestBody": body, "responses": {"200": {"description": "x"}}}}}

@@ -1,7 +1,7 @@
-"""The forms of values, as JSON Schema says them: what the readers of bodies and queries take, in the words of the OpenAPI document.
+"""Parts of JSON Schema: what the readers of bodies and queries take, as the OpenAPI document says it.
 
-A schema cannot say all that a reader knows (that a range of a cron does not run backwards, that a moment is still to come). Where a form
-is wider than its reader, the reader's answer says what is wrong; where it is narrower, its description says what else is read.
+A schema cannot say everything that a reader checks (that a range in a cron does not run backwards, that a moment is still to come). Where
+a schema is wider than its reader, the refusal says what is wrong. Where it is narrower, its description says what else is read.
 """
 
 import re
@@ -15,23 +15,23 @@ from fastlane.models.schedule.timezone import MOST_NAME
 from fastlane.models.task import MAX_TASK_ID_BYTES
 from fastlane.web.http.body import MAX_INTEGER
 
-Shape = Mapping[str, Any]
+JsonSchema = Mapping[str, Any]
 
 MILLISECOND = 0.001
 """The shortest duration, in seconds."""
 
-FLAG: Shape = {"type": "string", "enum": ["1", "true", "0", "false"]}
+FLAG: JsonSchema = {"type": "string", "enum": ["1", "true", "0", "false"]}
 
-UUID: Shape = {"type": "string", "format": "uuid", "pattern": "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}
+UUID: JsonSchema = {"type": "string", "format": "uuid", "pattern": "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}
 
-TASK_ID: Shape = {
+TASK_ID: JsonSchema = {
     "type": "string",
     "minLength": 1,
     "maxLength": MAX_TASK_ID_BYTES,
     "pattern": r"^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$",
 }
 
-IMAGE: Shape = {
+IMAGE: JsonSchema = {
     "type": "string",
     "minLength": 1,
     "maxLength": MAX_REFERENCE,
@@ -46,35 +46,35 @@ IMAGE: Shape = {
 }
 
 _UNIT = r"""\\[\s\S]|'[^']*'|"(?:[^"\\]|\\[\s\S])*\""""
-COMMAND_TEXT: Shape = {"type": "string", "minLength": 1, "pattern": rf"""^[ \t\r\n]*(?:{_UNIT}|[^ \t\r\n'"\\])(?:{_UNIT}|[^'"\\])*$"""}
+COMMAND_TEXT: JsonSchema = {"type": "string", "minLength": 1, "pattern": rf"""^[ \t\r\n]*(?:{_UNIT}|[^ \t\r\n'"\\])(?:{_UNIT}|[^'"\\])*$"""}
 """Text that a POSIX shell splits into at least one word: each quote is closed, and no backslash is the last character."""
 
 _PARTS = ("[0-9]{1,2}w", "[0-9]{1,3}d", "[0-9]{1,4}h", "[0-9]{1,6}m", r"[0-9]{1,7}(?:\.[0-9]{1,3})?s")
-DURATION: Shape = {
+DURATION: JsonSchema = {
     "type": "string",
     "minLength": 2,
     "maxLength": 64,
     "pattern": f"^(?=[0-9]){''.join(f'(?:{part})?' for part in _PARTS)}$",
 }
-SPAN: Shape = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
+SPAN: JsonSchema = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
 DURATION_WORDS = (
     f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
 )
 
-_SINCE_1970: Shape = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
-_DIGITS: Shape = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}
-MOMENT: Shape = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
-MOMENT_IN_QUERY: Shape = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
+_SINCE_1970: JsonSchema = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
+_DIGITS: JsonSchema = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}
+MOMENT: JsonSchema = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
+MOMENT_IN_QUERY: JsonSchema = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
 MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
 
 _FIELD = "[0-9A-Za-z*,/-]+"
-CRON: Shape = {"type": "string", "maxLength": MOST_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
-TIMEZONE: Shape = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
-SECONDS: Shape = {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}
+CRON: JsonSchema = {"type": "string", "maxLength": MOST_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
+TIMEZONE: JsonSchema = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
+SECONDS: JsonSchema = {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}
 
-DATA: Shape = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}}
+DATA: JsonSchema = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}}
 """Any JSON object of a body."""
-ANY_DATA: Shape = {
+ANY_DATA: JsonSchema = {
     "description": "Any JSON; whole numbers have 64 bits, and no text has a NUL.",
     "anyOf": [
         {"type": ["boolean", "null"]},
@@ -86,23 +86,23 @@ ANY_DATA: Shape = {
 }
 
 
-def whole_number(least: int, most: int | None = None) -> Shape:
+def integer(least: int, most: int | None = None) -> JsonSchema:
     """A whole number in a range."""
     return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
 
 
-def words(known: Sequence[str]) -> Shape:
+def enum(known: Sequence[str]) -> JsonSchema:
     """One of a few words."""
     return {"type": "string", "enum": [str(word) for word in known]}
 
 
-def several(known: Sequence[str]) -> Shape:
+def comma_list(known: Sequence[str]) -> JsonSchema:
     """Some of a few words, with commas between them."""
     one = f"(?:{'|'.join(known)})"
     return {"type": "string", "pattern": f"^{one}(?:,{one})*$"}
 
 
-def nullable(shape: Shape) -> dict[str, Any]:
+def nullable(shape: JsonSchema) -> dict[str, Any]:
     """The same, or null."""
     if "anyOf" in shape:
         return {**shape, "anyOf": [*shape["anyOf"], {"type": "null"}]}
