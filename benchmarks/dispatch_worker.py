@@ -18,7 +18,7 @@ from fastlane import app, log
 from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.executors.base import Activation
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.worker import Worker
 from tests.support.instant import InstantExecutor

@@ -70,7 +70,7 @@ async def run(a_second: float) -> None:
             assert execution is not None
         click.echo("ready")
         click.echo(f"/tasks/bench/jobs/{made.job_id}/ws")
-        pump = Pump(store, cast(Any, Lines(a_second)), clock, execution.id, most=1 << 40, tell=hub.tell)
+        pump = Pump(store, cast(Any, Lines(a_second)), clock, execution.id, most=1 << 40, publish=hub.publish)
         await pump.follow("h", "t")
 
 

@@ -179,7 +179,7 @@ def make_worker(settings: Settings, store: Store, queue: Queue, hub: Hub) -> tup
         reset=settings.breaker_reset,
         registries=Registries(settings.registries, settings.docker_config),
     )
-    return executor, Worker(store, queue, executor, clock, worker_settings(settings), hub.tell)
+    return executor, Worker(store, queue, executor, clock, worker_settings(settings), hub.publish)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.logs.chunk import Mark, Portion
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
 
@@ -61,7 +61,7 @@ class Phase(StrEnum):
     UNKNOWN = "unknown"
 
 
-class End(StrEnum):
+class TaskEnd(StrEnum):
     """How an engine's task ended: its command by itself, out of memory, killed or refused before it started, shut down (by our stop, a
     drained node, a changed service), or lost: nobody knows what its container does."""
 
@@ -85,7 +85,7 @@ class EngineTask:
     phase: Phase
     state: str
     message: str = ""
-    end: End | None = None
+    end: TaskEnd | None = None
     exit_code: int | None = None
     container_id: str | None = None
     node_id: str | None = None
@@ -151,7 +151,7 @@ class Executor(Protocol):
     async def inspect(self, host: str, service_id: str) -> EngineService:
         """One service with its tasks, read afresh."""
 
-    async def look(self) -> ClusterSnapshot:
+    async def snapshot(self) -> ClusterSnapshot:
         """The tasks of all our services on all usable hosts. A host that does not answer is missing from it."""
 
     async def services(self, host: str) -> Sequence[EngineService]:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.note import Note
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses, Pool, pool_for
 
 TICKS = "@ticks"

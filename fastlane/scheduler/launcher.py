@@ -15,7 +15,8 @@ from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, Order
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
-from fastlane.models.placement.place import HostView, place, reachable_manager
+from fastlane.models.placement.host import HostView, reachable_manager
+from fastlane.models.placement.place import place
 from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange

@@ -9,7 +9,7 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
-from fastlane.models.placement.place import reachable_manager
+from fastlane.models.placement.host import reachable_manager
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import retry_due
 from fastlane.models.schedule.tick import Outcome, next_execution

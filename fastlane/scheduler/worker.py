@@ -57,7 +57,7 @@ class Worker:
         executor: Executor,
         clock: Clock,
         settings: WorkerSettings,
-        tell: Callable[[Hint], None] = no_hints,
+        publish: Callable[[Hint], None] = no_hints,
     ) -> None:
         self.id = uuid4().hex[:12]
         self._queue = queue
@@ -71,7 +71,9 @@ class Worker:
         settler = Settler(store, queue, executor, clock, pools)
         timer = Timer(store, queue, clock, self.id, pools)
         launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
-        self._watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, tell=tell)
+        self._watcher = Watcher(
+            store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, publish=publish
+        )
         runner = Runner(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
         self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, runner.run, self._changed.set)
         every = settings.reconcile * (0.75 + random.random() / 2)

@@ -102,7 +102,7 @@ def _parts(data: bytes) -> Iterator[bytes]:
         yield data[start : start + LARGEST_PART]
 
 
-class Recent:
+class BatchCache:
     """The batches that were used last, found by where they start; ``most`` bytes of logs in all."""
 
     def __init__(self, most: int) -> None:

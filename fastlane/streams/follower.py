@@ -19,14 +19,23 @@ from fastlane.errors import Fault, Invalid, NotFound, StoreDown, TransientError
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, job_status
 from fastlane.models.logs.cursor import Cursor
-from fastlane.models.logs.following import AwaitStart, Follow, Later, Over, Prospect, begin, begin_with, go_on
+from fastlane.models.logs.following import (
+    AwaitStart,
+    Finished,
+    Follow,
+    Progress,
+    RetryLater,
+    first_step,
+    first_step_of_execution,
+    next_step,
+)
 from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.schedule.tick import execution_id as attempt_id
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.storage.base import Store
-from fastlane.streams.batch import Batch, Recent
+from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import Hub
-from fastlane.streams.reader import Left, Reader
+from fastlane.streams.reader import Detached, Reader
 from fastlane.streams.shared_poll import SharedPoll, Snapshot
 from fastlane.streams.tail import last_lines
 
@@ -42,10 +51,10 @@ PATIENCE = 30
 """So many times, a second apart, a follower that is behind asks a store that does not answer."""
 MOST_UNDER_WAY = 100
 
-Look = Callable[[], Awaitable[Snapshot[Prospect]]]
+ReadProgress = Callable[[], Awaitable[Snapshot[Progress]]]
 
 
-class Crowded(TransientError):
+class TooManyFollowers(TransientError):
     """Too many logs are followed in this process, or it ends."""
 
 
@@ -58,7 +67,7 @@ class CloseReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class FinalState:
     """How what was followed ended, and the cursor after its last byte; of a job that never ran, one that names the job itself."""
 
     status: str
@@ -71,7 +80,7 @@ class Closing:
     """Why a follower ended; ``end`` when it is ``done``. ``started``: whether there was a log to send."""
 
     reason: CloseReason
-    end: End | None = None
+    end: FinalState | None = None
     started: bool = True
 
 
@@ -119,9 +128,9 @@ class Followers:
         self.slow_after = slow_after
         self._hub = hub
         self._most = most
-        self._recent = Recent(MOST_RECENT)
+        self._recent = BatchCache(MOST_RECENT)
         self._readers: dict[str, tuple[Reader, int]] = {}
-        self._lookouts: dict[str, tuple[SharedPoll[Prospect], int]] = {}
+        self._lookouts: dict[str, tuple[SharedPoll[Progress], int]] = {}
         self._running: set[Follower] = set()
         self._closed = False
 
@@ -136,9 +145,9 @@ class Followers:
 
     async def follow(self, task_id: str, job_id: str, execution_id: str | None, wish: StartPosition) -> "Follower":
         """A follower of a job, or of one of its executions, that does not run yet. Raises NotFound; Invalid for a cursor of something
-        else; Crowded."""
+        else; TooManyFollowers."""
         if self._closed or len(self._running) >= self._most:
-            raise Crowded("this server ends" if self._closed else f"{self._most} logs are followed here already")
+            raise TooManyFollowers("this server ends" if self._closed else f"{self._most} logs are followed here already")
         job = await self.store.job(job_id)
         if job is None or job.task_id != task_id:
             raise NotFound(f"task {task_id!r} has no job {job_id}")
@@ -176,7 +185,7 @@ class Followers:
                 await reader.close()
 
     @asynccontextmanager
-    async def lookout(self, key: str, look: Look) -> AsyncIterator[SharedPoll[Prospect]]:
+    async def lookout(self, key: str, look: ReadProgress) -> AsyncIterator[SharedPoll[Progress]]:
         """The one lookout of this name."""
         lookout, users = self._lookouts.get(key) or (SharedPoll(self._hub, look), 0)
         self._lookouts[key] = (lookout, users + 1)
@@ -253,16 +262,16 @@ class Follower:
         return True
 
     async def _run(self, sink: Sink) -> Closing:
-        step: Follow | Later | Over = Follow(self._resumed) if self._resumed else await self._begin()
-        left: Left | None = None
+        step: Follow | RetryLater | Finished = Follow(self._resumed) if self._resumed else await self._begin()
+        left: Detached | None = None
         while isinstance(step, Follow):
             execution = step.execution
             if execution.has_started:
                 sink.begin(execution, first=left is None)
             cursor = await self._start_of(execution) if left is None else Cursor(execution.id, 0)
             left = await self._send(execution.id, cursor)
-            step = Over(left.execution) if self._only else await self._after(execution, left)
-        if isinstance(step, Later):
+            step = Finished(left.execution) if self._only else await self._after(execution, left)
+        if isinstance(step, RetryLater):
             return Closing(CloseReason.RETRY, started=False)
         await self._drain(sink)
         return Closing(CloseReason.DONE, self._end(step.execution, left), started=left is not None)
@@ -273,7 +282,7 @@ class Follower:
             return replace(wish.cursor, ended=False)
         return Cursor(execution.id, 0 if wish.tail is None else await last_lines(self._store, execution.id, wish.tail, wish.stream))
 
-    async def _begin(self) -> Follow | Over | Later:
+    async def _begin(self) -> Follow | Finished | RetryLater:
         """What there is to follow, once it has started."""
         clock, only = self._followers.clock, self._only
         give_up_at = clock.now() + int(self._followers.start_wait * 1000)
@@ -290,46 +299,50 @@ class Follower:
                     raise StoreDown("the store does not tell what there is to follow")
                 self._job = prospect.job or self._job
                 now = clock.now()
-                pick = begin(prospect, now=now, give_up_at=give_up_at) if only is None else begin_with(prospect.newest, now, give_up_at)
+                pick = (
+                    first_step(prospect, now=now, give_up_at=give_up_at)
+                    if only is None
+                    else first_step_of_execution(prospect.newest, now, give_up_at)
+                )
                 if not isinstance(pick, AwaitStart):
                     return pick
 
-    async def _after(self, execution: Execution, left: Left) -> Follow | Over:
+    async def _after(self, execution: Execution, left: Detached) -> Follow | Finished:
         """The next attempt once it begins, or that there is none."""
         ended = left.execution
         if ended is None or ended.status is not Status.FAILED:
-            return Over(ended)
+            return Finished(ended)
         following = attempt_id(execution.tick_id, execution.attempt + 1)
         async with self._followers.lookout(f"after {execution.id}", self._look_at(execution.id, following)) as lookout:
             turn = 0
             while True:
                 turn, prospect = await lookout.after(turn)
-                step = go_on(prospect.newest, prospect.under_way)
+                step = next_step(prospect.newest, prospect.under_way)
                 if not isinstance(step, AwaitStart):
                     return step
 
-    def _look_at(self, execution_id: str, following: str | None = None) -> Look:
+    def _look_at(self, execution_id: str, following: str | None = None) -> ReadProgress:
         """Looks at an execution, and after that at the attempt that follows it."""
         ids = frozenset([execution_id, *([following] if following else [])])
 
-        async def look() -> Snapshot[Prospect]:
+        async def look() -> Snapshot[Progress]:
             execution = await self._store.execution(execution_id)
             after = await self._store.execution(following) if following else None
             soon = after is None and execution is not None and execution.status.final and is_under_way(execution)
-            return Snapshot(Prospect(None, after, execution, None), ids, soon)
+            return Snapshot(Progress(None, after, execution, None), ids, soon)
 
         return look
 
-    async def _look_at_job(self) -> Snapshot[Prospect]:
+    async def _look_at_job(self) -> Snapshot[Progress]:
         job = await self._store.job(self._job.id)
         under_way = await self._store.executions_of(self._job.id, MOST_UNDER_WAY, statuses=UNDER_WAY)
         newest = await self._store.executions_of(self._job.id, 1)
         started = await self._store.last_started(self._job.id)
         soonest = min(under_way, key=lambda one: one.scheduled_for, default=None)
         ids = frozenset(one.id for one in (soonest, *newest) if one is not None)
-        return Snapshot(Prospect(job, soonest, newest[0] if newest else None, started), ids)
+        return Snapshot(Progress(job, soonest, newest[0] if newest else None, started), ids)
 
-    async def _send(self, execution_id: str, cursor: Cursor) -> Left:
+    async def _send(self, execution_id: str, cursor: Cursor) -> Detached:
         """Sends an execution's log from a cursor to its end."""
         async with self._followers.reader(execution_id) as reader:
             while True:
@@ -366,9 +379,9 @@ class Follower:
             await asyncio.sleep(1.0)
         return await read()
 
-    def _end(self, execution: Execution | None, left: Left | None) -> End:
+    def _end(self, execution: Execution | None, left: Detached | None) -> FinalState:
         if execution is None:
-            return End(job_status(self._job, None), None, Cursor(self._job.id, 0, ended=True))
+            return FinalState(job_status(self._job, None), None, Cursor(self._job.id, 0, ended=True))
         sent = left is not None and left.cursor.execution_id == execution.id
         cursor = replace(left.cursor, ended=True) if left is not None and sent else Cursor(execution.id, 0, ended=True)
-        return End(execution.status.value, execution.exit_code, cursor)
+        return FinalState(execution.status.value, execution.exit_code, cursor)

@@ -15,9 +15,9 @@ OnHint = Callable[[Hint | None], None]
 class Hub(Protocol):
     """Tells and hears hints; one connection in each direction for a process, however many listen."""
 
-    def tell(self, hint: Hint) -> None:
+    def publish(self, hint: Hint) -> None:
         """Sends it soon, or drops it when that cannot be done. Never waits and never fails."""
 
-    def listen(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
+    def subscribe(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
         """Calls back with each hint of this execution, and with None once it has begun to hear and after each gap, until the function that
         it returns is called."""

@@ -47,8 +47,8 @@ class LogEnd:
 
 
 class Pump:
-    """The pump of one execution. ``most`` is the cap of bytes kept in the store; what comes beyond is counted only. ``tell`` sends a hint
-    of each chunk that is stored. ``untouched``: nobody has stored any of it yet."""
+    """The pump of one execution. It keeps ``most`` bytes in the store, and counts the rest only. It calls ``publish`` with a hint of each
+    chunk that it has stored. ``untouched``: nobody has stored any of the log yet."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class Pump:
         execution_id: str,
         *,
         most: int,
-        tell: Callable[[Hint], None] = no_hints,
+        publish: Callable[[Hint], None] = no_hints,
         untouched: bool = False,
     ) -> None:
-        self._tell = tell
+        self._publish = publish
         self._store = store
         self._executor = executor
         self._clock = clock
@@ -184,7 +184,7 @@ class Pump:
         if await self._store.append(Chunk(self._id, start, end, kept)):
             self._head = end
             if kept:
-                self._tell(Hint(self._id, end.offset, Status.RUNNING))
+                self._publish(Hint(self._id, end.offset, Status.RUNNING))
         elif await self._store.log_head(self._id) != start:
             raise _Overtaken("another worker has stored some of it")
 

@@ -17,7 +17,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.logs.cursor import Cursor
 from fastlane.models.logs.hint import Hint
 from fastlane.storage.base import Store
-from fastlane.streams.batch import Batch, Recent, batch_of, cut, last_batch
+from fastlane.streams.batch import Batch, BatchCache, batch_of, cut, last_batch
 from fastlane.streams.hub import Hub
 from fastlane.streams.shared_poll import EVERY, wait_for
 
@@ -34,7 +34,7 @@ AT_ONCE = 200
 """So many followers get a batch before others have their turn on the loop."""
 
 
-class Taker(Protocol):
+class BatchConsumer(Protocol):
     """A follower, as the reader sees it."""
 
     def take(self, batch: Batch) -> bool:
@@ -42,7 +42,7 @@ class Taker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Detached:
     """Where a follower that had joined goes on by itself. ``ended``: the execution was final (``execution`` is its row; None: it was
     deleted), and all of its log was sent."""
 
@@ -54,20 +54,20 @@ class Left:
 class Reader:
     """The reader of one execution. ``close`` ends its task; whoever follows must have left."""
 
-    def __init__(self, store: Store, hub: Hub, recent: Recent, execution_id: str) -> None:
+    def __init__(self, store: Store, hub: Hub, recent: BatchCache, execution_id: str) -> None:
         self._store = store
         self._recent = recent
         self._id = execution_id
         self._at = Cursor(execution_id, 0)
         self._time = 0
-        self._joined: dict[Taker, asyncio.Future[Left]] = {}
+        self._joined: dict[BatchConsumer, asyncio.Future[Detached]] = {}
         self._moved: set[asyncio.Future[None]] = set()
         self._catching_up = asyncio.Lock()
         self._hinted = asyncio.Event()
         self._row_wanted = True
         self._row_read = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._deaf = hub.listen(execution_id, self._on_hint)
+        self._deaf = hub.subscribe(execution_id, self._on_hint)
 
     async def close(self) -> None:
         """Ends it."""
@@ -92,7 +92,7 @@ class Reader:
                 return batch
         return None
 
-    def join(self, taker: Taker, cursor: Cursor) -> asyncio.Future[Left] | None:
+    def join(self, taker: BatchConsumer, cursor: Cursor) -> asyncio.Future[Detached] | None:
         """Hands each batch from the cursor on to a follower, until the future has its result. None when the reader is elsewhere: then
         there is something to read, or to wait for (``moved``). Who gives the future up calls ``leave``."""
         if not self._joined:
@@ -107,7 +107,7 @@ class Reader:
             self._task = loop.create_task(self._run(), name=f"log reader {self._id}")
         return left
 
-    def leave(self, taker: Taker) -> None:
+    def leave(self, taker: BatchConsumer) -> None:
         """Hands it nothing any more."""
         self._joined.pop(taker, None)
 
@@ -186,7 +186,7 @@ class Reader:
         spent, began = 0.0, time.thread_time()
         for number, taker in enumerate(list(self._joined), 1):
             if taker in self._joined and not taker.take(batch):
-                self._dismiss(taker, Left(batch.start))
+                self._dismiss(taker, Detached(batch.start))
             if number % AT_ONCE == 0:
                 spent += time.thread_time() - began
                 await asyncio.sleep(0)
@@ -200,10 +200,10 @@ class Reader:
             self._at = batch.end
             await self._hand_out(batch)
         for taker in list(self._joined):
-            self._dismiss(taker, Left(self._at, ended=True, execution=row))
+            self._dismiss(taker, Detached(self._at, ended=True, execution=row))
         self._tell_moved()
 
-    def _dismiss(self, taker: Taker, left: Left) -> None:
+    def _dismiss(self, taker: BatchConsumer, left: Detached) -> None:
         future = self._joined.pop(taker)
         if not future.done():
             future.set_result(left)

@@ -92,7 +92,7 @@ class SharedPoll(Generic[T]):
         for id in self._ears.keys() - wanted:
             self._ears.pop(id)()
         for id in wanted - self._ears.keys():
-            self._ears[id] = self._hub.listen(id, self._on_hint)
+            self._ears[id] = self._hub.subscribe(id, self._on_hint)
 
     def _on_hint(self, _hint: Hint | None) -> None:
         self._hinted.set()

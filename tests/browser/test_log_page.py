@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.queue.base import Report

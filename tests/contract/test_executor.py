@@ -12,7 +12,7 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
-from fastlane.executors.base import Activation, End, EngineService, EngineTask, Executor, Image, Order, Phase
+from fastlane.executors.base import Activation, EngineService, EngineTask, Executor, Image, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
@@ -165,7 +165,7 @@ async def test_a_parked_service_runs_nothing(executor: Executor, bench: Bench) -
     view = await executor.inspect(bench.host, service)
     assert (view.activated, view.stopping, view.tasks) == (False, False, ())
     assert [found.id for found in await executor.services(bench.host)] == [service]
-    assert service not in (await executor.look()).tasks[bench.host]
+    assert service not in (await executor.snapshot()).tasks[bench.host]
 
 
 async def test_a_service_parked_twice_is_one(executor: Executor, bench: Bench) -> None:
@@ -225,7 +225,7 @@ async def test_what_was_submitted_before_is_submitted_again(executor: Executor, 
 @pytest.mark.parametrize("code", [0, 3, 127])
 async def test_an_exit_code_comes_back(executor: Executor, bench: Bench, code: int) -> None:
     service, task = await bench.run(bench.commands.exits(code))
-    assert (task.phase, task.end, task.exit_code) == (Phase.ENDED, End.EXITED, code)
+    assert (task.phase, task.end, task.exit_code) == (Phase.ENDED, TaskEnd.EXITED, code)
     assert task.service_id == service
     assert task.container_id
     assert task.started_at is not None
@@ -239,7 +239,7 @@ async def test_an_image_that_the_node_does_not_have_ends_it_before_its_start(exe
     service = await executor.park(bench.host, order(bench.commands.lacks_image), Image(nowhere, nowhere))
     await executor.activate(bench.host, service)
     task = await bench.task(service, Phase.ENDED)
-    assert (task.end, task.exit_code, task.started_at) == (End.IMAGE, None, None)
+    assert (task.end, task.exit_code, task.started_at) == (TaskEnd.IMAGE, None, None)
     assert task.message
     assert await bench.log(task) == []
 
@@ -248,7 +248,7 @@ async def test_a_look_sees_a_service_run_and_end(executor: Executor, bench: Benc
     service = await bench.start(bench.commands.holds)
 
     async def seen(phase: Phase) -> bool | None:
-        tasks = (await executor.look()).tasks[bench.host].get(service, ())
+        tasks = (await executor.snapshot()).tasks[bench.host].get(service, ())
         return (bool(tasks) and tasks[0].phase is phase) or None
 
     await eventually(lambda: seen(Phase.RUNNING), "it was not seen to run")
@@ -267,7 +267,7 @@ async def test_a_running_service_that_is_stopped_keeps_its_exit_code_and_log(exe
         assert content([await anext(follow)], STDOUT) == b"begun\n"
     await executor.stop(bench.host, service)
     task = await bench.task(service, Phase.ENDED)
-    assert (task.id, task.end, task.exit_code) == (running.id, End.SHUTDOWN, 143)
+    assert (task.id, task.end, task.exit_code) == (running.id, TaskEnd.SHUTDOWN, 143)
     assert content(await bench.log(task), STDOUT) == b"begun\n"
     view = await executor.inspect(bench.host, service)
     assert (view.activated, view.stopping) == (True, True)
@@ -291,7 +291,7 @@ async def test_a_finished_service_that_is_stopped_keeps_how_it_ended(executor: E
     service, ended = await bench.run(bench.commands.exits(3))
     await executor.stop(bench.host, service)
     view = await executor.inspect(bench.host, service)
-    assert (view.tasks[0].id, view.tasks[0].end, view.tasks[0].exit_code) == (ended.id, End.EXITED, 3)
+    assert (view.tasks[0].id, view.tasks[0].end, view.tasks[0].exit_code) == (ended.id, TaskEnd.EXITED, 3)
     assert bench.starts(view) == 1
 
 

@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Queue, Renewal, Report
 
 NOW = 1_700_000_000_000

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, Report
 from fastlane.queue.redis.queue import NAMES

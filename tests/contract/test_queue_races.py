@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Queue, Renewal, Report
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE, RealRedis

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, Renewal, Report
 from fastlane.queue.redis.queue import NAMES, RedisQueue

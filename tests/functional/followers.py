@@ -107,13 +107,13 @@ class Lossy:
         self._nth = nth
         self.count = 0
 
-    def tell(self, hint: Hint) -> None:
-        self._hub.tell(hint)
+    def publish(self, hint: Hint) -> None:
+        self._hub.publish(hint)
 
-    def listen(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
+    def subscribe(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
         def hear(hint: Hint | None) -> None:
             self.count += 1
             if self.count % self._nth:
                 on_hint(hint)
 
-        return self._hub.listen(execution_id, hear)
+        return self._hub.subscribe(execution_id, hear)

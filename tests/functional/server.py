@@ -17,7 +17,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark, Piece
 from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.base import Report
@@ -182,7 +182,7 @@ class Server:
         failure = Failure(FailureReason.EXIT, f"exit code {code}") if code else None
         ending = Ending(final, self.clock.now(), code, failure, stdout_bytes=head.stdout, stderr_bytes=head.stderr)
         ended = await self._change(transitions.end(execution, ending))
-        self.hints.tell(Hint(ended.id, head.offset, ended.status))
+        self.hints.publish(Hint(ended.id, head.offset, ended.status))
         return ended
 
     async def log(self, execution: Execution, *parts: tuple[int, bytes], at: int = 1_700_000_000_000) -> None:
@@ -199,7 +199,7 @@ class Server:
             marks={**head.marks, **{piece.stream: Mark(piece.time, 1) for piece in pieces}},
         )
         assert await self.store.append(Chunk(execution.id, head, end, pieces))
-        self.hints.tell(Hint(execution.id, end.offset, Status.RUNNING))
+        self.hints.publish(Hint(execution.id, end.offset, Status.RUNNING))
 
     async def ran(self, task: str = "task", *parts: tuple[int, bytes], code: int = 0) -> dict[str, Any]:
         """A job that ran, wrote this and ended; its enqueue reply."""

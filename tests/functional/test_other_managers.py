@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.executors.base import ClusterSnapshot
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from fastlane.scheduler.watch import watcher
@@ -27,9 +27,9 @@ class Managers(InstantExecutor):
         self.world[SECOND] = self.world[FIRST]
         self.looks = 0
 
-    async def look(self) -> ClusterSnapshot:
+    async def snapshot(self) -> ClusterSnapshot:
         self.looks += 1
-        return await super().look()
+        return await super().snapshot()
 
     def _view(self, name: str) -> HostView:
         return replace(super()._view(name), swarm_id="one")

@@ -8,7 +8,7 @@ import pytest
 from fastlane.errors import RegistryDown
 from fastlane.models import transitions
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
 from fastlane.scheduler import notes
 from tests.functional.server import HOST

@@ -28,8 +28,8 @@ class Moody(InstantExecutor):
             raise self.mood("so it says")
         return await super().inspect(host, service_id)
 
-    async def look(self) -> ClusterSnapshot:
-        return await super().look() if self.mood is None else ClusterSnapshot({})
+    async def snapshot(self) -> ClusterSnapshot:
+        return await super().snapshot() if self.mood is None else ClusterSnapshot({})
 
     async def lasts(self, mood: type[HostDown] | type[ServiceGone], seconds: float) -> None:
         """It is so for some time, and was asked about it."""

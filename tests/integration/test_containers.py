@@ -14,7 +14,7 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import OrderRefused
-from fastlane.executors.base import End, EngineTask, Order, Phase
+from fastlane.executors.base import EngineTask, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
 from fastlane.models.placement.pool import Pull
@@ -55,7 +55,7 @@ class Bench:
         service = await self.start("sh", "-c", script, **options)
         task = await self.reaches(service, Phase.ENDED)
         text = self.api.logs(task.container_id).decode() if task.container_id else ""
-        assert (task.end, task.exit_code) == (End.EXITED, 0), (task, text)
+        assert (task.end, task.exit_code) == (TaskEnd.EXITED, 0), (task, text)
         return text.splitlines()
 
     async def without_services(self, undo: Callable[[], object]) -> None:
@@ -144,7 +144,7 @@ async def test_mounts(bench: Bench, tmp_path: Path) -> None:
 async def test_a_folder_that_the_node_does_not_have_is_not_made(bench: Bench, tmp_path: Path) -> None:
     service = await bench.start("true", mounts=(Mount(MountKind.BIND, "/data", str(tmp_path / "nowhere")),))
     task = await bench.reaches(service, Phase.ENDED)
-    assert (task.end, task.container_id, task.exit_code) == (End.REJECTED, None, None)
+    assert (task.end, task.container_id, task.exit_code) == (TaskEnd.REJECTED, None, None)
     assert "bind source path does not exist" in task.message
     assert not (tmp_path / "nowhere").exists()
 
@@ -192,12 +192,12 @@ async def test_a_stop_sends_the_wanted_signal_and_waits_for_the_wanted_grace(ben
     await bench.running(service)
     await bench.executor.stop(bench.host, service)
     task = await bench.reaches(service, Phase.ENDED)
-    assert (task.end, task.exit_code) == (End.SHUTDOWN, 9)
+    assert (task.end, task.exit_code) == (TaskEnd.SHUTDOWN, 9)
     deaf = await bench.start("sh", "-c", "trap '' TERM; echo begun; while :; do sleep 0.05; done", stop_grace=0)
     await bench.running(deaf)
     await bench.executor.stop(bench.host, deaf)
     task = await bench.reaches(deaf, Phase.ENDED)
-    assert (task.end, task.exit_code) == (End.SHUTDOWN, 137)
+    assert (task.end, task.exit_code) == (TaskEnd.SHUTDOWN, 137)
 
 
 async def test_a_stop_adds_to_the_constraints_that_were_asked_for(bench: Bench) -> None:
@@ -205,7 +205,7 @@ async def test_a_stop_adds_to_the_constraints_that_were_asked_for(bench: Bench) 
     await bench.running(service)
     await bench.executor.stop(bench.host, service)
     task = await bench.reaches(service, Phase.ENDED)
-    assert (task.end, task.exit_code) == (End.SHUTDOWN, 9)
+    assert (task.end, task.exit_code) == (TaskEnd.SHUTDOWN, 9)
     nowhere = await bench.start("true", constraints=("node.labels.disk==quick",))
     give_up = time.monotonic() + PATIENCE
     while "no suitable node" not in (await bench.reaches(nowhere, Phase.WAITING)).message:

@@ -12,7 +12,7 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import ImageRefused, RegistryDown
-from fastlane.executors.base import End, EngineTask, Image, Order, Phase
+from fastlane.executors.base import EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.models.container.container import Container, Mount, MountKind
@@ -113,7 +113,7 @@ async def test_what_a_registry_does_not_have_is_refused_with_its_words(engine: s
                 await executor.resolve(engine, image, Pull.MISSING)
         gone = Image(f"{registry.address}/app@sha256:{'0' * 64}", "sha256:" + "0" * 64)
         task = await run(executor, engine, gone)
-        assert (task.end, task.exit_code) == (End.IMAGE, None)
+        assert (task.end, task.exit_code) == (TaskEnd.IMAGE, None)
         assert "No such image" in task.message
         assert (await executor.resolve(engine, pushed.reference, Pull.MISSING)).digest == pushed.digest
 
@@ -171,7 +171,7 @@ async def test_without_the_right_password_a_registry_refuses_and_nobody_is_told_
                 await executor.resolve(engine, pushed.reference, Pull.MISSING)
             assert wrong not in str(caught.value)
             task = await run(executor, engine, Image(pushed.pinned, pushed.digest))
-            assert task.end is End.IMAGE
+            assert task.end is TaskEnd.IMAGE
             assert wrong not in str(task)
 
 
@@ -267,7 +267,7 @@ async def test_each_node_of_a_swarm_pulls_with_the_password_and_a_local_image_is
             assert image.digest == pushed.digest
             for node in (second, third):
                 task = await run(executor, first.url, image, constraints=(f"node.hostname=={node.name}",))
-                assert (task.exit_code, task.end) == (0, End.EXITED), task
+                assert (task.exit_code, task.end) == (0, TaskEnd.EXITED), task
             api = first.client()
             try:
                 local = api.inspect_image(IMAGE)["Id"]
@@ -279,4 +279,4 @@ async def test_each_node_of_a_swarm_pulls_with_the_password_and_a_local_image_is
                 await executor.resolve(first.url, IMAGE, Pull.MISSING)
         async with opened(first.url) as executor:
             task = await run(executor, first.url, Image(pushed.pinned, pushed.digest), constraints=(f"node.hostname=={first.name}",))
-            assert task.end is End.IMAGE
+            assert task.end is TaskEnd.IMAGE

@@ -17,7 +17,7 @@ from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown
 from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 from tests.support.engine import IMAGE, remove_all
 from tests.support.proxy import Proxy
@@ -92,7 +92,7 @@ async def test_a_host_that_is_away_says_why_and_is_used_once_an_engine_comes_the
         assert view.since is not None
         with pytest.raises(HostDown, match="has no socket there"):
             await executor.resolve(proxy.url, IMAGE, Pull.MISSING)
-        assert (await executor.look()).tasks == {}
+        assert (await executor.snapshot()).tasks == {}
         await proxy.start()
         await until(executor, lambda view: view.usable)
         assert changes == [True]
@@ -147,17 +147,17 @@ async def test_a_follow_ends_with_host_down_when_the_host_is_cut_off(proxy: Prox
 async def test_a_host_that_hangs_does_not_hold_up_a_look_for_long(proxy: Proxy, installation: str) -> None:
     await proxy.start()
     async with opened([proxy.url], installation) as executor:
-        await executor.look()
+        await executor.snapshot()
         proxy.hang()
         began = time.monotonic()
-        assert (await executor.look()).tasks == {}
+        assert (await executor.snapshot()).tasks == {}
         assert time.monotonic() - began < 2
         began = time.monotonic()
-        assert (await executor.look()).tasks == {}
+        assert (await executor.snapshot()).tasks == {}
         assert time.monotonic() - began < 0.5
         proxy.flow()
         give_up = time.monotonic() + PATIENCE
-        while proxy.url not in (await executor.look()).tasks:
+        while proxy.url not in (await executor.snapshot()).tasks:
             assert time.monotonic() < give_up
             await asyncio.sleep(0.02)
 
@@ -180,7 +180,7 @@ async def test_two_managers_of_one_swarm_show_one_swarms_tasks(engine: str, prox
         assert one.swarm_id == other.swarm_id
         service = await start(executor, engine, ("true",))
         await running_or_ended(executor, service)
-        look = await executor.look()
+        look = await executor.snapshot()
         assert set(look.tasks) == {proxy.url, engine}
         assert look.tasks[proxy.url] == look.tasks[engine]
         assert (await executor.inspect(proxy.url, service)).id == service
@@ -188,7 +188,7 @@ async def test_two_managers_of_one_swarm_show_one_swarms_tasks(engine: str, prox
 
 async def running_or_ended(executor: SwarmExecutor, service: str) -> None:
     give_up = time.monotonic() + PATIENCE
-    while not any(service in tasks for tasks in (await executor.look()).tasks.values()):
+    while not any(service in tasks for tasks in (await executor.snapshot()).tasks.values()):
         assert time.monotonic() < give_up
         await asyncio.sleep(0.02)
 
@@ -252,7 +252,7 @@ async def test_an_installation_sees_nothing_of_anothers(engine: str, installatio
         service = await start(ours, engine, ("true",))
         await running_or_ended(ours, service)
         assert await theirs.services(engine) == []
-        assert (await theirs.look()).tasks == {engine: {}}
+        assert (await theirs.snapshot()).tasks == {engine: {}}
 
 
 async def test_a_name_that_somebody_else_took_is_refused(engine: str, installation: str) -> None:

@@ -365,9 +365,9 @@ class EnginePort(Port):
 
         return await self._node.call("engine", "engine.activate", carry, (host, service_id))
 
-    async def look(self) -> Any:
+    async def snapshot(self) -> Any:
         await self._node.clock.sleep(0.25)
-        return await self._real.look()
+        return await self._real.snapshot()
 
     async def logs(self, host: str, task_id: str, marks: Any, *, follow: bool) -> AsyncGenerator[Portion, None]:
         async def open() -> Any:

@@ -22,7 +22,7 @@ import uvloop
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
 from fastlane.models.logs.chunk import Mark, Portion
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 from tests.support.installation import until
 from tests.support.instant import InstantExecutor
@@ -92,8 +92,8 @@ class SharedExecutor:
         answer: EngineService = await self._call("inspect", host, service_id)
         return answer
 
-    async def look(self) -> ClusterSnapshot:
-        answer: ClusterSnapshot = await self._call("look")
+    async def snapshot(self) -> ClusterSnapshot:
+        answer: ClusterSnapshot = await self._call("snapshot")
         return answer
 
     async def services(self, host: str) -> Sequence[EngineService]:

@@ -5,7 +5,7 @@ An order's command is a script of its own, words that are read from left to righ
 - ``("exit", "3")`` ends with that exit code;
 - ``("out", "text")`` and ``("err", "text")`` write to stdout and stderr; ``("hex", "ff00")`` writes those bytes to stdout;
 - ``("hold",)`` runs until ``release(execution_id)``, or a stop, which ends it with exit code 143;
-- ``("end", "oom")`` ends in one of the ways of ``End`` (without an exit code but for ``oom`` and ``killed``: 137).
+- ``("end", "oom")`` ends in one of the ways of ``TaskEnd`` (without an exit code but for ``oom`` and ``killed``: 137).
 
 Words may follow each other: ``("out", "one\\n", "hold", "err", "two\\n", "exit", "3")``. Anything else, and no command at all, ends
 with exit code 0 and an empty log.
@@ -19,9 +19,9 @@ from pathlib import Path
 
 from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, End, EngineService, EngineTask, Image, Order, Phase
+from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
 LARGEST_PIECE = 16 * 1024
@@ -147,13 +147,13 @@ class InstantExecutor:
         run.stop_why = run.stop_why if run.stopping else why
         run.stopping = True
         if run.running:
-            self._end(run, End.SHUTDOWN, STOPPED_CODE)
+            self._end(run, TaskEnd.SHUTDOWN, STOPPED_CODE)
 
     async def inspect(self, host: str, service_id: str) -> EngineService:
         run = self._run(host, service_id)
         return self._service_view(run, (run.task,) if run.task else ())
 
-    async def look(self) -> ClusterSnapshot:
+    async def snapshot(self) -> ClusterSnapshot:
         hosts = [name for name in self._names if name not in self._down]
         return ClusterSnapshot({host: {run.id: (run.task,) for run in self.world[host].values() if run.task} for host in hosts})
 
@@ -235,11 +235,11 @@ class InstantExecutor:
                 text = next(run.words)
                 self._write(run, STDERR if word == "err" else STDOUT, bytes.fromhex(text) if word == "hex" else text.encode())
             elif word == "exit":
-                return self._end(run, End.EXITED, int(next(run.words)))
+                return self._end(run, TaskEnd.EXITED, int(next(run.words)))
             elif word == "end":
-                end = End(next(run.words))
-                return self._end(run, end, 137 if end in {End.OOM, End.KILLED} else None)
-        return self._end(run, End.EXITED, 0)
+                end = TaskEnd(next(run.words))
+                return self._end(run, end, 137 if end in {TaskEnd.OOM, TaskEnd.KILLED} else None)
+        return self._end(run, TaskEnd.EXITED, 0)
 
     def _write(self, run: Run, stream: int, data: bytes) -> None:
         for start in range(0, len(data), LARGEST_PIECE):
@@ -247,10 +247,12 @@ class InstantExecutor:
             run.log.append(Piece(stream, time, data[start : start + LARGEST_PIECE]))
         run.grown.set()
 
-    def _end(self, run: Run, end: End, code: int | None) -> None:
+    def _end(self, run: Run, end: TaskEnd, code: int | None) -> None:
         assert run.task is not None
-        state = {End.SHUTDOWN: "shutdown", End.IMAGE: "rejected", End.REJECTED: "rejected"}.get(end, "failed" if code else "complete")
-        ran = end not in {End.IMAGE, End.REJECTED}
+        state = {TaskEnd.SHUTDOWN: "shutdown", TaskEnd.IMAGE: "rejected", TaskEnd.REJECTED: "rejected"}.get(
+            end, "failed" if code else "complete"
+        )
+        ran = end not in {TaskEnd.IMAGE, TaskEnd.REJECTED}
         now = self._clock.now()
         run.task = replace(
             run.task,

@@ -19,9 +19,9 @@ from fastlane import app, log
 from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.errors import ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, End, EngineService, EngineTask, Image, Order, Phase
+from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.worker import Worker
@@ -79,7 +79,7 @@ class PouringExecutor:
         tasks = () if start is None else (_task(service_id, parked, start),)
         return EngineService(service_id, parked["execution"], start is not None, False, 0, tasks)
 
-    async def look(self) -> ClusterSnapshot:
+    async def snapshot(self) -> ClusterSnapshot:
         tasks = {}
         for file in self._folder.glob("*.start"):
             view = await self.inspect(HOST, file.stem)
@@ -131,7 +131,7 @@ def _task(service_id: str, parked: dict[str, Any], start: int) -> EngineTask:
         node_id="node",
         changed_at=(end if over else start) // MILLISECOND,
         started_at=start // MILLISECOND,
-        end=End.EXITED if over else None,
+        end=TaskEnd.EXITED if over else None,
         exit_code=code if over else None,
         finished_at=end // MILLISECOND if over else None,
     )
@@ -144,7 +144,7 @@ async def work(folder: Path) -> None:
     async with app.open_store(settings) as store, app.hinting(settings.redis_url or "", settings) as hub:
         queue = RedisQueue(settings.redis_url or "", settings.installation)
         executor = PouringExecutor(folder)
-        worker = Worker(store, queue, executor, SystemClock(), app.worker_settings(settings), hub.tell)
+        worker = Worker(store, queue, executor, SystemClock(), app.worker_settings(settings), hub.publish)
         async with app.opened(queue), app.working(executor, worker):
             await asyncio.Event().wait()
 

@@ -19,19 +19,19 @@ from docker.errors import APIError
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, End, EngineService, EngineTask, Image, Order
+from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, TaskEnd
 from fastlane.executors.swarm.client.breaker import Breaker
 from fastlane.executors.swarm.client.client import Api
-from fastlane.executors.swarm.client.faults import NameTaken, OutOfSequence, Silent, message, silence
+from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, timeout_words
 from fastlane.executors.swarm.hosts import Host
 from fastlane.executors.swarm.images.registries import Credentials, Registries
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.observe import Observer
 from fastlane.executors.swarm.service import spec
 from fastlane.executors.swarm.service.names import ids_for
-from fastlane.executors.swarm.service.states import AT_RETURN, container_id, node_lots, node_states, task_views
+from fastlane.executors.swarm.service.states import AT_RETURN, container_id, node_details, node_states, task_views
 from fastlane.models.logs.chunk import Mark, Portion
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
 log = structlog.get_logger()
@@ -149,7 +149,7 @@ class SwarmExecutor:
             async with asyncio.timeout(UPDATE_WITHIN):
                 return await self._try_update(host, service_id, change)
         except TimeoutError:
-            raise Silent(f"{host.name} {silence(UPDATE_WITHIN)}") from None
+            raise HostTimeout(f"{host.name} {timeout_words(UPDATE_WITHIN)}") from None
 
     async def _try_update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
         fault: FastlaneError | None = None
@@ -176,11 +176,11 @@ class SwarmExecutor:
             found.call(lambda api: api.nodes()),
         )
         states = node_states(nodes)
-        views = task_views(tasks, states, await self._containers(found, tasks), node_lots(nodes))
+        views = task_views(tasks, states, await self._containers(found, tasks), node_details(nodes))
         return spec.view(raw, tuple(self._doubted(view) for view in views))
 
-    async def look(self) -> ClusterSnapshot:
-        return await self._looker.look()
+    async def snapshot(self) -> ClusterSnapshot:
+        return await self._looker.snapshot()
 
     async def services(self, host: str) -> Sequence[EngineService]:
         filters = {"label": f"{spec.INSTALLATION}={self._installation}"}
@@ -209,7 +209,7 @@ class SwarmExecutor:
     def _doubted(self, task: EngineTask) -> EngineTask:
         """The task, lingering where its code may be the engine's doing as it came back, and that engine does not answer us yet."""
         silent = {host.facts.node_id for host in self._hosts.values() if host.facts is not None and not host.reachable}
-        doubted = task.end is End.EXITED and task.exit_code in AT_RETURN and task.node_id in silent
+        doubted = task.end is TaskEnd.EXITED and task.exit_code in AT_RETURN and task.node_id in silent
         return replace(task, lingering=True) if doubted else task
 
     def _at_node(self, host: Host, node_id: str) -> Host | None:

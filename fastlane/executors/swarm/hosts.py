@@ -15,11 +15,11 @@ from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.breaker import Breaker, Circuit
 from fastlane.executors.swarm.client.client import Api, CallTimeouts, Client
-from fastlane.executors.swarm.client.faults import Silent, Uncounted
+from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
 from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.executors.swarm.probe import EngineFacts, probe
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
 T = TypeVar("T")
@@ -125,11 +125,11 @@ class Host:
     async def resolve(self, image: str, pull: Pull) -> Image:
         """What to submit for an image (see ``images.py``)."""
         if not self.usable:
-            raise Uncounted(f"{self.name} is not asked: {self.reason}")
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
         return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
 
     async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
-        """``Client.call`` through the breaker, which counts what is the host's fault. Raises Uncounted while it is open."""
+        """``Client.call`` through the breaker, which counts what is the host's fault. Raises NotHostsFault while it is open."""
         async with self.guarded():
             return await self.client.call(verb, deadline)
 
@@ -137,10 +137,10 @@ class Host:
     async def guarded(self) -> AsyncIterator[None]:
         """The breaker around anything that talks to the host and raises our exceptions."""
         if not self._breaker.admit(self._clock.now()):
-            raise Uncounted(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
         try:
             yield
-        except Uncounted:
+        except NotHostsFault:
             self._breaker.abandoned()
             raise
         except HostDown as error:
@@ -156,7 +156,7 @@ class Host:
 
     def _failed(self, error: HostDown) -> None:
         self._last_fault = self._words(error)
-        self._breaker.failed(self._clock.now(), visible=not isinstance(error, Silent))
+        self._breaker.failed(self._clock.now(), visible=not isinstance(error, HostTimeout))
         self._hurry.set()
         self._compare()
 
@@ -178,7 +178,7 @@ class Host:
         was_well = self._fault is None
         try:
             self.facts = await probe(self.client, self.facts if was_well else None)
-        except Uncounted:
+        except NotHostsFault:
             return  # all threads are busy: the calls that keep them so tell how the host is
         except FastlaneError as error:
             self._fault = self._words(error)

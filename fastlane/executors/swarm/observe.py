@@ -34,7 +34,7 @@ class Observer:
         self._answered: dict[str, str] = {}
         self._under_way: dict[str, asyncio.Task[Tasks | None]] = {}
 
-    async def look(self) -> ClusterSnapshot:
+    async def snapshot(self) -> ClusterSnapshot:
         """The tasks by host and service; a host that cannot be reached, or did not answer by now, is missing."""
         swarms = self._swarms()
         late = set(self._under_way)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.client.client import Api, Client, negotiate
-from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, Silent
+from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, HostTimeout
 from fastlane.executors.swarm.service.states import node_states
 
 LEAST_HISTORY = 2
@@ -58,7 +58,7 @@ async def probe(client: Client, known: EngineFacts | None) -> EngineFacts:
     if isinstance(nodes, BaseException):
         raise nodes
     states = node_states(nodes)
-    if isinstance(info, Silent) and known is not None:
+    if isinstance(info, HostTimeout) and known is not None:
         return EngineFacts(known.swarm_id, known.node_id, known.history, states)
     if isinstance(info, BaseException):
         raise info

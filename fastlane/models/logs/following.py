@@ -24,19 +24,19 @@ class AwaitStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class Finished:
     """Nothing will follow. ``execution`` was the last one, None when there never was one (or its job was deleted)."""
 
     execution: Execution | None
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RetryLater:
     """Nothing has started, and there is no point in waiting any longer now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class Progress:
     """What a job is about to do, read in this order: the job, its next execution under way (the soonest due), its newest execution, and its
     newest one that has started."""
 
@@ -46,36 +46,36 @@ class Prospect:
     started: Execution | None
 
 
-def begin(prospect: Prospect, *, now: int, give_up_at: int) -> Follow | AwaitStart | Over | Later:
+def first_step(prospect: Progress, *, now: int, give_up_at: int) -> Follow | AwaitStart | Finished | RetryLater:
     """What a job's follower begins with. ``give_up_at`` is until when it waits for a start (both in milliseconds)."""
     job, newest = prospect.job, prospect.newest
     if prospect.started is not None:
         return Follow(prospect.started)
     if job is None:
-        return Over(None)
+        return Finished(None)
     under_way = prospect.under_way or (newest if newest is not None and is_under_way(newest) else None)
     if under_way is not None:
         return _wait_for(under_way.scheduled_for, now, give_up_at)
     if job.next_tick is not None:
         return _wait_for(job.next_tick, now, give_up_at)
-    return Later() if job.paused else Over(newest)
+    return RetryLater() if job.paused else Finished(newest)
 
 
-def begin_with(execution: Execution | None, now: int, give_up_at: int) -> Follow | AwaitStart | Over | Later:
+def first_step_of_execution(execution: Execution | None, now: int, give_up_at: int) -> Follow | AwaitStart | Finished | RetryLater:
     """What an execution's follower begins with."""
     if execution is None:
-        return Over(None)
+        return Finished(None)
     if execution.has_started or execution.status.final:
         return Follow(execution)
     return _wait_for(execution.scheduled_for, now, give_up_at)
 
 
-def go_on(execution: Execution | None, following: Execution | None) -> Follow | AwaitStart | Over:
+def next_step(execution: Execution | None, following: Execution | None) -> Follow | AwaitStart | Finished:
     """What comes after a final execution whose log was sent. ``following`` is the next attempt, read after ``execution`` was."""
     if following is not None:
         return Follow(following) if following.has_started or following.status.final else AwaitStart()
-    return AwaitStart() if execution is not None and is_under_way(execution) else Over(execution)
+    return AwaitStart() if execution is not None and is_under_way(execution) else Finished(execution)
 
 
-def _wait_for(due: int, now: int, give_up_at: int) -> AwaitStart | Later:
-    return Later() if due > give_up_at or now >= give_up_at else AwaitStart()
+def _wait_for(due: int, now: int, give_up_at: int) -> AwaitStart | RetryLater:
+    return RetryLater() if due > give_up_at or now >= give_up_at else AwaitStart()

@@ -54,13 +54,13 @@ class RedisHints:
         for connections in self._connections:
             await connections.close()
 
-    def tell(self, hint: Hint) -> None:
+    def publish(self, hint: Hint) -> None:
         """Sends it with those of the same moment; of one execution only the last."""
         if len(self._news) < MOST_WAITING:
             self._news[hint.execution_id] = hint
             self._told.set()
 
-    def listen(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
+    def subscribe(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
         """Calls back with each hint of this execution until the function that it returns is called."""
         self._ears.setdefault(execution_id, []).append(on_hint)
         self._wanted.set()

@@ -13,7 +13,7 @@ import orjson
 
 from fastlane.errors import QueueDown
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Cancelled, Claim, Entry, EntryKind, Identity, Lane, LaneCounts, Lease, Renewal, Report
 from fastlane.queue.redis.coalescer import Coalescer

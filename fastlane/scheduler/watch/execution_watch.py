@@ -14,14 +14,26 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.place import reachable_managers
+from fastlane.models.placement.host import reachable_managers
 from fastlane.scheduler import notes
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.settler import is_last_word
 from fastlane.scheduler.watch import failures
 from fastlane.scheduler.watch.log_copy import LogCopy
 from fastlane.scheduler.watch.observation import ServiceObservation
-from fastlane.scheduler.watch.verdict import Finish, Limits, Run, ServiceMissing, Start, Stop, WaitUntil, gone, judge, lost, task_of
+from fastlane.scheduler.watch.verdict import (
+    ActivateService,
+    Limits,
+    RecordEnd,
+    RecordStart,
+    ServiceMissing,
+    StopService,
+    WaitUntil,
+    ending_when_gone,
+    ending_when_lost,
+    judge,
+    task_of,
+)
 from fastlane.storage.base import Store
 from fastlane.streams.pump import LogEnd
 
@@ -49,7 +61,7 @@ class ExecutionWatch:
         log_copy: LogCopy,
         *,
         activate: Activate,
-        tell: Callable[[Hint], None],
+        publish: Callable[[Hint], None],
     ) -> None:
         self._store = store
         self._executor = executor
@@ -60,7 +72,7 @@ class ExecutionWatch:
         self._observation = observation
         self._log_copy = log_copy
         self._activate = activate
-        self._tell = tell
+        self._publish = publish
         self._ending: Ending | None = None
         self._gone_since: int | None = None
         self._away_since: int | None = None
@@ -133,18 +145,18 @@ class ExecutionWatch:
             return await self._missing(verdict.why)
         self._gone_since = None
         match verdict:
-            case Finish():
+            case RecordEnd():
                 return await self._finish(verdict.ending, verdict.task)
-            case Run():
+            case RecordStart():
                 self._log_copy.start(self._manager(), verdict.started.engine_task_id)
                 ran = await self._store.change(transitions.run(self._execution, verdict.started))
                 if ran is not None:
-                    self._tell(Hint(ran.id, 0, ran.status))
+                    self._publish(Hint(ran.id, 0, ran.status))
                     log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
-            case Stop():
+            case StopService():
                 log.info("execution.stopping", execution_id=self._execution.id, why=verdict.why)
                 await self._executor.stop(self._manager(), self._execution.service_id or "", verdict.why)
-            case Start():
+            case ActivateService():
                 self._is_ours = await self._activate(self._assignment, self._execution)
             case WaitUntil():
                 if task is not None and task.phase is Phase.RUNNING:
@@ -166,7 +178,7 @@ class ExecutionWatch:
         logged = ending.with_log(head, lost=ran if log_end is None else log_end.gone)
         ended = await self._store.change(transitions.end(self._execution, logged, settled=is_last_word(self._execution, logged)))
         if ended is not None:
-            self._tell(Hint(ended.id, head.offset, ended.status))
+            self._publish(Hint(ended.id, head.offset, ended.status))
             log.info(
                 "execution.ended",
                 task_id=ended.task_id,
@@ -179,12 +191,12 @@ class ExecutionWatch:
         return ended
 
     async def _missing(self, why: str) -> Execution | None:
-        """Handles a service, or its task, that the engine says is gone: believed only after a while, since a leader that is cut off says so
+        """Handles a service, or its task, that the engine says is gone: believed only after a while, since a cut-off leader says so
         too."""
         now = self._clock.now()
         self._gone_since = self._gone_since or now
         if now - self._gone_since >= self._limits.gone_after * 1000:
-            return await self._write(self._ending or gone(self._execution, why, self._gone_since, self._limits), None)
+            return await self._write(self._ending or ending_when_gone(self._execution, why, self._gone_since, self._limits), None)
         self._explain(Obstacle.SERVICE_GONE, why, self._gone_since, self._limits.gone_after)
         await self._clock.sleep(min(5.0, self._limits.gone_after / 3))
         return None
@@ -195,7 +207,7 @@ class ExecutionWatch:
         self._away_since = self._away_since or now
         if now - self._away_since >= self._limits.host_lost_after * 1000:
             words = f"its host could not be reached: {why.replace(' is not asked: ', ' ')}"
-            return await self._write(self._ending or lost(self._execution, words, now, self._limits), None)
+            return await self._write(self._ending or ending_when_lost(self._execution, words, now, self._limits), None)
         self._explain(Obstacle.HOST_AWAY, why, self._away_since, self._limits.host_lost_after)
         await self._clock.sleep(1.0)
         return None
@@ -206,7 +218,7 @@ class ExecutionWatch:
         self._node_down_since = self._node_down_since or now
         if now - self._node_down_since >= self._limits.host_lost_after * 1000:
             why = f"its node ({task.node_id}) was down"
-            return await self._write(lost(self._execution, why, now, self._limits), None)
+            return await self._write(ending_when_lost(self._execution, why, now, self._limits), None)
         self._explain(Obstacle.NODE_DOWN, task.node_id or "", self._node_down_since, self._limits.host_lost_after)
         await self._clock.sleep(1.0)
         return None

@@ -3,7 +3,7 @@
 import re
 import signal
 
-from fastlane.executors.base import End, EngineService, EngineTask
+from fastlane.executors.base import EngineService, EngineTask, TaskEnd
 from fastlane.models.execution import Execution, Failure, FailureReason
 
 LONGEST = 1000
@@ -31,17 +31,17 @@ CHANGED = "its service was changed by somebody else"
 def failure_of(task: EngineTask, view: EngineService) -> Failure:
     """Why an execution failed whose task ended like this, and not at our wish."""
     match task.end:
-        case End.EXITED:
+        case TaskEnd.EXITED:
             return _failure(FailureReason.EXIT, _exited(task))
-        case End.OOM:
+        case TaskEnd.OOM:
             return _failure(FailureReason.OOM, f"memory ran out, and the container was killed{_with_code(task)}")
-        case End.IMAGE:
+        case TaskEnd.IMAGE:
             return _failure(FailureReason.IMAGE, f"its node could not get the image: {plain(task.message)}")
-        case End.REJECTED:
+        case TaskEnd.REJECTED:
             return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
-        case End.LOST:
+        case TaskEnd.LOST:
             return _failure(FailureReason.HOST_LOST, LOST)
-        case End.SHUTDOWN:
+        case TaskEnd.SHUTDOWN:
             return _shut_down(task, view)
     return _failure(FailureReason.KILLED, _killed(task))
 

@@ -6,7 +6,7 @@ a second one that waits for ever.
 
 from dataclasses import dataclass
 
-from fastlane.executors.base import End, EngineService, EngineTask, Phase
+from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container.container import STOP_GRACE
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.status import Status
@@ -38,26 +38,26 @@ class WaitUntil:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ActivateService:
     """Its service is parked: activate it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RecordStart:
     """Its container runs: say so in the store."""
 
     started: Started
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopService:
     """Its service is to be stopped; ``why`` in words."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class RecordEnd:
     """It has ended; its log is to be stored to the end, then this. ``task`` is where the log is, None when there is none."""
 
     ending: Ending
@@ -71,7 +71,7 @@ class ServiceMissing:
     why: str
 
 
-Verdict = WaitUntil | Start | Run | Stop | Finish | ServiceMissing
+Verdict = WaitUntil | ActivateService | RecordStart | StopService | RecordEnd | ServiceMissing
 
 
 def judge(execution: Execution, view: EngineService, now: int, limits: Limits) -> Verdict:
@@ -79,12 +79,12 @@ def judge(execution: Execution, view: EngineService, now: int, limits: Limits) -
     task = task_of(execution, view)
     if task is not None and task.phase is Phase.ENDED:
         patience = _lingers_until(execution, task)
-        return WaitUntil(min(patience, now + OFTEN)) if now < patience else Finish(ending_of(execution, view, task, now, limits), task)
+        return WaitUntil(min(patience, now + OFTEN)) if now < patience else RecordEnd(ending_of(execution, view, task, now, limits), task)
     if view.stopping:
         if task is None or _is_left_behind(execution, task, now, limits):
             status = _asked(execution, now, limits)
             failure = _deadline(execution, view, None, now, limits) if status is Status.FAILED else None
-            return Finish(Ending(status, now, failure=failure), None)
+            return RecordEnd(Ending(status, now, failure=failure), None)
         return WaitUntil()
     stop = _stop_due(execution, view, task, now, limits)
     if stop is not None:
@@ -92,9 +92,9 @@ def judge(execution: Execution, view: EngineService, now: int, limits: Limits) -
     if task is None and (view.scaled_away or execution.engine_task_id is not None):
         return ServiceMissing(failures.SCALED if view.scaled_away else failures.CHANGED)
     if not view.activated and task is None:
-        return Start()
+        return ActivateService()
     if task is not None and task.phase is Phase.RUNNING and execution.status is Status.PULLING:
-        return Run(_started(task))
+        return RecordStart(_started(task))
     return WaitUntil(_next_deadline(execution, task, limits))
 
 
@@ -121,7 +121,7 @@ def ending_of(execution: Execution, view: EngineService, task: EngineTask, now: 
     started = _started(task) if task.started_at is not None and execution.started_at is None else None
     began_at = started.started_at if started else execution.started_at or 0
     finished_at = max(began_at, task.finished_at or task.changed_at or now)
-    if task.end is End.EXITED and task.exit_code == 0:
+    if task.end is TaskEnd.EXITED and task.exit_code == 0:
         return Ending(Status.DONE, finished_at, 0, started=started)
     if _is_at_our_wish(execution, view, task):
         status = _asked(execution, now, limits, started)
@@ -132,19 +132,19 @@ def ending_of(execution: Execution, view: EngineService, task: EngineTask, now: 
 
 def _is_at_our_wish(execution: Execution, view: EngineService, task: EngineTask) -> bool:
     """Whether it ended as we wanted: by our stop, or while one was asked for, by an end that its engine did not see."""
-    if task.end is End.SHUTDOWN:
+    if task.end is TaskEnd.SHUTDOWN:
         return view.stopping or (task.container_id is None and execution.stop_requested_at is not None)
-    unseen = task.end is End.LOST or (task.end is End.KILLED and task.exit_code != failures.SIGKILLED)
+    unseen = task.end is TaskEnd.LOST or (task.end is TaskEnd.KILLED and task.exit_code != failures.SIGKILLED)
     return unseen and (view.stopping or execution.stop_requested_at is not None)
 
 
-def lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
+def ending_when_lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
     """How an execution ends whose host has been away for too long: as was asked for, or else as lost with its host."""
     status = _told(execution, now, limits)
     return Ending(status, now, failure=failures.lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
 
 
-def gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
+def ending_when_gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
     """How an execution ends whose service, or its task, is confirmed to be gone since then: somebody took it away."""
     status = _told(execution, since, limits)
     return Ending(status, max(since, execution.started_at or 0), failure=failures.gone(why) if status is Status.FAILED else None)
@@ -187,20 +187,20 @@ def _deadline(execution: Execution, view: EngineService, task: EngineTask | None
     return Failure(FailureReason.KILLED, "its service was stopped by somebody else")
 
 
-def _stop_due(execution: Execution, view: EngineService, task: EngineTask | None, now: int, limits: Limits) -> Stop | None:
+def _stop_due(execution: Execution, view: EngineService, task: EngineTask | None, now: int, limits: Limits) -> StopService | None:
     if execution.stop_requested_at is not None:
-        return Stop("asked for")
+        return StopService("asked for")
     if execution.started_at is not None:
         late = now >= _timeout_at(execution, limits)
-        return Stop(f"ran for {(_timeout_at(execution, limits) - execution.started_at) / 1000:g} s") if late else None
+        return StopService(f"ran for {(_timeout_at(execution, limits) - execution.started_at) / 1000:g} s") if late else None
     if execution.expires_at is not None and now >= execution.expires_at and (task is None or task.phase is not Phase.RUNNING):
-        return Stop("its time to start is over")
+        return StopService("its time to start is over")
     over = wait_ends(execution, task, limits)
     if over is None or now < over or not view.activated:
         return None
     if task is None or task.phase is Phase.WAITING:
-        return Stop(failures.no_node(limits.pending_deadline, task.message if task else NO_TASK))
-    return Stop(_not_ready(execution, task, limits))
+        return StopService(failures.no_node(limits.pending_deadline, task.message if task else NO_TASK))
+    return StopService(_not_ready(execution, task, limits))
 
 
 def _not_ready(execution: Execution, task: EngineTask, limits: Limits) -> str:

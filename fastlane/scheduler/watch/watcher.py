@@ -12,7 +12,7 @@ from fastlane.clock import Clock
 from fastlane.executors.base import ClusterSnapshot, Executor
 from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.place import reachable_manager
+from fastlane.models.placement.host import reachable_manager
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.watch.execution_watch import Activate, ExecutionWatch
 from fastlane.scheduler.watch.log_copy import LogCopy
@@ -28,7 +28,7 @@ FASTEST, SLOWEST = 0.02, 0.5
 
 
 class Watcher:
-    """The looks, and the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found parked; ``tell``
+    """The looks, and the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found parked; ``publish``
     sends a hint to those who follow the execution's log."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Watcher:
         *,
         activate: Activate,
         log_cap: int,
-        tell: Callable[[Hint], None] = no_hints,
+        publish: Callable[[Hint], None] = no_hints,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -48,7 +48,7 @@ class Watcher:
         self._limits = limits
         self._activate = activate
         self._log_cap = log_cap
-        self._tell = tell
+        self._publish = publish
         self._observations: dict[str, ServiceObservation] = {}
         self._wanted = asyncio.Event()
 
@@ -57,7 +57,7 @@ class Watcher:
         while True:
             await self._wanted.wait()
             before = self._clock.now()
-            self._show(await self._executor.look())
+            self._show(await self._executor.snapshot())
             took = (self._clock.now() - before) / 1000
             await self._clock.sleep(min(SLOWEST, max(FASTEST, took * 9)))
 
@@ -87,7 +87,7 @@ class Watcher:
 
     def _begin(self, assignment: Assignment, execution: Execution, observation: ServiceObservation) -> ExecutionWatch:
         untouched = assignment.begin_watch() and execution.epoch == 1
-        pump = Pump(self._store, self._executor, self._clock, execution.id, most=self._log_cap, tell=self._tell, untouched=untouched)
+        pump = Pump(self._store, self._executor, self._clock, execution.id, most=self._log_cap, publish=self._publish, untouched=untouched)
         copy = LogCopy(pump, self._store, self._clock, execution.id, self._limits.host_lost_after)
         watch = ExecutionWatch(
             self._store,
@@ -99,7 +99,7 @@ class Watcher:
             observation,
             copy,
             activate=self._activate,
-            tell=self._tell,
+            publish=self._publish,
         )
         assignment.explain_with(watch.note)
         return watch

@@ -43,7 +43,7 @@ class CompletionWaiter:
         end, pause, seen = loop.time() + seconds, HURRIED, None
         news = asyncio.Event()
         self._news.add(news)
-        deaf = self._hub.listen(execution_id, lambda _: news.set())
+        deaf = self._hub.subscribe(execution_id, lambda _: news.set())
         try:
             while True:
                 news.clear()

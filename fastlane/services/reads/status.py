@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.base import Queue, Report

@@ -9,7 +9,7 @@ from fastlane.clock import iso
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import retry_due
 from fastlane.models.status import Status

@@ -15,7 +15,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.models.logs.cursor import Cursor
 from fastlane.streams.batch import Batch, Message
-from fastlane.streams.follower import End
+from fastlane.streams.follower import FinalState
 
 STREAMS = {"stdout": STDOUT, "stderr": STDERR}
 NAMES = {number: name for name, number in STREAMS.items()}
@@ -54,7 +54,7 @@ def attempt_json(execution: Execution) -> bytes:
     return orjson.dumps({"event": "attempt", "executionId": execution.id, "attempt": execution.attempt})
 
 
-def end_json(end: End) -> bytes:
+def end_json(end: FinalState) -> bytes:
     """The last event."""
     return orjson.dumps({"event": "end", "status": end.status, "exitCode": end.exit_code})
 

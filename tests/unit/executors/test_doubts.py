@@ -4,7 +4,7 @@ and whose log is asked from whom while a manager is away."""
 import pytest
 
 from fastlane.clock import SystemClock
-from fastlane.executors.base import End, EngineTask, Phase
+from fastlane.executors.base import EngineTask, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.probe import EngineFacts
 
@@ -21,7 +21,7 @@ def executor() -> SwarmExecutor:
     return made
 
 
-def ended(code: int, node: str, end: End = End.EXITED) -> EngineTask:
+def ended(code: int, node: str, end: TaskEnd = TaskEnd.EXITED) -> EngineTask:
     return EngineTask("t", "s", Phase.ENDED, "failed", end=end, exit_code=code, container_id="c", node_id=f"node of {node}")
 
 
@@ -33,7 +33,7 @@ def ended(code: int, node: str, end: End = End.EXITED) -> EngineTask:
         (ended(3, THERE), False),
         (ended(143, HERE), False),
         (ended(143, "a node that is no host"), False),
-        (ended(143, THERE, End.SHUTDOWN), False),
+        (ended(143, THERE, TaskEnd.SHUTDOWN), False),
     ],
 )
 def test_a_code_is_doubted_only_while_the_engine_that_knows_does_not_answer(

@@ -12,7 +12,7 @@ from fastlane.executors.base import Activation, EngineService, Order
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import Head
-from fastlane.models.placement.place import HostView, reachable_managers
+from fastlane.models.placement.host import HostView, reachable_managers
 from fastlane.models.placement.pool import Pull
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange

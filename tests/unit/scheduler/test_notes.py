@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import HostDown, NoHost, QueueDown, RegistryDown, StoreDown
-from fastlane.executors.base import End, EngineTask, Phase
+from fastlane.executors.base import EngineTask, Phase, TaskEnd
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
 from fastlane.models.note import Note, Obstacle
@@ -70,8 +70,8 @@ TASKS = {
     "its node pulls": (BOUND, [PREPARING], (Obstacle.IMAGE, "preparing", CHANGED, CHANGED + 900_000)),
     "it is parked": (BOUND, [], None),
     "it runs": (BOUND, [replace(PREPARING, phase=Phase.RUNNING, state="running")], None),
-    "it ended": (BOUND, [replace(PREPARING, phase=Phase.ENDED, state="complete", end=End.EXITED)], None),
-    "its first task ended, and a stop left another": (BOUND, [replace(WAITING, phase=Phase.ENDED, end=End.SHUTDOWN), WAITING], None),
+    "it ended": (BOUND, [replace(PREPARING, phase=Phase.ENDED, state="complete", end=TaskEnd.EXITED)], None),
+    "its first task ended, and a stop left another": (BOUND, [replace(WAITING, phase=Phase.ENDED, end=TaskEnd.SHUTDOWN), WAITING], None),
     "it is known to run": (replace(BOUND, status=Status.RUNNING), [WAITING], None),
     "it was told to stop": (replace(BOUND, stop_requested_at=NOW), [WAITING], None),
 }

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import NOTHING, Cursor
-from fastlane.streams.batch import LARGEST_PART, Batch, Recent, batch_of, cut, last_batch
+from fastlane.streams.batch import LARGEST_PART, Batch, BatchCache, batch_of, cut, last_batch
 
 START = Cursor("e", 0)
 TEXT = st.one_of(st.binary(min_size=1, max_size=5), st.text(min_size=1, max_size=3).map(str.encode))
@@ -77,7 +77,7 @@ def test_a_batch_is_rendered_once_in_each_form():
 
 
 def test_what_was_not_asked_for_the_longest_is_forgotten_first():
-    recent = Recent(most=25)
+    recent = BatchCache(most=25)
     batches = [batch_of(Cursor("e", place), [Piece(STDOUT, 1, b"x" * 10)]) for place in (0, 10, 20)]
     recent.keep(batches[0])
     recent.keep(batches[1])

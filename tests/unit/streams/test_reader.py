@@ -17,9 +17,9 @@ from fastlane.models.logs.hint import Hint
 from fastlane.models.status import Status
 from fastlane.storage.base import Slice, Store
 from fastlane.streams import reader, shared_poll
-from fastlane.streams.batch import Batch, Recent
+from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import OnHint
-from fastlane.streams.reader import Left, Reader
+from fastlane.streams.reader import Detached, Reader
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Ears:
     lost: float
     ears: list[OnHint] = field(default_factory=list)
 
-    def tell(self, hint: Hint) -> None:
+    def publish(self, hint: Hint) -> None:
         for ear in self.ears:
             if self.dice.random() >= self.lost:
                 ear(hint)
@@ -89,14 +89,14 @@ class Taker:
 
     async def follow(self, reader: Reader, cursor: Cursor) -> None:
         """As ``follower.Follower`` does it."""
-        left = Left(cursor)
+        left = Detached(cursor)
         while not left.ended:
             try:
                 batch = await reader.batch(left.cursor)
             except StoreDown:
                 continue
             if batch is not None:
-                left = Left(batch.end) if self.take(batch) else left
+                left = Detached(batch.end) if self.take(batch) else left
                 await asyncio.sleep(0)
                 continue
             joined = reader.join(self, left.cursor)
@@ -116,7 +116,7 @@ async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
     monkeypatch.setattr(reader, "AT_ONCE", 2)
     dice = random.Random(seed)
     rows, ears = Rows(dice, faults=0.05 if seed % 2 else 0.0), Ears(dice, lost)
-    one = Reader(cast(Store, rows), cast(Any, ears), Recent(500), "e")
+    one = Reader(cast(Store, rows), cast(Any, ears), BatchCache(500), "e")
     takers: list[Taker] = []
     following: list[asyncio.Task[None]] = []
 
@@ -127,14 +127,14 @@ async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
     try:
         for number in range(80):
             rows.pieces.append(Piece(1, number, dice.choice(["ä", "€x", "😀", "line\n"]).encode()[: dice.randint(1, 9)]))
-            ears.tell(Hint("e", 1 << 40, Status.RUNNING))
+            ears.publish(Hint("e", 1 << 40, Status.RUNNING))
             if dice.random() < 0.1:
                 come()
             for _ in range(dice.randrange(6)):
                 await asyncio.sleep(0)
         rows.pieces.append(Piece(1, 80, b"\xf0\x9f"))
         rows.status = Status.DONE
-        ears.tell(Hint("e", 1 << 40, Status.DONE))
+        ears.publish(Hint("e", 1 << 40, Status.DONE))
         come()
         await asyncio.wait_for(asyncio.gather(*following), 20)
     finally:
@@ -150,7 +150,7 @@ async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_el
     dice = random.Random(1)
     rows, ears = Rows(dice), Ears(dice, 0.0)
     rows.pieces.append(Piece(1, 1, b"honest"))
-    one = Reader(cast(Store, rows), cast(Any, ears), Recent(500), "e")
+    one = Reader(cast(Store, rows), cast(Any, ears), BatchCache(500), "e")
     forger, other = Taker(dice), Taker(dice)
     try:
         first = asyncio.create_task(forger.follow(one, Cursor("e", 6, (b"\xf0\x9f", b""))))
@@ -158,10 +158,10 @@ async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_el
         second = asyncio.create_task(other.follow(one, Cursor("e", 0)))
         await asyncio.sleep(0.05)
         rows.pieces.append(Piece(1, 1, b" text"))
-        ears.tell(Hint("e", 11, Status.RUNNING))
+        ears.publish(Hint("e", 11, Status.RUNNING))
         await asyncio.sleep(0.05)
         rows.status = Status.DONE
-        ears.tell(Hint("e", 11, Status.DONE))
+        ears.publish(Hint("e", 11, Status.DONE))
         await asyncio.wait_for(asyncio.gather(first, second), 20)
     finally:
         await one.close()

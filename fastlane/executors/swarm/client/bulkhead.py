@@ -19,11 +19,11 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Full(Exception):
+class BulkheadFull(Exception):
     """No thread is free, and as many calls wait as may; or none became free in time: the call was not made."""
 
 
-class _Job:
+class _Call:
     """One call and the future of its answer; ``abandoned`` before it began, it is never made."""
 
     def __init__(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
@@ -50,28 +50,28 @@ class Bulkhead:
         self._most = threads
         self._limit = threads + waiting
         self._accepted = 0
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     async def run(self, call: Callable[[], T], deadline: float) -> T:
         """What the call returns or raises. Raises TimeoutError when it takes longer than ``deadline`` seconds, waiting included (its thread
-        then goes on until the call ends by itself), and Full when it was not even begun."""
+        then goes on until the call ends by itself), and BulkheadFull when it was not even begun."""
         if self._accepted >= self._limit:
-            raise Full(f"{self._accepted} calls are under way")
-        job = _Job(call, asyncio.get_running_loop())
+            raise BulkheadFull(f"{self._accepted} calls are under way")
+        job = _Call(call, asyncio.get_running_loop())
         self._accept(job)
         try:
             async with asyncio.timeout(deadline):  # on Python 3.11 wait_for swallows a cancellation that comes with the answer
                 answer: T = await job.future
         except TimeoutError:
             if not job.begun:
-                raise Full(f"no thread became free within {deadline:g} s") from None
+                raise BulkheadFull(f"no thread became free within {deadline:g} s") from None
             raise
         finally:
             job.abandoned = True
         return answer
 
-    def _accept(self, job: _Job) -> None:
+    def _accept(self, job: _Call) -> None:
         self._accepted += 1
         self._jobs.put(job)
         if len(self._threads) < min(self._most, self._accepted):
@@ -94,7 +94,7 @@ class Bulkhead:
             if not self._tell(job, answer, error):
                 return
 
-    def _tell(self, job: _Job, answer: Any, error: Exception | None) -> bool:
+    def _tell(self, job: _Call, answer: Any, error: Exception | None) -> bool:
         def settle() -> None:
             self._accepted -= 1
             job.settle(answer, error)

@@ -18,8 +18,8 @@ from docker.utils.utils import parse_host
 from requests.adapters import HTTPAdapter
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client.bulkhead import Bulkhead, Full
-from fastlane.executors.swarm.client.faults import DRIVER_ERRORS, Silent, Uncounted, silence, translate
+from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull
+from fastlane.executors.swarm.client.faults import DRIVER_ERRORS, HostTimeout, NotHostsFault, timeout_words, translate
 from fastlane.executors.swarm.client.transport import UnixAdapter
 
 T = TypeVar("T")
@@ -70,15 +70,15 @@ class Client:
                 self._version, self._api = version, None
 
     async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
-        """What ``verb`` returns, made in a thread with docker-py's low-level client. Raises what ``faults.py`` says, Silent after the
-        deadline (seconds), and Uncounted when too many calls are under way."""
+        """What ``verb`` returns, made in a thread with docker-py's low-level client. Raises what ``faults.py`` says, HostTimeout after the
+        deadline (seconds), and NotHostsFault when too many calls are under way."""
         limit = self.patience.whole if deadline is None else deadline
         try:
             return await self._bulkhead.run(lambda: self._made(verb), limit)
-        except Full as error:
-            raise Uncounted(f"{self.host} is not asked: {error}") from None
+        except BulkheadFull as error:
+            raise NotHostsFault(f"{self.host} is not asked: {error}") from None
         except TimeoutError:
-            raise Silent(f"{self.host} {silence(limit)}") from None
+            raise HostTimeout(f"{self.host} {timeout_words(limit)}") from None
 
     async def close(self) -> None:
         """Ends its threads and connections."""

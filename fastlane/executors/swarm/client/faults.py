@@ -4,8 +4,8 @@
 what happened                              what docker-py raises          what we raise
 ========================================== ============================== ===============
 refused, reset, closed, no name, no socket ``ConnectionError``            HostDown
-a black hole                               ``ConnectTimeout``             Silent
-a host that says nothing, or stops midway  ``ReadTimeout``                Silent
+a black hole                               ``ConnectTimeout``             HostTimeout
+a host that says nothing, or stops midway  ``ReadTimeout``                HostTimeout
 an answer that is not JSON                 ``JSONDecodeError``            HostDown
 TLS                                        ``SSLError``                   HostDown
 no manager, no leader, disk full, 502…504  ``APIError``                   HostDown
@@ -38,11 +38,11 @@ DRIVER_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.
 NOT_A_MANAGER = "is not a swarm manager: run docker swarm init"
 
 
-class Silent(HostDown):
+class HostTimeout(HostDown):
     """The host did not answer in time. Its probe may go through all the same."""
 
 
-class Uncounted(HostDown):
+class NotHostsFault(HostDown):
     """Nothing that a breaker counts: the call was not made (the breaker is open, too many calls are under way), or what the host should
     have passed on from another node did not come."""
 
@@ -93,11 +93,11 @@ def translate(error: Exception, host: str, patience: float) -> FastlaneError:
     causes = list(_causes(error))
     if isinstance(error, requests.JSONDecodeError):
         return HostDown(f"{host} answered what is not JSON: is it a Docker engine?")
-    for kind, words in _CAUSES:  # before silence: urllib3 counts a connection that was refused as one that took too long
+    for kind, words in _CAUSES:  # before timeouts: urllib3 counts a connection that was refused as one that took too long
         if any(isinstance(cause, kind) for cause in causes):
             return HostDown(f"{host} {words}")
     if any(isinstance(cause, _SILENCES) for cause in causes):
-        return Silent(f"{host} {silence(patience)}")
+        return HostTimeout(f"{host} {timeout_words(patience)}")
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
         return HostDown(f"{host} broke off the connection")
     return HostDown(f"{host} cannot be used: {error}")
@@ -125,7 +125,7 @@ def message(body: bytes) -> str:
         return body.decode(errors="replace").strip()
 
 
-def silence(seconds: float) -> str:
+def timeout_words(seconds: float) -> str:
     """The words for a host that let that many seconds pass."""
     return f"did not answer within {seconds:g} s"
 

@@ -18,9 +18,9 @@ from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, RegistryDown
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.client import Api, Client
-from fastlane.executors.swarm.client.faults import Silent, Uncounted, plain, refusal
+from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault, plain, refusal
+from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
 from fastlane.executors.swarm.images.registries import Registries
-from fastlane.executors.swarm.images.turns import Turns
 from fastlane.models.container.registry import is_image_id, registry_of
 from fastlane.models.placement.pool import Pull
 
@@ -28,8 +28,8 @@ REMEMBERED = 60_000
 MOST_REMEMBERED = 1000
 REGISTRY_THREADS, THREADS_OF_ONE = 8, 2
 """How many registries' answers are waited for at once, and how many of one registry's."""
-TURN_WITHIN = 30.0
-"""Seconds to wait for one's turn at a registry."""
+PLACE_WITHIN = 30.0
+"""Seconds to wait for one of a registry's threads."""
 
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
 _REFUSALS = (
@@ -73,7 +73,7 @@ class Images:
         self._engine = engine
         self._registry = registry
         self._registries = registries
-        self._turns = Turns(THREADS_OF_ONE, TURN_WITHIN)
+        self._places = KeyedSemaphore(THREADS_OF_ONE, PLACE_WITHIN)
         self._clock = clock
         self._known: OrderedDict[str, tuple[int, Image]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[Image]] = {}
@@ -149,9 +149,9 @@ class Images:
                 raise registry_fault(error.status_code or 0, error.explanation or "", image, self._registry.host) from error
 
         try:
-            async with self._turns.turn(registry_of(image) or ""):
+            async with self._places.hold(registry_of(image) or ""):
                 raw = await self._registry.call(distribution)
-        except (Silent, Uncounted, TimeoutError):
+        except (HostTimeout, NotHostsFault, TimeoutError):
             raise RegistryDown(f"the registry of {image} did not answer in time") from None
         digest = str(raw["Descriptor"]["digest"])
         return Image(f"{image}@{digest}", digest)

@@ -26,8 +26,8 @@ from docker.credentials.store import Store
 from docker.errors import DockerException
 
 from fastlane.errors import RegistryDown
-from fastlane.executors.swarm.client.bulkhead import Bulkhead, Full
-from fastlane.executors.swarm.images.turns import Turns
+from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull
+from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
 from fastlane.models.container.registry import Login, registry_of
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Registries:
         self._lock = threading.Lock()
         self._files = Bulkhead("registry credentials", 2, 4096)
         self._helpers = Bulkhead("credential helpers", HELPER_THREADS, 4096)
-        self._turns = Turns(1, READ_WITHIN)
+        self._helper_of = KeyedSemaphore(1, READ_WITHIN)
 
     async def credentials(self, image: str) -> Credentials:
         """Those for the registry that this reference names. Raises RegistryDown when they cannot be read now."""
@@ -72,9 +72,9 @@ class Registries:
             found = await self._files.run(lambda: self._find(registry), READ_WITHIN)
             if not isinstance(found, _Question):
                 return found
-            async with self._turns.turn(registry):
+            async with self._helper_of.hold(registry):
                 return await self._helpers.run(lambda: self._answer(found), READ_WITHIN)
-        except (Full, TimeoutError):
+        except (BulkheadFull, TimeoutError):
             raise RegistryDown(f"the credentials for {registry} could not be read within {READ_WITHIN:g} s") from None
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
 from fastlane.executors.swarm.client.client import base_url
-from fastlane.executors.swarm.client.faults import Uncounted, message, plain, refusal
+from fastlane.executors.swarm.client.faults import NotHostsFault, message, plain, refusal
 from fastlane.executors.swarm.logs.demultiplexer import Demultiplexer, begin
 from fastlane.models.logs.chunk import Mark, Portion
 
@@ -71,11 +71,11 @@ class LogReader:
                 async with response:
                     raise await self._refusal(response)
         except OrderRefused as error:
-            kind = LogLost if _is_final(str(error)) else Uncounted
+            kind = LogLost if _is_final(str(error)) else NotHostsFault
             raise kind(f"{self._host} refused to give a log: {error}") from None
         except TimeoutError:
             # It may be another node that is silent; the probe tells whether it is this one.
-            raise Uncounted(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
+            raise NotHostsFault(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise HostDown(f"{self._host} did not give a log: {_words(error)}") from error
 
@@ -97,13 +97,13 @@ class LogReader:
                     await _gather(response)
                 before = self._time()
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Uncounted(f"{self._host} broke off a log: {_words(error)}") from error
+            raise NotHostsFault(f"{self._host} broke off a log: {_words(error)}") from error
         finally:
             response.close()
         if follow and of_container and taken.whole:
             await asyncio.sleep(END_SEEN_WITHIN)
         if follow or not taken.whole:
-            raise Uncounted(f"{self._host} broke off a log")
+            raise NotHostsFault(f"{self._host} broke off a log")
         if taken.missed:
             raise LogLost(f"{self._host} has not got any more what was read of a log")
 
@@ -115,7 +115,7 @@ class LogReader:
 
     def _told(self, error: str) -> FastlaneError:
         """Our exception for an error in the stream of a log."""
-        kind = LogLost if _is_final(error) else Uncounted
+        kind = LogLost if _is_final(error) else NotHostsFault
         return kind(f"{self._host} told an error in a log: {plain(error)}")
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> FastlaneError:

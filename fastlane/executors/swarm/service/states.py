@@ -34,7 +34,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastlane.executors.base import End, EngineTask, Phase
+from fastlane.executors.base import EngineTask, Phase, TaskEnd
 from fastlane.executors.swarm.service.timestamps import milliseconds
 
 Raw = Mapping[str, Any]
@@ -60,7 +60,7 @@ READY = "ready"
 
 
 @dataclass(frozen=True, slots=True)
-class Lot:
+class NodeDetails:
     """What a node's swarm tells of it beside its state: whether somebody drained it, and when it last changed (milliseconds)."""
 
     drained: bool = False
@@ -71,11 +71,11 @@ def task_views(
     raws: Iterable[Raw],
     nodes: Mapping[str, str],
     containers: Mapping[str, Raw] | None = None,
-    lots: Mapping[str, Lot] | None = None,
+    details: Mapping[str, NodeDetails] | None = None,
 ) -> tuple[EngineTask, ...]:
-    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id; ``lots``: what
+    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id; ``details``: what
     else is known of nodes."""
-    known, more = containers or {}, lots or {}
+    known, more = containers or {}, details or {}
     ordered = sorted(raws, key=lambda raw: (str(raw.get("CreatedAt", "")), str(raw["ID"])))
     return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID")))) for raw in ordered)
 
@@ -93,11 +93,14 @@ def node_states(raws: Iterable[Raw]) -> dict[str, str]:
     return {str(raw["ID"]): str(raw.get("Status", {}).get("State", "unknown")) for raw in raws}
 
 
-def node_lots(raws: Iterable[Raw]) -> dict[str, Lot]:
+def node_details(raws: Iterable[Raw]) -> dict[str, NodeDetails]:
     """What else is known of each node, by its id."""
-    return {
-        str(raw["ID"]): Lot((raw.get("Spec") or {}).get("Availability") == "drain", milliseconds(raw.get("UpdatedAt")) or 0) for raw in raws
-    }
+    return {str(raw["ID"]): _details(raw) for raw in raws}
+
+
+def _details(raw: Raw) -> NodeDetails:
+    drained = (raw.get("Spec") or {}).get("Availability") == "drain"
+    return NodeDetails(drained, milliseconds(raw.get("UpdatedAt")) or 0)
 
 
 def container_id(raw: Raw) -> str | None:
@@ -105,7 +108,7 @@ def container_id(raw: Raw) -> str | None:
     return _container(raw).get("ContainerID") or None
 
 
-def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, lot: Lot | None = None) -> EngineTask:
+def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, node: NodeDetails | None = None) -> EngineTask:
     """One task. ``container`` is the node's own word on its container, where that could be had: only it knows the start and the end
     to the millisecond, and whether memory ran out; else the task's last change must do for both."""
     status: Raw = raw.get("Status") or {}
@@ -113,7 +116,7 @@ def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, 
     phase = _phase(raw, state, nodes)
     started, finished = _moments(raw, phase, container)
     ended = phase is Phase.ENDED
-    missed = _is_missed(raw, container, lot)
+    missed = _is_missed(raw, container, node)
     return EngineTask(
         id=str(raw["ID"]),
         service_id=str(raw.get("ServiceID", "")),
@@ -128,7 +131,7 @@ def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, 
         started_at=started,
         finished_at=finished,
         lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
-        drained=lot is not None and lot.drained,
+        drained=node is not None and node.drained,
     )
 
 
@@ -139,18 +142,18 @@ def _phase(raw: Raw, state: str, nodes: Mapping[str, str]) -> Phase:
     return Phase.UNKNOWN if lost and phase is not Phase.ENDED else phase
 
 
-def _end(raw: Raw, state: str, container: Raw | None, *, missed: bool) -> End:
+def _end(raw: Raw, state: str, container: Raw | None, *, missed: bool) -> TaskEnd:
     if state == "complete":
-        return End.EXITED
+        return TaskEnd.EXITED
     if state == "orphaned":
-        return End.LOST
+        return TaskEnd.LOST
     if state not in {"failed", "rejected"} or _is_called_off(raw) or _is_evicted(raw):
-        return End.SHUTDOWN
+        return TaskEnd.SHUTDOWN
     if state == "rejected":
-        return End.IMAGE if PULL_FAILED.search(_error(raw)) else End.REJECTED
+        return TaskEnd.IMAGE if PULL_FAILED.search(_error(raw)) else TaskEnd.REJECTED
     if container is not None and _container_state(container).get("OOMKilled"):
-        return End.OOM
-    return End.KILLED if missed or _code(raw) in {None, 0, KILLED_CODE} else End.EXITED
+        return TaskEnd.OOM
+    return TaskEnd.KILLED if missed or _code(raw) in {None, 0, KILLED_CODE} else TaskEnd.EXITED
 
 
 def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None, *, missed: bool) -> int | None:
@@ -176,12 +179,12 @@ def _is_evicted(raw: Raw) -> bool:
     return _state(raw) == "rejected" and _error(raw) == EVICTED
 
 
-def _is_missed(raw: Raw, container: Raw | None, lot: Lot | None) -> bool:
+def _is_missed(raw: Raw, container: Raw | None, node: NodeDetails | None) -> bool:
     """Whether its engine was away at the container's end, or ended it as it came back."""
     finished = milliseconds(_container_state(container or {}).get("FinishedAt"))
-    if finished is None or lot is None or _code(raw) not in AT_RETURN:
+    if finished is None or node is None or _code(raw) not in AT_RETURN:
         return False
-    return _changed_at(raw) - finished > LATE and lot.changed_at > finished
+    return _changed_at(raw) - finished > LATE and node.changed_at > finished
 
 
 def _state(raw: Raw) -> str:

@@ -6,7 +6,16 @@ import pytest
 
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
-from fastlane.models.logs.following import AwaitStart, Follow, Later, Over, Prospect, begin, begin_with, go_on
+from fastlane.models.logs.following import (
+    AwaitStart,
+    Finished,
+    Follow,
+    Progress,
+    RetryLater,
+    first_step,
+    first_step_of_execution,
+    next_step,
+)
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 
@@ -26,7 +35,7 @@ SECOND = replace(WAITS, id="e2", attempt=2)
 
 
 def prospect(job=JOB, under_way=None, newest=None, started=None):
-    return Prospect(job, under_way, newest, started)
+    return Progress(job, under_way, newest, started)
 
 
 @pytest.mark.parametrize(
@@ -35,65 +44,65 @@ def prospect(job=JOB, under_way=None, newest=None, started=None):
         (prospect(under_way=RUNS, newest=RUNS, started=RUNS), Follow(RUNS)),
         (prospect(newest=DONE, started=DONE), Follow(DONE)),
         (prospect(newest=SECOND, under_way=SECOND, started=FAILED), Follow(FAILED)),
-        (prospect(job=None), Over(None)),
+        (prospect(job=None), Finished(None)),
         (prospect(job=None, newest=DONE, started=DONE), Follow(DONE)),
         (prospect(under_way=WAITS, newest=WAITS), AwaitStart()),
         (prospect(under_way=PULLS, newest=PULLS), AwaitStart()),
         (prospect(newest=WAITS), AwaitStart()),
         (prospect(under_way=replace(WAITS, scheduled_for=SOON), newest=WAITS), AwaitStart()),
-        (prospect(under_way=replace(WAITS, scheduled_for=LATE), newest=WAITS), Later()),
+        (prospect(under_way=replace(WAITS, scheduled_for=LATE), newest=WAITS), RetryLater()),
         (prospect(newest=LOST), AwaitStart()),
-        (prospect(newest=NO_IMAGE), Over(NO_IMAGE)),
-        (prospect(newest=STOPPED), Over(STOPPED)),
+        (prospect(newest=NO_IMAGE), Finished(NO_IMAGE)),
+        (prospect(newest=STOPPED), Finished(STOPPED)),
         (prospect(job=replace(JOB, next_tick=SOON)), AwaitStart()),
-        (prospect(job=replace(JOB, next_tick=LATE)), Later()),
-        (prospect(job=replace(JOB, next_tick=LATE), newest=NO_IMAGE), Later()),
+        (prospect(job=replace(JOB, next_tick=LATE)), RetryLater()),
+        (prospect(job=replace(JOB, next_tick=LATE), newest=NO_IMAGE), RetryLater()),
         (prospect(job=replace(JOB, next_tick=LATE), under_way=WAITS, newest=WAITS), AwaitStart()),
-        (prospect(job=replace(JOB, held_tick=SOON)), Later()),
-        (prospect(job=replace(JOB, stop_sequence=1)), Over(None)),
-        (prospect(), Over(None)),
+        (prospect(job=replace(JOB, held_tick=SOON)), RetryLater()),
+        (prospect(job=replace(JOB, stop_sequence=1)), Finished(None)),
+        (prospect(), Finished(None)),
     ],
 )
 def test_what_a_jobs_follower_begins_with(seen, step):
-    assert begin(seen, now=NOW, give_up_at=UNTIL) == step
+    assert first_step(seen, now=NOW, give_up_at=UNTIL) == step
     if step == AwaitStart():
-        assert begin(seen, now=UNTIL, give_up_at=UNTIL) == Later()
+        assert first_step(seen, now=UNTIL, give_up_at=UNTIL) == RetryLater()
 
 
 @pytest.mark.parametrize(
     ("execution", "step"),
     [
-        (None, Over(None)),
+        (None, Finished(None)),
         (WAITS, AwaitStart()),
         (PULLS, AwaitStart()),
-        (replace(WAITS, scheduled_for=LATE), Later()),
+        (replace(WAITS, scheduled_for=LATE), RetryLater()),
         (RUNS, Follow(RUNS)),
         (STOPPED, Follow(STOPPED)),
         (NO_IMAGE, Follow(NO_IMAGE)),
     ],
 )
 def test_what_an_executions_follower_begins_with(execution, step):
-    assert begin_with(execution, NOW, UNTIL) == step
+    assert first_step_of_execution(execution, NOW, UNTIL) == step
     if step == AwaitStart():
-        assert begin_with(execution, UNTIL, UNTIL) == Later()
+        assert first_step_of_execution(execution, UNTIL, UNTIL) == RetryLater()
 
 
 @pytest.mark.parametrize(
     ("execution", "following", "step"),
     [
-        (DONE, None, Over(DONE)),
+        (DONE, None, Finished(DONE)),
         (FAILED, None, AwaitStart()),
-        (SETTLED, None, Over(SETTLED)),
-        (replace(FAILED, attempt=2), None, Over(replace(FAILED, attempt=2))),
-        (replace(FAILED, stop_requested_at=1), None, Over(replace(FAILED, stop_requested_at=1))),
-        (replace(FAILED, status=Status.TIMEDOUT), None, Over(replace(FAILED, status=Status.TIMEDOUT))),
+        (SETTLED, None, Finished(SETTLED)),
+        (replace(FAILED, attempt=2), None, Finished(replace(FAILED, attempt=2))),
+        (replace(FAILED, stop_requested_at=1), None, Finished(replace(FAILED, stop_requested_at=1))),
+        (replace(FAILED, status=Status.TIMEDOUT), None, Finished(replace(FAILED, status=Status.TIMEDOUT))),
         (FAILED, SECOND, AwaitStart()),
         (SETTLED, SECOND, AwaitStart()),
         (SETTLED, replace(SECOND, status=Status.PULLING), AwaitStart()),
         (SETTLED, replace(SECOND, status=Status.RUNNING, started_at=5), Follow(replace(SECOND, status=Status.RUNNING, started_at=5))),
         (SETTLED, replace(SECOND, status=Status.STOPPED), Follow(replace(SECOND, status=Status.STOPPED))),
-        (None, None, Over(None)),
+        (None, None, Finished(None)),
     ],
 )
 def test_what_comes_after_an_attempt(execution, following, step):
-    assert go_on(execution, following) == step
+    assert next_step(execution, following) == step

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.placement.place import HostView, place
+from fastlane.models.placement.host import HostView
+from fastlane.models.placement.place import place
 from fastlane.models.placement.pool import Pool
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastlane.executors.base import End, EngineService, EngineTask, Phase
+from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Spec
 from fastlane.scheduler.watch.failures import failure_of, lost, no_image, no_node, plain
@@ -14,7 +14,7 @@ START = (
 CONTAINER = "fastlane-01a2143f-c8ed-8c1f-9f66-cf128e8a1502-1.1.103k29q8oev3xksch6e8ze1p9"
 
 
-def task(end: End | None, code: int | None = None, message: str = "", **more: object) -> EngineTask:
+def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more: object) -> EngineTask:
     given: dict[str, object] = {"container_id": "c", "started_at": 1, "message": message, "end": end, "exit_code": code}
     return EngineTask(**{"id": "t", "service_id": "s", "phase": Phase.ENDED, "state": "failed", **given, **more})
 
@@ -22,64 +22,64 @@ def task(end: End | None, code: int | None = None, message: str = "", **more: ob
 @pytest.mark.parametrize(
     ("ended", "reason", "words"),
     [
-        (task(End.EXITED, 3, "task: non-zero exit (3)"), FailureReason.EXIT, "the command ended with exit code 3"),
+        (task(TaskEnd.EXITED, 3, "task: non-zero exit (3)"), FailureReason.EXIT, "the command ended with exit code 3"),
         (
-            task(End.EXITED, 127, "task: non-zero exit (127)"),
+            task(TaskEnd.EXITED, 127, "task: non-zero exit (127)"),
             FailureReason.EXIT,
             "the command ended with exit code 127 (a command was not found)",
         ),
-        (task(End.EXITED, 126, "…"), FailureReason.EXIT, "the command ended with exit code 126 (the command cannot be executed)"),
-        (task(End.EXITED, 143, "task: non-zero exit (143)"), FailureReason.EXIT, "the command ended with exit code 143 (SIGTERM)"),
-        (task(End.EXITED, 200, "task: non-zero exit (200)"), FailureReason.EXIT, "the command ended with exit code 200"),
+        (task(TaskEnd.EXITED, 126, "…"), FailureReason.EXIT, "the command ended with exit code 126 (the command cannot be executed)"),
+        (task(TaskEnd.EXITED, 143, "task: non-zero exit (143)"), FailureReason.EXIT, "the command ended with exit code 143 (SIGTERM)"),
+        (task(TaskEnd.EXITED, 200, "task: non-zero exit (200)"), FailureReason.EXIT, "the command ended with exit code 200"),
         (
-            task(End.EXITED, 143, "task: non-zero exit (143): dockerexec: unhealthy container"),
+            task(TaskEnd.EXITED, 143, "task: non-zero exit (143): dockerexec: unhealthy container"),
             FailureReason.EXIT,
             "the command ended with exit code 143 (SIGTERM): unhealthy container",
         ),
         (
-            task(End.EXITED, 127, START, started_at=None),
+            task(TaskEnd.EXITED, 127, START, started_at=None),
             FailureReason.EXIT,
             'the command could not be started (exit code 127): exec: "nosuch": executable file not found in $PATH',
         ),
         (
-            task(End.OOM, 137, "task: non-zero exit (137)"),
+            task(TaskEnd.OOM, 137, "task: non-zero exit (137)"),
             FailureReason.OOM,
             "memory ran out, and the container was killed (exit code 137)",
         ),
         (
-            task(End.KILLED, 137, "task: non-zero exit (137)"),
+            task(TaskEnd.KILLED, 137, "task: non-zero exit (137)"),
             FailureReason.KILLED,
             "its container was killed, and not by fastlane (exit code 137, SIGKILL)",
         ),
         (
-            task(End.KILLED, 143, "task: non-zero exit (143)"),
+            task(TaskEnd.KILLED, 143, "task: non-zero exit (143)"),
             FailureReason.KILLED,
             "its engine went down while it ran, and ended it at its return (exit code 143)",
         ),
         (
-            task(End.KILLED, None, "task: non-zero exit (255)"),
+            task(TaskEnd.KILLED, None, "task: non-zero exit (255)"),
             FailureReason.KILLED,
             "its engine went down while it ran, and missed its end: its exit code is not known",
         ),
         (
-            task(End.KILLED, None, f"No such container: {CONTAINER}"),
+            task(TaskEnd.KILLED, None, f"No such container: {CONTAINER}"),
             FailureReason.KILLED,
             "its container is gone: its engine was shut down, or somebody removed the container",
         ),
-        (task(End.KILLED, None, ""), FailureReason.KILLED, "its container was killed, and not by fastlane: failed"),
+        (task(TaskEnd.KILLED, None, ""), FailureReason.KILLED, "its container was killed, and not by fastlane: failed"),
         (
-            task(End.IMAGE, None, "No such image: busybox@sha256:12", container_id=None),
+            task(TaskEnd.IMAGE, None, "No such image: busybox@sha256:12", container_id=None),
             FailureReason.IMAGE,
             "its node could not get the image: No such image: busybox@sha256:12",
         ),
         (
-            task(End.REJECTED, None, 'invalid mount config for type "bind": bind source path does not exist: /x', container_id=None),
+            task(TaskEnd.REJECTED, None, 'invalid mount config for type "bind": bind source path does not exist: /x', container_id=None),
             FailureReason.REJECTED,
             'its node refused the container: invalid mount config for type "bind": bind source path does not exist: /x',
         ),
-        (task(End.SHUTDOWN, 5, "shutdown", drained=True), FailureReason.KILLED, "its node was drained while it ran (exit code 5)"),
+        (task(TaskEnd.SHUTDOWN, 5, "shutdown", drained=True), FailureReason.KILLED, "its node was drained while it ran (exit code 5)"),
         (
-            task(End.SHUTDOWN, None, "assigned node no longer meets constraints", state="rejected"),
+            task(TaskEnd.SHUTDOWN, None, "assigned node no longer meets constraints", state="rejected"),
             FailureReason.KILLED,
             "the swarm ended it (assigned node no longer meets constraints) while it ran",
         ),
@@ -94,12 +94,12 @@ def test_a_failure_is_told_in_a_sentence_with_the_engines_words(ended: EngineTas
 def test_no_message_has_the_name_of_a_container() -> None:
     assert (
         CONTAINER
-        not in failure_of(task(End.KILLED, None, f"No such container: {CONTAINER}"), EngineService("s", "e", True, False, 1)).message
+        not in failure_of(task(TaskEnd.KILLED, None, f"No such container: {CONTAINER}"), EngineService("s", "e", True, False, 1)).message
     )
 
 
 def test_a_long_message_is_cut() -> None:
-    found = failure_of(task(End.REJECTED, None, "x" * 5_000), EngineService("s", "e", activated=True, stopping=False, created_at=1))
+    found = failure_of(task(TaskEnd.REJECTED, None, "x" * 5_000), EngineService("s", "e", activated=True, stopping=False, created_at=1))
     assert len(found.message) == 1_000
 
 

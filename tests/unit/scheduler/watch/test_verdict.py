@@ -7,12 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.executors.base import End, EngineService, EngineTask, Phase
+from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container.container import Container
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
-from fastlane.scheduler.watch.verdict import Finish, Limits, Run, ServiceMissing, Start, Stop, WaitUntil, gone, judge, lost, task_of
+from fastlane.scheduler.watch.verdict import (
+    ActivateService,
+    Limits,
+    RecordEnd,
+    RecordStart,
+    ServiceMissing,
+    StopService,
+    WaitUntil,
+    ending_when_gone,
+    ending_when_lost,
+    judge,
+    task_of,
+)
 
 BOUND = 1_700_000_000_000
 STARTED = BOUND + 2_000
@@ -55,12 +67,12 @@ def a_task(phase: Phase, **values: Any) -> EngineTask:
     return EngineTask(**{"id": "t1", "service_id": "s", "phase": phase, "state": phase.value, "changed_at": STARTED, **values})
 
 
-def ended(end: End | None, exit_code: int | None, **values: Any) -> EngineTask:
+def ended(end: TaskEnd | None, exit_code: int | None, **values: Any) -> EngineTask:
     given = {"end": end, "exit_code": exit_code, "container_id": "c1", "started_at": STARTED, "finished_at": NOW - 100}
     return a_task(Phase.ENDED, **{**given, **values})
 
 
-def never_started(end: End, message: str, **values: Any) -> EngineTask:
+def never_started(end: TaskEnd, message: str, **values: Any) -> EngineTask:
     return ended(end, None, message=message, container_id=None, started_at=None, finished_at=None, changed_at=NOW - 50, **values)
 
 
@@ -92,26 +104,28 @@ TOO_LATE = {"expires_at": NOW - 2_000}
 SHORT = Spec("ubuntu", timeout=5_000)
 
 ENDINGS = {
-    "exit 0": Case(running(), a_service(ended(End.EXITED, 0)), Status.DONE, 0),
-    "exit 0, never seen running": Case(pulling(), a_service(ended(End.EXITED, 0)), Status.DONE, 0),
+    "exit 0": Case(running(), a_service(ended(TaskEnd.EXITED, 0)), Status.DONE, 0),
+    "exit 0, never seen running": Case(pulling(), a_service(ended(TaskEnd.EXITED, 0)), Status.DONE, 0),
     "exit 3": Case(
         running(),
-        a_service(ended(End.EXITED, 3, message="task: non-zero exit (3)")),
+        a_service(ended(TaskEnd.EXITED, 3, message="task: non-zero exit (3)")),
         Status.FAILED,
         3,
         FailureReason.EXIT,
         "the command ended with exit code 3",
     ),
     "exit 3, and the engine says nothing": Case(
-        running(), a_service(ended(End.EXITED, 3)), Status.FAILED, 3, FailureReason.EXIT, "the command ended with exit code 3"
+        running(), a_service(ended(TaskEnd.EXITED, 3)), Status.FAILED, 3, FailureReason.EXIT, "the command ended with exit code 3"
     ),
-    "killed": Case(running(), a_service(ended(End.KILLED, 137, message="signal 9")), Status.FAILED, 137, FailureReason.KILLED, "SIGKILL"),
+    "killed": Case(
+        running(), a_service(ended(TaskEnd.KILLED, 137, message="signal 9")), Status.FAILED, 137, FailureReason.KILLED, "SIGKILL"
+    ),
     "out of memory": Case(
-        running(), a_service(ended(End.OOM, 137, message="oom")), Status.FAILED, 137, FailureReason.OOM, "memory ran out"
+        running(), a_service(ended(TaskEnd.OOM, 137, message="oom")), Status.FAILED, 137, FailureReason.OOM, "memory ran out"
     ),
     "command not found": Case(
         pulling(),
-        a_service(ended(End.EXITED, 127, message="starting container failed: no such file", started_at=None)),
+        a_service(ended(TaskEnd.EXITED, 127, message="starting container failed: no such file", started_at=None)),
         Status.FAILED,
         127,
         FailureReason.EXIT,
@@ -119,7 +133,7 @@ ENDINGS = {
     ),
     "image missing": Case(
         pulling(),
-        a_service(never_started(End.IMAGE, "No such image: nope:latest")),
+        a_service(never_started(TaskEnd.IMAGE, "No such image: nope:latest")),
         Status.FAILED,
         None,
         FailureReason.IMAGE,
@@ -127,45 +141,45 @@ ENDINGS = {
     ),
     "rejected": Case(
         pulling(),
-        a_service(never_started(End.REJECTED, "bind source path does not exist")),
+        a_service(never_started(TaskEnd.REJECTED, "bind source path does not exist")),
         Status.FAILED,
         None,
         FailureReason.REJECTED,
         "bind source path does not exist",
     ),
-    "node drained": Case(running(), a_service(ended(End.SHUTDOWN, 143)), Status.FAILED, 143, FailureReason.KILLED, "exit code 143"),
+    "node drained": Case(running(), a_service(ended(TaskEnd.SHUTDOWN, 143)), Status.FAILED, 143, FailureReason.KILLED, "exit code 143"),
     "node drained, and the command ended well on its signal": Case(
-        running(), a_service(ended(End.SHUTDOWN, 0)), Status.FAILED, 0, FailureReason.KILLED
+        running(), a_service(ended(TaskEnd.SHUTDOWN, 0)), Status.FAILED, 0, FailureReason.KILLED
     ),
     "engine stopped gracefully: its exit code 0 means nothing": Case(
         running(),
-        a_service(ended(End.KILLED, None, message="No such container: c1")),
+        a_service(ended(TaskEnd.KILLED, None, message="No such container: c1")),
         Status.FAILED,
         None,
         FailureReason.KILLED,
         "its engine was shut down",
     ),
     "engine stopped gracefully in the midst of our stop": Case(
-        running(**ASKED), a_service(ended(End.KILLED, None, message="No such container: c1"), SECOND, stopping=True), Status.STOPPED
+        running(**ASKED), a_service(ended(TaskEnd.KILLED, None, message="No such container: c1"), SECOND, stopping=True), Status.STOPPED
     ),
     "engine killed, and its container ended as it came back": Case(
-        running(), a_service(ended(End.KILLED, 143)), Status.FAILED, 143, FailureReason.KILLED, "its engine went down"
+        running(), a_service(ended(TaskEnd.KILLED, 143)), Status.FAILED, 143, FailureReason.KILLED, "its engine went down"
     ),
     "engine killed in the midst of our stop, and its container ended as it came back": Case(
-        running(**ASKED), a_service(ended(End.KILLED, 143), SECOND, stopping=True), Status.STOPPED, 143
+        running(**ASKED), a_service(ended(TaskEnd.KILLED, 143), SECOND, stopping=True), Status.STOPPED, 143
     ),
     "engine killed, of one that was to be stopped when it would be back": Case(
-        running(**ASKED), a_service(ended(End.KILLED, 143)), Status.STOPPED, 143
+        running(**ASKED), a_service(ended(TaskEnd.KILLED, 143)), Status.STOPPED, 143
     ),
     "node removed from the swarm": Case(
-        running(), a_service(ended(End.LOST, None)), Status.FAILED, None, FailureReason.HOST_LOST, "its container may still run"
+        running(), a_service(ended(TaskEnd.LOST, None)), Status.FAILED, None, FailureReason.HOST_LOST, "its container may still run"
     ),
     "node removed from the swarm, of one that was to be stopped": Case(
-        running(**ASKED), a_service(ended(End.LOST, None), SECOND, stopping=True), Status.STOPPED
+        running(**ASKED), a_service(ended(TaskEnd.LOST, None), SECOND, stopping=True), Status.STOPPED
     ),
     "node went down before the start": Case(
         pulling(),
-        a_service(never_started(End.SHUTDOWN, "shutdown")),
+        a_service(never_started(TaskEnd.SHUTDOWN, "shutdown")),
         Status.FAILED,
         None,
         FailureReason.HOST_LOST,
@@ -173,7 +187,7 @@ ENDINGS = {
     ),
     "node drained before the start": Case(
         pulling(),
-        a_service(never_started(End.SHUTDOWN, "shutdown", drained=True)),
+        a_service(never_started(TaskEnd.SHUTDOWN, "shutdown", drained=True)),
         Status.FAILED,
         None,
         FailureReason.HOST_LOST,
@@ -181,7 +195,7 @@ ENDINGS = {
     ),
     "node drained, and the engine says so": Case(
         running(),
-        a_service(ended(End.SHUTDOWN, 5, drained=True)),
+        a_service(ended(TaskEnd.SHUTDOWN, 5, drained=True)),
         Status.FAILED,
         5,
         FailureReason.KILLED,
@@ -189,7 +203,7 @@ ENDINGS = {
     ),
     "scaled to 0 by hand": Case(
         running(),
-        replace(a_service(ended(End.SHUTDOWN, 143)), scaled_away=True),
+        replace(a_service(ended(TaskEnd.SHUTDOWN, 143)), scaled_away=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
@@ -197,7 +211,7 @@ ENDINGS = {
     ),
     "scaled to 0 by hand before the start": Case(
         pulling(),
-        replace(a_service(never_started(End.SHUTDOWN, "shutdown")), scaled_away=True),
+        replace(a_service(never_started(TaskEnd.SHUTDOWN, "shutdown")), scaled_away=True),
         Status.FAILED,
         None,
         FailureReason.KILLED,
@@ -205,53 +219,55 @@ ENDINGS = {
     ),
     "its template changed by hand": Case(
         running(),
-        a_service(ended(End.SHUTDOWN, 143), a_task(Phase.RUNNING, id="t2")),
+        a_service(ended(TaskEnd.SHUTDOWN, 143), a_task(Phase.RUNNING, id="t2")),
         Status.FAILED,
         143,
         FailureReason.KILLED,
         "its service was changed by somebody else",
     ),
     "node went down before the start of one that was to be stopped": Case(
-        pulling(**ASKED), a_service(never_started(End.SHUTDOWN, "node is down")), Status.STOPPED
+        pulling(**ASKED), a_service(never_started(TaskEnd.SHUTDOWN, "node is down")), Status.STOPPED
     ),
     "an end that the adapter has no word for": Case(
         running(), a_service(ended(None, None, state="orphaned")), Status.FAILED, None, FailureReason.KILLED, "orphaned"
     ),
-    "stopped while it ran": Case(running(**ASKED), a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True), Status.STOPPED, 143),
+    "stopped while it ran": Case(running(**ASKED), a_service(ended(TaskEnd.SHUTDOWN, 143), SECOND, stopping=True), Status.STOPPED, 143),
     "stopped, and its command ended well on its signal": Case(
-        running(**ASKED), a_service(ended(End.SHUTDOWN, 0), SECOND, stopping=True), Status.STOPPED, 0
+        running(**ASKED), a_service(ended(TaskEnd.SHUTDOWN, 0), SECOND, stopping=True), Status.STOPPED, 0
     ),
     "stopped before it was seen running": Case(
-        pulling(**ASKED), a_service(ended(End.SHUTDOWN, 137), SECOND, stopping=True), Status.STOPPED, 137
+        pulling(**ASKED), a_service(ended(TaskEnd.SHUTDOWN, 137), SECOND, stopping=True), Status.STOPPED, 137
     ),
     "stopped before its container was made": Case(
-        pulling(**ASKED), a_service(never_started(End.SHUTDOWN, ""), SECOND, stopping=True), Status.STOPPED
+        pulling(**ASKED), a_service(never_started(TaskEnd.SHUTDOWN, ""), SECOND, stopping=True), Status.STOPPED
     ),
     "stopped before it was activated: it never had a task": Case(
         pulling(**ASKED), a_service(stopping=True, activated=False), Status.STOPPED, log_of=None
     ),
     "stopped, and its task was pruned since": Case(running(**ASKED), a_service(SECOND, stopping=True), Status.STOPPED, log_of=None),
     "stopped, and all its tasks were pruned since": Case(running(**ASKED), a_service(stopping=True), Status.STOPPED, log_of=None),
-    "a stop that came after it ended well": Case(running(**ASKED), a_service(ended(End.EXITED, 0), SECOND, stopping=True), Status.DONE, 0),
+    "a stop that came after it ended well": Case(
+        running(**ASKED), a_service(ended(TaskEnd.EXITED, 0), SECOND, stopping=True), Status.DONE, 0
+    ),
     "a stop that came after it failed": Case(
-        running(**ASKED), a_service(ended(End.EXITED, 3), SECOND, stopping=True), Status.FAILED, 3, FailureReason.EXIT
+        running(**ASKED), a_service(ended(TaskEnd.EXITED, 3), SECOND, stopping=True), Status.FAILED, 3, FailureReason.EXIT
     ),
     "a stop that came after it ran out of memory": Case(
-        running(**ASKED), a_service(ended(End.OOM, 137), SECOND, stopping=True), Status.FAILED, 137, FailureReason.OOM
+        running(**ASKED), a_service(ended(TaskEnd.OOM, 137), SECOND, stopping=True), Status.FAILED, 137, FailureReason.OOM
     ),
     "a stop that was asked for after it ended and is not on the service": Case(
-        running(**ASKED), a_service(ended(End.EXITED, 0)), Status.DONE, 0
+        running(**ASKED), a_service(ended(TaskEnd.EXITED, 0)), Status.DONE, 0
     ),
     "a stop that came after its image was refused": Case(
         pulling(**ASKED),
-        a_service(never_started(End.IMAGE, "No such image"), SECOND, stopping=True),
+        a_service(never_started(TaskEnd.IMAGE, "No such image"), SECOND, stopping=True),
         Status.FAILED,
         None,
         FailureReason.IMAGE,
     ),
     "timed out, and ended by our stop": Case(
         running(),
-        a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True),
+        a_service(ended(TaskEnd.SHUTDOWN, 143), SECOND, stopping=True),
         Status.TIMEDOUT,
         143,
         now=STARTED + TIMEOUT + 400,
@@ -260,14 +276,16 @@ ENDINGS = {
         running(), a_service(SECOND, stopping=True), Status.TIMEDOUT, now=STARTED + TIMEOUT + 400, log_of=None
     ),
     "timed out, but ended well by itself before our stop": Case(
-        running(), a_service(ended(End.EXITED, 0), SECOND, stopping=True), Status.DONE, 0, now=STARTED + TIMEOUT + 400
+        running(), a_service(ended(TaskEnd.EXITED, 0), SECOND, stopping=True), Status.DONE, 0, now=STARTED + TIMEOUT + 400
     ),
     "timed out, and asked to stop too": Case(
-        running(**ASKED), a_service(ended(End.SHUTDOWN, 143), stopping=True), Status.STOPPED, 143, now=STARTED + TIMEOUT + 400
+        running(**ASKED), a_service(ended(TaskEnd.SHUTDOWN, 143), stopping=True), Status.STOPPED, 143, now=STARTED + TIMEOUT + 400
     ),
     "no node in time, ended by our stop": Case(
         pulling(),
-        replace(a_service(never_started(End.SHUTDOWN, ""), SECOND, stopping=True), stop_why="no node took it: no suitable node (1 node …)"),
+        replace(
+            a_service(never_started(TaskEnd.SHUTDOWN, ""), SECOND, stopping=True), stop_why="no node took it: no suitable node (1 node …)"
+        ),
         Status.FAILED,
         None,
         FailureReason.UNSCHEDULABLE,
@@ -276,7 +294,7 @@ ENDINGS = {
     ),
     "no node in time, ended by the stop of a fastlane that told no reason": Case(
         pulling(),
-        a_service(never_started(End.SHUTDOWN, ""), SECOND, stopping=True),
+        a_service(never_started(TaskEnd.SHUTDOWN, ""), SECOND, stopping=True),
         Status.FAILED,
         None,
         FailureReason.UNSCHEDULABLE,
@@ -295,7 +313,7 @@ ENDINGS = {
     ),
     "made, and not started in time, ended by our stop": Case(
         pulling(),
-        a_service(ended(End.SHUTDOWN, None, node_id="n1", started_at=None), SECOND, stopping=True),
+        a_service(ended(TaskEnd.SHUTDOWN, None, node_id="n1", started_at=None), SECOND, stopping=True),
         Status.FAILED,
         None,
         FailureReason.REJECTED,
@@ -304,7 +322,7 @@ ENDINGS = {
     ),
     "image not there in time, ended by our stop": Case(
         pulling(),
-        a_service(never_started(End.SHUTDOWN, "", node_id="n1"), SECOND, stopping=True),
+        a_service(never_started(TaskEnd.SHUTDOWN, "", node_id="n1"), SECOND, stopping=True),
         Status.FAILED,
         None,
         FailureReason.IMAGE,
@@ -312,14 +330,19 @@ ENDINGS = {
         now=BOUND + PULL + 200,
     ),
     "stopped by somebody else while it ran": Case(
-        running(), a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True), Status.FAILED, 143, FailureReason.KILLED, "by somebody else"
+        running(),
+        a_service(ended(TaskEnd.SHUTDOWN, 143), SECOND, stopping=True),
+        Status.FAILED,
+        143,
+        FailureReason.KILLED,
+        "by somebody else",
     ),
     "ran longer than its own timeout, and ended by our stop": Case(
-        running(spec=SHORT), a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True), Status.TIMEDOUT, 143, now=STARTED + 5_000
+        running(spec=SHORT), a_service(ended(TaskEnd.SHUTDOWN, 143), SECOND, stopping=True), Status.TIMEDOUT, 143, now=STARTED + 5_000
     ),
     "stopped by somebody else within its own timeout": Case(
         running(spec=SHORT),
-        a_service(ended(End.SHUTDOWN, 143), stopping=True),
+        a_service(ended(TaskEnd.SHUTDOWN, 143), stopping=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
@@ -328,29 +351,29 @@ ENDINGS = {
     ),
     "ran longer than the hard timeout, below its own": Case(
         running(spec=Spec("ubuntu", timeout=10**9)),
-        a_service(ended(End.SHUTDOWN, 143), SECOND, stopping=True),
+        a_service(ended(TaskEnd.SHUTDOWN, 143), SECOND, stopping=True),
         Status.TIMEDOUT,
         143,
         now=STARTED + TIMEOUT,
     ),
     "expired while it waited, ended by our stop": Case(
-        pulling(**TOO_LATE), a_service(never_started(End.SHUTDOWN, ""), SECOND, stopping=True), Status.EXPIRED
+        pulling(**TOO_LATE), a_service(never_started(TaskEnd.SHUTDOWN, ""), SECOND, stopping=True), Status.EXPIRED
     ),
     "expired before it was activated: it never had a task": Case(
         pulling(**TOO_LATE), a_service(stopping=True, activated=False), Status.EXPIRED, log_of=None
     ),
     "expired, and asked to stop too": Case(
-        pulling(**TOO_LATE, **ASKED), a_service(never_started(End.SHUTDOWN, ""), stopping=True), Status.STOPPED
+        pulling(**TOO_LATE, **ASKED), a_service(never_started(TaskEnd.SHUTDOWN, ""), stopping=True), Status.STOPPED
     ),
     "expired, and its container came up in the moment of our stop": Case(
-        pulling(**TOO_LATE), a_service(ended(End.SHUTDOWN, 143, started_at=NOW - 1_500), SECOND, stopping=True), Status.EXPIRED, 143
+        pulling(**TOO_LATE), a_service(ended(TaskEnd.SHUTDOWN, 143, started_at=NOW - 1_500), SECOND, stopping=True), Status.EXPIRED, 143
     ),
     "expired, but it had ended well by itself": Case(
-        pulling(**TOO_LATE), a_service(ended(End.EXITED, 0), SECOND, stopping=True), Status.DONE, 0
+        pulling(**TOO_LATE), a_service(ended(TaskEnd.EXITED, 0), SECOND, stopping=True), Status.DONE, 0
     ),
     "started in time, unseen, and stopped by somebody else after it would have expired": Case(
         pulling(**TOO_LATE),
-        a_service(ended(End.SHUTDOWN, 143), stopping=True),
+        a_service(ended(TaskEnd.SHUTDOWN, 143), stopping=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
@@ -358,7 +381,7 @@ ENDINGS = {
     ),
     "seen running, and stopped by somebody else after it would have expired": Case(
         running(**TOO_LATE),
-        a_service(ended(End.SHUTDOWN, 143), stopping=True),
+        a_service(ended(TaskEnd.SHUTDOWN, 143), stopping=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
@@ -366,7 +389,7 @@ ENDINGS = {
     ),
     "its node went down before the start, and its time to start is over": Case(
         pulling(**TOO_LATE),
-        a_service(never_started(End.SHUTDOWN, "node is down")),
+        a_service(never_started(TaskEnd.SHUTDOWN, "node is down")),
         Status.FAILED,
         None,
         FailureReason.HOST_LOST,
@@ -382,7 +405,7 @@ ENDINGS = {
 def test_an_execution_ends_as_its_service_shows(name: str) -> None:
     case = ENDINGS[name]
     verdict = judge(case.execution, case.view, case.now, case.limits)
-    assert isinstance(verdict, Finish)
+    assert isinstance(verdict, RecordEnd)
     ending = verdict.ending
     assert (ending.status, ending.exit_code) == (case.status, case.exit_code)
     assert (ending.failure.reason if ending.failure else None) == case.reason
@@ -392,38 +415,38 @@ def test_an_execution_ends_as_its_service_shows(name: str) -> None:
 
 
 def test_an_end_is_at_the_engines_time_not_at_that_of_the_look() -> None:
-    task = ended(End.EXITED, 0, finished_at=NOW - 777, changed_at=NOW - 500)
+    task = ended(TaskEnd.EXITED, 0, finished_at=NOW - 777, changed_at=NOW - 500)
     assert finish(running(), task).finished_at == NOW - 777
     assert finish(running(), replace(task, finished_at=None)).finished_at == NOW - 500
     assert finish(running(), replace(task, finished_at=None, changed_at=0)).finished_at == NOW
 
 
 def test_a_job_too_short_to_be_seen_running_still_has_its_start() -> None:
-    assert finish(pulling(), ended(End.EXITED, 0)).started == Started("t1", "c1", STARTED)
+    assert finish(pulling(), ended(TaskEnd.EXITED, 0)).started == Started("t1", "c1", STARTED)
 
 
 def test_a_start_that_is_known_already_is_not_told_again() -> None:
-    assert finish(running(), ended(End.EXITED, 0, started_at=STARTED + 1)).started is None
+    assert finish(running(), ended(TaskEnd.EXITED, 0, started_at=STARTED + 1)).started is None
 
 
 def test_what_never_started_has_no_start() -> None:
-    assert finish(pulling(), never_started(End.IMAGE, "No such image")).started is None
+    assert finish(pulling(), never_started(TaskEnd.IMAGE, "No such image")).started is None
 
 
 def finish(execution: Execution, task: EngineTask) -> Ending:
     verdict = judge(execution, a_service(task), NOW, LIMITS)
-    assert isinstance(verdict, Finish)
+    assert isinstance(verdict, RecordEnd)
     return verdict.ending
 
 
 def test_a_container_seen_running_for_the_first_time_is_told_to_the_store() -> None:
     task = a_task(Phase.RUNNING, container_id="c1", started_at=STARTED, changed_at=STARTED + 5)
-    assert judge(pulling(), a_service(task), NOW, LIMITS) == Run(Started("t1", "c1", STARTED))
+    assert judge(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED))
 
 
 def test_a_container_whose_start_nobody_saw_starts_when_its_task_changed() -> None:
     task = a_task(Phase.RUNNING, container_id="c1", changed_at=STARTED + 5)
-    assert judge(pulling(), a_service(task), NOW, LIMITS) == Run(Started("t1", "c1", STARTED + 5))
+    assert judge(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED + 5))
 
 
 RUNNING = a_task(Phase.RUNNING, container_id="c1", started_at=STARTED)
@@ -501,28 +524,28 @@ def test_a_deadline_acts_at_its_very_millisecond(execution: Execution, view: Eng
     assert isinstance(judge(execution, view, deadline - 1, LIMITS), WaitUntil)
     for now in (deadline, deadline + 1, deadline + 9_999_999):
         stop = judge(execution, view, now, LIMITS)
-        assert isinstance(stop, Stop)
+        assert isinstance(stop, StopService)
         assert why in stop.why
 
 
 def test_a_parked_service_is_started_before_it_expires_and_never_after() -> None:
     parked = a_service(activated=False)
-    assert judge(pulling(expires_at=NOW + 1), parked, NOW, LIMITS) == Start()
-    assert isinstance(judge(pulling(expires_at=NOW), parked, NOW, LIMITS), Stop)
+    assert judge(pulling(expires_at=NOW + 1), parked, NOW, LIMITS) == ActivateService()
+    assert isinstance(judge(pulling(expires_at=NOW), parked, NOW, LIMITS), StopService)
 
 
 @pytest.mark.parametrize("late", [-1, 0, 1, 60_000])
 def test_a_container_that_runs_when_its_time_to_start_is_over_is_left_alone(late: int) -> None:
     """Seen for the first time only now, or long known: it has started."""
     expires_at = NOW - late
-    assert isinstance(judge(pulling(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS), Run)
+    assert isinstance(judge(pulling(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS), RecordStart)
     assert judge(running(expires_at=expires_at), a_service(RUNNING), NOW, LIMITS) == WaitUntil(STARTED + TIMEOUT)
 
 
 @pytest.mark.parametrize("view", [a_service(), a_service(WAITING), a_service(PREPARING), a_service(RUNNING)])
 @pytest.mark.parametrize("execution", [pulling(**ASKED), running(**ASKED)])
 def test_a_stop_that_was_asked_for_goes_to_the_service_whatever_it_does(execution: Execution, view: EngineService) -> None:
-    assert isinstance(judge(execution, view, NOW, LIMITS), Stop)
+    assert isinstance(judge(execution, view, NOW, LIMITS), StopService)
 
 
 @pytest.mark.parametrize("view", [a_service(WAITING), a_service(PREPARING), a_service(RUNNING, SECOND)])
@@ -531,7 +554,7 @@ def test_a_service_is_stopped_once(view: EngineService) -> None:
 
 
 def test_a_stop_comes_before_the_news_that_it_runs() -> None:
-    assert isinstance(judge(pulling(**ASKED), a_service(RUNNING), NOW, LIMITS), Stop)
+    assert isinstance(judge(pulling(**ASKED), a_service(RUNNING), NOW, LIMITS), StopService)
 
 
 def test_the_clock_of_the_timeout_starts_with_the_container() -> None:
@@ -545,15 +568,15 @@ def test_a_long_wait_for_a_node_leaves_the_image_its_whole_time() -> None:
     taken = BOUND + 20 * 60_000
     preparing = a_task(Phase.PREPARING, node_id="n1", changed_at=taken)
     assert judge(pulling(), a_service(preparing), taken + 1_000, LIMITS) == WaitUntil(taken + PULL)
-    assert isinstance(judge(pulling(), a_service(preparing), taken + PULL, LIMITS), Stop)
+    assert isinstance(judge(pulling(), a_service(preparing), taken + PULL, LIMITS), StopService)
 
 
 def test_an_image_that_did_not_come_is_the_reason_also_where_the_deadline_for_nodes_is_the_shorter() -> None:
     limits = Limits(pending_deadline=60, pull_deadline=900)
-    assert isinstance(judge(pulling(), a_service(PREPARING), BOUND + PULL, limits), Stop)
-    shut = never_started(End.SHUTDOWN, "preparing", node_id="n1")
+    assert isinstance(judge(pulling(), a_service(PREPARING), BOUND + PULL, limits), StopService)
+    shut = never_started(TaskEnd.SHUTDOWN, "preparing", node_id="n1")
     verdict = judge(pulling(), a_service(shut, SECOND, stopping=True), BOUND + PULL + 300, limits)
-    assert isinstance(verdict, Finish)
+    assert isinstance(verdict, RecordEnd)
     assert verdict.ending.failure == Failure(FailureReason.IMAGE, "the image ubuntu was not on its node within 900 s")
 
 
@@ -561,7 +584,7 @@ def test_a_stop_whose_only_task_waits_for_ever_ends() -> None:
     """Its first task was pruned before anybody recorded it: the one that is left came after the stop, and waits for no node."""
     hours_later = NOW + PENDING
     verdict = judge(pulling(**ASKED), a_service(SECOND, stopping=True), hours_later, LIMITS)
-    assert isinstance(verdict, Finish)
+    assert isinstance(verdict, RecordEnd)
     assert verdict.ending.status is Status.STOPPED
 
 
@@ -574,7 +597,7 @@ def test_the_task_that_counts_is_the_recorded_one_and_else_the_first() -> None:
 
 
 def test_a_second_task_after_a_stop_says_nothing_about_the_first() -> None:
-    second_failed = ended(End.REJECTED, None, id="t2")
+    second_failed = ended(TaskEnd.REJECTED, None, id="t2")
     assert judge(running(), a_service(RUNNING, second_failed), NOW, LIMITS) == WaitUntil(STARTED + TIMEOUT)
 
 
@@ -596,15 +619,15 @@ def test_a_second_task_after_a_stop_says_nothing_about_the_first() -> None:
 )
 def test_what_is_lost_with_its_host_or_service_ends_as_was_asked_and_else_fails(execution: Execution, now: int, status: Status) -> None:
     for ending, reason in (
-        (lost(execution, "the node is down", now, LIMITS), FailureReason.HOST_LOST),
-        (gone(execution, "somebody removed it", now, LIMITS), FailureReason.KILLED),
+        (ending_when_lost(execution, "the node is down", now, LIMITS), FailureReason.HOST_LOST),
+        (ending_when_gone(execution, "somebody removed it", now, LIMITS), FailureReason.KILLED),
     ):
         assert (ending.status, ending.finished_at, ending.exit_code) == (status, now, None)
         assert (ending.failure.reason if ending.failure else None) is (reason if status is Status.FAILED else None)
 
 
 def test_a_lost_host_is_told_in_the_words_of_its_fault() -> None:
-    failure = lost(running(), "its host refused the connection", NOW, LIMITS).failure
+    failure = ending_when_lost(running(), "its host refused the connection", NOW, LIMITS).failure
     assert failure == Failure(FailureReason.HOST_LOST, "its host refused the connection (for 300 s; its container may still run there)")
 
 
@@ -626,13 +649,13 @@ def test_a_task_that_is_not_there_any_more_is_told_of_and_not_concluded_from(nam
 @pytest.mark.parametrize("grace", [None, 0, 60_000])
 def test_a_container_that_goes_on_while_its_task_is_called_ended_is_waited_for_during_its_grace(grace: int | None) -> None:
     execution = running(spec=Spec("ubuntu", container=Container(stop_grace=grace)), **ASKED)
-    view = a_service(ended(End.SHUTDOWN, None, changed_at=NOW, lingering=True), SECOND, stopping=True)
+    view = a_service(ended(TaskEnd.SHUTDOWN, None, changed_at=NOW, lingering=True), SECOND, stopping=True)
     over = NOW + (10_000 if grace is None else grace) + 5_000
     assert judge(execution, view, NOW, LIMITS) == WaitUntil(NOW + 1_000)
     assert judge(execution, view, over - 1, LIMITS) == WaitUntil(over)
-    for now, shown in ((over, view), (NOW + 1, a_service(ended(End.SHUTDOWN, 5, changed_at=NOW), SECOND, stopping=True))):
+    for now, shown in ((over, view), (NOW + 1, a_service(ended(TaskEnd.SHUTDOWN, 5, changed_at=NOW), SECOND, stopping=True))):
         verdict = judge(execution, shown, now, LIMITS)
-        assert isinstance(verdict, Finish)
+        assert isinstance(verdict, RecordEnd)
         assert verdict.ending.status is Status.STOPPED
 
 
@@ -642,7 +665,7 @@ TASKS = st.builds(
     st.just("s"),
     st.sampled_from([Phase.WAITING, Phase.PREPARING, Phase.RUNNING, Phase.ENDED]),
     st.just("state"),
-    end=st.sampled_from(End),
+    end=st.sampled_from(TaskEnd),
     exit_code=st.sampled_from([None, 0, 3, 137]),
     container_id=st.sampled_from([None, "c1"]),
     changed_at=st.integers(BOUND, NOW),
@@ -671,7 +694,7 @@ def test_whatever_is_shown_the_rules_hold(execution: Execution, view: EngineServ
     now = NOW + later
     verdict = judge(execution, view, now, limits)
     match verdict:
-        case Finish(ending, _):
+        case RecordEnd(ending, _):
             assert ending.status.final
             assert (ending.failure is not None) is (ending.status is Status.FAILED)
             assert ending.status is not Status.DONE or ending.exit_code == 0
@@ -681,10 +704,10 @@ def test_whatever_is_shown_the_rules_hold(execution: Execution, view: EngineServ
         case WaitUntil(until) if until is not None:
             assert until > now
             assert not isinstance(judge(execution, view, until, limits), WaitUntil)
-        case Start():
+        case ActivateService():
             assert execution.expires_at is None or now < execution.expires_at
-        case Stop():
+        case StopService():
             assert not view.stopping
-        case Run(started):
+        case RecordStart(started):
             assert execution.status is Status.PULLING
             assert started.engine_task_id in {task.id for task in view.tasks}

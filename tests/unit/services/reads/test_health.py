@@ -1,6 +1,6 @@
 """Whether a pool can run something, by what the workers report."""
 
-from fastlane.models.placement.place import HostView
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Report
 from fastlane.services.reads.health import pool_fault

@@ -8,7 +8,7 @@ import pytest
 from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import Cursor
 from fastlane.streams.batch import batch_of
-from fastlane.streams.follower import End
+from fastlane.streams.follower import FinalState
 from fastlane.web.http.frames import LARGEST_FRAME, Form, end_json, frame, renderer, server_sent
 
 ID = "0190a1b2-c3d4-8e5f-9a6b-7c8d9e0f1a2b"
@@ -71,7 +71,7 @@ def test_the_same_choice_is_the_same_function():
 
 
 def test_the_last_event_has_the_cursor_of_the_end():
-    end = End("failed", 3, Cursor(ID, 9, ended=True))
+    end = FinalState("failed", 3, Cursor(ID, 9, ended=True))
     assert server_sent("end", end_json(end), end.cursor) == (
         f'event: end\nid: {ID}:9:end\ndata: {{"event":"end","status":"failed","exitCode":3}}\n\n'.encode()
     )

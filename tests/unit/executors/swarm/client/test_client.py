@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client.bulkhead import Bulkhead, Full, _Job
+from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull, _Call
 from fastlane.executors.swarm.client.client import OLDEST_API, CallTimeouts, Client, base_url, negotiate
-from fastlane.executors.swarm.client.faults import Silent, Uncounted
+from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
 
 
 class Engine:
@@ -69,7 +69,7 @@ def client_of(engine: Engine, **options: int) -> Client:
 async def test_a_call_to_a_silent_engine_ends_within_its_deadline(engine: Engine) -> None:
     client = client_of(engine)
     began = time.monotonic()
-    with pytest.raises(Silent, match=r"did not answer within 0\.3 s"):
+    with pytest.raises(HostTimeout, match=r"did not answer within 0\.3 s"):
         await client.call(lambda api: api.nodes())
     assert time.monotonic() - began < 1
     await client.close()
@@ -78,7 +78,7 @@ async def test_a_call_to_a_silent_engine_ends_within_its_deadline(engine: Engine
 async def test_an_engine_that_drips_does_not_pass_the_deadline(engine: Engine) -> None:
     engine.answer = [b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", *([b" "] * 100)]
     client = client_of(engine)
-    with pytest.raises(Silent):
+    with pytest.raises(HostTimeout):
         await client.call(lambda api: api.nodes())
     await client.close()
 
@@ -88,7 +88,7 @@ async def test_calls_beyond_the_bound_are_refused_at_once_and_other_hosts_are_no
     calls = [asyncio.ensure_future(client.call(lambda api: api.nodes())) for _ in range(4)]
     await asyncio.sleep(0)
     found = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(answer) for answer in found] == [Silent, Silent, Uncounted, Uncounted]
+    assert [type(answer) for answer in found] == [HostTimeout, HostTimeout, NotHostsFault, NotHostsFault]
     await client.close()
 
 
@@ -165,7 +165,7 @@ async def test_a_call_that_was_given_up_before_it_began_is_never_made() -> None:
     hold, made = threading.Event(), []
     first = asyncio.ensure_future(bulkhead.run(lambda: hold.wait(10), 10))
     await asyncio.sleep(0)
-    with pytest.raises(Full):
+    with pytest.raises(BulkheadFull):
         await bulkhead.run(lambda: made.append(1), 0.05)
     hold.set()
     assert await first
@@ -184,13 +184,13 @@ async def test_what_a_call_raises_comes_to_its_caller() -> None:
 
 async def test_a_cancellation_that_comes_with_the_answer_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     bulkhead = Bulkhead("test", 1, 5)
-    settle = _Job.settle
+    settle = _Call.settle
 
-    def settling(job: _Job, answer: object, error: Exception | None) -> None:
+    def settling(job: _Call, answer: object, error: Exception | None) -> None:
         settle(job, answer, error)
         task.cancel()
 
-    monkeypatch.setattr(_Job, "settle", settling)
+    monkeypatch.setattr(_Call, "settle", settling)
     task = asyncio.ensure_future(bulkhead.run(lambda: 1, 10))
     await asyncio.wait([task])
     assert task.cancelled()

@@ -10,7 +10,7 @@ import urllib3
 from docker.errors import APIError, DockerException, InvalidRepository
 
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
-from fastlane.executors.swarm.client.faults import NameTaken, OutOfSequence, Silent, message, refusal, translate
+from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, refusal, translate
 from fastlane.executors.swarm.images.images import registry_fault
 
 
@@ -55,7 +55,7 @@ def test_what_breaks_off_is_the_hosts_fault_and_says_what_it_was(error: Exceptio
 @pytest.mark.parametrize("error", SILENT)
 def test_what_takes_too_long_is_the_hosts_fault_and_says_how_long(error: Exception) -> None:
     found = translate(error, "h:2375", 10)
-    assert type(found) is Silent
+    assert type(found) is HostTimeout
     assert isinstance(found, HostDown)
     assert str(found) == "h:2375 did not answer within 10 s"
 

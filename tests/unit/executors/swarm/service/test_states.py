@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from fastlane.clock import iso
-from fastlane.executors.base import End, Phase
-from fastlane.executors.swarm.service.states import Lot, by_service, node_lots, node_states, task_view, task_views
+from fastlane.executors.base import Phase, TaskEnd
+from fastlane.executors.swarm.service.states import NodeDetails, by_service, node_details, node_states, task_view, task_views
 
 NODES = {"n1": "ready", "n2": "down"}
 AT = "2026-11-25T13:02:35.347785353Z"
@@ -28,31 +28,31 @@ def container(*, oom: bool = False, started: str = AT, finished: str = AT) -> di
 @pytest.mark.parametrize(
     ("raw", "end", "code"),
     [
-        (task("complete", code=0), End.EXITED, 0),
-        (task("failed", "task: non-zero exit (3)", 3), End.EXITED, 3),
-        (task("failed", "task: non-zero exit (143)", 143), End.EXITED, 143),
-        (task("failed", "task: non-zero exit (255)", 255), End.EXITED, 255),
-        (task("failed", "task: non-zero exit (137)", 137), End.KILLED, 137),
-        (task("failed", "starting container failed: no such file", 127), End.EXITED, 127),
-        (task("failed", "starting container failed: context canceled", 128), End.SHUTDOWN, None),
-        (task("failed", "No such container: c", 0), End.KILLED, None),
-        (task("failed", "No such container: c"), End.KILLED, None),
-        (task("failed", "odd", -1), End.KILLED, None),
-        (task("rejected", "No such image: nosuch:1"), End.IMAGE, None),
-        (task("rejected", "pull access denied for x, repository does not exist or may require 'docker login'"), End.IMAGE, None),
-        (task("rejected", "manifest for x:1 not found: manifest unknown"), End.IMAGE, None),
-        (task("rejected", "no matching manifest for linux/amd64 in the manifest list entries"), End.IMAGE, None),
-        (task("rejected", "invalid mount config"), End.REJECTED, None),
-        (task("rejected", "failed to create a network: context canceled"), End.SHUTDOWN, None),
-        (task("rejected", EVICTED, 0), End.SHUTDOWN, None),
-        (task("shutdown", code=143), End.SHUTDOWN, 143),
-        (task("shutdown", code=0), End.SHUTDOWN, 0),
-        (task("shutdown"), End.SHUTDOWN, None),
-        (task("orphaned", code=0), End.LOST, None),
-        (task("remove", code=0), End.SHUTDOWN, None),
+        (task("complete", code=0), TaskEnd.EXITED, 0),
+        (task("failed", "task: non-zero exit (3)", 3), TaskEnd.EXITED, 3),
+        (task("failed", "task: non-zero exit (143)", 143), TaskEnd.EXITED, 143),
+        (task("failed", "task: non-zero exit (255)", 255), TaskEnd.EXITED, 255),
+        (task("failed", "task: non-zero exit (137)", 137), TaskEnd.KILLED, 137),
+        (task("failed", "starting container failed: no such file", 127), TaskEnd.EXITED, 127),
+        (task("failed", "starting container failed: context canceled", 128), TaskEnd.SHUTDOWN, None),
+        (task("failed", "No such container: c", 0), TaskEnd.KILLED, None),
+        (task("failed", "No such container: c"), TaskEnd.KILLED, None),
+        (task("failed", "odd", -1), TaskEnd.KILLED, None),
+        (task("rejected", "No such image: nosuch:1"), TaskEnd.IMAGE, None),
+        (task("rejected", "pull access denied for x, repository does not exist or may require 'docker login'"), TaskEnd.IMAGE, None),
+        (task("rejected", "manifest for x:1 not found: manifest unknown"), TaskEnd.IMAGE, None),
+        (task("rejected", "no matching manifest for linux/amd64 in the manifest list entries"), TaskEnd.IMAGE, None),
+        (task("rejected", "invalid mount config"), TaskEnd.REJECTED, None),
+        (task("rejected", "failed to create a network: context canceled"), TaskEnd.SHUTDOWN, None),
+        (task("rejected", EVICTED, 0), TaskEnd.SHUTDOWN, None),
+        (task("shutdown", code=143), TaskEnd.SHUTDOWN, 143),
+        (task("shutdown", code=0), TaskEnd.SHUTDOWN, 0),
+        (task("shutdown"), TaskEnd.SHUTDOWN, None),
+        (task("orphaned", code=0), TaskEnd.LOST, None),
+        (task("remove", code=0), TaskEnd.SHUTDOWN, None),
     ],
 )
-def test_a_task_that_ended(raw: dict[str, Any], end: End, code: int | None) -> None:
+def test_a_task_that_ended(raw: dict[str, Any], end: TaskEnd, code: int | None) -> None:
     view = task_view(raw, NODES)
     assert (view.phase, view.end, view.exit_code) == (Phase.ENDED, end, code)
     assert view.finished_at == view.changed_at == AT_MS
@@ -87,31 +87,31 @@ def test_a_task_without_a_node_waits() -> None:
 
 def test_memory_that_ran_out_is_told_by_the_container_alone() -> None:
     raw = task("failed", "task: non-zero exit (137)", 137)
-    assert task_view(raw, NODES, container(oom=True)).end is End.OOM
-    assert task_view(raw, NODES, container()).end is End.KILLED
+    assert task_view(raw, NODES, container(oom=True)).end is TaskEnd.OOM
+    assert task_view(raw, NODES, container()).end is TaskEnd.KILLED
 
 
 @pytest.mark.parametrize(
     ("code", "late", "rejoined", "end", "told"),
     [
-        (143, 700, 100, End.KILLED, 143),
-        (255, 700, 100, End.KILLED, None),
-        (255, 700, -100, End.KILLED, None),
-        (143, 100, 50, End.EXITED, 143),
-        (255, 100, 50, End.EXITED, 255),
-        (143, 700, -100_000, End.EXITED, 143),
-        (255, 700, -100_000, End.EXITED, 255),
-        (3, 700, 100, End.EXITED, 3),
-        (137, 700, 100, End.KILLED, 137),
+        (143, 700, 100, TaskEnd.KILLED, 143),
+        (255, 700, 100, TaskEnd.KILLED, None),
+        (255, 700, -100, TaskEnd.KILLED, None),
+        (143, 100, 50, TaskEnd.EXITED, 143),
+        (255, 100, 50, TaskEnd.EXITED, 255),
+        (143, 700, -100_000, TaskEnd.EXITED, 143),
+        (255, 700, -100_000, TaskEnd.EXITED, 255),
+        (3, 700, 100, TaskEnd.EXITED, 3),
+        (137, 700, 100, TaskEnd.KILLED, 137),
     ],
 )
-def test_an_end_that_the_engine_noted_after_it_had_come_back(code: int, late: int, rejoined: int, end: End, told: int | None) -> None:
+def test_an_end_that_the_engine_noted_after_it_had_come_back(code: int, late: int, rejoined: int, end: TaskEnd, told: int | None) -> None:
     """A dockerd that is killed ends what it left as it comes back; what ended meanwhile it calls 255. ``late`` and ``rejoined``:
     milliseconds from the container's end to the note of it, and from that note to the change of the node."""
     raw, known = task("failed", f"task: non-zero exit ({code})", code), container(finished=iso(AT_MS - late))
-    view = task_view(raw, NODES, known, Lot(changed_at=AT_MS + rejoined))
+    view = task_view(raw, NODES, known, NodeDetails(changed_at=AT_MS + rejoined))
     assert (view.end, view.exit_code) == (end, told)
-    assert task_view(raw, NODES, known).exit_code == task_view(raw, NODES, None, Lot(changed_at=AT_MS)).exit_code == code
+    assert task_view(raw, NODES, known).exit_code == task_view(raw, NODES, None, NodeDetails(changed_at=AT_MS)).exit_code == code
 
 
 def evicted(status: str, code: int, **more: Any) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def test_of_a_task_that_was_evicted_only_its_container_tells_the_end(
     known: dict[str, Any] | None, lingering: bool, code: int | None
 ) -> None:
     view = task_view(task("rejected", EVICTED, 0), NODES, known)
-    assert (view.phase, view.end, view.lingering, view.exit_code) == (Phase.ENDED, End.SHUTDOWN, lingering, code)
+    assert (view.phase, view.end, view.lingering, view.exit_code) == (Phase.ENDED, TaskEnd.SHUTDOWN, lingering, code)
 
 
 def test_what_ends_otherwise_does_not_linger() -> None:
@@ -146,8 +146,8 @@ def test_a_task_on_a_drained_node_says_so() -> None:
         {"ID": "n2", "Spec": {"Availability": "active"}},
         {"ID": "n3"},
     ]
-    lots = node_lots(raws)
-    assert lots == {"n1": Lot(drained=True, changed_at=AT_MS), "n2": Lot(), "n3": Lot()}
+    lots = node_details(raws)
+    assert lots == {"n1": NodeDetails(drained=True, changed_at=AT_MS), "n2": NodeDetails(), "n3": NodeDetails()}
     views = task_views([task("shutdown", code=0, id="a"), task("shutdown", code=0, id="b", node="n2")], NODES, lots=lots)
     assert [view.drained for view in views] == [True, False]
 

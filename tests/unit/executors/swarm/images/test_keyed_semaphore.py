@@ -1,17 +1,17 @@
-"""Turns: one name that hangs keeps few, and leaves the others alone."""
+"""A semaphore for each key: a key that hangs leaves the others alone."""
 
 import asyncio
 
 import pytest
 
-from fastlane.executors.swarm.images.turns import Turns
+from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
 
 
 async def test_so_many_have_a_turn_at_once_and_the_others_follow_in_order() -> None:
-    turns, go_on, order = Turns(2, 30), asyncio.Event(), []
+    semaphore, go_on, order = KeyedSemaphore(2, 30), asyncio.Event(), []
 
     async def one(number: int) -> None:
-        async with turns.turn("a"):
+        async with semaphore.hold("a"):
             order.append(number)
             await go_on.wait()
 
@@ -19,7 +19,7 @@ async def test_so_many_have_a_turn_at_once_and_the_others_follow_in_order() -> N
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert order == [0, 1]
-    async with turns.turn("b"):
+    async with semaphore.hold("b"):
         pass
     go_on.set()
     await asyncio.gather(*running)
@@ -27,23 +27,23 @@ async def test_so_many_have_a_turn_at_once_and_the_others_follow_in_order() -> N
 
 
 async def test_a_turn_that_does_not_come_in_time_is_given_up_and_leaves_nothing() -> None:
-    turns = Turns(1, 0.05)
-    async with turns.turn("a"):
+    semaphore = KeyedSemaphore(1, 0.05)
+    async with semaphore.hold("a"):
         with pytest.raises(TimeoutError):
-            async with turns.turn("a"):
+            async with semaphore.hold("a"):
                 raise AssertionError
-    async with turns.turn("a"):
+    async with semaphore.hold("a"):
         pass
-    assert turns.names == frozenset()
+    assert semaphore.keys == frozenset()
 
 
 async def test_one_that_is_cancelled_gives_its_turn_back() -> None:
-    turns = Turns(1, 30)
-    async with turns.turn("a"):
-        waiting = asyncio.create_task(turns.turn("a").__aenter__())
+    semaphore = KeyedSemaphore(1, 30)
+    async with semaphore.hold("a"):
+        waiting = asyncio.create_task(semaphore.hold("a").__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-    async with turns.turn("a"):
-        assert turns.names == {"a"}
-    assert turns.names == frozenset()
+    async with semaphore.hold("a"):
+        assert semaphore.keys == {"a"}
+    assert semaphore.keys == frozenset()

@@ -1,0 +1,33 @@
+"""A host as the scheduler sees it, and which manager to ask about what runs there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """What is known of a host now. ``reason`` says in words why it is not usable, ``since`` (milliseconds) since when. ``circuit`` is the
+    state of its breaker, ``faults`` the number in a row until now, ``retry_at`` (milliseconds) when an open breaker admits a call."""
+
+    name: str
+    usable: bool
+    reason: str | None = None
+    since: int | None = None
+    swarm_id: str | None = None
+    circuit: str = "closed"
+    running: int = 0
+    weight: int = 1
+    faults: int = 0
+    retry_at: int | None = None
+
+
+def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None) -> str:
+    """The manager to ask about what was placed on the host ``name``: the host itself, or another of its swarm while it is unusable."""
+    return reachable_managers(hosts, name, swarm_id)[0]
+
+
+def reachable_managers(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> Sequence[str]:
+    """The usable managers to ask about what was placed on the host ``name``, in the order in which to ask them: ``first``, the host itself,
+    the other managers of its swarm. The host itself when none of them is usable."""
+    usable = [host.name for host in hosts if host.usable and (host.name == name or (swarm_id and host.swarm_id == swarm_id))]
+    return sorted(usable, key=lambda other: (other != first, other != name)) or [name]
