@@ -22,7 +22,7 @@ from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import STDOUT, Mark, Piece, Portion
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.services.jobs.jobs import Jobs
+from fastlane.services.assembly import build_services
 from fastlane.streams.pump import Pump
 
 LENGTH = 78
@@ -56,8 +56,8 @@ async def run(a_second: float) -> None:
     log.configure("json", "warning")
     queue = RedisQueue(settings.redis_url or "", settings.installation)
     async with app.open_store(settings) as store, app.hinting(settings.redis_url or "", settings) as hub, app.opened(queue):
-        jobs = Jobs(store, queue, clock, settings.pools)
-        made = await jobs.enqueue("bench", Spec("ubuntu:latest"), Schedule())
+        services = build_services(store, queue, hub, clock, settings.pools)
+        made = await services.submissions.enqueue("bench", Spec("ubuntu:latest"), Schedule())
         execution = await store.execution(made.execution_id or "")
         assert execution is not None
         changes = (

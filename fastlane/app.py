@@ -33,21 +33,12 @@ from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
-from fastlane.services.jobs.jobs import Jobs
-from fastlane.services.jobs.preview import Previews
-from fastlane.services.reads.endings import CompletionWaiter
-from fastlane.services.reads.find import Find
-from fastlane.services.reads.health import Health
-from fastlane.services.reads.lists import Lists
-from fastlane.services.reads.status import StatusReport
-from fastlane.services.reads.why import Why
-from fastlane.services.tickets import Tickets
+from fastlane.services.assembly import build_services
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
-from fastlane.streams.follower import Followers
 from fastlane.streams.hub import Hub
 from fastlane.web.server.application import application, close_server, http_server
-from fastlane.web.server.settings import Services, WebSettings
+from fastlane.web.server.settings import WebSettings
 
 log = structlog.get_logger()
 
@@ -129,21 +120,7 @@ async def embedded_redis(settings: Settings) -> AsyncIterator[str]:
 @asynccontextmanager
 async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sockets: list[socket.socket]) -> AsyncIterator[None]:
     """HTTP on these sockets; requests under way are given a little time at the end."""
-    clock = SystemClock()
-    jobs = Jobs(store, queue, clock, settings.pools)
-    services = Services(
-        jobs=jobs,
-        queries=Find(store),
-        lists=Lists(store),
-        why=Why(store, queue, clock, settings.pools),
-        previews=Previews(queue, clock, settings.pools),
-        endings=CompletionWaiter(store, hub),
-        health=Health(store, queue, settings.pools),
-        status=StatusReport(store, queue, clock, settings.pools),
-        clock=clock,
-        followers=Followers(store, hub, clock, start_wait=settings.ws_start_wait),
-        tickets=Tickets(queue, clock),
-    )
+    services = build_services(store, queue, hub, SystemClock(), settings.pools, start_wait=settings.ws_start_wait)
     web = WebSettings(
         version=__version__,
         listen_is_loopback=ip_address(settings.listen).is_loopback,
@@ -165,7 +142,7 @@ async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sock
         yield
     finally:
         await close_server(server, app, DRAIN)
-        await jobs.close()
+        await services.outbox.close()
 
 
 def make_worker(settings: Settings, store: Store, queue: Queue, hub: Hub) -> tuple[Executor, Worker]:

@@ -96,7 +96,7 @@ def put(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | N
     return replace(advance, ticks=(*rows, *advance.ticks))
 
 
-def by_hand(job: Job, spec: Spec, *, now: int, by: Requester | None) -> JobChange:
+def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None) -> JobChange:
     """One more tick of the job, due now, which runs ``spec``. Its schedule, its pause and its stop stay as they are: the stop does not
     cover what has a later number."""
     after = replace(job, sequence=job.sequence + 1)

@@ -239,3 +239,21 @@ class Queue(Protocol):
 
     async def show_ticket(self, digest: str) -> str | None:
         """The text, which stays."""
+
+
+class EntrySink(Protocol):
+    """What ``pass_on_stop`` uses of a queue; also what hands entries over to a queue that may be down (``cancel`` answers None then)."""
+
+    async def cancel(self, id: str, /) -> Cancelled | None:
+        """Removes an entry, or tells its owner to stop it."""
+
+    async def put(self, entries: Sequence[Entry], /) -> None:
+        """Puts entries."""
+
+
+async def pass_on_stop(queue: EntrySink, execution: Execution, *, now: int) -> None:
+    """Tells the queue of an execution's stop. The worker that has it hears of it; where no worker has it, it is put without a slot, so that
+    a worker ends it at once."""
+    found = await queue.cancel(execution.id)
+    if found is Cancelled.REMOVED or (execution.status.final and found is not Cancelled.TOLD):
+        await queue.put([Entry(execution.id, EntryKind.EXECUTION, TICKS, now)])

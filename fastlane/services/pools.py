@@ -1,35 +1,42 @@
-"""Pausing pools: nothing is dispatched to a paused one. What runs there goes on, what expires there ends."""
+"""Pauses and resumes pools. Nothing is dispatched to a paused pool; what runs there goes on, and what expires there ends."""
 
 import structlog
 
 from fastlane.errors import NotFound, QueueDown
-from fastlane.services.jobs.changes import JobChanges
+from fastlane.models.placement.pool import Pool
+from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.results import PoolPaused
+from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
 
-class Pools(JobChanges):
-    """Holds and releases pools. The store keeps which are held; the queue sees to it."""
+class Pools:
+    """Pauses and resumes pools: the store remembers which are paused, and the queue enforces it."""
 
-    async def pause_pool(self, name: str) -> PoolPaused:
-        """From the answer on nothing of the pool is claimed; safe to repeat. Raises NotFound for an unknown pool, and QueueDown also when
-        the store has the pause and the queue does not know of it yet: it will soon after its return, and a repeat tells."""
-        if not await self._hold(name, paused=True):
-            raise QueueDown(f"the pause of pool {name!r} is stored, but the queue does not answer: it holds once that does")
+    def __init__(self, store: Store, outbox: QueueOutbox, pools: tuple[Pool, ...]) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._pools = pools
+
+    async def pause(self, name: str) -> PoolPaused:
+        """Pauses a pool: nothing of it is claimed from the answer on. Safe to repeat. Raises NotFound for an unknown pool, and QueueDown;
+        the pause may be stored by then, and takes effect once the queue is back."""
+        if not await self._set_paused(name, paused=True):
+            raise QueueDown(f"the pause of pool {name!r} is stored, but the queue does not answer: it takes effect once the queue does")
         return PoolPaused(name, True)
 
-    async def resume_pool(self, name: str) -> PoolPaused:
-        """The pool is dispatched to again, at once when the queue answers; safe to repeat. Raises NotFound for an unknown pool."""
-        await self._hold(name, paused=False)
+    async def resume(self, name: str) -> PoolPaused:
+        """Dispatches to the pool again, as soon as the queue answers; safe to repeat. Raises NotFound for an unknown pool."""
+        await self._set_paused(name, paused=False)
         return PoolPaused(name, False)
 
-    async def _hold(self, name: str, *, paused: bool) -> bool:
-        """Whether the queue knows of it."""
+    async def _set_paused(self, name: str, *, paused: bool) -> bool:
+        """Whether the queue knows of it already."""
         if name not in {pool.name for pool in self._pools}:
             known = ", ".join(sorted(pool.name for pool in self._pools))
             raise NotFound(f"there is no pool {name!r}; the pools are: {known}")
-        await self._handover.ready()
+        await self._outbox.check()
         pauses = await self._store.pause_pool(name, paused)
         log.info("pool.paused" if paused else "pool.resumed", pool=name, revision=pauses.revision)
-        return await self._handover.pause(pauses)
+        return await self._outbox.pause(pauses)

@@ -45,6 +45,8 @@ MOST = 5_000
 """Followers at once in one process."""
 MOST_RECENT = 4 * 1024 * 1024
 """Bytes of logs that are kept for followers who want the same."""
+START_WAIT = 25.0
+"""Seconds for which a follower waits for an execution to start."""
 SLOW_AFTER = 15.0
 """Seconds that a sink may take for one batch (128 KiB at most)."""
 PATIENCE = 30
@@ -120,7 +122,7 @@ class Followers:
     """All followers of this process, and what they share. ``start_wait``: seconds for which one waits for a start."""
 
     def __init__(
-        self, store: Store, hub: Hub, clock: Clock, *, start_wait: float = 25.0, slow_after: float = SLOW_AFTER, most: int = MOST
+        self, store: Store, hub: Hub, clock: Clock, *, start_wait: float = START_WAIT, slow_after: float = SLOW_AFTER, most: int = MOST
     ) -> None:
         self.store = store
         self.clock = clock

@@ -28,12 +28,13 @@ from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Lane
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair.rebuilder import Rebuilder
-from fastlane.services.jobs.jobs import Enqueued, Jobs
+from fastlane.services.jobs.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.installation import free_port
 from tests.support.nursery import Child, Nursery
 from tests.support.redis import RealRedis
 from tests.support.seams import Journal, Trip
+from tests.support.services import services_of
 from tests.support.wire import EngineWire, RedisWire, Wire
 
 T = TypeVar("T")
@@ -136,7 +137,7 @@ class Ground:
         self.clock = SystemClock()
         self.store = SqliteStore(self.folder / "fastlane.db")
         self.queue = RedisQueue(self.world.redis.url, self.name)
-        self.jobs = Jobs(self.store, self.queue, self.clock, self.pools)
+        self.services = services_of(self.store, self.queue, self.clock, self.pools)
         async with contextlib.AsyncExitStack() as stack:
             stack.push(self._forget)
             if self.wire is not None:
@@ -145,7 +146,7 @@ class Ground:
             stack.push_async_callback(self.store.close)
             await self.queue.open()
             stack.push_async_callback(self.queue.close)
-            stack.push_async_callback(self.jobs.close)
+            stack.push_async_callback(self.services.outbox.close)
             stack.push_async_callback(self._end)
             await self._first_generation()
             self.leaving = stack.pop_all()
@@ -272,12 +273,12 @@ class Ground:
     async def enqueue(self, image: str = IMAGE, *, at: int | None = None, **rules: Any) -> Enqueued:
         """The job on trial, due at ``at`` (None: now); ``rules`` are fields of its spec."""
         schedule = Schedule() if at is None else Schedule(ScheduleKind.AT, at)
-        return await self.jobs.enqueue("trial", Spec(image, COMMAND, **rules), schedule)
+        return await self.services.submissions.enqueue("trial", Spec(image, COMMAND, **rules), schedule)
 
     async def stop(self) -> None:
         """Stops every job."""
         for job in await self.store.jobs_of("trial", 10):
-            await self.jobs.stop_job("trial", job.id)
+            await self.services.stops.stop_job("trial", job.id)
 
     async def executions(self) -> list[Execution]:
         """All executions, the first attempt first."""

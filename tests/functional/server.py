@@ -23,20 +23,12 @@ from fastlane.models.status import Status
 from fastlane.queue.base import Report
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.services.jobs.jobs import Jobs
-from fastlane.services.jobs.preview import Previews
-from fastlane.services.reads.endings import CompletionWaiter
-from fastlane.services.reads.find import Find
-from fastlane.services.reads.health import Health
-from fastlane.services.reads.lists import Lists
-from fastlane.services.reads.status import StatusReport
-from fastlane.services.reads.why import Why
-from fastlane.services.tickets import Tickets
+from fastlane.services.assembly import build_services
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.follower import Followers
 from fastlane.streams.hub import Hub
 from fastlane.web.server.application import application, close_server, http_server
-from fastlane.web.server.settings import Services, WebSettings
+from fastlane.web.server.settings import WebSettings
 
 HOST = "10.0.0.7:2375"
 POOLS = (Pool("fast", "fast-", (HOST,)), Pool("default", "", (HOST,)))
@@ -75,23 +67,11 @@ class Server:
         self.store = SqliteStore(path, busy_timeout=1.0)
         self.installation = installation or f"test-{uuid4()}"
         self.queue = RedisQueue(redis_url, self.installation, deadline=1.0)
-        self.jobs = Jobs(self.store, self.queue, self.clock, pools)
         self.hints = RedisHints(redis_url, f"test-{uuid4()}", deadline=1.0)
         self.followers = Followers(self.store, hub(self.hints), self.clock, **(following or {}))
-        services = Services(
-            jobs=self.jobs,
-            queries=Find(self.store),
-            lists=Lists(self.store),
-            why=Why(self.store, self.queue, self.clock, pools),
-            previews=Previews(self.queue, self.clock, pools),
-            endings=CompletionWaiter(self.store, self.hints),
-            health=Health(self.store, self.queue, pools),
-            status=StatusReport(self.store, self.queue, self.clock, pools),
-            clock=self.clock,
-            followers=self.followers,
-            tickets=Tickets(self.queue, self.clock),
-        )
-        self.app = application(services, WebSettings(**{"version": "9.9.9", "listen_is_loopback": True} | settings))
+        built = build_services(self.store, self.queue, self.hints, self.clock, pools)
+        self.services = replace(built, followers=self.followers)
+        self.app = application(self.services, WebSettings(**{"version": "9.9.9", "listen_is_loopback": True} | settings))
         self.http = http_server(self.app, most_connections)
         self.port = 0
 
@@ -110,7 +90,7 @@ class Server:
     async def __aexit__(self, *error: object) -> None:
         await self.client.close()
         await close_server(self.http, self.app, 5)
-        await self.jobs.close()
+        await self.services.outbox.close()
         await self.queue.close()
         await self.hints.close()
         await self.store.close()

@@ -113,7 +113,7 @@ async def end_everything(world: World, *, empty: bool) -> None:
         employee.kill()
     for replica in world.replicas:
         replica.node.kill()
-        await replica.jobs.close()
+        await replica.services.outbox.close()
     state = None if empty else world.keys.dump()
     await world.lose_queue(state, restarted=True)
     await really(world, world.store.close())

@@ -43,7 +43,7 @@ async def test_a_job_tells_in_each_state_what_it_waits_for(server):
     assert (await why(server, reply["jobUrl"]))[:2] == ("enqueued", [])
     pulling = await server.pull(reply)
     assert (await why(server, reply["executionUrl"]))[:2] == ("pulling", ["image"])
-    await server.jobs.stop_execution("task", reply["jobId"], pulling.id)
+    await server.services.stops.stop_execution("task", reply["jobId"], pulling.id)
     assert (await why(server, reply["executionUrl"]))[:2] == ("pulling", ["stop"])
     done = await server.ran("task")
     for url in (done["jobUrl"], done["executionUrl"]):
@@ -70,9 +70,9 @@ async def test_a_schedule_a_pause_and_a_paused_pool_are_told(server):
     reply = await server.enqueue(cron="0 0 1 1 *")
     status, reasons, (wait,) = await why(server, reply["jobUrl"])
     assert (status, reasons, wait["until"]) == ("scheduled", ["due"], (await server.get(reply["jobUrl"])).json["job"]["nextRunAt"])
-    await server.jobs.pause("task", reply["jobId"])
+    await server.services.pauses.pause("task", reply["jobId"])
     assert (await why(server, reply["jobUrl"]))[:2] == ("paused", ["paused"])
-    await server.jobs.pause_pool("default")
+    await server.services.pools.pause("default")
     waiting = await server.enqueue()
     assert (await why(server, waiting["jobUrl"]))[:2] == ("enqueued", ["pool-paused"])
 
@@ -114,19 +114,19 @@ async def test_a_preview_tells_pool_hosts_and_next_runs_and_writes_nothing(serve
 
 
 @pytest.fixture
-def endings(server):
-    return server.app.settings["context"].services.endings
+def completion(server):
+    return server.app.settings["context"].services.completion
 
 
 def made(reply):
     return Enqueued(reply["taskId"], reply["jobId"], reply["queueJobId"], reply["executionId"])
 
 
-async def test_an_end_is_heard_of_when_it_comes(server, endings, monkeypatch):
-    monkeypatch.setattr(endings, "HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
+async def test_an_end_is_heard_of_when_it_comes(server, completion, monkeypatch):
+    monkeypatch.setattr("fastlane.services.reads.completion.HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
     reply = await server.enqueue()
     async with asyncio.timeout(PATIENCE):
-        waiting = asyncio.create_task(endings.ended(made(reply), 60))
+        waiting = asyncio.create_task(completion.wait(made(reply), 60))
         execution = await server.run(reply)
         await server.log(execution, (1, b"out"))
         await server.end(execution, 3)
@@ -134,16 +134,16 @@ async def test_an_end_is_heard_of_when_it_comes(server, endings, monkeypatch):
     assert (view.execution.status, view.execution.exit_code, view.stdout, view.stderr) == ("failed", 3, "out", "")
 
 
-async def test_who_waits_long_enough_gets_what_is_known(server, endings):
+async def test_who_waits_long_enough_gets_what_is_known(server, completion):
     reply, later = await server.enqueue(), await server.enqueue(startIn="1h")
-    assert (await endings.ended(made(reply), 0.05)).execution.status == "enqueued"
-    assert await endings.ended(made(later), 0.05) is None
+    assert (await completion.wait(made(reply), 0.05)).execution.status == "enqueued"
+    assert await completion.wait(made(later), 0.05) is None
 
 
-async def test_a_job_that_starts_later_is_waited_for_by_its_tick(server, endings):
+async def test_a_job_that_starts_later_is_waited_for_by_its_tick(server, completion):
     later = await server.enqueue(startIn="1h")
     async with asyncio.timeout(PATIENCE):
-        waiting = asyncio.create_task(endings.ended(made(later), 60))
+        waiting = asyncio.create_task(completion.wait(made(later), 60))
         job = await server.store.job(later["jobId"])
         firing = fire(job, running_before=False, now=job.next_tick)
         assert await server.store.advance(job, firing.job, firing.ticks, firing.execution)
@@ -151,7 +151,7 @@ async def test_a_job_that_starts_later_is_waited_for_by_its_tick(server, endings
         assert (await waiting).execution.status == "done"
 
 
-async def test_a_store_that_is_away_for_a_while_does_not_end_the_wait(server, endings, monkeypatch):
+async def test_a_store_that_is_away_for_a_while_does_not_end_the_wait(server, completion, monkeypatch):
     reply = await server.ran("task", (1, b"out"))
     answers = [StoreDown("away"), StoreDown("away")]
     read = server.store.execution
@@ -163,14 +163,14 @@ async def test_a_store_that_is_away_for_a_while_does_not_end_the_wait(server, en
 
     monkeypatch.setattr(server.store, "execution", execution)
     async with asyncio.timeout(PATIENCE):
-        view = await endings.ended(made(reply), 60)
+        view = await completion.wait(made(reply), 60)
     assert (view.execution.status, answers) == ("done", [])
 
 
-async def test_a_server_that_ends_tells_what_is_known(server, endings):
+async def test_a_server_that_ends_tells_what_is_known(server, completion):
     reply = await server.enqueue()
     async with asyncio.timeout(PATIENCE):
-        waiting = asyncio.create_task(endings.ended(made(reply), 60))
+        waiting = asyncio.create_task(completion.wait(made(reply), 60))
         await asyncio.sleep(0)
-        endings.close()
+        completion.close()
         assert (await waiting).execution.status == "enqueued"

@@ -14,11 +14,12 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.repair.reconciler import UNKNOWN_AFTER
-from fastlane.services.jobs.delete import PATIENCE
-from fastlane.services.jobs.jobs import Deleted, Enqueued
+from fastlane.services.jobs.deletions import MAX_WAIT
+from fastlane.services.jobs.results import Deleted, Enqueued
 from tests.contract.values import chunk
 from tests.support.crew import Crew
 from tests.support.redis import RealRedis
+from tests.support.services import method
 from tests.support.stage import HOST, Stage, spec
 
 MINUTE = 60_000
@@ -32,7 +33,7 @@ async def stage(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Stage]
 
 
 async def ran(stage: Stage, task: str = "t") -> Enqueued:
-    job = await stage.jobs.enqueue(task, spec(), Schedule())
+    job = await stage.services.submissions.enqueue(task, spec(), Schedule())
     await stage.work()
     await stage.finish(str(job.execution_id))
     return job
@@ -47,21 +48,21 @@ async def nothing_of(stage: Stage, job: Enqueued) -> bool:
 async def test_a_job_is_deleted_with_its_history_and_its_log(stage):
     kept, job = await ran(stage), await ran(stage)
     await stage.real_store.append(chunk(str(job.execution_id), Head(), [Piece(STDOUT, 1, b"text")]))
-    assert await stage.jobs.delete_job("t", job.job_id) == Deleted("t", job.job_id)
+    assert await stage.services.deletions.delete_job("t", job.job_id) == Deleted("t", job.job_id)
     assert await nothing_of(stage, job)
     assert (await stage.real_store.task("t")).jobs_count == 1
     assert len(await stage.executions(kept.job_id)) == 1
     with pytest.raises(NotFound):
-        await stage.jobs.delete_job("t", job.job_id)
+        await stage.services.deletions.delete_job("t", job.job_id)
 
 
 async def test_a_task_outlives_its_last_job(stage):
     job = await ran(stage)
-    await stage.jobs.delete_job("t", job.job_id)
+    await stage.services.deletions.delete_job("t", job.job_id)
     assert (await stage.real_store.task("t")).jobs_count == 0
-    assert await stage.jobs.delete_task("t") == Deleted("t", None)
+    assert await stage.services.deletions.delete_task("t") == Deleted("t", None)
     with pytest.raises(NotFound):
-        await stage.jobs.delete_task("t")
+        await stage.services.deletions.delete_task("t")
 
 
 @pytest.mark.parametrize(
@@ -76,15 +77,15 @@ async def test_a_task_outlives_its_last_job(stage):
 @pytest.mark.parametrize("whole_task", [False, True])
 async def test_what_is_scheduled_or_runs_is_not_deleted_and_the_words_say_so(stage, state, words, whole_task):
     done = await ran(stage)
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE if state in ("scheduled", "paused") else Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE if state in ("scheduled", "paused") else Schedule())
     await stage.work()
     if state == "paused":
-        await stage.jobs.pause("t", job.job_id)
+        await stage.services.pauses.pause("t", job.job_id)
     if state == "runs":
         await stage.run(str(job.execution_id))
     before = stage.clock.now()
     with pytest.raises(Conflict, match=words):
-        await (stage.jobs.delete_task("t") if whole_task else stage.jobs.delete_job("t", job.job_id))
+        await (stage.services.deletions.delete_task("t") if whole_task else stage.services.deletions.delete_job("t", job.job_id))
     assert stage.clock.now() == before
     assert len(await stage.executions(done.job_id)) == 1
     assert (await stage.real_store.task("t")).jobs_count == 2
@@ -92,31 +93,31 @@ async def test_what_is_scheduled_or_runs_is_not_deleted_and_the_words_say_so(sta
 
 @pytest.mark.parametrize("stop", [False, True])
 async def test_an_end_that_nobody_settles_is_waited_for_and_named(stage, stop):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     await stage.end(str(job.execution_id))
     before = stage.clock.now()
     with pytest.raises(Conflict, match=rf"execution {job.execution_id} .* has ended \(done\), and a worker has yet to settle it"):
-        await stage.jobs.delete_job("t", job.job_id, stop=stop)
-    assert PATIENCE <= stage.clock.now() - before <= PATIENCE + 1_000
+        await stage.services.deletions.delete_job("t", job.job_id, stop=stop)
+    assert MAX_WAIT <= stage.clock.now() - before <= MAX_WAIT + 1_000
     assert len(await stage.executions(job.job_id)) == 1
 
 
 async def test_a_service_that_is_not_removed_yet_is_waited_for_and_its_host_named(stage):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     await stage.settler.settle(await stage.end(str(job.execution_id)))
-    with pytest.raises(Conflict, match=rf"the service of execution .* is not removed from the host {HOST} yet"):
-        await stage.jobs.delete_job("t", job.job_id)
+    with pytest.raises(Conflict, match=rf"the service of execution .* has not been removed from the host {HOST} yet"):
+        await stage.services.deletions.delete_job("t", job.job_id)
     stage.clock.in_sleep = [lambda: asyncio.sleep(0)] * 3 + [lambda: stage.settle(str(job.execution_id))]
-    assert await stage.jobs.delete_job("t", job.job_id) == Deleted("t", job.job_id)
+    assert await stage.services.deletions.delete_job("t", job.job_id) == Deleted("t", job.job_id)
     assert await nothing_of(stage, job)
 
 
 async def test_with_stop_a_running_job_is_stopped_and_deleted_when_it_has_ended(stage):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
 
@@ -125,39 +126,39 @@ async def test_with_stop_a_running_job_is_stopped_and_deleted_when_it_has_ended(
         assert ended.status is Status.STOPPED
 
     stage.clock.in_sleep = [lambda: asyncio.sleep(0), ends, lambda: stage.settle(str(job.execution_id))]
-    assert await stage.jobs.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
+    assert await stage.services.deletions.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
     assert await nothing_of(stage, job)
 
 
 async def test_with_stop_what_waits_is_stopped_and_deleted_once_it_is_settled(stage):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     stage.clock.in_sleep = [stage.work]
-    assert await stage.jobs.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
+    assert await stage.services.deletions.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
     assert await nothing_of(stage, job)
     assert await stage.work() == []
 
 
 async def test_with_stop_one_that_does_not_end_in_time_is_kept_and_named(stage):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     before = stage.clock.now()
     with pytest.raises(Conflict, match="was told to stop and is still running; try again when it has ended"):
-        await stage.jobs.delete_job("t", job.job_id, stop=True)
-    assert PATIENCE <= stage.clock.now() - before <= PATIENCE + 1_000
+        await stage.services.deletions.delete_job("t", job.job_id, stop=True)
+    assert MAX_WAIT <= stage.clock.now() - before <= MAX_WAIT + 1_000
     assert (await stage.real_store.execution(job.execution_id)).stop_requested_at is not None
 
 
 @pytest.mark.parametrize("verb", ["run", "put"])
 async def test_with_stop_a_job_that_is_armed_again_meanwhile_is_kept_at_once(stage, verb):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     more = (spec(), EACH_MINUTE) if verb == "put" else ()
-    stage.clock.in_sleep = [lambda: getattr(stage.others, verb)("t", job.job_id, *more)]
+    stage.clock.in_sleep = [lambda: method(stage.others, verb)("t", job.job_id, *more)]
     before = stage.clock.now()
-    with pytest.raises(Conflict, match="it was armed or run again after the stop"):
-        await stage.jobs.delete_job("t", job.job_id, stop=True)
+    with pytest.raises(Conflict, match="it was scheduled or run again after the stop"):
+        await stage.services.deletions.delete_job("t", job.job_id, stop=True)
     assert stage.clock.now() - before < 1_000
     assert await stage.real_store.job(job.job_id) is not None
 
@@ -165,10 +166,10 @@ async def test_with_stop_a_job_that_is_armed_again_meanwhile_is_kept_at_once(sta
 @pytest.mark.parametrize("schedule", [EACH_MINUTE, Schedule(ScheduleKind.AT, 2_000_000_000_000)])
 @pytest.mark.parametrize("paused", [False, True])
 async def test_with_stop_a_scheduled_job_is_deleted_and_leaves_the_queue(stage, schedule, paused):
-    job = await stage.jobs.enqueue("t", spec(), schedule)
+    job = await stage.services.submissions.enqueue("t", spec(), schedule)
     if paused:
-        await stage.jobs.pause("t", job.job_id)
-    assert await stage.jobs.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
+        await stage.services.pauses.pause("t", job.job_id)
+    assert await stage.services.deletions.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
     stage.clock.set(3_000_000_000_000)
     assert await stage.claim() == []
 
@@ -176,7 +177,7 @@ async def test_with_stop_a_scheduled_job_is_deleted_and_leaves_the_queue(stage, 
 async def test_a_task_is_deleted_with_all_of_its_jobs(stage):
     other = await ran(stage, "u")
     jobs = [await ran(stage) for _ in range(40)]
-    assert await stage.jobs.delete_task("t") == Deleted("t", None)
+    assert await stage.services.deletions.delete_task("t") == Deleted("t", None)
     assert all([await nothing_of(stage, job) for job in jobs])
     assert await stage.real_store.task("t") is None
     assert len(await stage.executions(other.job_id)) == 1
@@ -185,8 +186,8 @@ async def test_a_task_is_deleted_with_all_of_its_jobs(stage):
 
 
 async def test_a_task_of_more_than_a_page_is_deleted(stage):
-    await asyncio.gather(*(stage.jobs.enqueue("t", spec(), EACH_MINUTE) for _ in range(450)))
-    assert await stage.jobs.delete_task("t", stop=True) == Deleted("t", None)
+    await asyncio.gather(*(stage.services.submissions.enqueue("t", spec(), EACH_MINUTE) for _ in range(450)))
+    assert await stage.services.deletions.delete_task("t", stop=True) == Deleted("t", None)
     counts = await stage.real_store.counts()
     assert (counts.tasks, counts.jobs) == (0, 0)
     stage.clock.set(stage.clock.now() + 10 * MINUTE)
@@ -195,18 +196,18 @@ async def test_a_task_of_more_than_a_page_is_deleted(stage):
 
 async def test_with_stop_a_task_is_stopped_and_deleted_once_its_jobs_have_ended(stage):
     await ran(stage)
-    running = await stage.jobs.enqueue("t", spec(), Schedule())
+    running = await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.work()
     await stage.run(str(running.execution_id))
     for schedule in (Schedule(), EACH_MINUTE):
-        await stage.jobs.enqueue("t", spec(), schedule)
+        await stage.services.submissions.enqueue("t", spec(), schedule)
 
     async def ends() -> None:
         await stage.work()
         await stage.end(str(running.execution_id))
 
     stage.clock.in_sleep = [ends, lambda: stage.settle(str(running.execution_id))]
-    assert await stage.jobs.delete_task("t", stop=True) == Deleted("t", None)
+    assert await stage.services.deletions.delete_task("t", stop=True) == Deleted("t", None)
     assert await stage.real_store.task("t") is None
     assert (await stage.real_store.counts()).jobs == 0
 
@@ -214,17 +215,17 @@ async def test_with_stop_a_task_is_stopped_and_deleted_once_its_jobs_have_ended(
 async def test_a_job_that_comes_to_a_task_which_is_being_deleted_keeps_it(stage):
     await ran(stage)
     stage.store.before("delete_task", lambda: asyncio.sleep(0))
-    stage.store.before("delete_task", lambda: stage.others.enqueue("t", spec(), Schedule()))
+    stage.store.before("delete_task", lambda: stage.others.submissions.enqueue("t", spec(), Schedule()))
     with pytest.raises(Conflict, match="is enqueued"):
-        await stage.jobs.delete_task("t")
+        await stage.services.deletions.delete_task("t")
     assert (await stage.real_store.task("t")).jobs_count == 1
     assert len(await stage.work()) == 1
 
 
 async def test_a_job_that_comes_just_after_its_task_was_deleted_makes_it_anew(stage):
     await ran(stage)
-    await stage.jobs.delete_task("t")
-    await stage.jobs.enqueue("t", spec(), Schedule())
+    await stage.services.deletions.delete_task("t")
+    await stage.services.submissions.enqueue("t", spec(), Schedule())
     assert (await stage.real_store.task("t")).jobs_count == 1
     assert (await stage.real_store.counts()).tasks == 1
 
@@ -232,12 +233,12 @@ async def test_a_job_that_comes_just_after_its_task_was_deleted_makes_it_anew(st
 @pytest.mark.parametrize("activated", [False, True])
 async def test_a_service_of_a_deleted_job_is_removed_after_an_hour_if_it_never_was_activated(stage, activated):
     """A worker that woke up late parked one more. What runs is left to a person, who is told."""
-    job = await stage.jobs.enqueue("t", spec("ubuntu"), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec("ubuntu"), Schedule())
     await stage.work()
     order = order_of(await stage.run(str(job.execution_id)), None)
     await stage.end(str(job.execution_id))
     await stage.settle(str(job.execution_id))
-    await stage.jobs.delete_job("t", job.job_id)
+    await stage.services.deletions.delete_job("t", job.job_id)
     service = await stage.executor.park(HOST, order, await stage.executor.resolve(HOST, "ubuntu", Pull.MISSING))
     if activated:
         await stage.executor.activate(HOST, service)
@@ -255,11 +256,11 @@ async def test_while_a_long_history_is_deleted_others_write(stage):
 
     async def other() -> None:
         steps.append(await stage.real_store.count_executions(job.job_id))
-        await stage.others.enqueue("u", spec(), Schedule())
+        await stage.others.submissions.enqueue("u", spec(), Schedule())
 
     for _ in range(5):
         stage.store.after("delete_job", other)
-    await stage.jobs.delete_job("t", job.job_id)
+    await stage.services.deletions.delete_job("t", job.job_id)
     assert len(steps) == 5
     assert await stage.real_store.job(job.job_id) is None
     assert (await stage.real_store.task("u")).jobs_count == 5
@@ -270,11 +271,11 @@ async def test_with_workers_what_has_just_ended_is_deleted_and_what_runs_is_stop
         await crew.hire()
         done, running, coming = await crew.enqueue("exit", "0"), await crew.enqueue("hold"), await crew.enqueue(schedule=EACH_MINUTE)
         await crew.reaches(done, "done")
-        assert await crew.jobs.delete_job("task", done.job_id) == Deleted("task", done.job_id)
+        assert await crew.services.deletions.delete_job("task", done.job_id) == Deleted("task", done.job_id)
         await crew.reaches(running, "running")
         with pytest.raises(Conflict, match="is running"):
-            await crew.jobs.delete_job("task", running.job_id)
-        assert await crew.jobs.delete_task("task", stop=True) == Deleted("task", None)
+            await crew.services.deletions.delete_job("task", running.job_id)
+        assert await crew.services.deletions.delete_task("task", stop=True) == Deleted("task", None)
         for job in (done, running, coming):
             assert await crew.store.job(job.job_id) is None
         assert not crew.executor.world[HOST]

@@ -15,8 +15,9 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.services.jobs.jobs import Enqueued, Jobs, Stopped, TaskStopped
+from fastlane.services.jobs.results import CurrentStatus, Enqueued, TaskStopped
 from tests.support.redis import RealRedis
+from tests.support.services import method, services_of
 from tests.support.stage import Stage, spec
 
 MINUTE = 60_000
@@ -38,7 +39,7 @@ def first_minute(stage: Stage) -> int:
 
 async def ran(stage: Stage, code: int = 0, **rules: int) -> Enqueued:
     """A job that ran at once, and is through."""
-    job = await stage.jobs.enqueue("t", spec(**rules), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(**rules), Schedule())
     assert await stage.work() == [job.execution_id]
     await stage.finish(str(job.execution_id), code)
     return job
@@ -49,7 +50,7 @@ async def ran(stage: Stage, code: int = 0, **rules: int) -> Enqueued:
 
 async def test_a_put_makes_a_job_under_its_id_and_runs_it(stage):
     id = str(uuid4())
-    reply = await stage.jobs.put("t", id, spec(), Schedule(), SOMEBODY)
+    reply = await stage.services.submissions.put("t", id, spec(), Schedule(), SOMEBODY)
     assert (reply.task_id, reply.job_id) == ("t", id)
     assert await stage.work() == [reply.execution_id]
     (execution,) = await stage.executions(id)
@@ -60,7 +61,7 @@ async def test_a_put_makes_a_job_under_its_id_and_runs_it(stage):
 
 async def test_a_put_makes_a_job_for_later(stage):
     id = str(uuid4())
-    reply = await stage.jobs.put("t", id, spec(), stage.at(60))
+    reply = await stage.services.submissions.put("t", id, spec(), stage.at(60))
     assert reply.execution_id is None
     (started,) = await stage.until(stage.clock.now() + MINUTE)
     (execution,) = await stage.executions(id)
@@ -69,18 +70,18 @@ async def test_a_put_makes_a_job_for_later(stage):
 
 async def test_the_same_put_twice_runs_an_immediate_job_twice_and_the_first_is_left_alone(stage):
     id = str(uuid4())
-    first = await stage.jobs.put("t", id, spec("one"), Schedule())
-    second = await stage.jobs.put("t", id, spec("one"), Schedule())
+    first = await stage.services.submissions.put("t", id, spec("one"), Schedule())
+    second = await stage.services.submissions.put("t", id, spec("one"), Schedule())
     assert sorted(await stage.work()) == sorted([first.execution_id, second.execution_id])
     assert [one.spec.image for one in await stage.executions(id)] == ["one", "one"]
     assert await stage.ledger(id) == ["started", "started"]
 
 
 async def test_a_put_leaves_what_runs_alone_and_changes_the_details_of_what_comes(stage):
-    job = await stage.jobs.enqueue("t", spec("one"), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec("one"), Schedule())
     await stage.work()
     running = await stage.run(str(job.execution_id))
-    await stage.jobs.put("t", job.job_id, spec("two"), stage.at(60))
+    await stage.services.submissions.put("t", job.job_id, spec("two"), stage.at(60))
     assert await stage.real_store.execution(running.id) == running
     (started,) = await stage.until(stage.clock.now() + MINUTE)
     assert [one.spec.image for one in await stage.executions(job.job_id)] == ["one", "two"]
@@ -89,8 +90,8 @@ async def test_a_put_leaves_what_runs_alone_and_changes_the_details_of_what_come
 
 @pytest.mark.parametrize(("before", "after"), [(60, 10), (10, 60)])
 async def test_a_put_moves_the_tick_to_come(stage, before, after):
-    job = await stage.jobs.enqueue("t", spec(), stage.at(before))
-    reply = await stage.jobs.put("t", job.job_id, spec(), stage.at(after))
+    job = await stage.services.submissions.enqueue("t", spec(), stage.at(before))
+    reply = await stage.services.submissions.put("t", job.job_id, spec(), stage.at(after))
     (started,) = await stage.until(stage.clock.now() + after * 1000)
     (execution,) = await stage.executions(job.job_id)
     assert (execution.id, execution.tick_id) == (started, reply.tick_id)
@@ -100,17 +101,17 @@ async def test_a_put_moves_the_tick_to_come(stage, before, after):
 
 
 async def test_a_put_of_a_job_that_runs_now_takes_the_tick_to_come_out_of_the_queue(stage):
-    job = await stage.jobs.enqueue("t", spec(), stage.at(60))
-    reply = await stage.jobs.put("t", job.job_id, spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), stage.at(60))
+    reply = await stage.services.submissions.put("t", job.job_id, spec(), Schedule())
     assert [lease.id for lease in await stage.claim()] == [reply.execution_id]
     stage.clock.set(stage.clock.now() + 10 * MINUTE)
     assert job.job_id not in [lease.id for lease in await stage.claim()]
 
 
 async def test_an_unchanged_cron_keeps_its_next_tick_and_gets_the_new_details(stage):
-    job = await stage.jobs.enqueue("t", spec("one"), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", spec("one"), EACH_MINUTE)
     before = await stage.job(job.job_id)
-    reply = await stage.jobs.put("t", job.job_id, spec("two"), EACH_MINUTE)
+    reply = await stage.services.submissions.put("t", job.job_id, spec("two"), EACH_MINUTE)
     assert reply.tick_id == job.tick_id
     assert (await stage.job(job.job_id)).next_tick == before.next_tick
     await stage.until(first_minute(stage))
@@ -119,10 +120,10 @@ async def test_an_unchanged_cron_keeps_its_next_tick_and_gets_the_new_details(st
 
 
 async def test_a_changed_cron_meets_no_due_time_twice(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
     minute = first_minute(stage)
     (first,) = await stage.until(minute)
-    await stage.jobs.put("t", job.job_id, spec(), Schedule(ScheduleKind.CRON, None, Cron("*/1 * * * *")))
+    await stage.services.submissions.put("t", job.job_id, spec(), Schedule(ScheduleKind.CRON, None, Cron("*/1 * * * *")))
     assert (await stage.job(job.job_id)).next_tick == minute + MINUTE
     stage.clock.set(minute + MINUTE)
     (second,) = await stage.work()
@@ -131,9 +132,9 @@ async def test_a_changed_cron_meets_no_due_time_twice(stage):
 
 @pytest.mark.parametrize("schedule", [Schedule(), EACH_MINUTE])
 async def test_a_put_makes_a_stopped_job_alive_again(stage, schedule):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    assert (await stage.jobs.stop_job("t", job.job_id)).status == "stopped"
-    await stage.jobs.put("t", job.job_id, spec(), schedule)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    assert (await stage.services.stops.stop_job("t", job.job_id)).status == "stopped"
+    await stage.services.submissions.put("t", job.job_id, spec(), schedule)
     assert not (await stage.job(job.job_id)).stopped
     stage.clock.set(first_minute(stage))
     (started,) = await stage.work()
@@ -142,27 +143,27 @@ async def test_a_put_makes_a_stopped_job_alive_again(stage, schedule):
 
 
 async def test_a_put_ends_a_pause(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    await stage.jobs.pause("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    await stage.services.pauses.pause("t", job.job_id)
     stage.clock.set(first_minute(stage) + 90_000)
-    await stage.jobs.put("t", job.job_id, spec(), EACH_MINUTE)
+    await stage.services.submissions.put("t", job.job_id, spec(), EACH_MINUTE)
     assert not (await stage.job(job.job_id)).paused
     assert await stage.ledger(job.job_id) == ["skipped"]
     assert len(await stage.until(first_minute(stage))) == 1
 
 
 async def test_an_id_that_lives_in_another_task_is_a_conflict(stage):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     with pytest.raises(Conflict, match="another task"):
-        await stage.jobs.put("u", job.job_id, spec(), Schedule())
+        await stage.services.submissions.put("u", job.job_id, spec(), Schedule())
     assert await stage.real_store.task("u") is None
     assert len(await stage.executions(job.job_id)) == 1
 
 
 async def test_a_put_to_a_task_that_no_pool_takes_is_invalid(stage):
-    nowhere = Jobs(stage.real_store, stage.real_queue, stage.clock, [Pool("only", "only-", ("h",))])
+    nowhere = services_of(stage.real_store, stage.real_queue, stage.clock, (Pool("only", "only-", ("h",)),))
     with pytest.raises(Invalid, match="no pool takes the task"):
-        await nowhere.put("t", str(uuid4()), spec(), Schedule())
+        await nowhere.submissions.put("t", str(uuid4()), spec(), Schedule())
     assert (await stage.real_store.counts()).jobs == 0
 
 
@@ -171,9 +172,9 @@ async def test_a_put_to_a_task_that_no_pool_takes_is_invalid(stage):
 
 @pytest.mark.parametrize("schedule", [EACH_MINUTE, HOURLY, Schedule()])
 async def test_a_run_is_one_more_execution_now_and_the_schedule_is_left(stage, schedule):
-    job = await stage.jobs.enqueue("t", spec(), schedule)
+    job = await stage.services.submissions.enqueue("t", spec(), schedule)
     before = await stage.job(job.job_id)
-    reply = await stage.jobs.run("t", job.job_id, SOMEBODY)
+    reply = await stage.services.manual_runs.run("t", job.job_id, SOMEBODY)
     assert reply.execution_id in await stage.work()
     assert await stage.job(job.job_id) == replace(before, sequence=before.sequence + 1)
     execution = await stage.real_store.execution(reply.execution_id)
@@ -183,27 +184,27 @@ async def test_a_run_is_one_more_execution_now_and_the_schedule_is_left(stage, s
 
 
 async def test_a_run_of_a_stopped_cron_runs_and_leaves_it_stopped(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    await stage.jobs.stop_job("t", job.job_id)
-    reply = await stage.jobs.run("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    await stage.services.stops.stop_job("t", job.job_id)
+    reply = await stage.services.manual_runs.run("t", job.job_id)
     assert await stage.work() == [reply.execution_id]
     await stage.finish(str(reply.execution_id))
-    assert (await stage.jobs.resume("t", job.job_id)).status == "stopped"
+    assert (await stage.services.pauses.resume("t", job.job_id)).status == "stopped"
     stage.clock.set(stage.clock.now() + 10 * MINUTE)
     assert await stage.work() == []
 
 
 async def test_a_run_of_a_paused_job_runs_and_leaves_it_paused(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    await stage.jobs.pause("t", job.job_id)
-    reply = await stage.jobs.run("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    await stage.services.pauses.pause("t", job.job_id)
+    reply = await stage.services.manual_runs.run("t", job.job_id)
     assert await stage.work() == [reply.execution_id]
     assert (await stage.job(job.job_id)).paused
 
 
 async def test_many_runs_at_once_all_run(stage):
     job = await ran(stage)
-    replies = await asyncio.gather(*(stage.jobs.run("t", job.job_id) for _ in range(30)))
+    replies = await asyncio.gather(*(stage.services.manual_runs.run("t", job.job_id) for _ in range(30)))
     assert sorted(await stage.work()) == sorted(str(reply.execution_id) for reply in replies)
     sequences = [one.sequence for one in await stage.executions(job.job_id)]
     assert sequences == list(range(1, 32))
@@ -213,13 +214,13 @@ async def test_many_runs_at_once_all_run(stage):
 async def test_what_has_expired_for_good_is_not_run_by_hand(stage, verb):
     job = await ran(stage, expiration=stage.clock.now() + MINUTE)
     stage.clock.set(stage.clock.now() + MINUTE - 1)
-    reply = await getattr(stage.jobs, verb)("t", job.job_id)
+    reply = await method(stage.services, verb)("t", job.job_id)
     await stage.work()
     await stage.finish(str(reply.execution_id))
     stage.clock.set(stage.clock.now() + 1)
     before = await stage.job(job.job_id)
     with pytest.raises(Conflict, match=r"expiration of job .* was 20\d\d-.*PUT it with a later one"):
-        await getattr(stage.jobs, verb)("t", job.job_id)
+        await method(stage.services, verb)("t", job.job_id)
     assert await stage.job(job.job_id) == before
 
 
@@ -228,9 +229,9 @@ async def test_what_has_expired_for_good_is_not_run_by_hand(stage, verb):
 
 async def test_a_retry_runs_the_last_execution_again_as_it_was_then(stage):
     job = await ran(stage, code=1)
-    await stage.jobs.put("t", job.job_id, spec("later"), stage.at(60))
-    await stage.jobs.stop_job("t", job.job_id)
-    reply = await stage.jobs.retry("t", job.job_id, SOMEBODY)
+    await stage.services.submissions.put("t", job.job_id, spec("later"), stage.at(60))
+    await stage.services.stops.stop_job("t", job.job_id)
+    reply = await stage.services.manual_runs.retry("t", job.job_id, SOMEBODY)
     assert await stage.work() == [reply.execution_id]
     execution = await stage.real_store.execution(reply.execution_id)
     assert (execution.spec.image, execution.attempt, execution.requested_by) == ("ubuntu", 1, SOMEBODY)
@@ -240,10 +241,10 @@ async def test_a_retry_runs_the_last_execution_again_as_it_was_then(stage):
 
 
 async def test_a_retry_of_a_stopped_job_runs(stage):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
-    await stage.jobs.stop_job("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    await stage.services.stops.stop_job("t", job.job_id)
     await stage.work()
-    reply = await stage.jobs.retry("t", job.job_id)
+    reply = await stage.services.manual_runs.retry("t", job.job_id)
     assert await stage.work() == [reply.execution_id]
     assert (await stage.run(str(reply.execution_id))).stop_requested_at is None
 
@@ -252,7 +253,7 @@ async def test_a_retry_has_the_retries_of_its_spec_again(stage):
     job = await ran(stage, code=1, retries=1, retry_delay=0)
     (second,) = await stage.work()
     await stage.finish(second, 1)
-    reply = await stage.jobs.retry("t", job.job_id)
+    reply = await stage.services.manual_runs.retry("t", job.job_id)
     await stage.work()
     await stage.finish(str(reply.execution_id), 1)
     assert len(await stage.work()) == 1
@@ -260,43 +261,43 @@ async def test_a_retry_has_the_retries_of_its_spec_again(stage):
 
 @pytest.mark.parametrize("moment", ["waits", "runs"])
 async def test_while_an_execution_is_under_way_there_is_no_retry(stage, moment):
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.work()
     if moment == "runs":
         await stage.run(str(job.execution_id))
     with pytest.raises(Conflict, match=rf"{job.execution_id} .* is (enqueued|running); retry it when it has ended"):
-        await stage.jobs.retry("t", job.job_id)
+        await stage.services.manual_runs.retry("t", job.job_id)
     assert len(await stage.executions(job.job_id)) == 1
 
 
 @pytest.mark.parametrize("paused", [False, True])
 async def test_a_job_with_a_tick_to_come_is_run_not_retried(stage, paused):
     job = await ran(stage)
-    await stage.jobs.put("t", job.job_id, spec(), EACH_MINUTE)
+    await stage.services.submissions.put("t", job.job_id, spec(), EACH_MINUTE)
     if paused:
-        await stage.jobs.pause("t", job.job_id)
+        await stage.services.pauses.pause("t", job.job_id)
     with pytest.raises(Conflict, match="use run"):
-        await stage.jobs.retry("t", job.job_id)
+        await stage.services.manual_runs.retry("t", job.job_id)
 
 
 async def test_what_never_ran_is_not_retried(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    await stage.jobs.stop_job("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    await stage.services.stops.stop_job("t", job.job_id)
     with pytest.raises(Conflict, match=r"nothing of job .* ever ran"):
-        await stage.jobs.retry("t", job.job_id)
+        await stage.services.manual_runs.retry("t", job.job_id)
 
 
 # pause, resume
 
 
 async def test_a_paused_job_fires_at_none_of_its_ticks_and_goes_on_after_its_resume(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
     minute = first_minute(stage)
-    assert await stage.jobs.pause("t", job.job_id) == Stopped("t", job.job_id, None, "paused")
+    assert await stage.services.pauses.pause("t", job.job_id) == CurrentStatus("t", job.job_id, None, "paused")
     for number in range(4):
         stage.clock.set(minute + number * MINUTE + 1)
         assert await stage.work() == []
-    assert await stage.jobs.resume("t", job.job_id) == Stopped("t", job.job_id, None, "scheduled")
+    assert await stage.services.pauses.resume("t", job.job_id) == CurrentStatus("t", job.job_id, None, "scheduled")
     assert await stage.work() == []
     (tick,) = await stage.real_store.ticks_of(job.job_id, 10)
     assert (tick.outcome, tick.due, tick.until, tick.count) == ("skipped", minute, minute + 3 * MINUTE, 4)
@@ -307,11 +308,11 @@ async def test_a_paused_job_fires_at_none_of_its_ticks_and_goes_on_after_its_res
 @pytest.mark.parametrize("rest", [10, 100])
 async def test_a_job_for_a_moment_waits_for_its_resume_and_for_its_moment(stage, rest):
     due = stage.clock.now() + MINUTE
-    job = await stage.jobs.enqueue("t", spec(), Schedule(ScheduleKind.AT, due))
-    await stage.jobs.pause("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule(ScheduleKind.AT, due))
+    await stage.services.pauses.pause("t", job.job_id)
     stage.clock.set(stage.clock.now() + rest * 1000)
     assert await stage.work() == []
-    await stage.jobs.resume("t", job.job_id)
+    await stage.services.pauses.resume("t", job.job_id)
     if rest == 10:
         assert await stage.until(due) != []
     else:
@@ -321,32 +322,32 @@ async def test_a_job_for_a_moment_waits_for_its_resume_and_for_its_moment(stage,
 
 
 async def test_a_job_for_a_moment_whose_time_is_over_when_it_is_resumed_expires(stage):
-    job = await stage.jobs.enqueue("t", spec(expires_in=5_000), stage.at(60))
-    await stage.jobs.pause("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(expires_in=5_000), stage.at(60))
+    await stage.services.pauses.pause("t", job.job_id)
     stage.clock.set(stage.clock.now() + 66_000)
-    await stage.jobs.resume("t", job.job_id)
+    await stage.services.pauses.resume("t", job.job_id)
     assert await stage.work() == []
     assert await stage.ledger(job.job_id) == ["expired"]
 
 
 async def test_a_pause_leaves_what_runs_alone_and_shows_first(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
     (started,) = await stage.until(first_minute(stage))
     running = await stage.run(started)
-    assert (await stage.jobs.pause("t", job.job_id)).status == "paused"
+    assert (await stage.services.pauses.pause("t", job.job_id)).status == "paused"
     assert await stage.real_store.execution(started) == running
-    assert (await stage.jobs.resume("t", job.job_id)).status == "running"
+    assert (await stage.services.pauses.resume("t", job.job_id)).status == "running"
 
 
 async def test_a_pause_and_a_resume_are_safe_to_repeat(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    await stage.jobs.pause("t", job.job_id)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    await stage.services.pauses.pause("t", job.job_id)
     paused = await stage.job(job.job_id)
-    assert (await stage.jobs.pause("t", job.job_id)).status == "paused"
+    assert (await stage.services.pauses.pause("t", job.job_id)).status == "paused"
     assert await stage.job(job.job_id) == paused
-    await stage.jobs.resume("t", job.job_id)
+    await stage.services.pauses.resume("t", job.job_id)
     resumed = await stage.job(job.job_id)
-    assert (await stage.jobs.resume("t", job.job_id)).status == "scheduled"
+    assert (await stage.services.pauses.resume("t", job.job_id)).status == "scheduled"
     assert await stage.job(job.job_id) == resumed
     assert len(await stage.until(first_minute(stage))) == 1
 
@@ -354,15 +355,15 @@ async def test_a_pause_and_a_resume_are_safe_to_repeat(stage):
 async def test_there_is_nothing_to_pause_in_a_job_without_a_tick_to_come(stage):
     job = await ran(stage)
     with pytest.raises(Conflict, match="no tick to come"):
-        await stage.jobs.pause("t", job.job_id)
-    assert (await stage.jobs.resume("t", job.job_id)).status == "done"
+        await stage.services.pauses.pause("t", job.job_id)
+    assert (await stage.services.pauses.resume("t", job.job_id)).status == "done"
 
 
 async def test_a_stop_of_a_paused_job_stops_it_for_good(stage):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    await stage.jobs.pause("t", job.job_id)
-    assert (await stage.jobs.stop_job("t", job.job_id)).status == "stopped"
-    assert (await stage.jobs.resume("t", job.job_id)).status == "stopped"
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    await stage.services.pauses.pause("t", job.job_id)
+    assert (await stage.services.stops.stop_job("t", job.job_id)).status == "stopped"
+    assert (await stage.services.pauses.resume("t", job.job_id)).status == "stopped"
     stage.clock.set(first_minute(stage))
     assert await stage.work() == []
 
@@ -372,15 +373,15 @@ async def test_a_stop_of_a_paused_job_stops_it_for_good(stage):
 
 async def test_the_stop_of_a_task_stops_every_job_that_has_something_before_it(stage):
     done = [await ran(stage) for _ in range(3)]
-    waiting = [await stage.jobs.enqueue("t", spec(), Schedule()) for _ in range(3)]
-    coming = [await stage.jobs.enqueue("t", spec(), schedule) for schedule in (EACH_MINUTE, stage.at(60))]
-    held = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
-    await stage.jobs.pause("t", held.job_id)
-    other = await stage.jobs.enqueue("u", spec(), Schedule())
+    waiting = [await stage.services.submissions.enqueue("t", spec(), Schedule()) for _ in range(3)]
+    coming = [await stage.services.submissions.enqueue("t", spec(), schedule) for schedule in (EACH_MINUTE, stage.at(60))]
+    held = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    await stage.services.pauses.pause("t", held.job_id)
+    other = await stage.services.submissions.enqueue("u", spec(), Schedule())
     started = [id for id in await stage.work() if id != other.execution_id]
     await stage.run(started[0])
     await stage.run(str(other.execution_id))
-    assert await stage.jobs.stop_task("t") == TaskStopped("t", 6)
+    assert await stage.services.stops.stop_task("t") == TaskStopped("t", 6)
     for job in (*waiting, *coming, held):
         stored = await stage.job(job.job_id)
         assert (stored.stopped, stored.next_tick, stored.held_tick) == (True, None, None)
@@ -391,25 +392,25 @@ async def test_the_stop_of_a_task_stops_every_job_that_has_something_before_it(s
     await stage.end(started[0])
     for id in started:
         await stage.settle(id)
-    assert await stage.jobs.stop_task("t") == TaskStopped("t", 0)
+    assert await stage.services.stops.stop_task("t") == TaskStopped("t", 0)
     stage.clock.set(stage.clock.now() + 10 * MINUTE)
     assert await stage.work() == []
 
 
 async def test_the_stop_of_a_task_takes_the_automatic_retry_with_it(stage):
-    job = await stage.jobs.enqueue("t", spec(retries=3, retry_delay=0), Schedule())
+    job = await stage.services.submissions.enqueue("t", spec(retries=3, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     await stage.end(str(job.execution_id), 1)
-    assert await stage.jobs.stop_task("t") == TaskStopped("t", 1)
+    assert await stage.services.stops.stop_task("t") == TaskStopped("t", 1)
     await stage.settle(str(job.execution_id))
     assert await stage.work() == []
     assert len(await stage.executions(job.job_id)) == 1
 
 
 async def test_a_task_with_many_jobs_is_stopped_page_by_page(stage):
-    jobs = await asyncio.gather(*(stage.jobs.enqueue("t", spec(), EACH_MINUTE) for _ in range(450)))
-    assert await stage.jobs.stop_task("t") == TaskStopped("t", 450)
+    jobs = await asyncio.gather(*(stage.services.submissions.enqueue("t", spec(), EACH_MINUTE) for _ in range(450)))
+    assert await stage.services.stops.stop_task("t") == TaskStopped("t", 450)
     assert all([(await stage.job(job.job_id)).stopped for job in jobs])
 
 
@@ -418,18 +419,18 @@ async def test_a_task_with_many_jobs_is_stopped_page_by_page(stage):
 
 @pytest.mark.parametrize("verb", ["run", "retry", "pause", "resume", "stop_job", "delete_job"])
 async def test_what_is_not_there_is_not_found(stage, verb):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
     before = await stage.job(job.job_id)
     for task_id, job_id in (("t", str(uuid4())), ("u", job.job_id)):
         with pytest.raises(NotFound):
-            await getattr(stage.jobs, verb)(task_id, job_id)
+            await method(stage.services, verb)(task_id, job_id)
     assert await stage.job(job.job_id) == before
 
 
 @pytest.mark.parametrize("verb", ["stop_task", "delete_task"])
 async def test_a_task_that_is_not_there_is_not_found(stage, verb):
     with pytest.raises(NotFound):
-        await getattr(stage.jobs, verb)("u")
+        await method(stage.services, verb)("u")
 
 
 async def away() -> None:
@@ -438,29 +439,29 @@ async def away() -> None:
 
 @pytest.mark.parametrize("verb", ["put", "run", "retry", "resume"])
 async def test_while_the_queue_is_away_nothing_is_armed_and_nothing_written(stage, verb):
-    job = await (ran(stage) if verb == "retry" else stage.jobs.enqueue("t", spec(), EACH_MINUTE))
+    job = await (ran(stage) if verb == "retry" else stage.services.submissions.enqueue("t", spec(), EACH_MINUTE))
     if verb == "resume":
-        await stage.jobs.pause("t", job.job_id)
+        await stage.services.pauses.pause("t", job.job_id)
     before = await stage.job(job.job_id)
     stage.clock.set(stage.clock.now() + 2_000)
     stage.queue.before("check", away)
     more = (spec(), Schedule()) if verb == "put" else ()
     with pytest.raises(QueueDown):
-        await getattr(stage.jobs, verb)("t", job.job_id, *more)
+        await method(stage.services, verb)("t", job.job_id, *more)
     assert await stage.job(job.job_id) == before
 
 
 @pytest.mark.parametrize("verb", ["put", "run", "retry", "resume", "enqueue"])
 async def test_once_the_store_has_it_a_queue_that_goes_away_hears_of_it_later(stage, verb):
-    job = await (ran(stage) if verb == "retry" else stage.jobs.enqueue("t", spec(), stage.at(1)))
+    job = await (ran(stage) if verb == "retry" else stage.services.submissions.enqueue("t", spec(), stage.at(1)))
     if verb == "resume":
-        await stage.jobs.pause("t", job.job_id)
+        await stage.services.pauses.pause("t", job.job_id)
     stage.queue.before("put", away)
     stage.queue.before("put", away)
     more = (job.job_id, spec(), Schedule()) if verb == "put" else (spec(), Schedule()) if verb == "enqueue" else (job.job_id,)
-    await getattr(stage.jobs, verb)("t", *more)
+    await method(stage.services, verb)("t", *more)
     async with asyncio.timeout(20):
-        await stage.jobs._handover._retrying
+        await stage.services.outbox.caught_up()
     assert stage.queue.quiet
     stage.clock.set(stage.clock.now() + 5_000)
     assert len(await stage.work()) == (2 if verb in ("run", "enqueue") else 1)
@@ -468,9 +469,9 @@ async def test_once_the_store_has_it_a_queue_that_goes_away_hears_of_it_later(st
 
 @pytest.mark.parametrize("verb", ["pause", "stop_job"])
 async def test_a_pause_and_a_stop_hold_although_the_queue_does_not_hear_of_them(stage, verb):
-    job = await stage.jobs.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
     stage.queue.before("cancel", away)
-    await getattr(stage.jobs, verb)("t", job.job_id)
+    await method(stage.services, verb)("t", job.job_id)
     assert stage.queue.quiet
     stage.clock.set(first_minute(stage))
     assert await stage.work() == []

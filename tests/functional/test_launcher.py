@@ -16,7 +16,7 @@ from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.scheduler.watch.verdict import Limits
-from fastlane.services.jobs.jobs import Enqueued
+from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.redis import RealRedis
 
@@ -40,7 +40,7 @@ class Watched(Crew):
         self.executor.park = keeping
 
     async def runs(self, *command: str, **spec: object) -> Enqueued:
-        return await self.jobs.enqueue("task", Spec("ubuntu:latest", command or None, **spec), Schedule())
+        return await self.services.submissions.enqueue("task", Spec("ubuntu:latest", command or None, **spec), Schedule())
 
     async def second_attempt(self, job: Enqueued, meanwhile: Callable[[], object]) -> None:
         """Lets the first attempt end after ``meanwhile``, and the one after it, too."""
@@ -109,7 +109,7 @@ async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_a_retry
         first, second = await made.attempts(job)
         assert first.image_digest == second.image_digest is not None
         assert {reference for _, reference in made.parked} == {first.image_reference}
-        by_hand = await made.jobs.retry("task", job.job_id)
+        by_hand = await made.services.manual_runs.retry("task", job.job_id)
         assert (await made.reaches(by_hand, "running")).image_digest not in {None, first.image_digest}
 
 

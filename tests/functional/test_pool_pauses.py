@@ -8,9 +8,10 @@ import pytest
 from fastlane.errors import NotFound, QueueDown
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.schedule import Schedule
-from fastlane.services.jobs.jobs import PoolPaused
+from fastlane.services.jobs.results import PoolPaused
 from tests.support.crew import HOST, Crew
 from tests.support.redis import RealRedis
+from tests.support.services import method
 from tests.support.stage import Died, Stage, dies, spec
 
 
@@ -25,37 +26,37 @@ async def away() -> None:
 
 
 async def test_nothing_of_a_paused_pool_is_claimed_and_the_others_go_on(stage):
-    assert await stage.jobs.pause_pool("default") == PoolPaused("default", True)
-    held = await stage.jobs.enqueue("t", spec(), Schedule())
-    free = await stage.jobs.enqueue("other-t", spec(), Schedule())
+    assert await stage.services.pools.pause("default") == PoolPaused("default", True)
+    held = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    free = await stage.services.submissions.enqueue("other-t", spec(), Schedule())
     assert await stage.work() == [free.execution_id]
-    assert await stage.jobs.resume_pool("default") == PoolPaused("default", False)
+    assert await stage.services.pools.resume("default") == PoolPaused("default", False)
     assert await stage.work() == [held.execution_id]
 
 
 async def test_a_pause_and_its_end_are_safe_to_repeat(stage):
-    await stage.jobs.resume_pool("default")
+    await stage.services.pools.resume("default")
     assert await stage.real_store.paused_pools() == Pauses(0)
     for _ in range(2):
-        await stage.jobs.pause_pool("default")
+        await stage.services.pools.pause("default")
     assert await stage.real_store.paused_pools() == Pauses(1, frozenset({"default"}))
     for _ in range(2):
-        await stage.jobs.resume_pool("default")
+        await stage.services.pools.resume("default")
     assert await stage.real_store.paused_pools() == Pauses(2)
-    await stage.jobs.enqueue("t", spec(), Schedule())
+    await stage.services.submissions.enqueue("t", spec(), Schedule())
     assert len(await stage.work()) == 1
 
 
 async def test_a_pool_that_is_not_there_is_not_found_and_the_others_are_named(stage):
     for verb in ("pause_pool", "resume_pool"):
         with pytest.raises(NotFound, match="there is no pool 'none'; the pools are: default, other"):
-            await getattr(stage.jobs, verb)("none")
+            await method(stage.services, verb)("none")
     assert await stage.real_store.paused_pools() == Pauses(0)
 
 
 async def test_a_tick_that_fires_in_a_paused_pool_waits_and_expires_there_when_its_time_is_over(stage):
-    await stage.jobs.pause_pool("default")
-    job = await stage.jobs.enqueue("t", spec(expires_in=5_000), stage.at(60))
+    await stage.services.pools.pause("default")
+    job = await stage.services.submissions.enqueue("t", spec(expires_in=5_000), stage.at(60))
     stage.clock.set(stage.clock.now() + 60_000)
     assert await stage.work() == []
     (waiting,) = await stage.executions(job.job_id)
@@ -65,9 +66,9 @@ async def test_a_tick_that_fires_in_a_paused_pool_waits_and_expires_there_when_i
 
 
 async def test_what_was_stopped_while_its_pool_was_paused_is_settled_at_once(stage):
-    await stage.jobs.pause_pool("default")
-    job = await stage.jobs.enqueue("t", spec(), Schedule())
-    await stage.jobs.stop_job("t", job.job_id)
+    await stage.services.pools.pause("default")
+    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    await stage.services.stops.stop_job("t", job.job_id)
     assert await stage.work() == []
     (execution,) = await stage.executions(job.job_id)
     assert (execution.status, execution.settled) == ("stopped", True)
@@ -80,54 +81,54 @@ async def test_what_was_stopped_while_its_pool_was_paused_is_settled_at_once(sta
 @pytest.mark.parametrize("finder", ["the reconciler", "a rebuild", "a repeat"])
 async def test_a_process_that_died_between_the_store_and_the_queue_is_made_up_for(stage, paused, finder):
     if not paused:
-        await stage.others.pause_pool("default")
+        await stage.others.pools.pause("default")
     stage.queue.before("pause", dies)
     with pytest.raises(Died):
-        await getattr(stage.jobs, "pause_pool" if paused else "resume_pool")("default")
+        await method(stage.services, "pause_pool" if paused else "resume_pool")("default")
     if finder == "a rebuild":
         await stage.rebuild()
     elif finder == "the reconciler":
         await stage.reconciler.pause()
     else:
-        await getattr(stage.jobs, "pause_pool" if paused else "resume_pool")("default")
-    await stage.others.enqueue("t", spec(), Schedule())
+        await method(stage.services, "pause_pool" if paused else "resume_pool")("default")
+    await stage.others.submissions.enqueue("t", spec(), Schedule())
     assert len(await stage.work()) == (0 if paused else 1)
 
 
 async def test_a_queue_that_is_built_anew_holds_the_pause_from_its_first_claim_on(stage):
-    await stage.jobs.pause_pool("default")
-    await stage.jobs.enqueue("t", spec(), Schedule())
+    await stage.services.pools.pause("default")
+    await stage.services.submissions.enqueue("t", spec(), Schedule())
     await stage.rebuild()
     assert await stage.work() == []
-    await stage.jobs.resume_pool("default")
+    await stage.services.pools.resume("default")
     assert len(await stage.work()) == 1
 
 
 async def test_an_older_look_of_the_reconciler_does_not_undo_a_pause(stage):
     """It has read that nothing is paused, then a pause is answered, then it tells the queue."""
-    await stage.others.pause_pool("other")
-    await stage.others.resume_pool("other")
-    stage.worker_store.after("paused_pools", lambda: stage.others.pause_pool("default"))
+    await stage.others.pools.pause("other")
+    await stage.others.pools.resume("other")
+    stage.worker_store.after("paused_pools", lambda: stage.others.pools.pause("default"))
     await stage.reconciler.pause()
-    await stage.others.enqueue("t", spec(), Schedule())
+    await stage.others.submissions.enqueue("t", spec(), Schedule())
     assert await stage.work() == []
 
 
 @pytest.mark.parametrize(("first", "second"), [("pause_pool", "resume_pool"), ("resume_pool", "pause_pool")])
 async def test_of_two_words_that_reach_the_queue_in_the_wrong_order_the_later_one_holds(stage, first, second):
     if first == "resume_pool":
-        await stage.others.pause_pool("default")
-    stage.queue.before("pause", lambda: getattr(stage.others, second)("default"))
-    await getattr(stage.jobs, first)("default")
-    await stage.others.enqueue("t", spec(), Schedule())
+        await stage.others.pools.pause("default")
+    stage.queue.before("pause", lambda: method(stage.others, second)("default"))
+    await method(stage.services, first)("default")
+    await stage.others.submissions.enqueue("t", spec(), Schedule())
     assert len(await stage.work()) == (1 if second == "resume_pool" else 0)
 
 
 async def test_pauses_of_two_pools_at_once_both_hold(stage):
-    stage.queue.before("pause", lambda: stage.others.pause_pool("other"))
-    await stage.jobs.pause_pool("default")
+    stage.queue.before("pause", lambda: stage.others.pools.pause("other"))
+    await stage.services.pools.pause("default")
     for task in ("t", "other-t"):
-        await stage.others.enqueue(task, spec(), Schedule())
+        await stage.others.submissions.enqueue(task, spec(), Schedule())
     assert await stage.work() == []
 
 
@@ -137,29 +138,29 @@ async def test_pauses_of_two_pools_at_once_both_hold(stage):
 @pytest.mark.parametrize("verb", ["pause_pool", "resume_pool"])
 async def test_while_the_queue_is_away_nothing_is_written(stage, verb):
     if verb == "resume_pool":
-        await stage.others.pause_pool("default")
+        await stage.others.pools.pause("default")
     before = await stage.real_store.paused_pools()
     stage.queue.before("check", away)
     with pytest.raises(QueueDown):
-        await getattr(stage.jobs, verb)("default")
+        await method(stage.services, verb)("default")
     assert await stage.real_store.paused_pools() == before
 
 
 async def test_a_pause_that_the_queue_did_not_hear_of_is_not_answered_as_one_and_holds_once_it_does(stage):
     stage.queue.before("pause", away)
     with pytest.raises(QueueDown, match="is stored, but the queue does not answer"):
-        await stage.jobs.pause_pool("default")
-    await stage.jobs._handover._retrying
-    await stage.jobs.enqueue("t", spec(), Schedule())
+        await stage.services.pools.pause("default")
+    await stage.services.outbox.caught_up()
+    await stage.services.submissions.enqueue("t", spec(), Schedule())
     assert await stage.work() == []
 
 
 async def test_a_resume_that_the_queue_did_not_hear_of_is_told_again(stage):
-    await stage.jobs.pause_pool("default")
-    await stage.jobs.enqueue("t", spec(), Schedule())
+    await stage.services.pools.pause("default")
+    await stage.services.submissions.enqueue("t", spec(), Schedule())
     stage.queue.before("pause", away)
-    assert await stage.jobs.resume_pool("default") == PoolPaused("default", False)
-    await stage.jobs._handover._retrying
+    assert await stage.services.pools.resume("default") == PoolPaused("default", False)
+    await stage.services.outbox.caught_up()
     assert len(await stage.work()) == 1
 
 
@@ -172,13 +173,13 @@ async def test_workers_hold_a_paused_pool_and_go_on_at_once_when_it_is_resumed(s
         await crew.hire()
         running = await crew.enqueue("hold")
         ran = await crew.reaches(running, "running")
-        await crew.jobs.pause_pool("default")
+        await crew.services.pools.pause("default")
         held = [await crew.enqueue("exit", "0") for _ in range(5)]
         crew.executor.release(ran.id)
         assert (await crew.cleaned(running)).status == "done"
         assert [row.ready + row.timed for row in (await crew.queue.counts(["default"])).values()] == [5]
         assert crew.executor.starts == [ran.id]
-        await crew.jobs.resume_pool("default")
+        await crew.services.pools.resume("default")
         for job in held:
             await crew.cleaned(job)
         await crew.idle()

@@ -17,7 +17,7 @@ from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.watch.verdict import Limits
-from fastlane.services.jobs.jobs import Enqueued
+from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.redis import RealRedis
 
@@ -46,7 +46,7 @@ class Behind(Crew):
         self.executor.resolve = asking
 
     async def posts(self, image: str, *command: str, **spec: object) -> Enqueued:
-        return await self.jobs.enqueue("task", Spec(image, command or None, **spec), Schedule())
+        return await self.services.submissions.enqueue("task", Spec(image, command or None, **spec), Schedule())
 
     async def waiting(self) -> Enqueued:
         """A job of that image which has been given back to the queue."""
@@ -82,7 +82,7 @@ async def test_a_stop_meanwhile_ends_it_at_once_although_the_pool_is_full(crew: 
     waiting = await crew.waiting()
     full = await crew.posts("ubuntu:latest", "hold")
     await crew.reaches(full, "running")
-    await crew.jobs.stop_job("task", waiting.job_id)
+    await crew.services.stops.stop_job("task", waiting.job_id)
     ended = await crew.cleaned(waiting)
     assert (ended.status, ended.started_at, crew.executor.starts.count(ended.id)) == (Status.STOPPED, None, 0)
     crew.executor.release((await crew.execution(full)).id)
@@ -112,7 +112,7 @@ async def test_a_stop_that_the_queue_did_not_hear_of_ends_it_although_the_pool_i
         raise QueueDown("Redis does not answer")
 
     monkeypatch.setattr(crew.queue, "cancel", down)
-    await crew.jobs.stop_job("task", waiting.job_id)
+    await crew.services.stops.stop_job("task", waiting.job_id)
     assert (await crew.cleaned(waiting)).status is Status.STOPPED
     crew.executor.release((await crew.execution(full)).id)
     await crew.cleaned(full)

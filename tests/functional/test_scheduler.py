@@ -98,7 +98,7 @@ async def _epoch_is(crew: Crew, execution_id: str, epoch: int) -> bool:
 
 async def test_a_stop_while_no_worker_is_there_ends_a_waiting_job_at_once_and_for_ever(crew: Crew) -> None:
     job = await crew.enqueue("exit", "0")
-    assert (await crew.jobs.stop_job("task", job.job_id)).status == "stopped"
+    assert (await crew.services.stops.stop_job("task", job.job_id)).status == "stopped"
     await crew.hire()
     ended = await crew.cleaned(job)
     assert ended.status is Status.STOPPED
@@ -113,7 +113,7 @@ async def test_a_stop_of_a_running_job_ends_it_as_stopped(crew: Crew) -> None:
     await crew.hire()
     job = await crew.enqueue("hold")
     await crew.reaches(job, "running")
-    await crew.jobs.stop_job("task", job.job_id)
+    await crew.services.stops.stop_job("task", job.job_id)
     ended = await crew.cleaned(job)
     assert (ended.status, ended.exit_code) == (Status.STOPPED, 143)
 
@@ -322,7 +322,7 @@ async def test_a_host_that_is_lost_while_a_job_runs_ends_it_as_asked_for_when_a_
         for job in (lost, stopped):
             await crew.reaches(job, "running")
         crew.executor.down(HOST)
-        await crew.jobs.stop_job("task", stopped.job_id)
+        await crew.services.stops.stop_job("task", stopped.job_id)
         assert (await crew.reaches(lost, "failed")).truncated
         assert (await crew.reaches(stopped, "stopped")).failure is None
 

@@ -23,7 +23,7 @@ from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.services.jobs.jobs import Enqueued
+from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -176,7 +176,7 @@ async def test_a_stopped_cron_fires_no_more_and_is_stopped(crew: Crew) -> None:
     job = await crew.enqueue(schedule=schedule)
     await crew.move(job, crew.clock.now())
     await crew.cleaned(job)
-    assert (await crew.jobs.stop_job("task", job.job_id)).status == "stopped"
+    assert (await crew.services.stops.stop_job("task", job.job_id)).status == "stopped"
     await crew.idle()
     stored = await crew.store.job(job.job_id)
     assert stored is not None
@@ -322,7 +322,7 @@ async def test_a_stop_between_an_attempt_and_its_retry_ends_it_there(crew: Crew)
     await crew.hire()
     job = await crew.enqueue("exit", "1", retries=3, retry_delay=HOUR)
     await crew.until(lambda: _count(crew, job, 2), "the attempt that follows")
-    assert (await crew.jobs.stop_job("task", job.job_id)).status == "stopped"
+    assert (await crew.services.stops.stop_job("task", job.job_id)).status == "stopped"
     ended = await crew.cleaned(job)
     assert (ended.attempt, ended.status) == (2, Status.STOPPED)
     await crew.idle()
@@ -352,7 +352,7 @@ def settler(crew: Crew) -> Settler:
 async def test_a_stop_after_the_failure_and_before_the_retry_is_made_leaves_none(crew: Crew) -> None:
     job = await crew.enqueue(retries=1, retry_delay=0)
     execution = await failed(crew, job)
-    await crew.jobs.stop_job("task", job.job_id)
+    await crew.services.stops.stop_job("task", job.job_id)
     assert (await settler(crew).settle(execution)).settled
     await crew.hire()
     await crew.idle()

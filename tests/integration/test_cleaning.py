@@ -19,7 +19,7 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.scheduler.repair import reconciler
-from fastlane.services.jobs.jobs import Enqueued
+from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import Crew
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.redis import RealRedis
@@ -59,7 +59,7 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[
 
 
 async def run(crew: Crew, *command: str) -> Enqueued:
-    return await crew.jobs.enqueue("task", Spec(IMAGE, command), Schedule())
+    return await crew.services.submissions.enqueue("task", Spec(IMAGE, command), Schedule())
 
 
 def make(api: docker.APIClient, labels: dict[str, str], *, replicas: int = 1, name: str | None = None) -> str:

@@ -20,7 +20,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.scheduler.watch.verdict import Limits
-from fastlane.services.jobs.jobs import Enqueued
+from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import Crew
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.proxy import Proxy
@@ -72,7 +72,7 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -
 
 
 async def run(crew: Crew, *command: str, image: str = IMAGE, container: Container = NO_CONTAINER) -> Enqueued:
-    return await crew.jobs.enqueue("task", Spec(image, command, container=container), Schedule())
+    return await crew.services.submissions.enqueue("task", Spec(image, command, container=container), Schedule())
 
 
 async def ended(crew: Crew, job: Enqueued) -> Execution:
@@ -151,7 +151,7 @@ async def test_a_job_is_stopped_at_once_while_its_image_is_pulled(
     engine: str, redis: RealRedis, tmp_path: Path, registry: Registry
 ) -> None:
     async with crew_on(tmp_path, redis, engine, Limits()) as (crew, executor), pulling(crew, executor, registry, engine) as job:
-        await crew.jobs.stop_job("task", job.job_id)
+        await crew.services.stops.stop_job("task", job.job_id)
         execution = await ended(crew, job)
         assert (execution.status, execution.failure, execution.started_at) == (Status.STOPPED, None, None)
 

@@ -221,7 +221,7 @@ async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_its_reg
             crew.executor = executor
             await crew.hire()
             spec = Spec(before.reference, wait, container=flag, retries=1, retry_delay=1)
-            job = await crew.jobs.enqueue("task", spec, Schedule())
+            job = await crew.services.submissions.enqueue("task", spec, Schedule())
             await crew.reaches(job, "running")
             registry.push(engine, "app:1", "two")
             registry.stop()

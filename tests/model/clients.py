@@ -11,7 +11,7 @@ from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.services.jobs.jobs import Jobs
+from fastlane.services.assembly import Services
 from tests.model.places import POOLS, TASKS
 from tests.model.requests import REQUEST, Request
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Rules = tuple[tuple[str, Any], ...]
 When = float | tuple[str, Overlap, CatchUp] | None
-Call = Callable[[Jobs, IdempotencyKey | None], Awaitable[Any]]
+Call = Callable[[Services, IdempotencyKey | None], Awaitable[Any]]
 
 PLAIN, KEYED, TWICE, FORGETFUL, REUSED = "plain", "keyed", "twice", "forgetful", "reused"
 """How a request is sent: once and without a key; with one, again until it is answered; the same by two at a time; the same, and once more
@@ -44,7 +44,7 @@ class Clients:
         """A POST, to run now (None), in so many seconds, or by a cron."""
         schedule = self._schedule(when)
         request = Request("enqueue", task, "", spec, schedule)
-        await self._send(request, manner, lambda jobs, once: jobs.enqueue(task, spec, schedule, once=once))
+        await self._send(request, manner, lambda its, once: its.submissions.enqueue(task, spec, schedule, once=once))
 
     async def post_and_stop(self, after: float, *values: Any) -> None:
         """A client that thinks better of it."""
@@ -58,42 +58,42 @@ class Clients:
         schedule = when if isinstance(when, Schedule) else self._schedule(when)
         self._learn(task, job_id)
         request = Request("put", task, job_id, spec, schedule)
-        await self._send(request, manner, lambda jobs, once: jobs.put(task, job_id, spec, schedule, once=once))
+        await self._send(request, manner, lambda its, once: its.submissions.put(task, job_id, spec, schedule, once=once))
 
     async def run(self, task: str, job_id: str, manner: str) -> None:
-        await self._send(Request("run", task, job_id), manner, lambda jobs, once: jobs.run(task, job_id, once=once))
+        await self._send(Request("run", task, job_id), manner, lambda its, once: its.manual_runs.run(task, job_id, once=once))
 
     async def retry(self, task: str, job_id: str, manner: str) -> None:
-        await self._send(Request("retry", task, job_id), manner, lambda jobs, once: jobs.retry(task, job_id, once=once))
+        await self._send(Request("retry", task, job_id), manner, lambda its, once: its.manual_runs.retry(task, job_id, once=once))
 
     async def pause(self, task: str, job_id: str) -> None:
-        await self._try(Request("pause", task, job_id), lambda jobs, _: jobs.pause(task, job_id))
+        await self._try(Request("pause", task, job_id), lambda its, _: its.pauses.pause(task, job_id))
 
     async def resume(self, task: str, job_id: str) -> None:
-        await self._try(Request("resume", task, job_id), lambda jobs, _: jobs.resume(task, job_id))
+        await self._try(Request("resume", task, job_id), lambda its, _: its.pauses.resume(task, job_id))
 
     async def stop(self, task: str, job_id: str) -> None:
-        await self._try(Request("stop_job", task, job_id), lambda jobs, _: jobs.stop_job(task, job_id))
+        await self._try(Request("stop_job", task, job_id), lambda its, _: its.stops.stop_job(task, job_id))
 
     async def stop_execution(self, task: str, job_id: str, execution_id: str) -> None:
-        await self._try(Request("stop_execution", task, job_id), lambda jobs, _: jobs.stop_execution(task, job_id, execution_id))
+        await self._try(Request("stop_execution", task, job_id), lambda its, _: its.stops.stop_execution(task, job_id, execution_id))
 
     async def delete(self, task: str, job_id: str, *, stop: bool) -> Any:
-        return await self._try(Request("delete_job", task, job_id), lambda jobs, _: jobs.delete_job(task, job_id, stop=stop))
+        return await self._try(Request("delete_job", task, job_id), lambda its, _: its.deletions.delete_job(task, job_id, stop=stop))
 
     # tasks and pools
 
     async def stop_task(self, task: str) -> None:
-        await self._try(Request("stop_task", task), lambda jobs, _: jobs.stop_task(task))
+        await self._try(Request("stop_task", task), lambda its, _: its.stops.stop_task(task))
 
     async def delete_task(self, task: str, *, stop: bool) -> Any:
-        return await self._try(Request("delete_task", task), lambda jobs, _: jobs.delete_task(task, stop=stop))
+        return await self._try(Request("delete_task", task), lambda its, _: its.deletions.delete_task(task, stop=stop))
 
     async def pause_pool(self, name: str) -> None:
-        await self._try(Request("pause_pool"), lambda jobs, _: jobs.pause_pool(name))
+        await self._try(Request("pause_pool"), lambda its, _: its.pools.pause(name))
 
     async def resume_pool(self, name: str) -> None:
-        await self._try(Request("resume_pool"), lambda jobs, _: jobs.resume_pool(name))
+        await self._try(Request("resume_pool"), lambda its, _: its.pools.resume(name))
 
     # what the world has done by them
 
@@ -171,7 +171,7 @@ class Clients:
         witness.promises.asked(replica.node, request)
         REQUEST.set(request)
         try:
-            answer = await call(replica.jobs, request.once)
+            answer = await call(replica.services, request.once)
         except FastlaneError as error:
             if not replica.node.alive:
                 return None

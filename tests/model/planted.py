@@ -10,6 +10,7 @@ from unittest.mock import patch
 from fastlane.models import job_change, transitions
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
+from fastlane.models.placement.pool import Pool
 from fastlane.models.status import UNDER_WAY
 from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.queue.base import TICKS, Entry, EntryKind, entry_of
@@ -21,9 +22,11 @@ from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Settler
-from fastlane.services.jobs.jobs import Jobs
-from fastlane.services.jobs.manual_run import ManualRun
-from fastlane.services.jobs.submit import Submit
+from fastlane.services import assembly
+from fastlane.services.assembly import Services
+from fastlane.services.jobs import submissions
+from fastlane.services.jobs.manual_runs import ManualRuns
+from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.storage.sqlite import deletion, idempotency
 
 Plant = Callable[[ExitStack], None]
@@ -63,33 +66,34 @@ def script(name: str, right: str, wrong: str) -> Plant:
 class PutFirst:
     """A store before which the queue hears of each new execution."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
-        self._store = jobs._store
+    def __init__(self, store: Any, queue: Any, pools: Sequence[Pool]) -> None:
+        self._store = store
+        self._queue = queue
+        self._pools = pools
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def create(self, job: Any, tick: Any, execution: Any, receipt: Any) -> None:
         if execution is not None:
-            await self._jobs._queue.put([entry_of(execution, self._jobs._pools, due=execution.scheduled_for)])
+            await self._queue.put([entry_of(execution, self._pools, due=execution.scheduled_for)])
         await self._store.create(job, tick, execution, receipt)
 
 
 def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
     """The queue hears of an execution before the store does, and not after it."""
 
-    def init(self: Jobs, *arguments: Any) -> None:
-        right(self, *arguments)
-        self._store = PutFirst(self)  # type: ignore[assignment]
-        put = self._handover.put
+    def build(store: Any, queue: Any, hub: Any, clock: Any, pools: Sequence[Pool]) -> Services:
+        services: Services = right(PutFirst(store, queue, pools), queue, hub, clock, pools)
+        put = services.outbox.put
 
         async def only_jobs(entries: Sequence[Entry]) -> None:
             await put([entry for entry in entries if entry.kind is EntryKind.JOB or entry.lane == TICKS])
 
-        self._handover.put = only_jobs  # type: ignore[method-assign]
+        services.outbox.put = only_jobs  # type: ignore[method-assign]
+        return services
 
-    return init
+    return build
 
 
 class ReceiptsApart:
@@ -120,16 +124,16 @@ class ReceiptsApart:
 def receipts_apart(right: Callable[..., Any]) -> Callable[..., Any]:
     """A receipt that is written after what it is for."""
 
-    def init(self: Jobs, store: Any, *arguments: Any) -> None:
-        right(self, ReceiptsApart(store), *arguments)
+    def build(store: Any, *arguments: Any) -> Any:
+        return right(ReceiptsApart(store), *arguments)
 
-    return init
+    return build
 
 
 def told_nothing(right: Callable[..., Any]) -> Callable[..., Any]:
     """What is paused, stopped or deleted stays in the queue."""
 
-    async def withdraw(self: Jobs, job: Job) -> None:
+    async def withdraw(self: QueueOutbox, job: Job) -> None:
         return None
 
     return withdraw
@@ -162,21 +166,21 @@ def forgotten(right: Callable[..., Any]) -> Callable[..., Any]:
 def unnumbered(right: Callable[..., Any]) -> Callable[..., Any]:
     """A run by hand that takes no number."""
 
-    def by_hand(job: Job, *arguments: Any, **named: Any) -> Any:
+    def run_now(job: Job, *arguments: Any, **named: Any) -> Any:
         advance = right(job, *arguments, **named)
         return replace(advance, job=job, execution=replace(advance.execution, sequence=job.sequence))
 
-    return by_hand
+    return run_now
 
 
 def same_incarnation(right: Callable[..., Any]) -> Callable[..., Any]:
     """A job under an id that was chosen has always the same names."""
 
-    def made_under(self: Jobs, job_id: str, *arguments: Any) -> Any:
-        with patch("fastlane.services.jobs.submit.new_id", lambda _: job_id):
-            return right(self, job_id, *arguments)
+    def create_under(job_id: str, *arguments: Any) -> Any:
+        with patch.object(submissions, "new_id", lambda _: job_id):
+            return right(job_id, *arguments)
 
-    return made_under
+    return create_under
 
 
 def nothing_unfinished(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -187,7 +191,7 @@ def nothing_unfinished(right: Callable[..., Any]) -> Callable[..., Any]:
 def beside(right: Callable[..., Any]) -> Callable[..., Any]:
     """A retry by hand of what still runs."""
 
-    async def last_spec(self: Jobs, job: Job) -> Any:
+    async def last_spec(self: ManualRuns, job: Job) -> Any:
         last = (await self._store.latest([job.id])).get(job.id)
         if job.next_tick is not None or job.paused or last is None:
             return await right(self, job)
@@ -257,7 +261,7 @@ def unrestored(right: Callable[..., Any]) -> Callable[..., Any]:
 def unheard(right: Callable[..., Any]) -> Callable[..., Any]:
     """A stop that the queue never hears of."""
 
-    async def cancel(self: Jobs, entry_id: str, *, revision: int | None = None) -> None:
+    async def cancel(self: QueueOutbox, entry_id: str, *, revision: int | None = None) -> None:
         return None
 
     return cancel
@@ -315,12 +319,12 @@ PLANTED: Mapping[str, Plant] = {
     "cancel-running": rule("cancel", sources=UNDER_WAY),
     "take-over-without-fence": rule("take-over", fenced=False),
     "same-epoch": lambda stack: stack.enter_context(patch.object(transitions, "take_over", same_epoch)) and None,
-    "put-before-store": method(Jobs, "__init__", put_before_store),
+    "put-before-store": method(assembly, "build_services", put_before_store),
     "finish-before-end": method(Runner, "_step", finish_before_end),
     "unwoken": script("put", "if unblock() or sooner then wake() end", "unblock()"),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisQueue, "restore", unrestored),
-    "flag-only": both(method(Jobs, "_cancel", unheard), method(Launcher, "activate", unread)),
+    "flag-only": both(method(QueueOutbox, "cancel", unheard), method(Launcher, "activate", unread)),
     "unsettled": method(Settler, "settle", unsettled),
     "put-keeps-schedule-revision": method(job_change, "put", changed(schedule_revision=lambda before, _: before.schedule_revision)),
     "put-keeps-revision": method(job_change, "put", changed(revision=lambda before, _: before.revision)),
@@ -328,12 +332,12 @@ PLANTED: Mapping[str, Plant] = {
     "put-forgets-what-came-up": method(job_change, "put", forgotten),
     "resume-keeps-revision": method(job_change, "resume", changed(revision=lambda before, _: before.revision)),
     "resume-forgets-what-came-up": method(job_change, "resume", forgotten),
-    "run-without-number": method(job_change, "by_hand", unnumbered),
-    "retry-beside": method(ManualRun, "_last_spec", beside),
-    "not-withdrawn": method(Jobs, "_withdraw", told_nothing),
-    "receipts-apart": method(Jobs, "__init__", receipts_apart),
+    "run-without-number": method(job_change, "run_now", unnumbered),
+    "retry-beside": method(ManualRuns, "_last_spec", beside),
+    "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
+    "receipts-apart": method(assembly, "build_services", receipts_apart),
     "deleted-unfinished": method(deletion, "unfinished", nothing_unfinished),
-    "names-again": method(Submit, "_made_under", same_incarnation),
+    "names-again": method(submissions, "create_under", same_incarnation),
     "pauses-lost": method(Rebuilder, "_begin", pauses_lost),
     "pauses-out-of-order": script("pause", "if revision <= tonumber(redis.call('HGET', PAUSES, '') or 0) then return 0 end", ""),
     "paused-is-served": script("claim", "if limit ~= 'watch' and not paused[number] then", "if limit ~= 'watch' then"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fastlane.errors import FastlaneError, KeyReused, TransientError
 from fastlane.models.execution import Execution
 from fastlane.services.jobs.results import Enqueued
-from fastlane.services.jobs.stop import LATER
+from fastlane.services.jobs.stops import CLOCK_SKEW
 from tests.model.jobbook import OPENING, JobBook
 from tests.model.requests import Request
 
@@ -34,7 +34,7 @@ class Promises:
     def asked(self, node: "Node", request: Request) -> None:
         """A client's request reaches this replica."""
         request.asked = self._world.wire.events
-        latest = node.clock.now() + LATER
+        latest = node.clock.now() + CLOCK_SKEW
         self._there[request] = {
             job.id: (job.incarnation, job.sequence)
             for job in self._book.jobs.values()

@@ -11,7 +11,7 @@ from fastlane.queue.base import TICKS
 from fastlane.queue.redis.keys import Keys as KeyNames
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.worker import Worker
-from fastlane.services.jobs.jobs import Jobs
+from fastlane.services.assembly import Services
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.checks import Witness
 from tests.model.clients import Clients
@@ -21,6 +21,7 @@ from tests.model.side import Hints, Keys
 from tests.model.wire import EnginePort, Node, Port, QueuePort, Wire
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor, Run
+from tests.support.services import services_of
 
 REPLICAS = 2
 LOST = 0.15
@@ -83,7 +84,7 @@ class World:
             employee.kill()
         for replica in self.replicas:
             replica.node.kill()
-            await replica.jobs.close()
+            await replica.services.outbox.close()
         tasks = [*(employee.task for employee in self.workers), *self._calls]
         for task in tasks:
             task.cancel()
@@ -110,11 +111,11 @@ class World:
         replica.node.kill()
         place = self.replicas.index(replica)
         self.replicas[place] = await self._replica()
-        await replica.jobs.close()
+        await replica.services.outbox.close()
 
     async def _replica(self) -> "Replica":
         node, queue = await self._node("api")
-        return Replica(node, Jobs(Port(node, "store", self.store), queue, node.clock, POOLS))  # type: ignore[arg-type]
+        return Replica(node, services_of(Port(node, "store", self.store), queue, node.clock, POOLS))
 
     def loses(self) -> bool:
         """Whether an answer does not reach its client."""
@@ -333,7 +334,7 @@ class Replica:
     """A process of the API."""
 
     node: Node
-    jobs: Jobs
+    services: Services
 
 
 class Employee:

@@ -17,9 +17,10 @@ from fastlane.queue.base import TICKS, Entry, EntryKind
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
-from fastlane.services.jobs.jobs import Enqueued, Jobs
+from fastlane.services.jobs.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.instant import InstantExecutor
+from tests.support.services import services_of
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class Crew:
         hosts = sorted({host for pool in pools for host in pool.hosts})
         self.executor = InstantExecutor(hosts, self.clock)
         self.queue = RedisQueue(redis_url, self.installation)
-        self.jobs = Jobs(self.store, self.queue, self.clock, pools)
+        self.services = services_of(self.store, self.queue, self.clock, pools)
         self.settings = WorkerSettings(pools, limits or Limits(gone_after=1.0), lease=lease, renew=lease / 3, reconcile=0.5)
         self._running: list[tuple[asyncio.Task[None], RedisQueue]] = []
 
@@ -59,7 +60,7 @@ class Crew:
     async def __aexit__(self, *error: object) -> None:
         while self._running:
             await self.dismiss()
-        await self.jobs.close()
+        await self.services.outbox.close()
         await self.queue.close()
         await self.store.close()
 
@@ -83,7 +84,7 @@ class Crew:
     ) -> Enqueued:
         """A job that runs now, at that moment, or by that schedule; ``rules`` are fields of its spec."""
         when = schedule or (Schedule() if at is None else Schedule(ScheduleKind.AT, at))
-        return await self.jobs.enqueue(task, Spec("ubuntu:latest", command or None, **rules), when)
+        return await self.services.submissions.enqueue(task, Spec("ubuntu:latest", command or None, **rules), when)
 
     async def move(self, job: Enqueued, due: int) -> None:
         """Sets the next tick of a job for later, as time would: it waits in the queue, and is not being fired."""

@@ -25,10 +25,10 @@ from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.services.jobs.jobs import Jobs
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor
+from tests.support.services import services_of
 
 HOST = "unix:///instant"
 POOLS = (Pool("other", "other-", (HOST,)), Pool("default", "", (HOST,), max_running=100))
@@ -133,8 +133,8 @@ class Stage:
         self.real_queue: Any = VirtualQueue(self._redis, self.clock)
         self.store, self.queue, self.worker_store = Met(self.real_store), Met(self.real_queue), Met(self.real_store)
         store: Any = self.store
-        self.jobs = Jobs(store, self.queue, self.clock, POOLS)  # type: ignore[arg-type]
-        self.others = Jobs(self.real_store, self.real_queue, self.clock, POOLS)
+        self.services = services_of(store, self.queue, self.clock, POOLS)
+        self.others = services_of(self.real_store, self.real_queue, self.clock, POOLS)
         self.executor = InstantExecutor((HOST,), self.clock)
         worker: Any = self.worker_store
         self.timer = Timer(worker, self.real_queue, self.clock, "me", POOLS)
@@ -149,8 +149,8 @@ class Stage:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.jobs.close()
-        await self.others.close()
+        await self.services.outbox.close()
+        await self.others.outbox.close()
         await self._redis.close()
         await self.real_store.close()
 
@@ -235,7 +235,7 @@ class Stage:
         """So many executions more that the job has had, all of them at their end."""
         seen, writes = await self.job(job_id), []
         for _ in range(count):
-            advance = job_change.by_hand(seen, seen.spec, now=self.clock.now(), by=None)
+            advance = job_change.run_now(seen, seen.spec, now=self.clock.now(), by=None)
             assert advance.execution is not None
             ended = replace(advance.execution, status=Status.DONE, finished_at=self.clock.now(), settled=True, cleaned=True)
             writes.append(self.real_store.advance(seen, advance.job, advance.ticks, ended))

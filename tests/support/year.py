@@ -29,11 +29,11 @@ from fastlane.scheduler.repair.rebuilder import BUILDER_LOST_AFTER, Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.services.jobs.jobs import Jobs
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.side import Keys
 from tests.model.wire import TIMED
 from tests.support.instant import InstantExecutor
+from tests.support.services import services_of
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 LEASE = 15 * SECOND
@@ -270,10 +270,10 @@ class World:
 
     async def plan(self, plan: Plan) -> None:
         """Somebody enqueues this job."""
-        jobs = Jobs(self.store, self.queue, self.clock, POOLS)
+        services = services_of(self.store, self.queue, self.clock, POOLS)
         schedule = Schedule(ScheduleKind.CRON, None, read_cron(plan.cron, plan.timezone), plan.overlap, plan.catch_up)
-        job = await jobs.enqueue("task", Spec("ubuntu:latest", None, expires_in=plan.expires_in), schedule)
-        await jobs.close()
+        job = await services.submissions.enqueue("task", Spec("ubuntu:latest", None, expires_in=plan.expires_in), schedule)
+        await services.outbox.close()
         self.plans[job.job_id] = plan
 
     def plan_of(self, row: Execution) -> Plan:

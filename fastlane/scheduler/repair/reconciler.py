@@ -16,7 +16,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, UNDER_WAY
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Queue, entry_of
+from fastlane.queue.base import TICKS, Entry, EntryKind, Queue, entry_of, pass_on_stop
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.base import Store
 
@@ -97,7 +97,7 @@ class Reconciler:
                 if execution.stop_requested_at is None:
                     await self._pass_on(execution)
                 elif execution.service_id is None:
-                    await self._tell(execution)
+                    await pass_on_stop(self._queue, execution, now=self._clock.now())
             after = (page[-1].scheduled_for, page[-1].id)
 
     async def _pass_on(self, execution: Execution) -> None:
@@ -106,12 +106,7 @@ class Reconciler:
             return
         if await self._store.change(transitions.flag_stop(execution, now=self._clock.now())) is not None:
             log.info("execution.stop_passed_on", task_id=execution.task_id, job_id=execution.job_id, execution_id=execution.id)
-            await self._tell(execution)
-
-    async def _tell(self, execution: Execution) -> None:
-        """Its owner hears of its stop; where nobody has it, since it waits for its registry, it comes up without a slot."""
-        if await self._queue.cancel(execution.id) is Cancelled.REMOVED:
-            await self._queue.put([Entry(execution.id, EntryKind.EXECUTION, TICKS, self._clock.now())])
+            await pass_on_stop(self._queue, execution, now=self._clock.now())
 
     async def settle(self) -> None:
         """Has final rows settled that nobody settled: a worker takes them from the lane without a limit."""

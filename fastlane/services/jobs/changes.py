@@ -1,125 +1,64 @@
-"""What the rooms of the jobs service share: the ports, the compare-and-set on a job, and the words to the queue about one entry."""
+"""Changes a job by compare-and-set: reads it, decides by a pure rule, writes, and starts over when another process wrote first."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import structlog
-
 from fastlane.clock import Clock
-from fastlane.errors import Fault, Forbidden, Invalid, NotFound, QueueDown, StoreDown
-from fastlane.models.execution import Execution
+from fastlane.errors import StoreDown
 from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job, Spec, job_status
+from fastlane.models.job import Job, job_status
 from fastlane.models.job_change import JobChange
-from fastlane.models.placement.pool import Pool, pool_for, refusals
-from fastlane.queue import base as queues
-from fastlane.queue.base import TICKS, Cancelled, Entry, Queue
-from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import Stopped
+from fastlane.services.jobs.results import CurrentStatus
+from fastlane.services.lookup import find_job
 from fastlane.storage.base import Store
 
 T = TypeVar("T")
 Step = Callable[[Job, int], Awaitable[JobChange | None]]
+"""Decides on a change of the job that was read, at a moment (milliseconds). None leaves the job as it is."""
+Record = Callable[[JobChange, int], IdempotencyRecord | None]
+"""Makes the record that is written with a change, for a request that has an idempotency key."""
 
-MOST_TURNS = 200
-"""A job that changes in each of so many turns between a look and its write is too busy to be changed."""
-AT_ONCE = 16
-"""So many jobs of a task are worked on at once: their writes then share commits."""
+MAX_TRIES = 200
+"""Writes that may lose to another process's before a job counts as too busy."""
 
-log = structlog.get_logger()
+
+def no_record(_change: JobChange, _now: int) -> None:
+    """For requests without an idempotency key."""
 
 
 class JobChanges:
-    """The ports, and what every room does with them. Rooms write the store first, which is the truth, and tell the queue after it: what
-    the queue did not hear is told again in the background, and found by the reconciler in any case."""
+    """Applies changes to jobs in the store. The caller tells the queue afterwards."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
-        self._queue = queue
         self._clock = clock
-        self._pools = tuple(pools)
-        self._handover = QueueOutbox(queue, clock)
 
-    async def close(self) -> None:
-        """Ends the background work."""
-        await self._handover.close()
+    async def apply(self, task_id: str, job_id: str, step: Step, record: Record = no_record) -> JobChange:
+        """Applies ``step`` to the job and returns what was written, together with ``record``. Reads the job again and repeats the step when
+        another process changed it in between. Raises NotFound."""
 
-    async def _job(self, task_id: str, job_id: str) -> Job:
-        job = await self._store.job(job_id)
-        if job is None or job.task_id != task_id:
-            raise NotFound(f"task {task_id!r} has no job {job_id}")
-        return job
-
-    async def _bring_on(
-        self,
-        task_id: str,
-        job_id: str,
-        step: Step,
-        receipt: Callable[[JobChange, int], IdempotencyRecord | None] = lambda _advance, _now: None,
-    ) -> JobChange:
-        """Takes a step with a job (as it is, and now), again from a new look where somebody else was quicker; what was written, with a
-        receipt if there is to be one. A step of None leaves the job as it is."""
-        for _ in range(MOST_TURNS):
-            seen, now = await self._job(task_id, job_id), self._clock.now()
-            advance = await step(seen, now)
-            if advance is None:
+        async def write() -> JobChange | None:
+            seen, now = await find_job(self._store, task_id, job_id), self._clock.now()
+            change = await step(seen, now)
+            if change is None:
                 return JobChange(seen)
-            if await self._store.advance(seen, advance.job, advance.ticks, advance.execution, receipt(advance, now)):
-                return advance
-        raise StoreDown(f"job {job_id} changes too often just now; try again")
+            return change if await self.replace(seen, change, record(change, now)) else None
 
-    async def _hand_over(self, execution: Execution | None, job: Job | None = None) -> None:
-        """The queue hears what the store has: of an execution, and of a job's tick to come."""
-        entries = [] if execution is None else [queues.entry_of(execution, self._pools, due=execution.scheduled_for)]
-        if job is not None and job.next_tick is not None:
-            entries.append(Entry(job.id, queues.EntryKind.JOB, TICKS, job.next_tick, job.revision))
-        if entries:
-            await self._handover.put(entries)
+        return await until_written(job_id, write)
 
-    async def _withdraw(self, job: Job) -> None:
-        """The job's entry goes, unless it is of a later revision: that of a change which was made after this one, and was quicker."""
-        await self._cancel(job.id, revision=job.revision)
+    async def replace(self, seen: Job, change: JobChange, record: IdempotencyRecord | None) -> bool:
+        """Writes the change, if the job is still as it was ``seen``."""
+        return await self._store.advance(seen, change.job, change.ticks, change.execution, record)
 
-    async def _cancel(self, entry_id: str, *, revision: int | None = None) -> Cancelled | None:
-        """None when the queue does not answer: the entry is then found out of date when it comes up."""
-        try:
-            return await self._queue.cancel(entry_id, revision=revision)
-        except QueueDown as error:
-            log.warning("queue.cancel.failed", entry=entry_id, error=str(error))
-            return None
-
-    async def _standing(self, job: Job) -> Stopped:
+    async def current_status(self, job: Job) -> CurrentStatus:
+        """The job's status, by its latest execution."""
         latest = (await self._store.latest([job.id])).get(job.id)
-        return Stopped(job.task_id, job.id, None, job_status(job, latest.status if latest else None))
+        return CurrentStatus(job.task_id, job.id, None, job_status(job, latest.status if latest else None))
 
 
-def pool_taking(pools: Sequence[Pool], task_id: str) -> Pool:
-    """The pool that takes the task; raises Invalid when none does."""
-    pool = pool_for(pools, task_id)
-    if pool is None:
-        words = f"no pool takes the task {task_id!r}; use another task id, or add a pool whose match fits it to the settings"
-        raise Invalid([Fault("taskId", words)])
-    return pool
-
-
-def pool_allowing(pools: Sequence[Pool], task_id: str, spec: Spec) -> Pool:
-    """The pool that takes the task; raises Invalid when none does, Forbidden when its policy or its limits do not allow what is asked."""
-    pool = pool_taking(pools, task_id)
-    refuse_beyond(pool, spec)
-    return pool
-
-
-def refuse_beyond(pool: Pool, spec: Spec) -> None:
-    """Raises Forbidden when the pool's policy or limits do not allow what is asked for a container, with all that they do not allow."""
-    if faults := refusals(pool, spec):
-        raise Forbidden(faults)
-
-
-async def each(things: Sequence[T], act: Callable[[T], Awaitable[object]]) -> None:
-    """Acts on all things, some at once; raises the first error once those that had begun are through."""
-    for start in range(0, len(things), AT_ONCE):
-        results = await asyncio.gather(*(act(thing) for thing in things[start : start + AT_ONCE]), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+async def until_written(job_id: str, write: Callable[[], Awaitable[T | None]]) -> T:
+    """Repeats a read and write of a job until the write wins (``write`` returns something). Raises StoreDown when it never does."""
+    for _ in range(MAX_TRIES):
+        if (written := await write()) is not None:
+            return written
+    raise StoreDown(f"job {job_id} changes too often just now; try again")

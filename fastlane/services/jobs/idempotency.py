@@ -1,58 +1,76 @@
-"""Requests that come again: whoever sent a key with one, and saw no answer, sends it again and gets the answer of the first."""
+"""Answers a request that was sent again with the same idempotency key as the first time, without a second effect."""
+
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from fastlane.errors import KeyReused, StoreDown
+from fastlane.clock import Clock
+from fastlane.errors import KeyReused, Repeated, StoreDown
 from fastlane.models.idempotency import DAY, IdempotencyKey, IdempotencyRecord
 from fastlane.models.job_change import JobChange, next_tick_id
 from fastlane.models.status import Status
-from fastlane.services.jobs.changes import JobChanges
+from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.results import Enqueued
+from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
 
-def reply_of(advance: JobChange) -> Enqueued:
-    """What a job that was made, armed or run by hand is called."""
-    job, execution = advance.job, advance.execution
+def enqueued(change: JobChange) -> Enqueued:
+    """The answer to a request that created, replaced or ran a job."""
+    job, execution = change.job, change.execution
     tick_id = next_tick_id(job) if execution is None else execution.tick_id
     return Enqueued(job.task_id, job.id, tick_id, None if execution is None else execution.id)
 
 
-def receipt_of(once: IdempotencyKey | None, made: Enqueued, now: int) -> IdempotencyRecord | None:
-    """What is kept of a request with a key; None without one. ``now`` in milliseconds."""
-    return None if once is None else IdempotencyRecord(once.key, once.body, now, made.task_id, made.job_id, made.tick_id, made.execution_id)
+def record_of(key: IdempotencyKey | None, change: JobChange, now: int) -> IdempotencyRecord | None:
+    """The record to write with the change; None for a request without a key. ``now`` in milliseconds."""
+    if key is None:
+        return None
+    answer = enqueued(change)
+    return IdempotencyRecord(key.key, key.body, now, answer.task_id, answer.job_id, answer.tick_id, answer.execution_id)
 
 
-class Idempotency(JobChanges):
-    """Answers again. The receipt is in the commit of the effect, so there is nothing in between for a crash to leave behind, but for the
-    word to the queue: that is given again."""
+class Idempotency:
+    """Lets a request with a key have its effect once. The record is in the commit of the effect, so a crash cannot separate them; only the
+    queue may not have heard of the effect, and a repeated request tells it again."""
 
-    async def _answered(self, once: IdempotencyKey | None) -> Enqueued | None:
-        """The answer of an earlier request with this key; None when there was none. Raises KeyReused when that had another body."""
-        receipt = None if once is None else await self._store.receipt(once.key, self._clock.now() - DAY)
-        if once is None or receipt is None:
+    def __init__(self, store: Store, outbox: QueueOutbox, clock: Clock) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+
+    async def once(self, key: IdempotencyKey | None, act: Callable[[], Awaitable[Enqueued]]) -> Enqueued:
+        """The answer to an earlier request with this key, or else that of ``act``. Raises KeyReused when the earlier request had another
+        body."""
+        if key is None:
+            return await act()
+        if earlier := await self._earlier_answer(key):
+            return earlier
+        try:
+            return await act()
+        except Repeated:
+            earlier = await self._earlier_answer(key)
+        if earlier is None:
+            raise StoreDown("the store refused a repeated idempotency key, but has no record of it; try again")
+        return earlier
+
+    async def _earlier_answer(self, key: IdempotencyKey) -> Enqueued | None:
+        record = await self._store.receipt(key.key, self._clock.now() - DAY)
+        if record is None:
             return None
-        if receipt.body != once.body:
+        if record.body != key.body:
             raise KeyReused("this key was sent with another body before; give each request a key of its own")
-        log.info("request.repeated", task_id=receipt.task_id, job_id=receipt.job_id, tick_id=receipt.tick_id)
-        await self._remind(receipt)
-        return Enqueued(receipt.task_id, receipt.job_id, receipt.tick_id, receipt.execution_id, replayed=True)
+        log.info("request.repeated", task_id=record.task_id, job_id=record.job_id, tick_id=record.tick_id)
+        await self._enqueue_again(record)
+        return Enqueued(record.task_id, record.job_id, record.tick_id, record.execution_id, replayed=True)
 
-    async def _answered_meanwhile(self, once: IdempotencyKey | None) -> Enqueued:
-        """The same when the store has just told that there was one."""
-        answer = await self._answered(once)
-        if answer is None:
-            raise StoreDown("the store knows of a request with this key, and does not find it; try again")
-        return answer
-
-    async def _remind(self, receipt: IdempotencyRecord) -> None:
-        """The process that took the request may have died before the queue heard of it."""
-        if receipt.execution_id is not None:
-            execution = await self._store.execution(receipt.execution_id)
-            if execution is not None and execution.status is Status.ENQUEUED:
-                await self._hand_over(execution)
+    async def _enqueue_again(self, record: IdempotencyRecord) -> None:
+        """The process that took the first request may have died before it told the queue."""
+        if record.execution_id is None:
+            job = await self._store.job(record.job_id)
+            await self._outbox.enqueue(None, job)
             return
-        job = await self._store.job(receipt.job_id)
-        if job is not None:
-            await self._hand_over(None, job)
+        execution = await self._store.execution(record.execution_id)
+        if execution is not None and execution.status is Status.ENQUEUED:
+            await self._outbox.enqueue(execution)

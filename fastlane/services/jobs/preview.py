@@ -10,7 +10,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import next_tick
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.queue.base import Queue
-from fastlane.services.jobs.changes import pool_allowing
+from fastlane.services.jobs.admission import admit
 from fastlane.services.reads.status import HostRow, host_rows
 
 MOST_RUNS = 5
@@ -39,7 +39,7 @@ class Previews:
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
         """What a job of this task would be. Raises Invalid when no pool takes the task, Forbidden when the pool does not allow it."""
-        pool = pool_allowing(self._pools, task_id, spec)
+        pool = admit(self._pools, task_id, spec)
         hosts = host_rows([pool], await self._queue.reports())
         return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()), spec.resources.within(pool.limits))
 

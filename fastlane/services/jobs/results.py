@@ -1,12 +1,12 @@
-"""What the jobs service answers."""
+"""What the services that change something answer."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """What an accepted job is called. ``execution_id`` is None when it starts later: the execution does not exist yet. ``replayed``: it was
-    accepted before, and this is the same request once more."""
+    """The ids of an accepted job. ``execution_id`` is None when the job starts later: its execution does not exist yet. ``replayed``: the
+    same request was accepted before."""
 
     task_id: str
     job_id: str
@@ -16,8 +16,8 @@ class Enqueued:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
-    """What was told to stop, to pause or to go on, and the status that this left it in (``running`` while its end is awaited)."""
+class CurrentStatus:
+    """The status of a job or an execution after it was stopped, paused or resumed (``running`` until a stop has taken effect)."""
 
     task_id: str
     job_id: str
@@ -27,7 +27,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class TaskStopped:
-    """A task, and how many of its jobs were told to stop: those that had anything before them."""
+    """A task, and how many of its jobs were told to stop."""
 
     task_id: str
     stopped: int
@@ -35,7 +35,7 @@ class TaskStopped:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What is gone: a job, or (``job_id`` None) a whole task."""
+    """A job that was deleted, or (``job_id`` None) a whole task."""
 
     task_id: str
     job_id: str | None

@@ -13,7 +13,7 @@ from fastlane.models.paging import Page
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
-from fastlane.services.jobs.jobs import Enqueued, Stopped
+from fastlane.services.jobs.results import CurrentStatus, Enqueued
 from fastlane.services.reads.find import JobDetail
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.views import ExecutionView, JobView
@@ -65,7 +65,7 @@ class Renderer:
             "executionUrl": f"{job_url}executions/{made.execution_id}/" if made.execution_id else None,
         }
 
-    def stopped(self, stopped: Stopped) -> dict[str, Any]:
+    def stopped(self, stopped: CurrentStatus) -> dict[str, Any]:
         """The stop reply, of a job or of one execution."""
         reply = {
             "taskId": stopped.task_id,

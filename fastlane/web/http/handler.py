@@ -26,6 +26,7 @@ from fastlane.errors import Fault, Invalid, NotFound
 from fastlane.models.access import Principal, Requester, Role
 from fastlane.models.ids import nonce
 from fastlane.models.task import task_id_fault
+from fastlane.services.assembly import Services
 from fastlane.web.api.contract import query_names
 from fastlane.web.api.rendering import Renderer
 from fastlane.web.http.problems import Problem, problem_of
@@ -35,7 +36,7 @@ from fastlane.web.security.origins import RequestOrigins
 from fastlane.web.security.visits import visitor
 from fastlane.web.server.deadlines import Deadlines
 from fastlane.web.server.in_flight import Held, InFlight
-from fastlane.web.server.settings import Services, WebSettings
+from fastlane.web.server.settings import WebSettings
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

@@ -74,4 +74,4 @@ class StopExecutionHandler(Handler):
     @operation("stopExecution", responses.ExecutionStopped, refusals=(404,))
     async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
         """Stops this execution."""
-        await self.answer(self.renderer.stopped(await self.services.jobs.stop_execution(task_id, job_id, execution_id)))
+        await self.answer(self.renderer.stopped(await self.services.stops.stop_execution(task_id, job_id, execution_id)))

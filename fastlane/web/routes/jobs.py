@@ -40,12 +40,12 @@ class JobHandler(Handler):
             raise Problem(400, 'the body is empty; send what the job is to be, such as {"image": "ubuntu:latest", "command": "ls -lah"}')
         spec, schedule = read_job_body(self)
         key = read_once(self, "put", task_id, job_id)
-        await answer_once(self, await self.services.jobs.put(task_id, job_id, spec, schedule, self.requester, key))
+        await answer_once(self, await self.services.submissions.put(task_id, job_id, spec, schedule, self.requester, key))
 
     @operation("deleteJob", responses.Deleted, query=DELETE_QUERY, refusals=(404, 409))
     async def on_delete(self, task_id: str, job_id: str) -> None:
         """Deletes the job with all that it has."""
-        await self.services.jobs.delete_job(task_id, job_id, stop=read_stop_first(self))
+        await self.services.deletions.delete_job(task_id, job_id, stop=read_stop_first(self))
         await self.answer({"taskId": task_id, "jobId": job_id, "deleted": True})
 
     def no_such(self, name: str, value: str) -> Exception:
@@ -66,7 +66,7 @@ class StopJobHandler(Handler):
     @operation("stopJob", responses.Stopped, refusals=(404,), more="Safe to repeat at any time.")
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Stops the job's executions and keeps new ones from starting."""
-        await self.answer(self.renderer.stopped(await self.services.jobs.stop_job(task_id, job_id)))
+        await self.answer(self.renderer.stopped(await self.services.stops.stop_job(task_id, job_id)))
 
 
 class RetryJobHandler(Handler):
@@ -76,7 +76,7 @@ class RetryJobHandler(Handler):
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job's last execution again now."""
         key = read_once(self, "retry", task_id, job_id)
-        await answer_once(self, await self.services.jobs.retry(task_id, job_id, self.requester, key))
+        await answer_once(self, await self.services.manual_runs.retry(task_id, job_id, self.requester, key))
 
 
 class RunJobHandler(Handler):
@@ -86,7 +86,7 @@ class RunJobHandler(Handler):
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job once now."""
         key = read_once(self, "run", task_id, job_id)
-        await answer_once(self, await self.services.jobs.run(task_id, job_id, self.requester, key))
+        await answer_once(self, await self.services.manual_runs.run(task_id, job_id, self.requester, key))
 
 
 class PauseJobHandler(Handler):
@@ -95,7 +95,7 @@ class PauseJobHandler(Handler):
     @operation("pauseJob", responses.Stopped, refusals=(404, 409))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Pauses the job's schedule."""
-        await self.answer(self.renderer.stopped(await self.services.jobs.pause(task_id, job_id)))
+        await self.answer(self.renderer.stopped(await self.services.pauses.pause(task_id, job_id)))
 
 
 class ResumeJobHandler(Handler):
@@ -104,4 +104,4 @@ class ResumeJobHandler(Handler):
     @operation("resumeJob", responses.Stopped, refusals=(404, 409))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Resumes the job's schedule."""
-        await self.answer(self.renderer.stopped(await self.services.jobs.resume(task_id, job_id)))
+        await self.answer(self.renderer.stopped(await self.services.pauses.resume(task_id, job_id)))

@@ -17,7 +17,7 @@ class PausePoolHandler(Handler):
     @operation("pausePool", responses.PoolPaused, refusals=(404,))
     async def on_post(self, pool: str) -> None:
         """Pauses all dispatch to the pool."""
-        await self.answer(rendered(await self.services.jobs.pause_pool(pool)))
+        await self.answer(rendered(await self.services.pools.pause(pool)))
 
 
 class ResumePoolHandler(Handler):
@@ -28,7 +28,7 @@ class ResumePoolHandler(Handler):
     @operation("resumePool", responses.PoolPaused, refusals=(404,))
     async def on_post(self, pool: str) -> None:
         """Resumes dispatch to the pool."""
-        await self.answer(rendered(await self.services.jobs.resume_pool(pool)))
+        await self.answer(rendered(await self.services.pools.resume(pool)))
 
 
 def rendered(pool: PoolPaused) -> dict[str, Any]:

@@ -100,14 +100,14 @@ class TaskHandler(Handler):
         spec, schedule = read_job_body(self)
         if dry_run:
             return await self._preview(task_id, spec, schedule)
-        made = await self.services.jobs.enqueue(task_id, spec, schedule, self.requester, key)
+        made = await self.services.submissions.enqueue(task_id, spec, schedule, self.requester, key)
         mark(self, made)
         return await self.answer(await self._with_execution(made, seconds) if seconds else self.renderer.enqueued(made))
 
     @operation("deleteTask", responses.Deleted, query=DELETE_QUERY, refusals=(404, 409))
     async def on_delete(self, task_id: str) -> None:
         """Deletes the task with all that it has."""
-        await self.services.jobs.delete_task(task_id, stop=read_stop_first(self))
+        await self.services.deletions.delete_task(task_id, stop=read_stop_first(self))
         await self.answer({"taskId": task_id, "jobId": None, "deleted": True})
 
     async def _preview(self, task_id: str, spec: Spec, schedule: Schedule) -> None:
@@ -115,7 +115,7 @@ class TaskHandler(Handler):
 
     async def _with_execution(self, made: Enqueued, seconds: int) -> dict[str, Any]:
         """The enqueue reply and the execution, as it is when it has ended or the time is up."""
-        view = await self.services.endings.ended(made, seconds)
+        view = await self.services.completion.wait(made, seconds)
         return self.renderer.enqueued(made) | {"execution": None if view is None else self.renderer.execution(view)["execution"]}
 
     def _status(self) -> str | None:
@@ -145,5 +145,5 @@ class StopTaskHandler(Handler):
     @operation("stopTask", responses.TaskStopped, refusals=(404,))
     async def on_post(self, task_id: str) -> None:
         """Stops every job of the task."""
-        stopped = await self.services.jobs.stop_task(task_id)
+        stopped = await self.services.stops.stop_task(task_id)
         await self.answer({"taskId": task_id, "taskUrl": self.renderer.task_url(task_id), "stopped": stopped.stopped})

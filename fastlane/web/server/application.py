@@ -8,6 +8,7 @@ import structlog
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
+from fastlane.services.assembly import Services
 from fastlane.web.api.openapi import Document
 from fastlane.web.http.handler import Context
 from fastlane.web.routes.pages import Pages
@@ -18,7 +19,7 @@ from fastlane.web.server.connections import ConnectionLimit
 from fastlane.web.server.deadlines import Deadlines, Server
 from fastlane.web.server.in_flight import Held, InFlight
 from fastlane.web.server.router import PathRouter
-from fastlane.web.server.settings import Services, WebSettings
+from fastlane.web.server.settings import WebSettings
 
 ANY_SIZE = 1 << 62
 """The handlers count bodies themselves, keep no more than ``max_body`` of one and answer with a problem; Tornado would only hang up."""
@@ -51,7 +52,7 @@ async def close_server(server: HTTPServer, app: Application, grace: float) -> No
     long again at most."""
     server.stop()
     app.settings["context"].services.followers.close()
-    app.settings["context"].services.endings.close()
+    app.settings["context"].services.completion.close()
     await app.settings["context"].in_flight.ended(grace)
     with suppress(TimeoutError):  # a connection ends only once all that its client had sent ahead was looked at
         async with asyncio.timeout(grace):

@@ -1,19 +1,8 @@
-"""What the web layer is given: its settings, and the services that its handlers call. Values only."""
+"""The settings of the web layer, as values."""
 
 from dataclasses import dataclass
 
-from fastlane.clock import Clock
 from fastlane.config.credentials import Token, User
-from fastlane.services.jobs.jobs import Jobs
-from fastlane.services.jobs.preview import Previews
-from fastlane.services.reads.endings import CompletionWaiter
-from fastlane.services.reads.find import Find
-from fastlane.services.reads.health import Health
-from fastlane.services.reads.lists import Lists
-from fastlane.services.reads.status import StatusReport
-from fastlane.services.reads.why import Why
-from fastlane.services.tickets import Tickets
-from fastlane.streams.follower import Followers
 
 REDACT_WORDS = ("password", "key", "secret", "token", "client_id")
 
@@ -44,20 +33,3 @@ class WebSettings:
     def has_auth(self) -> bool:
         """Whether only known users and tokens may come in."""
         return bool(self.users or self.tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the handlers call."""
-
-    jobs: Jobs
-    queries: Find
-    lists: Lists
-    why: Why
-    previews: Previews
-    endings: CompletionWaiter
-    health: Health
-    status: StatusReport
-    clock: Clock
-    followers: Followers
-    tickets: Tickets

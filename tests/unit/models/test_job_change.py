@@ -171,7 +171,7 @@ def test_a_put_says_what_became_of_a_tick_that_came_up_and_had_not_fired(
 
 @pytest.mark.parametrize("job", [a_job(), a_job(next_tick=None, stop_sequence=7), a_job(next_tick=None, held_tick=TEN + HOUR)])
 def test_a_run_by_hand_gives_out_the_next_number_and_leaves_all_else(job: Job) -> None:
-    advance = job_change.by_hand(job, NEW, now=TEN + MINUTE, by=SOMEBODY)
+    advance = job_change.run_now(job, NEW, now=TEN + MINUTE, by=SOMEBODY)
     assert advance.job == replace(job, sequence=8)
     (tick,) = advance.ticks
     assert tick.key.startswith("r:")
@@ -183,7 +183,7 @@ def test_a_run_by_hand_gives_out_the_next_number_and_leaves_all_else(job: Job) -
 
 
 def test_each_run_by_hand_has_a_key_of_its_own() -> None:
-    ids = {job_change.by_hand(a_job(), OLD, now=TEN, by=None).ticks[0].id for _ in range(50)}
+    ids = {job_change.run_now(a_job(), OLD, now=TEN, by=None).ticks[0].id for _ in range(50)}
     assert len(ids) == 50
 
 

@@ -12,7 +12,7 @@ from tests.support.clock import FakeClock, settle
 
 
 class Switch:
-    """As much of a queue as a handover uses, which a test turns off and on; notes what reached it."""
+    """The part of a queue that an outbox uses. A test turns it off and on; it notes what reached it."""
 
     def __init__(self) -> None:
         self.up = True
@@ -54,34 +54,34 @@ def queue():
 
 
 @pytest.fixture
-async def handover(queue, clock):
-    handover = QueueOutbox(queue, clock)
-    yield handover
-    await handover.close()
+async def outbox(queue, clock):
+    outbox = QueueOutbox(queue, clock, ())
+    yield outbox
+    await outbox.close()
 
 
-async def test_an_answer_counts_for_a_second(handover, queue, clock):
+async def test_an_answer_counts_for_a_second(outbox, queue, clock):
     for _ in range(5):
-        await handover.ready()
+        await outbox.check()
     assert queue.checks == 1
     await clock.advance(0.999)
-    await handover.ready()
+    await outbox.check()
     assert queue.checks == 1
     await clock.advance(0.001)
-    await handover.ready()
+    await outbox.check()
     assert queue.checks == 2
 
 
-async def test_a_put_is_an_answer_too(handover, queue, clock):
-    await handover.put([entry("a")])
-    await handover.ready()
+async def test_a_put_is_an_answer_too(outbox, queue, clock):
+    await outbox.put([entry("a")])
+    await outbox.check()
     assert queue.checks == 0
 
 
-async def test_all_who_ask_at_once_share_one_look_and_its_refusal(handover, queue):
+async def test_all_who_ask_at_once_share_one_look_and_its_refusal(outbox, queue):
     queue.up = False
     queue.gate.clear()
-    asking = [asyncio.create_task(handover.ready()) for _ in range(20)]
+    asking = [asyncio.create_task(outbox.check()) for _ in range(20)]
     await settle()
     queue.gate.set()
     results = await asyncio.gather(*asking, return_exceptions=True)
@@ -89,9 +89,9 @@ async def test_all_who_ask_at_once_share_one_look_and_its_refusal(handover, queu
     assert {type(result) for result in results} == {QueueDown}
 
 
-async def test_one_who_gives_up_asking_does_not_end_the_look_of_others(handover, queue):
+async def test_one_who_gives_up_asking_does_not_end_the_look_of_others(outbox, queue):
     queue.gate.clear()
-    first, second = asyncio.create_task(handover.ready()), asyncio.create_task(handover.ready())
+    first, second = asyncio.create_task(outbox.check()), asyncio.create_task(outbox.check())
     await settle()
     first.cancel()
     await settle()
@@ -102,18 +102,18 @@ async def test_one_who_gives_up_asking_does_not_end_the_look_of_others(handover,
 
 async def test_a_clock_that_was_set_back_asks_again(queue):
     clock = FakeClock(5_000)
-    handover = QueueOutbox(queue, clock)
-    await handover.ready()
+    outbox = QueueOutbox(queue, clock, ())
+    await outbox.check()
     clock._microseconds = 1_000_000
-    await handover.ready()
+    await outbox.check()
     assert queue.checks == 2
-    await handover.close()
+    await outbox.close()
 
 
-async def test_what_could_not_be_put_is_put_later_in_order(handover, queue, clock):
+async def test_what_could_not_be_put_is_put_later_in_order(outbox, queue, clock):
     queue.up = False
     for number in range(500):
-        await handover.put([entry(str(number))])
+        await outbox.put([entry(str(number))])
     await clock.advance(60)
     assert queue.got == []
     queue.up = True
@@ -121,39 +121,39 @@ async def test_what_could_not_be_put_is_put_later_in_order(handover, queue, cloc
     assert queue.got == [str(number) for number in range(500)]
 
 
-async def test_after_a_failed_put_the_queue_is_asked_before_the_next_job(handover, queue):
-    await handover.put([entry("a")])
+async def test_after_a_failed_put_the_queue_is_asked_before_the_next_job(outbox, queue):
+    await outbox.put([entry("a")])
     queue.up = False
-    await handover.put([entry("b")])
+    await outbox.put([entry("b")])
     with pytest.raises(QueueDown):
-        await handover.ready()
+        await outbox.check()
 
 
-async def test_the_backlog_is_bounded(handover, queue, clock):
+async def test_the_backlog_is_bounded(outbox, queue, clock):
     queue.up = False
-    await handover.put([entry(str(number)) for number in range(BACKLOG + 5)])
-    await handover.put([entry("beyond")])
+    await outbox.put([entry(str(number)) for number in range(BACKLOG + 5)])
+    await outbox.put([entry("beyond")])
     queue.up = True
     await clock.advance(60)
     assert len(queue.got) == BACKLOG
     assert "beyond" not in queue.got
 
 
-async def test_the_waits_between_tries_are_bounded(handover, queue, clock):
+async def test_the_waits_between_tries_are_bounded(outbox, queue, clock):
     queue.up = False
-    await handover.put([entry("a")])
+    await outbox.put([entry("a")])
     await clock.advance(3_600)
     queue.up = True
     await clock.advance(5)
     assert queue.got == ["a"]
 
 
-async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(handover, queue, clock):
-    assert await handover.pause(Pauses(1))
+async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(outbox, queue, clock):
+    assert await outbox.pause(Pauses(1))
     queue.up = False
     for revision in (2, 4, 3):
-        assert not await handover.pause(Pauses(revision))
-    await handover.put([entry("a")])
+        assert not await outbox.pause(Pauses(revision))
+    await outbox.put([entry("a")])
     await clock.advance(60)
     queue.up = True
     await clock.advance(5)
@@ -161,11 +161,11 @@ async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(h
 
 
 async def test_closing_ends_the_retries(queue, clock):
-    handover = QueueOutbox(queue, clock)
+    outbox = QueueOutbox(queue, clock, ())
     queue.up = False
-    await handover.put([entry("a")])
+    await outbox.put([entry("a")])
     await settle()
-    await handover.close()
+    await outbox.close()
     queue.up = True
     await clock.advance(60)
     assert queue.got == []

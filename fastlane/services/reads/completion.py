@@ -21,7 +21,7 @@ class CompletionWaiter:
         self._news: set[asyncio.Event] = set()
         self._closed = False
 
-    async def ended(self, made: Enqueued, seconds: float) -> ExecutionView | None:
+    async def wait(self, made: Enqueued, seconds: float) -> ExecutionView | None:
         """The first execution of what was enqueued, with its log, once it has ended or that many seconds have passed; None when there is
         none by then. The job was accepted: when the store does not answer this waits on, and at last tells what it saw."""
         execution = await self._wait(made.execution_id or tick.execution_id(made.tick_id, 1), seconds)

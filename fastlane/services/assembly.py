@@ -1,0 +1,84 @@
+"""Every service that the web layer calls, and how each is built from the store, the queue, the hub, the clock and the pools."""
+
+from dataclasses import dataclass
+
+from fastlane.clock import Clock
+from fastlane.models.placement.pool import Pool
+from fastlane.queue.base import Queue
+from fastlane.services.jobs.changes import JobChanges
+from fastlane.services.jobs.deletions import Deletions
+from fastlane.services.jobs.idempotency import Idempotency
+from fastlane.services.jobs.manual_runs import ManualRuns
+from fastlane.services.jobs.outbox import QueueOutbox
+from fastlane.services.jobs.pauses import JobPauses
+from fastlane.services.jobs.preview import Previews
+from fastlane.services.jobs.stops import Stops
+from fastlane.services.jobs.submissions import Submissions
+from fastlane.services.pools import Pools
+from fastlane.services.reads.completion import CompletionWaiter
+from fastlane.services.reads.find import Find
+from fastlane.services.reads.health import Health
+from fastlane.services.reads.lists import Lists
+from fastlane.services.reads.status import StatusReport
+from fastlane.services.reads.why import Why
+from fastlane.services.tickets import Tickets
+from fastlane.storage.base import Store
+from fastlane.streams.follower import START_WAIT, Followers
+from fastlane.streams.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the handlers call.
+
+    ``submissions`` to ``pools`` change something. They write the store first, which is the truth, and then tell the queue through
+    ``outbox``: what the queue does not hear it is told again in the background, and the reconciler finds it in any case. So they raise
+    StoreDown and QueueDown only while nothing is written (but see ``Pools.pause``). The other services only read.
+    """
+
+    submissions: Submissions
+    manual_runs: ManualRuns
+    pauses: JobPauses
+    stops: Stops
+    deletions: Deletions
+    pools: Pools
+    outbox: QueueOutbox
+    previews: Previews
+    queries: Find
+    lists: Lists
+    why: Why
+    completion: CompletionWaiter
+    health: Health
+    status: StatusReport
+    followers: Followers
+    tickets: Tickets
+    clock: Clock
+
+
+def build_services(
+    store: Store, queue: Queue, hub: Hub, clock: Clock, pools: tuple[Pool, ...], *, start_wait: float = START_WAIT
+) -> Services:
+    """The services of one process. Close ``outbox`` at its end. ``start_wait``: seconds for which a follower waits for a job's start."""
+    outbox = QueueOutbox(queue, clock, pools)
+    changes = JobChanges(store, clock)
+    idempotency = Idempotency(store, outbox, clock)
+    stops = Stops(store, outbox, clock, changes)
+    return Services(
+        submissions=Submissions(store, outbox, clock, pools, changes, idempotency),
+        manual_runs=ManualRuns(store, outbox, pools, changes, idempotency),
+        pauses=JobPauses(outbox, changes),
+        stops=stops,
+        deletions=Deletions(store, outbox, clock, stops),
+        pools=Pools(store, outbox, pools),
+        outbox=outbox,
+        previews=Previews(queue, clock, pools),
+        queries=Find(store),
+        lists=Lists(store),
+        why=Why(store, queue, clock, pools),
+        completion=CompletionWaiter(store, hub),
+        health=Health(store, queue, pools),
+        status=StatusReport(store, queue, clock, pools),
+        followers=Followers(store, hub, clock, start_wait=start_wait),
+        tickets=Tickets(queue, clock),
+        clock=clock,
+    )

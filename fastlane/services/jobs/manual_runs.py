@@ -1,0 +1,86 @@
+"""Runs a job now, outside its schedule: ``run``, and ``retry`` of its last execution."""
+
+from functools import partial
+
+import structlog
+
+from fastlane.clock import iso
+from fastlane.errors import Conflict
+from fastlane.models import job_change
+from fastlane.models.access import Requester
+from fastlane.models.idempotency import IdempotencyKey
+from fastlane.models.job import Job, Spec
+from fastlane.models.job_change import JobChange
+from fastlane.models.placement.pool import Pool, pool_for
+from fastlane.models.schedule.retry import is_under_way
+from fastlane.services.jobs.admission import check_allowed
+from fastlane.services.jobs.changes import JobChanges, Step
+from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
+from fastlane.services.jobs.outbox import QueueOutbox
+from fastlane.services.jobs.results import Enqueued
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+
+class ManualRuns:
+    """Adds a tick to a job that is due now. A stop that was answered earlier does not cover it; a later stop does.
+
+    Both methods raise NotFound, Conflict when the job's ``expiration`` is over, Forbidden when the pool no longer allows its container, and
+    KeyReused for a known idempotency key with another body. A known key with the same body gets the first answer and runs nothing.
+    """
+
+    def __init__(self, store: Store, outbox: QueueOutbox, pools: tuple[Pool, ...], changes: JobChanges, idempotency: Idempotency) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._pools = pools
+        self._changes = changes
+        self._idempotency = idempotency
+
+    async def run(self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None) -> Enqueued:
+        """Runs the job once now. Its schedule, stop and pause stay as they are."""
+
+        async def step(seen: Job, now: int) -> JobChange:
+            return self._run_now(seen, seen.spec, now, by)
+
+        return await self._idempotency.once(key, partial(self._apply, task_id, job_id, step, key))
+
+    async def retry(self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None) -> Enqueued:
+        """Runs the job's last execution again with the same spec, also that of a stopped job. Raises Conflict when the job never ran, and
+        while it runs or is about to."""
+
+        async def step(seen: Job, now: int) -> JobChange:
+            return self._run_now(seen, await self._last_spec(seen), now, by)
+
+        return await self._idempotency.once(key, partial(self._apply, task_id, job_id, step, key))
+
+    def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None) -> JobChange:
+        if spec.is_over(now):
+            moment = iso(spec.expiration or 0)
+            raise Conflict(f"the expiration of job {seen.id} was {moment}, so nothing of it would start any more; PUT it with a later one")
+        pool = pool_for(self._pools, seen.task_id)
+        if pool is not None:
+            check_allowed(pool, spec)
+        return job_change.run_now(seen, spec, now=now, by=by)
+
+    async def _last_spec(self, job: Job) -> Spec:
+        """What the job's last execution ran. The execution is read after the job: a newer one changes the job, and the step is repeated."""
+        if job.next_tick is not None or job.paused:
+            state = "paused" if job.paused else "scheduled"
+            raise Conflict(f"job {job.id} is {state}: it has a tick to come; use run to run it once now")
+        last = (await self._store.latest([job.id])).get(job.id)
+        if last is None:
+            raise Conflict(f"nothing of job {job.id} ever ran, so there is nothing to retry; use run")
+        if not last.status.final:
+            raise Conflict(f"execution {last.id} of job {job.id} is {last.status}; retry it when it has ended")
+        if is_under_way(last):
+            raise Conflict(f"execution {last.id} of job {job.id} failed and is about to be tried again by itself")
+        return last.spec
+
+    async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None) -> Enqueued:
+        await self._outbox.check()
+        change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
+        job, made = change.job, enqueued(change)
+        log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=made.execution_id, sequence=job.sequence)
+        await self._outbox.enqueue(change.execution)
+        return made

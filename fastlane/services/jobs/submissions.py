@@ -1,0 +1,120 @@
+"""Creates jobs and replaces them: POST and PUT."""
+
+from functools import partial
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import Conflict
+from fastlane.models import job_change
+from fastlane.models.access import Requester
+from fastlane.models.idempotency import IdempotencyKey
+from fastlane.models.ids import new_id
+from fastlane.models.job import Spec
+from fastlane.models.job_change import JobChange
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.services.jobs.admission import admit
+from fastlane.services.jobs.changes import JobChanges, until_written
+from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
+from fastlane.services.jobs.outbox import QueueOutbox
+from fastlane.services.jobs.results import Enqueued
+from fastlane.storage.base import Store
+
+log = structlog.get_logger()
+
+
+class Submissions:
+    """Takes jobs that clients submit, new ones and new versions.
+
+    Both methods raise Invalid when no pool takes the task, Forbidden when the pool does not allow the container that the spec asks for, and
+    KeyReused for a known idempotency key with another body. A known key with the same body gets the first answer and changes nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: QueueOutbox,
+        clock: Clock,
+        pools: tuple[Pool, ...],
+        changes: JobChanges,
+        idempotency: Idempotency,
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._pools = pools
+        self._changes = changes
+        self._idempotency = idempotency
+
+    async def enqueue(
+        self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
+    ) -> Enqueued:
+        """Creates a job of the task, and the task if it is new. ``by`` is who asks for it."""
+        return await self._idempotency.once(key, partial(self._enqueue, task_id, spec, schedule, by, key))
+
+    async def put(
+        self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
+    ) -> Enqueued:
+        """Creates the job under that id, or replaces its spec and schedule as if it were new: a stopped or paused job is active again, its
+        next tick moves, and what runs is left alone. Raises Conflict when another task has the id."""
+        return await self._idempotency.once(key, partial(self._put, task_id, job_id, spec, schedule, by, key))
+
+    async def _enqueue(self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None) -> Enqueued:
+        admit(self._pools, task_id, spec)
+        await self._outbox.check()
+        now = self._clock.now()
+        change = job_change.create(task_id, spec, schedule, id=new_id(now), incarnation=new_id(now), revision=1, now=now, by=by)
+        await self._create(change, key)
+        await self._outbox.enqueue(change.execution, change.job)
+        return answer(change)
+
+    async def _put(
+        self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None
+    ) -> Enqueued:
+        admit(self._pools, task_id, spec)
+        await self._outbox.check()
+        write = partial(self._create_or_replace, task_id, job_id, spec, schedule, by, key)
+        change, replaced = await until_written(job_id, write)
+        await self._outbox.enqueue(change.execution, change.job)
+        if replaced and change.job.next_tick is None:
+            await self._outbox.withdraw(change.job)
+        return answer(change)
+
+    async def _create_or_replace(
+        self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None
+    ) -> tuple[JobChange, bool] | None:
+        """What was written, and whether it replaced a job; None when another process created or changed the job at the same time."""
+        seen, now = await self._store.job(job_id), self._clock.now()
+        if seen is None:
+            created = create_under(job_id, task_id, spec, schedule, now, by)
+            return (created, False) if await self._create_if_absent(created, key) else None
+        if seen.task_id != task_id:
+            raise Conflict(f"job {job_id} is in another task than {task_id!r}; choose another id")
+        change = job_change.put(seen, spec, schedule, now=now, by=by)
+        return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
+
+    async def _create_if_absent(self, change: JobChange, key: IdempotencyKey | None) -> bool:
+        try:
+            await self._create(change, key)
+        except Conflict:
+            return False
+        return True
+
+    async def _create(self, change: JobChange, key: IdempotencyKey | None) -> None:
+        record = record_of(key, change, change.job.created_at)
+        await self._store.create(change.job, change.ticks[0] if change.ticks else None, change.execution, record)
+
+
+def create_under(job_id: str, task_id: str, spec: Spec, schedule: Schedule, now: int, by: Requester | None) -> JobChange:
+    """Creates a job under an id that a deleted job may have had: its revision begins with the time, so that the queue sees that the deleted
+    job's entry is older."""
+    return job_change.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
+
+
+def answer(change: JobChange) -> Enqueued:
+    """Logs a job that was created or replaced, and answers."""
+    job, made = change.job, enqueued(change)
+    event = "job.enqueued" if made.execution_id else "job.scheduled"
+    log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=made.tick_id, execution_id=made.execution_id, due=job.next_tick)
+    return made
