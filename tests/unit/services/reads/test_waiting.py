@@ -138,7 +138,7 @@ EXECUTIONS = {
     ),
     "it failed and its retry is yet to be made": (FAILED, WORKS, [(Cause.RETRY, NOW - 10_000, NOW + 20_000)]),
     "it failed for good": (replace(FAILED, settled=True), WORKS, []),
-    **{f"it is {status}": (replace(ONE, status=status, settled=True), DOWN, []) for status in FINAL},
+    **{f"it is {status}": (replace(ONE, status=status, settled=True), DOWN, []) for status in sorted(FINAL)},
 }
 
 
