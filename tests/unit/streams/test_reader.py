@@ -67,7 +67,7 @@ class Ears:
             if self.dice.random() >= self.lost:
                 ear(hint)
 
-    def listen(self, _id: str, on_hint: OnHint) -> Callable[[], None]:
+    def subscribe(self, _id: str, on_hint: OnHint) -> Callable[[], None]:
         self.ears.append(on_hint)
         return lambda: self.ears.remove(on_hint)
 
