@@ -14,13 +14,10 @@ import click
 import uvloop
 
 from benchmarks import witness
-from fastlane import app, log
-from fastlane.clock import SystemClock
+from fastlane import app, log, process
 from fastlane.config.load import load
 from fastlane.executors.base import Activation
 from fastlane.models.placement.host import HostView
-from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.worker import Worker
 from tests.support.instant import InstantExecutor
 
 
@@ -50,16 +47,13 @@ async def work() -> None:
     log.configure(settings.log_format, settings.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with app.open_store(settings) as store:
-        queue = RedisQueue(settings.redis_url or "", settings.installation)
-        executor = Instant(app.hosts_of(settings.pools), SystemClock())
-        worker = Worker(store, queue, executor, SystemClock(), app.worker_settings(settings))
-        async with app.opened(queue), app.working(executor, worker):
-            click.echo("ready")
-            sys.stdout.flush()
-            await stop.wait()
+    factories = app.Factories(executor=lambda settings, clock: Instant(app.hosts_of(settings.pools), clock))
+    async with app.running("worker", settings, factories):
+        click.echo("ready")
+        sys.stdout.flush()
+        await stop.wait()
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(app.SWITCH_INTERVAL)
+    sys.setswitchinterval(process.SWITCH_INTERVAL)
     uvloop.run(work())

@@ -21,7 +21,6 @@ from fastlane.models.execution import Started
 from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import STDOUT, Mark, Piece, Portion
 from fastlane.models.schedule.schedule import Schedule
-from fastlane.queue.redis.queue import RedisQueue
 from fastlane.services.assembly import build_services
 from fastlane.streams.pump import Pump
 
@@ -54,8 +53,9 @@ async def run(a_second: float) -> None:
     """Makes the job, and writes for ever."""
     settings, clock = load("worker").settings, SystemClock()
     log.configure("json", "warning")
-    queue = RedisQueue(settings.redis_url or "", settings.installation)
-    async with app.open_store(settings) as store, app.hinting(settings.redis_url or "", settings) as hub, app.opened(queue):
+    redis_url = settings.redis_url or ""
+    store, hub, queue = app.make_store(settings), app.make_hub(settings, redis_url), app.make_queue(settings, redis_url)
+    async with app.opened(store), app.opened(hub), app.opened(queue):
         services = build_services(store, queue, hub, clock, settings.pools)
         made = await services.submissions.enqueue("bench", Spec("ubuntu:latest"), Schedule())
         execution = await store.execution(made.execution_id or "")

@@ -12,7 +12,7 @@ import click
 import uvloop
 
 from benchmarks.witness import note
-from fastlane import app, log
+from fastlane import app, log, process
 from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.queue.base import Queue
@@ -39,7 +39,7 @@ async def work() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     clock = SystemClock()
-    async with app.open_store(settings) as store:
+    async with app.opened(app.make_store(settings)) as store:
         queue = RedisQueue(settings.redis_url or "", settings.installation)
         leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
         rebuilder = Rebuilder(store, queue, clock, OWNER, settings.pools)
@@ -57,5 +57,5 @@ async def work() -> None:
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(app.SWITCH_INTERVAL)
+    sys.setswitchinterval(process.SWITCH_INTERVAL)
     uvloop.run(work())

@@ -1,5 +1,5 @@
 """``python -m fastlane`` is the command ``fastlane``."""
 
-from fastlane.cli.server import main
+from fastlane.cli.main import main
 
 main(prog_name="fastlane")

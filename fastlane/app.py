@@ -1,26 +1,24 @@
-"""Joins the parts: the one place that knows every concrete class. ``fastlane up``, ``api`` and ``worker`` each run one of these.
+"""Builds what ``fastlane up``, ``api`` and ``worker`` run. This is the one module that knows every concrete class.
 
-SIGTERM and SIGINT end a process in order: no new requests and claims, leases handed over, running containers left running. A second
-signal ends it at once.
+``running`` opens the parts of a role and closes them in reverse order: no new requests and claims, leases handed over, containers left
+running. A test gives it a ``Factories`` with a store, queue, executor or clock of its own and gets everything else as in production.
 """
 
 import asyncio
-import os
-import resource
-import signal
 import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Protocol, TypeVar
 
 import structlog
-import uvloop
 from tornado.netutil import bind_sockets
 
-from fastlane import __version__
-from fastlane.clock import SystemClock
+from fastlane import __version__, process
+from fastlane.clock import Clock, SystemClock
 from fastlane.config.settings import Settings
+from fastlane.config.types import Role
 from fastlane.embedded.engine import ensure_swarm
 from fastlane.embedded.redis_server import RedisServer
 from fastlane.errors import FastlaneError
@@ -33,7 +31,7 @@ from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
-from fastlane.services.assembly import build_services
+from fastlane.services.assembly import Services, build_services
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
@@ -42,46 +40,57 @@ from fastlane.web.server.settings import WebSettings
 
 log = structlog.get_logger()
 
-SECOND_SIGNAL = 130
-"""The exit code after a second signal."""
-SWITCH_INTERVAL = 0.0001
-"""Seconds for which a thread may keep the interpreter from others. With Python's own 5 ms a busy loop starved the store's threads: single
-calls waited 1 to 3 s (measured)."""
 DRAIN = 5.0
-"""Seconds that requests under way have to end when the process is told to."""
+"""Seconds that requests in flight have to finish when the process stops."""
 
 
-MOST_FILES = 65_536
-OTHER_FILES = 200
-"""So many of the files that the process may have open are kept for all that is no connection of a client."""
-FEWEST_CONNECTIONS = 50
+class Resource(Protocol):
+    """Anything that is opened before its use and closed after it."""
+
+    async def open(self) -> None:
+        """Opens it."""
+
+    async def close(self) -> None:
+        """Closes it."""
 
 
-def run_up(settings: Settings) -> int:
-    """API and worker in one process, on a Redis server of its own unless one is named, until a signal; the exit code."""
-    for host in hosts_of(settings.pools):
-        if host.startswith("unix://"):
-            ensure_swarm(host, lambda text: log.warning("engine.prepared", said=text))
-    return _run(settings, _up)
-
-
-def run_api(settings: Settings) -> int:
-    """HTTP, until a signal; the exit code."""
-    return _run(settings, _api)
-
-
-def run_worker(settings: Settings) -> int:
-    """A worker, until a signal; the exit code."""
-    return _run(settings, _worker)
+R = TypeVar("R", bound=Resource)
 
 
 def hosts_of(pools: tuple[Pool, ...]) -> tuple[str, ...]:
-    """Every host that a pool names, once, in order."""
+    """Every host of the pools, once, in order."""
     return tuple(dict.fromkeys(host for pool in pools for host in pool.hosts))
 
 
+def make_store(settings: Settings) -> SqliteStore:
+    """The store that the settings name."""
+    return SqliteStore(settings.store_path)
+
+
+def make_hub(settings: Settings, redis_url: str) -> RedisHints:
+    """The hub, by which readers of a log hear that there is more of it."""
+    return RedisHints(redis_url, settings.installation)
+
+
+def make_queue(settings: Settings, redis_url: str) -> Queue:
+    """The queue on this Redis server."""
+    return RedisQueue(redis_url, settings.installation)
+
+
+def make_executor(settings: Settings, clock: Clock) -> Executor:
+    """The executor on the hosts of all pools."""
+    return SwarmExecutor(
+        hosts_of(settings.pools),
+        settings.installation,
+        clock,
+        max_fails=settings.breaker_max_fails,
+        reset=settings.breaker_reset,
+        registries=Registries(settings.registries, settings.docker_config),
+    )
+
+
 def worker_settings(settings: Settings) -> WorkerSettings:
-    """What a worker needs of the settings."""
+    """The settings of a worker."""
     return WorkerSettings(
         pools=settings.pools,
         limits=Limits(
@@ -96,32 +105,9 @@ def worker_settings(settings: Settings) -> WorkerSettings:
     )
 
 
-@asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store that the settings name."""
-    store = SqliteStore(settings.store_path)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def embedded_redis(settings: Settings) -> AsyncIterator[str]:
-    """The URL of a Redis server of this process's own. Raises Conflict when another ``fastlane up`` has the data folder."""
-    server = RedisServer(settings.data_dir)
-    try:
-        yield await server.start()
-    finally:
-        await server.stop()
-
-
-@asynccontextmanager
-async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sockets: list[socket.socket]) -> AsyncIterator[None]:
-    """HTTP on these sockets; requests under way are given a little time at the end."""
-    services = build_services(store, queue, hub, SystemClock(), settings.pools, start_wait=settings.ws_start_wait)
-    web = WebSettings(
+def web_settings(settings: Settings) -> WebSettings:
+    """The settings of the web layer."""
+    return WebSettings(
         version=__version__,
         listen_is_loopback=ip_address(settings.listen).is_loopback,
         public_url=settings.public_url,
@@ -134,8 +120,112 @@ async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sock
         max_body=settings.max_body,
         hard_retries=settings.hard_retries,
     )
-    app = application(services, web)
-    server = http_server(app, max(FEWEST_CONNECTIONS, files_allowed() - OTHER_FILES))
+
+
+@dataclass(frozen=True, slots=True)
+class Factories:
+    """How to make the parts that reach out of the process, and a worker's settings. The parts are returned closed."""
+
+    clock: Callable[[], Clock] = SystemClock
+    store: Callable[[Settings], Store] = make_store
+    hub: Callable[[Settings, str], RedisHints] = make_hub
+    queue: Callable[[Settings, str], Queue] = make_queue
+    executor: Callable[[Settings, Clock], Executor] = make_executor
+    worker_settings: Callable[[Settings], WorkerSettings] = worker_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The open parts of a role. An ``api`` has no worker; a ``worker`` has no services and no port."""
+
+    store: Store
+    queue: Queue
+    hub: Hub
+    clock: Clock
+    worker: Worker | None = None
+    services: Services | None = None
+    port: int | None = None
+
+
+PRODUCTION = Factories()
+
+
+@asynccontextmanager
+async def running(role: Role, settings: Settings, factories: Factories = PRODUCTION) -> AsyncIterator[Running]:
+    """Everything that ``fastlane <role>`` consists of, open until the context ends."""
+    sockets = [] if role == "worker" else bind(settings)
+    clock = factories.clock()
+    worker = services = port = None
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        for sock in sockets:
+            stack.callback(sock.close)
+        redis_url = settings.redis_url
+        if redis_url is None:
+            redis_url = await enter(embedded_redis(settings))
+        store = await enter(opened(factories.store(settings)))
+        hub = await enter(opened(factories.hub(settings, redis_url)))
+        queue = factories.queue(settings, redis_url)
+        if role == "api":
+            await enter(opened(queue))
+        else:
+            executor = factories.executor(settings, clock)
+            worker = Worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish)
+            await enter(opened(queue))  # after the worker has subscribed to it
+            await enter(opened(executor))
+            await enter(working(worker))
+        if role != "worker":
+            services = build_services(store, queue, hub, clock, settings.pools, start_wait=settings.ws_start_wait)
+            port = sockets[0].getsockname()[1]
+            await enter(serving(services, web_settings(settings), sockets))
+        yield Running(store, queue, hub, clock, worker, services, port)
+
+
+def run(role: Role, settings: Settings, factories: Factories = PRODUCTION) -> int:
+    """Runs ``fastlane <role>`` until a signal. Returns the exit code."""
+    if role == "up":
+        for host in hosts_of(settings.pools):
+            if host.startswith("unix://"):
+                ensure_swarm(host, lambda text: log.warning("engine.prepared", said=text))
+    return process.run(running(role, settings, factories))
+
+
+@asynccontextmanager
+async def opened(resource: R) -> AsyncIterator[R]:
+    """The resource, open until the context ends."""
+    await resource.open()
+    try:
+        yield resource
+    finally:
+        await resource.close()
+
+
+@asynccontextmanager
+async def embedded_redis(settings: Settings) -> AsyncIterator[str]:
+    """The URL of this process's own Redis server. Raises Conflict when another ``fastlane up`` uses the data folder."""
+    server = RedisServer(settings.data_dir)
+    try:
+        yield await server.start()
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[None]:
+    """Runs the worker."""
+    task = asyncio.create_task(worker.run(), name="worker")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def serving(services: Services, settings: WebSettings, sockets: list[socket.socket]) -> AsyncIterator[None]:
+    """Serves HTTP on these sockets. At the end, requests in flight get ``DRAIN`` seconds."""
+    app = application(services, settings)
+    server = http_server(app, process.connection_limit())
     server.add_sockets(sockets)
     log.info("api.listening", addresses=[":".join(map(str, sock.getsockname()[:2])) for sock in sockets])
     try:
@@ -145,127 +235,11 @@ async def serving(settings: Settings, store: Store, queue: Queue, hub: Hub, sock
         await services.outbox.close()
 
 
-def make_worker(settings: Settings, store: Store, queue: Queue, hub: Hub) -> tuple[Executor, Worker]:
-    """A worker and the executor that it uses, neither open yet. To be made before the queue is opened: it subscribes."""
-    clock = SystemClock()
-    executor = SwarmExecutor(
-        hosts_of(settings.pools),
-        settings.installation,
-        clock,
-        max_fails=settings.breaker_max_fails,
-        reset=settings.breaker_reset,
-        registries=Registries(settings.registries, settings.docker_config),
-    )
-    return executor, Worker(store, queue, executor, clock, worker_settings(settings), hub.publish)
-
-
-@asynccontextmanager
-async def working(executor: Executor, worker: Worker) -> AsyncIterator[None]:
-    """The worker, running."""
-    await executor.open()
-    running = asyncio.create_task(worker.run(), name="worker")
-    try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await executor.close()
-
-
-@asynccontextmanager
-async def hinting(url: str, settings: Settings) -> AsyncIterator[Hub]:
-    """The hub, by which those who follow a log hear of more of it."""
-    hints = RedisHints(url, settings.installation)
-    await hints.open()
-    try:
-        yield hints
-    finally:
-        await hints.close()
-
-
-@asynccontextmanager
-async def opened(queue: Queue) -> AsyncIterator[None]:
-    """The queue, open."""
-    await queue.open()
-    try:
-        yield
-    finally:
-        await queue.close()
-
-
-async def _up(settings: Settings, stop: asyncio.Event) -> None:
-    sockets = listening(settings)
-    async with AsyncExitStack() as stack:
-        url = settings.redis_url
-        if url is None:
-            url = await stack.enter_async_context(embedded_redis(settings))
-        store = await stack.enter_async_context(open_store(settings))
-        hub = await stack.enter_async_context(hinting(url, settings))
-        queue = RedisQueue(url, settings.installation)
-        executor, worker = make_worker(settings, store, queue, hub)
-        await stack.enter_async_context(opened(queue))
-        await stack.enter_async_context(working(executor, worker))
-        await stack.enter_async_context(serving(settings, store, queue, hub, sockets))
-        await stop.wait()
-
-
-async def _api(settings: Settings, stop: asyncio.Event) -> None:
-    sockets = listening(settings)
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
-        hub = await stack.enter_async_context(hinting(settings.redis_url or "", settings))
-        queue = RedisQueue(settings.redis_url or "", settings.installation)
-        await stack.enter_async_context(opened(queue))
-        await stack.enter_async_context(serving(settings, store, queue, hub, sockets))
-        await stop.wait()
-
-
-async def _worker(settings: Settings, stop: asyncio.Event) -> None:
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
-        hub = await stack.enter_async_context(hinting(settings.redis_url or "", settings))
-        queue = RedisQueue(settings.redis_url or "", settings.installation)
-        executor, worker = make_worker(settings, store, queue, hub)
-        await stack.enter_async_context(opened(queue))
-        await stack.enter_async_context(working(executor, worker))
-        await stop.wait()
-
-
-def files_allowed() -> int:
-    """How many files and sockets this process may have open, after it was raised as far as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # macOS has a bound of its own below what it names
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            return wanted
-    return MOST_FILES if soft == resource.RLIM_INFINITY else soft
-
-
-def listening(settings: Settings) -> list[socket.socket]:
-    """The sockets to serve on, bound before anything else is begun."""
+def bind(settings: Settings) -> list[socket.socket]:
+    """The sockets to serve on. They are bound before anything else starts, so that a port in use ends the process at once."""
     try:
         return bind_sockets(settings.port, settings.listen)
     except OSError as error:
         raise FastlaneError(
             f"cannot listen on {settings.listen}:{settings.port}: {error.strerror or error}; stop what uses it, or choose another --port"
         ) from None
-
-
-def _run(settings: Settings, main: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> int:
-    async def until_a_signal() -> None:
-        stop = asyncio.Event()
-
-        def ask_to_stop(number: int) -> None:
-            if stop.is_set():
-                os._exit(SECOND_SIGNAL)
-            log.info("process.stopping", signal=signal.Signals(number).name)
-            stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, ask_to_stop, number)
-        await main(settings, stop)
-
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    uvloop.run(until_a_signal())
-    return 0

@@ -16,15 +16,12 @@ from typing import Any
 import uvloop
 
 from fastlane import app, log
-from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.errors import ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
-from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.worker import Worker
 
 HOST = "unix:///pouring"
 MILLISECOND = 1_000_000
@@ -141,12 +138,8 @@ async def work(folder: Path) -> None:
     """One worker, for ever."""
     settings = load("worker").settings
     log.configure(settings.log_format, settings.log_level)
-    async with app.open_store(settings) as store, app.hinting(settings.redis_url or "", settings) as hub:
-        queue = RedisQueue(settings.redis_url or "", settings.installation)
-        executor = PouringExecutor(folder)
-        worker = Worker(store, queue, executor, SystemClock(), app.worker_settings(settings), hub.publish)
-        async with app.opened(queue), app.working(executor, worker):
-            await asyncio.Event().wait()
+    async with app.running("worker", settings, app.Factories(executor=lambda *_: PouringExecutor(folder))):
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

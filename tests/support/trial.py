@@ -11,21 +11,18 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastlane import app, log
-from fastlane.clock import SystemClock
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
-from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.config.types import Role
 from fastlane.executors.swarm.service import spec
-from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair import rebuilder
 from fastlane.scheduler.watch import watcher
-from fastlane.scheduler.worker import Worker
+from fastlane.scheduler.worker import WorkerSettings
 from tests.support.seams import Hook, Journal, Trip, report_idleness, watched
 
 watcher.RECHECK = 1.0
@@ -62,38 +59,26 @@ def writes_ended(path: Path) -> Callable[[], None]:
     return wait
 
 
-async def worker(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
-    """As ``fastlane worker``."""
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(app.open_store(settings))
-        queue = RedisQueue(settings.redis_url or "", settings.installation)
-        clock = SystemClock()
-        executor = SwarmExecutor(app.hosts_of(settings.pools), settings.installation, clock, reset=2.0)
-        told = app.worker_settings(settings)
-        reconcile = float(os.environ["FASTLANE_TEST_RECONCILE"])
-        told = replace(told, renew=RENEW, reconcile=reconcile, limits=replace(told.limits, gone_after=GONE_AFTER))
-        parts = watched("store", store, hook), watched("queue", queue, hook), watched("engine", executor, hook)
-        working = Worker(*parts, clock, told)
-        await stack.enter_async_context(app.opened(queue))
-        await stack.enter_async_context(app.working(executor, working))
-        await stop.wait()
+def quick_worker(settings: Settings) -> WorkerSettings:
+    """A worker's settings with short intervals."""
+    usual = app.worker_settings(settings)
+    reconcile = float(os.environ["FASTLANE_TEST_RECONCILE"])
+    return replace(usual, renew=RENEW, reconcile=reconcile, limits=replace(usual.limits, gone_after=GONE_AFTER))
 
 
-async def api(settings: Settings, hook: Hook, stop: asyncio.Event) -> None:
-    """As ``fastlane api``."""
-    sockets = app.listening(settings)
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(app.open_store(settings))
-        queue = RedisQueue(settings.redis_url or "", settings.installation)
-        await stack.enter_async_context(app.opened(queue))
-        hub = await stack.enter_async_context(app.hinting(settings.redis_url or "", settings))
-        await stack.enter_async_context(app.serving(settings, watched("store", store, hook), watched("queue", queue, hook), hub, sockets))
-        await stop.wait()
+def watched_by(hook: Hook) -> app.Factories:
+    """What fastlane runs on, with its ports watched."""
+    return app.Factories(
+        store=lambda settings: watched("store", app.make_store(settings), hook),
+        queue=lambda settings, url: watched("queue", app.make_queue(settings, url), hook),
+        executor=lambda settings, clock: watched("engine", app.make_executor(replace(settings, breaker_reset=2.0), clock), hook),
+        worker_settings=quick_worker,
+    )
 
 
-async def main(role: str) -> None:
+async def main(role: Role) -> None:
     """Runs one process until a SIGTERM."""
-    settings = load("api" if role == "api" else "worker").settings
+    settings = load(role).settings
     log.configure(settings.log_format, settings.log_level)
     journal = Journal(Path(os.environ["FASTLANE_TEST_JOURNAL"]))
     hook = Hook(journal, Trip.of(os.environ.get("FASTLANE_TEST_TRIP", "")), writes_ended(settings.store_path))
@@ -101,5 +86,6 @@ async def main(role: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     reporting = asyncio.create_task(report_idleness(journal))
-    await (api if role == "api" else worker)(settings, hook, stop)
+    async with app.running(role, settings, watched_by(hook)):
+        await stop.wait()
     reporting.cancel()

@@ -11,12 +11,9 @@ from dataclasses import replace
 
 import uvloop
 
-from fastlane import app, log
-from fastlane.clock import SystemClock
+from fastlane import app, log, process
 from fastlane.config.load import load
-from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair import rebuilder
-from fastlane.scheduler.worker import Worker
 from tests.support.engine_process import SharedExecutor
 
 RECONCILE = 2.0
@@ -29,15 +26,14 @@ async def work() -> None:
     log.configure(settings.log_format, settings.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with app.open_store(settings) as store:
-        queue = RedisQueue(settings.redis_url or "", settings.installation)
-        executor = SharedExecutor(os.environ["FASTLANE_TEST_SOCKET"], app.hosts_of(settings.pools))
-        told = replace(app.worker_settings(settings), reconcile=RECONCILE)
-        worker = Worker(store, queue, executor, SystemClock(), told)
-        async with app.opened(queue), app.working(executor, worker):
-            await stop.wait()
+    factories = app.Factories(
+        executor=lambda settings, _clock: SharedExecutor(os.environ["FASTLANE_TEST_SOCKET"], app.hosts_of(settings.pools)),
+        worker_settings=lambda settings: replace(app.worker_settings(settings), reconcile=RECONCILE),
+    )
+    async with app.running("worker", settings, factories):
+        await stop.wait()
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(app.SWITCH_INTERVAL)
+    sys.setswitchinterval(process.SWITCH_INTERVAL)
     uvloop.run(work())

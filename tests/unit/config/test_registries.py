@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.cli import server
+from fastlane.cli.main import main
 from fastlane.config import legacy
 from fastlane.config.load import load
 from fastlane.errors import Invalid
@@ -105,7 +105,7 @@ def test_what_is_shown_hides_the_password_and_tells_the_file(monkeypatch, capsys
     rows = [GOOD, {"host": "s", "username": "ci", "passwordFile": "/run/secrets/s"}]
     monkeypatch.setenv("FASTLANE_REGISTRIES", json.dumps(rows))
     with pytest.raises(SystemExit):
-        server.main(["config", "--json"])
+        main(["config", "--json"])
     shown = capsys.readouterr().out
     assert SECRET.strip() not in shown
     assert "/run/secrets/s" in shown

@@ -16,7 +16,7 @@ import structlog
 from click.testing import CliRunner
 
 from fastlane import __version__
-from fastlane.cli.server import main
+from fastlane.cli.main import main
 from fastlane.config import legacy
 from fastlane.config.credentials import hash_password, hash_token, read_password_hash
 from fastlane.config.settings import NAMES
@@ -46,8 +46,7 @@ def app(monkeypatch):
     module = ModuleType("fastlane.app")
     module.seen = []
     module.ends = lambda: 0
-    for role in ("up", "api", "worker"):
-        setattr(module, f"run_{role}", lambda settings, role=role: (module.seen.append((role, settings)), module.ends())[1])
+    module.run = lambda role, settings: (module.seen.append((role, settings)), module.ends())[1]
     monkeypatch.setitem(sys.modules, "fastlane.app", module)
     monkeypatch.setattr("fastlane.app", module, raising=False)
     return module
@@ -221,9 +220,9 @@ def test_password_asks_twice_on_a_terminal_and_shows_nothing_that_is_typed():
     with subprocess.Popen(command, stdin=there, stdout=subprocess.PIPE, stderr=there, start_new_session=True) as process:
         os.close(there)
         said = b""
-        for question, typed in ((b"Password: ", b"korrekt\n"), (b"The same again: ", b"falsch\n"), (b"Password: ", b"korrekt\n")):
+        for question, typed in ((b"Password: ", b"korrekt\n"), (b"Repeat the password: ", b"falsch\n"), (b"Password: ", b"korrekt\n")):
             said += answer(here, question, typed)
-        said += answer(here, b"The same again: ", b"korrekt\n")
+        said += answer(here, b"Repeat the password: ", b"korrekt\n")
         assert process.stdout is not None
         printed = process.stdout.read().decode()
         assert process.wait(30) == 0

@@ -1,0 +1,45 @@
+"""What the server commands share: their options, the way they load settings, and messages to the user."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from fastlane import log
+from fastlane.config.load import LoadedSettings, load
+from fastlane.config.types import Role
+from fastlane.errors import Invalid
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONFIG = click.option("--config", metavar="FILE", help="Read this file instead of ./fastlane.toml.")
+DATA_DIR = click.option("--data-dir", metavar="DIR", help="Keep data in this directory instead of .fastlane.")
+LISTEN = click.option("--listen", metavar="ADDRESS", help="Serve HTTP on this IP address.")
+PORT = click.option("--port", metavar="PORT", help="Serve HTTP on this port instead of 10000; 0 takes any free port.")
+
+
+def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """A decorator that gives a command these options, in this order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def load_or_exit(role: Role, config: str | None, options: Mapping[str, str | None]) -> LoadedSettings:
+    """Loads the settings; on faults, prints each and exits with 2."""
+    try:
+        return load(role, options={name: text for name, text in options.items() if text is not None}, config=config)
+    except Invalid as error:
+        for fault in error.faults:
+            say(str(fault))
+        sys.exit(2)
+
+
+def say(text: str) -> None:
+    """Prints one line to standard error, without the secrets of URLs."""
+    click.echo(f"fastlane: {' '.join(log.scrub(text).split())}", err=True)

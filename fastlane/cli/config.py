@@ -1,0 +1,79 @@
+"""The command ``fastlane config``: shows the settings as a table, as JSON, or as a page of the docs."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastlane.cli.common import CONFIG, DATA_DIR, load_or_exit, say, with_options
+from fastlane.config.load import LoadedSettings
+from fastlane.config.page import markdown
+from fastlane.config.settings import SETTINGS, Setting
+from fastlane.config.types import Role
+
+
+@click.command("config")
+@with_options(CONFIG, DATA_DIR)
+@click.option("--for", "role", type=click.Choice(["up", "api", "worker"]), default="up", help="Show the defaults of this command (up).")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON; durations are seconds, sizes bytes.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Write the page docs/configuration.md instead of the values.")
+def show_config(config: str | None, role: Role, as_json: bool, as_markdown: bool, **options: str | None) -> None:
+    """Shows every setting: its name, value, source, default and meaning. Passwords are hidden.
+
+    \b
+    Examples:
+      fastlane config
+      fastlane config --for worker --json
+    """
+    if as_markdown:
+        click.echo(markdown(), nl=False)
+        return
+    loaded = load_or_exit(role, config, options)
+    for deprecation in loaded.deprecations:
+        say(str(deprecation))
+    click.echo(_as_json(loaded) if as_json else _as_table(loaded))
+
+
+def _shown(setting: Setting, value: object) -> str:
+    return "none" if value is None or value == () else setting.type.show(value)
+
+
+def _as_table(loaded: LoadedSettings) -> str:
+    rows = [("NAME", "VALUE", "FROM", "DEFAULT", "MEANING")]
+    for setting in SETTINGS:
+        value = _shown(setting, getattr(loaded.settings, setting.name))
+        rows.append((setting.name, value, loaded.origins[setting.name], setting.default, setting.meaning))
+    return _aligned(rows, (20, 40, 30, 26, 50))
+
+
+def _aligned(rows: Sequence[Sequence[str]], limits: Sequence[int]) -> str:
+    """Columns of text; a cell that is wider than its column continues on the next line."""
+    widths = [min(most, max(len(row[place]) for row in rows)) for place, most in enumerate(limits)]
+    lines = []
+    for row in rows:
+        cells = [textwrap.wrap(cell, width, break_on_hyphens=False) for cell, width in zip(row, widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            lines.append("  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
+    return "\n".join(lines)
+
+
+def _as_json(loaded: LoadedSettings) -> str:
+    def plain(setting: Setting, value: Any) -> object:
+        if setting.type.tables:
+            return json.loads(setting.type.show(value))
+        return setting.type.show(value) if setting.secret and value else str(value) if isinstance(value, Path) else value
+
+    rows = {
+        setting.name: {
+            "value": plain(setting, getattr(loaded.settings, setting.name)),
+            "from": loaded.origins[setting.name],
+            "default": setting.default,
+            "meaning": setting.meaning,
+        }
+        for setting in SETTINGS
+    }
+    return json.dumps(rows, indent=2, ensure_ascii=False)

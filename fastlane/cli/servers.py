@@ -1,0 +1,69 @@
+"""The commands that run fastlane: ``up``, ``api`` and ``worker``."""
+
+import sys
+from collections.abc import Mapping
+
+import click
+import structlog
+
+from fastlane import log
+from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, load_or_exit, say, with_options
+from fastlane.config.types import Role
+from fastlane.errors import FastlaneError
+
+
+@click.command()
+@with_options(PORT, LISTEN, DATA_DIR, CONFIG)
+def up(config: str | None, **options: str | None) -> None:
+    """Runs all of fastlane in one process, on SQLite, its own Redis server and this machine's Docker engine.
+
+    \b
+    Examples:
+      fastlane up
+      fastlane up --port 8080 --data-dir /var/lib/fastlane
+    """
+    _run("up", config, options)
+
+
+@click.command()
+@with_options(PORT, LISTEN, DATA_DIR, CONFIG)
+def api(config: str | None, **options: str | None) -> None:
+    """Serves HTTP. Start any number; they share the store and the queue. Needs a redis_url.
+
+    \b
+    Example:
+      FASTLANE_REDIS_URL=redis://queue:6379/0 fastlane api --listen 0.0.0.0
+    """
+    _run("api", config, options)
+
+
+@click.command()
+@with_options(DATA_DIR, CONFIG)
+def worker(config: str | None, **options: str | None) -> None:
+    """Runs jobs on the Docker hosts. Start any number; they share the work. Needs a redis_url.
+
+    \b
+    Example:
+      FASTLANE_REDIS_URL=redis://queue:6379/0 fastlane worker --config prod.toml
+    """
+    _run("worker", config, options)
+
+
+def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> None:
+    loaded = load_or_exit(role, config, options)
+    settings = loaded.settings
+    log.configure(settings.log_format, settings.log_level)
+    logger = structlog.get_logger()
+    for deprecation in loaded.deprecations:
+        logger.warning("setting.renamed", old=deprecation.old, new=deprecation.new, used=deprecation.used)
+    try:
+        from fastlane import app  # only now, so that help, the version and faults in settings appear at once
+
+        sys.exit(app.run(role, settings))
+    except FastlaneError as error:
+        say(str(error))
+    except Exception as error:
+        if settings.log_level == "debug":
+            logger.exception("command.failed", command=role)
+        say(f"failed because of a bug in fastlane, {type(error).__name__}: {error} (FASTLANE_LOG_LEVEL=debug shows where)")
+    sys.exit(1)

@@ -1,0 +1,74 @@
+"""What each command runs, built as in production, but on an engine whose jobs end at once."""
+
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+
+from fastlane import app
+from fastlane.config.settings import Settings
+from fastlane.errors import FastlaneError
+from fastlane.models.placement.pool import Pool
+from tests.support.instant import InstantExecutor
+
+POOLS = (Pool("default", "", ("unix:///instant",)),)
+FACTORIES = app.Factories(executor=lambda settings, clock: InstantExecutor(app.hosts_of(settings.pools), clock))
+
+
+async def ended(client: aiohttp.ClientSession, url: str) -> dict[str, object]:
+    """The job, once it is done."""
+    async with asyncio.timeout(20):
+        while True:
+            async with client.get(url) as answer:
+                found = await answer.json()
+            if found["job"]["status"] == "done":
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_up_takes_a_job_and_runs_it(tmp_path):
+    settings = Settings.defaults(tmp_path, port=0, pools=POOLS)
+    async with app.running("up", settings, FACTORIES) as running, aiohttp.ClientSession() as client:
+        await ready(client, running.port)
+        reply = await enqueue(client, running.port)
+        await ended(client, reply["jobUrl"])
+
+
+async def test_an_api_and_a_worker_share_a_store_and_a_queue(tmp_path, shared_redis):
+    settings = Settings.defaults(data_dir=tmp_path, port=0, pools=POOLS, redis_url=shared_redis.url, installation="test-roles")
+    async with (
+        app.running("api", settings, FACTORIES) as api,
+        app.running("worker", settings, FACTORIES) as worker,
+        aiohttp.ClientSession() as client,
+    ):
+        assert (api.worker, worker.services, worker.port) == (None, None, None)
+        await ready(client, api.port)
+        reply = await enqueue(client, api.port)
+        await ended(client, reply["jobUrl"])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Tornado leaves the socket that it could not bind
+async def test_a_port_in_use_is_found_before_anything_starts(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings.defaults(tmp_path, port=taken.getsockname()[1], pools=POOLS)
+        with pytest.raises(FastlaneError, match="choose another --port"):
+            async with app.running("up", settings, FACTORIES):
+                pass
+    assert not (tmp_path / ".fastlane").exists()
+
+
+async def ready(client: aiohttp.ClientSession, port: int | None) -> None:
+    """Returns once a worker has reported itself."""
+    async with asyncio.timeout(20):
+        while True:
+            async with client.get(f"http://127.0.0.1:{port}/healthcheck") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def enqueue(client: aiohttp.ClientSession, port: int | None) -> dict[str, str]:
+    async with client.post(f"http://127.0.0.1:{port}/tasks/test", json={"image": "ubuntu:latest"}) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()

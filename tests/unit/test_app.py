@@ -1,0 +1,69 @@
+"""Every setting reaches the part that it is for."""
+
+from dataclasses import asdict
+
+import pytest
+
+from fastlane import app
+from fastlane.config.access import TOKENS, USERS
+from fastlane.config.credentials import hash_password, hash_token
+from fastlane.config.settings import Settings
+from fastlane.models.placement.pool import Pool
+
+USER = USERS.read([{"name": "anna", "password": hash_password("x"), "role": "run"}])
+TOKEN = TOKENS.read([{"name": "ci", "token": hash_token("x"), "role": "run"}])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("public_url", "https://jobs.example.com"),
+        ("trusted_proxies", ("10.0.0.1",)),
+        ("allowed_origins", ("https://dash.example.com",)),
+        ("users", USER),
+        ("tokens", TOKEN),
+        ("redact_words", ("pin",)),
+        ("per_page", 7),
+        ("max_body", 77),
+        ("hard_retries", 3),
+    ],
+)
+def test_a_setting_reaches_the_web(name, value):
+    assert getattr(app.web_settings(Settings.defaults(**{name: value})), name) == value
+
+
+@pytest.mark.parametrize(("address", "is_loopback"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.7", False)])
+def test_the_web_knows_whether_only_this_machine_can_reach_it(address, is_loopback):
+    assert app.web_settings(Settings.defaults(listen=address)).listen_is_loopback is is_loopback
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "of_worker"),
+    [
+        ("pools", (Pool("only", "", ("h:2375",)),), "pools"),
+        ("lease", 99.0, "lease"),
+        ("renew", 9.0, "renew"),
+        ("max_log_bytes", 999, "log_cap"),
+    ],
+)
+def test_a_setting_reaches_the_worker(name, value, of_worker):
+    assert getattr(app.worker_settings(Settings.defaults(**{name: value})), of_worker) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("hard_timeout", "timeout"),
+        ("pending_deadline", "pending_deadline"),
+        ("pull_deadline", "pull_deadline"),
+        ("host_lost_after", "host_lost_after"),
+    ],
+)
+def test_a_limit_reaches_the_worker(name, limit):
+    found = asdict(app.worker_settings(Settings.defaults(**{name: 12345.0})).limits)
+    assert found == asdict(app.worker_settings(Settings.defaults()).limits) | {limit: 12345.0}
+
+
+def test_each_host_is_named_once():
+    pools = (Pool("a", "a", ("x:1", "y:1")), Pool("b", "", ("y:1", "z:1")))
+    assert app.hosts_of(pools) == ("x:1", "y:1", "z:1")
