@@ -35,7 +35,7 @@ from fastlane.services.assembly import Services, build_services
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
-from fastlane.web.server.application import application, close_server, http_server
+from fastlane.web.server.application import close_server, make_application, make_server
 from fastlane.web.server.settings import WebSettings
 
 log = structlog.get_logger()
@@ -224,8 +224,8 @@ async def working(worker: Worker) -> AsyncIterator[None]:
 @asynccontextmanager
 async def serving(services: Services, settings: WebSettings, sockets: list[socket.socket]) -> AsyncIterator[None]:
     """Serves HTTP on these sockets. At the end, requests in flight get ``DRAIN`` seconds."""
-    app = application(services, settings)
-    server = http_server(app, process.connection_limit())
+    app = make_application(services, settings)
+    server = make_server(app, process.connection_limit())
     server.add_sockets(sockets)
     log.info("api.listening", addresses=[":".join(map(str, sock.getsockname()[:2])) for sock in sockets])
     try:

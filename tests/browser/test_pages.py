@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from fastlane.web.routes.pages import Pages
+from fastlane.web.http.static_files import StaticFiles
 from tests.browser.logpage import DESK, PHONE, shoot, violations
 from tests.functional.server import Server
 from tests.support.credentials import basic, user
@@ -132,7 +132,7 @@ async def test_with_users_a_page_asks_who_it_is(shared_redis, tmp_path):
 
 
 async def test_without_its_pages_a_server_says_so_and_does_all_else(server, tmp_path):
-    server.app.settings["pages"] = Pages(tmp_path)
+    server.app.settings["static_files"] = StaticFiles(tmp_path)
     reply = await server.ran()
     for path in (reply["jobUrl"] + "stream", "/docs", "/static/x.js"):
         answer = await server.get(path)
@@ -147,4 +147,4 @@ async def test_without_its_pages_a_server_says_so_and_does_all_else(server, tmp_
     ("path", "up"), [("/docs", "./"), ("/docs/", "../"), ("/tasks/t/jobs/j/stream", "../../../../"), ("//docs", "../")]
 )
 async def test_a_page_refers_to_its_server_by_the_way_up(path, up):
-    assert f'href="{up}static/'.encode() in Pages().page("docs.html", path=path, base="http://x")
+    assert f'href="{up}static/'.encode() in StaticFiles().page("docs.html", path=path, base_url="http://x")

@@ -27,8 +27,8 @@ from fastlane.services.assembly import build_services
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.follower import Followers
 from fastlane.streams.hub import Hub
-from fastlane.web.server.application import application, close_server, http_server
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.server.application import close_server, make_application, make_server
+from tests.support.web_settings import web_settings
 
 HOST = "10.0.0.7:2375"
 POOLS = (Pool("fast", "fast-", (HOST,)), Pool("default", "", (HOST,)))
@@ -71,8 +71,8 @@ class Server:
         self.followers = Followers(self.store, hub(self.hints), self.clock, **(following or {}))
         built = build_services(self.store, self.queue, self.hints, self.clock, pools)
         self.services = replace(built, followers=self.followers)
-        self.app = application(self.services, WebSettings(**{"version": "9.9.9", "listen_is_loopback": True} | settings))
-        self.http = http_server(self.app, most_connections)
+        self.app = make_application(self.services, web_settings(**settings))
+        self.http = make_server(self.app, most_connections)
         self.port = 0
 
     async def __aenter__(self) -> "Server":

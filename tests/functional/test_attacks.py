@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.web.http import handler
+from fastlane.web.http import body
 from fastlane.web.server.application import close_server
 from tests.functional.server import Server
 from tests.support.redis import until
@@ -110,8 +110,8 @@ async def test_the_largest_command_and_metadata_that_are_valid_are_not_too_many_
 
 
 async def test_bodies_that_never_end_hold_no_more_memory_than_is_allowed(server, monkeypatch):
-    monkeypatch.setattr(handler, "MOST_HELD", 8 * 1024 * 1024)
-    held = server.app.settings["context"].held
+    monkeypatch.setattr(body, "MOST_MEMORY", 8 * 1024 * 1024)
+    memory = server.app.settings["context"].body_memory
     head = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
     writers = []
     for _ in range(12):
@@ -119,16 +119,16 @@ async def test_bodies_that_never_end_hold_no_more_memory_than_is_allowed(server,
         writer.write(head + b" " * 1_000_000)
         await writer.drain()
         writers.append(writer)
-    await until(lambda: held.size > 7_000_000, "the bodies never came in")
-    assert held.size <= 8 * 1024 * 1024
+    await until(lambda: memory.used > 7_000_000, "the bodies never came in")
+    assert memory.used <= 8 * 1024 * 1024
     refused = await server.post("/tasks/task", b" " * 900_000 + json.dumps(OK).encode())
     assert (refused.status, refused.headers["Retry-After"]) == (503, "2")
     await calm(server)
     for writer in writers:
         writer.transport.abort()
-    await until(lambda: held.size == 0, "what was held of dead connections was never let go")
+    await until(lambda: memory.used == 0, "the memory of dead connections was never released")
     assert (await server.post("/tasks/task", b" " * 900_000 + json.dumps(OK).encode())).status == 200
-    assert held.size == 0
+    assert memory.used == 0
 
 
 async def test_what_a_client_had_sent_ahead_is_dropped_when_it_hangs_up(server):

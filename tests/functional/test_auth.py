@@ -234,7 +234,7 @@ async def test_while_a_password_is_looked_at_everybody_else_is_served(guarded, h
 async def test_a_crowd_of_guessers_is_told_to_come_again_and_takes_no_memory(guarded, hashing):
     assert (await guarded.get("/status", headers=ADMIN)).status == 200
     hashing.go.clear()
-    gate = guarded.app.settings["context"].gate
+    gate = guarded.app.settings["context"].authenticator
     crowd = [asyncio.create_task(guarded.get("/status", headers=from_(f"10.0.{n}.1", basic("anna", f"{n}")))) for n in range(60)]
     await until(lambda: sum(task.done() for task in crowd) == 60 - auth.MOST_VERIFYING, "nobody was sent away")
     away = [task.result() for task in crowd if task.done()]
@@ -248,10 +248,10 @@ async def test_a_crowd_of_guessers_is_told_to_come_again_and_takes_no_memory(gua
 
 async def test_who_guesses_is_slowed_and_nobody_else_is(guarded, hashing):
     await guarded.get("/status", headers=from_("10.9.9.9", ADMIN))
-    guesses = [await guarded.get("/status", headers=from_("10.9.9.9", basic("anna", f"{n}"))) for n in range(throttle.FREE + 1)]
-    assert [answer.status for answer in guesses] == [401] * throttle.FREE + [429]
+    guesses = [await guarded.get("/status", headers=from_("10.9.9.9", basic("anna", f"{n}"))) for n in range(throttle.FREE_FAILURES + 1)]
+    assert [answer.status for answer in guesses] == [401] * throttle.FREE_FAILURES + [429]
     assert int(guesses[-1].headers["Retry-After"]) >= 1
-    assert hashing.count == throttle.FREE + 1
+    assert hashing.count == throttle.FREE_FAILURES + 1
     assert (await guarded.get("/status", headers=from_("10.9.9.9", READER))).status == 429
     assert (await guarded.get("/status", headers=from_("10.9.9.9", bearer("fl_guess")))).status == 429
     assert (await guarded.get("/status", headers=from_("10.9.9.9", ADMIN))).status == 200
@@ -263,15 +263,19 @@ async def test_who_guesses_is_slowed_and_nobody_else_is(guarded, hashing):
 async def test_guesses_that_come_all_at_once_are_counted_as_they_come(guarded, hashing):
     hashing.go.clear()
     crowd = [asyncio.create_task(guarded.get("/status", headers=from_("10.9.9.9", basic("anna", f"{n}")))) for n in range(30)]
-    await until(lambda: sum(task.done() for task in crowd) == 30 - throttle.FREE, "they were not slowed")
+    await until(lambda: sum(task.done() for task in crowd) == 30 - throttle.FREE_FAILURES, "they were not slowed")
     hashing.go.set()
-    assert sorted(answer.status for answer in await asyncio.gather(*crowd)) == [401] * throttle.FREE + [429] * (30 - throttle.FREE)
+    assert sorted(answer.status for answer in await asyncio.gather(*crowd)) == [401] * throttle.FREE_FAILURES + [429] * (
+        30 - throttle.FREE_FAILURES
+    )
 
 
 async def test_an_address_that_nobody_vouches_for_does_not_count(shared_redis, tmp_path):
     async with Server(tmp_path / "store.db", shared_redis.url, **WHO) as server:
-        guesses = [await server.get("/status", headers=from_(f"10.0.0.{n}", basic("anna", f"{n}"))) for n in range(throttle.FREE + 1)]
-        assert [answer.status for answer in guesses] == [401] * throttle.FREE + [429]
+        guesses = [
+            await server.get("/status", headers=from_(f"10.0.0.{n}", basic("anna", f"{n}"))) for n in range(throttle.FREE_FAILURES + 1)
+        ]
+        assert [answer.status for answer in guesses] == [401] * throttle.FREE_FAILURES + [429]
 
 
 async def test_a_failed_login_is_logged_without_what_was_sent(guarded):

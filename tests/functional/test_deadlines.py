@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from fastlane.web.http import handler
-from fastlane.web.server import deadlines
+from fastlane.web.server import deadlines, http_server
 from tests.support.redis import until
 
 PATIENCE = 20.0
@@ -17,7 +17,7 @@ BODY = b'{"image": "ubuntu:latest"}'
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
     """Looks after its deadlines all the time."""
-    monkeypatch.setattr(deadlines, "LOOK", 0.02)
+    monkeypatch.setattr(deadlines, "SWEEP_EVERY", 0.02)
 
 
 async def rest(server, sent: bytes) -> bytes:
@@ -40,12 +40,12 @@ async def end(writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /livez HTT"])
 async def test_a_connection_without_a_request_is_closed(server, monkeypatch, sent):
-    monkeypatch.setattr(deadlines, "IDLE", 0.05)
+    monkeypatch.setattr(http_server, "HEADER_DEADLINE", 0.05)
     assert await rest(server, sent) == b""
 
 
 async def test_a_connection_is_closed_after_its_last_request(server, monkeypatch):
-    monkeypatch.setattr(deadlines, "IDLE", 1.0)
+    monkeypatch.setattr(http_server, "HEADER_DEADLINE", 1.0)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(HEAD + BODY)
     assert (await reader.readuntil(b"}\n")).startswith(b"HTTP/1.1 200 OK")
@@ -61,7 +61,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
 
 
 async def test_who_waits_for_an_answer_is_not_hung_up_on(server, monkeypatch):
-    monkeypatch.setattr(deadlines, "IDLE", 1.0)
+    monkeypatch.setattr(http_server, "HEADER_DEADLINE", 1.0)
     monkeypatch.setattr(handler, "BODY_DEADLINE", 1.0)
     create, working, go = server.store.create, asyncio.Event(), asyncio.Event()
 

@@ -14,7 +14,7 @@ import pytest
 
 from fastlane.web.http import handler
 from fastlane.web.server import deadlines
-from fastlane.web.server.application import HEAD
+from fastlane.web.server.application import LONGEST_HEAD
 from tests.functional.server import Answer, Server
 from tests.functional.test_attacks import calm, statuses
 from tests.support.installation import Installation
@@ -138,7 +138,7 @@ async def test_a_body_that_is_too_large_is_413_and_the_connection_goes_on(server
 @pytest.mark.parametrize("length", [b"Content-Length: 26", b"Transfer-Encoding: chunked"])
 async def test_a_body_that_is_cut_writes_nothing(server: Server, verb: str, length: bytes) -> None:
     head = f"{verb} {TARGETS[verb]} HTTP/1.1\r\nHost: localhost\r\n".encode() + length + b"\r\n\r\n"
-    held = server.app.settings["context"].in_flight
+    active = server.app.settings["context"].active_requests
     for part in (OK[:20], b"1a\r\n" + OK[:20], b"1a\r\n" + OK + b"\r\n", b""):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head + (part if b"chunked" in length or not part.startswith(b"1a") else OK[:10]))
@@ -147,14 +147,14 @@ async def test_a_body_that_is_cut_writes_nothing(server: Server, verb: str, leng
         with suppress(ConnectionError):
             await writer.wait_closed()
     await calm(server)
-    assert not held._handlers
+    assert len(active) == 0
     assert not await written(server)
 
 
 async def test_a_body_that_comes_a_byte_at_a_time_is_read_until_its_time_is_over(
     server: Server, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deadlines, "LOOK", 0.02)
+    monkeypatch.setattr(deadlines, "SWEEP_EVERY", 0.02)
     head = f"{verb} {TARGETS[verb]} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(OK)}\r\nConnection: close\r\n\r\n".encode()
     answer = await server.raw(head, *[OK[place : place + 1] for place in range(len(OK))])
     assert statuses(answer) == [200]
@@ -207,7 +207,7 @@ async def test_a_head_that_is_too_long_gets_a_4xx_that_says_so(server: Server, l
 
 async def test_a_head_without_end_is_hung_up_on(server: Server) -> None:
     with suppress(ConnectionError):
-        assert await server.raw(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (HEAD + 200_000)) == b""
+        assert await server.raw(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (LONGEST_HEAD + 200_000)) == b""
     await calm(server)
 
 

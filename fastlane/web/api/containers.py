@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.schedule.schedule import show_duration
-from fastlane.web.http.nesting import Faults, Reader, list_of, read_parts
+from fastlane.web.http.fields import Faults, Reader, list_of, read_parts
 
 MOST_MOUNTS = MOST_SECRETS = MOST_CONSTRAINTS = 50
 MOST_NETWORKS = 20

@@ -13,7 +13,7 @@ from fastlane.models.schedule.cron_fields import MOST_TEXT
 from fastlane.models.schedule.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
 from fastlane.models.schedule.timezone import MOST_NAME
 from fastlane.models.task import MAX_TASK_ID_BYTES
-from fastlane.web.http.body import MAX_INTEGER
+from fastlane.web.http.strict_json import MAX_INTEGER
 
 JsonSchema = Mapping[str, Any]
 

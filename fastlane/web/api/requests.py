@@ -23,7 +23,7 @@ from fastlane.web.api import container_shapes, json_schema
 from fastlane.web.api.containers import NOT_THE_SAME, differs, read_container, read_hosts, read_resources
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
 from fastlane.web.api.rendering import REDACTED
-from fastlane.web.http.nesting import MOST_FAULTS
+from fastlane.web.http.fields import MOST_FAULTS
 from fastlane.web.http.query import nearest
 
 MAX_COMMAND_TEXT = 64 * 1024

@@ -1,138 +1,79 @@
-"""A strict reader of JSON objects: what two readers could take differently (RFC 8259, I-JSON) is refused, and nesting is bounded.
+"""A request's body as it arrives. Each body has a limit, and all bodies together share a bounded amount of memory."""
 
-The standard ``json`` does the parsing; its lenient sides (NaN, duplicate keys, lone surrogates, any size of number) are closed here.
-"""
-
-import json
-import math
-import re
-from collections.abc import Iterator
-from typing import Any
-
-from fastlane.errors import Fault, Invalid
-
-MAX_DEPTH = 32
-MAX_TOKENS = 50_000
-"""Texts, brackets and commas: over twice what the largest valid job has. More would hold up everybody else's requests while it is read."""
-MAX_INTEGER = 2**63 - 1
-
-TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]|,', re.DOTALL)
-"""A text (perhaps never closed), an opening or a closing bracket, a comma. It never fails after a long walk: a scan takes linear time."""
+DRAIN_LIMIT = 64 * 1024 * 1024
+"""Unread request bodies are drained up to this size, in bytes; then the connection is closed."""
+UNCOUNTED = 16 * 1024
+"""The first bytes of each body do not count against the shared memory, so an ordinary job, which is far smaller, is always accepted."""
+MOST_MEMORY = 64 * 1024 * 1024
+"""The memory, in bytes, that all bodies share."""
 
 
-def read_object(data: bytes) -> dict[str, Any]:
-    """The object in these bytes. Raises Invalid with what is wrong and where."""
-    text = _decoded(data)
-    _check_shape(text)
-    try:
-        value = DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise _invalid(_words(text, error)) from None
-    if not isinstance(value, dict):
-        raise _invalid(f"the body is a JSON {_kind(value)}, not an object; write {{…}}")
-    for part in _texts(value):
-        _check_text(part)
-    return value
+class BodyMemory:
+    """The memory that the bodies of all requests under way share. ``used`` is in bytes."""
+
+    def __init__(self) -> None:
+        self.used = 0
+
+    def reserve(self, size: int) -> bool:
+        """Takes more memory; False when there is not enough left."""
+        if self.used + size > MOST_MEMORY:
+            return False
+        self.used += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Gives memory back."""
+        self.used -= size
 
 
-def _invalid(message: str) -> Invalid:
-    return Invalid([Fault("", message)])
+class RequestBody:
+    """Receives one request's body. With a ``limit`` (in bytes) it keeps the body; without one it only drains it.
 
+    ``data`` is what was kept so far. ``out_of_memory`` says that a part is missing because other requests use the shared memory.
+    """
 
-def _decoded(data: bytes) -> str:
-    if data.startswith(b"\x1f\x8b"):
-        raise _invalid("the body is compressed; send it as it is")
-    if b"\0" in data[:4]:
-        raise _invalid("the body looks like UTF-16 or UTF-32; send JSON as UTF-8")
-    try:
-        return data.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise _invalid(f"the body is not UTF-8 at byte {error.start}; send JSON as UTF-8") from None
+    __slots__ = ("_limit", "_memory", "_received", "_reserved", "data", "out_of_memory")
 
+    def __init__(self, memory: BodyMemory, limit: int | None) -> None:
+        self._memory = memory
+        self._limit = limit
+        self._received = 0
+        self._reserved = 0
+        self.data = bytearray()
+        self.out_of_memory = False
 
-def _check_shape(text: str) -> None:
-    if len(text) <= MAX_TOKENS and text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for count, match in enumerate(TOKEN.finditer(text)):
-        if count >= MAX_TOKENS:
-            raise _invalid(f"the body has more than {MAX_TOKENS} parts (texts, lists, objects, commas); make it smaller")
-        first = text[match.start()]
-        if first in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise _invalid(f"the body is nested more than {MAX_DEPTH} deep; make it flatter")
-        elif first in "]}":
-            depth -= 1
+    @property
+    def too_large(self) -> bool:
+        """Whether more than the limit has arrived."""
+        return self._limit is not None and self._received > self._limit
 
+    @property
+    def undrainable(self) -> bool:
+        """Whether so much has arrived that it is better to close the connection than to read on."""
+        return self._received > DRAIN_LIMIT
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise Invalid([Fault(_twice(pairs)[:80], "is there twice in one object; leave one")])
-    return value
+    def exceeds_limit(self, content_length: str) -> bool:
+        """Whether a body announced with this Content-Length is larger than the limit."""
+        is_number = content_length.isascii() and content_length.isdigit()
+        return self._limit is not None and is_number and int(content_length[:20]) > self._limit
 
+    def receive(self, chunk: bytes) -> None:
+        """Counts a chunk, and keeps it if the limit and the shared memory allow."""
+        self._received += len(chunk)
+        if self._limit is not None and not self.too_large and self._reserve():
+            self.data.extend(chunk)
 
-def _twice(pairs: list[tuple[str, Any]]) -> str:
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            break
-        seen.add(name)
-    return name
+    def release(self) -> None:
+        """Gives the shared memory back. Safe to repeat."""
+        self._memory.release(self._reserved)
+        self._reserved = 0
 
-
-def _integer(text: str) -> int:
-    if len(text) > 20 or abs(int(text)) > MAX_INTEGER:
-        raise _invalid(f"the number {text[:20]}… is beyond 64 bits; write it as text")
-    return int(text)
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise _invalid(f"the number {text[:20]} is too large; write it as text")
-    return value
-
-
-def _constant(name: str) -> Any:
-    raise _invalid(f"{name} is not JSON; write null, or leave the field out")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in a value, the names of fields too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from value
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
-
-
-def _check_text(text: str) -> None:
-    if "\0" in text:
-        raise _invalid("the body has a NUL character (\\u0000), which no command, name or variable can hold; take it out")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise _invalid("the body has a lone surrogate (\\ud800 to \\udfff), which is not valid Unicode; send the whole pair") from None
-
-
-def _kind(value: object) -> str:
-    names = {list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
-    return names.get(type(value), "null")
-
-
-def _words(text: str, error: json.JSONDecodeError) -> str:
-    start = text.lstrip()[:1]
-    if start and start not in '{["' and re.match(r"[\w.%+-]+=", text.lstrip()):
-        return "the body is a form, not JSON; send an object such as " + '{"image": "ubuntu:latest"}'
-    hint = "; names and texts stand in double quotes" if "'" in text[error.pos : error.pos + 2] or "quotes" in error.msg else ""
-    return f"the body is not JSON at line {error.lineno}, column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}{hint}"
-
-
-DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant)
+    def _reserve(self) -> bool:
+        if self.out_of_memory:
+            return False
+        more = max(0, self._received - UNCOUNTED) - self._reserved
+        if more > 0 and not self._memory.reserve(more):
+            self.out_of_memory = True
+            return False
+        self._reserved += max(0, more)
+        return True

@@ -24,7 +24,7 @@ class ExecutionsHandler(Handler):
     @operation("listExecutions", responses.ExecutionPage, query={**FILTERS, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Executions of all tasks, the latest due first: by status, by task, due since a moment."""
-        url = ListUrl.of_query(f"{self.base}/executions/", self.query)
+        url = ListUrl.of_query(f"{self.base_url}/executions/", self.query)
         statuses, task_id, since, window = together(
             self._statuses,
             self._task_id,

@@ -61,14 +61,14 @@ class FollowHandler(Handler):
         self.set_header("Vary", "Accept, Accept-Encoding, Origin")
         if wants_events and wish.cursor is not None and wish.cursor.ended:
             self.set_status(204)
-            await self.delivered(self.finish())
+            await self.deliver(self.finish())
             return
         outlet = Events(self, wish) if wants_events else Text(self, wish)
         self.set_header("Content-Type", outlet.media)
         if execution_id is not None:
             self.set_header("Fastlane-Execution-Id", execution_id)
         if self.request.method == "HEAD":
-            await self.delivered(self.finish())
+            await self.deliver(self.finish())
             return
         self._keep_alive()
         await self._run(follower, outlet, task_id, job_id, execution_id)
@@ -82,11 +82,11 @@ class FollowHandler(Handler):
         if closing.reason is CloseReason.GONE:
             return
         if not outlet.end(closing):
-            self.hang_up()
+            self.disconnect()
         elif not closing.started and not self._headers_written:
             await self._unsent(task_id, job_id, execution_id)
         else:
-            await self.delivered(self.finish())
+            await self.deliver(self.finish())
 
     async def _unsent(self, task_id: str, job_id: str, execution_id: str | None) -> None:
         """Nothing was sent: answers as the log that is not followed does, which refuses when nothing has started, and is empty when what
@@ -99,7 +99,7 @@ class FollowHandler(Handler):
         if view.execution.has_started:
             return await self.follow(task_id, job_id, execution_id)
         self.set_header("Fastlane-Execution-Id", view.execution.id)
-        await self.delivered(self.finish())
+        await self.deliver(self.finish())
         return None
 
     def _keep_alive(self) -> None:

@@ -1,4 +1,4 @@
-"""The routes for whoever operates fastlane: is it alive, is all well, what is going on."""
+"""``/livez``, ``/healthcheck`` and ``/status``, for the people who operate fastlane."""
 
 from fastlane.web.api import status_rendering
 from fastlane.web.api.contract import Answer, operation
@@ -19,16 +19,14 @@ class LiveHandler(Handler):
 
 
 class HealthHandler(Handler):
-    """``/healthcheck``, and ``/`` for a client that does not ask for HTML."""
+    """``/healthcheck``."""
 
     public = True
 
     @operation("getHealth", Health, answers={503: Answer("Something is down.", (Health,))})
     async def on_get(self) -> None:
         """200 or 503, and which part is down."""
-        verdict = await self.services.health.check()
-        self.set_header("Cache-Control", "no-store")
-        await self.answer(status_rendering.health(verdict), status=200 if verdict.well else 503)
+        await answer_health(self)
 
 
 class StatusHandler(Handler):
@@ -38,7 +36,14 @@ class StatusHandler(Handler):
     async def on_get(self) -> None:
         """Workers, hosts, queues, what runs and what comes next."""
         view = await self.services.status.read()
-        if self.sees is not None:
-            view = view.only(self.sees)
+        if self.task_filter is not None:
+            view = view.only(self.task_filter)
         self.set_header("Cache-Control", "no-store")
-        await self.answer(status_rendering.status(self.renderer, view, self.context.settings.version))
+        await self.answer(status_rendering.status(self.renderer, view, self.web_settings.version))
+
+
+async def answer_health(handler: Handler) -> None:
+    """Answers with the health of all parts."""
+    verdict = await handler.services.health.check()
+    handler.set_header("Cache-Control", "no-store")
+    await handler.answer(status_rendering.health(verdict), status=200 if verdict.well else 503)

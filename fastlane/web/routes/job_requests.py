@@ -4,9 +4,9 @@ from fastlane.models.job import Spec
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.web.api.contract import flag
 from fastlane.web.api.requests import read_job
-from fastlane.web.http.body import read_object
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.query import read_flag
+from fastlane.web.http.strict_json import read_object
 
 DELETE_QUERY = {"stop": flag("Stops it first.")}
 

@@ -19,7 +19,8 @@ EXECUTIONS = 20
 class JobHandler(Handler):
     """``/tasks/T/jobs/J``."""
 
-    reads_body = True
+    accepts_body = True
+    chooses_job_id = True
 
     @operation(
         "getJob",
@@ -47,12 +48,6 @@ class JobHandler(Handler):
         """Deletes the job with all that it has."""
         await self.services.deletions.delete_job(task_id, job_id, stop=read_stop_first(self))
         await self.answer({"taskId": task_id, "jobId": job_id, "deleted": True})
-
-    def no_such(self, name: str, value: str) -> Exception:
-        """A PUT chooses the job's id, so an id that is not a UUID is a fault of the request."""
-        if self.request.method == "PUT" and name == "job_id":
-            return Invalid([Fault("jobId", f"is not a UUID: {value[:80]!r}; make one, such as 6c84fb90-12c4-11e1-840d-7b25c5ee775a")])
-        return super().no_such(name, value)
 
     def _include_logs(self) -> bool:
         if self.query.get("include", "logs") != "logs":

@@ -58,13 +58,13 @@ class LogHandler(Handler):
             try:
                 async for data in parts:
                     self.write(data)
-                    if not await self.delivered(self.flush()):
+                    if not await self.deliver(self.flush()):
                         return
             except FastlaneError as error:
                 log.warning("http.log.cut", path=self.request.path, error=str(error))
-                self.hang_up()
+                self.disconnect()
                 return
-        await self.delivered(self.finish())
+        await self.deliver(self.finish())
 
 
 class StreamHandler(LogHandler):

@@ -13,4 +13,4 @@ class OpenApiHandler(Handler):
         """The contract as OpenAPI."""
         document = self.application.settings["document"]
         assert isinstance(document, Document)
-        await self.answer({**document.content, "servers": [{"url": self.base}]})
+        await self.answer({**document.content, "servers": [{"url": self.base_url}]})

@@ -40,7 +40,7 @@ class TasksHandler(Handler):
     @operation("listTasks", responses.TaskPage, query=pages(), refusals=(404,))
     async def on_get(self) -> None:
         """All tasks, most recently changed first."""
-        url = ListUrl.of_query(f"{self.base}/tasks/", self.query)
+        url = ListUrl.of_query(f"{self.base_url}/tasks/", self.query)
         window = url.window(self.query, default=self.web_settings.per_page)
         await self.answer(self.renderer.tasks(url, await self.services.lists.tasks(window, self.visible_tasks)))
 
@@ -51,7 +51,7 @@ class SearchHandler(Handler):
     @operation("searchTasks", responses.TaskPage, query={"query": SEARCH, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Tasks by the words in their ids."""
-        url = ListUrl.of_query(f"{self.base}/search/", self.query)
+        url = ListUrl.of_query(f"{self.base_url}/search/", self.query)
         words, window = together(self._words, lambda: url.window(self.query, default=self.web_settings.per_page))
         await self.answer(self.renderer.tasks(url, await self.services.lists.search(words, window, self.visible_tasks)))
 
@@ -67,7 +67,7 @@ class SearchHandler(Handler):
 class TaskHandler(Handler):
     """``/tasks/T``."""
 
-    reads_body = True
+    accepts_body = True
 
     @operation(
         "listJobs",

@@ -18,8 +18,9 @@ from fastlane.web.api.contract import Answer, Parameter, operation
 from fastlane.web.api.follow_query import WISHES, read_follow_query
 from fastlane.web.api.json_schema import enum
 from fastlane.web.http.frames import Form, Render, attempt_json, end_json, frame, renderer
+from fastlane.web.http.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.routes.tickets import BY_TICKET, Admitting
+from fastlane.web.routes.tickets import TICKET_QUERY
 
 PING_EVERY = 20.0
 """Seconds between pings; a peer that has not answered one when the next is due is dropped."""
@@ -31,8 +32,10 @@ VERSION = "13"
 log = structlog.get_logger()
 
 
-class SocketHandler(Admitting, WebSocketHandler):
+class SocketHandler(Handler, WebSocketHandler):
     """A follower's WebSocket: of a job, or of one execution."""
+
+    accepts_tickets = True
 
     _follower: Follower
     _render: Render
@@ -45,7 +48,7 @@ class SocketHandler(Admitting, WebSocketHandler):
         query={
             "format": Parameter("What a message is: text (unless given), or JSON.", enum((Form.TEXT, Form.JSON))),
             **WISHES,
-            **BY_TICKET,
+            **TICKET_QUERY,
         },
         answers={101: Answer("The log as it grows, by WebSocket. The reason of its close is done, or retry.")},
         refusals=(404, 426),
@@ -53,7 +56,7 @@ class SocketHandler(Admitting, WebSocketHandler):
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """The handshake, and the connection until it is closed."""
         self._check_handshake()
-        if not self.context.addresses.may_follow(self.request):
+        if not self.context.origins.allows_websocket(self.request):
             raise Problem(403, "a page of another site may not follow logs here; allowed_origins would have to name it")
         if self.query.get("format", "text") not in (Form.TEXT, Form.JSON):
             raise Invalid([Fault("format", 'is neither "text" nor "json"')])

@@ -1,7 +1,7 @@
-"""Who asks, and under which name: the checked Host, the base of the URLs in answers, proxies, and pages of other sites.
+"""Checks of Host and Origin, the client's address behind proxies, and the base of the URLs in answers.
 
-A server on loopback answers only to loopback's names and to that of ``public_url``: a page whose host name was pointed at 127.0.0.1 (DNS
-rebinding) gets nothing from it. Elsewhere ``public_url`` keeps such a page from writing.
+A server on loopback answers only to loopback names and to the name in ``public_url``, so a page whose host name points to 127.0.0.1 (DNS
+rebinding) gets no answer. On other addresses, ``public_url`` keeps such a page from writing.
 """
 
 import re
@@ -20,15 +20,16 @@ EXPOSED = (
     "Fastlane-Exit-Code, Fastlane-Execution-Id, Fastlane-Status, X-Request-Id, X-Fastlane-Version, Idempotent-Replayed, Retry-After, "
     "Content-Range"
 )
-"""Our headers that a page of another origin may read too."""
-READ_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
+"""Our headers that pages of other origins may read."""
+READABLE_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
 SENDABLE = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Request-Id"
-"""The headers that a page of another origin may send, beside those that every page may."""
-PREFLIGHT_HOLDS = "600"
+"""The headers that a page of another origin may send, beside those that browsers always allow."""
+PREFLIGHT_MAX_AGE = "600"
+"""Seconds."""
 
 
 class RequestOrigins:
-    """The rules of names and origins under one set of settings."""
+    """The rules for hosts and origins under the settings."""
 
     def __init__(self, settings: WebSettings) -> None:
         self._public_url = settings.public_url.rstrip("/") if settings.public_url else None
@@ -39,8 +40,8 @@ class RequestOrigins:
         self._has_auth = settings.has_auth
         self._open = not settings.listen_is_loopback and not settings.has_auth
 
-    def base(self, request: HTTPServerRequest) -> str:
-        """The URL before every path in answers. Raises a 400 for a malformed Host, a 403 for one that is not ours."""
+    def base_url(self, request: HTTPServerRequest) -> str:
+        """The URL before every path in answers. Raises a 400 for a malformed Host, and a 403 for one that is not this server's."""
         hosts = self._hosts(request)
         for host in hosts:
             self._check(host)
@@ -48,8 +49,8 @@ class RequestOrigins:
             return self._public_url
         return f"{self._scheme(request)}://{hosts[-1]}"
 
-    def refuse_foreign(self, request: HTTPServerRequest) -> None:
-        """Raises a 403 for a write that another site's page sent."""
+    def refuse_foreign_write(self, request: HTTPServerRequest) -> None:
+        """Raises a 403 if a page of another site sent this write."""
         origin = request.headers.get("Origin")
         if origin is None:
             foreign = request.headers.get("Sec-Fetch-Site") == "cross-site"
@@ -58,46 +59,46 @@ class RequestOrigins:
         if foreign:
             raise _foreign(origin)
 
-    def reader(self, request: HTTPServerRequest) -> str | None:
-        """Which origin's pages may read the answer, as ``Access-Control-Allow-Origin`` says it; None for no other than our own."""
+    def allowed_origin(self, request: HTTPServerRequest) -> str | None:
+        """The value of ``Access-Control-Allow-Origin``: whose pages may read the answer. None when only this server's own may."""
         if self._open:
             return "*"
         origin = request.headers.get("Origin")
         if origin is None:
             return None
-        near = self._loopback and not self._has_auth and _is_loopback(_name(_netloc(origin) or ""))
-        return origin if near or self._is_listed(origin) else None
+        local = self._loopback and not self._has_auth and _is_loopback(_name(_netloc(origin) or ""))
+        return origin if local or self._is_listed(origin) else None
 
-    def reading(self, request: HTTPServerRequest) -> Mapping[str, str]:
-        """The headers by which a browser lets a page read the answer. What its own log-in (HTTP Basic) opens, only pages may read that the
-        settings name."""
-        reader = self.reader(request)
-        if reader is None or reader == "*":
-            return {} if reader is None else READ_BY_ALL
-        headers = READ_BY_ALL | {"Access-Control-Allow-Origin": reader}
+    def cors_headers(self, request: HTTPServerRequest) -> Mapping[str, str]:
+        """The headers that let a page of another origin read the answer. Only origins named in the settings may read with the browser's own
+        login (HTTP Basic)."""
+        origin = self.allowed_origin(request)
+        if origin is None or origin == "*":
+            return {} if origin is None else READABLE_BY_ALL
+        headers = READABLE_BY_ALL | {"Access-Control-Allow-Origin": origin}
         return headers | {"Access-Control-Allow-Credentials": "true"} if self._has_auth else headers
 
-    def may_follow(self, request: HTTPServerRequest) -> bool:
-        """Whether a page may open a WebSocket here; browsers hide nothing of one from any page, so the server must refuse it."""
+    def allows_websocket(self, request: HTTPServerRequest) -> bool:
+        """Whether the page may open a WebSocket. The server must check, because browsers let any page open and read one."""
         origin = request.headers.get("Origin")
-        return origin is None or self.reader(request) is not None or self._is_own(request, origin)
+        return origin is None or self.allowed_origin(request) is not None or self._is_own(request, origin)
 
-    def preflight(self, request: HTTPServerRequest, methods: Sequence[str]) -> Mapping[str, str]:
-        """The headers of the answer to a browser that asks on a page's behalf what it may send to a route with these methods; who may
-        only read is told of no other. Raises a 403 for a page that may do nothing."""
+    def preflight_headers(self, request: HTTPServerRequest, methods: Sequence[str]) -> Mapping[str, str]:
+        """The headers of a preflight's answer, for a route with these methods. A page that may only read is told the reading ones. Raises a
+        403 for a page that may do nothing."""
         origin = request.headers.get("Origin", "")
         if not (self._is_listed(origin) or self._is_own(request, origin)):
-            if self.reader(request) is None:
+            if self.allowed_origin(request) is None:
                 raise _foreign(origin)
             methods = [method for method in methods if method in ("GET", "HEAD")]
         return {
             "Access-Control-Allow-Methods": ", ".join(methods),
             "Access-Control-Allow-Headers": SENDABLE,
-            "Access-Control-Max-Age": PREFLIGHT_HOLDS,
+            "Access-Control-Max-Age": PREFLIGHT_MAX_AGE,
         }
 
-    def client(self, request: HTTPServerRequest) -> str | None:
-        """The IP address of who asks: the last one that a trusted proxy was asked by and that is no such proxy itself."""
+    def client_address(self, request: HTTPServerRequest) -> str | None:
+        """The client's IP address: behind trusted proxies, the last forwarded address that is not itself a trusted proxy."""
         address = _ip(request.remote_ip or "")
         hops = ",".join(request.headers.get_list("X-Forwarded-For")).split(",") if self._proxies else []
         while address is not None and hops and self._trusts(address):
@@ -108,8 +109,8 @@ class RequestOrigins:
         return None if address is None else str(address)
 
     def _is_own(self, request: HTTPServerRequest, origin: str) -> bool:
-        """Whether the page came from this server. With a ``public_url``, a name in the Host header alone does not prove it: whoever owns
-        that name can point it here."""
+        """Whether the page came from this server. With a ``public_url``, the Host header alone does not prove it, because the owner of any
+        name can point it here."""
         netloc = _netloc(origin)
         if netloc is None:
             return False
@@ -125,7 +126,7 @@ class RequestOrigins:
         return origin.lower() in self._origins
 
     def _hosts(self, request: HTTPServerRequest) -> list[str]:
-        """The Host as sent, and the one that a trusted proxy was asked for."""
+        """The Host header, and the host that a trusted proxy forwarded."""
         forwarded = request.headers.get("X-Forwarded-Host") if self._is_proxy(request) else None
         return [request.host, _last(forwarded)] if forwarded else [request.host]
 
@@ -161,7 +162,7 @@ def _foreign(origin: str | None) -> Problem:
 
 @lru_cache(maxsize=256)
 def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    """An IP address; one of IPv4 in the clothes of IPv6, as sockets for both have them, is of IPv4."""
+    """An IP address. An IPv4 address that is mapped into IPv6, as on a dual-stack socket, is returned as IPv4."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -175,7 +176,7 @@ def _last(value: str) -> str:
 
 
 def _netloc(origin: str) -> str | None:
-    """HOST or HOST:PORT of an origin, lower-case and without its scheme's own port; None when it is not one of the web."""
+    """The origin's HOST or HOST:PORT, in lower case and without its scheme's default port; None when it is not an HTTP origin."""
     match = ORIGIN.fullmatch(origin)
     if match is None or not HOST.fullmatch(match[2]):
         return None

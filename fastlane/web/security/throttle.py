@@ -1,4 +1,4 @@
-"""Slows down who guesses: failed logins are counted per address, in bounded memory."""
+"""Slows down password guessing: failed logins are counted for each address, in bounded memory."""
 
 import time
 from collections import OrderedDict
@@ -6,54 +6,55 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-FREE = 10
-"""So many failures lately cost nothing; each further one doubles the wait."""
+FREE_FAILURES = 10
+"""This many recent failures cost nothing; each further one doubles the wait."""
 LONGEST_WAIT = 60.0
-LATELY = 900.0
-"""An address that did not fail for so long, in seconds, begins anew."""
+RESET_AFTER = 900.0
+"""Seconds without a failure after which an address starts again from zero."""
+MOST_FAILURES = 1_000
 MOST_ADDRESSES = 4_096
 
 
 @dataclass(slots=True)
-class _Row:
-    failures: int
+class _Failures:
+    count: int
     last: float
 
 
 class LoginThrottle:
-    """How often each address has failed lately. An IPv6 address stands for its network of 64 bits, which one machine has for itself."""
+    """Counts each address's recent failed logins. An IPv6 address counts as its /64 network, since one machine usually has all of it."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._rows: OrderedDict[str, _Row] = OrderedDict()
+        self._addresses: OrderedDict[str, _Failures] = OrderedDict()
 
     def wait(self, address: str) -> float:
-        """Seconds until the address may try again; 0 for at once."""
-        row = self._rows.get(_key(address))
-        if row is None or row.failures < FREE:
+        """Seconds until the address may try again; 0 when it may try now."""
+        failures = self._addresses.get(_key(address))
+        if failures is None or failures.count < FREE_FAILURES:
             return 0.0
-        delay = min(LONGEST_WAIT, 2.0 ** (row.failures - FREE))
-        return max(0.0, row.last + delay - self._now())
+        delay = min(LONGEST_WAIT, 2.0 ** (failures.count - FREE_FAILURES))
+        return max(0.0, failures.last + delay - self._now())
 
-    def count(self, address: str) -> int:
-        """One more failure; also an attempt whose outcome is open counts, until ``refund``. How many that makes."""
+    def count_failure(self, address: str) -> None:
+        """Counts a failure. A login whose outcome is still open counts too, until ``refund``."""
         key, now = _key(address), self._now()
-        row = self._rows.pop(key, None)
-        failures = row.failures if row is not None and now - row.last < LATELY else 0
-        self._rows[key] = _Row(min(failures + 1, 1_000), now)
-        if len(self._rows) > MOST_ADDRESSES:
-            self._rows.popitem(last=False)
-        return failures + 1
+        failures = self._addresses.pop(key, None)
+        count = failures.count if failures is not None and now - failures.last < RESET_AFTER else 0
+        self._addresses[key] = _Failures(min(count + 1, MOST_FAILURES), now)
+        if len(self._addresses) > MOST_ADDRESSES:
+            self._addresses.popitem(last=False)
 
     def refund(self, address: str) -> None:
-        """The attempt was none of a guesser. (The others stay: else one good password would allow any number of guesses at another.)"""
+        """Takes back one failure, because the login succeeded. The others stay: otherwise one known password would allow any number of
+        guesses at another."""
         key = _key(address)
-        row = self._rows.get(key)
-        if row is None:
+        failures = self._addresses.get(key)
+        if failures is None:
             return
-        row.failures -= 1
-        if row.failures <= 0:
-            del self._rows[key]
+        failures.count -= 1
+        if failures.count <= 0:
+            del self._addresses[key]
 
 
 def _key(address: str) -> str:

@@ -1,4 +1,4 @@
-"""The application and its HTTP server."""
+"""The Tornado application, the server that serves it, and how that server closes."""
 
 import asyncio
 import logging
@@ -10,56 +10,72 @@ from tornado.web import Application, RequestHandler
 
 from fastlane.services.assembly import Services
 from fastlane.web.api.openapi import Document
-from fastlane.web.http.handler import Context
-from fastlane.web.routes.pages import Pages
+from fastlane.web.http.body import BodyMemory
+from fastlane.web.http.static_files import StaticFiles
 from fastlane.web.routes.table import ROUTES, UNDOCUMENTED
-from fastlane.web.security.auth import authenticator_of
+from fastlane.web.security.auth import make_authenticator
 from fastlane.web.security.origins import RequestOrigins
+from fastlane.web.server.active_requests import ActiveRequests
 from fastlane.web.server.connections import ConnectionLimit
-from fastlane.web.server.deadlines import Deadlines, Server
-from fastlane.web.server.in_flight import Held, InFlight
+from fastlane.web.server.context import AppContext
+from fastlane.web.server.deadlines import ClientDeadlines
+from fastlane.web.server.http_server import LimitedHTTPServer
 from fastlane.web.server.router import PathRouter
 from fastlane.web.server.settings import WebSettings
 
-ANY_SIZE = 1 << 62
-"""The handlers count bodies themselves, keep no more than ``max_body`` of one and answer with a problem; Tornado would only hang up."""
-
-BUFFER = 512 * 1024
-
-HEAD = 128 * 1024
-"""So much of a request's head is read that one which is a little too long gets an answer; under more than that the connection is closed."""
+UNLIMITED = 1 << 62
+"""Handlers limit bodies themselves and answer with a problem; Tornado would only close the connection."""
+READ_BUFFER = 512 * 1024
+LONGEST_HEAD = 128 * 1024
+"""Bytes of a request's head that are read, so that one which is only a little too long gets an answer. For a longer one the connection is
+closed."""
 
 log = structlog.get_logger()
 
 
-def application(services: Services, settings: WebSettings) -> Application:
-    """What all handlers share. ``http_server`` serves the routes."""
-    context = Context(
-        services, settings, RequestOrigins(settings), authenticator_of(settings.users, settings.tokens), InFlight(), Held(), Deadlines()
+def make_application(services: Services, settings: WebSettings) -> Application:
+    """The application. ``make_server`` serves it."""
+    context = AppContext(
+        services=services,
+        settings=settings,
+        origins=RequestOrigins(settings),
+        authenticator=make_authenticator(settings.users, settings.tokens),
+        active_requests=ActiveRequests(),
+        body_memory=BodyMemory(),
+        deadlines=ClientDeadlines(),
     )
-    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), pages=Pages())
+    return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
 
 
-def http_server(app: Application, most_connections: int) -> HTTPServer:
-    """A server of this application that listens nowhere yet. Forwarded headers are the handlers' business, which know whom to trust."""
-    server = Server(PathRouter(app, {**ROUTES, **UNDOCUMENTED}), max_body_size=ANY_SIZE, max_buffer_size=BUFFER, max_header_size=HEAD)
-    server.watch(app.settings["context"].deadlines, ConnectionLimit(most_connections))
+def make_server(app: Application, most_connections: int) -> HTTPServer:
+    """A server of this application that does not listen yet. It ignores forwarded headers: handlers read them, and know which to trust."""
+    router = PathRouter(app, {**ROUTES, **UNDOCUMENTED})
+    server = LimitedHTTPServer(router, max_body_size=UNLIMITED, max_buffer_size=READ_BUFFER, max_header_size=LONGEST_HEAD)
+    server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)
     return server
 
 
 async def close_server(server: HTTPServer, app: Application, grace: float) -> None:
-    """Takes no new connection, ends followers of logs, lets what is being answered end for ``grace`` seconds, then closes the rest, in as
-    long again at most."""
+    """Stops accepting connections, ends followers of logs, gives requests under way ``grace`` seconds to end and then closes all
+    connections, which may take as long again."""
+    context = context_of(app)
     server.stop()
-    app.settings["context"].services.followers.close()
-    app.settings["context"].services.completion.close()
-    await app.settings["context"].in_flight.ended(grace)
-    with suppress(TimeoutError):  # a connection ends only once all that its client had sent ahead was looked at
+    context.services.followers.close()
+    context.services.completion.close()
+    await context.active_requests.wait_until_idle(grace)
+    with suppress(TimeoutError):  # Tornado reads all that a client has sent before it closes its connection.
         async with asyncio.timeout(grace):
             await server.close_all_connections()
-    app.settings["context"].deadlines.close()
-    if app.settings["context"].gate is not None:
-        app.settings["context"].gate.close()
+    context.deadlines.close()
+    if context.authenticator is not None:
+        context.authenticator.close()
+
+
+def context_of(app: Application) -> AppContext:
+    """What an application's handlers share."""
+    context = app.settings["context"]
+    assert isinstance(context, AppContext)
+    return context
 
 
 def _log_request(handler: RequestHandler) -> None:

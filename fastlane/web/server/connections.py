@@ -1,5 +1,5 @@
-"""How many connections a server has at once. Without a bound they would take every file that the process may have open: then the store and
-the queue fail too, and the loop does nothing but try to accept."""
+"""A limit on open connections. Without one, connections would take every file descriptor that the process may have: then the store and the
+queue fail too, and the event loop does nothing but try to accept."""
 
 import asyncio
 import weakref
@@ -7,38 +7,38 @@ import weakref
 import structlog
 from tornado.iostream import IOStream
 
-EVERY = 1.0
-"""Seconds, at least, between two looks for connections that are closed, and between two lines in the log."""
+SWEEP_EVERY = 1.0
+"""Seconds, at least, between two sweeps for closed connections, and between two log lines."""
 
 log = structlog.get_logger()
 
 
 class ConnectionLimit:
-    """Has room for ``most`` connections at once."""
+    """Allows ``most`` connections at once."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._inside: weakref.WeakSet[IOStream] = weakref.WeakSet()
-        self._looked = float("-inf")
+        self._open: weakref.WeakSet[IOStream] = weakref.WeakSet()
+        self._swept = float("-inf")
 
-    def let_in(self, stream: IOStream) -> bool:
-        """Whether there is room for one more; it counts until it is closed."""
-        if len(self._inside) >= self._most:
-            self._look()
-        if len(self._inside) >= self._most:
+    def acquire(self, stream: IOStream) -> bool:
+        """Counts a new connection until it is closed; False when the limit is reached."""
+        if len(self._open) >= self._most:
+            self._sweep()
+        if len(self._open) >= self._most:
             return False
-        self._inside.add(stream)
+        self._open.add(stream)
         return True
 
-    def leave(self, stream: IOStream) -> None:
-        """One is closed. (Of most nobody says so: they are looked for when there is no room.)"""
-        self._inside.discard(stream)
+    def release(self, stream: IOStream) -> None:
+        """Stops counting a connection. (Tornado does not report most closed connections, so they are swept when the limit is reached.)"""
+        self._open.discard(stream)
 
-    def _look(self) -> None:
+    def _sweep(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now < self._looked + EVERY:
+        if now < self._swept + SWEEP_EVERY:
             return
-        self._looked = now
-        self._inside = weakref.WeakSet(stream for stream in self._inside if not stream.closed())
-        if len(self._inside) >= self._most:
+        self._swept = now
+        self._open = weakref.WeakSet(stream for stream in self._open if not stream.closed())
+        if len(self._open) >= self._most:
             log.warning("http.full", connections=self._most)

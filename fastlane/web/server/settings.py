@@ -1,35 +1,31 @@
-"""The settings of the web layer, as values."""
+"""The settings of HTTP."""
 
 from dataclasses import dataclass
 
 from fastlane.config.credentials import Token, User
 
-REDACT_WORDS = ("password", "key", "secret", "token", "client_id")
-
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """The settings of HTTP, as docs/configuration.md names them.
+    """The settings of HTTP; docs/configuration.md explains them and names their defaults.
 
-    ``max_body`` in bytes. ``hard_retries``: the most retries that a job may ask for.
-    ``per_page``: the rows of a page when a request does not say. ``users`` and ``tokens``: who may come in; everybody when there is none.
-    ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only this machine can reach the
-    server, and only under its own names.
+    ``max_body`` is in bytes. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only this machine can reach the
+    server, and only under its own names. ``users`` and ``tokens`` may log in; without any, everyone has access.
     """
 
     version: str
     listen_is_loopback: bool
-    public_url: str | None = None
-    trusted_proxies: tuple[str, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    max_body: int = 1024 * 1024
-    hard_retries: int = 10
-    redact_words: tuple[str, ...] = REDACT_WORDS
-    per_page: int = 10
-    users: tuple[User, ...] = ()
-    tokens: tuple[Token, ...] = ()
+    public_url: str | None
+    trusted_proxies: tuple[str, ...]
+    allowed_origins: tuple[str, ...]
+    max_body: int
+    hard_retries: int
+    redact_words: tuple[str, ...]
+    per_page: int
+    users: tuple[User, ...]
+    tokens: tuple[Token, ...]
 
     @property
     def has_auth(self) -> bool:
-        """Whether only known users and tokens may come in."""
+        """Whether access needs a login."""
         return bool(self.users or self.tokens)

@@ -16,8 +16,8 @@ from fastlane.web.api import containers
 from fastlane.web.api.containers import OLD_HOSTS, show_container, show_resources
 from fastlane.web.api.rendering import Renderer
 from fastlane.web.api.requests import read_job
-from fastlane.web.http import nesting
-from fastlane.web.http.nesting import MOST_FAULTS
+from fastlane.web.http import fields as body_fields
+from fastlane.web.http.fields import MOST_FAULTS
 from fastlane.web.http.query import nearest
 
 NOW = 1_700_000_000_000
@@ -331,7 +331,7 @@ NOISE = {f"{'x' * 75}{number}": {"a": 1} for number in range(4_000)}
 )
 def test_noise_is_not_looked_at_for_longer_than_one_answer_needs(monkeypatch, body):
     looked = []
-    monkeypatch.setattr(nesting, "nearest", lambda name, known: looked.append(name) or nearest(name, known))
+    monkeypatch.setattr(body_fields, "nearest", lambda name, known: looked.append(name) or nearest(name, known))
     with pytest.raises(Invalid) as caught:
         read(**body)
     assert len(looked) <= 2 * MOST_FAULTS

@@ -17,16 +17,17 @@ from fastlane.web.api.contract import declared, pages
 from fastlane.web.api.openapi import EXAMPLES, METHODS, Document
 from fastlane.web.api.requests import JOB, read_job
 from fastlane.web.http import paging
-from fastlane.web.http.body import read_object
 from fastlane.web.http.handler import Handler
+from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.server.settings import WebSettings
 from tests.functional.fuzzing import is_in_table
+from tests.support.web_settings import web_settings
 from tests.unit.web.api.test_requests import bodies
 
 NOW = 1_700_000_000_000
 """Milliseconds."""
-OPEN = WebSettings("1.2.3", listen_is_loopback=True)
+OPEN = web_settings(version="1.2.3")
 
 
 def document(settings: WebSettings = OPEN) -> dict[str, Any]:
@@ -263,7 +264,7 @@ def test_the_document_and_the_server_take_the_same(body: dict[str, Any]) -> None
 
 
 def test_a_server_s_settings_stand_in_its_document() -> None:
-    settings = WebSettings("1", listen_is_loopback=True, hard_retries=2)
+    settings = web_settings(hard_retries=2)
     assert document(settings)["components"]["schemas"]["Job"]["properties"]["retries"]["maximum"] == 2
     assert "securitySchemes" not in DOCUMENT["components"]
     assert not any("security" in one or "401" in one["responses"] for _, _, one in operations(DOCUMENT))
@@ -272,7 +273,7 @@ def test_a_server_s_settings_stand_in_its_document() -> None:
 def test_a_server_with_users_says_how_to_log_in_and_where_nobody_has_to() -> None:
     user = User(Principal("ann", Role.ADMIN), hash_password("secret"))
     token = Token(Principal("ci", Role.RUN), b"0" * 32)
-    content = document(WebSettings("1", listen_is_loopback=True, users=(user,), tokens=(token,)))
+    content = document(web_settings(users=(user,), tokens=(token,)))
     assert {scheme["scheme"] for scheme in content["components"]["securitySchemes"].values()} == {"basic", "bearer"}
     open_to_all = {path for path, _, one in operations(content) if one["security"] == []}
     assert open_to_all == {route for route, handler in ROUTES.items() if handler.public}

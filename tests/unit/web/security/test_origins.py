@@ -7,8 +7,8 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from fastlane.web.http.problems import Problem
 from fastlane.web.security.origins import RequestOrigins
-from fastlane.web.server.settings import WebSettings
 from tests.support.credentials import user
+from tests.support.web_settings import web_settings
 
 AUTH = {"users": (user("anna", "x"),)}
 EVIL, LISTED, NEAR = "https://evil.example.com", "https://dash.example.com", "http://localhost:3000"
@@ -31,8 +31,8 @@ def request(*headers: tuple[str, str], host: str = "fast.example.com:10000", rem
     return HTTPServerRequest(start_line=RequestStartLine("POST", "/tasks/t", "HTTP/1.1"), headers=given, connection=connection)
 
 
-def addresses(**settings: Any) -> RequestOrigins:
-    return RequestOrigins(WebSettings(**{"version": "1", "listen_is_loopback": False, "allowed_origins": (LISTED,)} | settings))
+def origins(**settings: Any) -> RequestOrigins:
+    return RequestOrigins(web_settings(**{"listen_is_loopback": False, "allowed_origins": (LISTED,)} | settings))
 
 
 OPEN = {"listen_is_loopback": False}
@@ -49,25 +49,25 @@ LOOPBACK = {"listen_is_loopback": True}
     ],
 )
 def test_which_pages_may_read(settings, readers):
-    rules = addresses(**settings)
+    rules = origins(**settings)
     for origin, allowed in readers.items():
-        headers = rules.reading(request(("Origin", origin)))
+        headers = rules.cors_headers(request(("Origin", origin)))
         assert headers.get("Access-Control-Allow-Origin") == allowed
         lends = bool(settings.get("users")) and origin == LISTED
         assert headers.get("Access-Control-Allow-Credentials") == ("true" if lends else None)
-        assert rules.may_follow(request(("Origin", origin))) is (allowed is not None)
+        assert rules.allows_websocket(request(("Origin", origin))) is (allowed is not None)
 
 
 @pytest.mark.parametrize("settings", [OPEN, OPEN | AUTH, LOOPBACK, LOOPBACK | AUTH])
 def test_ones_own_page_and_what_is_no_page_may_follow(settings):
-    rules = addresses(**settings)
-    assert rules.may_follow(request())
-    assert rules.may_follow(request(("Origin", "http://fast.example.com:10000")))
+    rules = origins(**settings)
+    assert rules.allows_websocket(request())
+    assert rules.allows_websocket(request(("Origin", "http://fast.example.com:10000")))
 
 
 def may_write(rules: RequestOrigins, asked: HTTPServerRequest) -> bool:
     try:
-        rules.refuse_foreign(asked)
+        rules.refuse_foreign_write(asked)
     except Problem as problem:
         return (problem.status, "allowed_origins" in problem.detail) != (403, True)
     return True
@@ -101,7 +101,7 @@ def may_write(rules: RequestOrigins, asked: HTTPServerRequest) -> bool:
     ],
 )
 def test_which_pages_may_write(settings, headers, may):
-    assert may_write(addresses(**settings), request(*headers)) is may
+    assert may_write(origins(**settings), request(*headers)) is may
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_which_pages_may_write(settings, headers, may):
     ],
 )
 def test_with_a_public_url_no_other_name_makes_a_page_ones_own(host, origin, may):
-    assert may_write(addresses(public_url="https://fl.example.com"), request(("Origin", origin), host=host)) is may
+    assert may_write(origins(public_url="https://fl.example.com"), request(("Origin", origin), host=host)) is may
 
 
 @pytest.mark.parametrize(("proxy", "may"), [("192.0.2.9", True), ("192.0.2.8", False)])
 def test_the_name_that_a_trusted_proxy_was_asked_for_is_ones_own(proxy, may):
-    rules = addresses(trusted_proxies=(proxy,))
+    rules = origins(trusted_proxies=(proxy,))
     assert may_write(rules, request(("Origin", "https://fl.example.com"), ("X-Forwarded-Host", "fl.example.com"))) is may
 
 
@@ -145,8 +145,8 @@ def test_the_name_that_a_trusted_proxy_was_asked_for_is_ones_own(proxy, may):
     ],
 )
 def test_whose_address_counts(proxies, remote, forwarded, client):
-    rules = addresses(trusted_proxies=proxies)
-    assert rules.client(request(*(("X-Forwarded-For", value) for value in forwarded), remote_ip=remote)) == client
+    rules = origins(trusted_proxies=proxies)
+    assert rules.client_address(request(*(("X-Forwarded-For", value) for value in forwarded), remote_ip=remote)) == client
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_whose_address_counts(proxies, remote, forwarded, client):
     ],
 )
 def test_a_browser_is_told_what_its_page_may_send(settings, origin, methods):
-    rules, asked = addresses(**settings), request(("Origin", origin))
+    rules, asked = origins(**settings), request(("Origin", origin))
     if methods is None:
         with pytest.raises(Problem, match="allowed_origins"):
-            rules.preflight(asked, ["GET", "POST"])
+            rules.preflight_headers(asked, ["GET", "POST"])
     else:
-        headers = rules.preflight(asked, ["GET", "POST"])
+        headers = rules.preflight_headers(asked, ["GET", "POST"])
         assert headers["Access-Control-Allow-Methods"] == methods
         assert "Authorization" in headers["Access-Control-Allow-Headers"]

@@ -23,12 +23,12 @@ def watch():
 
 def fail(tries: LoginThrottle, times: int, address: str = "10.0.0.1") -> None:
     for _ in range(times):
-        tries.count(address)
+        tries.count_failure(address)
 
 
 def test_a_few_failures_cost_nothing_and_each_further_one_doubles_the_wait(watch):
     tries = LoginThrottle(watch)
-    fail(tries, throttle.FREE - 1)
+    fail(tries, throttle.FREE_FAILURES - 1)
     assert tries.wait("10.0.0.1") == 0
     waits = []
     for _ in range(10):
@@ -40,7 +40,7 @@ def test_a_few_failures_cost_nothing_and_each_further_one_doubles_the_wait(watch
 
 def test_a_wait_is_over_when_it_is_over(watch):
     tries = LoginThrottle(watch)
-    fail(tries, throttle.FREE + 2)
+    fail(tries, throttle.FREE_FAILURES + 2)
     watch.time += 3
     assert tries.wait("10.0.0.1") == 1
     watch.time += 1
@@ -49,15 +49,15 @@ def test_a_wait_is_over_when_it_is_over(watch):
 
 def test_who_did_not_fail_for_long_begins_anew(watch):
     tries = LoginThrottle(watch)
-    fail(tries, throttle.FREE + 5)
-    watch.time += throttle.LATELY
+    fail(tries, throttle.FREE_FAILURES + 5)
+    watch.time += throttle.RESET_AFTER
     fail(tries, 1)
     assert tries.wait("10.0.0.1") == 0
 
 
 def test_a_good_login_takes_back_its_own_attempt_and_no_other(watch):
     tries = LoginThrottle(watch)
-    fail(tries, throttle.FREE)
+    fail(tries, throttle.FREE_FAILURES)
     tries.refund("10.0.0.1")
     assert tries.wait("10.0.0.1") == 0
     fail(tries, 1)
@@ -69,7 +69,7 @@ def test_a_good_login_of_an_address_that_was_forgotten_is_no_matter(watch):
     tries.refund("10.0.0.1")
     fail(tries, 1)
     tries.refund("10.0.0.1")
-    assert not tries._rows
+    assert not tries._addresses
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ def test_a_good_login_of_an_address_that_was_forgotten_is_no_matter(watch):
 )
 def test_a_network_of_one_machine_counts_as_one_address(watch, one, other, same):
     tries = LoginThrottle(watch)
-    fail(tries, throttle.FREE, one)
+    fail(tries, throttle.FREE_FAILURES, one)
     assert (tries.wait(other) > 0) is same
 
 
 def test_the_memory_is_bounded_and_the_latest_are_kept(watch, monkeypatch):
     monkeypatch.setattr(throttle, "MOST_ADDRESSES", 100)
     tries = LoginThrottle(watch)
-    fail(tries, throttle.FREE, "10.0.0.1")
+    fail(tries, throttle.FREE_FAILURES, "10.0.0.1")
     for number in range(1_000):
         fail(tries, 1, "10.0.0.1" if number % 50 == 0 else f"10.1.{number // 256}.{number % 256}")
-    assert len(tries._rows) == 100
+    assert len(tries._addresses) == 100
     assert tries.wait("10.0.0.1") > 0

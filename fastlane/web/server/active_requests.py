@@ -1,37 +1,33 @@
-"""What is under way in this process: the requests that are being answered, and the memory that their bodies take."""
+"""The requests that this process is answering."""
 
 import asyncio
 from contextlib import suppress
 
 
-class InFlight:
-    """The requests that are being answered."""
+class ActiveRequests:
+    """The requests under way, so that a server can wait for them before it closes."""
 
     def __init__(self) -> None:
         self._handlers: set[object] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def __len__(self) -> int:
+        return len(self._handlers)
+
     def add(self, handler: object) -> None:
-        """One more."""
+        """Adds a request."""
         self._handlers.add(handler)
         self._idle.clear()
 
     def discard(self, handler: object) -> None:
-        """It is answered, or nobody waits for its answer any more."""
+        """Removes a request that is answered or abandoned."""
         self._handlers.discard(handler)
         if not self._handlers:
             self._idle.set()
 
-    async def ended(self, seconds: float) -> None:
-        """Returns when there is none, or after that many seconds."""
+    async def wait_until_idle(self, seconds: float) -> None:
+        """Returns when no request is under way, or after that many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
-
-
-class Held:
-    """How much memory the bodies under way take, in bytes."""
-
-    def __init__(self) -> None:
-        self.size = 0

@@ -1,0 +1,67 @@
+"""Tickets and browser sessions: access for a browser, which cannot send a token when it opens a WebSocket or a page.
+
+A ticket in the query is good once. A page that was opened with a ticket starts a session: its secret is in a cookie for that job's
+addresses, which no script sees and no other site can make a browser send. A session may read that job, by GET and HEAD only. See
+docs/decisions.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from tornado.httputil import HTTPServerRequest
+
+from fastlane.models.access import Principal
+from fastlane.services.tickets import VISIT_HOLDS, Grant, Tickets
+from fastlane.web.security.auth import Authenticator
+
+TICKET = "ticket"
+"""The ticket's name in a query."""
+COOKIE = "fastlane-visit"
+
+
+def ticket_in(request: HTTPServerRequest) -> str | None:
+    """The request's ticket; None when there is none, or more than one."""
+    given = request.query_arguments.get(TICKET, [])
+    return given[0].decode("utf-8", "replace") if len(given) == 1 else None
+
+
+async def use_ticket(
+    request: HTTPServerRequest, ticket: str, path: Mapping[str, str], authenticator: Authenticator, tickets: Tickets
+) -> tuple[Principal, Grant] | None:
+    """Who made the ticket and what it grants; None when it does not open this path. GET uses the ticket up, whether it is good here or not;
+    HEAD only looks at it."""
+    grant = await (tickets.show(ticket) if request.method == "HEAD" else tickets.take(ticket))
+    if grant is None or not _is_for(grant, path):
+        return None
+    principal = authenticator.holder(grant.seal)
+    return None if principal is None else (principal, grant)
+
+
+async def session_principal(
+    request: HTTPServerRequest, path: Mapping[str, str], authenticator: Authenticator, tickets: Tickets
+) -> Principal | None:
+    """Whose session the request's cookie belongs to, if the request only reads the session's job and sends no other credential."""
+    headers = request.headers
+    if COOKIE not in headers.get("Cookie", "") or "Authorization" in headers or request.method not in ("GET", "HEAD"):
+        return None
+    secret = request.cookies.get(COOKIE)
+    grant = None if secret is None else await tickets.visit(secret.value)
+    return authenticator.holder(grant.seal) if grant is not None and _is_for_job(grant, path) else None
+
+
+def session_cookie(secret: str, base_url: str, job_path: str) -> str:
+    """The ``Set-Cookie`` header of a session for the addresses below ``job_path``; ``base_url`` is the server's URL to browsers."""
+    server = urlsplit(base_url)
+    secure = "; Secure" if server.scheme == "https" else ""
+    return f"{COOKIE}={secret}; Path={server.path}/{job_path}; Max-Age={VISIT_HOLDS // 1_000}; HttpOnly; SameSite=Lax{secure}"
+
+
+def _is_for_job(grant: Grant, path: Mapping[str, str]) -> bool:
+    """Whether a path lies below the job of a grant."""
+    return (grant.task_id, grant.job_id) == (path.get("task_id"), path.get("job_id", "").lower())
+
+
+def _is_for(grant: Grant, path: Mapping[str, str]) -> bool:
+    """Whether a path names the very job or execution of a grant."""
+    execution_id = path.get("execution_id")
+    return _is_for_job(grant, path) and grant.execution_id == (execution_id.lower() if execution_id is not None else None)

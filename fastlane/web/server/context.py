@@ -1,0 +1,24 @@
+"""What all handlers share."""
+
+from dataclasses import dataclass
+
+from fastlane.services.assembly import Services
+from fastlane.web.http.body import BodyMemory
+from fastlane.web.security.auth import Authenticator
+from fastlane.web.security.origins import RequestOrigins
+from fastlane.web.server.active_requests import ActiveRequests
+from fastlane.web.server.deadlines import ClientDeadlines
+from fastlane.web.server.settings import WebSettings
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """What all handlers share. ``authenticator`` is None when the settings name neither users nor tokens: everyone may do everything."""
+
+    services: Services
+    settings: WebSettings
+    origins: RequestOrigins
+    authenticator: Authenticator | None
+    active_requests: ActiveRequests
+    body_memory: BodyMemory
+    deadlines: ClientDeadlines
