@@ -27,7 +27,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule import tick
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.queue.base import entry_of
+from fastlane.queue.base import execution_entry
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
@@ -124,7 +124,7 @@ async def _settled(store: SqliteStore, queue: RedisQueue, executions: list[Execu
     """Tells the queue of them; the seconds until each is done, settled and clean."""
     done = (await store.counts()).executions[Status.DONE] + len(executions)
     began = time.perf_counter()
-    await queue.put([entry_of(execution, [POOL], due=execution.scheduled_for) for execution in executions])
+    await queue.put([execution_entry(execution, [POOL]) for execution in executions])
     while (await store.counts()).executions[Status.DONE] < done or await store.unsettled(1) or await store.uncleaned(1):
         if time.perf_counter() - began > PATIENCE:
             raise TimeoutError(f"{len(executions)} jobs did not end within {PATIENCE:g} s")

@@ -15,7 +15,7 @@ from benchmarks.witness import note
 from fastlane import app, log, process
 from fastlane.clock import SystemClock
 from fastlane.config.load import load
-from fastlane.queue.base import Queue
+from fastlane.queue.base import TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.dispatcher import Dispatcher
@@ -26,7 +26,7 @@ from tests.support.instant import InstantExecutor
 OWNER = "lateness"
 
 
-async def finish(queue: Queue, assignment: Assignment, _now: int) -> None:
+async def finish(queue: TimedQueue, assignment: Assignment, _now: int) -> None:
     """All there is to do about an entry: the witness is told, and it goes."""
     note(assignment.id)
     await queue.finish({assignment.id: assignment.lease.revision})
@@ -42,7 +42,7 @@ async def work() -> None:
     async with app.opened(app.make_store(settings)) as store:
         queue = RedisQueue(settings.redis_url or "", settings.installation)
         leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
-        rebuilder = Rebuilder(store, queue, clock, OWNER, settings.pools)
+        rebuilder = Rebuilder(store, queue, queue.generation, clock, OWNER, settings.pools)
         executor = InstantExecutor(app.hosts_of(settings.pools))
         dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, partial(finish, queue), lambda: None)
         queue.subscribe(dispatcher.wake, leases.hint_stop)

@@ -170,12 +170,16 @@ async def running(role: Role, settings: Settings, factories: Factories = PRODUCT
             await enter(opened(queue))
         else:
             executor = factories.executor(settings, clock)
-            worker = Worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish)
+            worker = Worker(
+                store, queue, queue.generation, queue.reports, executor, clock, factories.worker_settings(settings), hub.publish
+            )
             await enter(opened(queue))  # after the worker has subscribed to it
             await enter(opened(executor))
             await enter(working(worker))
         if role != "worker":
-            services = build_services(store, queue, hub, clock, settings.pools, start_wait=settings.ws_start_wait)
+            services = build_services(
+                store, queue, queue.reports, queue.tickets, hub, clock, settings.pools, start_wait=settings.ws_start_wait
+            )
             port = sockets[0].getsockname()[1]
             await enter(serving(services, web_settings(settings), sockets))
         yield Running(store, queue, hub, clock, worker, services, port)

@@ -1,13 +1,16 @@
-"""The port of the timed queue. It holds ids and moments only; the store is the truth, and the queue can be built anew from it.
+"""The ports of the queue, and their values. The queue holds ids and due times only: the store is the truth, and the queue can be
+rebuilt from it.
 
-An entry stands in exactly one place: ``timed`` (not due yet), ``ready`` (due, waits for a slot of its lane), ``blocked`` (waits for its
-group) or ``leased`` (a worker has it until a deadline). A lane is a pool's part of the queue. The lane ``@ticks`` has no limit: it holds
-jobs whose next tick is to come, and whatever else takes no slot.
+An entry is in exactly one place: ``timed`` (not due yet), ``ready`` (due, waits for a slot of its lane), ``blocked`` (waits for its
+group) or ``leased`` (a worker holds it until a deadline). A lane is a pool's part of the queue. The lane ``@ticks`` has no limit: it
+holds jobs that wait for their next tick, and executions that need no slot.
 
-A group is a task's executions: those that hold a slot count, whatever lane they are in. What takes no slot neither counts nor waits.
+A group is the executions of one task. Its limit counts those that hold a slot, in any lane; entries that take no slot neither count
+nor wait.
 
-Every method raises ``QueueDown`` when Redis cannot be reached, answers an error, or does not answer within the adapter's deadline.
-``now`` (milliseconds) is None for Redis's own time; tests hand in theirs.
+``TimedQueue`` schedules and leases entries, ``QueueGeneration`` says which data the queue holds and rebuilds it, ``WorkerReports``
+keeps what workers say about themselves, and ``TicketStore`` keeps secrets that can be used once. Every method raises ``QueueDown``
+when Redis cannot be reached, answers with an error, or does not answer within the adapter's deadline.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +19,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.execution import Execution
+from fastlane.models.job import Job
 from fastlane.models.note import Note
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses, Pool, pool_for
@@ -32,9 +36,9 @@ class EntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the queue. ``due`` in milliseconds; a higher ``revision`` replaces a lower one; a point of ``priority`` counts
-    as a minute. It waits while ``concurrency`` of its ``group`` (no NUL in its name) hold slots; 0 is no limit, and "" no group.
-    From the moment ``expires`` (milliseconds) on it must not start: it is then leased to be ended."""
+    """A row of the queue. ``due`` is in milliseconds; a higher ``revision`` replaces a lower one; a point of ``priority`` counts as a
+    minute of waiting. The entry waits while ``concurrency`` members of its ``group`` hold slots (0: no limit; "": no group; a group's
+    name contains no NUL). From ``expires`` (milliseconds) on it must not start: it is then leased only to be ended."""
 
     id: str
     kind: EntryKind
@@ -47,14 +51,19 @@ class Entry:
     expires: int | None = None
 
 
-def entry_of(execution: Execution, pools: Sequence[Pool], *, due: int) -> Entry:
-    """The entry of an execution under way: in its pool's lane; in the one without a limit when no pool is left for it."""
+def job_entry(job: Job) -> Entry:
+    """The entry that makes a worker fire the job's next tick."""
+    return Entry(job.id, EntryKind.JOB, TICKS, job.next_tick or 0, job.revision)
+
+
+def execution_entry(execution: Execution, pools: Sequence[Pool]) -> Entry:
+    """The entry that makes a worker run the execution: in its pool's lane, or in ``@ticks`` when no pool matches its task any more."""
     pool = pool_for(pools, execution.task_id)
     return Entry(
         id=execution.id,
         kind=EntryKind.EXECUTION,
         lane=pool.name if pool else TICKS,
-        due=due,
+        due=execution.scheduled_for,
         priority=execution.spec.priority,
         group=execution.task_id,
         concurrency=execution.spec.concurrency,
@@ -62,10 +71,15 @@ def entry_of(execution: Execution, pools: Sequence[Pool], *, due: int) -> Entry:
     )
 
 
+def slotless_entry(execution: Execution, *, due: int) -> Entry:
+    """The entry that makes a worker end or settle the execution. It waits for no slot, since nothing is to start."""
+    return Entry(execution.id, EntryKind.EXECUTION, TICKS, due)
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An entry that a claim gave to its caller. ``resume``: another worker's lease on it had run out. ``stop``: a stop was asked for.
-    ``expired``: its moment was over before anybody had it; it holds no slot, and must not be started."""
+    """An entry that a claim leased to its caller. ``resume``: another worker's lease on it ran out. ``stop``: it is to be stopped.
+    ``expired``: it was leased after its ``expires``; it holds no slot and must not be started."""
 
     id: str
     kind: EntryKind
@@ -78,7 +92,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A lane that a worker asks for work, and how many of its entries may be leased at once (None: no limit, and no slots taken)."""
+    """A lane that a worker claims from, and how many of its entries may be leased at once (None: no limit, and no slots taken)."""
 
     name: str
     limit: int | None
@@ -86,9 +100,9 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim gave: the leases, the next moment (milliseconds) at which a claim could give more (None: not by time alone), and
-    Redis's time, ``micros`` microseconds after which it answered. ``cold``: the queue is of another generation than the caller's: nothing
-    was given, it must be built anew."""
+    """The result of a claim: the leases, the next moment (milliseconds) at which a claim could give more (None: time alone changes
+    nothing), and Redis's time: ``now`` in milliseconds and ``micros`` microseconds. ``cold``: the queue is of another generation than
+    the caller's, so nothing was leased and the queue must be rebuilt."""
 
     leases: tuple[Lease, ...]
     next_at: int | None
@@ -103,7 +117,7 @@ class Claim:
 
 
 class Renewal(StrEnum):
-    """The answer to one renewed lease: still the caller's, lost, or still the caller's and to be stopped."""
+    """The answer for one renewed lease: still the caller's, lost, or still the caller's and to be stopped."""
 
     OK = "ok"
     LOST = "lost"
@@ -111,7 +125,7 @@ class Renewal(StrEnum):
 
 
 class Cancelled(StrEnum):
-    """What a cancel found: the entry is removed, its owner was told, or there was none."""
+    """What a cancel did: it removed the entry, told its owner to stop, or found no entry."""
 
     REMOVED = "removed"
     TOLD = "told"
@@ -120,7 +134,7 @@ class Cancelled(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which data this is: the generation that was written into it (None: none), and the server process that answers (its run id)."""
+    """Which data the queue holds: the generation written into it (None: none), and the run id of the server process that answered."""
 
     generation: str | None
     run_id: str
@@ -128,8 +142,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class LaneCounts:
-    """How many entries of a lane stand where. ``running``: leased ones that hold a slot. ``blocked``: due ones that wait for their
-    group; they are not among the ready."""
+    """How many entries of a lane are in each place. ``running``: leased ones that hold a slot. ``blocked``: due ones that wait for
+    their group; ``ready`` does not include them."""
 
     ready: int
     timed: int
@@ -139,9 +153,9 @@ class LaneCounts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker says of itself, about every second: who it is, since when (milliseconds), how it sees the hosts, and what keeps
-    executions of its own from going on. The workers of an installation may be of several versions: each reads of a report what it knows,
-    so a field that is new needs a default."""
+    """What a worker says about itself every second: its id, when it started (milliseconds), how it sees the hosts, and what keeps its
+    executions waiting. Workers of several versions may run side by side, and each reads only the fields that it knows: a new field
+    needs a default."""
 
     worker: str
     started_at: int
@@ -149,100 +163,122 @@ class Report:
     notes: tuple[Note, ...] = ()
 
 
-class Queue(Protocol):
-    """The timed queue, as the services and the scheduler use it."""
+class TimedQueue(Protocol):
+    """Entries with due times, and the leases on them."""
 
     async def open(self) -> None:
-        """Makes ready to be used; does not fail when Redis is away."""
+        """Prepares for use; succeeds even when Redis is away."""
 
     async def close(self) -> None:
-        """Ends every connection and task of it."""
+        """Ends all connections and tasks."""
 
     async def check(self) -> None:
-        """Returns when Redis answers and would accept a write; raises QueueDown otherwise."""
+        """Returns when Redis answers and accepts a write; raises QueueDown otherwise."""
 
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
-        """Calls ``on_wake`` whenever something may have become claimable (also after each reconnection), and ``on_stop`` with the id of a
-        leased
-        entry that is to be stopped. Hints only: one may be lost. To be called before ``open``."""
+        """Calls ``on_wake`` whenever something may have become claimable, and after each reconnection; calls ``on_stop`` with the id of
+        a leased entry that is to be stopped. These are hints: one may be lost. Call this before ``open``."""
 
-    async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
-        """Inserts each entry that is absent; moves one that is there with a lower revision; leaves the same one as it is. A leased one
-        stays leased, and a higher revision is kept for its ``finish``. Wakes the workers."""
+    async def put(self, entries: Sequence[Entry]) -> None:
+        """Inserts each absent entry, and moves one that is present with a lower revision; the same revision changes nothing. A leased
+        entry stays leased: a higher revision is kept for its ``finish``. Wakes the workers."""
 
     async def claim(
-        self,
-        generation: str,
-        owner: str,
-        lanes: Sequence[Lane],
-        count: int,
-        *,
-        lease: int,
-        watch: Sequence[str] = (),
-        now: int | None = None,
+        self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = ()
     ) -> Claim:
-        """Leases to ``owner``, for ``lease`` milliseconds, at most ``count`` entries: first those of any lane whose lease ran out; then, as
-        ``expired`` and without a slot, those of these lanes and of the lanes to ``watch`` that must not start any more (these take half
-        of what is left of ``count``, and the rest of it when nothing else wants it); then the best ready ones of these lanes with a
-        free slot and room in their group. One whose group is full is put aside until the group has room, and keeps its rank."""
+        """Leases at most ``count`` entries to ``owner`` for ``lease`` milliseconds. First come those of any lane whose lease ran out. Then
+        come those of these lanes, and of the lanes to ``watch``, that have expired: as ``expired``, without a slot. They take half of
+        what is left of ``count``, and the rest when nothing else wants it. Then come the best ready entries of these lanes that find
+        a free slot and room in their group. An entry whose group is full is set aside until the group has room, and keeps its rank."""
 
-    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int, now: int | None = None) -> Mapping[str, Renewal]:
-        """Extends the leases to ``lease`` milliseconds from now; every one is LOST in another generation."""
+    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
+        """Extends the leases to ``lease`` milliseconds from now. In another generation, every lease is LOST."""
 
-    async def release(self, owner: str, ids: Sequence[str], *, now: int | None = None) -> None:
-        """Ends the leases now and keeps the slots: others take these entries over at once."""
+    async def release(self, owner: str, ids: Sequence[str]) -> None:
+        """Ends the leases now but keeps the slots, so that other workers take the entries over at once."""
 
-    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, now: int | None = None) -> None:
-        """Gives an entry back to be claimed from ``due`` on (in another lane if one is named), and frees its slot."""
+    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None) -> None:
+        """Gives an entry back, claimable from ``due`` on, in ``lane`` if one is named, and frees its slot. Does nothing when the lease
+        is not the owner's. An entry that was put meanwhile with a higher revision takes that one's place and due time."""
 
-    async def cancel(self, id: str, *, revision: int | None = None, now: int | None = None) -> Cancelled:
-        """Removes an entry that nobody has leased; tells the owner of a leased one to stop it. Where a ``revision`` is named, one that was
-        put with a higher one stays as it is, and counts as absent."""
+    async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
+        """Removes an entry that is not leased; tells the owner of a leased one to stop it. When ``revision`` is given, an entry with a
+        higher one stays as it is and counts as absent."""
 
     async def pause(self, pauses: Pauses) -> None:
-        """Says which lanes are paused: from then on a claim only watches them, whatever its caller asks for. What has the same revision as
-        what was said before, or a lower one, changes nothing. Wakes the workers. A ``wipe`` forgets it."""
+        """Replaces the set of paused lanes: a claim only watches those, whatever its caller asks for. Pauses whose revision is not higher
+        than the known one change nothing. Wakes the workers. A ``wipe`` forgets the pauses."""
 
-    async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
-        """Removes these entries (id → the revision that was worked on) wherever they stand, frees their slots, and wakes the workers.
-        One that was put meanwhile with a higher revision stays, at its new due time. Those that waited for their group may be claimed
-        then, in their order, as many as it has room for. Safe to repeat."""
-
-    async def identity(self) -> Identity:
-        """Which data this is; to be compared with what the store knows, after each connection."""
-
-    async def wipe(self, *, generation: str | None = None) -> None:
-        """Removes everything of this installation, and says at once of which generation it is then (None: of none)."""
-
-    async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane], *, now: int | None = None) -> None:
-        """Puts back entries that were under way when the queue was lost, as leases that have run out, each with its slot."""
-
-    async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
-        """Says which generation this queue is of from now on: claims of that one work. False, and nothing changed, when it is not of the
-        generation ``before`` (None: of any, or of none)."""
+    async def finish(self, ids: Mapping[str, int]) -> None:
+        """Removes these entries (id to the revision that was worked on) from wherever they are, frees their slots, and wakes the workers.
+        An entry that was put meanwhile with a higher revision stays, at its new due time. Entries that waited for a freed group become
+        ready in their order, as many as the group has room for. Safe to repeat."""
 
     async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
-        """How many entries stand where, for each lane."""
+        """How many entries are in each place, per lane. A due entry counts as timed until a claim sees it."""
 
-    async def announce(self, report: Report, *, ttl: int, now: int | None = None) -> None:
+
+class QueueGeneration(Protocol):
+    """Which data the queue holds, and how it is rebuilt after a loss."""
+
+    async def identity(self) -> Identity:
+        """Which data the queue holds now. Compare it with the store's generation after each connection."""
+
+    async def wipe(self, *, generation: str | None = None) -> None:
+        """Removes everything of this installation but the tickets, and sets the generation in the same step (None: none)."""
+
+    async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane]) -> None:
+        """Puts back entries that were under way when the queue was lost, as leases that have run out. Each holds a slot, but for those in
+        ``@ticks`` and in lanes whose limit is None."""
+
+    async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
+        """Sets the generation: from now on, claims of that one work. When ``before`` is given and the queue is of another generation,
+        changes nothing and returns False."""
+
+
+class WorkerReports(Protocol):
+    """What the workers say about themselves."""
+
+    async def announce(self, report: Report, *, ttl: int) -> None:
         """Keeps a worker's report for ``ttl`` milliseconds, in place of its earlier one."""
 
-    async def reports(self, *, now: int | None = None) -> Sequence[Report]:
-        """The reports of all workers that are alive."""
+    async def current(self) -> Sequence[Report]:
+        """The reports of all live workers."""
 
-    async def leave_ticket(self, digest: str, text: str, *, ttl: int) -> bool:
-        """Keeps a text under a digest for ``ttl`` milliseconds of Redis's own time; a ``wipe`` leaves it. False, and nothing changed, when
-        there is one under it already."""
 
-    async def take_ticket(self, digest: str) -> str | None:
-        """The text, which is gone then: of all who ask for it, one gets it. None when there is none any more, or never was."""
+class TicketStore(Protocol):
+    """Texts under digests, each of which can be taken once."""
 
-    async def show_ticket(self, digest: str) -> str | None:
-        """The text, which stays."""
+    async def put(self, digest: str, text: str, *, ttl: int) -> bool:
+        """Keeps a text for ``ttl`` milliseconds of Redis's own time; a ``wipe`` of the queue leaves it. Returns False, and changes
+        nothing, when the digest is in use."""
+
+    async def take(self, digest: str) -> str | None:
+        """Returns the text and removes it: one caller gets it, everyone else None."""
+
+    async def peek(self, digest: str) -> str | None:
+        """Returns the text and leaves it."""
+
+
+class Queue(TimedQueue, Protocol):
+    """The timed queue with the other ports beside it, as one adapter provides them. Only ``app`` needs it: everything else takes the
+    ports that it uses."""
+
+    @property
+    def generation(self) -> QueueGeneration:
+        """Which data the queue holds."""
+
+    @property
+    def reports(self) -> WorkerReports:
+        """What the workers say about themselves."""
+
+    @property
+    def tickets(self) -> TicketStore:
+        """One-use tickets."""
 
 
 class EntrySink(Protocol):
-    """What ``pass_on_stop`` uses of a queue; also what hands entries over to a queue that may be down (``cancel`` answers None then)."""
+    """The verbs that ``pass_on_stop`` needs. ``cancel`` answers None when the queue is down and the caller may go on without it."""
 
     async def cancel(self, id: str, /) -> Cancelled | None:
         """Removes an entry, or tells its owner to stop it."""
@@ -252,8 +288,8 @@ class EntrySink(Protocol):
 
 
 async def pass_on_stop(queue: EntrySink, execution: Execution, *, now: int) -> None:
-    """Tells the queue of an execution's stop. The worker that has it hears of it; where no worker has it, it is put without a slot, so that
-    a worker ends it at once."""
+    """Tells the queue that an execution is to be stopped. The worker that holds it hears of it; an execution that no worker holds is put
+    back without a slot, so that a worker ends it at once."""
     found = await queue.cancel(execution.id)
     if found is Cancelled.REMOVED or (execution.status.final and found is not Cancelled.TOLD):
-        await queue.put([Entry(execution.id, EntryKind.EXECUTION, TICKS, now)])
+        await queue.put([slotless_entry(execution, due=now)])

@@ -14,7 +14,7 @@ from fastlane.clock import Clock, first_of
 from fastlane.errors import TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import TICKS, Claim, Lane, Queue
+from fastlane.queue.base import TICKS, Claim, Lane, TimedQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
@@ -42,7 +42,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: TimedQueue,
         executor: Executor,
         clock: Clock,
         leases: Leases,

@@ -20,7 +20,7 @@ from fastlane.models.placement.place import place
 from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
-from fastlane.queue.base import Queue
+from fastlane.queue.base import TimedQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.watch.verdict import Limits
@@ -39,7 +39,7 @@ class Launcher:
     """The steps before an execution's service is seen. Every method may raise a TransientError: then the step is to be tried again."""
 
     def __init__(
-        self, store: Store, queue: Queue, executor: Executor, clock: Clock, leases: Leases, pools: tuple[Pool, ...], limits: Limits
+        self, store: Store, queue: TimedQueue, executor: Executor, clock: Clock, leases: Leases, pools: tuple[Pool, ...], limits: Limits
     ) -> None:
         self._store = store
         self._queue = queue

@@ -13,7 +13,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown
 from fastlane.models.note import Note
-from fastlane.queue.base import Queue, Renewal
+from fastlane.queue.base import Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
 
 log = structlog.get_logger()
@@ -29,7 +29,7 @@ GRACE = 5_000
 class Leases:
     """The assignments of one worker. ``duration`` and ``every`` in seconds."""
 
-    def __init__(self, queue: Queue, clock: Clock, owner: str, *, duration: float, every: float) -> None:
+    def __init__(self, queue: TimedQueue, clock: Clock, owner: str, *, duration: float, every: float) -> None:
         self.owner = owner
         self._generation = ""
         self._queue = queue

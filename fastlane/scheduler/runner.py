@@ -12,7 +12,7 @@ from fastlane.errors import RegistryDown, TransientError
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
-from fastlane.queue.base import EntryKind, Queue
+from fastlane.queue.base import EntryKind, TimedQueue
 from fastlane.scheduler import notes
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
@@ -32,7 +32,15 @@ class Runner:
     """Runs assignments: the timer's for a job, the launcher's, watcher's and settler's steps for an execution."""
 
     def __init__(
-        self, store: Store, queue: Queue, clock: Clock, leases: Leases, timer: Timer, launcher: Launcher, watcher: Watcher, settler: Settler
+        self,
+        store: Store,
+        queue: TimedQueue,
+        clock: Clock,
+        leases: Leases,
+        timer: Timer,
+        launcher: Launcher,
+        watcher: Watcher,
+        settler: Settler,
     ) -> None:
         self._store = store
         self._queue = queue

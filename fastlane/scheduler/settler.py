@@ -14,7 +14,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import retry_due
 from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
-from fastlane.queue.base import Queue, entry_of
+from fastlane.queue.base import TimedQueue, execution_entry
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ def is_tick_closed_by(execution: Execution) -> bool:
 class Settler:
     """Settles and cleans final executions. Both are safe to repeat, by anyone, from any point."""
 
-    def __init__(self, store: Store, queue: Queue, executor: Executor, clock: Clock, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, executor: Executor, clock: Clock, pools: tuple[Pool, ...]) -> None:
         self._store = store
         self._queue = queue
         self._executor = executor
@@ -72,7 +72,7 @@ class Settler:
         following = next_execution(execution, due=due, now=self._clock.now())
         if await self._store.insert(following):
             log.info("execution.retried", execution_id=execution.id, next_execution_id=following.id, attempt=following.attempt, due=due)
-        await self._queue.put([entry_of(following, self._pools, due=due)])
+        await self._queue.put([execution_entry(following, self._pools)])
 
     async def clean(self, execution: Execution) -> None:
         """Removes its service and marks it clean. A host that is away delays only this: the reconciler comes back to it."""

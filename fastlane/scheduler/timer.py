@@ -13,7 +13,7 @@ from fastlane.models.schedule.firing import Decision, decide
 from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make, once_key, unstarted
 from fastlane.models.status import Status
-from fastlane.queue.base import Lease, Queue, entry_of
+from fastlane.queue.base import Lease, TimedQueue, execution_entry
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ def _due(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | 
 class Timer:
     """Handles the job entries that the dispatcher claims."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
@@ -80,7 +80,7 @@ class Timer:
         for tick in firing.ticks:
             log.info("tick.decided", task_id=job.task_id, job_id=job.id, tick_id=tick.id, due=tick.due, outcome=tick.outcome.value)
         if firing.execution is not None:
-            await self._queue.put([entry_of(firing.execution, self._pools, due=firing.execution.scheduled_for)])
+            await self._queue.put([execution_entry(firing.execution, self._pools)])
         return True
 
     async def _latest(self, job_id: str) -> Execution | None:
@@ -90,4 +90,4 @@ class Timer:
         """Whoever fired the tick before may have died, or lost the queue, before it put the execution: what is there already stays as it
         is."""
         if latest is not None and not latest.status.final:
-            await self._queue.put([entry_of(latest, self._pools, due=latest.scheduled_for)])
+            await self._queue.put([execution_entry(latest, self._pools)])

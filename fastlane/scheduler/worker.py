@@ -13,7 +13,7 @@ from fastlane.errors import QueueDown
 from fastlane.executors.base import Executor
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Queue, Report
+from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports
 from fastlane.scheduler import notes
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.launcher import Launcher
@@ -53,21 +53,23 @@ class Worker:
     def __init__(
         self,
         store: Store,
-        queue: Queue,
+        queue: TimedQueue,
+        generation: QueueGeneration,
+        reports: WorkerReports,
         executor: Executor,
         clock: Clock,
         settings: WorkerSettings,
         publish: Callable[[Hint], None] = no_hints,
     ) -> None:
         self.id = uuid4().hex[:12]
-        self._queue = queue
+        self._reports = reports
         self._executor = executor
         self._clock = clock
         self._started_at = clock.now()
         self._changed = asyncio.Event()
         pools = settings.pools
         self._leases = Leases(queue, clock, self.id, duration=settings.lease, every=settings.renew)
-        self._rebuilder = Rebuilder(store, queue, clock, self.id, pools)
+        self._rebuilder = Rebuilder(store, queue, generation, clock, self.id, pools)
         settler = Settler(store, queue, executor, clock, pools)
         timer = Timer(store, queue, clock, self.id, pools)
         launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
@@ -111,7 +113,7 @@ class Worker:
             self._changed.clear()
             try:
                 hosts, kept = tuple(self._executor.hosts()), notes.oldest(self._leases.notes())
-                await self._queue.announce(Report(self.id, self._started_at, hosts, kept), ttl=ANNOUNCE_TTL)
+                await self._reports.announce(Report(self.id, self._started_at, hosts, kept), ttl=ANNOUNCE_TTL)
             except QueueDown as error:
                 log.debug("worker.not_announced", error=str(error))
             await first_of(self._clock, ANNOUNCE_EVERY, self._changed)

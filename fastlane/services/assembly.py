@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fastlane.clock import Clock
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Queue
+from fastlane.queue.base import TicketStore, TimedQueue, WorkerReports
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.deletions import Deletions
 from fastlane.services.jobs.idempotency import Idempotency
@@ -56,7 +56,15 @@ class Services:
 
 
 def build_services(
-    store: Store, queue: Queue, hub: Hub, clock: Clock, pools: tuple[Pool, ...], *, start_wait: float = START_WAIT
+    store: Store,
+    queue: TimedQueue,
+    reports: WorkerReports,
+    tickets: TicketStore,
+    hub: Hub,
+    clock: Clock,
+    pools: tuple[Pool, ...],
+    *,
+    start_wait: float = START_WAIT,
 ) -> Services:
     """The services of one process. Close ``outbox`` at its end. ``start_wait``: seconds for which a follower waits for a job's start."""
     outbox = QueueOutbox(queue, clock, pools)
@@ -71,14 +79,14 @@ def build_services(
         deletions=Deletions(store, outbox, clock, stops),
         pools=Pools(store, outbox, pools),
         outbox=outbox,
-        previews=Previews(queue, clock, pools),
+        previews=Previews(reports, clock, pools),
         queries=Find(store),
         lists=Lists(store),
-        why=Why(store, queue, clock, pools),
+        why=Why(store, queue, reports, clock, pools),
         completion=CompletionWaiter(store, hub),
-        health=Health(store, queue, pools),
-        status=StatusReport(store, queue, clock, pools),
+        health=Health(store, queue, reports, pools),
+        status=StatusReport(store, queue, reports, clock, pools),
         followers=Followers(store, hub, clock, start_wait=start_wait),
-        tickets=Tickets(queue, clock),
+        tickets=Tickets(tickets, clock),
         clock=clock,
     )

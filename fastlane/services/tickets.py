@@ -14,7 +14,7 @@ import orjson
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
-from fastlane.queue.base import Queue
+from fastlane.queue.base import TicketStore
 
 TICKET_HOLDS = 30 * 1_000
 """Milliseconds."""
@@ -55,8 +55,8 @@ class TooMany(FastlaneError):
 class Tickets:
     """Makes and takes them. Every method but ``blank`` raises QueueDown when the queue is."""
 
-    def __init__(self, queue: Queue, clock: Clock) -> None:
-        self._queue = queue
+    def __init__(self, store: TicketStore, clock: Clock) -> None:
+        self._store = store
         self._clock = clock
         self._made: dict[str, int] = {}
         self._minute = 0
@@ -73,11 +73,11 @@ class Tickets:
 
     async def take(self, text: str) -> Grant | None:
         """What a ticket stands for, once; None for one that is used, too old, or was never made."""
-        return _read(await self._queue.take_ticket(_digest("ticket", text))) if FORM.fullmatch(text) else None
+        return _read(await self._store.take(_digest("ticket", text))) if FORM.fullmatch(text) else None
 
     async def show(self, text: str) -> Grant | None:
         """The same, and it stays as good as it was."""
-        return _read(await self._queue.show_ticket(_digest("ticket", text))) if FORM.fullmatch(text) else None
+        return _read(await self._store.peek(_digest("ticket", text))) if FORM.fullmatch(text) else None
 
     async def begin_visit(self, what: Grant) -> str:
         """A new visit of a job: the secret that its page shows with each request."""
@@ -85,7 +85,7 @@ class Tickets:
 
     async def visit(self, text: str) -> Grant | None:
         """What the visit with this secret may read; None when it is over, or never began."""
-        return _read(await self._queue.show_ticket(_digest("visit", text))) if FORM.fullmatch(text) else None
+        return _read(await self._store.peek(_digest("visit", text))) if FORM.fullmatch(text) else None
 
     def _count(self, seal: str, now: int) -> None:
         if now // MINUTE != self._minute:
@@ -97,7 +97,7 @@ class Tickets:
 
     async def _keep(self, kind: str, what: Grant, ttl: int) -> str:
         text = secrets.token_urlsafe(32)
-        await self._queue.leave_ticket(_digest(kind, text), orjson.dumps(astuple(what)).decode(), ttl=ttl)
+        await self._store.put(_digest(kind, text), orjson.dumps(astuple(what)).decode(), ttl=ttl)
         return text
 
 

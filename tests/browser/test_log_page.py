@@ -111,12 +111,12 @@ async def test_while_no_node_takes_it_it_says_so_in_the_engines_words_and_counts
     execution = await server.pull(reply)
     words, now = "no suitable node (scheduling constraints not satisfied on 1 node)", server.clock.now()
     note = Note(execution.id, execution.epoch, Obstacle.NO_NODE, words, now, now + 3_600_000)
-    await server.queue.announce(Report("w", now, (HostView(HOST, True),), (note,)), ttl=60_000)
+    await server.queue.reports.announce(Report("w", now, (HostView(HOST, True),), (note,)), ttl=60_000)
     log = await open_log(context, reply["jobUrl"])
     await expect(log.notices).to_contain_text(f"No node of the swarm of {HOST} takes it: {words};")
     await expect(log.notices).to_contain_text(re.compile(r"it is given up at [^;]+, in 59 m"))
     await shoot(log.page, "no-node")
-    await server.queue.announce(Report("w", now, (HostView(HOST, True),)), ttl=60_000)
+    await server.queue.reports.announce(Report("w", now, (HostView(HOST, True),)), ttl=60_000)
     await expect(log.notices).not_to_contain_text("no suitable node")
 
 

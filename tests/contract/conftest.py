@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import Entry, EntryKind, Lane, Queue
+from fastlane.queue.base import Entry, EntryKind, Lane, TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
@@ -49,10 +49,10 @@ def installation() -> str:
 
 
 @pytest.fixture
-async def queue(server, installation) -> AsyncIterator[Queue]:
+async def queue(server, installation) -> AsyncIterator[TimedQueue]:
     queue = RedisQueue(server.url, installation)
     await queue.open()
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     yield queue
     await queue.close()
 

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Queue, Renewal, Report
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report, TimedQueue
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -16,11 +16,11 @@ def entry(id: str, due: int = NOW, **values) -> Entry:
     return Entry(id, values.pop("kind", EntryKind.EXECUTION), values.pop("lane", "main"), due, **values)
 
 
-async def claim(queue: Queue, *lanes: Lane, owner: str = "me", count: int = 100, now: int = NOW):
+async def claim(queue: TimedQueue, *lanes: Lane, owner: str = "me", count: int = 100, now: int = NOW):
     return await queue.claim("1", owner, lanes or (MAIN,), count, lease=LEASE, now=now)
 
 
-async def claimed(queue: Queue, *lanes: Lane, **values) -> list[str]:
+async def claimed(queue: TimedQueue, *lanes: Lane, **values) -> list[str]:
     return [lease.id for lease in (await claim(queue, *lanes, **values)).leases]
 
 
@@ -346,44 +346,44 @@ async def test_another_generation_gives_nothing_and_loses_every_lease(queue):
     cold = await queue.claim("2", "me", [MAIN], 10, lease=LEASE, now=NOW)
     assert (cold.cold, cold.leases, cold.now) == (True, (), NOW)
     assert await queue.renew("2", "me", ["a"], lease=LEASE, now=NOW) == {"a": Renewal.LOST}
-    await queue.set_generation("2")
+    await queue.generation.set_generation("2")
     assert not (await queue.claim("2", "me", [MAIN], 10, lease=LEASE, now=NOW)).cold
     assert (await claim(queue)).cold
 
 
 async def test_the_generation_is_told_beside_the_server_s_run(queue):
-    first = await queue.identity()
+    first = await queue.generation.identity()
     assert first.generation == "1"
     assert first.run_id
-    await queue.wipe()
-    second = await queue.identity()
+    await queue.generation.wipe()
+    second = await queue.generation.identity()
     assert (second.generation, second.run_id) == (None, first.run_id)
 
 
 async def test_a_generation_follows_only_the_one_that_it_was_made_from(queue):
-    await queue.wipe(generation="2, in the making")
+    await queue.generation.wipe(generation="2, in the making")
     assert (await claim(queue)).cold
-    assert not await queue.set_generation("2", before="2, in the making by another")
-    assert await queue.set_generation("2", before="2, in the making")
-    assert not await queue.set_generation("2", before="2, in the making")
-    await queue.wipe()
-    assert not await queue.set_generation("2", before="2")
-    assert (await queue.identity()).generation is None
-    assert await queue.set_generation("3")
-    assert (await queue.identity()).generation == "3"
+    assert not await queue.generation.set_generation("2", before="2, in the making by another")
+    assert await queue.generation.set_generation("2", before="2, in the making")
+    assert not await queue.generation.set_generation("2", before="2, in the making")
+    await queue.generation.wipe()
+    assert not await queue.generation.set_generation("2", before="2")
+    assert (await queue.generation.identity()).generation is None
+    assert await queue.generation.set_generation("3")
+    assert (await queue.generation.identity()).generation == "3"
 
 
 async def test_a_wiped_queue_is_cold_and_empty(queue):
     await queue.put([entry("a"), entry("b", NOW + 5, lane="other")], now=NOW)
     await claim(queue)
-    await queue.wipe()
+    await queue.generation.wipe()
     assert (await claim(queue)).cold
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     assert (await claim(queue, MAIN, Lane("other", 1), now=NOW + 99 * MINUTE)).next_at is None
 
 
 async def test_restored_entries_are_resumed_and_hold_slots(queue):
-    await queue.restore(
+    await queue.generation.restore(
         [entry("a", revision=4), entry("tick", lane=TICKS, kind=EntryKind.JOB)], [Lane("main", 1), Lane(TICKS, None)], now=NOW
     )
     await queue.put([entry("new")], now=NOW)
@@ -393,13 +393,13 @@ async def test_restored_entries_are_resumed_and_hold_slots(queue):
         ("a", "execution", 4, True),
         ("tick", "job", 0, True),
     }
-    await queue.restore([entry("a")], [Lane("main", 1)], now=NOW)
+    await queue.generation.restore([entry("a")], [Lane("main", 1)], now=NOW)
     assert await queue.renew("1", "me", ["a"], lease=LEASE, now=NOW) == {"a": Renewal.OK}
 
 
 async def test_a_restore_takes_an_entry_out_of_where_it_waits(queue):
     await queue.put([entry("ready"), entry("timed", NOW + 5)], now=NOW)
-    await queue.restore([entry("ready"), entry("timed")], [MAIN], now=NOW)
+    await queue.generation.restore([entry("ready"), entry("timed")], [MAIN], now=NOW)
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 2)}
 
 
@@ -417,20 +417,20 @@ async def test_many_entries_in_one_call_are_all_there(queue):
 
 async def test_reports_of_workers_are_kept_for_their_time(queue):
     host = HostView("tcp://a:2375", False, "refused", 5, "swarm", "open", 3, 2)
-    await queue.announce(Report("one", 1, (host,)), ttl=1000, now=NOW)
-    await queue.announce(Report("two", 2, ()), ttl=3000, now=NOW)
-    await queue.announce(Report("two", 2, (host, host)), ttl=3000, now=NOW)
-    assert {report.worker: report.hosts for report in await queue.reports(now=NOW + 999)} == {"one": (host,), "two": (host, host)}
-    assert [report.worker for report in await queue.reports(now=NOW + 1000)] == ["two"]
-    assert await queue.reports(now=NOW + 3000) == []
+    await queue.reports.announce(Report("one", 1, (host,)), ttl=1000, now=NOW)
+    await queue.reports.announce(Report("two", 2, ()), ttl=3000, now=NOW)
+    await queue.reports.announce(Report("two", 2, (host, host)), ttl=3000, now=NOW)
+    assert {report.worker: report.hosts for report in await queue.reports.current(now=NOW + 999)} == {"one": (host,), "two": (host, host)}
+    assert [report.worker for report in await queue.reports.current(now=NOW + 1000)] == ["two"]
+    assert await queue.reports.current(now=NOW + 3000) == []
 
 
 async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):
     host = HostView("tcp://a:2375", False, "did not answer", 5, None, "open", 3, 2, 6, 65_000)
     notes = (Note("e", 1, Obstacle.REGISTRY, 'dial tcp: "refused" ✓', 5, 6), Note("f", None, Obstacle.STORE, "", 7))
     report = Report("one", 1, (host,), notes)
-    await queue.announce(report, ttl=1000, now=NOW)
-    assert await queue.reports(now=NOW) == [report]
+    await queue.reports.announce(report, ttl=1000, now=NOW)
+    assert await queue.reports.current(now=NOW) == [report]
 
 
 async def test_a_queue_that_answers_passes_its_check(queue):
@@ -458,8 +458,8 @@ async def test_a_requeue_a_release_a_restore_and_a_generation_wake(queue, listen
     await claim(queue)
     assert await listened(lambda: queue.requeue("me", "a", NOW, now=NOW)) == ([], True)
     assert await listened(lambda: queue.release("me", ["b"], now=NOW)) == ([], True)
-    assert await listened(lambda: queue.restore([entry("c")], [MAIN], now=NOW)) == ([], True)
-    assert await listened(lambda: queue.set_generation("1")) == ([], True)
+    assert await listened(lambda: queue.generation.restore([entry("c")], [MAIN], now=NOW)) == ([], True)
+    assert await listened(lambda: queue.generation.set_generation("1")) == ([], True)
 
 
 async def test_a_cancel_tells_the_owner(queue, listened):

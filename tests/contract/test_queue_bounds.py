@@ -6,8 +6,8 @@ import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, Report
-from fastlane.queue.redis.queue import NAMES
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report, TimedQueue
+from fastlane.queue.redis.script import NAMES
 
 NOW = 1_700_000_000_000
 LEASE = 10_000
@@ -21,11 +21,11 @@ def entries(name: str, count: int, lane: str, due: int = NOW, **values) -> list[
     return [Entry(f"{name}-{number:05}", EntryKind.EXECUTION, lane, due, **values) for number in range(count)]
 
 
-async def claim(queue: Queue, *lanes: Lane, count: int = 8, owner: str = "me", lease: int = LEASE, now: int = NOW):
+async def claim(queue: TimedQueue, *lanes: Lane, count: int = 8, owner: str = "me", lease: int = LEASE, now: int = NOW):
     return (await queue.claim("1", owner, lanes, count, lease=lease, now=now)).leases
 
 
-async def claim_all(queue: Queue, *lanes: Lane, **values) -> list:
+async def claim_all(queue: TimedQueue, *lanes: Lane, **values) -> list:
     got = []
     while leases := await claim(queue, *lanes, count=256, **values):
         got += leases
@@ -58,7 +58,7 @@ async def test_a_lease_that_ran_out_is_taken_over_from_behind_a_huge_backlog(que
 # no lane starves
 
 
-async def piled_up(queue: Queue, how: str) -> tuple[Lane, ...]:
+async def piled_up(queue: TimedQueue, how: str) -> tuple[Lane, ...]:
     """A lane with a huge backlog of this kind; the lanes to ask for, beside it."""
     huge = Lane("huge", HUGE)
     match how:
@@ -109,7 +109,7 @@ async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
 # no loop without a bound
 
 
-async def a_queue_of(queue: Queue, count: int) -> None:
+async def a_queue_of(queue: TimedQueue, count: int) -> None:
     """So many entries of everything that a script may meet, and eight of each with names that are known."""
     await queue.put(entries("lent", count, "lent"), now=NOW)
     await claim_all(queue, Lane("lent", count), owner="dead", lease=1)
@@ -124,12 +124,12 @@ async def a_queue_of(queue: Queue, count: int) -> None:
     await queue.put(entries("late", count, "main", NOW + NEVER, expires=NOW + 1), now=NOW)
     await queue.put(entries("apart", count, "apart", NOW + 1), now=NOW)
     for number in range(count // 50):
-        await queue.announce(Report(f"w{number}", NOW, (HostView("a", True),)), ttl=LEASE * (number % 2) + 1, now=NOW)
+        await queue.reports.announce(Report(f"w{number}", NOW, (HostView("a", True),)), ttl=LEASE * (number % 2) + 1, now=NOW)
 
 
 AFTER = NOW + 2
 LANES = (Lane("main", 10), Lane("mine", 8), Lane("apart", 10), Lane(TICKS, None))
-CALLS: dict[str, Callable[[Queue], Awaitable[object]]] = {
+CALLS: dict[str, Callable[[TimedQueue], Awaitable[object]]] = {
     "put": lambda queue: queue.put([*entries("new", 4, "main"), *entries("later", 4, "main", revision=1)], now=AFTER),
     "claim": lambda queue: queue.claim("1", "me", LANES, 300, lease=LEASE, watch=["apart"], now=AFTER),
     "renew": lambda queue: queue.renew("1", "me", [one.id for one in entries("mine", 8, "")], lease=LEASE, now=AFTER),
@@ -138,12 +138,12 @@ CALLS: dict[str, Callable[[Queue], Awaitable[object]]] = {
     "cancel": lambda queue: queue.cancel("ready-00003", now=AFTER),
     "finish": lambda queue: queue.finish({one.id: 0 for one in entries("mine", 8, "")}, now=AFTER),
     "pause": lambda queue: queue.pause(Pauses(1, frozenset({"main", "apart"}))),
-    "restore": lambda queue: queue.restore(entries("later", 8, "main"), LANES, now=AFTER),
-    "wipe": lambda queue: queue.wipe(generation="2"),
-    "set_generation": lambda queue: queue.set_generation("2", before="1"),
+    "restore": lambda queue: queue.generation.restore(entries("later", 8, "main"), LANES, now=AFTER),
+    "wipe": lambda queue: queue.generation.wipe(generation="2"),
+    "set_generation": lambda queue: queue.generation.set_generation("2", before="1"),
     "counts": lambda queue: queue.counts([lane.name for lane in LANES]),
-    "announce": lambda queue: queue.announce(Report("new", NOW, ()), ttl=LEASE, now=AFTER),
-    "reports": lambda queue: queue.reports(now=AFTER),
+    "announce": lambda queue: queue.reports.announce(Report("new", NOW, ()), ttl=LEASE, now=AFTER),
+    "reports": lambda queue: queue.reports.current(now=AFTER),
 }
 
 
@@ -155,8 +155,8 @@ def test_every_script_is_among_those_whose_cost_is_looked_at():
 async def test_no_call_has_an_unbounded_loop_and_a_bigger_queue_costs_no_more(queue, server, name):
     costs = []
     for count in (1, CROWD, 3 * CROWD):  # the first round loads the script
-        await queue.wipe()
-        await queue.set_generation("1")
+        await queue.generation.wipe()
+        await queue.generation.set_generation("1")
         await a_queue_of(queue, count)
         before = done_by(server)
         await CALLS[name](queue)

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Queue, Renewal
+from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Renewal, TimedQueue
 from tests.contract.test_queue import LEASE, MAIN, MINUTE, NOW, claim, claimed, entry
 from tests.support.redis import RealRedis
 
@@ -19,11 +19,11 @@ def both(first, *more) -> list:
     return [one for some in (first, *more) for one in some]
 
 
-async def watched(queue: Queue, *watch: str, lanes: tuple[Lane, ...] = (), count: int = 100, now: int = NOW):
+async def watched(queue: TimedQueue, *watch: str, lanes: tuple[Lane, ...] = (), count: int = 100, now: int = NOW):
     return await queue.claim("1", "me", lanes, count, lease=LEASE, watch=watch, now=now)
 
 
-async def counted(queue: Queue, lane: str = "main") -> LaneCounts:
+async def counted(queue: TimedQueue, lane: str = "main") -> LaneCounts:
     return (await queue.counts([lane]))[lane]
 
 
@@ -172,7 +172,7 @@ async def _leave_a_ready_one_before_a_blocked_one(queue) -> None:
         lambda queue: queue.finish({"b": 0}, now=NOW),
         lambda queue: queue.put([entry("b", NOW + 999, revision=1)], now=NOW),
         lambda queue: queue.put([entry("b", revision=1, lane="elsewhere", group="g", concurrency=1)], now=NOW),
-        lambda queue: queue.restore([entry("b", lane=TICKS)], [], now=NOW),
+        lambda queue: queue.generation.restore([entry("b", lane=TICKS)], [], now=NOW),
     ],
     ids=["cancelled", "finished", "moved to later", "moved to another lane", "restored without a slot"],
 )
@@ -217,7 +217,7 @@ async def test_a_cancel_of_a_blocked_one_removes_it(queue):
 async def test_a_blocked_one_is_restored_as_a_lease(queue):
     await queue.put(grouped("a", "b", "c"), now=NOW)
     await claim(queue)
-    await queue.restore(grouped("b"), [MAIN], now=NOW)
+    await queue.generation.restore(grouped("b"), [MAIN], now=NOW)
     assert await counted(queue) == LaneCounts(0, 0, 2, blocked=1)
     await queue.finish({"a": 0}, now=NOW)
     assert (await counted(queue)).blocked == 1
@@ -226,7 +226,7 @@ async def test_a_blocked_one_is_restored_as_a_lease(queue):
 
 
 async def test_restored_ones_count_in_their_group(queue):
-    await queue.restore(grouped("a"), [MAIN], now=NOW)
+    await queue.generation.restore(grouped("a"), [MAIN], now=NOW)
     await queue.put(grouped("b"), now=NOW)
     assert await claimed(queue) == ["a"]
     await queue.finish({"a": 0}, now=NOW)

@@ -130,7 +130,7 @@ async def act(queue: RedisQueue, step: Step, now: int) -> object:
         case "requeue":
             return await queue.requeue(values["owner"], values["id"], values["due"], lane=values["lane"], now=now)
         case "restore":
-            return await queue.restore(values["entries"], SLOTLESS, now=now)
+            return await queue.generation.restore(values["entries"], SLOTLESS, now=now)
         case verb:
             return await getattr(queue, verb)(**values, now=now)
 
@@ -202,9 +202,9 @@ async def finish_everything(queue: RedisQueue, model: Model, now: int) -> None:
 
 
 async def play(queue: RedisQueue, client, steps: list[Step]) -> None:
-    await queue.wipe()
-    await queue.set_generation("1")
-    model, now = Model(queue._turn), NOW
+    await queue.generation.wipe()
+    await queue.generation.set_generation("1")
+    model, now = Model(queue._claims), NOW
     for step in (resolved(step, model) for step in steps):
         now += step.passed
         answer, expected = await act(queue, step, now), act_on_model(model, step, now)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, Queue
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE
 
@@ -18,11 +18,11 @@ LANES = (Lane("main", 50), Lane("other", 50), Lane(TICKS, None))
 
 
 @pytest.fixture
-async def queues(server, installation) -> AsyncIterator[list[Queue]]:
+async def queues(server, installation) -> AsyncIterator[list[TimedQueue]]:
     queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
     for queue in queues:
         await queue.open()
-    await queues[0].set_generation("1")
+    await queues[0].generation.set_generation("1")
     yield queues
     for queue in queues:
         await queue.close()
@@ -32,11 +32,11 @@ def entry(id: str, lane: str = "main", **values) -> Entry:
     return Entry(id, EntryKind.EXECUTION, lane, **{"due": NOW, **values})
 
 
-async def claim(queue: Queue, now: int = NOW, **more):
+async def claim(queue: TimedQueue, now: int = NOW, **more):
     return await queue.claim("1", "me", LANES, 256, lease=LEASE, now=now, **more)
 
 
-async def ids(queue: Queue, now: int = NOW) -> list[str]:
+async def ids(queue: TimedQueue, now: int = NOW) -> list[str]:
     return sorted(lease.id for lease in (await claim(queue, now)).leases)
 
 
@@ -93,7 +93,7 @@ async def test_before_anything_was_paused_the_queue_is_told_so_for_nothing(queue
 
 async def test_a_wipe_forgets_the_pauses(queue):
     await queue.pause(Pauses(5, frozenset({"main"})))
-    await queue.wipe(generation="1")
+    await queue.generation.wipe(generation="1")
     await queue.put([entry("a")], now=NOW)
     assert await ids(queue) == ["a"]
     await queue.pause(Pauses(1, frozenset({"main"})))
@@ -126,10 +126,10 @@ async def test_nothing_is_claimed_between_a_pause_and_its_end_whoever_asks(queue
     resting, revisions = [0, 0], iter(range(1, 10_000))
     held: set[str] = set()
 
-    async def say(queue: Queue) -> None:
+    async def say(queue: TimedQueue) -> None:
         await queue.pause(Pauses(next(revisions), frozenset(held)))
 
-    async def pause(number: int, queue: Queue) -> None:
+    async def pause(number: int, queue: TimedQueue) -> None:
         lane = ("main", "other")[number]
         for _ in range(40):
             held.add(lane)
@@ -141,7 +141,7 @@ async def test_nothing_is_claimed_between_a_pause_and_its_end_whoever_asks(queue
             held.discard(lane)
             await say(queue)
 
-    async def work(number: int, queue: Queue) -> None:
+    async def work(number: int, queue: TimedQueue) -> None:
         while worked.total() < len(things):
             before = list(resting)
             leases = (await queue.claim("1", f"w{number}", LANES[:2], 3, lease=LEASE, now=NOW)).leases

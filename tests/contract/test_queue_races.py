@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from fastlane.models.placement.host import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Queue, Renewal, Report
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report, TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE, RealRedis
 
@@ -25,19 +25,19 @@ def server() -> Iterator[RealRedis]:
 
 
 @pytest.fixture
-async def queues(server) -> AsyncIterator[list[Queue]]:
+async def queues(server) -> AsyncIterator[list[TimedQueue]]:
     installation = uuid4().hex
     queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
     for queue in queues:
         await queue.open()
-    await queues[0].set_generation("1")
+    await queues[0].generation.set_generation("1")
     yield queues
     for queue in queues:
         await queue.close()
 
 
 @pytest.fixture
-def queue(queues) -> Queue:
+def queue(queues) -> TimedQueue:
     return queues[0]
 
 
@@ -205,7 +205,7 @@ async def test_racing_restores_and_puts_leave_each_entry_in_one_place(queues, qu
     things = entries(100)
 
     async def act(number, one):
-        await (one.put(things, now=NOW) if number % 2 else one.restore(things, [], now=NOW))
+        await (one.put(things, now=NOW) if number % 2 else one.generation.restore(things, [], now=NOW))
 
     await everyone(queues, act)
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 100)}
@@ -217,19 +217,19 @@ async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(qu
     async def act(number, one):
         for turn in range(20):
             if number == 0:
-                await one.wipe()
+                await one.generation.wipe()
             else:
                 await one.put(entries(3, f"lane-{number}-{turn % 3}"), now=NOW)
 
     await everyone(queues, act)
-    await queue.wipe()
+    await queue.generation.wipe()
     with server.client() as client:
         assert client.keys(queue._keys.generation.removesuffix("gen") + "*") == []
 
 
 async def test_racing_generations_leave_one_and_claims_of_all_others_are_cold(queues, queue):
-    await everyone(queues, lambda number, one: one.set_generation(f"g{number}"))
-    found = (await queue.identity()).generation
+    await everyone(queues, lambda number, one: one.generation.set_generation(f"g{number}"))
+    found = (await queue.generation.identity()).generation
     claims = await everyone(queues, lambda number, one: one.claim(f"g{number}", "me", LANES, 1, lease=LEASE, now=NOW))
     assert [f"g{number}" for number, claim in enumerate(claims) if not claim.cold] == [found]
 
@@ -237,13 +237,13 @@ async def test_racing_generations_leave_one_and_claims_of_all_others_are_cold(qu
 async def test_racing_reports_are_all_kept(queues, queue):
     async def act(number, one):
         for turn in range(20):
-            await one.announce(Report(f"w{number}", turn, (HostView("a", True),)), ttl=500, now=NOW + turn)
-            await one.reports(now=NOW + turn)
+            await one.reports.announce(Report(f"w{number}", turn, (HostView("a", True),)), ttl=500, now=NOW + turn)
+            await one.reports.current(now=NOW + turn)
             await one.counts(["main"])
-            await one.identity()
+            await one.generation.identity()
 
     await everyone(queues, act)
-    assert sorted((report.worker, report.started_at) for report in await queue.reports(now=NOW + 20)) == [
+    assert sorted((report.worker, report.started_at) for report in await queue.reports.current(now=NOW + 20)) == [
         (f"w{n}", 19) for n in range(CLIENTS)
     ]
 

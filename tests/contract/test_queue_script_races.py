@@ -14,8 +14,9 @@ import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, Renewal, Report
-from fastlane.queue.redis.queue import NAMES, RedisQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report, TimedQueue
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.redis.script import NAMES
 from tests.support.redis import PATIENCE
 
 NOW = 1_700_000_000_000
@@ -50,11 +51,11 @@ def test_every_script_has_its_race():
 
 
 @pytest.fixture
-async def queues(server, installation) -> AsyncIterator[list[Queue]]:
+async def queues(server, installation) -> AsyncIterator[list[TimedQueue]]:
     queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
     for queue in queues:
         await queue.open()
-    await queues[0].set_generation("1")
+    await queues[0].generation.set_generation("1")
     yield queues
     for queue in queues:
         await queue.close()
@@ -138,7 +139,7 @@ async def test_what_is_restored_while_others_claim_is_given_once_and_holds_a_slo
 
     async def act(number, one):
         if number % 2:
-            await one.restore(things[number * 10 :] + things[: number * 10], LANES, now=NOW)
+            await one.generation.restore(things[number * 10 :] + things[: number * 10], LANES, now=NOW)
         while given.total() < len(things):
             claim = await one.claim("1", f"w{number}", LANES, 10, lease=LEASE, now=NOW)
             given.update(lease.id for lease in claim.leases)
@@ -182,9 +183,9 @@ async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues
     async def act(number, one):
         if number == 0:
             for generation in range(2, generations + 1):
-                await one.wipe(generation=f"{generation}, in the making")
+                await one.generation.wipe(generation=f"{generation}, in the making")
                 cold[generation - 1] = True
-                assert await one.set_generation(str(generation), before=f"{generation}, in the making")
+                assert await one.generation.set_generation(str(generation), before=f"{generation}, in the making")
                 await asyncio.sleep(0.01)
             return
         generation, turn = 1, 0
@@ -203,19 +204,19 @@ async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues
 
     await everyone(queues, act)
     whole()
-    await queues[0].wipe()
+    await queues[0].generation.wipe()
     whole()
-    assert (await queues[0].identity()).generation is None
+    assert (await queues[0].generation.identity()).generation is None
 
 
 async def test_of_eight_that_would_follow_the_same_generation_one_does(queues, whole):
     for turn in range(1, 20):
-        before = (await queues[0].identity()).generation
+        before = (await queues[0].generation.identity()).generation
         told = await everyone(
-            queues, lambda number, one, turn=turn, before=before: one.set_generation(f"{turn} of {number}", before=before)
+            queues, lambda number, one, turn=turn, before=before: one.generation.set_generation(f"{turn} of {number}", before=before)
         )
         assert Counter(told) == {True: 1, False: CLIENTS - 1}
-        assert (await queues[0].identity()).generation == f"{turn} of {told.index(True)}"
+        assert (await queues[0].generation.identity()).generation == f"{turn} of {told.index(True)}"
 
 
 async def test_counts_see_every_entry_once_whatever_moves(queues, whole):
@@ -243,16 +244,16 @@ async def test_reports_that_run_out_are_dropped_while_others_come_and_those_are_
     async def act(number, one):
         for turn in range(40):
             moment = NOW + 10 * turn
-            await one.announce(Report(f"short-{number}-{turn}", moment, ()), ttl=1, now=moment)
-            await one.announce(Report(f"long-{number}", moment, (HostView("a", True),)), ttl=NEVER, now=moment)
-            names = [report.worker for report in await one.reports(now=moment)]
+            await one.reports.announce(Report(f"short-{number}-{turn}", moment, ()), ttl=1, now=moment)
+            await one.reports.announce(Report(f"long-{number}", moment, (HostView("a", True),)), ttl=NEVER, now=moment)
+            names = [report.worker for report in await one.reports.current(now=moment)]
             assert len(names) == len(set(names))
             assert f"long-{number}" in names
 
     await everyone(queues, act)
     last = NOW + 10 * 40
-    await queues[0].announce(Report("last", last, ()), ttl=NEVER, now=last)
-    assert sorted(report.worker for report in await queues[0].reports(now=last)) == ["last", *(f"long-{n}" for n in range(CLIENTS))]
+    await queues[0].reports.announce(Report("last", last, ()), ttl=NEVER, now=last)
+    assert sorted(report.worker for report in await queues[0].reports.current(now=last)) == ["last", *(f"long-{n}" for n in range(CLIENTS))]
     with server.client() as client:
         assert client.hlen(f"{{fl:{installation}:v1}}:reports") == client.zcard(f"{{fl:{installation}:v1}}:workers") == CLIENTS + 1
 
@@ -289,7 +290,7 @@ async def test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be
                     lease = held.pop(0)
                     await one.finish({lease.id: lease.revision}, now=now)
                 case "restore":
-                    await one.restore([entry(chance)], LANES, now=now)
+                    await one.generation.restore([entry(chance)], LANES, now=now)
                 case _:
                     await one.counts(["main", "other", TICKS])
 

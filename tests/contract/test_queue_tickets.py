@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastlane.queue.base import Queue
+from fastlane.queue.base import TimedQueue
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.redis import PATIENCE, until
 
@@ -13,7 +13,7 @@ CLIENTS = 8
 
 
 @pytest.fixture
-async def queues(server, installation) -> AsyncIterator[list[Queue]]:
+async def queues(server, installation) -> AsyncIterator[list[TimedQueue]]:
     queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
     for queue in queues:
         await queue.open()
@@ -23,41 +23,41 @@ async def queues(server, installation) -> AsyncIterator[list[Queue]]:
 
 
 async def test_a_ticket_is_shown_as_often_as_one_likes_and_taken_once(queue):
-    assert await queue.leave_ticket("a", "text ä", ttl=10_000)
-    assert [await queue.show_ticket("a") for _ in range(2)] == ["text ä", "text ä"]
-    assert [await queue.take_ticket("a") for _ in range(2)] == ["text ä", None]
-    assert await queue.show_ticket("a") is None
+    assert await queue.tickets.put("a", "text ä", ttl=10_000)
+    assert [await queue.tickets.peek("a") for _ in range(2)] == ["text ä", "text ä"]
+    assert [await queue.tickets.take("a") for _ in range(2)] == ["text ä", None]
+    assert await queue.tickets.peek("a") is None
 
 
 async def test_what_stands_there_already_stays(queue):
-    assert await queue.leave_ticket("a", "first", ttl=10_000)
-    assert not await queue.leave_ticket("a", "second", ttl=10_000)
-    assert await queue.take_ticket("a") == "first"
+    assert await queue.tickets.put("a", "first", ttl=10_000)
+    assert not await queue.tickets.put("a", "second", ttl=10_000)
+    assert await queue.tickets.take("a") == "first"
 
 
 async def test_of_many_who_take_it_at_once_one_has_it(queues):
     for turn in range(50):
-        assert await queues[turn % CLIENTS].leave_ticket("a", str(turn), ttl=10_000)
-        taken = await asyncio.gather(*(queue.take_ticket("a") for queue in queues for _ in range(4)))
+        assert await queues[turn % CLIENTS].tickets.put("a", str(turn), ttl=10_000)
+        taken = await asyncio.gather(*(queue.tickets.take("a") for queue in queues for _ in range(4)))
         assert [text for text in taken if text is not None] == [str(turn)]
 
 
 async def test_after_its_time_it_is_gone(queue, server, installation):
-    assert await queue.leave_ticket("a", "text", ttl=60_000)
+    assert await queue.tickets.put("a", "text", ttl=60_000)
     with server.client() as client:
         (key,) = client.keys(f"*{installation}*:ticket:*")
         assert 0 < client.pttl(key) <= 60_000
-    assert await queue.leave_ticket("b", "text", ttl=1)
+    assert await queue.tickets.put("b", "text", ttl=1)
     with server.client() as client:
         await until(lambda: len(client.keys(f"*{installation}*:ticket:*")) == 1, "the end of it")
-    assert await queue.take_ticket("b") is None
+    assert await queue.tickets.take("b") is None
 
 
 async def test_a_wipe_leaves_it_and_another_installation_has_it_not(queue, server):
-    assert await queue.leave_ticket("a", "text", ttl=10_000)
-    await queue.wipe()
+    assert await queue.tickets.put("a", "text", ttl=10_000)
+    await queue.generation.wipe()
     other = RedisQueue(server.url, "another")
     await other.open()
-    assert await other.take_ticket("a") is None
+    assert await other.tickets.take("a") is None
     await other.close()
-    assert await queue.take_ticket("a") == "text"
+    assert await queue.tickets.take("a") == "text"

@@ -167,7 +167,7 @@ class Ground:
             await process.running.wait()
         for writer in self.requests:
             writer.close()
-        await self.queue.wipe()
+        await self.queue.generation.wipe()
         for service in await self.services():
             with contextlib.suppress(docker.errors.NotFound):
                 await asyncio.to_thread(self.world.docker.remove_service, service["ID"])
@@ -184,7 +184,7 @@ class Ground:
 
     async def _first_generation(self) -> None:
         """Makes the queue the store's, so that a process on trial finds it so."""
-        rebuilder = Rebuilder(self.store, self.queue, self.clock, "ground", self.pools)
+        rebuilder = Rebuilder(self.store, self.queue, self.queue.generation, self.clock, "ground", self.pools)
         await rebuilder.ensure()
 
         async def whole() -> bool:

@@ -323,7 +323,7 @@ class Rebuilt(Scenario):
     async def during(self, ground: Ground, process: Process) -> None:
         ground.ends_by_itself = False
         await ready(ground)
-        await ground.queue.wipe()
+        await ground.queue.generation.wipe()
 
     async def after(self, ground: Ground) -> None:
         ground.ends_by_itself = True

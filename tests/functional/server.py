@@ -69,7 +69,7 @@ class Server:
         self.queue = RedisQueue(redis_url, self.installation, deadline=1.0)
         self.hints = RedisHints(redis_url, f"test-{uuid4()}", deadline=1.0)
         self.followers = Followers(self.store, hub(self.hints), self.clock, **(following or {}))
-        built = build_services(self.store, self.queue, self.hints, self.clock, pools)
+        built = build_services(self.store, self.queue, self.queue.reports, self.queue.tickets, self.hints, self.clock, pools)
         self.services = replace(built, followers=self.followers)
         self.app = make_application(self.services, web_settings(**settings))
         self.http = make_server(self.app, most_connections)
@@ -193,7 +193,7 @@ class Server:
     async def alive(self, *, usable: bool = True) -> None:
         """A worker reports itself, and its host."""
         host = HostView(HOST, usable, None if usable else "refused the connection", swarm_id="swarm")
-        await self.queue.announce(Report("worker-1", self.clock.now(), (host,)), ttl=60_000)
+        await self.queue.reports.announce(Report("worker-1", self.clock.now(), (host,)), ttl=60_000)
 
     def cut_followers(self) -> None:
         """Ends each follower as a server does that ends, and goes on to take new ones."""

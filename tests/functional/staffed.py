@@ -29,7 +29,7 @@ class StaffedServer(Server):
         for _ in range(self._workers):
             queue = RedisQueue(self._redis_url, self.installation)
             await queue.open()
-            worker = Worker(self.store, queue, self.executor, self.clock, settings, self.hints.publish)
+            worker = Worker(self.store, queue, queue.generation, queue.reports, self.executor, self.clock, settings, self.hints.publish)
             self._working.append((asyncio.create_task(worker.run()), queue))
         await self._all_well()
         return self

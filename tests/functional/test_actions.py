@@ -13,7 +13,7 @@ CRON = {"image": "ubuntu", "command": "date", "cron": "0 3 * * 1"}
 
 
 async def claimed(server):
-    await server.queue.set_generation("1")
+    await server.queue.generation.set_generation("1")
     return [lease.id for lease in (await server.queue.claim("1", "worker", LANES, 10, lease=60_000)).leases]
 
 
@@ -191,6 +191,6 @@ async def test_nothing_can_be_done_to_a_job_that_is_not_there(server, action):
 
 
 async def test_workers_that_are_there_show_in_a_dry_run(server):
-    await server.queue.announce(Report("w", 0, ()), ttl=60_000)
+    await server.queue.reports.announce(Report("w", 0, ()), ttl=60_000)
     answer = (await server.post("/tasks/task?dryRun=1", {"image": "ubuntu"})).json
     assert [host["usable"] for host in answer["hosts"]] == [False]

@@ -48,7 +48,7 @@ def cold(fastlane: Company) -> Iterator[None]:
         seen = await store.generation()
         builder = Generation(seen.number + 1, seen.run_id, "somebody", seen.since + 3_600_000)
         assert await store.change_generation(seen, builder)
-        await queue.wipe(generation=f"{builder.number}, in the making by somebody")
+        await queue.generation.wipe(generation=f"{builder.number}, in the making by somebody")
         return builder
 
     async def die(store: SqliteStore, queue: RedisQueue) -> bool:

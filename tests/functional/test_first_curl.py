@@ -40,7 +40,7 @@ async def test_the_first_curl_works_as_typed(server):
 async def test_an_enqueued_job_can_be_claimed_in_the_lane_of_its_pool(server):
     reply = await server.enqueue("fast-task")
     other = await server.enqueue("task")
-    await server.queue.set_generation("1")
+    await server.queue.generation.set_generation("1")
     claim = await server.queue.claim("1", "worker", [Lane("fast", 10)], 10, lease=10_000)
     assert [lease.id for lease in claim.leases] == [reply["executionId"]]
     claim = await server.queue.claim("1", "worker", [Lane("default", 10)], 10, lease=10_000)
@@ -91,7 +91,7 @@ async def test_start_in_takes_the_forms_of_the_how_to(server, text):
 
 async def test_a_later_job_waits_in_the_lane_of_ticks(server):
     reply = await server.enqueue(startAt=1645113692)
-    await server.queue.set_generation("1")
+    await server.queue.generation.set_generation("1")
     claim = await server.queue.claim("1", "worker", [Lane("@ticks", None)], 10, lease=10_000)
     assert [(lease.id, lease.kind.value) for lease in claim.leases] == [(reply["jobId"], "job")]
 

@@ -13,7 +13,7 @@ LANES = [Lane("default", 10), Lane("@ticks", None)]
 
 
 async def claimed(server):
-    await server.queue.set_generation("1")
+    await server.queue.generation.set_generation("1")
     return [lease.id for lease in (await server.queue.claim("1", "worker", LANES, 10, lease=60_000)).leases]
 
 
@@ -80,7 +80,7 @@ async def test_a_request_that_was_refused_used_no_key_up(server):
 
 async def test_what_the_queue_never_heard_it_hears_from_the_repeat(server):
     first = (await server.post("/tasks/task", JOB, headers=ONCE)).json
-    await server.queue.wipe()
+    await server.queue.generation.wipe()
     assert (await server.post("/tasks/task", JOB, headers=ONCE)).json == first
     assert await claimed(server) == [first["executionId"]]
 

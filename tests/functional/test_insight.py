@@ -53,7 +53,7 @@ async def test_a_job_tells_in_each_state_what_it_waits_for(server):
 async def test_a_full_pool_and_a_task_at_its_concurrency_are_told(shared_redis, tmp_path):
     async with Server(tmp_path / "store.db", shared_redis.url, pools=(Pool("small", "", (HOST,), max_running=1),)) as server:
         await server.alive()
-        await server.queue.set_generation("1")
+        await server.queue.generation.set_generation("1")
         first = await server.enqueue("task")
         (lease,) = (await server.queue.claim("1", "worker", [Lane("small", 1)], 5, lease=60_000)).leases
         assert lease.id == first["executionId"]

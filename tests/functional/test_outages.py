@@ -64,7 +64,7 @@ async def test_a_put_that_failed_after_the_store_had_the_job_is_made_up_for(alon
     while reply["executionId"] not in claimed:
         assert time.monotonic() < give_up, "the entry never came"
         with suppress(QueueDown):
-            await alone.queue.set_generation("1")
+            await alone.queue.generation.set_generation("1")
             claim = await alone.queue.claim("1", "worker", [Lane("default", 10)], 10, lease=10_000)
             claimed += [lease.id for lease in claim.leases]
 

@@ -60,7 +60,7 @@ async def tls(redis, tmp_path) -> AsyncIterator[TlsFront]:
 async def test_a_queue_over_tls_works_and_is_woken(queue_at, tls, tmp_path):
     woken = asyncio.Event()
     queue = await queue_at(f"rediss://localhost:{tls.port}/0?ssl_ca_certs={tmp_path}/localhost.pem", woken.set, PATIENCE)
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     await queue.put([entry("a")], now=NOW)
     assert await claimed(queue) == ["a"]
     async with asyncio.timeout(PATIENCE):
@@ -137,15 +137,15 @@ async def test_a_service_that_no_sentinel_knows_is_down(queue_at, sentinels):
 async def test_the_queue_goes_on_at_the_new_master_after_a_fail_over(queue_at, sentinels):
     woken = asyncio.Event()
     queue = await queue_at(sentinels.url, woken.set)
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     await queue.put([entry("a")], now=NOW)
-    before = await queue.identity()
+    before = await queue.generation.identity()
     sentinels.copied()
     await asyncio.wait_for(woken.wait(), PATIENCE)
     woken.clear()
     sentinels.fail_over()
     await _until_it_works(queue)
-    after = await queue.identity()
+    after = await queue.generation.identity()
     assert after.run_id != before.run_id
     assert after.generation == "1"
     assert await claimed(queue) == ["a"]

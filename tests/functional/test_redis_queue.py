@@ -46,7 +46,7 @@ async def queue(redis, heard) -> AsyncIterator[RedisQueue]:
     queue = RedisQueue(redis.url, "test", deadline=DEADLINE)
     queue.subscribe(heard.woken.set, lambda id: heard.told.set())
     await queue.open()
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     await heard.a_wake()
     yield queue
     await queue.close()
@@ -62,20 +62,20 @@ async def claim(queue: RedisQueue, owner: str = "me", lanes=MAIN, now: int = NOW
 
 async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, redis, heard):
     await queue.put([entry("a")], now=NOW)
-    before = await queue.identity()
+    before = await queue.generation.identity()
     heard.woken.clear()
     redis.kill()
-    for act in (queue.check(), queue.put([entry("b")]), claim(queue), queue.identity(), queue.wipe()):
+    for act in (queue.check(), queue.put([entry("b")]), claim(queue), queue.generation.identity(), queue.generation.wipe()):
         with pytest.raises(QueueDown, match="cannot be reached"):
             await act
     redis.start()
     await heard.a_wake()
     await queue.check()
     assert (await claim(queue)).cold
-    after = await queue.identity()
+    after = await queue.generation.identity()
     assert after.generation is None
     assert after.run_id != before.run_id
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     await queue.put([entry("a")], now=NOW)
     assert [lease.id for lease in (await claim(queue)).leases] == ["a"]
 
@@ -84,7 +84,7 @@ async def test_signals_are_heard_again_after_a_restart(queue, redis, heard):
     redis.kill()
     redis.start()
     await heard.a_wake()
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     await queue.put([entry("a")], now=NOW)
     await heard.a_wake()
     await claim(queue)
@@ -97,7 +97,7 @@ async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_witho
     await queue.put([entry("a")], now=NOW)
     redis.pause()
     since = time.monotonic()
-    acts = [queue.check(), claim(queue), queue.identity(), *(queue.put([entry(str(number))]) for number in range(50))]
+    acts = [queue.check(), claim(queue), queue.generation.identity(), *(queue.put([entry(str(number))]) for number in range(50))]
     answers = await asyncio.gather(*acts, return_exceptions=True)
     took = time.monotonic() - since
     assert {type(answer) for answer in answers} == {QueueDown}
@@ -238,7 +238,7 @@ async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, red
     await other.open()
     await other.put([entry("theirs")], now=NOW)
     await _use_everything(queue)
-    await queue.wipe()
+    await queue.generation.wipe()
     with redis.client() as client:
         keys = client.keys("*")
     assert keys
@@ -263,7 +263,7 @@ async def _use_everything(queue: RedisQueue) -> None:
     """Calls every script along each of its ways."""
     lanes = [Lane("main", 3), Lane("other", None), Lane(TICKS, None)]
     await queue.check()
-    await queue.set_generation("1")
+    await queue.generation.set_generation("1")
     await queue.put(
         [entry(f"{lane.name}{number}", NOW + number - 5, lane.name, revision=1) for lane in lanes for number in range(9)], now=NOW
     )
@@ -279,12 +279,12 @@ async def _use_everything(queue: RedisQueue) -> None:
     await queue.requeue("me", ids[3], NOW + 50, lane="fresh", now=NOW)
     await queue.release("me", ids[4:5], now=NOW)
     await queue.claim("1", "you", lanes, 100, lease=1000, now=NOW + 5000)
-    await queue.restore([entry("lost"), entry("main6", lane="other")], lanes, now=NOW)
+    await queue.generation.restore([entry("lost"), entry("main6", lane="other")], lanes, now=NOW)
     await _use_groups(queue, lanes)
     await queue.counts([lane.name for lane in lanes])
-    await queue.announce(Report("w", 1, ()), ttl=1000, now=NOW)
-    await queue.announce(Report("x", 1, ()), ttl=1000, now=NOW + 5000)
-    await queue.reports(now=NOW + 5000)
+    await queue.reports.announce(Report("w", 1, ()), ttl=1000, now=NOW)
+    await queue.reports.announce(Report("x", 1, ()), ttl=1000, now=NOW + 5000)
+    await queue.reports.current(now=NOW + 5000)
 
 
 async def _use_groups(queue: RedisQueue, lanes: list[Lane]) -> None:
@@ -299,7 +299,7 @@ async def _use_groups(queue: RedisQueue, lanes: list[Lane]) -> None:
     await queue.put([entry("wide-g3", later, "far", revision=1, **limits)], now=later)
     await queue.cancel("wide-g4", now=later)
     await queue.requeue("g", first.id, later, lane="third", now=later)
-    await queue.restore([entry("far-g5", lane="wide", **limits)], lanes, now=later)
+    await queue.generation.restore([entry("far-g5", lane="wide", **limits)], lanes, now=later)
     await queue.claim("1", "g", wide[:1], 50, lease=1000, watch=["wide", "far"], now=later + 7)
     await queue.finish({"far-g5": 0, first.id: 0, "main-g5": 0}, now=later + 7)
 
@@ -307,7 +307,7 @@ async def _use_groups(queue: RedisQueue, lanes: list[Lane]) -> None:
 async def test_every_key_that_a_script_touches_is_declared(queue, redis):
     with redis.client() as client, client.monitor() as monitor:
         await _use_everything(queue)
-        await queue.wipe()
+        await queue.generation.wipe()
         client.ping()
         touched = _check_each_script(monitor)
     assert {command for command, _ in touched} >= {"HMGET", "HSET", "ZADD", "ZREM", "ZLEXCOUNT", "ZRANGEBYLEX", "SADD", "SREM", "UNLINK"}
@@ -349,8 +349,8 @@ async def test_a_claim_moves_at_most_256_entries_whatever_is_due(queue):
 
 
 async def test_reports_whose_time_is_over_are_dropped(queue, redis):
-    await queue.announce(Report("gone", 1, ()), ttl=1000, now=NOW)
-    await queue.announce(Report("here", 1, ()), ttl=1000, now=NOW + 1000)
+    await queue.reports.announce(Report("gone", 1, ()), ttl=1000, now=NOW)
+    await queue.reports.announce(Report("here", 1, ()), ttl=1000, now=NOW + 1000)
     with redis.client() as client:
         assert client.hkeys("{fl:test:v1}:reports") == client.zrange("{fl:test:v1}:workers", 0, -1) == ["here"]
 

@@ -139,7 +139,7 @@ async def test_a_queue_that_is_lost_meanwhile_lets_it_start_once(shared_redis: R
     async with Behind(tmp_path, shared_redis.url, lease=1.0) as crew:
         await crew.hire()
         waiting = await crew.waiting()
-        await crew.queue.wipe()
+        await crew.queue.generation.wipe()
         crew.back = True
         ended = await crew.cleaned(waiting)
         assert (ended.status, crew.executor.starts.count(ended.id)) == (Status.DONE, 1)
@@ -156,7 +156,7 @@ async def test_a_queue_that_is_lost_meanwhile_lets_no_more_run_than_their_pool_t
             return (lane.timed, lane.ready, lane.running) == (timed, ready, running)
 
         await crew.until(lambda: stand(3, 0, 0), "all three to be given back")
-        await crew.queue.wipe()
+        await crew.queue.generation.wipe()
         crew.back = True
 
         async def run() -> list[Execution]:
@@ -194,7 +194,7 @@ async def test_why_it_waits_is_told_though_nobody_has_it(crew: Behind) -> None:
     execution = await crew.execution(waiting)
 
     async def told() -> bool:
-        notes = [note for report in await crew.queue.reports() for note in report.notes]
+        notes = [note for report in await crew.queue.reports.current() for note in report.notes]
         return [(note.execution_id, note.obstacle, note.words) for note in notes] == [
             (execution.id, Obstacle.REGISTRY, "dial tcp: connection refused")
         ]

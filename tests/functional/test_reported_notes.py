@@ -28,7 +28,7 @@ async def noted(crew: Crew, *expected: Obstacle) -> list[Note]:
     """The notes in the workers' reports, once there is a report and its notes are of these obstacles."""
 
     async def reported() -> list[Note] | None:
-        reports = await crew.queue.reports()
+        reports = await crew.queue.reports.current()
         found = [note for report in reports for note in report.notes]
         return (found or [None]) if reports and [note.obstacle for note in found] == list(expected) else None
 
@@ -75,7 +75,7 @@ async def test_a_worker_that_takes_over_notes_what_it_meets_itself(crew):
     await crew.dismiss()
 
     async def taken_over() -> bool:
-        others = [report for report in await crew.queue.reports() if report.worker != first.id]
+        others = [report for report in await crew.queue.reports.current() if report.worker != first.id]
         return any(note.epoch > 1 for report in others for note in report.notes)
 
     await crew.until(taken_over, "a note of the second owner")
@@ -100,9 +100,9 @@ async def test_an_answer_tells_what_the_owner_notes_and_no_earlier_one(server):
     execution = await server.pull(reply)
     mine = Note(execution.id, 1, Obstacle.NO_NODE, "no suitable node (1 node is drained)", 1_700_000_000_000, 1_700_000_009_000)
     earlier, others = replace(mine, epoch=0, since=1_700_000_005_000), replace(mine, execution_id="another", obstacle=Obstacle.FAULT)
-    await server.queue.announce(Report("w", 1, (host(),), (earlier, others)), ttl=60_000)
+    await server.queue.reports.announce(Report("w", 1, (host(),), (earlier, others)), ttl=60_000)
     assert (await why(server, reply))[0] == ["image"]
-    await server.queue.announce(Report("x", 1, (host(),), (others, mine)), ttl=60_000)
+    await server.queue.reports.announce(Report("x", 1, (host(),), (others, mine)), ttl=60_000)
     reasons, (wait,) = await why(server, reply)
     assert reasons == ["no-node"]
     assert "no suitable node (1 node is drained)" in wait["message"]
@@ -116,7 +116,7 @@ async def test_words_that_repeat_a_secret_are_told_without_it(server):
     reply = await server.enqueue(envs={"API_TOKEN": "s3cr3t-s3cr3t", "PLACE": "here"})
     execution = await server.pull(reply)
     note = Note(execution.id, 1, Obstacle.REGISTRY, "denied: s3cr3t-s3cr3t is wrong here", 1_700_000_000_000)
-    await server.queue.announce(Report("w", 1, (host(),), (note,)), ttl=60_000)
+    await server.queue.reports.announce(Report("w", 1, (host(),), (note,)), ttl=60_000)
     _, (wait,) = await why(server, reply)
     assert "denied: ******** is wrong here" in wait["message"]
 
@@ -144,13 +144,13 @@ class LaterReport(OlderReport):
 async def test_reports_of_older_and_later_workers_are_read_as_far_as_they_are_known(server):
     reply = await server.enqueue()
     execution = await server.pull(reply)
-    await server.queue.announce(OlderReport("older", 1, ({"name": HOST, "usable": True},)), ttl=60_000)
+    await server.queue.reports.announce(OlderReport("older", 1, ({"name": HOST, "usable": True},)), ttl=60_000)
     assert (await why(server, reply))[0] == ["image"]
     known = {"execution_id": execution.id, "epoch": 1, "words": "in words", "since": 5, "until": None, "colour": "red"}
     told = ({**known, "obstacle": "no-network"}, {**known, "obstacle": "no-node"})
-    await server.queue.announce(LaterReport("later", 2, ({"name": HOST, "usable": True, "rack": 7},), told), ttl=60_000)
+    await server.queue.reports.announce(LaterReport("later", 2, ({"name": HOST, "usable": True, "rack": 7},), told), ttl=60_000)
     assert (await why(server, reply))[0] == ["no-node"]
-    older, later = sorted(await server.queue.reports(), key=lambda report: report.started_at)
+    older, later = sorted(await server.queue.reports.current(), key=lambda report: report.started_at)
     assert older == Report("older", 1, (HostView(HOST, True),))
     assert later == Report("later", 2, (HostView(HOST, True),), (Note(execution.id, 1, Obstacle.NO_NODE, "in words", 5),))
     assert (await server.get("/status")).json["workers"]["alive"] == 2
@@ -159,8 +159,8 @@ async def test_reports_of_older_and_later_workers_are_read_as_far_as_they_are_kn
 async def test_the_largest_report_is_small(server):
     sentence = 'Get "https://registry.example.com/v2/": dial tcp 10.11.12.13:443: connect: connection refused'
     waiting = [Note(f"00000000-0000-0000-0000-{n:012}", 1, Obstacle.REGISTRY, notes.shown(sentence * 9), n, n) for n in range(2_000)]
-    await server.queue.announce(Report("w", 1, (host(),), notes.oldest(waiting)), ttl=60_000)
-    (report,) = await server.queue.reports()
+    await server.queue.reports.announce(Report("w", 1, (host(),), notes.oldest(waiting)), ttl=60_000)
+    (report,) = await server.queue.reports.current()
     assert len(report.notes) == notes.MOST
     (text,) = await server.queue._pipeline.call("HVALS", server.queue._keys.reports)
     assert len(text) < 300_000

@@ -132,7 +132,7 @@ async def test_a_queue_that_lost_everything_is_built_anew(crew: Crew, shared_red
     held = await crew.enqueue("hold")
     running = await crew.reaches(held, "running")
     later = await crew.enqueue(at=crew.clock.now() + 1500)
-    await crew.queue.wipe()
+    await crew.queue.generation.wipe()
     assert (await crew.cleaned(later)).status is Status.DONE
     crew.executor.release(running.id)
     assert (await crew.cleaned(held)).status is Status.DONE

@@ -226,7 +226,7 @@ async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_
     await crew.move(job, boundary - 40_000)
     await crew.queue.cancel(job.job_id)
     await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, 1)])
-    await crew.queue.set_generation("1")
+    await crew.queue.generation.set_generation("1")
     lost = Losing(crew.redis_url, crew.installation)
     lost.losses = frozenset({1, 3})
     timer = Timer(crew.store, lost, crew.clock, "w", crew.pools)

@@ -11,7 +11,7 @@ LANES = [Lane("default", 10), Lane("@ticks", None)]
 
 
 async def claim(server):
-    await server.queue.set_generation("1")
+    await server.queue.generation.set_generation("1")
     return await server.queue.claim("1", "worker", LANES, 10, lease=60_000)
 
 

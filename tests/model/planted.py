@@ -13,8 +13,8 @@ from fastlane.models.job import Job
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import UNDER_WAY
 from fastlane.models.transitions import RULES, ExecutionChange
-from fastlane.queue.base import TICKS, Entry, EntryKind, entry_of
-from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind, execution_entry
+from fastlane.queue.redis.generation import RedisGeneration
 from fastlane.queue.redis.script import Script
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
@@ -76,7 +76,7 @@ class PutFirst:
 
     async def create(self, job: Any, tick: Any, execution: Any, receipt: Any) -> None:
         if execution is not None:
-            await self._queue.put([entry_of(execution, self._pools, due=execution.scheduled_for)])
+            await self._queue.put([execution_entry(execution, self._pools)])
         await self._store.create(job, tick, execution, receipt)
 
 
@@ -252,7 +252,7 @@ def same_epoch(execution: Execution) -> ExecutionChange:
 def unrestored(right: Callable[..., Any]) -> Callable[..., Any]:
     """A rebuild that forgets what is under way."""
 
-    async def restore(self: RedisQueue, *arguments: Any, **named: Any) -> None:
+    async def restore(self: RedisGeneration, *arguments: Any, **named: Any) -> None:
         return None
 
     return restore
@@ -323,7 +323,7 @@ PLANTED: Mapping[str, Plant] = {
     "finish-before-end": method(Runner, "_step", finish_before_end),
     "unwoken": script("put", "if unblock() or sooner then wake() end", "unblock()"),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
-    "unrestored": method(RedisQueue, "restore", unrestored),
+    "unrestored": method(RedisGeneration, "restore", unrestored),
     "flag-only": both(method(QueueOutbox, "cancel", unheard), method(Launcher, "activate", unread)),
     "unsettled": method(Settler, "settle", unsettled),
     "put-keeps-schedule-revision": method(job_change, "put", changed(schedule_revision=lambda before, _: before.schedule_revision)),

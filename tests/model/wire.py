@@ -20,7 +20,7 @@ from fastlane.scheduler.worker import Worker
 from tests.support.clock import FakeClock
 
 DOWN: dict[str, type[TransientError]] = {"store": StoreDown, "queue": QueueDown, "engine": HostDown}
-TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "announce", "reports"})
+TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "announce", "current"})
 """The queue's verbs that take ``now``."""
 MEDDLING = ("stop", "put", "run", "retry", "pause", "resume", "delete", "pause_pool", "resume_pool")
 """What a client may do to a job just when a node stands still amid something about it."""
@@ -296,12 +296,11 @@ class Port:
         return f"{self._port}.{arguments[0].name if verb == 'change' else verb}"
 
 
-class QueuePort(Port):
-    """The way to the queue: with the virtual time, the run id that the simulation says, and hints that may be lost."""
+class TimedPort(Port):
+    """A way to a part of the queue, with the virtual time."""
 
-    def __init__(self, node: Node, real: Any, run_id: Callable[[], str]) -> None:
+    def __init__(self, node: Node, real: Any) -> None:
         super().__init__(node, "queue", real)
-        self._run_id = run_id
 
     def __getattr__(self, verb: str) -> Any:
         if verb not in TIMED:
@@ -314,14 +313,17 @@ class QueuePort(Port):
         setattr(self, verb, call)
         return call
 
+
+class QueuePort(TimedPort):
+    """The way to the timed queue and its other ports, with hints that may be lost."""
+
+    def __init__(self, node: Node, real: Any, run_id: Callable[[], str]) -> None:
+        super().__init__(node, real)
+        self.generation = GenerationPort(node, real.generation, run_id)
+        self.reports = ReportsPort(node, real.reports)
+
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
         self._node.listen(on_wake, on_stop)
-
-    async def announce(self, report: Any, *, ttl: int) -> None:
-        self._node._announced += 1
-        if self._node._announced % ANNOUNCED == 1:
-            now = self._node.wire.queue_now
-            await self._node.call("queue", "queue.announce", lambda: self._real.announce(report, ttl=ttl, now=now()), (report,))
 
     async def renew(self, generation: str, owner: str, ids: Any, *, lease: int) -> Any:
         """A renewal that the loop of renewals did not ask for is a confirmation, just before what cannot be taken back."""
@@ -330,6 +332,24 @@ class QueuePort(Port):
         point = "queue.renew" if by_loop else "queue.confirm"
         arguments = (generation, owner, ids, self._node.wire.events)
         return await self._node.call("queue", point, lambda: self._real.renew(generation, owner, ids, lease=lease, now=now()), arguments)
+
+
+class ReportsPort(TimedPort):
+    """The way to the workers' reports."""
+
+    async def announce(self, report: Any, *, ttl: int) -> None:
+        self._node._announced += 1
+        if self._node._announced % ANNOUNCED == 1:
+            now = self._node.wire.queue_now
+            await self._node.call("queue", "queue.announce", lambda: self._real.announce(report, ttl=ttl, now=now()), (report,))
+
+
+class GenerationPort(TimedPort):
+    """The way to the queue's generation, with the run id that the simulation says."""
+
+    def __init__(self, node: Node, real: Any, run_id: Callable[[], str]) -> None:
+        super().__init__(node, real)
+        self._run_id = run_id
 
     async def identity(self) -> Any:
         async def asked() -> Any:

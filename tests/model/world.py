@@ -344,7 +344,7 @@ class Employee:
         self.node = node
         self.executor = executor
         self.leaving = False
-        self.worker = Worker(store, queue, EnginePort(node, executor), node.clock, SETTINGS)  # type: ignore[arg-type]
+        self.worker = Worker(store, queue, queue.generation, queue.reports, EnginePort(node, executor), node.clock, SETTINGS)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.worker.run(), name=node.name)
 
     def kill(self) -> None:

@@ -67,7 +67,7 @@ class Crew:
     async def hire(self) -> Worker:
         """One more worker, at work, with a connection of its own to Redis."""
         queue = RedisQueue(self.redis_url, self.installation)
-        worker = Worker(self.store, queue, self.executor, self.clock, self.settings)
+        worker = Worker(self.store, queue, queue.generation, queue.reports, self.executor, self.clock, self.settings)
         await queue.open()
         self._running.append((asyncio.create_task(worker.run()), queue))
         return worker

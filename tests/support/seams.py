@@ -24,6 +24,7 @@ from fastlane.queue.base import Claim
 
 STORE = ("create", "advance", "insert", "stop_job", "append", "close_tick", "change_generation", *RULES)
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe")
+QUEUE_PARTS = ("generation", "reports", "tickets")
 ENGINE = ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "services")
 
 NAMES = (*(f"store.{name}" for name in STORE), *(f"queue.{name}" for name in QUEUE), *(f"engine.{name}" for name in ENGINE))
@@ -131,6 +132,8 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._target, name)
+        if name in QUEUE_PARTS:
+            return watched(self._port, method, self._hook)
         if inspect.isasyncgenfunction(method):
             return self._generator(f"{self._port}.{name}", method)
         return self._coroutine(name, method) if inspect.iscoroutinefunction(method) else method

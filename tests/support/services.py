@@ -39,7 +39,7 @@ class SilentHub:
 
 def services_of(store: Any, queue: Any, clock: Clock, pools: tuple[Pool, ...]) -> Services:
     """The services of a process to which nobody sends hints."""
-    return assembly.build_services(store, queue, SilentHub(), clock, pools)
+    return assembly.build_services(store, queue, queue.reports, queue.tickets, SilentHub(), clock, pools)
 
 
 def method(services: Services, verb: str) -> Callable[..., Any]:

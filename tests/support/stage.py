@@ -113,6 +113,8 @@ class VirtualQueue:
 
     def __getattr__(self, verb: str) -> Any:
         real = getattr(self._real, verb)
+        if verb == "generation":
+            return VirtualQueue(real, self._clock)
         if verb not in TIMED:
             return real
 
@@ -145,7 +147,7 @@ class Stage:
     async def __aenter__(self) -> "Stage":
         await self.real_store.open()
         await self._redis.open()
-        await self.real_queue.set_generation("1")
+        await self.real_queue.generation.set_generation("1")
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -245,8 +247,8 @@ class Stage:
     async def rebuild(self, *, flush: bool = True) -> None:
         """The queue's data are lost, and it is built anew, by a worker that is at its first look."""
         if flush:
-            await self.real_queue.wipe()
-        rebuilder = Rebuilder(self.real_store, self.real_queue, self.clock, f"builder-{uuid4().hex[:6]}", POOLS)
+            await self.real_queue.generation.wipe()
+        rebuilder = Rebuilder(self.real_store, self.real_queue, self.real_queue.generation, self.clock, f"builder-{uuid4().hex[:6]}", POOLS)
         self.generation = await rebuilder.ensure()
         assert rebuilder._streaming is not None
         async with asyncio.timeout(20):

@@ -15,8 +15,7 @@ from typing import Any
 
 import hiredis
 
-from fastlane.queue.redis.queue import NAMES
-from fastlane.queue.redis.script import Script
+from fastlane.queue.redis.script import NAMES, Script
 
 SCRIPTS = {Script.read(name).digest: name for name in NAMES}
 

@@ -130,10 +130,11 @@ class Hand:
         self._world = world
         self.store: Any = Way(self, world.store)
         self.queue: Any = Way(self, world.queue, TIMED)
+        generation: Any = Way(self, world.queue.generation, TIMED)
         parts = (self.store, self.queue)
         self.settler = Settler(*parts, InstantExecutor((HOST,), self.clock), self.clock, POOLS)
         self.timer = Timer(*parts, self.clock, self.name, POOLS)
-        self.rebuilder = Rebuilder(*parts, self.clock, self.name, POOLS)
+        self.rebuilder = Rebuilder(*parts, generation, self.clock, self.name, POOLS)
         self.reconciler = Reconciler(*parts, InstantExecutor((HOST,), self.clock), self.clock, self.settler, POOLS)
         self.generation = ""
 

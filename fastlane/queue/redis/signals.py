@@ -19,7 +19,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
 log = structlog.get_logger()
 
 
-class Listener:
+class SignalListener:
     """Calls ``on_wake()`` and ``on_stop(id)``. ``connect`` makes a connection that is not connected yet; ``deadline`` is in seconds."""
 
     def __init__(

@@ -15,7 +15,7 @@ from fastlane.errors import QueueDown, TransientError
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, Status
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Queue, entry_of
+from fastlane.queue.base import TICKS, Entry, Lane, QueueGeneration, TimedQueue, execution_entry, job_entry
 from fastlane.storage.base import Generation, Store
 
 log = structlog.get_logger()
@@ -31,9 +31,10 @@ FOREVER = 1 << 60
 class Rebuilder:
     """Knows whether the queue is the store's, for one worker (``owner``)."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, data: QueueGeneration, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
         self._store = store
         self._queue = queue
+        self._data = data
         self._clock = clock
         self._owner = owner
         self._pools = pools
@@ -51,7 +52,7 @@ class Rebuilder:
         if now < self._good_until:
             return self._generation
         stored = await self._store.generation()
-        identity = await self._queue.identity()
+        identity = await self._data.identity()
         held = stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
         alive = stored.builder is None or now - stored.since < BUILDER_LOST_AFTER
         if not held or not alive:
@@ -77,17 +78,17 @@ class Rebuilder:
             raise QueueDown("another worker has begun to build the queue anew")
         log.warning("queue.rebuilding", generation=mine.number)
         unfinished = f"{mine.number}, in the making by {self._owner}"
-        await self._queue.wipe(generation=unfinished)
+        await self._data.wipe(generation=unfinished)
         count = 0
         async for page in self._pages(STARTING):
             # What has no service cannot run, and may have been given back: slots for all of it could be far more than there are.
             bound = [execution for execution in page if execution.service_id is not None]
-            await self._queue.restore(self._entries(bound), self._lanes())
+            await self._data.restore(self._entries(bound), self._lanes())
             count += len(bound)
         # Read after the wipe: a pause that was answered before it was wiped too, and later ones are newer to the queue.
         await self._queue.pause(await self._store.paused_pools())
         current = await self._still(mine)
-        if current is None or not await self._queue.set_generation(str(mine.number), before=unfinished):
+        if current is None or not await self._data.set_generation(str(mine.number), before=unfinished):
             raise QueueDown("the queue was lost again, or another worker began, while it was built anew")
         log.info("queue.dispatchable", generation=mine.number, under_way=count)
         return current
@@ -116,7 +117,7 @@ class Rebuilder:
             jobs = await self._store.jobs_due(FOREVER, PAGE, after)
             if not jobs:
                 break
-            await self._queue.put([Entry(job.id, EntryKind.JOB, TICKS, job.next_tick or 0, job.revision) for job in jobs])
+            await self._queue.put([job_entry(job) for job in jobs])
             count += len(jobs)
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
             current = await self._still(current)
@@ -139,7 +140,7 @@ class Rebuilder:
             after = (page[-1].scheduled_for, page[-1].id)
 
     def _entries(self, page: Sequence[Execution]) -> list[Entry]:
-        return [entry_of(execution, self._pools, due=execution.scheduled_for) for execution in page]
+        return [execution_entry(execution, self._pools) for execution in page]
 
     def _lanes(self) -> list[Lane]:
         return [Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in self._pools)]

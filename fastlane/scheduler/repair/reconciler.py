@@ -16,7 +16,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, UNDER_WAY
-from fastlane.queue.base import TICKS, Entry, EntryKind, Queue, entry_of, pass_on_stop
+from fastlane.queue.base import TimedQueue, execution_entry, job_entry, pass_on_stop, slotless_entry
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.base import Store
 
@@ -36,7 +36,7 @@ class Reconciler:
     def __init__(
         self,
         store: Store,
-        queue: Queue,
+        queue: TimedQueue,
         executor: Executor,
         clock: Clock,
         settler: Settler,
@@ -80,12 +80,12 @@ class Reconciler:
         """Puts what is under way, or due soon, where the queue does not have it; where it does, nothing changes."""
         after: tuple[int, str] | None = None
         while page := await self._store.executions_in(UNDER_WAY, PAGE, after):
-            await self._queue.put([entry_of(execution, self._pools, due=execution.scheduled_for) for execution in page])
+            await self._queue.put([execution_entry(execution, self._pools) for execution in page])
             after = (page[-1].scheduled_for, page[-1].id)
             await asyncio.sleep(0)
         after = None
         while jobs := await self._store.jobs_due(self._clock.now() + SOON, PAGE, after):
-            await self._queue.put([Entry(job.id, EntryKind.JOB, TICKS, job.next_tick or 0, job.revision) for job in jobs])
+            await self._queue.put([job_entry(job) for job in jobs])
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
 
     async def stop(self) -> None:
@@ -113,7 +113,7 @@ class Reconciler:
         now = self._clock.now()
         rows = await self._store.unsettled(PAGE)
         if rows:
-            await self._queue.put([Entry(row.id, EntryKind.EXECUTION, TICKS, now) for row in rows])
+            await self._queue.put([slotless_entry(row, due=now) for row in rows])
 
     async def clean(self) -> None:
         """Removes the services of settled rows that are still there."""

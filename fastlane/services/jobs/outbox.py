@@ -11,7 +11,7 @@ from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.placement.pool import Pauses, Pool
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Queue, entry_of, pass_on_stop
+from fastlane.queue.base import Cancelled, Entry, TimedQueue, execution_entry, job_entry, pass_on_stop
 
 CHECK_VALID = 1_000
 """Milliseconds for which an answer of the queue counts, so that a burst of jobs pays for one check."""
@@ -31,7 +31,7 @@ class QueueOutbox:
     At most 10,000 entries wait; the reconciler finds what does not fit. ``close`` ends the background task.
     """
 
-    def __init__(self, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
+    def __init__(self, queue: TimedQueue, clock: Clock, pools: Sequence[Pool]) -> None:
         self._queue = queue
         self._clock = clock
         self._pools = tuple(pools)
@@ -52,9 +52,9 @@ class QueueOutbox:
 
     async def enqueue(self, execution: Execution | None, job: Job | None = None) -> None:
         """Puts the entries of an execution and of a job's next tick."""
-        entries = [] if execution is None else [entry_of(execution, self._pools, due=execution.scheduled_for)]
+        entries = [] if execution is None else [execution_entry(execution, self._pools)]
         if job is not None and job.next_tick is not None:
-            entries.append(Entry(job.id, EntryKind.JOB, TICKS, job.next_tick, job.revision))
+            entries.append(job_entry(job))
         if entries:
             await self.put(entries)
 

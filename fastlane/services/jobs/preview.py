@@ -9,7 +9,7 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import next_tick
 from fastlane.models.schedule.schedule import Schedule
-from fastlane.queue.base import Queue
+from fastlane.queue.base import WorkerReports
 from fastlane.services.jobs.admission import admit
 from fastlane.services.reads.status import HostRow, host_rows
 
@@ -32,15 +32,15 @@ class Preview:
 class Previews:
     """Asks the queue who is there; writes nothing. Raises QueueDown, as the job itself would be refused."""
 
-    def __init__(self, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
-        self._queue = queue
+    def __init__(self, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
+        self._reports = reports
         self._clock = clock
         self._pools = tuple(pools)
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
         """What a job of this task would be. Raises Invalid when no pool takes the task, Forbidden when the pool does not allow it."""
         pool = admit(self._pools, task_id, spec)
-        hosts = host_rows([pool], await self._queue.reports())
+        hosts = host_rows([pool], await self._reports.current())
         return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()), spec.resources.within(pool.limits))
 
 

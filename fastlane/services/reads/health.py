@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastlane.errors import FastlaneError
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Queue, Report
+from fastlane.queue.base import Report, TimedQueue, WorkerReports
 from fastlane.storage.base import Store
 
 DEADLINE = 1.5
@@ -40,14 +40,15 @@ class Verdict:
 class Health:
     """Asks all parts at once and answers within two seconds, whatever hangs."""
 
-    def __init__(self, store: Store, queue: Queue, pools: Sequence[Pool]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool]) -> None:
         self._store = store
         self._queue = queue
+        self._reports = reports
         self._pools = tuple(pools)
 
     async def check(self) -> Verdict:
         """How everything is now."""
-        store, redis, reports = await asyncio.gather(_fault(self._store.check()), _fault(self._queue.check()), _reports(self._queue))
+        store, redis, reports = await asyncio.gather(_fault(self._store.check()), _fault(self._queue.check()), _alive(self._reports))
         errors = [Trouble(source, words) for source, words in (("store", store), ("redis", redis)) if words]
         if not reports:
             errors.append(Trouble("workers", "no worker is alive; start one with `fastlane worker`"))
@@ -77,10 +78,10 @@ async def _fault(answer: Awaitable[None]) -> str | None:
     return None
 
 
-async def _reports(queue: Queue) -> Sequence[Report]:
+async def _alive(reports: WorkerReports) -> Sequence[Report]:
     """None when the queue does not answer: its own check says so."""
     try:
         async with asyncio.timeout(DEADLINE):
-            return await queue.reports()
+            return await reports.current()
     except (TimeoutError, FastlaneError):
         return ()

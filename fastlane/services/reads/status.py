@@ -9,7 +9,7 @@ from fastlane.models.job import Job
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
-from fastlane.queue.base import Queue, Report
+from fastlane.queue.base import Report, TimedQueue, WorkerReports
 from fastlane.storage.base import Counts, Store
 
 MOST_RUNNING = 1_000
@@ -47,16 +47,17 @@ class StatusView:
 class StatusReport:
     """Reads the store and the queue; raises StoreDown or QueueDown when one of them is down."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
         self._store = store
         self._queue = queue
+        self._reports = reports
         self._clock = clock
         self._pools = tuple(pools)
         self._started_at = clock.now()
 
     async def read(self) -> StatusView:
         """The picture now: at most 1,000 running executions and the next 20 scheduled jobs."""
-        reports = await self._queue.reports()
+        reports = await self._reports.current()
         lanes = await self._queue.counts([pool.name for pool in self._pools])
         return StatusView(
             uptime=max(0, self._clock.now() - self._started_at),

@@ -12,7 +12,7 @@ from fastlane.models.note import Note
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.status import STARTING
-from fastlane.queue.base import LaneCounts, Queue, Report
+from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
 from fastlane.services.reads.status import best_views
 from fastlane.services.reads.waiting import WaitFacts, WaitReason, execution_waits, job_waits
 from fastlane.storage.base import Store
@@ -31,9 +31,10 @@ class Explained:
 class Why:
     """Explains. Raises NotFound for what is not there, StoreDown when the store is; that the queue is down is an explanation."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, pools: Sequence[Pool]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
         self._store = store
         self._queue = queue
+        self._reports = reports
         self._clock = clock
         self._pools = tuple(pools)
 
@@ -78,7 +79,7 @@ class Why:
     async def _ask_queue(self, pool: str) -> tuple[str | None, Sequence[Report], Mapping[str, LaneCounts]]:
         """Why the queue does not answer; or the workers that are alive, and how many entries of the pool stand where."""
         try:
-            return None, await self._queue.reports(), await self._queue.counts([pool] if pool else [])
+            return None, await self._reports.current(), await self._queue.counts([pool] if pool else [])
         except QueueDown as error:
             return str(error), (), {}
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.queue.redis import queue
+from fastlane.queue.redis import script
 from fastlane.queue.redis.script import Script
 
-FOLDER = Path(queue.__file__).parent / "scripts"
+FOLDER = Path(script.__file__).parent / "scripts"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.lua") if path.stem != "entries")
 
 
 def test_every_script_of_the_folder_is_a_command_of_the_adapter():
-    assert sorted(queue.NAMES) == NAMES
+    assert sorted(script.NAMES) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import EntryKind, Lease, Queue, Renewal
+from fastlane.queue.base import EntryKind, Lease, Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.leases import Leases
 from tests.support.clock import FakeClock, settle
@@ -67,7 +67,7 @@ class Bench:
     def __init__(self) -> None:
         self.queue = Lender()
         self.clock = FakeClock()
-        self.leases = Leases(cast(Queue, self.queue), self.clock, "w1", duration=DURATION, every=EVERY)
+        self.leases = Leases(cast(TimedQueue, self.queue), self.clock, "w1", duration=DURATION, every=EVERY)
         self.leases.enter_generation("7")
         self._run: asyncio.Task[None] | None = None
 
@@ -317,5 +317,5 @@ async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
 
 
 def test_durations_are_told_in_milliseconds() -> None:
-    assert Leases(cast(Queue, None), FakeClock(), "w", duration=15, every=5).duration == 15_000
-    assert Leases(cast(Queue, None), FakeClock(), "w", duration=0.3, every=0.1).duration == 300
+    assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=15, every=5).duration == 15_000
+    assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=0.3, every=0.1).duration == 300

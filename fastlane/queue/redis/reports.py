@@ -1,0 +1,46 @@
+"""Worker reports in Redis, as JSON that other versions can read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.placement.host import HostView
+from fastlane.queue.base import Report
+from fastlane.queue.redis.keys import Keys
+from fastlane.queue.redis.runner import ScriptRunner
+
+OBSTACLES = {obstacle.value: obstacle for obstacle in Obstacle}
+
+
+class RedisReports:
+    """The port's ``WorkerReports``."""
+
+    def __init__(self, scripts: ScriptRunner, keys: Keys) -> None:
+        self._scripts = scripts
+        self._own = (keys.workers, keys.reports)
+
+    async def announce(self, report: Report, *, ttl: int, now: int | None = None) -> None:
+        """Keeps a worker's report for ``ttl`` milliseconds."""
+        await self._scripts.run("announce", (), [report.worker, ttl, orjson.dumps(report).decode()], now, *self._own)
+
+    async def current(self, *, now: int | None = None) -> Sequence[Report]:
+        """Reads the reports of all live workers."""
+        texts = await self._scripts.run("reports", (), [], now, *self._own)
+        return [_read(orjson.loads(text)) for text in texts if text is not None]
+
+
+def _read(values: Mapping[str, Any]) -> Report:
+    """Reads a report that another version may have written: what this version does not know is left out."""
+    hosts = tuple(HostView(**_known_fields(HostView, host)) for host in values["hosts"])
+    notes = tuple(
+        Note(**_known_fields(Note, note) | {"obstacle": obstacle})
+        for note in values.get("notes", ())
+        if (obstacle := OBSTACLES.get(note["obstacle"])) is not None
+    )
+    return Report(values["worker"], values["started_at"], hosts, notes)
+
+
+def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
