@@ -30,7 +30,6 @@ from benchmarks.figures import Figure, Target
 from fastlane import log
 from fastlane.clock import SystemClock
 from fastlane.executors.base import Executor
-from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.logs.demultiplexer import Demultiplexer
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
@@ -40,6 +39,7 @@ from fastlane.models.schedule.tick import make, once_key
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import Pump
 from tests.support import frames
+from tests.support.defaults import default_executor
 
 SIZE = 50_000_000
 LINE = 80
@@ -186,7 +186,7 @@ def _ingest(data: bytes, size: int) -> float:
 
 def _from_engine(engine: str, task: str, size: int) -> float:
     async def read(folder: Path) -> float:
-        executor = SwarmExecutor([engine], f"bench-{uuid4().hex[:8]}", SystemClock())
+        executor = default_executor([engine], f"bench-{uuid4().hex[:8]}")
         await executor.open()
         try:
             return await pumped(executor, engine, task, folder, size)

@@ -29,7 +29,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Queue
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.assembly import Services, build_services
 from fastlane.storage.base import Store

@@ -23,13 +23,10 @@ from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import TimedQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.limits import Limits, registry_deadline
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
-
-NAMELESS_REGISTRY_PATIENCE = 40.0
-"""Seconds after which a registry whose very name cannot be looked up counts as one that does not exist."""
 
 SHORTEST_BACK_OFF, LONGEST_BACK_OFF = 250, 60_000
 """Milliseconds until a registry is asked again that could not be: a quarter of how long it has been so, within these."""
@@ -210,12 +207,6 @@ class Launcher:
 
     def _swarm_of(self, host: str) -> str:
         return next((view.swarm_id or "" for view in self._executor.hosts() if view.name == host), "")
-
-
-def registry_deadline(execution: Execution, error: RegistryDown, limits: Limits) -> int:
-    """Until when a registry is asked again (milliseconds)."""
-    patience = min(NAMELESS_REGISTRY_PATIENCE, limits.pull_deadline) if error.nameless else limits.pull_deadline
-    return (execution.placed_at or 0) + round(patience * 1000)
 
 
 def is_over(execution: Execution, now: int) -> bool:

@@ -11,8 +11,8 @@ from fastlane.log import scrub
 from fastlane.models.execution import Execution
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.status import Status
-from fastlane.scheduler.launcher import registry_deadline
-from fastlane.scheduler.watch.verdict import Limits, wait_ends
+from fastlane.scheduler.limits import Limits, registry_deadline
+from fastlane.scheduler.watch.verdict import wait_ends
 
 MOST = 500
 """Notes in one report. Whoever asks reads the reports of all workers, so each must stay small: this is about 200 KB at most."""

@@ -18,12 +18,12 @@ from fastlane.scheduler import notes
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import Store
 from fastlane.streams.pump import no_hints
@@ -37,14 +37,14 @@ ANNOUNCE_TTL = 5000
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker is told. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes."""
+    """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes."""
 
     pools: tuple[Pool, ...]
     limits: Limits
-    lease: float = 15.0
-    renew: float = 5.0
+    lease: float
+    renew: float
+    log_cap: int
     reconcile: float = 30.0
-    log_cap: int = 100 * 1024 * 1024
 
 
 class Worker:

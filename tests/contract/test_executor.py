@@ -13,10 +13,10 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Activation, EngineService, EngineTask, Executor, Image, Order, Phase, TaskEnd
-from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
 from fastlane.models.placement.pool import Pull
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.instant import InstantExecutor
 
@@ -136,7 +136,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         return
     url = request.getfixturevalue("engine")
     installation = f"contract-{uuid4().hex[:8]}"
-    swarm = SwarmExecutor([url], installation, SystemClock(), probe_every=0.2)
+    swarm = default_executor([url], installation, probe_every=0.2)
     await swarm.open()
     try:
         yield Bench(swarm, url, SHELL, lambda view: containers_of(url, view.id))

@@ -28,6 +28,7 @@ from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.follower import Followers
 from fastlane.streams.hub import Hub
 from fastlane.web.server.application import close_server, make_application, make_server
+from tests.support.defaults import default
 from tests.support.web_settings import web_settings
 
 HOST = "10.0.0.7:2375"
@@ -68,7 +69,9 @@ class Server:
         self.installation = installation or f"test-{uuid4()}"
         self.queue = RedisQueue(redis_url, self.installation, deadline=1.0)
         self.hints = RedisHints(redis_url, f"test-{uuid4()}", deadline=1.0)
-        self.followers = Followers(self.store, hub(self.hints), self.clock, **(following or {}))
+        self.followers = Followers(
+            self.store, hub(self.hints), self.clock, **({"start_wait": default("ws_start_wait")} | (following or {}))
+        )
         built = build_services(self.store, self.queue, self.queue.reports, self.queue.tickets, self.hints, self.clock, pools)
         self.services = replace(built, followers=self.followers)
         self.app = make_application(self.services, web_settings(**settings))

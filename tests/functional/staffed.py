@@ -6,9 +6,9 @@ from typing import Any
 
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.watch.verdict import Limits
-from fastlane.scheduler.worker import Worker, WorkerSettings
+from fastlane.scheduler.worker import Worker
 from tests.functional.server import HOST, POOLS, Server
+from tests.support.defaults import default_limits, default_worker
 from tests.support.instant import InstantExecutor
 
 
@@ -25,7 +25,7 @@ class StaffedServer(Server):
 
     async def __aenter__(self) -> "StaffedServer":
         await super().__aenter__()
-        settings = WorkerSettings(self._pools, Limits(gone_after=1.0), reconcile=0.5)
+        settings = default_worker(self._pools, default_limits(gone_after=1.0), reconcile=0.5)
         for _ in range(self._workers):
             queue = RedisQueue(self._redis_url, self.installation)
             await queue.open()

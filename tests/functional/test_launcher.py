@@ -15,9 +15,10 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.limits import Limits
 from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import HOST, Crew
+from tests.support.defaults import default_limits
 from tests.support.redis import RealRedis
 
 WIDE = Pool("wide", "", (HOST,), policy=Policy(mounts=("/srv/",), user=("*",)), limits=Resources(cpus=2, memory=1 << 30, pids=100))
@@ -136,7 +137,7 @@ async def test_an_attempt_whose_host_has_not_the_local_image_of_the_one_before_a
 
 
 async def test_credentials_that_cannot_be_had_are_waited_for_until_the_deadline(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with crew(tmp_path, shared_redis, limits=Limits(pull_deadline=4)) as made:
+    async with crew(tmp_path, shared_redis, limits=default_limits(pull_deadline=4)) as made:
         made.executor.refusals = [RegistryDown("the file with the password for r cannot be read") for _ in range(3)]
         await made.hire()
         assert (await made.cleaned(await made.runs("exit", "0"))).status is Status.DONE

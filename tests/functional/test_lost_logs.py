@@ -10,8 +10,8 @@ from fastlane.clock import SystemClock
 from fastlane.errors import FastlaneError, HostDown, LogLost
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.status import Status
-from fastlane.scheduler.watch.verdict import Limits
 from tests.support.crew import HOST, Crew
+from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
@@ -45,7 +45,7 @@ FAULTS = pytest.mark.parametrize("fault", [HostDown("its node is away"), LogLost
 async def test_a_log_that_stays_away_ends_truncated_with_what_came_and_the_real_exit_code(
     shared_redis: RealRedis, tmp_path: Path, fault: FastlaneError
 ) -> None:
-    limits = Limits(gone_after=2.0, host_lost_after=3.0)
+    limits = default_limits(gone_after=2.0, host_lost_after=3.0)
     async with Crew(tmp_path, shared_redis.url, limits=limits) as crew:
         crew.executor = executor = Mute(fault, after=1)
         await crew.hire()

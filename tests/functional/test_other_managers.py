@@ -11,7 +11,7 @@ from fastlane.executors.base import ClusterSnapshot
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
-from fastlane.scheduler.watch import watcher
+from fastlane.scheduler.watch import execution_watch
 from tests.support.crew import Crew
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -37,7 +37,7 @@ class Managers(InstantExecutor):
 
 @pytest.fixture
 async def crew(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
-    monkeypatch.setattr(watcher, "RECHECK", 600.0)
+    monkeypatch.setattr(execution_watch, "RECHECK", 600.0)
     async with Crew(tmp_path, shared_redis.url, pools=(Pool("default", "", (FIRST, SECOND)),)) as crew:
         crew.executor = Managers()
         await crew.hire()

@@ -16,9 +16,10 @@ from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.limits import Limits
 from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import HOST, Crew
+from tests.support.defaults import default_limits
 from tests.support.redis import RealRedis
 
 AWAY = "away.example/team/app:1"
@@ -179,7 +180,7 @@ async def test_its_own_time_to_start_ends_meanwhile(crew: Behind) -> None:
 
 
 async def test_its_deadline_ends_it_with_the_registrys_words(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Behind(tmp_path, shared_redis.url, Limits(pull_deadline=1.5)) as crew:
+    async with Behind(tmp_path, shared_redis.url, default_limits(pull_deadline=1.5)) as crew:
         await crew.hire()
         ended = await crew.cleaned(await crew.posts(AWAY))
         assert (ended.status, ended.attempt, ended.service_id) == (Status.FAILED, 1, None)

@@ -17,8 +17,8 @@ from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind
 from fastlane.scheduler.timer import fire
-from fastlane.scheduler.watch.verdict import Limits
 from tests.support.crew import HOST, Crew
+from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
@@ -302,7 +302,7 @@ async def _is_down(crew: Crew) -> bool:
 
 
 async def test_a_host_that_stays_away_ends_what_was_placed_there_as_lost(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, limits=Limits(host_lost_after=1.0)) as crew:
+    async with Crew(tmp_path, shared_redis.url, limits=default_limits(host_lost_after=1.0)) as crew:
         crew.executor = Unreachable([HOST], crew.clock)
         await crew.hire()
         waiting = await crew.enqueue("exit", "0")
@@ -316,7 +316,7 @@ async def test_a_host_that_stays_away_ends_what_was_placed_there_as_lost(shared_
 
 
 async def test_a_host_that_is_lost_while_a_job_runs_ends_it_as_asked_for_when_a_stop_was(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, limits=Limits(host_lost_after=1.0)) as crew:
+    async with Crew(tmp_path, shared_redis.url, limits=default_limits(host_lost_after=1.0)) as crew:
         await crew.hire()
         lost, stopped = await crew.enqueue("hold"), await crew.enqueue("hold")
         for job in (lost, stopped):
@@ -328,7 +328,7 @@ async def test_a_host_that_is_lost_while_a_job_runs_ends_it_as_asked_for_when_a_
 
 
 async def test_a_job_that_runs_too_long_is_stopped_and_ends_as_timed_out(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, limits=Limits(timeout=1.0)) as crew:
+    async with Crew(tmp_path, shared_redis.url, limits=default_limits(timeout=1.0)) as crew:
         await crew.hire()
         ended = await crew.cleaned(await crew.enqueue("out", "begun", "hold"))
         assert (ended.status, ended.exit_code) == (Status.TIMEDOUT, 143)

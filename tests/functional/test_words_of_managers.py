@@ -8,8 +8,8 @@ from fastlane.errors import HostDown, ServiceGone
 from fastlane.executors.base import ClusterSnapshot, EngineService
 from fastlane.models.execution import FailureReason
 from fastlane.models.status import Status
-from fastlane.scheduler.watch.verdict import Limits
 from tests.support.crew import HOST, Crew
+from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
@@ -39,7 +39,7 @@ class Moody(InstantExecutor):
 
 
 async def test_a_word_that_a_service_is_gone_is_not_believed_when_silence_came_between(shared_redis: RealRedis, tmp_path: Path) -> None:
-    limits = Limits(gone_after=3.0, host_lost_after=60)
+    limits = default_limits(gone_after=3.0, host_lost_after=60)
     async with Crew(tmp_path, shared_redis.url, limits=limits) as crew:
         crew.executor = executor = Moody()
         await crew.hire()
@@ -55,7 +55,7 @@ async def test_a_word_that_a_service_is_gone_is_not_believed_when_silence_came_b
 
 
 async def test_a_word_that_a_service_is_gone_is_believed_when_it_holds(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, limits=Limits(gone_after=1.0)) as crew:
+    async with Crew(tmp_path, shared_redis.url, limits=default_limits(gone_after=1.0)) as crew:
         crew.executor = executor = Moody()
         await crew.hire()
         job = await crew.enqueue("hold")

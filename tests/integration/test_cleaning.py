@@ -12,8 +12,6 @@ import docker
 import pytest
 import structlog
 
-from fastlane.clock import SystemClock
-from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.service import spec
 from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
@@ -21,6 +19,7 @@ from fastlane.models.schedule.schedule import Schedule
 from fastlane.scheduler.repair import reconciler
 from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import Crew
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.redis import RealRedis
 
@@ -46,7 +45,7 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[
     """An installation of its own, with nobody at work yet."""
     await asyncio.to_thread(folder.mkdir)
     async with Crew(folder, redis.url, pools=(Pool("default", "", (engine,)),)) as crew:
-        executor = SwarmExecutor([engine], crew.installation, SystemClock(), probe_every=0.2)
+        executor = default_executor([engine], crew.installation, probe_every=0.2)
         await executor.open()
         crew.executor = executor
         try:

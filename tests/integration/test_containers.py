@@ -12,12 +12,12 @@ from uuid import uuid4
 import docker
 import pytest
 
-from fastlane.clock import SystemClock
 from fastlane.errors import OrderRefused
 from fastlane.executors.base import EngineTask, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
 from fastlane.models.placement.pool import Pull
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
 
 PATIENCE = 60.0
@@ -82,7 +82,7 @@ class Bench:
 @pytest.fixture
 async def bench(engine: str) -> AsyncIterator[Bench]:
     installation, api = f"knobs-{uuid4().hex[:8]}", connect(engine)
-    executor = SwarmExecutor([engine], installation, SystemClock(), probe_every=0.2)
+    executor = default_executor([engine], installation, probe_every=0.2)
     await executor.open()
     try:
         yield Bench(executor, engine, installation, api)

@@ -189,7 +189,7 @@ class Freezing(SwarmExecutor):
 
 @pytest.fixture
 async def executor(node: Node, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Freezing]:
-    monkeypatch.setattr(client, "Patience", partial(client.CallTimeouts, read=3.0, whole=4.0))
+    monkeypatch.setattr(client, "CallTimeouts", partial(client.CallTimeouts, read=3.0, whole=4.0))
     installation = f"late-{uuid4().hex[:8]}"
     executor = Freezing([node.url], installation, SystemClock(), probe_every=0.2, reset=0.5)
     await executor.open()

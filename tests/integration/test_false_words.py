@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.executor import SwarmExecutor
@@ -19,9 +18,9 @@ from fastlane.models.status import Status
 from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
-from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.crew import Crew
+from tests.support.defaults import default_executor, default_limits
 from tests.support.fleet import agreed, image_of
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
@@ -32,7 +31,7 @@ PATIENCE = 120.0
 @contextlib.asynccontextmanager
 async def on(node: Node) -> AsyncIterator[SwarmExecutor]:
     """An executor whose only host is this manager, by its socket, which no cut of its network concerns."""
-    executor = SwarmExecutor([node.url], "alone", SystemClock(), reset=0.5, probe_every=0.2)
+    executor = default_executor([node.url], "alone", reset=0.5, probe_every=0.2)
     await executor.open()
     try:
         yield executor
@@ -84,7 +83,7 @@ async def test_what_a_cut_off_leader_says_of_a_service_that_it_never_heard_of_is
 
 async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: Execution) -> None:
     """The watcher, which hears nothing but this leader, waits for better knowledge, and has it in the end."""
-    watcher = Watcher(crew.store, alone, crew.clock, Limits(), activate=never, log_cap=1_000_000)
+    watcher = Watcher(crew.store, alone, crew.clock, default_limits(), activate=never, log_cap=1_000_000)
     assignment = Assignment(Lease(row.id, EntryKind.EXECUTION, "default", 0))
     looking, following = asyncio.create_task(watcher.run()), asyncio.create_task(watcher.watch(assignment, row))
     async with asyncio.timeout(PATIENCE):

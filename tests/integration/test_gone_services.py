@@ -19,9 +19,10 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.watch.verdict import Limits
+from fastlane.scheduler.limits import Limits
 from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import Crew
+from tests.support.defaults import default_limits
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.proxy import Proxy
 from tests.support.redis import RealRedis
@@ -91,7 +92,7 @@ def check_gone(execution: Execution) -> None:
 async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_made_again(
     engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, Limits(gone_after=2.0)) as (crew, executor):
+    async with crew_on(tmp_path, redis, engine, default_limits(gone_after=2.0)) as (crew, executor):
         removed: list[str] = []
 
         def remove(service_id: str) -> None:
@@ -110,7 +111,7 @@ async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_m
 async def test_a_service_removed_while_its_container_runs_is_a_failure_that_keeps_its_log(
     engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, Limits(gone_after=2.0)) as (crew, _):
+    async with crew_on(tmp_path, redis, engine, default_limits(gone_after=2.0)) as (crew, _):
         job = await run(crew, *HOLD)
         running = await crew.reaches(job, "running")
         await crew.until(lambda: logged(crew, running), "its first line")
@@ -129,7 +130,7 @@ async def test_a_service_removed_while_its_image_is_pulled_is_a_failure(
     engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient, registry: Registry
 ) -> None:
     async with (
-        crew_on(tmp_path, redis, engine, Limits(gone_after=2.0)) as (crew, executor),
+        crew_on(tmp_path, redis, engine, default_limits(gone_after=2.0)) as (crew, executor),
         pulling(crew, executor, registry, engine) as job,
     ):
         placed = await crew.reaches(job, "pulling")
@@ -138,7 +139,7 @@ async def test_a_service_removed_while_its_image_is_pulled_is_a_failure(
 
 
 async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, redis: RealRedis, tmp_path: Path, registry: Registry) -> None:
-    limits = Limits(pull_deadline=3.0)
+    limits = default_limits(pull_deadline=3.0)
     async with crew_on(tmp_path, redis, engine, limits) as (crew, executor), pulling(crew, executor, registry, engine) as job:
         execution = await ended(crew, job)
         assert (execution.status, execution.exit_code, execution.started_at) == (Status.FAILED, None, None)
@@ -150,7 +151,7 @@ async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, re
 async def test_a_job_is_stopped_at_once_while_its_image_is_pulled(
     engine: str, redis: RealRedis, tmp_path: Path, registry: Registry
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, Limits()) as (crew, executor), pulling(crew, executor, registry, engine) as job:
+    async with crew_on(tmp_path, redis, engine, default_limits()) as (crew, executor), pulling(crew, executor, registry, engine) as job:
         await crew.services.stops.stop_job("task", job.job_id)
         execution = await ended(crew, job)
         assert (execution.status, execution.failure, execution.started_at) == (Status.STOPPED, None, None)
@@ -187,7 +188,7 @@ async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_whe
     mounted = Container(mounts=(Mount(MountKind.BIND, "/told", str(told)),))
     proxy = Proxy(tmp_path / "e", engine)
     await proxy.start()
-    async with crew_on(tmp_path, redis, proxy.url, Limits(host_lost_after=1.0)) as (crew, _):
+    async with crew_on(tmp_path, redis, proxy.url, default_limits(host_lost_after=1.0)) as (crew, _):
         job = await run(crew, "sh", "-c", script, container=mounted)
         running = await crew.reaches(job, "running")
         await crew.until(lambda: logged(crew, running), "its first line")

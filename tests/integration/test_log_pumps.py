@@ -15,13 +15,13 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.errors import LogLost
 from fastlane.executors.base import EngineTask, Phase
-from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import LogEnd, Pump
 from tests.contract.test_executor import SHELL, Bench, content
 from tests.contract.values import joined, new
 from tests.support import frames
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.proxy import Proxy
 
@@ -75,7 +75,7 @@ async def proxy(engine: str) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def bench(engine: str, proxy: Proxy) -> AsyncIterator[Bench]:
     """The engine, and the same one behind the proxy."""
-    executor = SwarmExecutor([engine, proxy.url], LABEL, SystemClock(), probe_every=0.2, max_fails=1_000)
+    executor = default_executor([engine, proxy.url], LABEL, probe_every=0.2, max_fails=1_000)
     await executor.open()
     try:
         yield Bench(executor, engine, SHELL, lambda _view: 1)

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.clock import SystemClock
 from fastlane.errors import ImageRefused, RegistryDown
 from fastlane.executors.base import EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
@@ -23,6 +22,7 @@ from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from tests.support.crew import Crew
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all, remove_images
 from tests.support.installation import installed
 from tests.support.redis import RealRedis
@@ -36,7 +36,7 @@ PATIENCE = 60.0
 async def opened(url: str, *logins: Login, config: Path | None = None) -> AsyncIterator[SwarmExecutor]:
     """An executor on this engine, with these log-ins; its services are gone afterwards."""
     installation = f"reg-{uuid4().hex[:8]}"
-    executor = SwarmExecutor([url], installation, SystemClock(), probe_every=0.2, registries=Registries(logins, config))
+    executor = default_executor([url], installation, probe_every=0.2, registries=Registries(logins, config))
     await executor.open()
     try:
         yield executor

@@ -12,12 +12,12 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
 from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, remove_all
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ SEED = 20261126
 
 @asynccontextmanager
 async def opened(engine: str, installation: str) -> AsyncIterator[SwarmExecutor]:
-    executor = SwarmExecutor([engine], installation, SystemClock(), probe_every=0.5)
+    executor = default_executor([engine], installation, probe_every=0.5)
     await executor.open()
     try:
         yield executor

@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.clock import SystemClock
 from fastlane.errors import HostDown, ImageRefused, OrderRefused, RegistryDown
 from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, remove_all
 from tests.support.proxy import Proxy
 
@@ -44,7 +44,7 @@ def installation(engine: str) -> Iterator[str]:
 
 @contextlib.asynccontextmanager
 async def opened(hosts: list[str], installation: str, **options: float) -> AsyncIterator[SwarmExecutor]:
-    executor = SwarmExecutor(hosts, installation, SystemClock(), probe_every=0.1, **options)
+    executor = default_executor(hosts, installation, probe_every=0.1, **options)
     await executor.open()
     try:
         yield executor

@@ -24,6 +24,7 @@ from fastlane.scheduler.repair import reconciler
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.support.defaults import default_executor
 from tests.support.fleet import HALF, LABEL, docker_command, fleet, image_of, lines
 from tests.support.hardship import Witness, well
 from tests.support.installation import until
@@ -128,7 +129,7 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
     clock, hosts = SystemClock(), [node.url for node in three_managers.nodes]
     store = SqliteStore(tmp_path / "empty.db")
     with RealRedis() as redis:
-        ours, theirs = SwarmExecutor(hosts, "install", clock), SwarmExecutor(hosts, "install-2", clock)
+        ours, theirs = default_executor(hosts, "install"), default_executor(hosts, "install-2")
         queue = RedisQueue(redis.url, "install")
         async with contextlib.AsyncExitStack() as stack:
             for part in (store, queue, ours, theirs):
@@ -214,7 +215,7 @@ CALLER: ContextVar[str] = ContextVar("caller")
 async def check_log(host: str, hosts: list[str], image: str) -> None:
     """A job of the second node is followed, and read at its end, by an executor that asks this host, and knows these."""
     CALLER.set(host)
-    executor = SwarmExecutor(hosts, f"logs-{uuid4().hex[:8]}", SystemClock())
+    executor = default_executor(hosts, f"logs-{uuid4().hex[:8]}")
     await executor.open()
     try:
         script = "i=0; while [ $i -lt 300 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; sleep 1; echo last; sleep 1"

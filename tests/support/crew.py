@@ -15,10 +15,11 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Tick
 from fastlane.queue.base import TICKS, Entry, EntryKind
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.watch.verdict import Limits
-from fastlane.scheduler.worker import Worker, WorkerSettings
+from fastlane.scheduler.limits import Limits
+from fastlane.scheduler.worker import Worker
 from fastlane.services.jobs.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.support.defaults import default_limits, default_worker
 from tests.support.instant import InstantExecutor
 from tests.support.services import services_of
 
@@ -49,7 +50,7 @@ class Crew:
         self.executor = InstantExecutor(hosts, self.clock)
         self.queue = RedisQueue(redis_url, self.installation)
         self.services = services_of(self.store, self.queue, self.clock, pools)
-        self.settings = WorkerSettings(pools, limits or Limits(gone_after=1.0), lease=lease, renew=lease / 3, reconcile=0.5)
+        self.settings = default_worker(pools, limits or default_limits(gone_after=1.0), lease=lease, renew=lease / 3, reconcile=0.5)
         self._running: list[tuple[asyncio.Task[None], RedisQueue]] = []
 
     async def __aenter__(self) -> "Crew":

@@ -21,11 +21,11 @@ from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.executors.swarm.service import spec
 from fastlane.scheduler.repair import rebuilder
-from fastlane.scheduler.watch import watcher
+from fastlane.scheduler.watch import execution_watch
 from fastlane.scheduler.worker import WorkerSettings
 from tests.support.seams import Hook, Journal, Trip, report_idleness, watched
 
-watcher.RECHECK = 1.0
+execution_watch.RECHECK = 1.0
 rebuilder.BUILDER_LOST_AFTER = 3000
 GONE_AFTER = 3.0
 RENEW = 0.5

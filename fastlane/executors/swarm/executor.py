@@ -53,15 +53,13 @@ class SwarmExecutor:
         installation: str,
         clock: Clock,
         *,
-        max_fails: int = 5,
-        reset: float = 60.0,
-        log_driver: str = spec.DEFAULT_LOG_DRIVER,
+        max_fails: int,
+        reset: float,
         probe_every: float = 2.0,
         registries: Registries | None = None,
     ) -> None:
         self._installation = installation
         self._registries = registries or Registries()
-        self._log_driver = log_driver
         self._listeners: list[Callable[[], None]] = []
         self._hosts = {
             name: Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
@@ -107,7 +105,7 @@ class SwarmExecutor:
     async def park(self, host: str, order: Order, image: Image) -> str:
         found = self._host(host)
         ids = await ids_for(order.container, found.call)
-        wanted = spec.creation(order, image, self._installation, self._log_driver, ids)
+        wanted = spec.creation(order, image, self._installation, ids)
         credentials = await self._registries.credentials(image.reference)
         try:
             raw: Raw = await found.call(partial(_create, wanted, credentials))

@@ -42,7 +42,7 @@ class Reconciler:
         settler: Settler,
         pools: tuple[Pool, ...],
         *,
-        every: float = 30.0,
+        every: float,
     ) -> None:
         self._store = store
         self._queue = queue

@@ -10,6 +10,7 @@ from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container.container import STOP_GRACE
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.status import Status
+from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch import failures
 
 AFTER_GRACE = 5_000
@@ -17,17 +18,6 @@ AFTER_GRACE = 5_000
 NO_TASK = "the swarm made no task of its service"
 OFTEN = 1_000
 """Milliseconds between two looks at what no change announces."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long things may take, in seconds: running, waiting for a node, pulling the image, a host that is away."""
-
-    timeout: float = 1800
-    pending_deadline: float = 3600
-    pull_deadline: float = 900
-    host_lost_after: float = 300
-    gone_after: float = 60
 
 
 @dataclass(frozen=True, slots=True)

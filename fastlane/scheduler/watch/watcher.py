@@ -14,10 +14,10 @@ from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.host import reachable_manager
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch.execution_watch import Activate, ExecutionWatch
 from fastlane.scheduler.watch.log_copy import LogCopy
 from fastlane.scheduler.watch.observation import ServiceObservation
-from fastlane.scheduler.watch.verdict import Limits
 from fastlane.storage.base import Store
 from fastlane.streams.pump import Pump, no_hints
 

@@ -3,10 +3,10 @@ and whose log is asked from whom while a manager is away."""
 
 import pytest
 
-from fastlane.clock import SystemClock
 from fastlane.executors.base import EngineTask, Phase, TaskEnd
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.probe import EngineFacts
+from tests.support.defaults import default_executor
 
 HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"
 
@@ -14,7 +14,7 @@ HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"
 @pytest.fixture
 def executor() -> SwarmExecutor:
     """Two managers of one swarm, and one of another; nothing is probed."""
-    made = SwarmExecutor([HERE, THERE, ELSEWHERE], "test", SystemClock())
+    made = default_executor([HERE, THERE, ELSEWHERE], "test")
     for name, swarm in ((HERE, "one"), (THERE, "one"), (ELSEWHERE, "two")):
         made._hosts[name].facts = EngineFacts(swarm, f"node of {name}", 5, {"a": "ready", "b": "ready"})
         made._hosts[name]._fault = None

@@ -18,9 +18,9 @@ from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.watch.verdict import Limits
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.clock import FakeClock
+from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
 
 OWN, OTHER, THIRD, FOREIGN = "tcp://own:1", "tcp://other:1", "tcp://third:1", "tcp://foreign:1"
@@ -113,7 +113,7 @@ async def scene() -> AsyncIterator[Scene]:
     assert await executor.activate(OWN, service) is Activation.STARTED
     row = Row(replace(execution, host=OWN, swarm_id="s", service_id=service, bound_at=now))
     assignment = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, now))
-    watcher = Watcher(row, executor, clock, Limits(), activate=never, log_cap=1000)
+    watcher = Watcher(row, executor, clock, default_limits(), activate=never, log_cap=1000)
     watching = asyncio.create_task(watcher.watch(assignment, row.execution_now))
     await clock.advance(1)
     assert row.execution_now.status is Status.RUNNING

@@ -11,10 +11,10 @@ from fastlane.models.job import Spec
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.status import Status
 from fastlane.scheduler import notes
-from fastlane.scheduler.watch.verdict import Limits
+from tests.support.defaults import default_limits
 
 NOW = 1_700_000_000_000
-LIMITS = Limits(pending_deadline=3_600, pull_deadline=900)
+LIMITS = default_limits(pending_deadline=3_600, pull_deadline=900)
 PLACED, BOUND_AT, CHANGED = NOW - 9_000, NOW - 6_000, NOW - 5_000
 PULLING = Execution("e", "t", "j", "tick", 1, 1, Spec("ubuntu"), NOW, NOW, status=Status.PULLING, epoch=3, host="a", placed_at=PLACED)
 BOUND = replace(PULLING, service_id="s", bound_at=BOUND_AT)

@@ -32,14 +32,9 @@ NOWHERE = "node.id==stopped-by-fastlane"
 
 Raw = Mapping[str, Any]
 
-DEFAULT_LOG_DRIVER = "local"
-"""It keeps bytes as they are. ``json-file`` does not: what is not UTF-8 becomes U+FFFD, and so does a character that lies across the
-16 KiB at which a long line is cut."""
-
-_KEEP = {"max-size": "1g", "max-file": "2", "compress": "false"}
-LOG_OPTIONS: Mapping[str, Mapping[str, str]] = {"local": _KEEP, "json-file": _KEEP}
-"""How much of a log a node keeps: far more than is stored of it, since a command may write faster than a log is read (``local`` alone
-would keep the last 100 MB, and an engine's own default for ``json-file`` may be less)."""
+LOG_DRIVER: Mapping[str, Any] = {"Name": "local", "Options": {"max-size": "1g", "max-file": "2", "compress": "false"}}
+"""``local`` keeps bytes as they are; ``json-file`` does not. The size is far more than fastlane stores of a log, since a command may write
+faster than its log is read (by default ``local`` keeps the last 100 MB)."""
 
 
 def service_name(order: Order) -> str:
@@ -79,12 +74,12 @@ def literal(text: str) -> str:
     return text.replace("{{", '{{"{{"}}')
 
 
-def creation(order: Order, image: Image, installation: str, log_driver: str, ids: Ids = NO_IDS) -> dict[str, Any]:
+def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS) -> dict[str, Any]:
     """The spec of a parked service: all of it, but no replica. It publishes no port, and has no address of its own on any network."""
     template: dict[str, Any] = {
         "ContainerSpec": _container(order, image, ids),
         "RestartPolicy": {"Condition": "none"},
-        "LogDriver": {"Name": log_driver, "Options": dict(LOG_OPTIONS.get(log_driver, {}))},
+        "LogDriver": deepcopy(dict(LOG_DRIVER)),
     }
     if order.resources != NO_RESOURCES:
         template["Resources"] = _resources(order.resources)

@@ -12,9 +12,9 @@ from fastlane.models.container.container import Container
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
 from fastlane.models.status import Status
+from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch.verdict import (
     ActivateService,
-    Limits,
     RecordEnd,
     RecordStart,
     ServiceMissing,
@@ -25,11 +25,12 @@ from fastlane.scheduler.watch.verdict import (
     judge,
     task_of,
 )
+from tests.support.defaults import default_limits
 
 BOUND = 1_700_000_000_000
 STARTED = BOUND + 2_000
 NOW = BOUND + 10_000
-LIMITS = Limits()
+LIMITS = default_limits()
 TIMEOUT = round(LIMITS.timeout * 1000)
 PENDING = round(LIMITS.pending_deadline * 1000)
 PULL = round(LIMITS.pull_deadline * 1000)
@@ -96,7 +97,7 @@ class Case:
     words: str = ""
     now: int = NOW
     log_of: str | None = "t1"
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=default_limits)
 
 
 ASKED = {"stop_requested_at": NOW - 3_000}
@@ -572,7 +573,7 @@ def test_a_long_wait_for_a_node_leaves_the_image_its_whole_time() -> None:
 
 
 def test_an_image_that_did_not_come_is_the_reason_also_where_the_deadline_for_nodes_is_the_shorter() -> None:
-    limits = Limits(pending_deadline=60, pull_deadline=900)
+    limits = default_limits(pending_deadline=60, pull_deadline=900)
     assert isinstance(judge(pulling(), a_service(PREPARING), BOUND + PULL, limits), StopService)
     shut = never_started(TaskEnd.SHUTDOWN, "preparing", node_id="n1")
     verdict = judge(pulling(), a_service(shut, SECOND, stopping=True), BOUND + PULL + 300, limits)

@@ -27,7 +27,7 @@ ORDER = Order(
 
 
 def inspected(replicas: int = 0, **labels: str) -> dict[str, Any]:
-    made = spec.creation(ORDER, IMAGE, "ours", "local")
+    made = spec.creation(ORDER, IMAGE, "ours")
     return {
         "ID": "s1",
         "Version": {"Index": 12},
@@ -42,7 +42,7 @@ def inspected(replicas: int = 0, **labels: str) -> dict[str, Any]:
 
 
 def test_an_order_becomes_a_one_shot_service_that_runs_nothing_yet() -> None:
-    made = spec.creation(ORDER, IMAGE, "ours", "local")
+    made = spec.creation(ORDER, IMAGE, "ours")
     assert made["Name"] == f"fastlane-{ORDER.execution_id}-3"
     assert len(spec.service_name(Order(ORDER.execution_id, "t", "j", 1, 10**16, 0, None, {}))) <= 63
     assert made["Mode"] == {"Replicated": {"Replicas": 0}}
@@ -85,7 +85,7 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
         extra_hosts={"db": "10.0.0.1", "db6": "::1"},
     )
     order = replace(ORDER, container=asked, resources=Resources(cpus=0.29, memory=4096, pids=7, reserve_memory=2048))
-    template = spec.creation(order, IMAGE, "ours", "local", Ids({"host": "host", "team": "n1"}, {"token": "s1"}))["TaskTemplate"]
+    template = spec.creation(order, IMAGE, "ours", Ids({"host": "host", "team": "n1"}, {"token": "s1"}))["TaskTemplate"]
     container = template["ContainerSpec"]
     assert (container["User"], container["Dir"], container["Init"]) == ("1000:100", "/srv/{{x", False)
     assert (container["StopSignal"], container["StopGracePeriod"]) == ("SIGINT", 0)
@@ -121,9 +121,8 @@ def test_the_environment_is_sorted_literal_and_tells_whose_it_is() -> None:
 
 
 def test_without_a_command_the_image_keeps_its_own() -> None:
-    made = spec.creation(Order("e", "t", "j", 1, 1, 0, None, {}), IMAGE, "ours", "journald")
+    made = spec.creation(Order("e", "t", "j", 1, 1, 0, None, {}), IMAGE, "ours")
     assert "Args" not in made["TaskTemplate"]["ContainerSpec"]
-    assert made["TaskTemplate"]["LogDriver"] == {"Name": "journald", "Options": {}}
 
 
 def test_an_activation_changes_the_replicas_and_a_label_and_nothing_else() -> None:

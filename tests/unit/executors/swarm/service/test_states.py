@@ -146,9 +146,9 @@ def test_a_task_on_a_drained_node_says_so() -> None:
         {"ID": "n2", "Spec": {"Availability": "active"}},
         {"ID": "n3"},
     ]
-    lots = node_details(raws)
-    assert lots == {"n1": NodeDetails(drained=True, changed_at=AT_MS), "n2": NodeDetails(), "n3": NodeDetails()}
-    views = task_views([task("shutdown", code=0, id="a"), task("shutdown", code=0, id="b", node="n2")], NODES, lots=lots)
+    details = node_details(raws)
+    assert details == {"n1": NodeDetails(drained=True, changed_at=AT_MS), "n2": NodeDetails(), "n3": NodeDetails()}
+    views = task_views([task("shutdown", code=0, id="a"), task("shutdown", code=0, id="b", node="n2")], NODES, details=details)
     assert [view.drained for view in views] == [True, False]
 
 
