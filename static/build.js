@@ -1,5 +1,5 @@
-// Bundles src/ into the folder that is given: assets/ (names with a hash, each also gzipped) and pages/ (HTML that refers to them).
-// In a page {{name}} is an asset, and {{root}} is left for the server: the way from the page's address up to the server's root.
+// Bundles src/ into the given folder: assets/ (with a hash in their names, each also gzipped) and pages/ (HTML that refers to them).
+// In a page, {{name}} is an asset. {{root}} is left for the server, which puts in the path from the page up to the server's root.
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { constants, gzipSync } from "node:zlib";
@@ -32,7 +32,7 @@ for (const [path, { entryPoint, cssBundle }] of Object.entries(metafile.outputs)
   if (cssBundle) names.set(`${name}.css`, basename(cssBundle));
 }
 
-// What the bundles contain of others. The package of ansi-sequence-parser lacks its licence.
+// The licences of bundled packages. The package of ansi-sequence-parser does not contain its licence.
 const swagger = ["NOTICE", "LICENSE", "swagger-ui-es-bundle.js.LICENSE.txt"].map((name) => `node_modules/swagger-ui-dist/${name}`);
 const licenses = await Promise.all([...swagger, "src/ansi-sequence-parser.LICENSE.txt"].map((path) => readFile(path, "utf8")));
 await writeFile(join(assets, "licenses.txt"), licenses.join("\n\n"));
@@ -46,7 +46,7 @@ await mkdir(pages);
 for (const name of await readdir("src")) {
   if (!name.endsWith(".html")) continue;
   const html = (await readFile(join("src", name), "utf8")).replace(/{{([\w-]+\.\w+)}}/g, (_, asset) => {
-    if (!names.has(asset)) throw new Error(`src/${name} wants ${asset}, which was not built`);
+    if (!names.has(asset)) throw new Error(`src/${name} refers to ${asset}, which was not built`);
     return `{{root}}static/${names.get(asset)}`;
   });
   await writeFile(join(pages, name), html);

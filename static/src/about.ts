@@ -1,4 +1,4 @@
-// What the page says of the job, and of the execution whose log it shows; and the list of the job's executions.
+// The facts about the job and about the execution whose log is shown, and the list of the job's executions.
 
 import { type Execution, FINAL, type Job, type Place } from "./api";
 import { el, redraw, the } from "./dom";
@@ -8,7 +8,7 @@ const STATUS: Record<string, string> = { timedout: "timed out", enqueued: "waiti
 
 export const statusWords = (status: string): string => STATUS[status] ?? status;
 
-/** How long it ran, or runs; null while it has not started. */
+/** How long the execution ran, or has run so far, in milliseconds; null before its start. */
 export function running(one: Execution): number | null {
   if (!one.startedAt) return null;
   if (one.durationMs !== null) return one.durationMs;
@@ -26,7 +26,7 @@ export function drawPlace(place: Place): void {
   the<HTMLAnchorElement>("brand").href = place.root;
 }
 
-/** The status, in the page's title too. */
+/** Shows the status, also in the page's title. */
 export function drawStatus(status: string, place: Place): void {
   const chip = the("status");
   chip.dataset.status = status;
@@ -34,7 +34,7 @@ export function drawStatus(status: string, place: Place): void {
   document.title = `${statusWords(status)} · ${place.task} · fastlane`;
 }
 
-/** The short line beside the status: exit code, duration, attempt. */
+/** Shows the exit code, duration and attempt beside the status. */
 export function drawGist(one: Execution | null): void {
   const parts: string[] = [];
   if (one) {

@@ -1,4 +1,4 @@
-// What the page reads over HTTP, and where: all addresses follow from the page's own, so that it works below any path.
+// What the page reads over HTTP. All addresses derive from the page's own address, so the page works below any path.
 
 export interface Execution {
   executionId: string;
@@ -37,7 +37,7 @@ export interface Wait {
 
 export const FINAL = new Set(["done", "failed", "timedout", "stopped", "expired"]);
 
-/** The job's address, and whose log this page shows: without an execution, the job's newest. */
+/** The job's address, and the execution whose log this page shows; without an execution, the job's newest. */
 export interface Place {
   root: string;
   task: string;
@@ -47,11 +47,11 @@ export interface Place {
   logUrl: URL;
 }
 
-/** Reads the page's address. */
+/** Reads the task, job and execution from the page's address. */
 export function place(address: URL): Place {
   const path = address.pathname.replaceAll(/\/+/g, "/");
   const match = /^(.*\/)(tasks?\/([^/]+)\/jobs\/([^/]+))\/(?:executions\/([^/]+)\/)?stream\/?$/.exec(path);
-  if (!match) throw new Error("this page is not at the address of a log");
+  if (!match) throw new Error("this address is not that of a log page");
   const [, root, job, task, id, execution] = match;
   const jobUrl = new URL(`${address.origin}${root}${job}/`);
   return {
@@ -72,7 +72,7 @@ function decoded(text: string): string {
   }
 }
 
-/** A JSON answer; its status is null when nothing answers in time, its body when it is no success. */
+/** A JSON answer. `status` is null when no answer comes in time, and `body` is null when the request fails. */
 export interface Answer<T> {
   status: number | null;
   body: T | null;

@@ -1,15 +1,15 @@
-// Style of a log's text as colours that can be read: on either theme's ground, whatever the log asks for.
+// Turns a log's styles into colours that are readable on either theme's background, whatever the log asks for.
 
 import { type Color, type ParseToken, createColorPalette } from "ansi-sequence-parser";
 
 type Rgb = readonly [number, number, number];
 
-/** What the rules of accessibility ask of ordinary text. */
+/** The contrast that WCAG 2.2 (AA) requires for ordinary text. */
 const CONTRAST = 4.5;
 
 const names = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"] as const;
 
-/** `marked` is the ground of a line that is marked: text that can be read there can be read on the others too. */
+/** `marked` is the background of a marked line. Text that is readable on it is readable on the others too. */
 const PALETTES = {
   light: {
     ground: "#ffffff",
@@ -32,7 +32,7 @@ export interface Look {
   background: string | null;
 }
 
-/** Colours for one theme; what was worked out once is remembered. */
+/** Colours for one theme; each result is cached. */
 export class Colours {
   private readonly palette: (typeof PALETTES)["light" | "dark"];
   private readonly table;
@@ -45,7 +45,7 @@ export class Colours {
     this.table = createColorPalette(Object.fromEntries([...named(this.palette.plain, ""), ...named(this.palette.bright, "bright")]));
   }
 
-  /** The colours of a piece of text; null where it has none of its own. */
+  /** The colours of a piece of text; null for the default colour. */
   look(token: ParseToken): Look {
     const { foreground, background, decorations } = token;
     const dim = decorations.has("dim");
@@ -90,7 +90,7 @@ function mix(color: Rgb, other: Rgb, share: number): Rgb {
   return [r!, g!, b!];
 }
 
-/** The ink, or what is nearest to it on the way to black or white that can be read on this ground. */
+/** The ink, or the nearest colour on the way to black or white that is readable on this background. */
 function readable(ink: Rgb, ground: Rgb): Rgb {
   const end: Rgb = light(ground) > 0.18 ? [0, 0, 0] : [255, 255, 255];
   for (let share = 0; share < 1; share += 0.1) {

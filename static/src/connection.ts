@@ -1,4 +1,5 @@
-// The WebSocket of a log, and the rule of coming again: `done` is the end; after anything else, five seconds, then on from the last cursor.
+// The WebSocket of a log. A close with the reason `done` is the end. After any other close, it reconnects after five seconds and goes on
+// from the last cursor.
 
 export type Message =
   | { cursor: string; stream: "stdout" | "stderr"; time: string; text: string }
@@ -16,16 +17,16 @@ export type State =
 export interface ConnectionOptions {
   /** The socket's address, without a query. */
   url: URL;
-  /** The status that the job, or the execution, answers over HTTP; null when nothing answers. */
+  /** The HTTP status of the job or execution; null when the server does not answer. */
   check(): Promise<number | null>;
   onMessage(message: Message): void;
   onState(state: State): void;
-  /** What was received belongs to something else by now: all begins anew. */
+  /** Called when the log starts over, because the cursor is no longer accepted. */
   onRestart(): void;
 }
 
 const AGAIN_AFTER = 5_000;
-/** So many times in a row the socket may be refused with a cursor before it is left out. */
+/** After this many refusals in a row, the socket connects without its cursor. */
 const REFUSALS = 3;
 
 export class Connection {
@@ -40,25 +41,25 @@ export class Connection {
     addEventListener("online", () => this.now());
   }
 
-  /** Connects for the first time; `tail`: only for so many last lines. */
+  /** Connects for the first time; with `tail`, for this many last lines only. */
   begin(tail: number | null): void {
     this.tail = tail;
     this.open();
   }
 
-  /** Connects at once instead of when its time has come. */
+  /** Connects now instead of waiting. */
   now(): void {
     if (this.state.is !== "waiting") return;
     clearTimeout(this.timer);
     this.open();
   }
 
-  /** There is nothing to connect to, or not for us. */
+  /** Gives up: the log does not exist (404), or this user may not read it. */
   refuse(status: number): void {
     this.become(status === 404 ? { is: "gone" } : { is: "barred", status });
   }
 
-  /** Nothing answers any more, though the socket may not have noticed: it is given up. */
+  /** Closes an open socket because the server no longer answers, which the socket may not have noticed. */
   suspect(): void {
     if (this.state.is === "open") this.lost(this.socket, "lost");
   }
@@ -103,7 +104,7 @@ export class Connection {
     void this.look(until);
   }
 
-  /** Whether there is something to come again for. */
+  /** Checks whether it makes sense to reconnect. */
   private async look(until: number): Promise<void> {
     const status = await this.options.check();
     if (this.state.is !== "waiting" || this.state.until !== until) return;

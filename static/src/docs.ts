@@ -1,4 +1,4 @@
-// /docs: shows the server's own OpenAPI document, and lets a person send its requests.
+// /docs: shows the server's OpenAPI document, and sends requests that a person tries out.
 
 import SwaggerUI from "swagger-ui-dist/swagger-ui-es-bundle.js";
 import "./docs.css";
@@ -7,7 +7,8 @@ interface System {
   React: { createElement(tag: string, properties: object | null, ...children: unknown[]): unknown };
 }
 
-/** In the row of an operation, which is a button, the library puts links: a button may hold none. The row itself sets the address. */
+/** Replaces the links that the library puts into an operation's row. The row is a button, which must not contain links, and the row itself
+ * sets the address. */
 const rowsWithoutLinks = {
   wrapComponents: {
     DeepLink: (_original: unknown, system: System) => (properties: { text: unknown }) =>
@@ -17,7 +18,7 @@ const rowsWithoutLinks = {
 
 const url = new URL("openapi.json", new URL(document.querySelector<HTMLAnchorElement>("#document")!.href)).href;
 
-/** The document names the server by its public address; from here it is reached as this page was. */
+/** Shows the document. The document has the server's public address; this page uses the address under which it was opened. */
 async function start(): Promise<void> {
   const answer = await fetch(url);
   const spec = (await answer.json()) as Record<string, unknown>;
@@ -36,7 +37,7 @@ async function start(): Promise<void> {
   });
 }
 
-/** What the library leaves without a name, or in the wrong place among headings and landmarks. */
+/** Labels, roles and heading levels that the library leaves out or gets wrong. */
 const MENDED = [
   ["#servers", "aria-label", "Server"],
   [".information-container", "role", "region"],
@@ -71,5 +72,5 @@ shade();
 const page = document.getElementById("docs")!;
 new MutationObserver(() => mend(page)).observe(page, { childList: true, subtree: true });
 start().catch(() => {
-  page.textContent = "openapi.json could not be read. Load this page again in a moment.";
+  page.textContent = "openapi.json could not be read. Reload this page in a moment.";
 });

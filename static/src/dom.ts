@@ -1,8 +1,8 @@
-// Making elements: text only ever goes in as text.
+// Makes elements. Text is always inserted as text, never as HTML.
 
 type Child = Node | string | null | undefined | false;
 
-/** An element with properties, attributes (`data-…`, `aria-…`, `role`) and children. */
+/** Makes an element with properties, attributes (`data-…`, `aria-…`, `role`) and children. */
 export function el<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   properties: Record<string, unknown> = {},
@@ -20,14 +20,14 @@ export function el<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** The element of this id, which the page has. */
+/** The element with this id, which must exist. */
 export function the<T extends HTMLElement = HTMLElement>(id: string): T {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no #${id}`);
   return found as T;
 }
 
-/** Gives an element these children, each under a key: one whose key was there before stays as it is, and keeps the focus. */
+/** Replaces an element's children, each of which has a key. A child whose key was there before is kept, with its focus. */
 export function redraw(parent: HTMLElement, parts: readonly (readonly [string, () => HTMLElement])[]): void {
   const before = new Map(([...parent.children] as HTMLElement[]).map((child) => [child.dataset.key, child]));
   const after = parts.map(([key, make]) => {
@@ -41,7 +41,7 @@ export function redraw(parent: HTMLElement, parts: readonly (readonly [string, (
   if (active instanceof HTMLElement && parent.contains(active)) active.focus({ preventScroll: true });
 }
 
-/** Says something once to who listens to the page instead of looking at it. */
+/** Announces something to screen readers, once. */
 export function say(words: string): void {
   const place = the("said");
   if (place.textContent !== words) place.textContent = words;

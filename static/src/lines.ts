@@ -1,32 +1,32 @@
-// A log's text as lines to show: pure, no DOM.
+// Turns a log's text into lines to show; pure, without the DOM.
 //
-// Colours and style are all that text can ask for. It moves no cursor and hides no line: other escape sequences are taken out, control
-// characters are shown by their names (^G), and after a carriage return the line's last state stands.
+// Text may set colours and styles, and nothing else: it cannot move a cursor or hide a line. Other escape sequences are removed, control
+// characters are shown by name (^G), and after a carriage return the line's latest state is shown.
 
 export type Stream = "stdout" | "stderr";
 
 export interface Line {
-  /** Counts up by one from line to line, of both streams, and never changes. */
+  /** Increases by one with each line, over both streams, and never changes. */
   readonly id: number;
-  /** The number that a person sees; what goes on from a very long line has that line's. Notes of the page itself have 0. */
+  /** The number that a person sees. The rest of a split line has the number of that line. Notes of the page itself have 0. */
   readonly number: number;
   readonly kind: Stream | "note";
-  /** When its first character came: ISO 8601. */
+  /** When the line's first character came: ISO 8601. */
   readonly time: string;
-  /** Its text, with sequences of style in it and no others. */
+  /** The text, with style sequences and no others. */
   text: string;
-  /** The sequences that are in force at its start. */
+  /** The style sequences in force at its start. */
   style: string;
 }
 
 const MOST_LINES = 200_000;
 const MOST_CHARACTERS = 64 * 1024 * 1024;
 const DROP_AT_ONCE = 10_000;
-/** Characters of a line; what is longer goes on in a line below. */
+/** Characters in a line; a longer line goes on in the next one. */
 export const LONGEST = 4_096;
-/** Sequences of style that a line may begin with: who never resets loses the oldest. */
+/** Style sequences that a line may begin with. A log that never resets its style loses the oldest. */
 const MOST_STYLES = 12;
-/** Characters of a sequence that is not whole yet; what is longer is no sequence. */
+/** Characters in an unfinished sequence; anything longer is not a sequence. */
 const LONGEST_SEQUENCE = 2_048;
 
 const STYLE = /\x1b\[[0-9;]*m/g;
@@ -40,7 +40,7 @@ export function plain(line: Line): string {
   return line.text.includes("\x1b") ? line.text.replace(STYLE, "") : line.text;
 }
 
-/** A log's text without what is not to be obeyed; sequences of style stay, in their simplest form. */
+/** Removes the sequences that must not take effect; keeps style sequences, in their simplest form. */
 export function clean(text: string): string {
   return SPECIAL.test(text) ? text.replace(SEQUENCE, replacement) : text;
 }
@@ -53,7 +53,7 @@ function replacement(found: string, parameters: string | undefined, final: strin
   return `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]`;
 }
 
-/** A sequence of style with all that is before its last reset left out, and colours written the common way. */
+/** A style sequence without anything before its last reset, and with colours in the common notation. */
 function styles(parameters: string): string {
   let codes: string[] = [];
   const given = parameters.replaceAll(/(^|;)4:\d+/g, "$14").replaceAll(":2::", ":2:").replaceAll(":", ";").split(";");
@@ -72,7 +72,7 @@ function styles(parameters: string): string {
   return codes[0] === "0" ? `\x1b[0m${codes.length > 1 ? `\x1b[${codes.slice(1).join(";")}m` : ""}` : codes.length ? `\x1b[${codes.join(";")}m` : "";
 }
 
-/** What is in force after a text, when before it was `style`. */
+/** The style in force after a text that began with `style`. */
 function styleAfter(style: string, text: string): string {
   const found = text.match(STYLE);
   if (!found) return style;
@@ -88,23 +88,23 @@ interface Tail {
   returned: boolean;
 }
 
-/** What came of more text: lines that are new, and those that changed. */
+/** The effect of more text: new lines, and lines that changed. */
 export interface Growth {
   added: Line[];
   changed: Set<Line>;
 }
 
-/** All lines that are kept: the newest. */
+/** The lines that are kept: the newest ones. */
 export class Lines {
   all: Line[] = [];
-  /** How many were let go, so that memory has a bound. */
+  /** How many lines were dropped to bound memory. */
   dropped = 0;
   private id = 0;
   private number = 0;
   private characters = 0;
   private tails = this.newTails();
 
-  /** More of a stream, as it came at a moment. */
+  /** Adds text of a stream that arrived at this time. */
   add(stream: Stream, time: string, text: string, growth: Growth): void {
     const tail = this.tails[stream];
     let more = tail.unfinished + text;
@@ -127,7 +127,7 @@ export class Lines {
     this.characters += more.length;
   }
 
-  /** Nothing will follow: what looked like the beginning of a sequence was text. */
+  /** Ends the log: what looked like the beginning of a sequence was text. */
   finish(growth: Growth): void {
     for (const stream of ["stdout", "stderr"] as const) {
       const tail = this.tails[stream];
@@ -136,13 +136,13 @@ export class Lines {
     this.tails = this.newTails();
   }
 
-  /** A line of the page itself, between two attempts. */
+  /** Adds a line of the page itself, between two attempts. */
   note(text: string, growth: Growth): void {
     this.finish(growth);
     this.push({ id: this.id++, number: 0, kind: "note", time: "", text, style: "" }, growth);
   }
 
-  /** Lets go of the oldest when there is too much; the id of the first line that is left, if so. */
+  /** Drops the oldest lines when there are too many; returns the id of the first line left, or null when none was dropped. */
   trim(): number | null {
     const tooLarge = this.characters > MOST_CHARACTERS && this.count() > MOST_CHARACTERS;
     if (!tooLarge && this.all.length < MOST_LINES + DROP_AT_ONCE) return null;
@@ -154,7 +154,7 @@ export class Lines {
     return first;
   }
 
-  /** Counts anew: a line that was written over many times is short in the end. */
+  /** Recounts the characters: a line that was overwritten many times is short in the end. */
   private count(): number {
     this.characters = this.all.reduce((sum, line) => sum + line.text.length, 0);
     return this.characters;
@@ -177,7 +177,7 @@ export class Lines {
     return tail.line;
   }
 
-  /** Text without a line's end. */
+  /** Writes text that has no line end. */
   private write(tail: Tail, stream: Stream, time: string, part: string, growth: Growth): void {
     const pieces = part.includes("\r") ? part.split("\r") : [part];
     for (let at = 0; at < pieces.length; at++) {

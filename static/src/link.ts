@@ -1,11 +1,11 @@
-// What the page tells of its connection. While a job waits, the server closes each connection soon, and the page comes again: a person is
-// told that it looks again, not of each of these.
+// What the page says about its connection. While a job waits, the server soon closes each connection and the page reconnects. The page then
+// says that it looks again, and does not report each reconnect.
 
 import type { State } from "./connection";
 import { say, the } from "./dom";
 import { notice, tick } from "./notices";
 
-/** Milliseconds for which a connection by which nothing comes has to last before it is shown as one: it may be closed at once. */
+/** Milliseconds that a silent connection must last before it is shown as live, because the server may close it at once. */
 const LASTS = 700;
 
 const WORDS: Record<State["is"], string> = {
@@ -17,14 +17,14 @@ const WORDS: Record<State["is"], string> = {
   barred: "Not allowed",
 };
 const BARRED: Record<number, string> = {
-  401: "You are not logged in here. If a link brought you: it was used before, or is too old. Ask for a new one.",
+  401: "You are not logged in here. If you followed a link, it was used before or is too old. Ask for a new one.",
   403: "You may not read this log: your user is limited to other tasks.",
 };
 
 export interface LinkOptions {
-  /** Whether what is followed has started. */
+  /** Whether the job or execution has started. */
   started(): boolean;
-  /** Connects at once. */
+  /** Connects now. */
   connect(): void;
   /** Called when another state is shown. */
   onShow(state: State): void;
@@ -37,7 +37,7 @@ export class Link {
 
   constructor(private readonly options: LinkOptions) {}
 
-  /** The connection is in another state. */
+  /** Shows a new state of the connection. */
   draw(state: State): void {
     clearTimeout(this.timer);
     this.next = null;
@@ -51,7 +51,7 @@ export class Link {
     this.show(state);
   }
 
-  /** Something came by the connection, so that it is one. */
+  /** Shows the connection as live, because something arrived. */
   lasts(): void {
     clearTimeout(this.timer);
     if (this.next) this.show(this.next);
@@ -79,7 +79,7 @@ export class Link {
       notice("link", { tone: state.why === "retry" ? "info" : "warn", words: [reason(state.why)], until: state.until, button });
     } else if (state.is === "gone") {
       const again = { words: "Look again", act: () => location.reload() };
-      notice("link", { tone: "bad", words: ["Gone: there is nothing at this address any more."], button: again });
+      notice("link", { tone: "bad", words: ["There is nothing at this address."], button: again });
     } else if (state.is === "barred") {
       notice("link", { tone: "bad", words: [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`] });
     } else {
@@ -90,10 +90,10 @@ export class Link {
 
 function reason(why: "retry" | "lost" | "refused"): string {
   if (why === "lost") return "The connection was lost. Connecting again";
-  return why === "refused" ? "The server cannot be reached. Trying again" : "The log goes on later. Looking again";
+  return why === "refused" ? "The server cannot be reached. Trying again" : "The log has not ended yet. Looking again";
 }
 
-/** For who listens: once, however often it is tried. */
+/** The words for screen readers: the same for each try, so that they are said once. */
 function spoken(state: State, looks: boolean): string {
   if (looks) return "Nothing has started yet. The page looks again every 5 seconds.";
   return state.is === "waiting" ? `${reason(state.why)} every 5 seconds` : WORDS[state.is];

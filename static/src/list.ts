@@ -1,10 +1,10 @@
-// A list of which only what is near the window's view is in the document: lines stand in blocks, and a block far away is one empty
-// element of the height that it has, or will have. What a person looks at stays where it is while that turns out.
+// A list that keeps only the lines near the view in the document. Lines are in blocks, and a block far away is one empty element with the
+// real or estimated height. What a person looks at stays in place when an estimate turns out to be wrong.
 
 import type { Line } from "./lines";
 
 const BLOCK = 100;
-/** Pixels above and below the view that are filled, and beyond which a block is emptied. */
+/** Pixels above and below the view within which blocks are filled (NEAR), and beyond which they are emptied (FAR). */
 const NEAR = 800;
 const FAR = 4_000;
 
@@ -18,7 +18,7 @@ interface Block {
 export interface ListOptions {
   /** Makes the element of a line. */
   render(line: Line): HTMLElement;
-  /** Called after a person, or a button, began or ceased to follow the end. */
+  /** Called when following the end starts or stops. */
   onFollow(following: boolean): void;
   /** Called after the elements in the document have changed. */
   onDraw(): void;
@@ -44,7 +44,7 @@ export class LineList {
     new ResizeObserver(() => this.measure()).observe(scroller);
   }
 
-  /** More lines at the end. */
+  /** Adds lines at the end. */
   append(lines: readonly Line[]): void {
     for (const line of lines) {
       let block = this.blocks.at(-1);
@@ -61,13 +61,13 @@ export class LineList {
     this.draw();
   }
 
-  /** These lines have other text now. */
+  /** Redraws these lines, whose text has changed. */
   touch(lines: Iterable<Line>): void {
     for (const line of lines) if (this.rows.has(line)) this.touched.add(line);
     this.draw();
   }
 
-  /** Forgets the lines before this one, as far as they fill blocks. */
+  /** Drops the whole blocks before this line. */
   dropBefore(id: number): void {
     let count = 0;
     while (count < this.blocks.length && this.blocks[count]!.lines.at(-1)!.id < id) count++;
@@ -78,7 +78,7 @@ export class LineList {
     this.draw();
   }
 
-  /** Other lines altogether. */
+  /** Replaces all lines. */
   reset(lines: readonly Line[]): void {
     this.blocks = [];
     this.rows.clear();
@@ -87,7 +87,7 @@ export class LineList {
     this.append(lines);
   }
 
-  /** Draws all anew, where it is. */
+  /** Redraws everything in place. */
   restyle(): void {
     for (const block of this.blocks) this.empty(block);
     this.draw();
@@ -107,7 +107,7 @@ export class LineList {
     this.draw();
   }
 
-  /** Brings a line into the middle of the view. */
+  /** Scrolls a line to the middle of the view. */
   show(line: Line): void {
     this.follow(false);
     const block = this.blocks.find((one) => one.lines.at(-1)!.id >= line.id);
@@ -119,7 +119,7 @@ export class LineList {
     this.draw();
   }
 
-  /** The lines that are in the document now, and their elements. */
+  /** The lines in the document now, and their elements. */
   drawn(): Iterable<[Line, HTMLElement]> {
     return this.rows;
   }
@@ -142,7 +142,7 @@ export class LineList {
     for (const line of this.touched) this.replace(line);
     this.touched.clear();
     for (const block of this.blocks) if (block.stale && !block.filled) this.estimate(block);
-    // Filling changes heights, and so what is near: a few rounds settle it.
+    // Filling changes heights, and so which blocks are near: a few rounds settle that.
     for (let round = 0; round < 4; round++) {
       this.hold(anchor);
       if (!this.fillNear()) break;
@@ -153,7 +153,7 @@ export class LineList {
     this.options.onDraw();
   }
 
-  /** The first line that is in view, and how far below the view's top it begins. */
+  /** The first line in view, and how far below the top of the view it begins. */
   private anchor(): { row: HTMLElement; top: number } | null {
     const block = this.blocks[this.at(this.scroller.scrollTop)];
     if (!block?.filled) return null;
@@ -246,7 +246,7 @@ export class LineList {
     block.element.style.height = `${rows * this.rowHeight}px`;
   }
 
-  /** The view has another size, or lines are laid out otherwise. */
+  /** Measures again after the size of the view or the layout of lines has changed. */
   private measure(): void {
     const style = getComputedStyle(this.scroller);
     this.rowHeight = parseFloat(style.lineHeight) || 20;

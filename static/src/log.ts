@@ -1,4 +1,4 @@
-// The log in the page: what came, what of it is shown, and where a person is in it.
+// The log in the page: the lines that arrived, the ones that are shown, and the position in them.
 
 import { Colours } from "./colours";
 import { the } from "./dom";
@@ -8,15 +8,15 @@ import { row } from "./row";
 import { Search } from "./search";
 import { count } from "./words";
 
-/** Milliseconds for which what comes is gathered before it is shown. */
+/** Milliseconds for which arriving text is collected before it is shown. */
 const GATHER = 30;
-/** So many lines at most are read aloud at once. */
+/** The most lines that are read aloud at once. */
 const ALOUD = 5;
 
 export type Choice = "all" | Stream | "found";
 
 export interface LogOptions {
-  /** Called when there are more lines, or fewer. */
+  /** Called when the number of lines changes. */
   onChange(): void;
 }
 
@@ -49,30 +49,30 @@ export class Log {
     this.drawFound();
   }
 
-  /** How many lines came, how many of them are shown, and how many were let go. */
+  /** How many lines are kept, whether any is shown, and how many were dropped. */
   get counts(): { all: number; shown: boolean; dropped: number } {
     return { all: this.lines.all.length, shown: this.last >= 0, dropped: this.lines.dropped };
   }
 
-  /** More text of a stream. */
+  /** Adds text of a stream. */
   add(stream: Stream, time: string, text: string): void {
     this.lines.add(stream, time, text, this.growth);
     this.gatherSoon();
   }
 
-  /** A line of the page itself. */
+  /** Adds a line of the page itself. */
   note(words: string): void {
     this.lines.note(words, this.growth);
     this.gatherSoon();
   }
 
-  /** Nothing will follow. */
+  /** Ends the log. */
   finish(): void {
     this.lines.finish(this.growth);
     this.gatherSoon();
   }
 
-  /** Forgets all. */
+  /** Starts over with an empty log. */
   restart(): void {
     this.lines = new Lines();
     this.growth = { added: [], changed: new Set() };
@@ -80,7 +80,7 @@ export class Log {
     this.show(this.choice);
   }
 
-  /** Looks for words in all lines. */
+  /** Searches all lines. */
   find(words: string): void {
     this.search.look(words, this.lines.all);
     if (this.choice === "found") this.show("found");
@@ -95,13 +95,13 @@ export class Log {
     this.options.onChange();
   }
 
-  /** All lines that are shown, as text. */
+  /** The shown lines as text. */
   text(): string {
     const shown = this.lines.all.filter((line) => line.kind !== "note" && this.isShown(line));
     return shown.map((line, at) => plain(line) + (shown[at + 1]?.number === line.number ? "" : "\n")).join("");
   }
 
-  /** What came since it was last asked for, to be read aloud. */
+  /** The lines to read aloud: those since the last call. */
   takeAloud(): string {
     return this.aloud.splice(0).join("\n");
   }
@@ -116,7 +116,7 @@ export class Log {
     this.timer ||= window.setTimeout(() => this.gather(), GATHER);
   }
 
-  /** Shows what came since the last time. */
+  /** Shows the text that arrived since the last call. */
   private gather(): void {
     this.timer = 0;
     const { added, changed } = this.growth;

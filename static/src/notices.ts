@@ -1,4 +1,4 @@
-// The notes above the log: each under a key, in a fixed order, drawn again only when its words change.
+// The notices above the log. Each has a key; they are in a fixed order, and are redrawn only when their words change.
 
 import { el, the } from "./dom";
 import { duration } from "./words";
@@ -9,7 +9,7 @@ type Key = (typeof ORDER)[number];
 export interface Notice {
   tone: "info" | "warn" | "bad";
   words: string[];
-  /** A moment, in milliseconds, that is counted down to behind the last words. */
+  /** A time in milliseconds; a countdown to it follows the last words. */
   until?: number | null;
   button?: { words: string; act(): void };
 }
@@ -42,7 +42,7 @@ function draw(given: Notice): HTMLElement {
   return element;
 }
 
-/** Brings what is counted up to date: call it each second. */
+/** Updates the countdowns; call it every second. */
 export function tick(within: ParentNode = document): void {
   for (const place of within.querySelectorAll<HTMLElement>("[data-until]")) {
     const left = Number(place.dataset.until) - Date.now();

@@ -1,4 +1,4 @@
-// The element of a line. Text goes in as text; colours go in through the style object, which a strict policy allows.
+// The element of a line. Text is inserted as text. Colours are set through the style object, which a strict content security policy allows.
 
 import { createAnsiSequenceParser } from "ansi-sequence-parser";
 import type { Colours } from "./colours";

@@ -1,4 +1,4 @@
-// Search in the lines that are kept: which have the words, which is the current one, and marks on those that can be seen.
+// Searches the kept lines: which ones match, which one is current, and the marks on those in the document.
 
 import { type Line, plain } from "./lines";
 import type { LineList } from "./list";
@@ -19,7 +19,7 @@ export class Search {
     return line.kind !== "note" && plain(line).toLowerCase().includes(this.query);
   }
 
-  /** Looks for other words. */
+  /** Searches for new words. */
   look(words: string, lines: readonly Line[]): void {
     this.query = words.toLowerCase();
     this.found = this.query ? lines.filter((line) => this.matches(line)) : [];
@@ -28,7 +28,7 @@ export class Search {
     this.onChange();
   }
 
-  /** Looks in lines that came, or changed, since. */
+  /** Searches lines that are new or have changed. */
   extend(lines: Iterable<Line>): void {
     if (!this.query) return;
     const last = this.found.at(-1)?.id ?? -1;
@@ -39,7 +39,7 @@ export class Search {
     }
   }
 
-  /** Forgets what is not kept any more. */
+  /** Drops matches in lines that are no longer kept. */
   dropBefore(id: number): void {
     const gone = this.found.findIndex((line) => line.id >= id);
     const count = gone < 0 ? this.found.length : gone;
@@ -49,7 +49,7 @@ export class Search {
     this.onChange();
   }
 
-  /** Goes to the next one (1) or the one before (-1). */
+  /** Goes to the next match (1) or the previous one (-1). */
   step(by: 1 | -1): void {
     const count = this.found.length;
     if (!count) return;
@@ -58,7 +58,7 @@ export class Search {
     this.onChange();
   }
 
-  /** Marks what is in the document. */
+  /** Marks the matches in the document. */
   mark(): void {
     const all: Range[] = [];
     const one: Range[] = [];

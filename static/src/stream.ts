@@ -1,4 +1,4 @@
-// The page of a live log: joins the connection, the log and what is known of the job.
+// The page of a live log: joins the connection, the log, and the facts about the job.
 
 import "./stream.css";
 import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus, statusWords } from "./about";
@@ -11,7 +11,7 @@ import { notice, tick } from "./notices";
 import { equip, press } from "./tools";
 import { count, moment } from "./words";
 
-/** From so many bytes on, only a log's last lines are asked for. */
+/** For a log of more than this many bytes, the page asks for the last lines only. */
 const LARGE = 48_000_000;
 const LAST_LINES = 100_000;
 const LOOK_EVERY = 5_000;
@@ -19,7 +19,7 @@ const LOOK_EVERY = 5_000;
 const here = place(new URL(location.href));
 
 let job: Job | null = null;
-/** The id of the execution whose log comes, and what is known of it. */
+/** The id of the execution that is followed; `one` has its details. */
 let followed: string | null = here.execution;
 let one: Execution | null = null;
 let older: Execution[] = [];
@@ -57,7 +57,7 @@ function changeTo(id: string): void {
   void look();
 }
 
-// what is asked
+// requests
 
 function socketUrl(): URL {
   const url = new URL("ws", here.logUrl);
@@ -65,7 +65,7 @@ function socketUrl(): URL {
   return url;
 }
 
-/** Reads the job anew, and what it waits for. */
+/** Reads the job again, and what it waits for; returns the HTTP status, or null without an answer. */
 async function look(): Promise<number | null> {
   clearTimeout(lookTimer);
   const answer = await read<{ job: Job }>(here.jobUrl);
@@ -87,7 +87,7 @@ async function lookAt(id: string | null): Promise<Execution | null> {
   return (await read<{ execution: Execution }>(new URL(`executions/${id}/`, here.jobUrl))).body?.execution ?? null;
 }
 
-/** Milliseconds until the job may be another; null when it will not by itself. */
+/** Milliseconds until the job may have changed; null when it will not change by itself. */
 function nextLook(): number | null {
   if (connection.state.is !== "done") return LOOK_EVERY;
   if (!one || !FINAL.has(one.status)) return LOOK_EVERY;
@@ -95,7 +95,7 @@ function nextLook(): number | null {
   return Math.min(Math.max(Date.parse(job.nextRunAt) - Date.now() + 1_500, LOOK_EVERY), 86_400_000);
 }
 
-// what is shown
+// display
 
 async function drawAll(): Promise<void> {
   if (!job) return;
@@ -116,13 +116,13 @@ async function drawAll(): Promise<void> {
   notice("why", words.length ? { tone: "info", words, until, button: one?.startedAt ? undefined : again } : null);
 }
 
-/** The server's words as a sentence, with times as they are here. */
+/** The server's words as a sentence, with times in this browser's zone and format. */
 function sentence(words: string): string {
   const local = words.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, moment);
   return `${local.charAt(0).toUpperCase()}${local.slice(1)}.`;
 }
 
-/** What is to say once the log has ended. */
+/** Shows how the execution ended, and what comes next. */
 function drawEnd(): void {
   const bad = one?.failure && FINAL.has(one.status) && one.failure.reason !== "exit";
   notice("failure", bad ? { tone: "bad", words: [sentence(`${statusWords(one!.status)}: ${one!.failure!.message}`)] } : null);
@@ -137,13 +137,13 @@ function drawEnd(): void {
   );
 }
 
-/** Where the log is longer than what is shown. */
+/** Says which part of the log is not shown. */
 function drawKept(): void {
   const { dropped } = log.counts;
   const words: string[] = [];
-  if (one?.logInfo.truncated) words.push("The log was longer than the server keeps: its end is missing.");
+  if (one?.logInfo.truncated) words.push("The log is not complete: it was longer than the server keeps, or a part of it was lost.");
   if (!whole) words.push(`Only the last ${count(LAST_LINES)} lines are shown, numbered from the first of them. Download has them all.`);
-  else if (dropped) words.push(`The first ${count(dropped)} lines are not shown any more. Download has them all.`);
+  else if (dropped) words.push(`The first ${count(dropped)} lines are no longer shown. Download has them all.`);
   notice("kept", words.length ? { tone: "warn", words } : null);
 }
 
@@ -160,12 +160,12 @@ function drawNothing(): void {
   if (place.hidden) return;
   let words = "Waiting for the first line.";
   if (is === "barred") words = "Nothing can be shown.";
-  else if (is === "gone") words = here.execution ? "This execution is not here." : "This job is not here.";
-  else if (all) words = "No line of this kind.";
-  else if (is === "done") words = one?.startedAt ? "It wrote nothing." : "It never ran.";
+  else if (is === "gone") words = here.execution ? "This execution does not exist." : "This job does not exist.";
+  else if (all) words = "No matching lines.";
+  else if (is === "done") words = one?.startedAt ? "There was no output." : "It never ran.";
   else if (!one?.startedAt) words = "Nothing has started yet.";
   if (place.firstChild?.textContent === words) return;
-  place.replaceChildren(el("p", {}, words), is === "gone" ? el("p", {}, "It was deleted, or never existed; or its address has a slip.") : "");
+  place.replaceChildren(el("p", {}, words), is === "gone" ? el("p", {}, "It was deleted, it never existed, or its address is wrong.") : "");
 }
 
 function showLink(state: State): void {
@@ -212,7 +212,7 @@ function everySecond(): void {
 }
 
 async function start(): Promise<void> {
-  if (location.search) history.replaceState(null, "", location.pathname); // a ticket that did not let us in
+  if (location.search) history.replaceState(null, "", location.pathname); // a ticket that was not accepted
   drawPlace(here);
   equip(log, drawDownload);
   press("older", () => void showOlder());

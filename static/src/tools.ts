@@ -1,4 +1,4 @@
-// What a person can do with the log, by pointer and by keyboard.
+// The tools for the log, by pointer and by keyboard.
 
 import { el, say, the } from "./dom";
 import type { Choice, Log } from "./log";
@@ -42,7 +42,7 @@ function equipSearch(log: Log): void {
   });
   press("next", () => log.search.step(1));
   press("back", () => log.search.step(-1));
-  // The browser's own search sees only what is in the document: one Ctrl+F is ours, the next one the browser's.
+  // The browser's own search sees only the lines in the document. So the first Ctrl+F is ours, and the next one is the browser's.
   addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "f" && document.activeElement !== query) {
       event.preventDefault();
@@ -51,7 +51,7 @@ function equipSearch(log: Log): void {
   });
 }
 
-/** A choice that holds for the next visit too. */
+/** Keeps a setting for the next visit. */
 function remember(id: "wrap" | "times", otherwise: boolean, apply: (on: boolean) => void): void {
   const box = the<HTMLInputElement>(id);
   const key = `fastlane.${id}`;
@@ -65,13 +65,13 @@ function remember(id: "wrap" | "times", otherwise: boolean, apply: (on: boolean)
     try {
       localStorage.setItem(key, String(box.checked));
     } catch {
-      // Nothing may be kept: it holds for this visit.
+      // Storage is not allowed: the setting lasts for this visit.
     }
   });
   apply(box.checked);
 }
 
-/** The menu closes when a person turns to something else. */
+/** Closes the menu on a click elsewhere, or on Escape. */
 function equipMenu(): void {
   const menu = the<HTMLDetailsElement>("view");
   addEventListener("pointerdown", (event) => {
@@ -84,7 +84,7 @@ function equipMenu(): void {
   });
 }
 
-/** Opens a part of the page where there is room for it. */
+/** Opens a part of the page when there is room for it. */
 function unfold(id: string, room: string): void {
   const query = matchMedia(room);
   const apply = () => (the<HTMLDetailsElement>(id).open = query.matches);
@@ -98,11 +98,11 @@ async function copy(log: Log): Promise<void> {
   const done = await put(chosen ?? log.text());
   const button = the("copy");
   button.textContent = done ? "Copied" : "Not allowed";
-  say(done ? (chosen === null ? "All lines copied" : "Selection copied") : "The browser does not allow to copy");
+  say(done ? (chosen === null ? "All lines copied" : "Selection copied") : "The browser does not allow copying");
   setTimeout(() => (button.textContent = "Copy"), 2_000);
 }
 
-/** Onto the clipboard; by the old way where a page without TLS may not use the new one. */
+/** Copies to the clipboard; by the old API where a page without TLS may not use the new one. */
 async function put(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);

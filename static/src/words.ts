@@ -1,4 +1,4 @@
-// Times, durations and sizes as people read them.
+// Formats times, durations and sizes for people.
 
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const hours = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -7,20 +7,20 @@ const number = new Intl.NumberFormat();
 export const moment = (iso: string): string => clock.format(new Date(iso));
 export const count = (value: number): string => number.format(value);
 
-/** The time of day with milliseconds, for a line of a log. */
+/** Formats the time of day with milliseconds, for a line of a log. */
 export function stamp(iso: string): string {
   const date = new Date(iso);
   return `${hours.format(date)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** A time of day, with the date when it is not today's. */
+/** Formats the time of day, with the date when it is not today. */
 export function short(iso: string): string {
   const date = new Date(iso);
   const today = date.toDateString() === new Date().toDateString();
   return today ? hours.format(date) : clock.format(date);
 }
 
-/** A duration: 340 ms, 4.2 s, 3 m 20 s, 2 h 5 m, 3 d 4 h. */
+/** Formats a duration: 340 ms, 4.2 s, 3 m 20 s, 2 h 5 m, 3 d 4 h. */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;
   if (milliseconds < 10_000) return `${(milliseconds / 1_000).toFixed(1)} s`;
@@ -31,7 +31,7 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3_600)} h`;
 }
 
-/** 512 B, 3.4 MB. */
+/** Formats a size: 512 B, 3.4 MB. */
 export function size(bytes: number): string {
   const units = ["B", "kB", "MB", "GB"];
   let at = 0;

@@ -77,8 +77,8 @@ async def test_it_is_served_at_every_spelling(context, server, path):
 async def test_a_job_that_is_not_there_is_gone(context, server):
     log = await open_log(context, f"{server.base}/tasks/task/jobs/{NOBODY}/")
     await expect(log.status).to_have_text("gone")
-    await expect(log.notices).to_contain_text("Gone")
-    await expect(log.page.locator("#nothing")).to_contain_text("This job is not here.")
+    await expect(log.notices).to_contain_text("There is nothing at this address.")
+    await expect(log.page.locator("#nothing")).to_contain_text("This job does not exist.")
     await shoot(log.page, "gone")
 
 
@@ -330,7 +330,7 @@ async def test_memory_has_a_bound_and_what_is_missing_is_told(context, server):
         await server.log(execution, (1, b"".join(b"%d\n" % number for number in range(start, start + 10_550))))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines.last).to_have_text("210999")
-    await expect(log.notices).to_contain_text("The first 10,000 lines are not shown any more.")
+    await expect(log.notices).to_contain_text("The first 10,000 lines are no longer shown.")
     assert (await log.copied()).split("\n", 1)[0] == "10000"
     await log.page.locator("#log").evaluate("(log) => { log.scrollTop = 0 }")
     await expect(log.page.locator("#log .no[data-no='10001'] ~ .text")).to_have_text("10000")

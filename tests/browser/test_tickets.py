@@ -113,7 +113,7 @@ async def test_a_link_that_was_used_says_so(browser, context, site, guarded):
     other = await browser.new_context()
     late = LogPage(await other.new_page())
     await late.page.goto(link)
-    await expect(late.notices).to_contain_text("it was used before, or is too old. Ask for a new one.")
+    await expect(late.notices).to_contain_text("it was used before or is too old. Ask for a new one.")
     await expect(late.status).to_have_text("not allowed")
     await expect(late.link).to_have_text("Not allowed ")
     assert late.page.url == f"{reply['jobUrl']}stream/"
