@@ -10,7 +10,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
-from fastlane.web.routes import follow
+from fastlane.web.routes import log_following
 from fastlane.web.server.application import close_server
 from tests.functional.server import Server
 from tests.support.redis import until
@@ -204,7 +204,7 @@ async def test_an_event_stream_that_cannot_go_on_ends_without_its_last_event(ser
 
 
 async def test_a_quiet_event_stream_has_comments(server, monkeypatch):
-    monkeypatch.setattr(follow, "PING_EVERY", 0.05)
+    monkeypatch.setattr(log_following, "PING_EVERY", 0.05)
     reply = await server.enqueue()
     await server.run(reply)
     async with following(server, reply["jobUrl"] + "logs?follow=1", headers=EVENTS) as answer:

@@ -7,16 +7,15 @@ from fastlane.models.logs.cursor import LONGEST, Cursor, read_cursor
 from fastlane.streams.follower import StartPosition
 from fastlane.web.api.contract import Parameter
 from fastlane.web.api.json_schema import enum, integer
-from fastlane.web.http.frames import STREAMS
+from fastlane.web.http.log_encoding import STREAMS
 from fastlane.web.http.query import read_whole
 
 MOST_LINES = 1_000_000_000
-WISHES = {
+FOLLOW_QUERY = {
     "from": Parameter("Goes on after this cursor, as a message had it; not beside tail.", {"type": "string", "maxLength": LONGEST}),
     "stream": Parameter("Only this one of the two.", enum(tuple(STREAMS))),
     "tail": Parameter("Begins with the last lines, so many.", integer(0, MOST_LINES)),
 }
-NAMES = WISHES.keys()
 
 
 def read_follow_query(query: Mapping[str, str], last_event: str | None = None) -> StartPosition:

@@ -1,10 +1,10 @@
-"""The routes of logs: bytes as the command wrote them, in slices, each sent before the next is read.
+"""``…/stdout``, ``…/stderr`` and ``…/logs``, of a job or of one execution: the bytes that the command wrote.
 
-A client that hangs costs one slice, and its connection is closed when it takes none for a minute.
+A log is sent in slices, and each slice is read after the one before it was taken. So a client that does not read costs one slice, and is
+disconnected after a minute.
 """
 
 from collections.abc import AsyncIterator
-from typing import ClassVar
 
 import structlog
 
@@ -15,7 +15,9 @@ from fastlane.web.api.contract import EVENTS, TEXT, Answer, Parameter, flag, ope
 from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, integer
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.query import byte_range, read_flag, read_since, read_whole, together
-from fastlane.web.routes.follow import FOLLOWING, FollowHandler, read_follow
+from fastlane.web.routes import log_following
+from fastlane.web.routes.log_following import LogFollowing, wants_follow
+from fastlane.web.routes.log_lookup import find_log
 
 SEPARATOR = b"\n-=-\n"
 MOST_LINES = 1_000_000_000
@@ -25,110 +27,40 @@ STREAM_ANSWERS = {
     200: Answer("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
     206: Answer("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
 }
-PART = {
-    "tail": Parameter("Its last lines only, so many.", integer(0, MOST_LINES)),
+STREAM_QUERY = {
+    "tail": Parameter("Only this many of its last lines.", integer(0, MOST_LINES)),
     "since": Parameter(f"What came from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
 }
 
 log = structlog.get_logger()
 
 
-class LogHandler(Handler):
-    """The base: finds the log, and sends parts of it."""
-
-    async def _find(self, task_id: str, job_id: str, execution_id: str | None) -> LogView:
-        """The log of an execution, or of the job's newest one that has started; tells in headers whose it is and how that ended."""
-        queries = self.services.queries
-        if execution_id is None:
-            view = await queries.log_of_job(task_id, job_id)
-        else:
-            view = await queries.log_of_execution(task_id, job_id, execution_id)
-        one = view.execution
-        self.set_header("Fastlane-Execution-Id", one.id)
-        self.set_header("Fastlane-Status", one.status.value)
-        if one.status.final and one.exit_code is not None:
-            self.set_header("Fastlane-Exit-Code", str(one.exit_code))
-        return view
-
-    async def _send(self, parts: AsyncIterator[bytes], length: int) -> None:
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("Content-Length", str(length))
-        if self.request.method != "HEAD":
-            try:
-                async for data in parts:
-                    self.write(data)
-                    if not await self.deliver(self.flush()):
-                        return
-            except FastlaneError as error:
-                log.warning("http.log.cut", path=self.request.path, error=str(error))
-                self.disconnect()
-                return
-        await self.deliver(self.finish())
-
-
-class StreamHandler(LogHandler):
-    """``…/stdout`` and ``…/stderr``: one stream, the whole of it so far, a range, its last lines, or what came since a moment."""
-
-    stream: ClassVar[int]
-
-    async def send_stream(self, task_id: str, job_id: str, execution_id: str | None) -> None:
-        """The stream's bytes."""
-        view = await self._find(task_id, job_id, execution_id)
-        size = view.head.stdout if self.stream == STDOUT else view.head.stderr
-        self.set_header("Accept-Ranges", "bytes")
-        start, end = await self._part(view.execution.id, size)
-        await self._send(self.services.queries.read(view.execution.id, start, end, self.stream), end - start)
-
-    async def _part(self, execution_id: str, size: int) -> tuple[int, int]:
-        tail, since = self._wanted()
-        queries = self.services.queries
-        if tail is not None or since is not None:
-            lines = 0 if tail is None else await queries.tail(execution_id, self.stream, size, tail)
-            moment = 0 if since is None else await queries.since(execution_id, self.stream, since)
-            return min(size, max(lines, moment)), size
-        conditional = "If-Range" in self.request.headers  # never fresh: there is no validator to compare
-        part = None if conditional else byte_range(self.request.headers.get("Range"), size)
-        if part is None:
-            return 0, size
-        self.set_status(206)
-        self.set_header("Content-Range", f"bytes {part[0]}-{part[1] - 1}/{size}")
-        return part
-
-    def _wanted(self) -> tuple[int | None, int | None]:
-        """How many last lines, and since when; where both are asked for, both must hold."""
-        lines, since = together(lambda: read_whole(self.query, "tail", -1, 0, MOST_LINES), lambda: read_since(self.query))
-        return None if lines < 0 else lines, since
-
-
-class StdoutHandler(StreamHandler):
+class StdoutHandler(Handler):
     """``…/stdout``."""
 
-    stream = STDOUT
-
-    @operation("getStdout", answers=STREAM_ANSWERS, query=PART, refusals=(404, 416))
+    @operation("getStdout", answers=STREAM_ANSWERS, query=STREAM_QUERY, refusals=(404, 416))
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """What it writes to stdout."""
-        await self.send_stream(task_id, job_id, execution_id)
+        await send_stream(self, STDOUT, task_id, job_id, execution_id)
 
 
-class StderrHandler(StreamHandler):
+class StderrHandler(Handler):
     """``…/stderr``."""
 
-    stream = STDERR
-
-    @operation("getStderr", answers=STREAM_ANSWERS, query=PART, refusals=(404, 416))
+    @operation("getStderr", answers=STREAM_ANSWERS, query=STREAM_QUERY, refusals=(404, 416))
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """What it writes to stderr."""
-        await self.send_stream(task_id, job_id, execution_id)
+        await send_stream(self, STDERR, task_id, job_id, execution_id)
 
 
-class LogsHandler(LogHandler, FollowHandler):
-    """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival, also as they grow."""
+class LogsHandler(Handler):
+    """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival; or both as they grow."""
+
+    _following: LogFollowing | None = None
 
     @operation(
         "getLogs",
-        query={"interleaved": flag("Both streams in order of arrival."), **FOLLOWING},
+        query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
         answers={
             200: Answer("stdout, a line -=-, stderr; or the log as it grows.", media=(TEXT, EVENTS), headers=LOG_HEADERS),
             204: Answer("To the cursor of an end: nothing will follow."),
@@ -138,14 +70,22 @@ class LogsHandler(LogHandler, FollowHandler):
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """Both streams' bytes, so far or as they come."""
         interleaved = read_flag(self.query, "interleaved")
-        if read_follow(self.query):
-            return await self.follow(task_id, job_id, execution_id)
-        view = await self._find(task_id, job_id, execution_id)
+        if wants_follow(self.query):
+            self._following = LogFollowing(self, task_id, job_id, execution_id)
+            return await self._following.answer()
+        view = await find_log(self, task_id, job_id, execution_id)
+        set_log_headers(self, view)
         head = view.head
         if interleaved:
-            await self._send(self.services.queries.read(view.execution.id, 0, head.offset), head.offset)
+            await send_log(self, self.services.queries.read(view.execution.id, 0, head.offset), head.offset)
         else:
-            await self._send(self._one_after_the_other(view), head.stdout + len(SEPARATOR) + head.stderr)
+            await send_log(self, self._one_after_the_other(view), head.stdout + len(SEPARATOR) + head.stderr)
+
+    def on_connection_close(self) -> None:
+        """The client has gone."""
+        if self._following is not None:
+            self._following.interrupt()
+        super().on_connection_close()
 
     async def _one_after_the_other(self, view: LogView) -> AsyncIterator[bytes]:
         read = self.services.queries.read
@@ -154,3 +94,57 @@ class LogsHandler(LogHandler, FollowHandler):
         yield SEPARATOR
         async for data in read(view.execution.id, 0, view.head.stderr, STDERR):
             yield data
+
+
+async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, execution_id: str | None) -> None:
+    """Answers with one stream: all of it so far, a range, its last lines, or what came since a moment."""
+    view = await find_log(handler, task_id, job_id, execution_id)
+    set_log_headers(handler, view)
+    size = view.head.stdout if stream == STDOUT else view.head.stderr
+    handler.set_header("Accept-Ranges", "bytes")
+    start, end = await _requested_part(handler, view.execution.id, stream, size)
+    await send_log(handler, handler.services.queries.read(view.execution.id, start, end, stream), end - start)
+
+
+async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int) -> None:
+    """Sends slices of a log, which are ``length`` bytes together."""
+    handler.set_header("Content-Type", TEXT)
+    handler.set_header("Cache-Control", "no-store")
+    handler.set_header("Content-Length", str(length))
+    if handler.request.method != "HEAD":
+        try:
+            async for data in slices:
+                handler.write(data)
+                if not await handler.deliver(handler.flush()):
+                    return
+        except FastlaneError as error:
+            log.warning("http.log.cut", path=handler.request.path, error=str(error))
+            handler.disconnect()
+            return
+    await handler.deliver(handler.finish())
+
+
+def set_log_headers(handler: Handler, view: LogView) -> None:
+    """Says in headers which execution's log it is, and how that execution ended."""
+    execution = view.execution
+    handler.set_header("Fastlane-Execution-Id", execution.id)
+    handler.set_header("Fastlane-Status", execution.status.value)
+    if execution.status.final and execution.exit_code is not None:
+        handler.set_header("Fastlane-Exit-Code", str(execution.exit_code))
+
+
+async def _requested_part(handler: Handler, execution_id: str, stream: int, size: int) -> tuple[int, int]:
+    """Where the requested part of a stream starts and ends, in bytes. ``tail`` and ``since`` together mean what fulfils both."""
+    query, queries = handler.query, handler.services.queries
+    lines, since = together(lambda: read_whole(query, "tail", -1, 0, MOST_LINES), lambda: read_since(query))
+    if lines >= 0 or since is not None:
+        tail_start = 0 if lines < 0 else await queries.tail(execution_id, stream, size, lines)
+        since_start = 0 if since is None else await queries.since(execution_id, stream, since)
+        return min(size, max(tail_start, since_start)), size
+    conditional = "If-Range" in handler.request.headers  # never matches, since there is no validator to compare
+    part = None if conditional else byte_range(handler.request.headers.get("Range"), size)
+    if part is None:
+        return 0, size
+    handler.set_status(206)
+    handler.set_header("Content-Range", f"bytes {part[0]}-{part[1] - 1}/{size}")
+    return part

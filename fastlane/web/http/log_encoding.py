@@ -1,6 +1,6 @@
-"""A log's batches and events as they go out: WebSocket frames (RFC 6455), server-sent events, plain bytes. Pure.
+"""A log's batches and events as bytes for a client: WebSocket frames (RFC 6455), server-sent events, or plain text. Pure.
 
-Each form is a function of a batch, one for each choice of streams, so that a batch is put into it once for all of its followers.
+There is one encoder for each format and choice of streams, so that a batch is encoded once for all of its followers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,15 +20,15 @@ from fastlane.streams.follower import FinalState
 STREAMS = {"stdout": STDOUT, "stderr": STDERR}
 NAMES = {number: name for name, number in STREAMS.items()}
 LARGEST_FRAME = 64 * 1024
-"""Bytes of text in a frame at most (one message of JSON may be larger): clients refuse frames of a megabyte."""
-PING = b":\n\n"
-"""A comment of an event stream: by sending it one notices a dead peer."""
+"""Bytes of text in one frame. (A JSON message may be larger.) Clients refuse frames of a megabyte."""
+EVENT_PING = b":\n\n"
+"""A comment in an event stream. Sending it reveals a dead peer."""
 
-Render = Callable[[Batch], bytes]
+Encode = Callable[[Batch], bytes]
 
 
-class Form(StrEnum):
-    """How a log goes out: as frames of text or of JSON, as server-sent events, as bytes."""
+class LogFormat(StrEnum):
+    """The format of a followed log: WebSocket frames of text or of JSON, server-sent events, or plain bytes."""
 
     TEXT = "text"
     JSON = "json"
@@ -36,60 +36,60 @@ class Form(StrEnum):
     BYTES = "bytes"
 
 
-def renderer(form: Form, stream: int | None) -> Render:
-    """The function of this form, for one stream or both (None): always the same one for the same choice."""
-    return RENDERERS[form, stream]
+def encoder(format: LogFormat, stream: int | None) -> Encode:
+    """The encoder of this format for one stream, or for both (None). The same choice gives the same function."""
+    return ENCODERS[format, stream]
 
 
-def frame(payload: bytes) -> bytes:
-    """A text frame, unmasked, as a server sends it."""
+def websocket_frame(payload: bytes) -> bytes:
+    """An unmasked text frame, as servers send it."""
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
     return (pack(">BBH", 0x81, 126, size) if size < 65_536 else pack(">BBQ", 0x81, 127, size)) + payload
 
 
-def attempt_json(execution: Execution) -> bytes:
-    """The event of the next attempt."""
+def attempt_event(execution: Execution) -> bytes:
+    """The JSON that announces the next attempt."""
     return orjson.dumps({"event": "attempt", "executionId": execution.id, "attempt": execution.attempt})
 
 
-def end_json(end: FinalState) -> bytes:
-    """The last event."""
+def end_event(end: FinalState) -> bytes:
+    """The JSON of the last event."""
     return orjson.dumps({"event": "end", "status": end.status, "exitCode": end.exit_code})
 
 
-def server_sent(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
-    """A server-sent event; ``data`` without line ends."""
+def server_sent_event(event: str, data: bytes, cursor: Cursor | None = None) -> bytes:
+    """A server-sent event. ``data`` has no line ends."""
     id = b"" if cursor is None else b"id: " + str(cursor).encode() + b"\n"
     return b"event: " + event.encode() + b"\n" + id + b"data: " + data + b"\n\n"
 
 
 def _text(stream: int | None, batch: Batch) -> bytes:
     frames: list[bytes] = []
-    waiting: list[bytes] = []
+    pending: list[bytes] = []
     size = 0
     for message in _chosen(stream, batch):
         data = message.text.encode()
-        if size + len(data) > LARGEST_FRAME and waiting:
-            frames.append(frame(b"".join(waiting)))
-            waiting, size = [], 0
-        waiting.append(data)
+        if size + len(data) > LARGEST_FRAME and pending:
+            frames.append(websocket_frame(b"".join(pending)))
+            pending, size = [], 0
+        pending.append(data)
         size += len(data)
-    if waiting:
-        frames.append(frame(b"".join(waiting)))
+    if pending:
+        frames.append(websocket_frame(b"".join(pending)))
     return b"".join(frames)
 
 
 def _json(stream: int | None, batch: Batch) -> bytes:
     id = batch.start.execution_id
-    return b"".join([frame(_message_json(message, _cursor(id, message))) for message in _chosen(stream, batch)])
+    return b"".join([websocket_frame(_message_json(message, _cursor(id, message))) for message in _chosen(stream, batch)])
 
 
 def _events(stream: int | None, batch: Batch) -> bytes:
     id = batch.start.execution_id
     messages = [(message, _cursor(id, message)) for message in _chosen(stream, batch)]
-    return b"".join([server_sent("log", _message_json(message, cursor), cursor) for message, cursor in messages])
+    return b"".join([server_sent_event("log", _message_json(message, cursor), cursor) for message, cursor in messages])
 
 
 def _bytes(stream: int | None, batch: Batch) -> bytes:
@@ -115,12 +115,12 @@ def _time(moment: int) -> str:
     return iso(moment)
 
 
-_RENDER: Mapping[Form, Callable[[int | None, Batch], bytes]] = {
-    Form.TEXT: _text,
-    Form.JSON: _json,
-    Form.EVENTS: _events,
-    Form.BYTES: _bytes,
+_FORMATS: Mapping[LogFormat, Callable[[int | None, Batch], bytes]] = {
+    LogFormat.TEXT: _text,
+    LogFormat.JSON: _json,
+    LogFormat.EVENTS: _events,
+    LogFormat.BYTES: _bytes,
 }
-RENDERERS: Mapping[tuple[Form, int | None], Render] = {
-    (form, stream): partial(render, stream) for form, render in _RENDER.items() for stream in (None, STDOUT, STDERR)
+ENCODERS: Mapping[tuple[LogFormat, int | None], Encode] = {
+    (format, stream): partial(encode, stream) for format, encode in _FORMATS.items() for stream in (None, STDOUT, STDERR)
 }

@@ -9,7 +9,7 @@ from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import Cursor
 from fastlane.streams.batch import batch_of
 from fastlane.streams.follower import FinalState
-from fastlane.web.http.frames import LARGEST_FRAME, Form, end_json, frame, renderer, server_sent
+from fastlane.web.http.log_encoding import LARGEST_FRAME, LogFormat, encoder, end_event, server_sent_event, websocket_frame
 
 ID = "0190a1b2-c3d4-8e5f-9a6b-7c8d9e0f1a2b"
 PIECES = [Piece(STDOUT, 1_700_000_000_123_456_789, "ä\n".encode()), Piece(STDERR, 1_700_000_000_999_999_999, b"e\r\n\n")]
@@ -32,14 +32,14 @@ def payloads(data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 200_000])
 def test_a_frame_says_how_long_it_is(size):
-    made = frame(b"x" * size)
+    made = websocket_frame(b"x" * size)
     assert payloads(made) == [b"x" * size]
     assert len(made) == size + (2 if size < 126 else 4 if size < 65_536 else 10)
 
 
 def test_text_is_gathered_into_frames_that_are_not_large():
     batch = batch_of(Cursor(ID, 0), [Piece(STDOUT, 1, b"\xff" * 100_000), Piece(STDERR, 1, b"end")])
-    found = payloads(renderer(Form.TEXT, None)(batch))
+    found = payloads(encoder(LogFormat.TEXT, None)(batch))
     assert all(len(text) <= LARGEST_FRAME for text in found)
     assert b"".join(found).decode() == "\ufffd" * 100_000 + "end"
 
@@ -51,10 +51,10 @@ def test_each_form_has_the_streams_that_were_asked_for(stream, chosen):
         {"cursor": f"{ID}:3", "stream": "stdout", "time": "2023-11-14T22:13:20.123Z", "text": "ä\n"},
         {"cursor": f"{ID}:7", "stream": "stderr", "time": "2023-11-14T22:13:20.999Z", "text": "e\r\n\n"},
     ]
-    assert [json.loads(text) for text in payloads(renderer(Form.JSON, stream)(batch))] == [expected[place] for place in chosen]
-    assert b"".join(payloads(renderer(Form.TEXT, stream)(batch))) == b"".join(PIECES[place].data for place in chosen)
-    assert renderer(Form.BYTES, stream)(batch) == b"".join(PIECES[place].data for place in chosen)
-    blocks = renderer(Form.EVENTS, stream)(batch).split(b"\n\n")
+    assert [json.loads(text) for text in payloads(encoder(LogFormat.JSON, stream)(batch))] == [expected[place] for place in chosen]
+    assert b"".join(payloads(encoder(LogFormat.TEXT, stream)(batch))) == b"".join(PIECES[place].data for place in chosen)
+    assert encoder(LogFormat.BYTES, stream)(batch) == b"".join(PIECES[place].data for place in chosen)
+    blocks = encoder(LogFormat.EVENTS, stream)(batch).split(b"\n\n")
     assert blocks.pop() == b""
     assert [block.split(b"\n")[1] for block in blocks] == [f"id: {expected[place]['cursor']}".encode() for place in chosen]
     assert all(block.startswith(b"event: log\n") and len(block.split(b"\n")) == 3 for block in blocks)
@@ -62,16 +62,16 @@ def test_each_form_has_the_streams_that_were_asked_for(stream, chosen):
 
 def test_nothing_of_a_stream_is_nothing_to_send():
     batch = batch_of(Cursor(ID, 0), PIECES[:1])
-    for form in Form:
-        assert renderer(form, STDERR)(batch) == b""
+    for form in LogFormat:
+        assert encoder(form, STDERR)(batch) == b""
 
 
 def test_the_same_choice_is_the_same_function():
-    assert renderer(Form.TEXT, None) is renderer(Form.TEXT, None)
+    assert encoder(LogFormat.TEXT, None) is encoder(LogFormat.TEXT, None)
 
 
 def test_the_last_event_has_the_cursor_of_the_end():
     end = FinalState("failed", 3, Cursor(ID, 9, ended=True))
-    assert server_sent("end", end_json(end), end.cursor) == (
+    assert server_sent_event("end", end_event(end), end.cursor) == (
         f'event: end\nid: {ID}:9:end\ndata: {{"event":"end","status":"failed","exitCode":3}}\n\n'.encode()
     )

@@ -1,0 +1,233 @@
+"""``…/logs?follow=1``: a log over plain HTTP as it grows, as chunked text (``curl -N``) or as server-sent events.
+
+Text ends when the last attempt has ended. If it has to end earlier, the connection is closed without the last chunk, so that the client
+sees that the text is incomplete. An event stream says so by its missing last event, and browsers resume it by themselves.
+"""
+
+import asyncio
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from tornado.concurrent import Future
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import IOStream, StreamClosedError
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.execution import Execution
+from fastlane.streams.batch import Batch
+from fastlane.streams.follower import CloseReason, Closing, Follower
+from fastlane.web.api.contract import flag
+from fastlane.web.api.follow_query import FOLLOW_QUERY, read_follow_query
+from fastlane.web.http.handler import Handler
+from fastlane.web.http.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, server_sent_event
+from fastlane.web.http.query import read_flag
+from fastlane.web.routes.log_lookup import find_log
+
+PING_EVERY = 20.0
+"""Seconds between comments in an event stream."""
+RECONNECT_AFTER = 5_000
+"""Milliseconds after which a browser reconnects."""
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+"""TCP keepalive (seconds, seconds, times) finds dead peers of text, which has no pings."""
+QUERY = {"follow": flag("The log as it grows: text, or server-sent events for Accept: text/event-stream."), **FOLLOW_QUERY}
+
+
+def wants_follow(query: Mapping[str, str]) -> bool:
+    """Whether the query asks to follow the log. Raises Invalid for parameters that mean something only then."""
+    follow = read_flag(query, "follow")
+    if not follow and (alone := FOLLOW_QUERY.keys() & query.keys()):
+        raise Invalid([Fault(name, "needs follow=1") for name in sorted(alone)])
+    return follow
+
+
+class LogFollowing:
+    """Answers one request with a log as it grows."""
+
+    def __init__(self, handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> None:
+        self._handler = handler
+        self._ids = task_id, job_id, execution_id
+        self._follower: Follower | None = None
+
+    def interrupt(self) -> None:
+        """Stops following, because the client has gone."""
+        if self._follower is not None:
+            self._follower.interrupt()
+
+    async def answer(self) -> None:
+        """Follows the log until it ends, or the client is gone."""
+        handler, headers = self._handler, self._handler.request.headers
+        as_events = "text/event-stream" in headers.get("Accept", "").lower()
+        start = read_follow_query(handler.query, headers.get("Last-Event-ID") if as_events else None)
+        follower = self._follower = await handler.services.followers.follow(*self._ids, start)
+        self._set_headers()
+        if as_events and start.cursor is not None and start.cursor.ended:
+            handler.set_status(204)  # tells a browser not to reconnect
+            await handler.deliver(handler.finish())
+            return
+        sink = EventSink(handler, start.stream) if as_events else TextSink(handler, start.stream)
+        handler.set_header("Content-Type", sink.media)
+        if handler.request.method == "HEAD":
+            await handler.deliver(handler.finish())
+            return
+        _keep_alive(handler)
+        await self._send(follower, sink)
+
+    def _set_headers(self) -> None:
+        handler, (_, _, execution_id) = self._handler, self._ids
+        handler.set_header("Cache-Control", "no-store")
+        handler.set_header("X-Accel-Buffering", "no")
+        handler.set_header("Vary", "Accept, Accept-Encoding, Origin")
+        if execution_id is not None:
+            handler.set_header("Fastlane-Execution-Id", execution_id)
+
+    async def _send(self, follower: Follower, sink: "ResponseSink") -> None:
+        sink.open()
+        try:
+            closing = await follower.run(sink)
+        finally:
+            sink.close()
+        if closing.reason is CloseReason.GONE:
+            return
+        if not sink.end(closing):
+            self._handler.disconnect()
+        elif not closing.started and not sink.begun:
+            await self._answer_unstarted()
+        else:
+            await self._handler.deliver(self._handler.finish())
+
+    async def _answer_unstarted(self) -> None:
+        """Answers as the route does without ``follow``: with a refusal if nothing has started, and with an empty log if the execution ended
+        before it started. An execution that has just started is followed after all."""
+        view = await find_log(self._handler, *self._ids)
+        if view.execution.has_started:
+            return await self.answer()
+        self._handler.set_header("Fastlane-Execution-Id", view.execution.id)
+        await self._handler.deliver(self._handler.finish())
+        return None
+
+
+class ResponseSink(ABC):
+    """A chunked answer, as the sink of a follower. ``begun``: whether a part of it was sent."""
+
+    media: str
+    format: LogFormat
+
+    def __init__(self, handler: Handler, stream: int | None) -> None:
+        self._handler = handler
+        self._encode = encoder(self.format, stream)
+        self._written: Future[None] = Future()
+        self._written.set_result(None)
+        self.begun = False
+
+    @abstractmethod
+    def open(self) -> None:
+        """The follower starts."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """The follower has ended."""
+
+    @abstractmethod
+    def begin(self, execution: Execution, *, first: bool) -> None:
+        """See ``streams.follower.Sink``."""
+
+    @abstractmethod
+    def end(self, closing: Closing) -> bool:
+        """Sends what comes last. Returns False if the connection must be closed without the last chunk."""
+
+    def encode(self, batch: Batch) -> bytes:
+        """See ``streams.follower.Sink``."""
+        return batch.rendered(self._encode)
+
+    def ready(self) -> bool:
+        """Whether the connection has taken everything."""
+        return self._written.done()
+
+    def send(self, data: bytes) -> None:
+        """Sends a chunk, after what the connection has not taken yet."""
+        self._handler.write(data)
+        self._flush()
+
+    async def drained(self, seconds: float) -> bool:
+        """Waits for the connection."""
+        await asyncio.wait([self._written], timeout=seconds)
+        if not self._written.done():
+            return False
+        if isinstance(self._written.exception(), StreamClosedError):
+            raise ConnectionError
+        return True
+
+    def _flush(self) -> None:
+        self.begun = True
+        self._written = self._handler.flush()
+
+
+class TextSink(ResponseSink):
+    """The bytes that the command wrote."""
+
+    media = "text/plain; charset=utf-8"
+    format = LogFormat.BYTES
+
+    def open(self) -> None:
+        """Sends nothing yet: the answer's headers name the execution."""
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+    def begin(self, execution: Execution, *, first: bool) -> None:
+        """Sends the answer's headers with the first attempt."""
+        if first:
+            self._handler.set_header("Fastlane-Execution-Id", execution.id)
+            self._flush()
+
+    def end(self, closing: Closing) -> bool:
+        """Text has no last word: only a complete answer says that the log has ended."""
+        return closing.reason is CloseReason.DONE or not closing.started
+
+
+class EventSink(ResponseSink):
+    """Server-sent events."""
+
+    media = "text/event-stream"
+    format = LogFormat.EVENTS
+    _pinging: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Sends the answer's headers, and when to reconnect."""
+        self.send(b"retry: %d\n\n" % RECONNECT_AFTER)
+        self._pinging = asyncio.create_task(self._ping(), name="pings of an event stream")
+
+    def close(self) -> None:
+        """Stops the pings."""
+        if self._pinging is not None:
+            self._pinging.cancel()
+
+    def begin(self, execution: Execution, *, first: bool) -> None:
+        """Announces a further attempt."""
+        if not first:
+            self.send(server_sent_event("attempt", attempt_event(execution)))
+
+    def end(self, closing: Closing) -> bool:
+        """Sends the last event. Browsers resume a stream that ends without one."""
+        if closing.end is not None:
+            self.send(server_sent_event("end", end_event(closing.end), closing.end.cursor))
+        return True
+
+    async def _ping(self) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            if self.ready():
+                self.send(EVENT_PING)
+
+
+def _keep_alive(handler: Handler) -> None:
+    connection = handler.request.connection
+    if not isinstance(connection, HTTP1Connection) or not isinstance(connection.stream, IOStream):
+        return
+    sock = connection.stream.socket
+    connection.stream.set_nodelay(True)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
