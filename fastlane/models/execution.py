@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from fastlane.models.access import Requester
-from fastlane.models.job import Spec
+from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import Head
 from fastlane.models.status import Status
 
@@ -39,7 +39,8 @@ class Execution:
     is where it was placed; ``service_id`` (of the swarm ``swarm_id``) is bound once and for all. ``engine_task_id`` is the Swarm task
     that was first seen for the service. ``settled`` and ``cleaned`` say what has followed its final state. ``requested_by``: who asked for
     its tick, for all attempts at it; None where that was not recorded. ``image_reference``: what was submitted for its image (a name with a
-    digest, or a local image's id), already known of an attempt after the first.
+    digest, or a local image's id), already known of an attempt after the first. ``incarnation`` is its job's, empty in a row from before
+    executions had one.
     """
 
     id: str
@@ -76,6 +77,12 @@ class Execution:
     expires_at: int | None = None
     requested_by: Requester | None = None
     image_reference: str | None = None
+    incarnation: str = ""
+
+    def belongs_to(self, job: Job) -> bool:
+        """Whether it is part of this job, which is stored under its ``job_id``. An execution that is not, or whose job is gone, must never
+        run: it was inserted late, by a process that slept while the job was deleted."""
+        return self.incarnation in ("", job.incarnation) and self.sequence > job.floor
 
     @property
     def has_started(self) -> bool:

@@ -50,7 +50,8 @@ class Job:
     last number that the job gave out: each PUT, tick and stop takes the next. ``stop_sequence`` is the number of the
     last stop (0: none), which covers every execution with a lower one; ``armed`` that of the last PUT (0: it is as it was created).
     ``next_tick`` is due next, None when nothing is: also while the job is paused, when ``held_tick`` keeps it.
-    ``requested_by``: who asked for it as it is now; None where that was not recorded.
+    ``requested_by``: who asked for it as it is now; None where that was not recorded. Executions with a sequence up to ``floor`` were given
+    up to a deletion: what is left of them is removed, and what is inserted late never runs.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Job:
     requested_by: Requester | None = None
     armed: int = 0
     held_tick: int | None = None
+    floor: int = 0
 
     def stops(self, sequence: int) -> bool:
         """Whether the job's last stop covers an execution with this sequence."""

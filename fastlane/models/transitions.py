@@ -19,7 +19,7 @@ class Rule:
     """One row of the table: the statuses that it leads from and to (no target: the status stays), and what else must hold.
 
     ``fenced``: the epoch must be the writer's. ``bound``: a service must (True) or must not (False) be bound. ``unstopped``: the
-    execution has no stop flag. ``uncovered``: no stop of its job covers it. ``settled``: it must, or must not, be settled.
+    execution has no stop flag. ``settled``: it must, or must not, be settled.
     """
 
     sources: frozenset[Status]
@@ -27,12 +27,11 @@ class Rule:
     fenced: bool = False
     bound: bool | None = None
     unstopped: bool = False
-    uncovered: bool = False
     settled: bool | None = None
 
 
 RULES: Mapping[str, Rule] = {
-    "claim": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.PULLING}), fenced=True, unstopped=True, uncovered=True),
+    "claim": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.PULLING}), fenced=True, unstopped=True),
     "cancel": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.STOPPED})),
     "expire": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.EXPIRED})),
     "take-over": Rule(STARTING, fenced=True),
@@ -75,21 +74,23 @@ class ExecutionChange:
         """The row of the table that governs the change."""
         return RULES[self.name]
 
-    def permitted(self, execution: Execution, stop_sequence: int = 0) -> bool:
-        """Whether its condition holds for the execution and the last stop of its job. The store's compare says the same."""
+    def permitted(self, execution: Execution) -> bool:
+        """Whether its condition holds for the execution. The store compares the same."""
         rule = self.rule
         return (
             execution.status in rule.sources
             and (self.epoch is None or execution.epoch == self.epoch)
             and (rule.bound is None or (execution.service_id is not None) is rule.bound)
             and not (rule.unstopped and execution.stop_requested_at is not None)
-            and not (rule.uncovered and stop_sequence > execution.sequence)
             and (rule.settled is None or execution.settled is rule.settled)
         )
 
 
 def claim(execution: Execution, *, host: str | None, pool: str | None, now: int) -> ExecutionChange:
-    """enqueued → pulling: a worker takes an execution that nobody holds, for the host that it chose (None: no pool matches its task)."""
+    """enqueued → pulling: a worker takes an execution that nobody holds, for the host that it chose (None: no pool matches its task).
+
+    Whether a stop of its job covers it is read from the job afterwards, before a service is bound.
+    """
     return ExecutionChange.of(
         "claim",
         execution,

@@ -47,15 +47,13 @@ class Launcher:
         self.limits = limits
 
     async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """enqueued → pulling on the best host of its pool, unless a stop covers it. None: given back to the queue."""
+        """enqueued → pulling on the best host of its pool, or on none when no pool matches. None: given back to the queue."""
         now = self._clock.now()
         pool = pool_for(self._pools, execution.task_id)
-        if execution.stop_requested_at is not None:
-            return await self._store.change(transitions.cancel(execution, now=now)) or await self._store.execution(execution.id)
         if assignment.lease.expired or is_over(execution, now):
-            return await self._store.change(transitions.expire(execution, now=now)) or await self._store.execution(execution.id)
+            return await self._expire(assignment, execution, now)
         if pool is None:
-            return await self._refuse(assignment, execution, now)
+            return await self._claim(assignment, transitions.claim(execution, host=None, pool=None, now=now))
         if assignment.lease.lane != pool.name:
             await self._queue.requeue(self._leases.owner, execution.id, now, lane=pool.name)
             return None
@@ -73,11 +71,21 @@ class Launcher:
             fresh = await self._store.execution(execution.id)
             if fresh is None or fresh.stop_requested_at is not None:
                 return fresh
+        # Read after the claim or take-over: a stop that this does not see finds the execution pulling, and flags it.
+        job = await self._store.job(execution.job_id)
+        if job is None or not execution.belongs_to(job):
+            return await self._discard(assignment, execution)
+        if job.stops(execution.sequence) and execution.stop_requested_at is None:
+            flag = transitions.flag_stop(execution, now=self._clock.now())
+            return await self._store.change(flag) or await self._store.execution(execution.id)
         if execution.stop_requested_at is not None:
             return await self.give_up(execution, Status.STOPPED, None)
         if assignment.lease.expired or is_over(execution, self._clock.now()):
             return await self.give_up(execution, Status.EXPIRED, None)
         pool = pool_for(self._pools, execution.task_id)
+        if pool is None and execution.host is None:
+            words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
+            return await self.give_up(execution, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
         # Its pool may have changed since it was taken in; without one nothing is allowed.
         if faults := refusals(pool or Pool(execution.pool or "", "", ()), execution.spec):
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, "; ".join(map(str, faults))))
@@ -141,25 +149,27 @@ class Launcher:
         return ended if ended is not None else await self._store.execution(execution.id)
 
     async def _claim(self, assignment: Assignment, claim: ExecutionChange) -> Execution | None:
-        """The execution, claimed; where that is refused, it ends if a stop of its job covers it, or else the row as it is."""
+        """The claimed execution, or the row as it is when the claim is refused."""
         claimed = await self._store.change(claim)
-        if claimed is not None:
-            assignment.take_over(claimed.epoch)
-            return claimed
-        row = await self._store.execution(claim.execution_id)
-        if row is None or row.status is not Status.ENQUEUED or row.stop_requested_at is not None:
-            return row
-        job = await self._store.job(row.job_id)
-        if job is None or job.stops(row.sequence):
-            return await self._store.change(transitions.cancel(row, now=self._clock.now())) or await self._store.execution(row.id)
-        return row
+        if claimed is None:
+            return await self._store.execution(claim.execution_id)
+        assignment.take_over(claimed.epoch)
+        return claimed
 
-    async def _refuse(self, assignment: Assignment, execution: Execution, now: int) -> Execution | None:
-        claimed = await self._claim(assignment, transitions.claim(execution, host=None, pool=None, now=now))
-        if claimed is None or claimed.status is not Status.PULLING or claimed.epoch != assignment.epoch:
-            return claimed
-        words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
-        return await self.give_up(claimed, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
+    async def _expire(self, assignment: Assignment, execution: Execution, now: int) -> Execution | None:
+        """enqueued → expired, unless it was inserted after its job was deleted."""
+        job = await self._store.job(execution.job_id)
+        if job is None or not execution.belongs_to(job):
+            return await self._discard(assignment, execution)
+        return await self._store.change(transitions.expire(execution, now=now)) or await self._store.execution(execution.id)
+
+    async def _discard(self, assignment: Assignment, execution: Execution) -> Execution | None:
+        """Removes an execution whose job was deleted; it was inserted late, and must not run. The row as it is when that is refused."""
+        if not await self._store.discard(execution):
+            return await self._store.execution(execution.id)
+        log.info("execution.discarded", **named(execution))
+        await self._queue.finish({execution.id: assignment.lease.revision})
+        return None
 
     async def _unbound(self, id: str, host: str, service_id: str) -> Execution | None:
         """The row to which this parked service was refused; the service goes at once where it can never be anybody's."""

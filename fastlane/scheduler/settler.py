@@ -67,7 +67,7 @@ class Settler:
         if due is None:
             return
         job = await self._store.job(execution.job_id)
-        if job is None or job.stops(execution.sequence):
+        if job is None or job.stops(execution.sequence) or not execution.belongs_to(job):
             return
         following = next_execution(execution, due=due, now=self._clock.now())
         if await self._store.insert(following):

@@ -81,7 +81,7 @@ class Store(Protocol):
         self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, receipt: IdempotencyRecord | None = None
     ) -> bool:
         """In one commit: replaces ``seen`` by ``job``, inserts ticks, the execution of one of them, and a receipt; False, and nothing
-        written, when the stored job's incarnation, revision, sequence or next tick is not ``seen``'s any more. Its task's
+        written, when the stored job's incarnation, revision, sequence, next tick or floor is not ``seen``'s any more. Its task's
         ``modified_at`` follows the job's. Raises Repeated as ``create`` does."""
 
     async def receipt(self, key: str, since: int) -> IdempotencyRecord | None:
@@ -92,9 +92,14 @@ class Store(Protocol):
         What came up by ``now`` and had not fired gets its rows in the ledger."""
 
     async def delete_job(self, job_id: str, incarnation: str, now: int) -> Deletion:
-        """One step of a job's deletion, a commit of bounded size: the oldest of its ledger's rows, then of its executions with their logs,
-        and with the last of them the job, which its task counts no more. KEPT, and nothing written, while a tick of it is to come or held,
-        or an execution is under way, not settled or not cleaned. DONE also when there is no such job, or one of another incarnation."""
+        """Takes one step of a job's deletion, a commit of bounded size. KEPT, and nothing written, while a tick of it is to come or held,
+        or while ``unfinished`` finds an execution. Otherwise its floor is raised to its sequence, and the
+        oldest of its ledger's rows go, then of its executions with their logs, and with the last of them the job, which its task no longer
+        counts.
+        DONE also when there is no such job, or one of another incarnation.
+
+        No execution can begin between the look and the write: a new tick changes the job, and a further attempt is inserted before the one
+        that it follows is settled, or a stop covers it."""
 
     async def delete_task(self, task_id: str) -> bool:
         """Deletes a task that has no jobs; False, and nothing written, when it has any."""
@@ -146,7 +151,12 @@ class Store(Protocol):
     # executions
 
     async def insert(self, execution: Execution) -> bool:
-        """A further attempt; False, and nothing written, when there is an execution with this id, or its tick is gone with its job."""
+        """Inserts a further attempt; False, and nothing written, when an execution has its id already. It may come so late that its job is
+        gone: ``Execution.belongs_to`` tells whoever claims it, who then discards it."""
+
+    async def discard(self, execution: Execution) -> bool:
+        """Removes an execution that does not belong to its job any more, and was never bound to a service. False, and nothing removed, when
+        it is bound or its epoch is another by now."""
 
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution."""
@@ -176,7 +186,8 @@ class Store(Protocol):
         """Final executions that are not settled yet, oldest first."""
 
     async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
-        """A job's executions that are under way, not settled or not cleaned: those that keep it from being deleted. Oldest first."""
+        """The executions that keep a job from being deleted: those that belong to it and are under way, not settled or not cleaned. Oldest
+        first."""
 
     async def uncleaned(self, limit: int) -> Sequence[Execution]:
         """Settled executions whose service's removal was not verified yet, oldest first."""
@@ -193,7 +204,12 @@ class Store(Protocol):
     # logs
 
     async def append(self, chunk: Chunk) -> bool:
-        """Stores a chunk; False, and nothing written, when its ``start`` is not the stored head, or its execution was deleted."""
+        """Stores a chunk; False, and nothing written, when its ``start`` is not the stored head. A chunk that comes after its execution was
+        deleted is stored, never read, and pruned."""
+
+    async def prune_logs(self, after: str, limit: int) -> str | None:
+        """Looks at the logs of the next ``limit`` executions by id after the named one, and removes those whose execution is gone. The id
+        to go on after; None when there are no more."""
 
     async def log_head(self, execution_id: str) -> Head:
         """Where the stored log of an execution ends; an empty head when there is none."""

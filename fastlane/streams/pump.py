@@ -177,16 +177,14 @@ class Pump:
         return taken
 
     async def _append(self, portions: list[Portion]) -> None:
-        """Stores a chunk. Refused: another pump was quicker; or, where the head is as it was, the execution was deleted, and nobody wants
-        its log any more."""
+        """Stores a chunk; raises _Overtaken when another pump was quicker."""
         start = self._head
         end, kept = append_to(start, portions, self._most)
-        if await self._store.append(Chunk(self._id, start, end, kept)):
-            self._head = end
-            if kept:
-                self._publish(Hint(self._id, end.offset, Status.RUNNING))
-        elif await self._store.log_head(self._id) != start:
+        if not await self._store.append(Chunk(self._id, start, end, kept)):
             raise _Overtaken("another worker has stored some of it")
+        self._head = end
+        if kept:
+            self._publish(Hint(self._id, end.offset, Status.RUNNING))
 
 
 class _Overtaken(Exception):

@@ -125,15 +125,6 @@ async def test_a_job_whose_execution_is_there_already_is_a_conflict_and_is_not_c
     assert await store.tick(first_of(job)[0].id) is None
 
 
-async def test_a_further_attempt_is_not_inserted_without_its_tick(store):
-    job, tick, execution = new()
-    await store.create(job, tick, execution)
-    stray = next_execution(replace(execution, tick_id="another"), due=5, now=5)
-    assert not await store.insert(stray)
-    assert await store.execution(stray.id) is None
-    assert (await store.counts()).executions[Status.ENQUEUED] == 1
-
-
 async def test_one_of_many_creations_of_one_job_wins(store, open_store):
     other = await open_store()
     job, tick, execution = new()
@@ -403,19 +394,30 @@ async def test_a_change_that_was_applied_is_not_refused_when_it_is_repeated(stor
     assert await store.execution(execution.id) == taken
 
 
-async def test_a_claim_is_refused_where_a_stop_of_its_job_covers_the_execution_and_not_after_it(store):
-    job, tick, execution = new()
-    await store.create(job, tick, execution)
-    stopped = await store.stop_job(job.id, 5)
-    claim = transitions.claim(execution, host="h", pool="p", now=10)
-    assert stopped.stops(execution.sequence)
-    assert not claim.permitted(execution, stopped.stop_sequence)
-    assert await store.change(claim) is None
+@pytest.mark.parametrize(
+    ("state", "service", "discarded"),
+    [(Status.ENQUEUED, None, True), (Status.PULLING, None, True), (Status.PULLING, "s", False)]
+    + [(status, None, False) for status in sorted(FINAL | {Status.RUNNING})],
+)
+async def test_an_execution_is_discarded_only_while_no_service_is_bound_to_it(store, state, service, discarded):
+    execution = await created(store, status=state, service_id=service, epoch=3)
+    for epoch in (2, 4):
+        assert not await store.discard(replace(execution, epoch=epoch))
     assert await store.execution(execution.id) == execution
-    again = replace(stopped, sequence=stopped.sequence + 1)
-    tick, later = first_of(again, key="r:1", sequence=again.sequence)
-    assert await store.advance(stopped, again, [tick], later)
-    assert (await store.change(transitions.claim(later, host="h", pool="p", now=10))).status is Status.PULLING
+    assert await store.discard(execution) is discarded
+    assert await store.execution(execution.id) == (None if discarded else execution)
+    assert not await store.discard(execution) or not discarded
+
+
+async def test_either_a_claim_or_a_discard_of_an_execution_happens(store, open_store):
+    other = await open_store()
+    for turn in range(20):
+        execution = await created(store)
+        claim = transitions.claim(execution, host="h", pool="p", now=10)
+        acts = (store.discard(execution), other.change(claim))
+        discarded, claimed = await asyncio.gather(*acts) if turn % 2 else reversed(await asyncio.gather(*reversed(acts)))
+        assert discarded is (claimed is None)
+        assert await store.execution(execution.id) == claimed
 
 
 async def test_changes_of_many_kinds_at_once_are_each_answered_for_themselves(store):
@@ -558,6 +560,15 @@ async def test_the_latest_is_the_newest_under_way_or_else_the_newest(store):
     over, of_over = await job_with(Status.FAILED, Status.DONE)
     empty, _ = await job_with()
     assert await store.latest([busy, over, empty, "unknown"]) == {busy: of_busy[1], over: of_over[1]}
+
+
+async def test_what_was_inserted_after_its_job_was_deleted_is_not_the_latest_of_a_job_made_under_its_id(store):
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    late = replace(next_execution(execution, due=9, now=9), incarnation="an earlier one", sequence=8)
+    assert await store.insert(late)
+    assert not late.belongs_to(job)
+    assert await store.latest([job.id]) == {job.id: execution}
     assert await store.latest([]) == {}
 
 

@@ -135,15 +135,49 @@ async def test_a_job_that_is_not_there_is_deleted(store):
     assert (await store.task("t")).jobs_count == 0
 
 
-async def test_no_further_attempt_comes_back_once_its_job_is_being_deleted(store):
+async def test_an_attempt_that_comes_back_while_its_job_is_deleted_does_not_belong_to_it_and_goes_with_it(store):
     job = await made(store, executions=1_100)
     last = (await store.executions_of(job.id, 1))[0]
-    first = (await store.executions_of(job.id, 1, 1_099))[0]
-    while await store.delete_job(job.id, job.incarnation, 9) is Deletion.MORE:
-        if await store.count_ticks(job.id) == 0:
-            assert not await store.insert(next_execution(last, due=1, now=1))
-    assert not await store.insert(next_execution(first, due=1, now=1))
-    assert not await store.insert(first)
+    late = next_execution(last, due=1, now=1)
+    assert late.belongs_to(job)
+    assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.MORE
+    assert await store.insert(late)
+    assert not late.belongs_to(await store.job(job.id))
+    assert await store.latest([job.id]) == {job.id: last}
+    await delete(store, job)
+    assert await store.execution(late.id) is None
+    assert await store.counts() == replace(NOTHING, tasks=1)
+
+
+async def test_a_job_that_runs_again_while_it_is_deleted_is_kept_and_what_it_runs_belongs_to_it(store):
+    job = await made(store, executions=1_100)
+    assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.MORE
+    tick, execution = first_of(job, key="r:x", sequence=1_101)
+    assert not await store.advance(job, replace(job, sequence=1_101), [tick], execution)
+    seen = await store.job(job.id)
+    assert await store.advance(seen, replace(seen, sequence=1_101), [tick], execution)
+    assert execution.belongs_to(await store.job(job.id))
+    assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.KEPT
+
+
+async def test_a_job_made_under_the_id_of_one_that_is_gone_is_deleted_with_what_was_inserted_late(store):
+    job = await made(store)
+    late = next_execution((await store.executions_of(job.id, 1))[0], due=1, now=1)
+    await delete(store, job)
+    again = replace(job, incarnation="another", sequence=0)
+    await store.create(again, None, None)
+    assert await store.insert(late)
+    assert await store.unfinished("t", job.id, 10) == []
+    await delete(store, again)
+    assert await store.counts() == replace(NOTHING, tasks=1)
+
+
+async def test_an_attempt_that_is_inserted_after_its_job_is_gone_can_be_discarded(store):
+    job = await made(store)
+    late = next_execution((await store.executions_of(job.id, 1))[0], due=1, now=1)
+    await delete(store, job)
+    assert await store.insert(late)
+    assert await store.discard(late)
     assert await store.counts() == replace(NOTHING, tasks=1)
 
 

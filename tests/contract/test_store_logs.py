@@ -124,9 +124,38 @@ async def test_a_chunk_whose_end_does_not_follow_from_its_pieces_is_an_error(sto
     assert await store.log_head("e") == Head()
 
 
-async def test_a_chunk_of_an_execution_that_is_not_there_is_refused(store):
-    assert not await store.append(chunk("deleted", Head(), [Piece(STDOUT, 1, b"late")]))
-    assert await store.log_head("deleted") == Head()
+async def test_logs_of_executions_that_are_gone_are_pruned_page_by_page_and_no_others(store):
+    kept, late = [await execution_with_a_log(store) for _ in range(5)], [f"gone-{number}" for number in range(5)]
+    for id in late:
+        assert await store.append(chunk(id, Head(), [Piece(STDOUT, 1, b"late")]))
+    after, pages = "", 1
+    while (after := await store.prune_logs(after, 3)) is not None:
+        pages += 1
+    assert pages == 4
+    assert [(await store.log_head(id)).offset for id in late] == [0] * 5
+    assert [(await store.log_head(id)).offset for id in kept] == [3] * 5
+    assert await store.prune_logs("", 100) is None
+
+
+async def test_a_long_log_is_pruned_in_several_steps(store):
+    head = Head()
+    for _ in range(100):
+        part = chunk("gone", head, [Piece(STDOUT, 1, b"abc")])
+        assert await store.append(part)
+        head = part.end
+    steps = 1
+    while await store.prune_logs("", 10) is not None:
+        steps += 1
+        assert (await store.log_head("gone")).offset < head.offset
+    assert steps > 2
+    assert await store.log_head("gone") == Head()
+
+
+async def execution_with_a_log(store) -> str:
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    assert await store.append(chunk(execution.id, Head(), [Piece(STDOUT, 1, b"abc")]))
+    return execution.id
 
 
 async def test_two_pumps_that_race_leave_one_unbroken_log(store, open_store):

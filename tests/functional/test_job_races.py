@@ -16,7 +16,7 @@ from fastlane.models.status import Status
 from fastlane.services.jobs.results import Deleted, Enqueued
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import Stage, spec
+from tests.support.stage import Died, Stage, dies, spec
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
@@ -559,8 +559,69 @@ async def test_a_settler_that_slept_while_its_job_was_deleted_brings_nothing_bac
 
     stage.worker_store.before("insert", everything)
     await stage.settler.settle(ended)
+    assert await stage.work() == [following.id]
+    assert await stage.place(following.id) is None
     assert await stage.work() == []
     assert await stage.real_store.execution(following.id) is None
     assert len(await stage.until(stage.clock.now() + MINUTE)) == (1 if again else 0)
     counts = await stage.real_store.counts()
     assert sum(counts.executions.values()) == (1 if again else 0)
+
+
+# a stop, and a worker's claim
+
+
+@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job"), ("after", "job")])
+async def test_a_stop_that_is_answered_before_a_service_is_bound_keeps_the_execution_from_one(stage, side, verb):
+    """A worker claims the execution, reads its job, and binds a service: the stop comes before or after any of these."""
+    job = await stage.others.enqueue("t", spec(), Schedule())
+    (id,) = await stage.work()
+    getattr(stage.worker_store, side)(verb, lambda: stage.others.stop_job("t", job.job_id))
+    placed = await stage.place(id)
+    assert (placed.status, placed.service_id) == (Status.STOPPED, None)
+    assert placed.stop_requested_at is not None
+
+
+async def test_a_stop_that_comes_after_a_service_was_bound_flags_the_execution(stage):
+    job = await stage.others.enqueue("t", spec(), Schedule())
+    (id,) = await stage.work()
+    placed = await stage.place(id)
+    await stage.others.stop_job("t", job.job_id)
+    row = await stage.real_store.execution(id)
+    assert (row.status, row.service_id) == (Status.PULLING, placed.service_id)
+    assert row.stop_requested_at is not None
+
+
+@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job")])
+async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the_job(stage, side, verb):
+    job = await stage.others.enqueue("t", spec(), Schedule())
+    (id,) = await stage.work()
+    getattr(stage.worker_store, side)(verb, lambda: stage.real_store.stop_job(job.job_id, stage.clock.now()))
+    placed = await stage.place(id)
+    assert (placed.status, placed.service_id) == (Status.STOPPED, None)
+    assert placed.stop_requested_at is not None
+
+
+async def test_an_attempt_that_is_inserted_after_a_stop_was_answered_never_starts(stage):
+    """A settler has read the job, and sleeps while it is stopped."""
+    job = await stage.others.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
+    await stage.work()
+    await stage.run(str(job.execution_id))
+    ended = await stage.end(str(job.execution_id), 1)
+    stage.worker_store.before("insert", lambda: stage.others.stop_job("t", job.job_id))
+    await stage.settler.settle(ended)
+    (id,) = await stage.work()
+    placed = await stage.place(id)
+    assert (placed.attempt, placed.status, placed.service_id) == (2, Status.STOPPED, None)
+
+
+async def test_who_takes_over_what_another_claimed_reads_the_stop_of_its_job(stage):
+    """The one that claimed it died before it read the job; whoever stopped the job died before it listed what the stop covers."""
+    job = await stage.others.enqueue("t", spec(), Schedule())
+    (id,) = await stage.work()
+    stage.worker_store.before("job", dies)
+    with pytest.raises(Died):
+        await stage.place(id)
+    await stage.real_store.stop_job(job.job_id, stage.clock.now())
+    placed = await stage.place(id)
+    assert (placed.status, placed.service_id, placed.epoch) == (Status.STOPPED, None, 2)

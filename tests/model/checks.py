@@ -157,6 +157,8 @@ class Witness:
         start = Start(self.events, run)
         if execution_id in self.starts:
             self.complain(f"{execution_id} started twice")
+        if execution_id in self.book.late:
+            self.complain(f"{execution_id} started, and was inserted after its job was deleted")
         self.starts[execution_id] = start
         self._world.started(run)
         if row is None or row.service_id != run.id:

@@ -36,6 +36,8 @@ class JobBook:
         self.tasks: set[str] = set()
         self.gone: set[str] = set()
         self.partly: set[str] = set()
+        self.late: set[str] = set()
+        """Executions that were inserted after a part of their job was deleted, or all of it: they must never start, and go."""
         self.owed: dict[str, list[int]] = defaultdict(list)
         """The due times that a stop took from a job: rows that only the store has seen."""
         self.made: dict[str, int] = {}
@@ -48,6 +50,7 @@ class JobBook:
             "store.create": self._created,
             "store.advance": self._advanced,
             "store.insert": self._inserted,
+            "store.discard": self._discarded,
             "store.stop_job": self._stopped,
             "store.delete_job": self._deleted,
             "store.delete_task": self._task_deleted,
@@ -60,8 +63,8 @@ class JobBook:
         return [row for row in self.rows.values() if row.job_id == job_id]
 
     def under_way(self, job_id: str) -> list[str]:
-        """Those that have not ended."""
-        return [row.id for row in self.rows_of(job_id) if not row.status.final]
+        """Those that have not ended, but for what was inserted late."""
+        return [row.id for row in self.rows_of(job_id) if not row.status.final and row.id not in self.late]
 
     # what the store was told
 
@@ -114,15 +117,29 @@ class JobBook:
         rows = self.rows_of(job.id)
         if execution is not None and job.id not in self.partly and execution.spec not in [row.spec for row in rows]:
             self._complain(f"retry of job {job.id} runs details that no execution of it had")
-        still = [row.id for row in rows if not row.status.final and self.made[row.id] < request.asked]
+        still = [id for id in self.under_way(job.id) if self.made[id] < request.asked]
         if still:
             self._complain(f"retry of job {job.id} beside {still}")
 
     def _inserted(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        if answer:
-            if arguments[0].tick_id not in self.ticks:
-                self._complain(f"{arguments[0]} was made at a tick that is not there")
-            self._fired((), arguments[0])
+        execution = arguments[0]
+        if not answer:
+            return
+        if execution.tick_id in self.ticks and not (execution.job_id in self.partly and execution.id in self.rows):
+            return self._fired((), execution)
+        if execution.tick_id not in self.gone and execution.job_id not in self.partly:
+            self._complain(f"{execution} was made at a tick that was never there")
+        self.late.add(execution.id)
+        self.rows[execution.id] = execution
+
+    def _discarded(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        if not answer:
+            return
+        row = self.rows.pop(arguments[0].id)
+        if row.id not in self.late:
+            self._complain(f"{row} was discarded, and its job is there")
+        if row.service_id is not None:
+            self._complain(f"{row} was discarded, and has a service")
 
     def _fired(self, ticks: Sequence[Tick], execution: Execution | None) -> None:
         for tick in ticks:
@@ -164,7 +181,7 @@ class JobBook:
                 self._complain(f"the deletion of job {arguments[0]}, which is gone, was {answer}")
             return
         rows = self.rows_of(job.id)
-        unfinished = [row.id for row in rows if not (row.status.final and row.settled and row.cleaned)]
+        unfinished = [row.id for row in rows if not (row.status.final and row.settled and row.cleaned) and row.id not in self.late]
         to_come = job.next_tick is not None or job.paused
         if (answer is Deletion.KEPT) is not (bool(unfinished) or to_come):
             self._complain(f"the deletion of job {job.id} was {answer}, to come: {to_come}, unfinished: {unfinished}")

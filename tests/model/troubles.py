@@ -13,6 +13,7 @@ POINTS = (
             "create",
             "advance",
             "insert",
+            "discard",
             "stop_job",
             "delete_job",
             "delete_task",

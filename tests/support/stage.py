@@ -21,10 +21,14 @@ from fastlane.models.schedule.schedule import ScheduleKind as When
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.launcher import Launcher
+from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.watch.verdict import Limits
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor
@@ -142,6 +146,8 @@ class Stage:
         self.timer = Timer(worker, self.real_queue, self.clock, "me", POOLS)
         self.settler = Settler(worker, self.real_queue, self.executor, self.clock, POOLS)
         self.reconciler = Reconciler(worker, self.real_queue, self.executor, self.clock, self.settler, POOLS)
+        leases = Leases(self.real_queue, self.clock, "me", duration=LEASE / 1000, every=5.0)
+        self.launcher = Launcher(worker, self.real_queue, self.executor, self.clock, leases, POOLS, Limits())
         self.generation = "1"
 
     async def __aenter__(self) -> "Stage":
@@ -196,6 +202,19 @@ class Stage:
                 else:
                     started.append(lease.id)
         return started
+
+    async def place(self, execution_id: str) -> Execution | None:
+        """A worker claims the execution, or takes it over, and binds a service to it, unless it ends or goes before that; the row after
+        it."""
+        execution = await self.real_store.execution(execution_id)
+        assignment = Assignment(Lease(execution_id, EntryKind.EXECUTION, "default", 0))
+        if execution is not None and execution.status is Status.PULLING:
+            execution = await self._change(transitions.take_over(execution))
+        elif execution is not None:
+            execution = await self.launcher.claim(assignment, execution)
+        while execution is not None and not execution.status.final and execution.service_id is None:
+            execution = await self.launcher.bind(assignment, execution)
+        return execution
 
     async def until(self, moment: int) -> list[str]:
         """Works, and again at that moment; what is to be started then. Nothing may be before it."""

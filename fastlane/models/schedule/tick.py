@@ -78,6 +78,7 @@ def next_execution(before: Execution, *, due: int, now: int) -> Execution:
         expires_at=before.expires_at,
         requested_by=before.requested_by,
         image_reference=before.image_reference,
+        incarnation=before.incarnation,
     )
 
 
@@ -97,6 +98,7 @@ def make(job: Job, key: str, *, sequence: int, due: int, now: int, by: Requester
         created_at=now,
         expires_at=job.spec.expires_at(due),
         requested_by=by or job.requested_by,
+        incarnation=job.incarnation,
     )
     return Tick(id, job.id, key, due, now, Outcome.STARTED, execution.id), execution
 

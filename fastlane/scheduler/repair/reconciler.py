@@ -51,6 +51,7 @@ class Reconciler:
         self._settler = settler
         self._pools = pools
         self._every = every
+        self._pruned_up_to = ""
 
     async def run(self) -> None:
         """A round every so often, for ever; the parts of one do not wait for each other's success."""
@@ -61,6 +62,7 @@ class Reconciler:
             self.settle,
             self.clean,
             self.remove_leftovers,
+            self.prune_logs,
         )
         while True:
             await self._clock.sleep(self._every)
@@ -130,6 +132,10 @@ class Reconciler:
                 elif is_leftover(row, service):
                     log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
                     await self._remove(host, service)
+
+    async def prune_logs(self) -> None:
+        """Removes the logs of deleted executions, which a process that slept has stored since: a page in each round, over and over."""
+        self._pruned_up_to = await self._store.prune_logs(self._pruned_up_to, PAGE) or ""
 
     async def _remove(self, host: str, service: EngineService) -> None:
         try:

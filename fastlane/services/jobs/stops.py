@@ -91,7 +91,7 @@ class Stops:
             page = await self._store.executions_of(job.id, PAGE, len(found), statuses=UNDER_WAY)
             found += page
             if len(page) < PAGE:
-                return [execution for execution in found if job.stops(execution.sequence)]
+                return [execution for execution in found if job.stops(execution.sequence) and execution.belongs_to(job)]
 
     async def _stop(self, execution: Execution) -> Execution:
         """Stops one execution, and reads it again when another process changed it first. Each such change moves its status forward, so a

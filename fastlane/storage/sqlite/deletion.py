@@ -1,7 +1,7 @@
 """Jobs and tasks that go, in the SQLite file; and what of them is not at its end.
 
-A job's history goes in slices of a bounded size, each a transaction of its own, so that no other writer waits for a long one. The ledger
-goes first: without its tick no further attempt is inserted, so nothing that was deleted can come back.
+A job's history goes in slices of a bounded size, each a transaction of its own, so that no other writer waits for a long one. The job's
+floor is raised first: what has a sequence up to it must never run, so an attempt that is inserted late does no harm.
 """
 
 import sqlite3
@@ -12,13 +12,15 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
+from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
 from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
 
 TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
 """So many rows of each at most go in one transaction: some milliseconds. A chunk has up to 64 KiB, whose pages must all be visited."""
 
-_UNFINISHED = f"""SELECT {", ".join(EXECUTION_FIELDS)} FROM executions INDEXED BY executions_unfinished
-    WHERE task_id = ? AND job_id = ? AND {UNFINISHED} ORDER BY sequence, attempt LIMIT ?"""
+_UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
+    WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED}
+    ORDER BY executions.sequence, executions.attempt LIMIT ?"""
 _OPEN = f"""SELECT {", ".join(JOB_FIELDS)} FROM (
     SELECT id AS open_id FROM jobs INDEXED BY jobs_to_come WHERE task_id = :task AND id > :after AND {TO_COME}
     UNION SELECT job_id FROM executions INDEXED BY executions_unfinished
@@ -41,7 +43,7 @@ def open_of_task(db: sqlite3.Connection, task_id: str, limit: int, after: str) -
 
 def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) -> list[Execution]:
     """A job's executions that are under way, not settled or not cleaned, oldest first."""
-    rows = db.execute(_UNFINISHED, (task_id, job_id, limit)).fetchall()
+    rows = db.execute(_UNFINISHED, (job_id, task_id, limit)).fetchall()
     return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
 
 
@@ -53,6 +55,7 @@ def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) 
     task_id, to_come = found[0]
     if to_come or unfinished(db, task_id, job_id, 1):
         return Deletion.KEPT
+    db.execute("UPDATE jobs SET floor = sequence WHERE id = ?", (job_id,))
     if db.execute(_DELETE_TICKS, (job_id, TICKS)).rowcount == TICKS or not _delete_executions(db, job_id):
         return Deletion.MORE
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))

@@ -22,17 +22,22 @@ from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
 
 _ALL = ", ".join(EXECUTION_FIELDS)
 _INSERT = insert_into("executions", EXECUTION_FIELDS)
-_INSERT_ATTEMPT = f"""INSERT INTO executions ({_ALL}) SELECT {", ".join("?" * len(EXECUTION_FIELDS))}
-    WHERE EXISTS (SELECT 1 FROM ticks WHERE id = ?) ON CONFLICT (id) DO NOTHING"""
-_QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTION_FIELDS)
+_INSERT_ATTEMPT = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
+_DISCARD = f"""DELETE FROM executions WHERE id = ? AND epoch = ? AND status IN ('{Status.ENQUEUED}', '{Status.PULLING}')
+    AND service_id IS NULL"""
+QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTION_FIELDS)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"
 _NEWEST = "ORDER BY sequence DESC, attempt DESC"
 
-_LATEST = f"""SELECT {_QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN executions ON executions.rowid = coalesce(
-    (SELECT rowid FROM executions {_IN_UNDER_WAY} WHERE job_id = wanted.value AND {UNDER_WAY_SQL} {_NEWEST} LIMIT 1),
-    (SELECT rowid FROM executions WHERE job_id = wanted.value {_NEWEST} LIMIT 1))"""
+BELONGS = "executions.incarnation IN ('', jobs.incarnation) AND executions.sequence > jobs.floor"
+"""``Execution.belongs_to`` in SQL."""
 
-_AS_JSON = f"SELECT json_group_array(json_array({_QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
+_LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.id = wanted.value
+    CROSS JOIN executions ON executions.rowid = coalesce(
+    (SELECT rowid FROM executions {_IN_UNDER_WAY} WHERE job_id = wanted.value AND {UNDER_WAY_SQL} AND {BELONGS} {_NEWEST} LIMIT 1),
+    (SELECT rowid FROM executions WHERE job_id = wanted.value AND {ENDED_SQL} {_NEWEST} LIMIT 1))"""
+
+_AS_JSON = f"SELECT json_group_array(json_array({QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
 _WANTED = f"{_AS_JSON} ON executions.id = asked.value"
 _APPLIED = f"{_AS_JSON} ON executions.id = asked.value ->> 0 AND executions.op = asked.value ->> 2"
 _ID, _OP = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("op")
@@ -47,8 +52,13 @@ def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
 
 
 def insert_attempt(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool:
-    """A row for one more attempt at a tick that is there, unless there is one with its id."""
-    return db.execute(_INSERT_ATTEMPT, (*execution.values(), execution["tick_id"])).rowcount == 1
+    """Inserts a further attempt, unless a row has its id already."""
+    return db.execute(_INSERT_ATTEMPT, tuple(execution.values())).rowcount == 1
+
+
+def discard(db: sqlite3.Connection, execution_id: str, epoch: int) -> bool:
+    """Removes an execution that has never been bound to a service, if its epoch is still this one."""
+    return db.execute(_DISCARD, (execution_id, epoch)).rowcount == 1
 
 
 def apply(db: sqlite3.Connection, asked: Sequence[Asked]) -> list[Execution | None]:
@@ -149,8 +159,6 @@ def _update(rule: Rule, fenced: bool, names: tuple[str, ...]) -> str:
         conditions.append("+service_id IS NOT NULL" if rule.bound else "+service_id IS NULL")
     if rule.unstopped:
         conditions.append("+stop_requested_at IS NULL")
-    if rule.uncovered:
-        conditions.append("EXISTS (SELECT 1 FROM jobs WHERE jobs.id = executions.job_id AND jobs.stop_sequence <= executions.sequence)")
     if rule.settled is not None:
         conditions.append(f"+settled = {int(rule.settled)}")
     places = {"op": 2} | {name: place for place, name in enumerate(names, 3)}

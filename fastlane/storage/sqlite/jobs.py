@@ -28,7 +28,7 @@ _TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VAL
     ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
 _ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB_FIELDS)}
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
-    AND next_tick IS :seen_next_tick"""
+    AND next_tick IS :seen_next_tick AND floor = :seen_floor"""
 _CHANGE_TASK = "UPDATE tasks SET modified_at = ? WHERE id = ?"
 _STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, held_tick = NULL, last_tick = ?,
     modified_at = ? WHERE id = ? RETURNING {_JOB}"""
@@ -41,7 +41,7 @@ def touch_task(db: sqlite3.Connection, task_id: str, now: int, new: int) -> None
 
 def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
     """Replaces ``seen`` by ``job``; False when it is not what is stored any more."""
-    expected = {f"seen_{name}": getattr(seen, name) for name in ("incarnation", "revision", "sequence", "next_tick")}
+    expected = {f"seen_{name}": getattr(seen, name) for name in ("incarnation", "revision", "sequence", "next_tick", "floor")}
     advanced = db.execute(_ADVANCE, {**job, **expected, "id": seen.id}).rowcount == 1
     if advanced and job["modified_at"] != seen.modified_at:
         db.execute(_CHANGE_TASK, (job["modified_at"], job["task_id"]))

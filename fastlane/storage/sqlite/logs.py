@@ -1,7 +1,7 @@
 """Logs in the SQLite file: a row a chunk, found by the offset of the whole log or of one stream along an index."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import takewhile
 
@@ -16,7 +16,15 @@ _OFFSETS = {
 }
 _HEAD = """SELECT sequence + 1, end_offset, end_stdout, end_stderr, dropped, marks FROM log_chunks
     WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"""
-_EXECUTION = "SELECT 1 FROM executions WHERE id = ?"
+_PAGE = """WITH RECURSIVE page (id) AS (
+        SELECT min(execution_id) FROM log_chunks WHERE execution_id > :after
+        UNION ALL SELECT (SELECT min(execution_id) FROM log_chunks WHERE execution_id > page.id) FROM page WHERE page.id IS NOT NULL
+        LIMIT :limit)
+    SELECT id, EXISTS (SELECT 1 FROM executions WHERE executions.id = page.id) FROM page WHERE id IS NOT NULL"""
+_PRUNE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
+
+PRUNED_CHUNKS = 32
+"""Chunks that one transaction removes at most."""
 
 Row = tuple[str, int, int, int, int, int, int, int, int, str, bytes, bytes]
 
@@ -34,9 +42,9 @@ def chunk_row(chunk: Chunk) -> Row:
 
 
 def append(db: sqlite3.Connection, row: Row) -> bool:
-    """Stores a chunk's row; False when it does not start at the stored head, or its execution is deleted."""
+    """Stores a chunk's row; False when it does not start at the stored head."""
     stored = head(db, row[0])
-    if (stored.sequence, stored.offset) != row[1:3] or not db.execute(_EXECUTION, row[:1]).fetchall():
+    if (stored.sequence, stored.offset) != row[1:3]:
         return False
     db.execute(f"INSERT INTO log_chunks VALUES ({', '.join('?' * len(row))})", row)
     return True
@@ -49,6 +57,20 @@ def head(db: sqlite3.Connection, execution_id: str) -> Head:
         return Head()
     sequence, offset, stdout, stderr, dropped, marks = rows[0]
     return Head(sequence, offset, stdout, stderr, dropped, marks_from_json(marks))
+
+
+def orphans(db: sqlite3.Connection, after: str, limit: int) -> tuple[str | None, list[str]]:
+    """Of the next executions by id that have a log: the last one's id (None at the end), and the ids of those that are gone."""
+    page = db.execute(_PAGE, {"after": after, "limit": limit}).fetchall()
+    return (page[-1][0] if len(page) == limit else None), [id for id, is_there in page if not is_there]
+
+
+def prune(db: sqlite3.Connection, execution_ids: Sequence[str]) -> bool:
+    """Removes the logs of these executions; False when there is more than one transaction should remove."""
+    left = PRUNED_CHUNKS
+    for execution_id in execution_ids:
+        left -= db.execute(_PRUNE, (execution_id, left)).rowcount
+    return left > 0
 
 
 def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:

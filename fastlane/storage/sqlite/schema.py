@@ -209,6 +209,14 @@ MIGRATIONS: Sequence[Migration] = (
         min_reader=1,
         statements=("ALTER TABLE executions ADD COLUMN image_reference TEXT",),
     ),
+    Migration(
+        version=7,
+        min_reader=1,
+        statements=(
+            "ALTER TABLE jobs ADD COLUMN floor INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE executions ADD COLUMN incarnation TEXT NOT NULL DEFAULT ''",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -165,6 +165,10 @@ class SqliteStore:
         row = execution_document(execution)
         return await self._writer.run(lambda db: executions.insert_attempt(db, row))
 
+    async def discard(self, execution: Execution) -> bool:
+        """See ``Store``."""
+        return await self._writer.run(lambda db: executions.discard(db, execution.id, execution.epoch))
+
     async def execution(self, execution_id: str) -> Execution | None:
         """See ``Store``."""
         return await self._readers.run(BatchOperation(execution_id, executions.get))
@@ -226,6 +230,12 @@ class SqliteStore:
         """See ``Store``. Raises ValueError for a chunk whose end is not what its start and pieces come to."""
         row = logs.chunk_row(chunk)
         return await self._writer.run(lambda db: logs.append(db, row))
+
+    async def prune_logs(self, after: str, limit: int) -> str | None:
+        """See ``Store``."""
+        last, gone = await self._readers.run(lambda db: logs.orphans(db, after, limit))
+        pruned = not gone or await self._writer.run(lambda db: logs.prune(db, gone))
+        return last if pruned else after
 
     async def log_head(self, execution_id: str) -> Head:
         """See ``Store``."""

@@ -736,24 +736,3 @@ def test_however_a_log_is_cut_into_chunks_the_same_is_kept_and_the_same_is_dropp
     assert replace(head, sequence=1) == whole
     assert pieces == list(kept)
     assert head.offset == min(most, sum(len(piece.data) for piece in log))
-
-
-class Deleted(Rows):
-    """The rows of an execution that is not there any more: whatever comes is refused."""
-
-    async def append(self, chunk: Chunk) -> bool:
-        self.refused += 1
-        return False
-
-
-async def test_a_pump_whose_execution_was_deleted_lets_go_of_what_came() -> None:
-    rows = Deleted()
-    copying = Copying(rows, Engine(PIECES))
-    await copying.start()
-    copying.engine.come(2)
-    await copying.flush()
-    copying.engine.come(1)
-    await copying.flush()
-    assert (rows.refused, rows.chunks) == (2, [])
-    await copying.cut()
-    await copying.finish()

@@ -1,5 +1,6 @@
 import sqlite3
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,7 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
 
 async def test_a_file_of_the_first_version_opens_and_its_jobs_are_neither_paused_nor_armed_again(tmp_path):
     job, tick, execution = new(requested_by=None)
+    execution = replace(execution, incarnation="")
     db = connect(tmp_path / "store.db", 5.0)
     migrate(db, 5.0, MIGRATIONS[:1])
     for table, document in (("jobs", job_document(job)), ("ticks", tick_document(tick)), ("executions", execution_document(execution))):
@@ -110,7 +112,8 @@ async def test_a_file_of_the_first_version_opens_and_its_jobs_are_neither_paused
     store = SqliteStore(tmp_path / "store.db")
     await store.open()
     assert await store.job(job.id) == job
-    assert (job.armed, job.held_tick) == (0, None)
+    assert (job.armed, job.held_tick, job.floor) == (0, None, 0)
+    assert execution.belongs_to(job)
     assert await store.open_jobs(job.task_id, 10) == [job]
     assert await store.unfinished(job.task_id, job.id, 10) == [execution]
     await store.close()
