@@ -69,7 +69,7 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "later": ("queue.claim", "store.advance", "queue.put", "queue.finish", "store.claim"),
     "stopped-while-running": ("engine.stop", "engine.inspect 3", *ENDING),
     "stopped-first": ("queue.claim", "store.close_tick", "store.settle", "queue.finish"),
-    "covered": ("store.claim", "store.cancel"),
+    "covered": ("store.claim", "store.flag-stop", "store.give-up"),
     "stopped-meanwhile": STARTING,
     "stopped-between": (*STARTING, "engine.inspect", "store.run"),
     "missing-image": ("engine.resolve", "store.give-up", "store.settle", "queue.finish"),
