@@ -574,19 +574,19 @@ async def test_a_settler_that_slept_while_its_job_was_deleted_brings_nothing_bac
 @pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job"), ("after", "job")])
 async def test_a_stop_that_is_answered_before_a_service_is_bound_keeps_the_execution_from_one(stage, side, verb):
     """A worker claims the execution, reads its job, and binds a service: the stop comes before or after any of these."""
-    job = await stage.others.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
     (id,) = await stage.work()
-    getattr(stage.worker_store, side)(verb, lambda: stage.others.stop_job("t", job.job_id))
+    getattr(stage.worker_store, side)(verb, lambda: stage.others.stops.stop_job("t", job.job_id))
     placed = await stage.place(id)
     assert (placed.status, placed.service_id) == (Status.STOPPED, None)
     assert placed.stop_requested_at is not None
 
 
 async def test_a_stop_that_comes_after_a_service_was_bound_flags_the_execution(stage):
-    job = await stage.others.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
     (id,) = await stage.work()
     placed = await stage.place(id)
-    await stage.others.stop_job("t", job.job_id)
+    await stage.others.stops.stop_job("t", job.job_id)
     row = await stage.real_store.execution(id)
     assert (row.status, row.service_id) == (Status.PULLING, placed.service_id)
     assert row.stop_requested_at is not None
@@ -594,7 +594,7 @@ async def test_a_stop_that_comes_after_a_service_was_bound_flags_the_execution(s
 
 @pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job")])
 async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the_job(stage, side, verb):
-    job = await stage.others.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
     (id,) = await stage.work()
     getattr(stage.worker_store, side)(verb, lambda: stage.real_store.stop_job(job.job_id, stage.clock.now()))
     placed = await stage.place(id)
@@ -604,11 +604,11 @@ async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the
 
 async def test_an_attempt_that_is_inserted_after_a_stop_was_answered_never_starts(stage):
     """A settler has read the job, and sleeps while it is stopped."""
-    job = await stage.others.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
+    job = await stage.others.submissions.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     ended = await stage.end(str(job.execution_id), 1)
-    stage.worker_store.before("insert", lambda: stage.others.stop_job("t", job.job_id))
+    stage.worker_store.before("insert", lambda: stage.others.stops.stop_job("t", job.job_id))
     await stage.settler.settle(ended)
     (id,) = await stage.work()
     placed = await stage.place(id)
@@ -617,7 +617,7 @@ async def test_an_attempt_that_is_inserted_after_a_stop_was_answered_never_start
 
 async def test_who_takes_over_what_another_claimed_reads_the_stop_of_its_job(stage):
     """The one that claimed it died before it read the job; whoever stopped the job died before it listed what the stop covers."""
-    job = await stage.others.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
     (id,) = await stage.work()
     stage.worker_store.before("job", dies)
     with pytest.raises(Died):
