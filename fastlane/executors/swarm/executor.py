@@ -1,13 +1,12 @@
 """The executor for production: each execution is one Docker Swarm service on one of the registered hosts.
 
-Every method answers the port (``base.py``) by a few calls to an engine. What is submitted is ``spec.py``'s business, what comes back
-``states.py``'s, how a host is called, probed and spared ``host.py``'s, and logs are ``logs.py``'s.
+Every method does what the port (``base.py``) says by a few calls to an engine. ``service/spec.py`` knows what to submit,
+``service/states.py`` what the answers mean, ``host.py`` how to call and probe a host, and ``logs/`` how to read a log.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -19,17 +18,18 @@ from docker.errors import APIError
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, TaskEnd
+from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
 from fastlane.executors.swarm.client.breaker import Breaker
 from fastlane.executors.swarm.client.client import Api
 from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, timeout_words
-from fastlane.executors.swarm.hosts import Host
+from fastlane.executors.swarm.host import Host
+from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.images.registries import Credentials, Registries
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.observe import Observer
 from fastlane.executors.swarm.service import spec
 from fastlane.executors.swarm.service.names import ids_for
-from fastlane.executors.swarm.service.states import AT_RETURN, container_id, node_details, node_states, task_views
+from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
@@ -44,8 +44,8 @@ Raw = Mapping[str, Any]
 
 
 class SwarmExecutor:
-    """Runs executions on Docker Swarm. ``installation`` marks what is ours; ``reset`` and ``probe_every`` in seconds. ``registries``, which
-    it closes, knows who we are to each registry."""
+    """Runs executions on Docker Swarm. ``installation`` marks the services of this installation; ``reset`` and ``probe_every`` in seconds.
+    It closes ``registries``, which find the credentials for a registry."""
 
     def __init__(
         self,
@@ -61,63 +61,59 @@ class SwarmExecutor:
         self._installation = installation
         self._registries = registries or Registries()
         self._listeners: list[Callable[[], None]] = []
-        self._hosts = {
-            name: Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
-            for name in dict.fromkeys(hosts)
-        }
+        self._hosts = Hosts(
+            [
+                Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
+                for name in dict.fromkeys(hosts)
+            ]
+        )
         self._readers: dict[str, LogReader] = {}
-        self._looker = Observer(tuple(self._hosts.values()), installation, clock)
+        self._observer = Observer(tuple(self._hosts), installation, clock)
 
-    # life
+    # its life
 
     async def open(self) -> None:
-        self._readers = {name: LogReader(name) for name in self._hosts}
-        await asyncio.gather(*(host.open() for host in self._hosts.values()))
+        self._readers = {host.name: LogReader(host.name) for host in self._hosts}
+        await asyncio.gather(*(host.open() for host in self._hosts))
 
     async def close(self) -> None:
-        await self._looker.close()
+        await self._observer.close()
         await asyncio.gather(*(reader.close() for reader in self._readers.values()))
-        await asyncio.gather(*(host.close() for host in self._hosts.values()))
+        await asyncio.gather(*(host.close() for host in self._hosts))
         await self._registries.close()
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         self._listeners.append(on_change)
 
     def hosts(self) -> Sequence[HostView]:
-        return [host.view() for host in self._hosts.values()]
+        return [host.view() for host in self._hosts]
 
     def _changed(self) -> None:
         for listener in self._listeners:
             listener()
 
-    def _host(self, name: str) -> Host:
-        """A host by name; one that is not registered (any more) cannot be reached, which is what its absence is to a caller."""
-        host = self._hosts.get(name)
-        if host is None:
-            raise HostDown(f"{name} is not a registered host")
-        return host
-
     # starting
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
-        return await self._host(host).resolve(image, pull)
+        return await self._hosts.named(host).resolve(image, pull)
 
     async def park(self, host: str, order: Order, image: Image) -> str:
-        found = self._host(host)
+        found = self._hosts.named(host)
         ids = await ids_for(order.container, found.call)
         wanted = spec.creation(order, image, self._installation, ids)
         credentials = await self._registries.credentials(image.reference)
         try:
             raw: Raw = await found.call(partial(_create, wanted, credentials))
         except NameTaken:
-            raw = await self._own(found, order)
-        except ServiceGone as error:  # what it names is gone since it was looked up
+            raw = await self._existing(found, order)
+        except ServiceGone as error:  # a network or secret is gone since its id was found
             raise OrderRefused(str(error)) from error
         service_id = str(raw["ID"])
         found.parked(service_id)
         return service_id
 
-    async def _own(self, host: Host, order: Order) -> Raw:
+    async def _existing(self, host: Host, order: Order) -> Raw:
+        """The service of this name, if it is the one that an earlier call made for the same order."""
         name = spec.service_name(order)
         raw = await self._inspected(host, name)
         if not spec.is_made_for(raw, order, self._installation):
@@ -127,7 +123,7 @@ class SwarmExecutor:
     async def activate(self, host: str, service_id: str) -> Activation:
         nonce = uuid4().hex
         raw = await self._update(
-            self._host(host),
+            self._hosts.named(host),
             service_id,
             lambda raw: None if spec.is_activated(raw) or spec.is_stopped(raw) else spec.activation(raw, nonce),
         )
@@ -136,13 +132,13 @@ class SwarmExecutor:
         return Activation.ALREADY if spec.is_activated(raw) else Activation.STOPPED
 
     async def stop(self, host: str, service_id: str, why: str = "") -> None:
-        found = self._host(host)
+        found = self._hosts.named(host)
         await self._update(found, service_id, lambda raw: None if spec.is_stopped(raw) else spec.stop(raw, why))
         found.forget(service_id)
 
     async def _update(self, host: Host, service_id: str, change: Callable[[Raw], dict[str, Any] | None]) -> Raw | None:
-        """Writes ``change(inspected)`` at the very version that was inspected: None once that is done, or the service as inspected when
-        ``change`` wants nothing of it. After a refusal or a lost answer it looks again: the update may have been made."""
+        """Writes ``change(inspected)`` at the version that was inspected. None once that is done; the service as inspected when ``change``
+        returns None. After a refusal or a lost answer it inspects again, since the update may have been made."""
         try:
             async with asyncio.timeout(UPDATE_WITHIN):
                 return await self._try_update(host, service_id, change)
@@ -164,10 +160,10 @@ class SwarmExecutor:
                 log.info("service.update_unsure", host=host.name, service_id=service_id, error=str(error))
         raise HostDown(f"{host.name} did not take an update of {service_id}: {fault}")
 
-    # seeing
+    # observing
 
     async def inspect(self, host: str, service_id: str) -> EngineService:
-        found = self._host(host)
+        found = self._hosts.named(host)
         raw, tasks, nodes = await asyncio.gather(
             self._inspected(found, service_id),
             found.call(lambda api: api.tasks(filters={"service": service_id})),
@@ -175,24 +171,25 @@ class SwarmExecutor:
         )
         states = node_states(nodes)
         views = task_views(tasks, states, await self._containers(found, tasks), node_details(nodes))
-        return spec.view(raw, tuple(self._doubted(view) for view in views))
+        silent = self._hosts.silent_nodes()
+        return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
     async def snapshot(self) -> ClusterSnapshot:
-        return await self._looker.snapshot()
+        return await self._observer.snapshot()
 
     async def services(self, host: str) -> Sequence[EngineService]:
         filters = {"label": f"{spec.INSTALLATION}={self._installation}"}
-        return [spec.view(raw) for raw in await self._host(host).call(lambda api: api.services(filters=filters))]
+        return [spec.view(raw) for raw in await self._hosts.named(host).call(lambda api: api.services(filters=filters))]
 
     async def _inspected(self, host: Host, service_id: str) -> Raw:
         raw: Raw = await host.call(lambda api: api.inspect_service(service_id))
         return raw
 
     async def _containers(self, host: Host, tasks: Sequence[Raw]) -> dict[str, Raw]:
-        """What the nodes that we reach say of these tasks' containers, by container id."""
+        """What the reachable nodes say of these tasks' containers, by container id."""
         found: dict[str, Raw] = {}
         for task in tasks:
-            container, at = container_id(task), self._at_node(host, str(task.get("NodeID", "")))
+            container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=host)
             if container is None or at is None:
                 continue
             try:
@@ -204,21 +201,10 @@ class SwarmExecutor:
                     raise
         return found
 
-    def _doubted(self, task: EngineTask) -> EngineTask:
-        """The task, lingering where its code may be the engine's doing as it came back, and that engine does not answer us yet."""
-        silent = {host.facts.node_id for host in self._hosts.values() if host.facts is not None and not host.reachable}
-        doubted = task.end is TaskEnd.EXITED and task.exit_code in AT_RETURN and task.node_id in silent
-        return replace(task, lingering=True) if doubted else task
-
-    def _at_node(self, host: Host, node_id: str) -> Host | None:
-        """The registered host that is this node: the one that is asked anyway, if it is."""
-        there = (other for other in (host, *self._hosts.values()) if other.reachable or other is host)
-        return next((other for other in there if other.facts is not None and other.facts.node_id == node_id), None)
-
-    # leaving
+    # removing
 
     async def remove(self, host: str, service_id: str) -> None:
-        found = self._host(host)
+        found = self._hosts.named(host)
         for _ in range(REMOVE_TRIES):
             try:
                 await found.call(lambda api: api.remove_service(service_id))
@@ -231,7 +217,7 @@ class SwarmExecutor:
     # logs
 
     async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
-        at, container = await self._place_of_log(self._manager(self._host(host)), task_id)
+        at, container = await self._log_source(self._hosts.reachable_manager(self._hosts.named(host)), task_id)
         reader = self._readers[at.name]
         async with at.guarded():
             response = await reader.open(at.client.version, task_id, marks, follow=follow, container=container)
@@ -239,21 +225,14 @@ class SwarmExecutor:
             async for portion in portions:
                 yield portion
 
-    def _manager(self, host: Host) -> Host:
-        """The host, or while it does not answer another manager of its swarm."""
-        if host.reachable or host.facts is None:
-            return host
-        others = (other for other in self._hosts.values() if other.reachable and other.facts is not None)
-        return next((other for other in others if other.facts and other.facts.swarm_id == host.facts.swarm_id), host)
-
-    async def _place_of_log(self, manager: Host, task_id: str) -> tuple[Host, str | None]:
-        """Which host gives a task's log, and as whose: the task's node as its container's, where that node is a host. A swarm gives it
-        through its leader. All stops with that one, and a node that has much to tell to a leader that was cut off loses its own place in
-        the swarm (see docs/swarm.md)."""
+    async def _log_source(self, manager: Host, task_id: str) -> tuple[Host, str | None]:
+        """The host to read a task's log from, and the container to name there: the task's own node where that is a host, else a manager
+        (no container). A manager's log comes through the swarm's leader. It stops when the leader does, and a node that sends much to a
+        cut-off leader loses its place in the swarm (see docs/swarm.md)."""
         if manager.facts is None or manager.facts.one_node:
             return manager, None
         task: Raw = await manager.call(lambda api: api.inspect_task(task_id))
-        container, at = container_id(task), self._at_node(manager, str(task.get("NodeID", "")))
+        container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=manager)
         return (manager, None) if container is None or at is None else (at, container)
 
 
@@ -263,8 +242,8 @@ def _container(container_id: str, api: Api) -> Raw:
 
 
 def _create(wanted: Raw, credentials: Credentials, api: Api) -> Raw:
-    """The create as a call, and with it what each node needs to pull the image: the swarm keeps that, and shows it to nobody. docker-py's
-    ``create_service`` would take credentials from where it pleases."""
+    """Creates the service, together with the credentials that each node needs to pull the image; the swarm keeps these and shows them to
+    nobody. docker-py's ``create_service`` would choose credentials by itself."""
     headers = {"X-Registry-Auth": encode_header(dict(credentials)).decode()} if credentials else {}
     response = api.post(f"{api.base_url}/v{api.api_version}/services/create", headers=headers, json=wanted, timeout=api.timeout)
     made: Raw = _accepted(response).json()
@@ -272,8 +251,8 @@ def _create(wanted: Raw, credentials: Credentials, api: Api) -> Raw:
 
 
 def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Callable[[Api], None]:
-    """The update as a call, all of the spec sent back: docker-py's ``update_service`` rebuilds it from the parts that it knows. Without
-    credentials of its own it keeps those of the create."""
+    """The call that updates a service with a whole spec: docker-py's ``update_service`` would rebuild it from the parts that it knows. An
+    update without credentials keeps those of the create."""
 
     def update(api: Api) -> None:
         url = f"{api.base_url}/v{api.api_version}/services/{service_id}/update"

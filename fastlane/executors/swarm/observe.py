@@ -8,7 +8,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import ClusterSnapshot, EngineTask, Phase
-from fastlane.executors.swarm.hosts import Host
+from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.service.spec import INSTALLATION
 from fastlane.executors.swarm.service.states import by_service, node_states
 

@@ -30,8 +30,8 @@ how: till then the task is ``lingering``.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.executors.base import EngineTask, Phase, TaskEnd
@@ -133,6 +133,12 @@ def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, 
         lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
         drained=node is not None and node.drained,
     )
+
+
+def wait_for_engine(task: EngineTask, silent_nodes: Collection[str]) -> EngineTask:
+    """The task, lingering where its exit code may come from an engine that came back, and that engine does not answer yet."""
+    unsure = task.end is TaskEnd.EXITED and task.exit_code in AT_RETURN and task.node_id in silent_nodes
+    return replace(task, lingering=True) if unsure else task
 
 
 def _phase(raw: Raw, state: str, nodes: Mapping[str, str]) -> Phase:

@@ -1,0 +1,203 @@
+"""One registered host: its client behind its breaker, the loop that probes it, and what is known of it now.
+
+It knows how to call an engine and whether that is worth while; what is called is the business of ``swarm.py``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+import structlog
+
+from fastlane.clock import Clock, first_of
+from fastlane.errors import FastlaneError, HostDown
+from fastlane.executors.base import Image
+from fastlane.executors.swarm.client.breaker import Breaker, Circuit
+from fastlane.executors.swarm.client.client import Api, CallTimeouts, Client
+from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
+from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
+from fastlane.executors.swarm.images.registries import Registries
+from fastlane.executors.swarm.probe import EngineFacts, probe
+from fastlane.models.placement.host import HostView
+from fastlane.models.placement.pool import Pull
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+PARK_SEEN_WITHIN = 30_000
+"""Milliseconds after which a park that no look has shown is not counted as running any more."""
+
+
+class Host:
+    """A host. ``on_change`` is called whenever it becomes usable or stops being so. Times in milliseconds."""
+
+    def __init__(
+        self, name: str, clock: Clock, breaker: Breaker, probe_every: float, registries: Registries, on_change: Callable[[], None]
+    ) -> None:
+        self.name = name
+        self.client = Client(name)
+        self._registry = Client(name, threads=REGISTRY_THREADS, patience=CallTimeouts(read=25.0, whole=30.0))
+        self._images = Images(self.call, self._registry, registries, clock)
+        self.facts: EngineFacts | None = None
+        self._clock = clock
+        self._breaker = breaker
+        self._every = probe_every
+        self._on_change = on_change
+        self._fault: str | None = "is not probed yet"
+        self._last_fault = ""
+        self._since = clock.now()
+        self._usable = False
+        self._hurry = asyncio.Event()
+        self._probed = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._seen: frozenset[str] = frozenset()
+        self._parked: dict[str, int] = {}
+
+    async def open(self) -> None:
+        """Begins to probe; the first probe has ended when it returns."""
+        self._loop = asyncio.create_task(self._probing(), name=f"probe {self.name}")
+        await self._probed.wait()
+
+    async def close(self) -> None:
+        """Ends its loop, threads and connections."""
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+        await self._images.close()
+        await asyncio.gather(self.client.close(), self._registry.close())
+
+    # what is known of it
+
+    @property
+    def usable(self) -> bool:
+        """Whether new work may go there."""
+        return self.reason is None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it answers: what runs there can be seen."""
+        return self._trouble is None and self.facts is not None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it cannot be used, in words that follow its name; None when it can."""
+        return self._trouble or (self.facts.flaw if self.facts else "is not probed yet")
+
+    @property
+    def _trouble(self) -> str | None:
+        if self._fault is None and self._breaker.circuit(self._clock.now()) is Circuit.OPEN:
+            return f"failed too often: {self._last_fault}"
+        return self._fault
+
+    def view(self) -> HostView:
+        """What is known of it now."""
+        now = self._clock.now()
+        self._parked = {service: at for service, at in self._parked.items() if now - at < PARK_SEEN_WITHIN}
+        return HostView(
+            name=self.name,
+            usable=self.usable,
+            reason=self.reason,
+            since=None if self.usable else self._since,
+            swarm_id=self.facts.swarm_id if self.facts else None,
+            circuit=self._breaker.circuit(now).value,
+            running=len(self._seen) + len(self._parked),
+            faults=self._breaker.faults,
+            retry_at=self._breaker.retry_at(now),
+        )
+
+    def parked(self, service_id: str) -> None:
+        """A service was parked there: it counts as running until a look shows how it is."""
+        self._parked[service_id] = self._clock.now()
+
+    def forget(self, service_id: str) -> None:
+        """A service was stopped or removed."""
+        self._parked.pop(service_id, None)
+        self._seen -= {service_id}
+
+    def saw(self, running: frozenset[str], services: frozenset[str]) -> None:
+        """A look saw tasks of these services; those of the running ones have not all ended."""
+        self._seen = running
+        self._parked = {service: at for service, at in self._parked.items() if service not in services}
+
+    # calls
+
+    async def resolve(self, image: str, pull: Pull) -> Image:
+        """What to submit for an image (see ``images.py``)."""
+        if not self.usable:
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
+        return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
+
+    async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
+        """``Client.call`` through the breaker, which counts what is the host's fault. Raises NotHostsFault while it is open."""
+        async with self.guarded():
+            return await self.client.call(verb, deadline)
+
+    @contextlib.asynccontextmanager
+    async def guarded(self) -> AsyncIterator[None]:
+        """The breaker around anything that talks to the host and raises our exceptions."""
+        if not self._breaker.admit(self._clock.now()):
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
+        try:
+            yield
+        except NotHostsFault:
+            self._breaker.abandoned()
+            raise
+        except HostDown as error:
+            self._failed(error)
+            raise
+        except FastlaneError:
+            self._breaker.succeeded()
+            raise
+        except BaseException:  # a cancellation, or a fault of our own: it says nothing of the host
+            self._breaker.abandoned()
+            raise
+        self._breaker.succeeded()
+
+    def _failed(self, error: HostDown) -> None:
+        self._last_fault = self._words(error)
+        self._breaker.failed(self._clock.now(), visible=not isinstance(error, HostTimeout))
+        self._hurry.set()
+        self._compare()
+
+    # probing
+
+    async def _probing(self) -> None:
+        while True:
+            self._hurry.clear()
+            try:
+                await self._probe()
+            except Exception:
+                log.exception("host.probe_raised", host=self.name)
+                self._fault = "could not be probed: see the log"
+                self._compare()
+            self._probed.set()
+            await self._pause()
+
+    async def _probe(self) -> None:
+        was_well = self._fault is None
+        try:
+            self.facts = await probe(self.client, self.facts if was_well else None)
+        except NotHostsFault:
+            return  # all threads are busy: the calls that keep them so tell how the host is
+        except FastlaneError as error:
+            self._fault = self._words(error)
+            self._breaker.failed(self._clock.now(), visible=True)
+        else:
+            self._fault = None
+            self._breaker.recovered()
+        self._compare()
+
+    async def _pause(self) -> None:
+        """Until the next probe is due: at once after a call to a host that looked well has failed."""
+        await first_of(self._clock, self._every, *([self._hurry] if self._fault is None else []))
+
+    def _words(self, error: FastlaneError) -> str:
+        return str(error).removeprefix(f"{self.name} ")
+
+    def _compare(self) -> None:
+        if self.usable is self._usable:
+            return
+        self._usable, self._since = self.usable, self._clock.now()
+        log.info("host.usable" if self._usable else "host.unusable", host=self.name, reason=self.reason)
+        self._on_change()

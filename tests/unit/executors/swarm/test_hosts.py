@@ -1,0 +1,88 @@
+"""Which host is asked: through whom a log is read while a manager is away, and which engines' words are waited for."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from fastlane.errors import HostDown
+from fastlane.executors.base import EngineTask, Phase, TaskEnd
+from fastlane.executors.swarm.hosts import Hosts
+from fastlane.executors.swarm.probe import EngineFacts
+from fastlane.executors.swarm.service.states import wait_for_engine
+
+HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"
+
+
+@dataclass
+class Known:
+    """A host as the hosts see it."""
+
+    name: str
+    facts: EngineFacts | None
+    reachable: bool = True
+
+
+def node(name: str) -> str:
+    return f"node of {name}"
+
+
+@pytest.fixture
+def known() -> dict[str, Known]:
+    """Two managers of one swarm, and one of another."""
+    swarms = {HERE: "one", THERE: "one", ELSEWHERE: "two"}
+    return {name: Known(name, EngineFacts(swarm, node(name), 5, {"a": "ready", "b": "ready"})) for name, swarm in swarms.items()}
+
+
+def hosts_of(known: dict[str, Known]) -> Hosts:
+    return Hosts(cast(Any, list(known.values())))
+
+
+def ended(code: int, node_id: str, end: TaskEnd = TaskEnd.EXITED) -> EngineTask:
+    return EngineTask("t", "s", Phase.ENDED, "failed", end=end, exit_code=code, container_id="c", node_id=node_id)
+
+
+@pytest.mark.parametrize(
+    ("task", "lingering"),
+    [
+        (ended(143, node(THERE)), True),
+        (ended(255, node(THERE)), True),
+        (ended(3, node(THERE)), False),
+        (ended(143, node(HERE)), False),
+        (ended(143, "a node that is not a host"), False),
+        (ended(143, node(THERE), TaskEnd.SHUTDOWN), False),
+    ],
+)
+def test_a_code_is_doubted_only_while_the_engine_that_knows_does_not_answer(
+    known: dict[str, Known], task: EngineTask, lingering: bool
+) -> None:
+    hosts = hosts_of(known)
+    known[THERE].reachable = False
+    assert wait_for_engine(task, hosts.silent_nodes()).lingering is lingering
+    known[THERE].reachable = True
+    assert wait_for_engine(task, hosts.silent_nodes()).lingering is False
+
+
+def test_a_log_is_read_through_another_manager_of_its_swarm_while_its_own_is_away(known: dict[str, Known]) -> None:
+    hosts = hosts_of(known)
+    here = hosts.named(HERE)
+    assert hosts.reachable_manager(here) is here
+    known[HERE].reachable = False
+    assert hosts.reachable_manager(here).name == THERE
+    known[THERE].reachable = False
+    assert hosts.reachable_manager(here) is here
+
+
+def test_a_node_is_asked_only_while_its_host_answers_unless_it_is_asked_anyway(known: dict[str, Known]) -> None:
+    hosts = hosts_of(known)
+    here, there = hosts.named(HERE), hosts.named(THERE)
+    assert hosts.at_node(node(THERE), asked=here) is there
+    known[THERE].reachable = False
+    assert hosts.at_node(node(THERE), asked=here) is None
+    assert hosts.at_node(node(THERE), asked=there) is there
+    assert hosts.at_node("a node that is not a host", asked=here) is None
+
+
+def test_a_host_that_is_not_registered_cannot_be_reached(known: dict[str, Known]) -> None:
+    with pytest.raises(HostDown, match="not a registered host"):
+        hosts_of(known).named("tcp://unknown:1")
