@@ -1,4 +1,4 @@
-"""The JavaScript of docs/live-logs.md, run as it stands there by a page of another site."""
+"""Runs the JavaScript of docs/live-logs.md, unchanged, in a page of another site."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ JOB = re.compile(r"fastlane\.local:10000/tasks/test-task/jobs/[0-9a-f-]{36}/")
 
 
 class Console:
-    """A page of another site that runs a program, and what that says."""
+    """A page of another site that runs a program, and the lines that the program logs."""
 
     def __init__(self, page: Page) -> None:
         self.said: list[str] = []
@@ -28,7 +28,7 @@ class Console:
         page.on("console", lambda message: self.said.append(message.text) if message.type == "log" else None)
 
     async def said_all(self, *words: str) -> None:
-        """Waits until these lines, and no others, were said."""
+        """Waits until exactly these lines were logged."""
         await until(lambda: len(self.said) >= len(words), f"{words}, {self.said}")
         assert self.said == list(words)
 

@@ -1,4 +1,4 @@
-"""What scripts for fastlane 2.x do works as it did: a test for each row of docs/migrating.md that says so."""
+"""Scripts for fastlane 2.x work as before: one test for each row of the first table in docs/migrating.md."""
 
 from uuid import uuid4
 

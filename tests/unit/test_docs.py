@@ -1,0 +1,66 @@
+"""The pages in Markdown: links lead somewhere, named files exist, and shells accept the commands."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+GENERATED = {"docs/configuration.md"}
+
+CODE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NAMED_FILE = re.compile(r"`([a-z_][\w./]*\.(?:py|lua|md))`")
+FOLDERS = ("fastlane", "tests", "docs", "static", "scripts", "benchmarks")
+WIDTH = 100
+
+
+def prose(page: Path) -> str:
+    return CODE.sub("", page.read_text("utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(page: Path) -> Iterator[str]:
+    for language, text in CODE.findall(page.read_text("utf-8")):
+        if language == "console":
+            yield from re.findall(r"^\$ (.*(?:\\\n.*)*)", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_each_link_between_the_pages_leads_to_a_file_and_a_heading(page):
+    for link in LINK.findall(prose(page)):
+        path, _, anchor = link.partition("#")
+        if "://" in path:
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_each_file_that_a_page_names_exists(page):
+    files = [str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "node_modules" not in path.parts]
+    for name in set(NAMED_FILE.findall(prose(page))):
+        assert any(f"/{path}".endswith(f"/{name}") for path in files), name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_shell_takes_each_url_with_a_query_literally(page):
+    for command in commands(page):
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", command)
+        assert not re.search(r"https?://\S*[?&]", bare), f"quote the URL, which zsh expands otherwise: {command}"
+
+
+@pytest.mark.parametrize("page", [page for page, name in zip(PAGES, NAMES, strict=True) if name not in GENERATED])
+def test_prose_is_wrapped_so_that_a_diff_can_be_read(page):
+    text = re.sub(r"<!-- written by [\w -]+: begin -->.*?<!-- written by [\w -]+: end -->", "", prose(page), flags=re.DOTALL)
+    for line in text.splitlines():
+        assert len(line) <= WIDTH or line.startswith("|") or "`" in line, line
