@@ -11,16 +11,17 @@ from fastlane.services.jobs.idempotency import Idempotency
 from fastlane.services.jobs.manual_runs import ManualRuns
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.pauses import JobPauses
-from fastlane.services.jobs.preview import Previews
+from fastlane.services.jobs.preview import Previewer
 from fastlane.services.jobs.stops import Stops
 from fastlane.services.jobs.submissions import Submissions
 from fastlane.services.pools import Pools
 from fastlane.services.reads.completion import CompletionWaiter
-from fastlane.services.reads.find import Find
+from fastlane.services.reads.details import Details
 from fastlane.services.reads.health import Health
 from fastlane.services.reads.lists import Lists
-from fastlane.services.reads.status import StatusReport
-from fastlane.services.reads.why import Why
+from fastlane.services.reads.logs import Logs
+from fastlane.services.reads.server_status import StatusReader
+from fastlane.services.reads.why import WaitExplainer
 from fastlane.services.tickets import Tickets
 from fastlane.storage.base import Store
 from fastlane.streams.follower import START_WAIT, Followers
@@ -43,13 +44,14 @@ class Services:
     deletions: Deletions
     pools: Pools
     outbox: QueueOutbox
-    previews: Previews
-    queries: Find
+    previewer: Previewer
+    details: Details
+    logs: Logs
     lists: Lists
-    why: Why
+    why: WaitExplainer
     completion: CompletionWaiter
     health: Health
-    status: StatusReport
+    status: StatusReader
     followers: Followers
     tickets: Tickets
     clock: Clock
@@ -79,13 +81,14 @@ def build_services(
         deletions=Deletions(store, outbox, clock, stops),
         pools=Pools(store, outbox, pools),
         outbox=outbox,
-        previews=Previews(reports, clock, pools),
-        queries=Find(store),
+        previewer=Previewer(reports, clock, pools),
+        details=Details(store),
+        logs=Logs(store),
         lists=Lists(store),
-        why=Why(store, queue, reports, clock, pools),
+        why=WaitExplainer(store, queue, reports, clock, pools),
         completion=CompletionWaiter(store, hub),
         health=Health(store, queue, reports, pools),
-        status=StatusReport(store, queue, reports, clock, pools),
+        status=StatusReader(store, queue, reports, clock, pools),
         followers=Followers(store, hub, clock, start_wait=start_wait),
         tickets=Tickets(tickets, clock),
         clock=clock,

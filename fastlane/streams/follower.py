@@ -37,7 +37,7 @@ from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import Hub
 from fastlane.streams.reader import Detached, Reader
 from fastlane.streams.shared_poll import SharedPoll, Snapshot
-from fastlane.streams.tail import last_lines
+from fastlane.streams.stored_log import last_lines
 
 log = structlog.get_logger()
 

@@ -18,8 +18,8 @@ from fastlane.models.logs.cursor import Cursor
 from fastlane.models.logs.hint import Hint
 from fastlane.storage.base import Store
 from fastlane.streams.batch import Batch, BatchCache, batch_of, cut, last_batch
+from fastlane.streams.hint_wait import EVERY, wait_for
 from fastlane.streams.hub import Hub
-from fastlane.streams.shared_poll import EVERY, wait_for
 
 log = structlog.get_logger()
 

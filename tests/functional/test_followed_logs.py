@@ -92,20 +92,20 @@ async def test_what_was_stopped_before_its_start_has_an_empty_log_as_without_fol
 async def test_what_starts_just_when_the_wait_for_it_is_over_is_followed(serve):
     async with serve(following={"start_wait": 0.2}) as server:
         reply = await server.enqueue()
-        queries = server.app.settings["context"].services.queries
-        log_of_job = queries.log_of_job
+        logs = server.app.settings["context"].services.logs
+        of_job = logs.of_job
 
         async def started_meanwhile(*names: str):
-            queries.log_of_job = log_of_job
+            logs.of_job = of_job
             execution = await server.run(reply)
             await server.log(execution, (1, b"late"))
             await server.end(execution)
-            return await log_of_job(*names)
+            return await of_job(*names)
 
-        queries.log_of_job = started_meanwhile
+        logs.of_job = started_meanwhile
         answer = await server.get(reply["jobUrl"] + "logs?follow=1")
         assert (answer.status, answer.body) == (200, b"late")
-        assert queries.log_of_job == log_of_job
+        assert logs.of_job == of_job
 
 
 async def test_a_server_that_ends_cuts_text_so_that_it_is_not_taken_for_the_end(serve):

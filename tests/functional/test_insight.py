@@ -99,7 +99,7 @@ async def test_why_of_what_is_not_there_is_404(server):
 async def test_a_preview_tells_pool_hosts_and_next_runs_and_writes_nothing(server):
     await server.alive(usable=False)
     spec, schedule = Spec("ubuntu", envs={"PASSWORD": "x", "A": "b"}), Schedule(ScheduleKind.CRON, None, Cron("0 8 * * mon-fri"))
-    seen = await server.app.settings["context"].services.previews.preview("fast-task", spec, schedule)
+    seen = await server.app.settings["context"].services.previewer.preview("fast-task", spec, schedule)
     shown = preview(Renderer("http://x", ("password",)), seen)
     assert (shown["valid"], shown["pool"], len(shown["nextRuns"])) == (True, "fast", 5)
     assert shown["hosts"] == [{"host": HOST, "usable": False, "reason": "refused the connection"}]
@@ -123,7 +123,7 @@ def made(reply):
 
 
 async def test_an_end_is_heard_of_when_it_comes(server, completion, monkeypatch):
-    monkeypatch.setattr("fastlane.services.reads.completion.HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
+    monkeypatch.setattr("fastlane.streams.hint_wait.HURRIED", 3_600.0)  # so that nothing but a hint makes it look again
     reply = await server.enqueue()
     async with asyncio.timeout(PATIENCE):
         waiting = asyncio.create_task(completion.wait(made(reply), 60))

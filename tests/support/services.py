@@ -30,10 +30,10 @@ METHODS = {
 class SilentHub:
     """A hub that tells nobody anything."""
 
-    def tell(self, hint: Any) -> None:
+    def publish(self, hint: Any) -> None:
         return None
 
-    def listen(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
+    def subscribe(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
         return lambda: None
 
 

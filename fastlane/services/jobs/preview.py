@@ -1,4 +1,4 @@
-"""What would become of a job, without making it: its pool and hosts, and when it would run."""
+"""Previews a job without creating it: its pool and hosts, and when it would run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from fastlane.models.schedule.cron import next_tick
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.queue.base import WorkerReports
 from fastlane.services.jobs.admission import admit
-from fastlane.services.reads.status import HostRow, host_rows
+from fastlane.services.reads.server_status import HostRow, host_rows
 
 MOST_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A job that could be: what it would run and where, its pool's hosts as workers see them, its next five due times (milliseconds;
-    fewer when it has fewer), and the resources that its container would get: what is asked for, else the pool's limits."""
+    """What a job would run and where: its pool's hosts as workers see them, its next due times (milliseconds; five at most), and the
+    resources of its container (those that the spec asks for, or else the pool's limits)."""
 
     spec: Spec
     schedule: Schedule
@@ -29,8 +29,8 @@ class Preview:
     resources: Resources
 
 
-class Previews:
-    """Asks the queue who is there; writes nothing. Raises QueueDown, as the job itself would be refused."""
+class Previewer:
+    """Writes nothing. Raises QueueDown, because the job itself would be refused."""
 
     def __init__(self, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
         self._reports = reports
@@ -38,14 +38,14 @@ class Previews:
         self._pools = tuple(pools)
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
-        """What a job of this task would be. Raises Invalid when no pool takes the task, Forbidden when the pool does not allow it."""
+        """Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the container."""
         pool = admit(self._pools, task_id, spec)
         hosts = host_rows([pool], await self._reports.current())
         return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()), spec.resources.within(pool.limits))
 
 
 def next_runs(schedule: Schedule, now: int) -> tuple[int, ...]:
-    """The next due times of a job that is made now: of one that runs at once this moment, of a cron the next five."""
+    """The next due times of a job that is created now: the next five of a cron, one of any other schedule."""
     moment = schedule.first_tick(now)
     if schedule.cron is None:
         return (now if moment is None else max(moment, now),)

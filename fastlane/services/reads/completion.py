@@ -1,6 +1,8 @@
-"""Waiting for an execution's end, for whoever wants an answer with it: looks at the store on each hint, and once a second in any case."""
+"""Waits for an execution to end, for a request that wants its result in the answer."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastlane.errors import TransientError
 from fastlane.models.execution import Execution
@@ -8,23 +10,23 @@ from fastlane.models.schedule import tick
 from fastlane.services.jobs.results import Enqueued
 from fastlane.services.reads.views import ExecutionView, view_execution
 from fastlane.storage.base import Store
+from fastlane.streams.hint_wait import HintWait
 from fastlane.streams.hub import Hub
-from fastlane.streams.shared_poll import EVERY, HURRIED, wait_for
 
 
 class CompletionWaiter:
-    """Waits. ``close`` ends all waits: who waits gets what is known by then."""
+    """Waits. After ``close``, every wait returns what is known by then."""
 
     def __init__(self, store: Store, hub: Hub) -> None:
         self._store = store
         self._hub = hub
-        self._news: set[asyncio.Event] = set()
+        self._waits: set[HintWait] = set()
         self._closed = False
 
-    async def wait(self, made: Enqueued, seconds: float) -> ExecutionView | None:
-        """The first execution of what was enqueued, with its log, once it has ended or that many seconds have passed; None when there is
-        none by then. The job was accepted: when the store does not answer this waits on, and at last tells what it saw."""
-        execution = await self._wait(made.execution_id or tick.execution_id(made.tick_id, 1), seconds)
+    async def wait(self, enqueued: Enqueued, seconds: float) -> ExecutionView | None:
+        """The first execution of an accepted job, with its log, once it has ended or that many seconds have passed; None when it does not
+        exist by then. While the store is down this waits on, since the job was accepted, and returns what was last seen."""
+        execution = await self._wait(enqueued.execution_id or tick.execution_id(enqueued.tick_id, 1), seconds)
         if execution is None:
             return None
         try:
@@ -35,29 +37,32 @@ class CompletionWaiter:
     def close(self) -> None:
         """Ends all waits."""
         self._closed = True
-        for news in self._news:
-            news.set()
+        for wait in self._waits:
+            wait.end()
 
     async def _wait(self, execution_id: str, seconds: float) -> Execution | None:
         loop = asyncio.get_running_loop()
-        end, pause, seen = loop.time() + seconds, HURRIED, None
-        news = asyncio.Event()
-        self._news.add(news)
-        deaf = self._hub.subscribe(execution_id, lambda _: news.set())
-        try:
+        end, seen = loop.time() + seconds, None
+        with self._hints(execution_id) as hints:
             while True:
-                news.clear()
-                seen = await self._look(execution_id) or seen
+                hints.clear()
+                seen = await self._read(execution_id) or seen
                 left = end - loop.time()
                 if left <= 0 or self._closed or (seen is not None and seen.status.final):
                     return seen
-                await wait_for(news, min(pause, left))
-                pause = min(pause * 2, EVERY)
-        finally:
-            deaf()
-            self._news.discard(news)
+                await hints.wait(hurry=True, at_most=left)
 
-    async def _look(self, execution_id: str) -> Execution | None:
+    @contextmanager
+    def _hints(self, execution_id: str) -> Iterator[HintWait]:
+        wait = HintWait(self._hub, [execution_id])
+        self._waits.add(wait)
+        try:
+            yield wait
+        finally:
+            self._waits.discard(wait)
+            wait.close()
+
+    async def _read(self, execution_id: str) -> Execution | None:
         try:
             return await self._store.execution(execution_id)
         except TransientError:

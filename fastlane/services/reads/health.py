@@ -1,4 +1,4 @@
-"""Whether everything that a job needs is there: the store, the queue, a worker, a usable host for each pool."""
+"""Checks everything that a job needs: the store, the queue, a worker, and a usable host for each pool."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -10,35 +10,35 @@ from fastlane.queue.base import Report, TimedQueue, WorkerReports
 from fastlane.storage.base import Store
 
 DEADLINE = 1.5
-"""Seconds that one part may take to answer; the parts are asked at once."""
+"""Seconds that one part may take to answer; all parts are asked at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What is wrong with one part, in words."""
+class HealthProblem:
+    """What is wrong with one part."""
 
     source: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Which parts are well. ``docker``: every pool has a usable host. ``workers``: at least one is alive."""
+class HealthReport:
+    """Which parts are healthy. ``docker``: every pool has a usable host. ``workers``: at least one is alive."""
 
     redis: bool
     store: bool
     docker: bool
     workers: bool
-    errors: tuple[Trouble, ...]
+    errors: tuple[HealthProblem, ...]
 
     @property
-    def well(self) -> bool:
-        """Whether all of them are."""
+    def healthy(self) -> bool:
+        """Whether all parts are."""
         return self.redis and self.store and self.docker and self.workers
 
 
 class Health:
-    """Asks all parts at once and answers within two seconds, whatever hangs."""
+    """Asks all parts at the same time, and answers within two seconds even when a part hangs."""
 
     def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool]) -> None:
         self._store = store
@@ -46,18 +46,18 @@ class Health:
         self._reports = reports
         self._pools = tuple(pools)
 
-    async def check(self) -> Verdict:
-        """How everything is now."""
+    async def check(self) -> HealthReport:
+        """Checks all parts."""
         store, redis, reports = await asyncio.gather(_fault(self._store.check()), _fault(self._queue.check()), _alive(self._reports))
-        errors = [Trouble(source, words) for source, words in (("store", store), ("redis", redis)) if words]
+        errors = [HealthProblem(source, words) for source, words in (("store", store), ("redis", redis)) if words]
         if not reports:
-            errors.append(Trouble("workers", "no worker is alive; start one with `fastlane worker`"))
-        docker = [Trouble("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
-        return Verdict(redis is None, store is None, not docker, bool(reports), (*errors, *docker))
+            errors.append(HealthProblem("workers", "no worker is alive; start one with `fastlane worker`"))
+        docker = [HealthProblem("docker", words) for pool in self._pools if (words := pool_fault(pool, reports))]
+        return HealthReport(redis is None, store is None, not docker, bool(reports), (*errors, *docker))
 
 
 def pool_fault(pool: Pool, reports: Sequence[Report]) -> str | None:
-    """Why no execution of this pool can start anywhere, by what the workers see; None when one can."""
+    """Why no execution of this pool can start, according to the workers; None when one can."""
     seen = [host for report in reports for host in report.hosts if host.name in pool.hosts]
     if any(host.usable for host in seen):
         return None
@@ -79,7 +79,7 @@ async def _fault(answer: Awaitable[None]) -> str | None:
 
 
 async def _alive(reports: WorkerReports) -> Sequence[Report]:
-    """None when the queue does not answer: its own check says so."""
+    """The workers' reports; none when the queue does not answer, which its own check reports."""
     try:
         async with asyncio.timeout(DEADLINE):
             return await reports.current()

@@ -1,6 +1,6 @@
-"""The lists: tasks, a task's jobs, executions, a job's ledger. Each is read in pages; nothing is written here.
+"""Reads lists, in pages: tasks, a task's jobs, executions, a job's ticks.
 
-``visible`` is a regular expression of the task ids that the caller may see (None: all), which every list over several tasks is given.
+Lists over several tasks take ``visible``, a regular expression of the task ids that the caller may see (None: all).
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from fastlane.models.job import Job
 from fastlane.models.paging import Page, Row, Wanted, Window
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
+from fastlane.services.lookup import find_job
 from fastlane.services.reads.views import ExecutionView, JobView, view_executions, view_jobs
 from fastlane.storage.base import Store
 
@@ -33,28 +34,28 @@ class ExecutionsView:
 
 @dataclass(frozen=True, slots=True)
 class TicksView:
-    """A job and a page of its ledger, the latest due first."""
+    """A job and a page of its ticks, the latest due first."""
 
     job: Job
     ticks: Page[Tick]
 
 
 class Lists:
-    """Reads the store. Raises NotFound for a page past the end, and for the list of what is not there; StoreDown when the store is."""
+    """Raises NotFound for a page past the end and for the list of a task or job that does not exist, and StoreDown."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def tasks(self, window: Window, visible: str | None = None) -> Page[Task]:
-        """All tasks, those changed last first."""
+        """All tasks, most recently changed first."""
         return _checked(await self._store.list_tasks(window, visible=visible))
 
     async def search(self, words: Sequence[str], window: Window, visible: str | None = None) -> Page[Task]:
-        """The tasks whose id has all of these words or beginnings of words, those changed last first."""
+        """The tasks whose id contains all of these words or beginnings of words, most recently changed first."""
         return _checked(await self._store.search_tasks(words, window, visible=visible))
 
     async def task(self, task_id: str, window: Window, status: str | None = None) -> TaskJobsView:
-        """A task with a page of its jobs, or of those with this status."""
+        """A task with a page of its jobs (those with this status, if one is given)."""
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
@@ -68,20 +69,14 @@ class Lists:
 
     async def executions_of(self, task_id: str, job_id: str, window: Window) -> ExecutionsView:
         """A page of a job's executions."""
-        job = await self._job(task_id, job_id)
+        job = await find_job(self._store, task_id, job_id)
         page = _checked(await self._store.list_executions_of(job_id, window))
         return ExecutionsView(job, page.of(await view_executions(self._store, page.rows)))
 
     async def ticks(self, task_id: str, job_id: str, window: Window) -> TicksView:
-        """A page of what became of a job's due times."""
-        job = await self._job(task_id, job_id)
+        """A page of a job's ticks: what became of each due time."""
+        job = await find_job(self._store, task_id, job_id)
         return TicksView(job, _checked(await self._store.list_ticks(job_id, window)))
-
-    async def _job(self, task_id: str, job_id: str) -> Job:
-        job = await self._store.job(job_id)
-        if job is None or job.task_id != task_id:
-            raise NotFound(f"task {task_id!r} has no job {job_id}")
-        return job
 
 
 def _checked(page: Page[Row]) -> Page[Row]:

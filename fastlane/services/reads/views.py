@@ -1,4 +1,4 @@
-"""What is shown of a job and of an execution: the values themselves, and what must be looked up beside them."""
+"""Completes jobs and executions for an answer: with a job's status, with the size and the end of an execution's log."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,17 +8,18 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job, job_status
 from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.storage.base import Store
+from fastlane.streams.stored_log import read_slices
 
 TEXT = 64 * 1024
-"""So many bytes of each stream come with an execution: its last ones."""
+"""Bytes of each stream that come with an execution: the last ones."""
 
 AT_ONCE = 8
-"""So many executions of a list are looked up at once: one list is not to take all of the store's readers."""
+"""Executions of a list that are looked up at once, so that one list does not take all of the store's readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job, its status as the API tells it, and its execution under way or else its last one."""
+    """A job, its status in the API, and its latest execution (the one under way, or else the last one)."""
 
     job: Job
     status: str
@@ -27,7 +28,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionView:
-    """An execution, how many bytes each stream has so far, and the last 64 KiB of each when they were asked for."""
+    """An execution, the size of each stream so far, and the last 64 KiB of each if they were asked for."""
 
     execution: Execution
     stdout_bytes: int
@@ -44,7 +45,7 @@ async def view_jobs(store: Store, jobs: Sequence[Job]) -> list[JobView]:
 
 
 async def view_executions(store: Store, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
-    """Each execution with the size of its log, and with its end if ``texts``."""
+    """Each execution with the size of its log; with the end of the log if ``texts``."""
     views: list[ExecutionView] = []
     for start in range(0, len(executions), AT_ONCE):
         some = executions[start : start + AT_ONCE]
@@ -53,7 +54,7 @@ async def view_executions(store: Store, executions: Sequence[Execution], *, text
 
 
 async def view_execution(store: Store, execution: Execution, *, texts: bool) -> ExecutionView:
-    """An execution with the size of its log, which grows while it is under way; and with its end if ``texts``."""
+    """An execution with the size of its log; with the end of the log if ``texts``."""
     if execution.status.final and not texts:
         return ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
     head = await store.log_head(execution.id)
@@ -70,21 +71,13 @@ def _view(job: Job, latest: Execution | None) -> JobView:
 
 
 async def _text(store: Store, execution_id: str, stream: int, end: int) -> str:
-    start = place = max(0, end - TEXT)
-    parts = []
-    while place < end:
-        part = await store.read_log(execution_id, place, end - place, stream)
-        data = b"".join(piece.data for piece in part.pieces)[: end - place]
-        if not data:
-            break
-        parts.append(data)
-        place += len(data)
-    whole = b"".join(parts)
-    return (whole if start == 0 else from_whole_character(whole)).decode(errors="replace")
+    start = max(0, end - TEXT)
+    data = b"".join([piece.data async for pieces in read_slices(store, execution_id, start, end, stream) for piece in pieces])
+    return (data if start == 0 else from_whole_character(data)).decode(errors="replace")
 
 
 def from_whole_character(data: bytes) -> bytes:
-    """Without the rest of a UTF-8 character that was cut at the start (at most three bytes)."""
+    """Drops what is left of a UTF-8 character that was cut at the start (at most three bytes)."""
     cut = 0
     while cut < min(3, len(data)) and data[cut] & 0xC0 == 0x80:
         cut += 1

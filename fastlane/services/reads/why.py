@@ -1,11 +1,11 @@
-"""Why a job or an execution does not run (yet): gathers the facts of ``waiting`` from the store, the queue and the workers' reports."""
+"""Explains why a job or an execution does not run yet: gathers the facts for ``wait_reasons`` from the store, the queue and the workers."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastlane.clock import Clock
-from fastlane.errors import NotFound, QueueDown
+from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.job import job_status
 from fastlane.models.note import Note
@@ -13,23 +13,24 @@ from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.status import STARTING
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
-from fastlane.services.reads.status import best_views
-from fastlane.services.reads.waiting import WaitFacts, WaitReason, execution_waits, job_waits
+from fastlane.services.lookup import find_execution, find_job
+from fastlane.services.reads.server_status import best_views
+from fastlane.services.reads.wait_reasons import WaitFacts, WaitReason, execution_waits, job_waits
 from fastlane.storage.base import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """A job's or an execution's status, and what it waits for: nothing, one thing or several. ``envs``: the variables whose values may
-    stand in the words."""
+class Explanation:
+    """The status of a job or an execution, and what it waits for. ``envs``: its environment, whose secret values may occur in the
+    messages."""
 
     status: str
     waits: tuple[WaitReason, ...]
     envs: Mapping[str, str] = field(default_factory=dict)
 
 
-class Why:
-    """Explains. Raises NotFound for what is not there, StoreDown when the store is; that the queue is down is an explanation."""
+class WaitExplainer:
+    """Raises NotFound and StoreDown. A queue that is down is an explanation, not an error."""
 
     def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
         self._store = store
@@ -38,22 +39,18 @@ class Why:
         self._clock = clock
         self._pools = tuple(pools)
 
-    async def job(self, task_id: str, job_id: str) -> Explained:
+    async def job(self, task_id: str, job_id: str) -> Explanation:
         """What a job waits for."""
-        job = await self._store.job(job_id)
-        if job is None or job.task_id != task_id:
-            raise NotFound(f"task {task_id!r} has no job {job_id}")
+        job = await find_job(self._store, task_id, job_id)
         latest = (await self._store.latest([job_id])).get(job_id)
         waits = job_waits(job, latest, await self._facts(task_id, latest))
-        return Explained(job_status(job, latest.status if latest else None), tuple(waits), (latest or job).spec.envs)
+        return Explanation(job_status(job, latest.status if latest else None), tuple(waits), (latest or job).spec.envs)
 
-    async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explained:
+    async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""
-        execution = await self._store.execution(execution_id)
-        if execution is None or execution.job_id != job_id or execution.task_id != task_id:
-            raise NotFound(f"job {job_id} of task {task_id!r} has no execution {execution_id}")
+        execution = await find_execution(self._store, task_id, job_id, execution_id)
         waits = execution_waits(execution, await self._facts(task_id, execution))
-        return Explained(execution.status.value, tuple(waits), execution.spec.envs)
+        return Explanation(execution.status.value, tuple(waits), execution.spec.envs)
 
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)
@@ -77,7 +74,7 @@ class Why:
         )
 
     async def _ask_queue(self, pool: str) -> tuple[str | None, Sequence[Report], Mapping[str, LaneCounts]]:
-        """Why the queue does not answer; or the workers that are alive, and how many entries of the pool stand where."""
+        """Why the queue does not answer, or else the live workers' reports and the pool's entry counts."""
         try:
             return None, await self._reports.current(), await self._queue.counts([pool] if pool else [])
         except QueueDown as error:
@@ -90,7 +87,7 @@ class Why:
 
 
 def _note(execution: Execution | None, reports: Sequence[Report]) -> Note | None:
-    """What the execution's owner notes about it, and no earlier owner."""
+    """What the execution's current owner notes about it; the notes of earlier owners do not count."""
     if execution is None:
         return None
     owners = {None, execution.epoch}
@@ -99,6 +96,6 @@ def _note(execution: Execution | None, reports: Sequence[Report]) -> Note | None
 
 
 def _hosts(pool: Pool | None, execution: Execution | None) -> list[str]:
-    """The pool's hosts, and the one that the execution is on, if that is another."""
+    """The pool's hosts, and the execution's host if it is not one of them."""
     names = [*(pool.hosts if pool is not None else ()), *([execution.host] if execution is not None and execution.host else [])]
     return list(dict.fromkeys(names))

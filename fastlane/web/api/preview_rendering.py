@@ -4,7 +4,7 @@ from typing import Any
 
 from fastlane.clock import iso
 from fastlane.services.jobs.preview import Preview
-from fastlane.services.reads.status import HostRow
+from fastlane.services.reads.server_status import HostRow
 from fastlane.web.api.containers import show_resources
 from fastlane.web.api.rendering import Renderer
 

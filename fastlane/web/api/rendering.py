@@ -14,7 +14,7 @@ from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
 from fastlane.services.jobs.results import CurrentStatus, Enqueued
-from fastlane.services.reads.find import JobDetail
+from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.web.api.containers import show_container, show_resources

@@ -3,7 +3,7 @@
 from marshmallow import INCLUDE, Schema, fields
 
 from fastlane.models.status import Status
-from fastlane.services.reads.waiting import Cause
+from fastlane.services.reads.wait_reasons import Cause
 from fastlane.web.api.response_fields import link, many, moment, one, table, text, uuid, whole, word, yes
 from fastlane.web.api.responses import JOB_STATUSES
 

@@ -6,20 +6,20 @@ from typing import Any
 from fastlane.clock import iso
 from fastlane.models.execution import Execution
 from fastlane.models.status import Status
-from fastlane.services.reads.health import Verdict
-from fastlane.services.reads.status import HostRow, StatusView
+from fastlane.services.reads.health import HealthReport
+from fastlane.services.reads.server_status import HostRow, StatusView
 from fastlane.web.api.rendering import Renderer, split_host
 
 
-def health(verdict: Verdict) -> dict[str, Any]:
+def health(report: HealthReport) -> dict[str, Any]:
     """The health of all parts; ``mongo`` is the store under the name that it had in fastlane 2.x."""
     return {
-        "redis": verdict.redis,
-        "store": verdict.store,
-        "mongo": verdict.store,
-        "docker": verdict.docker,
-        "workers": verdict.workers,
-        "errors": [{"source": trouble.source, "message": trouble.message} for trouble in verdict.errors],
+        "redis": report.redis,
+        "store": report.store,
+        "mongo": report.store,
+        "docker": report.docker,
+        "workers": report.workers,
+        "errors": [{"source": problem.source, "message": problem.message} for problem in report.errors],
     }
 
 

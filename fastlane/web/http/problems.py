@@ -7,7 +7,7 @@ from typing import Any
 from tornado.web import HTTPError
 
 from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, TransientError
-from fastlane.services.reads.find import NotStarted
+from fastlane.services.reads.logs import NotStarted
 
 RETRY_AFTER = 2
 """Seconds after which a client may ask again when the store or the queue is down."""

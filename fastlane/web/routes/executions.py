@@ -65,7 +65,7 @@ class ExecutionHandler(Handler):
     @operation("getExecution", responses.ExecutionDetail, refusals=(404,))
     async def on_get(self, task_id: str, job_id: str, execution_id: str) -> None:
         """The execution in full, with the end of its log."""
-        await self.answer(self.renderer.execution(await self.services.queries.execution(task_id, job_id, execution_id)))
+        await self.answer(self.renderer.execution(await self.services.details.execution(task_id, job_id, execution_id)))
 
 
 class StopExecutionHandler(Handler):

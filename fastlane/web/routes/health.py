@@ -44,6 +44,6 @@ class StatusHandler(Handler):
 
 async def answer_health(handler: Handler) -> None:
     """Answers with the health of all parts."""
-    verdict = await handler.services.health.check()
+    report = await handler.services.health.check()
     handler.set_header("Cache-Control", "no-store")
-    await handler.answer(status_rendering.health(verdict), status=200 if verdict.well else 503)
+    await handler.answer(status_rendering.health(report), status=200 if report.healthy else 503)

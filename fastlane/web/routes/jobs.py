@@ -32,7 +32,7 @@ class JobHandler(Handler):
         """The job with its last 20 executions, or another page of them."""
         url = ListUrl.of_query(self.renderer.job_url(task_id, job_id), self.query, BY_NUMBER)
         include_logs, window = together(self._include_logs, lambda: url.window(self.query, default=EXECUTIONS))
-        await self.answer(self.renderer.job(url, await self.services.queries.job(task_id, job_id, window, texts=include_logs)))
+        await self.answer(self.renderer.job(url, await self.services.details.job(task_id, job_id, window, texts=include_logs)))
 
     @operation("putJob", responses.Enqueued, headers=ONCE, replies=REPLAYED, body=JobSchema, refusals=ONCE_REFUSALS)
     async def on_put(self, task_id: str, job_id: str) -> None:

@@ -1,11 +1,11 @@
 """Finds the log that a path names."""
 
-from fastlane.services.reads.find import LogView
+from fastlane.services.reads.logs import LogView
 from fastlane.web.http.handler import Handler
 
 
 async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> LogView:
     """The log of an execution or, without one, of the job's newest execution that has started. Raises NotFound or NotStarted."""
     if execution_id is None:
-        return await handler.services.queries.log_of_job(task_id, job_id)
-    return await handler.services.queries.log_of_execution(task_id, job_id, execution_id)
+        return await handler.services.logs.of_job(task_id, job_id)
+    return await handler.services.logs.of_execution(task_id, job_id, execution_id)

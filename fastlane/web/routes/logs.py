@@ -10,7 +10,7 @@ import structlog
 
 from fastlane.errors import FastlaneError
 from fastlane.models.logs.chunk import STDERR, STDOUT
-from fastlane.services.reads.find import LogView
+from fastlane.services.reads.logs import LogView
 from fastlane.web.api.contract import EVENTS, TEXT, Answer, Parameter, flag, operation
 from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, integer
 from fastlane.web.http.handler import Handler
@@ -77,7 +77,7 @@ class LogsHandler(Handler):
         set_log_headers(self, view)
         head = view.head
         if interleaved:
-            await send_log(self, self.services.queries.read(view.execution.id, 0, head.offset), head.offset)
+            await send_log(self, self.services.logs.read(view.execution.id, 0, head.offset), head.offset)
         else:
             await send_log(self, self._one_after_the_other(view), head.stdout + len(SEPARATOR) + head.stderr)
 
@@ -88,7 +88,7 @@ class LogsHandler(Handler):
         super().on_connection_close()
 
     async def _one_after_the_other(self, view: LogView) -> AsyncIterator[bytes]:
-        read = self.services.queries.read
+        read = self.services.logs.read
         async for data in read(view.execution.id, 0, view.head.stdout, STDOUT):
             yield data
         yield SEPARATOR
@@ -103,7 +103,7 @@ async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, 
     size = view.head.stdout if stream == STDOUT else view.head.stderr
     handler.set_header("Accept-Ranges", "bytes")
     start, end = await _requested_part(handler, view.execution.id, stream, size)
-    await send_log(handler, handler.services.queries.read(view.execution.id, start, end, stream), end - start)
+    await send_log(handler, handler.services.logs.read(view.execution.id, start, end, stream), end - start)
 
 
 async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int) -> None:
@@ -135,11 +135,11 @@ def set_log_headers(handler: Handler, view: LogView) -> None:
 
 async def _requested_part(handler: Handler, execution_id: str, stream: int, size: int) -> tuple[int, int]:
     """Where the requested part of a stream starts and ends, in bytes. ``tail`` and ``since`` together mean what fulfils both."""
-    query, queries = handler.query, handler.services.queries
+    query, logs = handler.query, handler.services.logs
     lines, since = together(lambda: read_whole(query, "tail", -1, 0, MOST_LINES), lambda: read_since(query))
     if lines >= 0 or since is not None:
-        tail_start = 0 if lines < 0 else await queries.tail(execution_id, stream, size, lines)
-        since_start = 0 if since is None else await queries.since(execution_id, stream, since)
+        tail_start = 0 if lines < 0 else await logs.last_lines(execution_id, stream, size, lines)
+        since_start = 0 if since is None else await logs.since(execution_id, stream, since)
         return min(size, max(tail_start, since_start)), size
     conditional = "If-Range" in handler.request.headers  # never matches, since there is no validator to compare
     part = None if conditional else byte_range(handler.request.headers.get("Range"), size)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fastlane.errors import NotFound, TransientError
-from fastlane.services.reads.find import NotStarted
+from fastlane.services.reads.logs import NotStarted
 from fastlane.web.api.contract import Answer, operation
 from fastlane.web.api.server_responses import Health
 from fastlane.web.http.encoding import accepts_gzip

@@ -111,7 +111,7 @@ class TaskHandler(Handler):
         await self.answer({"taskId": task_id, "jobId": None, "deleted": True})
 
     async def _preview(self, task_id: str, spec: Spec, schedule: Schedule) -> None:
-        await self.answer(preview(self.renderer, await self.services.previews.preview(task_id, spec, schedule)))
+        await self.answer(preview(self.renderer, await self.services.previewer.preview(task_id, spec, schedule)))
 
     async def _with_execution(self, made: Enqueued, seconds: int) -> dict[str, Any]:
         """The enqueue reply and the execution, as it is when it has ended or the time is up."""

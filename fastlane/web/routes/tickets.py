@@ -31,7 +31,7 @@ class TicketHandler(Handler):
     )
     async def on_post(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """A ticket to follow its log."""
-        await self.services.queries.known(task_id, job_id, execution_id)
+        await self.services.details.check_exists(task_id, job_id, execution_id)
         ticket = await self._make(task_id, job_id, execution_id)
         self.set_header("Cache-Control", "no-store")
         await self.answer(rendered(self.renderer, ticket, task_id, job_id, execution_id))

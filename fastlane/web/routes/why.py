@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastlane.clock import iso
-from fastlane.services.reads.why import Explained
+from fastlane.services.reads.why import Explanation
 from fastlane.web.api.contract import operation
 from fastlane.web.api.rendering import Renderer
 from fastlane.web.api.server_responses import Why
@@ -25,7 +25,7 @@ class WhyHandler(Handler):
         await self.answer(explanation(self.renderer, explained))
 
 
-def explanation(renderer: Renderer, explained: Explained) -> dict[str, Any]:
+def explanation(renderer: Renderer, explained: Explanation) -> dict[str, Any]:
     """What a job or an execution waits for. Each reason adds its own fields to its message."""
     waiting = [
         {

@@ -16,7 +16,7 @@ from fastlane.models.logs.cursor import Cursor
 from fastlane.models.logs.hint import Hint
 from fastlane.models.status import Status
 from fastlane.storage.base import Slice, Store
-from fastlane.streams import reader, shared_poll
+from fastlane.streams import hint_wait, reader
 from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import OnHint
 from fastlane.streams.reader import Detached, Reader
@@ -109,7 +109,7 @@ class Taker:
 @pytest.mark.parametrize("lost", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("seed", range(12))
 async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
-    for module in (reader, shared_poll):
+    for module in (reader, hint_wait):
         monkeypatch.setattr(module, "EVERY", 0.02)
     monkeypatch.setattr(reader, "SLICE", 37)
     monkeypatch.setattr(reader, "GATHER", 0.0)

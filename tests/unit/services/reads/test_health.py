@@ -4,7 +4,7 @@ from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Report
 from fastlane.services.reads.health import pool_fault
-from fastlane.services.reads.status import host_rows
+from fastlane.services.reads.server_status import host_rows
 
 POOL = Pool("p", "", ("a:2375", "b:2375"))
 

@@ -1,4 +1,4 @@
-"""What an operator wants to see at a glance: workers, hosts, queues, what runs, what comes next."""
+"""Reads what an operator looks at: workers, hosts, queues, what runs, and what comes next."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ from fastlane.storage.base import Counts, Store
 
 MOST_RUNNING = 1_000
 MOST_SCHEDULED = 20
-FOR_EVER = 1 << 62
+NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """A host of a pool as a worker sees it; ``view`` is None when none does."""
+    """A host of a pool as a worker sees it; ``view`` is None when no worker does."""
 
     pool: str
     name: str
@@ -28,7 +28,7 @@ class HostRow:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The whole picture. ``uptime`` in milliseconds of this process; ``queues``: by pool, how many entries are ready, timed, running."""
+    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: the counts of each pool's entries."""
 
     uptime: int
     workers: tuple[Report, ...]
@@ -39,13 +39,13 @@ class StatusView:
     scheduled: tuple[Job, ...]
 
     def only(self, sees: Callable[[str], bool]) -> "StatusView":
-        """The picture for one who may see some tasks only, by their id: others' are not named; the counts are of all."""
+        """The same without the executions and jobs of tasks that the reader may not see. The counts still include them."""
         running = tuple(execution for execution in self.running if sees(execution.task_id))
         return replace(self, running=running, scheduled=tuple(job for job in self.scheduled if sees(job.task_id)))
 
 
-class StatusReport:
-    """Reads the store and the queue; raises StoreDown or QueueDown when one of them is down."""
+class StatusReader:
+    """Raises StoreDown and QueueDown."""
 
     def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
         self._store = store
@@ -56,7 +56,7 @@ class StatusReport:
         self._started_at = clock.now()
 
     async def read(self) -> StatusView:
-        """The picture now: at most 1,000 running executions and the next 20 scheduled jobs."""
+        """The status now, with at most 1,000 running executions and the next 20 scheduled jobs."""
         reports = await self._reports.current()
         lanes = await self._queue.counts([pool.name for pool in self._pools])
         return StatusView(
@@ -66,18 +66,18 @@ class StatusReport:
             running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MOST_RUNNING)),
             queues={pool: {"ready": lane.ready, "timed": lane.timed, "running": lane.running} for pool, lane in lanes.items()},
             counts=await self._store.counts(),
-            scheduled=tuple(await self._store.jobs_due(FOR_EVER, MOST_SCHEDULED)),
+            scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MOST_SCHEDULED)),
         )
 
 
 def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow, ...]:
-    """Each pool's hosts, as the workers see them."""
+    """Each pool's hosts as the workers see them."""
     views = best_views(reports)
     return tuple(HostRow(pool.name, name, views.get(name)) for pool in pools for name in pool.hosts)
 
 
 def best_views(reports: Sequence[Report]) -> dict[str, HostView]:
-    """Each host that a worker sees; where workers differ, one who can use it is believed."""
+    """Each host that a worker sees. Where workers disagree, a worker that can use the host is believed."""
     seen: dict[str, HostView] = {}
     for report in reports:
         for host in report.hosts:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.storage.base import Slice, Store
-from fastlane.streams import tail
-from fastlane.streams.tail import last_lines
+from fastlane.streams import stored_log
+from fastlane.streams.stored_log import last_lines, last_lines_of_stream
 
 
 class Rows:
@@ -20,7 +20,8 @@ class Rows:
     async def log_head(self, _id: str) -> Head:
         return Head(offset=sum(len(piece.data) for piece in self._pieces))
 
-    async def read_log(self, _id: str, offset: int, limit: int) -> Slice:
+    async def read_log(self, _id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        assert stream is None
         found, place = [], 0
         for piece in self._pieces:
             if place + len(piece.data) > offset and place < offset + limit:
@@ -37,14 +38,39 @@ class Rows:
 )
 async def test_the_last_lines_are_those_of_the_whole(parts, lines, stream, size):
     rows = cast(Store, Rows([Piece(number, 1, text.encode()) for number, text in parts]))
-    tail.SLICE, before = size, tail.SLICE
+    stored_log.SLICE, before = size, stored_log.SLICE
     try:
         start = await last_lines(rows, "e", lines, stream)
     finally:
-        tail.SLICE = before
+        stored_log.SLICE = before
     log = b"".join(text.encode() for _, text in parts)
     streams = [number for number, text in parts for _ in text]
     wanted = bytes(byte for byte, number in zip(log, streams, strict=True) if stream in (None, number))
     got = bytes(byte for byte, number in list(zip(log, streams, strict=True))[start:] if stream in (None, number))
     expected = b"".join(wanted.splitlines(keepends=True)[-lines:]) if lines else b""
     assert got == expected
+
+
+class Bytes:
+    """A store of one stream, in pieces of three bytes and the rest."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read_log(self, _id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
+        assert stream == STDOUT
+        part = self._data[offset : offset + limit]
+        pieces = (Piece(STDOUT, 0, part[:3]), Piece(STDOUT, 0, part[3:])) if part else ()
+        return Slice(pieces, offset + len(part))
+
+
+@given(st.binary(max_size=60).map(lambda data: data.replace(b"a", b"\n")), st.integers(0, 20), st.integers(1, 7))
+async def test_the_last_lines_of_a_stream_are_those_of_splitlines(data, lines, size):
+    stored_log.SLICE, before = size, stored_log.SLICE
+    try:
+        start = await last_lines_of_stream(cast(Store, Bytes(data)), "e", STDOUT, len(data), lines)
+    finally:
+        stored_log.SLICE = before
+    whole = data.split(b"\n")
+    kept = [part + b"\n" for part in whole[:-1]] + ([whole[-1]] if whole[-1] else [])
+    assert data[start:] == b"".join(kept[len(kept) - lines :] if lines < len(kept) else kept)
