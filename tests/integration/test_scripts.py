@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -48,9 +49,10 @@ def running(marker: str) -> list[int]:
     return [process.pid for process in psutil.process_iter(["cmdline"]) if marker in (process.info["cmdline"] or [])]
 
 
-def control_groups() -> set[str]:
-    """Every engine's own control groups."""
-    return {str(path) for path in Path("/sys/fs/cgroup").glob("**/fastlane-*") if path.is_dir()}
+def control_groups(folder: Path) -> list[Path]:
+    """The control groups of the engine of this folder."""
+    name = f"fastlane-{sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
+    return list(Path("/sys/fs/cgroup").glob(f"**/{name}*"))
 
 
 @pytest.fixture
@@ -70,18 +72,18 @@ def start(folder: Path) -> Callable[[], str]:
 
 
 def test_a_stopped_engine_leaves_no_process_no_mount_and_no_control_group(folder: Path, start: Callable[[], str]) -> None:
-    before = control_groups()
     url = start()
     engine("image", url, "ubuntu:latest")
     docker(url, "run", "--detach", "--init", "ubuntu:latest", "sleep", "98761")
     assert running("98761")
     assert processes_of(folder)
+    assert control_groups(folder)
 
     engine("stop", str(folder))
 
     assert processes_of(folder) == []
     assert running("98761") == []
-    assert control_groups() <= before
+    assert control_groups(folder) == []
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
     assert not (folder / "docker.sock").exists()
 

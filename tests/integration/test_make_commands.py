@@ -1,0 +1,159 @@
+"""What the README tells a newcomer to type, in a clone: `make run`, `make stop`, `make clean`; and what pip installs from it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.installation import free_port, until
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 300
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+BROUGHT_BY_GIT = {".git", "Makefile", "fastlane", "scripts", "setup.cfg"}
+
+
+@pytest.fixture
+def clone() -> Iterator[Path]:
+    """A copy of the files that git knows, as they are now, with a history of one commit. Its path is short enough for sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="flm", dir="/tmp"))
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=60).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make(clone: Path, target: str, **environment: str) -> str:
+    """Runs a target; what it printed."""
+    done = subprocess.run(
+        ["make", target],
+        cwd=clone,
+        env={**plain_environment(), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def plain_environment() -> dict[str, str]:
+    """Without the settings of the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "MAKE"))}
+
+
+def untracked(clone: Path) -> str:
+    """What is in the clone that git did not bring, ignored files too."""
+    done = subprocess.run(["git", "status", "--porcelain", "--ignored"], cwd=clone, capture_output=True, check=True, text=True, timeout=60)
+    return done.stdout
+
+
+@pytest.mark.timeout(2 * PATIENCE)
+def test_make_run_runs_a_first_job_make_stop_ends_it_and_make_clean_leaves_only_the_clone(engine: str, clone: Path) -> None:
+    port = free_port()
+    own = {"FASTLANE_PORT": str(port), "DOCKER_HOST": engine, "FASTLANE_INSTALLATION": f"make-{port}"}
+    try:
+        assert "==> done, exit code 0" in make(clone, "run", **own)
+        health = requests.get(f"http://localhost:{port}/healthcheck", timeout=30)
+        assert health.status_code == 200, health.text
+        assert requests.get(f"http://localhost:{port}/docs", timeout=30).headers["Content-Type"].startswith("text/html")
+
+        again = make(clone, "run", **own)
+        assert "runs already" in again
+        assert "==> done, exit code 0" in again
+
+        make(clone, "stop", **own)
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"http://localhost:{port}/livez", timeout=30)
+        assert (clone / ".fastlane/fastlane.db").exists()
+    finally:
+        make(clone, "clean", **own)
+    assert untracked(clone) == ""
+    assert {path.name for path in clone.iterdir()} >= BROUGHT_BY_GIT
+
+
+def installed_from(clone: Path, folder: Path) -> Path:
+    """What `pip install .` installs of the project itself; its dependencies are those of the tests."""
+    install = [*PIP, "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*install, str(folder), "."], cwd=clone, check=True, timeout=PATIENCE)
+    return folder
+
+
+def test_pip_install_from_a_clone_gives_a_program_that_runs(clone: Path, tmp_path: Path) -> None:
+    target = installed_from(clone, tmp_path / "site")
+
+    def says(*command: str) -> str:
+        environment = {**plain_environment(), "PYTHONPATH": str(target)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
+
+    assert says(str(target / "bin/fastlane"), "version").strip()
+    assert says(sys.executable, "-c", "import fastlane; print(fastlane.__file__)").strip() == str(target / "fastlane/__init__.py")
+
+
+def test_the_wheel_has_the_pages_and_the_scripts_and_serves_them(engine: str, clone: Path, tmp_path: Path) -> None:
+    for built in ("assets", "pages"):
+        shutil.copytree(ROOT / "fastlane/static" / built, clone / "fastlane/static" / built)
+    wheel = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
+    subprocess.run([*wheel, "."], cwd=clone, check=True, timeout=PATIENCE)
+    (path,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(path).namelist())
+    wanted = {str(file.relative_to(clone)) for kind in ("*.lua", "*.html", "*.js", "*.css") for file in (clone / "fastlane").rglob(kind)}
+    assert wanted
+    assert wanted <= names
+
+    zipfile.ZipFile(path).extractall(tmp_path / "site")
+    port = free_port()
+    settings = {
+        "PYTHONPATH": str(tmp_path / "site"),
+        "FASTLANE_PORT": str(port),
+        "FASTLANE_DATA_DIR": tempfile.mkdtemp(prefix="fld", dir="/tmp"),
+        "FASTLANE_INSTALLATION": f"wheel-{port}",
+        "DOCKER_HOST": engine,
+    }
+    log = tmp_path / "up.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fastlane", "up"], cwd=tmp_path, env={**plain_environment(), **settings}, stdout=output, stderr=output
+        )
+    try:
+        until(lambda: serves(f"http://localhost:{port}/docs"), f"the pages to be served: {log}")
+        assert "text/html" in requests.get(f"http://localhost:{port}/", headers={"Accept": "text/html"}, timeout=30).headers["Content-Type"]
+    finally:
+        process.terminate()
+        process.wait(60)
+        shutil.rmtree(settings["FASTLANE_DATA_DIR"], ignore_errors=True)
+
+
+def serves(url: str) -> bool:
+    """Whether there is a page."""
+    try:
+        return requests.get(url, timeout=30).status_code == 200
+    except requests.ConnectionError:
+        return False
