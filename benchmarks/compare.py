@@ -7,12 +7,10 @@ with many in it that are far off.
 import contextlib
 import os
 import shlex
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +22,6 @@ from benchmarks.figures import Lateness
 from benchmarks.others import Other
 from benchmarks.peers.__main__ import delays
 from benchmarks.processes import ROOT, api, child, resident_bytes, settings_for
-from benchmarks.run import Run, conclude
 from benchmarks.starts import HttpClient
 from benchmarks.timed import fill_store, rebuilt
 from fastlane import __version__
@@ -51,7 +48,7 @@ class Sizes:
 
 
 QUICK = Sizes(400, 50, 3.0, 2_000, 2.0)
-"""For trying out the benchmark itself."""
+"""To try the benchmark itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +177,17 @@ def _seen(seen: Path, dues: dict[str, float], start: float, sizes: Sizes) -> Lat
     return Lateness.of({token: due * 1000 for token, due in dues.items()}, found)
 
 
-def measure(side: Side, sizes: Sizes) -> Row:
-    """The row of one queue."""
-    enqueued, processed = side.rates(sizes.jobs)
-    empty, _ = side.late(sizes, 0)
-    far, resident = side.late(sizes, sizes.far)
-    return Row(side.name, side.version, enqueued, processed, empty, far, resident)
+def measure(sides: Sequence[Side], sizes: Sizes, say: Callable[[str], None]) -> list[Row]:
+    """A row for each, one after another."""
+    rows = []
+    for side in sides:
+        say(f"==> {side.name} {side.version}, load {os.getloadavg()[0]:.2f}")
+        enqueued, processed = side.rates(sizes.jobs)
+        empty, _ = side.late(sizes, 0)
+        far, resident = side.late(sizes, sizes.far)
+        rows.append(Row(side.name, side.version, enqueued, processed, empty, far, resident))
+        say(_line(rows[-1]))
+    return rows
 
 
 def as_table(rows: Sequence[Row], sizes: Sizes) -> str:
@@ -215,28 +217,29 @@ def _number(value: float) -> str:
 
 
 @click.command()
-@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' virtual environments.")
-@click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure only this queue; may be repeated.")
-@click.option("--quick", is_flag=True, help="Small sizes, for trying out the benchmark; the figures mean little.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Save results to this file; a partial run: to *.partial.json.")
-@click.option("--page/--no-page", help="Write the table of a whole run to docs/performance.md.")
+@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' environments.")
+@click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure this one only; may be repeated.")
+@click.option("--quick", is_flag=True, help="Small sizes, to try the benchmark itself: its figures mean little.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result of a whole run to this file too.")
+@click.option("--page/--no-page", help="Write the table of a whole run into docs/performance.md.")
 def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
-    """Measures, prints the row of each queue, and then the whole table."""
+    """Measures, and prints the table."""
     names = [name for name in others.NAMES if not only or name in only]
     found = [peer for name in names if (peer := others.find(name, peers, click.echo))]
     about = report.surroundings(None, found, [name for name in names if name not in {peer.name for peer in found}])
     sides: list[Side] = [Fastlane()] if not only or "fastlane" in only else []
     sizes = QUICK if quick else Sizes()
+    rows = measure([*sides, *map(Peer, found)], sizes, click.echo)
     command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks.compare"])
-    run: Run[Row] = Run(command, about, json_file, click.echo)
-    run.measure({side.name: partial(rows_of, side, sizes) for side in [*sides, *map(Peer, found)]}, partial(as_table, sizes=sizes))
-    to_page = (ROOT / "docs" / "performance.md", "make bench-peers") if page else None
-    sys.exit(conclude(run, as_table(run.figures, sizes), whole=not only and not quick, page=to_page))
-
-
-def rows_of(side: Side, sizes: Sizes) -> list[Row]:
-    """The one row of a queue."""
-    return [measure(side, sizes)]
+    text = report.as_markdown(about, command, as_table(rows, sizes))
+    click.echo(text)
+    if only or quick:
+        click.echo("Not written down: that takes a run of everything, at full size.")
+        return
+    if json_file is not None:
+        report.write_json(json_file, about, command, rows)
+    if page:
+        report.write_page(ROOT / "docs" / "performance.md", "make bench-peers", text)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Protocol
+
+EPOCH = date(1970, 1, 1)
 
 
 class Clock(Protocol):
@@ -28,8 +31,15 @@ class SystemClock:
 
 def iso(moment: int) -> str:
     """ISO 8601 in UTC with milliseconds and ``Z``, as every answer writes a moment (RFC 3339)."""
-    whole, milliseconds = divmod(moment, 1000)
-    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{milliseconds:03d}Z"
+    days, milliseconds = divmod(moment, 86_400_000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    """The date that many days after 1970-01-01. Remembered, because the moments in a list are mostly close together."""
+    return (EPOCH + timedelta(days)).isoformat()
 
 
 async def first_of(clock: Clock, seconds: float, *events: asyncio.Event) -> None:

@@ -138,7 +138,7 @@ async def test_a_field_with_two_faults_has_both_told(server):
     assert {fault["field"] for fault in answer.json["errors"]} == {"startIn"}
     said = " ".join(fault["message"] for fault in answer.json["errors"])
     assert "5m" in said
-    assert "leave one of them" in said
+    assert "keep one of them" in said
 
 
 async def test_all_faults_of_a_schedule_and_of_its_rules_come_in_one_answer(server):

@@ -12,8 +12,8 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.queue.base import Lane
 from fastlane.scheduler.timer import fire
 from fastlane.services.jobs.results import Enqueued
-from fastlane.web.api.preview_rendering import preview
-from fastlane.web.api.rendering import Renderer
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.actions import DRY_RUN
 from tests.functional.server import HOST, Server
 from tests.support.redis import RealRedis
 
@@ -100,7 +100,7 @@ async def test_a_preview_tells_pool_hosts_and_next_runs_and_writes_nothing(serve
     await server.alive(usable=False)
     spec, schedule = Spec("ubuntu", envs={"PASSWORD": "x", "A": "b"}), Schedule(ScheduleKind.CRON, None, Cron("0 8 * * mon-fri"))
     seen = await server.app.settings["context"].services.previewer.preview("fast-task", spec, schedule)
-    shown = preview(Renderer("http://x", ("password",)), seen)
+    shown = DRY_RUN.serialize(seen, RenderContext("http://x", ("password",)))
     assert (shown["valid"], shown["pool"], len(shown["nextRuns"])) == (True, "fast", 5)
     assert shown["hosts"] == [{"host": HOST, "usable": False, "reason": "refused the connection"}]
     assert shown["spec"]["envs"] == {"PASSWORD": "********", "A": "b"}

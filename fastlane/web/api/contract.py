@@ -1,51 +1,51 @@
-"""What a route says of itself: the names that its query takes, its answers, its refusals.
+"""What a route declares of itself: the names that its query takes, its responses, its refusals.
 
-``operation`` stands above a handler's ``on_get``, ``on_post``, ``on_put`` or ``on_delete``. Requests are checked by it (no other query
-name is let by), and the OpenAPI document is made of it; the method's docstring is the summary there.
+``operation`` decorates a handler's ``on_get``, ``on_post``, ``on_put`` or ``on_delete``. Requests are checked against it (an unknown query
+name is refused), and the OpenAPI document is made from it, with the method's docstring as the summary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from marshmallow import Schema
 
 from fastlane.web.api.json_schema import FLAG, JsonSchema, integer
+from fastlane.web.api.serializer import Serializer
 from fastlane.web.http.paging import LONGEST_TOKEN, MOST_PAGE, MOST_ROWS
 
 Act = TypeVar("Act", bound=Callable[..., object])
 
 TEXT, EVENTS = "text/plain; charset=utf-8", "text/event-stream"
-LONGEST_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A name in a query, or a header: what it means, and its form."""
+    """A name in a query, or a header: what it means, and its schema."""
 
     description: str
-    shape: JsonSchema
+    schema: JsonSchema
     required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer that is no problem: JSON of a schema, or other media. ``headers``: names of those that it may have beside what every
-    answer has."""
+class Response:
+    """A response other than a problem: JSON that one of ``bodies`` makes, or other media. ``headers``: those that it may have, beside the
+    ones that every response has."""
 
     description: str
-    schemas: Sequence[type[Schema]] = ()
+    bodies: Sequence[Serializer[Any]] = ()
     media: Sequence[str] = ()
     headers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method of a route. ``id`` is its name in clients that are made of the document; ``refusals`` are the problems that it may answer
-    beside those of every route; ``more`` says what its summary does not."""
+    """A method of a route. ``id`` is its name in clients generated from the document. ``refusals`` are the statuses of the problems that it
+    may answer, beside those of every route. ``more`` adds to its summary."""
 
     id: str
-    answers: Mapping[int, Answer]
+    answers: Mapping[int, Response]
     query: Mapping[str, Parameter] = field(default_factory=dict)
     headers: Mapping[str, Parameter] = field(default_factory=dict)
     body: type[Schema] | None = None
@@ -54,45 +54,11 @@ class Operation:
     more: str = ""
 
 
-def operation(
-    id: str,
-    *schemas: type[Schema],
-    answers: Mapping[int, Answer] | None = None,
-    query: Mapping[str, Parameter] | None = None,
-    headers: Mapping[str, Parameter] | None = None,
-    replies: Sequence[str] = (),
-    body: type[Schema] | None = None,
-    refusals: Sequence[int] = (),
-    more: str = "",
-) -> Callable[[Act], Act]:
-    """Declares what a handler's method does: with 200 it answers one of these schemas, perhaps with the headers ``replies``, or as
-    ``answers`` says."""
-
-    def declare(act: Act) -> Act:
-        summary = (act.__doc__ or "").strip().rstrip(".")
-        given = {200: Answer("What was asked for.", schemas, headers=replies)} if schemas else {}
-        declared = Operation(id, {**given, **(answers or {})}, query or {}, headers or {}, body, refusals, summary, more)
-        act.__dict__["operation"] = declared
-        return act
-
-    return declare
-
-
-def declared(act: object) -> Operation | None:
-    """What a handler's method says of itself, if it does."""
-    found = getattr(act, "operation", None)
-    return found if isinstance(found, Operation) else None
-
-
-def query_names(act: object) -> frozenset[str]:
-    """The names that may stand in the query of a request that this method answers."""
-    found = declared(act)
-    return frozenset(found.query) if found else frozenset()
-
-
-ONCE = {
-    "Idempotency-Key": Parameter(
-        f"A key of the client's own, {LONGEST_KEY} printable characters at most: the same request again under it, within a day, has no "
+IDEMPOTENCY_KEY, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
+LONGEST_KEY = 255
+IDEMPOTENCY_HEADERS = {
+    IDEMPOTENCY_KEY: Parameter(
+        f"A key of the client's own, up to {LONGEST_KEY} printable characters: the same request sent again under it within a day has no "
         "second effect and gets the same answer.",
         {
             "type": "string",
@@ -102,13 +68,49 @@ ONCE = {
         },
     )
 }
-"""The headers of what makes an execution."""
-ONCE_REFUSALS = (409, 422)
-REPLAYED = ("Idempotent-Replayed",)
+IDEMPOTENCY_REFUSALS = (409, 422)
+
+
+def operation(
+    id: str,
+    *bodies: Serializer[Any],
+    answers: Mapping[int, Response] | None = None,
+    query: Mapping[str, Parameter] | None = None,
+    body: type[Schema] | None = None,
+    idempotent: bool = False,
+    refusals: Sequence[int] = (),
+    more: str = "",
+) -> Callable[[Act], Act]:
+    """Declares what a handler's method does. With 200 it answers one of ``bodies``, or it answers as ``answers`` says. ``idempotent``: it
+    takes an ``Idempotency-Key``."""
+
+    def declare(act: Act) -> Act:
+        summary = (act.__doc__ or "").strip().rstrip(".")
+        response = Response("What was asked for.", bodies, headers=(REPLAYED,) if idempotent else ())
+        responses = {**({200: response} if bodies else {}), **(answers or {})}
+        headers = IDEMPOTENCY_HEADERS if idempotent else {}
+        refused = (*refusals, *(IDEMPOTENCY_REFUSALS if idempotent else ()))
+        declared = Operation(id, responses, query or {}, headers, body, refused, summary, more)
+        act.__dict__["operation"] = declared
+        return act
+
+    return declare
+
+
+def declared(act: object) -> Operation | None:
+    """What a handler's method declares of itself, if anything."""
+    found = getattr(act, "operation", None)
+    return found if isinstance(found, Operation) else None
+
+
+def query_names(act: object) -> frozenset[str]:
+    """The names that a request to this method may have in its query."""
+    found = declared(act)
+    return frozenset(found.query) if found else frozenset()
 
 
 def flag(description: str) -> Parameter:
-    """Something that is on or off."""
+    """A parameter that is on or off."""
     return Parameter(f"{description} On with 1 or true, off with 0 or false.", FLAG)
 
 

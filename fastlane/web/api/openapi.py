@@ -11,11 +11,12 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
-from fastlane.web.api.contract import Answer, Operation, Parameter, declared
+from fastlane.web.api.contract import Operation, Parameter, Response, declared
 from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
-from fastlane.web.api.requests import OF_CRON, SHAPE, STARTS, JobSchema
-from fastlane.web.api.responses import Enqueued
-from fastlane.web.api.server_responses import Problem
+from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobSchema
+from fastlane.web.api.responses.actions import ENQUEUED, WAITED
+from fastlane.web.api.responses.problems import PROBLEM
+from fastlane.web.api.serializer import Serializer
 from fastlane.web.http.handler import Handler
 from fastlane.web.server.settings import WebSettings
 
@@ -75,7 +76,7 @@ EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
 HEADERS: Mapping[str, Parameter] = {
     "X-Request-Id": Parameter("The request's id: its own, when it had a valid one.", {"type": "string"}, required=True),
     "X-Fastlane-Version": Parameter("The server's version.", {"type": "string"}, required=True),
-    "Fastlane-Execution-Id": Parameter("Whose log it is.", UUID),
+    "Fastlane-Execution-Id": Parameter("The execution whose log it is.", UUID),
     "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
     "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
     "Idempotent-Replayed": Parameter("The answer is that of an earlier request with this key.", {"type": "string", "enum": ["true"]}),
@@ -100,7 +101,7 @@ class Converter(OpenAPIConverter):
 
     def field2property(self, field: fields.Field[Any]) -> Json:
         """See apispec. Each schema is of what is sent or of what is answered, so ``writeOnly`` would say nothing."""
-        own: JsonSchema = field.metadata.get(SHAPE, {})
+        own: JsonSchema = field.metadata.get(JSON_SCHEMA, {})
         found: Json = {**super().field2property(field), **own}
         found.pop("writeOnly", None)
         return found
@@ -132,14 +133,24 @@ class Document:
 
     def _add_components(self, spec: APISpec) -> None:
         spec.components.schema("Data", dict(ANY_DATA))
+        for name, serializer in self._serializers().items():
+            spec.components.schema(name, serializer.schema)
         for name, header in HEADERS.items():
-            spec.components.header(name, {"description": header.description, "required": header.required, "schema": dict(header.shape)})
+            spec.components.header(name, {"description": header.description, "required": header.required, "schema": dict(header.schema)})
         for name, description in PROBLEMS.values():
             spec.components.response(name, _problem(name, description))
         for id in (*TO_JOB, *TO_EXECUTION):
             spec.components.link(id, {"operationId": id, "parameters": EXECUTION_IDS if id in TO_EXECUTION else JOB_IDS})
         for name, scheme in self._schemes().items():
             spec.components.security_scheme(name, scheme)
+
+    def _serializers(self) -> dict[str, Serializer[Any]]:
+        """What makes the JSON of responses, by name."""
+        responses = [
+            response for handler in self._routes.values() for _, found in operations_of(handler) for response in found.answers.values()
+        ]
+        bodies = (PROBLEM, *(body for response in responses for body in response.bodies))
+        return {one.name: one for body in bodies for one in body.family()}
 
     def _schemes(self) -> dict[str, Json]:
         """How to log in."""
@@ -153,7 +164,7 @@ class Document:
     def _operation(self, route: str, handler: type[Handler], found: Operation) -> Json:
         secured = self._settings.has_auth and not handler.public
         refusals = {*ALWAYS, *found.refusals, *(WITH_AUTH if secured else ()), *((413,) if found.body else ())} - set(found.answers)
-        responses: Json = {str(status): _answer(answer) for status, answer in found.answers.items()}
+        responses: Json = {str(status): _response(response) for status, response in found.answers.items()}
         responses |= {str(status): PROBLEMS[status][0] for status in sorted(refusals)}
         parameters = [_parameter(name, "query", one) for name, one in found.query.items()]
         parameters += [_parameter(name, "header", one) for name, one in found.headers.items()]
@@ -202,7 +213,7 @@ def _parts(route: str) -> list[Json]:
 
 def _parameter(name: str, place: str, one: Parameter) -> Json:
     required = one.required or place == "path"
-    return {"name": name, "in": place, "description": one.description, "required": required, "schema": dict(one.shape)}
+    return {"name": name, "in": place, "description": one.description, "required": required, "schema": dict(one.schema)}
 
 
 def _body(schema: type[Schema]) -> Json:
@@ -214,23 +225,23 @@ def _headers(names: tuple[str, ...]) -> dict[str, str]:
     return {name: name for name in names}
 
 
-def _answer(answer: Answer) -> Json:
-    schema: Any = answer.schemas[0] if len(answer.schemas) == 1 else {"anyOf": list(answer.schemas)}
-    content: Json = {"application/json": {"schema": schema}} if answer.schemas else {}
-    content |= {media: {"schema": _of(media)} for media in answer.media}
-    response: Json = {"description": answer.description, "headers": _headers((*ON_ALL, *answer.headers))}
-    if any(issubclass(one, Enqueued) for one in answer.schemas):
-        response["links"] = {id: id for id in (*TO_JOB, *TO_EXECUTION)}
-    return response | ({"content": content} if content else {})
+def _response(response: Response) -> Json:
+    schemas = [dict(body.reference) for body in response.bodies]
+    content: Json = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}} if schemas else {}
+    content |= {media: {"schema": _media_schema(media)} for media in response.media}
+    described: Json = {"description": response.description, "headers": _headers((*ON_ALL, *response.headers))}
+    if ENQUEUED in response.bodies or WAITED in response.bodies:
+        described["links"] = {id: id for id in (*TO_JOB, *TO_EXECUTION)}
+    return described | ({"content": content} if content else {})
 
 
-def _of(media: str) -> JsonSchema:
+def _media_schema(media: str) -> JsonSchema:
     return {"type": "object"} if media == "application/json" else {"type": "string"}
 
 
 def _problem(name: str, description: str) -> Json:
     headers = _headers((*ON_ALL, *(("Retry-After",) if name in ("TooMany", "Unavailable") else ())))
-    return {"description": description, "headers": headers, "content": {"application/problem+json": {"schema": Problem}}}
+    return {"description": description, "headers": headers, "content": {"application/problem+json": {"schema": dict(PROBLEM.reference)}}}
 
 
 def _with_rules(content: Json, hard_retries: int) -> Json:
@@ -238,8 +249,8 @@ def _with_rules(content: Json, hard_retries: int) -> Json:
     job = content["components"]["schemas"][JobSchema.__name__.removesuffix("Schema")]
     job["properties"]["retries"]["maximum"] = hard_retries
     job["oneOf"] = [
-        _start("now", None, (*STARTS, *OF_CRON)),
-        *(_start(f"by {name}", name, {*STARTS, *OF_CRON} - {name, *(OF_CRON if name == "cron" else ())}) for name in STARTS),
+        _start("now", None, (*STARTS, *CRON_FIELDS)),
+        *(_start(f"by {name}", name, {*STARTS, *CRON_FIELDS} - {name, *(CRON_FIELDS if name == "cron" else ())}) for name in STARTS),
     ]
     return content
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, lru_cache
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import structlog
 from tornado.http1connection import HTTP1Connection
@@ -24,7 +24,9 @@ from fastlane.models.ids import nonce
 from fastlane.services.assembly import Services
 from fastlane.services.tickets import Grant
 from fastlane.web.api.contract import query_names
-from fastlane.web.api.rendering import Renderer
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.problems import PROBLEM
+from fastlane.web.api.serializer import Serializer
 from fastlane.web.http.body import RequestBody
 from fastlane.web.http.encoding import encode_json
 from fastlane.web.http.path import check_length, read_path
@@ -41,6 +43,11 @@ BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
 WRITE_DEADLINE = 60.0
 """Seconds that a client has to take an answer, or a part of one."""
+
+NO_CONTEXT = RenderContext("", ())
+"""For problems: they contain no URLs, and may arise before the base URL is known."""
+
+Value = TypeVar("Value")
 
 log = structlog.get_logger()
 _date = lru_cache(maxsize=1)(format_timestamp)
@@ -115,9 +122,9 @@ class Handler(RequestHandler):
         return self.principal.tasks or None if self.principal is not None else None
 
     @property
-    def renderer(self) -> Renderer:
-        """Renders values for this request."""
-        return Renderer(self.base_url, self.web_settings.redact_words)
+    def render_context(self) -> RenderContext:
+        """What the JSON of this request's answer depends on beside the values in it."""
+        return RenderContext(self.base_url, self.web_settings.redact_words)
 
     @cached_property
     def request_id(self) -> str:
@@ -125,9 +132,13 @@ class Handler(RequestHandler):
         given = self.request.headers.get("X-Request-Id", "")
         return given if REQUEST_ID.fullmatch(given) else nonce()
 
-    async def answer(self, value: Any, *, status: int = 200) -> None:
+    async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
+        """Sends a value as JSON; returns when the client has taken it, or is gone."""
+        await self.send_json(serializer.serialize(value, self.render_context), status=status)
+
+    async def send_json(self, content: Any, *, status: int = 200) -> None:
         """Sends JSON; returns when the client has taken it, or is gone."""
-        await self.deliver(self._finish_json(value, status, "application/json"))
+        await self.deliver(self._finish_json(content, status, "application/json"))
 
     async def deliver(self, written: Awaitable[None]) -> bool:
         """Waits until the client has taken what was written. Returns False when it is gone, or took nothing for a minute and was
@@ -220,7 +231,7 @@ class Handler(RequestHandler):
         for name, value in problem.headers.items():
             self.set_header(name, value)
         self.set_header("Cache-Control", "no-store")
-        self._finish_json(problem.body(), problem.status, "application/problem+json")
+        self._finish_json(PROBLEM.serialize(problem, NO_CONTEXT), problem.status, "application/problem+json")
 
     def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         """Logs only what operators can act on: outages and our own errors."""

@@ -63,19 +63,13 @@ class ListUrl:
             raise Invalid(faults)
         return Window(numbers["page"], numbers["perPage"], after)
 
-    def pagination(self, page: Page[Any]) -> dict[str, Any]:
-        """The keys that stand beside a page's rows."""
-        number = page.window.page
-        return {
-            "total": page.total,
-            "page": number,
-            "pages": page.pages,
-            "perPage": page.window.per_page,
-            "hasNext": page.next is not None,
-            "hasPrev": number > 1,
-            "nextUrl": None if page.next is None else self._link(page, number + 1, {"after": self._sealed(page.next)}),
-            "prevUrl": None if number == 1 else self._link(page, number - 1, {}),
-        }
+    def next_url(self, page: Page[Any]) -> str | None:
+        """The URL of the page after this one; None after the last."""
+        return None if page.next is None else self._link(page, page.window.page + 1, {"after": self._sealed(page.next)})
+
+    def prev_url(self, page: Page[Any]) -> str | None:
+        """The URL of the page before this one; None before the first."""
+        return None if page.window.page == 1 else self._link(page, page.window.page - 1, {})
 
     def _link(self, page: Page[Any], number: int, more: Mapping[str, str]) -> str:
         return f"{self.url}?{urlencode({**self.filters, 'page': number, 'perPage': page.window.per_page, **more})}"

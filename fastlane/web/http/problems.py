@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 from tornado.web import HTTPError
 
@@ -14,7 +13,7 @@ RETRY_AFTER = 2
 
 
 class Problem(Exception):
-    """An answer that is an error. ``detail`` says what to do; ``extra`` are further members of the body."""
+    """An answer that is an error. ``detail`` says what to do; ``execution_status``: of an execution that has no log yet."""
 
     def __init__(
         self,
@@ -23,27 +22,19 @@ class Problem(Exception):
         *,
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
-        extra: Mapping[str, Any] | None = None,
+        execution_status: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.faults = tuple(faults)
         self.headers = dict(headers or {})
-        self.extra = dict(extra or {})
+        self.execution_status = execution_status
 
-    def body(self) -> dict[str, Any]:
-        """As JSON; ``error`` repeats the detail under the name that it had in fastlane 2.x."""
-        body: dict[str, Any] = {
-            "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-            "error": self.detail,
-        }
-        if self.faults:
-            body["errors"] = [{"field": fault.field, "message": fault.message} for fault in self.faults]
-        return body | self.extra
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
 
 
 def problem_of(error: BaseException | None) -> Problem:
@@ -56,7 +47,7 @@ def problem_of(error: BaseException | None) -> Problem:
         case Forbidden():
             return Problem(403, str(error), faults=error.faults)
         case NotStarted():
-            return Problem(404, str(error), headers={"Fastlane-Status": error.status}, extra={"executionStatus": error.status})
+            return Problem(404, str(error), headers={"Fastlane-Status": error.status}, execution_status=error.status)
         case NotFound():
             return Problem(404, str(error))
         case Conflict():

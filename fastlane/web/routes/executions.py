@@ -4,9 +4,11 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.paging import Wanted
 from fastlane.models.status import Status
 from fastlane.models.task import task_id_fault
-from fastlane.web.api import responses
 from fastlane.web.api.contract import Parameter, operation, pages
 from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, TASK_ID, comma_list
+from fastlane.web.api.responses.actions import EXECUTION_STOPPED
+from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE
+from fastlane.web.api.responses.pages import Listing
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.query import read_since, together
@@ -21,7 +23,7 @@ FILTERS = {
 class ExecutionsHandler(Handler):
     """``/executions``."""
 
-    @operation("listExecutions", responses.ExecutionPage, query={**FILTERS, **pages()}, refusals=(404,))
+    @operation("listExecutions", EXECUTION_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Executions of all tasks, the latest due first: by status, by task, due since a moment."""
         url = ListUrl.of_query(f"{self.base_url}/executions/", self.query)
@@ -32,7 +34,7 @@ class ExecutionsHandler(Handler):
             lambda: url.window(self.query, default=self.web_settings.per_page),
         )
         page = await self.services.lists.executions(Wanted(statuses, task_id, since, self.visible_tasks), window)
-        await self.answer(self.renderer.executions(url, page))
+        await self.answer(EXECUTION_PAGE, Listing(url, page, page))
 
     def _statuses(self) -> frozenset[Status]:
         words = self.query["status"].split(",") if "status" in self.query else []
@@ -50,28 +52,28 @@ class ExecutionsHandler(Handler):
 class JobExecutionsHandler(Handler):
     """``/tasks/T/jobs/J/executions``."""
 
-    @operation("listExecutionsOfJob", responses.ExecutionPage, query=pages(), refusals=(404,))
+    @operation("listExecutionsOfJob", EXECUTION_PAGE, query=pages(), refusals=(404,))
     async def on_get(self, task_id: str, job_id: str) -> None:
         """The job's executions, newest first."""
-        url = ListUrl.of_query(f"{self.renderer.job_url(task_id, job_id)}executions/", self.query, BY_NUMBER)
+        url = ListUrl.of_query(f"{self.render_context.job_url(task_id, job_id)}executions/", self.query, BY_NUMBER)
         window = url.window(self.query, default=self.web_settings.per_page)
         view = await self.services.lists.executions_of(task_id, job_id, window)
-        await self.answer(self.renderer.executions(url, view.executions))
+        await self.answer(EXECUTION_PAGE, Listing(url, view.executions, view.executions))
 
 
 class ExecutionHandler(Handler):
     """``/tasks/T/jobs/J/executions/E``."""
 
-    @operation("getExecution", responses.ExecutionDetail, refusals=(404,))
+    @operation("getExecution", EXECUTION_DETAIL, refusals=(404,))
     async def on_get(self, task_id: str, job_id: str, execution_id: str) -> None:
         """The execution in full, with the end of its log."""
-        await self.answer(self.renderer.execution(await self.services.details.execution(task_id, job_id, execution_id)))
+        await self.answer(EXECUTION_DETAIL, await self.services.details.execution(task_id, job_id, execution_id))
 
 
 class StopExecutionHandler(Handler):
     """``/tasks/T/jobs/J/executions/E/stop``."""
 
-    @operation("stopExecution", responses.ExecutionStopped, refusals=(404,))
+    @operation("stopExecution", EXECUTION_STOPPED, refusals=(404,))
     async def on_post(self, task_id: str, job_id: str, execution_id: str) -> None:
         """Stops this execution."""
-        await self.answer(self.renderer.stopped(await self.services.stops.stop_execution(task_id, job_id, execution_id)))
+        await self.answer(EXECUTION_STOPPED, await self.services.stops.stop_execution(task_id, job_id, execution_id))

@@ -11,7 +11,7 @@ import structlog
 from fastlane.errors import FastlaneError
 from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.services.reads.logs import LogView
-from fastlane.web.api.contract import EVENTS, TEXT, Answer, Parameter, flag, operation
+from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag, operation
 from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, integer
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.query import byte_range, read_flag, read_since, read_whole, together
@@ -24,8 +24,8 @@ MOST_LINES = 1_000_000_000
 
 LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code")
 STREAM_ANSWERS = {
-    200: Answer("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
-    206: Answer("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
+    200: Response("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
+    206: Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
 }
 STREAM_QUERY = {
     "tail": Parameter("Only this many of its last lines.", integer(0, MOST_LINES)),
@@ -62,8 +62,8 @@ class LogsHandler(Handler):
         "getLogs",
         query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
         answers={
-            200: Answer("stdout, a line -=-, stderr; or the log as it grows.", media=(TEXT, EVENTS), headers=LOG_HEADERS),
-            204: Answer("To the cursor of an end: nothing will follow."),
+            200: Response("stdout, a line -=-, stderr; or the log as it grows.", media=(TEXT, EVENTS), headers=LOG_HEADERS),
+            204: Response("To the cursor of an end: nothing will follow."),
         },
         refusals=(404,),
     )

@@ -1,6 +1,6 @@
 """``/openapi.json``."""
 
-from fastlane.web.api.contract import Answer, operation
+from fastlane.web.api.contract import Response, operation
 from fastlane.web.api.openapi import Document
 from fastlane.web.http.handler import Handler
 
@@ -8,9 +8,9 @@ from fastlane.web.http.handler import Handler
 class OpenApiHandler(Handler):
     """``/openapi.json``."""
 
-    @operation("getOpenApi", more="This document.", answers={200: Answer("An OpenAPI 3.1 document.", media=("application/json",))})
+    @operation("getOpenApi", more="This document.", answers={200: Response("An OpenAPI 3.1 document.", media=("application/json",))})
     async def on_get(self) -> None:
         """The contract as OpenAPI."""
         document = self.application.settings["document"]
         assert isinstance(document, Document)
-        await self.answer({**document.content, "servers": [{"url": self.base_url}]})
+        await self.send_json({**document.content, "servers": [{"url": self.base_url}]})

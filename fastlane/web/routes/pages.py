@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from fastlane.errors import NotFound, TransientError
 from fastlane.services.reads.logs import NotStarted
-from fastlane.web.api.contract import Answer, operation
-from fastlane.web.api.server_responses import Health
+from fastlane.web.api.contract import Response, operation
+from fastlane.web.api.responses.server import HEALTH
 from fastlane.web.http.encoding import accepts_gzip
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.problems import Problem, problem_of
@@ -45,9 +45,9 @@ class StreamPageHandler(Handler):
         "openLog",
         query=TICKET_QUERY,
         answers={
-            200: Answer("A page that follows the log.", media=(HTML,)),
-            303: Answer("To the page, without the ticket.", headers=("Location",)),
-            404: Answer("There is no such thing; the page says so.", media=(HTML,)),
+            200: Response("A page that follows the log.", media=(HTML,)),
+            303: Response("To the page, without the ticket.", headers=("Location",)),
+            404: Response("There is no such thing; the page says so.", media=(HTML,)),
         },
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
@@ -90,7 +90,7 @@ class StreamPageHandler(Handler):
 class DocsHandler(Handler):
     """``/docs``."""
 
-    @operation("readDocs", answers={200: Answer("A page to read the contract, and to try it.", media=(HTML,))})
+    @operation("readDocs", answers={200: Response("A page to read the contract, and to try it.", media=(HTML,))})
     async def on_get(self) -> None:
         """The contract as a page."""
         await show_page(self, "docs.html", DOCS_POLICY)
@@ -104,8 +104,8 @@ class RootHandler(Handler):
     @operation(
         "getRoot",
         answers={
-            200: Answer("The health; or a start page, for Accept: text/html.", (Health,), media=(HTML,)),
-            503: Answer("Something is down.", (Health,)),
+            200: Response("The health; or a start page, for Accept: text/html.", (HEALTH,), media=(HTML,)),
+            503: Response("Something is down.", (HEALTH,)),
         },
     )
     async def on_get(self) -> None:

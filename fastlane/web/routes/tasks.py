@@ -1,22 +1,17 @@
 """``/tasks``, ``/search``, ``/tasks/T`` and ``/tasks/T/stop``."""
 
-from typing import Any
-
 from fastlane.errors import Fault, Invalid
-from fastlane.models.job import Spec
-from fastlane.models.schedule.schedule import Schedule
-from fastlane.services.jobs.results import Enqueued
-from fastlane.web.api import responses
-from fastlane.web.api.contract import ONCE, ONCE_REFUSALS, REPLAYED, Parameter, flag, operation, pages
-from fastlane.web.api.idempotency import mark, read_once
+from fastlane.web.api.contract import Parameter, flag, operation, pages
 from fastlane.web.api.json_schema import enum, integer
-from fastlane.web.api.preview_rendering import preview
-from fastlane.web.api.requests import JobSchema
+from fastlane.web.api.requests.job import JobSchema
+from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, TASK_STOPPED, WAITED, WaitedFor
+from fastlane.web.api.responses.jobs import JOB_STATUSES, TASK_JOBS, TASK_PAGE
+from fastlane.web.api.responses.pages import Listing
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import ListUrl
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import read_flag, read_whole, together
-from fastlane.web.routes.job_requests import DELETE_QUERY, read_job_body, read_stop_first
+from fastlane.web.routes.job_requests import DELETE_QUERY, mark_replayed, read_idempotency_key, read_job_body, read_stop_first
 
 JOBS, MOST_JOBS = 1_000, 1_000
 """Jobs in a task's answer: unless ``perPage`` says otherwise, and at most."""
@@ -37,23 +32,25 @@ ENQUEUE_QUERY = {
 class TasksHandler(Handler):
     """``/tasks``."""
 
-    @operation("listTasks", responses.TaskPage, query=pages(), refusals=(404,))
+    @operation("listTasks", TASK_PAGE, query=pages(), refusals=(404,))
     async def on_get(self) -> None:
         """All tasks, most recently changed first."""
         url = ListUrl.of_query(f"{self.base_url}/tasks/", self.query)
         window = url.window(self.query, default=self.web_settings.per_page)
-        await self.answer(self.renderer.tasks(url, await self.services.lists.tasks(window, self.visible_tasks)))
+        page = await self.services.lists.tasks(window, self.visible_tasks)
+        await self.answer(TASK_PAGE, Listing(url, page, page))
 
 
 class SearchHandler(Handler):
     """``/search``."""
 
-    @operation("searchTasks", responses.TaskPage, query={"query": SEARCH, **pages()}, refusals=(404,))
+    @operation("searchTasks", TASK_PAGE, query={"query": SEARCH, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Tasks by the words in their ids."""
         url = ListUrl.of_query(f"{self.base_url}/search/", self.query)
         words, window = together(self._words, lambda: url.window(self.query, default=self.web_settings.per_page))
-        await self.answer(self.renderer.tasks(url, await self.services.lists.search(words, window, self.visible_tasks)))
+        page = await self.services.lists.search(words, window, self.visible_tasks)
+        await self.answer(TASK_PAGE, Listing(url, page, page))
 
     def _words(self) -> list[str]:
         text = self.query.get("query", "").replace("\0", " ")
@@ -71,24 +68,23 @@ class TaskHandler(Handler):
 
     @operation(
         "listJobs",
-        responses.TaskJobs,
-        query={"status": Parameter("Only jobs with this status.", enum(responses.JOB_STATUSES)), **pages(f"{JOBS:,}", MOST_JOBS)},
+        TASK_JOBS,
+        query={"status": Parameter("Only jobs with this status.", enum(JOB_STATUSES)), **pages(f"{JOBS:,}", MOST_JOBS)},
         refusals=(404,),
     )
     async def on_get(self, task_id: str) -> None:
         """The task's jobs, newest first."""
-        url = ListUrl.of_query(self.renderer.task_url(task_id), self.query)
+        url = ListUrl.of_query(self.render_context.task_url(task_id), self.query)
         status, window = together(self._status, lambda: url.window(self.query, default=JOBS, most=MOST_JOBS))
-        await self.answer(self.renderer.task(url, await self.services.lists.task(task_id, window, status)))
+        view = await self.services.lists.task(task_id, window, status)
+        await self.answer(TASK_JOBS, Listing(url, view.jobs, view))
 
     @operation(
         "enqueue",
-        *(responses.Enqueued, responses.Waited, responses.DryRun),
+        *(ENQUEUED, WAITED, DRY_RUN),
         query=ENQUEUE_QUERY,
-        headers=ONCE,
-        replies=REPLAYED,
+        idempotent=True,
         body=JobSchema,
-        refusals=ONCE_REFUSALS,
         more="Makes the task when it is new. With wait the reply has the execution too; with dryRun it is a preview.",
     )
     async def on_post(self, task_id: str) -> None:
@@ -96,32 +92,25 @@ class TaskHandler(Handler):
         if not self.body.strip():
             raise self._empty_body(task_id)
         dry_run, seconds = together(self._dry_run, self._wait) if self.query else (False, 0)
-        key = read_once(self, "enqueue", task_id)
+        key = read_idempotency_key(self, "enqueue", task_id)
         spec, schedule = read_job_body(self)
         if dry_run:
-            return await self._preview(task_id, spec, schedule)
+            return await self.answer(DRY_RUN, await self.services.previewer.preview(task_id, spec, schedule))
         made = await self.services.submissions.enqueue(task_id, spec, schedule, self.requester, key)
-        mark(self, made)
-        return await self.answer(await self._with_execution(made, seconds) if seconds else self.renderer.enqueued(made))
+        mark_replayed(self, made)
+        if not seconds:
+            return await self.answer(ENQUEUED, made)
+        return await self.answer(WAITED, WaitedFor(made, await self.services.completion.wait(made, seconds)))
 
-    @operation("deleteTask", responses.Deleted, query=DELETE_QUERY, refusals=(404, 409))
+    @operation("deleteTask", DELETED, query=DELETE_QUERY, refusals=(404, 409))
     async def on_delete(self, task_id: str) -> None:
         """Deletes the task with all that it has."""
-        await self.services.deletions.delete_task(task_id, stop=read_stop_first(self))
-        await self.answer({"taskId": task_id, "jobId": None, "deleted": True})
-
-    async def _preview(self, task_id: str, spec: Spec, schedule: Schedule) -> None:
-        await self.answer(preview(self.renderer, await self.services.previewer.preview(task_id, spec, schedule)))
-
-    async def _with_execution(self, made: Enqueued, seconds: int) -> dict[str, Any]:
-        """The enqueue reply and the execution, as it is when it has ended or the time is up."""
-        view = await self.services.completion.wait(made, seconds)
-        return self.renderer.enqueued(made) | {"execution": None if view is None else self.renderer.execution(view)["execution"]}
+        await self.answer(DELETED, await self.services.deletions.delete_task(task_id, stop=read_stop_first(self)))
 
     def _status(self) -> str | None:
         status = self.query.get("status")
-        if status is not None and status not in responses.JOB_STATUSES:
-            raise Invalid([Fault("status", f"is none of {', '.join(responses.JOB_STATUSES)}")])
+        if status is not None and status not in JOB_STATUSES:
+            raise Invalid([Fault("status", f"is none of {', '.join(JOB_STATUSES)}")])
         return status
 
     def _dry_run(self) -> bool:
@@ -131,7 +120,7 @@ class TaskHandler(Handler):
         return read_whole(self.query, "wait", 0, 0, LONGEST_WAIT)
 
     def _empty_body(self, task_id: str) -> Problem:
-        url = self.renderer.task_url(task_id)
+        url = self.render_context.task_url(task_id)
         return Problem(
             400,
             f"the body is empty. To list the jobs of this task: curl {url} "
@@ -142,8 +131,7 @@ class TaskHandler(Handler):
 class StopTaskHandler(Handler):
     """``/tasks/T/stop``."""
 
-    @operation("stopTask", responses.TaskStopped, refusals=(404,))
+    @operation("stopTask", TASK_STOPPED, refusals=(404,))
     async def on_post(self, task_id: str) -> None:
         """Stops every job of the task."""
-        stopped = await self.services.stops.stop_task(task_id)
-        await self.answer({"taskId": task_id, "taskUrl": self.renderer.task_url(task_id), "stopped": stopped.stopped})
+        await self.answer(TASK_STOPPED, await self.services.stops.stop_task(task_id))

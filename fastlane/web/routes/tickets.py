@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping
 
-from fastlane.clock import iso
 from fastlane.models.access import Role
 from fastlane.services.tickets import Grant, Ticket, TooMany
-from fastlane.web.api import responses
 from fastlane.web.api.contract import Parameter, operation
-from fastlane.web.api.rendering import Renderer
+from fastlane.web.api.responses.actions import TICKET, TicketFor
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.problems import Problem
-from fastlane.web.security.tickets import TICKET
+from fastlane.web.security.tickets import TICKET as TICKET_NAME
 
 TICKET_QUERY: Mapping[str, Parameter] = {
-    TICKET: Parameter("Instead of a log-in: a ticket that POST …/ws-ticket made for this job or execution.", {"type": "string"})
+    TICKET_NAME: Parameter("Instead of a log-in: a ticket that POST …/ws-ticket made for this job or execution.", {"type": "string"})
 }
 """The query of a route that accepts tickets."""
 
@@ -25,7 +23,7 @@ class TicketHandler(Handler):
 
     @operation(
         "makeTicket",
-        responses.Ticket,
+        TICKET,
         refusals=(404, 429),
         more="It opens the WebSocket or the page once, within 30 seconds, for a browser, which cannot send a token there.",
     )
@@ -34,7 +32,7 @@ class TicketHandler(Handler):
         await self.services.details.check_exists(task_id, job_id, execution_id)
         ticket = await self._make(task_id, job_id, execution_id)
         self.set_header("Cache-Control", "no-store")
-        await self.answer(rendered(self.renderer, ticket, task_id, job_id, execution_id))
+        await self.answer(TICKET, TicketFor(ticket, (task_id, job_id, execution_id) if execution_id else (task_id, job_id)))
 
     async def _make(self, task_id: str, job_id: str, execution_id: str | None) -> Ticket:
         tickets, authenticator = self.services.tickets, self.context.authenticator
@@ -44,14 +42,3 @@ class TicketHandler(Handler):
             return await tickets.make(Grant(authenticator.seal(self.principal), task_id, job_id, execution_id))
         except TooMany as error:
             raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None
-
-
-def rendered(renderer: Renderer, ticket: Ticket, task_id: str, job_id: str, execution_id: str | None) -> dict[str, str]:
-    """A ticket, and the URLs that it opens."""
-    place = renderer.execution_url(task_id, job_id, execution_id) if execution_id else renderer.job_url(task_id, job_id)
-    return {
-        "ticket": ticket.text,
-        "expiresAt": iso(ticket.expires_at),
-        "url": f"ws{place.removeprefix('http')}ws/?{TICKET}={ticket.text}",
-        "streamUrl": f"{place}stream/?{TICKET}={ticket.text}",
-    }

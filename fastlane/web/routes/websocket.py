@@ -14,7 +14,7 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, FinalState, Follower
-from fastlane.web.api.contract import Answer, Parameter, operation
+from fastlane.web.api.contract import Parameter, Response, operation
 from fastlane.web.api.follow_query import FOLLOW_QUERY, read_follow_query
 from fastlane.web.api.json_schema import enum
 from fastlane.web.http.handler import Handler
@@ -49,7 +49,7 @@ class SocketHandler(Handler, WebSocketHandler):
             **FOLLOW_QUERY,
             **TICKET_QUERY,
         },
-        answers={101: Answer("The log as it grows, by WebSocket. The reason of its close is done, or retry.")},
+        answers={101: Response("The log as it grows, by WebSocket. The reason of its close is done, or retry.")},
         refusals=(404, 426),
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:

@@ -15,7 +15,7 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import declared, pages
 from fastlane.web.api.openapi import EXAMPLES, METHODS, Document
-from fastlane.web.api.requests import JOB, read_job
+from fastlane.web.api.requests.job import JOB, read_job
 from fastlane.web.http import paging
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.strict_json import read_object
@@ -23,7 +23,7 @@ from fastlane.web.routes.table import ROUTES
 from fastlane.web.server.settings import WebSettings
 from tests.functional.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
-from tests.unit.web.api.test_requests import bodies
+from tests.unit.web.api.requests.test_job import bodies
 
 NOW = 1_700_000_000_000
 """Milliseconds."""

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fastlane.web.api.rendering import Renderer, split_host
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.executions import split_host
 
 
 @pytest.mark.parametrize(
@@ -21,5 +22,5 @@ def test_a_host_is_told_as_host_and_port(host, parts):
 
 
 def test_urls_quote_everything_that_a_task_id_may_hold():
-    url = Renderer("http://x", ()).task_url("a b?c#d%e;f'g\"h&i+ü")
+    url = RenderContext("http://x", ()).task_url("a b?c#d%e;f'g\"h&i+ü")
     assert url == "http://x/tasks/a%20b%3Fc%23d%25e%3Bf%27g%22h%26i%2B%C3%BC/"

@@ -1,4 +1,4 @@
-"""Whatever the document allows of ``resources`` and ``container`` is read: bodies made of the forms alone, as clients make them."""
+"""Whatever the document allows of ``resources`` and ``container`` is read: bodies made from the schemas alone, as clients make them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,17 +11,18 @@ from jsonschema import Draft202012Validator
 from schemathesis.config import SchemathesisConfig
 
 from fastlane.errors import Fault, Invalid
-from fastlane.web.api.container_shapes import CONTAINER, HOSTS, RESOURCES
+from fastlane.web.api.container.options import CONTAINER, HOSTS
+from fastlane.web.api.container.resources import RESOURCES
 from fastlane.web.api.json_schema import JsonSchema
-from fastlane.web.api.requests import read_job
+from fastlane.web.api.requests.job import read_job
 from tests.functional.fuzzing import is_in_table
 
-FORMS = {"resources": RESOURCES, "container": CONTAINER, "additionalDNSEntries": HOSTS}
+SCHEMAS = {"resources": RESOURCES, "container": CONTAINER, "additionalDNSEntries": HOSTS}
 
 
-def made_of(shape: JsonSchema) -> st.SearchStrategy[Any]:
-    """Values that this form allows, but for the empty one."""
-    body = {"required": True, "content": {"application/json": {"schema": {**shape, "minProperties": 1}}}}
+def made_of(schema: JsonSchema) -> st.SearchStrategy[Any]:
+    """Values that this schema allows, but for the empty one."""
+    body = {"required": True, "content": {"application/json": {"schema": {**schema, "minProperties": 1}}}}
     paths = {"/x": {"post": {"requestBody": body, "responses": {"200": {"description": "x"}}}}}
     document = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": paths}
     operation = schemathesis.openapi.from_dict(document, config=SchemathesisConfig())["/x"]["POST"]
@@ -37,18 +38,18 @@ def faults_of(body: dict[str, Any]) -> Sequence[Fault]:
     return ()
 
 
-VALUES = {name: made_of(shape) for name, shape in FORMS.items()}
+VALUES = {name: made_of(schema) for name, schema in SCHEMAS.items()}
 
 
 @settings(suppress_health_check=list(HealthCheck))
-@given(st.data(), st.sampled_from(sorted(FORMS)))
-def test_what_the_form_allows_is_read_but_for_what_no_form_can_say(data: st.DataObject, name: str) -> None:
+@given(st.data(), st.sampled_from(sorted(SCHEMAS)))
+def test_what_the_schema_allows_is_read_but_for_what_no_schema_can_say(data: st.DataObject, name: str) -> None:
     value = data.draw(VALUES[name])
     assert [str(fault) for fault in faults_of({"image": "ubuntu", name: value}) if not is_in_table(fault.field, fault.message)] == []
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_each_form_s_examples_are_valid(name: str) -> None:
-    for example in FORMS[name].get("examples", ()):
-        assert Draft202012Validator(FORMS[name]).is_valid(example)
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_schema_s_examples_are_valid(name: str) -> None:
+    for example in SCHEMAS[name].get("examples", ()):
+        assert Draft202012Validator(SCHEMAS[name]).is_valid(example)
         read_job({"image": "ubuntu", name: example}, 0, hard_retries=10)

@@ -12,16 +12,20 @@ from fastlane.errors import Invalid
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.job import Spec
-from fastlane.web.api import containers
-from fastlane.web.api.containers import OLD_HOSTS, show_container, show_resources
-from fastlane.web.api.rendering import Renderer
-from fastlane.web.api.requests import read_job
+from fastlane.web.api.container import options as schemas
+from fastlane.web.api.container.options import OLD_HOSTS
+from fastlane.web.api.container.resources import read_resources
+from fastlane.web.api.container.responses import CONTAINER, RESOURCES
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.requests.job import read_job
+from fastlane.web.api.responses.jobs import SPEC
 from fastlane.web.http import fields as body_fields
 from fastlane.web.http.fields import MOST_FAULTS
 from fastlane.web.http.query import nearest
 
 NOW = 1_700_000_000_000
 """Milliseconds."""
+CONTEXT = RenderContext("http://x", ())
 
 
 def read(**body: Any) -> Spec:
@@ -62,12 +66,12 @@ CONTAINERS = st.builds(
     extra_hosts=st.dictionaries(st.sampled_from(["db", "db.internal"]), st.ip_addresses().map(str).filter(lambda text: "%" not in text)),
 )
 CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MOST_CPUS)
-RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MOST_PIDS))
+ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MOST_PIDS))
 
 
-@given(CONTAINERS, RESOURCES)
+@given(CONTAINERS, ANY_RESOURCES)
 def test_what_is_shown_can_be_sent_again_and_means_the_same(container: Container, resources: Resources) -> None:
-    shown = Renderer("http://x", ()).spec(Spec("ubuntu", container=container, resources=resources))
+    shown = SPEC.serialize(Spec("ubuntu", container=container, resources=resources), CONTEXT)
     again = json.loads(json.dumps({name: shown[name] for name in ("image", "resources", "container")}))
     spec = read_job(again, NOW, hard_retries=10)[0]
     assert (spec.container, spec.resources) == (container, resources)
@@ -76,11 +80,12 @@ def test_what_is_shown_can_be_sent_again_and_means_the_same(container: Container
 @given(st.floats(options.LEAST_CPUS, 8), st.floats(0, 1), SIZES)
 def test_what_is_kept_free_can_be_sent_again(cpus: float, part: float, memory: int) -> None:
     resources = Resources(cpus, memory, None, max(options.LEAST_CPUS, cpus * part), memory)
-    assert containers.read_resources(show_resources(resources)) == resources
+    assert read_resources(RESOURCES.serialize(resources, CONTEXT)) == resources
 
 
 def test_who_asked_for_nothing_is_shown_nothing():
-    assert (show_container(NO_CONTAINER), show_resources(NO_RESOURCES)) == (None, None)
+    shown = SPEC.serialize(Spec("ubuntu"), CONTEXT)
+    assert (shown["container"], shown["resources"]) == (None, None)
     spec = read(container={}, resources={"reserve": {}}, additionalDNSEntries={})
     assert (spec.container, spec.resources) == (NO_CONTAINER, NO_RESOURCES)
     spec = read(container={"mounts": [], "networks": [], "secrets": [], "constraints": [], "extraHosts": {}})
@@ -137,8 +142,9 @@ def test_everything_at_once():
 
 
 def test_every_option_can_be_asked_for_and_is_shown():
-    assert len(show_container(Container(user="a"))) == len(fields(Container))
-    assert {*containers._NAMES.values()} == {field.name for field in fields(Container)}
+    shown = CONTAINER.serialize(Container(user="a"), CONTEXT)
+    assert len(shown) == len(fields(Container))
+    assert {*schemas.CONTAINER["properties"]} == {*shown, OLD_HOSTS}
 
 
 # the name of 2.x

@@ -1,0 +1,235 @@
+"""The body that describes a job: a marshmallow schema validates it, all faults at once, and ``read_job`` makes values of it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
+
+from fastlane.errors import Fault, Invalid
+from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container
+from fastlane.models.container.image_reference import EXAMPLES
+from fastlane.models.job import Spec
+from fastlane.models.schedule.cron import read_cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind, read_duration, read_moment
+from fastlane.models.schedule.timezone import read_timezone
+from fastlane.web.api import json_schema
+from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, differs, read_container, read_hosts
+from fastlane.web.api.container.resources import RESOURCES, read_resources
+from fastlane.web.api.json_schema import JsonSchema
+from fastlane.web.api.requests import readers
+from fastlane.web.http.fields import MOST_FAULTS
+from fastlane.web.http.query import nearest
+
+
+def field(read: Callable[[object], Any], schema: JsonSchema, about: str, **options: Any) -> fields.Function:
+    """A field whose value a reader makes, which raises ValidationError or ValueError with what is wrong. ``schema`` is what JSON Schema can
+    say of the values that it reads."""
+
+    def load(value: object) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            raise
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+    own = schema if options.get("required") else json_schema.nullable(schema)
+    return fields.Function(deserialize=load, metadata={"description": about, JSON_SCHEMA: own}, **options)
+
+
+def number(least: int, most: int, about: str) -> fields.Function:
+    """A field of whole numbers in a range."""
+    return field(readers.integer(least, most), json_schema.integer(least, most), about)
+
+
+def choice(known: type[StrEnum], about: str) -> fields.Function:
+    """A field of a few words."""
+    return field(readers.enum(known), json_schema.enum(tuple(known)), about)
+
+
+JSON_SCHEMA = "json_schema"
+"""The key of a field's JSON Schema in its metadata."""
+
+STARTS = ("startIn", "startAt", "cron")
+"""The fields that say when a job is due. Without one of them it is due now."""
+CRON_FIELDS = ("timezone", "overlap", "catchUp")
+"""The fields that mean something only beside ``cron``."""
+
+
+class JobSchema(Schema):
+    """The body of ``POST /tasks/T`` and of ``PUT /tasks/T/jobs/J``: what to run, and when."""
+
+    class Meta:
+        unknown = RAISE
+
+    image = field(
+        readers.read_image,
+        {**json_schema.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]},
+        "The image: any reference, with a registry, a path, a tag or a digest.",
+        required=True,
+        error_messages={"required": f"is missing; {EXAMPLES}"},
+    )
+    command = field(
+        readers.read_command,
+        readers.COMMAND,
+        "What to run in place of the image's own command: text, split as a POSIX shell would split it (no shell runs it), or a list.",
+    )
+    envs = field(readers.read_envs, readers.ENVS, f"Environment variables, {readers.MAX_ENVS_BYTES} bytes in all.")
+    startIn = field(read_duration, json_schema.DURATION, f"When it starts: this long from now, {json_schema.DURATION_WORDS}.")
+    startAt = field(
+        read_moment, json_schema.MOMENT, f"When it starts: at a moment, as {json_schema.MOMENT_WORDS}; a moment in the past means now."
+    )
+    cron = field(
+        read_cron,
+        json_schema.CRON,
+        "When it starts, repeatedly: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday).",
+    )
+    timezone = field(read_timezone, json_schema.TIMEZONE, "The IANA name of the zone whose clocks the cron means; UTC unless given.")
+    overlap = choice(Overlap, "What a tick of the cron does while an earlier execution runs: allow (the default) or skip.")
+    catchUp = choice(CatchUp, "What follows when ticks were missed: the latest of them runs late (the default), or none does.")
+    retries = field(readers.read_retries, json_schema.integer(0), "How many further attempts may follow a failed one; 0 unless given.")
+    retryDelay = field(read_duration, json_schema.DURATION, "The time before each further attempt; exponential back-off unless given.")
+    timeout = field(readers.read_seconds, json_schema.SECONDS, "Seconds that it may run, up to the server's hard_timeout.")
+    expiration = field(
+        read_moment, json_schema.MOMENT, f"The moment, after its first start, by which it must have started: {json_schema.MOMENT_WORDS}."
+    )
+    expiresIn = field(
+        readers.read_positive_duration, json_schema.SPAN, f"How long after it was due it may still start: {json_schema.DURATION_WORDS}."
+    )
+    priority = number(-100, 100, "Within its pool, a point counts as a minute of waiting; 0 unless given.")
+    concurrency = number(1, 1000, "It waits while this many executions of its task run.")
+    resources = field(read_resources, RESOURCES, "How much of a node it gets, within the limits of its pool.")
+    container = field(
+        read_container,
+        CONTAINER,
+        "How its container is set up. The policy of its pool says what is allowed; anything else is a 403.",
+    )
+    additionalDNSEntries = field(read_hosts, {**HOSTS, "deprecated": True}, "The name of container.extraHosts in fastlane 2.x.")
+    metadata = field(
+        readers.read_metadata, json_schema.DATA, f"Whatever the client wants to find again, up to {readers.MAX_METADATA} bytes of JSON."
+    )
+
+    @validates_schema(pass_original=True, skip_on_field_errors=False)
+    def rules(self, data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
+        """What must hold between fields: a job has one kind of start, and fields about a cron's ticks need a cron."""
+        faults: dict[str, list[str]] = {}
+        starts = [name for name in STARTS if name in original]
+        if len(starts) > 1:
+            faults[starts[0]] = [f"stands beside {' and '.join(starts[1:])}; keep one of them"]
+        for name in CRON_FIELDS:
+            if name in original and "cron" not in original:
+                faults[name] = ["is for a job with a cron; give one, or leave this out"]
+        container: Container = data.get("container") or NO_CONTAINER
+        if differs(data.get("additionalDNSEntries"), container.extra_hosts):
+            faults["additionalDNSEntries"] = [NOT_THE_SAME]
+        if faults:
+            raise ValidationError(faults)
+
+
+JOB = JobSchema()
+READERS = {name: one.deserialize for name, one in JOB.fields.items()}
+REQUIRED = {name for name, one in JOB.fields.items() if one.required}
+
+
+def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int) -> tuple[Spec, Schedule]:
+    """What to run and when, of a decoded body; ``now`` in milliseconds. Raises Invalid with every fault."""
+    faults: list[Fault] = []
+    given = {name: value for name, value in body.items() if value is not None}
+    wanted = read_valid(given)
+    if wanted is None:
+        wanted, faults = _read_invalid(given)
+    if wanted.get("retries", 0) > hard_retries:
+        faults.append(Fault("retries", f"is more than this server allows ({hard_retries}); choose fewer, or ask for a higher hard_retries"))
+    schedule = _schedule(wanted, now)
+    if not faults and (fault := _never_in_time(wanted, schedule, now)):
+        faults.append(fault)
+    if faults:
+        raise Invalid(faults)
+    return _spec(wanted), schedule
+
+
+def read_valid(given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The values of a body without a fault, by the schema's own readers and rules; None for any other body. ``JOB.load`` does the same at
+    five times the cost: it visits every field of the schema."""
+    try:
+        wanted = {name: READERS[name](value) for name, value in given.items()}
+        JOB.rules(wanted, given)
+    except (KeyError, ValidationError):
+        return None
+    return wanted if wanted.keys() >= REQUIRED else None
+
+
+def _read_invalid(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Fault]]:
+    """The values of a body that can be read, and the faults of the others."""
+    try:
+        return JOB.load(given), []
+    except ValidationError as error:
+        wanted = error.valid_data if isinstance(error.valid_data, dict) else {}
+        return wanted, list(islice(_faults(error.messages_dict), MOST_FAULTS))
+
+
+def _spec(wanted: Mapping[str, Any]) -> Spec:
+    return Spec(
+        image=wanted["image"],
+        command=wanted.get("command"),
+        envs=wanted.get("envs", {}),
+        metadata=wanted.get("metadata", {}),
+        retries=wanted.get("retries", 0),
+        retry_delay=_milliseconds(wanted.get("retryDelay")),
+        timeout=_milliseconds(wanted.get("timeout")),
+        expires_in=_milliseconds(wanted.get("expiresIn")),
+        expiration=wanted.get("expiration"),
+        priority=wanted.get("priority", 0),
+        concurrency=wanted.get("concurrency", 0),
+        resources=wanted.get("resources", NO_RESOURCES),
+        container=_container(wanted),
+    )
+
+
+def _container(wanted: Mapping[str, Any]) -> Container:
+    container: Container = wanted.get("container", NO_CONTAINER)
+    hosts = wanted.get("additionalDNSEntries")
+    return replace(container, extra_hosts=hosts) if hosts else container
+
+
+def _schedule(wanted: Mapping[str, Any], now: int) -> Schedule:
+    if "startIn" in wanted:
+        return Schedule(ScheduleKind.AT, now + round(wanted["startIn"] * 1000))
+    if "startAt" in wanted:
+        return Schedule(ScheduleKind.AT, wanted["startAt"])
+    if "cron" not in wanted:
+        return Schedule()
+    cron = replace(wanted["cron"], timezone=wanted.get("timezone", "UTC"))
+    return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
+
+
+def _never_in_time(wanted: Mapping[str, Any], schedule: Schedule, now: int) -> Fault | None:
+    """The fault of a job that would expire before it is first due."""
+    first = schedule.first_tick(now)
+    due = now if first is None else first
+    if "expiration" in wanted and wanted["expiration"] <= max(due, now):
+        return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
+    if "expiresIn" in wanted and due + wanted["expiresIn"] * 1000 <= now:
+        return Fault("expiresIn", "ended before now, counted from startAt, so it would never run; choose a longer one, or a later startAt")
+    return None
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _faults(messages: Mapping[Any, Any], path: str = "") -> Iterator[Fault]:
+    """Marshmallow's tree of messages as a flat list with dotted paths."""
+    for name, below in messages.items():
+        field = f"{path}{name}"
+        if not path and name not in JOB.fields:
+            yield Fault(
+                field[:80], f'is not a field of a job; the nearest is "{nearest(name, JOB.fields)}" (there are: {", ".join(JOB.fields)})'
+            )
+        elif isinstance(below, Mapping):
+            yield from _faults(below, f"{field}.")
+        else:
+            yield from (Fault(field, str(message)) for message in below)

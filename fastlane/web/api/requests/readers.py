@@ -1,0 +1,177 @@
+"""Readers of the values of a job's fields, each beside what JSON Schema can say of it. A reader raises ValidationError or ValueError with
+what is wrong and what to write instead."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from marshmallow import ValidationError
+
+from fastlane.models.container.image_reference import EXAMPLES, reference_fault
+from fastlane.models.container.options import read_whole
+from fastlane.models.schedule.schedule import TEN_YEARS, read_duration
+from fastlane.web.api import json_schema
+from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
+from fastlane.web.api.render_context import REDACTED
+from fastlane.web.http.fields import MOST_FAULTS
+
+MAX_COMMAND_TEXT = 64 * 1024
+MAX_COMMAND = 256 * 1024
+MAX_ARGUMENT = 128 * 1024 - 1
+"""Bytes. Linux takes no longer argument, and no longer variable with its name (MAX_ARG_STRLEN)."""
+
+MAX_ARGUMENTS = 10_000
+MAX_ENVS = 1_000
+MAX_ENVS_BYTES = 256 * 1024
+MAX_METADATA = 16 * 1024
+
+QUOTING = re.compile(r"['\"\\]")
+WORD = re.compile(r"[^ \t\r\n]+")
+"""A word of a shell command without quotes: ``shlex`` splits at these four blanks."""
+
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def read_image(value: object) -> str:
+    """An image reference."""
+    if not isinstance(value, str):
+        raise ValidationError(f"is not text; {EXAMPLES}")
+    if fault := reference_fault(value):
+        raise ValidationError(fault)
+    return value
+
+
+def read_command(value: object) -> tuple[str, ...]:
+    """Text, split as a POSIX shell would split it, or a list of texts."""
+    arguments = _split(value) if isinstance(value, str) else _listed(value)
+    if not arguments:
+        raise ValidationError("is empty; leave it out to run the image's own command")
+    if len(arguments) > MAX_ARGUMENTS:
+        raise ValidationError(f"has more than {MAX_ARGUMENTS} arguments; put them into a file of the image or a variable")
+    sizes = [len(argument.encode()) for argument in arguments]
+    if max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_COMMAND:
+        raise ValidationError(f"is longer than {MAX_ARGUMENT} bytes in one argument or {MAX_COMMAND} in all; shorten it")
+    return arguments
+
+
+def read_envs(value: object) -> dict[str, str]:
+    """Environment variables: names to text, numbers or booleans."""
+    if not isinstance(value, dict):
+        raise ValidationError('is not an object; write {"NAME": "value"}')
+    if len(value) > MAX_ENVS:
+        raise ValidationError(f"has more than {MAX_ENVS} variables; put them into a file of the image")
+    faults = {name[:80] or "(empty)": [fault] for name, given in value.items() if (fault := _env_fault(name, given))}
+    if faults:
+        raise ValidationError(faults)
+    envs = {name: given if isinstance(given, str) else json.dumps(given) for name, given in value.items()}
+    sizes = [len(name) + 1 + len(given.encode()) for name, given in envs.items()]
+    if sizes and (max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_ENVS_BYTES):
+        raise ValidationError(f"is longer than {MAX_ARGUMENT} bytes in one variable or {MAX_ENVS_BYTES} in all; shorten it")
+    return envs
+
+
+def read_metadata(value: object) -> dict[str, Any]:
+    """Any JSON object of at most 16 KiB."""
+    if not isinstance(value, dict):
+        raise ValidationError('is not an object; write {"name": "value"}')
+    if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA:
+        raise ValidationError(f"is longer than {MAX_METADATA} bytes; keep what is large elsewhere and name it here")
+    return value
+
+
+def integer(least: int, most: int) -> Callable[[object], int]:
+    """A reader of whole numbers in a range."""
+
+    def read(value: object) -> int:
+        number = read_whole(value)
+        if number is None or not least <= number <= most:
+            raise ValidationError(f"is not a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
+def read_retries(value: object) -> int:
+    """How many attempts may follow the first. ``read_job`` holds it against the setting ``hard_retries``."""
+    number = read_whole(value)
+    if number is None or number < 0:
+        raise ValidationError("is not a whole number, 0 or more")
+    return number
+
+
+def read_seconds(value: object) -> float:
+    """Seconds, as a number from a thousandth to ten years."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not MILLISECOND <= value <= TEN_YEARS:
+        raise ValidationError("is not a number of seconds above 0, such as 60")
+    return value
+
+
+def read_positive_duration(value: object) -> float:
+    """A duration above zero."""
+    seconds = read_duration(value)
+    if seconds < MILLISECOND:
+        raise ValidationError("is zero, so nothing would ever start; choose a longer one")
+    return seconds
+
+
+def enum(known: type[StrEnum]) -> Callable[[object], StrEnum]:
+    """A reader of one of a few words."""
+
+    def read(value: object) -> StrEnum:
+        if not isinstance(value, str) or value not in set(known):
+            raise ValidationError(f"is none of {', '.join(repr(word.value) for word in known)}")
+        return known(value)
+
+    return read
+
+
+COMMAND: JsonSchema = {
+    "anyOf": [
+        {**json_schema.COMMAND_TEXT, "maxLength": MAX_COMMAND_TEXT},
+        {"type": "array", "items": {"type": "string", "maxLength": MAX_ARGUMENT}, "minItems": 1, "maxItems": MAX_ARGUMENTS},
+    ],
+    "examples": ["ls -lah", ["sh", "-c", "echo $HOME"]],
+}
+VARIABLE: JsonSchema = {
+    "anyOf": [{"type": "string", "maxLength": MAX_ARGUMENT, "not": {"const": REDACTED}}, {"type": ["number", "boolean"]}]
+}
+ENVS: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{ENV_NAME.pattern}$"},
+    "additionalProperties": VARIABLE,
+    "maxProperties": MAX_ENVS,
+    "examples": [{"LEVEL": "debug", "WORKERS": 4}],
+}
+
+
+def _split(text: str) -> tuple[str, ...]:
+    if len(text) > MAX_COMMAND_TEXT:
+        raise ValidationError(f"is longer than {MAX_COMMAND_TEXT} characters; give a list of texts, or shorten it")
+    try:
+        return tuple(shlex.split(text) if QUOTING.search(text) else WORD.findall(text))  # shlex is slow: a step a character
+    except ValueError as error:
+        words = "has a quote that is never closed" if "quotation" in str(error) else "ends in a backslash"
+        raise ValidationError(f'{words}; close or escape it, or give a list of texts such as ["sh", "-c", "echo it\'s"]') from None
+
+
+def _listed(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValidationError('is neither text nor a list of texts; write "ls -lah" or ["ls", "-lah"]')
+    faults = {place: ["is not text; put it in quotes"] for place, part in enumerate(value) if not isinstance(part, str)}
+    if faults:
+        raise ValidationError(dict(islice(faults.items(), MOST_FAULTS)))
+    return tuple(value)
+
+
+def _env_fault(name: str, value: object) -> str | None:
+    if not ENV_NAME.fullmatch(name):
+        return "is not a variable's name: letters, digits and _, not beginning with a digit"
+    if not isinstance(value, str | int | float):
+        return "is not text, a number or a boolean; put it in quotes, or leave it out"
+    if value == REDACTED:
+        return f"is {REDACTED}, which fastlane shows in place of a secret; give the secret itself"
+    return None

@@ -1,0 +1,152 @@
+"""Replies to requests that change something."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastlane.clock import iso
+from fastlane.services.jobs.preview import Preview
+from fastlane.services.jobs.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
+from fastlane.services.reads.server_status import HostRow
+from fastlane.services.reads.views import ExecutionView
+from fastlane.services.tickets import Ticket
+from fastlane.web.api.container.responses import RESOURCES, asked_resources
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.executions import EXECUTION
+from fastlane.web.api.responses.jobs import JOB_STATUSES, SCHEDULE, SPEC
+from fastlane.web.api.serializer import (
+    Serializer,
+    array,
+    boolean,
+    enum,
+    flattened,
+    integer,
+    nested,
+    string,
+    strings,
+    timestamp,
+    url,
+    uuid,
+)
+
+NOT_SEEN = "no worker is alive that sees it"
+"""Why a host that no worker reports cannot be used."""
+
+ENQUEUED = Serializer[Enqueued](
+    "Enqueued",
+    "The ids and URLs of an accepted job.",
+    taskId=string(lambda made: made.task_id),
+    jobId=uuid(lambda made: made.job_id),
+    executionId=uuid(lambda made: made.execution_id, "Null for a job that starts later: it has none yet.", null=True),
+    queueJobId=uuid(lambda made: made.tick_id, "The tick, as logs and /ticks name it."),
+    taskUrl=url(lambda made, render: render.task_url(made.task_id), "The task."),
+    jobUrl=url(lambda made, render: render.job_url(made.task_id, made.job_id), "The job."),
+    executionUrl=url(
+        lambda made, render: render.execution_url(made.task_id, made.job_id, made.execution_id) if made.execution_id else None,
+        "The execution.",
+        null=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitedFor:
+    """An accepted job whose execution the client waited for. ``execution``: None when it has none yet."""
+
+    enqueued: Enqueued
+    execution: ExecutionView | None
+
+
+WAITED = Serializer[WaitedFor](
+    "Waited",
+    "The enqueue reply after wait, with what is known by then.",
+    enqueued=flattened(ENQUEUED, lambda waited: waited.enqueued),
+    execution=nested(EXECUTION, lambda waited: waited.execution, null=True),
+)
+
+HOST_USE = Serializer[HostRow](
+    "HostUse",
+    "A host, and why it cannot be used, if so.",
+    host=string(lambda row: row.name),
+    usable=boolean(lambda row: row.view is not None and row.view.usable),
+    reason=string(lambda row: NOT_SEEN if row.view is None else None if row.view.usable else row.view.reason, null=True),
+)
+
+
+def _next_runs(preview: Preview) -> Sequence[str]:
+    return [iso(moment) for moment in preview.next_runs]
+
+
+DRY_RUN = Serializer[Preview](
+    "DryRun",
+    "What a job would be.",
+    valid=boolean(lambda _: True),
+    spec=nested(SPEC, lambda preview: preview.spec),
+    schedule=nested(SCHEDULE, lambda preview: preview.schedule),
+    pool=string(lambda preview: preview.pool.name),
+    resources=nested(RESOURCES, lambda preview: asked_resources(preview.resources), null=True),
+    hosts=array(HOST_USE, lambda preview: preview.hosts),
+    nextRuns=strings(_next_runs, "The next due times, up to five.", format="date-time"),
+)
+
+STOPPED = Serializer[CurrentStatus](
+    "Stopped",
+    "What was told to stop, to pause or to resume, and its status after that.",
+    taskId=string(lambda stopped: stopped.task_id),
+    jobId=uuid(lambda stopped: stopped.job_id),
+    taskUrl=url(lambda stopped, render: render.task_url(stopped.task_id), "The task."),
+    jobUrl=url(lambda stopped, render: render.job_url(stopped.task_id, stopped.job_id), "The job."),
+    status=enum(JOB_STATUSES, lambda stopped: stopped.status),
+)
+
+EXECUTION_STOPPED = Serializer[CurrentStatus](
+    "ExecutionStopped",
+    "An execution that was told to stop, and its status after that.",
+    job=flattened(STOPPED, lambda stopped: stopped),
+    executionId=uuid(lambda stopped: stopped.execution_id),
+    executionUrl=url(lambda one, render: render.resource_url(one.task_id, one.job_id, one.execution_id), "The execution."),
+)
+
+TASK_STOPPED = Serializer[TaskStopped](
+    "TaskStopped",
+    "How many of a task's jobs were told to stop: those that were running or still to run.",
+    taskId=string(lambda task: task.task_id),
+    taskUrl=url(lambda task, render: render.task_url(task.task_id), "The task."),
+    stopped=integer(lambda task: task.stopped),
+)
+
+DELETED = Serializer[Deleted](
+    "Deleted",
+    "What was deleted.",
+    taskId=string(lambda deleted: deleted.task_id),
+    jobId=uuid(lambda deleted: deleted.job_id, "Null: the whole task.", null=True),
+    deleted=boolean(lambda _: True),
+)
+
+POOL_PAUSED = Serializer[PoolPaused](
+    "PoolPaused",
+    "A pool, and whether it is paused.",
+    pool=string(lambda pool: pool.pool),
+    paused=boolean(lambda pool: pool.paused),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFor:
+    """A ticket, and what it opens: the ids of a job, or of an execution."""
+
+    ticket: Ticket
+    ids: tuple[str, ...]
+
+
+def _socket_url(of: TicketFor, render: RenderContext) -> str:
+    return f"ws{render.resource_url(*of.ids).removeprefix('http')}ws/?ticket={of.ticket.text}"
+
+
+TICKET = Serializer[TicketFor](
+    "Ticket",
+    "What lets a browser in once, soon, in place of a token that it cannot send.",
+    ticket=string(lambda of: of.ticket.text, "A secret; both URLs contain it."),
+    expiresAt=timestamp(lambda of: of.ticket.expires_at, "When it expires."),
+    url=url(_socket_url, "The WebSocket."),
+    streamUrl=url(lambda of, render: f"{render.resource_url(*of.ids)}stream/?ticket={of.ticket.text}", "The page."),
+)

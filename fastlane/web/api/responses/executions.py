@@ -1,0 +1,135 @@
+"""Executions: in brief, in full, and in pages."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastlane.models.access import Requester
+from fastlane.models.execution import Execution, FailureReason
+from fastlane.models.status import Status
+from fastlane.services.reads.views import ExecutionView
+from fastlane.web.api.responses.links import LINK
+from fastlane.web.api.responses.pages import page_of
+from fastlane.web.api.serializer import (
+    Serializer,
+    boolean,
+    enum,
+    flattened,
+    integer,
+    message,
+    nested,
+    string,
+    timestamp,
+    url,
+    uuid,
+)
+
+
+def split_host(host: str | None) -> tuple[str | None, int | None]:
+    """An engine's address as host and port. A Unix socket has no port."""
+    if host is None or host.startswith("unix:"):
+        return host, None
+    name, _, port = host.rpartition("://")[2].rpartition(":")
+    return (name, int(port)) if name and port.isascii() and port.isdigit() else (host, None)
+
+
+def command_text(command: tuple[str, ...] | None) -> str | None:
+    """Text that a shell splits into the same arguments."""
+    return None if command is None else shlex.join(command)
+
+
+def _duration(execution: Execution) -> int | None:
+    if execution.started_at is None or execution.finished_at is None:
+        return None
+    return max(0, execution.finished_at - execution.started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureView:
+    """Why an execution failed. ``envs``: the variables that the message may quote."""
+
+    reason: FailureReason
+    message: str
+    envs: Mapping[str, str]
+
+
+def _failure(execution: Execution) -> FailureView | None:
+    failure = execution.failure
+    return None if failure is None else FailureView(failure.reason, failure.message, execution.spec.envs)
+
+
+REQUESTER = Serializer[Requester](
+    "Requester",
+    "Who asked for something.",
+    user=string(lambda requester: requester.user, "The user or token; null when the server has no users.", null=True),
+    address=string(lambda requester: requester.address, "The IP address.", null=True),
+)
+
+FAILURE = Serializer[FailureView](
+    "Failure",
+    "Why an execution failed.",
+    reason=enum(FailureReason, lambda failure: failure.reason),
+    message=message(lambda failure: failure.message, lambda failure: failure.envs),
+)
+
+LAST_EXECUTION = Serializer[Execution](
+    "LastExecution",
+    "An execution in brief.",
+    executionId=uuid(lambda execution: execution.id),
+    url=url(lambda one, render: render.execution_url(one.task_id, one.job_id, one.id), "Where it is read."),
+    status=enum(Status, lambda execution: execution.status),
+    failure=nested(FAILURE, _failure, null=True),
+    createdAt=timestamp(lambda execution: execution.created_at, "When it was made."),
+    startedAt=timestamp(lambda execution: execution.started_at, "When its container was seen running.", null=True),
+    finishedAt=timestamp(lambda execution: execution.finished_at, "When it ended.", null=True),
+    exitCode=integer(lambda execution: execution.exit_code, "The command's; null until it has one.", null=True, least=-(2**31)),
+)
+
+LOG_INFO = Serializer[ExecutionView](
+    "LogInfo",
+    "How long the log is so far.",
+    stdoutBytes=integer(lambda view: view.stdout_bytes),
+    stderrBytes=integer(lambda view: view.stderr_bytes),
+    truncated=boolean(lambda view: view.truncated, "Whether some of it was dropped or lost."),
+)
+
+PLACE = Serializer[Execution](
+    "Place",
+    "Where an execution ran, under the names of fastlane 2.x.",
+    docker_host=string(lambda execution: split_host(execution.host)[0], null=True),
+    docker_port=integer(lambda execution: split_host(execution.host)[1], null=True, least=1),
+    container_id=string(lambda execution: execution.container_id, null=True),
+)
+
+EXECUTION = Serializer[ExecutionView](
+    "Execution",
+    "An execution in full.",
+    brief=flattened(LAST_EXECUTION, lambda view: view.execution),
+    jobId=uuid(lambda view: view.execution.job_id),
+    taskId=string(lambda view: view.execution.task_id),
+    image=string(lambda view: view.execution.spec.image),
+    imageDigest=string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),
+    command=string(lambda view: command_text(view.execution.spec.command), "Text that a shell splits into the same arguments.", null=True),
+    attempt=integer(lambda view: view.execution.attempt, "1, and one more for each retry.", least=1),
+    scheduledFor=timestamp(lambda view: view.execution.scheduled_for, "When it was due."),
+    durationMs=integer(lambda view: _duration(view.execution), "How long it ran.", null=True),
+    host=string(lambda view: view.execution.host, null=True),
+    pool=string(lambda view: view.execution.pool, null=True),
+    serviceId=string(lambda view: view.execution.service_id, null=True),
+    containerId=string(lambda view: view.execution.container_id, null=True),
+    logInfo=nested(LOG_INFO, lambda view: view),
+    requestedBy=nested(REQUESTER, lambda view: view.execution.requested_by, null=True),
+    metadata=nested(PLACE, lambda view: view.execution),
+    log=string(lambda view: view.stdout, "The end of its stdout, up to 64 KiB, where it was asked for.", optional=True),
+    error=string(lambda view: view.stderr, "The end of its stderr, likewise.", optional=True),
+)
+
+EXECUTION_DETAIL = Serializer[ExecutionView](
+    "ExecutionDetail",
+    "An execution with its task and job.",
+    task=nested(LINK, lambda view: (view.execution.task_id,)),
+    job=nested(LINK, lambda view: (view.execution.task_id, view.execution.job_id)),
+    execution=nested(EXECUTION, lambda view: view),
+)
+
+EXECUTION_PAGE = page_of("ExecutionPage", "A page of executions.", EXECUTION)

@@ -1,0 +1,175 @@
+"""Jobs: what they run and when, in lists and in full; and their ticks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastlane.models.job import Job, Spec
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.status import Status
+from fastlane.models.task import Task
+from fastlane.services.reads.details import JobDetail
+from fastlane.services.reads.lists import TaskJobsView, TicksView
+from fastlane.services.reads.views import JobView
+from fastlane.web.api.container.responses import CONTAINER, RESOURCES, asked_container, asked_resources
+from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command_text
+from fastlane.web.api.responses.links import LINK
+from fastlane.web.api.responses.pages import Listing, page_of, pagination
+from fastlane.web.api.serializer import (
+    Serializer,
+    array,
+    boolean,
+    enum,
+    envs,
+    integer,
+    mapping,
+    nested,
+    objects,
+    seconds,
+    string,
+    timestamp,
+    url,
+    uuid,
+)
+
+JOB_STATUSES = (*Status, "scheduled", "paused")
+
+SCHEDULE = Serializer[Schedule](
+    "Schedule",
+    "When a job runs.",
+    kind=enum(ScheduleKind, lambda schedule: schedule.kind),
+    startAt=timestamp(lambda schedule: schedule.at, "Of a job that runs once, later.", null=True),
+    cron=string(lambda schedule: schedule.cron.text if schedule.cron else None, "As it was given.", optional=True),
+    timezone=string(
+        lambda schedule: schedule.cron.timezone if schedule.cron else None, "The zone whose clocks the cron means.", optional=True
+    ),
+    overlap=enum(Overlap, lambda schedule: schedule.overlap if schedule.cron else None, optional=True),
+    catchUp=enum(CatchUp, lambda schedule: schedule.catch_up if schedule.cron else None, optional=True),
+)
+
+SPEC = Serializer[Spec](
+    "Spec",
+    "What a job runs, and by which rules.",
+    image=string(lambda spec: spec.image),
+    command=string(lambda spec: command_text(spec.command), "Text that a shell splits into the same arguments.", null=True),
+    envs=envs(lambda spec: spec.envs),
+    metadata=mapping(lambda spec: spec.metadata, "What the client gave."),
+    retries=integer(lambda spec: spec.retries),
+    retryDelay=seconds(lambda spec: spec.retry_delay, "Seconds before each further attempt; null: exponential back-off."),
+    timeout=seconds(lambda spec: spec.timeout, "Seconds of running."),
+    expiration=timestamp(lambda spec: spec.expiration, "It does not start after that.", null=True),
+    expiresIn=seconds(lambda spec: spec.expires_in, "It does not start more than this many seconds after it was due."),
+    priority=integer(lambda spec: spec.priority, least=-100),
+    concurrency=integer(lambda spec: spec.concurrency or None, "It waits while this many of its task run.", null=True, least=1),
+    resources=nested(RESOURCES, lambda spec: asked_resources(spec.resources), null=True),
+    container=nested(CONTAINER, lambda spec: asked_container(spec.container), null=True),
+)
+
+JOB_ROW = Serializer[JobView](
+    "JobRow",
+    "A job in a list.",
+    id=uuid(lambda view: view.job.id),
+    url=url(lambda view, render: render.job_url(view.job.task_id, view.job.id), "Where it is read."),
+    createdAt=timestamp(lambda view: view.job.created_at, "When it was made."),
+    lastModifiedAt=timestamp(lambda view: view.job.modified_at, "When it was last changed."),
+    image=string(lambda view: view.job.spec.image),
+    command=string(lambda view: command_text(view.job.spec.command), null=True),
+    schedule=nested(SCHEDULE, lambda view: view.job.schedule),
+    status=enum(JOB_STATUSES, lambda view: view.status),
+    nextRunAt=timestamp(lambda view: view.job.next_tick, "Its next tick.", null=True),
+    lastExecution=nested(LAST_EXECUTION, lambda view: view.latest, null=True),
+)
+
+TASK = Serializer[Task](
+    "Task",
+    "A task in a list.",
+    taskId=string(lambda task: task.id),
+    createdAt=timestamp(lambda task: task.created_at, "When its first job was made."),
+    lastModifiedAt=timestamp(lambda task: task.modified_at, "When a job of it was last made or changed."),
+    jobsCount=integer(lambda task: task.jobs_count),
+    url=url(lambda task, render: render.task_url(task.id), "Where its jobs are listed."),
+)
+
+TASK_PAGE = page_of("TaskPage", "A page of tasks.", TASK)
+
+TASK_JOBS = Serializer[Listing[TaskJobsView]](
+    "TaskJobs",
+    "A task with a page of its jobs.",
+    taskId=string(lambda listing: listing.view.task.id),
+    url=url(lambda listing, render: render.task_url(listing.view.task.id), "This task."),
+    jobsCount=integer(lambda listing: listing.view.task.jobs_count),
+    jobs=array(JOB_ROW, lambda listing: listing.view.jobs.rows),
+    page=pagination(),
+)
+
+NOBODY: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finishes": ()}
+"""Nobody can be notified yet."""
+
+LISTENERS = Serializer[Mapping[str, Sequence[Any]]](
+    "Listeners",
+    "Who is notified when a job ends.",
+    succeeds=objects(lambda listeners: listeners["succeeds"]),
+    fails=objects(lambda listeners: listeners["fails"]),
+    finishes=objects(lambda listeners: listeners["finishes"]),
+)
+
+JOB_METADATA = Serializer[Job](
+    "JobMetadata",
+    "What a job was given, under the names of fastlane 2.x.",
+    custom=mapping(lambda job: job.spec.metadata, "The metadata that the client gave."),
+    envs=envs(lambda job: job.spec.envs),
+    retries=integer(lambda job: job.spec.retries),
+    timeout=seconds(lambda job: job.spec.timeout, "Seconds of running."),
+    cron=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, null=True),
+    expiration=timestamp(lambda job: job.spec.expiration, "It does not start after that.", null=True),
+    notify=nested(LISTENERS, lambda _: NOBODY),
+    webhooks=nested(LISTENERS, lambda _: NOBODY),
+)
+
+JOB_FULL = Serializer[JobDetail](
+    "JobFull",
+    "A job in full.",
+    id=uuid(lambda detail: detail.view.job.id),
+    url=url(lambda detail, render: render.job_url(detail.view.job.task_id, detail.view.job.id), "This job."),
+    taskId=string(lambda detail: detail.view.job.task_id),
+    createdAt=timestamp(lambda detail: detail.view.job.created_at, "When it was made."),
+    lastModifiedAt=timestamp(lambda detail: detail.view.job.modified_at, "When it was last changed."),
+    scheduled=boolean(lambda detail: detail.view.job.next_tick is not None, "Whether a tick is to come."),
+    status=enum(JOB_STATUSES, lambda detail: detail.view.status),
+    nextRunAt=timestamp(lambda detail: detail.view.job.next_tick, "Its next tick.", null=True),
+    spec=nested(SPEC, lambda detail: detail.view.job.spec),
+    schedule=nested(SCHEDULE, lambda detail: detail.view.job.schedule),
+    executionCount=integer(lambda detail: detail.executions.total),
+    executions=array(EXECUTION, lambda detail: detail.executions.rows, "A page of them, newest first."),
+    metadata=nested(JOB_METADATA, lambda detail: detail.view.job),
+    requestedBy=nested(REQUESTER, lambda detail: detail.view.job.requested_by, null=True),
+)
+
+JOB_DETAIL = Serializer[Listing[JobDetail]](
+    "JobDetail",
+    "A job with a page of its executions, whose pagination stands beside it.",
+    task=nested(LINK, lambda listing: (listing.view.view.job.task_id,)),
+    job=nested(JOB_FULL, lambda listing: listing.view),
+    page=pagination(),
+)
+
+TICK = Serializer[tuple[Job, Tick]](
+    "Tick",
+    "A due time of a job, and what became of it.",
+    id=uuid(lambda of: of[1].id),
+    due=timestamp(lambda of: of[1].due, "When it was due; of a run of missed ticks, the first."),
+    until=timestamp(lambda of: of[1].until, "Of a run of missed ticks, the last.", null=True),
+    count=integer(lambda of: of[1].count, "How many ticks the row stands for.", least=1),
+    atLeast=boolean(lambda of: of[1].at_least, "Whether there were more, which were not counted."),
+    outcome=enum(Outcome, lambda of: of[1].outcome),
+    reason=string(lambda of: of[1].reason, "Why nothing started.", null=True),
+    execution=nested(LINK, lambda of: (of[0].task_id, of[0].id, of[1].execution_id) if of[1].execution_id else None, null=True),
+    createdAt=timestamp(lambda of: of[1].created_at, "When this was decided."),
+)
+
+TICK_PAGE = Serializer[Listing[TicksView]](
+    "TickPage",
+    "A page of a job's tick ledger.",
+    items=array(TICK, lambda listing: [(listing.view.job, tick) for tick in listing.view.ticks.rows]),
+    page=pagination(),
+)

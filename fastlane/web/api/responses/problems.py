@@ -1,0 +1,25 @@
+"""Errors (RFC 9457)."""
+
+from fastlane.errors import Fault
+from fastlane.web.api.responses.jobs import JOB_STATUSES
+from fastlane.web.api.serializer import Serializer, array, enum, integer, string
+from fastlane.web.http.problems import Problem
+
+FAULT = Serializer[Fault](
+    "Fault",
+    "One thing that is wrong with the request.",
+    field=string(lambda fault: fault.field, "A dotted path; empty for the whole."),
+    message=string(lambda fault: fault.message, "What to do about it."),
+)
+
+PROBLEM = Serializer[Problem](
+    "Problem",
+    "An error (RFC 9457).",
+    type=string(lambda _: "about:blank"),
+    title=string(lambda problem: problem.title),
+    status=integer(lambda problem: problem.status, least=400),
+    detail=string(lambda problem: problem.detail, "What is wrong, and what to do."),
+    error=string(lambda problem: problem.detail, "The detail, under the name that it had in fastlane 2.x."),
+    errors=array(FAULT, lambda problem: problem.faults or None, "Every fault of a request that is not valid.", optional=True),
+    executionStatus=enum(JOB_STATUSES, lambda problem: problem.execution_status, "The status of what has no log yet.", optional=True),
+)

@@ -1,0 +1,146 @@
+"""The server itself: whether it is well, and what goes on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.status import Status
+from fastlane.services.reads.health import HealthProblem, HealthReport
+from fastlane.services.reads.server_status import HostRow, StatusView
+from fastlane.web.api.responses.actions import NOT_SEEN
+from fastlane.web.api.responses.executions import split_host
+from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
+
+ALIVE = Serializer[None]("Alive", "This process serves.", alive=boolean(lambda _: True))
+
+HEALTH_PROBLEM = Serializer[HealthProblem](
+    "Trouble",
+    "What is wrong with one part.",
+    source=enum(("store", "redis", "workers", "docker"), lambda problem: problem.source),
+    message=string(lambda problem: problem.message),
+)
+
+HEALTH = Serializer[HealthReport](
+    "Health",
+    "Which parts are well.",
+    redis=boolean(lambda health: health.redis),
+    store=boolean(lambda health: health.store),
+    mongo=boolean(lambda health: health.store, "The store, under the name that it had in fastlane 2.x."),
+    docker=boolean(lambda health: health.docker, "Whether every pool has a usable host."),
+    workers=boolean(lambda health: health.workers, "Whether one is alive."),
+    errors=array(HEALTH_PROBLEM, lambda health: health.errors),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What goes on, and the version of the server that says so."""
+
+    version: str
+    view: StatusView
+
+
+ABOUT = Serializer[str](
+    "About",
+    "What answers.",
+    version=string(lambda version: version),
+    executor=enum(("swarm",), lambda _: "swarm"),
+)
+
+WORKER = Serializer[Any](
+    "Worker",
+    "A worker that is alive.",
+    id=string(lambda report: report.worker),
+    startedAt=timestamp(lambda report: report.started_at, "When it started."),
+)
+
+WORKERS = Serializer[Sequence[Any]](
+    "Workers",
+    "The workers that are alive.",
+    alive=integer(len),
+    items=array(WORKER, lambda reports: reports),
+)
+
+HOST = Serializer[HostRow](
+    "Host",
+    "A Docker host of a pool, as the workers see it.",
+    host=string(lambda row: split_host(row.name)[0]),
+    port=integer(lambda row: split_host(row.name)[1], null=True, least=1),
+    pool=string(lambda row: row.pool),
+    swarm=string(lambda row: row.view.swarm_id if row.view else None, null=True),
+    available=boolean(lambda row: row.view is not None and row.view.usable),
+    blacklisted=boolean(lambda _: False),
+    circuit=string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
+    error=string(lambda row: row.view.reason if row.view else NOT_SEEN, null=True),
+    running=integer(lambda row: row.view.running if row.view else 0),
+)
+
+RUNNING = Serializer[Execution](
+    "Container",
+    "A container that runs.",
+    host=string(lambda execution: split_host(execution.host)[0], null=True),
+    port=integer(lambda execution: split_host(execution.host)[1], null=True, least=1),
+    task=string(lambda execution: execution.task_id),
+    job=uuid(lambda execution: execution.job_id),
+    execution=uuid(lambda execution: execution.id),
+    id=string(lambda execution: execution.container_id, "The container's id.", null=True),
+    image=string(lambda execution: execution.spec.image),
+)
+
+CONTAINERS = Serializer[Sequence[Execution]](
+    "Containers",
+    "What runs, up to a thousand.",
+    running=array(RUNNING, lambda executions: executions),
+)
+
+LANE = Serializer[Mapping[str, int]](
+    "Lane",
+    "How many entries of a pool's queue are in each state.",
+    ready=integer(lambda lane: lane["ready"]),
+    timed=integer(lambda lane: lane["timed"]),
+    running=integer(lambda lane: lane["running"]),
+)
+
+TASK_COUNT = Serializer[StatusView]("TaskCount", "How many tasks there are.", count=integer(lambda view: view.counts.tasks))
+
+SCHEDULED = Serializer[Job](
+    "Scheduled",
+    "A job that is due some time.",
+    taskId=string(lambda job: job.task_id),
+    jobId=uuid(lambda job: job.id),
+    url=url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
+    nextRunAt=timestamp(lambda job: job.next_tick, "Its next tick.", null=True),
+    stopUrl=url(lambda job, render: f"{render.job_url(job.task_id, job.id)}stop/", "POST here to stop it."),
+)
+
+JOB_COUNT = Serializer[StatusView](
+    "JobCount",
+    "How many jobs there are, and the next that are due.",
+    count=integer(lambda view: view.counts.jobs),
+    scheduled=array(SCHEDULED, lambda view: view.scheduled),
+)
+
+
+def _count(status: Status) -> Field[StatusView]:
+    return integer(lambda view: view.counts.executions.get(status, 0), f"How many are {status.value}.")
+
+
+EXECUTION_COUNTS = Serializer[StatusView](
+    "ExecutionsByStatus", "How many executions have each status.", **{status.value: _count(status) for status in Status}
+)
+
+SERVER_STATUS = Serializer[ServerStatus](
+    "ServerStatus",
+    "What goes on, at a glance.",
+    fastlane=nested(ABOUT, lambda status: status.version),
+    uptime=integer(lambda status: status.view.uptime // 1000, "Seconds since this process started."),
+    workers=nested(WORKERS, lambda status: status.view.workers),
+    hosts=array(HOST, lambda status: status.view.hosts),
+    containers=nested(CONTAINERS, lambda status: status.view.running),
+    queues=table(LANE, lambda status: status.view.queues, "By pool."),
+    tasks=nested(TASK_COUNT, lambda status: status.view),
+    jobs=nested(JOB_COUNT, lambda status: status.view),
+    executions=nested(EXECUTION_COUNTS, lambda status: status.view),
+)
