@@ -8,7 +8,7 @@ from fastlane.streams.follower import StartPosition
 from fastlane.web.api.contract import Parameter
 from fastlane.web.api.json_schema import enum, integer
 from fastlane.web.http.log_encoding import STREAMS
-from fastlane.web.http.query import read_whole
+from fastlane.web.http.query import read_integer
 
 MOST_LINES = 1_000_000_000
 FOLLOW_QUERY = {
@@ -30,7 +30,7 @@ def read_follow_query(query: Mapping[str, str], last_event: str | None = None) -
     except ValueError as error:
         faults.append(Fault("Last-Event-ID" if last_event else "from", str(error)))
     try:
-        tail = read_whole(query, "tail", 0, 0, MOST_LINES) if "tail" in query else None
+        tail = read_integer(query, "tail", 0, 0, MOST_LINES) if "tail" in query else None
     except Invalid as error:
         faults += error.faults
     stream = query.get("stream")

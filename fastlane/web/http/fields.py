@@ -1,4 +1,4 @@
-"""Objects and lists inside a body, read part by part so that all faults are found at once; each fault is named by the way to its part."""
+"""Reads the fields of objects and lists inside a body, and finds all faults at once. Each fault is named by the path to its field."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from marshmallow import ValidationError
 from fastlane.web.http.query import nearest
 
 Reader = Callable[[object], Any]
-"""Makes a value of a part; says what is wrong by a ValueError, or by a ValidationError where the part has parts."""
+"""Turns a field into a value. Raises ValueError for a fault, or ValidationError where the field has fields of its own."""
 
 MOST_FAULTS = 50
-"""So many faults one answer names; a body of noise would have a hundred thousand."""
+"""Faults that one answer names. A random body would have a hundred thousand."""
 
 
 class Faults:
-    """What is wrong with the parts of something, by their names or places."""
+    """The faults of an object's fields, by name, or of a list's items, by index."""
 
     def __init__(self) -> None:
         self._found: dict[str | int, Any] = {}
@@ -23,34 +23,33 @@ class Faults:
 
     @property
     def enough(self) -> bool:
-        """Whether there are as many as one answer names."""
+        """Whether an answer can name no more."""
         return self._count >= MOST_FAULTS
 
-    def add(self, part: str | int, messages: Any) -> None:
-        """These are wrong with a part: a list of texts, or the same as this by the names of its own parts."""
-        name = part[:80] if isinstance(part, str) else part
+    def add(self, field: str | int, messages: Any) -> None:
+        """Adds the faults of a field: a list of texts or, for a field with fields, faults by their names."""
+        name = field[:80] if isinstance(field, str) else field
         self._found[name] = [*self._found[name], *messages] if name in self._found and isinstance(messages, list) else messages
         self._count += len(messages)
 
-    def read(self, part: str | int, read: Reader, value: object) -> Any:
-        """What a reader makes of a part; None when that is wrong."""
+    def read(self, field: str | int, read: Reader, value: object) -> Any:
+        """The value of a field; None when it has a fault."""
         try:
             return read(value)
         except ValidationError as error:
-            self.add(part, error.messages)
+            self.add(field, error.messages)
         except ValueError as error:
-            self.add(part, [str(error)])
+            self.add(field, [str(error)])
         return None
 
-    def end(self) -> None:
-        """Raises ValidationError when there were any."""
+    def raise_if_any(self) -> None:
+        """Raises ValidationError if there are any faults."""
         if self._found:
             raise ValidationError(self._found)
 
 
-def read_parts(value: object, readers: Mapping[str, Reader], noun: str, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """An object's parts by their names, each as its reader has it; null is the same as an absent one. ``noun``: what a fault calls the
-    object."""
+def read_fields(value: object, readers: Mapping[str, Reader], noun: str, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The values of an object's fields by name. A null field counts as absent. ``noun`` is what a fault calls the object."""
     if not isinstance(value, dict):
         raise ValidationError(f'is not an object; write {{"{next(iter(readers))}": …}}')
     faults, found = Faults(), {}
@@ -65,23 +64,23 @@ def read_parts(value: object, readers: Mapping[str, Reader], noun: str, required
     for name in required:
         if value.get(name) is None:
             faults.add(name, [f"is missing; {noun} needs one"])
-    faults.end()
+    faults.raise_if_any()
     return found
 
 
 def list_of(read: Reader, most: int, example: str) -> Callable[[object], tuple[Any, ...]]:
-    """A reader of lists of at most so many parts."""
+    """A reader of lists with at most this many items."""
 
-    def read_all(value: object) -> tuple[Any, ...]:
+    def read_list(value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
             raise ValidationError(f"is not a list; write [{example}]")
         if len(value) > most:
             raise ValidationError(f"has more than {most} parts; leave some out")
         faults, found = Faults(), []
-        for place, part in enumerate(value):
+        for index, item in enumerate(value):
             if not faults.enough:
-                found.append(faults.read(place, read, part))
-        faults.end()
+                found.append(faults.read(index, read, item))
+        faults.raise_if_any()
         return tuple(found)
 
-    return read_all
+    return read_list

@@ -1,4 +1,4 @@
-"""Errors as answers: RFC 9457 problems, and which of our exceptions is which."""
+"""Errors as answers: RFC 9457 problems, and the problem of each of our exceptions."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotF
 from fastlane.services.reads.logs import NotStarted
 
 RETRY_AFTER = 2
-"""Seconds after which a client may ask again when the store or the queue is down."""
+"""Seconds after which a client may try again when the store or the queue is down."""
 
 
 class Problem(Exception):
@@ -38,7 +38,7 @@ class Problem(Exception):
 
 
 def problem_of(error: BaseException | None) -> Problem:
-    """The answer to an exception. What nobody foresaw is a 500 that tells nothing of the inside."""
+    """The problem of an exception. An unexpected exception is a 500 that reveals nothing about it."""
     match error:
         case Problem():
             return error
@@ -59,4 +59,4 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})
         case HTTPError():
             return Problem(error.status_code, HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase)
-    return Problem(500, "fastlane met an error of its own; its log has it under the request id of this answer")
+    return Problem(500, "fastlane failed; its log has the error under the request id of this answer")

@@ -1,4 +1,4 @@
-"""What stands behind the question mark, and in the Range header: read strictly, with every fault named."""
+"""Reads the query and the Range header strictly, and names every fault."""
 
 import difflib
 import re
@@ -14,24 +14,24 @@ from fastlane.web.http.problems import Problem
 
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
 MOST_NAMES = 50
-"""No route knows that many; what stands after them is not looked at, since one of them was unknown already."""
+"""No route knows that many. Later ones are ignored, since one of the first must be unknown."""
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """The known name that is most like this one."""
-    return max(known, key=lambda one: difflib.SequenceMatcher(None, one.lower(), name[:80].lower()).ratio())
+    """The known name that is most similar to this one."""
+    return max(known, key=lambda candidate: difflib.SequenceMatcher(None, candidate.lower(), name[:80].lower()).ratio())
 
 
 def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, str]:
-    """The query's values by name. Raises Invalid for an unknown name, one that stands there twice, or text that is not UTF-8."""
+    """The query's values by name. Raises Invalid for an unknown name and for one that is repeated."""
     values: dict[str, str] = {}
     faults: list[Fault] = []
     for name, given in islice(request.query_arguments.items(), MOST_NAMES):
         if name not in known:
-            hint = f'; the nearest known one is "{nearest(name, known)}"' if known else "; this route takes none"
+            hint = f'; the nearest known one is "{nearest(name, known)}"' if known else "; this route takes no query"
             faults.append(Fault(name[:80], f"is not a query name of this route{hint}"))
         elif len(given) > 1:
-            faults.append(Fault(name, "is there twice; leave one"))
+            faults.append(Fault(name, "appears twice; leave one out"))
         else:
             values[name] = given[0].decode("utf-8", "replace")
     if faults:
@@ -40,15 +40,15 @@ def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, 
 
 
 def read_flag(values: Mapping[str, str], name: str) -> bool:
-    """Whether a flag is on; absent is off."""
+    """Whether a flag is on. One that is absent is off."""
     text = values.get(name, "0").lower()
     if text not in FLAGS:
         raise Invalid([Fault(name, "is neither on (1, true) nor off (0, false)")])
     return FLAGS[text]
 
 
-def read_whole(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    """A whole number within bounds."""
+def read_integer(values: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """A whole number from ``least`` to ``most``; ``default`` when it is absent."""
     text = values.get(name)
     if text is None:
         return default
@@ -58,7 +58,7 @@ def read_whole(values: Mapping[str, str], name: str, default: int, least: int, m
 
 
 def read_since(values: Mapping[str, str]) -> int | None:
-    """The moment (milliseconds) that ``since`` names; None when it is absent."""
+    """The time (in milliseconds) that ``since`` names; None when it is absent."""
     if "since" not in values:
         return None
     try:
@@ -67,8 +67,8 @@ def read_since(values: Mapping[str, str]) -> int | None:
         raise Invalid([Fault("since", str(error))]) from None
 
 
-def together(*reads: Callable[[], Any]) -> list[Any]:
-    """What each of these reads of a request; raises Invalid with the faults of all of them."""
+def read_all(*reads: Callable[[], Any]) -> list[Any]:
+    """The results of several reads. Raises Invalid with the faults of all of them."""
     faults: list[Fault] = []
     values = []
     for read in reads:
@@ -82,8 +82,8 @@ def together(*reads: Callable[[], Any]) -> list[Any]:
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The bytes (from, to; the end not included) that a Range asks for; None for all of them: when there is none, or one that we do not
-    serve (several ranges, another unit), as RFC 9110 allows. Raises a 416 when it lies past the end."""
+    """Where the requested bytes start and end (exclusive). None for all bytes: without a Range, and for one that is not supported (several
+    ranges, another unit), as RFC 9110 allows. Raises a 416 for a range past the end."""
     match = re.fullmatch(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", header or "", re.ASCII)
     if match is None or not (match[1] or match[2]):
         return None
@@ -94,6 +94,6 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     else:
         start, end = max(0, size - int(match[2])), size
     if start >= size or start >= end:
-        words = f"the range lies past the end of what there is so far, {size} bytes"
+        words = f"the range starts past the end; there are {size} bytes so far"
         raise Problem(416, words, headers={"Content-Range": f"bytes */{size}"})
     return start, end

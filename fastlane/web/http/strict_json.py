@@ -1,6 +1,6 @@
-"""A strict reader of JSON objects: what two readers could take differently (RFC 8259, I-JSON) is refused, and nesting is bounded.
+"""Reads JSON objects strictly: it refuses what two readers could understand differently (RFC 8259, I-JSON), and limits nesting.
 
-The standard ``json`` does the parsing; its lenient sides (NaN, duplicate keys, lone surrogates, any size of number) are closed here.
+The standard ``json`` module parses; this module refuses what it would let pass: NaN, duplicate keys, lone surrogates, huge numbers.
 """
 
 import json
@@ -13,15 +13,15 @@ from fastlane.errors import Fault, Invalid
 
 MAX_DEPTH = 32
 MAX_TOKENS = 50_000
-"""Texts, brackets and commas: over twice what the largest valid job has. More would hold up everybody else's requests while it is read."""
+"""Texts, brackets and commas: more than twice what the largest valid job has. Parsing more would delay all other requests."""
 MAX_INTEGER = 2**63 - 1
 
 TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]|,', re.DOTALL)
-"""A text (perhaps never closed), an opening or a closing bracket, a comma. It never fails after a long walk: a scan takes linear time."""
+"""A text (perhaps not closed), a bracket, or a comma. It never backtracks far, so a scan takes linear time."""
 
 
 def read_object(data: bytes) -> dict[str, Any]:
-    """The object in these bytes. Raises Invalid with what is wrong and where."""
+    """The object in these bytes. Raises Invalid, which says what is wrong and where."""
     text = _decoded(data)
     _check_shape(text)
     try:
@@ -41,7 +41,7 @@ def _invalid(message: str) -> Invalid:
 
 def _decoded(data: bytes) -> str:
     if data.startswith(b"\x1f\x8b"):
-        raise _invalid("the body is compressed; send it as it is")
+        raise _invalid("the body is compressed; send it uncompressed")
     if b"\0" in data[:4]:
         raise _invalid("the body looks like UTF-16 or UTF-32; send JSON as UTF-8")
     try:
@@ -69,7 +69,7 @@ def _check_shape(text: str) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise Invalid([Fault(_twice(pairs)[:80], "is there twice in one object; leave one")])
+        raise Invalid([Fault(_twice(pairs)[:80], "appears twice in one object; leave one out")])
     return value
 
 
@@ -100,7 +100,7 @@ def _constant(name: str) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """All texts in a value, the names of fields too."""
+    """All texts in a value, including field names."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -114,7 +114,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise _invalid("the body has a NUL character (\\u0000), which no command, name or variable can hold; take it out")
+        raise _invalid("the body has a NUL character (\\u0000), which no command, name or variable can contain; remove it")
     if not text.isascii():
         try:
             text.encode()
@@ -131,7 +131,7 @@ def _words(text: str, error: json.JSONDecodeError) -> str:
     start = text.lstrip()[:1]
     if start and start not in '{["' and re.match(r"[\w.%+-]+=", text.lstrip()):
         return "the body is a form, not JSON; send an object such as " + '{"image": "ubuntu:latest"}'
-    hint = "; names and texts stand in double quotes" if "'" in text[error.pos : error.pos + 2] or "quotes" in error.msg else ""
+    hint = "; put names and texts in double quotes" if "'" in text[error.pos : error.pos + 2] or "quotes" in error.msg else ""
     return f"the body is not JSON at line {error.lineno}, column {error.colno}: {error.msg[0].lower()}{error.msg[1:]}{hint}"
 
 

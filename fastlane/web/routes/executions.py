@@ -11,7 +11,7 @@ from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PA
 from fastlane.web.api.responses.pages import Listing
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
-from fastlane.web.http.query import read_since, together
+from fastlane.web.http.query import read_all, read_since
 
 FILTERS = {
     "status": Parameter("Only with this status; several with commas between them.", comma_list(tuple(Status))),
@@ -27,7 +27,7 @@ class ExecutionsHandler(Handler):
     async def on_get(self) -> None:
         """Executions of all tasks, the latest due first: by status, by task, due since a moment."""
         url = ListUrl.of_query(f"{self.base_url}/executions/", self.query)
-        statuses, task_id, since, window = together(
+        statuses, task_id, since, window = read_all(
             self._statuses,
             self._task_id,
             lambda: read_since(self.query),

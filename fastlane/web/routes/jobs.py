@@ -10,7 +10,7 @@ from fastlane.web.api.responses.pages import Listing
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import together
+from fastlane.web.http.query import read_all
 from fastlane.web.routes.job_requests import DELETE_QUERY, answer_enqueued, read_idempotency_key, read_job_body, read_stop_first
 
 EXECUTIONS = 20
@@ -32,7 +32,7 @@ class JobHandler(Handler):
     async def on_get(self, task_id: str, job_id: str) -> None:
         """The job with its last 20 executions, or another page of them."""
         url = ListUrl.of_query(self.render_context.job_url(task_id, job_id), self.query, BY_NUMBER)
-        include_logs, window = together(self._include_logs, lambda: url.window(self.query, default=EXECUTIONS))
+        include_logs, window = read_all(self._include_logs, lambda: url.window(self.query, default=EXECUTIONS))
         detail = await self.services.details.job(task_id, job_id, window, texts=include_logs)
         await self.answer(JOB_DETAIL, Listing(url, detail.executions, detail))
 

@@ -14,7 +14,7 @@ from fastlane.services.reads.logs import LogView
 from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag, operation
 from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, integer
 from fastlane.web.http.handler import Handler
-from fastlane.web.http.query import byte_range, read_flag, read_since, read_whole, together
+from fastlane.web.http.query import byte_range, read_all, read_flag, read_integer, read_since
 from fastlane.web.routes import log_following
 from fastlane.web.routes.log_following import LogFollowing, wants_follow
 from fastlane.web.routes.log_lookup import find_log
@@ -107,7 +107,7 @@ async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, 
 
 
 async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int) -> None:
-    """Sends slices of a log, which are ``length`` bytes together."""
+    """Sends slices of a log, which are ``length`` bytes read_all."""
     handler.set_header("Content-Type", TEXT)
     handler.set_header("Cache-Control", "no-store")
     handler.set_header("Content-Length", str(length))
@@ -134,9 +134,9 @@ def set_log_headers(handler: Handler, view: LogView) -> None:
 
 
 async def _requested_part(handler: Handler, execution_id: str, stream: int, size: int) -> tuple[int, int]:
-    """Where the requested part of a stream starts and ends, in bytes. ``tail`` and ``since`` together mean what fulfils both."""
+    """Where the requested part of a stream starts and ends, in bytes. ``tail`` and ``since`` read_all mean what fulfils both."""
     query, logs = handler.query, handler.services.logs
-    lines, since = together(lambda: read_whole(query, "tail", -1, 0, MOST_LINES), lambda: read_since(query))
+    lines, since = read_all(lambda: read_integer(query, "tail", -1, 0, MOST_LINES), lambda: read_since(query))
     if lines >= 0 or since is not None:
         tail_start = 0 if lines < 0 else await logs.last_lines(execution_id, stream, size, lines)
         since_start = 0 if since is None else await logs.since(execution_id, stream, since)

@@ -10,7 +10,7 @@ from fastlane.web.api.responses.pages import Listing
 from fastlane.web.http.handler import Handler
 from fastlane.web.http.paging import ListUrl
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import read_flag, read_whole, together
+from fastlane.web.http.query import read_all, read_flag, read_integer
 from fastlane.web.routes.job_requests import DELETE_QUERY, mark_replayed, read_idempotency_key, read_job_body, read_stop_first
 
 JOBS, MOST_JOBS = 1_000, 1_000
@@ -48,7 +48,7 @@ class SearchHandler(Handler):
     async def on_get(self) -> None:
         """Tasks by the words in their ids."""
         url = ListUrl.of_query(f"{self.base_url}/search/", self.query)
-        words, window = together(self._words, lambda: url.window(self.query, default=self.web_settings.per_page))
+        words, window = read_all(self._words, lambda: url.window(self.query, default=self.web_settings.per_page))
         page = await self.services.lists.search(words, window, self.visible_tasks)
         await self.answer(TASK_PAGE, Listing(url, page, page))
 
@@ -75,7 +75,7 @@ class TaskHandler(Handler):
     async def on_get(self, task_id: str) -> None:
         """The task's jobs, newest first."""
         url = ListUrl.of_query(self.render_context.task_url(task_id), self.query)
-        status, window = together(self._status, lambda: url.window(self.query, default=JOBS, most=MOST_JOBS))
+        status, window = read_all(self._status, lambda: url.window(self.query, default=JOBS, most=MOST_JOBS))
         view = await self.services.lists.task(task_id, window, status)
         await self.answer(TASK_JOBS, Listing(url, view.jobs, view))
 
@@ -91,7 +91,7 @@ class TaskHandler(Handler):
         """Makes a job and enqueues or schedules it; or says what it would be."""
         if not self.body.strip():
             raise self._empty_body(task_id)
-        dry_run, seconds = together(self._dry_run, self._wait) if self.query else (False, 0)
+        dry_run, seconds = read_all(self._dry_run, self._wait) if self.query else (False, 0)
         key = read_idempotency_key(self, "enqueue", task_id)
         spec, schedule = read_job_body(self)
         if dry_run:
@@ -117,7 +117,7 @@ class TaskHandler(Handler):
         return read_flag(self.query, "dryRun")
 
     def _wait(self) -> int:
-        return read_whole(self.query, "wait", 0, 0, LONGEST_WAIT)
+        return read_integer(self.query, "wait", 0, 0, LONGEST_WAIT)
 
     def _empty_body(self, task_id: str) -> Problem:
         url = self.render_context.task_url(task_id)

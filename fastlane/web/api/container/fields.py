@@ -5,7 +5,7 @@ from typing import Any
 
 from fastlane.models.container import options
 from fastlane.web.api.json_schema import JsonSchema, integer, nullable
-from fastlane.web.http.fields import Reader, read_parts
+from fastlane.web.http.fields import Reader, read_fields
 
 NULL: JsonSchema = {"type": "null"}
 NO_TEMPLATE = r"(?![\s\S]*\{\{)"
@@ -42,7 +42,7 @@ class BodyObject:
 
     def read(self, value: object) -> dict[str, Any]:
         """The fields that are given, by name; null counts as not given. Raises ValidationError with all faults."""
-        return read_parts(value, self._readers, self._noun, self._required)
+        return read_fields(value, self._readers, self._noun, self._required)
 
     @property
     def schema(self) -> JsonSchema:

@@ -75,7 +75,7 @@ def read_mount(value: object) -> Mount:
         faults.add("source", [f"is missing; name the {'path of the node' if kind is MountKind.BIND else 'volume'}"])
     if kind is not MountKind.TMPFS and "size" in given:
         faults.add("size", ["is for tmpfs; leave it out"])
-    faults.end()
+    faults.raise_if_any()
     return Mount(kind, given["target"], source, given.get("readOnly", False), given.get("size"))
 
 

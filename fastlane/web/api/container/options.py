@@ -37,7 +37,7 @@ def read_hosts(value: object) -> dict[str, str]:
         if not faults.enough:
             name = faults.read(given or "(empty)", options.read_host_name, given)
             hosts[name] = faults.read(given or "(empty)", options.read_address, address)
-    faults.end()
+    faults.raise_if_any()
     if len(hosts) < len(value):
         raise ValidationError("has two names that differ only in capitals, which host names ignore; leave one")
     return hosts
@@ -54,7 +54,7 @@ def _unique(
         for place in _repeated(map(key, items)):
             messages = [f"{options.shown(key(items[place]))} is there twice; leave one, or choose another"]
             faults.add(place, {field: messages} if field else messages)
-        faults.end()
+        faults.raise_if_any()
         return items
 
     return read_all
