@@ -6,10 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import Entry, EntryKind, Lane, TimedQueue
-from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.base import Entry, EntryKind, Lane
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.support.clocked_queue import ClockedQueue
 from tests.support.redis import PATIENCE, RealRedis
 
 OpenStore = Callable[[], Awaitable[Store]]
@@ -49,8 +49,8 @@ def installation() -> str:
 
 
 @pytest.fixture
-async def queue(server, installation) -> AsyncIterator[TimedQueue]:
-    queue = RedisQueue(server.url, installation)
+async def queue(server, installation) -> AsyncIterator[ClockedQueue]:
+    queue = ClockedQueue(server.url, installation)
     await queue.open()
     await queue.generation.set_generation("1")
     yield queue
@@ -61,7 +61,7 @@ async def queue(server, installation) -> AsyncIterator[TimedQueue]:
 async def listened(queue, server, installation):
     """Runs an action and returns what a second queue of the same installation hears of it: the stops, and whether it was woken."""
     woken, told, stops = asyncio.Event(), asyncio.Event(), []
-    listening = RedisQueue(server.url, installation)
+    listening = ClockedQueue(server.url, installation)
     listening.subscribe(woken.set, lambda id: (stops.append(id), told.set()))
     await queue.put([Entry("beacon", EntryKind.EXECUTION, "beacons", 1)])
     await queue.claim("1", "me", [Lane("beacons", None)], 1, lease=600_000)

@@ -1,12 +1,13 @@
-"""What every queue must do: one suite over the fixture ``queue``. Moments are handed in, so that no test waits for one."""
+"""What every queue must do: one suite over the fixture ``queue``. Time is in the test's hands, so no test waits for it."""
 
 from uuid import uuid4
 
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report, TimedQueue
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
+from fastlane.queue.redis.queue import RedisQueue
+from tests.support.clocked_queue import NOW, ClockedQueue
 
-NOW = 1_700_000_000_000
 MINUTE = 60_000
 LEASE = 10_000
 MAIN = Lane("main", 10)
@@ -16,16 +17,16 @@ def entry(id: str, due: int = NOW, **values) -> Entry:
     return Entry(id, values.pop("kind", EntryKind.EXECUTION), values.pop("lane", "main"), due, **values)
 
 
-async def claim(queue: TimedQueue, *lanes: Lane, owner: str = "me", count: int = 100, now: int = NOW):
-    return await queue.claim("1", owner, lanes or (MAIN,), count, lease=LEASE, now=now)
+async def claim(queue: ClockedQueue, *lanes: Lane, owner: str = "me", count: int = 100, now: int = NOW):
+    return await queue.at(now).claim("1", owner, lanes or (MAIN,), count, lease=LEASE)
 
 
-async def claimed(queue: TimedQueue, *lanes: Lane, **values) -> list[str]:
+async def claimed(queue: ClockedQueue, *lanes: Lane, **values) -> list[str]:
     return [lease.id for lease in (await claim(queue, *lanes, **values)).leases]
 
 
 async def test_an_entry_that_is_due_is_claimed_once(queue):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     (lease,) = (await claim(queue)).leases
     assert (lease.id, lease.kind, lease.lane, lease.revision, lease.resume, lease.stop) == (
         "a",
@@ -39,7 +40,7 @@ async def test_an_entry_that_is_due_is_claimed_once(queue):
 
 
 async def test_an_entry_is_not_claimed_before_it_is_due(queue):
-    await queue.put([entry("a", NOW + 500, kind=EntryKind.JOB, lane=TICKS)], now=NOW)
+    await queue.put([entry("a", NOW + 500, kind=EntryKind.JOB, lane=TICKS)])
     first = await claim(queue, Lane(TICKS, None), now=NOW + 499)
     assert first.leases == ()
     assert first.next_at == NOW + 500
@@ -48,33 +49,34 @@ async def test_an_entry_is_not_claimed_before_it_is_due(queue):
 
 async def test_a_claim_tells_redis_s_time_and_when_there_may_be_more(queue):
     assert (await claim(queue)).next_at is None
-    await queue.put(
-        [entry("far", NOW + 90_000), entry("near", NOW + 30_000), entry("now"), entry("elsewhere", NOW + 5, lane="other")], now=NOW
-    )
+    await queue.put([entry("far", NOW + 90_000), entry("near", NOW + 30_000), entry("now"), entry("elsewhere", NOW + 5, lane="other")])
     first = await claim(queue)
     assert first.now == NOW
     assert first.next_at == NOW + LEASE
-    await queue.finish({"now": 0}, now=NOW)
+    await queue.finish({"now": 0})
     assert (await claim(queue)).next_at == NOW + 30_000
 
 
 async def test_a_claim_that_left_some_says_that_there_is_more_now(queue):
-    await queue.put([entry(str(number)) for number in range(3)], now=NOW)
+    await queue.put([entry(str(number)) for number in range(3)])
     assert (await claim(queue, count=2)).next_at == NOW
     assert (await claim(queue, count=2)).next_at == NOW + LEASE
 
 
 async def test_a_full_lane_is_not_a_reason_to_claim_again_at_once(queue):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     first = await claim(queue, Lane("main", 1))
     assert [lease.id for lease in first.leases] == ["a"]
     assert first.next_at == NOW + LEASE
     assert (await claim(queue, Lane("main", 1))).next_at == NOW + LEASE
 
 
-async def test_without_a_moment_it_is_redis_s_own_time(queue):
-    await queue.put([entry("a", 1)])
-    given = await queue.claim("1", "me", [MAIN], 10, lease=LEASE)
+async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, server, installation):
+    await queue.put([entry("a")])
+    real = RedisQueue(server.url, installation)
+    await real.open()
+    given = await real.claim("1", "me", [MAIN], 10, lease=LEASE)
+    await real.close()
     assert [lease.id for lease in given.leases] == ["a"]
     assert given.now > NOW
     assert given.next_at == given.now + LEASE
@@ -83,12 +85,12 @@ async def test_without_a_moment_it_is_redis_s_own_time(queue):
 async def test_entries_of_one_due_time_are_claimed_in_the_order_in_which_they_were_put(queue):
     ids = [uuid4().hex for _ in range(30)]
     for id in ids:
-        await queue.put([entry(id, NOW + 10)], now=NOW)
+        await queue.at(NOW).put([entry(id, NOW + 10)])
     assert await claimed(queue, Lane("main", None), now=NOW + 20) == ids
 
 
 async def test_what_was_due_earlier_is_claimed_first(queue):
-    await queue.put([entry("late", NOW - 1), entry("early", NOW - 5), entry("middle", NOW - 3)], now=NOW)
+    await queue.put([entry("late", NOW - 1), entry("early", NOW - 5), entry("middle", NOW - 3)])
     assert await claimed(queue) == ["early", "middle", "late"]
 
 
@@ -99,48 +101,48 @@ async def test_a_point_of_priority_counts_as_a_minute_of_waiting(queue):
         entry("urgent", priority=2),
         entry("idle", NOW - MINUTE, priority=-5),
     ]
-    await queue.put(waiting, now=NOW)
+    await queue.put(waiting)
     assert await claimed(queue) == ["old", "urgent", "plain", "idle"]
 
 
 async def test_no_more_than_the_limit_of_a_lane_are_leased(queue):
-    await queue.put([entry(str(number)) for number in range(5)], now=NOW)
+    await queue.put([entry(str(number)) for number in range(5)])
     assert await claimed(queue, Lane("main", 2)) == ["0", "1"]
     assert await claimed(queue, Lane("main", 2), owner="other") == []
-    await queue.finish({"0": 0}, now=NOW)
+    await queue.finish({"0": 0})
     assert await claimed(queue, Lane("main", 2), owner="other") == ["2"]
     assert await queue.counts(["main"]) == {"main": LaneCounts(ready=2, timed=0, running=2)}
 
 
 async def test_a_lane_without_a_limit_takes_no_slots(queue):
-    await queue.put([entry(str(number), lane=TICKS, kind=EntryKind.JOB) for number in range(50)], now=NOW)
+    await queue.put([entry(str(number), lane=TICKS, kind=EntryKind.JOB) for number in range(50)])
     assert len(await claimed(queue, Lane(TICKS, None))) == 50
     assert await queue.counts([TICKS]) == {TICKS: LaneCounts(ready=0, timed=0, running=0)}
 
 
 async def test_no_lane_starves_behind_a_full_one(queue):
-    await queue.put([entry(f"busy{number}", NOW - 1000) for number in range(100)], now=NOW)
-    await queue.put([entry("quiet", lane="other")], now=NOW)
+    await queue.put([entry(f"busy{number}", NOW - 1000) for number in range(100)])
+    await queue.put([entry("quiet", lane="other")])
     assert "quiet" in await claimed(queue, Lane("main", 50), Lane("other", 50), count=4)
 
 
 async def test_each_lane_is_served_even_one_entry_at_a_time(queue):
     for lane in ("a", "b", "c"):
-        await queue.put([entry(f"{lane}{number}", lane=lane) for number in range(4)], now=NOW)
+        await queue.put([entry(f"{lane}{number}", lane=lane) for number in range(4)])
     lanes = [Lane("a", 9), Lane("b", 9), Lane("c", 9)]
     first = [(await claimed(queue, *lanes, count=1))[0][0] for _ in range(3)]
     assert sorted(first) == ["a", "b", "c"]
 
 
 async def test_a_lane_that_is_not_asked_for_is_left_alone(queue):
-    await queue.put([entry("a", lane="paused")], now=NOW)
+    await queue.put([entry("a", lane="paused")])
     assert await claimed(queue) == []
     assert await queue.counts(["paused", "unheard"]) == {"paused": LaneCounts(1, 0, 0), "unheard": LaneCounts(0, 0, 0)}
 
 
 async def test_a_backlog_is_worked_off_completely(queue):
     ids = [f"{number:04}" for number in range(1000)]
-    await queue.put([entry(id, NOW + number) for number, id in enumerate(ids)], now=NOW)
+    await queue.at(NOW).put([entry(id, NOW + number) for number, id in enumerate(ids)])
     got, next_at = [], NOW + 5000
     while next_at == NOW + 5000:
         one = await claim(queue, Lane("main", None), Lane("other", 5), count=200, now=NOW + 5000)
@@ -150,15 +152,15 @@ async def test_a_backlog_is_worked_off_completely(queue):
 
 
 async def test_a_put_again_changes_nothing(queue):
-    await queue.put([entry("a", NOW + 10, revision=3)], now=NOW)
-    await queue.put([entry("a", NOW + 99, revision=3), entry("a", NOW + 99, revision=2)], now=NOW)
+    await queue.put([entry("a", NOW + 10, revision=3)])
+    await queue.put([entry("a", NOW + 99, revision=3), entry("a", NOW + 99, revision=2)])
     assert (await claim(queue)).next_at == NOW + 10
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 1, 0)}
 
 
 async def test_a_put_with_a_higher_revision_moves_the_entry(queue):
-    await queue.put([entry("a", NOW + 10, revision=1), entry("b", revision=1)], now=NOW)
-    await queue.put([entry("a", NOW - 5, revision=2, lane="other"), entry("b", NOW + 7, revision=2)], now=NOW)
+    await queue.put([entry("a", NOW + 10, revision=1), entry("b", revision=1)])
+    await queue.put([entry("a", NOW - 5, revision=2, lane="other"), entry("b", NOW + 7, revision=2)])
     assert await queue.counts(["main", "other"]) == {"main": LaneCounts(0, 1, 0), "other": LaneCounts(1, 0, 0)}
     (lease,) = (await claim(queue, Lane("other", 1))).leases
     assert lease.revision == 2
@@ -166,77 +168,77 @@ async def test_a_put_with_a_higher_revision_moves_the_entry(queue):
 
 
 async def test_the_same_id_twice_in_one_put_ends_at_the_higher_revision(queue):
-    await queue.put([entry("a", NOW + 10, revision=1), entry("a", NOW, revision=2)], now=NOW)
+    await queue.put([entry("a", NOW + 10, revision=1), entry("a", NOW, revision=2)])
     (lease,) = (await claim(queue)).leases
     assert lease.revision == 2
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 1)}
 
 
 async def test_what_is_put_while_leased_comes_after_the_finish(queue):
-    await queue.put([entry("a", revision=1)], now=NOW)
+    await queue.put([entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=2, lane="other", priority=4)], now=NOW)
+    await queue.put([entry("a", NOW + 50, revision=2, lane="other", priority=4)])
     assert await claimed(queue, MAIN, Lane("other", 1), owner="other", now=NOW + 60) == []
-    await queue.finish({"a": 1}, now=NOW)
+    await queue.at(NOW).finish({"a": 1})
     assert await queue.counts(["main", "other"]) == {"main": LaneCounts(0, 0, 0), "other": LaneCounts(0, 1, 0)}
     (lease,) = (await claim(queue, Lane("other", 1), now=NOW + 60)).leases
     assert (lease.id, lease.revision, lease.resume) == ("a", 2, False)
 
 
 async def test_the_highest_of_several_puts_while_leased_counts(queue):
-    await queue.put([entry("a", revision=1)], now=NOW)
+    await queue.put([entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=3), entry("a", NOW + 1, revision=2)], now=NOW)
-    await queue.finish({"a": 1}, now=NOW)
+    await queue.put([entry("a", NOW + 50, revision=3), entry("a", NOW + 1, revision=2)])
+    await queue.finish({"a": 1})
     assert (await claim(queue)).next_at == NOW + 50
 
 
 async def test_what_was_put_while_leased_and_worked_on_already_goes_with_the_finish(queue):
-    await queue.put([entry("a", revision=1)], now=NOW)
+    await queue.put([entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=2)], now=NOW)
-    await queue.finish({"a": 2}, now=NOW)
+    await queue.put([entry("a", NOW + 50, revision=2)])
+    await queue.finish({"a": 2})
     assert (await claim(queue)).next_at is None
 
 
 async def test_a_finish_is_safe_to_repeat(queue):
-    await queue.put([entry("a", revision=1), entry("b")], now=NOW)
+    await queue.put([entry("a", revision=1), entry("b")])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=2)], now=NOW)
+    await queue.put([entry("a", NOW + 50, revision=2)])
     for _ in range(3):
-        await queue.finish({"a": 1, "b": 0, "never heard of": 7}, now=NOW)
+        await queue.finish({"a": 1, "b": 0, "never heard of": 7})
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 1, 0)}
 
 
 async def test_a_late_finish_does_not_end_the_lease_of_what_was_put_since(queue):
-    await queue.put([entry("a", revision=1)], now=NOW)
+    await queue.put([entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW, revision=2)], now=NOW)
-    await queue.finish({"a": 1}, now=NOW)
+    await queue.put([entry("a", NOW, revision=2)])
+    await queue.finish({"a": 1})
     assert await claimed(queue, owner="other") == ["a"]
-    await queue.finish({"a": 1}, now=NOW)
-    assert await queue.renew("1", "other", ["a"], lease=LEASE, now=NOW) == {"a": Renewal.OK}
+    await queue.finish({"a": 1})
+    assert await queue.renew("1", "other", ["a"], lease=LEASE) == {"a": Renewal.OK}
 
 
 async def test_a_finish_removes_an_entry_that_nobody_has(queue):
-    await queue.put([entry("timed", NOW + 5), entry("ready")], now=NOW)
-    await queue.finish({"timed": 0, "ready": 0}, now=NOW)
+    await queue.put([entry("timed", NOW + 5), entry("ready")])
+    await queue.finish({"timed": 0, "ready": 0})
     assert (await claim(queue, now=NOW + 10)).next_at is None
 
 
 async def test_leases_that_ran_out_are_resumed_before_new_work_and_keep_their_slots(queue):
-    await queue.put([entry("a"), entry("b"), entry("c"), entry("urgent", priority=50)], now=NOW - 1)
+    await queue.at(NOW - 1).put([entry("a"), entry("b"), entry("c"), entry("urgent", priority=50)])
     assert await claimed(queue, Lane("main", 2), count=2) == ["urgent", "a"]
     later = NOW + LEASE
     given = (await claim(queue, Lane("main", 2), owner="other", now=later)).leases
     assert [(lease.id, lease.resume) for lease in given] == [("a", True), ("urgent", True)]
     assert (await queue.counts(["main"]))["main"].running == 2
-    await queue.finish({"a": 0}, now=later)
+    await queue.at(later).finish({"a": 0})
     assert await claimed(queue, Lane("main", 2), now=later) == ["b"]
 
 
 async def test_a_lease_of_a_lane_that_is_not_asked_for_is_resumed(queue):
-    await queue.put([entry("a", lane="paused")], now=NOW)
+    await queue.put([entry("a", lane="paused")])
     await claim(queue, Lane("paused", 1))
     assert (await claim(queue)).next_at == NOW + LEASE
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
@@ -244,110 +246,110 @@ async def test_a_lease_of_a_lane_that_is_not_asked_for_is_resumed(queue):
 
 
 async def test_a_renewed_lease_is_not_resumed(queue):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     await claim(queue)
-    assert await queue.renew("1", "me", ["a"], lease=LEASE, now=NOW + LEASE - 1) == {"a": Renewal.OK}
+    assert await queue.at(NOW + LEASE - 1).renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.OK}
     assert await claimed(queue, owner="other", now=NOW + LEASE + 1) == []
 
 
 async def test_a_lease_that_another_took_over_is_lost(queue):
-    await queue.put([entry("a"), entry("mine")], now=NOW)
+    await queue.put([entry("a"), entry("mine")])
     await claim(queue, count=1)
     assert await claimed(queue, owner="other", count=1, now=NOW + LEASE) == ["a"]
-    answer = await queue.renew("1", "me", ["a", "mine", "unheard"], lease=LEASE, now=NOW + LEASE)
+    answer = await queue.at(NOW + LEASE).renew("1", "me", ["a", "mine", "unheard"], lease=LEASE)
     assert answer == {"a": Renewal.LOST, "mine": Renewal.LOST, "unheard": Renewal.LOST}
-    assert await queue.renew("1", "other", ["a"], lease=LEASE, now=NOW + LEASE) == {"a": Renewal.OK}
+    assert await queue.at(NOW + LEASE).renew("1", "other", ["a"], lease=LEASE) == {"a": Renewal.OK}
 
 
 async def test_a_released_lease_is_resumed_at_once_with_its_slot(queue):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     await claim(queue, Lane("main", 1))
-    await queue.release("someone else", ["a"], now=NOW)
+    await queue.release("someone else", ["a"])
     assert await claimed(queue, Lane("main", 1), owner="other") == []
-    await queue.release("me", ["a", "unheard"], now=NOW)
-    assert await queue.renew("1", "me", ["a"], lease=LEASE, now=NOW) == {"a": Renewal.LOST}
+    await queue.release("me", ["a", "unheard"])
+    assert await queue.renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.LOST}
     (lease,) = (await claim(queue, Lane("main", 1), owner="other")).leases
     assert (lease.id, lease.resume) == ("a", True)
 
 
 async def test_a_requeued_entry_frees_its_slot_and_comes_back_when_due(queue):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     await claim(queue, Lane("main", 1))
-    await queue.requeue("someone else", "a", NOW, now=NOW)
+    await queue.requeue("someone else", "a", NOW)
     assert await claimed(queue, Lane("main", 1)) == []
-    await queue.requeue("me", "a", NOW + 500, now=NOW)
+    await queue.requeue("me", "a", NOW + 500)
     assert await claimed(queue, Lane("main", 1)) == ["b"]
     assert await claimed(queue, Lane("main", 2), now=NOW + 500) == ["a"]
 
 
 async def test_an_entry_is_requeued_into_another_lane(queue):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     await claim(queue)
-    await queue.requeue("me", "a", NOW, lane="other", now=NOW)
+    await queue.requeue("me", "a", NOW, lane="other")
     assert await queue.counts(["main", "other"]) == {"main": LaneCounts(0, 0, 0), "other": LaneCounts(1, 0, 0)}
     assert await claimed(queue, Lane("other", 1)) == ["a"]
 
 
 async def test_what_was_put_while_leased_goes_before_a_requeue(queue):
-    await queue.put([entry("a", revision=1)], now=NOW)
+    await queue.put([entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 70, revision=2)], now=NOW)
-    await queue.requeue("me", "a", NOW + 5, now=NOW)
+    await queue.put([entry("a", NOW + 70, revision=2)])
+    await queue.requeue("me", "a", NOW + 5)
     assert (await claim(queue)).next_at == NOW + 70
 
 
 async def test_a_cancel_removes_what_nobody_has(queue):
-    await queue.put([entry("timed", NOW + 5), entry("ready", lane="other")], now=NOW)
-    assert [await queue.cancel(id, now=NOW) for id in ("timed", "ready", "ready", "unheard")] == ["removed", "removed", "absent", "absent"]
+    await queue.at(NOW).put([entry("timed", NOW + 5), entry("ready", lane="other")])
+    assert [await queue.at(NOW).cancel(id) for id in ("timed", "ready", "ready", "unheard")] == ["removed", "removed", "absent", "absent"]
     assert (await claim(queue, MAIN, Lane("other", 1), now=NOW + 10)).next_at is None
 
 
 async def test_a_cancel_of_a_leased_entry_tells_its_owner_and_whoever_resumes_it(queue):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     await claim(queue)
-    assert await queue.cancel("a", now=NOW) is Cancelled.TOLD
-    assert await queue.renew("1", "me", ["a"], lease=LEASE, now=NOW) == {"a": Renewal.STOP}
+    assert await queue.cancel("a") is Cancelled.TOLD
+    assert await queue.renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.STOP}
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
     assert lease.stop
 
 
 async def test_what_is_to_be_stopped_is_claimed_at_once_after_a_requeue(queue):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     await claim(queue)
-    await queue.cancel("a", now=NOW)
-    await queue.requeue("me", "a", NOW + 90_000, now=NOW)
+    await queue.cancel("a")
+    await queue.requeue("me", "a", NOW + 90_000)
     (lease,) = (await claim(queue)).leases
     assert lease.stop
 
 
 async def test_what_is_put_after_a_cancel_is_not_to_be_stopped(queue):
-    await queue.put([entry("a", revision=1)], now=NOW)
+    await queue.put([entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", revision=2)], now=NOW)
-    await queue.cancel("a", now=NOW)
-    await queue.put([entry("a", revision=3)], now=NOW)
-    await queue.finish({"a": 1}, now=NOW)
+    await queue.put([entry("a", revision=2)])
+    await queue.cancel("a")
+    await queue.put([entry("a", revision=3)])
+    await queue.finish({"a": 1})
     (lease,) = (await claim(queue)).leases
     assert (lease.revision, lease.stop) == (3, False)
 
 
 async def test_a_cancel_takes_what_was_put_while_leased_with_it(queue):
-    await queue.put([entry("a", revision=1)], now=NOW)
+    await queue.put([entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", revision=2)], now=NOW)
-    await queue.cancel("a", now=NOW)
-    await queue.finish({"a": 1}, now=NOW)
+    await queue.put([entry("a", revision=2)])
+    await queue.cancel("a")
+    await queue.finish({"a": 1})
     assert (await claim(queue)).next_at is None
 
 
 async def test_another_generation_gives_nothing_and_loses_every_lease(queue):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     await claim(queue, count=1)
-    cold = await queue.claim("2", "me", [MAIN], 10, lease=LEASE, now=NOW)
+    cold = await queue.claim("2", "me", [MAIN], 10, lease=LEASE)
     assert (cold.cold, cold.leases, cold.now) == (True, (), NOW)
-    assert await queue.renew("2", "me", ["a"], lease=LEASE, now=NOW) == {"a": Renewal.LOST}
+    assert await queue.renew("2", "me", ["a"], lease=LEASE) == {"a": Renewal.LOST}
     await queue.generation.set_generation("2")
-    assert not (await queue.claim("2", "me", [MAIN], 10, lease=LEASE, now=NOW)).cold
+    assert not (await queue.claim("2", "me", [MAIN], 10, lease=LEASE)).cold
     assert (await claim(queue)).cold
 
 
@@ -374,7 +376,7 @@ async def test_a_generation_follows_only_the_one_that_it_was_made_from(queue):
 
 
 async def test_a_wiped_queue_is_cold_and_empty(queue):
-    await queue.put([entry("a"), entry("b", NOW + 5, lane="other")], now=NOW)
+    await queue.put([entry("a"), entry("b", NOW + 5, lane="other")])
     await claim(queue)
     await queue.generation.wipe()
     assert (await claim(queue)).cold
@@ -384,53 +386,53 @@ async def test_a_wiped_queue_is_cold_and_empty(queue):
 
 async def test_restored_entries_are_resumed_and_hold_slots(queue):
     await queue.generation.restore(
-        [entry("a", revision=4), entry("tick", lane=TICKS, kind=EntryKind.JOB)], [Lane("main", 1), Lane(TICKS, None)], now=NOW
+        [entry("a", revision=4), entry("tick", lane=TICKS, kind=EntryKind.JOB)], [Lane("main", 1), Lane(TICKS, None)]
     )
-    await queue.put([entry("new")], now=NOW)
+    await queue.put([entry("new")])
     assert await queue.counts(["main", TICKS]) == {"main": LaneCounts(1, 0, 1), TICKS: LaneCounts(0, 0, 0)}
     leases = (await claim(queue, Lane("main", 1))).leases
     assert {(lease.id, lease.kind, lease.revision, lease.resume) for lease in leases} == {
         ("a", "execution", 4, True),
         ("tick", "job", 0, True),
     }
-    await queue.generation.restore([entry("a")], [Lane("main", 1)], now=NOW)
-    assert await queue.renew("1", "me", ["a"], lease=LEASE, now=NOW) == {"a": Renewal.OK}
+    await queue.generation.restore([entry("a")], [Lane("main", 1)])
+    assert await queue.renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.OK}
 
 
 async def test_a_restore_takes_an_entry_out_of_where_it_waits(queue):
-    await queue.put([entry("ready"), entry("timed", NOW + 5)], now=NOW)
-    await queue.generation.restore([entry("ready"), entry("timed")], [MAIN], now=NOW)
+    await queue.put([entry("ready"), entry("timed", NOW + 5)])
+    await queue.generation.restore([entry("ready"), entry("timed")], [MAIN])
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 2)}
 
 
 async def test_many_entries_in_one_call_are_all_there(queue):
     ids = [uuid4().hex for _ in range(700)]
-    await queue.put([entry(id) for id in ids], now=NOW)
+    await queue.put([entry(id) for id in ids])
     got: list[str] = []
     while len(got) < 700:
         got += await claimed(queue, Lane("main", 1000), count=1000)
     assert sorted(got) == sorted(ids)
-    assert set((await queue.renew("1", "me", ids, lease=LEASE, now=NOW)).values()) == {Renewal.OK}
-    await queue.finish(dict.fromkeys(ids, 0), now=NOW)
+    assert set((await queue.renew("1", "me", ids, lease=LEASE)).values()) == {Renewal.OK}
+    await queue.finish(dict.fromkeys(ids, 0))
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 0)}
 
 
 async def test_reports_of_workers_are_kept_for_their_time(queue):
     host = HostView("tcp://a:2375", False, "refused", 5, "swarm", "open", 3, 2)
-    await queue.reports.announce(Report("one", 1, (host,)), ttl=1000, now=NOW)
-    await queue.reports.announce(Report("two", 2, ()), ttl=3000, now=NOW)
-    await queue.reports.announce(Report("two", 2, (host, host)), ttl=3000, now=NOW)
-    assert {report.worker: report.hosts for report in await queue.reports.current(now=NOW + 999)} == {"one": (host,), "two": (host, host)}
-    assert [report.worker for report in await queue.reports.current(now=NOW + 1000)] == ["two"]
-    assert await queue.reports.current(now=NOW + 3000) == []
+    await queue.at(NOW).reports.announce(Report("one", 1, (host,)), ttl=1000)
+    await queue.at(NOW).reports.announce(Report("two", 2, ()), ttl=3000)
+    await queue.at(NOW).reports.announce(Report("two", 2, (host, host)), ttl=3000)
+    assert {report.worker: report.hosts for report in await queue.at(NOW + 999).reports.current()} == {"one": (host,), "two": (host, host)}
+    assert [report.worker for report in await queue.at(NOW + 1000).reports.current()] == ["two"]
+    assert await queue.at(NOW + 3000).reports.current() == []
 
 
 async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):
     host = HostView("tcp://a:2375", False, "did not answer", 5, None, "open", 3, 2, 6, 65_000)
     notes = (Note("e", 1, Obstacle.REGISTRY, 'dial tcp: "refused" ✓', 5, 6), Note("f", None, Obstacle.STORE, "", 7))
     report = Report("one", 1, (host,), notes)
-    await queue.reports.announce(report, ttl=1000, now=NOW)
-    assert await queue.reports.current(now=NOW) == [report]
+    await queue.reports.announce(report, ttl=1000)
+    assert await queue.reports.current() == [report]
 
 
 async def test_a_queue_that_answers_passes_its_check(queue):
@@ -438,31 +440,31 @@ async def test_a_queue_that_answers_passes_its_check(queue):
 
 
 async def test_a_put_that_is_due_wakes(queue, listened):
-    assert await listened(lambda: queue.put([entry("a")], now=NOW)) == ([], True)
+    assert await listened(lambda: queue.put([entry("a")])) == ([], True)
 
 
 async def test_a_put_sooner_than_all_others_of_its_lane_wakes(queue, listened):
-    assert await listened(lambda: queue.put([entry("a", NOW + 500)], now=NOW)) == ([], True)
-    assert await listened(lambda: queue.put([entry("b", NOW + 400)], now=NOW)) == ([], True)
-    assert await listened(lambda: queue.put([entry("c", NOW + 900)], now=NOW)) == ([], False)
+    assert await listened(lambda: queue.put([entry("a", NOW + 500)])) == ([], True)
+    assert await listened(lambda: queue.put([entry("b", NOW + 400)])) == ([], True)
+    assert await listened(lambda: queue.put([entry("c", NOW + 900)])) == ([], False)
 
 
 async def test_a_finish_wakes_for_whoever_waits_for_its_slot(queue, listened):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     await claim(queue, Lane("main", 1))
-    assert await listened(lambda: queue.finish({"a": 0}, now=NOW)) == ([], True)
+    assert await listened(lambda: queue.finish({"a": 0})) == ([], True)
 
 
 async def test_a_requeue_a_release_a_restore_and_a_generation_wake(queue, listened):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     await claim(queue)
-    assert await listened(lambda: queue.requeue("me", "a", NOW, now=NOW)) == ([], True)
-    assert await listened(lambda: queue.release("me", ["b"], now=NOW)) == ([], True)
-    assert await listened(lambda: queue.generation.restore([entry("c")], [MAIN], now=NOW)) == ([], True)
+    assert await listened(lambda: queue.requeue("me", "a", NOW)) == ([], True)
+    assert await listened(lambda: queue.release("me", ["b"])) == ([], True)
+    assert await listened(lambda: queue.generation.restore([entry("c")], [MAIN])) == ([], True)
     assert await listened(lambda: queue.generation.set_generation("1")) == ([], True)
 
 
 async def test_a_cancel_tells_the_owner(queue, listened):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     await claim(queue)
-    assert await listened(lambda: queue.cancel("a", now=NOW)) == (["a"], False)
+    assert await listened(lambda: queue.cancel("a")) == (["a"], False)

@@ -6,10 +6,10 @@ import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report, TimedQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
 from fastlane.queue.redis.script import NAMES
+from tests.support.clocked_queue import NOW, ClockedQueue
 
-NOW = 1_700_000_000_000
 LEASE = 10_000
 NEVER = 600_000
 HUGE = 5_000
@@ -21,11 +21,11 @@ def entries(name: str, count: int, lane: str, due: int = NOW, **values) -> list[
     return [Entry(f"{name}-{number:05}", EntryKind.EXECUTION, lane, due, **values) for number in range(count)]
 
 
-async def claim(queue: TimedQueue, *lanes: Lane, count: int = 8, owner: str = "me", lease: int = LEASE, now: int = NOW):
-    return (await queue.claim("1", owner, lanes, count, lease=lease, now=now)).leases
+async def claim(queue: ClockedQueue, *lanes: Lane, count: int = 8, owner: str = "me", lease: int = LEASE, now: int = NOW):
+    return (await queue.at(now).claim("1", owner, lanes, count, lease=lease)).leases
 
 
-async def claim_all(queue: TimedQueue, *lanes: Lane, **values) -> list:
+async def claim_all(queue: ClockedQueue, *lanes: Lane, **values) -> list:
     got = []
     while leases := await claim(queue, *lanes, count=256, **values):
         got += leases
@@ -37,9 +37,9 @@ async def claim_all(queue: TimedQueue, *lanes: Lane, **values) -> list:
 
 async def test_expired_leases_are_taken_over_before_new_work_however_many_and_however_urgent_that_is(queue):
     begun = entries("begun", CROWD, "main", priority=-100)
-    await queue.put(begun, now=NOW)
+    await queue.at(NOW).put(begun)
     await claim_all(queue, Lane("main", CROWD), owner="dead")
-    await queue.put(entries("new", 300, "other", NOW - NEVER, priority=100), now=NOW)
+    await queue.at(NOW).put(entries("new", 300, "other", NOW - NEVER, priority=100))
     got = []
     while len(got) < CROWD + 300:
         got += await claim(queue, Lane("other", 300), count=50, lease=NEVER, now=NOW + LEASE)
@@ -48,9 +48,9 @@ async def test_expired_leases_are_taken_over_before_new_work_however_many_and_ho
 
 
 async def test_a_lease_that_ran_out_is_taken_over_from_behind_a_huge_backlog(queue):
-    await queue.put(entries("begun", 1, "main"), now=NOW)
+    await queue.put(entries("begun", 1, "main"))
     await claim(queue, Lane("main", 1), owner="dead")
-    await queue.put(entries("new", HUGE, "main", NOW - NEVER, priority=100), now=NOW)
+    await queue.put(entries("new", HUGE, "main", NOW - NEVER, priority=100))
     (lease,) = await claim(queue, Lane("main", 1), count=1, now=NOW + LEASE)
     assert (lease.id, lease.resume) == ("begun-00000", True)
 
@@ -58,24 +58,24 @@ async def test_a_lease_that_ran_out_is_taken_over_from_behind_a_huge_backlog(que
 # no lane starves
 
 
-async def piled_up(queue: TimedQueue, how: str) -> tuple[Lane, ...]:
+async def piled_up(queue: ClockedQueue, how: str) -> tuple[Lane, ...]:
     """A lane with a huge backlog of this kind; the lanes to ask for, beside it."""
     huge = Lane("huge", HUGE)
     match how:
         case "ready":
-            await queue.put(entries("huge", HUGE, "huge", NOW - NEVER, priority=100), now=NOW)
+            await queue.put(entries("huge", HUGE, "huge", NOW - NEVER, priority=100))
         case "due at once":
-            await queue.put(entries("huge", HUGE, "huge", NOW, priority=100), now=NOW - 1)
+            await queue.at(NOW - 1).put(entries("huge", HUGE, "huge", NOW, priority=100))
         case "full":
-            await queue.put(entries("huge", HUGE, "huge", NOW - NEVER), now=NOW)
+            await queue.at(NOW).put(entries("huge", HUGE, "huge", NOW - NEVER))
             huge = Lane("huge", 1)
             await claim(queue, huge, count=1, lease=NEVER)
         case "blocked by its group":
-            await queue.put(entries("huge", HUGE, "huge", NOW - NEVER, group="g", concurrency=1), now=NOW)
+            await queue.at(NOW).put(entries("huge", HUGE, "huge", NOW - NEVER, group="g", concurrency=1))
         case "expired":
-            await queue.put(entries("huge", HUGE, "huge", NOW - NEVER, expires=NOW), now=NOW - 1)
+            await queue.at(NOW - 1).put(entries("huge", HUGE, "huge", NOW - NEVER, expires=NOW))
         case "ticks":
-            await queue.put(entries("huge", HUGE, TICKS, NOW - NEVER, priority=100), now=NOW)
+            await queue.at(NOW).put(entries("huge", HUGE, TICKS, NOW - NEVER, priority=100))
             huge = Lane(TICKS, None)
     return (huge,)
 
@@ -83,7 +83,7 @@ async def piled_up(queue: TimedQueue, how: str) -> tuple[Lane, ...]:
 @pytest.mark.parametrize("how", ["ready", "due at once", "full", "blocked by its group", "expired", "ticks"])
 async def test_a_lane_with_a_huge_backlog_does_not_starve_another(queue, how):
     lanes = (*await piled_up(queue, how), Lane("small", 2), Lane("tiny", 1))
-    await queue.put([*entries("small", 5, "small"), *entries("tiny", 5, "tiny")], now=NOW)
+    await queue.put([*entries("small", 5, "small"), *entries("tiny", 5, "tiny")])
     left = {"small": 5, "tiny": 5}
     while any(left.values()):  # whoever is first in turn: each claim gives at least one of each lane that has any
         got = await claim(queue, *lanes, count=8, lease=NEVER)
@@ -91,17 +91,17 @@ async def test_a_lane_with_a_huge_backlog_does_not_starve_another(queue, how):
             mine = [lease.id for lease in got if lease.lane == lane]
             assert mine
             left[lane] -= len(mine)
-            await queue.finish(dict.fromkeys(mine, 0), now=NOW)
+            await queue.finish(dict.fromkeys(mine, 0))
 
 
 async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
-    await queue.put([Entry("patient", EntryKind.EXECUTION, "main", NOW, priority=-1)], now=NOW)
+    await queue.at(NOW).put([Entry("patient", EntryKind.EXECUTION, "main", NOW, priority=-1)])
     got, minute = [], 0
     while "patient" not in got:
         moment = NOW + minute * 60_000
-        await queue.put(entries(f"newcomer-{minute}", 3, "main", moment, priority=5), now=moment)
+        await queue.at(moment).put(entries(f"newcomer-{minute}", 3, "main", moment, priority=5))
         got = [lease.id for lease in await claim(queue, Lane("main", 3), count=3, lease=NEVER, now=moment)]
-        await queue.finish(dict.fromkeys(got, 0), now=moment)
+        await queue.at(moment).finish(dict.fromkeys(got, 0))
         minute += 1
         assert minute < 10, "it waits for ever"
 
@@ -109,41 +109,41 @@ async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
 # no loop without a bound
 
 
-async def a_queue_of(queue: TimedQueue, count: int) -> None:
+async def a_queue_of(queue: ClockedQueue, count: int) -> None:
     """So many entries of everything that a script may meet, and eight of each with names that are known."""
-    await queue.put(entries("lent", count, "lent"), now=NOW)
+    await queue.at(NOW).put(entries("lent", count, "lent"))
     await claim_all(queue, Lane("lent", count), owner="dead", lease=1)
-    await queue.put(entries("mine", 8, "mine", group="mine", concurrency=8), now=NOW)
+    await queue.at(NOW).put(entries("mine", 8, "mine", group="mine", concurrency=8))
     await claim(queue, Lane("mine", 8), lease=NEVER, now=NOW - 1)
-    await queue.put(entries("behind", count, "mine", group="mine", concurrency=8), now=NOW)
+    await queue.at(NOW).put(entries("behind", count, "mine", group="mine", concurrency=8))
     for _ in range(0, count, 256):
         assert not await claim(queue, Lane("mine", 9), now=NOW - 1)
-    await queue.put(entries("ready", count, "main"), now=NOW)
-    await queue.put(entries("soon", count, "main", NOW + 1), now=NOW)
-    await queue.put(entries("later", count, "main", NOW + NEVER), now=NOW)
-    await queue.put(entries("late", count, "main", NOW + NEVER, expires=NOW + 1), now=NOW)
-    await queue.put(entries("apart", count, "apart", NOW + 1), now=NOW)
+    await queue.at(NOW).put(entries("ready", count, "main"))
+    await queue.at(NOW).put(entries("soon", count, "main", NOW + 1))
+    await queue.at(NOW).put(entries("later", count, "main", NOW + NEVER))
+    await queue.at(NOW).put(entries("late", count, "main", NOW + NEVER, expires=NOW + 1))
+    await queue.at(NOW).put(entries("apart", count, "apart", NOW + 1))
     for number in range(count // 50):
-        await queue.reports.announce(Report(f"w{number}", NOW, (HostView("a", True),)), ttl=LEASE * (number % 2) + 1, now=NOW)
+        await queue.at(NOW).reports.announce(Report(f"w{number}", NOW, (HostView("a", True),)), ttl=LEASE * (number % 2) + 1)
 
 
 AFTER = NOW + 2
 LANES = (Lane("main", 10), Lane("mine", 8), Lane("apart", 10), Lane(TICKS, None))
-CALLS: dict[str, Callable[[TimedQueue], Awaitable[object]]] = {
-    "put": lambda queue: queue.put([*entries("new", 4, "main"), *entries("later", 4, "main", revision=1)], now=AFTER),
-    "claim": lambda queue: queue.claim("1", "me", LANES, 300, lease=LEASE, watch=["apart"], now=AFTER),
-    "renew": lambda queue: queue.renew("1", "me", [one.id for one in entries("mine", 8, "")], lease=LEASE, now=AFTER),
-    "release": lambda queue: queue.release("me", [one.id for one in entries("mine", 8, "")], now=AFTER),
-    "requeue": lambda queue: queue.requeue("me", "mine-00000", AFTER, now=AFTER),
-    "cancel": lambda queue: queue.cancel("ready-00003", now=AFTER),
-    "finish": lambda queue: queue.finish({one.id: 0 for one in entries("mine", 8, "")}, now=AFTER),
+CALLS: dict[str, Callable[[ClockedQueue], Awaitable[object]]] = {
+    "put": lambda queue: queue.at(AFTER).put([*entries("new", 4, "main"), *entries("later", 4, "main", revision=1)]),
+    "claim": lambda queue: queue.at(AFTER).claim("1", "me", LANES, 300, lease=LEASE, watch=["apart"]),
+    "renew": lambda queue: queue.at(AFTER).renew("1", "me", [one.id for one in entries("mine", 8, "")], lease=LEASE),
+    "release": lambda queue: queue.at(AFTER).release("me", [one.id for one in entries("mine", 8, "")]),
+    "requeue": lambda queue: queue.at(AFTER).requeue("me", "mine-00000", AFTER),
+    "cancel": lambda queue: queue.at(AFTER).cancel("ready-00003"),
+    "finish": lambda queue: queue.at(AFTER).finish({one.id: 0 for one in entries("mine", 8, "")}),
     "pause": lambda queue: queue.pause(Pauses(1, frozenset({"main", "apart"}))),
-    "restore": lambda queue: queue.generation.restore(entries("later", 8, "main"), LANES, now=AFTER),
+    "restore": lambda queue: queue.at(AFTER).generation.restore(entries("later", 8, "main"), LANES),
     "wipe": lambda queue: queue.generation.wipe(generation="2"),
     "set_generation": lambda queue: queue.generation.set_generation("2", before="1"),
     "counts": lambda queue: queue.counts([lane.name for lane in LANES]),
-    "announce": lambda queue: queue.reports.announce(Report("new", NOW, ()), ttl=LEASE, now=AFTER),
-    "reports": lambda queue: queue.reports.current(now=AFTER),
+    "announce": lambda queue: queue.at(AFTER).reports.announce(Report("new", NOW, ()), ttl=LEASE),
+    "reports": lambda queue: queue.at(AFTER).reports.current(),
 }
 
 
@@ -172,7 +172,7 @@ async def test_a_claim_of_any_moment_of_a_backlog_costs_no_more_than_its_bound(q
         assert done_by(server) - before < 3_000
         if not leases:
             return
-        await queue.finish({lease.id: 0 for lease in leases}, now=AFTER)
+        await queue.at(AFTER).finish({lease.id: 0 for lease in leases})
 
 
 def done_by(server) -> int:

@@ -4,8 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Renewal, TimedQueue
-from tests.contract.test_queue import LEASE, MAIN, MINUTE, NOW, claim, claimed, entry
+from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Renewal
+from tests.contract.test_queue import LEASE, MAIN, MINUTE, claim, claimed, entry
+from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import RealRedis
 
 OTHER = Lane("other", 10)
@@ -19,11 +20,11 @@ def both(first, *more) -> list:
     return [one for some in (first, *more) for one in some]
 
 
-async def watched(queue: TimedQueue, *watch: str, lanes: tuple[Lane, ...] = (), count: int = 100, now: int = NOW):
-    return await queue.claim("1", "me", lanes, count, lease=LEASE, watch=watch, now=now)
+async def watched(queue: ClockedQueue, *watch: str, lanes: tuple[Lane, ...] = (), count: int = 100, now: int = NOW):
+    return await queue.at(now).claim("1", "me", lanes, count, lease=LEASE, watch=watch)
 
 
-async def counted(queue: TimedQueue, lane: str = "main") -> LaneCounts:
+async def counted(queue: ClockedQueue, lane: str = "main") -> LaneCounts:
     return (await queue.counts([lane]))[lane]
 
 
@@ -34,145 +35,145 @@ async def nothing_left(server: RealRedis, installation: str) -> bool:
 
 
 async def test_no_more_of_a_group_hold_slots_than_each_allows(queue):
-    await queue.put(both(grouped(*"abcd", concurrency=2), [entry("free")]), now=NOW)
+    await queue.put(both(grouped(*"abcd", concurrency=2), [entry("free")]))
     assert await claimed(queue) == ["a", "b", "free"]
     assert await counted(queue) == LaneCounts(ready=0, timed=0, running=3, blocked=2)
     assert await claimed(queue) == []
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert await counted(queue) == LaneCounts(ready=1, timed=0, running=2, blocked=1)
     assert await claimed(queue) == ["c"]
 
 
 async def test_what_is_blocked_keeps_its_rank(queue):
-    await queue.put([entry("runs", NOW - 9, group="g", concurrency=1)], now=NOW)
+    await queue.put([entry("runs", NOW - 9, group="g", concurrency=1)])
     assert await claimed(queue) == ["runs"]
     for id, due, priority in (("late", NOW, 0), ("early", NOW - 5, 0), ("urgent", NOW, 1)):
-        await queue.put(grouped(id, due=due, priority=priority), now=NOW)
+        await queue.put(grouped(id, due=due, priority=priority))
     assert await claimed(queue) == []
-    await queue.put([entry("other", NOW - 3)], now=NOW)
+    await queue.put([entry("other", NOW - 3)])
     order = ["runs"]
     for _ in range(4):
-        await queue.finish({order[-1]: 0}, now=NOW)
+        await queue.finish({order[-1]: 0})
         order += await claimed(queue, Lane("main", 1))
     assert order == ["runs", "urgent", "early", "other", "late"]
 
 
 async def test_a_newcomer_does_not_go_before_what_was_blocked_earlier(queue):
-    await queue.put(grouped("runs"), now=NOW)
+    await queue.put(grouped("runs"))
     await claim(queue)
-    await queue.put(grouped("first", due=NOW + 1), now=NOW + 1)
+    await queue.at(NOW + 1).put(grouped("first", due=NOW + 1))
     assert await claimed(queue, now=NOW + 1) == []
-    await queue.put(grouped("second", due=NOW + 2), now=NOW + 2)
-    await queue.finish({"runs": 0}, now=NOW + 2)
+    await queue.at(NOW + 2).put(grouped("second", due=NOW + 2))
+    await queue.at(NOW + 2).finish({"runs": 0})
     assert await claimed(queue, now=NOW + 2) == ["first"]
 
 
 async def test_entries_of_one_moment_are_unblocked_in_the_order_in_which_they_were_put(queue):
     ids = [uuid4().hex for _ in range(20)]
     for id in ids:
-        await queue.put(grouped(id), now=NOW)
+        await queue.put(grouped(id))
     got: list[str] = []
     while len(got) < 20:
         got += await claimed(queue, Lane("main", 5))
-        await queue.finish({got[-1]: 0}, now=NOW)
+        await queue.finish({got[-1]: 0})
     assert got == ids
 
 
 async def test_a_group_counts_over_all_lanes_and_is_unblocked_in_each(queue):
-    await queue.put(both(grouped("a"), grouped("b", lane="other"), grouped("c", lane="third")), now=NOW)
+    await queue.put(both(grouped("a"), grouped("b", lane="other"), grouped("c", lane="third")))
     assert await claimed(queue, MAIN) == ["a"]
     assert await claimed(queue, OTHER, Lane("third", 1)) == []
     assert [(await counted(queue, lane)).blocked for lane in ("main", "other", "third")] == [0, 1, 1]
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert [(await counted(queue, lane)).blocked for lane in ("main", "other", "third")] == [0, 0, 0]
     assert await claimed(queue, OTHER) == ["b"]
     assert await claimed(queue, Lane("third", 1)) == []
-    await queue.finish({"b": 0}, now=NOW)
+    await queue.finish({"b": 0})
     assert await claimed(queue, Lane("third", 1)) == ["c"]
 
 
 async def test_groups_whose_names_begin_alike_do_not_count_for_each_other(queue):
-    await queue.put(both(*(grouped(f"{name}-1", f"{name}-2", group=name) for name in ("g", "g1", "g:1", "g 1", "G"))), now=NOW)
+    await queue.put(both(*(grouped(f"{name}-1", f"{name}-2", group=name) for name in ("g", "g1", "g:1", "g 1", "G"))))
     assert await claimed(queue) == ["g-1", "g1-1", "g:1-1", "g 1-1", "G-1"]
-    await queue.finish({"g1-1": 0}, now=NOW)
+    await queue.finish({"g1-1": 0})
     assert await claimed(queue) == ["g1-2"]
 
 
 async def test_one_without_a_limit_goes_and_counts_for_those_that_have_one(queue):
-    await queue.put(both(grouped("a", "b", concurrency=0), grouped("c", concurrency=2)), now=NOW)
+    await queue.put(both(grouped("a", "b", concurrency=0), grouped("c", concurrency=2)))
     assert await claimed(queue) == ["a", "b"]
-    await queue.put(grouped("d", concurrency=0), now=NOW)
+    await queue.put(grouped("d", concurrency=0))
     assert await claimed(queue) == ["d"]
-    await queue.finish({"a": 0, "d": 0}, now=NOW)
+    await queue.finish({"a": 0, "d": 0})
     assert await claimed(queue) == ["c"]
 
 
 async def test_a_limit_without_a_group_holds_nothing_back(queue):
-    await queue.put([entry("a", concurrency=1), entry("b", concurrency=1)], now=NOW)
+    await queue.put([entry("a", concurrency=1), entry("b", concurrency=1)])
     assert await claimed(queue) == ["a", "b"]
 
 
 async def test_what_takes_no_slot_neither_counts_nor_waits(queue):
-    await queue.put(both(grouped("a", "b", lane=TICKS), grouped("c")), now=NOW)
+    await queue.put(both(grouped("a", "b", lane=TICKS), grouped("c")))
     assert await claimed(queue, Lane(TICKS, None)) == ["a", "b"]
     assert await claimed(queue) == ["c"]
 
 
 async def test_those_that_a_lane_without_a_limit_takes_do_not_strand_the_blocked(queue):
-    await queue.put(grouped("a", "b", "c"), now=NOW)
+    await queue.put(grouped("a", "b", "c"))
     assert await claimed(queue) == ["a"]
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert await claimed(queue, Lane("main", None)) == ["b"]
     assert await claimed(queue) == ["c"]
 
 
 async def test_a_lease_that_was_taken_over_or_released_still_counts(queue):
-    await queue.put(grouped("a", "b"), now=NOW)
+    await queue.put(grouped("a", "b"))
     await claim(queue)
     (resumed,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
     assert (resumed.id, resumed.resume) == ("a", True)
-    await queue.release("other", ["a"], now=NOW + LEASE)
+    await queue.at(NOW + LEASE).release("other", ["a"])
     assert await claimed(queue, now=NOW + LEASE) == ["a"]
     assert (await counted(queue)).blocked == 1
 
 
 async def test_a_requeue_frees_the_place_in_the_group(queue):
-    await queue.put(grouped("a", "b"), now=NOW)
+    await queue.put(grouped("a", "b"))
     await claim(queue)
-    await queue.requeue("me", "a", NOW + 5, lane="other", now=NOW)
+    await queue.requeue("me", "a", NOW + 5, lane="other")
     assert await claimed(queue, now=NOW) == ["b"]
     assert await claimed(queue, OTHER, now=NOW + 5) == []
-    await queue.finish({"b": 0}, now=NOW + 5)
+    await queue.at(NOW + 5).finish({"b": 0})
     assert await claimed(queue, OTHER, now=NOW + 5) == ["a"]
 
 
 async def test_those_behind_one_that_would_be_refused_wait_for_it(queue):
-    await queue.put(both(grouped("a", "b", concurrency=3), grouped("c", concurrency=1), grouped("d", concurrency=3)), now=NOW)
+    await queue.put(both(grouped("a", "b", concurrency=3), grouped("c", concurrency=1), grouped("d", concurrency=3)))
     assert await claimed(queue) == ["a", "b", "d"]
-    await queue.put(grouped("e", concurrency=3), now=NOW)
+    await queue.put(grouped("e", concurrency=3))
     assert await claimed(queue) == []
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert await counted(queue) == LaneCounts(0, 0, 2, blocked=2)
-    await queue.finish({"b": 0, "d": 0}, now=NOW)
+    await queue.finish({"b": 0, "d": 0})
     assert await claimed(queue) == ["c", "e"]
 
 
 async def _leave_a_ready_one_before_a_blocked_one(queue) -> None:
     """``b`` is ready, ``c`` is blocked behind it, and nobody of their group runs."""
-    await queue.put(grouped("a", "b", "c"), now=NOW)
+    await queue.put(grouped("a", "b", "c"))
     await claim(queue)
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert await counted(queue) == LaneCounts(ready=1, timed=0, running=0, blocked=1)
 
 
 @pytest.mark.parametrize(
     "leave",
     [
-        lambda queue: queue.cancel("b", now=NOW),
-        lambda queue: queue.finish({"b": 0}, now=NOW),
-        lambda queue: queue.put([entry("b", NOW + 999, revision=1)], now=NOW),
-        lambda queue: queue.put([entry("b", revision=1, lane="elsewhere", group="g", concurrency=1)], now=NOW),
-        lambda queue: queue.generation.restore([entry("b", lane=TICKS)], [], now=NOW),
+        lambda queue: queue.cancel("b"),
+        lambda queue: queue.finish({"b": 0}),
+        lambda queue: queue.put([entry("b", NOW + 999, revision=1)]),
+        lambda queue: queue.put([entry("b", revision=1, lane="elsewhere", group="g", concurrency=1)]),
+        lambda queue: queue.generation.restore([entry("b", lane=TICKS)], []),
     ],
     ids=["cancelled", "finished", "moved to later", "moved to another lane", "restored without a slot"],
 )
@@ -183,61 +184,61 @@ async def test_one_that_leaves_ready_unblocks_the_next(queue, leave):
 
 
 async def test_the_next_is_unblocked_once_the_one_before_it_has_expired(queue):
-    await queue.put(both(grouped("a"), grouped("b", expires=NOW + 5), grouped("c")), now=NOW)
+    await queue.put(both(grouped("a"), grouped("b", expires=NOW + 5), grouped("c")))
     await claim(queue)
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert await claimed(queue, now=NOW + 5) == ["b", "c"]
 
 
 @pytest.mark.parametrize(
     "leave",
     [
-        lambda queue: queue.cancel("b", now=NOW),
-        lambda queue: queue.finish({"b": 0}, now=NOW),
-        lambda queue: queue.put([entry("b", revision=1, lane="elsewhere")], now=NOW),
+        lambda queue: queue.cancel("b"),
+        lambda queue: queue.finish({"b": 0}),
+        lambda queue: queue.put([entry("b", revision=1, lane="elsewhere")]),
     ],
     ids=["cancelled", "finished", "moved"],
 )
 async def test_a_blocked_one_is_removed_from_where_it_waits(queue, server, installation, leave):
-    await queue.put(grouped("a", "b"), now=NOW)
+    await queue.put(grouped("a", "b"))
     await claim(queue)
     await leave(queue)
     assert (await counted(queue)).blocked == 0
-    await queue.finish({"a": 0, "b": 9}, now=NOW)
+    await queue.finish({"a": 0, "b": 9})
     assert await nothing_left(server, installation)
 
 
 async def test_a_cancel_of_a_blocked_one_removes_it(queue):
-    await queue.put(grouped("a", "b"), now=NOW)
+    await queue.put(grouped("a", "b"))
     await claim(queue)
-    assert await queue.cancel("b", now=NOW) is Cancelled.REMOVED
-    assert await queue.cancel("b", now=NOW) is Cancelled.ABSENT
+    assert await queue.cancel("b") is Cancelled.REMOVED
+    assert await queue.cancel("b") is Cancelled.ABSENT
 
 
 async def test_a_blocked_one_is_restored_as_a_lease(queue):
-    await queue.put(grouped("a", "b", "c"), now=NOW)
+    await queue.put(grouped("a", "b", "c"))
     await claim(queue)
-    await queue.generation.restore(grouped("b"), [MAIN], now=NOW)
+    await queue.generation.restore(grouped("b"), [MAIN])
     assert await counted(queue) == LaneCounts(0, 0, 2, blocked=1)
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert (await counted(queue)).blocked == 1
-    await queue.finish({"b": 0}, now=NOW)
+    await queue.finish({"b": 0})
     assert await claimed(queue) == ["c"]
 
 
 async def test_restored_ones_count_in_their_group(queue):
-    await queue.generation.restore(grouped("a"), [MAIN], now=NOW)
-    await queue.put(grouped("b"), now=NOW)
+    await queue.generation.restore(grouped("a"), [MAIN])
+    await queue.put(grouped("b"))
     assert await claimed(queue) == ["a"]
-    await queue.finish({"a": 0}, now=NOW)
+    await queue.finish({"a": 0})
     assert await claimed(queue) == ["b"]
 
 
 async def test_what_was_put_while_leased_is_of_its_new_group_and_lane(queue):
-    await queue.put(both(grouped("a", revision=1), grouped("next"), grouped("runs", group="h")), now=NOW)
+    await queue.put(both(grouped("a", revision=1), grouped("next"), grouped("runs", group="h")))
     assert await claimed(queue) == ["a", "runs"]
-    await queue.put([entry("a", NOW, revision=2, group="h", concurrency=1, expires=NOW + 9)], now=NOW)
-    await queue.finish({"a": 1}, now=NOW)
+    await queue.put([entry("a", NOW, revision=2, group="h", concurrency=1, expires=NOW + 9)])
+    await queue.finish({"a": 1})
     assert await claimed(queue) == ["next"]
     assert await counted(queue) == LaneCounts(0, 0, 2, blocked=1)
     (lease,) = (await claim(queue, now=NOW + 9)).leases
@@ -245,13 +246,13 @@ async def test_what_was_put_while_leased_is_of_its_new_group_and_lane(queue):
 
 
 async def test_a_full_group_is_not_a_reason_to_claim_again_at_once(queue):
-    await queue.put(grouped("a", "b"), now=NOW)
+    await queue.put(grouped("a", "b"))
     assert (await claim(queue)).next_at == NOW + LEASE
     assert (await claim(queue)).next_at == NOW + LEASE
 
 
 async def test_a_claim_looks_at_no_more_than_256_and_says_that_there_is_more(queue):
-    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [entry("free")]), now=NOW)
+    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [entry("free")]))
     first = await claim(queue)
     assert [lease.id for lease in first.leases] == ["runs"]
     assert first.next_at == NOW
@@ -262,51 +263,51 @@ async def test_a_claim_looks_at_no_more_than_256_and_says_that_there_is_more(que
 
 
 async def test_a_crowd_of_a_full_group_holds_no_other_lane_up(queue):
-    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [entry("quiet", lane="other")]), now=NOW)
+    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [entry("quiet", lane="other")]))
     assert set(await claimed(queue, MAIN, OTHER)) == {"runs", "quiet"}
 
 
 async def test_more_than_256_that_may_go_at_once_all_go(queue):
     crowd = [f"b{n:03}" for n in range(700)]
-    await queue.put(grouped("runs", concurrency=1), now=NOW)
+    await queue.put(grouped("runs", concurrency=1))
     await claim(queue)
-    await queue.put(grouped(*crowd, concurrency=650), now=NOW)
-    await queue.put(grouped("last", concurrency=1), now=NOW)
+    await queue.put(grouped(*crowd, concurrency=650))
+    await queue.put(grouped("last", concurrency=1))
     wide = Lane("main", 1000)
     got = [id for _ in range(4) for id in await claimed(queue, wide, count=256)]
     assert len(got) == 649
     assert await counted(queue) == LaneCounts(0, 0, 650, blocked=52)
-    await queue.finish(dict.fromkeys([*got, "runs"], 0), now=NOW)
+    await queue.finish(dict.fromkeys([*got, "runs"], 0))
     more, next_at = [], NOW
     while next_at == NOW:
         one = await claim(queue, wide, count=256)
         more += [lease.id for lease in one.leases]
         next_at = one.next_at
     assert sorted(got + more) == crowd
-    await queue.finish(dict.fromkeys(more, 0), now=NOW)
+    await queue.finish(dict.fromkeys(more, 0))
     assert await claimed(queue) == ["last"]
 
 
 async def test_groups_that_are_freed_together_each_go_on(queue):
     names = [f"g{n}" for n in range(120)]
     wide = Lane("main", 1000)
-    await queue.put(both(*(grouped(f"{name}-{n}", group=name) for n in range(3) for name in names)), now=NOW)
+    await queue.put(both(*(grouped(f"{name}-{n}", group=name) for n in range(3) for name in names)))
     for n in range(3):
         got = await claimed(queue, wide, count=256) + await claimed(queue, wide, count=256)
         assert sorted(got) == sorted(f"{name}-{n}" for name in names)
-        await queue.finish(dict.fromkeys(got, 0), now=NOW)
+        await queue.finish(dict.fromkeys(got, 0))
 
 
 async def test_nothing_is_left_when_all_is_finished(queue, server, installation):
-    await queue.put(both(grouped(*"abc"), grouped(*"def", lane="other", expires=NOW + 3), grouped("t", due=NOW + 9)), now=NOW)
+    await queue.at(NOW).put(both(grouped(*"abc"), grouped(*"def", lane="other", expires=NOW + 3), grouped("t", due=NOW + 9)))
     while any(one.ready + one.timed + one.blocked for one in (await queue.counts(["main", "other"])).values()):
         got = await claimed(queue, MAIN, OTHER, now=NOW + 9)
-        await queue.finish(dict.fromkeys(got, 0), now=NOW + 9)
+        await queue.at(NOW + 9).finish(dict.fromkeys(got, 0))
     assert await nothing_left(server, installation)
 
 
 async def test_from_its_moment_on_it_is_only_leased_to_be_ended(queue):
-    await queue.put([entry("a", expires=NOW + 5), entry("b", expires=NOW + 4)], now=NOW)
+    await queue.put([entry("a", expires=NOW + 5), entry("b", expires=NOW + 4)])
     (lease,) = (await claim(queue, count=1, now=NOW + 3)).leases
     assert (lease.id, lease.expired) == ("a", False)
     (lease,) = (await claim(queue, now=NOW + 4)).leases
@@ -315,34 +316,34 @@ async def test_from_its_moment_on_it_is_only_leased_to_be_ended(queue):
 
 
 async def test_one_that_has_its_lease_in_time_is_left_alone(queue, server, installation):
-    await queue.put([entry("a", expires=NOW + 5)], now=NOW)
+    await queue.put([entry("a", expires=NOW + 5)])
     assert (await claim(queue)).next_at == NOW + LEASE
     assert await claimed(queue, now=NOW + 6) == []
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
     assert (lease.resume, lease.expired) == (True, False)
-    await queue.finish({"a": 0}, now=NOW + LEASE)
+    await queue.at(NOW + LEASE).finish({"a": 0})
     assert await nothing_left(server, installation)
 
 
 @pytest.mark.parametrize("place", ["ready", "timed", "blocked"])
 async def test_it_is_ended_wherever_it_waits_and_even_when_its_lane_is_full(queue, place):
     full = Lane("main", 1)
-    await queue.put(grouped("runs"), now=NOW - 1)
+    await queue.at(NOW - 1).put(grouped("runs"))
     await claim(queue, full)
     due = NOW + 99 if place == "timed" else NOW
-    await queue.put([entry("a", due, group="g", concurrency=1, expires=NOW + 5)], now=NOW)
+    await queue.at(NOW).put([entry("a", due, group="g", concurrency=1, expires=NOW + 5)])
     await claim(queue, Lane("main", 2) if place == "blocked" else full)
     assert getattr(await counted(queue), place) == 1
     (lease,) = (await claim(queue, full, now=NOW + 5)).leases
     assert (lease.id, lease.expired) == ("a", True)
     assert await counted(queue) == LaneCounts(0, 0, 1, 0)
-    await queue.finish({"a": 0, "runs": 0}, now=NOW + 5)
+    await queue.at(NOW + 5).finish({"a": 0, "runs": 0})
     assert (await claim(queue, full, now=NOW + 200)).next_at is None
 
 
 async def test_a_lane_that_is_only_watched_gives_what_must_be_ended_and_nothing_else(queue):
     waiting = [entry("late", lane="paused", expires=NOW + 5), entry("ready", lane="paused"), entry("timed", NOW + 2, lane="paused")]
-    await queue.put([*waiting, entry("ours")], now=NOW)
+    await queue.at(NOW).put([*waiting, entry("ours")])
     first = await watched(queue, "paused")
     assert (first.leases, first.next_at) == ((), NOW + 5)
     second = await watched(queue, "paused", "main", lanes=(MAIN,), now=NOW + 5)
@@ -351,14 +352,14 @@ async def test_a_lane_that_is_only_watched_gives_what_must_be_ended_and_nothing_
 
 
 async def test_a_claim_wakes_for_the_next_that_expires(queue):
-    await queue.put([entry("a", NOW + 50, expires=NOW + 20), entry("b", lane="other", expires=NOW + 10)], now=NOW)
+    await queue.put([entry("a", NOW + 50, expires=NOW + 20), entry("b", lane="other", expires=NOW + 10)])
     assert (await claim(queue)).next_at == NOW + 20
     assert (await watched(queue, "other")).next_at == NOW + 10
     assert (await claim(queue, count=0, now=NOW + 30)).next_at == NOW + 30
 
 
 async def test_a_crowd_that_expired_does_not_hold_up_work_in_other_lanes(queue):
-    await queue.put([entry(f"late{n}", expires=NOW) for n in range(20)] + [entry(f"work{n}", lane="other") for n in range(5)], now=NOW - 1)
+    await queue.at(NOW - 1).put([entry(f"late{n}", expires=NOW) for n in range(20)] + [entry(f"work{n}", lane="other") for n in range(5)])
     first = (await claim(queue, MAIN, OTHER, count=8)).leases
     assert {lease.expired for lease in first} == {True, False}
     given = [lease for _ in range(3) for lease in (await claim(queue, MAIN, OTHER, count=8)).leases]
@@ -367,50 +368,50 @@ async def test_a_crowd_that_expired_does_not_hold_up_work_in_other_lanes(queue):
 
 
 async def test_one_to_be_ended_whose_worker_died_is_passed_on_as_such(queue):
-    await queue.put([entry("a", expires=NOW)], now=NOW)
+    await queue.put([entry("a", expires=NOW)])
     await claim(queue)
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
     assert (lease.resume, lease.expired) == (True, True)
-    assert await queue.renew("1", "other", ["a"], lease=LEASE, now=NOW + LEASE) == {"a": Renewal.OK}
+    assert await queue.at(NOW + LEASE).renew("1", "other", ["a"], lease=LEASE) == {"a": Renewal.OK}
     assert (await counted(queue)).running == 0
 
 
 async def test_one_to_be_ended_that_was_given_back_comes_again_as_such(queue):
-    await queue.put([entry("a", expires=NOW)], now=NOW)
+    await queue.put([entry("a", expires=NOW)])
     await claim(queue)
-    await queue.requeue("me", "a", NOW + 500, now=NOW)
+    await queue.requeue("me", "a", NOW + 500)
     (lease,) = (await claim(queue)).leases
     assert (lease.resume, lease.expired) == (False, True)
 
 
 async def test_a_higher_revision_changes_the_moment(queue):
-    await queue.put([entry("a", expires=NOW + 1), entry("b", expires=NOW + 1)], now=NOW)
-    await queue.put([entry("a", revision=1), entry("b", revision=1, expires=NOW + MINUTE)], now=NOW)
+    await queue.at(NOW).put([entry("a", expires=NOW + 1), entry("b", expires=NOW + 1)])
+    await queue.at(NOW).put([entry("a", revision=1), entry("b", revision=1, expires=NOW + MINUTE)])
     assert [lease.expired for lease in (await claim(queue, now=NOW + 2)).leases] == [False, False]
 
 
 async def test_a_cancel_takes_the_moment_with_it(queue, server, installation):
-    await queue.put([entry("a", NOW + 3, expires=NOW + 5), entry("b", expires=NOW + 5)], now=NOW)
-    assert [await queue.cancel(id, now=NOW) for id in "ab"] == ["removed", "removed"]
+    await queue.put([entry("a", NOW + 3, expires=NOW + 5), entry("b", expires=NOW + 5)])
+    assert [await queue.cancel(id) for id in "ab"] == ["removed", "removed"]
     assert await nothing_left(server, installation)
 
 
 async def test_a_put_that_expires_sooner_than_all_others_wakes(queue, listened):
-    await queue.put([entry("far", NOW + 10, expires=NOW + 99)], now=NOW)
-    assert await listened(lambda: queue.put([entry("a", NOW + 900, expires=NOW + 5)], now=NOW)) == ([], True)
-    assert await listened(lambda: queue.put([entry("b", NOW + 900, expires=NOW + 7)], now=NOW)) == ([], False)
+    await queue.put([entry("far", NOW + 10, expires=NOW + 99)])
+    assert await listened(lambda: queue.put([entry("a", NOW + 900, expires=NOW + 5)])) == ([], True)
+    assert await listened(lambda: queue.put([entry("b", NOW + 900, expires=NOW + 7)])) == ([], False)
 
 
 @pytest.mark.parametrize(
     "act",
     [
-        lambda queue: queue.finish({"a": 0}, now=NOW),
-        lambda queue: queue.requeue("me", "a", NOW + 99, lane="far", now=NOW),
+        lambda queue: queue.finish({"a": 0}),
+        lambda queue: queue.requeue("me", "a", NOW + 99, lane="far"),
     ],
     ids=["finish", "requeue"],
 )
 async def test_whoever_frees_a_place_in_a_group_wakes(queue, listened, act):
-    await queue.put([*grouped("a", "b", "c"), entry("sooner", NOW + 9, lane="far")], now=NOW)
+    await queue.put([*grouped("a", "b", "c"), entry("sooner", NOW + 9, lane="far")])
     assert await claimed(queue) == ["a"]
     assert (await counted(queue)).blocked == 2
     assert await listened(lambda: act(queue)) == ([], True)
@@ -419,5 +420,5 @@ async def test_whoever_frees_a_place_in_a_group_wakes(queue, listened, act):
 
 async def test_a_cancel_wakes_when_others_wait_behind_and_not_otherwise(queue, listened):
     await _leave_a_ready_one_before_a_blocked_one(queue)
-    assert await listened(lambda: queue.cancel("b", now=NOW)) == ([], True)
-    assert await listened(lambda: queue.cancel("c", now=NOW)) == ([], False)
+    assert await listened(lambda: queue.cancel("b")) == ([], True)
+    assert await listened(lambda: queue.cancel("c")) == ([], False)

@@ -10,11 +10,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as some
 
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
-from fastlane.queue.redis.queue import RedisQueue
 from tests.contract.queue_model import Model
+from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import PATIENCE, RealRedis
 
-NOW = 1_700_000_000_000
 LEASE = 6
 PREFIX = "{fl:model:v1}:"
 IDS = tuple("abcdefgh")
@@ -101,8 +100,8 @@ def server() -> Iterator[RealRedis]:
 
 
 @pytest.fixture(scope="module")
-def queue(server, runner) -> Iterator[RedisQueue]:
-    queue = RedisQueue(server.url, "model", deadline=PATIENCE)
+def queue(server, runner) -> Iterator[ClockedQueue]:
+    queue = ClockedQueue(server.url, "model", deadline=PATIENCE)
     runner.run(queue.open())
     yield queue
     runner.run(queue.close())
@@ -120,19 +119,19 @@ def resolved(step: Step, model: Model) -> Step:
     return Step("requeue", {"owner": owner, "id": id, "due": step.values["due"], "lane": step.values["lane"]}, step.passed)
 
 
-async def act(queue: RedisQueue, step: Step, now: int) -> object:
+async def act(queue: ClockedQueue, step: Step, now: int) -> object:
     values = dict(step.values)
     match step.verb:
         case "claim":
-            return await queue.claim("1", **values, lease=LEASE, now=now)
+            return await queue.at(now).claim("1", **values, lease=LEASE)
         case "renew":
-            return await queue.renew("1", **values, lease=LEASE, now=now)
+            return await queue.at(now).renew("1", **values, lease=LEASE)
         case "requeue":
-            return await queue.requeue(values["owner"], values["id"], values["due"], lane=values["lane"], now=now)
+            return await queue.at(now).requeue(values["owner"], values["id"], values["due"], lane=values["lane"])
         case "restore":
-            return await queue.generation.restore(values["entries"], SLOTLESS, now=now)
+            return await queue.at(now).generation.restore(values["entries"], SLOTLESS)
         case verb:
-            return await getattr(queue, verb)(**values, now=now)
+            return await getattr(queue.at(now), verb)(**values)
 
 
 def act_on_model(model: Model, step: Step, now: int) -> object:
@@ -187,21 +186,21 @@ def check_contents(client, model: Model) -> None:
     assert model.stuck() == []
 
 
-async def finish_everything(queue: RedisQueue, model: Model, now: int) -> None:
+async def finish_everything(queue: ClockedQueue, model: Model, now: int) -> None:
     """Works everything off, two at a time; fails when something can never be claimed."""
     everywhere = [Lane("main", 2), Lane("other", 2), Lane(TICKS, None)]
     while model.rows:
         now += 100_000
-        claim = await queue.claim("1", "last", everywhere, 2, lease=LEASE, now=now)
+        claim = await queue.at(now).claim("1", "last", everywhere, 2, lease=LEASE)
         expected = model.claim("last", everywhere, 2, (), LEASE, now)
         assert claim == expected, (claim, expected)
         assert claim.leases
         done = {lease.id: 9 for lease in claim.leases}
-        await queue.finish(done, now=now)
+        await queue.at(now).finish(done)
         model.finish(done, now)
 
 
-async def play(queue: RedisQueue, client, steps: list[Step]) -> None:
+async def play(queue: ClockedQueue, client, steps: list[Step]) -> None:
     await queue.generation.wipe()
     await queue.generation.set_generation("1")
     model, now = Model(queue._claims), NOW

@@ -8,11 +8,10 @@ from uuid import uuid4
 import pytest
 
 from fastlane.models.placement.host import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report, TimedQueue
-from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
+from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import PATIENCE, RealRedis
 
-NOW = 1_700_000_000_000
 LEASE = 10_000
 CLIENTS = 8
 LANES = (Lane("main", 5), Lane("other", 3), Lane(TICKS, None))
@@ -25,9 +24,9 @@ def server() -> Iterator[RealRedis]:
 
 
 @pytest.fixture
-async def queues(server) -> AsyncIterator[list[TimedQueue]]:
+async def queues(server) -> AsyncIterator[list[ClockedQueue]]:
     installation = uuid4().hex
-    queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
+    queues = [ClockedQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
     for queue in queues:
         await queue.open()
     await queues[0].generation.set_generation("1")
@@ -37,7 +36,7 @@ async def queues(server) -> AsyncIterator[list[TimedQueue]]:
 
 
 @pytest.fixture
-def queue(queues) -> TimedQueue:
+def queue(queues) -> ClockedQueue:
     return queues[0]
 
 
@@ -52,14 +51,14 @@ async def everyone(queues, act) -> list:
 
 async def claim_all(queue, *lanes: Lane, owner: str = "me", now: int = NOW) -> list:
     got = []
-    while leases := (await queue.claim("1", owner, lanes or LANES, 256, lease=LEASE, now=now)).leases:
+    while leases := (await queue.at(now).claim("1", owner, lanes or LANES, 256, lease=LEASE)).leases:
         got += leases
     return got
 
 
 async def test_entries_put_by_all_at_once_are_there_once(queues, queue):
     things = entries(200)
-    await everyone(queues, lambda number, one: one.put(things[number:] + things[:number], now=NOW))
+    await everyone(queues, lambda number, one: one.put(things[number:] + things[:number]))
     leases = await claim_all(queue, Lane("main", None))
     assert sorted(lease.id for lease in leases) == [thing.id for thing in things]
 
@@ -68,7 +67,7 @@ async def test_the_highest_revision_of_racing_puts_stays_and_stands_in_one_place
     async def act(number, one):
         for revision in range(number, 400, CLIENTS):
             lane, due = ("main", "other")[revision % 2], NOW + revision % 3 - 1
-            await one.put([Entry("a", EntryKind.JOB, lane, due, revision)], now=NOW)
+            await one.at(NOW).put([Entry("a", EntryKind.JOB, lane, due, revision)])
 
     await everyone(queues, act)
     counts = await queue.counts(["main", "other"])
@@ -84,16 +83,16 @@ async def test_everything_is_worked_on_once_and_no_limit_is_exceeded(queues, que
 
     async def act(number, one):
         owner = f"worker-{number}"
-        await one.put(things[number::CLIENTS], now=NOW)
+        await one.put(things[number::CLIENTS])
         while sum(worked.values()) < len(things):
-            claim = await one.claim("1", owner, LANES, 1 + number, lease=LEASE, now=NOW)
+            claim = await one.claim("1", owner, LANES, 1 + number, lease=LEASE)
             held.update(lease.lane for lease in claim.leases)
             worked.update(lease.id for lease in claim.leases)
             for lane, limit in limits.items():
                 assert limit is None or held[lane] <= limit
             await asyncio.sleep(0)
             held.subtract(lease.lane for lease in claim.leases)
-            await one.finish({lease.id: lease.revision for lease in claim.leases}, now=NOW)
+            await one.finish({lease.id: lease.revision for lease in claim.leases})
 
     await everyone(queues, act)
     assert set(worked.values()) == {1}
@@ -102,9 +101,9 @@ async def test_everything_is_worked_on_once_and_no_limit_is_exceeded(queues, que
 
 
 async def test_a_lease_that_ran_out_is_taken_over_by_one(queues, queue):
-    await queue.put(entries(60), now=NOW)
+    await queue.at(NOW).put(entries(60))
     await claim_all(queue, Lane("main", None), owner="dead")
-    taken = await everyone(queues, lambda number, one: one.claim("1", f"w{number}", LANES, 10, lease=LEASE, now=NOW + LEASE))
+    taken = await everyone(queues, lambda number, one: one.at(NOW + LEASE).claim("1", f"w{number}", LANES, 10, lease=LEASE))
     ids = [lease.id for claim in taken for lease in claim.leases]
     assert len(ids) == len(set(ids)) == 60
     assert all(lease.resume for claim in taken for lease in claim.leases)
@@ -113,35 +112,35 @@ async def test_a_lease_that_ran_out_is_taken_over_by_one(queues, queue):
 async def test_a_lease_is_either_renewed_or_taken_over(queues, queue):
     things = entries(50)
     ids = [thing.id for thing in things]
-    await queue.put(things, now=NOW)
+    await queue.at(NOW).put(things)
     await claim_all(queue, Lane("main", None), owner="w0")
 
     async def act(number, one):
         if number == 0:
-            return await one.renew("1", "w0", ids, lease=LEASE, now=NOW + LEASE)
-        return await one.claim("1", f"w{number}", [], 3, lease=LEASE, now=NOW + LEASE)
+            return await one.at(NOW + LEASE).renew("1", "w0", ids, lease=LEASE)
+        return await one.at(NOW + LEASE).claim("1", f"w{number}", [], 3, lease=LEASE)
 
     renewed, *taken = await everyone(queues, act)
     kept = {id for id, answer in renewed.items() if answer is Renewal.OK}
     given = [lease.id for claim in taken for lease in claim.leases]
-    now_kept = {id for id, answer in (await queue.renew("1", "w0", ids, lease=LEASE, now=NOW + LEASE)).items() if answer is Renewal.OK}
+    now_kept = {id for id, answer in (await queue.at(NOW + LEASE).renew("1", "w0", ids, lease=LEASE)).items() if answer is Renewal.OK}
     assert len(given) == len(set(given))
     assert now_kept == set(ids) - set(given)
     assert now_kept <= kept
 
 
 async def test_released_leases_are_taken_over_by_one_each(queues, queue):
-    await queue.put(entries(40), now=NOW)
+    await queue.put(entries(40))
     ids = [lease.id for lease in await claim_all(queue, Lane("main", None))]
 
     async def act(number, one):
         if number == 0:
             for id in ids:
-                await one.release("me", [id], now=NOW)
+                await one.release("me", [id])
             return []
         got = []
         while len(got) < 5:
-            got += (await one.claim("1", f"w{number}", [], 5 - len(got), lease=LEASE, now=NOW)).leases
+            got += (await one.claim("1", f"w{number}", [], 5 - len(got), lease=LEASE)).leases
         return got
 
     async with asyncio.timeout(PATIENCE):
@@ -151,12 +150,12 @@ async def test_released_leases_are_taken_over_by_one_each(queues, queue):
 
 async def test_racing_requeues_give_an_entry_back_once(queues, queue):
     things = entries(30)
-    await queue.put(things, now=NOW)
+    await queue.put(things)
     await claim_all(queue, Lane("main", None))
 
     async def act(number, one):
         for thing in things:
-            await one.requeue("me", thing.id, NOW + number - 4, lane=("main", "other")[number % 2], now=NOW)
+            await one.requeue("me", thing.id, NOW + number - 4, lane=("main", "other")[number % 2])
 
     await everyone(queues, act)
     counts = await queue.counts(["main", "other"])
@@ -166,12 +165,12 @@ async def test_racing_requeues_give_an_entry_back_once(queues, queue):
 
 async def test_an_entry_is_either_cancelled_or_claimed(queues, queue):
     things = entries(200)
-    await queue.put(things, now=NOW)
+    await queue.put(things)
 
     async def act(number, one):
         if number < 4:
             return await claim_all(one, Lane("main", None), owner=f"w{number}")
-        return [(thing.id, await one.cancel(thing.id, now=NOW)) for thing in things]
+        return [(thing.id, await one.cancel(thing.id)) for thing in things]
 
     answers = await everyone(queues, act)
     given = [lease.id for leases in answers[:4] for lease in leases]
@@ -184,16 +183,16 @@ async def test_an_entry_is_either_cancelled_or_claimed(queues, queue):
 async def test_a_finish_races_a_put_and_the_higher_revision_stays(queues, queue):
     things = entries(100, revision=1)
     ids = {thing.id: 1 for thing in things}
-    await queue.put(things, now=NOW)
+    await queue.put(things)
     await claim_all(queue, Lane("main", None))
 
     async def act(number, one):
         if number % 2:
             for id in ids:
-                await one.finish({id: 1}, now=NOW)
+                await one.finish({id: 1})
         else:
             for id in ids:
-                await one.put([Entry(id, EntryKind.EXECUTION, ("main", "other")[number // 2 % 2], NOW, 2)], now=NOW)
+                await one.put([Entry(id, EntryKind.EXECUTION, ("main", "other")[number // 2 % 2], NOW, 2)])
 
     await everyone(queues, act)
     leases = await claim_all(queue, Lane("main", None), Lane("other", None), owner="next")
@@ -205,7 +204,7 @@ async def test_racing_restores_and_puts_leave_each_entry_in_one_place(queues, qu
     things = entries(100)
 
     async def act(number, one):
-        await (one.put(things, now=NOW) if number % 2 else one.generation.restore(things, [], now=NOW))
+        await (one.put(things) if number % 2 else one.generation.restore(things, []))
 
     await everyone(queues, act)
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 100)}
@@ -219,7 +218,7 @@ async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(qu
             if number == 0:
                 await one.generation.wipe()
             else:
-                await one.put(entries(3, f"lane-{number}-{turn % 3}"), now=NOW)
+                await one.put(entries(3, f"lane-{number}-{turn % 3}"))
 
     await everyone(queues, act)
     await queue.generation.wipe()
@@ -230,20 +229,20 @@ async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(qu
 async def test_racing_generations_leave_one_and_claims_of_all_others_are_cold(queues, queue):
     await everyone(queues, lambda number, one: one.generation.set_generation(f"g{number}"))
     found = (await queue.generation.identity()).generation
-    claims = await everyone(queues, lambda number, one: one.claim(f"g{number}", "me", LANES, 1, lease=LEASE, now=NOW))
+    claims = await everyone(queues, lambda number, one: one.claim(f"g{number}", "me", LANES, 1, lease=LEASE))
     assert [f"g{number}" for number, claim in enumerate(claims) if not claim.cold] == [found]
 
 
 async def test_racing_reports_are_all_kept(queues, queue):
     async def act(number, one):
         for turn in range(20):
-            await one.reports.announce(Report(f"w{number}", turn, (HostView("a", True),)), ttl=500, now=NOW + turn)
-            await one.reports.current(now=NOW + turn)
+            await one.at(NOW + turn).reports.announce(Report(f"w{number}", turn, (HostView("a", True),)), ttl=500)
+            await one.at(NOW + turn).reports.current()
             await one.counts(["main"])
             await one.generation.identity()
 
     await everyone(queues, act)
-    assert sorted((report.worker, report.started_at) for report in await queue.reports.current(now=NOW + 20)) == [
+    assert sorted((report.worker, report.started_at) for report in await queue.at(NOW + 20).reports.current()) == [
         (f"w{n}", 19) for n in range(CLIENTS)
     ]
 
@@ -271,9 +270,9 @@ async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, server
 
     async def act(number, one):
         owner, lanes = f"w{number}", (Lane("main", 12), Lane("other", 12))
-        await one.put(things[number::CLIENTS], now=NOW)
+        await one.put(things[number::CLIENTS])
         while worked.total() < len(things):
-            ids = [lease.id for lease in (await one.claim("1", owner, lanes, 1 + number, lease=LEASE, now=NOW)).leases]
+            ids = [lease.id for lease in (await one.claim("1", owner, lanes, 1 + number, lease=LEASE)).leases]
             held.update(group_of[id] for id in ids)
             worked.update(ids)
             assert all(held[group] <= limit for group, limit in limits.items())
@@ -282,9 +281,9 @@ async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, server
                 held[group_of[id]] -= 1
                 if place % 3 == 1:
                     worked[id] -= 1
-                    await one.requeue(owner, id, NOW, lane=("main", "other")[number % 2], now=NOW)
+                    await one.requeue(owner, id, NOW, lane=("main", "other")[number % 2])
                 else:
-                    await one.finish({id: 0}, now=NOW)
+                    await one.finish({id: 0})
 
     async with asyncio.timeout(PATIENCE * 2):
         await everyone(queues, act)
@@ -295,34 +294,34 @@ async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, server
 
 async def test_blocked_entries_race_cancels_puts_and_finishes_and_none_is_left_behind(queues, queue, server):
     things = grouped(160, "a", 1) + grouped(40, "a", 2, "other")
-    await queue.put(things, now=NOW)
+    await queue.put(things)
     gone = set()
 
     async def act(number, one):
         owner, lanes = f"w{number}", (Lane("main", 10), Lane("other", 10))
         for thing in things[number::CLIENTS]:
-            if number % 4 == 1 and await one.cancel(thing.id, now=NOW) is Cancelled.REMOVED:
+            if number % 4 == 1 and await one.cancel(thing.id) is Cancelled.REMOVED:
                 gone.add(thing.id)
             elif number % 4 == 2:
                 moved = Entry(thing.id, thing.kind, ("other", "main")[number // 4], NOW, 1, group="a", concurrency=1)
-                await one.put([moved], now=NOW)
-            ids = {lease.id: 9 for lease in (await one.claim("1", owner, lanes, 3, lease=LEASE, now=NOW)).leases}
-            await one.finish(ids, now=NOW)
+                await one.put([moved])
+            ids = {lease.id: 9 for lease in (await one.claim("1", owner, lanes, 3, lease=LEASE)).leases}
+            await one.finish(ids)
             gone.update(ids)
         while len(gone) < len(things):
-            ids = {lease.id: 9 for lease in (await one.claim("1", owner, lanes, 3, lease=LEASE, now=NOW)).leases}
-            await one.finish(ids, now=NOW)
+            ids = {lease.id: 9 for lease in (await one.claim("1", owner, lanes, 3, lease=LEASE)).leases}
+            await one.finish(ids)
             gone.update(ids)
 
     async with asyncio.timeout(PATIENCE * 2):
         await everyone(queues, act)
-    await queue.finish(dict.fromkeys(gone, 9), now=NOW)
+    await queue.finish(dict.fromkeys(gone, 9))
     assert await nothing_left(queue, server)
 
 
 async def test_one_that_expires_is_given_once_whether_it_starts_or_is_ended(queues, queue, server):
     things = grouped(200, "a", 3, expires=NOW + 50)
-    await queue.put(things, now=NOW)
+    await queue.at(NOW).put(things)
     started, ended = Counter(), Counter()
 
     async def act(number, one):
@@ -330,11 +329,11 @@ async def test_one_that_expires_is_given_once_whether_it_starts_or_is_ended(queu
         while started.total() + ended.total() < len(things):
             now += 1
             lanes, watch = ((Lane("main", 4),), ()) if number % 2 else ((), ("main",))
-            claim = await one.claim("1", f"w{number}", lanes, 2, lease=LEASE, watch=watch, now=now)
+            claim = await one.at(now).claim("1", f"w{number}", lanes, 2, lease=LEASE, watch=watch)
             for lease in claim.leases:
                 assert lease.expired == (now >= NOW + 50)
                 (ended if lease.expired else started)[lease.id] += 1
-            await one.finish({lease.id: 0 for lease in claim.leases}, now=now)
+            await one.at(now).finish({lease.id: 0 for lease in claim.leases})
 
     async with asyncio.timeout(PATIENCE * 2):
         await everyone(queues, act)

@@ -14,12 +14,11 @@ import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report, TimedQueue
-from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report
 from fastlane.queue.redis.script import NAMES
+from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import PATIENCE
 
-NOW = 1_700_000_000_000
 LEASE = 10_000
 CLIENTS = 8
 NEVER = 600_000
@@ -51,8 +50,8 @@ def test_every_script_has_its_race():
 
 
 @pytest.fixture
-async def queues(server, installation) -> AsyncIterator[list[TimedQueue]]:
-    queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
+async def queues(server, installation) -> AsyncIterator[list[ClockedQueue]]:
+    queues = [ClockedQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
     for queue in queues:
         await queue.open()
     await queues[0].generation.set_generation("1")
@@ -103,14 +102,14 @@ async def everyone(queues, act) -> list:
 
 async def claim_all(queue, *lanes: Lane, owner: str = "me", now: int = NOW) -> list:
     got = []
-    while leases := (await queue.claim("1", owner, lanes or LANES, 256, lease=LEASE, now=now)).leases:
+    while leases := (await queue.at(now).claim("1", owner, lanes or LANES, 256, lease=LEASE)).leases:
         got += leases
     return got
 
 
 async def test_renewals_releases_cancels_and_finishes_of_the_same_leases_leave_each_whole(queues, whole):
     things = entries(80) + entries(40, "other", group="a", concurrency=40)
-    await queues[0].put(things, now=NOW)
+    await queues[0].put(things)
     ids = [lease.id for lease in await claim_all(queues[0], Lane("main", 80), Lane("other", 40), owner="w")]
     assert len(ids) == 120
 
@@ -119,13 +118,13 @@ async def test_renewals_releases_cancels_and_finishes_of_the_same_leases_leave_e
         for id in order:
             match number % 4:
                 case 0:
-                    await one.renew("1", "w", [id], lease=LEASE, now=NOW)
+                    await one.renew("1", "w", [id], lease=LEASE)
                 case 1:
-                    await one.release("w", [id], now=NOW)
+                    await one.release("w", [id])
                 case 2:
-                    await one.cancel(id, now=NOW)
+                    await one.cancel(id)
                 case 3:
-                    await one.finish({id: 0}, now=NOW)
+                    await one.finish({id: 0})
 
     await everyone(queues, act)
     whole()
@@ -139,9 +138,9 @@ async def test_what_is_restored_while_others_claim_is_given_once_and_holds_a_slo
 
     async def act(number, one):
         if number % 2:
-            await one.generation.restore(things[number * 10 :] + things[: number * 10], LANES, now=NOW)
+            await one.generation.restore(things[number * 10 :] + things[: number * 10], LANES)
         while given.total() < len(things):
-            claim = await one.claim("1", f"w{number}", LANES, 10, lease=LEASE, now=NOW)
+            claim = await one.claim("1", f"w{number}", LANES, 10, lease=LEASE)
             given.update(lease.id for lease in claim.leases)
             await asyncio.sleep(0)
 
@@ -152,7 +151,7 @@ async def test_what_is_restored_while_others_claim_is_given_once_and_holds_a_slo
 
 
 async def test_the_newest_of_racing_pauses_holds_and_nothing_is_given_against_it(queues, whole):
-    await queues[0].put(entries(400), now=NOW)
+    await queues[0].put(entries(400))
     paused_at, given_after = asyncio.Event(), []
 
     async def act(number, one):
@@ -162,10 +161,8 @@ async def test_the_newest_of_racing_pauses_holds_and_nothing_is_given_against_it
             paused_at.set() if number == 2 else None
             return
         while not paused_at.is_set():
-            await one.finish(
-                {lease.id: 0 for lease in (await one.claim("1", f"w{number}", LANES, 1, lease=LEASE, now=NOW)).leases}, now=NOW
-            )
-        given_after.extend((await one.claim("1", f"w{number}", LANES, 5, lease=LEASE, now=NOW)).leases)
+            await one.finish({lease.id: 0 for lease in (await one.claim("1", f"w{number}", LANES, 1, lease=LEASE)).leases})
+        given_after.extend((await one.claim("1", f"w{number}", LANES, 5, lease=LEASE)).leases)
 
     await everyone(queues, act)
     assert given_after == []
@@ -191,15 +188,15 @@ async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues
         generation, turn = 1, 0
         while generation < generations:
             turn += 1
-            await one.put([Entry(f"{number}-{turn}", EntryKind.EXECUTION, ("main", "other")[turn % 2], NOW)], now=NOW)
+            await one.put([Entry(f"{number}-{turn}", EntryKind.EXECUTION, ("main", "other")[turn % 2], NOW)])
             known = cold[generation]
-            claim = await one.claim(str(generation), f"w{number}", LANES, 3, lease=LEASE, now=NOW)
+            claim = await one.claim(str(generation), f"w{number}", LANES, 3, lease=LEASE)
             assert not (known and claim.leases)
             held = [lease.id for lease in claim.leases]
             known = cold[generation]
-            renewed = await one.renew(str(generation), f"w{number}", held, lease=LEASE, now=NOW)
+            renewed = await one.renew(str(generation), f"w{number}", held, lease=LEASE)
             assert not known or set(renewed.values()) <= {Renewal.LOST}
-            await one.finish(dict.fromkeys(held[:1], 0), now=NOW)
+            await one.finish(dict.fromkeys(held[:1], 0))
             generation += claim.cold and cold[generation]
 
     await everyone(queues, act)
@@ -222,7 +219,7 @@ async def test_of_eight_that_would_follow_the_same_generation_one_does(queues, w
 async def test_counts_see_every_entry_once_whatever_moves(queues, whole):
     things = entries(60) + entries(40, group="a", concurrency=2, expires=NOW + NEVER)
     things = [Entry(f"{place}-{one.id}", one.kind, one.lane, one.due, 0, 0, one.group, one.concurrency) for place, one in enumerate(things)]
-    await queues[0].put(things, now=NOW)
+    await queues[0].at(NOW).put(things)
     done = []
 
     async def act(number, one):
@@ -232,8 +229,8 @@ async def test_counts_see_every_entry_once_whatever_moves(queues, whole):
                 assert sum(lane.ready + lane.timed + lane.running + lane.blocked for lane in lanes) == len(things)
             return
         for turn in range(60):
-            for lease in (await one.claim("1", f"w{number}", LANES, 4, lease=LEASE, now=NOW)).leases:
-                await one.requeue(f"w{number}", lease.id, NOW + turn % 2, lane=("main", "other")[(turn + number) % 2], now=NOW + turn % 2)
+            for lease in (await one.at(NOW).claim("1", f"w{number}", LANES, 4, lease=LEASE)).leases:
+                await one.at(NOW + turn % 2).requeue(f"w{number}", lease.id, NOW + turn % 2, lane=("main", "other")[(turn + number) % 2])
         done.append(number)
 
     await everyone(queues, act)
@@ -244,16 +241,19 @@ async def test_reports_that_run_out_are_dropped_while_others_come_and_those_are_
     async def act(number, one):
         for turn in range(40):
             moment = NOW + 10 * turn
-            await one.reports.announce(Report(f"short-{number}-{turn}", moment, ()), ttl=1, now=moment)
-            await one.reports.announce(Report(f"long-{number}", moment, (HostView("a", True),)), ttl=NEVER, now=moment)
-            names = [report.worker for report in await one.reports.current(now=moment)]
+            await one.at(moment).reports.announce(Report(f"short-{number}-{turn}", moment, ()), ttl=1)
+            await one.at(moment).reports.announce(Report(f"long-{number}", moment, (HostView("a", True),)), ttl=NEVER)
+            names = [report.worker for report in await one.at(moment).reports.current()]
             assert len(names) == len(set(names))
             assert f"long-{number}" in names
 
     await everyone(queues, act)
     last = NOW + 10 * 40
-    await queues[0].reports.announce(Report("last", last, ()), ttl=NEVER, now=last)
-    assert sorted(report.worker for report in await queues[0].reports.current(now=last)) == ["last", *(f"long-{n}" for n in range(CLIENTS))]
+    await queues[0].at(last).reports.announce(Report("last", last, ()), ttl=NEVER)
+    assert sorted(report.worker for report in await queues[0].at(last).reports.current()) == [
+        "last",
+        *(f"long-{n}" for n in range(CLIENTS)),
+    ]
     with server.client() as client:
         assert client.hlen(f"{{fl:{installation}:v1}}:reports") == client.zcard(f"{{fl:{installation}:v1}}:workers") == CLIENTS + 1
 
@@ -274,23 +274,23 @@ async def test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be
             now = NOW + turn // 2
             match chance.choice(("put", "put", "claim", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "counts")):
                 case "put":
-                    await one.put([entry(chance) for _ in range(3)], now=now)
+                    await one.at(now).put([entry(chance) for _ in range(3)])
                 case "claim":
                     lanes = chance.sample(LANES, 2)
-                    held += (await one.claim("1", owner, lanes, 4, lease=chance.choice((1, LEASE)), watch=["main"], now=now)).leases
+                    held += (await one.at(now).claim("1", owner, lanes, 4, lease=chance.choice((1, LEASE)), watch=["main"])).leases
                 case "renew":
-                    await one.renew("1", owner, [lease.id for lease in held], lease=LEASE, now=now)
+                    await one.at(now).renew("1", owner, [lease.id for lease in held], lease=LEASE)
                 case "release":
-                    await one.release(owner, [lease.id for lease in held[:1]], now=now)
+                    await one.at(now).release(owner, [lease.id for lease in held[:1]])
                 case "requeue" if held:
-                    await one.requeue(owner, held.pop().id, now + 1, lane=chance.choice((None, "main", "other")), now=now)
+                    await one.at(now).requeue(owner, held.pop().id, now + 1, lane=chance.choice((None, "main", "other")))
                 case "cancel":
-                    await one.cancel(chance.choice(ids), now=now)
+                    await one.at(now).cancel(chance.choice(ids))
                 case "finish" if held:
                     lease = held.pop(0)
-                    await one.finish({lease.id: lease.revision}, now=now)
+                    await one.at(now).finish({lease.id: lease.revision})
                 case "restore":
-                    await one.generation.restore([entry(chance)], LANES, now=now)
+                    await one.at(now).generation.restore([entry(chance)], LANES)
                 case _:
                     await one.counts(["main", "other", TICKS])
 
@@ -298,9 +298,9 @@ async def test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be
     whole()
     ended, later = Counter(), NOW + LEASE + NEVER
     while leases := (
-        await queues[0].claim("1", "last", [Lane("main", 9), Lane("other", 9), Lane(TICKS, None)], 256, lease=1, now=later)
+        await queues[0].at(later).claim("1", "last", [Lane("main", 9), Lane("other", 9), Lane(TICKS, None)], 256, lease=1)
     ).leases:
-        await queues[0].finish({lease.id: lease.revision for lease in leases}, now=later)
+        await queues[0].at(later).finish({lease.id: lease.revision for lease in leases})
         ended.update(lease.id for lease in leases)
         whole()
         assert ended.total() <= 4 * len(ids)

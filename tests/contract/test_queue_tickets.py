@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastlane.queue.base import TimedQueue
-from fastlane.queue.redis.queue import RedisQueue
+from tests.support.clocked_queue import ClockedQueue
 from tests.support.redis import PATIENCE, until
 
 CLIENTS = 8
 
 
 @pytest.fixture
-async def queues(server, installation) -> AsyncIterator[list[TimedQueue]]:
-    queues = [RedisQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
+async def queues(server, installation) -> AsyncIterator[list[ClockedQueue]]:
+    queues = [ClockedQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
     for queue in queues:
         await queue.open()
     yield queues
@@ -56,7 +55,7 @@ async def test_after_its_time_it_is_gone(queue, server, installation):
 async def test_a_wipe_leaves_it_and_another_installation_has_it_not(queue, server):
     assert await queue.tickets.put("a", "text", ttl=10_000)
     await queue.generation.wipe()
-    other = RedisQueue(server.url, "another")
+    other = ClockedQueue(server.url, "another")
     await other.open()
     assert await other.tickets.take("a") is None
     await other.close()

@@ -10,11 +10,10 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import Entry, EntryKind, Lane
-from fastlane.queue.redis.queue import RedisQueue
+from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import PATIENCE, RealRedis
 from tests.support.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
 
-NOW = 1_700_000_000_000
 DEADLINE = 1.0
 FAIL_OVER = 60.0
 """Seconds in which a fail-over must be over; it takes about three."""
@@ -31,8 +30,8 @@ async def queue_at() -> AsyncIterator:
     """Opens a queue at a URL; all are closed in the end."""
     queues = []
 
-    async def open_one(url: str, on_wake=lambda: None, deadline: float = DEADLINE) -> RedisQueue:
-        queue = RedisQueue(url, "test", deadline=deadline)
+    async def open_one(url: str, on_wake=lambda: None, deadline: float = DEADLINE) -> ClockedQueue:
+        queue = ClockedQueue(url, "test", deadline=deadline)
         queue.subscribe(on_wake, lambda id: None)
         await queue.open()
         queues.append(queue)
@@ -47,8 +46,8 @@ def entry(id: str) -> Entry:
     return Entry(id, EntryKind.EXECUTION, "main", NOW)
 
 
-async def claimed(queue: RedisQueue) -> list[str]:
-    return [lease.id for lease in (await queue.claim("1", "me", [Lane("main", 9)], 10, lease=1000, now=NOW)).leases]
+async def claimed(queue: ClockedQueue) -> list[str]:
+    return [lease.id for lease in (await queue.claim("1", "me", [Lane("main", 9)], 10, lease=1000)).leases]
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ async def test_a_queue_over_tls_works_and_is_woken(queue_at, tls, tmp_path):
     woken = asyncio.Event()
     queue = await queue_at(f"rediss://localhost:{tls.port}/0?ssl_ca_certs={tmp_path}/localhost.pem", woken.set, PATIENCE)
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     assert await claimed(queue) == ["a"]
     async with asyncio.timeout(PATIENCE):
         await woken.wait()
@@ -138,7 +137,7 @@ async def test_the_queue_goes_on_at_the_new_master_after_a_fail_over(queue_at, s
     woken = asyncio.Event()
     queue = await queue_at(sentinels.url, woken.set)
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     before = await queue.generation.identity()
     sentinels.copied()
     await asyncio.wait_for(woken.wait(), PATIENCE)
@@ -151,12 +150,12 @@ async def test_the_queue_goes_on_at_the_new_master_after_a_fail_over(queue_at, s
     assert await claimed(queue) == ["a"]
     await asyncio.wait_for(woken.wait(), FAIL_OVER)
     woken.clear()
-    await queue.put([entry("b")], now=NOW)
+    await queue.put([entry("b")])
     await asyncio.wait_for(woken.wait(), PATIENCE)
     assert await claimed(queue) == ["b"]
 
 
-async def _until_it_works(queue: RedisQueue) -> None:
+async def _until_it_works(queue: ClockedQueue) -> None:
     """Asks again and again; each answer comes in bounded time."""
     give_up = time.monotonic() + FAIL_OVER
     while not await _works(queue):
@@ -164,7 +163,7 @@ async def _until_it_works(queue: RedisQueue) -> None:
         await asyncio.sleep(0.05)
 
 
-async def _works(queue: RedisQueue) -> bool:
+async def _works(queue: ClockedQueue) -> bool:
     since = time.monotonic()
     with contextlib.suppress(QueueDown):
         await queue.check()

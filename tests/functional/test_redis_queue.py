@@ -9,10 +9,9 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
-from fastlane.queue.redis.queue import RedisQueue
+from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import PATIENCE, RealRedis
 
-NOW = 1_700_000_000_000
 DEADLINE = 0.5
 MAIN = [Lane("main", 10)]
 
@@ -42,8 +41,8 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-async def queue(redis, heard) -> AsyncIterator[RedisQueue]:
-    queue = RedisQueue(redis.url, "test", deadline=DEADLINE)
+async def queue(redis, heard) -> AsyncIterator[ClockedQueue]:
+    queue = ClockedQueue(redis.url, "test", deadline=DEADLINE)
     queue.subscribe(heard.woken.set, lambda id: heard.told.set())
     await queue.open()
     await queue.generation.set_generation("1")
@@ -56,12 +55,12 @@ def entry(id: str, due: int = NOW, lane: str = "main", **values) -> Entry:
     return Entry(id, EntryKind.EXECUTION, lane, due, **values)
 
 
-async def claim(queue: RedisQueue, owner: str = "me", lanes=MAIN, now: int = NOW):
-    return await queue.claim("1", owner, lanes, 100, lease=10_000, now=now)
+async def claim(queue: ClockedQueue, owner: str = "me", lanes=MAIN, now: int = NOW):
+    return await queue.at(now).claim("1", owner, lanes, 100, lease=10_000)
 
 
 async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, redis, heard):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     before = await queue.generation.identity()
     heard.woken.clear()
     redis.kill()
@@ -76,7 +75,7 @@ async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, re
     assert after.generation is None
     assert after.run_id != before.run_id
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     assert [lease.id for lease in (await claim(queue)).leases] == ["a"]
 
 
@@ -85,16 +84,16 @@ async def test_signals_are_heard_again_after_a_restart(queue, redis, heard):
     redis.start()
     await heard.a_wake()
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     await heard.a_wake()
     await claim(queue)
-    await queue.cancel("a", now=NOW)
+    await queue.cancel("a")
     async with asyncio.timeout(PATIENCE):
         await heard.told.wait()
 
 
 async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_without_a_restart(queue, redis):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     redis.pause()
     since = time.monotonic()
     acts = [queue.check(), claim(queue), queue.generation.identity(), *(queue.put([entry(str(number))]) for number in range(50))]
@@ -109,7 +108,7 @@ async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_witho
 
 
 async def test_calls_that_wait_behind_a_hung_one_keep_their_own_deadline(redis):
-    queue = RedisQueue(redis.url, "test", deadline=2.0)
+    queue = ClockedQueue(redis.url, "test", deadline=2.0)
     await queue.open()
     await queue.check()
     redis.pause()
@@ -145,7 +144,7 @@ async def _until_clients_are_few(client) -> None:
 
 async def test_a_queue_that_opens_before_its_redis_works_once_it_is_there(redis, heard):
     redis.kill()
-    queue = RedisQueue(redis.url, "test", deadline=DEADLINE)
+    queue = ClockedQueue(redis.url, "test", deadline=DEADLINE)
     queue.subscribe(heard.woken.set, lambda id: None)
     await queue.open()
     with pytest.raises(QueueDown):
@@ -170,7 +169,7 @@ async def test_a_closed_queue_is_down_and_leaves_no_connection(queue, redis):
 
 async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, redis):
     redis.pause()
-    given_up = asyncio.create_task(queue.put([entry("a")], now=NOW))
+    given_up = asyncio.create_task(queue.put([entry("a")]))
     await asyncio.sleep(0)
     given_up.cancel()
     other = asyncio.create_task(queue.check())
@@ -182,7 +181,7 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, redis):
 
 
 async def test_a_flushed_queue_is_cold(queue, redis):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     await claim(queue)
     redis.flush()
     assert (await claim(queue)).cold
@@ -192,22 +191,22 @@ async def test_a_flushed_queue_is_cold(queue, redis):
 
 
 async def test_a_server_that_forgot_the_scripts_is_told_them_again(queue, redis):
-    await queue.put([entry("a")], now=NOW)
+    await queue.put([entry("a")])
     with redis.client() as client:
         client.script_flush()
-    await asyncio.gather(*(queue.put([entry(str(number))], now=NOW) for number in range(20)))
+    await asyncio.gather(*(queue.put([entry(str(number))]) for number in range(20)))
     assert len((await claim(queue, lanes=[Lane("main", None)])).leases) == 21
 
 
 async def test_a_full_redis_is_down_for_writes_with_words_that_say_what_to_do(queue, redis):
-    await queue.put([entry("a"), entry("b")], now=NOW)
+    await queue.put([entry("a"), entry("b")])
     await claim(queue)
     with redis.client() as client:
         client.config_set("maxmemory", 1)
-        for act in (queue.check(), queue.put([entry("c")], now=NOW)):
+        for act in (queue.check(), queue.put([entry("c")])):
             with pytest.raises(QueueDown, match=r"full.*maxmemory"):
                 await act
-        await queue.finish({"a": 0}, now=NOW)
+        await queue.finish({"a": 0})
         client.config_set("maxmemory", 0)
     await queue.check()
     assert (await queue.counts(["main"]))["main"].running == 1
@@ -225,7 +224,7 @@ async def test_a_replica_is_no_queue(queue, redis):
 async def test_a_wrong_password_is_said_without_the_password(redis):
     with redis.client() as client:
         client.config_set("requirepass", "right")
-    queue = RedisQueue(redis.url.replace("unix://", "unix://:very-wrong@"), "test", deadline=DEADLINE)
+    queue = ClockedQueue(redis.url.replace("unix://", "unix://:very-wrong@"), "test", deadline=DEADLINE)
     await queue.open()
     with pytest.raises(QueueDown, match="password") as refused:
         await queue.check()
@@ -234,9 +233,9 @@ async def test_a_wrong_password_is_said_without_the_password(redis):
 
 
 async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, redis):
-    other = RedisQueue(redis.url, "neighbour")
+    other = ClockedQueue(redis.url, "neighbour")
     await other.open()
-    await other.put([entry("theirs")], now=NOW)
+    await other.put([entry("theirs")])
     await _use_everything(queue)
     await queue.generation.wipe()
     with redis.client() as client:
@@ -253,55 +252,54 @@ async def test_a_timed_entry_takes_at_most_275_bytes_and_its_group_s_name(queue,
     ]
     with redis.client() as client:
         before = client.info("memory")["used_memory"]
-        await queue.put(entries, now=NOW - 1)
+        await queue.at(NOW - 1).put(entries)
         after = client.info("memory")["used_memory"]
     assert (await queue.counts(["default"]))["default"].timed == 20_000
     assert (after - before) / 20_000 <= most
 
 
-async def _use_everything(queue: RedisQueue) -> None:
+async def _use_everything(queue: ClockedQueue) -> None:
     """Calls every script along each of its ways."""
     lanes = [Lane("main", 3), Lane("other", None), Lane(TICKS, None)]
     await queue.check()
     await queue.generation.set_generation("1")
-    await queue.put(
-        [entry(f"{lane.name}{number}", NOW + number - 5, lane.name, revision=1) for lane in lanes for number in range(9)], now=NOW
+    await queue.at(NOW).put(
+        [entry(f"{lane.name}{number}", NOW + number - 5, lane.name, revision=1) for lane in lanes for number in range(9)]
     )
-    first = await queue.claim("1", "me", lanes, 6, lease=1000, now=NOW)
+    first = await queue.at(NOW).claim("1", "me", lanes, 6, lease=1000)
     ids = [lease.id for lease in first.leases]
     assert len(ids) == 6
-    await queue.put([entry(ids[0], NOW, "moved", revision=2), entry("main8", NOW + 5, "other", revision=2)], now=NOW)
-    await queue.put([entry("other8", NOW - 5, "main", revision=2)], now=NOW)
-    await queue.renew("1", "me", ids, lease=1000, now=NOW)
-    await queue.cancel(ids[1], now=NOW)
-    await queue.cancel("main7", now=NOW)
-    await queue.finish({ids[0]: 1, ids[2]: 1, "other7": 1, "unheard": 0}, now=NOW)
-    await queue.requeue("me", ids[3], NOW + 50, lane="fresh", now=NOW)
-    await queue.release("me", ids[4:5], now=NOW)
-    await queue.claim("1", "you", lanes, 100, lease=1000, now=NOW + 5000)
-    await queue.generation.restore([entry("lost"), entry("main6", lane="other")], lanes, now=NOW)
+    await queue.at(NOW).put([entry(ids[0], NOW, "moved", revision=2), entry("main8", NOW + 5, "other", revision=2)])
+    await queue.at(NOW).put([entry("other8", NOW - 5, "main", revision=2)])
+    await queue.at(NOW).renew("1", "me", ids, lease=1000)
+    await queue.at(NOW).cancel(ids[1])
+    await queue.at(NOW).cancel("main7")
+    await queue.at(NOW).finish({ids[0]: 1, ids[2]: 1, "other7": 1, "unheard": 0})
+    await queue.at(NOW).requeue("me", ids[3], NOW + 50, lane="fresh")
+    await queue.at(NOW).release("me", ids[4:5])
+    await queue.at(NOW + 5000).claim("1", "you", lanes, 100, lease=1000)
+    await queue.at(NOW).generation.restore([entry("lost"), entry("main6", lane="other")], lanes)
     await _use_groups(queue, lanes)
     await queue.counts([lane.name for lane in lanes])
-    await queue.reports.announce(Report("w", 1, ()), ttl=1000, now=NOW)
-    await queue.reports.announce(Report("x", 1, ()), ttl=1000, now=NOW + 5000)
-    await queue.reports.current(now=NOW + 5000)
+    await queue.at(NOW).reports.announce(Report("w", 1, ()), ttl=1000)
+    await queue.at(NOW + 5000).reports.announce(Report("x", 1, ()), ttl=1000)
+    await queue.at(NOW + 5000).reports.current()
 
 
-async def _use_groups(queue: RedisQueue, lanes: list[Lane]) -> None:
+async def _use_groups(queue: ClockedQueue, lanes: list[Lane]) -> None:
     """Blocks entries of a group in several lanes, unblocks them in each way, and has some expire."""
     later, wide = NOW + 9000, [Lane("main", 50), Lane("wide", 50), Lane("far", 50)]
     limits = {"group": "g", "concurrency": 1}
-    await queue.put(
+    await queue.at(later).put(
         [entry(f"{lane.name}-g{number}", later, lane.name, **limits, expires=later + 5 + number) for number in range(6) for lane in wide],
-        now=later,
     )
-    (first, *_) = (await queue.claim("1", "g", wide, 50, lease=1000, now=later)).leases
-    await queue.put([entry("wide-g3", later, "far", revision=1, **limits)], now=later)
-    await queue.cancel("wide-g4", now=later)
-    await queue.requeue("g", first.id, later, lane="third", now=later)
-    await queue.generation.restore([entry("far-g5", lane="wide", **limits)], lanes, now=later)
-    await queue.claim("1", "g", wide[:1], 50, lease=1000, watch=["wide", "far"], now=later + 7)
-    await queue.finish({"far-g5": 0, first.id: 0, "main-g5": 0}, now=later + 7)
+    (first, *_) = (await queue.at(later).claim("1", "g", wide, 50, lease=1000)).leases
+    await queue.at(later).put([entry("wide-g3", later, "far", revision=1, **limits)])
+    await queue.at(later).cancel("wide-g4")
+    await queue.at(later).requeue("g", first.id, later, lane="third")
+    await queue.at(later).generation.restore([entry("far-g5", lane="wide", **limits)], lanes)
+    await queue.at(later + 7).claim("1", "g", wide[:1], 50, lease=1000, watch=["wide", "far"])
+    await queue.at(later + 7).finish({"far-g5": 0, first.id: 0, "main-g5": 0})
 
 
 async def test_every_key_that_a_script_touches_is_declared(queue, redis):
@@ -333,15 +331,15 @@ def _check_each_script(monitor) -> list[tuple[str, str]]:
 
 async def test_the_calls_of_one_loop_turn_leave_together(queue, redis):
     with redis.client() as client:
-        await queue.put([entry("warm")], now=NOW)
+        await queue.put([entry("warm")])
         before = client.info("stats")
-        await asyncio.gather(*(queue.put([entry(str(number))], now=NOW) for number in range(200)))
+        await asyncio.gather(*(queue.put([entry(str(number))]) for number in range(200)))
         after = client.info("stats")
     assert after["total_reads_processed"] - before["total_reads_processed"] < 50
 
 
 async def test_a_claim_moves_at_most_256_entries_whatever_is_due(queue):
-    await queue.put([entry(f"{lane}{number}", NOW + 1, lane) for lane in ("main", "other") for number in range(300)], now=NOW)
+    await queue.at(NOW).put([entry(f"{lane}{number}", NOW + 1, lane) for lane in ("main", "other") for number in range(300)])
     first = await claim(queue, lanes=[Lane("main", 0), Lane("other", 0)], now=NOW + 1)
     counts = await queue.counts(["main", "other"])
     assert {(count.ready, count.timed) for count in counts.values()} == {(128, 172)}
@@ -349,15 +347,15 @@ async def test_a_claim_moves_at_most_256_entries_whatever_is_due(queue):
 
 
 async def test_reports_whose_time_is_over_are_dropped(queue, redis):
-    await queue.reports.announce(Report("gone", 1, ()), ttl=1000, now=NOW)
-    await queue.reports.announce(Report("here", 1, ()), ttl=1000, now=NOW + 1000)
+    await queue.reports.announce(Report("gone", 1, ()), ttl=1000)
+    await queue.at(NOW + 1000).reports.announce(Report("here", 1, ()), ttl=1000)
     with redis.client() as client:
         assert client.hkeys("{fl:test:v1}:reports") == client.zrange("{fl:test:v1}:workers", 0, -1) == ["here"]
 
 
 async def test_ids_that_have_no_entry_any_more_are_dropped_by_a_claim(queue, redis):
-    await queue.put([entry("leased"), entry("ready"), entry("timed", NOW + 5)], now=NOW)
-    await queue.claim("1", "me", MAIN, 1, lease=1, now=NOW)
+    await queue.put([entry("leased"), entry("ready"), entry("timed", NOW + 5)])
+    await queue.claim("1", "me", MAIN, 1, lease=1)
     with redis.client() as client:
         client.delete("{fl:test:v1}:entries")
     given = await claim(queue, now=NOW + 10)

@@ -212,11 +212,11 @@ class Losing(RedisQueue):
     losses: frozenset[int] = frozenset()
     puts = 0
 
-    async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
+    async def put(self, entries: Sequence[Entry]) -> None:
         self.puts += 1
         if self.puts in self.losses:
             raise QueueDown("the connection was lost")
-        await super().put(entries, now=now)
+        await super().put(entries)
 
 
 async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_again(crew: Crew) -> None:

@@ -44,7 +44,7 @@ class Clients:
         """A POST, to run now (None), in so many seconds, or by a cron."""
         schedule = self._schedule(when)
         request = Request("enqueue", task, "", spec, schedule)
-        await self._send(request, manner, lambda its, once: its.submissions.enqueue(task, spec, schedule, once=once))
+        await self._send(request, manner, lambda its, once: its.submissions.enqueue(task, spec, schedule, key=once))
 
     async def post_and_stop(self, after: float, *values: Any) -> None:
         """A client that thinks better of it."""
@@ -58,13 +58,13 @@ class Clients:
         schedule = when if isinstance(when, Schedule) else self._schedule(when)
         self._learn(task, job_id)
         request = Request("put", task, job_id, spec, schedule)
-        await self._send(request, manner, lambda its, once: its.submissions.put(task, job_id, spec, schedule, once=once))
+        await self._send(request, manner, lambda its, once: its.submissions.put(task, job_id, spec, schedule, key=once))
 
     async def run(self, task: str, job_id: str, manner: str) -> None:
-        await self._send(Request("run", task, job_id), manner, lambda its, once: its.manual_runs.run(task, job_id, once=once))
+        await self._send(Request("run", task, job_id), manner, lambda its, once: its.manual_runs.run(task, job_id, key=once))
 
     async def retry(self, task: str, job_id: str, manner: str) -> None:
-        await self._send(Request("retry", task, job_id), manner, lambda its, once: its.manual_runs.retry(task, job_id, once=once))
+        await self._send(Request("retry", task, job_id), manner, lambda its, once: its.manual_runs.retry(task, job_id, key=once))
 
     async def pause(self, task: str, job_id: str) -> None:
         await self._try(Request("pause", task, job_id), lambda its, _: its.pauses.pause(task, job_id))

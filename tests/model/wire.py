@@ -20,8 +20,6 @@ from fastlane.scheduler.worker import Worker
 from tests.support.clock import FakeClock
 
 DOWN: dict[str, type[TransientError]] = {"store": StoreDown, "queue": QueueDown, "engine": HostDown}
-TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "announce", "current"})
-"""The queue's verbs that take ``now``."""
 MEDDLING = ("stop", "put", "run", "retry", "pause", "resume", "delete", "pause_pool", "resume_pool")
 """What a client may do to a job just when a node stands still amid something about it."""
 ANNOUNCED = 8
@@ -296,59 +294,40 @@ class Port:
         return f"{self._port}.{arguments[0].name if verb == 'change' else verb}"
 
 
-class TimedPort(Port):
-    """A way to a part of the queue, with the virtual time."""
-
-    def __init__(self, node: Node, real: Any) -> None:
-        super().__init__(node, "queue", real)
-
-    def __getattr__(self, verb: str) -> Any:
-        if verb not in TIMED:
-            return super().__getattr__(verb)
-        real, node = getattr(self._real, verb), self._node
-
-        async def call(*arguments: Any, **named: Any) -> Any:
-            return await node.call("queue", f"queue.{verb}", lambda: real(*arguments, **named, now=node.wire.queue_now()), arguments)
-
-        setattr(self, verb, call)
-        return call
-
-
-class QueuePort(TimedPort):
+class QueuePort(Port):
     """The way to the timed queue and its other ports, with hints that may be lost."""
 
     def __init__(self, node: Node, real: Any, run_id: Callable[[], str]) -> None:
-        super().__init__(node, real)
+        super().__init__(node, "queue", real)
         self.generation = GenerationPort(node, real.generation, run_id)
-        self.reports = ReportsPort(node, real.reports)
+        self.reports = ReportsPort(node, "queue", real.reports)
 
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
         self._node.listen(on_wake, on_stop)
 
     async def renew(self, generation: str, owner: str, ids: Any, *, lease: int) -> Any:
         """A renewal that the loop of renewals did not ask for is a confirmation, just before what cannot be taken back."""
-        now, task = self._node.wire.queue_now, asyncio.current_task()
+        task = asyncio.current_task()
         by_loop = task is not None and getattr(task.get_coro(), "__name__", "") == Worker._for_ever.__name__
         point = "queue.renew" if by_loop else "queue.confirm"
         arguments = (generation, owner, ids, self._node.wire.events)
-        return await self._node.call("queue", point, lambda: self._real.renew(generation, owner, ids, lease=lease, now=now()), arguments)
+        return await self._node.call("queue", point, lambda: self._real.renew(generation, owner, ids, lease=lease), arguments)
 
 
-class ReportsPort(TimedPort):
+class ReportsPort(Port):
     """The way to the workers' reports."""
 
     async def announce(self, report: Any, *, ttl: int) -> None:
         self._node._announced += 1
         if self._node._announced % ANNOUNCED == 1:
-            now = self._node.wire.queue_now
-            await self._node.call("queue", "queue.announce", lambda: self._real.announce(report, ttl=ttl, now=now()), (report,))
+            await self._node.call("queue", "queue.announce", lambda: self._real.announce(report, ttl=ttl), (report,))
 
 
-class GenerationPort(TimedPort):
+class GenerationPort(Port):
     """The way to the queue's generation, with the run id that the simulation says."""
 
     def __init__(self, node: Node, real: Any, run_id: Callable[[], str]) -> None:
-        super().__init__(node, real)
+        super().__init__(node, "queue", real)
         self._run_id = run_id
 
     async def identity(self) -> Any:

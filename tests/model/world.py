@@ -130,7 +130,7 @@ class World:
         self._number += 1
         node = Node(f"{kind}-{self._number}", self.wire, self.seed)
         node.offset = self.wire.queue_offset
-        real = RedisQueue(f"unix://{self.redis}", self.installation, deadline=PATIENCE)
+        real = RedisQueue(f"unix://{self.redis}", self.installation, deadline=PATIENCE, time=self.wire.queue_now)
         await real.open()
         self._queues.append(real)
         return node, QueuePort(node, real, lambda: self.run_id)

@@ -36,7 +36,6 @@ from tests.support.services import services_of
 
 HOST = "unix:///instant"
 POOLS = (Pool("other", "other-", (HOST,)), Pool("default", "", (HOST,), max_running=100))
-TIMED = frozenset({"put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore"})
 LEASE = 10**12
 
 Act = Callable[[], Awaitable[object]]
@@ -108,26 +107,6 @@ class SleepyClock(FakeClock):
         self._microseconds = now * 1000
 
 
-class VirtualQueue:
-    """The real queue, at a test's time."""
-
-    def __init__(self, real: RedisQueue, clock: FakeClock) -> None:
-        self._real = real
-        self._clock = clock
-
-    def __getattr__(self, verb: str) -> Any:
-        real = getattr(self._real, verb)
-        if verb == "generation":
-            return VirtualQueue(real, self._clock)
-        if verb not in TIMED:
-            return real
-
-        async def call(*arguments: Any, **named: Any) -> Any:
-            return await real(*arguments, **{"now": self._clock.now(), **named})
-
-        return call
-
-
 class Stage:
     """Used as an async context manager. ``jobs`` is the client whose calls are met (at ``store`` and ``queue``); ``others`` are whoever
     comes in between; ``worker_store`` is where a worker's calls are met."""
@@ -135,8 +114,7 @@ class Stage:
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.clock = SleepyClock()
         self.real_store = SqliteStore(folder / "store.db")
-        self._redis = RedisQueue(redis_url, f"stage-{uuid4().hex[:8]}")
-        self.real_queue: Any = VirtualQueue(self._redis, self.clock)
+        self.real_queue = RedisQueue(redis_url, f"stage-{uuid4().hex[:8]}", time=self.clock.now)
         self.store, self.queue, self.worker_store = Met(self.real_store), Met(self.real_queue), Met(self.real_store)
         store: Any = self.store
         self.services = services_of(store, self.queue, self.clock, POOLS)
@@ -152,14 +130,14 @@ class Stage:
 
     async def __aenter__(self) -> "Stage":
         await self.real_store.open()
-        await self._redis.open()
+        await self.real_queue.open()
         await self.real_queue.generation.set_generation("1")
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.services.outbox.close()
         await self.others.outbox.close()
-        await self._redis.close()
+        await self.real_queue.close()
         await self.real_store.close()
 
     # what is there

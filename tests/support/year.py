@@ -31,7 +31,6 @@ from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.side import Keys
-from tests.model.wire import TIMED
 from tests.support.instant import InstantExecutor
 from tests.support.services import services_of
 
@@ -98,17 +97,14 @@ class Witness:
 class Way:
     """A worker's way to a part. Each call may be its last: before it is carried out, or before its answer is known."""
 
-    def __init__(self, worker: "Hand", real: Any, timed: frozenset[str] = frozenset()) -> None:
+    def __init__(self, worker: "Hand", real: Any) -> None:
         self._worker = worker
         self._real = real
-        self._timed = timed
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         real = getattr(self._real, verb)
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            if verb in self._timed:
-                named["now"] = self._worker.clock.now()
             self._worker.pass_by()
             answer = await real(*arguments, **named)
             self._worker.pass_by()
@@ -129,8 +125,8 @@ class Hand:
         """So many calls are left until something befalls it; None: nothing is to come."""
         self._world = world
         self.store: Any = Way(self, world.store)
-        self.queue: Any = Way(self, world.queue, TIMED)
-        generation: Any = Way(self, world.queue.generation, TIMED)
+        self.queue: Any = Way(self, world.queue)
+        generation: Any = Way(self, world.queue.generation)
         parts = (self.store, self.queue)
         self.settler = Settler(*parts, InstantExecutor((HOST,), self.clock), self.clock, POOLS)
         self.timer = Timer(*parts, self.clock, self.name, POOLS)
@@ -246,7 +242,7 @@ class World:
         self._order = 0
 
     async def __aenter__(self) -> "World":
-        self.queue = RedisQueue(f"unix://{self._redis}", self._installation, deadline=60)
+        self.queue = RedisQueue(f"unix://{self._redis}", self._installation, deadline=60, time=self.clock.now)
         await self.queue.open()
         await self._open()
         for _ in range(2):

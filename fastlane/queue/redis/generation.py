@@ -28,16 +28,16 @@ class RedisGeneration:
         """Removes all keys of this installation but the tickets', and sets the generation in the same step."""
         lanes = await self._pipeline.call("SMEMBERS", self._keys.lanes)
         own = (self._keys.workers, self._keys.reports, self._keys.check, self._keys.pauses)
-        await self._scripts.run("wipe", lanes, [generation or ""], None, *own)
+        await self._scripts.run("wipe", lanes, [generation or ""], *own)
 
-    async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane], *, now: int | None = None) -> None:
+    async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane]) -> None:
         """Puts entries back as leases that have run out, with their slots."""
         slotless = {TICKS} | {lane.name for lane in limits if lane.limit is None}
         for batch in batches(entries):
             lanes = {entry.lane for entry in batch}
             declared = [*(lanes - slotless), *(lanes & slotless)]
-            await self._scripts.run("restore", declared, [len(lanes - slotless), *entry_arguments(batch)], now)
+            await self._scripts.run("restore", declared, [len(lanes - slotless), *entry_arguments(batch)])
 
     async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
         """Sets the generation if the queue is of the one ``before``, or if none is given."""
-        return bool(await self._scripts.run("set_generation", (), [generation, before or ""], None) == 1)
+        return bool(await self._scripts.run("set_generation", (), [generation, before or ""]) == 1)

@@ -16,7 +16,7 @@ from fastlane.queue.redis.generation import RedisGeneration
 from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.pipeline import Pipeline
 from fastlane.queue.redis.reports import RedisReports
-from fastlane.queue.redis.runner import ScriptRunner
+from fastlane.queue.redis.runner import ScriptRunner, TimeSource, redis_time
 from fastlane.queue.redis.signals import SignalListener
 from fastlane.queue.redis.tickets import RedisTickets
 
@@ -29,15 +29,16 @@ WATCHED = "watch"
 class RedisQueue:
     """The port's ``TimedQueue`` on the Redis or Valkey that a URL names, for the entries of one installation.
 
-    ``deadline`` (seconds) bounds each call to Redis. A method that takes many entries makes one call for every 128 of them.
+    ``deadline`` (seconds) bounds each call to Redis. A method that takes many entries makes one call for every 128 of them. ``time`` says
+    what the scripts take for now.
     """
 
-    def __init__(self, url: str, installation: str, *, deadline: float = 2.0) -> None:
+    def __init__(self, url: str, installation: str, *, deadline: float = 2.0, time: TimeSource = redis_time) -> None:
         self._keys = Keys(installation)
         self._deadline = deadline
         self._connections = [Connections(url, deadline) for _ in range(2)]
         self._pipeline = Pipeline(self._connections[0].make, deadline)
-        self._scripts = ScriptRunner(self._pipeline, self._keys)
+        self._scripts = ScriptRunner(self._pipeline, self._keys, time)
         self.generation = RedisGeneration(self._pipeline, self._scripts, self._keys)
         self.reports = RedisReports(self._scripts, self._keys)
         self.tickets = RedisTickets(self._pipeline, self._keys)
@@ -72,16 +73,13 @@ class RedisQueue:
         """Calls back on wake-ups and stops; to be called before ``open``."""
         self._listener = SignalListener(self._connections[1].make, self._keys.channel, self._deadline, on_wake, on_stop)
 
-    async def put(self, entries: Sequence[Entry], *, now: int | None = None) -> None:
+    async def put(self, entries: Sequence[Entry]) -> None:
         """Inserts or moves entries, as the port says; those of one loop turn in one call."""
-        if now is None:
-            await self._puts.bring(entries)
-        else:
-            await self._put(entries, now)
+        await self._puts.bring(entries)
 
-    async def _put(self, entries: Sequence[Entry], now: int | None = None) -> Sequence[None]:
+    async def _put(self, entries: Sequence[Entry]) -> Sequence[None]:
         for part in batches(entries):
-            await self._scripts.run("put", {entry.lane for entry in part}, entry_arguments(part), now)
+            await self._scripts.run("put", {entry.lane for entry in part}, entry_arguments(part))
         return ()
 
     async def claim(
@@ -93,7 +91,6 @@ class RedisQueue:
         *,
         lease: int,
         watch: Sequence[str] = (),
-        now: int | None = None,
     ) -> Claim:
         """Leases entries, at most 256. The lanes take turns at being first."""
         limits = {name: WATCHED for name in watch} | {one.name: "" if one.limit is None else str(one.limit) for one in lanes}
@@ -101,7 +98,7 @@ class RedisQueue:
         first = self._claims % max(1, len(limits))
         turned = [*limits][first:] + [*limits][:first]
         arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease, *map(limits.__getitem__, turned)]
-        moment, next_at, cold, given, micros = await self._scripts.run("claim", turned, arguments, now, self._keys.pauses)
+        moment, next_at, cold, given, micros = await self._scripts.run("claim", turned, arguments, self._keys.pauses)
         leases = tuple(
             Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1)
             for id, kind, lane, revision, resume, stop, expired in zip(*[iter(given)] * 7, strict=True)
@@ -110,58 +107,54 @@ class RedisQueue:
             self._remember(one.id, one.lane)
         return Claim(leases, None if next_at < 0 else next_at, moment, cold == 1, micros)
 
-    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int, now: int | None = None) -> Mapping[str, Renewal]:
+    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
         """Extends leases, as the port says; those of one loop turn in one call."""
         asked = [((generation, owner, lease), id) for id in ids]
-        words = await (self._renewals.bring(asked) if now is None else self._renew(asked, now))
-        return dict(zip(ids, words, strict=True))
+        return dict(zip(ids, await self._renewals.bring(asked), strict=True))
 
-    async def _renew(self, asked: Sequence[tuple[tuple[str, str, int], str]], now: int | None = None) -> Sequence[Renewal]:
+    async def _renew(self, asked: Sequence[tuple[tuple[str, str, int], str]]) -> Sequence[Renewal]:
         answers: list[Renewal] = []
         for terms, same in groupby(asked, key=itemgetter(0)):
             for part in batches([id for _, id in same]):
-                answers += map(Renewal, await self._scripts.run("renew", (), [*terms, *part], now))
+                answers += map(Renewal, await self._scripts.run("renew", (), [*terms, *part]))
         return answers
 
-    async def release(self, owner: str, ids: Sequence[str], *, now: int | None = None) -> None:
+    async def release(self, owner: str, ids: Sequence[str]) -> None:
         """Ends leases and keeps their slots; the owner has lost them from then on."""
         for part in batches(ids):
-            await self._scripts.run("release", (), [owner, *part], now)
+            await self._scripts.run("release", (), [owner, *part])
 
-    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, now: int | None = None) -> None:
+    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None) -> None:
         """Gives an entry back; nothing happens when the lease is not the owner's. What was put meanwhile goes before."""
         known = self._known([id]) | ({lane} if lane else set())
-        await self._scripts.run("requeue", known, [owner, id, due, lane or ""], now)
+        await self._scripts.run("requeue", known, [owner, id, due, lane or ""])
         self._lanes.pop(id, None)
 
-    async def cancel(self, id: str, *, revision: int | None = None, now: int | None = None) -> Cancelled:
+    async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
         """Removes an entry or tells its owner."""
-        return Cancelled(await self._scripts.run("cancel", self._known([id]), [id, "" if revision is None else revision], now))
+        return Cancelled(await self._scripts.run("cancel", self._known([id]), [id, "" if revision is None else revision]))
 
     async def pause(self, pauses: Pauses) -> None:
         """Pauses lanes, as the port says."""
-        await self._scripts.run("pause", (), [pauses.revision, *sorted(pauses.names)], None, self._keys.pauses)
+        await self._scripts.run("pause", (), [pauses.revision, *sorted(pauses.names)], self._keys.pauses)
 
-    async def finish(self, ids: Mapping[str, int], *, now: int | None = None) -> None:
+    async def finish(self, ids: Mapping[str, int]) -> None:
         """Removes entries, as the port says; those of one loop turn in one call."""
-        if now is None:
-            await self._finishes.bring(list(ids.items()))
-        else:
-            await self._finish(list(ids.items()), now)
+        await self._finishes.bring(list(ids.items()))
 
-    async def _finish(self, ids: Sequence[tuple[str, int]], now: int | None = None) -> Sequence[None]:
+    async def _finish(self, ids: Sequence[tuple[str, int]]) -> Sequence[None]:
         for part in batches(ids):
             arguments: list[str | int] = []
             for pair in part:
                 arguments += pair
-            await self._scripts.run("finish", self._known([id for id, _ in part]), arguments, now)
+            await self._scripts.run("finish", self._known([id for id, _ in part]), arguments)
             for id, _ in part:
                 self._lanes.pop(id, None)
         return ()
 
     async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
         """How many entries stand where; what is due but was not claimed yet still counts as timed."""
-        numbers = await self._scripts.run("counts", lanes, [], None)
+        numbers = await self._scripts.run("counts", lanes, [])
         return {lane: LaneCounts(*numbers[4 * place : 4 * place + 4]) for place, lane in enumerate(lanes)}
 
     def _remember(self, id: str, lane: str) -> None:

@@ -21,13 +21,13 @@ class RedisReports:
         self._scripts = scripts
         self._own = (keys.workers, keys.reports)
 
-    async def announce(self, report: Report, *, ttl: int, now: int | None = None) -> None:
+    async def announce(self, report: Report, *, ttl: int) -> None:
         """Keeps a worker's report for ``ttl`` milliseconds."""
-        await self._scripts.run("announce", (), [report.worker, ttl, orjson.dumps(report).decode()], now, *self._own)
+        await self._scripts.run("announce", (), [report.worker, ttl, orjson.dumps(report).decode()], *self._own)
 
-    async def current(self, *, now: int | None = None) -> Sequence[Report]:
+    async def current(self) -> Sequence[Report]:
         """Reads the reports of all live workers."""
-        texts = await self._scripts.run("reports", (), [], now, *self._own)
+        texts = await self._scripts.run("reports", (), [], *self._own)
         return [_read(orjson.loads(text)) for text in texts if text is not None]
 
 
