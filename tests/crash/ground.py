@@ -168,7 +168,7 @@ class Ground:
         for writer in self.requests:
             writer.close()
         await self.queue.generation.wipe()
-        for service in await self.services():
+        for service in await self.engine_services():
             with contextlib.suppress(docker.errors.NotFound):
                 await asyncio.to_thread(self.world.docker.remove_service, service["ID"])
 
@@ -310,7 +310,7 @@ class Ground:
         """Whether the container waits."""
         return (self.witness / "ready").exists()
 
-    async def services(self) -> list[dict[str, Any]]:
+    async def engine_services(self) -> list[dict[str, Any]]:
         """This installation's services on the engine."""
         return await asyncio.to_thread(self.world.docker.services, filters={"label": f"fastlane.installation={self.name}"})
 
@@ -343,7 +343,7 @@ class Ground:
             await self.go_when_running()
             if not all(row.status.final and row.settled and row.cleaned for row in rows):
                 return False
-            return not self.queued() and not await self.services()
+            return not self.queued() and not await self.engine_services()
 
         await self.until(over, "everything to be over")
 
@@ -359,7 +359,7 @@ class Ground:
     async def told(self) -> str:
         """All that is known, for whoever reads a failure."""
         rows = [replace(row, spec=Spec("")) for row in await self.executions()]
-        services = [service["Spec"]["Name"] for service in await self.services()]
+        services = [service["Spec"]["Name"] for service in await self.engine_services()]
         parts = [f"{self.folder} is kept: starts {self.starts}, queue {self.queued()}, services {services}"]
         parts += [repr(row) for row in rows]
         if self.wire is not None:

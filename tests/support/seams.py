@@ -132,7 +132,7 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._target, name)
-        if name in QUEUE_PARTS:
+        if self._port == "queue" and name in QUEUE_PARTS:
             return watched(self._port, method, self._hook)
         if inspect.isasyncgenfunction(method):
             return self._generator(f"{self._port}.{name}", method)
