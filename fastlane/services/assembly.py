@@ -24,7 +24,7 @@ from fastlane.services.reads.server_status import StatusReader
 from fastlane.services.reads.why import WaitExplainer
 from fastlane.services.tickets import Tickets
 from fastlane.storage.base import Store
-from fastlane.streams.follower import START_WAIT, Followers
+from fastlane.streams.followers import Followers
 from fastlane.streams.hub import Hub
 
 
@@ -66,7 +66,7 @@ def build_services(
     clock: Clock,
     pools: tuple[Pool, ...],
     *,
-    start_wait: float = START_WAIT,
+    start_wait: float,
 ) -> Services:
     """The services of one process. Close ``outbox`` at its end. ``start_wait``: seconds for which a follower waits for a job's start."""
     outbox = QueueOutbox(queue, clock, pools)

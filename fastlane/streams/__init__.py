@@ -1,1 +1,1 @@
-"""Logs on their way: from the engine into the store, and out of it."""
+"""The ways of logs: from the engine into the store, and from the store to their followers."""

@@ -1,6 +1,6 @@
-"""A batch: a part of a log, decoded once and rendered once in each form, for however many followers.
+"""A batch: a part of a log, decoded once and rendered once in each form, whatever the number of followers.
 
-Text never splits a character: the bytes with which one begins wait, in the cursor, for the rest of it.
+Text never splits a character: the bytes that begin one wait, in the cursor, for the rest of it.
 """
 
 from collections import OrderedDict
@@ -11,11 +11,11 @@ from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import NOTHING, Cursor, Unfinished, decode
 
 LARGEST_PART = 16 * 1024
-"""So many bytes of the log make one message at most."""
+"""The largest message, in bytes of the log."""
 
 
 class Message(NamedTuple):
-    """Text of one stream (1 stdout, 2 stderr), the engine's time of it (nanoseconds), and the place after it."""
+    """Text of one stream (1 stdout, 2 stderr), the engine's time of it (nanoseconds), and the position after it."""
 
     stream: int
     time: int
@@ -25,7 +25,7 @@ class Message(NamedTuple):
 
 
 class Batch:
-    """What lies between two cursors: ``pieces`` as they are stored, ``messages`` as text."""
+    """The log between two cursors: ``pieces`` as they are stored, ``messages`` as text."""
 
     __slots__ = ("_rendered", "end", "messages", "pieces", "start")
 
@@ -38,11 +38,11 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """The bytes of the log in it."""
+        """How many bytes of the log it has."""
         return self.end.offset - self.start.offset
 
     def rendered(self, render: Callable[["Batch"], bytes]) -> bytes:
-        """Its form by this function, made the first time that it is asked for."""
+        """What this function makes of it, made once."""
         data = self._rendered.get(render)
         if data is None:
             data = self._rendered[render] = render(self)
@@ -69,7 +69,7 @@ def batch_of(start: Cursor, pieces: Sequence[Piece]) -> Batch:
 
 
 def last_batch(start: Cursor, time: int) -> Batch:
-    """What is left to send at the end of a log: a character that was begun in it and never finished is none."""
+    """The batch that ends a log: a character that was begun and never finished becomes U+FFFD."""
     left = [stream for stream, data in zip((STDOUT, STDERR), start.unfinished, strict=True) if data]
     messages = [Message(stream, time, "\ufffd", start.offset, NOTHING) for stream in left[-1:]]
     if len(left) > 1:
@@ -103,7 +103,7 @@ def _parts(data: bytes) -> Iterator[bytes]:
 
 
 class BatchCache:
-    """The batches that were used last, found by where they start; ``most`` bytes of logs in all."""
+    """The batches that were used last, by where they start; ``most`` bytes of logs in all."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -118,7 +118,7 @@ class BatchCache:
         return batch
 
     def keep(self, batch: Batch) -> None:
-        """Keeps it, instead of those that were not asked for the longest."""
+        """Keeps the batch, and drops those that were not used for the longest time."""
         before = self._batches.pop(batch.start, None)
         self._size += batch.size - (before.size if before else 0)
         self._batches[batch.start] = batch

@@ -1,8 +1,8 @@
 """The log pump: copies an execution's log from the engine into the store, every byte once.
 
-It reads with the engine's timestamps, and stores chunks. A chunk counts only while its start is the stored head, so two pumps at once
-do no harm: the one that is refused reads again from where the other came to. What is stored is the only position: whoever comes next
-resumes from it.
+It reads with the engine's timestamps, and stores chunks. The store accepts a chunk only while its start is the stored head, so two pumps
+at once do no harm: the one that is refused reads again from the new head. The stored head is the only position: the next pump resumes
+from it.
 """
 
 import asyncio
@@ -23,24 +23,24 @@ from fastlane.storage.base import Store
 log = structlog.get_logger()
 
 FLUSH_AFTER = 0.025
-"""Seconds that a piece waits at most for others before it is stored."""
+"""The longest that a piece waits for others before it is stored, in seconds."""
 FLUSH_BYTES = 256 * 1024
-"""Bytes that are stored at once without waiting for more: a chunk of a log that comes fast."""
+"""Bytes that are stored without waiting for more: a chunk of a log that comes fast."""
 MOST_WAITING = 512 * 1024
-"""Bytes that may wait for the store; beyond it the engine is not read."""
+"""Bytes that may wait for the store; while more wait, the engine is not read."""
 FLUSH_AFTER_CAP = 5.0
-"""As ``FLUSH_AFTER``, once the cap is reached: then nothing is kept any more, and a row says only how much there was."""
+"""The same once the cap is reached: then nothing more is kept, and a row only counts the bytes."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 """Seconds between two attempts to follow."""
 
 
 def no_hints(_hint: Hint) -> None:
-    """Tells nobody."""
+    """Publishes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
-    """Where a log ended: the stored head, and whether the engine had no log any more (it went with its node or service)."""
+    """Where a log ended: the stored head, and whether the engine no longer had the log (it went with its node or service)."""
 
     head: Head
     gone: bool = False
@@ -76,7 +76,7 @@ class Pump:
         self._room = asyncio.Event()
 
     async def follow(self, host: str, task_id: str) -> None:
-        """Copies what comes, for ever: to be cancelled when the task has ended. A fault is waited out."""
+        """Copies what the task writes, for ever; cancel it when the task has ended. After a fault it tries again."""
         pause = SHORTEST_PAUSE
         while True:
             began = self._clock.now()
@@ -90,8 +90,8 @@ class Pump:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def finish(self, host: str, task_id: str) -> LogEnd:
-        """Reads a finished task's log from the stored head to its end, and stores it. Raises HostDown, StoreDown, LogLost; what came
-        before is stored then."""
+        """Stores a finished task's log from the stored head to its end. Raises HostDown, StoreDown, LogLost; what was read before that is
+        stored."""
         while True:
             try:
                 await self._copy(host, task_id, follow=False)
@@ -103,7 +103,7 @@ class Pump:
                 return LogEnd(self._head)
 
     async def _copy(self, host: str, task_id: str, *, follow: bool) -> None:
-        """Reads and stores at once, from the stored head on; what was read is stored even when the reading fails."""
+        """Reads and stores at the same time, from the stored head on. What was read is stored even when the reading fails."""
         await self._reload()
         reading = asyncio.create_task(self._read(host, task_id, follow=follow), name=f"read log {self._id}")
         reading.add_done_callback(self._wake)
@@ -114,7 +114,7 @@ class Pump:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
         if follow:
-            raise HostDown("the engine ended a log that it was to follow")
+            raise HostDown("the engine ended a log that is being followed")
 
     async def _reload(self) -> None:
         self._waiting.clear()
@@ -134,7 +134,7 @@ class Pump:
                     await self._room.wait()
 
     def _put(self, portion: Portion) -> None:
-        """Lets a portion wait; beyond the cap only what it comes to."""
+        """Queues a portion for the store; beyond the cap only the count of its bytes."""
         if self._full:
             before = self._waiting.pop().dropped if self._waiting and not self._waiting[-1].pieces else 0
             portion = Portion((), portion.marks, before + portion.dropped + portion.size)
@@ -153,7 +153,7 @@ class Pump:
         self._enough.set()
 
     async def _store_until(self, reading: asyncio.Task[None]) -> None:
-        """Stores what comes, until the reading has ended and nothing waits."""
+        """Stores what is read, until the reading has ended and nothing waits."""
         while self._waiting or not reading.done():
             await self._come.wait()
             if not (reading.done() or self._enough.is_set()):
@@ -162,7 +162,7 @@ class Pump:
                 await self._append(self._take())
 
     def _take(self) -> list[Portion]:
-        """The first that wait, up to a chunk's size."""
+        """The first portions that wait, up to a chunk's size."""
         size = count = 0
         while count < len(self._waiting) and size < FLUSH_BYTES:
             size += self._waiting[count].size
@@ -188,11 +188,11 @@ class Pump:
 
 
 class _Overtaken(Exception):
-    """The stored log does not end any more where this pump left it."""
+    """The stored log no longer ends where this pump left it."""
 
 
 def append_to(head: Head, portions: Sequence[Portion], most: int) -> tuple[Head, tuple[Piece, ...]]:
-    """The head after these portions, one at least, and the pieces of them that are kept under the cap; the rest is counted only."""
+    """The head after these portions (at least one), and their pieces that are kept under the cap; the rest is only counted."""
     pieces = [piece for portion in portions for piece in portion.pieces if piece.data]
     size = sum([len(piece.data) for piece in pieces])
     room = max(0, most - head.offset)
@@ -210,7 +210,7 @@ def append_to(head: Head, portions: Sequence[Portion], most: int) -> tuple[Head,
 
 
 def _first(pieces: Sequence[Piece], size: int) -> list[Piece]:
-    """The pieces of the first so many bytes."""
+    """The pieces of the first ``size`` bytes."""
     kept = []
     for stream, time, data in pieces:
         if size <= 0:

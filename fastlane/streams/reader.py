@@ -1,8 +1,8 @@
 """Reads one execution's log from the store as it grows, for all of its followers in this process.
 
-A follower that is behind asks for one batch after another; one that has come to the place where the reader is joins it, and is handed
-each new batch from there on. To join takes no await, so that there is neither a gap nor a repeat. A follower that cannot take a batch at
-once drops out and is behind again: the store is its buffer.
+A follower that is behind asks for one batch after another. One that has reached the reader's position attaches itself, and gets each new
+batch from there on; attaching takes no await, so there is neither a gap nor a repeat. A follower that cannot take a batch at once is
+detached, and is behind again: the store is its buffer.
 """
 
 import asyncio
@@ -24,27 +24,27 @@ from fastlane.streams.hub import Hub
 log = structlog.get_logger()
 
 SLICE = 128 * 1024
-"""The bytes of a batch at most."""
+"""The largest batch, in bytes."""
 GATHER = 0.005
-"""Seconds between two batches at least: what comes faster is gathered."""
+"""The shortest time between two batches, in seconds: what comes faster is gathered."""
 SHARE, LONGEST_REST = 6, 0.1
-"""Handing out takes the processor for at most one part in so many of the time, so that many followers get fewer, larger batches; but the
-reader rests no longer than so many seconds."""
+"""The reader rests for SHARE times as long as it took to hand out a batch, so that many followers get fewer, larger batches; but at most
+for LONGEST_REST seconds."""
 AT_ONCE = 200
-"""So many followers get a batch before others have their turn on the loop."""
+"""How many followers get a batch before other tasks run."""
 
 
 class BatchConsumer(Protocol):
     """A follower, as the reader sees it."""
 
-    def take(self, batch: Batch) -> bool:
-        """Sends it; False, and nothing sent, when what was sent before is not taken yet."""
+    def consume(self, batch: Batch) -> bool:
+        """Sends the batch; False, and sends nothing, when its client has not taken what was sent before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detached:
-    """Where a follower that had joined goes on by itself. ``ended``: the execution was final (``execution`` is its row; None: it was
-    deleted), and all of its log was sent."""
+    """Where a detached follower goes on by itself. ``ended``: all of the log was sent and the execution is final; ``execution`` is then its
+    row, or None when it was deleted."""
 
     cursor: Cursor
     ended: bool = False
@@ -52,67 +52,67 @@ class Detached:
 
 
 class Reader:
-    """The reader of one execution. ``close`` ends its task; whoever follows must have left."""
+    """The reader of one execution. ``close`` it when no follower is attached any more."""
 
-    def __init__(self, store: Store, hub: Hub, recent: BatchCache, execution_id: str) -> None:
+    def __init__(self, store: Store, hub: Hub, cache: BatchCache, execution_id: str) -> None:
         self._store = store
-        self._recent = recent
+        self._cache = cache
         self._id = execution_id
         self._at = Cursor(execution_id, 0)
         self._time = 0
-        self._joined: dict[BatchConsumer, asyncio.Future[Detached]] = {}
+        self._attached: dict[BatchConsumer, asyncio.Future[Detached]] = {}
         self._moved: set[asyncio.Future[None]] = set()
         self._catching_up = asyncio.Lock()
         self._hinted = asyncio.Event()
         self._row_wanted = True
         self._row_read = 0.0
         self._task: asyncio.Task[None] | None = None
-        self._deaf = hub.subscribe(execution_id, self._on_hint)
+        self._unsubscribe = hub.subscribe(execution_id, self._on_hint)
 
     async def close(self) -> None:
-        """Ends it."""
-        self._deaf()
+        """Ends its task."""
+        self._unsubscribe()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     async def batch(self, start: Cursor) -> Batch | None:
-        """The batch after a cursor, up to where the reader is at most; None when there is none. One is read at a time, for all."""
+        """The batch after a cursor, as far as the reader has come; None when there is none. Only one is read at a time, whoever asks."""
         async with self._catching_up:
-            room = self._at.offset - start.offset if self._joined else SLICE
+            room = self._at.offset - start.offset if self._attached else SLICE
             if room <= 0:
                 return None
-            known = self._recent.get(start)
+            known = self._cache.get(start)
             if known is not None and known.size <= room:
                 return known
             part = await self._store.read_log(self._id, start.offset, min(SLICE, room))
             for pieces in cut(part.pieces, min(SLICE, room)):
                 batch = batch_of(start, pieces)
-                self._recent.keep(batch)
+                self._cache.keep(batch)
                 return batch
         return None
 
-    def join(self, taker: BatchConsumer, cursor: Cursor) -> asyncio.Future[Detached] | None:
-        """Hands each batch from the cursor on to a follower, until the future has its result. None when the reader is elsewhere: then
-        there is something to read, or to wait for (``moved``). Who gives the future up calls ``leave``."""
-        if not self._joined:
+    def attach(self, consumer: BatchConsumer, cursor: Cursor) -> asyncio.Future[Detached] | None:
+        """Hands each batch after the cursor to a follower, until the future has its result; a caller that gives the future up calls
+        ``detach``. None when the reader is elsewhere: then there is a batch to read, or one to wait for (``moved``)."""
+        if not self._attached:
             self._at = cursor
             self._row_wanted = True
             self._hinted.set()
         elif cursor != self._at:
             return None
         loop = asyncio.get_running_loop()
-        left = self._joined[taker] = loop.create_future()
+        detached = self._attached[consumer] = loop.create_future()
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._run(), name=f"log reader {self._id}")
-        return left
+        return detached
 
-    def leave(self, taker: BatchConsumer) -> None:
-        """Hands it nothing any more."""
-        self._joined.pop(taker, None)
+    def detach(self, consumer: BatchConsumer) -> None:
+        """Hands no more batches to it."""
+        self._attached.pop(consumer, None)
 
     async def moved(self) -> None:
-        """Returns when the reader has gone on or come to the end, or after a second."""
+        """Returns when the reader has moved on or reached the end, or after a second."""
         moved = asyncio.get_running_loop().create_future()
         self._moved.add(moved)
         try:
@@ -129,13 +129,13 @@ class Reader:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._joined:
+        while self._attached:
             self._hinted.clear()
             spent, began = 0.0, loop.time()
             try:
                 row, was_read = await self._row()
                 over = was_read and (row is None or row.status.final)
-                spent = await self._read_on(to_the_end=over)
+                spent = await self._hand_out_new(to_the_end=over)
                 if over:
                     await self._end(row)
                     continue
@@ -150,7 +150,8 @@ class Reader:
             await wait_for(self._hinted, max(0.0, self._row_read + EVERY - loop.time()))
 
     async def _row(self) -> tuple[Execution | None, bool]:
-        """The execution, when a hint or a second's time is a reason to read it. It is read before the log: of a final one that is whole."""
+        """The execution, and whether it was read: on a hint, and once a second. It is read before the log, so that a final one's log is
+        whole."""
         now = asyncio.get_running_loop().time()
         if not self._row_wanted and now < self._row_read + EVERY:
             return None, False
@@ -158,13 +159,13 @@ class Reader:
         self._row_read = now
         return await self._store.execution(self._id), True
 
-    async def _read_on(self, *, to_the_end: bool) -> float:
-        """Hands out what is there; the seconds that it took. The little that may be left goes after a rest, unless ``to_the_end``."""
+    async def _hand_out_new(self, *, to_the_end: bool) -> float:
+        """Hands out what the store has; the seconds that it took. A small remainder waits for a rest, unless ``to_the_end``."""
         spent = 0.0
-        while self._joined:
+        while self._attached:
             start, offset = self._at, self._at.offset
             part = await self._store.read_log(self._id, start.offset, SLICE)
-            if self._at is not start:  # all had left meanwhile, and others have come elsewhere
+            if self._at is not start:  # all were detached meanwhile, and others are attached elsewhere
                 continue
             if not part.pieces:
                 return spent
@@ -174,7 +175,7 @@ class Reader:
                 batch = batch_of(start, pieces)
                 start = self._at = batch.end
                 self._time = pieces[-1].time
-                self._recent.keep(batch)
+                self._cache.keep(batch)
                 spent += await self._hand_out(batch)
             if not to_the_end and self._at is start and part.next_offset - offset < SLICE // 2:
                 self._hinted.set()
@@ -182,33 +183,33 @@ class Reader:
         return spent
 
     async def _hand_out(self, batch: Batch) -> float:
-        """Those that join while others have their turn have joined after it."""
+        """Hands one batch to all that are attached now; the seconds that it took. Those that attach meanwhile do so after this batch."""
         spent, began = 0.0, time.thread_time()
-        for number, taker in enumerate(list(self._joined), 1):
-            if taker in self._joined and not taker.take(batch):
-                self._dismiss(taker, Detached(batch.start))
+        for number, consumer in enumerate(list(self._attached), 1):
+            if consumer in self._attached and not consumer.consume(batch):
+                self._release(consumer, Detached(batch.start))
             if number % AT_ONCE == 0:
                 spent += time.thread_time() - began
                 await asyncio.sleep(0)
                 began = time.thread_time()
-        self._tell_moved()
+        self._wake_waiters()
         return spent + time.thread_time() - began
 
     async def _end(self, row: Execution | None) -> None:
-        while any(self._at.unfinished):  # again when all had dropped out meanwhile, and one has come that has not had it
+        while any(self._at.unfinished):  # again if all were detached meanwhile, and a new one has not had it
             batch = last_batch(self._at, self._time)
             self._at = batch.end
             await self._hand_out(batch)
-        for taker in list(self._joined):
-            self._dismiss(taker, Detached(self._at, ended=True, execution=row))
-        self._tell_moved()
+        for consumer in list(self._attached):
+            self._release(consumer, Detached(self._at, ended=True, execution=row))
+        self._wake_waiters()
 
-    def _dismiss(self, taker: BatchConsumer, left: Detached) -> None:
-        future = self._joined.pop(taker)
+    def _release(self, consumer: BatchConsumer, detached: Detached) -> None:
+        future = self._attached.pop(consumer)
         if not future.done():
-            future.set_result(left)
+            future.set_result(detached)
 
-    def _tell_moved(self) -> None:
+    def _wake_waiters(self) -> None:
         for moved in self._moved:
             if not moved.done():
                 moved.set_result(None)

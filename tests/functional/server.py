@@ -25,7 +25,7 @@ from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.services.assembly import build_services
 from fastlane.storage.sqlite.store import SqliteStore
-from fastlane.streams.follower import Followers
+from fastlane.streams.followers import Followers
 from fastlane.streams.hub import Hub
 from fastlane.web.server.application import close_server, make_application, make_server
 from tests.support.defaults import default
@@ -72,7 +72,16 @@ class Server:
         self.followers = Followers(
             self.store, hub(self.hints), self.clock, **({"start_wait": default("ws_start_wait")} | (following or {}))
         )
-        built = build_services(self.store, self.queue, self.queue.reports, self.queue.tickets, self.hints, self.clock, pools)
+        built = build_services(
+            self.store,
+            self.queue,
+            self.queue.reports,
+            self.queue.tickets,
+            self.hints,
+            self.clock,
+            pools,
+            start_wait=default("ws_start_wait"),
+        )
         self.services = replace(built, followers=self.followers)
         self.app = make_application(self.services, web_settings(**settings))
         self.http = make_server(self.app, most_connections)

@@ -8,6 +8,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.services import assembly
 from fastlane.services.assembly import Services
 from fastlane.streams.hub import OnHint
+from tests.support.defaults import default
 
 METHODS = {
     "enqueue": "submissions.enqueue",
@@ -39,7 +40,9 @@ class SilentHub:
 
 def services_of(store: Any, queue: Any, clock: Clock, pools: tuple[Pool, ...]) -> Services:
     """The services of a process to which nobody sends hints."""
-    return assembly.build_services(store, queue, queue.reports, queue.tickets, SilentHub(), clock, pools)
+    return assembly.build_services(
+        store, queue, queue.reports, queue.tickets, SilentHub(), clock, pools, start_wait=default("ws_start_wait")
+    )
 
 
 def method(services: Services, verb: str) -> Callable[..., Any]:

@@ -55,24 +55,24 @@ class Rows:
 
 
 @dataclass
-class Ears:
+class LossyHub:
     """A hub that loses some of its hints."""
 
     dice: random.Random
     lost: float
-    ears: list[OnHint] = field(default_factory=list)
+    subscribers: list[OnHint] = field(default_factory=list)
 
     def publish(self, hint: Hint) -> None:
-        for ear in self.ears:
+        for on_hint in self.subscribers:
             if self.dice.random() >= self.lost:
-                ear(hint)
+                on_hint(hint)
 
     def subscribe(self, _id: str, on_hint: OnHint) -> Callable[[], None]:
-        self.ears.append(on_hint)
-        return lambda: self.ears.remove(on_hint)
+        self.subscribers.append(on_hint)
+        return lambda: self.subscribers.remove(on_hint)
 
 
-class Taker:
+class Consumer:
     """A follower that is not always ready."""
 
     def __init__(self, dice: random.Random) -> None:
@@ -80,7 +80,7 @@ class Taker:
         self.data = b""
         self.text = ""
 
-    def take(self, batch: Batch) -> bool:
+    def consume(self, batch: Batch) -> bool:
         if self._dice.random() < 0.2:
             return False
         self.data += b"".join(piece.data for piece in batch.pieces)
@@ -89,21 +89,21 @@ class Taker:
 
     async def follow(self, reader: Reader, cursor: Cursor) -> None:
         """As ``follower.Follower`` does it."""
-        left = Detached(cursor)
-        while not left.ended:
+        position = Detached(cursor)
+        while not position.ended:
             try:
-                batch = await reader.batch(left.cursor)
+                batch = await reader.batch(position.cursor)
             except StoreDown:
                 continue
             if batch is not None:
-                left = Detached(batch.end) if self.take(batch) else left
+                position = Detached(batch.end) if self.consume(batch) else position
                 await asyncio.sleep(0)
                 continue
-            joined = reader.join(self, left.cursor)
-            if joined is None:
+            attached = reader.attach(self, position.cursor)
+            if attached is None:
                 await reader.moved()
                 continue
-            left = await joined
+            position = await attached
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.1, 1.0])
@@ -115,53 +115,53 @@ async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
     monkeypatch.setattr(reader, "GATHER", 0.0)
     monkeypatch.setattr(reader, "AT_ONCE", 2)
     dice = random.Random(seed)
-    rows, ears = Rows(dice, faults=0.05 if seed % 2 else 0.0), Ears(dice, lost)
-    one = Reader(cast(Store, rows), cast(Any, ears), BatchCache(500), "e")
-    takers: list[Taker] = []
+    rows, hub = Rows(dice, faults=0.05 if seed % 2 else 0.0), LossyHub(dice, lost)
+    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(500), "e")
+    consumers: list[Consumer] = []
     following: list[asyncio.Task[None]] = []
 
     def come() -> None:
-        takers.append(Taker(dice))
-        following.append(asyncio.create_task(takers[-1].follow(one, Cursor("e", 0))))
+        consumers.append(Consumer(dice))
+        following.append(asyncio.create_task(consumers[-1].follow(one, Cursor("e", 0))))
 
     try:
         for number in range(80):
             rows.pieces.append(Piece(1, number, dice.choice(["ä", "€x", "😀", "line\n"]).encode()[: dice.randint(1, 9)]))
-            ears.publish(Hint("e", 1 << 40, Status.RUNNING))
+            hub.publish(Hint("e", 1 << 40, Status.RUNNING))
             if dice.random() < 0.1:
                 come()
             for _ in range(dice.randrange(6)):
                 await asyncio.sleep(0)
         rows.pieces.append(Piece(1, 80, b"\xf0\x9f"))
         rows.status = Status.DONE
-        ears.publish(Hint("e", 1 << 40, Status.DONE))
+        hub.publish(Hint("e", 1 << 40, Status.DONE))
         come()
         await asyncio.wait_for(asyncio.gather(*following), 20)
     finally:
         await one.close()
     whole = b"".join(piece.data for piece in rows.pieces)
-    assert {taker.data for taker in takers} == {whole}
-    assert {taker.text for taker in takers} == {whole.decode(errors="replace")}
-    assert ears.ears == []
+    assert {consumer.data for consumer in consumers} == {whole}
+    assert {consumer.text for consumer in consumers} == {whole.decode(errors="replace")}
+    assert hub.subscribers == []
 
 
 async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_elses_text(monkeypatch):
     monkeypatch.setattr(reader, "EVERY", 0.02)
     dice = random.Random(1)
-    rows, ears = Rows(dice), Ears(dice, 0.0)
+    rows, hub = Rows(dice), LossyHub(dice, 0.0)
     rows.pieces.append(Piece(1, 1, b"honest"))
-    one = Reader(cast(Store, rows), cast(Any, ears), BatchCache(500), "e")
-    forger, other = Taker(dice), Taker(dice)
+    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(500), "e")
+    forger, other = Consumer(dice), Consumer(dice)
     try:
         first = asyncio.create_task(forger.follow(one, Cursor("e", 6, (b"\xf0\x9f", b""))))
         await asyncio.sleep(0.05)
         second = asyncio.create_task(other.follow(one, Cursor("e", 0)))
         await asyncio.sleep(0.05)
         rows.pieces.append(Piece(1, 1, b" text"))
-        ears.publish(Hint("e", 11, Status.RUNNING))
+        hub.publish(Hint("e", 11, Status.RUNNING))
         await asyncio.sleep(0.05)
         rows.status = Status.DONE
-        ears.publish(Hint("e", 11, Status.DONE))
+        hub.publish(Hint("e", 11, Status.DONE))
         await asyncio.wait_for(asyncio.gather(first, second), 20)
     finally:
         await one.close()
