@@ -14,7 +14,7 @@ TOTALS = st.integers(0, 2**63 - 1)
 
 def walked(listed, after, per_page=7):
     """The window that the nextUrl of a page leads to."""
-    url = listed.pagination(Page(Window(2, per_page), 100, (), after))["nextUrl"]
+    url = listed.next_url(Page(Window(2, per_page), 100, (), after))
     query = dict(part.split("=") for part in url.split("?")[1].split("&"))
     return listed.window(query, default=10)
 
@@ -50,12 +50,12 @@ def test_a_key_that_no_row_of_the_list_has_is_refused_under_whatever_seal(after)
 
 def test_the_host_by_which_a_list_was_asked_for_does_not_matter():
     after = After(1, (1, "x"))
-    url = ListUrl("http://one/tasks/").pagination(Page(Window(1, 5), 9, (), after))["nextUrl"]
+    url = ListUrl("http://one/tasks/").next_url(Page(Window(1, 5), 9, (), after))
     token = url.rsplit("=", 1)[1]
     assert ListUrl("https://two:10000/tasks/").window({"after": token}, default=5).after == after
 
 
 def test_filters_stand_in_the_links_and_are_quoted():
     listed = ListUrl("http://x/search/", {"query": "a&b ü"})
-    links = listed.pagination(Page(Window(2, 5), 99, (), None))
-    assert (links["nextUrl"], links["prevUrl"]) == (None, "http://x/search/?query=a%26b+%C3%BC&page=1&perPage=5")
+    page = Page(Window(2, 5), 99, (), None)
+    assert (listed.next_url(page), listed.prev_url(page)) == (None, "http://x/search/?query=a%26b+%C3%BC&page=1&perPage=5")
