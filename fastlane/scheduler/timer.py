@@ -7,7 +7,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.job_change import JobChange, row_of, timing_of
+from fastlane.models.job_change import JobChange, missed_row, timing_of
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.firing import Decision, decide
 from fastlane.models.schedule.retry import is_under_way
@@ -25,7 +25,7 @@ def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
         raise ValueError(f"job {job.id} has no tick to come")
     decision = decide(timing_of(job), job.next_tick, running_before=running_before, now=now)
     sequence = job.sequence + 1
-    ticks = [] if decision.missed is None else [row_of(job, decision.missed, Outcome.MISSED, now=now)]
+    ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
     tick, execution = _due(job, decision, sequence, now)
     ticks += [] if tick is None else [tick]
     last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick

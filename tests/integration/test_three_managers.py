@@ -143,7 +143,7 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
             rows = [row["Spec"] for row in list_services(three_managers.nodes[0])]
             kept |= {row["Name"] for row in rows if row["Labels"].get(LABEL) == "install-2"}
             settler = Settler(store, queue, ours, clock, ())
-            await Reconciler(store, queue, ours, clock, settler, (Pool("default", "", tuple(hosts)),)).remove_leftovers()
+            await Reconciler(store, queue, ours, clock, settler, (Pool("default", "", tuple(hosts)),), every=30.0).remove_leftovers()
             assert {row["Spec"]["Name"] for row in list_services(three_managers.nodes[1])} == kept
 
 

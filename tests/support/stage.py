@@ -28,9 +28,9 @@ from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.scheduler.watch.verdict import Limits
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
+from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
 from tests.support.services import services_of
 
@@ -123,9 +123,9 @@ class Stage:
         worker: Any = self.worker_store
         self.timer = Timer(worker, self.real_queue, self.clock, "me", POOLS)
         self.settler = Settler(worker, self.real_queue, self.executor, self.clock, POOLS)
-        self.reconciler = Reconciler(worker, self.real_queue, self.executor, self.clock, self.settler, POOLS)
+        self.reconciler = Reconciler(worker, self.real_queue, self.executor, self.clock, self.settler, POOLS, every=30.0)
         leases = Leases(self.real_queue, self.clock, "me", duration=LEASE / 1000, every=5.0)
-        self.launcher = Launcher(worker, self.real_queue, self.executor, self.clock, leases, POOLS, Limits())
+        self.launcher = Launcher(worker, self.real_queue, self.executor, self.clock, leases, POOLS, default_limits())
         self.generation = "1"
 
     async def __aenter__(self) -> "Stage":

@@ -131,7 +131,7 @@ class Hand:
         self.settler = Settler(*parts, InstantExecutor((HOST,), self.clock), self.clock, POOLS)
         self.timer = Timer(*parts, self.clock, self.name, POOLS)
         self.rebuilder = Rebuilder(*parts, generation, self.clock, self.name, POOLS)
-        self.reconciler = Reconciler(*parts, InstantExecutor((HOST,), self.clock), self.clock, self.settler, POOLS)
+        self.reconciler = Reconciler(*parts, InstantExecutor((HOST,), self.clock), self.clock, self.settler, POOLS, every=30.0)
         self.generation = ""
 
     def pass_by(self) -> None:

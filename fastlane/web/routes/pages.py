@@ -76,7 +76,7 @@ class StreamPageHandler(Handler):
         """Starts a session, and redirects to the page's URL without the ticket, so that histories and logs do not keep it."""
         job = f"tasks/{quote(task_id, safe='')}/jobs/{job_id}"
         if self.ticket_grant is not None and self.request.method == "GET":
-            secret = await self.services.tickets.begin_visit(self.ticket_grant)
+            secret = await self.services.tickets.start_session(self.ticket_grant)
             self.set_header("Set-Cookie", session_cookie(secret, self.base_url, job))
         root = "../" * (self.request.path.count("/") - 1) or "./"
         execution = f"/executions/{execution_id}" if execution_id else ""

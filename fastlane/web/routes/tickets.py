@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from fastlane.models.access import Role
-from fastlane.services.tickets import Grant, Ticket, TooMany
+from fastlane.services.tickets import Grant, Ticket, TooManyTickets
 from fastlane.web.api.contract import Parameter, operation
 from fastlane.web.api.responses.actions import TICKET, TicketFor
 from fastlane.web.http.handler import Handler
@@ -37,8 +37,8 @@ class TicketHandler(Handler):
     async def _make(self, task_id: str, job_id: str, execution_id: str | None) -> Ticket:
         tickets, authenticator = self.services.tickets, self.context.authenticator
         if authenticator is None or self.principal is None:
-            return tickets.blank()
+            return tickets.unchecked()
         try:
-            return await tickets.make(Grant(authenticator.seal(self.principal), task_id, job_id, execution_id))
-        except TooMany as error:
+            return await tickets.create(Grant(authenticator.seal(self.principal), task_id, job_id, execution_id))
+        except TooManyTickets as error:
             raise Problem(429, str(error), headers={"Retry-After": str(error.wait)}) from None

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from tornado.httputil import HTTPServerRequest
 
 from fastlane.models.access import Principal
-from fastlane.services.tickets import VISIT_HOLDS, Grant, Tickets
+from fastlane.services.tickets import SESSION_TTL, Grant, Tickets
 from fastlane.web.security.auth import Authenticator
 
 TICKET = "ticket"
@@ -30,7 +30,7 @@ async def use_ticket(
 ) -> tuple[Principal, Grant] | None:
     """Who made the ticket and what it grants; None when it does not open this path. GET uses the ticket up, whether it is good here or not;
     HEAD only looks at it."""
-    grant = await (tickets.show(ticket) if request.method == "HEAD" else tickets.take(ticket))
+    grant = await (tickets.peek(ticket) if request.method == "HEAD" else tickets.redeem(ticket))
     if grant is None or not _is_for(grant, path):
         return None
     principal = authenticator.holder(grant.seal)
@@ -45,7 +45,7 @@ async def session_principal(
     if COOKIE not in headers.get("Cookie", "") or "Authorization" in headers or request.method not in ("GET", "HEAD"):
         return None
     secret = request.cookies.get(COOKIE)
-    grant = None if secret is None else await tickets.visit(secret.value)
+    grant = None if secret is None else await tickets.session(secret.value)
     return authenticator.holder(grant.seal) if grant is not None and _is_for_job(grant, path) else None
 
 
@@ -53,7 +53,7 @@ def session_cookie(secret: str, base_url: str, job_path: str) -> str:
     """The ``Set-Cookie`` header of a session for the addresses below ``job_path``; ``base_url`` is the server's URL to browsers."""
     server = urlsplit(base_url)
     secure = "; Secure" if server.scheme == "https" else ""
-    return f"{COOKIE}={secret}; Path={server.path}/{job_path}; Max-Age={VISIT_HOLDS // 1_000}; HttpOnly; SameSite=Lax{secure}"
+    return f"{COOKIE}={secret}; Path={server.path}/{job_path}; Max-Age={SESSION_TTL // 1_000}; HttpOnly; SameSite=Lax{secure}"
 
 
 def _is_for_job(grant: Grant, path: Mapping[str, str]) -> bool:
