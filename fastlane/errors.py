@@ -65,7 +65,7 @@ class Conflict(FastlaneError):
 
 
 class Repeated(FastlaneError):
-    """A request with this key had its effect already; the store has its receipt."""
+    """A request with this key had its effect already; the store has its record."""
 
 
 class KeyReused(FastlaneError):

@@ -20,7 +20,7 @@ from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
 from fastlane.scheduler.watch.watcher import Watcher
-from fastlane.storage.base import Store
+from fastlane.storage.base import ExecutionStore
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Runner:
 
     def __init__(
         self,
-        store: Store,
+        store: ExecutionStore,
         queue: TimedQueue,
         clock: Clock,
         leases: Leases,

@@ -4,10 +4,10 @@ from fastlane.errors import NotFound
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.task import Task
-from fastlane.storage.base import Store
+from fastlane.storage.base import ExecutionStore, JobStore
 
 
-async def find_task(store: Store, task_id: str) -> Task:
+async def find_task(store: JobStore, task_id: str) -> Task:
     """The task with this id."""
     task = await store.task(task_id)
     if task is None:
@@ -15,7 +15,7 @@ async def find_task(store: Store, task_id: str) -> Task:
     return task
 
 
-async def find_job(store: Store, task_id: str, job_id: str) -> Job:
+async def find_job(store: JobStore, task_id: str, job_id: str) -> Job:
     """The job with this id, if it belongs to the task."""
     job = await store.job(job_id)
     if job is None or job.task_id != task_id:
@@ -23,7 +23,7 @@ async def find_job(store: Store, task_id: str, job_id: str) -> Job:
     return job
 
 
-async def find_execution(store: Store, task_id: str, job_id: str, execution_id: str) -> Execution:
+async def find_execution(store: ExecutionStore, task_id: str, job_id: str, execution_id: str) -> Execution:
     """The execution with this id, if it belongs to the job and the task."""
     execution = await store.execution(execution_id)
     if execution is None or execution.job_id != job_id or execution.task_id != task_id:

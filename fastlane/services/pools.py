@@ -6,7 +6,7 @@ from fastlane.errors import NotFound, QueueDown
 from fastlane.models.placement.pool import Pool
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.results import PoolPaused
-from fastlane.storage.base import Store
+from fastlane.storage.base import PoolStore
 
 log = structlog.get_logger()
 
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 class Pools:
     """Pauses and resumes pools: the store remembers which are paused, and the queue enforces it."""
 
-    def __init__(self, store: Store, outbox: QueueOutbox, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: PoolStore, outbox: QueueOutbox, pools: tuple[Pool, ...]) -> None:
         self._store = store
         self._outbox = outbox
         self._pools = pools

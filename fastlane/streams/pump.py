@@ -18,7 +18,7 @@ from fastlane.executors.base import Executor
 from fastlane.models.logs.chunk import STDOUT, Chunk, Head, Piece, Portion
 from fastlane.models.logs.hint import Hint
 from fastlane.models.status import Status
-from fastlane.storage.base import Store
+from fastlane.storage.base import LogStore
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Pump:
 
     def __init__(
         self,
-        store: Store,
+        store: LogStore,
         executor: Executor,
         clock: Clock,
         execution_id: str,

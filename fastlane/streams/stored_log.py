@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator
 
 from fastlane.models.logs.chunk import Piece
-from fastlane.storage.base import Store
+from fastlane.storage.base import LogStore
 
 SLICE = 128 * 1024
 """Bytes of a log that are in memory for one reader."""
 
 
-async def read_slices(store: Store, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[list[Piece]]:
+async def read_slices(store: LogStore, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[list[Piece]]:
     """The pieces from ``start`` to ``end``, a slice at a time: of one stream by its own offsets, or else of both in stored order."""
     while start < end:
         part = await store.read_log(execution_id, start, min(SLICE, end - start), stream)
@@ -23,20 +23,20 @@ async def read_slices(store: Store, execution_id: str, start: int, end: int, str
         yield pieces
 
 
-async def last_lines(store: Store, execution_id: str, lines: int, stream: int | None = None) -> int:
+async def last_lines(store: LogStore, execution_id: str, lines: int, stream: int | None = None) -> int:
     """The offset in stored order at which the last ``lines`` lines begin: of one stream, or of both in order of arrival. Text after the
     last line end counts as a line."""
     head = await store.log_head(execution_id)
     return await _start_of_lines(store, execution_id, head.offset, lines, only=stream)
 
 
-async def last_lines_of_stream(store: Store, execution_id: str, stream: int, end: int, lines: int) -> int:
+async def last_lines_of_stream(store: LogStore, execution_id: str, stream: int, end: int, lines: int) -> int:
     """The offset within a stream at which the last ``lines`` lines of its first ``end`` bytes begin."""
     return await _start_of_lines(store, execution_id, end, lines, within=stream)
 
 
 async def _start_of_lines(
-    store: Store, execution_id: str, end: int, lines: int, *, only: int | None = None, within: int | None = None
+    store: LogStore, execution_id: str, end: int, lines: int, *, only: int | None = None, within: int | None = None
 ) -> int:
     """Reads backwards, a slice at a time. ``only``: the stream whose lines count; ``within``: the stream whose own offsets are used."""
     if lines == 0:

@@ -17,6 +17,7 @@ from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.status import Status
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.contract.values import chunk, new
+from tests.support.ledger import tick_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,11 +63,11 @@ async def assert_there(store: SqliteStore, accepted: list, refused: list) -> Non
     """What was accepted is there as a whole; of what was refused there is nothing."""
     for job, tick, execution in accepted:
         assert await store.job(job.id) == job
-        assert await store.tick(tick.id) == tick
+        assert await tick_of(store, tick.job_id, tick.id) == tick
         assert await store.execution(execution.id) == execution
     for job, tick, execution in refused:
         assert await store.job(job.id) is None
-        assert await store.tick(tick.id) is None
+        assert await tick_of(store, tick.job_id, tick.id) is None
         assert await store.execution(execution.id) is None
     counts = await store.counts()
     assert counts.jobs == counts.executions[Status.ENQUEUED] == (await store.task("my-task")).jobs_count == len(accepted)
@@ -189,7 +190,7 @@ async def test_a_process_killed_while_it_writes_leaves_all_that_it_had_acknowled
             job = await store.job(name)
             (execution,) = await store.executions_of(name, 2)
             assert job is not None
-            assert await store.tick(execution.tick_id) is not None
+            assert await tick_of(store, execution.job_id, execution.tick_id) is not None
         for name in claimed:
             assert (await store.execution(name)).status is Status.PULLING
         counts = await store.counts()

@@ -15,6 +15,7 @@ from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind
 from tests.crash.ground import HALF, LANES, POOL, WHOLE, Ground, Process, World
+from tests.support.ledger import tick_of
 from tests.support.seams import Trip
 
 QUIET = 60.0
@@ -47,7 +48,7 @@ async def ended(ground: Ground) -> None:
     assert found == (Status.FAILED, 3, FailureReason.EXIT, 1), await ground.told()
     assert (await ground.log(STDOUT), await ground.log(STDERR)) == (WHOLE, b"warned\n")
     assert (row.stdout_bytes, row.stderr_bytes, row.truncated) == (len(WHOLE), 7, False)
-    tick = await ground.store.tick(row.tick_id)
+    tick = await tick_of(ground.store, row.job_id, row.tick_id)
     assert tick is not None
     assert tick.outcome is Outcome.STARTED
 
@@ -64,7 +65,7 @@ async def never_started(ground: Ground) -> None:
     row = await ground.row()
     assert (row.status, row.exit_code, ground.starts) == (Status.STOPPED, None, 0), await ground.told()
     assert await ground.log(STDOUT) == b""
-    tick = await ground.store.tick(row.tick_id)
+    tick = await tick_of(ground.store, row.job_id, row.tick_id)
     assert tick is not None
     assert tick.outcome is Outcome.STOPPED
 
@@ -273,7 +274,7 @@ class Expired(Scenario):
 
     async def check(self, ground: Ground) -> None:
         row = await ground.row()
-        tick = await ground.store.tick(row.tick_id)
+        tick = await tick_of(ground.store, row.job_id, row.tick_id)
         assert tick is not None
         assert (row.status, tick.outcome, ground.starts) == (Status.EXPIRED, Outcome.EXPIRED, 0), await ground.told()
 

@@ -226,7 +226,7 @@ async def test_a_put_is_under_the_policy_too_and_changes_nothing_when_it_is_refu
 # keys
 
 
-async def test_a_refusal_leaves_no_receipt(server):
+async def test_a_refusal_leaves_no_record(server):
     key = {"Idempotency-Key": "once"}
     assert (await server.post("/tasks/task", OK | {"container": {"user": "app"}}, headers=key)).status == 403
     answer = await server.post("/tasks/task", OK, headers=key)

@@ -18,6 +18,7 @@ from fastlane.services.jobs.deletions import MAX_WAIT
 from fastlane.services.jobs.results import Deleted, Enqueued
 from tests.contract.values import chunk
 from tests.support.crew import Crew
+from tests.support.ledger import count_executions, tick_of
 from tests.support.redis import RealRedis
 from tests.support.services import method
 from tests.support.stage import HOST, Stage, spec
@@ -41,7 +42,7 @@ async def ran(stage: Stage, task: str = "t") -> Enqueued:
 
 async def nothing_of(stage: Stage, job: Enqueued) -> bool:
     store = stage.real_store
-    rows = [await store.job(job.job_id), await store.tick(job.tick_id), await store.execution(str(job.execution_id))]
+    rows = [await store.job(job.job_id), await tick_of(store, job.job_id, job.tick_id), await store.execution(str(job.execution_id))]
     return rows == [None, None, None] and (await store.log_head(str(job.execution_id))).offset == 0
 
 
@@ -255,7 +256,7 @@ async def test_while_a_long_history_is_deleted_others_write(stage):
     steps: list[int] = []
 
     async def other() -> None:
-        steps.append(await stage.real_store.count_executions(job.job_id))
+        steps.append(await count_executions(stage.real_store, job.job_id))
         await stage.others.submissions.enqueue("u", spec(), Schedule())
 
     for _ in range(5):

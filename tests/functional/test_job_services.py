@@ -16,6 +16,7 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.services.jobs.results import CurrentStatus, Enqueued, TaskStopped
+from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
 from tests.support.services import method, services_of
 from tests.support.stage import Stage, spec
@@ -299,7 +300,7 @@ async def test_a_paused_job_fires_at_none_of_its_ticks_and_goes_on_after_its_res
         assert await stage.work() == []
     assert await stage.services.pauses.resume("t", job.job_id) == CurrentStatus("t", job.job_id, None, "scheduled")
     assert await stage.work() == []
-    (tick,) = await stage.real_store.ticks_of(job.job_id, 10)
+    (tick,) = await ticks_of(stage.real_store, job.job_id, 10)
     assert (tick.outcome, tick.due, tick.until, tick.count) == ("skipped", minute, minute + 3 * MINUTE, 4)
     assert len(await stage.until(minute + 4 * MINUTE)) == 1
     assert (await stage.job(job.job_id)).next_tick == minute + 5 * MINUTE

@@ -20,6 +20,7 @@ from fastlane.scheduler.timer import fire
 from tests.support.crew import HOST, Crew
 from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
+from tests.support.ledger import tick_of
 from tests.support.redis import RealRedis
 
 
@@ -103,7 +104,7 @@ async def test_a_stop_while_no_worker_is_there_ends_a_waiting_job_at_once_and_fo
     ended = await crew.cleaned(job)
     assert ended.status is Status.STOPPED
     assert crew.executor.starts == []
-    tick = await crew.store.tick(job.tick_id)
+    tick = await tick_of(crew.store, job.job_id, job.tick_id)
     assert tick is not None
     assert tick.outcome is Outcome.STOPPED
     await crew.idle()

@@ -26,6 +26,7 @@ from fastlane.scheduler.timer import Timer
 from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.instant import InstantExecutor
+from tests.support.ledger import count_executions, tick_of
 from tests.support.redis import RealRedis
 
 MINUTE = 60_000
@@ -146,7 +147,7 @@ async def _wait_for_tick(crew: Crew, job: Enqueued) -> None:
 
 
 async def _count(crew: Crew, job: Enqueued, count: int) -> bool:
-    return await crew.store.count_executions(job.job_id) == count
+    return await count_executions(crew.store, job.job_id) == count
 
 
 @pytest.mark.parametrize(("catch_up", "outcomes", "missed"), [(CatchUp.LATEST, ("missed", "started"), 2), (CatchUp.NONE, ("missed",), 3)])
@@ -445,7 +446,7 @@ async def test_what_waits_in_a_full_pool_until_its_time_is_over_never_starts(sma
     assert (ended.status, ended.started_at, ended.host, ended.service_id) == (Status.EXPIRED, None, None, None)
     assert (await small.cleaned(early)).status is Status.DONE
     assert ended.id not in small.executor.starts
-    tick = await small.store.tick(late.tick_id)
+    tick = await tick_of(small.store, late.job_id, late.tick_id)
     assert tick is not None
     assert (tick.outcome, tick.execution_id) == (Outcome.EXPIRED, ended.id)
     assert tick.reason

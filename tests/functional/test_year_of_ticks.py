@@ -17,6 +17,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.schedule.schedule import CatchUp, Overlap
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
+from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
 from tests.support.year import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, World
 from tests.unit.models.test_cron_oracle import lag, plain
@@ -62,7 +63,7 @@ async def test_the_ledger_of_a_year_accounts_for_each_due_time_once(seed: int, s
         dues = oracle(PLANS, begins, ends)
         for job_id, plan in world.plans.items():
             rows = [row async for row in pages(world.store.executions_of, job_id)]
-            ledger = [tick async for tick in pages(world.store.ticks_of, job_id)]
+            ledger = await ticks_of(world.store, job_id, 1_000_000)
             check_account(ledger[::-1], dues[plan])
             check_executions(world, ledger, rows)
             check_reasons(world, plan, ledger[::-1], rows, dues[plan])

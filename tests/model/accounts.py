@@ -11,6 +11,7 @@ from fastlane.models.status import Status
 from tests.model.changes import gaps
 from tests.model.checks import Start
 from tests.model.counts import Counts
+from tests.support.ledger import ticks_of
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -37,7 +38,7 @@ class Accounts:
             whole = job.id not in self._witness.book.partly
             await self._examine_job(job, rows, whole=whole)
             if whole:
-                self._examine_ledger(job, list(await self._world.store.ticks_of(job.id, PAGE)), rows)
+                self._examine_ledger(job, list(await ticks_of(self._world.store, job.id, PAGE)), rows)
                 self._examine_attempts(job, rows)
         for row in self._witness.rows.values():
             if row.job_id not in self._witness.book.partly:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastlane.models.job import job_status
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import Status
+from tests.support.ledger import ticks_of
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -95,7 +96,7 @@ class Counts:
         store = self._world.store
         rows = {row.id for row in self._witness.book.rows_of(job_id)}
         await self._walk(f"executions of {job_id}", lambda window: store.list_executions_of(job_id, window), rows)
-        ledger = {tick.id for tick in await store.ticks_of(job_id, 1000)}
+        ledger = {tick.id for tick in await ticks_of(store, job_id, 1000)}
         await self._walk(f"ticks of {job_id}", lambda window: store.list_ticks(job_id, window), ledger)
 
     async def _walk(self, what: str, read: Callable[[Window], Awaitable[Page[Any]]], expected: set[str]) -> None:

@@ -74,10 +74,10 @@ class PutFirst:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def create(self, job: Any, tick: Any, execution: Any, receipt: Any) -> None:
+    async def create(self, job: Any, tick: Any, execution: Any, record: Any) -> None:
         if execution is not None:
             await self._queue.put([execution_entry(execution, self._pools)])
-        await self._store.create(job, tick, execution, receipt)
+        await self._store.create(job, tick, execution, record)
 
 
 def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,8 +96,8 @@ def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
     return build
 
 
-class ReceiptsApart:
-    """A store that keeps receipts in commits of their own, after the effect."""
+class RecordsApart:
+    """A store that keeps records in commits of their own, after the effect."""
 
     def __init__(self, store: Any) -> None:
         self._port = store
@@ -105,27 +105,27 @@ class ReceiptsApart:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._port, name)
 
-    async def create(self, job: Any, tick: Any, execution: Any, receipt: Any) -> None:
+    async def create(self, job: Any, tick: Any, execution: Any, record: Any) -> None:
         await self._port.create(job, tick, execution, None)
-        await self._keep(receipt)
+        await self._keep(record)
 
-    async def advance(self, seen: Any, job: Any, ticks: Any, execution: Any, receipt: Any) -> bool:
+    async def advance(self, seen: Any, job: Any, ticks: Any, execution: Any, record: Any) -> bool:
         done = bool(await self._port.advance(seen, job, ticks, execution, None))
         if done:
-            await self._keep(receipt)
+            await self._keep(record)
         return done
 
-    async def _keep(self, receipt: Any) -> None:
-        if receipt is not None:
+    async def _keep(self, record: Any) -> None:
+        if record is not None:
             write = self._port._real._writer.run
-            await self._port._node.call("store", "store.keep", lambda: write(lambda db: idempotency.insert(db, receipt)), ())
+            await self._port._node.call("store", "store.keep", lambda: write(lambda db: idempotency.insert(db, record)), ())
 
 
-def receipts_apart(right: Callable[..., Any]) -> Callable[..., Any]:
-    """A receipt that is written after what it is for."""
+def records_apart(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A record that is written after what it is for."""
 
     def build(store: Any, *arguments: Any) -> Any:
-        return right(ReceiptsApart(store), *arguments)
+        return right(RecordsApart(store), *arguments)
 
     return build
 
@@ -335,7 +335,7 @@ PLANTED: Mapping[str, Plant] = {
     "run-without-number": method(job_change, "run_now", unnumbered),
     "retry-beside": method(ManualRuns, "_last_spec", beside),
     "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
-    "receipts-apart": method(assembly, "build_services", receipts_apart),
+    "records-apart": method(assembly, "build_services", records_apart),
     "deleted-unfinished": method(deletion, "unfinished", nothing_unfinished),
     "names-again": method(submissions, "create_under", same_incarnation),
     "pauses-lost": method(Rebuilder, "_begin", pauses_lost),

@@ -19,7 +19,7 @@ POINTS = (
             "delete_task",
             "open_jobs",
             "close_tick",
-            "receipt",
+            "idempotency_record",
             "job",
             "latest",
             "pause_pool",

@@ -21,6 +21,7 @@ from fastlane.services.jobs.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.defaults import default_limits, default_worker
 from tests.support.instant import InstantExecutor
+from tests.support.ledger import ticks_of
 from tests.support.services import services_of
 
 T = TypeVar("T")
@@ -105,7 +106,7 @@ class Crew:
         """The job's ledger, the earliest due first, once its rows have these outcomes."""
 
         async def written() -> list[Tick] | None:
-            rows = list(reversed(await self.store.ticks_of(job.job_id, 100)))
+            rows = list(reversed(await ticks_of(self.store, job.job_id, 100)))
             return rows if [row.outcome.value for row in rows] == list(outcomes) else None
 
         found = await self.until(written, f"{outcomes} in the ledger of {job}")

@@ -32,6 +32,7 @@ from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
+from tests.support.ledger import ticks_of
 from tests.support.services import services_of
 
 HOST = "unix:///instant"
@@ -154,7 +155,7 @@ class Stage:
 
     async def ledger(self, job_id: str) -> list[str]:
         """The outcomes of the job's ticks, the earliest due first."""
-        return [tick.outcome.value for tick in reversed(await self.real_store.ticks_of(job_id, 1_000))]
+        return [tick.outcome.value for tick in reversed(await ticks_of(self.real_store, job_id, 1_000))]
 
     # what a worker does
 

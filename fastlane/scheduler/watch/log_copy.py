@@ -6,7 +6,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import HostDown, LogLost
-from fastlane.storage.base import Store
+from fastlane.storage.base import LogStore
 from fastlane.streams.pump import LogEnd, Pump
 
 log = structlog.get_logger()
@@ -18,7 +18,7 @@ LOG_LOST_AFTER = 5.0
 class LogCopy:
     """Drives the pump of one execution. ``patience``: seconds for which a host that does not give the log is waited for."""
 
-    def __init__(self, pump: Pump, store: Store, clock: Clock, execution_id: str, patience: float) -> None:
+    def __init__(self, pump: Pump, store: LogStore, clock: Clock, execution_id: str, patience: float) -> None:
         self._pump = pump
         self._store = store
         self._clock = clock

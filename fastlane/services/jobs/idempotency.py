@@ -56,7 +56,7 @@ class Idempotency:
         return earlier
 
     async def _earlier_answer(self, key: IdempotencyKey) -> Enqueued | None:
-        record = await self._store.receipt(key.key, self._clock.now() - DAY)
+        record = await self._store.idempotency_record(key.key, self._clock.now() - DAY)
         if record is None:
             return None
         if record.body != key.body:

@@ -18,7 +18,7 @@ from fastlane.services.jobs.changes import JobChanges, Step
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.results import Enqueued
-from fastlane.storage.base import Store
+from fastlane.storage.base import ExecutionStore
 
 log = structlog.get_logger()
 
@@ -30,7 +30,9 @@ class ManualRuns:
     KeyReused for a known idempotency key with another body. A known key with the same body gets the first answer and runs nothing.
     """
 
-    def __init__(self, store: Store, outbox: QueueOutbox, pools: tuple[Pool, ...], changes: JobChanges, idempotency: Idempotency) -> None:
+    def __init__(
+        self, store: ExecutionStore, outbox: QueueOutbox, pools: tuple[Pool, ...], changes: JobChanges, idempotency: Idempotency
+    ) -> None:
         self._store = store
         self._outbox = outbox
         self._pools = pools

@@ -19,7 +19,7 @@ from fastlane.services.jobs.changes import JobChanges, until_written
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.results import Enqueued
-from fastlane.storage.base import Store
+from fastlane.storage.base import JobStore
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Submissions:
 
     def __init__(
         self,
-        store: Store,
+        store: JobStore,
         outbox: QueueOutbox,
         clock: Clock,
         pools: tuple[Pool, ...],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, job_status
 from fastlane.models.logs.chunk import STDERR, STDOUT
-from fastlane.storage.base import Store
+from fastlane.storage.base import ExecutionStore, LogStore
 from fastlane.streams.stored_log import read_slices
 
 TEXT = 64 * 1024
@@ -38,13 +38,13 @@ class ExecutionView:
     stderr: str | None = None
 
 
-async def view_jobs(store: Store, jobs: Sequence[Job]) -> list[JobView]:
+async def view_jobs(store: ExecutionStore, jobs: Sequence[Job]) -> list[JobView]:
     """Each job with its status and its latest execution."""
     latest = await store.latest([job.id for job in jobs]) if jobs else {}
     return [_view(job, latest.get(job.id)) for job in jobs]
 
 
-async def view_executions(store: Store, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
+async def view_executions(store: LogStore, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
     """Each execution with the size of its log; with the end of the log if ``texts``."""
     views: list[ExecutionView] = []
     for start in range(0, len(executions), AT_ONCE):
@@ -53,7 +53,7 @@ async def view_executions(store: Store, executions: Sequence[Execution], *, text
     return views
 
 
-async def view_execution(store: Store, execution: Execution, *, texts: bool) -> ExecutionView:
+async def view_execution(store: LogStore, execution: Execution, *, texts: bool) -> ExecutionView:
     """An execution with the size of its log; with the end of the log if ``texts``."""
     if execution.status.final and not texts:
         return ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
@@ -70,7 +70,7 @@ def _view(job: Job, latest: Execution | None) -> JobView:
     return JobView(job, job_status(job, latest.status if latest else None), latest)
 
 
-async def _text(store: Store, execution_id: str, stream: int, end: int) -> str:
+async def _text(store: LogStore, execution_id: str, stream: int, end: int) -> str:
     start = max(0, end - TEXT)
     data = b"".join([piece.data async for pieces in read_slices(store, execution_id, start, end, stream) for piece in pieces])
     return (data if start == 0 else from_whole_character(data)).decode(errors="replace")

@@ -29,14 +29,14 @@ class NewJob:
     job: Document
     tick: Document | None = None
     execution: Document | None = None
-    receipt: IdempotencyRecord | None = None
+    record: IdempotencyRecord | None = None
 
 
 def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
-    """Inserts all of it. Raises Repeated for a receipt that is there, Conflict when there is a job with an id of theirs."""
+    """Inserts all of it. Raises Repeated for a record that is there, Conflict when there is a job with an id of theirs."""
     for one in new:
-        if one.receipt is not None:
-            idempotency.insert(db, one.receipt)
+        if one.record is not None:
+            idempotency.insert(db, one.record)
     made = _insert(db, "jobs", JOB_FIELDS, [one.job for one in new], " ON CONFLICT (id) DO NOTHING")
     if made < len(new):
         raise Conflict("there is a job with this id already")

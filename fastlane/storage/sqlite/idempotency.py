@@ -18,20 +18,20 @@ _INSERT = insert_into("receipts", FIELDS).replace("INSERT", "INSERT OR REPLACE",
 _FORGET = "DELETE FROM receipts WHERE key IN (SELECT key FROM receipts WHERE created_at < ? ORDER BY created_at LIMIT ?)"
 
 
-def insert(db: sqlite3.Connection, receipt: IdempotencyRecord) -> None:
+def insert(db: sqlite3.Connection, record: IdempotencyRecord) -> None:
     """Keeps it, and forgets some that are older than a day. Raises Repeated when there is a younger one with its key."""
-    refuse_repeat(db, receipt)
-    db.execute(_FORGET, (receipt.created_at - DAY, MOST_FORGOTTEN))
-    db.execute(_INSERT, _values(receipt))
+    refuse_repeat(db, record)
+    db.execute(_FORGET, (record.created_at - DAY, MOST_FORGOTTEN))
+    db.execute(_INSERT, _values(record))
 
 
-def refuse_repeat(db: sqlite3.Connection, receipt: IdempotencyRecord) -> None:
+def refuse_repeat(db: sqlite3.Connection, record: IdempotencyRecord) -> None:
     """Raises Repeated when there is one with its key that is not older than a day."""
-    if get(db, receipt.key, receipt.created_at - DAY) is not None:
+    if get(db, record.key, record.created_at - DAY) is not None:
         raise Repeated("a request with this key had its effect already")
 
 
 def get(db: sqlite3.Connection, key: str, since: int) -> IdempotencyRecord | None:
-    """The receipt of a key, if it was written since then."""
+    """The record of a key, if it was written since then."""
     rows = db.execute(f"SELECT {_ALL} FROM receipts WHERE key = ? AND created_at >= ?", (key, since)).fetchall()
     return IdempotencyRecord(*rows[0]) if rows else None

@@ -4,11 +4,13 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from fastlane.models.job import Job
 from fastlane.models.job_change import STOPPED, unfired
-from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.schedule.tick import Outcome
 from fastlane.models.task import Task
-from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_document, tick_from
+from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_document
 
 Document = Mapping[str, Any]
 
@@ -22,7 +24,8 @@ def insert_into(table: str, fields: Sequence[str]) -> str:
 
 
 _JOB = ", ".join(JOB_FIELDS)
-_TICK = ", ".join(TICK_FIELDS)
+_ID = JOB_FIELDS.index("id")
+_WANTED = f"SELECT {', '.join(f'jobs.{field}' for field in JOB_FIELDS)} FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"
 _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
 _TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
@@ -50,7 +53,7 @@ def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
 
 def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
     """Gives the job's next sequence to a stop, and a row to each tick that came up and had not fired; the job after it."""
-    seen = get(db, job_id)
+    (seen,) = get(db, [job_id])
     if seen is None:
         return None
     rows, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
@@ -60,16 +63,16 @@ def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
     return _job(db.execute(_STOP, (last, now, job_id)).fetchall()[0])
 
 
-def get(db: sqlite3.Connection, job_id: str) -> Job | None:
-    """One job."""
-    rows = db.execute(f"SELECT {_JOB} FROM jobs WHERE id = ?", (job_id,)).fetchall()
-    return _job(rows[0]) if rows else None
+def get(db: sqlite3.Connection, ids: Sequence[str]) -> list[Job | None]:
+    """The jobs with these ids, in their order; None for an id that no job has."""
+    found = {row[_ID]: row for row in db.execute(_WANTED, (orjson.dumps(ids).decode(),)).fetchall()}
+    return [_job(found[id]) if id in found else None for id in ids]
 
 
-def of_task(db: sqlite3.Connection, task_id: str, limit: int, offset: int) -> list[Job]:
-    """A task's jobs, newest first."""
-    query = f"SELECT {_JOB} FROM jobs WHERE task_id = ? ORDER BY created_at DESC, id DESC LIMIT ? OFFSET ?"
-    return [_job(row) for row in db.execute(query, (task_id, limit, offset)).fetchall()]
+def of_task(db: sqlite3.Connection, task_id: str, limit: int) -> list[Job]:
+    """A task's newest jobs, newest first."""
+    query = f"SELECT {_JOB} FROM jobs WHERE task_id = ? ORDER BY created_at DESC, id DESC LIMIT ?"
+    return [_job(row) for row in db.execute(query, (task_id, limit)).fetchall()]
 
 
 def due(db: sqlite3.Connection, before: int, limit: int, after: tuple[int, str] | None) -> list[Job]:
@@ -87,19 +90,6 @@ def task(db: sqlite3.Connection, task_id: str) -> Task | None:
 def insert_tick(db: sqlite3.Connection, tick: Document) -> None:
     """A tick's row."""
     db.execute(_INSERT_TICK, tuple(tick.values()))
-
-
-def tick(db: sqlite3.Connection, tick_id: str) -> Tick | None:
-    """One tick."""
-    rows = db.execute(f"SELECT {_TICK} FROM ticks WHERE id = ?", (tick_id,)).fetchall()
-    return tick_from(dict(zip(TICK_FIELDS, rows[0], strict=True))) if rows else None
-
-
-def ticks_of(db: sqlite3.Connection, job_id: str, limit: int, offset: int) -> list[Tick]:
-    """A job's ledger, the latest due first."""
-    query = f"SELECT {_TICK} FROM ticks WHERE job_id = ? ORDER BY due DESC, id DESC LIMIT ? OFFSET ?"
-    rows = db.execute(query, (job_id, limit, offset)).fetchall()
-    return [tick_from(dict(zip(TICK_FIELDS, row, strict=True))) for row in rows]
 
 
 def close_tick(db: sqlite3.Connection, tick_id: str, outcome: Outcome, reason: str | None) -> None:

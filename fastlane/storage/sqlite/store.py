@@ -1,7 +1,7 @@
-"""The store on one SQLite file, for one machine: any number of processes on a local disk may share it.
+"""The store on one SQLite file, for one machine: any number of processes may share it on a local disk.
 
-Writes go through one thread with group commit (``sqlite_writer``), reads through a few others (``sqlite_readers``); what is written and
-read stands in ``sqlite_jobs``, ``sqlite_executions`` and ``sqlite_logs``, the tables in ``sqlite_schema``.
+Writes go through one thread with group commit (``writer``), reads through a few others (``readers``). The statements are in the modules
+named for what they read and write, the tables in ``schema``.
 """
 
 import asyncio
@@ -71,202 +71,150 @@ class SqliteStore:
 
     # jobs
 
-    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, receipt: IdempotencyRecord | None = None) -> None:
-        """See ``Store``."""
+    async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
         new = NewJob(
             job_document(job),
             None if tick is None else tick_document(tick),
             None if execution is None else execution_document(execution),
-            receipt,
+            record,
         )
         await self._writer.run(BatchOperation(new, create))
 
     async def advance(
-        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, receipt: IdempotencyRecord | None = None
+        self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, record: IdempotencyRecord | None = None
     ) -> bool:
-        """See ``Store``."""
         rows = ([tick_document(tick) for tick in ticks], None if execution is None else execution_document(execution))
-        return await self._writer.run(partial(_advance, seen=seen, job=job_document(job), rows=rows, receipt=receipt))
+        return await self._writer.run(partial(_advance, seen=seen, job=job_document(job), rows=rows, record=record))
 
-    async def receipt(self, key: str, since: int) -> IdempotencyRecord | None:
-        """See ``Store``."""
+    async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         return await self._readers.run(lambda db: idempotency.get(db, key, since))
 
     async def stop_job(self, job_id: str, now: int) -> Job | None:
-        """See ``Store``."""
         return await self._writer.run(lambda db: jobs.stop(db, job_id, now))
 
     async def delete_job(self, job_id: str, incarnation: str, now: int) -> Deletion:
-        """See ``Store``."""
         return await self._writer.run(lambda db: deletion.delete_job(db, job_id, incarnation, now))
 
     async def delete_task(self, task_id: str) -> bool:
-        """See ``Store``."""
         return await self._writer.run(lambda db: deletion.delete_task(db, task_id))
 
     async def open_jobs(self, task_id: str, limit: int, after: str = "") -> Sequence[Job]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: deletion.open_of_task(db, task_id, limit, after))
 
     async def job(self, job_id: str) -> Job | None:
-        """See ``Store``."""
-        return await self._readers.run(lambda db: jobs.get(db, job_id))
+        return await self._readers.run(BatchOperation(job_id, jobs.get))
 
     async def task(self, task_id: str) -> Task | None:
-        """See ``Store``."""
         return await self._readers.run(lambda db: jobs.task(db, task_id))
 
-    async def jobs_of(self, task_id: str, limit: int, offset: int = 0) -> Sequence[Job]:
-        """See ``Store``."""
-        return await self._readers.run(lambda db: jobs.of_task(db, task_id, limit, offset))
+    async def jobs_of(self, task_id: str, limit: int) -> Sequence[Job]:
+        return await self._readers.run(lambda db: jobs.of_task(db, task_id, limit))
 
     async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: jobs.due(db, before, limit, after))
-
-    async def ticks_of(self, job_id: str, limit: int, offset: int = 0) -> Sequence[Tick]:
-        """See ``Store``."""
-        return await self._readers.run(lambda db: jobs.ticks_of(db, job_id, limit, offset))
-
-    async def count_ticks(self, job_id: str) -> int:
-        """See ``Store``."""
-        return await self._readers.run(lambda db: lists.count_of_job(db, "ticks", job_id))
 
     # lists
 
     async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: lists.tasks(db, window, visible))
 
     async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: lists.tasks_with(db, words, window, visible))
 
     async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> Page[Job]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: lists.jobs(db, task_id, window, status))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: lists.ticks(db, job_id, window))
 
     async def list_executions_of(self, job_id: str, window: Window) -> Page[Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: lists.executions_of(db, job_id, window))
 
     async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: lists.executions(db, wanted, window))
 
     # executions
 
     async def insert(self, execution: Execution) -> bool:
-        """See ``Store``."""
         row = execution_document(execution)
         return await self._writer.run(lambda db: executions.insert_attempt(db, row))
 
     async def discard(self, execution: Execution) -> bool:
-        """See ``Store``."""
         return await self._writer.run(lambda db: executions.discard(db, execution.id, execution.epoch))
 
     async def execution(self, execution_id: str) -> Execution | None:
-        """See ``Store``."""
         return await self._readers.run(BatchOperation(execution_id, executions.get))
 
     async def change(self, change: ExecutionChange) -> Execution | None:
-        """See ``Store``. Raises ValueError for a value whose name is no field of an execution."""
+        """Raises ValueError for a value whose name is no field of an execution."""
         values = change_document(change.values)
         return await self._writer.run(BatchOperation((change, values), executions.apply))
 
     async def executions_of(
         self, job_id: str, limit: int, offset: int = 0, *, statuses: frozenset[Status] | None = None
     ) -> Sequence[Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: executions.of_job(db, job_id, limit, offset, statuses))
 
     async def last_started(self, job_id: str) -> Execution | None:
-        """See ``Store``."""
         return await self._readers.run(lambda db: executions.last_started(db, job_id))
 
-    async def count_executions(self, job_id: str) -> int:
-        """See ``Store``."""
-        return await self._readers.run(lambda db: lists.count_of_job(db, "executions", job_id))
-
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: executions.latest(db, job_ids))
 
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: executions.in_statuses(db, statuses, limit, after))
 
     async def unsettled(self, limit: int) -> Sequence[Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: executions.unsettled(db, limit))
 
     async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: deletion.unfinished(db, task_id, job_id, limit))
 
     async def uncleaned(self, limit: int) -> Sequence[Execution]:
-        """See ``Store``."""
         return await self._readers.run(lambda db: executions.uncleaned(db, limit))
 
-    async def tick(self, tick_id: str) -> Tick | None:
-        """See ``Store``."""
-        return await self._readers.run(lambda db: jobs.tick(db, tick_id))
-
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
-        """See ``Store``."""
         await self._writer.run(lambda db: jobs.close_tick(db, tick_id, outcome, reason))
 
     async def counts(self) -> Counts:
-        """See ``Store``. Triggers keep the numbers."""
+        """Triggers keep the numbers."""
         return await self._readers.run(_counts)
 
     # logs
 
     async def append(self, chunk: Chunk) -> bool:
-        """See ``Store``. Raises ValueError for a chunk whose end is not what its start and pieces come to."""
+        """Raises ValueError for a chunk whose end is not what its start and pieces come to."""
         row = logs.chunk_row(chunk)
         return await self._writer.run(lambda db: logs.append(db, row))
 
     async def prune_logs(self, after: str, limit: int) -> str | None:
-        """See ``Store``."""
         last, gone = await self._readers.run(lambda db: logs.orphans(db, after, limit))
         pruned = not gone or await self._writer.run(lambda db: logs.prune(db, gone))
         return last if pruned else after
 
     async def log_head(self, execution_id: str) -> Head:
-        """See ``Store``."""
         return await self._readers.run(lambda db: logs.head(db, execution_id))
 
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
-        """See ``Store``."""
         return await self._readers.run(lambda db: logs.read(db, execution_id, offset, limit, stream))
 
     async def log_since(self, execution_id: str, stream: int, moment: int) -> int:
-        """See ``Store``."""
         return await self._readers.run(lambda db: logs.since(db, execution_id, stream, moment))
 
     # pools
 
     async def pause_pool(self, name: str, paused: bool) -> Pauses:
-        """See ``Store``."""
         return await self._writer.run(lambda db: pauses.pause(db, name, paused))
 
     async def paused_pools(self) -> Pauses:
-        """See ``Store``."""
         return await self._readers.run(pauses.pauses)
 
     # the queue's generation
 
     async def generation(self) -> Generation:
-        """See ``Store``."""
         return await self._readers.run(_generation)
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
-        """See ``Store``."""
         return await self._writer.run(lambda db: _change_generation(db, seen, new))
 
     def _connect(self) -> sqlite3.Connection:
@@ -274,15 +222,15 @@ class SqliteStore:
 
 
 def _advance(
-    db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None], receipt: IdempotencyRecord | None
+    db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None], record: IdempotencyRecord | None
 ) -> bool:
     ticks, execution = rows
-    if receipt is not None:
-        idempotency.refuse_repeat(db, receipt)
+    if record is not None:
+        idempotency.refuse_repeat(db, record)
     if not jobs.advance(db, seen, job):
         return False
-    if receipt is not None:
-        idempotency.insert(db, receipt)
+    if record is not None:
+        idempotency.insert(db, record)
     for tick in ticks:
         jobs.insert_tick(db, tick)
     if execution is not None:
