@@ -1,9 +1,8 @@
-"""What a job or an execution waits for now, in words and in fields: pure rules of facts that somebody else gathered."""
+"""What a job or an execution waits for now, in words and in fields: pure rules over facts that ``why`` gathers."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from fastlane.clock import iso
 from fastlane.models.execution import Execution
@@ -44,15 +43,40 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class UnusableHost:
+    """A host that cannot be used, and why. ``circuit``, ``faults`` (in a row) and ``retry_at`` are set while its breaker is open. Moments
+    in milliseconds."""
+
+    name: str
+    reason: str
+    since: int | None = None
+    circuit: str | None = None
+    faults: int | None = None
+    retry_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WaitReason:
-    """One thing that is waited for: ``since`` when, and ``until`` when at the latest, both in milliseconds and None where nobody knows.
-    ``details`` are further fields, under the names that the API has for them."""
+    """One thing that is waited for: ``since`` when, and ``until`` when at the latest; None when that is not known. Moments in milliseconds.
+
+    Which of the fields after them are set depends on the reason. ``running``: executions of the pool, or for CONCURRENCY of the task.
+    ``ready``: executions that wait for a slot. ``attempt``: the one to come.
+    """
 
     reason: Cause
     message: str
     since: int | None = None
     until: int | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
+    held_tick: int | None = None
+    pool: str | None = None
+    running: int | None = None
+    max_running: int | None = None
+    ready: int | None = None
+    concurrency: int | None = None
+    image: str | None = None
+    host: str | None = None
+    hosts: tuple[UnusableHost, ...] | None = None
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +105,8 @@ def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[Wait
     """What a job waits for. ``latest``: its execution under way, or else its last one."""
     waits = execution_waits(latest, facts) if latest is not None else []
     if job.held_tick is not None:
-        held = {"heldTick": iso(job.held_tick)}
         words = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
-        return [*waits, WaitReason(Cause.PAUSED, words, job.modified_at, details=held)]
+        return [*waits, WaitReason(Cause.PAUSED, words, job.modified_at, held_tick=job.held_tick)]
     if waits or job.next_tick is None or (latest is not None and not latest.status.final):
         return waits
     if job.next_tick > facts.now:
@@ -122,7 +145,7 @@ def _place(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReaso
     waits = []
     if facts.paused:
         words = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
-        waits.append(WaitReason(Cause.POOL_PAUSED, words, details={"pool": pool.name}))
+        waits.append(WaitReason(Cause.POOL_PAUSED, words, pool=pool.name))
     if facts.queue_fault is None:
         waits += _pool(pool, facts, execution.scheduled_for)
     return waits + _concurrency(execution, facts)
@@ -141,27 +164,25 @@ def _pool(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
     if facts.workers and not any(host.usable for host in facts.hosts):
         waits.append(_no_host(pool, facts.hosts))
     if facts.running >= pool.max_running:
-        counts = {"pool": pool.name, "running": facts.running, "maxRunning": pool.max_running, "ready": facts.ready}
         words = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a place"
-        waits.append(WaitReason(Cause.POOL_FULL, words, due, details=counts))
+        full = WaitReason(Cause.POOL_FULL, words, due, pool=pool.name)
+        waits.append(replace(full, running=facts.running, max_running=pool.max_running, ready=facts.ready))
     return waits
 
 
 def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
     seen = {host.name: host for host in hosts}
-    rows = [_host(name, seen.get(name)) for name in pool.hosts]
-    words = "; ".join(f"{row['host']} {row['reason']}{_breaker(seen.get(row['host']))}" for row in rows)
-    moments = [host.since for host in hosts if host.since is not None]
-    details = {"pool": pool.name, "hosts": rows}
-    return WaitReason(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {words}", max(moments, default=None), details=details)
+    rows = tuple(_unusable(name, seen.get(name)) for name in pool.hosts)
+    words = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
+    since = max((host.since for host in hosts if host.since is not None), default=None)
+    return WaitReason(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {words}", since, pool=pool.name, hosts=rows)
 
 
-def _host(name: str, view: HostView | None) -> dict[str, Any]:
-    since = None if view is None or view.since is None else iso(view.since)
-    row = {"host": name, "reason": (view.reason if view else None) or "is not known yet", "since": since}
-    if view is None or view.retry_at is None:
-        return row
-    return row | {"circuit": view.circuit, "faults": view.faults, "retryAt": iso(view.retry_at)}
+def _unusable(name: str, view: HostView | None) -> UnusableHost:
+    if view is None:
+        return UnusableHost(name, "is not known yet")
+    row = UnusableHost(name, view.reason or "is not known yet", view.since)
+    return row if view.retry_at is None else replace(row, circuit=view.circuit, faults=view.faults, retry_at=view.retry_at)
 
 
 def _breaker(view: HostView | None) -> str:
@@ -175,7 +196,7 @@ def _concurrency(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     if not most or facts.of_task < most:
         return []
     words = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
-    return [WaitReason(Cause.CONCURRENCY, words, execution.scheduled_for, details={"running": facts.of_task, "concurrency": most})]
+    return [WaitReason(Cause.CONCURRENCY, words, execution.scheduled_for, running=facts.of_task, concurrency=most)]
 
 
 def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
@@ -188,9 +209,9 @@ def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
         if place := _place(facts.pool, execution, others):
             return [*waits, *place]
     if view is not None and not view.usable:
-        row = _host(view.name, view)
-        words = f"its host {view.name} cannot be used: {row['reason']}"
-        waits.append(WaitReason(Cause.NO_HOST, words, view.since, details={"pool": execution.pool, "hosts": [row]}))
+        row = _unusable(view.name, view)
+        words = f"its host {view.name} cannot be used: {row.reason}"
+        waits.append(WaitReason(Cause.NO_HOST, words, view.since, pool=execution.pool, hosts=(row,)))
     if execution.bound_at is None:
         words = f"its host {execution.host} looks for the image {execution.spec.image}, if need be in its registry"
         since = execution.placed_at
@@ -199,7 +220,7 @@ def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
             f"its host {execution.host} gives it to a node, which pulls the image {execution.spec.image} where it lacks it, and starts it"
         )
         since = execution.bound_at
-    return [*waits, WaitReason(Cause.IMAGE, words, since, details={"image": execution.spec.image, "host": execution.host})]
+    return [*waits, WaitReason(Cause.IMAGE, words, since, image=execution.spec.image, host=execution.host)]
 
 
 def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
@@ -224,13 +245,16 @@ def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
     """What its owner noted, as a sentence."""
     if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not any(host.usable for host in facts.hosts):
         return replace(_no_host(facts.pool, facts.hosts), until=note.until)
-    cause, words, details = Cause(note.obstacle.value), _sentence(execution, note), _details(execution, note, facts)
+    cause, words = Cause(note.obstacle.value), _sentence(execution, note)
     view = next((host for host in facts.hosts if host.name == execution.host), None)
     if cause is Cause.HOST_AWAY and view is not None and view.retry_at is not None:
         cause, words = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
     if note.until is not None:
         words += f"; {ENDS.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
-    return WaitReason(cause, words, note.since, note.until, details)
+    image = execution.spec.image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
+    is_away = note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable
+    hosts = (_unusable(view.name, view),) if view is not None and is_away else None
+    return WaitReason(cause, words, note.since, note.until, image=image, host=execution.host, hosts=hosts)
 
 
 def _sentence(execution: Execution, note: Note) -> str:
@@ -256,17 +280,6 @@ def _sentence(execution: Execution, note: Note) -> str:
             return note.words
 
 
-def _details(execution: Execution, note: Note, facts: WaitFacts) -> dict[str, Any]:
-    views = {host.name: host for host in facts.hosts}
-    details: dict[str, Any] = {"host": execution.host}
-    if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE}:
-        details["image"] = execution.spec.image
-    view = views.get(execution.host or "")
-    if note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable:
-        details["hosts"] = [_host(view.name, view)]
-    return details
-
-
 def _retry(failed: int, since: int | None, due: int) -> WaitReason:
     words = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
-    return WaitReason(Cause.RETRY, words, since, due, {"attempt": failed + 1})
+    return WaitReason(Cause.RETRY, words, since, due, attempt=failed + 1)

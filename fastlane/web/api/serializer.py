@@ -27,9 +27,6 @@ Part = TypeVar("Part")
 
 Json = dict[str, Any]
 
-ABSENT = object()
-"""What an optional field reads when its key is to be left out."""
-
 
 class Form(Enum):
     """How a field's reader is called, and where its result goes."""
@@ -39,7 +36,7 @@ class Form(Enum):
     RENDERED = auto()
     """``read(value, context)``"""
     OPTIONAL = auto()
-    """``read(value, context)``; when that is ``ABSENT`` there is no key."""
+    """``read(value, context)``; when that is None there is no key."""
     FLATTENED = auto()
     """``read(value, context)`` gives several keys with their values."""
 
@@ -101,7 +98,7 @@ class Serializer(Generic[Value]):
 def _compiled(fields: Mapping[str, Field[Value]]) -> Callable[[Value, RenderContext], Json]:
     """One expression that reads all fields, such as ``{"id": read0(value), "url": read1(value, render)}``. A loop over the fields takes
     twice as long, and a page may have 1,000 rows."""
-    names: dict[str, Any] = {"ABSENT": ABSENT}
+    names: dict[str, Any] = {}
     parts = []
     for number, (key, field) in enumerate(fields.items()):
         names[f"read{number}"] = field.read
@@ -109,7 +106,7 @@ def _compiled(fields: Mapping[str, Field[Value]]) -> Callable[[Value, RenderCont
         if field.form is Form.FLATTENED:
             parts.append(f"**{call}")
         elif field.form is Form.OPTIONAL:
-            parts.append(f"**({{}} if (found := {call}) is ABSENT else {{{key!r}: found}})")
+            parts.append(f"**({{}} if (found := {call}) is None else {{{key!r}: found}})")
         else:
             parts.append(f"{key!r}: {call}")
     compiled: Callable[[Value, RenderContext], Json] = eval(f"lambda value, render: {{{', '.join(parts)}}}", names)
@@ -229,9 +226,9 @@ def array(
     """A list of objects."""
     serialize = inner.serialize
 
-    def show(value: Value, render: RenderContext) -> object:
+    def show(value: Value, render: RenderContext) -> list[Json] | None:
         parts = read(value)
-        return ABSENT if parts is None else [serialize(part, render) for part in parts]
+        return None if parts is None else [serialize(part, render) for part in parts]
 
     schema = _described({"type": "array", "items": inner.reference}, about)
     return Field(schema, show, Form.OPTIONAL if optional else Form.RENDERED, inner)
@@ -257,11 +254,7 @@ def _plain(
     read: Callable[[Value], Any], schema: Mapping[str, Any], about: str = "", null: bool = False, optional: bool = False
 ) -> Field[Value]:
     schema = _described(nullable(schema) if null else schema, about)
-    if optional and null:
-        return Field(schema, lambda value, _: read(value), Form.OPTIONAL)
-    if optional:
-        return Field(schema, lambda value, _: ABSENT if (found := read(value)) is None else found, Form.OPTIONAL)
-    return Field(schema, read)
+    return Field(schema, (lambda value, _: read(value)), Form.OPTIONAL) if optional else Field(schema, read)
 
 
 def _rendered(read: Callable[[Value, RenderContext], Any], schema: Mapping[str, Any], about: str, null: bool = False) -> Field[Value]:
