@@ -32,8 +32,8 @@ from fastlane.web.http.encoding import encode_json
 from fastlane.web.http.path import check_length, read_path
 from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.http.query import read_query
-from fastlane.web.security.auth import Authenticator, authorize
-from fastlane.web.security.tickets import session_principal, ticket_in, use_ticket
+from fastlane.web.security.login import log_in
+from fastlane.web.security.auth import authorize
 from fastlane.web.server.context import AppContext
 from fastlane.web.server.settings import WebSettings
 
@@ -252,7 +252,14 @@ class Handler(RequestHandler):
         if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
             return await self._answer_preflight()
         if self.context.authenticator is not None and not self.public:
-            self.principal = await self._authenticate(self.context.authenticator)
+            self.principal, self.ticket_grant = await log_in(
+                self.request,
+                self.path_parameters,
+                self.context.authenticator,
+                self.services.tickets,
+                self.context.origins,
+                accepts_tickets=self.accepts_tickets,
+            )
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         operation = getattr(self, f"on_{method.lower()}", None)
         if operation is None:
@@ -265,23 +272,6 @@ class Handler(RequestHandler):
             authorize(self.principal, method, parameters.get("task_id"), self.write_role)
         self.query = read_query(self.request, query_names(operation))
         await operation(**parameters)
-
-    async def _authenticate(self, authenticator: Authenticator) -> Principal:
-        """The principal by a ticket, by a browser session that a ticket opened, or by the Authorization header."""
-        request, tickets, origins = self.request, self.services.tickets, self.context.origins
-        if self.accepts_tickets and (ticket := ticket_in(request)) is not None:
-            login = await use_ticket(request, ticket, self.path_parameters, authenticator, tickets)
-            if login is not None:
-                principal, self.ticket_grant = login
-                return principal
-            # A used link does not keep out a client that also sends another credential.
-            if not request.headers.keys() & {"Authorization", "Cookie"}:
-                raise authenticator.ticket_refused(origins.client_address(request) or "unknown")
-        principal_of_session = await session_principal(request, self.path_parameters, authenticator, tickets)
-        if principal_of_session is not None:
-            return principal_of_session
-        header = request.headers.get("Authorization", "")
-        return authenticator.cached(header) or await authenticator.authenticate(header, origins.client_address(request) or "unknown")
 
     def _check_body(self) -> None:
         if self._body.too_large:
