@@ -32,8 +32,8 @@ from fastlane.web.http.encoding import encode_json
 from fastlane.web.http.path import check_length, read_path
 from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.http.query import read_query
-from fastlane.web.security.login import log_in
 from fastlane.web.security.auth import authorize
+from fastlane.web.security.login import log_in
 from fastlane.web.server.context import AppContext
 from fastlane.web.server.settings import WebSettings
 

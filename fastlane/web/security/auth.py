@@ -37,7 +37,7 @@ class Authenticator:
         self._tokens = tuple(tokens)
         digests = [(user.principal, user.password.digest) for user in users] + [(token.principal, token.digest) for token in tokens]
         self._seals = {principal.name: _seal(principal.name, digest) for principal, digest in digests}
-        self._holders = {self._seals[principal.name]: principal for principal, _ in digests}
+        self._principals = {self._seals[principal.name]: principal for principal, _ in digests}
         self._decoy = users[0].password.decoy() if users else None
         self._throttle = throttle or LoginThrottle()
         self._key = secrets.token_bytes(32)
@@ -49,9 +49,9 @@ class Authenticator:
         """An opaque name of the principal's credential. It changes with the password or token."""
         return self._seals[principal.name]
 
-    def holder(self, seal: str) -> Principal | None:
+    def principal_of(self, seal: str) -> Principal | None:
         """The principal whose credential has this seal, with their present rights; None when the credential no longer exists."""
-        return self._holders.get(seal)
+        return self._principals.get(seal)
 
     def ticket_refused(self, address: str) -> Problem:
         """The answer to a ticket that is not valid here. Tickets cannot be guessed, so this slows nobody down; without that limit, it is

@@ -33,7 +33,7 @@ async def use_ticket(
     grant = await (tickets.peek(ticket) if request.method == "HEAD" else tickets.redeem(ticket))
     if grant is None or not _is_for(grant, path):
         return None
-    principal = authenticator.holder(grant.seal)
+    principal = authenticator.principal_of(grant.seal)
     return None if principal is None else (principal, grant)
 
 
@@ -46,7 +46,7 @@ async def session_principal(
         return None
     secret = request.cookies.get(COOKIE)
     grant = None if secret is None else await tickets.session(secret.value)
-    return authenticator.holder(grant.seal) if grant is not None and _is_for_job(grant, path) else None
+    return authenticator.principal_of(grant.seal) if grant is not None and _is_for_job(grant, path) else None
 
 
 def session_cookie(secret: str, base_url: str, job_path: str) -> str:
