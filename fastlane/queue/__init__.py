@@ -1,1 +1,1 @@
-"""The timed queue: an index of the store in Redis that says what is due, what may start, and who has it."""
+"""The timed queue: an index of the store that says what is due, what may start, and which worker has it."""

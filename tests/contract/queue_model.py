@@ -28,12 +28,12 @@ class Row:
 
 
 class Model:
-    """Every verb of the port that scripts do, for one installation that began empty. ``turn``: how many claims there were before."""
+    """Every verb of the port that scripts do, for one installation that began empty."""
 
-    def __init__(self, turn: int = 0) -> None:
+    def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.arrivals = 0
-        self.turn = turn
+        self.turn = 0
         self._touched: set[tuple[str, str]] = set()
 
     def put(self, entries: Sequence[Entry], now: int) -> None:

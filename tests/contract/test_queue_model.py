@@ -99,14 +99,6 @@ def server() -> Iterator[RealRedis]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def queue(server, runner) -> Iterator[ClockedQueue]:
-    queue = ClockedQueue(server.url, "model", deadline=PATIENCE)
-    runner.run(queue.open())
-    yield queue
-    runner.run(queue.close())
-
-
 def resolved(step: Step, model: Model) -> Step:
     """``end`` finishes, and ``back`` gives back, one of those that are leased at that time."""
     leased = model.leased()
@@ -200,10 +192,19 @@ async def finish_everything(queue: ClockedQueue, model: Model, now: int) -> None
         model.finish(done, now)
 
 
-async def play(queue: ClockedQueue, client, steps: list[Step]) -> None:
+async def play(server: RealRedis, client, steps: list[Step]) -> None:
+    queue = ClockedQueue(server.url, "model", deadline=PATIENCE)
+    await queue.open()
+    try:
+        await play_on(queue, client, steps)
+    finally:
+        await queue.close()
+
+
+async def play_on(queue: ClockedQueue, client, steps: list[Step]) -> None:
     await queue.generation.wipe()
     await queue.generation.set_generation("1")
-    model, now = Model(queue._claims), NOW
+    model, now = Model(), NOW
     for step in (resolved(step, model) for step in steps):
         now += step.passed
         answer, expected = await act(queue, step, now), act_on_model(model, step, now)
@@ -224,6 +225,6 @@ async def play(queue: ClockedQueue, client, steps: list[Step]) -> None:
 @given(
     first=some.lists(entries, min_size=6, max_size=8, unique_by=lambda entry: entry.id), steps=some.lists(steps, min_size=10, max_size=30)
 )
-def test_random_operations_answer_and_leave_what_the_model_does(runner, server, queue, first, steps):
+def test_random_operations_answer_and_leave_what_the_model_does(runner, server, first, steps):
     with server.client() as client:
-        runner.run(play(queue, client, [Step("put", {"entries": first}, 0), *steps]))
+        runner.run(play(server, client, [Step("put", {"entries": first}, 0), *steps]))

@@ -10,6 +10,7 @@ from fastlane.models import transitions
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
+from fastlane.queue.redis.keys import Keys
 from fastlane.scheduler import notes
 from tests.functional.server import HOST
 from tests.support.crew import HOST as CREWS_HOST
@@ -156,11 +157,12 @@ async def test_reports_of_older_and_later_workers_are_read_as_far_as_they_are_kn
     assert (await server.get("/status")).json["workers"]["alive"] == 2
 
 
-async def test_the_largest_report_is_small(server):
+async def test_the_largest_report_is_small(server, shared_redis):
     sentence = 'Get "https://registry.example.com/v2/": dial tcp 10.11.12.13:443: connect: connection refused'
     waiting = [Note(f"00000000-0000-0000-0000-{n:012}", 1, Obstacle.REGISTRY, notes.shown(sentence * 9), n, n) for n in range(2_000)]
     await server.queue.reports.announce(Report("w", 1, (host(),), notes.oldest(waiting)), ttl=60_000)
     (report,) = await server.queue.reports.current()
     assert len(report.notes) == notes.MOST
-    (text,) = await server.queue._pipeline.call("HVALS", server.queue._keys.reports)
+    with shared_redis.client() as client:
+        (text,) = client.hvals(Keys(server.installation).reports)
     assert len(text) < 300_000

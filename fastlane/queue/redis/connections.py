@@ -1,4 +1,4 @@
-"""Makes connections to the Redis that a URL names: to that server, or to the one that its Sentinels say is the master now."""
+"""Makes connections to the Redis server that a URL names, or to the current master when the URL names Sentinels."""
 
 import re
 from typing import Any, cast
@@ -18,9 +18,9 @@ SENTINEL_PORT = 26379
 class Connections:
     """Connections to one Redis: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://[USER][:PASSWORD]@HOST:PORT,…/SERVICE/DB``.
 
-    Each is made without a retry, and each step of it has a deadline; asking all the Sentinels takes less than ``deadline`` (seconds).
-    The user and the password are those of the Redis servers; Sentinels are asked without. To be used by one task: redis-py loses a
-    Sentinel when two ask at once.
+    A connection is never retried here, and each step of connecting has a deadline; asking all Sentinels takes less than ``deadline``
+    (seconds). The user and password are for the Redis servers; Sentinels are asked without. Only one task may use this: redis-py loses
+    a Sentinel when two tasks ask at once.
     """
 
     def __init__(self, url: str, deadline: float) -> None:
@@ -31,38 +31,38 @@ class Connections:
             "socket_connect_timeout": deadline,
             "retry": Retry(NoBackoff(), 0),
         }
-        self._sentinel: Any = None  # redis-py's classes have few types
+        self._sentinel: Any = None  # redis-py's classes are barely typed
         if urlsplit(url).scheme == SENTINEL:
-            sentinels, service, about = _read(url)
+            sentinels, service, login = _read(url)
             step = deadline / (2 * len(sentinels) + 2)
-            about_sentinels = {"socket_timeout": step, "socket_connect_timeout": step, "retry": Retry(NoBackoff(), 0)}
-            self._sentinel = cast(Any, Sentinel)(sentinels, sentinel_kwargs=about_sentinels)
-            self._pool: Any = cast(Any, SentinelConnectionPool)(service, self._sentinel, **options, **about)
+            sentinel_options = {"socket_timeout": step, "socket_connect_timeout": step, "retry": Retry(NoBackoff(), 0)}
+            self._sentinel = cast(Any, Sentinel)(sentinels, sentinel_kwargs=sentinel_options)
+            self._pool: Any = cast(Any, SentinelConnectionPool)(service, self._sentinel, **options, **login)
         else:
             self._pool = ConnectionPool.from_url(url, **options)
 
     def make(self) -> Connection:
-        """A connection that is not connected yet; whose it is, ends it."""
+        """Returns an unconnected connection, which the caller closes."""
         connection: Connection = self._pool.make_connection()
         return connection
 
     async def close(self) -> None:
-        """Ends the connections to the Sentinels."""
+        """Closes the connections to the Sentinels."""
         if self._sentinel is not None:
             await self._sentinel.aclose()
 
 
 def _read(url: str) -> tuple[list[tuple[str, int]], str, dict[str, Any]]:
-    """The Sentinels' addresses, the service's name, and what there is to know for a connection to its master."""
+    """Returns the Sentinels' addresses, the service's name, and the login and database of its master."""
     parts = urlsplit(url)
-    who, _, addresses = parts.netloc.rpartition("@")
-    user, _, password = who.partition(":")
+    userinfo, _, addresses = parts.netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
     _, service, database = f"{parts.path}/0".split("/")[:3]
-    about = {"username": unquote(user) or None, "password": unquote(password) or None, "db": int(database)}
-    return [_address(address) for address in addresses.split(",")], unquote(service), about
+    login = {"username": unquote(user) or None, "password": unquote(password) or None, "db": int(database)}
+    return [_address(address) for address in addresses.split(",")], unquote(service), login
 
 
 def _address(text: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(.+?)(?::([0-9]+))?", text)
-    host, port = found.groups() if found else (text, None)
+    match = re.fullmatch(r"(.+?)(?::([0-9]+))?", text)
+    host, port = match.groups() if match else (text, None)
     return host.strip("[]"), int(port or SENTINEL_PORT)

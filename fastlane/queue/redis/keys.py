@@ -1,6 +1,6 @@
-"""The names of all keys of an installation in Redis; what they hold is said in ``scripts/entries.lua``.
+"""The names of an installation's keys in Redis. ``scripts/entries.lua`` describes what they hold.
 
-All share one hash slot, so that one script may touch them all on a cluster too.
+All keys share one hash slot, so that one script can use them all on a cluster too.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class Keys:
         self._fixed = (self.generation, *(prefix + name for name in ("entries", "leases", "lanes", "arrivals", "blocked", "groups")))
 
     def declared(self, lanes: Iterable[str], *own: str) -> list[str]:
-        """The keys to hand to a script, in the order in which ``entries.lua`` reads them: the fixed ones, those of the lanes, its own."""
+        """The keys to declare to a script, as ``entries.lua`` reads them: the fixed ones, those of each lane, the script's own."""
         keys = list(self._fixed)
         for lane in lanes:
             keys += self._lane(lane)
@@ -31,7 +31,7 @@ class Keys:
         return keys
 
     def ticket(self, digest: str) -> str:
-        """Of one ticket."""
+        """The key of one ticket."""
         return f"{self._prefix}ticket:{digest}"
 
     def _lane(self, lane: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Sends the Redis commands of one loop turn in one round trip, over one connection, each with a deadline.
 
-While a round trip is under way the next commands gather, so that the batches grow with the load. The driver's exceptions end here.
+Commands that arrive during a round trip form the next batch, so batches grow with the load. The driver's exceptions end here.
 """
 
 import asyncio
@@ -25,41 +25,41 @@ log = structlog.get_logger()
 
 
 class Connection(Protocol):
-    """What is used of redis-py's connection."""
+    """The part of redis-py's connection that the adapter uses."""
 
     @property
     def is_connected(self) -> bool:
-        """Whether it was connected, and has not been found to be cut."""
+        """Whether it connected and is not known to be broken."""
 
     async def connect(self) -> None:
         """Connects and authenticates."""
 
     async def disconnect(self, nowait: bool = False) -> None:
-        """Cuts it; at once when ``nowait``."""
+        """Closes it, at once when ``nowait``."""
 
     async def can_read(self) -> bool:
-        """Whether there is anything to read, the end of the connection included."""
+        """Whether there is anything to read; the end of the connection counts."""
 
     async def send_packed_command(self, command: bytes, check_health: bool = True) -> None:
-        """Sends what is packed already."""
+        """Sends packed commands."""
 
     async def read_response(self, disable_decoding: bool = False, timeout: float | None = None) -> Any:
-        """The next answer; raises what Redis answers as an error. None when ``timeout`` seconds pass without one."""
+        """Returns the next reply, or None after ``timeout`` seconds without one; raises an error that Redis replies."""
 
 
 def pack(command: Sequence[str | int]) -> bytes:
-    """A command as it is sent. (hiredis's own annotation allows tuples of one word only.)"""
+    """Encodes a command. (The cast is needed because hiredis's annotation allows only tuples of one word.)"""
     packed: bytes = cast(Any, hiredis).pack_command(tuple(command))
     return packed
 
 
 def down(error: BaseException, deadline: float) -> QueueDown:
-    """What a driver's exception means to us, in words that say what to do."""
+    """Translates a driver's exception into a QueueDown whose text says what to do."""
     match error:
         case TimeoutError() | RedisTimeout():
             return QueueDown(f"Redis did not answer within {deadline:g} s")
         case MasterNotFoundError():
-            return QueueDown("no Sentinel that answers knows a master of this service that is up")
+            return QueueDown("no answering Sentinel knows a live master of this service")
         case OutOfMemoryError():
             return QueueDown("Redis is full and takes no more writes: raise its maxmemory")
         case ReadOnlyError():
@@ -72,7 +72,7 @@ def down(error: BaseException, deadline: float) -> QueueDown:
 
 @dataclass(slots=True)
 class _Call:
-    """A command that waits for its answer: a value, or the exception to raise."""
+    """A command that waits for its reply: a value, or the exception to raise."""
 
     packed: bytes
     since: float
@@ -84,7 +84,7 @@ class _Call:
 
 
 class Pipeline:
-    """Calls Redis. ``connect`` makes a connection that is not connected yet; ``deadline`` is in seconds, for each call in all."""
+    """Calls Redis. ``connect`` makes an unconnected connection; ``deadline`` (seconds) bounds each call as a whole."""
 
     def __init__(self, connect: Callable[[], Connection], deadline: float) -> None:
         self._connect = connect
@@ -95,11 +95,11 @@ class Pipeline:
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Starts the task that sends and reads; connects with the first call."""
-        self._task = asyncio.create_task(self._work(), name="queue-pipeline")
+        """Starts the task that sends and reads. It connects at the first call."""
+        self._task = asyncio.create_task(self._run(), name="queue-pipeline")
 
     async def close(self) -> None:
-        """Ends the task and the connection; whoever waits gets QueueDown."""
+        """Ends the task and the connection; waiting calls get QueueDown."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -107,11 +107,11 @@ class Pipeline:
         await self._drop()
 
     async def call(self, *command: str | int) -> Any:
-        """Redis's answer to one command; raises QueueDown."""
+        """Returns Redis's reply to one command. Raises QueueDown."""
         return self._checked(await self._answer(command, asyncio.get_running_loop().time()))
 
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
-        """A script's answer; loads it first where the server does not know it (a new one, or one that was flushed). Raises QueueDown."""
+        """Runs a script and returns its reply; loads it first when the server does not know it. Raises QueueDown."""
         since = asyncio.get_running_loop().time()
         command = ("EVALSHA", script.digest, len(keys), *keys, *arguments)
         answer = await self._answer(command, since)
@@ -131,26 +131,26 @@ class Pipeline:
         if self._task is None or self._task.done():
             raise QueueDown("the queue is closed")
         if len(self._waiting) >= MOST_WAITING:
-            raise QueueDown(f"{MOST_WAITING} calls wait for Redis already")
+            raise QueueDown(f"{MOST_WAITING} calls are already waiting for Redis")
         call = _Call(pack(command), since, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._arrived.set()
         return await call.answer
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         batch: list[_Call] = []
         try:
             while True:
                 await self._arrived.wait()
-                batch = self._gather()
-                await self._attempt(batch)
+                batch = self._next_batch()
+                await self._send(batch)
         finally:
             for call in (*batch, *self._waiting):
                 call.settle(QueueDown("the queue is closed"))
             self._waiting.clear()
 
-    def _gather(self) -> list[_Call]:
-        """The calls that go together: those of this loop turn and before, without those that nobody waits for any more."""
+    def _next_batch(self) -> list[_Call]:
+        """Takes the waiting calls as one batch, without those whose callers have gone."""
         batch: list[_Call] = []
         while self._waiting and len(batch) < MOST_AT_ONCE:
             call = self._waiting.popleft()
@@ -160,7 +160,7 @@ class Pipeline:
             self._arrived.clear()
         return batch
 
-    async def _attempt(self, batch: list[_Call]) -> None:
+    async def _send(self, batch: list[_Call]) -> None:
         try:
             if batch:
                 await self._exchange(batch)
@@ -173,7 +173,7 @@ class Pipeline:
     async def _exchange(self, batch: list[_Call]) -> None:
         demoted = False
         async with asyncio.timeout_at(batch[0].since + self._deadline):
-            connection = await self._ready()
+            connection = await self._live_connection()
             await connection.send_packed_command(b"".join([call.packed for call in batch]), check_health=False)
             for call in batch:
                 try:
@@ -181,11 +181,11 @@ class Pipeline:
                 except ResponseError as error:
                     demoted = demoted or isinstance(error, ReadOnlyError)
                     call.settle(error)
-        if demoted:  # its name, or a Sentinel, may lead to another server by now
+        if demoted:  # the name, or a Sentinel, may point to another server by now
             await self._drop()
 
-    async def _ready(self) -> Connection:
-        """A connection that is alive as far as one can tell without asking: a server that was restarted has cut the old one."""
+    async def _live_connection(self) -> Connection:
+        """Returns a connection that is not known to be broken. (A server that restarted has closed the old one, which shows here.)"""
         if self._connection is not None and (not self._connection.is_connected or await self._connection.can_read()):
             await self._drop()
         if self._connection is None:

@@ -50,115 +50,107 @@ class RedisQueue:
         self._claims = 0
 
     async def open(self) -> None:
-        """Makes ready to be used; does not fail when Redis is away."""
+        """Prepares for use; succeeds even when Redis is away."""
         self._pipeline.open()
         if self._listener is not None:
             self._listener.open()
 
     async def close(self) -> None:
-        """Ends every connection and task of it."""
+        """Ends all connections and tasks."""
         if self._listener is not None:
             await self._listener.close()
         await self._pipeline.close()
-        for gather in (self._puts, self._finishes, self._renewals):
-            await gather.close()
+        for coalescer in (self._puts, self._finishes, self._renewals):
+            await coalescer.close()
         for connections in self._connections:
             await connections.close()
 
     async def check(self) -> None:
-        """Returns when Redis answers and would accept a write: it writes a key that expires."""
+        """Writes a key that expires: a full or read-only server answers a read but not this."""
         await self._pipeline.call("SET", self._keys.check, "1", "PX", CHECK_TTL)
 
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
-        """Calls back on wake-ups and stops; to be called before ``open``."""
+        """Calls back on wake-ups and stops. Call this before ``open``."""
         self._listener = SignalListener(self._connections[1].make, self._keys.channel, self._deadline, on_wake, on_stop)
 
     async def put(self, entries: Sequence[Entry]) -> None:
-        """Inserts or moves entries, as the port says; those of one loop turn in one call."""
-        await self._puts.bring(entries)
+        """Inserts or moves entries, those of one loop turn in one call."""
+        await self._puts.call(entries)
 
     async def _put(self, entries: Sequence[Entry]) -> Sequence[None]:
-        for part in batches(entries):
-            await self._scripts.run("put", {entry.lane for entry in part}, entry_arguments(part))
+        for batch in batches(entries):
+            await self._scripts.run("put", {entry.lane for entry in batch}, entry_arguments(batch))
         return ()
 
     async def claim(
-        self,
-        generation: str,
-        owner: str,
-        lanes: Sequence[Lane],
-        count: int,
-        *,
-        lease: int,
-        watch: Sequence[str] = (),
+        self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = ()
     ) -> Claim:
-        """Leases entries, at most 256. The lanes take turns at being first."""
-        limits = {name: WATCHED for name in watch} | {one.name: "" if one.limit is None else str(one.limit) for one in lanes}
+        """Leases at most 256 entries. The lanes take turns at being first."""
+        limits = {name: WATCHED for name in watch} | {lane.name: "" if lane.limit is None else str(lane.limit) for lane in lanes}
         self._claims += 1
         first = self._claims % max(1, len(limits))
-        turned = [*limits][first:] + [*limits][:first]
-        arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease, *map(limits.__getitem__, turned)]
-        moment, next_at, cold, given, micros = await self._scripts.run("claim", turned, arguments, self._keys.pauses)
+        order = [*limits][first:] + [*limits][:first]
+        arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease, *map(limits.__getitem__, order)]
+        now, next_at, cold, given, micros = await self._scripts.run("claim", order, arguments, self._keys.pauses)
         leases = tuple(
             Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1)
             for id, kind, lane, revision, resume, stop, expired in zip(*[iter(given)] * 7, strict=True)
         )
-        for one in leases:
-            self._remember(one.id, one.lane)
-        return Claim(leases, None if next_at < 0 else next_at, moment, cold == 1, micros)
+        for given_lease in leases:
+            self._remember(given_lease.id, given_lease.lane)
+        return Claim(leases, None if next_at < 0 else next_at, now, cold == 1, micros)
 
     async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
-        """Extends leases, as the port says; those of one loop turn in one call."""
-        asked = [((generation, owner, lease), id) for id in ids]
-        return dict(zip(ids, await self._renewals.bring(asked), strict=True))
+        """Extends leases, those of one loop turn in one call."""
+        requests = [((generation, owner, lease), id) for id in ids]
+        return dict(zip(ids, await self._renewals.call(requests), strict=True))
 
-    async def _renew(self, asked: Sequence[tuple[tuple[str, str, int], str]]) -> Sequence[Renewal]:
+    async def _renew(self, requests: Sequence[tuple[tuple[str, str, int], str]]) -> Sequence[Renewal]:
         answers: list[Renewal] = []
-        for terms, same in groupby(asked, key=itemgetter(0)):
-            for part in batches([id for _, id in same]):
-                answers += map(Renewal, await self._scripts.run("renew", (), [*terms, *part]))
+        for terms, group in groupby(requests, key=itemgetter(0)):
+            for batch in batches([id for _, id in group]):
+                answers += map(Renewal, await self._scripts.run("renew", (), [*terms, *batch]))
         return answers
 
     async def release(self, owner: str, ids: Sequence[str]) -> None:
-        """Ends leases and keeps their slots; the owner has lost them from then on."""
-        for part in batches(ids):
-            await self._scripts.run("release", (), [owner, *part])
+        """Ends leases and keeps their slots: from now on they are lost to the owner."""
+        for batch in batches(ids):
+            await self._scripts.run("release", (), [owner, *batch])
 
     async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None) -> None:
-        """Gives an entry back; nothing happens when the lease is not the owner's. What was put meanwhile goes before."""
-        known = self._known([id]) | ({lane} if lane else set())
-        await self._scripts.run("requeue", known, [owner, id, due, lane or ""])
+        """Gives an entry back and frees its slot."""
+        lanes = self._known([id]) | ({lane} if lane else set())
+        await self._scripts.run("requeue", lanes, [owner, id, due, lane or ""])
         self._lanes.pop(id, None)
 
     async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
-        """Removes an entry or tells its owner."""
+        """Removes an entry, or tells its owner to stop it."""
         return Cancelled(await self._scripts.run("cancel", self._known([id]), [id, "" if revision is None else revision]))
 
     async def pause(self, pauses: Pauses) -> None:
-        """Pauses lanes, as the port says."""
+        """Replaces the set of paused lanes."""
         await self._scripts.run("pause", (), [pauses.revision, *sorted(pauses.names)], self._keys.pauses)
 
     async def finish(self, ids: Mapping[str, int]) -> None:
-        """Removes entries, as the port says; those of one loop turn in one call."""
-        await self._finishes.bring(list(ids.items()))
+        """Removes entries, those of one loop turn in one call."""
+        await self._finishes.call(list(ids.items()))
 
     async def _finish(self, ids: Sequence[tuple[str, int]]) -> Sequence[None]:
-        for part in batches(ids):
-            arguments: list[str | int] = []
-            for pair in part:
-                arguments += pair
-            await self._scripts.run("finish", self._known([id for id, _ in part]), arguments)
-            for id, _ in part:
+        for batch in batches(ids):
+            arguments: list[str | int] = [value for pair in batch for value in pair]
+            await self._scripts.run("finish", self._known([id for id, _ in batch]), arguments)
+            for id, _ in batch:
                 self._lanes.pop(id, None)
         return ()
 
     async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
-        """How many entries stand where; what is due but was not claimed yet still counts as timed."""
+        """How many entries are in each place, per lane."""
         numbers = await self._scripts.run("counts", lanes, [])
         return {lane: LaneCounts(*numbers[4 * place : 4 * place + 4]) for place, lane in enumerate(lanes)}
 
     def _remember(self, id: str, lane: str) -> None:
-        """Notes where a lease came from: its finish then needs no second call. A note may be missing or old; the script tells."""
+        """Remembers the lane of a leased entry, so that its finish needs only one call. It may be forgotten or outdated: the script then
+        names the right lane."""
         self._lanes[id] = lane
         if len(self._lanes) > REMEMBERED_LANES:
             del self._lanes[next(iter(self._lanes))]

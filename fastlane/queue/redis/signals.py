@@ -1,26 +1,23 @@
-"""Listens to the queue's channel on a connection of its own: wake-ups for the workers, stops for the owners of leases.
+"""Listens to the queue's channel on a connection of its own: wake-ups for workers, and stops for the owners of leases.
 
-They are hints only. After each connection it wakes everybody, for what was missed while there was none.
+Signals are hints. After each connection it wakes the worker, in case a signal was missed while there was no connection.
 """
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable
 
 import structlog
 from redis.exceptions import RedisError
 
-from fastlane.queue.redis.pipeline import Connection, down, pack
-
-IDLE = 5.0
-FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
+from fastlane.queue.redis.pipeline import Connection, down
+from fastlane.queue.redis.subscription import Backoff, next_message, send
 
 log = structlog.get_logger()
 
 
 class SignalListener:
-    """Calls ``on_wake()`` and ``on_stop(id)``. ``connect`` makes a connection that is not connected yet; ``deadline`` is in seconds."""
+    """Calls ``on_wake()`` and ``on_stop(id)``. ``connect`` makes an unconnected connection; ``deadline`` is in seconds."""
 
     def __init__(
         self, connect: Callable[[], Connection], channel: str, deadline: float, on_wake: Callable[[], None], on_stop: Callable[[str], None]
@@ -30,12 +27,12 @@ class SignalListener:
         self._deadline = deadline
         self._on_wake = on_wake
         self._on_stop = on_stop
-        self._failures = 0
+        self._backoff = Backoff()
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        """Starts to listen, and goes on trying while Redis is away."""
-        self._task = asyncio.create_task(self._work(), name="queue-signals")
+        """Starts to listen, and keeps trying while Redis is away."""
+        self._task = asyncio.create_task(self._run(), name="queue-signals")
 
     async def close(self) -> None:
         """Ends the task and its connection."""
@@ -43,7 +40,7 @@ class SignalListener:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _work(self) -> None:
+    async def _run(self) -> None:
         while True:
             try:
                 await self._listen()
@@ -51,42 +48,28 @@ class SignalListener:
                 log.info("queue.signals_lost", error=str(down(error, self._deadline)))
             except Exception:
                 log.exception("queue.signals_failed")
-            longest = min(LONGEST_WAIT, FIRST_WAIT * 2**self._failures)
-            self._failures = min(self._failures + 1, 10)
-            await asyncio.sleep(random.uniform(longest / 2, longest))
+            await self._backoff.pause()
 
     async def _listen(self) -> None:
         connection = self._connect()
         try:
             async with asyncio.timeout(self._deadline):
                 await connection.connect()
-                await self._send(connection, "SUBSCRIBE", self._channel)
+                await send(connection, self._deadline, "SUBSCRIBE", self._channel)
                 await connection.read_response()
-            self._failures = 0
+            self._backoff.reset()
             self._on_wake()
             while True:
-                self._tell(await self._next(connection))
+                self._dispatch(await next_message(connection, self._deadline))
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await connection.disconnect(nowait=True)
 
-    async def _send(self, connection: Connection, *command: str) -> None:
-        await connection.send_packed_command(pack(command), check_health=False)
-
-    async def _next(self, connection: Connection) -> list[str]:
-        """The next message; asks after the server when none came for a while, since a dead connection is silent too."""
-        message: list[str] | None = await connection.read_response(timeout=IDLE)
-        if message is None:
-            async with asyncio.timeout(self._deadline):
-                await self._send(connection, "PING")
-                message = await connection.read_response()
-        return message or []
-
-    def _tell(self, message: list[str]) -> None:
+    def _dispatch(self, message: list[str]) -> None:
         if message[:1] != ["message"]:
             return
-        word, _, id = message[2].partition(":")
-        if word == "stop":
+        signal, _, id = message[2].partition(":")
+        if signal == "stop":
             self._on_stop(id)
         else:
             self._on_wake()

@@ -29,19 +29,19 @@ class Sender:
 
 async def test_what_is_brought_in_one_turn_goes_together_and_each_caller_gets_its_own_answers() -> None:
     sender = Sender()
-    gather = Coalescer(sender.send)
-    answers = await asyncio.gather(gather.bring([1]), gather.bring([2, 3]), gather.bring([]), gather.bring([4]))
+    coalescer = Coalescer(sender.send)
+    answers = await asyncio.gather(coalescer.call([1]), coalescer.call([2, 3]), coalescer.call([]), coalescer.call([4]))
     assert answers == [[2], [4, 6], [], [8]]
     assert sender.calls == [[1, 2, 3, 4]]
 
 
 async def test_what_comes_while_a_call_is_under_way_does_not_wait_for_its_end() -> None:
     sender = Sender()
-    gather = Coalescer(sender.send)
+    coalescer = Coalescer(sender.send)
     sender.gate.clear()
-    first = asyncio.ensure_future(gather.bring([1]))
+    first = asyncio.ensure_future(coalescer.call([1]))
     await settle()
-    second = asyncio.ensure_future(gather.bring([2]))
+    second = asyncio.ensure_future(coalescer.call([2]))
     await settle()
     assert sender.calls == [[1], [2]]
     sender.gate.set()
@@ -51,19 +51,19 @@ async def test_what_comes_while_a_call_is_under_way_does_not_wait_for_its_end() 
 async def test_every_caller_of_a_call_that_fails_is_told_so_by_an_error_of_its_own() -> None:
     sender = Sender()
     sender.down = True
-    gather = Coalescer(sender.send)
-    errors = await asyncio.gather(gather.bring([1]), gather.bring([2]), return_exceptions=True)
+    coalescer = Coalescer(sender.send)
+    errors = await asyncio.gather(coalescer.call([1]), coalescer.call([2]), return_exceptions=True)
     assert [str(error) for error in errors] == ["away", "away"]
     assert errors[0] is not errors[1]
     sender.down = False
-    assert await gather.bring([3]) == [6]
+    assert await coalescer.call([3]) == [6]
 
 
 async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
     sender = Sender()
-    gather = Coalescer(sender.send)
+    coalescer = Coalescer(sender.send)
     sender.gate.clear()
-    leaving, staying = asyncio.ensure_future(gather.bring([1])), asyncio.ensure_future(gather.bring([2]))
+    leaving, staying = asyncio.ensure_future(coalescer.call([1])), asyncio.ensure_future(coalescer.call([2]))
     await settle()
     leaving.cancel()
     sender.gate.set()
@@ -74,11 +74,11 @@ async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
 
 async def test_closing_waits_for_the_calls_that_are_under_way() -> None:
     sender = Sender()
-    gather = Coalescer(sender.send)
+    coalescer = Coalescer(sender.send)
     sender.gate.clear()
-    caller = asyncio.ensure_future(gather.bring([1]))
+    caller = asyncio.ensure_future(coalescer.call([1]))
     await settle()
-    closing = asyncio.ensure_future(gather.close())
+    closing = asyncio.ensure_future(coalescer.close())
     await asyncio.sleep(0)
     assert not closing.done()
     sender.gate.set()
