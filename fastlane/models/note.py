@@ -1,11 +1,11 @@
-"""What a worker notes of an execution of its own that cannot go on: values for its report, and so for whoever asks why."""
+"""What a worker notes about an execution that it owns and that cannot go on: values for its report, and for the answer of ``/why``."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Obstacle(StrEnum):
-    """What stands in an execution's way. ``store`` and ``fault``: its worker cannot write, or met a fault of its own."""
+    """What prevents an execution from going on. ``store``: its worker cannot write. ``fault``: its worker had an internal error."""
 
     REGISTRY = "registry"
     NO_HOST = "no-host"
@@ -20,9 +20,9 @@ class Obstacle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something stands in this execution's way, since when, and until when it is waited out (milliseconds; None: for as long as it takes).
-    ``words`` are those of whoever said so (an engine, a registry, a store), "" where nobody did. It is about the owner of this ``epoch``;
-    None: whoever has it."""
+    """What prevents this execution from going on, since when, and until when that is waited out (milliseconds; None: without limit).
+    ``words`` are those of an engine, a registry or the store; "" when none of them said anything. The note is about the owner of this
+    ``epoch``; None: about any owner."""
 
     execution_id: str
     epoch: int | None

@@ -1,4 +1,4 @@
-"""What a job or an execution waits for now, in words and in fields: pure rules over facts that ``why`` gathers."""
+"""Decides what a job or an execution waits for, by pure rules over facts that ``why`` gathers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +14,11 @@ from fastlane.models.schedule.retry import retry_due
 from fastlane.models.status import Status
 
 LONGEST_TRY = 90_000
-"""Milliseconds in which an execution's image is found, or what is in its way is noted."""
+"""Milliseconds within which a worker finds an execution's image, or notes what prevents it."""
 
 
 class Cause(StrEnum):
-    """What is waited for. Each of the obstacles that workers note is one."""
+    """What is waited for. Every ``Obstacle`` that a worker can note is one of these."""
 
     DUE = "due"
     RETRY = "retry"
@@ -57,7 +57,7 @@ class UnusableHost:
 
 @dataclass(frozen=True, slots=True)
 class WaitReason:
-    """One thing that is waited for: ``since`` when, and ``until`` when at the latest; None when that is not known. Moments in milliseconds.
+    """One thing that is waited for. ``since`` and ``until`` (at the latest) in milliseconds; None when unknown.
 
     Which of the fields after them are set depends on the reason. ``running``: executions of the pool, or for CONCURRENCY of the task.
     ``ready``: executions that wait for a slot. ``attempt``: the one to come.
@@ -81,12 +81,12 @@ class WaitReason:
 
 @dataclass(frozen=True, slots=True)
 class WaitFacts:
-    """How things stand now (``now`` in milliseconds) for the executions of one task.
+    """The state of things at ``now`` (milliseconds) for the executions of one task.
 
-    ``pool``: the task's, None when none takes it; ``paused``: it is held; ``running``: its executions that hold a slot; ``ready``: those
-    that wait for one. ``hosts``: its hosts as workers see them, without those that none sees. ``workers``: how many are alive.
-    ``queue_fault``: why the queue cannot be asked; then ``running``, ``ready``, ``hosts`` and ``workers`` are not known. ``of_task``: the
-    task's executions that hold a slot, in whatever pool. ``note``: what its owner notes about the execution in question.
+    ``pool``: the task's pool; None when no pool takes it. ``paused``: whether the pool is. ``running``: the pool's executions that hold a
+    slot. ``ready``: those that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive.
+    ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers`` are then unknown. ``of_task``: the
+    task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question.
     """
 
     now: int
@@ -105,26 +105,26 @@ def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[Wait
     """What a job waits for. ``latest``: its execution under way, or else its last one."""
     waits = execution_waits(latest, facts) if latest is not None else []
     if job.held_tick is not None:
-        words = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
-        return [*waits, WaitReason(Cause.PAUSED, words, job.modified_at, held_tick=job.held_tick)]
+        message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
+        return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, held_tick=job.held_tick)]
     if waits or job.next_tick is None or (latest is not None and not latest.status.final):
         return waits
     if job.next_tick > facts.now:
         return [WaitReason(Cause.DUE, f"its next tick is due at {iso(job.next_tick)}", until=job.next_tick)]
-    return _nobody(facts)
+    return _nothing_takes_it(facts)
 
 
 def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
-    """What an execution waits for; nothing once it runs where it can be seen, and nothing when a worker is about to take it."""
+    """What an execution waits for: nothing once it runs normally, and nothing when a worker is about to take it."""
     if execution.status.final:
         due = None if execution.settled else retry_due(execution)
         return [] if due is None else [_retry(execution.attempt, execution.finished_at, due)]
     if execution.stop_requested_at is not None:
-        told = WaitReason(Cause.STOP, "it was told to stop, and has the time of its grace to end", execution.stop_requested_at)
-        return [told, *_out_of_sight(execution, facts)]
+        stop = WaitReason(Cause.STOP, "it was told to stop, and may take its grace period to end", execution.stop_requested_at)
+        return [stop, *_unexpected(execution, facts)]
     if execution.status is Status.PULLING:
         return _pulling(execution, facts)
-    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else _out_of_sight(execution, facts)
+    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else _unexpected(execution, facts)
 
 
 def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
@@ -137,35 +137,35 @@ def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
         return [
             WaitReason(Cause.NO_POOL, f"no pool takes the task {execution.task_id!r}; add one whose match fits it to the settings", due)
         ]
-    return [*_nobody(facts), *_place(facts.pool, execution, facts), *_out_of_sight(execution, facts)]
+    return [*_nothing_takes_it(facts), *_no_slot(facts.pool, execution, facts), *_unexpected(execution, facts)]
 
 
-def _place(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReason]:
-    """What keeps it from a slot."""
+def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What keeps the execution from a slot."""
     waits = []
     if facts.paused:
-        words = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
-        waits.append(WaitReason(Cause.POOL_PAUSED, words, pool=pool.name))
+        message = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
+        waits.append(WaitReason(Cause.POOL_PAUSED, message, pool=pool.name))
     if facts.queue_fault is None:
-        waits += _pool(pool, facts, execution.scheduled_for)
+        waits += _pool_lacks(pool, facts, execution.scheduled_for)
     return waits + _concurrency(execution, facts)
 
 
-def _nobody(facts: WaitFacts) -> list[WaitReason]:
-    """What keeps whatever is due from being taken up at all."""
+def _nothing_takes_it(facts: WaitFacts) -> list[WaitReason]:
+    """Why nothing that is due is taken up at all."""
     if facts.queue_fault is not None:
-        return [WaitReason(Cause.NO_QUEUE, f"the queue cannot be asked: {facts.queue_fault}; nothing starts before it answers")]
+        return [WaitReason(Cause.NO_QUEUE, f"the queue does not answer: {facts.queue_fault}; nothing starts until it does")]
     return [] if facts.workers else [WaitReason(Cause.NO_WORKER, "no worker is alive; start one with `fastlane worker`")]
 
 
-def _pool(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
-    """What the pool lacks."""
+def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
+    """What the pool lacks: a usable host, or a free slot."""
     waits = []
     if facts.workers and not any(host.usable for host in facts.hosts):
         waits.append(_no_host(pool, facts.hosts))
     if facts.running >= pool.max_running:
-        words = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a place"
-        full = WaitReason(Cause.POOL_FULL, words, due, pool=pool.name)
+        message = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a slot"
+        full = WaitReason(Cause.POOL_FULL, message, due, pool=pool.name)
         waits.append(replace(full, running=facts.running, max_running=pool.max_running, ready=facts.ready))
     return waits
 
@@ -173,9 +173,9 @@ def _pool(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
 def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
     seen = {host.name: host for host in hosts}
     rows = tuple(_unusable(name, seen.get(name)) for name in pool.hosts)
-    words = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
+    reasons = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
     since = max((host.since for host in hosts if host.since is not None), default=None)
-    return WaitReason(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {words}", since, pool=pool.name, hosts=rows)
+    return WaitReason(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {reasons}", since, pool=pool.name, hosts=rows)
 
 
 def _unusable(name: str, view: HostView | None) -> UnusableHost:
@@ -188,98 +188,96 @@ def _unusable(name: str, view: HostView | None) -> UnusableHost:
 def _breaker(view: HostView | None) -> str:
     if view is None or view.retry_at is None:
         return ""
-    return f" ({view.faults} faults in a row: it is left alone until {iso(view.retry_at)}, or until its probe finds it well)"
+    return f" ({view.faults} faults in a row: it is left alone until {iso(view.retry_at)}, or until a probe finds it well)"
 
 
 def _concurrency(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     most = execution.spec.concurrency
     if not most or facts.of_task < most:
         return []
-    words = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
-    return [WaitReason(Cause.CONCURRENCY, words, execution.scheduled_for, running=facts.of_task, concurrency=most)]
+    message = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
+    return [WaitReason(Cause.CONCURRENCY, message, execution.scheduled_for, running=facts.of_task, concurrency=most)]
 
 
 def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     view = next((host for host in facts.hosts if host.name == execution.host), None)
-    waits = _nobody(facts)
+    waits = _nothing_takes_it(facts)
     if facts.note is not None:
         return [*waits, _noted(execution, facts.note, facts)]
     if _is_given_back(execution, facts) and facts.pool is not None:
-        others = replace(facts, of_task=facts.of_task - 1)  # its own row counts there
-        if place := _place(facts.pool, execution, others):
-            return [*waits, *place]
+        others = replace(facts, of_task=facts.of_task - 1)  # of_task includes this execution
+        if no_slot := _no_slot(facts.pool, execution, others):
+            return [*waits, *no_slot]
     if view is not None and not view.usable:
         row = _unusable(view.name, view)
-        words = f"its host {view.name} cannot be used: {row.reason}"
-        waits.append(WaitReason(Cause.NO_HOST, words, view.since, pool=execution.pool, hosts=(row,)))
+        message = f"its host {view.name} cannot be used: {row.reason}"
+        waits.append(WaitReason(Cause.NO_HOST, message, view.since, pool=execution.pool, hosts=(row,)))
+    host, image = execution.host, execution.spec.image
     if execution.bound_at is None:
-        words = f"its host {execution.host} looks for the image {execution.spec.image}, if need be in its registry"
-        since = execution.placed_at
+        message, since = f"its host {host} looks for the image {image}, in its registry if necessary", execution.placed_at
     else:
-        words = (
-            f"its host {execution.host} gives it to a node, which pulls the image {execution.spec.image} where it lacks it, and starts it"
-        )
+        message = f"its host {host} assigns it to a node, which pulls the image {image} if necessary and starts it"
         since = execution.bound_at
-    return [*waits, WaitReason(Cause.IMAGE, words, since, image=execution.spec.image, host=execution.host)]
+    return [*waits, WaitReason(Cause.IMAGE, message, since, image=image, host=host)]
 
 
 def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
-    """Whether it waits in the queue again, as far as can be told: no try to find its image takes so long, and none is noted."""
+    """Whether the execution probably waits in the queue again: finding an image never takes this long without a note."""
     return execution.bound_at is None and execution.placed_at is not None and facts.now > execution.placed_at + LONGEST_TRY
 
 
-ENDS = {
+DEADLINES = {
     Obstacle.HOST_AWAY: "it counts as lost at",
     Obstacle.NODE_DOWN: "it counts as lost at",
     Obstacle.SERVICE_GONE: "that is believed at",
 }
-BEFORE_ITS_START = frozenset({Obstacle.REGISTRY, Obstacle.NO_NODE, Obstacle.IMAGE})
+BEFORE_START = frozenset({Obstacle.REGISTRY, Obstacle.NO_NODE, Obstacle.IMAGE})
 
 
-def _out_of_sight(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
-    """What its owner cannot see or do, other than start it."""
-    return [] if facts.note is None or facts.note.obstacle in BEFORE_ITS_START else [_noted(execution, facts.note, facts)]
+def _unexpected(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What its owner noted, unless it is about the start."""
+    return [] if facts.note is None or facts.note.obstacle in BEFORE_START else [_noted(execution, facts.note, facts)]
 
 
 def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
-    """What its owner noted, as a sentence."""
+    """What its owner noted, as a reason."""
     if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not any(host.usable for host in facts.hosts):
         return replace(_no_host(facts.pool, facts.hosts), until=note.until)
-    cause, words = Cause(note.obstacle.value), _sentence(execution, note)
+    cause, message = Cause(note.obstacle.value), _sentence(execution, note)
     view = next((host for host in facts.hosts if host.name == execution.host), None)
     if cause is Cause.HOST_AWAY and view is not None and view.retry_at is not None:
-        cause, words = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
+        cause, message = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
     if note.until is not None:
-        words += f"; {ENDS.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
+        message += f"; {DEADLINES.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
     image = execution.spec.image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
     is_away = note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable
     hosts = (_unusable(view.name, view),) if view is not None and is_away else None
-    return WaitReason(cause, words, note.since, note.until, image=image, host=execution.host, hosts=hosts)
+    return WaitReason(cause, message, note.since, note.until, image=image, host=execution.host, hosts=hosts)
 
 
 def _sentence(execution: Execution, note: Note) -> str:
     host, image = execution.host, execution.spec.image
     match note.obstacle:
         case Obstacle.REGISTRY:
-            return f"its host {host} cannot have the image {image} from its registry: {note.words}"
+            return f"its host {host} cannot get the image {image} from its registry: {note.words}"
         case Obstacle.NO_NODE:
             return f"no node of the swarm of {host} takes it: {note.words}; `docker node ls` there shows the nodes"
         case Obstacle.IMAGE:
-            return f"its node pulls the image {image} where it lacks it, and makes its container; the engine says: {note.words}"
+            return f"its node pulls the image {image} if necessary and creates its container; the engine says: {note.words}"
         case Obstacle.HOST_AWAY:
             return f"its host does not answer: {note.words}"
         case Obstacle.NODE_DOWN:
-            return f"the node {note.words} that it is on is down, and may come back"
+            return f"its node {note.words} is down, and may come back"
         case Obstacle.SERVICE_GONE:
-            return f"{note.words}, says its host {host}, which is asked again in case it is wrong"
+            return f"{note.words}, says its host {host}, which is asked again because it may be wrong"
         case Obstacle.STORE:
             return f"its worker cannot use the store: {note.words}"
         case Obstacle.FAULT:
-            return "its worker met a fault of its own, wrote it to its log, and tries again"
+            return "its worker had an internal error, logged it, and tries again"
         case Obstacle.NO_HOST:
             return note.words
 
 
 def _retry(failed: int, since: int | None, due: int) -> WaitReason:
-    words = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
-    return WaitReason(Cause.RETRY, words, since, due, attempt=failed + 1)
+    message = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
+    return WaitReason(Cause.RETRY, message, since, due, attempt=failed + 1)

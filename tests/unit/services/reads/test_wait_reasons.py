@@ -203,14 +203,14 @@ def test_the_words_and_fields_name_numbers_hosts_and_reasons():
 
 
 SAYS = {
-    Obstacle.REGISTRY: "a:2375 cannot have the image ubuntu from its registry: in these words; it is given up at 2023-11-14T22:20:00.000Z",
+    Obstacle.REGISTRY: "a:2375 cannot get the image ubuntu from its registry: in these words; it is given up at 2023-11-14T22:20:00.000Z",
     Obstacle.NO_NODE: "no node of the swarm of a:2375 takes it: in these words",
-    Obstacle.IMAGE: "its node pulls the image ubuntu where it lacks it, and makes its container; the engine says: in these words",
+    Obstacle.IMAGE: "its node pulls the image ubuntu if necessary and creates its container; the engine says: in these words",
     Obstacle.HOST_AWAY: "its host does not answer: in these words; it counts as lost at 2023-11-14T22:20:00.000Z",
-    Obstacle.NODE_DOWN: "the node in these words that it is on is down",
-    Obstacle.SERVICE_GONE: "says its host a:2375, which is asked again in case it is wrong; that is believed at 2023-11-14T22:20:00.000Z",
+    Obstacle.NODE_DOWN: "its node in these words is down",
+    Obstacle.SERVICE_GONE: "which is asked again because it may be wrong; that is believed at 2023-11-14T22:20:00.000Z",
     Obstacle.STORE: "its worker cannot use the store: in these words",
-    Obstacle.FAULT: "its worker met a fault of its own",
+    Obstacle.FAULT: "its worker had an internal error",
     Obstacle.NO_HOST: "in these words",
 }
 
@@ -227,7 +227,7 @@ def test_what_an_owner_notes_is_told_in_a_sentence_that_ends_with_the_deadline(o
 
 def test_an_open_breaker_is_told_with_its_faults_and_when_the_host_is_called_again():
     row = UnusableHost("a:2375", "does not answer", OPEN.since, "open", 5, OPEN.retry_at)
-    words = "a:2375 does not answer (5 faults in a row: it is left alone until 2023-11-14T22:15:30.000Z, or until its probe finds it well)"
+    words = "a:2375 does not answer (5 faults in a row: it is left alone until 2023-11-14T22:15:30.000Z, or until a probe finds it well)"
     (placed,) = execution_waits(BOUND, noted(Obstacle.HOST_AWAY, hosts=(OPEN,)))
     assert (placed.message, placed.hosts) == (f"its host {words}; it counts as lost at 2023-11-14T22:20:00.000Z", (row,))
     (enqueued,) = execution_waits(ONE, replace(WORKS, hosts=(OPEN, GONE)))
