@@ -1,4 +1,4 @@
-"""An execution: one attempt at a tick, and the values that say how it started and how it ended."""
+"""An execution: one attempt at a tick, and the values that tell how it started and ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an execution failed, and the words of whoever said so."""
+    """Why an execution failed, with the words of the engine or registry that said so."""
 
     reason: FailureReason
     message: str
@@ -33,14 +33,13 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One attempt at a tick, as the store has it. Moments in milliseconds.
+    """One attempt at a tick, as the store has it. Moments are in milliseconds.
 
-    ``epoch`` is raised at each take-over and fences its owner's writes. ``sequence`` is its tick's number within the job. ``host``
-    is where it was placed; ``service_id`` (of the swarm ``swarm_id``) is bound once and for all. ``engine_task_id`` is the Swarm task
-    that was first seen for the service. ``settled`` and ``cleaned`` say what has followed its final state. ``requested_by``: who asked for
-    its tick, for all attempts at it; None where that was not recorded. ``image_reference``: what was submitted for its image (a name with a
-    digest, or a local image's id), already known of an attempt after the first. ``incarnation`` is its job's, empty in a row from before
-    executions had one.
+    ``epoch`` is raised at each take-over and fences its owner's writes. ``sequence`` is the number of its tick within the job. ``host`` is
+    where it was placed; ``service_id`` (of the swarm ``swarm_id``) is bound once, for good. ``engine_task_id`` is the Swarm task that was
+    first seen for the service. ``settled`` and ``cleaned`` tell what has been done after it ended. ``requested_by`` is who asked for its
+    tick, None where that was not recorded. ``image_reference`` is the image that was submitted (a name with a digest, or a local image's
+    id); an attempt after the first has it from the start. ``incarnation`` is its job's, empty in rows from before executions had one.
     """
 
     id: str
@@ -80,26 +79,26 @@ class Execution:
     incarnation: str = ""
 
     def belongs_to(self, job: Job) -> bool:
-        """Whether it is part of this job, which is stored under its ``job_id``. An execution that is not, or whose job is gone, must never
-        run: it was inserted late, by a process that slept while the job was deleted."""
+        """Whether it is part of the job that is now stored under its ``job_id``. Otherwise, or without a job, it must never run: a process
+        that slept while the job was deleted has inserted it."""
         return self.incarnation in ("", job.incarnation) and self.sequence > job.floor
 
     @property
     def has_started(self) -> bool:
-        """Whether its container was ever seen, or must have, been running."""
+        """Whether its container was seen running, or must have run."""
         return self.started_at is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What is known once a container was seen running. ``started_at`` in milliseconds."""
+    """What is known of an execution once its container was seen running. ``started_at`` is in milliseconds."""
 
     engine_task_id: str
     container_id: str | None
     started_at: int
 
     def values(self) -> Mapping[str, Any]:
-        """As fields of ``Execution``."""
+        """The values by the names of ``Execution``'s fields."""
         return {
             "engine_task_id": self.engine_task_id,
             "container_id": self.container_id,
@@ -109,9 +108,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an execution ended: its final status, and what the engine and the log say of it.
+    """How an execution ended: its final status, and what the engine and the log say about it.
 
-    ``exit_code`` only where the container gave one. ``started`` when it was not known before (a job too short to be seen running).
+    ``exit_code`` is None when the container gave none. ``started`` is set when the start was not known before: the container was too
+    short-lived to be seen running.
     """
 
     status: Status
@@ -124,7 +124,7 @@ class Ending:
     truncated: bool = False
 
     def values(self) -> Mapping[str, Any]:
-        """As fields of ``Execution``."""
+        """The values by the names of ``Execution``'s fields."""
         return {
             **(self.started.values() if self.started else {}),
             "status": self.status,

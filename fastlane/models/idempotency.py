@@ -1,14 +1,14 @@
-"""What makes a request safe to send again: the key that its sender gave it, and what it came to the first time."""
+"""What makes a request safe to send again: the key that its sender gave it, and the result of the first time."""
 
 from dataclasses import dataclass
 
 DAY = 24 * 3_600_000
-"""Milliseconds for which a key is known."""
+"""Milliseconds for which a key is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request that is to have its effect once: digests of its key (within its sender and what it asks for) and of its body."""
+    """Digests of a request's key (together with its sender and what it asks for) and of its body. The request has its effect once."""
 
     key: str
     body: str
@@ -16,9 +16,9 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyRecord:
-    """What a request with a key came to. It is stored in the commit of its effect, so there is one without the other never.
+    """The result of a request with a key. It is stored in the commit of the request's effect, so neither exists without the other.
 
-    ``created_at`` in milliseconds; the ids are those of the answer.
+    ``created_at`` is in milliseconds; the ids are those of the answer.
     """
 
     key: str

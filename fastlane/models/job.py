@@ -12,11 +12,11 @@ from fastlane.models.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What to run: an image reference, the arguments that replace its CMD (None: its own), and its environment; and by which rules.
+    """What to run and by which rules: an image reference, the arguments that replace its CMD (None: keep it), and its environment.
 
-    Durations in milliseconds, None for none: ``retry_delay`` a fixed delay before each further attempt, ``timeout`` of running,
-    ``expires_in`` after each due time; ``expiration`` is a moment. ``concurrency``: waits while so many of its task run (0: does not).
-    ``resources`` and ``container``: how much of a node the container gets, and how it is set up.
+    Durations are in milliseconds, None for no limit: ``retry_delay`` before each further attempt (None: a growing delay), ``timeout`` of a
+    run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
+    (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up.
     """
 
     image: str
@@ -34,24 +34,23 @@ class Spec:
     container: Container = NO_CONTAINER
 
     def expires_at(self, due: int) -> int | None:
-        """The moment after which the container of a tick due then must not start; None when there is none."""
+        """The moment after which the container of a tick with this due time must not start; None when there is none."""
         return expiry(due, self.expires_in, self.expiration)
 
     def is_over(self, now: int) -> bool:
-        """Whether its ``expiration`` has passed: no container of it may start any more, whatever it is started by."""
+        """Whether its ``expiration`` has passed, so that no container of it may start any more."""
         return self.expiration is not None and now >= self.expiration
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the store has it. Moments in milliseconds.
+    """A job as the store has it. Moments are in milliseconds.
 
-    ``incarnation`` is random at its creation: the ids of its ticks and executions derive from it. ``sequence`` is the
-    last number that the job gave out: each PUT, tick and stop takes the next. ``stop_sequence`` is the number of the
-    last stop (0: none), which covers every execution with a lower one; ``armed`` that of the last PUT (0: it is as it was created).
-    ``next_tick`` is due next, None when nothing is: also while the job is paused, when ``held_tick`` keeps it.
-    ``requested_by``: who asked for it as it is now; None where that was not recorded. Executions with a sequence up to ``floor`` were given
-    up to a deletion: what is left of them is removed, and what is inserted late never runs.
+    ``incarnation`` is random at its creation; the ids of its ticks and executions derive from it. ``sequence`` is the last number that the
+    job gave out: each PUT, tick and stop takes the next one. ``stop_sequence`` is the number of the last stop (0: none), which covers every
+    execution with a lower one; ``armed`` is that of the last PUT (0: none since its creation). ``next_tick`` is the next due time, None
+    when there is none; a paused job keeps its due time in ``held_tick`` instead. ``requested_by`` is who asked for it as it is now, None
+    where that was not recorded. Executions with a sequence up to ``floor`` are being deleted, and never run if they are inserted late.
     """
 
     id: str
@@ -78,21 +77,21 @@ class Job:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was stopped since it was armed last. What is run by hand after that leaves it so."""
+        """Whether it was stopped after its last PUT. A run by hand after that leaves it stopped."""
         return self.stop_sequence > self.armed
 
     @property
     def paused(self) -> bool:
-        """Whether its schedule is held."""
+        """Whether its next tick is held."""
         return self.held_tick is not None
 
 
 def job_status(job: Job, latest: Status | None) -> str:
-    """A job's status as the API tells it: paused; else the latest execution's while one is under way; else stopped (a cron that was
-    stopped, or what never ran), scheduled, or how it ended.
+    """A job's status in the API: paused; otherwise the status of its execution under way; otherwise stopped (for a stopped cron, or a job
+    that never ran), scheduled, or how the last execution ended.
 
-    ``latest`` is the status of its execution under way, or else of its last one, None when it has none: if no tick is to come
-    either, the last one came too late to make one.
+    ``latest`` is the status of its execution under way or else of its last one, None when it has none. A job with neither an execution nor
+    a tick to come has expired: its last tick came too late to make an execution.
     """
     if job.paused:
         return "paused"

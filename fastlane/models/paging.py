@@ -1,7 +1,7 @@
-"""Pages of lists: which one is asked for, what it comes to, and where a walk through the list goes on.
+"""Pages of lists: the page that is asked for, the page that is found, and where a walk through the list goes on.
 
-Every list has one total order, newest first, by a key that each of its rows has. A page is found by its number, or by the key of the row
-before it: that costs the same wherever in the list it is.
+Every list has one total order, newest first, by a key of its rows. A page is found by its number, or by the key of the row before it, which
+costs the same anywhere in the list.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ Key = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which executions a list has: those with one of ``statuses`` (none named: all), of the task ``task_id``, due at ``since``
-    (milliseconds) or later, of tasks whose id the regular expression ``visible`` matches (from its start, as ``re.match`` does)."""
+    """Which executions to list: those with one of ``statuses`` (empty: any), of the task ``task_id``, due at ``since`` (milliseconds) or
+    later, and of tasks whose id matches the regular expression ``visible`` (from its start, as ``re.match`` does)."""
 
     statuses: frozenset[Status] = frozenset()
     task_id: str | None = None
@@ -29,8 +29,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """Where a walk goes on: after the row with this ``key``. ``total``: how many rows the list had when the walk began (they are counted
-    once a walk)."""
+    """Where a walk goes on: after the row with this ``key``. ``total`` is the number of rows when the walk began: they are counted once for
+    each walk."""
 
     total: int
     key: Key
@@ -38,8 +38,8 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A page that is asked for: ``page`` counts from 1 and has ``per_page`` rows at most. Where ``after`` is given it says where the page
-    begins, and ``page`` is only told back."""
+    """The page that is asked for: ``page`` counts from 1, and has ``per_page`` rows at most. If ``after`` is given, it says where the page
+    begins, and ``page`` is only returned as given."""
 
     page: int
     per_page: int
@@ -47,13 +47,13 @@ class Window:
 
     @property
     def offset(self) -> int:
-        """How many rows come before it, by its number."""
+        """How many rows come before the page with this number."""
         return (self.page - 1) * self.per_page
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """What a window showed: its rows, newest first, of ``total`` in all. ``next`` is None when no row comes after them."""
+    """The page for a window: its rows, newest first, of ``total`` rows. ``next`` is None when no row follows."""
 
     window: Window
     total: int
@@ -62,14 +62,14 @@ class Page(Generic[Row]):
 
     @property
     def pages(self) -> int:
-        """How many pages there are: at least one."""
+        """The number of pages, at least one."""
         return max(1, -(-self.total // self.window.per_page))
 
     def check(self) -> None:
-        """Raises NotFound for a page that was asked for by its number and lies past the end. A walk ends with an empty one instead."""
+        """Raises NotFound for a page that was asked for by number and lies past the end. A walk ends with an empty page instead."""
         if self.window.after is None and self.window.page > self.pages:
             raise NotFound(f"page {self.window.page} is past the last one, which is {self.pages}")
 
     def of(self, rows: Sequence[Other]) -> "Page[Other]":
-        """The same page, with its rows as something else."""
+        """The same page with other rows."""
         return Page(self.window, self.total, tuple(rows), self.next)

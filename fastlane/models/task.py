@@ -1,4 +1,4 @@
-"""A task: the name under which jobs are grouped, and the rule of what such a name may be."""
+"""A task: the name under which jobs are grouped, and the rules for task ids."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as it is listed. Moments in milliseconds."""
+    """A task as it is listed. Moments are in milliseconds."""
 
     id: str
     created_at: int
@@ -19,7 +19,7 @@ class Task:
 
 
 def task_id_fault(task_id: str) -> str | None:
-    """Why this text cannot be a task's id; None when it can."""
+    """Why a text cannot be a task's id; None when it can."""
     if not task_id:
         return "a task id is empty"
     if task_id in {".", ".."}:

@@ -1,7 +1,8 @@
-"""Values to what a store keeps, and back: one flat document a value, its fields under their own names, each a scalar that any database has.
+"""Converts values to documents and back. A document is flat: it has the value's fields under their own names, each a scalar that every
+database has.
 
-A spec, a failure, a schedule and a requester are JSON text (so that no key inside them can mean anything to a database); a log's pieces are
-packed bytes. Both adapters use these functions; nothing here knows a database.
+A spec, a failure, a schedule and a requester are JSON text, so that no key inside them can mean anything to a database; a log's pieces are
+packed bytes. All adapters use these functions; nothing here knows a database.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,25 +35,25 @@ RESOURCES_FIELDS, CONTAINER_FIELDS = (tuple(field.name for field in fields(kind)
 _MOUNT_VALUES = attrgetter(*(field.name for field in fields(Mount)))
 
 REMEMBERED_SPECS, LONGEST_REMEMBERED = 1024, 2048
-"""So many specs, of so many characters at most, are not read again: an execution's row is read several times on its way."""
+"""How many parsed specs are cached, and the length in characters of the longest: an execution's row is read several times on its way."""
 
 PIECE = Struct("<BqI")
-"""One piece in a chunk's index: its stream, its time in nanoseconds, its length in bytes."""
+"""A piece in a chunk's index: its stream, its time in nanoseconds, its length in bytes."""
 
 
 def spec_to_json(spec: Spec) -> str:
-    """A spec as JSON text; raises TypeError for what JSON cannot say."""
+    """A spec as JSON text. Raises TypeError for values that JSON does not have."""
     rules: dict[str, Any] = {name: value for name in SPEC_RULES if (value := getattr(spec, name)) != SPEC_DEFAULTS[name]}
     if spec.resources != NO_RESOURCES:
-        rules["resources"] = _but_for(NO_RESOURCES, spec.resources, RESOURCES_FIELDS)
+        rules["resources"] = _differences(NO_RESOURCES, spec.resources, RESOURCES_FIELDS)
     if spec.container != NO_CONTAINER:
-        rules["container"] = _container_parts(spec.container)
+        rules["container"] = _container_document(spec.container)
     stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
     return orjson.dumps(stored).decode()
 
 
 def spec_from_json(text: str) -> Spec:
-    """The spec that ``spec_to_json`` wrote; the same one for the same text."""
+    """The spec that ``spec_to_json`` wrote; the same object for the same text, if that is short."""
     return _remembered_spec(text) if len(text) <= LONGEST_REMEMBERED else _spec(text)
 
 
@@ -67,9 +68,9 @@ def _spec(text: str) -> Spec:
     return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
 
 
-def _container_parts(container: Container) -> dict[str, Any]:
-    """A container as a document that has only what differs from the default; mounts and secrets as lists of their fields' values."""
-    parts = _but_for(NO_CONTAINER, container, CONTAINER_FIELDS)
+def _container_document(container: Container) -> dict[str, Any]:
+    """A container as a document of the fields that differ from the default; mounts and secrets as lists of their fields' values."""
+    parts = _differences(NO_CONTAINER, container, CONTAINER_FIELDS)
     if container.mounts:
         parts["mounts"] = [_MOUNT_VALUES(mount) for mount in container.mounts]
     if container.secrets:
@@ -86,8 +87,8 @@ def _container(parts: dict[str, Any]) -> Container:
     return Container(**parts)
 
 
-def _but_for(default: object, value: object, names: Sequence[str]) -> dict[str, Any]:
-    """What a value has otherwise than the default."""
+def _differences(default: object, value: object, names: Sequence[str]) -> dict[str, Any]:
+    """The fields in which a value differs from the default."""
     return {name: own for name in names if (own := getattr(value, name)) != getattr(default, name)}
 
 
@@ -113,7 +114,7 @@ def schedule_from_json(text: str) -> Schedule:
 
 
 def failure_to_json(failure: Failure | None) -> str | None:
-    """A failure as JSON text; None for none."""
+    """A failure as JSON text; None for None."""
     return None if failure is None else orjson.dumps({"reason": failure.reason, "message": failure.message}).decode()
 
 
@@ -126,7 +127,7 @@ def failure_from_json(text: str | None) -> Failure | None:
 
 
 def requester_to_json(requester: Requester | None) -> str | None:
-    """A requester as JSON text; None for none."""
+    """A requester as JSON text; None for None."""
     return None if requester is None else orjson.dumps({"user": requester.user, "address": requester.address}).decode()
 
 
@@ -149,7 +150,7 @@ def marks_from_json(text: str) -> dict[int, Mark]:
 
 
 def pack_pieces(pieces: Sequence[Piece]) -> tuple[bytes, bytes]:
-    """Pieces as two byte strings: an index with an entry for each, and their bytes joined."""
+    """Pieces as two byte strings: an index with an entry for each piece, and their joined bytes."""
     index = b"".join([PIECE.pack(piece.stream, piece.time, len(piece.data)) for piece in pieces])
     return index, b"".join([piece.data for piece in pieces])
 
@@ -195,7 +196,7 @@ def job_document(job: Job) -> dict[str, Any]:
 
 
 def job_from(document: Mapping[str, Any]) -> Job:
-    """The job of a stored document; what else the document has is ignored."""
+    """The job of a stored document; other fields of the document are ignored."""
     return Job(**_converted({name: document[name] for name in JOB_FIELDS}, _JOB_FROM))
 
 
@@ -215,19 +216,19 @@ def execution_document(execution: Execution) -> dict[str, Any]:
 
 
 def execution_from(document: Mapping[str, Any]) -> Execution:
-    """The execution of a stored document; what else the document has is ignored."""
+    """The execution of a stored document; other fields of the document are ignored."""
     return execution_of([document[name] for name in EXECUTION_FIELDS])
 
 
 def execution_of(values: list[Any]) -> Execution:
-    """The execution whose stored values these are, in the order of ``EXECUTION_FIELDS``; the list is used up."""
+    """The execution of these stored values, which are in the order of ``EXECUTION_FIELDS``. Changes the list."""
     for place, convert in _EXECUTION_PLACES:
         values[place] = convert(values[place])
     return Execution(*values)
 
 
 def change_document(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A change's values as they are stored; raises ValueError for a name that is no field of an execution."""
+    """A change's values as they are stored. Raises ValueError for a name that is not a field of an execution."""
     unknown = values.keys() - _EXECUTION_NAMES
     if unknown:
         raise ValueError(f"an execution has no {', '.join(sorted(unknown))}")

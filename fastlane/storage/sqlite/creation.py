@@ -1,6 +1,6 @@
-"""New jobs in the SQLite file, with their first ticks and executions: those that wait together are inserted by a few statements.
+"""Inserts of new jobs with their first ticks and executions: those that wait together go into a few statements.
 
-Each statement costs more than most rows that it inserts (measured: a tenth of all that an enqueue costs among 32 at once).
+A statement costs more than most of the rows that it inserts (measured: a tenth of what an enqueue costs when 32 come at once).
 """
 
 import sqlite3
@@ -14,17 +14,17 @@ from fastlane.errors import Conflict
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS
 from fastlane.storage.sqlite import idempotency
-from fastlane.storage.sqlite.jobs import touch_task
+from fastlane.storage.sqlite.jobs import count_jobs
 
 Document = Mapping[str, Any]
 
 MOST_ROWS = 64
-"""Rows of one statement. It is a power of two, as every number of rows is, so that there are few statements to prepare."""
+"""Rows in one statement at most. The number of rows is always a power of two, so that few different statements are prepared."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job as it is stored, and what is made with it."""
+    """A job as it is stored, and what is created with it."""
 
     job: Document
     tick: Document | None = None
@@ -33,31 +33,31 @@ class NewJob:
 
 
 def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
-    """Inserts all of it. Raises Repeated for a record that is there, Conflict when there is a job with an id of theirs."""
-    for one in new:
-        if one.record is not None:
-            idempotency.insert(db, one.record)
-    made = _insert(db, "jobs", JOB_FIELDS, [one.job for one in new], " ON CONFLICT (id) DO NOTHING")
-    if made < len(new):
+    """Inserts all of them. Raises Repeated when a record with the same key exists, Conflict when a job with the same id does."""
+    for entry in new:
+        if entry.record is not None:
+            idempotency.insert(db, entry.record)
+    inserted = _insert(db, "jobs", JOB_FIELDS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
+    if inserted < len(new):
         raise Conflict("there is a job with this id already")
-    counts = Counter(one.job["task_id"] for one in new)
-    latest = {one.job["task_id"]: one.job["modified_at"] for one in new}
+    counts = Counter(entry.job["task_id"] for entry in new)
+    latest = {entry.job["task_id"]: entry.job["modified_at"] for entry in new}
     for task_id, count in counts.items():
-        touch_task(db, task_id, latest[task_id], count)
-    _insert(db, "ticks", TICK_FIELDS, [one.tick for one in new if one.tick is not None])
-    _insert(db, "executions", EXECUTION_FIELDS, [one.execution for one in new if one.execution is not None])
+        count_jobs(db, task_id, latest[task_id], count)
+    _insert(db, "ticks", TICK_FIELDS, [entry.tick for entry in new if entry.tick is not None])
+    _insert(db, "executions", EXECUTION_FIELDS, [entry.execution for entry in new if entry.execution is not None])
     return [None] * len(new)
 
 
 def _insert(db: sqlite3.Connection, table: str, fields: tuple[str, ...], rows: Sequence[Document], more: str = "") -> int:
-    """Inserts rows whose values stand in the order of ``fields``; how many were inserted."""
+    """Inserts rows whose values are in the order of ``fields``; the number of inserted rows."""
     return sum(
-        db.execute(_statement(table, fields, len(part), more), [value for row in part for value in row.values()]).rowcount
-        for part in _parts(rows)
+        db.execute(_statement(table, fields, len(chunk), more), [value for row in chunk for value in row.values()]).rowcount
+        for chunk in _chunks(rows)
     )
 
 
-def _parts(rows: Sequence[Document]) -> Iterator[Sequence[Document]]:
+def _chunks(rows: Sequence[Document]) -> Iterator[Sequence[Document]]:
     start = 0
     while left := len(rows) - start:
         size = min(MOST_ROWS, 1 << (left.bit_length() - 1))

@@ -1,7 +1,7 @@
-"""Jobs and tasks that go, in the SQLite file; and what of them is not at its end.
+"""Deletes jobs and tasks, and finds what keeps them from being deleted.
 
-A job's history goes in slices of a bounded size, each a transaction of its own, so that no other writer waits for a long one. The job's
-floor is raised first: what has a sequence up to it must never run, so an attempt that is inserted late does no harm.
+A job's history goes in slices of bounded size, each in a transaction of its own, so that no other writer waits for a long one. The job's
+floor is raised first: an execution with a sequence up to the floor must never run, so an attempt that is inserted late does no harm.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
 from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
 
 TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
-"""So many rows of each at most go in one transaction: some milliseconds. A chunk has up to 64 KiB, whose pages must all be visited."""
+"""Rows that one transaction deletes at most, which takes some milliseconds: all pages of a chunk, up to 256 KiB, must be visited."""
 
 _UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
     WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED}
@@ -35,20 +35,20 @@ _LEAVE_TASK = "UPDATE tasks SET modified_at = ?, jobs_count = jobs_count - 1 WHE
 
 
 def open_of_task(db: sqlite3.Connection, task_id: str, limit: int, after: str) -> list[Job]:
-    """A task's jobs that have something to come or under way, by id."""
+    """A task's jobs with a tick to come or an execution under way or not settled, by id."""
     rows = db.execute(_OPEN, {"task": task_id, "after": after, "limit": limit}).fetchall()
     jobs = [job_from(dict(zip(JOB_FIELDS, row, strict=True))) for row in rows]
     return sorted(jobs, key=lambda job: job.id)
 
 
 def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) -> list[Execution]:
-    """A job's executions that are under way, not settled or not cleaned, oldest first."""
+    """The executions that belong to the job and are under way, not settled or not cleaned, oldest first."""
     rows = db.execute(_UNFINISHED, (job_id, task_id, limit)).fetchall()
     return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
 
 
 def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) -> Deletion:
-    """One slice of a job's deletion; with the last one the job itself goes."""
+    """Deletes one slice of a job's history, and with the last one the job."""
     found = db.execute(f"SELECT task_id, {TO_COME} FROM jobs WHERE id = ? AND incarnation = ?", (job_id, incarnation)).fetchall()
     if not found:
         return Deletion.DONE
@@ -64,7 +64,7 @@ def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) 
 
 
 def delete_task(db: sqlite3.Connection, task_id: str) -> bool:
-    """Removes a task without jobs; False when it has any."""
+    """Deletes a task without jobs; False when it has any."""
     if db.execute("SELECT 1 FROM jobs WHERE task_id = ? LIMIT 1", (task_id,)).fetchall():
         return False
     db.execute("DELETE FROM tasks WHERE id = ?", (task_id,))
@@ -72,12 +72,12 @@ def delete_task(db: sqlite3.Connection, task_id: str) -> bool:
 
 
 def _delete_executions(db: sqlite3.Connection, job_id: str) -> bool:
-    """Removes the oldest with their logs, each log from its end, so that what is left of one is its beginning; whether that was all."""
+    """Deletes the oldest executions with their logs; whether none is left. A log goes from its end, so that its beginning is left."""
     oldest: Sequence[tuple[Any, ...]] = db.execute(_OLDEST, (job_id, EXECUTIONS)).fetchall()
     chunks = CHUNKS
-    for one in oldest:
-        chunks -= db.execute(_DELETE_CHUNKS, (*one, chunks)).rowcount
+    for (id,) in oldest:
+        chunks -= db.execute(_DELETE_CHUNKS, (id, chunks)).rowcount
         if chunks == 0:
             return False
-        db.execute("DELETE FROM executions WHERE id = ?", one)
+        db.execute("DELETE FROM executions WHERE id = ?", (id,))
     return len(oldest) < EXECUTIONS

@@ -1,7 +1,7 @@
-"""Executions in the SQLite file: changes as an UPDATE that has their rule as condition, and the lists, each along an index.
+"""Statements for executions: a change is an UPDATE whose condition is the change's rule, and each list follows an index.
 
-What many ask for at once is done for all of them by one statement, to which they are given as one JSON text, and which answers with one:
-each row that a statement takes or gives by itself costs Python more than the work on it costs SQLite (measured).
+Changes and reads that wait together are made by one statement, which takes one JSON text and answers with one: a row that a statement takes
+or gives costs Python more than it costs SQLite (measured).
 """
 
 import sqlite3
@@ -42,12 +42,12 @@ _WANTED = f"{_AS_JSON} ON executions.id = asked.value"
 _APPLIED = f"{_AS_JSON} ON executions.id = asked.value ->> 0 AND executions.op = asked.value ->> 2"
 _ID, _OP = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("op")
 
-Asked = tuple[ExecutionChange, Mapping[str, Any]]
+StoredChange = tuple[ExecutionChange, Mapping[str, Any]]
 """A change, and its values as they are stored."""
 
 
 def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
-    """An execution's row."""
+    """Inserts an execution."""
     db.execute(_INSERT, tuple(execution.values()))
 
 
@@ -57,12 +57,12 @@ def insert_attempt(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool
 
 
 def discard(db: sqlite3.Connection, execution_id: str, epoch: int) -> bool:
-    """Removes an execution that has never been bound to a service, if its epoch is still this one."""
+    """Deletes an execution that was never bound to a service, if it still has this epoch."""
     return db.execute(_DISCARD, (execution_id, epoch)).rowcount == 1
 
 
-def apply(db: sqlite3.Connection, asked: Sequence[Asked]) -> list[Execution | None]:
-    """For each change the execution after it; None when its condition does not hold and it was not applied before."""
+def apply(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[Execution | None]:
+    """The execution after each change; None when the change's condition does not hold and it was not applied before."""
     answers: list[Execution | None] = [None] * len(asked)
     for places in _alike(asked):
         first, values = asked[places[0]]
@@ -76,9 +76,9 @@ def apply(db: sqlite3.Connection, asked: Sequence[Asked]) -> list[Execution | No
     return answers
 
 
-def _alike(asked: Sequence[Asked]) -> list[list[int]]:
-    """The places of changes that one statement can make: of one rule and the same names, and no two of one execution, whose changes are
-    made in their order."""
+def _alike(asked: Sequence[StoredChange]) -> list[list[int]]:
+    """The positions of changes that one statement can make: with the same rule and names. Changes of the same execution go into different
+    statements, in their order."""
     before: dict[str, int] = {}
     groups: dict[tuple[int, str, bool, tuple[str, ...]], list[int]] = {}
     for place, (change, values) in enumerate(asked):
@@ -100,12 +100,12 @@ def _from_json(db: sqlite3.Connection, query: str, asked: str) -> list[list[Any]
 
 
 def of_job(db: sqlite3.Connection, job_id: str, limit: int, offset: int, statuses: frozenset[Status] | None) -> list[Execution]:
-    """A job's executions (of these statuses), newest first."""
+    """A job's executions (with these statuses), newest first."""
     index, wanted = "", ""
     if statuses is not None:
         wanted = f"AND {_one_of(statuses)}"
     if statuses and statuses <= UNDER_WAY:
-        index, wanted = _IN_UNDER_WAY, f"{wanted} AND {UNDER_WAY_SQL}"  # however long the job's history, this walk is short
+        index, wanted = _IN_UNDER_WAY, f"{wanted} AND {UNDER_WAY_SQL}"  # this walk is short even when the job's history is long
     query = f"SELECT {_ALL} FROM executions {index} WHERE job_id = ? {wanted} {_NEWEST} LIMIT ? OFFSET ?"
     return _executions(db.execute(query, (job_id, limit, offset)))
 
@@ -118,17 +118,17 @@ def last_started(db: sqlite3.Connection, job_id: str) -> Execution | None:
 
 
 def latest(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Execution]:
-    """Of each job: its newest execution under way, or else its newest."""
+    """For each job, its newest execution under way, or else its newest."""
     found = _executions(db.execute(_LATEST, (orjson.dumps(list(job_ids)).decode(),)))
     return {execution.job_id: execution for execution in found}
 
 
 def in_statuses(db: sqlite3.Connection, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None) -> list[Execution]:
-    """Executions with one of these statuses, by (scheduled_for, id): one walk along the index a status, merged."""
+    """Executions with one of these statuses, by (scheduled_for, id): a walk along the index for each status, merged."""
     if not statuses:
         return []
-    one = f"SELECT {_ALL} FROM executions WHERE status = ? AND (scheduled_for, id) > (?, ?)"
-    query = " UNION ALL ".join([one] * len(statuses)) + " ORDER BY scheduled_for, id LIMIT ?"
+    walk = f"SELECT {_ALL} FROM executions WHERE status = ? AND (scheduled_for, id) > (?, ?)"
+    query = " UNION ALL ".join([walk] * len(statuses)) + " ORDER BY scheduled_for, id LIMIT ?"
     given = [value for status in sorted(statuses) for value in (status.value, *(after or FIRST))]
     return _executions(db.execute(query, (*given, limit)))
 

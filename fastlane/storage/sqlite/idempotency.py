@@ -1,4 +1,4 @@
-"""Receipts in the SQLite file: each is written in the transaction of what it is for."""
+"""Statements for idempotency records (table ``receipts``). A record is written in the transaction of its request's effect."""
 
 import sqlite3
 from dataclasses import fields
@@ -10,7 +10,7 @@ from fastlane.storage.sqlite.jobs import insert_into
 
 FIELDS = tuple(field.name for field in fields(IdempotencyRecord))
 MOST_FORGOTTEN = 100
-"""So many old ones go with each new one at most."""
+"""Old records that are deleted with each new one at most."""
 
 _ALL = ", ".join(FIELDS)
 _values = attrgetter(*FIELDS)
@@ -19,19 +19,19 @@ _FORGET = "DELETE FROM receipts WHERE key IN (SELECT key FROM receipts WHERE cre
 
 
 def insert(db: sqlite3.Connection, record: IdempotencyRecord) -> None:
-    """Keeps it, and forgets some that are older than a day. Raises Repeated when there is a younger one with its key."""
+    """Inserts a record, and deletes some that are older than a day. Raises Repeated when a younger one has its key."""
     refuse_repeat(db, record)
     db.execute(_FORGET, (record.created_at - DAY, MOST_FORGOTTEN))
     db.execute(_INSERT, _values(record))
 
 
 def refuse_repeat(db: sqlite3.Connection, record: IdempotencyRecord) -> None:
-    """Raises Repeated when there is one with its key that is not older than a day."""
+    """Raises Repeated when a record with its key is at most a day old."""
     if get(db, record.key, record.created_at - DAY) is not None:
         raise Repeated("a request with this key had its effect already")
 
 
 def get(db: sqlite3.Connection, key: str, since: int) -> IdempotencyRecord | None:
-    """The record of a key, if it was written since then."""
+    """The record of a key, if it was written at that moment or later."""
     rows = db.execute(f"SELECT {_ALL} FROM receipts WHERE key = ? AND created_at >= ?", (key, since)).fetchall()
     return IdempotencyRecord(*rows[0]) if rows else None

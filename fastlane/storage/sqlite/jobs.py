@@ -1,4 +1,4 @@
-"""Tasks, jobs and ticks in the SQLite file: functions of a connection, the writing ones inside the writer's transaction."""
+"""Statements for tasks, jobs and ticks. Those that write run inside the writer's transaction."""
 
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_d
 Document = Mapping[str, Any]
 
 FIRST = (-(2**63), "")
-"""Before every (moment, id)."""
+"""Less than every (moment, id)."""
 
 
 def insert_into(table: str, fields: Sequence[str]) -> str:
-    """An INSERT of one row, its values in the order of ``fields``."""
+    """An INSERT of one row whose values are in the order of ``fields``."""
     return f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({', '.join('?' * len(fields))})"
 
 
@@ -27,7 +27,7 @@ _JOB = ", ".join(JOB_FIELDS)
 _ID = JOB_FIELDS.index("id")
 _WANTED = f"SELECT {', '.join(f'jobs.{field}' for field in JOB_FIELDS)} FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"
 _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
-_TOUCH_TASK = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
+_COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
 _ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB_FIELDS)}
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
@@ -37,13 +37,13 @@ _STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 
     modified_at = ? WHERE id = ? RETURNING {_JOB}"""
 
 
-def touch_task(db: sqlite3.Connection, task_id: str, now: int, new: int) -> None:
-    """A task that has so many more jobs now; made when it is new."""
-    db.execute(_TOUCH_TASK, (task_id, now, now, new))
+def count_jobs(db: sqlite3.Connection, task_id: str, now: int, new: int) -> None:
+    """Adds ``new`` to the number of a task's jobs; creates the task when it is new."""
+    db.execute(_COUNT_JOBS, (task_id, now, now, new))
 
 
 def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
-    """Replaces ``seen`` by ``job``; False when it is not what is stored any more."""
+    """Replaces ``seen`` by ``job``; False when ``seen`` is no longer what is stored."""
     expected = {f"seen_{name}": getattr(seen, name) for name in ("incarnation", "revision", "sequence", "next_tick", "floor")}
     advanced = db.execute(_ADVANCE, {**job, **expected, "id": seen.id}).rowcount == 1
     if advanced and job["modified_at"] != seen.modified_at:
@@ -52,7 +52,7 @@ def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
 
 
 def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
-    """Gives the job's next sequence to a stop, and a row to each tick that came up and had not fired; the job after it."""
+    """Gives the job's next sequence to a stop, and a row to each tick that came due and has not fired; the job after it."""
     (seen,) = get(db, [job_id])
     if seen is None:
         return None

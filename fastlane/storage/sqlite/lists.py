@@ -1,8 +1,8 @@
-"""The paged lists of the SQLite file: how a page is found, and the walk of each list along an index that has its order.
+"""The paged lists: how a page is found, and the walk of each list along an index in its order.
 
-What is passed over on the way to a page is read from the index alone, from whichever end of the list is nearer; only the page's own rows
-are read whole. How long a list is stands in counters that triggers keep (``sqlite_schema``), but for what is filtered by a moment, a
-pattern or a job's status: that is counted along an index, once a walk.
+Rows before the page are passed over in the index alone, from the nearer end of the list; only the page's own rows are read whole. Triggers
+keep the lengths of the lists (``schema``). Lists that are filtered by a moment, a pattern or a job's status are counted along an index,
+once for each walk.
 """
 
 import sqlite3
@@ -25,10 +25,10 @@ Values = Mapping[str, Any]
 Count = Callable[[], int]
 
 MOST_TEXT = 64 * 1024 * 1024
-"""Characters that the specs of one page may have: a thousand jobs with a megabyte each would take all memory."""
+"""Characters that the specs of one page may have in total: a thousand jobs with a megabyte each would take all memory."""
 
 BEFORE_ALL = (2**63 - 1, "")
-"""The key before that of the newest row."""
+"""A key before that of every row, newest first."""
 
 TASK_FIELDS = ("id", "created_at", "modified_at", "jobs_count")
 
@@ -38,12 +38,12 @@ _JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
     (SELECT status FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} {_NEWEST}),
     CASE WHEN stop_sequence > armed AND ({_LATEST} IS NULL OR schedule ->> '$.cron' IS NOT NULL) THEN 'stopped'
         WHEN next_tick IS NOT NULL THEN 'scheduled' ELSE coalesce({_LATEST}, 'expired') END) END"""
-"""``models.job.job_status`` as SQL: a microsecond a job, where to read all of a task's jobs would take thirty."""
+"""``models.job.job_status`` in SQL: it takes a microsecond for each job, where reading the job would take thirty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[Row]):
-    """Rows of a table as values, the newest first by the two columns of ``key``."""
+    """How rows of a table become values, newest first by the two columns of ``key``."""
 
     table: str
     fields: Sequence[str]
@@ -67,7 +67,7 @@ def tasks(db: sqlite3.Connection, window: Window, visible: str | None) -> Page[T
 
 
 def tasks_with(db: sqlite3.Connection, words: Sequence[str], window: Window, visible: str | None) -> Page[Task]:
-    """Tasks whose id has all of these words, each as a whole word or a prefix of one; those changed last first."""
+    """Tasks whose id contains all of these words, each whole or as the beginning of a word; those changed last first."""
     found = "task_words CROSS JOIN tasks ON tasks.id = task_words.id WHERE task_words MATCH :words"
     if visible is not None:
         found += " AND visible(:visible, tasks.id)"
@@ -101,7 +101,7 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
 
 
 def _page(db: sqlite3.Connection, listing: Listing[Row], walks: Sequence[str], window: Window, given: Values, count: Count) -> Page[Row]:
-    """A page of what the walks come to, merged: each is a FROM with a WHERE that an index meets in the list's order."""
+    """A page of the merged walks. A walk is a FROM and a WHERE that follow an index in the list's order."""
     with _snapshot(db):
         if window.after is not None:
             after, size = window.after, window.per_page
@@ -137,7 +137,7 @@ def _rows(
 
 
 def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence[str]) -> list[tuple[Any, ...]]:
-    """The rows of a query, if their specs are not too much to be held at once."""
+    """The rows of a query. Raises Invalid when their specs are too large to hold."""
     if "spec" not in fields:
         return db.execute(query, given).fetchall()
     rows, left, spec = [], MOST_TEXT, 2 + fields.index("spec")
@@ -158,7 +158,7 @@ def _shown(listing: Listing[Row], window: Window, total: int, rows: Sequence[tup
 
 @contextmanager
 def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
-    """All that is read inside is of one moment, so that a list and its count agree."""
+    """Makes all reads inside see the same moment, so that a list and its count agree."""
     db.execute("BEGIN")
     try:
         yield
@@ -183,7 +183,7 @@ def _walk(status: Status, task_id: str | None, rest: str) -> str:
 
 
 def _count_executions(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
-    """By the counters as far as they go: none is kept of a task's executions under way, which are few."""
+    """Reads the counters where there are any. A task's executions under way have none, since they are few."""
     statuses = wanted.statuses or frozenset(Status)
     if wanted.since is not None:
         return _count_walks(db, _walks(wanted), given)
@@ -204,7 +204,7 @@ def _count_walks(db: sqlite3.Connection, walks: Sequence[str], given: Values) ->
 
 
 def count_of_job(db: sqlite3.Connection, what: str, job_id: str) -> int:
-    """How many ticks or executions a job has. Where no count is kept it has one at most."""
+    """How many ticks or executions a job has. A job without a counter has one at most."""
     query = f"SELECT ifnull((SELECT {what} FROM job_counts WHERE job_id = :id), (SELECT count(*) FROM {what} WHERE job_id = :id))"
     return _number(db, query, {"id": job_id})
 
@@ -219,5 +219,5 @@ def _quoted(words: frozenset[Status]) -> str:
 
 
 def _phrases(words: Sequence[str]) -> str:
-    """As FTS5's query language has it: all of these phrases, the last word of each a prefix."""
+    """A query for FTS5: all of these phrases, the last word of each as a prefix."""
     return " ".join('"' + word.replace('"', '""') + '" *' for word in words or [""])

@@ -1,4 +1,4 @@
-"""Logs in the SQLite file: a row a chunk, found by the offset of the whole log or of one stream along an index."""
+"""Statements for logs: a row for each chunk, found by its offset in the whole log or in one stream along an index."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,13 @@ _PAGE = """WITH RECURSIVE page (id) AS (
 _PRUNE = "DELETE FROM log_chunks WHERE rowid IN (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"
 
 PRUNED_CHUNKS = 32
-"""Chunks that one transaction removes at most."""
+"""Chunks that one transaction deletes at most."""
 
 Row = tuple[str, int, int, int, int, int, int, int, int, str, bytes, bytes]
 
 
 def chunk_row(chunk: Chunk) -> Row:
-    """A chunk as it is stored; raises ValueError for one whose end is not what its start and pieces come to."""
+    """A chunk as it is stored. Raises ValueError when its end does not follow from its start and pieces."""
     start, end = chunk.start, chunk.end
     index, data = pack_pieces(chunk.pieces)
     stdout = sum([len(piece.data) for piece in chunk.pieces if piece.stream == STDOUT])
@@ -60,13 +60,14 @@ def head(db: sqlite3.Connection, execution_id: str) -> Head:
 
 
 def orphans(db: sqlite3.Connection, after: str, limit: int) -> tuple[str | None, list[str]]:
-    """Of the next executions by id that have a log: the last one's id (None at the end), and the ids of those that are gone."""
+    """Looks at the next ``limit`` executions by id that have a log. The last one's id (None at the end), and the ids of those that are
+    gone."""
     page = db.execute(_PAGE, {"after": after, "limit": limit}).fetchall()
     return (page[-1][0] if len(page) == limit else None), [id for id, is_there in page if not is_there]
 
 
 def prune(db: sqlite3.Connection, execution_ids: Sequence[str]) -> bool:
-    """Removes the logs of these executions; False when there is more than one transaction should remove."""
+    """Deletes the logs of these executions; False when they may have more chunks than one transaction deletes."""
     left = PRUNED_CHUNKS
     for execution_id in execution_ids:
         left -= db.execute(_PRUNE, (execution_id, left)).rowcount
@@ -74,7 +75,7 @@ def prune(db: sqlite3.Connection, execution_ids: Sequence[str]) -> bool:
 
 
 def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
-    """Whole chunks from ``offset`` on (the first one cut there): as many as fit into ``limit`` bytes, and one at least."""
+    """Whole chunks from ``offset`` on (the first is cut there): as many as fit into ``limit`` bytes, but at least one."""
     pieces: list[Piece] = []
     position = offset
     for end, found in _chunks(db, execution_id, offset, stream):
@@ -101,7 +102,7 @@ def since(db: sqlite3.Connection, execution_id: str, stream: int, moment: int) -
 
 
 def _first_since(db: sqlite3.Connection, execution_id: str, count: int, stream: int, moment: int) -> int:
-    """The first of so many chunks by whose end the stream had come to the moment, by halves: their marks say how far each one came."""
+    """The first of ``count`` chunks at whose end the stream had reached the moment: a binary search by the chunks' marks."""
     query = "SELECT marks FROM log_chunks WHERE execution_id = ? AND sequence = ?"
     low, high = 0, count
     while low < high:

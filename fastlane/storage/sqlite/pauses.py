@@ -1,4 +1,4 @@
-"""Which pools are paused, in the SQLite file: one row."""
+"""Statements for the paused pools, which are one row."""
 
 import sqlite3
 
@@ -14,7 +14,7 @@ def pauses(db: sqlite3.Connection) -> Pauses:
 
 
 def pause(db: sqlite3.Connection, name: str, paused: bool) -> Pauses:
-    """Adds a pool to them, or takes it out; what they are then."""
+    """Adds a pool to the paused ones, or removes it; the paused pools after it."""
     before = pauses(db)
     names = before.names | {name} if paused else before.names - {name}
     if names == before.names:

@@ -1,4 +1,4 @@
-"""The connections that read the SQLite file, each on a thread: reads never wait for the writer, nor it for them."""
+"""The connections that read the SQLite file, each on its own thread. Readers and the writer never wait for each other."""
 
 import asyncio
 import sqlite3
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from fastlane.storage.sqlite.work_queue import Answer, BatchOperation, Item, WorkQueue, join, perform
+from fastlane.storage.sqlite.work_queue import Answer, BatchOperation, QueuedOperation, WorkQueue, join, perform
 from fastlane.storage.sqlite.writer import OPERATION_ERRORS, translated
 
 log = structlog.get_logger()
@@ -15,16 +15,16 @@ log = structlog.get_logger()
 THREADS = 4
 MAX_WAITING = 1024
 MAX_BATCH = 64
-"""So many of the reads that wait one thread takes at once; others take the rest."""
+"""Waiting reads that one thread takes at once; other threads take the rest."""
 
 
 class Readers:
-    """Owns the threads and their connections. ``deadline`` bounds each call, in seconds; at most ``MAX_WAITING`` reads wait or run."""
+    """Owns the threads and their connections. A call takes ``deadline`` seconds at most; at most ``MAX_WAITING`` reads wait or run."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], deadline: float) -> None:
         self._connect = connect
         self._deadline = deadline
-        self._line = WorkQueue(deadline)
+        self._queue = WorkQueue(deadline)
         self._threads = [threading.Thread(target=self._work, name=f"sqlite-reader-{number}", daemon=True) for number in range(THREADS)]
 
     def start(self) -> None:
@@ -33,31 +33,31 @@ class Readers:
             thread.start()
 
     def run(self, query: Callable[[sqlite3.Connection], Answer]) -> "asyncio.Future[Answer]":
-        """The query's answer, or what it raised, or StoreDown. Raises StoreDown when too many wait."""
-        return self._line.run(query, MAX_WAITING)
+        """Queues a query. The future gets its answer, or what it raised, or StoreDown. Raises StoreDown when too many wait."""
+        return self._queue.run(query, MAX_WAITING)
 
     async def close(self) -> None:
-        """Lets what waits and runs end, for ``deadline`` seconds a thread at most."""
-        self._line.close()
+        """Lets the waiting and running reads end; waits up to ``deadline`` seconds for each thread."""
+        self._queue.close()
         await asyncio.to_thread(join, self._threads, self._deadline)
 
     def _work(self) -> None:
         db: sqlite3.Connection | None = None
-        while self._line.wait():
-            items = self._line.take(MAX_BATCH)
+        while self._queue.wait():
+            items = self._queue.take(MAX_BATCH)
             try:
                 db = db or self._open()
             except sqlite3.Error as error:
                 for item in items:
                     item.error = translated(error)
-                self._line.answer(items)
+                self._queue.answer(items)
             else:
-                parts, others = apart(items)
-                _read(db, parts)
-                self._line.answer(parts)
+                batched, others = split(items)
+                _read(db, batched)
+                self._queue.answer(batched)
                 for item in others:
                     _read_alone(db, item)
-                self._line.answer(others)
+                self._queue.answer(others)
         if db is not None:
             db.close()
 
@@ -67,16 +67,16 @@ class Readers:
         return db
 
 
-def apart(items: list[Item]) -> tuple[list[Item], list[Item]]:
-    """Those that are run as one, and are quick; and those that are run each alone, for which the first ones do not wait."""
-    parts = [item for item in items if isinstance(item.operation, BatchOperation)]
-    return parts, [item for item in items if not isinstance(item.operation, BatchOperation)]
+def split(items: list[QueuedOperation]) -> tuple[list[QueuedOperation], list[QueuedOperation]]:
+    """The quick operations, which run in batches, and the others, which run alone and do not delay the first."""
+    batched = [item for item in items if isinstance(item.operation, BatchOperation)]
+    return batched, [item for item in items if not isinstance(item.operation, BatchOperation)]
 
 
-def _read(db: sqlite3.Connection, items: list[Item]) -> None:
+def _read(db: sqlite3.Connection, items: list[QueuedOperation]) -> None:
     try:
         perform(db, items)
-    except OPERATION_ERRORS:  # of one of them: which one is seen when each is run alone
+    except OPERATION_ERRORS:  # one of them failed: it shows which when each runs alone
         for item in items:
             _read_alone(db, item)
     except Exception as error:  # the thread's outermost frame: a mistake in one query must not end it
@@ -85,11 +85,11 @@ def _read(db: sqlite3.Connection, items: list[Item]) -> None:
             item.error = error
 
 
-def _read_alone(db: sqlite3.Connection, item: Item) -> None:
+def _read_alone(db: sqlite3.Connection, item: QueuedOperation) -> None:
     try:
         item.answer = item.operation(db)
     except OPERATION_ERRORS as error:
         item.error = translated(error)
-    except Exception as error:  # the same
+    except Exception as error:  # the thread's outermost frame
         log.exception("store.query_failed")
         item.error = error

@@ -1,7 +1,7 @@
-"""The SQLite file: how a connection to it is made, and its tables, by additive migrations.
+"""How a connection to the SQLite file is made, and the file's tables, as additive migrations.
 
-A migration is never edited once released; a later one adds. ``min_reader`` is the oldest schema version whose code may still use a
-file after the migration, so that workers of two versions can share it while they are being replaced.
+A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the file
+after a migration, so that workers of two versions can share it while they are being replaced.
 """
 
 import os
@@ -17,12 +17,12 @@ from pathlib import Path
 from fastlane.errors import FastlaneError
 
 JOURNAL_BYTES = 64 * 1024 * 1024
-"""The write-ahead log is cut back to this after it once grew larger."""
+"""The size to which the write-ahead log is truncated after it has grown larger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """The step to a schema version: statements, and the oldest version that may read and write the file after it."""
+    """The step to a schema version: its statements, and the oldest version that may read and write the file after it."""
 
     version: int
     min_reader: int
@@ -33,7 +33,7 @@ UNDER_WAY = "status IN ('enqueued', 'pulling', 'running')"
 ENDED = "status IN ('done', 'failed', 'timedout', 'stopped', 'expired')"
 TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
 UNFINISHED = "(settled = 0 OR cleaned = 0)"
-"""Conditions of partial indexes: a query must repeat them word for word, and name the index where SQLite would choose a longer one."""
+"""Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 MIGRATIONS: Sequence[Migration] = (
     Migration(
@@ -70,7 +70,7 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id)",
             f"CREATE INDEX executions_unsettled ON executions (finished_at, id) WHERE settled = 0 AND {ENDED}",
             "CREATE INDEX executions_uncleaned ON executions (finished_at, id) WHERE settled = 1 AND cleaned = 0",
-            # How much there is, kept by triggers: counting a million rows takes too long, and no writer can forget a trigger.
+            # Counters, kept by triggers: counting a million rows takes too long, and no writer can forget a trigger.
             "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
             """INSERT INTO counters VALUES ('tasks', 0), ('jobs', 0), ('enqueued', 0), ('pulling', 0), ('running', 0), ('done', 0),
                 ('failed', 0), ('timedout', 0), ('stopped', 0), ('expired', 0)""",
@@ -83,8 +83,8 @@ MIGRATIONS: Sequence[Migration] = (
             """CREATE TRIGGER move_executions AFTER UPDATE OF status ON executions WHEN new.status <> old.status BEGIN
                 UPDATE counters SET value = value + 1 WHERE name = new.status;
                 UPDATE counters SET value = value - 1 WHERE name = old.status; END""",
-            # The blobs stand last: what comes before them is read without them. WITHOUT ROWID, each step of a search would read them whole.
-            # A chunk without bytes of a stream is not in that stream's index.
+            # The blobs come last, so that the columns before them are read without them. In a table WITHOUT ROWID, each step of a search
+            # would read them whole. A chunk without bytes of a stream is not in that stream's index.
             """CREATE TABLE log_chunks (
                 execution_id TEXT NOT NULL, sequence INTEGER NOT NULL, start_offset INTEGER NOT NULL, start_stdout INTEGER NOT NULL,
                 start_stderr INTEGER NOT NULL, end_offset INTEGER NOT NULL, end_stdout INTEGER NOT NULL, end_stderr INTEGER NOT NULL,
@@ -133,12 +133,12 @@ MIGRATIONS: Sequence[Migration] = (
         min_reader=1,
         statements=(
             "CREATE INDEX tasks_by_change ON tasks (modified_at, id)",
-            # A task's executions: all of them, and by final status. Neither index changes while an execution is under way.
+            # A task's executions, all and by final status. Neither index changes while an execution is under way.
             "CREATE INDEX executions_of_task ON executions (task_id, scheduled_for, id)",
             f"CREATE INDEX executions_ended ON executions (task_id, status, scheduled_for, id) WHERE {ENDED}",
             "DROP INDEX executions_by_status",
             "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id, task_id)",
-            # How many executions a task has: in all, and of each final status.
+            # How many executions a task has in total and in each final status.
             """CREATE TABLE task_counts (
                 task_id TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (task_id, name)
             ) STRICT, WITHOUT ROWID""",
@@ -159,7 +159,7 @@ MIGRATIONS: Sequence[Migration] = (
             """CREATE TRIGGER uncount_executions_of_task AFTER DELETE ON executions BEGIN
                 UPDATE task_counts SET value = value - 1 WHERE task_id = old.task_id AND name IN ('executions', old.status); END""",
             "CREATE TRIGGER forget_counts_of_task AFTER DELETE ON tasks BEGIN DELETE FROM task_counts WHERE task_id = old.id; END",
-            # How many ticks and executions a job has, from its second one of either on: most jobs run once, and need no row.
+            # How many ticks and executions a job has, once it has two of either: most jobs run once and need no row.
             """CREATE TABLE job_counts (
                 job_id TEXT PRIMARY KEY, ticks INTEGER NOT NULL, executions INTEGER NOT NULL
             ) STRICT, WITHOUT ROWID""",
@@ -183,7 +183,7 @@ MIGRATIONS: Sequence[Migration] = (
                 for name in ("ticks", "executions")
             ),
             "CREATE TRIGGER forget_counts_of_job AFTER DELETE ON jobs BEGIN DELETE FROM job_counts WHERE job_id = old.id; END",
-            # The words of a task's id: letters, digits and pictures, without regard to case and accents. A row is found by its own words.
+            # The words of a task's id: letters, digits and symbols, regardless of case and accents. A row is found by its own words.
             """CREATE VIRTUAL TABLE task_words USING fts5(
                 id, columnsize = 0, tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co So'")""",
             "INSERT INTO task_words (id) SELECT id FROM tasks",
@@ -237,15 +237,15 @@ def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
 
 
 def _visible(pattern: str, task_id: str) -> bool:
-    """Whether a pattern lets a task be seen: ``visible(pattern, task_id)`` in queries."""
+    """Whether a pattern matches a task's id: ``visible(pattern, task_id)`` in queries."""
     return re.match(pattern, task_id) is not None
 
 
 def execute_patiently(db: sqlite3.Connection, statement: str, patience: float) -> None:
-    """Executes a statement that takes a lock, again for ``patience`` seconds while others have it.
+    """Executes a statement that takes a lock; tries for ``patience`` seconds while others hold it.
 
-    SQLite's own waiting asks more and more seldom, up to ten times a second, so that a busy process can keep another out for
-    long; and to switch to the write-ahead log it does not wait at all.
+    SQLite's own waiting tries less and less often, down to ten times a second, so that a busy process can keep another out for long, and
+    it does not wait at all to switch to the write-ahead log.
     """
     deadline = time.monotonic() + patience
     while True:
@@ -260,9 +260,9 @@ def execute_patiently(db: sqlite3.Connection, statement: str, patience: float) -
 
 
 def prepare(path: Path, busy_timeout: float) -> None:
-    """Creates the file, for its owner alone since specs may hold secrets, and brings its tables up to date.
+    """Creates the file, readable by its owner only since specs may hold secrets, and brings its tables up to date.
 
-    Raises FastlaneError for a file that only a newer fastlane may use, or that is no database; sqlite3.Error and OSError for the rest.
+    Raises FastlaneError for a file that only a newer fastlane may use or that is not a database; sqlite3.Error and OSError otherwise.
     """
     _create_file(path)
     try:
@@ -276,13 +276,13 @@ def prepare(path: Path, busy_timeout: float) -> None:
 
 
 def _create_file(path: Path) -> None:
-    """Never opens a file that is there: to close it would give up the locks that this process's connections have on it."""
+    """Never opens an existing file: closing it would release the locks that this process's connections hold on it."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def migrate(db: sqlite3.Connection, patience: float, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Applies, in one transaction, the migrations that the file does not have yet."""
+    """Applies the migrations that the file does not have yet, in one transaction."""
     newest = migrations[-1].version
     execute_patiently(db, "BEGIN IMMEDIATE", patience)
     try:

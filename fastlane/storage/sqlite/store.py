@@ -33,14 +33,14 @@ from fastlane.storage.sqlite.work_queue import BatchOperation
 from fastlane.storage.sqlite.writer import Writer
 
 GRACE = 2.0
-"""Seconds beyond ``busy_timeout`` that a call may take before it is given up."""
+"""Seconds beyond ``busy_timeout`` after which a call is given up."""
 
 Document = Mapping[str, Any]
 
 
 class SqliteStore:
-    """A ``Store`` on the file at ``path``, in a folder that exists. A write waits at most ``busy_timeout`` seconds for other processes;
-    every call ends at most ``GRACE`` seconds later, with StoreDown if need be."""
+    """A ``Store`` on the file at ``path``, in an existing folder. A write waits at most ``busy_timeout`` seconds for other processes; every
+    call ends at most ``GRACE`` seconds later, with StoreDown if it must."""
 
     def __init__(self, path: Path | str, *, busy_timeout: float = 5.0) -> None:
         self._path = Path(path)
@@ -50,7 +50,7 @@ class SqliteStore:
         self._readers = Readers(self._connect, self._deadline)
 
     async def open(self) -> None:
-        """Brings the file's tables up to date. Raises FastlaneError for a file that only a newer fastlane may use."""
+        """Raises FastlaneError for a file that only a newer fastlane may use."""
         keep_freed_memory()
         try:
             async with asyncio.timeout(self._deadline + self._busy_timeout):
@@ -61,12 +61,10 @@ class SqliteStore:
         self._readers.start()
 
     async def close(self) -> None:
-        """Commits what waits, and ends every connection and thread."""
         await self._writer.close()
         await self._readers.close()
 
     async def check(self) -> None:
-        """Writes; raises StoreDown when that fails."""
         await self._writer.run(lambda db: db.execute("UPDATE checks SET count = count + 1").rowcount)
 
     # jobs
@@ -250,5 +248,5 @@ def _generation(db: sqlite3.Connection) -> Generation:
 def _change_generation(db: sqlite3.Connection, seen: Generation, new: Generation) -> bool:
     update = """UPDATE generation SET number = ?, run_id = ?, builder = ?, since = ?
         WHERE number = ? AND run_id = ? AND builder IS ? AND since = ?"""
-    values = [value for one in (new, seen) for value in (one.number, one.run_id, one.builder, one.since)]
+    values = [value for row in (new, seen) for value in (row.number, row.run_id, row.builder, row.since)]
     return db.execute(update, values).rowcount == 1

@@ -1,7 +1,7 @@
-"""The line in which operations of event loops wait for a thread that runs them, and the way of their answers back to those loops.
+"""The queue in which operations from event loops wait for a thread that runs them, and the way of their answers back to those loops.
 
-What a loop brings in one turn reaches the threads together, and is answered together: to change over between two threads costs far more
-than most operations take. Operations of one kind that wait together may also be run as one (``BatchOperation``).
+What a loop queues in one turn reaches the threads together and is answered together, because switching between two threads costs far more
+than most operations take. Waiting operations of one type may also run as one (``BatchOperation``).
 """
 
 import asyncio
@@ -15,30 +15,31 @@ from typing import Any, Generic, TypeVar
 
 from fastlane.errors import StoreDown
 
-Thing = TypeVar("Thing")
+Input = TypeVar("Input")
 Answer = TypeVar("Answer")
 Operation = Callable[[sqlite3.Connection], Answer]
-Together = Callable[[sqlite3.Connection, Sequence[Thing]], Sequence[Answer]]
+RunBatch = Callable[[sqlite3.Connection, Sequence[Input]], Sequence[Answer]]
 
 
 @dataclass(slots=True)
-class BatchOperation(Generic[Thing, Answer]):
-    """An operation on one thing which is run with all others of its kind that wait: ``together`` answers for each thing, in their order.
+class BatchOperation(Generic[Input, Answer]):
+    """An operation that runs together with all waiting ones that have the same ``run_batch``, which answers each input in order.
 
-    Each statement lets go of the interpreter twice, and gets it back from a busy loop only after a while: one statement for 64 changes
-    costs half of what 64 take alone, and a fraction of the time (measured).
+    Each statement releases the interpreter lock twice, and gets it back from a busy loop only after a while: one statement for 64 changes
+    costs half as much as 64 statements, and takes a fraction of the time (measured).
     """
 
-    thing: Thing
-    together: Together[Thing, Answer]
+    input: Input
+    run_batch: RunBatch[Input, Answer]
 
     def __call__(self, db: sqlite3.Connection) -> Answer:
-        return self.together(db, [self.thing])[0]
+        return self.run_batch(db, [self.input])[0]
 
 
 @dataclass(slots=True, eq=False)
-class Item:
-    """An operation and who waits for it, until when by the loop's clock; then its answer or error."""
+class QueuedOperation:
+    """An operation, the future of its caller, and the time (by the loop's clock) at which the caller gives up; later its answer or
+    error."""
 
     operation: Operation[Any]
     loop: asyncio.AbstractEventLoop
@@ -48,7 +49,7 @@ class Item:
     error: Exception | None = None
 
     def resolve(self) -> None:
-        """Answers, on the caller's loop, unless the caller has gone."""
+        """Answers the caller, unless it is gone. Runs on the caller's loop."""
         if self.future.done():
             return
         if self.error is None:
@@ -57,29 +58,29 @@ class Item:
             self.future.set_exception(self.error)
 
     def give_up(self, deadline: float) -> None:
-        """Its time is over: it is not begun any more, and who waits is told so."""
+        """Tells the caller that its time is over; the operation does not begin any more."""
         if not self.future.done():
             self.future.set_exception(StoreDown(f"the store did not answer within {deadline:g} s"))
 
 
 class WorkQueue:
-    """A line for any number of loops and threads. Each operation has ``deadline`` seconds in all."""
+    """A queue for any number of loops and threads. Each operation has ``deadline`` seconds in total."""
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
-        self._waiting: deque[Item] = deque()
+        self._waiting: deque[QueuedOperation] = deque()
         self._running = 0
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._rung: set[asyncio.AbstractEventLoop] = set()
-        self._unanswered: dict[asyncio.AbstractEventLoop, dict[Item, None]] = {}
+        self._unanswered: dict[asyncio.AbstractEventLoop, dict[QueuedOperation, None]] = {}
         self._closed = False
 
     def run(self, operation: Operation[Answer], most: int) -> "asyncio.Future[Answer]":
-        """The operation's answer, from a thread. Its future has what the operation raised, or StoreDown. Raises StoreDown when ``most``
-        wait or run already. One whose caller is cancelled, or gives up, before its turn is not run."""
+        """Queues an operation. The future gets its answer, or what it raised, or StoreDown. Raises StoreDown when ``most`` operations wait
+        or run already. An operation whose caller is cancelled or gives up before its turn does not run."""
         loop = asyncio.get_running_loop()
-        item = Item(operation, loop, loop.create_future(), loop.time() + self._deadline)
+        item = QueuedOperation(operation, loop, loop.create_future(), loop.time() + self._deadline)
         self._put(item, most)
         unanswered = self._unanswered.get(loop)
         if unanswered is None:
@@ -89,7 +90,7 @@ class WorkQueue:
         return item.future
 
     def close(self) -> None:
-        """No more is let in; threads are told once all that waits is done."""
+        """Accepts no more operations; threads end when those that wait are done."""
         with self._lock:
             self._closed = True
             self._changed.notify_all()
@@ -97,14 +98,14 @@ class WorkQueue:
     # what the threads call
 
     def wait(self) -> bool:
-        """Returns when there is something to do; False when the line is closed and empty."""
+        """Returns when there is something to do; False when the queue is closed and empty."""
         with self._lock:
             while not self._waiting and not self._closed:
                 self._changed.wait()
             return bool(self._waiting)
 
-    def take(self, most: int) -> list[Item]:
-        """The next ``most`` that wait, without those whose callers have gone. All of them are to be handed to ``answer``."""
+    def take(self, most: int) -> list[QueuedOperation]:
+        """Takes up to ``most`` waiting operations, without those whose callers are gone. Pass all of them to ``answer``."""
         with self._lock:
             items = [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
             items = [item for item in items if not item.future.done()]
@@ -113,18 +114,18 @@ class WorkQueue:
                 self._changed.notify()
         return items
 
-    def answer(self, items: list[Item]) -> None:
-        """Answers each on its own loop, in one call a loop."""
+    def answer(self, items: list[QueuedOperation]) -> None:
+        """Answers each operation on its loop, with one call for each loop."""
         with self._lock:
             self._running -= len(items)
-        by_loop: dict[asyncio.AbstractEventLoop, list[Item]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[QueuedOperation]] = {}
         for item in items:
             by_loop.setdefault(item.loop, []).append(item)
-        for loop, part in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # a loop that was closed has nobody who waits
-                loop.call_soon_threadsafe(self._resolve, loop, part)
+        for loop, answered in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits on it
+                loop.call_soon_threadsafe(self._resolve, loop, answered)
 
-    def _put(self, item: Item, most: int) -> None:
+    def _put(self, item: QueuedOperation, most: int) -> None:
         with self._lock:
             if self._closed:
                 raise StoreDown("the store is closed")
@@ -137,19 +138,19 @@ class WorkQueue:
             item.loop.call_soon(self._ring, item.loop)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wakes a thread, for all that the loop has brought in this turn."""
+        """Wakes a thread for all that the loop has queued in this turn."""
         with self._lock:
             self._rung.discard(loop)
             self._changed.notify()
 
-    def _resolve(self, loop: asyncio.AbstractEventLoop, items: list[Item]) -> None:
+    def _resolve(self, loop: asyncio.AbstractEventLoop, items: list[QueuedOperation]) -> None:
         unanswered = self._unanswered.get(loop, {})
         for item in items:
             unanswered.pop(item, None)
             item.resolve()
 
     def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Gives up what is over its time, and comes back when the next may be: one timer for all that a loop waits for."""
+        """Gives up operations that are out of time, and comes back when the next one may be: a loop has one timer for all of them."""
         unanswered = self._unanswered[loop]
         while unanswered and (oldest := next(iter(unanswered))).until <= loop.time():
             del unanswered[oldest]
@@ -160,24 +161,24 @@ class WorkQueue:
             del self._unanswered[loop]
 
 
-def perform(db: sqlite3.Connection, items: Sequence[Item]) -> None:
-    """Runs the operations, those of one kind together, and notes their answers; raises what one of them raises."""
-    kinds: dict[Together[Any, Any], tuple[list[Item], list[Any]]] = {}
+def perform(db: sqlite3.Connection, items: Sequence[QueuedOperation]) -> None:
+    """Runs the operations, those of one batch together, and keeps their answers. Raises what one of them raises."""
+    batches: dict[RunBatch[Any, Any], tuple[list[QueuedOperation], list[Any]]] = {}
     for item in items:
         operation = item.operation
         if isinstance(operation, BatchOperation):
-            alike, things = kinds.setdefault(operation.together, ([], []))
-            alike.append(item)
-            things.append(operation.thing)
+            batch, inputs = batches.setdefault(operation.run_batch, ([], []))
+            batch.append(item)
+            inputs.append(operation.input)
         else:
             item.answer = operation(db)
-    for together, (alike, things) in kinds.items():
-        for item, answer in zip(alike, together(db, things), strict=True):
+    for run_batch, (batch, inputs) in batches.items():
+        for item, answer in zip(batch, run_batch(db, inputs), strict=True):
             item.answer = answer
 
 
 def join(threads: list[threading.Thread], deadline: float) -> None:
-    """Returns when the threads that were started have ended, or after so many seconds each."""
+    """Returns when the threads that were started have ended; waits up to ``deadline`` seconds for each."""
     for thread in threads:
         if thread.ident is not None:
             thread.join(deadline)

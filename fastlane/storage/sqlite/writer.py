@@ -1,9 +1,9 @@
-"""The one thread of a process that writes the SQLite file: everything that waits for it goes into one transaction (a group commit).
+"""The one thread of a process that writes the SQLite file: all operations that wait for it go into one transaction (a group commit).
 
-An operation is a function of a connection, and nothing but: it may be run twice. A batch is run as it is, those of one kind as one; when
-one operation fails, all of it is undone and run again, each operation alone under a savepoint of its own, so that one that fails undoes
-itself alone (a savepoint costs as much as what stands under it: SQLite keeps every page that changes). Each is answered only after the
-commit: what was answered is on disk, and after a failed commit nothing is.
+An operation must be a pure function of its connection, because it may run twice. A group runs without savepoints first. When an operation
+fails, the whole group is rolled back and runs again, each operation under a savepoint, so that only the failing one is undone. (Savepoints
+are not used at first because each costs as much as the writes under it: SQLite keeps every page that changes.) Operations are answered
+after the commit: what was answered is on disk, and after a failed commit nothing is.
 """
 
 import asyncio
@@ -16,26 +16,26 @@ import structlog
 
 from fastlane.errors import Conflict, FastlaneError, StoreDown
 from fastlane.storage.sqlite.schema import execute_patiently
-from fastlane.storage.sqlite.work_queue import Answer, Item, Operation, WorkQueue, join, perform
+from fastlane.storage.sqlite.work_queue import Answer, Operation, QueuedOperation, WorkQueue, join, perform
 
 log = structlog.get_logger()
 
 OPERATION_ERRORS = (FastlaneError, sqlite3.Error, ValueError, TypeError, OverflowError)
-"""What an operation may raise and fail alone by."""
+"""Exceptions that fail only the operation that raised them."""
 
 MAX_WAITING = 4096
 MAX_BATCH = 256
 
 
 class Writer:
-    """Owns the thread and its connection. A transaction waits ``patience`` seconds for other processes, each call ``deadline`` seconds in
-    all; at most ``MAX_WAITING`` operations wait or are under way."""
+    """Owns the thread and its connection. A transaction waits ``patience`` seconds for other processes; a call takes ``deadline`` seconds
+    at most; at most ``MAX_WAITING`` operations wait or run."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], patience: float, deadline: float) -> None:
         self._connect = connect
         self._patience = patience
         self._deadline = deadline
-        self._line = WorkQueue(deadline)
+        self._queue = WorkQueue(deadline)
         self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
 
     def start(self) -> None:
@@ -43,30 +43,30 @@ class Writer:
         self._thread.start()
 
     def run(self, operation: Operation[Answer]) -> "asyncio.Future[Answer]":
-        """The operation's answer, once it is committed, or what it raised, or StoreDown. One whose caller is cancelled, or gives up,
-        before its turn is not run. Raises StoreDown when too many wait."""
-        return self._line.run(operation, MAX_WAITING)
+        """Queues an operation. The future gets its answer once it is committed, or what it raised, or StoreDown. An operation whose caller
+        is cancelled or gives up before its turn does not run. Raises StoreDown when too many wait."""
+        return self._queue.run(operation, MAX_WAITING)
 
     async def close(self) -> None:
-        """Commits what waits, and ends the thread."""
-        self._line.close()
+        """Commits the waiting operations and ends the thread."""
+        self._queue.close()
         await asyncio.to_thread(join, [self._thread], self._deadline)
 
     def _work(self) -> None:
         db: sqlite3.Connection | None = None
-        while self._line.wait():
+        while self._queue.wait():
             try:
                 db = db or self._open()
                 execute_patiently(db, "BEGIN IMMEDIATE", self._patience)
             except (sqlite3.Error, OSError) as error:
-                items = self._line.take(MAX_WAITING)
+                items = self._queue.take(MAX_WAITING)
                 _fail(items, error)
-                self._line.answer(items)
+                self._queue.answer(items)
             else:
-                # Taken only now: BEGIN may have waited for another process, and the batch has all that came meanwhile.
-                items = self._line.take(MAX_BATCH)
+                # Taken only now: BEGIN may have waited for another process, and the group then has all that came meanwhile.
+                items = self._queue.take(MAX_BATCH)
                 _commit(db, items, self._patience)
-                self._line.answer(items)
+                self._queue.answer(items)
         if db is not None:
             with contextlib.suppress(sqlite3.Error):
                 db.close()
@@ -77,8 +77,8 @@ class Writer:
         return db
 
 
-def _commit(db: sqlite3.Connection, batch: list[Item], patience: float) -> None:
-    """One group commit: runs and commits the batch in the transaction that has begun."""
+def _commit(db: sqlite3.Connection, batch: list[QueuedOperation], patience: float) -> None:
+    """Runs and commits the operations in the transaction that has begun."""
     try:
         if not _run_together(db, batch):
             db.execute("ROLLBACK")
@@ -87,7 +87,7 @@ def _commit(db: sqlite3.Connection, batch: list[Item], patience: float) -> None:
         db.execute("COMMIT")
     except (sqlite3.Error, StoreDown) as error:
         _fail(batch, error)
-    except Exception as error:  # the frame around every operation: a mistake in one must not end the thread
+    except Exception as error:  # the thread's outermost frame: a mistake in an operation must not end it
         log.exception("store.operation_failed")
         _fail(batch, error)
     if db.in_transaction:
@@ -95,14 +95,14 @@ def _commit(db: sqlite3.Connection, batch: list[Item], patience: float) -> None:
             db.execute("ROLLBACK")
 
 
-def _fail(batch: list[Item], error: Exception) -> None:
-    """Nothing of it is written: all of them are told StoreDown."""
+def _fail(batch: list[QueuedOperation], error: Exception) -> None:
+    """Answers all of them with StoreDown: nothing was written."""
     for item in batch:
         item.error = StoreDown(f"the store cannot be written: {error}")
 
 
-def _run_together(db: sqlite3.Connection, batch: list[Item]) -> bool:
-    """Runs the batch; False when one of it failed: then the transaction must be undone."""
+def _run_together(db: sqlite3.Connection, batch: list[QueuedOperation]) -> bool:
+    """Runs the operations; False when one failed and the transaction must be rolled back."""
     try:
         perform(db, batch)
     except OPERATION_ERRORS as error:
@@ -111,8 +111,8 @@ def _run_together(db: sqlite3.Connection, batch: list[Item]) -> bool:
     return True
 
 
-def _run_apart(db: sqlite3.Connection, batch: list[Item]) -> None:
-    """Runs the batch; what an operation raises undoes it alone, unless SQLite has undone the whole transaction."""
+def _run_apart(db: sqlite3.Connection, batch: list[QueuedOperation]) -> None:
+    """Runs the operations under a savepoint each, so that one that fails is undone alone."""
     for item in batch:
         db.execute("SAVEPOINT operation")
         try:
@@ -125,16 +125,16 @@ def _run_apart(db: sqlite3.Connection, batch: list[Item]) -> None:
 
 
 def _check_transaction(db: sqlite3.Connection, error: Exception) -> None:
-    """Raises StoreDown when SQLite has undone the transaction because of this error."""
+    """Raises StoreDown when SQLite has rolled back the whole transaction because of this error."""
     if not db.in_transaction:
         raise StoreDown(f"the store cannot be written: {error}") from error
 
 
 def translated(error: Exception) -> Exception:
-    """One of our exceptions for one of sqlite3's; any other as it is. Only what may pass by itself is StoreDown."""
+    """Our exception for one of sqlite3; any other stays as it is. Only what may pass by itself becomes StoreDown."""
     if not isinstance(error, sqlite3.Error):
         return error
-    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")  # what the sqlite3 module itself finds wrong has none
+    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")  # errors of the sqlite3 module itself have none
     if name in {"SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE"}:
         return Conflict(f"the store has it already: {error}")
     if isinstance(error, sqlite3.OperationalError) and name != "SQLITE_ERROR":
