@@ -13,14 +13,14 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 UNSAID = (
-    ("after", "is not what the nextUrl of this list had"),  # a token that the server made
+    ("after", "is not from a nextUrl of this list"),  # a token that the server made
     ("from", "is not a cursor"),  # likewise
-    ("from", "names another"),
+    ("from", "is a cursor of something else"),
     ("from", "stands beside"),
     ("tail", "stands beside from"),  # of the query one name excludes another
-    ("from", "add follow=1"),
-    ("stream", "add follow=1"),
-    ("tail", "add follow=1"),
+    ("from", "needs follow=1"),
+    ("stream", "needs follow=1"),
+    ("tail", "needs follow=1"),
     ("", "has a NUL character"),  # in any text of a body, however deep
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),

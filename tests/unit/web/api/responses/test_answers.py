@@ -1,0 +1,159 @@
+"""What users see, key by key and in order: ``answers.json`` has the answer to each of these values."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fastlane.errors import Fault
+from fastlane.models.access import Requester
+from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.models.execution import Execution, Failure, FailureReason
+from fastlane.models.job import Job, Spec
+from fastlane.models.paging import After, Page, Window
+from fastlane.models.placement.host import HostView
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
+from fastlane.models.schedule.tick import Outcome, Tick
+from fastlane.models.status import Status
+from fastlane.models.task import Task
+from fastlane.services.jobs.preview import Preview
+from fastlane.services.jobs.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
+from fastlane.services.reads.details import JobDetail
+from fastlane.services.reads.health import HealthProblem, HealthReport
+from fastlane.services.reads.lists import TaskJobsView, TicksView
+from fastlane.services.reads.server_status import HostRow, StatusView
+from fastlane.services.reads.views import ExecutionView, JobView
+from fastlane.services.reads.wait_reasons import Cause, UnusableHost, WaitReason
+from fastlane.services.reads.why import Explanation
+from fastlane.services.tickets import Ticket
+from fastlane.storage.base import Counts
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.actions import (
+    DELETED,
+    DRY_RUN,
+    ENQUEUED,
+    EXECUTION_STOPPED,
+    POOL_PAUSED,
+    STOPPED,
+    TASK_STOPPED,
+    TICKET,
+    WAITED,
+    TicketFor,
+    WaitedFor,
+)
+from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE
+from fastlane.web.api.responses.jobs import JOB_DETAIL, TASK_JOBS, TASK_PAGE, TICK_PAGE
+from fastlane.web.api.responses.pages import Listing
+from fastlane.web.api.responses.problems import PROBLEM
+from fastlane.web.api.responses.server import HEALTH, SERVER_STATUS, ServerStatus
+from fastlane.web.api.responses.why import WHY
+from fastlane.web.api.serializer import Serializer
+from fastlane.web.http.paging import ListUrl
+from fastlane.web.http.problems import Problem
+
+EXPECTED = json.loads(Path(__file__).with_name("answers.json").read_text())
+NOW = 1_700_000_000_123
+J, E = "6c84fb90-12c4-41e1-840d-7b25c5ee775a", "01234567-89ab-4def-8123-456789abcdef"
+
+CONTAINER = Container(
+    user="app",
+    stop_grace=30_500,
+    mounts=(Mount(MountKind.BIND, "/data", "/srv", read_only=True), Mount(MountKind.TMPFS, "/tmp", size=4096)),
+    networks=("backend",),
+    secrets=(Secret("token", "token"),),
+    extra_hosts={"db": "10.0.0.7"},
+)
+SPEC = Spec(
+    "ubuntu",
+    ("sh", "-c", "echo it's"),
+    {"A": "1", "DB_PASSWORD": "s3cret"},
+    {"a": [1, None]},
+    retries=2,
+    retry_delay=1_500,
+    timeout=60_000,
+    expiration=NOW,
+    concurrency=3,
+    resources=Resources(2.0, 2**29, None, 0.5),
+    container=CONTAINER,
+)
+CRON = Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE)
+JOB = Job(J, "a b", "i", NOW, NOW + 1, SPEC, CRON, next_tick=NOW + 2, requested_by=Requester("ann", "10.0.0.1"))
+ONCE = replace(JOB, spec=Spec("ubuntu"), schedule=Schedule(ScheduleKind.AT, NOW), next_tick=None, requested_by=None)
+EXECUTION = Execution(E, "a b", J, "t", 1, 1, Spec("ubuntu"), NOW, NOW)
+FAILED = replace(
+    EXECUTION,
+    spec=SPEC,
+    status=Status.FAILED,
+    host="tcp://10.0.0.7:2375",
+    started_at=NOW + 1,
+    finished_at=NOW + 5,
+    exit_code=3,
+    failure=Failure(FailureReason.EXIT, "s3cret is wrong"),
+    container_id="c",
+    requested_by=Requester(None, "10.0.0.1"),
+)
+VIEW, FULL_VIEW = ExecutionView(EXECUTION, 0, 0, truncated=False), ExecutionView(FAILED, 3, 4, True, "out", "err")
+ROWS = HostRow("fast", "tcp://h:1", HostView("tcp://h:1", usable=False, reason="is away", swarm_id="s")), HostRow("fast", "h:2", None)
+URL = ListUrl("http://x/list/", {"status": "done"})
+
+
+def listing(view=None, *rows):
+    page = Page(Window(2, 10), 31, rows, After(31, (NOW, "a")))
+    return Listing(URL, page, view(page) if view else page)
+
+
+WAITS = (
+    WaitReason(
+        Cause.NO_HOST, "h s3cret", NOW, pool="fast", hosts=(UnusableHost("h", "is away", NOW, "open", 5, NOW), UnusableHost("i", "?"))
+    ),
+    WaitReason(Cause.POOL_FULL, "full", pool="fast", running=4, max_running=4, ready=7),
+    WaitReason(Cause.CONCURRENCY, "busy", running=2, concurrency=2),
+    WaitReason(Cause.IMAGE, "pulls", image="ubuntu", host="h"),
+    WaitReason(Cause.RETRY, "again", until=NOW, attempt=2),
+    WaitReason(Cause.PAUSED, "held", held_tick=NOW),
+)
+STATUS = StatusView(12_345, (), ROWS, (FAILED,), {"fast": {"ready": 1, "timed": 2, "running": 3}}, Counts(1, 2, {Status.DONE: 4}), (JOB,))
+JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
+TICKS = (
+    Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
+    Tick("u", J, "l", NOW, NOW, Outcome.MISSED, None, "was down", NOW + 1, 5, at_least=True),
+)
+ENQUEUED_JOB = Enqueued("a b", J, "t", E)
+ANSWERS = {
+    "tasks": (TASK_PAGE, listing(None, Task("a/ü", NOW, NOW + 1, 3))),
+    "jobs of a task": (TASK_JOBS, listing(lambda page: TaskJobsView(Task("a b", NOW, NOW, 2), page), *JOB_ROWS)),
+    "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED), page), FULL_VIEW, VIEW)),
+    "execution": (EXECUTION_DETAIL, FULL_VIEW),
+    "executions": (EXECUTION_PAGE, listing(None, VIEW)),
+    "ticks": (TICK_PAGE, listing(lambda page: TicksView(JOB, page), *TICKS)),
+    "enqueued": (ENQUEUED, ENQUEUED_JOB),
+    "scheduled": (ENQUEUED, replace(ENQUEUED_JOB, execution_id=None)),
+    "waited": (WAITED, WaitedFor(ENQUEUED_JOB, VIEW)),
+    "dry run": (DRY_RUN, Preview(SPEC, CRON, Pool("fast", "", ("h",)), ROWS, (NOW, NOW + 1), Resources(1.5))),
+    "stopped": (STOPPED, CurrentStatus("a b", J, None, "stopped")),
+    "execution stopped": (EXECUTION_STOPPED, CurrentStatus("a b", J, E, "running")),
+    "task stopped": (TASK_STOPPED, TaskStopped("a b", 2)),
+    "deleted": (DELETED, Deleted("a b", None)),
+    "pool": (POOL_PAUSED, PoolPaused("fast", paused=True)),
+    "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
+    "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
+    "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
+    "status": (SERVER_STATUS, ServerStatus("1.2.3", STATUS)),
+    "problem": (PROBLEM, Problem(400, "wrong", faults=[Fault("a.b", "is wrong")])),
+    "not started": (PROBLEM, Problem(404, "no log", execution_status="enqueued")),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_each_answer_has_its_keys_in_order(name):
+    serializer, value = ANSWERS[name]
+    made = serializer.serialize(value, RenderContext("http://x", ("password",)))
+    assert json.dumps(made, indent=1) == json.dumps(EXPECTED[name], indent=1)
+
+
+def test_every_expected_answer_is_made():
+    assert EXPECTED.keys() == ANSWERS.keys()
+    assert all(isinstance(serializer, Serializer) for serializer, _ in ANSWERS.values())
