@@ -16,8 +16,7 @@ UNSAID = (
     ("after", "is not from a nextUrl of this list"),  # a token that the server made
     ("from", "is not a cursor"),  # likewise
     ("from", "is a cursor of something else"),
-    ("from", "stands beside"),
-    ("tail", "stands beside from"),  # of the query one name excludes another
+    ("tail", "cannot be used together with from"),  # of the query one name excludes another
     ("from", "needs follow=1"),
     ("stream", "needs follow=1"),
     ("tail", "needs follow=1"),

@@ -1,1 +1,1 @@
-"""The contract: what requests may hold, what answers hold, and the OpenAPI document made of both."""
+"""The contract: what requests contain, what responses contain, and the OpenAPI document made from both."""

@@ -12,15 +12,15 @@ from fastlane.web.http.query import read_integer
 
 MOST_LINES = 1_000_000_000
 FOLLOW_QUERY = {
-    "from": Parameter("Goes on after this cursor, as a message had it; not beside tail.", {"type": "string", "maxLength": LONGEST}),
-    "stream": Parameter("Only this one of the two.", enum(tuple(STREAMS))),
-    "tail": Parameter("Begins with the last lines, so many.", integer(0, MOST_LINES)),
+    "from": Parameter("Continues after this cursor of a message; not together with tail.", {"type": "string", "maxLength": LONGEST}),
+    "stream": Parameter("Only stdout, or only stderr.", enum(tuple(STREAMS))),
+    "tail": Parameter("Starts with this many of the last lines.", integer(0, MOST_LINES)),
 }
 
 
 def read_follow_query(query: Mapping[str, str], last_event: str | None = None) -> StartPosition:
-    """``from``, ``stream`` and ``tail``; ``last_event`` (the header Last-Event-ID) goes before both places. Raises Invalid, all faults at
-    once."""
+    """``from``, ``stream`` and ``tail``. ``last_event`` (the header Last-Event-ID) takes the place of ``from`` and ``tail``. Raises Invalid
+    with all faults."""
     faults: list[Fault] = []
     cursor: Cursor | None = None
     tail: int | None = None
@@ -37,7 +37,7 @@ def read_follow_query(query: Mapping[str, str], last_event: str | None = None) -
     if stream is not None and stream not in STREAMS:
         faults.append(Fault("stream", 'is neither "stdout" nor "stderr"; leave it out for both'))
     if "from" in query and "tail" in query:
-        faults.append(Fault("tail", "stands beside from; leave one of them out"))
+        faults.append(Fault("tail", "cannot be used together with from; leave one of them out"))
     if faults:
         raise Invalid(faults)
     return StartPosition(cursor, None if cursor else tail, STREAMS.get(stream or ""))

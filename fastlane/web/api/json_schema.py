@@ -56,7 +56,7 @@ DURATION: JsonSchema = {
     "maxLength": 64,
     "pattern": f"^(?=[0-9]){''.join(f'(?:{part})?' for part in _PARTS)}$",
 }
-SPAN: JsonSchema = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
+POSITIVE_DURATION: JsonSchema = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
 DURATION_WORDS = (
     f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
 )
@@ -97,17 +97,17 @@ def enum(known: Sequence[str]) -> JsonSchema:
 
 
 def comma_list(known: Sequence[str]) -> JsonSchema:
-    """Some of a few words, with commas between them."""
-    one = f"(?:{'|'.join(known)})"
-    return {"type": "string", "pattern": f"^{one}(?:,{one})*$"}
+    """Some of a few words, separated by commas."""
+    word = f"(?:{'|'.join(known)})"
+    return {"type": "string", "pattern": f"^{word}(?:,{word})*$"}
 
 
-def nullable(shape: JsonSchema) -> dict[str, Any]:
-    """The same, or null."""
-    if "anyOf" in shape:
-        return {**shape, "anyOf": [*shape["anyOf"], {"type": "null"}]}
-    if "type" not in shape:
-        return dict(shape)
-    kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
-    null = {"enum": [*shape["enum"], None]} if "enum" in shape else {}
-    return {**shape, "type": [*kinds, "null"], **null}
+def nullable(schema: JsonSchema) -> dict[str, Any]:
+    """The same schema, or null."""
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
+    if "type" not in schema:
+        return dict(schema)
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    null = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [*types, "null"], **null}

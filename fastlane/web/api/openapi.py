@@ -1,5 +1,6 @@
-"""``/openapi.json``: the contract as OpenAPI 3.1, made of the table of routes, of what their methods declare, and of the schemas that
-validate bodies. It says what this server does under its settings: with users or tokens, how to log in; how many retries it allows."""
+"""The contract as OpenAPI 3.1, made from the table of routes, what their methods declare, the schemas that validate bodies, and the
+serializers of responses. It describes this server under its settings: how to log in, where it has users or tokens, and how many retries it
+allows."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,14 +35,14 @@ says what to do, and `errors` names every fault of a request at once."""
 
 TAGS = {
     "tasks": "Tasks, the names under which jobs are grouped; and running jobs in them.",
-    "jobs": "One job: what to run and when.",
+    "jobs": "One job: what to run, and when.",
     "executions": "Attempts at running a job.",
     "logs": "What the containers write.",
-    "server": "For whoever operates fastlane.",
+    "server": "For the people who operate fastlane.",
 }
 
-PARTS: Mapping[str, Parameter] = {
-    "task_id": Parameter("The task: at most 255 bytes of UTF-8.", TASK_ID),
+PATH_PARAMETERS: Mapping[str, Parameter] = {
+    "task_id": Parameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
     "job_id": Parameter("The job.", UUID),
     "execution_id": Parameter("The execution.", UUID),
     "pool": Parameter("The pool.", {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}),
@@ -49,18 +50,18 @@ PARTS: Mapping[str, Parameter] = {
 
 PROBLEMS: Mapping[int, tuple[str, str]] = {
     400: ("BadRequest", "The request is not valid; errors names each fault."),
-    401: ("Unauthorized", "This server wants to know who asks."),
+    401: ("Unauthorized", "Log in first: this server has users or tokens."),
     403: (
         "Forbidden",
-        "It may not be done: by the policy or the limits of the task's pool (errors names each fault); by whoever asks (their role, their "
-        "tasks); by a page of another site, or under another Host.",
+        "Not allowed: by the policy or the limits of the task's pool (errors names each fault), by the caller's role or tasks, or because "
+        "the request comes from a page of another site or names another Host.",
     ),
-    404: ("NotFound", "There is no such thing."),
-    409: ("Conflict", "It contradicts what is there."),
+    404: ("NotFound", "It does not exist."),
+    409: ("Conflict", "It conflicts with the current state."),
     413: ("TooLarge", "The body is too large."),
     416: ("OutOfRange", "The range lies past the end."),
-    422: ("KeyReused", "The Idempotency-Key stands on another request."),
-    426: ("UpgradeRequired", "This is a WebSocket."),
+    422: ("KeyReused", "The Idempotency-Key was sent with another request before."),
+    426: ("UpgradeRequired", "This route is a WebSocket."),
     429: ("TooMany", "Too many failed logins from this address, or too many tickets."),
     503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
 }
@@ -69,18 +70,18 @@ WITH_AUTH = (401, 429)
 
 TO_JOB = ("getJob", "getWhy", "getStdout", "getStderr", "getLogs", "stopJob", "retryJob", "runJob")
 TO_EXECUTION = ("getExecution", *(f"{one}OfExecution" for one in ("getWhy", "getStdout", "getStderr", "getLogs")), "stopExecution")
-"""The operations to which the ids of an enqueue reply lead."""
+"""The operations that take the ids of an enqueue reply."""
 JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId"}
 EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
 
 HEADERS: Mapping[str, Parameter] = {
-    "X-Request-Id": Parameter("The request's id: its own, when it had a valid one.", {"type": "string"}, required=True),
+    "X-Request-Id": Parameter("The request's id: the one that it came with, if valid, else a new one.", {"type": "string"}, required=True),
     "X-Fastlane-Version": Parameter("The server's version.", {"type": "string"}, required=True),
     "Fastlane-Execution-Id": Parameter("The execution whose log it is.", UUID),
     "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
     "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
-    "Idempotent-Replayed": Parameter("The answer is that of an earlier request with this key.", {"type": "string", "enum": ["true"]}),
-    "Location": Parameter("Where it is.", {"type": "string"}),
+    "Idempotent-Replayed": Parameter("This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}),
+    "Location": Parameter("Where to continue.", {"type": "string"}),
     "Content-Range": Parameter("Which bytes these are.", {"type": "string"}),
     "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
 }
@@ -89,7 +90,7 @@ ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
 SIMPLE = {"image": "ubuntu:latest", "command": "ls -lah"}
 EXAMPLES: Mapping[str, tuple[str, Json]] = {
     "now": ("As soon as there is a free worker", SIMPLE),
-    "moment": ("At a moment", {**SIMPLE, "startAt": 1645113692}),
+    "moment": ("At a given time; this one is in the past, which means now", {**SIMPLE, "startAt": 1645113692}),
     "later": ("In five minutes", {**SIMPLE, "startIn": "5m"}),
     "periodically": ("Each minute", {**SIMPLE, "cron": "* * * * *"}),
     "nightly": ("Each night, by the clocks of a zone", {**SIMPLE, "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
@@ -97,10 +98,10 @@ EXAMPLES: Mapping[str, tuple[str, Json]] = {
 
 
 class Converter(OpenAPIConverter):
-    """A field that has a JSON schema of its own is described by it."""
+    """Describes a field by the JSON Schema in its metadata."""
 
     def field2property(self, field: fields.Field[Any]) -> Json:
-        """See apispec. Each schema is of what is sent or of what is answered, so ``writeOnly`` would say nothing."""
+        """See apispec. Only bodies of requests have such fields, so ``writeOnly`` would say nothing."""
         own: JsonSchema = field.metadata.get(JSON_SCHEMA, {})
         found: Json = {**super().field2property(field), **own}
         found.pop("writeOnly", None)
@@ -108,13 +109,13 @@ class Converter(OpenAPIConverter):
 
 
 class Plugin(MarshmallowPlugin):
-    """apispec's, with our converter."""
+    """The plugin of apispec, with our converter."""
 
     Converter = Converter
 
 
 class Document:
-    """The document of these routes under these settings; made when it is first asked for."""
+    """The document of these routes under these settings. It is made at the first request for it."""
 
     def __init__(self, routes: Mapping[str, type[Handler]], settings: WebSettings) -> None:
         self._routes = dict(routes)
@@ -122,12 +123,12 @@ class Document:
 
     @cached_property
     def content(self) -> Mapping[str, Any]:
-        """The whole of it, but for ``servers``, which depends on the request."""
+        """The document without ``servers``, which depends on the request."""
         about = {"description": ABOUT}
         spec = APISpec("fastlane", self._settings.version, OPENAPI, plugins=[Plugin()], info=about, tags=_tags())
         self._add_components(spec)
         for route, handler in self._routes.items():
-            spec.path(route, parameters=_parts(route), operations=dict(self._operations(route, handler)))
+            spec.path(route, parameters=_path_parameters(route), operations=dict(self._operations(route, handler)))
         content: Json = spec.to_dict()
         return _with_rules(content, self._settings.hard_retries)
 
@@ -145,7 +146,7 @@ class Document:
             spec.components.security_scheme(name, scheme)
 
     def _serializers(self) -> dict[str, Serializer[Any]]:
-        """What makes the JSON of responses, by name."""
+        """The serializers of all responses, by name."""
         responses = [
             response for handler in self._routes.values() for _, found in operations_of(handler) for response in found.answers.values()
         ]
@@ -166,8 +167,8 @@ class Document:
         refusals = {*ALWAYS, *found.refusals, *(WITH_AUTH if secured else ()), *((413,) if found.body else ())} - set(found.answers)
         responses: Json = {str(status): _response(response) for status, response in found.answers.items()}
         responses |= {str(status): PROBLEMS[status][0] for status in sorted(refusals)}
-        parameters = [_parameter(name, "query", one) for name, one in found.query.items()]
-        parameters += [_parameter(name, "header", one) for name, one in found.headers.items()]
+        parameters = [_parameter(name, "query", parameter) for name, parameter in found.query.items()]
+        parameters += [_parameter(name, "header", parameter) for name, parameter in found.headers.items()]
         about: Json = {"operationId": self._id(route, handler, found), "summary": found.summary, "tags": [_tag(route)]}
         if found.more:
             about["description"] = found.more
@@ -178,7 +179,7 @@ class Document:
         return {**about, "parameters": parameters, "responses": responses}
 
     def _id(self, route: str, handler: type[Handler], found: Operation) -> str:
-        """An operation's id; a handler of several routes has one for each."""
+        """An operation's id. A handler of several routes has one for each."""
         routes = [one for one, another in self._routes.items() if another is handler]
         if route == routes[0]:
             return found.id
@@ -186,7 +187,7 @@ class Document:
 
 
 def operations_of(handler: type[Handler]) -> Iterator[tuple[str, Operation]]:
-    """The methods of a route that say what they do."""
+    """The methods of a route, with what they declare."""
     for method in METHODS:
         found = declared(getattr(handler, f"on_{method.lower()}", None))
         if found is not None:
@@ -207,13 +208,13 @@ def _tag(route: str) -> str:
     return "tasks" if route.startswith(("/tasks", "/search")) else "server"
 
 
-def _parts(route: str) -> list[Json]:
-    return [_parameter(name, "path", PARTS[name]) for name in re.findall(r"{(\w+)}", route)]
+def _path_parameters(route: str) -> list[Json]:
+    return [_parameter(name, "path", PATH_PARAMETERS[name]) for name in re.findall(r"{(\w+)}", route)]
 
 
-def _parameter(name: str, place: str, one: Parameter) -> Json:
-    required = one.required or place == "path"
-    return {"name": name, "in": place, "description": one.description, "required": required, "schema": dict(one.schema)}
+def _parameter(name: str, place: str, parameter: Parameter) -> Json:
+    required = parameter.required or place == "path"
+    return {"name": name, "in": place, "description": parameter.description, "required": required, "schema": dict(parameter.schema)}
 
 
 def _body(schema: type[Schema]) -> Json:
@@ -245,7 +246,7 @@ def _problem(name: str, description: str) -> Json:
 
 
 def _with_rules(content: Json, hard_retries: int) -> Json:
-    """What the schema of a job cannot say field by field: what excludes what, and the setting ``hard_retries``."""
+    """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the setting ``hard_retries``."""
     job = content["components"]["schemas"][JobSchema.__name__.removesuffix("Schema")]
     job["properties"]["retries"]["maximum"] = hard_retries
     job["oneOf"] = [
@@ -256,7 +257,7 @@ def _with_rules(content: Json, hard_retries: int) -> Json:
 
 
 def _start(title: str, name: str | None, absent: Any) -> Json:
-    """One of the ways in which a job may start; what is absent may be null."""
+    """One way in which a job may start. The absent fields may be null."""
     properties: Json = {one: {"type": "null"} for one in sorted(absent)}
     if name is None:
         return {"title": title, "properties": properties}

@@ -97,7 +97,9 @@ class JobSchema(Schema):
         read_moment, json_schema.MOMENT, f"The moment, after its first start, by which it must have started: {json_schema.MOMENT_WORDS}."
     )
     expiresIn = field(
-        readers.read_positive_duration, json_schema.SPAN, f"How long after it was due it may still start: {json_schema.DURATION_WORDS}."
+        readers.read_positive_duration,
+        json_schema.POSITIVE_DURATION,
+        f"How long after it was due it may still start: {json_schema.DURATION_WORDS}.",
     )
     priority = number(-100, 100, "Within its pool, a point counts as a minute of waiting; 0 unless given.")
     concurrency = number(1, 1000, "It waits while this many executions of its task run.")
@@ -118,7 +120,7 @@ class JobSchema(Schema):
         faults: dict[str, list[str]] = {}
         starts = [name for name in STARTS if name in original]
         if len(starts) > 1:
-            faults[starts[0]] = [f"stands beside {' and '.join(starts[1:])}; keep one of them"]
+            faults[starts[0]] = [f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"]
         for name in CRON_FIELDS:
             if name in original and "cron" not in original:
                 faults[name] = ["is for a job with a cron; give one, or leave this out"]

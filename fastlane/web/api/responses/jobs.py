@@ -147,7 +147,7 @@ JOB_FULL = Serializer[JobDetail](
 
 JOB_DETAIL = Serializer[Listing[JobDetail]](
     "JobDetail",
-    "A job with a page of its executions, whose pagination stands beside it.",
+    "A job with a page of its executions; the pagination is about these.",
     task=nested(LINK, lambda listing: (listing.view.view.job.task_id,)),
     job=nested(JOB_FULL, lambda listing: listing.view),
     page=pagination(),

@@ -23,7 +23,7 @@ class Listing(Generic[View]):
 
 PAGE = Serializer[Listing[Any]](
     "Page",
-    "What stands beside a page of a list.",
+    "The place of a page in its list.",
     total=integer(lambda listing: listing.page.total, "Rows in the whole list."),
     page=integer(lambda listing: listing.page.window.page, least=1),
     pages=integer(lambda listing: listing.page.pages, "The number of pages; 1 for an empty list.", least=1),
