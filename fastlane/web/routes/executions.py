@@ -14,9 +14,9 @@ from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.query import read_all, read_since
 
 FILTERS = {
-    "status": Parameter("Only with this status; several with commas between them.", comma_list(tuple(Status))),
-    "task": Parameter("Only of this task.", TASK_ID),
-    "since": Parameter(f"Only what was due from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
+    "status": Parameter("Only executions with this status; separate several with commas.", comma_list(tuple(Status))),
+    "task": Parameter("Only executions of this task.", TASK_ID),
+    "since": Parameter(f"Only executions that were due at or after this time: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
 }
 
 
@@ -25,7 +25,7 @@ class ExecutionsHandler(Handler):
 
     @operation("listExecutions", EXECUTION_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
-        """Executions of all tasks, the latest due first: by status, by task, due since a moment."""
+        """Executions of all tasks, the latest due first; by status, by task, by due time."""
         url = ListUrl.of_query(f"{self.base_url}/executions/", self.query)
         statuses, task_id, since, window = read_all(
             self._statuses,
@@ -39,7 +39,7 @@ class ExecutionsHandler(Handler):
     def _statuses(self) -> frozenset[Status]:
         words = self.query["status"].split(",") if "status" in self.query else []
         if any(word not in tuple(Status) for word in words):
-            raise Invalid([Fault("status", f"is none of {', '.join(Status)} (several with commas between them)")])
+            raise Invalid([Fault("status", f"is none of {', '.join(Status)} (separate several with commas)")])
         return frozenset(map(Status, words))
 
     def _task_id(self) -> str | None:

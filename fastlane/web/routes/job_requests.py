@@ -12,7 +12,7 @@ from fastlane.web.http.handler import Handler
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
 
-DELETE_QUERY = {"stop": flag("Stops it first.")}
+DELETE_QUERY = {"stop": flag("Stops it before deleting it.")}
 
 
 def read_job_body(handler: Handler) -> tuple[Spec, Schedule]:

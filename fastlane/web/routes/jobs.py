@@ -26,7 +26,7 @@ class JobHandler(Handler):
     @operation(
         "getJob",
         JOB_DETAIL,
-        query={"include": Parameter("With each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
+        query={"include": Parameter("Includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
         refusals=(404,),
     )
     async def on_get(self, task_id: str, job_id: str) -> None:
@@ -38,7 +38,7 @@ class JobHandler(Handler):
 
     @operation("putJob", ENQUEUED, body=JobSchema, idempotent=True)
     async def on_put(self, task_id: str, job_id: str) -> None:
-        """Makes the job, or replaces its details and schedules it again."""
+        """Creates the job, or replaces its details and schedules it again."""
         if not self.body.strip():
             raise Problem(400, 'the body is empty; send what the job is to be, such as {"image": "ubuntu:latest", "command": "ls -lah"}')
         spec, schedule = read_job_body(self)
@@ -47,7 +47,7 @@ class JobHandler(Handler):
 
     @operation("deleteJob", DELETED, query=DELETE_QUERY, refusals=(404, 409))
     async def on_delete(self, task_id: str, job_id: str) -> None:
-        """Deletes the job with all that it has."""
+        """Deletes the job and everything in it."""
         await self.answer(DELETED, await self.services.deletions.delete_job(task_id, job_id, stop=read_stop_first(self)))
 
     def _include_logs(self) -> bool:

@@ -29,7 +29,7 @@ STREAM_ANSWERS = {
 }
 STREAM_QUERY = {
     "tail": Parameter("Only this many of its last lines.", integer(0, MOST_LINES)),
-    "since": Parameter(f"What came from then on: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
+    "since": Parameter(f"Only what was written at or after this time: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
 }
 
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ class LogsHandler(Handler):
         query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
         answers={
             200: Response("stdout, a line -=-, stderr; or the log as it grows.", media=(TEXT, EVENTS), headers=LOG_HEADERS),
-            204: Response("To the cursor of an end: nothing will follow."),
+            204: Response("For a Last-Event-ID that is the end's: nothing follows."),
         },
         refusals=(404,),
     )

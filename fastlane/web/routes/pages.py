@@ -47,7 +47,7 @@ class StreamPageHandler(Handler):
         answers={
             200: Response("A page that follows the log.", media=(HTML,)),
             303: Response("To the page, without the ticket.", headers=("Location",)),
-            404: Response("There is no such thing; the page says so.", media=(HTML,)),
+            404: Response("The job or execution does not exist; the page says so.", media=(HTML,)),
         },
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
@@ -90,7 +90,7 @@ class StreamPageHandler(Handler):
 class DocsHandler(Handler):
     """``/docs``."""
 
-    @operation("readDocs", answers={200: Response("A page to read the contract, and to try it.", media=(HTML,))})
+    @operation("readDocs", answers={200: Response("A page to read the contract and try the API.", media=(HTML,))})
     async def on_get(self) -> None:
         """The contract as a page."""
         await show_page(self, "docs.html", DOCS_POLICY)

@@ -19,13 +19,13 @@ LONGEST_SEARCH = 1_000
 LONGEST_WAIT = 60
 
 SEARCH = Parameter(
-    "Words of task ids, or their beginnings.",
+    "Words in task ids, or the beginnings of words.",
     {"type": "string", "minLength": 1, "maxLength": LONGEST_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
     required=True,
 )
 ENQUEUE_QUERY = {
-    "dryRun": flag("Only says what the job would be; writes nothing."),
-    "wait": Parameter("Answers when its execution has ended, or after that many seconds.", integer(0, LONGEST_WAIT)),
+    "dryRun": flag("Previews the job and creates nothing."),
+    "wait": Parameter("Waits for the execution to end, for at most this many seconds, before it answers.", integer(0, LONGEST_WAIT)),
 }
 
 
@@ -85,10 +85,10 @@ class TaskHandler(Handler):
         query=ENQUEUE_QUERY,
         idempotent=True,
         body=JobSchema,
-        more="Makes the task when it is new. With wait the reply has the execution too; with dryRun it is a preview.",
+        more="Creates the task if it is new. With wait the reply includes the execution; with dryRun it is a preview.",
     )
     async def on_post(self, task_id: str) -> None:
-        """Makes a job and enqueues or schedules it; or says what it would be."""
+        """Creates a job and enqueues or schedules it; or previews it."""
         if not self.body.strip():
             raise self._empty_body(task_id)
         dry_run, seconds = read_all(self._dry_run, self._wait) if self.query else (False, 0)
@@ -104,7 +104,7 @@ class TaskHandler(Handler):
 
     @operation("deleteTask", DELETED, query=DELETE_QUERY, refusals=(404, 409))
     async def on_delete(self, task_id: str) -> None:
-        """Deletes the task with all that it has."""
+        """Deletes the task and everything in it."""
         await self.answer(DELETED, await self.services.deletions.delete_task(task_id, stop=read_stop_first(self)))
 
     def _status(self) -> str | None:

@@ -11,7 +11,7 @@ from fastlane.web.http.problems import Problem
 from fastlane.web.security.tickets import TICKET as TICKET_NAME
 
 TICKET_QUERY: Mapping[str, Parameter] = {
-    TICKET_NAME: Parameter("Instead of a log-in: a ticket that POST …/ws-ticket made for this job or execution.", {"type": "string"})
+    TICKET_NAME: Parameter("A ticket from POST …/ws-ticket for this job or execution, in place of a login.", {"type": "string"})
 }
 """The query of a route that accepts tickets."""
 

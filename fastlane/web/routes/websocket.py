@@ -45,11 +45,11 @@ class SocketHandler(Handler, WebSocketHandler):
     @operation(
         "followLog",
         query={
-            "format": Parameter("What a message is: text (unless given), or JSON.", enum((LogFormat.TEXT, LogFormat.JSON))),
+            "format": Parameter("The format of messages: text (the default) or JSON.", enum((LogFormat.TEXT, LogFormat.JSON))),
             **FOLLOW_QUERY,
             **TICKET_QUERY,
         },
-        answers={101: Response("The log as it grows, by WebSocket. The reason of its close is done, or retry.")},
+        answers={101: Response("The log as it grows, by WebSocket. The close reason is done or retry.")},
         refusals=(404, 426),
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:

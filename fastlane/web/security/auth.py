@@ -32,14 +32,14 @@ log = structlog.get_logger()
 class Authenticator:
     """Finds the principal of a credential. ``close`` ends its thread."""
 
-    def __init__(self, users: Sequence[User], tokens: Sequence[Token], throttle: LoginThrottle | None = None) -> None:
+    def __init__(self, users: Sequence[User], tokens: Sequence[Token]) -> None:
         self._users = {user.principal.name: user for user in users}
         self._tokens = tuple(tokens)
         digests = [(user.principal, user.password.digest) for user in users] + [(token.principal, token.digest) for token in tokens]
         self._seals = {principal.name: _seal(principal.name, digest) for principal, digest in digests}
         self._principals = {self._seals[principal.name]: principal for principal, _ in digests}
         self._decoy = users[0].password.decoy() if users else None
-        self._throttle = throttle or LoginThrottle()
+        self._throttle = LoginThrottle()
         self._key = secrets.token_bytes(32)
         self._remembered: OrderedDict[bytes, Principal] = OrderedDict()
         self._verifying: dict[bytes, asyncio.Task[Principal | None]] = {}
@@ -54,8 +54,8 @@ class Authenticator:
         return self._principals.get(seal)
 
     def ticket_refused(self, address: str) -> Problem:
-        """The answer to a ticket that is not valid here. Tickets cannot be guessed, so this slows nobody down; without that limit, it is
-        logged at debug level only."""
+        """The answer to a ticket that is not valid here. Tickets cannot be guessed, so the throttle does not count this; it is logged at
+        debug level only, so that clients cannot flood the log."""
         log.debug("auth.ticket_refused", address=address)
         words = "the ticket is used, older than 30 seconds, or not for this; a new one comes from POST …/ws-ticket"
         return self._unauthorized(f"{words}; or send {self._ways()}")
