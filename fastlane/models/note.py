@@ -1,11 +1,11 @@
-"""What a worker notes about an execution that it owns and that cannot go on: values for its report, and for the answer of ``/why``."""
+"""A worker's notes about executions that it cannot go on with: values for its report, which answer why a job waits."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Obstacle(StrEnum):
-    """What prevents an execution from going on. ``store``: its worker cannot write. ``fault``: its worker had an internal error."""
+    """What delays an execution. ``store``: its worker cannot use the store; ``fault``: its worker met an unexpected fault."""
 
     REGISTRY = "registry"
     NO_HOST = "no-host"
@@ -20,9 +20,9 @@ class Obstacle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What prevents this execution from going on, since when, and until when that is waited out (milliseconds; None: without limit).
-    ``words`` are those of an engine, a registry or the store; "" when none of them said anything. The note is about the owner of this
-    ``epoch``; None: about any owner."""
+    """What delays this execution, since when, and until when its worker waits (milliseconds; None: for as long as it takes). ``words`` are
+    those of the engine, the registry or the store, "" when there are none. The note is about the owner of this ``epoch``, or about any
+    owner (None)."""
 
     execution_id: str
     epoch: int | None

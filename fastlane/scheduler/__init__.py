@@ -1,1 +1,1 @@
-"""The loops that make things happen. Each has one job, reads the store, writes the store, and knows no other loop."""
+"""The loops of a worker. Each has one job, reads and writes the store, and knows no other loop."""

@@ -1,7 +1,7 @@
 """Brings an execution from ``enqueued`` to an activated service: claim, park, bind, activate.
 
-Each step is one write, and may be the last thing that this process does: whoever takes over reads the row and goes on from there. A
-step answers with the row after it, by which the caller knows what is next; None means that this worker has no more business with it.
+Each step is one write. The process may end after any of them: the worker that takes over reads the row and goes on from there. A step
+returns the row after it, which tells the caller what is next; None means that this worker has nothing more to do with the execution.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ from fastlane.storage.base import Store
 log = structlog.get_logger()
 
 SHORTEST_BACK_OFF, LONGEST_BACK_OFF = 250, 60_000
-"""Milliseconds until a registry is asked again that could not be: a quarter of how long it has been so, within these."""
+"""Bounds, in milliseconds, of the wait before an unreachable registry is asked again: a quarter of the time that it has been so."""
 
 
 class Launcher:
-    """The steps before an execution's service is seen. Every method may raise a TransientError: then the step is to be tried again."""
+    """The steps before an execution's service is watched. Any of them may raise a TransientError: the caller then tries it again."""
 
     def __init__(
         self, store: Store, queue: TimedQueue, executor: Executor, clock: Clock, leases: Leases, pools: tuple[Pool, ...], limits: Limits
@@ -47,7 +47,7 @@ class Launcher:
         self.limits = limits
 
     async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """enqueued → pulling on the best host of its pool, or on none when no pool matches. None: given back to the queue."""
+        """enqueued → pulling on the best host of its pool, or on no host when no pool matches. None when it was put back into the queue."""
         now = self._clock.now()
         pool = pool_for(self._pools, execution.task_id)
         if assignment.lease.expired or is_over(execution, now):
@@ -66,7 +66,7 @@ class Launcher:
         return await self._claim(assignment, transitions.claim(execution, host=placement.host, pool=pool.name, now=now))
 
     async def bind(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """pulling, none bound → bound to one parked service, or ended because it can never have one."""
+        """pulling without a service → bound to one parked service, or ended because it can never have one."""
         if assignment.take_stop_request():
             fresh = await self._store.execution(execution.id)
             if fresh is None or fresh.stop_requested_at is not None:
@@ -86,9 +86,12 @@ class Launcher:
         if pool is None and execution.host is None:
             words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
-        # Its pool may have changed since it was taken in; without one nothing is allowed.
+        # The pool may have changed since the job was accepted; without a pool nothing is allowed.
         if faults := refusals(pool or Pool(execution.pool or "", "", ()), execution.spec):
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, "; ".join(map(str, faults))))
+        return await self._bind_on_host(assignment, execution, pool)
+
+    async def _bind_on_host(self, assignment: Assignment, execution: Execution, pool: Pool | None) -> Execution | None:
         host = await self._host_for(execution)
         self._leases.place(assignment, host)
         if host != execution.host:
@@ -112,26 +115,26 @@ class Launcher:
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
     async def put_back(self, assignment: Assignment, execution: Execution, error: RegistryDown) -> None:
-        """Back to the queue until its registry is asked again: it would hold a slot all the while, and the pool may have other work."""
+        """Puts the execution back into the queue until its registry is asked again, so that it does not hold a slot meanwhile."""
         now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
         waited = now - (execution.placed_at or now)
         due = min(deadline, now + max(SHORTEST_BACK_OFF, min(LONGEST_BACK_OFF, waited // 4)))
         await self._queue.requeue(self._leases.owner, execution.id, due)
-        if execution.epoch == 1:  # its first try: an outage of an hour would else fill a disk
+        if execution.epoch == 1:  # its first try only, or an outage of an hour fills a disk
             log.warning("execution.registry_down", **named(execution), error=str(error))
         self._leases.keep_note(assignment, due)
 
     async def activate(self, assignment: Assignment, execution: Execution) -> bool:
-        """Starts the bound service of an execution that is pulling, unless a stop came first; False when it is another's by now.
+        """Starts the bound service of a pulling execution, unless a stop came first; False when the execution is another worker's by now.
 
-        What the host does not answer is not known: the watcher looks, and comes back here if the service is still parked.
+        When the host does not answer, the service may have started: the watcher inspects it, and calls this again if it is still parked.
         """
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
         host = reachable_manager(self._executor.hosts(), execution.host, execution.swarm_id)
         if not await self._leases.confirm(assignment):
             return False
-        # The queue may not have heard of a stop that was answered (it was away just then): the row has.
+        # The queue may have been away when the stop was accepted; the row always has it.
         fresh = await self._store.execution(execution.id)
         if fresh is None or fresh.epoch != execution.epoch:
             return False
@@ -143,7 +146,7 @@ class Launcher:
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:
-        """pulling, none bound → stopped, expired or failed; the row as it is when that is refused."""
+        """pulling without a service → stopped, expired or failed; the row as it is when that is refused."""
         ending = Ending(final, self._clock.now(), failure=failure)
         ended = await self._store.change(transitions.give_up(execution, ending))
         return ended if ended is not None else await self._store.execution(execution.id)
@@ -172,18 +175,19 @@ class Launcher:
         return None
 
     async def _unbound(self, id: str, host: str, service_id: str) -> Execution | None:
-        """The row to which this parked service was refused; the service goes at once where it can never be anybody's."""
+        """The row that refused to be bound to this parked service. Removes the service at once if it can never be bound."""
         row = await self._store.execution(id)
         if row is None or (row.service_id != service_id and (row.status.final or row.service_id is not None)):
-            with suppress(FastlaneError):  # the reconciler comes back to it
+            with suppress(FastlaneError):  # the reconciler will remove it
                 await self._executor.remove(host, service_id)
         return row
 
     def _hosts(self) -> Sequence[HostView]:
-        """The hosts; what this worker is about to start there counts as running, else all that is due at once would go to one of them."""
+        """The hosts. What this worker is about to start counts as running, or all that is due at once would go to the same host."""
         return [replace(view, running=view.running + self._leases.placed_on(view.name)) for view in self._executor.hosts()]
 
     async def _host_for(self, execution: Execution) -> str:
+        """Its host while that is usable, else another of its pool. Raises NoHost."""
         views = self._hosts()
         for view in views:
             if view.name == execution.host and view.usable:
@@ -191,14 +195,14 @@ class Launcher:
         pool = pool_for(self._pools, execution.task_id)
         placement = place(pool, views) if pool else None
         if pool is None or placement is None:
-            raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any more")
+            raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer")
         if placement.host is None:
             reasons = "; ".join(f"{name} {reason}" for name, reason in placement.passed_over.items())
             raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")
         return placement.host
 
     async def _park(self, execution: Execution, host: str, pool: Pool | None) -> tuple[Image, str]:
-        """The image that it runs, and its parked service's id."""
+        """The resolved image, and the id of the parked service."""
         try:
             image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING)
             return image, await self._executor.park(host, order_of(execution, pool), image)
@@ -209,9 +213,9 @@ class Launcher:
             raise ImageRefused(f"{error} (tried for {(deadline - (execution.placed_at or 0)) / 1000:g} s)") from error
 
     async def _resolve(self, execution: Execution, host: str, pull: Pull) -> Image:
-        """What the attempt before it ran, or else what its image's name stands for now."""
+        """The image that the attempt before it ran, or else the one that its image's name means now."""
         if execution.image_reference is not None:
-            with suppress(ImageRefused):  # the id of an image that this host does not have
+            with suppress(ImageRefused):  # it may be the id of an image that this host does not have
                 return await self._executor.resolve(host, execution.image_reference, Pull.MISSING)
         return await self._executor.resolve(host, execution.spec.image, pull)
 
@@ -225,7 +229,7 @@ def is_over(execution: Execution, now: int) -> bool:
 
 
 def order_of(execution: Execution, pool: Pool | None) -> Order:
-    """What the executor is to run for an execution of this pool."""
+    """The executor's order for an execution of this pool."""
     return Order(
         execution_id=execution.id,
         task_id=execution.task_id,

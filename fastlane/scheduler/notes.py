@@ -1,6 +1,6 @@
-"""What keeps an execution from going on, in its owner's eyes: pure rules that make the notes of a worker's report.
+"""The notes of a worker's report, which say what delays each of its executions. Pure.
 
-A note is for people who ask why. Nothing is decided by one, and whoever has none just knows less.
+A note is for people who ask why. No decision depends on one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,25 +15,25 @@ from fastlane.scheduler.limits import Limits, registry_deadline
 from fastlane.scheduler.watch.verdict import wait_ends
 
 MOST = 500
-"""Notes in one report. Whoever asks reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
+"""Notes in one report. An answer to why reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
 LONGEST_WORDS = 300
-"""Bytes of a note's words."""
+"""The longest words of a note, in bytes."""
 MET = (
     (RegistryDown, Obstacle.REGISTRY),
     (NoHost, Obstacle.NO_HOST),
     (HostDown, Obstacle.HOST_AWAY),
     (StoreDown, Obstacle.STORE),
 )
-"""What an error is to whoever waits; the first that fits."""
+"""The obstacle that an error means; the first that fits."""
 
 
 def note(execution: Execution, obstacle: Obstacle, words: str, since: int, until: int | None = None) -> Note:
-    """A note about an execution as its owner has it, with words as they may be shown."""
+    """A note about an execution of this worker, with words that may be shown."""
     return Note(execution.id, execution.epoch or None, obstacle, shown(words), since, until)
 
 
 def of_error(error: FastlaneError, execution: Execution, before: Note | None, now: int, limits: Limits) -> Note | None:
-    """What a step towards the start met, to be tried again; None for what a note cannot tell of. ``before``: the note until then."""
+    """The note for an error after which a step is tried again; None when a note cannot describe it. ``before``: the note until then."""
     obstacle = next((met for kind, met in MET if isinstance(error, kind)), None)
     if obstacle is None:
         return None
@@ -45,35 +45,35 @@ def of_error(error: FastlaneError, execution: Execution, before: Note | None, no
 
 
 def of_fault(execution_id: str, epoch: int | None, before: Note | None, now: int) -> Note:
-    """A fault that nobody foresaw: its words are for the log."""
+    """The note for an unexpected fault; the details are in the log."""
     since = before.since if before is not None and before.obstacle is Obstacle.FAULT else now
     return Note(execution_id, epoch, Obstacle.FAULT, "", since)
 
 
 def of_tasks(execution: Execution, tasks: Sequence[EngineTask], limits: Limits) -> Note | None:
-    """What an activated service's task waits for, as a look showed it: a node, or its node for the image."""
+    """The note for a started service's task that waits for a node, or for the image on its node."""
     if execution.status is not Status.PULLING or execution.stop_requested_at is not None or not tasks:
         return None
     task = tasks[0]
     if task.phase not in {Phase.WAITING, Phase.PREPARING}:
         return None
     obstacle = Obstacle.IMAGE if task.node_id else Obstacle.NO_NODE
-    since = max(execution.bound_at or 0, task.changed_at if task.node_id else 0)  # a task without a node changes at each vain try
+    since = max(execution.bound_at or 0, task.changed_at if task.node_id else 0)  # a task without a node changes at each try
     return note(execution, obstacle, task.message or task.state, since, _or_expiry(execution, wait_ends(execution, task, limits)))
 
 
 def oldest(notes: Iterable[Note | None]) -> tuple[Note, ...]:
-    """As many as a report holds, those of the longest wait first."""
+    """As many notes as a report holds, those of the longest waits first."""
     return tuple(sorted((one for one in notes if one is not None), key=lambda one: one.since)[:MOST])
 
 
 def _or_expiry(execution: Execution, until: int | None) -> int | None:
-    """The sooner of this and of the execution's own time to start."""
+    """This moment, or the execution's own expiration if that is sooner."""
     return min((moment for moment in (until, execution.expires_at) if moment is not None), default=None)
 
 
 def shown(words: str) -> str:
-    """Words of another system as they may be shown: one line, of a bounded length, without the secrets of a URL."""
+    """Another system's words in a form that may be shown: one line, of bounded length, without the secrets of a URL."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in scrub(words)).split())
     data = line.encode(errors="replace")
     return line if len(data) <= LONGEST_WORDS else data[: LONGEST_WORDS - 3].decode(errors="ignore") + "…"

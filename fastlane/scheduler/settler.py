@@ -1,4 +1,4 @@
-"""What must follow a final state: the next attempt, the tick's row, the queue's slot; then, apart, the removal of its service."""
+"""What follows a final state: the next attempt, the tick's row and the queue's slot; after that, the removal of the service."""
 
 from dataclasses import replace
 
@@ -19,7 +19,6 @@ from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
-
 NEVER_STARTED = {
     Status.STOPPED: (Outcome.STOPPED, "stopped before its container started"),
     Status.EXPIRED: (Outcome.EXPIRED, "its container had not started when its time to start was over"),
@@ -27,7 +26,7 @@ NEVER_STARTED = {
 
 
 def is_last_word(execution: Execution, ending: Ending) -> bool:
-    """Whether nothing but its slot follows when an execution ends so: no further attempt, and its tick's row stays as it is."""
+    """Whether an execution that ends like this only has to free its slot: there is no next attempt, and its tick's row stays as it is."""
     if ending.status is Status.DONE:
         return True
     ended = replace(execution, **ending.values())
@@ -40,7 +39,7 @@ def is_tick_closed_by(execution: Execution) -> bool:
 
 
 class Settler:
-    """Settles and cleans final executions. Both are safe to repeat, by anyone, from any point."""
+    """Settles and cleans final executions. Any worker may repeat both, from any point."""
 
     def __init__(self, store: Store, queue: TimedQueue, executor: Executor, clock: Clock, pools: tuple[Pool, ...]) -> None:
         self._store = store
@@ -50,7 +49,7 @@ class Settler:
         self._pools = pools
 
     async def settle(self, execution: Execution) -> Execution:
-        """Makes the next attempt if there is to be one, writes what became of its tick, and frees its slot; the row after it."""
+        """Inserts the next attempt if there is one, closes the tick's row if nothing ran, and frees the slot; the row after it."""
         settled: Execution | None = execution
         if not execution.settled:
             await self._retry(execution)
@@ -62,7 +61,7 @@ class Settler:
         return settled or execution
 
     async def _retry(self, execution: Execution) -> None:
-        """The attempt after a failed one. Its id and due time derive from this one's, so that whoever repeats it makes the same."""
+        """Inserts the attempt after a failed one. Its id and due time derive from this one's, so a repeat makes the same attempt."""
         due = retry_due(execution)
         if due is None:
             return
@@ -75,7 +74,7 @@ class Settler:
         await self._queue.put([execution_entry(following, self._pools)])
 
     async def clean(self, execution: Execution) -> None:
-        """Removes its service and marks it clean. A host that is away delays only this: the reconciler comes back to it."""
+        """Removes its service and marks it clean. When the host is away, the reconciler does so later."""
         if execution.cleaned:
             return
         if execution.service_id is not None and execution.host is not None:

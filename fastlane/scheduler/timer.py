@@ -1,4 +1,4 @@
-"""Fires jobs whose tick is due: makes the tick and its execution, by one compare-and-set on the job."""
+"""Fires jobs whose tick is due: inserts the tick and its execution, by one compare-and-set on the job."""
 
 from dataclasses import replace
 
@@ -20,9 +20,9 @@ log = structlog.get_logger()
 
 
 def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
-    """What the job comes to at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
+    """How the job changes when it fires at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
     if job.next_tick is None:
-        raise ValueError(f"job {job.id} has no tick to come")
+        raise ValueError(f"job {job.id} has no next tick")
     decision = decide(timing_of(job), job.next_tick, running_before=running_before, now=now)
     sequence = job.sequence + 1
     ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
@@ -55,7 +55,7 @@ class Timer:
         self._pools = pools
 
     async def handle(self, lease: Lease, now: int) -> None:
-        """Fires the job while a tick of it is due at ``now`` (the queue's time); its entry then stands at its next one, or goes."""
+        """Fires the job while a tick of it is due at ``now`` (the queue's time); then moves its entry to the next tick, or removes it."""
         fired = False
         while True:
             job = await self._store.job(lease.id)
@@ -87,7 +87,7 @@ class Timer:
         return (await self._store.latest([job_id])).get(job_id)
 
     async def _put_again(self, latest: Execution | None) -> None:
-        """Whoever fired the tick before may have died, or lost the queue, before it put the execution: what is there already stays as it
-        is."""
+        """Puts the latest execution's entry, in case the worker that fired its tick ended, or lost the queue, before it did. An entry that
+        is there stays as it is."""
         if latest is not None and not latest.status.final:
             await self._queue.put([execution_entry(latest, self._pools)])

@@ -1,4 +1,4 @@
-"""One worker: the loops of the scheduler, started together and ended together."""
+"""A worker: the loops of the scheduler, started and ended together."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 ANNOUNCE_EVERY = 1.0
 ANNOUNCE_TTL = 5000
-"""Milliseconds after which a worker that says nothing counts as gone."""
+"""Milliseconds after which a worker without a new report counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Worker:
         executor.subscribe(self._hosts_changed)
 
     async def run(self) -> None:
-        """Works until it is cancelled; then claims no more, hands its leases over, and leaves what runs running."""
+        """Works until it is cancelled; then claims no more, releases its leases, and leaves containers running."""
         log.info("worker.started", worker=self.id)
         try:
             async with asyncio.TaskGroup() as loops:
@@ -96,7 +96,7 @@ class Worker:
             log.info("worker.stopped", worker=self.id)
 
     async def _for_ever(self, loop: Callable[[], Awaitable[None]]) -> None:
-        """Keeps a loop going: a fault that nobody foresaw is logged, and the loop begins again."""
+        """Runs a loop again and again: an unexpected fault is logged and does not end it."""
         while True:
             try:
                 await loop()

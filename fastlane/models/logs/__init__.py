@@ -1,1 +1,1 @@
-"""Values of an execution's log: its chunks, the cursor into it, and what a follower does next."""
+"""Values of an execution's log: its chunks, the cursor into it, and the next step of a follower."""

@@ -1,7 +1,7 @@
 """The stored form of an execution's log: chunks of pieces, each chunk starting where the one before it ended.
 
-stdout and stderr stand in one order, that of arrival. A position in the log is a byte offset in that stored order; each stream
-has its own offsets beside it, so that a range of one stream is found without reading the other.
+stdout and stderr are stored in one order, that of arrival. A position in the log is a byte offset in this stored order. Each stream has its
+own offsets too, so that a range of one stream is found without reading the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ STDERR = 2
 
 
 class Piece(NamedTuple):
-    """Bytes of one stream (1 stdout, 2 stderr) and the engine's time of the first of them, in nanoseconds since 1970; all of them came
-    within the same millisecond. A tuple, since a log that comes fast is made of hundreds of thousands."""
+    """Bytes of one stream (1 stdout, 2 stderr) that came within the same millisecond, and the engine's time of the first of them, in
+    nanoseconds since 1970. A tuple, since a log that comes fast has hundreds of thousands of pieces."""
 
     stream: int
     time: int
@@ -23,7 +23,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far one stream was read in the engine's log: the time of its last frame, and how many frames of that very time came so far."""
+    """How far one stream of the engine's log was read: the time of its last frame, and how many frames of exactly that time came."""
 
     time: int
     ordinal: int
@@ -31,8 +31,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """What one reading of the engine's log gave, in order of arrival, and the ``marks`` (by stream) from which to read on after it.
-    ``dropped``: the bytes that came with it and are not kept; 1 for a gap, of which nobody knows how much it was."""
+    """A part of the engine's log as it was read, in order of arrival, and the ``marks`` (by stream) from which to read on. ``dropped``: the
+    bytes that came with it and are not kept; 1 for a gap of unknown size."""
 
     pieces: Sequence[Piece]
     marks: Mapping[int, Mark]
@@ -48,9 +48,8 @@ class Portion:
 class Head:
     """Where an execution's stored log ends, and how to read on.
 
-    ``sequence`` is the next chunk's number, ``offset`` the bytes stored in all, ``stdout`` and ``stderr`` each stream's share, ``dropped``
-    the bytes that came and are not kept (beyond the cap they are counted only; 1 for each gap), ``marks`` where to resume each stream
-    (1, 2) in the engine's log.
+    ``sequence`` is the next chunk's number, ``offset`` the bytes stored, ``stdout`` and ``stderr`` each stream's share, ``dropped`` the
+    bytes that are not kept (those beyond the cap, and 1 for each gap), ``marks`` where to resume each stream (1, 2) in the engine's log.
     """
 
     sequence: int = 0
@@ -68,7 +67,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A run of pieces to append: it counts only while ``start`` is the stored head; ``end`` is the head after it."""
+    """Pieces to append: the store accepts them only while ``start`` is the stored head; ``end`` is the head after them."""
 
     execution_id: str
     start: Head

@@ -1,7 +1,7 @@
-"""The cursor: a place in an execution's log, the same for REST, server-sent events and WebSocket, and opaque to clients.
+"""The cursor: a position in an execution's log, the same for REST, server-sent events and WebSocket, and opaque to clients.
 
-It is written ``<executionId>:<offset>``, so that it cannot be taken for another attempt's. Where a character of UTF-8 was still unfinished
-there, its first bytes stand behind, so that whoever goes on from it loses no character; the cursor of the very end says so too.
+It is written ``<executionId>:<offset>``, so it cannot be mistaken for another attempt's. If a UTF-8 character is unfinished there, its
+first bytes follow, so that a client that resumes there loses no character. The cursor of the very end is marked as such.
 """
 
 import codecs
@@ -16,13 +16,13 @@ _FORM = re.compile(
 _Decoder = codecs.getincrementaldecoder("utf-8")
 
 Unfinished = tuple[bytes, bytes]
-"""The bytes (three at most) with which a character begins that is not whole yet: of stdout and of stderr."""
+"""The first bytes (at most three) of a character that is not whole yet: of stdout and of stderr."""
 NOTHING: Unfinished = (b"", b"")
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place before byte ``offset`` of an execution's log in stored order. ``ended``: nothing will follow, and that was told."""
+    """The position before byte ``offset`` of an execution's log in stored order. ``ended``: nothing will follow, and the client knows."""
 
     execution_id: str
     offset: int
@@ -36,7 +36,7 @@ class Cursor:
 
 
 def read_cursor(text: str) -> Cursor:
-    """The cursor that a client gives back; raises ValueError for what was never one."""
+    """The cursor that a client sends back. Raises ValueError for text that is not a cursor."""
     match = _FORM.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:
         raise ValueError("is not a cursor: send one back as a message had it")
@@ -48,7 +48,7 @@ def read_cursor(text: str) -> Cursor:
 
 
 def decode(data: bytes) -> tuple[str, bytes]:
-    """Text, and the bytes at the end that only begin a character; what is not UTF-8 becomes U+FFFD."""
+    """The text, and the bytes at the end that only begin a character. Bytes that are not valid UTF-8 become U+FFFD."""
     try:
         return data.decode(), b""
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""What a follower of a log does next: pure rules over what the store says.
+"""The next step of a log's follower: pure rules on what the store says.
 
-A job's follower takes the newest tick that has started, through all its attempts; while none has, it waits for the next, but not for ever.
-What is read must be read in the order in which the functions name it: a row that is written meanwhile is then seen, or was not needed.
+A job's follower follows the newest tick that has started, through all its attempts. While none has started it waits for the next, but not
+for ever. The rows must be read in the order in which the functions name them: then a row that is written meanwhile is seen or not needed.
 """
 
 from dataclasses import dataclass
@@ -20,25 +20,25 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class AwaitStart:
-    """Look again: something is to come."""
+    """Look again: a start is to come."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Nothing will follow. ``execution`` was the last one, None when there never was one (or its job was deleted)."""
+    """Nothing will follow. ``execution`` was the last one; None when there never was one, or its job was deleted."""
 
     execution: Execution | None
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Nothing has started, and there is no point in waiting any longer now."""
+    """Nothing has started, and there is no point in waiting any longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a job is about to do, read in this order: the job, its next execution under way (the soonest due), its newest execution, and its
-    newest one that has started."""
+    """How far a job has come, read in this order: the job, its next execution under way (the soonest due), its newest execution, and the
+    newest that has started."""
 
     job: Job | None
     under_way: Execution | None
@@ -46,14 +46,14 @@ class Progress:
     started: Execution | None
 
 
-def first_step(prospect: Progress, *, now: int, give_up_at: int) -> Follow | AwaitStart | Finished | RetryLater:
-    """What a job's follower begins with. ``give_up_at`` is until when it waits for a start (both in milliseconds)."""
-    job, newest = prospect.job, prospect.newest
-    if prospect.started is not None:
-        return Follow(prospect.started)
+def first_step(progress: Progress, *, now: int, give_up_at: int) -> Follow | AwaitStart | Finished | RetryLater:
+    """The first step of a job's follower. It waits for a start until ``give_up_at`` (milliseconds)."""
+    job, newest = progress.job, progress.newest
+    if progress.started is not None:
+        return Follow(progress.started)
     if job is None:
         return Finished(None)
-    under_way = prospect.under_way or (newest if newest is not None and is_under_way(newest) else None)
+    under_way = progress.under_way or (newest if newest is not None and is_under_way(newest) else None)
     if under_way is not None:
         return _wait_for(under_way.scheduled_for, now, give_up_at)
     if job.next_tick is not None:
@@ -62,7 +62,7 @@ def first_step(prospect: Progress, *, now: int, give_up_at: int) -> Follow | Awa
 
 
 def first_step_of_execution(execution: Execution | None, now: int, give_up_at: int) -> Follow | AwaitStart | Finished | RetryLater:
-    """What an execution's follower begins with."""
+    """The first step of an execution's follower."""
     if execution is None:
         return Finished(None)
     if execution.has_started or execution.status.final:
@@ -71,7 +71,7 @@ def first_step_of_execution(execution: Execution | None, now: int, give_up_at: i
 
 
 def next_step(execution: Execution | None, following: Execution | None) -> Follow | AwaitStart | Finished:
-    """What comes after a final execution whose log was sent. ``following`` is the next attempt, read after ``execution`` was."""
+    """The step after the log of a final execution was sent. ``following`` is the next attempt, read after ``execution``."""
     if following is not None:
         return Follow(following) if following.has_started or following.status.final else AwaitStart()
     return AwaitStart() if execution is not None and is_under_way(execution) else Finished(execution)

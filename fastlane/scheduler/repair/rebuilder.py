@@ -1,7 +1,7 @@
-"""Builds the queue anew from the store when it was lost, is of another time, or is new: one worker does, by a compare-and-set.
+"""Rebuilds the queue from the store when its data is lost, old or new. One worker does so, chosen by a compare-and-set.
 
-Generations tell: the number in the store must be in Redis too, held by the same Redis process. Dispatch waits only until what may run
-stands in the queue with its slots; the rest is streamed in behind, soonest due first.
+A generation tells: its number is in the store, and must be in Redis too, held by the same Redis process. Dispatch waits only until what
+may run is in the queue with its slots; the rest is put in afterwards, soonest due first.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ log = structlog.get_logger()
 
 PAGE = 500
 CHECK_EVERY = 2000
-"""Milliseconds for which a queue that was found right is taken to be so."""
+"""Milliseconds for which a queue is trusted after a check."""
 BUILDER_LOST_AFTER = 30_000
-"""Milliseconds without a sign of the builder after which another takes its work up, from the start."""
+"""Milliseconds without a sign of life from the builder after which another worker starts over."""
 FOREVER = 1 << 60
 
 
 class Rebuilder:
-    """Knows whether the queue is the store's, for one worker (``owner``)."""
+    """Checks for one worker (``owner``) that the queue matches the store, and rebuilds it."""
 
     def __init__(self, store: Store, queue: TimedQueue, data: QueueGeneration, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
         self._store = store
@@ -43,11 +43,11 @@ class Rebuilder:
         self._streaming: asyncio.Task[None] | None = None
 
     def doubt(self) -> None:
-        """The queue answered that it is of another generation: look again before the next claim."""
+        """Checks again before the next claim: the queue answered that it is of another generation."""
         self._good_until = 0
 
     async def ensure(self) -> str:
-        """The generation to claim with; builds the queue first when it is not the store's. Raises QueueDown while another worker does."""
+        """The generation to claim with; rebuilds the queue first if it must. Raises QueueDown while another worker rebuilds it."""
         now = self._clock.now()
         if now < self._good_until:
             return self._generation
@@ -57,7 +57,7 @@ class Rebuilder:
         alive = stored.builder is None or now - stored.since < BUILDER_LOST_AFTER
         if not held or not alive:
             if not held and stored.builder not in (None, self._owner) and alive:
-                raise QueueDown(f"worker {stored.builder} is building the queue anew")
+                raise QueueDown(f"worker {stored.builder} is rebuilding the queue")
             stored = await self._begin(stored, identity.run_id)
         if stored.builder == self._owner and (self._streaming is None or self._streaming.done()):
             self._streaming = asyncio.create_task(self._stream_again(stored), name="rebuild")
@@ -66,7 +66,7 @@ class Rebuilder:
         return self._generation
 
     async def close(self) -> None:
-        """Ends the streaming; another worker starts it over."""
+        """Ends the rebuild; another worker starts over."""
         if self._streaming is not None:
             self._streaming.cancel()
             await asyncio.gather(self._streaming, return_exceptions=True)
@@ -75,29 +75,29 @@ class Rebuilder:
         await self.close()
         mine = Generation(seen.number + 1, run_id, self._owner, self._clock.now())
         if not await self._store.change_generation(seen, mine):
-            raise QueueDown("another worker has begun to build the queue anew")
+            raise QueueDown("another worker has begun to rebuild the queue")
         log.warning("queue.rebuilding", generation=mine.number)
         unfinished = f"{mine.number}, in the making by {self._owner}"
         await self._data.wipe(generation=unfinished)
         count = 0
         async for page in self._pages(STARTING):
-            # What has no service cannot run, and may have been given back: slots for all of it could be far more than there are.
+            # An execution without a service cannot run, and may have been put back: slots for all of them could exceed the limits.
             bound = [execution for execution in page if execution.service_id is not None]
             await self._data.restore(self._entries(bound), self._lanes())
             count += len(bound)
-        # Read after the wipe: a pause that was answered before it was wiped too, and later ones are newer to the queue.
+        # Read after the wipe, which removed all pauses until then; the queue takes a later one as newer.
         await self._queue.pause(await self._store.paused_pools())
-        current = await self._still(mine)
+        current = await self._renewed(mine)
         if current is None or not await self._data.set_generation(str(mine.number), before=unfinished):
-            raise QueueDown("the queue was lost again, or another worker began, while it was built anew")
+            raise QueueDown("the queue was lost again, or another worker began, during its rebuild")
         log.info("queue.dispatchable", generation=mine.number, under_way=count)
         return current
 
     async def _stream_again(self, mine: Generation) -> None:
-        """Streams the rest in, from the start again when something did not answer, until it is whole or another's."""
+        """Puts in the rest, from the start again after an outage, until the queue is whole or another worker rebuilds it."""
         while True:
             try:
-                current = await self._still(mine)
+                current = await self._renewed(mine)
                 if current is not None:
                     await self._stream(current)
                 return
@@ -111,7 +111,7 @@ class Rebuilder:
         async for page in self._pages(frozenset({Status.ENQUEUED, Status.PULLING})):
             await self._queue.put(self._entries(page))
             count += len(page)
-            current = await self._still(current) if current else None
+            current = await self._renewed(current) if current else None
         after: tuple[int, str] | None = None
         while current is not None:
             jobs = await self._store.jobs_due(FOREVER, PAGE, after)
@@ -120,18 +120,18 @@ class Rebuilder:
             await self._queue.put([job_entry(job) for job in jobs])
             count += len(jobs)
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
-            current = await self._still(current)
+            current = await self._renewed(current)
         if current is not None and await self._store.change_generation(current, replace(current, builder=None)):
             log.info("queue.rebuilt", generation=current.number, entries=count)
 
-    async def _still(self, mine: Generation) -> Generation | None:
-        """Says that the builder lives; None when the queue is another's to build by now."""
+    async def _renewed(self, mine: Generation) -> Generation | None:
+        """Renews the sign of life in the store; None when another worker is the builder by now."""
         newer = replace(mine, since=self._clock.now())
         if await self._store.change_generation(mine, newer):
             return newer
         stored = await self._store.generation()
         ours = stored.number == mine.number and stored.builder == self._owner
-        return await self._still(stored) if ours else None
+        return await self._renewed(stored) if ours else None
 
     async def _pages(self, statuses: frozenset[Status]) -> AsyncIterator[Sequence[Execution]]:
         after: tuple[int, str] | None = None

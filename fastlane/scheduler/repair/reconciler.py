@@ -1,7 +1,7 @@
-"""Repairs what a crash or a lost write left behind: entries missing from the queue, stops half said, final rows not settled, services not
-removed.
+"""Repairs what a crash or a lost write left behind: entries missing from the queue, stops that did not reach it, final rows that are not
+settled, services that are not removed.
 
-It looks at the store and the hosts every so often, by pages, and does again what anyone may do again. Nothing that works waits for it.
+It reads the store and the hosts in regular rounds, a page at a time, and repeats what is safe to repeat. Nothing else waits for it.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ log = structlog.get_logger()
 
 PAGE = 500
 SOON = 120_000
-"""Milliseconds ahead for which each round sees to it that due jobs stand in the queue."""
+"""Each round puts jobs into the queue that are due within this time (milliseconds)."""
 UNKNOWN_AFTER = 3_600_000
-"""Milliseconds for which a service of ours, whose execution the store does not know, is left alone; then a parked one is removed, and an
-alarm is raised for another."""
+"""Milliseconds for which a service of this installation is left alone although the store does not know its execution. After that it is
+removed if it is parked, and reported otherwise."""
 
 
 class Reconciler:
@@ -54,7 +54,7 @@ class Reconciler:
         self._pruned_up_to = ""
 
     async def run(self) -> None:
-        """A round every so often, for ever; the parts of one do not wait for each other's success."""
+        """Makes a round at each interval, for ever; a part of a round that fails does not hold up the others."""
         parts: tuple[Callable[[], Awaitable[None]], ...] = (
             self.pause,
             self.requeue,
@@ -75,11 +75,11 @@ class Reconciler:
                     log.exception("reconciler.failed", part=part.__name__)
 
     async def pause(self) -> None:
-        """Tells the queue which pools are paused, where whoever paused one died before that."""
+        """Tells the queue which pools are paused, in case the process that paused one ended before it did."""
         await self._queue.pause(await self._store.paused_pools())
 
     async def requeue(self) -> None:
-        """Puts what is under way, or due soon, where the queue does not have it; where it does, nothing changes."""
+        """Puts the entries of what is under way or due soon; an entry that is there stays as it is."""
         after: tuple[int, str] | None = None
         while page := await self._store.executions_in(UNDER_WAY, PAGE, after):
             await self._queue.put([execution_entry(execution, self._pools) for execution in page])
@@ -91,8 +91,8 @@ class Reconciler:
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
 
     async def stop(self) -> None:
-        """Passes a job's stop on to what it covers, and an execution's to the queue, where whoever stopped it died before that, or the
-        queue was down. (What nobody has placed yet finds it when claimed.)"""
+        """Passes a job's stop on to the executions that it covers, and an execution's stop to the queue, in case the process that stopped
+        it ended before, or the queue was down. (An enqueued execution finds its stop when it is claimed.)"""
         after: tuple[int, str] | None = None
         while page := await self._store.executions_in(STARTING, PAGE, after):
             for execution in page:
@@ -111,19 +111,19 @@ class Reconciler:
             await pass_on_stop(self._queue, execution, now=self._clock.now())
 
     async def settle(self) -> None:
-        """Has final rows settled that nobody settled: a worker takes them from the lane without a limit."""
+        """Puts entries of final rows that are not settled into the lane without a limit, so that a worker settles them."""
         now = self._clock.now()
         rows = await self._store.unsettled(PAGE)
         if rows:
             await self._queue.put([slotless_entry(row, due=now) for row in rows])
 
     async def clean(self) -> None:
-        """Removes the services of settled rows that are still there."""
+        """Removes services that are still there although their rows are settled."""
         for row in await self._store.uncleaned(PAGE):
             await self._settler.clean(row)
 
     async def remove_leftovers(self) -> None:
-        """Removes services that can never become anybody's: parked ones whose execution is final, or bound to another."""
+        """Removes services that can never be used: those whose execution is settled, or bound to another service."""
         for host in [view.name for view in self._executor.hosts() if view.usable]:
             for service in await self._executor.services(host):
                 row = await self._store.execution(service.execution_id)
@@ -134,7 +134,7 @@ class Reconciler:
                     await self._remove(host, service)
 
     async def prune_logs(self) -> None:
-        """Removes the logs of deleted executions, which a process that slept has stored since: a page in each round, over and over."""
+        """Removes logs that a process stored after their execution was deleted: a page in each round, over and over."""
         self._pruned_up_to = await self._store.prune_logs(self._pruned_up_to, PAGE) or ""
 
     async def _remove(self, host: str, service: EngineService) -> None:
@@ -144,8 +144,8 @@ class Reconciler:
             log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
 
     async def _unknown(self, host: str, service: EngineService) -> None:
-        """Its execution is not there. A parked one was left by a job that is deleted: nothing can bind it any more. One that names no
-        execution was not made by us, whatever its labels say."""
+        """Handles a service whose execution the store does not have. If it is parked, its job was deleted, and nothing can bind it any
+        more. If it names no execution, fastlane did not make it, whatever its labels say."""
         if self._clock.now() - service.created_at <= UNKNOWN_AFTER:
             return
         if service.activated or not service.execution_id:
@@ -156,7 +156,7 @@ class Reconciler:
 
 
 def is_leftover(row: Execution, service: EngineService) -> bool:
-    """Whether a service of this execution will never be activated, or has nothing left to tell."""
+    """Whether a service of this execution will never be activated, or is no longer needed."""
     if row.service_id is not None and row.service_id != service.id:
         return True
     return row.status.final and row.settled

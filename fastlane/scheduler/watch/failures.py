@@ -1,4 +1,4 @@
-"""Why an execution failed: the reason, and a sentence for people that has the engine's own words in it. Pure."""
+"""Why an execution failed: the reason, and a sentence for people that includes the engine's own words. Pure."""
 
 import re
 import signal
@@ -7,20 +7,20 @@ from fastlane.executors.base import EngineService, EngineTask, TaskEnd
 from fastlane.models.execution import Execution, Failure, FailureReason
 
 LONGEST = 1000
-"""Characters of a message."""
+"""The longest message, in characters."""
 
 UNABLE = "starting container failed: "
 FRAMES = re.compile(
     r"(starting container failed|failed to create task for container|failed to create shim task|OCI runtime create failed"
     r"|runc create failed|unable to start container process|Error response from daemon): "
 )
-"""What the layers of an engine put in front of each other's words."""
+"""Prefixes that the layers of an engine put in front of each other's words."""
 NON_ZERO = "task: non-zero exit"
 CAUSE = re.compile(r"task: non-zero exit \(-?\d+\): (?:dockerexec: )?(.+)", re.DOTALL)
 
 SIGKILLED = 128 + signal.SIGKILL
 MEANINGS = {126: "the command cannot be executed", 127: "a command was not found"}
-"""What shells and init processes mean by an exit code. Code 128 + n: signal n."""
+"""The meaning of exit codes of shells and init processes. Code 128 + n means signal n."""
 
 LOST = "its node was removed from the swarm, or was away for a day; its container may still run there"
 REMOVED = "its service was removed from the swarm by somebody else"
@@ -28,8 +28,8 @@ SCALED = "its service was scaled to 0 replicas by somebody else"
 CHANGED = "its service was changed by somebody else"
 
 
-def failure_of(task: EngineTask, view: EngineService) -> Failure:
-    """Why an execution failed whose task ended like this, and not at our wish."""
+def failure_of(task: EngineTask, service: EngineService) -> Failure:
+    """Why an execution failed whose task ended like this, not by our stop."""
     match task.end:
         case TaskEnd.EXITED:
             return _failure(FailureReason.EXIT, _exited(task))
@@ -42,38 +42,38 @@ def failure_of(task: EngineTask, view: EngineService) -> Failure:
         case TaskEnd.LOST:
             return _failure(FailureReason.HOST_LOST, LOST)
         case TaskEnd.SHUTDOWN:
-            return _shut_down(task, view)
+            return _shut_down(task, service)
     return _failure(FailureReason.KILLED, _killed(task))
 
 
-def lost(execution: Execution, why: str, after: float) -> Failure:
-    """Why one failed whose host, or node, was away for ``after`` seconds: ``why``, a clause."""
+def host_lost(execution: Execution, why: str, after: float) -> Failure:
+    """Why an execution failed whose host or node was away for ``after`` seconds; ``why`` is a clause."""
     state = "may still run" if execution.has_started else "may have been started"
     return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; its container {state} there)")
 
 
-def gone(why: str) -> Failure:
-    """Why one failed whose service, or its task, somebody took away."""
+def service_gone(why: str) -> Failure:
+    """Why an execution failed whose service, or its task, someone removed."""
     return _failure(FailureReason.KILLED, why)
 
 
 def no_node(seconds: float, words: str) -> str:
-    """Why a service is stopped that no node took; ``words``: the engine's."""
-    return f"no node took it within {seconds:g} s{_told(words)}"
+    """Why a service is stopped that no node took; ``words`` are the engine's."""
+    return f"no node took it within {seconds:g} s{_after_colon(words)}"
 
 
 def no_image(image: str, seconds: float) -> str:
-    """Why a service is stopped whose image did not come."""
+    """Why a service is stopped whose image did not arrive."""
     return f"the image {image} was not on its node within {seconds:g} s"
 
 
 def no_start(seconds: float) -> str:
-    """Why a service is stopped whose container was made, and did not start."""
+    """Why a service is stopped whose container was created but did not start."""
     return f"its node did not start the container within {seconds:g} s"
 
 
 def plain(words: str) -> str:
-    """An engine's words without what its layers put around them."""
+    """An engine's words without the prefixes of its layers."""
     return FRAMES.sub("", words.strip()).removesuffix(": unknown")
 
 
@@ -81,7 +81,7 @@ def _failure(reason: FailureReason, message: str) -> Failure:
     return Failure(reason, message[:LONGEST])
 
 
-def _told(words: str) -> str:
+def _after_colon(words: str) -> str:
     return f": {words}" if words else ""
 
 
@@ -89,7 +89,7 @@ def _exited(task: EngineTask) -> str:
     if task.message.startswith(UNABLE):
         return f"the command could not be started{_with_code(task)}: {plain(task.message)}"
     cause = CAUSE.match(task.message)
-    return f"the command ended with exit code {task.exit_code}{_meaning(task.exit_code)}{_told(cause[1] if cause else '')}"
+    return f"the command ended with exit code {task.exit_code}{_meaning(task.exit_code)}{_after_colon(cause[1] if cause else '')}"
 
 
 def _meaning(code: int | None) -> str:
@@ -114,15 +114,15 @@ def _killed(task: EngineTask) -> str:
         return "its engine went down while it ran, and missed its end: its exit code is not known"
     if "No such container" in task.message:
         return "its container is gone: its engine was shut down, or somebody removed the container"
-    return f"its container was killed, and not by fastlane{_told(plain(task.message) or task.state)}"
+    return f"its container was killed, and not by fastlane{_after_colon(plain(task.message) or task.state)}"
 
 
-def _shut_down(task: EngineTask, view: EngineService) -> Failure:
+def _shut_down(task: EngineTask, service: EngineService) -> Failure:
     never_ran = task.container_id is None
     when = "before its container was made" if never_ran else f"while it ran{_with_code(task)}"
-    if view.scaled_away:
+    if service.scaled_away:
         return _failure(FailureReason.KILLED, f"{SCALED} {when}")
-    if len(view.tasks) > 1 and not view.stopping:
+    if len(service.tasks) > 1 and not service.stopping:
         return _failure(FailureReason.KILLED, f"{CHANGED} {when}")
     reason = FailureReason.HOST_LOST if never_ran else FailureReason.KILLED
     return _failure(reason, f"{_why_shut_down(task)} {when}")

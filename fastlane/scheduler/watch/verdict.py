@@ -1,7 +1,7 @@
-"""What to do about an execution, given what the engine shows of its service: a pure rule of values and ``now``.
+"""What to do about an execution, given its service as the engine shows it: a pure function of values and ``now``.
 
-The engine's word counts only in a final task state. The task that counts is the one first seen for the service: a stop leaves
-a second one that waits for ever.
+Only a final task state ends an execution. The task that counts is the one first seen for the service: a stop leaves a second one, which
+waits for ever.
 """
 
 from dataclasses import dataclass
@@ -14,41 +14,41 @@ from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch import failures
 
 AFTER_GRACE = 5_000
-"""Milliseconds after its grace for which a container's own end is waited for that the engine does not tell of."""
+"""How long, in milliseconds after its grace, a container's end is waited for that the engine does not report."""
 NO_TASK = "the swarm made no task of its service"
 OFTEN = 1_000
-"""Milliseconds between two looks at what no change announces."""
+"""Milliseconds between two inspections of what no change announces."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitUntil:
-    """Nothing to do before ``until`` (milliseconds; None: before something changes)."""
+    """There is nothing to do before ``until`` (milliseconds), or before something changes (None)."""
 
     until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ActivateService:
-    """Its service is parked: activate it."""
+    """The service is parked, and is to be activated."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordStart:
-    """Its container runs: say so in the store."""
+    """The container runs, and the store is to say so."""
 
     started: Started
 
 
 @dataclass(frozen=True, slots=True)
 class StopService:
-    """Its service is to be stopped; ``why`` in words."""
+    """The service is to be stopped, for the reason ``why``."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordEnd:
-    """It has ended; its log is to be stored to the end, then this. ``task`` is where the log is, None when there is none."""
+    """The execution has ended: its log is to be stored to the end, then ``ending``. ``task`` has the log, None when there is none."""
 
     ending: Ending
     task: EngineTask | None
@@ -56,7 +56,7 @@ class RecordEnd:
 
 @dataclass(frozen=True, slots=True)
 class ServiceMissing:
-    """Its task is not there any more, says the engine; ``why`` in words. To be believed only when that holds."""
+    """The engine says that the task is gone, for the reason ``why``; to be believed only when it keeps saying so."""
 
     why: str
 
@@ -64,24 +64,26 @@ class ServiceMissing:
 Verdict = WaitUntil | ActivateService | RecordStart | StopService | RecordEnd | ServiceMissing
 
 
-def judge(execution: Execution, view: EngineService, now: int, limits: Limits) -> Verdict:
+def judge(execution: Execution, service: EngineService, now: int, limits: Limits) -> Verdict:
     """What to do about a bound execution whose service looks like this."""
-    task = task_of(execution, view)
+    task = task_of(execution, service)
     if task is not None and task.phase is Phase.ENDED:
         patience = _lingers_until(execution, task)
-        return WaitUntil(min(patience, now + OFTEN)) if now < patience else RecordEnd(ending_of(execution, view, task, now, limits), task)
-    if view.stopping:
-        if task is None or _is_left_behind(execution, task, now, limits):
-            status = _asked(execution, now, limits)
-            failure = _deadline(execution, view, None, now, limits) if status is Status.FAILED else None
+        return (
+            WaitUntil(min(patience, now + OFTEN)) if now < patience else RecordEnd(ending_of(execution, service, task, now, limits), task)
+        )
+    if service.stopping:
+        if task is None or _is_replacement(execution, task, now, limits):
+            status = _status_when_stopped(execution, now, limits)
+            failure = _failure_when_stopped(execution, service, None, now, limits) if status is Status.FAILED else None
             return RecordEnd(Ending(status, now, failure=failure), None)
         return WaitUntil()
-    stop = _stop_due(execution, view, task, now, limits)
+    stop = _stop_due(execution, service, task, now, limits)
     if stop is not None:
         return stop
-    if task is None and (view.scaled_away or execution.engine_task_id is not None):
-        return ServiceMissing(failures.SCALED if view.scaled_away else failures.CHANGED)
-    if not view.activated and task is None:
+    if task is None and (service.scaled_away or execution.engine_task_id is not None):
+        return ServiceMissing(failures.SCALED if service.scaled_away else failures.CHANGED)
+    if not service.activated and task is None:
         return ActivateService()
     if task is not None and task.phase is Phase.RUNNING and execution.status is Status.PULLING:
         return RecordStart(_started(task))
@@ -89,59 +91,60 @@ def judge(execution: Execution, view: EngineService, now: int, limits: Limits) -
 
 
 def _lingers_until(execution: Execution, task: EngineTask) -> int:
-    """Until when the end of a container is waited for whose task the engine calls ended already."""
+    """Until when a container may still run although the engine calls its task ended; 0 when it does not."""
     own = execution.spec.container.stop_grace
     return task.changed_at + (STOP_GRACE if own is None else own) + AFTER_GRACE if task.lingering else 0
 
 
-def _is_left_behind(execution: Execution, task: EngineTask, now: int, limits: Limits) -> bool:
-    """Whether this is the task that a stop leaves waiting for ever: the first one was pruned before anybody recorded it."""
+def _is_replacement(execution: Execution, task: EngineTask, now: int, limits: Limits) -> bool:
+    """Whether this is the second task, which a stop leaves waiting for ever: the first was pruned before anyone recorded it."""
     return execution.engine_task_id is None and task.phase is Phase.WAITING and now >= task.changed_at + limits.gone_after * 1000
 
 
-def task_of(execution: Execution, view: EngineService) -> EngineTask | None:
-    """The engine task that is the execution's: the one recorded, or else the first of its service."""
+def task_of(execution: Execution, service: EngineService) -> EngineTask | None:
+    """The execution's engine task: the recorded one, or else the first of its service."""
     if execution.engine_task_id is not None:
-        return next((task for task in view.tasks if task.id == execution.engine_task_id), None)
-    return view.tasks[0] if view.tasks else None
+        return next((task for task in service.tasks if task.id == execution.engine_task_id), None)
+    return service.tasks[0] if service.tasks else None
 
 
-def ending_of(execution: Execution, view: EngineService, task: EngineTask, now: int, limits: Limits) -> Ending:
-    """How it ended, from its task's final state: a stop that came after the container's end leaves it as it ended."""
+def ending_of(execution: Execution, service: EngineService, task: EngineTask, now: int, limits: Limits) -> Ending:
+    """How it ended, from its task's final state. A stop that came after the container's end changes nothing."""
     started = _started(task) if task.started_at is not None and execution.started_at is None else None
     began_at = started.started_at if started else execution.started_at or 0
     finished_at = max(began_at, task.finished_at or task.changed_at or now)
     if task.end is TaskEnd.EXITED and task.exit_code == 0:
         return Ending(Status.DONE, finished_at, 0, started=started)
-    if _is_at_our_wish(execution, view, task):
-        status = _asked(execution, now, limits, started)
-        failure = _deadline(execution, view, task, now, limits) if status is Status.FAILED else None
+    if _is_by_our_stop(execution, service, task):
+        status = _status_when_stopped(execution, now, limits, started)
+        failure = _failure_when_stopped(execution, service, task, now, limits) if status is Status.FAILED else None
         return Ending(status, finished_at, task.exit_code, failure, started)
-    return Ending(Status.FAILED, finished_at, task.exit_code, failures.failure_of(task, view), started)
+    return Ending(Status.FAILED, finished_at, task.exit_code, failures.failure_of(task, service), started)
 
 
-def _is_at_our_wish(execution: Execution, view: EngineService, task: EngineTask) -> bool:
-    """Whether it ended as we wanted: by our stop, or while one was asked for, by an end that its engine did not see."""
+def _is_by_our_stop(execution: Execution, service: EngineService, task: EngineTask) -> bool:
+    """Whether it ended by our stop, or in a way that its engine did not see while a stop was requested."""
     if task.end is TaskEnd.SHUTDOWN:
-        return view.stopping or (task.container_id is None and execution.stop_requested_at is not None)
+        return service.stopping or (task.container_id is None and execution.stop_requested_at is not None)
     unseen = task.end is TaskEnd.LOST or (task.end is TaskEnd.KILLED and task.exit_code != failures.SIGKILLED)
-    return unseen and (view.stopping or execution.stop_requested_at is not None)
+    return unseen and (service.stopping or execution.stop_requested_at is not None)
 
 
 def ending_when_lost(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
-    """How an execution ends whose host has been away for too long: as was asked for, or else as lost with its host."""
-    status = _told(execution, now, limits)
-    return Ending(status, now, failure=failures.lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
+    """How an execution ends whose host has been away for too long: stopped or timed out if that was due, else lost with its host."""
+    status = _status_when_unseen(execution, now, limits)
+    return Ending(status, now, failure=failures.host_lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
 
 
 def ending_when_gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
-    """How an execution ends whose service, or its task, is confirmed to be gone since then: somebody took it away."""
-    status = _told(execution, since, limits)
-    return Ending(status, max(since, execution.started_at or 0), failure=failures.gone(why) if status is Status.FAILED else None)
+    """How an execution ends whose service, or its task, someone removed: it is confirmed to be gone since then."""
+    status = _status_when_unseen(execution, since, limits)
+    return Ending(status, max(since, execution.started_at or 0), failure=failures.service_gone(why) if status is Status.FAILED else None)
 
 
-def _asked(execution: Execution, now: int, limits: Limits, started: Started | None = None) -> Status:
-    """How one ends that we stopped, FAILED when we had no reason to. ``started``: when its container did, if only the engine knows it."""
+def _status_when_stopped(execution: Execution, now: int, limits: Limits, started: Started | None = None) -> Status:
+    """The status of an execution whose service was stopped; FAILED when fastlane had no reason to stop it. ``started``: its container's
+    start, when the store does not have it."""
     if execution.stop_requested_at is not None:
         return Status.STOPPED
     if execution.started_at is not None:
@@ -152,32 +155,32 @@ def _asked(execution: Execution, now: int, limits: Limits, started: Started | No
     return Status.EXPIRED
 
 
-def _told(execution: Execution, now: int, limits: Limits) -> Status:
-    """How one ends whose service nobody can see: that its container never started is then more than is known."""
-    status = _asked(execution, now, limits)
+def _status_when_unseen(execution: Execution, now: int, limits: Limits) -> Status:
+    """The status of an execution whose service cannot be seen: nobody knows then that its container never started."""
+    status = _status_when_stopped(execution, now, limits)
     return Status.FAILED if status is Status.EXPIRED else status
 
 
 def _timeout_at(execution: Execution, limits: Limits) -> int:
-    """When it has run for too long: the lower of the installation's limit and its own."""
+    """The moment at which it has run for too long, by the installation's limit or a lower one of its own."""
     most = round(limits.timeout * 1000)
     own = execution.spec.timeout
     return (execution.started_at or 0) + (most if own is None else min(own, most))
 
 
-def _deadline(execution: Execution, view: EngineService, task: EngineTask | None, now: int, limits: Limits) -> Failure:
-    """Why one failed whose service was stopped: its node, its image or its start did not come in time, or somebody else did it."""
+def _failure_when_stopped(execution: Execution, service: EngineService, task: EngineTask | None, now: int, limits: Limits) -> Failure:
+    """Why an execution failed whose service was stopped: no node, no image or no start in time, or someone else stopped it."""
     waited = 0 if execution.bound_at is None else now - execution.bound_at
     if task is None or task.node_id is None:
         if waited >= limits.pending_deadline * 1000:
-            return Failure(FailureReason.UNSCHEDULABLE, view.stop_why or failures.no_node(limits.pending_deadline, ""))
+            return Failure(FailureReason.UNSCHEDULABLE, service.stop_why or failures.no_node(limits.pending_deadline, ""))
     elif waited >= limits.pull_deadline * 1000:
         reason = FailureReason.IMAGE if task.container_id is None else FailureReason.REJECTED
-        return Failure(reason, view.stop_why or _not_ready(execution, task, limits))
+        return Failure(reason, service.stop_why or _not_ready(execution, task, limits))
     return Failure(FailureReason.KILLED, "its service was stopped by somebody else")
 
 
-def _stop_due(execution: Execution, view: EngineService, task: EngineTask | None, now: int, limits: Limits) -> StopService | None:
+def _stop_due(execution: Execution, service: EngineService, task: EngineTask | None, now: int, limits: Limits) -> StopService | None:
     if execution.stop_requested_at is not None:
         return StopService("asked for")
     if execution.started_at is not None:
@@ -186,7 +189,7 @@ def _stop_due(execution: Execution, view: EngineService, task: EngineTask | None
     if execution.expires_at is not None and now >= execution.expires_at and (task is None or task.phase is not Phase.RUNNING):
         return StopService("its time to start is over")
     over = wait_ends(execution, task, limits)
-    if over is None or now < over or not view.activated:
+    if over is None or now < over or not service.activated:
         return None
     if task is None or task.phase is Phase.WAITING:
         return StopService(failures.no_node(limits.pending_deadline, task.message if task else NO_TASK))
@@ -194,7 +197,7 @@ def _stop_due(execution: Execution, view: EngineService, task: EngineTask | None
 
 
 def _not_ready(execution: Execution, task: EngineTask, limits: Limits) -> str:
-    """What did not come in time on the node that has it."""
+    """What the node did not do in time."""
     if task.container_id is not None:
         return failures.no_start(limits.pull_deadline)
     return failures.no_image(execution.spec.image, limits.pull_deadline)
@@ -208,7 +211,7 @@ def _next_deadline(execution: Execution, task: EngineTask | None, limits: Limits
 
 
 def wait_ends(execution: Execution, task: EngineTask | None, limits: Limits) -> int | None:
-    """When the wait for a node (or for a task at all), or for the image, has lasted too long; None where it is over."""
+    """The moment at which it has waited too long for a node or for its image; None when it does not wait for either."""
     if execution.bound_at is None:
         return None
     if task is None or task.phase is Phase.WAITING:

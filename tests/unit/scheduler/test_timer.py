@@ -155,7 +155,7 @@ def test_a_cron_ends_with_its_expiration() -> None:
 
 
 def test_a_job_without_a_tick_to_come_is_not_fired() -> None:
-    with pytest.raises(ValueError, match="no tick to come"):
+    with pytest.raises(ValueError, match="no next tick"):
         fire(a_job("* * * * *", None), running_before=False, now=TEN)
 
 
