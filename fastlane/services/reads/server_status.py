@@ -27,14 +27,31 @@ class HostRow:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker that is alive, and when it started (milliseconds)."""
+
+    id: str
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """How many entries of a pool's queue wait for a slot, wait for their time, or run."""
+
+    ready: int
+    timed: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
-    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: the counts of each pool's entries."""
+    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool."""
 
     uptime: int
-    workers: tuple[Report, ...]
+    workers: tuple[WorkerRow, ...]
     hosts: tuple[HostRow, ...]
     running: tuple[Execution, ...]
-    queues: Mapping[str, Mapping[str, int]]
+    queues: Mapping[str, QueueRow]
     counts: Counts
     scheduled: tuple[Job, ...]
 
@@ -61,10 +78,10 @@ class StatusReader:
         lanes = await self._queue.counts([pool.name for pool in self._pools])
         return StatusView(
             uptime=max(0, self._clock.now() - self._started_at),
-            workers=tuple(reports),
+            workers=tuple(WorkerRow(report.worker, report.started_at) for report in reports),
             hosts=host_rows(self._pools, reports),
             running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MOST_RUNNING)),
-            queues={pool: {"ready": lane.ready, "timed": lane.timed, "running": lane.running} for pool, lane in lanes.items()},
+            queues={pool: QueueRow(lane.ready, lane.timed, lane.running) for pool, lane in lanes.items()},
             counts=await self._store.counts(),
             scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MOST_SCHEDULED)),
         )

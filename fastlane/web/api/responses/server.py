@@ -1,14 +1,13 @@
 """The server itself: whether it is well, and what goes on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.status import Status
 from fastlane.services.reads.health import HealthProblem, HealthReport
-from fastlane.services.reads.server_status import HostRow, StatusView
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, WorkerRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
@@ -49,18 +48,18 @@ ABOUT = Serializer[str](
     executor=enum(("swarm",), lambda _: "swarm"),
 )
 
-WORKER = Serializer[Any](
+WORKER = Serializer[WorkerRow](
     "Worker",
     "A worker that is alive.",
-    id=string(lambda report: report.worker),
-    startedAt=timestamp(lambda report: report.started_at, "When it started."),
+    id=string(lambda worker: worker.id),
+    startedAt=timestamp(lambda worker: worker.started_at, "When it started."),
 )
 
-WORKERS = Serializer[Sequence[Any]](
+WORKERS = Serializer[Sequence[WorkerRow]](
     "Workers",
     "The workers that are alive.",
     alive=integer(len),
-    items=array(WORKER, lambda reports: reports),
+    items=array(WORKER, lambda workers: workers),
 )
 
 HOST = Serializer[HostRow](
@@ -95,12 +94,12 @@ CONTAINERS = Serializer[Sequence[Execution]](
     running=array(RUNNING, lambda executions: executions),
 )
 
-LANE = Serializer[Mapping[str, int]](
+QUEUE = Serializer[QueueRow](
     "Lane",
     "How many entries of a pool's queue are in each state.",
-    ready=integer(lambda lane: lane["ready"]),
-    timed=integer(lambda lane: lane["timed"]),
-    running=integer(lambda lane: lane["running"]),
+    ready=integer(lambda queue: queue.ready),
+    timed=integer(lambda queue: queue.timed),
+    running=integer(lambda queue: queue.running),
 )
 
 TASK_COUNT = Serializer[StatusView]("TaskCount", "How many tasks there are.", count=integer(lambda view: view.counts.tasks))
@@ -139,7 +138,7 @@ SERVER_STATUS = Serializer[ServerStatus](
     workers=nested(WORKERS, lambda status: status.view.workers),
     hosts=array(HOST, lambda status: status.view.hosts),
     containers=nested(CONTAINERS, lambda status: status.view.running),
-    queues=table(LANE, lambda status: status.view.queues, "By pool."),
+    queues=table(QUEUE, lambda status: status.view.queues, "By pool."),
     tasks=nested(TASK_COUNT, lambda status: status.view),
     jobs=nested(JOB_COUNT, lambda status: status.view),
     executions=nested(EXECUTION_COUNTS, lambda status: status.view),

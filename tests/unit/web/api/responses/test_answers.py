@@ -24,7 +24,7 @@ from fastlane.services.jobs.results import CurrentStatus, Deleted, Enqueued, Poo
 from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.lists import TaskJobsView, TicksView
-from fastlane.services.reads.server_status import HostRow, StatusView
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import Cause, UnusableHost, WaitReason
 from fastlane.services.reads.why import Explanation
@@ -115,7 +115,7 @@ WAITS = (
     WaitReason(Cause.RETRY, "again", until=NOW, attempt=2),
     WaitReason(Cause.PAUSED, "held", held_tick=NOW),
 )
-STATUS = StatusView(12_345, (), ROWS, (FAILED,), {"fast": {"ready": 1, "timed": 2, "running": 3}}, Counts(1, 2, {Status.DONE: 4}), (JOB,))
+STATUS = StatusView(12_345, (WorkerRow("w", NOW),), ROWS, (FAILED,), {"fast": QueueRow(1, 2, 3)}, Counts(1, 2, {Status.DONE: 4}), (JOB,))
 JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
