@@ -83,8 +83,8 @@ class PutFirst:
 def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
     """The queue hears of an execution before the store does, and not after it."""
 
-    def build(store: Any, queue: Any, hub: Any, clock: Any, pools: Sequence[Pool]) -> Services:
-        services: Services = right(PutFirst(store, queue, pools), queue, hub, clock, pools)
+    def build(store: Any, queue: Any, *others: Any) -> Services:
+        services: Services = right(PutFirst(store, queue, others[-1]), queue, *others)
         put = services.outbox.put
 
         async def only_jobs(entries: Sequence[Entry]) -> None:

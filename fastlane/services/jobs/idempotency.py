@@ -40,7 +40,7 @@ class Idempotency:
         self._outbox = outbox
         self._clock = clock
 
-    async def once(self, key: IdempotencyKey | None, act: Callable[[], Awaitable[Enqueued]]) -> Enqueued:
+    async def run_once(self, key: IdempotencyKey | None, act: Callable[[], Awaitable[Enqueued]]) -> Enqueued:
         """The answer to an earlier request with this key, or else that of ``act``. Raises KeyReused when the earlier request had another
         body."""
         if key is None:

@@ -45,7 +45,7 @@ class ManualRuns:
         async def step(seen: Job, now: int) -> JobChange:
             return self._run_now(seen, seen.spec, now, by)
 
-        return await self._idempotency.once(key, partial(self._apply, task_id, job_id, step, key))
+        return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
     async def retry(self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None) -> Enqueued:
         """Runs the job's last execution again with the same spec, also that of a stopped job. Raises Conflict when the job never ran, and
@@ -54,7 +54,7 @@ class ManualRuns:
         async def step(seen: Job, now: int) -> JobChange:
             return self._run_now(seen, await self._last_spec(seen), now, by)
 
-        return await self._idempotency.once(key, partial(self._apply, task_id, job_id, step, key))
+        return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
     def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None) -> JobChange:
         if spec.is_over(now):
@@ -82,7 +82,7 @@ class ManualRuns:
     async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None) -> Enqueued:
         await self._outbox.check()
         change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
-        job, made = change.job, enqueued(change)
-        log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=made.execution_id, sequence=job.sequence)
+        job, answer = change.job, enqueued(change)
+        log.info("job.run_by_hand", task_id=job.task_id, job_id=job.id, execution_id=answer.execution_id, sequence=job.sequence)
         await self._outbox.enqueue(change.execution)
-        return made
+        return answer

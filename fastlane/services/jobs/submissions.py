@@ -10,7 +10,7 @@ from fastlane.models import job_change
 from fastlane.models.access import Requester
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.ids import new_id
-from fastlane.models.job import Spec
+from fastlane.models.job import Job, Spec
 from fastlane.models.job_change import JobChange
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
@@ -51,14 +51,14 @@ class Submissions:
         self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
     ) -> Enqueued:
         """Creates a job of the task, and the task if it is new. ``by`` is who asks for it."""
-        return await self._idempotency.once(key, partial(self._enqueue, task_id, spec, schedule, by, key))
+        return await self._idempotency.run_once(key, partial(self._enqueue, task_id, spec, schedule, by, key))
 
     async def put(
         self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
     ) -> Enqueued:
         """Creates the job under that id, or replaces its spec and schedule as if it were new: a stopped or paused job is active again, its
         next tick moves, and what runs is left alone. Raises Conflict when another task has the id."""
-        return await self._idempotency.once(key, partial(self._put, task_id, job_id, spec, schedule, by, key))
+        return await self._idempotency.run_once(key, partial(self._put, task_id, job_id, spec, schedule, by, key))
 
     async def _enqueue(self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None) -> Enqueued:
         admit(self._pools, task_id, spec)
@@ -67,7 +67,9 @@ class Submissions:
         change = job_change.create(task_id, spec, schedule, id=new_id(now), incarnation=new_id(now), revision=1, now=now, by=by)
         await self._create(change, key)
         await self._outbox.enqueue(change.execution, change.job)
-        return answer(change)
+        answer = enqueued(change)
+        log_submitted(change.job, answer)
+        return answer
 
     async def _put(
         self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None
@@ -79,7 +81,9 @@ class Submissions:
         await self._outbox.enqueue(change.execution, change.job)
         if replaced and change.job.next_tick is None:
             await self._outbox.withdraw(change.job)
-        return answer(change)
+        answer = enqueued(change)
+        log_submitted(change.job, answer)
+        return answer
 
     async def _create_or_replace(
         self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None
@@ -112,9 +116,7 @@ def create_under(job_id: str, task_id: str, spec: Spec, schedule: Schedule, now:
     return job_change.create(task_id, spec, schedule, id=job_id, incarnation=new_id(now), revision=now, now=now, by=by)
 
 
-def answer(change: JobChange) -> Enqueued:
-    """Logs a job that was created or replaced, and answers."""
-    job, made = change.job, enqueued(change)
-    event = "job.enqueued" if made.execution_id else "job.scheduled"
-    log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=made.tick_id, execution_id=made.execution_id, due=job.next_tick)
-    return made
+def log_submitted(job: Job, answer: Enqueued) -> None:
+    """Logs a job that was created or replaced."""
+    event = "job.enqueued" if answer.execution_id else "job.scheduled"
+    log.debug(event, task_id=job.task_id, job_id=job.id, tick_id=answer.tick_id, execution_id=answer.execution_id, due=job.next_tick)
