@@ -21,15 +21,15 @@ class Task:
 def task_id_fault(task_id: str) -> str | None:
     """Why a text cannot be a task's id; None when it can."""
     if not task_id:
-        return "a task id is empty"
+        return "a task id must not be empty"
     if task_id in {".", ".."}:
-        return 'a task id is neither "." nor ".."'
+        return 'a task id must not be "." or ".."'
     if "/" in task_id:
-        return 'a task id has no "/"'
+        return 'a task id must not contain "/"'
     if CONTROL.search(task_id):
-        return "a task id has no control characters"
+        return "a task id must not contain control characters"
     if SURROGATE.search(task_id):
-        return "a task id is valid Unicode"
+        return "a task id must be valid Unicode"
     if len(task_id.encode()) > MAX_TASK_ID_BYTES:
-        return f"a task id has at most {MAX_TASK_ID_BYTES} bytes"
+        return f"a task id must have at most {MAX_TASK_ID_BYTES} bytes"
     return None
