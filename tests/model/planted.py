@@ -83,8 +83,8 @@ class PutFirst:
 def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
     """The queue hears of an execution before the store does, and not after it."""
 
-    def build(store: Any, queue: Any, *others: Any) -> Services:
-        services: Services = right(PutFirst(store, queue, others[-1]), queue, *others)
+    def build(store: Any, queue: Any, *others: Any, **settings: Any) -> Services:
+        services: Services = right(PutFirst(store, queue, others[-1]), queue, *others, **settings)
         put = services.outbox.put
 
         async def only_jobs(entries: Sequence[Entry]) -> None:
@@ -124,8 +124,8 @@ class RecordsApart:
 def records_apart(right: Callable[..., Any]) -> Callable[..., Any]:
     """A record that is written after what it is for."""
 
-    def build(store: Any, *arguments: Any) -> Any:
-        return right(RecordsApart(store), *arguments)
+    def build(store: Any, *arguments: Any, **settings: Any) -> Any:
+        return right(RecordsApart(store), *arguments, **settings)
 
     return build
 
