@@ -321,7 +321,7 @@ PLANTED: Mapping[str, Plant] = {
     "same-epoch": lambda stack: stack.enter_context(patch.object(transitions, "take_over", same_epoch)) and None,
     "put-before-store": method(assembly, "build_services", put_before_store),
     "finish-before-end": method(Runner, "_step", finish_before_end),
-    "unwoken": script("put", "if unblock() or sooner then wake() end", "unblock()"),
+    "unwoken": script("put", "if unblock() or wakes then wake_workers() end", "unblock()"),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisGeneration, "restore", unrestored),
     "flag-only": both(method(QueueOutbox, "cancel", unheard), method(Launcher, "activate", unread)),
@@ -343,13 +343,14 @@ PLANTED: Mapping[str, Plant] = {
     "paused-is-served": script("claim", "if limit ~= 'watch' and not paused[number] then", "if limit ~= 'watch' then"),
     "slot-freed-at-release": script(
         "release",
-        "row.owner = ''",
-        "row.owner = ''; need(row.lane); if undeclared() then return undeclared() end; redis.call('SREM', lanes[row.lane].slots, id)",
+        "entry.owner = ''",
+        "entry.owner = ''; require_lane(entry.lane); if lanes_answer() then return lanes_answer() end; "
+        "redis.call('SREM', lanes[entry.lane].slots, id)",
     ),
     "slot-freed-at-takeover": script(
         "claim",
-        "if rows[id] then lend(id, 1)",
-        "if rows[id] then if lanes[rows[id].lane] then redis.call('SREM', lanes[rows[id].lane].slots, id) end lend(id, 1)",
+        "if entries[id] then lease_entry(id, 1)",
+        "if entries[id] then if lanes[entries[id].lane] then redis.call('SREM', lanes[entries[id].lane].slots, id) end lease_entry(id, 1)",
     ),
 }
 

@@ -19,7 +19,7 @@ def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def entry_arguments(entries: Sequence[Entry]) -> list[str | int]:
-    """The entries as ``read_entry`` of ``entries.lua`` reads them."""
+    """The entries as ``entry_argument`` of ``entries.lua`` reads them."""
     arguments: list[str | int] = []
     for e in entries:
         expires = "" if e.expires is None else e.expires

@@ -1,21 +1,21 @@
--- cancel: removes an entry that nobody has leased; marks a leased one to be stopped, and tells its owner. One that was put with a higher
--- revision than is given stays as it is.
+-- cancel: removes an entry that is not leased; marks a leased one to be stopped, and tells its owner. An entry whose revision is higher
+-- than the given one stays as it is.
 -- Keys: those of entries.lua.
--- Arguments: id, the highest revision that may go (empty: any).
+-- Arguments: id, the highest revision that may be cancelled (empty: any).
 -- Answer: 'removed', 'told', 'absent', or LANE.
-local id, most = ARGV[FIRST], tonumber(ARGV[FIRST + 1])
-fetch({ id })
-local row = rows[id]
-if not row or (most and (row.pending and row.pending[1] or row.revision) > most) then return 'absent' end
-if leased(id) then
-  row.stop, row.pending = true, nil
-  save(id)
+local id, highest = ARGV[FIRST_ARGUMENT], tonumber(ARGV[FIRST_ARGUMENT + 1])
+read_entries({ id })
+local entry = entries[id]
+if not entry or (highest and (entry.pending and entry.pending.revision or entry.revision) > highest) then return 'absent' end
+if is_leased(id) then
+  entry.stop, entry.pending = true, nil
+  save_entry(id)
   redis.call('PUBLISH', CHANNEL, 'stop:' .. id)
   return 'told'
 end
-need(row.lane)
-if undeclared() then return undeclared() end
-displace(id)
+require_lane(entry.lane)
+if lanes_answer() then return lanes_answer() end
+remove(id)
 redis.call('HDEL', ENTRIES, id)
-if unblock() then wake() end
+if unblock() then wake_workers() end
 return 'removed'

@@ -1,185 +1,190 @@
--- claim: leases entries to an owner: first those of any lane whose lease ran out; then, without slots, those of the declared lanes whose
--- moment to start is over; then the best ready ones of the lanes to serve with a free slot and room in their group. One whose group is
--- full is put aside.
+-- claim: leases entries to an owner. First those of any lane whose lease ran out; then, without slots, the expired ones of the declared
+-- lanes; then the best ready ones of the lanes to serve that find a free slot and room in their group. An entry whose group is full is
+-- set aside. An id without an entry (from a server that evicts keys) is dropped where it is met.
 -- Keys: those of entries.lua; the lanes to serve and those that are only watched are declared, in the order in which they take turns.
--- Then pauses (hash: a paused lane's name -> '1'; '' -> the revision of what was said): a paused lane is only watched.
--- Arguments: generation, owner, how many (at most 256), the lease in milliseconds, then each declared lane's limit (empty: none;
--- 'watch': it is not served).
--- An id that has no entry (a server that evicts keys) is dropped where it is met.
--- Answer: now, the next moment at which there may be more (-1: not by time), 1 when the generation is another (0: it is not), and
--- for each lease its id, kind, lane, revision, 1 when it is taken over, 1 when it is to be stopped, 1 when its moment is over.
-local owner, left, lease = ARGV[FIRST + 1], tonumber(ARGV[FIRST + 2]), tonumber(ARGV[FIRST + 3])
-local FEW = 16
-if redis.call('GET', GEN) ~= ARGV[FIRST] then return { NOW, -1, 1, {}, MICROS } end
+-- Then pauses (hash: a paused lane's name -> '1'; '' -> the revision of the set): a paused lane is only watched.
+-- Arguments: generation, owner, the most entries to lease (at most 256), the lease in milliseconds, then for each declared lane its limit
+-- (empty: none; 'watch': it is not served).
+-- Answer: now; the next time at which a claim could give more (-1: time alone changes nothing); 1 when the generation is another, or 0;
+-- the leases, each as its id, kind, lane, revision, and 1 or 0 for taken over, to be stopped, and expired; the microseconds of now.
+local generation, owner = ARGV[FIRST_ARGUMENT], ARGV[FIRST_ARGUMENT + 1]
+local left, lease = tonumber(ARGV[FIRST_ARGUMENT + 2]), tonumber(ARGV[FIRST_ARGUMENT + 3])
+local FIRST_LIMIT = FIRST_ARGUMENT + 4
+-- How many ready entries of a lane are read at a time, once some were refused.
+local PAGE = 16
+if redis.call('GET', GENERATION) ~= generation then return { NOW, -1, 1, {}, NOW_MICROS } end
 
-local paused = DECLARED > 0 and redis.call('HMGET', KEYS[OWN], unpack(ARGV, 4, 3 + DECLARED)) or {}
-local given, held, served, all = {}, {}, {}, {}
+local paused = DECLARED > 0 and redis.call('HMGET', KEYS[FIRST_KEY], unpack(ARGV, FIRST_LANE, FIRST_LANE - 1 + DECLARED)) or {}
+local leases, group_slots, served, declared = {}, {}, {}, {}
 for number = 1, DECLARED do
-  local name, limit = ARGV[3 + number], ARGV[FIRST + 3 + number]
-  all[number] = { name = name, keys = lanes[name], limit = tonumber(limit), spent = {} }
-  if limit ~= 'watch' and not paused[number] then served[#served + 1] = all[number] end
+  local name, limit = ARGV[FIRST_LANE - 1 + number], ARGV[FIRST_LIMIT - 1 + number]
+  declared[number] = { name = name, keys = lanes[name], limit = tonumber(limit), taken = {} }
+  if limit ~= 'watch' and not paused[number] then served[#served + 1] = declared[number] end
 end
--- What a claim may look at, and make ready, of one lane: each has its share, so that none waits for another's backlog.
+-- How many entries of one lane a claim may look at, and make ready: each lane has its share, so that none waits for another's backlog.
 local SHARE = math.max(1, math.floor(MOST / math.max(1, #served)))
 
-local function lend(id, resume)
-  local row = rows[id]
-  row.owner = owner
-  save(id)
+local function lease_entry(id, resume)
+  local entry = entries[id]
+  entry.owner = owner
+  save_entry(id)
   redis.call('ZADD', LEASES, NOW + lease, id)
-  for _, value in ipairs({ id, row.kind, row.lane, row.revision, resume, row.stop and 1 or 0, row.ended and 1 or 0 }) do
-    given[#given + 1] = value
+  for _, value in ipairs({ id, entry.kind, entry.lane, entry.revision, resume, entry.stop and 1 or 0, entry.ended and 1 or 0 }) do
+    leases[#leases + 1] = value
   end
   left = left - 1
 end
 
-local expired = redis.call('ZRANGEBYSCORE', LEASES, '-inf', NOW, 'LIMIT', 0, left)
-fetch(expired)
-for _, id in ipairs(expired) do
-  if rows[id] then lend(id, 1) else redis.call('ZREM', LEASES, id) end
+local run_out = redis.call('ZRANGEBYSCORE', LEASES, '-inf', NOW, 'LIMIT', 0, left)
+read_entries(run_out)
+for _, id in ipairs(run_out) do
+  if entries[id] then lease_entry(id, 1) else redis.call('ZREM', LEASES, id) end
 end
 
--- Leases, to be ended, at most so many of those whose moment is over.
-local function end_late(most)
-  for _, one in ipairs(all) do
-    local late = most > 0 and redis.call('ZRANGEBYSCORE', one.keys.expiries, '-inf', NOW, 'LIMIT', 0, most) or {}
-    fetch(late)
-    for _, id in ipairs(late) do
-      if rows[id] then
-        displace(id)
-        rows[id].ended = true
-        lend(id, 0)
+-- Leases expired entries, at most ``most``, to be ended.
+local function lease_expired(most)
+  for _, lane in ipairs(declared) do
+    local expired = most > 0 and redis.call('ZRANGEBYSCORE', lane.keys.expiries, '-inf', NOW, 'LIMIT', 0, most) or {}
+    read_entries(expired)
+    for _, id in ipairs(expired) do
+      if entries[id] then
+        remove(id)
+        entries[id].ended = true
+        lease_entry(id, 0)
         most = most - 1
       else
-        redis.call('ZREM', one.keys.expiries, id)
+        redis.call('ZREM', lane.keys.expiries, id)
       end
     end
   end
   unblock()
 end
 
-local function ripen(lane)
-  local due = redis.call('ZRANGEBYSCORE', lane.timed, '-inf', NOW, 'WITHSCORES', 'LIMIT', 0, SHARE)
+-- Moves due entries of a lane from timed to ready.
+local function move_due(keys)
+  local ids_and_dues = redis.call('ZRANGEBYSCORE', keys.timed, '-inf', NOW, 'WITHSCORES', 'LIMIT', 0, SHARE)
   local ids, scores = {}, {}
-  for at = 1, #due, 2 do ids[#ids + 1] = due[at] end
+  for position = 1, #ids_and_dues, 2 do ids[#ids + 1] = ids_and_dues[position] end
   if #ids == 0 then return end
-  fetch(ids)
-  for place, id in ipairs(ids) do
-    if rows[id] then
-      scores[#scores + 1] = due[2 * place] - rows[id].priority * MINUTE
-      scores[#scores + 1] = member(id)
+  read_entries(ids)
+  for number, id in ipairs(ids) do
+    if entries[id] then
+      scores[#scores + 1] = ids_and_dues[2 * number] - entries[id].priority * MINUTE
+      scores[#scores + 1] = ready_member(id)
     end
   end
-  redis.call('ZREM', lane.timed, unpack(ids))
-  if #scores > 0 then redis.call('ZADD', lane.ready, unpack(scores)) end
+  redis.call('ZREM', keys.timed, unpack(ids))
+  if #scores > 0 then redis.call('ZADD', keys.ready, unpack(scores)) end
 end
 
--- The next best of a lane, {id, member, score}, looked at ``few`` at a time; nil when there is none, or its share is looked at.
-local function best(one, few)
-  if one.at > #one.found then
-    few = math.min(few, SHARE - #one.spent)
-    one.found, one.at = {}, 1
-    local found = few > 0 and redis.call('ZRANGE', one.keys.ready, #one.spent, #one.spent + few - 1, 'WITHSCORES') or {}
+-- The next best ready entry of a lane, {id, member, score}; nil when there is none, or the lane's share is used up. Reads ``count`` of
+-- them at a time.
+local function next_ready(lane, count)
+  if lane.next > #lane.page then
+    count = math.min(count, SHARE - #lane.taken)
+    lane.page, lane.next = {}, 1
+    local members = count > 0 and redis.call('ZRANGE', lane.keys.ready, #lane.taken, #lane.taken + count - 1, 'WITHSCORES') or {}
     local ids = {}
-    for at = 1, #found, 2 do
-      local id = string.sub(found[at], 14)
+    for position = 1, #members, 2 do
+      local id = string.sub(members[position], 14)
       ids[#ids + 1] = id
-      one.found[#one.found + 1] = { id = id, member = found[at], score = found[at + 1] }
+      lane.page[#lane.page + 1] = { id = id, member = members[position], score = members[position + 1] }
     end
-    fetch(ids)
+    read_entries(ids)
   end
-  one.at = one.at + 1
-  return one.found[one.at - 1]
+  lane.next = lane.next + 1
+  return lane.page[lane.next - 1]
 end
 
-local function full(row)
-  if row.group == '' or row.concurrency == 0 then return false end
-  held[row.group] = held[row.group] or holding(row.group)
-  return held[row.group] >= row.concurrency
+local function group_is_full(entry)
+  if entry.group == '' or entry.concurrency == 0 then return false end
+  group_slots[entry.group] = group_slots[entry.group] or slots_of_group(entry.group)
+  return group_slots[entry.group] >= entry.concurrency
 end
 
-local function put_aside(one, next_one)
-  redis.call('ZADD', one.keys.waiting, next_one.score, next_one.id)
-  redis.call('ZADD', BLOCKED, 0, blocked_member(next_one.id, next_one.score))
+local function set_aside(lane, candidate)
+  redis.call('ZADD', lane.keys.waiting, candidate.score, candidate.id)
+  redis.call('ZADD', BLOCKED, 0, blocked_member(candidate.id, candidate.score))
 end
 
-local function hold(one, id, group)
-  redis.call('SADD', one.keys.slots, id)
+local function take_slot(lane, id, group)
+  redis.call('SADD', lane.keys.slots, id)
   if group ~= '' then
     redis.call('ZADD', GROUPS, 0, group .. '\0' .. id)
-    if held[group] then held[group] = held[group] + 1 end
+    if group_slots[group] then group_slots[group] = group_slots[group] + 1 end
   end
+  lane.free = lane.free - 1
 end
 
--- Leases the best of a lane that may go, putting aside those before it whose group is full; answers whether there was one.
-local function serve(one)
+-- Leases the best entry of a lane that may start, and sets aside those before it whose group is full; answers whether there was one.
+local function serve(lane)
   for _ = 1, SHARE do
-    local next_one = best(one, FEW)
-    if not next_one then return false end
-    one.spent[#one.spent + 1] = next_one.member
-    local id, row = next_one.id, rows[next_one.id]
-    if row and one.limit and not (row.expires and row.expires <= NOW) and full(row) then
-      put_aside(one, next_one)
-    elseif row then
-      if row.expires then redis.call('ZREM', one.keys.expiries, id) end
-      row.ended = row.expires ~= nil and row.expires <= NOW
-      if one.limit and not row.ended then
-        hold(one, id, row.group)
-        one.free = one.free - 1
-      end
-      touch(row.group, one.name)
-      lend(id, 0)
+    local candidate = next_ready(lane, PAGE)
+    if not candidate then return false end
+    lane.taken[#lane.taken + 1] = candidate.member
+    local id, entry = candidate.id, entries[candidate.id]
+    local expired = entry and entry.expires ~= nil and entry.expires <= NOW
+    if entry and lane.limit and not expired and group_is_full(entry) then
+      set_aside(lane, candidate)
+    elseif entry then
+      if entry.expires then redis.call('ZREM', lane.keys.expiries, id) end
+      entry.ended = expired
+      if lane.limit and not expired then take_slot(lane, id, entry.group) end
+      note_room(entry.group, lane.name)
+      lease_entry(id, 0)
       return true
     end
   end
   return false
 end
 
-end_late(math.ceil(left / 2))
-for _, one in ipairs(served) do
-  ripen(one.keys)
-  one.free = one.limit and math.max(0, one.limit - redis.call('SCARD', one.keys.slots)) or math.huge
-  one.found, one.at = {}, 1
+lease_expired(math.ceil(left / 2))
+for _, lane in ipairs(served) do
+  move_due(lane.keys)
+  lane.free = lane.limit and math.max(0, lane.limit - redis.call('SCARD', lane.keys.slots)) or math.huge
+  lane.page, lane.next = {}, 1
 end
 
--- First as many of each lane as it gets when none is refused are looked at in one go; one each in turn, so that no lane starves.
-local offers, budget, progress = {}, left, true
-for place, one in ipairs(served) do offers[place], one.few = math.min(one.free, redis.call('ZCARD', one.keys.ready)), 0 end
+-- Each lane first reads in one go as many entries as it gets when none is refused. Lanes are served one entry each in turn: none starves.
+local available, budget, progress = {}, left, true
+for number, lane in ipairs(served) do
+  available[number], lane.quota = math.min(lane.free, redis.call('ZCARD', lane.keys.ready)), 0
+end
 while budget > 0 and progress do
   progress = false
-  for place, one in ipairs(served) do
-    if budget > 0 and one.few < offers[place] then one.few, budget, progress = one.few + 1, budget - 1, true end
+  for number, lane in ipairs(served) do
+    if budget > 0 and lane.quota < available[number] then lane.quota, budget, progress = lane.quota + 1, budget - 1, true end
   end
 end
-for place, one in ipairs(served) do
-  if one.few > 0 then
-    best(one, one.few)
-    one.at = 1
+for _, lane in ipairs(served) do
+  if lane.quota > 0 then
+    next_ready(lane, lane.quota)
+    lane.next = 1
   end
 end
 progress = true
 while left > 0 and progress do
   progress = false
-  for _, one in ipairs(served) do
-    if left > 0 and one.free > 0 and serve(one) then progress = true end
+  for _, lane in ipairs(served) do
+    if left > 0 and lane.free > 0 and serve(lane) then progress = true end
   end
 end
-for _, one in ipairs(served) do
-  if #one.spent > 0 then redis.call('ZREM', one.keys.ready, unpack(one.spent)) end
+for _, lane in ipairs(served) do
+  if #lane.taken > 0 then redis.call('ZREM', lane.keys.ready, unpack(lane.taken)) end
 end
-end_late(left)
+lease_expired(left)
 
 local next_at = nil
-local function at(score)
-  if score and (not next_at or score < next_at) then next_at = math.max(score, NOW) end
+local function consider(time)
+  if time and (not next_at or time < next_at) then next_at = math.max(time, NOW) end
 end
-local function first(key)
+local function first_score(key)
   return tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
 end
-for _, one in ipairs(served) do
-  if one.free > 0 and redis.call('EXISTS', one.keys.ready) == 1 then at(NOW) end
-  at(first(one.keys.timed))
+for _, lane in ipairs(served) do
+  if lane.free > 0 and redis.call('EXISTS', lane.keys.ready) == 1 then consider(NOW) end
+  consider(first_score(lane.keys.timed))
 end
-for _, one in ipairs(all) do at(first(one.keys.expiries)) end
-at(first(LEASES))
-return { NOW, next_at or -1, 0, given, MICROS }
+for _, lane in ipairs(declared) do consider(first_score(lane.keys.expiries)) end
+consider(first_score(LEASES))
+return { NOW, next_at or -1, 0, leases, NOW_MICROS }

@@ -4,7 +4,7 @@
 -- Answer: four numbers for each lane.
 local answer = {}
 for number = 1, DECLARED do
-  local lane = lanes[ARGV[3 + number]]
+  local lane = lanes[ARGV[FIRST_LANE - 1 + number]]
   answer[#answer + 1] = redis.call('ZCARD', lane.ready)
   answer[#answer + 1] = redis.call('ZCARD', lane.timed)
   answer[#answer + 1] = redis.call('SCARD', lane.slots)

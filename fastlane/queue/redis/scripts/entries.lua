@@ -1,117 +1,145 @@
--- Stands before every script of this folder: what they share. It owns the layout of an entry and where entries stand.
+-- Runs before every script of this folder: what they share. It owns the layout of an entry, and the sets that say where entries are.
 --
 -- Keys: 1 gen, 2 entries, 3 leases, 4 lanes, 5 arrivals, 6 blocked, 7 groups; then timed, ready, slots, expiries and waiting of each
--- declared lane; then, from OWN on, the script's own.
--- Arguments: 1 the channel, 2 the moment in milliseconds (empty: Redis's own time), 3 how many lanes are declared, then their names;
--- from FIRST on the script's own.
--- Answer of a script that meets an entry of a lane that was not declared: 'LANE' and the lanes' names; nothing was changed then.
+-- declared lane; then, from FIRST_KEY on, the script's own.
+-- Arguments: 1 the channel, 2 the time in milliseconds (empty: Redis's own), 3 the number of declared lanes, then their names; from
+-- FIRST_ARGUMENT on, the script's own.
+-- Answer of a script that meets an entry of an undeclared lane: 'LANE' and the names of such lanes. Nothing was changed then.
 --
--- entries  hash: id -> packed {kind, lane, priority, revision, arrival, owner, stop, pending or false}, then, where an entry has any of
---          these, {group, concurrency, expires or false, ended}. pending: {revision, due, lane, priority, group, concurrency, expires or
---          false}. ended: it was leased because its moment was over
--- timed    sorted set: id -> due
--- ready    sorted set: arrival (12 digits) ':' id -> due - priority * 60000
--- waiting  sorted set: id -> that score; the entries of the lane that are in blocked
--- expiries sorted set: id -> the moment from which on it must not start; those of the lane that nobody has leased
--- slots    set of ids that hold a slot of the lane
--- leases   sorted set: id -> deadline
--- blocked  sorted set, lexical: group NUL lane NUL score (16 digits) ':' arrival ':' id
--- groups   sorted set, lexical: group NUL id; those that hold a slot
--- lanes    set of all lanes that were ever used;  arrivals: the last arrival number
--- Where an entry stands is said by these sets alone: exactly one of timed, ready, waiting and leases has it.
+-- Layout:
+-- entries   hash: id -> packed array {kind, lane, priority, revision, arrival, owner, stop, pending or false}, then, for an entry that has
+--           one of them, {group, concurrency, expires or false, ended}. ended: it was leased because it had expired. pending: what a put
+--           asked for while the entry was leased: {revision, due, lane, priority, group, concurrency, expires or false}
+-- timed     sorted set: id -> due
+-- ready     sorted set: arrival (12 digits) ':' id -> due - priority * 60000
+-- waiting   sorted set: id -> its score in ready; the entries of the lane that are in blocked
+-- expiries  sorted set: id -> the time from which on it must not start; the entries of the lane that are not leased
+-- slots     set: the ids that hold a slot of the lane
+-- leases    sorted set: id -> deadline
+-- blocked   sorted set, lexical: group NUL lane NUL score (16 digits) ':' arrival ':' id
+-- groups    sorted set, lexical: group NUL id; the entries that hold a slot
+-- lanes     set: all lanes that were ever used
+-- arrivals  the last arrival number
+-- These sets alone say where an entry is: in exactly one of timed, ready, waiting and leases.
 --
--- An entry waits in blocked only while another of its group holds a slot, or stands in ready of the same lane. So whoever frees a slot
--- unblocks the group's first ones in each lane, and whoever takes an entry out of ready, but not to a slot, those of that lane.
+-- An entry is in blocked only while another of its group holds a slot, or is in ready of the same lane. So a script that frees a slot
+-- unblocks the first entries of the group in each lane; one that takes an entry out of ready, but not into a slot, those of that lane.
 
-local GEN, ENTRIES, LEASES, LANES, ARRIVALS, BLOCKED, GROUPS = unpack(KEYS, 1, 7)
+local GENERATION, ENTRIES, LEASES, LANES, ARRIVALS, BLOCKED, GROUPS = unpack(KEYS, 1, 7)
 local CHANNEL, NOW, DECLARED = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local MICROS = 0
-local FIRST, OWN = 4 + DECLARED, 8 + 5 * DECLARED
-local MINUTE, MOST, LIFT = 60000, 256, 2 ^ 52
+local NOW_MICROS = 0
+local FIRST_LANE, FIRST_ARGUMENT, FIRST_KEY = 4, 4 + DECLARED, 8 + 5 * DECLARED
+local MINUTE = 60000
+-- How many entries a script may look at in one go.
+local MOST = 256
+-- Added to a score, so that it sorts as text.
+local SCORE_OFFSET = 2 ^ 52
 
 if not NOW then
   local time = redis.call('TIME')
   NOW = time[1] * 1000 + math.floor(time[2] / 1000)
-  MICROS = time[2] % 1000
+  NOW_MICROS = time[2] % 1000
 end
 
-local lanes, missing, rows, touched = {}, {}, {}, {}
+-- The keys of each declared lane; the lanes that must be declared first; the entries that were read; where entries may be unblocked.
+local lanes, undeclared, entries, room = {}, {}, {}, {}
 for number = 1, DECLARED do
-  local at = 3 + 5 * number
-  lanes[ARGV[3 + number]] =
-    { timed = KEYS[at], ready = KEYS[at + 1], slots = KEYS[at + 2], expiries = KEYS[at + 3], waiting = KEYS[at + 4] }
+  local key = 3 + 5 * number
+  lanes[ARGV[FIRST_LANE - 1 + number]] =
+    { timed = KEYS[key], ready = KEYS[key + 1], slots = KEYS[key + 2], expiries = KEYS[key + 3], waiting = KEYS[key + 4] }
 end
 
-local function fetch(ids)
+local function unpack_pending(values)
+  local revision, due, lane, priority, group, concurrency, expires = unpack(values)
+  return {
+    revision = revision, due = due, lane = lane, priority = priority, group = group, concurrency = concurrency, expires = expires or nil,
+  }
+end
+
+local function pack_pending(pending)
+  return {
+    pending.revision, pending.due, pending.lane, pending.priority, pending.group, pending.concurrency, pending.expires or false,
+  }
+end
+
+-- Reads entries from the hash into ``entries``.
+local function read_entries(ids)
   if #ids == 0 then return end
   local packed = redis.call('HMGET', ENTRIES, unpack(ids))
-  for place, id in ipairs(ids) do
-    if packed[place] then
-      local f = cmsgpack.unpack(packed[place])
-      rows[id] = {
-        kind = f[1], lane = f[2], priority = f[3], revision = f[4], arrival = f[5], owner = f[6], stop = f[7], pending = f[8] or nil,
-        group = f[9] or '', concurrency = f[10] or 0, expires = f[11] or nil, ended = f[12] or false,
+  for number, id in ipairs(ids) do
+    if packed[number] then
+      local kind, lane, priority, revision, arrival, owner, stop, pending, group, concurrency, expires, ended =
+        unpack(cmsgpack.unpack(packed[number]))
+      entries[id] = {
+        kind = kind, lane = lane, priority = priority, revision = revision, arrival = arrival, owner = owner, stop = stop,
+        pending = pending and unpack_pending(pending) or nil, group = group or '', concurrency = concurrency or 0, expires = expires or nil,
+        ended = ended or false,
       }
     end
   end
 end
 
-local function save(id)
-  local r = rows[id]
-  local packed = { r.kind, r.lane, r.priority, r.revision, r.arrival, r.owner, r.stop, r.pending or false }
-  if r.expires then
-    packed[9], packed[10], packed[11], packed[12] = r.group, r.concurrency, r.expires, r.ended
-  elseif r.group ~= '' then
-    packed[9], packed[10] = r.group, r.concurrency
+-- Writes an entry from ``entries`` into the hash.
+local function save_entry(id)
+  local entry = entries[id]
+  local packed = {
+    entry.kind, entry.lane, entry.priority, entry.revision, entry.arrival, entry.owner, entry.stop,
+    entry.pending and pack_pending(entry.pending) or false,
+  }
+  if entry.expires then
+    packed[9], packed[10], packed[11], packed[12] = entry.group, entry.concurrency, entry.expires, entry.ended
+  elseif entry.group ~= '' then
+    packed[9], packed[10] = entry.group, entry.concurrency
   end
   redis.call('HSET', ENTRIES, id, cmsgpack.pack(packed))
 end
 
--- An entry as put and restore are told it, from ARGV[at] on: id, kind, lane, due, revision, priority, group, concurrency, expires.
-local TOLD = 9
-local function told(at)
+-- An entry as put and restore get it: id, kind, lane, due, revision, priority, group, concurrency, expires, from ARGV[first] on.
+local ENTRY_ARGUMENTS = 9
+local function entry_argument(first)
   return {
-    kind = ARGV[at + 1], lane = ARGV[at + 2], due = tonumber(ARGV[at + 3]), revision = tonumber(ARGV[at + 4]),
-    priority = tonumber(ARGV[at + 5]), group = ARGV[at + 6], concurrency = tonumber(ARGV[at + 7]), expires = tonumber(ARGV[at + 8]),
-    owner = '', stop = false, ended = false,
+    kind = ARGV[first + 1], lane = ARGV[first + 2], due = tonumber(ARGV[first + 3]), revision = tonumber(ARGV[first + 4]),
+    priority = tonumber(ARGV[first + 5]), group = ARGV[first + 6], concurrency = tonumber(ARGV[first + 7]),
+    expires = tonumber(ARGV[first + 8]), owner = '', stop = false, ended = false,
   }
 end
 
-local function need(lane)
-  if lane and not lanes[lane] then missing[lane] = true end
+local function require_lane(lane)
+  if lane and not lanes[lane] then undeclared[lane] = true end
 end
 
-local function undeclared()
-  if not next(missing) then return nil end
+-- The answer that asks for undeclared lanes; nil when all are declared.
+local function lanes_answer()
+  if not next(undeclared) then return nil end
   local answer = { 'LANE' }
-  for lane in pairs(missing) do answer[#answer + 1] = lane end
+  for lane in pairs(undeclared) do answer[#answer + 1] = lane end
   return answer
 end
 
-local function leased(id)
+local function is_leased(id)
   return redis.call('ZSCORE', LEASES, id)
 end
 
-local function member(id)
-  return string.format('%012.0f:%s', rows[id].arrival, id)
+local function ready_member(id)
+  return string.format('%012.0f:%s', entries[id].arrival, id)
 end
 
 local function blocked_member(id, score)
-  local row = rows[id]
-  return string.format('%s\0%s\0%016.0f:%s', row.group, row.lane, score + LIFT, member(id))
+  local entry = entries[id]
+  return string.format('%s\0%s\0%016.0f:%s', entry.group, entry.lane, score + SCORE_OFFSET, ready_member(id))
 end
 
-local function wake()
+local function wake_workers()
   redis.call('PUBLISH', CHANNEL, 'wake')
 end
 
--- How many of a group hold a slot.
-local function holding(group)
+-- How many entries of a group hold a slot.
+local function slots_of_group(group)
   return redis.call('ZLEXCOUNT', GROUPS, '[' .. group .. '\0', '(' .. group .. '\1')
 end
 
--- The lanes in which entries of a group are blocked: one look for each.
-local function lanes_blocked(group)
+-- The lanes in which entries of a group are blocked. Costs one look-up per lane.
+local function blocked_lanes(group)
   local found, from = {}, '[' .. group .. '\0'
   for _ = 1, MOST do
     local first = redis.call('ZRANGEBYLEX', BLOCKED, from, '(' .. group .. '\1', 'LIMIT', 0, 1)[1]
@@ -123,50 +151,50 @@ local function lanes_blocked(group)
   return found
 end
 
--- Whether there was anything in blocked when a script that adds nothing to it began.
-local blocked_once
+-- Whether blocked held anything when the script began. Only for scripts that add nothing to it.
+local blocked_at_first
 local function any_blocked()
-  if blocked_once == nil then blocked_once = redis.call('EXISTS', BLOCKED) == 1 end
-  return blocked_once
+  if blocked_at_first == nil then blocked_at_first = redis.call('EXISTS', BLOCKED) == 1 end
+  return blocked_at_first
 end
 
--- Asks for the lanes that the end of this lease may unblock entries of.
-local function need_group(id)
-  local group = rows[id].group
+-- Requires the lanes in which the end of this lease may unblock entries.
+local function require_blocked_lanes(id)
+  local group = entries[id].group
   if group == '' or not any_blocked() then return end
-  for _, lane in ipairs(lanes_blocked(group)) do need(lane) end
+  for _, lane in ipairs(blocked_lanes(group)) do require_lane(lane) end
 end
 
--- Notes that entries of a group that are blocked in a lane may go now.
-local function touch(group, lane)
-  if group ~= '' and lanes[lane] then touched[group .. '\0' .. lane] = { group, lane } end
+-- Notes that a group may have room for its entries that are blocked in a lane.
+local function note_room(group, lane)
+  if group ~= '' and lanes[lane] then room[group .. '\0' .. lane] = { group = group, lane = lane } end
 end
 
--- Puts an entry that stands nowhere into timed or ready; answers whether a worker may sleep too long now.
-local function place(id, due)
-  local row = rows[id]
-  local lane, sooner = lanes[row.lane], false
-  redis.call('SADD', LANES, row.lane)
-  if row.expires then
-    redis.call('ZADD', lane.expiries, row.expires, id)
-    sooner = redis.call('ZRANGE', lane.expiries, 0, 0)[1] == id
+-- Puts an entry that is nowhere into timed or ready; answers whether workers must be woken for it.
+local function insert(id, due)
+  local entry = entries[id]
+  local lane, wakes = lanes[entry.lane], false
+  redis.call('SADD', LANES, entry.lane)
+  if entry.expires then
+    redis.call('ZADD', lane.expiries, entry.expires, id)
+    wakes = redis.call('ZRANGE', lane.expiries, 0, 0)[1] == id
   end
   if due <= NOW then
-    redis.call('ZADD', lane.ready, due - row.priority * MINUTE, member(id))
+    redis.call('ZADD', lane.ready, due - entry.priority * MINUTE, ready_member(id))
     return true
   end
   redis.call('ZADD', lane.timed, due, id)
-  return sooner or redis.call('ZRANGE', lane.timed, 0, 0)[1] == id
+  return wakes or redis.call('ZRANGE', lane.timed, 0, 0)[1] == id
 end
 
--- Takes an entry that nobody has leased out of timed, ready or blocked.
-local function displace(id)
-  local row = rows[id]
-  local lane = lanes[row.lane]
-  if row.expires then redis.call('ZREM', lane.expiries, id) end
+-- Takes an entry that is not leased out of timed, ready or blocked.
+local function remove(id)
+  local entry = entries[id]
+  local lane = lanes[entry.lane]
+  if entry.expires then redis.call('ZREM', lane.expiries, id) end
   if redis.call('ZREM', lane.timed, id) == 1 then return end
-  touch(row.group, row.lane)
-  if redis.call('ZREM', lane.ready, member(id)) == 1 then return end
+  note_room(entry.group, entry.lane)
+  if redis.call('ZREM', lane.ready, ready_member(id)) == 1 then return end
   local score = redis.call('ZSCORE', lane.waiting, id)
   if score then
     redis.call('ZREM', lane.waiting, id)
@@ -174,64 +202,66 @@ local function displace(id)
   end
 end
 
--- Ends a lease and frees its slot; answers whether somebody waits for that slot.
-local function unlease(id)
-  local row = rows[id]
-  local lane = lanes[row.lane]
+-- Ends a lease and frees its slot; answers whether an entry may be waiting for that slot.
+local function end_lease(id)
+  local entry = entries[id]
+  local lane = lanes[entry.lane]
   redis.call('ZREM', LEASES, id)
-  row.ended = false
+  entry.ended = false
   if redis.call('SREM', lane.slots, id) == 0 then return false end
-  if row.group ~= '' then
-    redis.call('ZREM', GROUPS, row.group .. '\0' .. id)
+  if entry.group ~= '' then
+    redis.call('ZREM', GROUPS, entry.group .. '\0' .. id)
     if any_blocked() then
-      for _, name in ipairs(lanes_blocked(row.group)) do touch(row.group, name) end
+      for _, name in ipairs(blocked_lanes(entry.group)) do note_room(entry.group, name) end
     end
   end
   return redis.call('EXISTS', lane.ready) == 1
 end
 
--- Moves the first blocked ones of a group in a lane to ready, as if they took slots, until one would be refused or ``most`` are moved.
-local function unblock_some(group, name, most)
-  local lane, held, moved = lanes[name], holding(group), 0
-  local from, to = '[' .. group .. '\0' .. name .. '\0', '(' .. group .. '\0' .. name .. '\1'
+-- Moves the first blocked entries of a group in a lane to ready, as if they took slots, until one has no room or ``most`` have moved.
+local function unblock_group(group, lane_name, most)
+  local lane, held, moved = lanes[lane_name], slots_of_group(group), 0
+  local from, to = '[' .. group .. '\0' .. lane_name .. '\0', '(' .. group .. '\0' .. lane_name .. '\1'
   for _ = 1, most do
     local first = redis.call('ZRANGEBYLEX', BLOCKED, from, to, 'LIMIT', 0, 1)[1]
     if not first then break end
-    local plain = string.sub(first, #group + #name + 3)
-    local id = string.sub(plain, 31)
-    if not rows[id] then fetch({ id }) end
-    local row = rows[id]
-    if row and row.concurrency > 0 and held + moved >= row.concurrency then break end
+    local score_and_member = string.sub(first, #group + #lane_name + 3)
+    local score, member = string.sub(score_and_member, 1, 16), string.sub(score_and_member, 18)
+    local id = string.sub(member, 14)
+    if not entries[id] then read_entries({ id }) end
+    local entry = entries[id]
+    if entry and entry.concurrency > 0 and held + moved >= entry.concurrency then break end
     redis.call('ZREM', BLOCKED, first)
     redis.call('ZREM', lane.waiting, id)
-    if row then
-      redis.call('ZADD', lane.ready, tonumber(string.sub(plain, 1, 16)) - LIFT, string.sub(plain, 18))
+    if entry then
+      redis.call('ZADD', lane.ready, tonumber(score) - SCORE_OFFSET, member)
       moved = moved + 1
     end
   end
   return moved > 0
 end
 
--- Unblocks what this script has made room for, at most 256 in all (at least one each); answers whether there was any.
+-- Unblocks entries where this script made room, at most 256 in all (but at least one per group and lane); answers whether it did.
 local function unblock()
-  if not next(touched) or redis.call('EXISTS', BLOCKED) == 0 then
-    touched = {}
+  if not next(room) or redis.call('EXISTS', BLOCKED) == 0 then
+    room = {}
     return false
   end
-  local places, any = {}, false
-  for place in pairs(touched) do places[#places + 1] = place end
-  table.sort(places)
-  for _, place in ipairs(places) do
-    any = unblock_some(touched[place][1], touched[place][2], math.max(1, math.floor(MOST / #places))) or any
+  local names, any = {}, false
+  for name in pairs(room) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    any = unblock_group(room[name].group, room[name].lane, math.max(1, math.floor(MOST / #names))) or any
   end
-  touched = {}
+  room = {}
   return any
 end
 
 -- Makes an entry what a put asked for while it was leased; answers its new due time.
-local function renewed(id)
-  local row, p = rows[id], rows[id].pending
-  row.revision, row.lane, row.priority, row.group, row.concurrency, row.expires = p[1], p[3], p[4], p[5], p[6], p[7] or nil
-  row.arrival, row.owner, row.stop, row.ended, row.pending = redis.call('INCR', ARRIVALS), '', false, false, nil
-  return p[2]
+local function apply_pending(id)
+  local entry, pending = entries[id], entries[id].pending
+  entry.revision, entry.lane, entry.priority = pending.revision, pending.lane, pending.priority
+  entry.group, entry.concurrency, entry.expires = pending.group, pending.concurrency, pending.expires
+  entry.arrival, entry.owner, entry.stop, entry.ended, entry.pending = redis.call('INCR', ARRIVALS), '', false, false, nil
+  return pending.due
 end

@@ -1,40 +1,41 @@
--- finish: removes entries wherever they stand and frees their slots, but for those that were put with a higher revision than was
--- worked on: these stay, or go to where that put wanted them. Unblocks those that waited for their group, in their order.
+-- finish: removes entries wherever they are, and frees their slots. An entry that was put with a higher revision than was worked on stays,
+-- or goes to where that put wanted it. Unblocks entries that waited for a freed group, in their order.
 -- Keys: those of entries.lua.
--- Arguments: for each entry its id and the revision that was worked on.
+-- Arguments: for each entry its id, and the revision that was worked on.
 -- Answer: 'OK', or LANE.
 local ids = {}
-for at = FIRST, #ARGV, 2 do ids[#ids + 1] = ARGV[at] end
-fetch(ids)
-for at = FIRST, #ARGV, 2 do
-  local row = rows[ARGV[at]]
-  if row and row.revision <= tonumber(ARGV[at + 1]) then
-    need(row.lane)
-    need_group(ARGV[at])
-    if row.pending then need(row.pending[3]) end
+for argument = FIRST_ARGUMENT, #ARGV, 2 do ids[#ids + 1] = ARGV[argument] end
+read_entries(ids)
+for argument = FIRST_ARGUMENT, #ARGV, 2 do
+  local id, revision = ARGV[argument], tonumber(ARGV[argument + 1])
+  local entry = entries[id]
+  if entry and entry.revision <= revision then
+    require_lane(entry.lane)
+    require_blocked_lanes(id)
+    if entry.pending then require_lane(entry.pending.lane) end
   end
 end
-if undeclared() then return undeclared() end
+if lanes_answer() then return lanes_answer() end
 
-local sooner = false
-for at = FIRST, #ARGV, 2 do
-  local id, revision = ARGV[at], tonumber(ARGV[at + 1])
-  local row = rows[id]
-  if row and row.revision <= revision then
-    if leased(id) then
-      sooner = unlease(id) or sooner
+local wakes = false
+for argument = FIRST_ARGUMENT, #ARGV, 2 do
+  local id, revision = ARGV[argument], tonumber(ARGV[argument + 1])
+  local entry = entries[id]
+  if entry and entry.revision <= revision then
+    if is_leased(id) then
+      wakes = end_lease(id) or wakes
     else
-      displace(id)
+      remove(id)
     end
-    if row.pending and row.pending[1] > revision then
-      local due = renewed(id)
-      save(id)
-      sooner = place(id, due) or sooner
+    if entry.pending and entry.pending.revision > revision then
+      local due = apply_pending(id)
+      save_entry(id)
+      wakes = insert(id, due) or wakes
     else
       redis.call('HDEL', ENTRIES, id)
-      rows[id] = nil
+      entries[id] = nil
     end
   end
 end
-if unblock() or sooner then wake() end
+if unblock() or wakes then wake_workers() end
 return 'OK'

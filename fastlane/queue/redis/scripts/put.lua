@@ -1,31 +1,32 @@
--- put: inserts entries, moves those that are there with a lower revision, keeps a higher revision for the finish of a leased one.
+-- put: inserts entries, and moves those that are present with a lower revision. For a leased entry, a higher revision is kept until its
+-- finish.
 -- Keys: those of entries.lua; the entries' lanes are declared.
--- Arguments: for each entry its id, kind, lane, due, revision, priority, group, concurrency, expires (empty: it does not).
+-- Arguments: for each entry its id, kind, lane, due, revision, priority, group, concurrency, expires (empty: never).
 -- Answer: 'OK', or LANE.
 local ids = {}
-for at = FIRST, #ARGV, TOLD do ids[#ids + 1] = ARGV[at] end
-fetch(ids)
+for argument = FIRST_ARGUMENT, #ARGV, ENTRY_ARGUMENTS do ids[#ids + 1] = ARGV[argument] end
+read_entries(ids)
 for _, id in ipairs(ids) do
-  if rows[id] then need(rows[id].lane) end
+  if entries[id] then require_lane(entries[id].lane) end
 end
-if undeclared() then return undeclared() end
+if lanes_answer() then return lanes_answer() end
 
-local sooner = false
-for at = FIRST, #ARGV, TOLD do
-  local id, new = ARGV[at], told(at)
-  local row = rows[id]
-  if row and leased(id) then
-    if new.revision > (row.pending and row.pending[1] or row.revision) then
-      row.pending = { new.revision, new.due, new.lane, new.priority, new.group, new.concurrency, new.expires or false }
-      save(id)
+local wakes = false
+for argument = FIRST_ARGUMENT, #ARGV, ENTRY_ARGUMENTS do
+  local id, new = ARGV[argument], entry_argument(argument)
+  local entry = entries[id]
+  if entry and is_leased(id) then
+    if new.revision > (entry.pending and entry.pending.revision or entry.revision) then
+      entry.pending = new
+      save_entry(id)
     end
-  elseif not row or new.revision > row.revision then
-    if row then displace(id) end
+  elseif not entry or new.revision > entry.revision then
+    if entry then remove(id) end
     new.arrival = redis.call('INCR', ARRIVALS)
-    rows[id] = new
-    save(id)
-    sooner = place(id, new.due) or sooner
+    entries[id] = new
+    save_entry(id)
+    wakes = insert(id, new.due) or wakes
   end
 end
-if unblock() or sooner then wake() end
+if unblock() or wakes then wake_workers() end
 return 'OK'

@@ -1,18 +1,18 @@
--- release: ends an owner's leases now and keeps their slots, for others to take over.
+-- release: ends an owner's leases now and keeps their slots, so that others take the entries over.
 -- Keys: those of entries.lua.
 -- Arguments: owner, then the ids.
 -- Answer: how many leases were ended.
-local owner, ids, ended = ARGV[FIRST], {}, 0
-for at = FIRST + 1, #ARGV do ids[#ids + 1] = ARGV[at] end
-fetch(ids)
+local owner, ids, ended = ARGV[FIRST_ARGUMENT], {}, 0
+for argument = FIRST_ARGUMENT + 1, #ARGV do ids[#ids + 1] = ARGV[argument] end
+read_entries(ids)
 for _, id in ipairs(ids) do
-  local row = rows[id]
-  if row and row.owner == owner and leased(id) then
-    row.owner = ''
-    save(id)
+  local entry = entries[id]
+  if entry and entry.owner == owner and is_leased(id) then
+    entry.owner = ''
+    save_entry(id)
     redis.call('ZADD', LEASES, NOW, id)
     ended = ended + 1
   end
 end
-if ended > 0 then wake() end
+if ended > 0 then wake_workers() end
 return ended

@@ -1,19 +1,19 @@
--- renew: extends the leases that their owner still has.
+-- renew: extends the leases that their owner still holds.
 -- Keys: those of entries.lua.
 -- Arguments: generation, owner, the lease in milliseconds, then the ids.
--- Answer: for each id 'ok', 'lost', or 'stop' (it is still the owner's, and is to be stopped).
-local owner, lease = ARGV[FIRST + 1], tonumber(ARGV[FIRST + 2])
-local same = redis.call('GET', GEN) == ARGV[FIRST]
+-- Answer: for each id 'ok', 'lost', or 'stop' (the lease is still the owner's, and the entry is to be stopped).
+local generation, owner, lease = ARGV[FIRST_ARGUMENT], ARGV[FIRST_ARGUMENT + 1], tonumber(ARGV[FIRST_ARGUMENT + 2])
+local same_generation = redis.call('GET', GENERATION) == generation
 local ids, answer = {}, {}
-for at = FIRST + 3, #ARGV do ids[#ids + 1] = ARGV[at] end
-fetch(ids)
-for place, id in ipairs(ids) do
-  local row = rows[id]
-  if same and row and row.owner == owner and leased(id) then
+for argument = FIRST_ARGUMENT + 3, #ARGV do ids[#ids + 1] = ARGV[argument] end
+read_entries(ids)
+for number, id in ipairs(ids) do
+  local entry = entries[id]
+  if same_generation and entry and entry.owner == owner and is_leased(id) then
     redis.call('ZADD', LEASES, NOW + lease, id)
-    answer[place] = row.stop and 'stop' or 'ok'
+    answer[number] = entry.stop and 'stop' or 'ok'
   else
-    answer[place] = 'lost'
+    answer[number] = 'lost'
   end
 end
 return answer

@@ -1,26 +1,27 @@
--- requeue: gives a leased entry back, to be claimed from a moment on, and frees its slot. What was put meanwhile goes before; what
--- is to be stopped can be claimed at once. Unblocks those that waited for its group.
+-- requeue: gives a leased entry back, to be claimed from a given time on, and frees its slot. A put that came meanwhile takes precedence;
+-- an entry that is to be stopped can be claimed at once. Unblocks entries that waited for its group.
 -- Keys: those of entries.lua; the lane to go to is declared.
 -- Arguments: owner, id, due, the lane to go to (empty: its own).
 -- Answer: 1, or 0 when the lease is not the owner's, or LANE.
-local id, due, lane = ARGV[FIRST + 1], tonumber(ARGV[FIRST + 2]), ARGV[FIRST + 3]
-fetch({ id })
-local row = rows[id]
-if not row or row.owner ~= ARGV[FIRST] or not leased(id) then return 0 end
-need(row.lane)
-need_group(id)
-if row.pending then need(row.pending[3]) end
-if undeclared() then return undeclared() end
+local owner, id = ARGV[FIRST_ARGUMENT], ARGV[FIRST_ARGUMENT + 1]
+local due, lane = tonumber(ARGV[FIRST_ARGUMENT + 2]), ARGV[FIRST_ARGUMENT + 3]
+read_entries({ id })
+local entry = entries[id]
+if not entry or entry.owner ~= owner or not is_leased(id) then return 0 end
+require_lane(entry.lane)
+require_blocked_lanes(id)
+if entry.pending then require_lane(entry.pending.lane) end
+if lanes_answer() then return lanes_answer() end
 
-local sooner = unlease(id)
-if row.pending then
-  due = renewed(id)
+local wakes = end_lease(id)
+if entry.pending then
+  due = apply_pending(id)
 else
-  row.owner = ''
-  if lane ~= '' then row.lane = lane end
-  if row.stop then due = NOW end
+  entry.owner = ''
+  if lane ~= '' then entry.lane = lane end
+  if entry.stop then due = NOW end
 end
-save(id)
-sooner = place(id, due) or sooner
-if unblock() or sooner then wake() end
+save_entry(id)
+wakes = insert(id, due) or wakes
+if unblock() or wakes then wake_workers() end
 return 1

@@ -1,9 +1,9 @@
--- wipe: removes everything of this installation, and says at once of which generation it is then.
--- Keys: those of entries.lua; every lane that was ever used is declared; then the keys of the workers' reports, of the check and of the pauses.
+-- wipe: removes everything of this installation but its tickets, and sets the generation in the same step.
+-- Keys: those of entries.lua; every lane that was ever used is declared; then workers, reports, check and pauses.
 -- Arguments: the generation (empty: none).
 -- Answer: how many keys were removed, or LANE.
-for _, lane in ipairs(redis.call('SMEMBERS', LANES)) do need(lane) end
-if undeclared() then return undeclared() end
+for _, lane in ipairs(redis.call('SMEMBERS', LANES)) do require_lane(lane) end
+if lanes_answer() then return lanes_answer() end
 local removed = redis.call('UNLINK', unpack(KEYS))
-if ARGV[FIRST] ~= '' then redis.call('SET', GEN, ARGV[FIRST]) end
+if ARGV[FIRST_ARGUMENT] ~= '' then redis.call('SET', GENERATION, ARGV[FIRST_ARGUMENT]) end
 return removed
