@@ -44,6 +44,7 @@ async def ground_on(bed: Swarms, seen_from: Node) -> AsyncIterator[Ground]:
 
 
 @pytest.mark.thorough
+@pytest.mark.repeated
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fault", UNDO)
 @pytest.mark.parametrize("trip", STEPS, ids=lambda trip: f"{trip.signal}-{trip.seam.replace(' ', '-')}")

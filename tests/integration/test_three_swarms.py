@@ -17,7 +17,9 @@ pytestmark = pytest.mark.thorough
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("fault", ["kill", "pause", "cut"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param("kill", marks=pytest.mark.repeated), pytest.param("pause", marks=pytest.mark.repeated), "cut"]
+)
 def test_jobs_of_a_lost_swarm_are_tried_again_on_the_others_which_go_on(three_swarms: Swarms, tmp_path: Path, fault: str) -> None:
     victim = three_swarms.nodes[1]
     with fleet(tmp_path, three_swarms, IMAGE, host_lost_after="5s") as fastlane:
