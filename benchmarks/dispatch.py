@@ -109,7 +109,7 @@ async def accepted(store: SqliteStore, count: int) -> list[Execution]:
     made = []
     for start in range(0, count, 200):
         batch = [_job() for _ in range(min(200, count - start))]
-        ticks = [tick.make(job, tick.once_key(1), sequence=1, due=job.created_at, now=job.created_at) for job in batch]
+        ticks = [tick.make_tick(job, tick.once_key(1), sequence=1, due=job.created_at, now=job.created_at) for job in batch]
         await asyncio.gather(*(store.create(job, *first) for job, first in zip(batch, ticks, strict=True)))
         made += [execution for _, execution in ticks]
     return made

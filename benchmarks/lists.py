@@ -22,7 +22,7 @@ from benchmarks.processes import api
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.schedule import Schedule
-from fastlane.models.schedule.tick import make, next_execution, once_key
+from fastlane.models.schedule.tick import make_tick, next_execution, once_key
 from fastlane.models.status import Status
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
@@ -145,7 +145,7 @@ async def _fill(path: Path) -> tuple[str, str]:
     try:
         for task in ("long", "short", "jobs", "jobs"):
             job = Job(new_id(BEGAN), task, new_id(BEGAN), BEGAN, BEGAN, Spec("ubuntu:latest", ("true",)), Schedule(), sequence=1)
-            tick, execution = make(job, once_key(1), sequence=1, due=BEGAN, now=BEGAN)
+            tick, execution = make_tick(job, once_key(1), sequence=1, due=BEGAN, now=BEGAN)
             done = replace(execution, status=Status.DONE, exit_code=0, started_at=BEGAN, finished_at=BEGAN, settled=True, cleaned=True)
             await store.create(job, tick, done)
             ids.append(job.id)

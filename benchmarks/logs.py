@@ -35,7 +35,7 @@ from fastlane.models.ids import new_id
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
 from fastlane.models.schedule.schedule import Schedule
-from fastlane.models.schedule.tick import make, once_key
+from fastlane.models.schedule.tick import make_tick, once_key
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import Pump
 from tests.support import frames
@@ -151,7 +151,7 @@ async def pumped(executor: Executor, host: str, task: str, folder: Path, size: i
 
 async def _execution(store: SqliteStore) -> str:
     job = Job(new_id(1), "bench", new_id(1), 1, 1, Spec(IMAGE), Schedule(), sequence=1)
-    tick, execution = make(job, once_key(1), sequence=1, due=1, now=1)
+    tick, execution = make_tick(job, once_key(1), sequence=1, due=1, now=1)
     await store.create(job, tick, execution)
     return execution.id
 

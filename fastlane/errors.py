@@ -72,6 +72,15 @@ class KeyReused(FastlaneError):
     """A key of an earlier request stands on another one (an HTTP 422)."""
 
 
+MAX_QUOTE = 60
+
+
+def quoted(value: object) -> str:
+    """A wrong value as a fault quotes it: cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with an input: the field it is in (dotted path, empty for the whole) and what to do about it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fastlane.config.credentials import hash_password
-from fastlane.models.container.options import shown
+from fastlane.errors import quoted
 
 USERNAME, USER, PASSWORD = "BASIC_AUTH_USERNAME", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD"
 """2.x read the first; the second is a common mistake."""
@@ -57,7 +57,7 @@ def _unchanged(value: object) -> object:
 def _seconds(value: object) -> str:
     text = str(value).strip()
     if isinstance(value, bool) or not (text.isascii() and text.isdigit()):
-        raise ValueError(f"{shown(value)} is not a whole number of seconds")
+        raise ValueError(f"{quoted(value)} is not a whole number of seconds")
     return f"{text}s"
 
 

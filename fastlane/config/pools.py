@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from fastlane.config.types import KeyReaders, SettingType, read_choice, read_exact_text, read_number, read_table, read_tables, read_text
-from fastlane.errors import Fault, Invalid
+from fastlane.errors import Fault, Invalid, quoted
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, read_mount_pattern
@@ -22,7 +22,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 def _host(value: object) -> str:
     text = read_text(value)
     if not re.fullmatch(r"unix:///\S+|(tcp://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII):
-        raise ValueError(f"{options.shown(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
+        raise ValueError(f"{quoted(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
     return text
 
 
@@ -50,7 +50,7 @@ def _patterns(read: Callable[[str], str]) -> Callable[[object], tuple[str, ...]]
 
 def _pattern(text: str, read: Callable[[str], str]) -> str:
     if not text or len(text) > LONGEST_PATTERN or _UNWRITABLE.search(text):
-        raise ValueError(f"{options.shown(text)} is not a pattern; write 1 to {LONGEST_PATTERN} characters without control characters")
+        raise ValueError(f"{quoted(text)} is not a pattern; write 1 to {LONGEST_PATTERN} characters without control characters")
     return text if text in ANYTHING else read(text)
 
 
@@ -68,7 +68,7 @@ def _grace(value: object) -> int | None:
 POLICY_KEYS: KeyReaders = {
     "user": ("user", _or_exact(options.read_user)),
     "workdir": ("workdir", _or_exact(options.read_path)),
-    "init": ("init", options.read_yes),
+    "init": ("init", options.read_boolean),
     "stopSignal": ("stop_signal", _or_exact(options.read_signal, str.upper)),
     "stopGrace": ("stop_grace", _grace),
     "mounts": ("mounts", _patterns(read_mount_pattern)),

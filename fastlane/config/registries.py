@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.config.types import Invocation, KeyReaders, SettingType, read_exact_text, read_tables, read_text
-from fastlane.errors import Fault, Invalid
+from fastlane.errors import Fault, Invalid, quoted
 from fastlane.log import MASK
-from fastlane.models.container.options import shown
-from fastlane.models.container.registry import Login, registry_host
+from fastlane.models.container.registry import RegistryLogin, registry_host
 
 NONE = "none"
 BOTH, NEITHER = "both a password and a passwordFile", "neither a password nor a passwordFile"
@@ -51,7 +50,7 @@ def _path(value: object) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"{shown(text)} names the home of an unknown user; write the whole path") from None
+        raise ValueError(f"{quoted(text)} names the home of an unknown user; write the whole path") from None
 
 
 REGISTRY_KEYS: KeyReaders = {
@@ -62,7 +61,7 @@ REGISTRY_KEYS: KeyReaders = {
 }
 
 
-def _registries(value: object) -> tuple[Login, ...]:
+def _registries(value: object) -> tuple[RegistryLogin, ...]:
     example = '[{"host": "registry.example.com", "username": "ci", "passwordFile": "/run/secrets/registry"}]'
     rows = read_tables(value, "registry", REGISTRY_KEYS, ("host", "username"), example, "registries")
     faults = [
@@ -76,17 +75,17 @@ def _registries(value: object) -> tuple[Login, ...]:
     ]
     if faults:
         raise Invalid(faults)
-    return tuple(Login(**row) for row in rows)
+    return tuple(RegistryLogin(**row) for row in rows)
 
 
-def _resolve_logins(logins: tuple[Login, ...], invocation: Invocation) -> tuple[Login, ...]:
+def _resolve_logins(logins: tuple[RegistryLogin, ...], invocation: Invocation) -> tuple[RegistryLogin, ...]:
     return tuple(
         login if login.password_file is None else replace(login, password_file=invocation.cwd / login.password_file) for login in logins
     )
 
 
-def _show(logins: Sequence[Login]) -> str:
-    def row(login: Login) -> dict[str, str]:
+def _show(logins: Sequence[RegistryLogin]) -> str:
+    def row(login: RegistryLogin) -> dict[str, str]:
         secret = {"password": MASK} if login.password_file is None else {"passwordFile": str(login.password_file)}
         return {"host": login.host, "username": login.username, **secret}
 

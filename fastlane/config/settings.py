@@ -14,7 +14,7 @@ from fastlane.config.credentials import Token, User
 from fastlane.config.pools import POOLS, default_pools
 from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
 from fastlane.config.types import SQLITE, Invocation, Role, SettingType
-from fastlane.models.container.registry import Login
+from fastlane.models.container.registry import RegistryLogin
 from fastlane.models.placement.pool import Pool
 
 PREFIX = "FASTLANE_"
@@ -38,7 +38,7 @@ class Settings:
     per_page: int
     installation: str
     pools: tuple[Pool, ...]
-    registries: tuple[Login, ...] = field(repr=False)
+    registries: tuple[RegistryLogin, ...] = field(repr=False)
     docker_config: Path | None
     lease: float
     renew: float

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from fastlane.errors import Fault, Invalid
+from fastlane.errors import Fault, Invalid, quoted
 from fastlane.log import scrub
-from fastlane.models.container.options import read_size, show_size, shown
+from fastlane.models.container.options import read_size, show_size
 from fastlane.models.schedule.schedule import read_duration, show_duration
 
 Role = Literal["up", "api", "worker"]
@@ -61,7 +61,7 @@ def _directory(value: object) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"{shown(text)} names the home of an unknown user; write the whole path") from None
+        raise ValueError(f"{quoted(text)} names the home of an unknown user; write the whole path") from None
 
 
 def _store_url(value: object) -> str:
@@ -103,7 +103,7 @@ def _address(value: object) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise ValueError(f"{shown(text)} is not an IP address; write 127.0.0.1 for this machine only, 0.0.0.0 for all interfaces") from None
+        raise ValueError(f"{quoted(text)} is not an IP address; write 127.0.0.1 for this machine only, 0.0.0.0 for everyone") from None
 
 
 def _port(value: object) -> int:
@@ -117,7 +117,7 @@ def read_number(value: object, least: int, most: int) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value.strip(), re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{shown(value)} is not a whole number from {least} to {most}")
+        raise ValueError(f"{quoted(value)} is not a whole number from {least} to {most}")
     return value
 
 
@@ -161,7 +161,7 @@ def _origins(value: object) -> tuple[str, ...]:
         except ValueError:
             usable = False
         if not usable or "*" in origin:
-            raise ValueError(f"{shown(origin)} is not the origin of pages; write https://HOST or http://HOST:PORT as browsers do: no path")
+            raise ValueError(f"{quoted(origin)} is not the origin of pages; write https://HOST or http://HOST:PORT as browsers do: no path")
     return origins
 
 
@@ -175,7 +175,7 @@ def _redact_words(value: object) -> tuple[str, ...]:
 def _installation(value: object) -> str:
     text = read_text(value)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", text):
-        raise ValueError(f"{shown(text)} is not a name; use 1 to 40 of a-z, 0-9 and '-'")
+        raise ValueError(f"{quoted(text)} is not a name; use 1 to 40 of a-z, 0-9 and '-'")
     return text
 
 
@@ -265,7 +265,7 @@ def read_choice(*words: str) -> Callable[[object], str]:
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value.strip().lower() not in words:
-            raise ValueError(f"{shown(value)} is none of {', '.join(words)}")
+            raise ValueError(f"{quoted(value)} is none of {', '.join(words)}")
         return value.strip().lower()
 
     return read

@@ -1,8 +1,8 @@
-"""Ids: UUIDs that begin with the time of their making, and those that derive from one.
+"""Ids: UUIDs that begin with the time of their creation, and UUIDs that derive from another one.
 
-Rows that are made one after another then lie side by side in every index of the store. With random ids each insert changes a page of
-its own in each index: a job cost three times as much to store, and more the more there were (measured at 40,000 jobs, SQLite).
-They are names, not secrets: who may read what is not decided by knowing one.
+Rows that are created one after another then stand next to each other in every index of the store. With random ids, each insert changes
+a different page of each index: storing a job cost three times as much at 40,000 jobs, and more with more jobs (measured, SQLite).
+Ids are names, not secrets: knowing one does not give access.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ def new_id(now: int) -> str:
 
 
 def derived_id(id: str, name: str) -> str:
-    """The UUID that derives from another one and a name, version 8 (RFC 9562): the first 48 bits of the other one, then 74 of the SHA-1
-    of both. The same whoever derives it."""
+    """The UUID, version 8 (RFC 9562), that derives from another one and a name: the first 48 bits of the other one, then 74 bits of the
+    SHA-1 of both. Every process derives the same one."""
     digest = hashlib.sha1(f"{id}/{name}".encode(), usedforsecurity=False).hexdigest()
     return f"{id[:13]}-8{digest[:3]}-{VARIANTS[int(digest[3], 16) & 3]}{digest[4:7]}-{digest[7:19]}"
 

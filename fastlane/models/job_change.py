@@ -9,9 +9,9 @@ from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.cron import Cron, last_tick, next_tick
-from fastlane.models.schedule.firing import Missed, Timing, run_of
+from fastlane.models.schedule.firing import FiringRules, MissedTicks, missed_ticks
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick, cron_key, hand_key, make, once_key, tick_id, unstarted
+from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make_tick, manual_key, once_key, tick_id, unstarted_tick
 
 PAUSED = "the job was paused"
 REPLACED = "the job got other details before it fired"
@@ -28,17 +28,17 @@ class JobChange:
     execution: Execution | None = None
 
 
-def timing_of(job: Job) -> Timing:
+def firing_rules(job: Job) -> FiringRules:
     """The rules by which the job's ticks fire."""
     schedule, spec = job.schedule, job.spec
-    return Timing(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration)
+    return FiringRules(schedule.cron, schedule.overlap, schedule.catch_up, spec.expires_in, spec.expiration)
 
 
-def missed_row(job: Job, run: Missed, outcome: Outcome, *, now: int) -> Tick:
+def missed_row(job: Job, run: MissedTicks, outcome: Outcome, *, now: int) -> Tick:
     """The ledger's row for a run of ticks of a cron that did not fire."""
     key = cron_key(run.first)
     until, count, at_least = run.last, run.count, run.at_least
-    return unstarted(job, key, outcome, due=run.first, now=now, reason=run.reason, until=until, count=count, at_least=at_least)
+    return unstarted_tick(job, key, outcome, due=run.first, now=now, reason=run.reason, until=until, count=count, at_least=at_least)
 
 
 def next_tick_id(job: Job) -> str:
@@ -99,7 +99,7 @@ def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None) -> JobChang
     """Adds a tick that is due now and runs ``spec``. The job's schedule, pause and stop stay as they are: a stop covers only ticks with a
     lower sequence."""
     after = replace(job, sequence=job.sequence + 1)
-    tick, execution = make(replace(after, spec=spec), hand_key(now), sequence=after.sequence, due=now, now=now, by=by)
+    tick, execution = make_tick(replace(after, spec=spec), manual_key(now), sequence=after.sequence, due=now, now=now, by=by)
     return JobChange(after, (tick,), execution)
 
 
@@ -121,7 +121,7 @@ def resume(job: Job, *, now: int) -> JobChange:
 
 def _with_tick_now(job: Job, now: int) -> JobChange:
     """Gives a job that runs now its tick, under the job's latest sequence."""
-    tick, execution = make(job, once_key(job.schedule_revision), sequence=job.sequence, due=now, now=now)
+    tick, execution = make_tick(job, once_key(job.schedule_revision), sequence=job.sequence, due=now, now=now)
     return JobChange(job, (tick,), execution)
 
 
@@ -134,7 +134,7 @@ def unfired(job: Job, outcome: Outcome, why: str, *, now: int) -> tuple[list[Tic
     if due is None or due > now:
         return [], job.last_tick
     if job.schedule.cron is None:
-        return [unstarted(job, once_key(job.schedule_revision), outcome, due=due, now=now, reason=why)], due
+        return [unstarted_tick(job, once_key(job.schedule_revision), outcome, due=due, now=now, reason=why)], due
     rows, last, _ = _cron_rows(job, due, outcome, why, now=now)
     return rows, last
 
@@ -157,11 +157,11 @@ def _cron_rows(job: Job, first: int, outcome: Outcome, why: str, *, now: int) ->
     until = now if end is None else min(now, end - 1)
     if first <= until:
         last = last_tick(cron, first, until) or first
-        rows.append(missed_row(job, run_of(cron, first, last, why), outcome, now=now))
+        rows.append(missed_row(job, missed_ticks(cron, first, last, why), outcome, now=now))
     late = None if end is None else _first_from(cron, max(first, end))
     if late is None or late > now:
         return rows, last, next_tick(cron, now)
-    rows.append(unstarted(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=f"{TOO_LATE}: {why}"))
+    rows.append(unstarted_tick(job, cron_key(late), Outcome.EXPIRED, due=late, now=now, reason=f"{TOO_LATE}: {why}"))
     return rows, late, None
 
 

@@ -7,11 +7,11 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.job_change import JobChange, missed_row, timing_of
+from fastlane.models.job_change import JobChange, firing_rules, missed_row
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.firing import Decision, decide
 from fastlane.models.schedule.retry import is_under_way
-from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make, once_key, unstarted
+from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make_tick, once_key, unstarted_tick
 from fastlane.models.status import Status
 from fastlane.queue.base import Lease, TimedQueue, execution_entry
 from fastlane.storage.base import Store
@@ -23,7 +23,7 @@ def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
     """How the job changes when it fires at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no next tick")
-    decision = decide(timing_of(job), job.next_tick, running_before=running_before, now=now)
+    decision = decide(firing_rules(job), job.next_tick, running_before=running_before, now=now)
     sequence = job.sequence + 1
     ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
     tick, execution = _due(job, decision, sequence, now)
@@ -38,10 +38,10 @@ def _due(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | 
         return None, None
     due = decision.tick.due
     key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
-    tick, execution = make(job, key, sequence=sequence, due=due, now=now)
+    tick, execution = make_tick(job, key, sequence=sequence, due=due, now=now)
     if decision.tick.outcome is Outcome.STARTED:
         return tick, execution
-    return unstarted(job, key, decision.tick.outcome, due=due, now=now, reason=decision.tick.reason), None
+    return unstarted_tick(job, key, decision.tick.outcome, due=due, now=now, reason=decision.tick.reason), None
 
 
 class Timer:

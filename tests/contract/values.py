@@ -9,7 +9,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Tick, make, once_key
+from fastlane.models.schedule.tick import Tick, make_tick, once_key
 
 SPEC = Spec(
     "ubuntu:latest",
@@ -28,7 +28,7 @@ def new_job(task_id: str = "my-task", *, at: int | None = None, now: int = 1_000
 
 def first_of(job: Job, *, key: str | None = None, sequence: int = 1, due: int = 1_000) -> tuple[Tick, Execution]:
     """The job's first tick and its execution, or another one of this key."""
-    return make(job, key or once_key(1), sequence=sequence, due=due, now=due)
+    return make_tick(job, key or once_key(1), sequence=sequence, due=due, now=due)
 
 
 def new(task_id: str = "my-task", **changed: Any) -> tuple[Job, Tick, Execution]:

@@ -23,7 +23,7 @@ UNSAID = (
     ("", "has a NUL character"),  # in any text of a body, however deep
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),
-    ("cron", "never comes"),
+    ("cron", "never runs"),
     ("timezone", "is not a time zone"),  # a name out of a list that changes
     ("timezone", "is an offset"),
     ("expiration", "so it would never run"),  # depends on the time it is now

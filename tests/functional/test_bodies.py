@@ -186,7 +186,7 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"cron": ""}, "cron", "five fields"),
         ({"cron": "* * * *"}, "cron", "five fields"),
         ({"cron": "0 * * * * *"}, "cron", "five fields"),
-        ({"cron": "0 0 31 2 *"}, "cron", "never comes"),
+        ({"cron": "0 0 31 2 *"}, "cron", "never runs"),
         ({"cron": "61 * * * *"}, "cron", "minute"),
         ({"cron": "0 22-2 * * *"}, "cron", "22-23"),
         ({"cron": "@reboot"}, "cron", "@hourly"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.clock import iso
-from fastlane.models.schedule.tick import Outcome, cron_key, make
+from fastlane.models.schedule.tick import Outcome, cron_key, make_tick
 from fastlane.scheduler.timer import fire
 
 MINUTE = 60_000
@@ -85,7 +85,7 @@ async def test_more_missed_ticks_than_are_counted_are_told_as_at_least(server):
 async def test_a_tick_that_started_nothing_says_why(server, outcome):
     reply = await server.enqueue(cron="* * * * *")
     stored = await server.store.job(reply["jobId"])
-    tick, _ = make(stored, cron_key(MINUTE), sequence=1, due=MINUTE, now=MINUTE)
+    tick, _ = make_tick(stored, cron_key(MINUTE), sequence=1, due=MINUTE, now=MINUTE)
     row = replace(tick, outcome=outcome, execution_id=None, reason="so it was")
     assert await server.store.advance(stored, replace(stored, sequence=1), [row], None)
     (shown,) = (await server.get(reply["jobUrl"] + "ticks")).json["items"]
@@ -104,7 +104,7 @@ async def test_a_long_ledger_comes_in_pages_with_the_latest_due_first(server):
     reply = await server.enqueue(cron="* * * * *")
     job = await server.store.job(reply["jobId"])
     for number in range(23):
-        tick, _ = make(job, cron_key(number * MINUTE), sequence=number, due=number * MINUTE, now=number)
+        tick, _ = make_tick(job, cron_key(number * MINUTE), sequence=number, due=number * MINUTE, now=number)
         after = replace(job, sequence=job.sequence + 1)
         assert await server.store.advance(job, after, [replace(tick, execution_id=None)], None)
         job = after

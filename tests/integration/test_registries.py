@@ -16,7 +16,7 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.container.policy import Policy
-from fastlane.models.container.registry import Login
+from fastlane.models.container.registry import RegistryLogin
 from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
@@ -33,7 +33,7 @@ PATIENCE = 60.0
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, *logins: Login, config: Path | None = None) -> AsyncIterator[SwarmExecutor]:
+async def opened(url: str, *logins: RegistryLogin, config: Path | None = None) -> AsyncIterator[SwarmExecutor]:
     """An executor on this engine, with these log-ins; its services are gone afterwards."""
     installation = f"reg-{uuid4().hex[:8]}"
     executor = default_executor([url], installation, probe_every=0.2, registries=Registries(logins, config))
@@ -54,8 +54,8 @@ def _pulled(request: pytest.FixtureRequest) -> Iterator[None]:
         remove_images(request.getfixturevalue("engine"), registry.address.rpartition(":")[2])
 
 
-def login(registry: Registry) -> Login:
-    return Login(registry.address, registry.username, registry.password)
+def login(registry: Registry) -> RegistryLogin:
+    return RegistryLogin(registry.address, registry.username, registry.password)
 
 
 async def run(executor: SwarmExecutor, host: str, image: Image, *command: str, **options: object) -> EngineTask:
@@ -163,8 +163,8 @@ async def test_without_the_right_password_a_registry_refuses_and_nobody_is_told_
     wrong = "not the password"
     for logins, words in (
         ((), "no basic auth credentials"),
-        ((Login(private_registry.address, "fastlane", wrong),), "unauthorized: authentication required"),
-        ((Login("other.example.com", private_registry.username, private_registry.password),), "no basic auth credentials"),
+        ((RegistryLogin(private_registry.address, "fastlane", wrong),), "unauthorized: authentication required"),
+        ((RegistryLogin("other.example.com", private_registry.username, private_registry.password),), "no basic auth credentials"),
     ):
         async with opened(engine, *logins) as executor:
             with pytest.raises(ImageRefused, match=words) as caught:
@@ -179,7 +179,7 @@ async def test_a_new_password_is_used_without_a_restart(engine: str, private_reg
     pushed = private_registry.push(engine, "app:1", "one")
     password = tmp_path / "password"
     password.write_text("an old one")
-    async with opened(engine, Login(private_registry.address, private_registry.username, None, password)) as executor:
+    async with opened(engine, RegistryLogin(private_registry.address, private_registry.username, None, password)) as executor:
         with pytest.raises(ImageRefused):
             await executor.resolve(engine, pushed.reference, Pull.MISSING)
         password.write_text(private_registry.password + "\n")

@@ -1,4 +1,4 @@
-"""What a job may ask of its container beside the command: how much of a node (``Resources``), and how it is set up (``Container``)."""
+"""What a job may set for its container besides the command: its share of a node (``Resources``) and its options (``Container``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,9 +7,9 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The most that a container gets, and what is kept free for it on its node; None: no limit, nothing kept.
+    """The limits of a container, and what its node reserves for it; None: no limit, no reservation.
 
-    ``cpus`` in processors (1.5), ``memory`` in bytes, ``pids`` counts processes and threads.
+    ``cpus`` is a number of processors (1.5), ``memory`` is in bytes, ``pids`` counts processes and threads.
     """
 
     cpus: float | None = None
@@ -19,7 +19,7 @@ class Resources:
     reserve_memory: int | None = None
 
     def within(self, limits: "Resources") -> "Resources":
-        """What a container gets that asks for this where these are the limits: what it does not name is the limit."""
+        """These resources under a pool's limits, which fill in what is not set."""
         return replace(
             self,
             cpus=limits.cpus if self.cpus is None else self.cpus,
@@ -29,11 +29,11 @@ class Resources:
 
 
 STOP_GRACE = 10_000
-"""Milliseconds that a command has to end after its signal, unless its job says otherwise. Never left to an engine."""
+"""Default milliseconds between the stop signal and the kill. Always set, never left to an engine's default."""
 
 
 class MountKind(StrEnum):
-    """What is mounted: a path of the node, a named volume of its engine, or memory."""
+    """What is mounted: a path on the node, a named volume of its engine, or memory."""
 
     BIND = "bind"
     VOLUME = "volume"
@@ -42,7 +42,7 @@ class MountKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Something mounted at ``target``. ``source``: the node's path or the volume's name, none of memory, whose ``size`` is in bytes."""
+    """A mount at ``target``. ``source`` is the path on the node or the name of the volume. A tmpfs has a ``size`` in bytes instead."""
 
     kind: MountKind
     target: str
@@ -53,7 +53,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret of the swarm, by its name; the container finds it in the file ``/run/secrets/<target>``."""
+    """A secret of the swarm; the container reads it from the file ``/run/secrets/<target>``."""
 
     name: str
     target: str
@@ -61,10 +61,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """How a container is set up; what is None or empty is left to the image and the engine. ``stop_grace`` in milliseconds.
+    """A container's options; the image and the engine decide those that are None or empty. ``stop_grace`` is in milliseconds.
 
-    ``init``: whether an init process goes in front of the command. ``networks``: names; ``host`` is the node's own. ``constraints``: which
-    nodes may have it, in Swarm's words. ``extra_hosts``: addresses by host name, for the container's ``/etc/hosts``.
+    ``init``: whether an init process runs the command. ``networks``: names; ``host`` is the node's own network. ``constraints``: Swarm's
+    placement constraints. ``extra_hosts``: addresses by host name, for the container's ``/etc/hosts``.
     """
 
     user: str | None = None

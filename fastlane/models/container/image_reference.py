@@ -1,5 +1,5 @@
-"""What an image reference is: the grammar of the distribution project (https://github.com/distribution/reference), which engines and
-registries share."""
+"""The grammar of image references, from the distribution project (https://github.com/distribution/reference), which engines and registries
+share."""
 
 import re
 
@@ -17,7 +17,7 @@ EXAMPLES = 'write one such as "ubuntu:latest" or "registry.example.com:5000/team
 
 
 def reference_fault(text: str) -> str | None:
-    """Why this text is not an image reference, and what to write; None when it is one."""
+    """The reason why this text is not an image reference, and what to write instead; None for a valid one."""
     if not text:
         return f"is empty; {EXAMPLES}"
     if len(text) > MAX_REFERENCE:
@@ -37,7 +37,7 @@ def reference_fault(text: str) -> str | None:
 
 def _why(text: str) -> str:
     if any(character.isspace() for character in text):
-        return f"has white space in it; {EXAMPLES}"
+        return f"contains white space; {EXAMPLES}"
     if "://" in text:
         return f"has a scheme; leave out {text.split('://', 1)[0]}://"
     if text.lower() != text and REFERENCE.fullmatch(text.lower()):

@@ -1,27 +1,27 @@
-"""What the containers of a pool may ask for: nothing that its policy does not name. Pure rules.
+"""Which container options the jobs of a pool may set: only those that its policy allows. Pure rules.
 
-A policy is the operator's. Each option of a container has a list of patterns, of which one must fit; an empty list, the default, allows
-nothing. ``*`` in a pattern stands for any text, also for none; everything else stands for itself. Mounts have patterns of their own:
+The operator writes the policy. Each option has a list of patterns, of which one must match; an empty list, the default, allows nothing.
+``*`` in a pattern matches any text, even none; everything else matches itself. Mounts have their own patterns:
 
 ================ ============================================================================
-``/srv/data``    this path of the node, and no other
-``/srv/data/``   every path below it (who may write there can make a link to elsewhere)
+``/srv/data``    this path on the node, and no other
+``/srv/data/``   every path below it (a user who can write there can link to elsewhere)
 ``volume:NAME``  this volume of the engine; a pattern
 ``tmpfs``        memory
-``…:ro``         the same, but only read-only
+``…:ro``         the same, read-only
 ``*``            anything
 ================ ============================================================================
 
-What is compared has one form only (``models/options.py``), so a thing that is not allowed has no other spelling that is.
+Values are compared in one form only (see ``options``), so that another spelling does not evade the policy.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastlane.errors import Fault
+from fastlane.errors import Fault, quoted
 from fastlane.models.container.container import Container, Mount, MountKind, Resources
-from fastlane.models.container.options import read_path, read_volume, show_size, shown
+from fastlane.models.container.options import read_path, read_volume, show_size
 from fastlane.models.schedule.schedule import show_duration
 
 ANYTHING = ("*",)
@@ -29,13 +29,13 @@ READ_ONLY = ":ro"
 VOLUME = "volume:"
 TMPFS = "tmpfs"
 MOST_SHOWN = 5
-"""So many of a list's parts a fault repeats."""
+"""How many items of a list a fault repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Patterns of what containers may ask for, by option. ``init``: whether they may choose. ``stop_grace``: the longest, in milliseconds;
-    None: they may not choose."""
+    """The allowed patterns for each option. ``init``: whether jobs may set it. ``stop_grace``: the longest, in milliseconds; None: jobs may
+    not set it."""
 
     user: tuple[str, ...] = ()
     workdir: tuple[str, ...] = ()
@@ -54,12 +54,12 @@ DEFAULT_POLICY = Policy()
 
 
 def policy_faults(container: Container, policy: Policy, pool: str) -> list[Fault]:
-    """What a container asks for that the policy of this pool does not allow, by field; each says what it does allow."""
+    """The options that the policy of this pool does not allow, by field; each fault says what the policy does allow."""
     return list(_faults(container, policy, pool))
 
 
 def limit_faults(resources: Resources, limits: Resources, pool: str) -> list[Fault]:
-    """What a container asks for that is more than the limits of this pool."""
+    """The resources that exceed the limits of this pool."""
     asked: Sequence[tuple[str, float | None, float | None, Callable[[Any], str]]] = (
         ("cpus", resources.cpus, limits.cpus, "{:g}".format),
         ("memory", resources.memory, limits.memory, show_size),
@@ -68,14 +68,14 @@ def limit_faults(resources: Resources, limits: Resources, pool: str) -> list[Fau
         ("reserve.memory", resources.reserve_memory, limits.memory, show_size),
     )
     return [
-        Fault(f"resources.{field}", f"is more than the limits of pool {pool!r} allow ({show(most)}); ask for that or less")
+        Fault(f"resources.{field}", f"is more than the limits of pool {pool!r} allow ({show(most)}); set that or less")
         for field, wanted, most, show in asked
         if wanted is not None and most is not None and wanted > most
     ]
 
 
-def fits(text: str, pattern: str) -> bool:
-    """Whether a pattern fits, in time that grows with both lengths and no faster."""
+def matches(text: str, pattern: str) -> bool:
+    """Whether the text matches the pattern. The time grows with the product of both lengths at most."""
     first, *middle = pattern.split("*")
     if not middle:
         return text == first
@@ -92,13 +92,13 @@ def fits(text: str, pattern: str) -> bool:
 
 
 def mount_name(mount: Mount) -> str:
-    """A mount as a pattern of a policy names it."""
+    """A mount in the form of a policy's patterns."""
     names = {MountKind.BIND: mount.source or "", MountKind.VOLUME: f"{VOLUME}{mount.source}", MountKind.TMPFS: TMPFS}
     return names[mount.kind] + (READ_ONLY if mount.read_only else "")
 
 
 def read_mount_pattern(text: str) -> str:
-    """A pattern of mounts, its path in the form in which paths are compared. Raises ValueError for what would never fit."""
+    """Reads a pattern of mounts, and returns its path in the form that is compared. Raises ValueError for one that can never match."""
     what = text.removesuffix(READ_ONLY)
     end = text[len(what) :]
     if what.startswith(VOLUME):
@@ -107,11 +107,11 @@ def read_mount_pattern(text: str) -> str:
     if not what.startswith("/"):
         if what not in (TMPFS, *ANYTHING):
             raise ValueError(
-                f'{shown(text)} is no pattern of mounts; write "/PATH", "/PATH/", "volume:NAME", "tmpfs" or "*", perhaps with ":ro"'
+                f'{quoted(text)} is not a pattern of mounts; write "/PATH", "/PATH/", "volume:NAME", "tmpfs" or "*", with or without ":ro"'
             )
         return text
     if "*" in what:
-        raise ValueError(f'{shown(text)} has a * in a path, where it stands for itself; write "/PATH/" for every path below it')
+        raise ValueError(f'{quoted(text)} has a * in a path, where it is not a wildcard; write "/PATH/" for every path below it')
     path = read_path(what)
     return path + ("/" if what.endswith("/") and path != "/" else "") + end
 
@@ -127,7 +127,7 @@ def _faults(container: Container, policy: Policy, pool: str) -> Iterator[Fault]:
         ("extraHosts", tuple(container.extra_hosts), policy.extra_hosts),
     )
     for option, wanted, patterns in texts:
-        refused = [text for text in wanted if not any(fits(text, pattern) for pattern in patterns)]
+        refused = [text for text in wanted if not any(matches(text, pattern) for pattern in patterns)]
         if refused:
             yield _refused(option, refused, patterns, pool)
     if container.init is not None and not policy.init:
@@ -149,14 +149,14 @@ def _fits(mount: Mount, pattern: str) -> bool:
     if mount.kind is MountKind.TMPFS:
         return pattern == TMPFS
     if mount.kind is MountKind.VOLUME:
-        return pattern.startswith(VOLUME) and fits(source, pattern.removeprefix(VOLUME))
+        return pattern.startswith(VOLUME) and matches(source, pattern.removeprefix(VOLUME))
     return source == pattern or (pattern.startswith("/") and pattern.endswith("/") and source.startswith(pattern))
 
 
 def _refused(option: str, refused: Sequence[str], allowed: Sequence[str], pool: str) -> Fault:
     may = f"it allows {_some(allowed)}" if allowed else f"it allows no {option}"
     words = f"{_some([repr(text) for text in refused])}: the policy of pool {pool!r} does not allow it ({may})"
-    return Fault(f"container.{option}", f"asks for {words}; leave it out, or have the policy widened")
+    return Fault(f"container.{option}", f"asks for {words}; leave it out, or ask the operator to allow it")
 
 
 def _some(texts: Sequence[str]) -> str:

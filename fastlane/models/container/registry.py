@@ -1,7 +1,7 @@
-"""Image registries: which one an image reference names, and who we are there. Pure rules.
+"""Image registries: which one an image reference names, and our login there. Pure rules.
 
-The rule is the distribution project's (https://github.com/distribution/reference), word for word: whoever reads it in another way sends
-one registry's password to another.
+The rule is exactly the distribution project's (https://github.com/distribution/reference): any deviation could send one registry's
+password to another.
 """
 
 import re
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HUB = "docker.io"
-"""The registry of a reference that names none."""
+"""The registry of a reference without one."""
 
 _HUB_TOO = "index.docker.io"
 _IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """Who we are to the registry ``host`` (``HOST`` or ``HOST:PORT``); the password itself, or the file that it stands in."""
+class RegistryLogin:
+    """Our login at the registry ``host`` (``HOST`` or ``HOST:PORT``), with the password or the file that holds it."""
 
     host: str
     username: str
@@ -26,7 +26,7 @@ class Login:
 
 
 def is_image_id(reference: str) -> bool:
-    """Whether this is the id of an image of some engine, and nothing that a registry knows."""
+    """Whether this is the id of an image on an engine, which registries do not know."""
     return _IMAGE_ID.fullmatch(reference) is not None
 
 
@@ -41,6 +41,6 @@ def registry_of(reference: str) -> str | None:
 
 
 def registry_host(host: str) -> str:
-    """A registry's host as it is compared: in lower case, and one name for Docker Hub."""
+    """A registry's host in the form in which hosts are compared: lower case, with one name for Docker Hub."""
     lower = host.lower()
     return HUB if lower == _HUB_TOO else lower

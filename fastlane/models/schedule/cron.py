@@ -1,9 +1,8 @@
-"""Cron: a periodic schedule, its reader, and the walk over the moments at which it is due.
+"""Cron: a periodic schedule, its reader, and the search for its due times.
 
-What a change of the clocks does is decided here, by the rule of Debian's cron(8), as docs/scheduling.md tells it: a job at a fixed
-time that falls into a gap of at most three hours runs at the change, and one in a repeated hour runs the first time only; a job whose
-minute or hour begins with ``*`` runs at each real minute that matches. The walk goes over the clock on the wall and asks the zone, of
-each time that matches, when it really is.
+Changes of the clocks follow the rules of Debian's cron(8), as docs/scheduling.md explains: a fixed time in a gap of at most three hours
+runs at the change, and one in a repeated hour runs the first time only; a job whose minute or hour begins with ``*`` runs at each real
+minute that matches. The search goes over wall-clock times and asks the zone when each matching time really is.
 """
 
 import calendar
@@ -15,15 +14,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
-from fastlane.models.schedule.cron_fields import FORMS, Fields, fields_of, shown
+from fastlane.errors import quoted
+from fastlane.models.schedule.cron_fields import FORMS, CronFields, parse_fields
 from fastlane.models.schedule.timezone import read_timezone, zone
 
 DAY = 86_400_000
 LARGEST_GAP = 3 * 3_600_000
-"""A jump ahead by more than this corrects the calendar (a day left out at the date line): what falls into it never was."""
+"""Milliseconds. A longer jump ahead corrects the calendar (a day left out at the date line); times in it never existed."""
 
 YEARS = 50
-"""How far a walk looks ahead. The rarest expression, a 29 February on one day of the week, comes within 40 years."""
+"""How far the search looks ahead. The rarest expression, 29 February on a given day of the week, comes within 40 years."""
 
 LAST_MOMENT = 253_402_300_799_999
 
@@ -34,33 +34,33 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A periodic schedule: the expression as written, and the IANA name of the zone whose clocks it means. Made by ``read_cron``."""
+    """A periodic schedule: the expression as written, and the IANA name of its time zone. Made by ``read_cron``."""
 
     text: str
     timezone: str = "UTC"
 
 
 def read_cron(text: object, timezone: object = None) -> Cron:
-    """The schedule of an expression and a zone (None: UTC); raises ValueError, whose text says what to write instead."""
+    """Reads an expression and a zone (None: UTC). Raises ValueError, whose text says what to write instead."""
     if not isinstance(text, str):
         raise ValueError(f"is not text; {FORMS}")
-    if next(_dates(fields_of(text), date(2000, 1, 1)), None) is None:
-        raise ValueError(f"{shown(text)} never comes: none of its months has such a day; write a day that they have, or another month")
+    if next(_dates(parse_fields(text), date(2000, 1, 1)), None) is None:
+        raise ValueError(f"{quoted(text)} never runs: none of its months has that day; write another day or month")
     return Cron(text, read_timezone(timezone))
 
 
 def next_tick(cron: Cron, after: int) -> int | None:
-    """The first tick strictly after a moment, both in milliseconds since 1970; None when none comes within 50 years."""
+    """The first due time strictly after a moment, both in milliseconds since 1970; None when none comes within 50 years."""
     return next(_ticks(cron, after), None)
 
 
 def ticks_between(cron: Cron, after: int, until: int, most: int) -> tuple[int, ...]:
-    """The ticks strictly after ``after``, up to and with ``until``: the first ``most`` of them, in order. Milliseconds."""
+    """The first ``most`` due times after ``after`` and up to ``until``, both in milliseconds; ``until`` is included."""
     return tuple(islice(takewhile(lambda moment: moment <= until, _ticks(cron, after)), most))
 
 
 def last_tick(cron: Cron, after: int, until: int) -> int | None:
-    """The last tick strictly after ``after``, up to and with ``until``; None when there is none. By halving: ten years cost 40 looks."""
+    """The last due time after ``after`` and up to and including ``until``, or None. A binary search: 40 steps for ten years."""
     last = next_tick(cron, after)
     if last is None or last > until:
         return None
@@ -76,13 +76,10 @@ def last_tick(cron: Cron, after: int, until: int) -> int | None:
 
 
 def _ticks(cron: Cron, after: int) -> Iterator[int]:
-    """The ticks after a moment, each later than the one before it.
-
-    A repeated hour's second passing waits in ``again`` until the first is through.
-    """
+    """The due times after a moment, in order. Those in the second pass of a repeated hour wait in ``again`` for the first pass to end."""
     if after > LAST_MOMENT - 2 * DAY:
         return
-    fields, where, last = fields_of(cron.text), zone(cron.timezone), max(after, -1)
+    fields, where, last = parse_fields(cron.text), zone(cron.timezone), max(after, -1)
     again: deque[int] = deque()
     for wall in _walls(fields, _first_wall(where, last)):
         for moment, repeated in _moments(wall, where, fixed=fields.fixed):
@@ -98,15 +95,15 @@ def _ticks(cron: Cron, after: int) -> Iterator[int]:
 
 
 def _first_wall(where: ZoneInfo, after: int) -> datetime:
-    """Where the walk begins: the wall clock after which nothing due after ``after`` is left out, clocks about to go back included."""
+    """The wall-clock time to search from. It allows for clocks that are about to go back, so that nothing due after ``after`` is missed."""
     moment = _EPOCH + after * _MILLISECOND
     here, tomorrow = moment.astimezone(where), (moment + timedelta(days=1)).astimezone(where)
     back = max(_offset(here) - _offset(tomorrow), 0)
     return here.replace(tzinfo=None, fold=0, second=0, microsecond=0) - back * _MILLISECOND
 
 
-def _dates(fields: Fields, start: date) -> Iterator[date]:
-    """The days that match, from ``start`` on, for ``YEARS`` years."""
+def _dates(fields: CronFields, start: date) -> Iterator[date]:
+    """The matching days from ``start`` on, for ``YEARS`` years."""
     for year in range(start.year, min(start.year + YEARS, 9999) + 1):
         for month in fields.months:
             if (year, month) < (start.year, start.month):
@@ -118,8 +115,8 @@ def _dates(fields: Fields, start: date) -> Iterator[date]:
                     yield day
 
 
-def _walls(fields: Fields, start: datetime) -> Iterator[datetime]:
-    """The times on the wall clock that match, from ``start`` on and in its order, whether or not a zone has them."""
+def _walls(fields: CronFields, start: datetime) -> Iterator[datetime]:
+    """The matching wall-clock times from ``start`` on, in order, whether or not a zone has them."""
     for day in _dates(fields, start.date()):
         today = day == start.date()
         for hour in fields.hours[bisect_left(fields.hours, start.hour) if today else 0 :]:
@@ -129,9 +126,9 @@ def _walls(fields: Fields, start: datetime) -> Iterator[datetime]:
 
 
 def _moments(wall: datetime, where: ZoneInfo, *, fixed: bool) -> tuple[tuple[int, int | None], ...]:
-    """When a time on the wall clock is due: never, at one moment, or at one and again at another. Milliseconds.
+    """When a wall-clock time is due, in milliseconds: never, at one moment, or at two.
 
-    PEP 495: for a repeated time fold 0 is the first passing; for one in a gap, fold 0 has the offset before and fold 1 that after it.
+    PEP 495: fold 0 is the first pass of a repeated time. In a gap, fold 0 has the offset before the gap and fold 1 the one after.
     """
     before, after = _offset(wall.replace(tzinfo=where)), _offset(wall.replace(tzinfo=where, fold=1))
     utc = (wall - _WALL_EPOCH) // _MILLISECOND
@@ -145,7 +142,7 @@ def _moments(wall: datetime, where: ZoneInfo, *, fixed: bool) -> tuple[tuple[int
 
 
 def _change(where: ZoneInfo, before: int, after: int) -> int:
-    """The moment, to the second, at which the offset becomes what it is at ``after``."""
+    """The moment, to the second, at which the zone changes to the offset that it has at ``after``."""
     goal = _offset((_EPOCH + after * _MILLISECOND).astimezone(where))
     while after - before > 1000:
         middle = (before + after) // 2000 * 1000
@@ -157,6 +154,6 @@ def _change(where: ZoneInfo, before: int, after: int) -> int:
 
 
 def _offset(moment: datetime) -> int:
-    """How far a zone's clocks are ahead of UTC, in milliseconds."""
+    """How far a zone is ahead of UTC, in milliseconds."""
     offset = moment.utcoffset()
     return 0 if offset is None else offset // _MILLISECOND

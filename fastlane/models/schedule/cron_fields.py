@@ -1,7 +1,7 @@
-"""The five fields of a cron expression: a strict reader, in front of croniter, which expands what passed.
+"""The five fields of a cron expression: a strict reader in front of croniter, which expands the fields.
 
-croniter reads more than cron does (six and seven fields, ``L``, ``W``, ``#``, ``?``, ``R``, ranges that run backwards, ``10/5``, steps
-beyond the field) and one thing otherwise: a range of one, ``5-5``, is the whole field to it. So it gets only what it reads as cron does.
+croniter accepts more than cron does (six and seven fields, ``L``, ``W``, ``#``, ``?``, ``R``, ranges that run backwards, ``10/5``, steps
+larger than the field) and takes a range of one, ``5-5``, for the whole field. It gets only what it reads as cron does.
 """
 
 import re
@@ -11,6 +11,8 @@ from datetime import date
 from functools import lru_cache
 
 from croniter import croniter
+
+from fastlane.errors import quoted
 
 MOST_TEXT = 256
 ALIASES = {
@@ -28,8 +30,8 @@ _ITEM = re.compile(r"(?:\*|(?P<first>[0-9]+|[a-z]+)(?:-(?P<last>[0-9]+|[a-z]+))?
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """What one of the five fields may hold."""
+class FieldSpec:
+    """The values that one of the five fields may have."""
 
     name: str
     low: int
@@ -38,7 +40,7 @@ class Field:
 
     @property
     def forms(self) -> str:
-        """What may be written in it."""
+        """The advice on what to write."""
         names = f" or {', '.join(self.names)}" if self.names else ""
         return f"write numbers from {self.low} to {self.high}{names}, ranges (a-b), lists (a,b) or steps (*/n, a-b/n)"
 
@@ -48,20 +50,20 @@ _WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 WEEKDAYS = {name: number for number, name in enumerate(_WEEKDAY_NAMES)}
 FIELDS = (
-    Field("minute", 0, 59),
-    Field("hour", 0, 23),
-    Field("day of month", 1, 31),
-    Field("month", 1, 12, MONTHS),
-    Field("day of week", 0, 7, WEEKDAYS),
+    FieldSpec("minute", 0, 59),
+    FieldSpec("hour", 0, 23),
+    FieldSpec("day of month", 1, 31),
+    FieldSpec("month", 1, 12, MONTHS),
+    FieldSpec("day of week", 0, 7, WEEKDAYS),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
-    """An expression, expanded; each field's values in order, Sunday as 0.
+class CronFields:
+    """An expanded expression: the values of each field in order, Sunday as 0.
 
-    ``either``: a day matches by its date or by its weekday, since both are restricted; else it must match by both.
-    ``fixed``: neither minute nor hour begins with ``*``, so it names times of the day, each due once a day.
+    ``either``: date and weekday are both restricted, so a day matches by one of them; otherwise it must match by both.
+    ``fixed``: neither minute nor hour begins with ``*``, so the expression names times of day, each due once a day.
     """
 
     minutes: tuple[int, ...]
@@ -73,19 +75,19 @@ class Fields:
     fixed: bool
 
     def on(self, day: date) -> bool:
-        """Whether a day of one of its months matches."""
+        """Whether a day in one of the months matches."""
         by_date, by_weekday = day.day in self.days, day.isoweekday() % 7 in self.weekdays
         return (by_date or by_weekday) if self.either else (by_date and by_weekday)
 
 
 @lru_cache(maxsize=1024)
-def fields_of(text: str) -> Fields:
-    """The fields of an expression; raises ValueError, whose text says what to write instead."""
+def parse_fields(text: str) -> CronFields:
+    """Parses an expression. Raises ValueError, whose text says what to write instead."""
     parts = _split(text)
     checked = [",".join(_item(spec, item) for item in part.split(",")) for spec, part in zip(FIELDS, parts, strict=True)]
     expanded = croniter.expand(" ".join(checked))[0]
     minutes, hours, days, months, weekdays = map(_numbers, FIELDS, expanded)
-    return Fields(
+    return CronFields(
         minutes,
         hours,
         frozenset(days),
@@ -96,70 +98,65 @@ def fields_of(text: str) -> Fields:
     )
 
 
-def shown(text: str) -> str:
-    """A text as an error quotes it, cut short."""
-    return repr(text if len(text) <= 40 else text[:40] + "…")
-
-
-def _numbers(spec: Field, expanded: Sequence[int | str]) -> tuple[int, ...]:
+def _numbers(spec: FieldSpec, expanded: Sequence[int | str]) -> tuple[int, ...]:
     if "*" in expanded:
         return tuple(range(spec.low, spec.high + 1))
     return tuple(sorted(int(value) for value in expanded))
 
 
 def _split(text: str) -> list[str]:
-    """The five fields, of an alias too."""
+    """The five fields of an expression or an alias."""
     if len(text) > MOST_TEXT:
         raise ValueError(f"has more than {MOST_TEXT} characters; {FORMS}")
     parts = re.findall(r"\S+", text, re.ASCII)
     if len(parts) == 1 and parts[0].startswith("@"):
         if parts[0].lower() not in ALIASES:
-            raise ValueError(f"{shown(text)} is not a schedule; write one of {', '.join(ALIASES)}, or five fields")
+            raise ValueError(f"{quoted(text)} is not a schedule; write one of {', '.join(ALIASES)}, or five fields")
         return ALIASES[parts[0].lower()].split()
     if len(parts) != len(FIELDS):
         count = "1 field" if len(parts) == 1 else f"{len(parts)} fields"
         more = " (none for seconds or years)" if len(parts) > len(FIELDS) else ""
-        raise ValueError(f"{shown(text)} has {count}, and cron has five{more}; {FORMS}")
+        raise ValueError(f"{quoted(text)} has {count}, and cron has five{more}; {FORMS}")
     return parts
 
 
-def _item(spec: Field, item: str) -> str:
-    """One item of a field's list, checked, in a form that croniter reads as cron does."""
+def _item(spec: FieldSpec, item: str) -> str:
+    """One item of a field's list, validated, in a form that croniter reads as cron does."""
     match = _ITEM.fullmatch(item.lower())
     if match is None:
-        raise ValueError(f"{shown(item) if item else 'an empty item'} cannot be the {spec.name}; {spec.forms}")
+        raise ValueError(f"{quoted(item) if item else 'an empty item'} cannot be the {spec.name}; {spec.forms}")
     step = _step(spec, item, match["step"])
     if not match["first"]:
         return item
     first = _number(spec, match["first"])
     if not match["last"]:
         if step:
-            raise ValueError(f"{shown(item)} cannot be the {spec.name}: a step follows a range; write {first}-{spec.high}/{step}")
+            raise ValueError(f"{quoted(item)} cannot be the {spec.name}: a step follows a range; write {first}-{spec.high}/{step}")
         return str(first)
     last = 7 if match["last"] == "sun" and first > 0 else _number(spec, match["last"])
     if first > last:
         top = 6 if spec.high == 7 else spec.high
-        raise ValueError(f"{shown(item)} cannot be the {spec.name}: the range runs backwards; write {first}-{top},{spec.low}-{last}")
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: the range runs backwards; write {first}-{top},{spec.low}-{last}")
     return str(first) if first == last else f"{first}-{last}/{step or 1}"
 
 
-def _number(spec: Field, text: str) -> int:
+def _number(spec: FieldSpec, text: str) -> int:
     number = spec.names.get(text) if text.isalpha() else _small(text)
     if number is None or not spec.low <= number <= spec.high:
-        raise ValueError(f"{shown(text)} cannot be the {spec.name}; {spec.forms}")
+        raise ValueError(f"{quoted(text)} cannot be the {spec.name}; {spec.forms}")
     return number
 
 
-def _step(spec: Field, item: str, text: str | None) -> int:
-    """The step after a ``/``; 0 when there is none."""
+def _step(spec: FieldSpec, item: str, text: str | None) -> int:
+    """The step after a ``/``; 0 without one."""
     if text is None:
         return 0
     step = _small(text)
     if step is None or not 1 <= step <= spec.high:
-        raise ValueError(f"{shown(item)} cannot be the {spec.name}: its step goes beyond the field; write one from 1 to {spec.high}")
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: the step is too large; write one from 1 to {spec.high}")
     return step
 
 
 def _small(digits: str) -> int | None:
-    """The number, None when it is longer than any that could be meant."""
+    """The number; None for one that is too long to be meant."""
     return int(digits) if len(digits) < 10 else None

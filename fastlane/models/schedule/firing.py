@@ -1,7 +1,7 @@
-"""What a job's due ticks come to: which one fires now, which were missed, and which is next. Bounded, however long nobody looked.
+"""Which of a job's due ticks fires now, which were missed, and which is next. The work is bounded, however long the timer was away.
 
-One call decides at most one tick that fires and one run of missed ones. When one more is due, ``next_tick`` lies in the past, and
-the next call decides it.
+One call decides at most one tick that fires and one run of missed ticks. When another is due, ``next_tick`` is in the past, and the
+next call decides it.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from fastlane.models.schedule.schedule import CatchUp, Overlap, expiry
 from fastlane.models.schedule.tick import Outcome
 
 GRACE = 60_000
-"""A tick of a cron is in time until it is this late: restarts and fail-overs last less, and no job of every minute gets two at once."""
+"""Milliseconds by which a cron's tick may be late and still count as on time: longer than a restart or fail-over, and short enough that a
+job that runs every minute does not get two at once."""
 
 MOST_COUNTED = 1_500
-"""Missed ticks are counted up to here, more than a day of every minute; beyond it the count is "at least"."""
+"""Missed ticks are counted up to this number, more than a day of minutes; a longer run has "at least" as many."""
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """A job's rules for its ticks. ``cron`` None: the job has one tick, now or at a moment.
+class FiringRules:
+    """A job's rules for its ticks. Without ``cron`` the job has one tick, now or at a given time.
 
-    ``expires_in`` is a duration after each due time, ``expiration`` a moment; both in milliseconds, and the earlier counts.
+    ``expires_in`` is a duration after each due time, ``expiration`` a moment, both in milliseconds; the earlier one counts.
     """
 
     cron: Cron | None = None
@@ -31,13 +32,13 @@ class Timing:
     expiration: int | None = None
 
     def expires_at(self, due: int) -> int | None:
-        """The moment by which the container of a tick due then must have started; None when there is none."""
+        """The latest moment at which the container of a tick due at ``due`` may start; None without one."""
         return expiry(due, self.expires_in, self.expiration)
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A tick that is decided now: ``STARTED`` (make its execution, which expires at ``expires_at``), ``SKIPPED`` or ``EXPIRED``."""
+class DueTick:
+    """The tick that is decided now: ``STARTED`` (create its execution, which expires at ``expires_at``), ``SKIPPED`` or ``EXPIRED``."""
 
     due: int
     outcome: Outcome
@@ -46,10 +47,10 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
-    """A run of ticks that did not fire, one row of the ledger: the due times of the first and the last, and how many.
+class MissedTicks:
+    """A run of ticks that did not fire, one row of the ledger: the due times of the first and the last, and their count.
 
-    ``at_least``: there were more than were counted.
+    ``at_least``: there were more than ``count``.
     """
 
     first: int
@@ -61,17 +62,17 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the timer does at ``now``. ``next_tick`` is the job's next one after this, None when none comes."""
+    """What the timer does now. ``next_tick`` is the due time of the job's next tick, None if none comes."""
 
-    tick: Due | None
-    missed: Missed | None
+    tick: DueTick | None
+    missed: MissedTicks | None
     next_tick: int | None
 
 
-def decide(timing: Timing, due: int, *, running_before: bool, now: int) -> Decision:
-    """What a job whose next tick is ``due`` comes to at ``now``; nothing before it is due. Milliseconds.
+def decide(timing: FiringRules, due: int, *, running_before: bool, now: int) -> Decision:
+    """Decides what a job whose next tick is due at ``due`` does at ``now`` (milliseconds): nothing before that.
 
-    ``running_before``: an execution of the job is under way or waits for its retry.
+    ``running_before``: an execution of the job is in progress or waits for its retry.
     """
     if due > now:
         return Decision(None, None, due)
@@ -80,7 +81,7 @@ def decide(timing: Timing, due: int, *, running_before: bool, now: int) -> Decis
         return Decision(_outcome(timing, due, running_before, now), None, None)
     firing, last_missed = _split(cron, timing.catch_up, due, now)
     why = f"was due more than a minute before anything could start it (catchUp: {timing.catch_up})"
-    missed = None if last_missed is None else run_of(cron, due, last_missed, why)
+    missed = None if last_missed is None else missed_ticks(cron, due, last_missed, why)
     if firing is None:
         return Decision(None, missed, next_tick(cron, last_missed or due))
     over = timing.expiration is not None and firing >= timing.expiration
@@ -89,7 +90,7 @@ def decide(timing: Timing, due: int, *, running_before: bool, now: int) -> Decis
 
 
 def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | None, int | None]:
-    """The tick that fires now, and the last one that was missed; ``due`` is the first that is due."""
+    """The tick that fires now, and the last one that was missed. ``due`` is the first due tick."""
     in_time = now - GRACE
     if due >= in_time:
         return due, None
@@ -102,18 +103,18 @@ def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | Non
     return last, last_tick(cron, due, last - 1) or (due if due < last else None)
 
 
-def run_of(cron: Cron, first: int, last: int, reason: str) -> Missed:
-    """The run of the ticks from ``first`` to ``last``, both of them ticks."""
+def missed_ticks(cron: Cron, first: int, last: int, reason: str) -> MissedTicks:
+    """The run of ticks from the due time ``first`` to the due time ``last``."""
     later = ticks_between(cron, first, last, MOST_COUNTED - 1)
     at_least = bool(later) and later[-1] < last
-    return Missed(first, last, 1 + len(later), at_least, reason)
+    return MissedTicks(first, last, 1 + len(later), at_least, reason)
 
 
-def _outcome(timing: Timing, due: int, running_before: bool, now: int) -> Due:
-    """What the tick comes to that fires now."""
+def _outcome(timing: FiringRules, due: int, running_before: bool, now: int) -> DueTick:
+    """The outcome of the tick that fires now."""
     expires_at = timing.expires_at(due)
     if expires_at is not None and now >= expires_at:
-        return Due(due, Outcome.EXPIRED, expires_at, "its time to start was over when it came up")
+        return DueTick(due, Outcome.EXPIRED, expires_at, "its time to start was over when it came up")
     if running_before and timing.overlap is Overlap.SKIP:
-        return Due(due, Outcome.SKIPPED, expires_at, "an earlier execution of the job was still under way (overlap: skip)")
-    return Due(due, Outcome.STARTED, expires_at)
+        return DueTick(due, Outcome.SKIPPED, expires_at, "an earlier execution of the job was still under way (overlap: skip)")
+    return DueTick(due, Outcome.STARTED, expires_at)

@@ -1,4 +1,4 @@
-"""Whether a failed attempt is followed by another, and when: a pure rule, so that whoever settles an execution derives the same moment."""
+"""Whether a failed attempt is retried, and when. A pure rule: every process that settles an execution derives the same moment."""
 
 from hashlib import sha256
 
@@ -6,12 +6,12 @@ from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.status import Status
 
 RETRIED = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST})
-"""What another attempt may cure. A bad image, an order that is refused and one that fits nowhere stay as they are."""
+"""Failures that another attempt may cure, unlike a bad image, a refused order, or an order that fits no node."""
 
 FIRST_DELAY = 1_000
 LONGEST_DELAY = 600_000
 JITTER = 0.2
-"""A delay is longer by up to this share, so that jobs that failed together do not come back together."""
+"""The share by which a delay may be longer, so that jobs that failed together are not retried together."""
 
 
 def next_attempt(
@@ -23,19 +23,18 @@ def next_attempt(
     retry_delay: int | None,
     finished_at: int,
 ) -> int | None:
-    """When the attempt after this one is due, None when there is none to be.
+    """When the next attempt is due; None if there is none. Moments and delays are in milliseconds.
 
-    ``attempt`` (1 is the first) ended at ``finished_at``; ``reason`` is why it failed, None when it did not fail (done, timed out,
-    stopped, expired). ``retries``: how many attempts may follow the first. ``retry_delay``: a fixed delay, None for a growing
-    one. Moments and delays in milliseconds.
+    ``attempt`` counts from 1; ``reason`` is None when it did not fail (done, timed out, stopped, expired). ``retries``: how many attempts
+    may follow the first. ``retry_delay``: a fixed delay; None for one that grows.
     """
     if reason not in RETRIED or attempt > retries:
         return None
-    return finished_at + (back_off(tick_id, attempt) if retry_delay is None else retry_delay)
+    return finished_at + (backoff(tick_id, attempt) if retry_delay is None else retry_delay)
 
 
 def retry_due(execution: Execution) -> int | None:
-    """When the attempt after a final execution is due (milliseconds); None when it is the last: also when there is no time left for one."""
+    """When the attempt after a final execution is due (milliseconds); None after the last one, or when the next would expire first."""
     if execution.status is not Status.FAILED or execution.stop_requested_at is not None or execution.finished_at is None:
         return None
     due = next_attempt(
@@ -50,19 +49,19 @@ def retry_due(execution: Execution) -> int | None:
 
 
 def is_under_way(latest: Execution) -> bool:
-    """Whether a job's latest execution counts as still under way: also while the attempt after it is yet to be made."""
+    """Whether a job's latest execution is in progress, or the attempt after it is still to be created."""
     return not latest.status.final or (not latest.settled and retry_due(latest) is not None)
 
 
-def back_off(tick_id: str, attempt: int) -> int:
-    """The milliseconds to wait after this attempt: from 1 s, doubled each time, 10 minutes at most, jitter included.
+def backoff(tick_id: str, attempt: int) -> int:
+    """Milliseconds to wait after this attempt: 1 s, doubled each time, up to 10 minutes, jitter included.
 
-    The jitter is derived from the tick and the attempt: random between ticks, the same for whoever asks.
+    The jitter derives from the tick and the attempt: random between ticks, the same in every process.
     """
     doubled = FIRST_DELAY * 2 ** min(attempt - 1, 20)
     return int(min(doubled, LONGEST_DELAY / (1 + JITTER)) * (1 + JITTER * _share(f"{tick_id}:{attempt}")))
 
 
 def _share(seed: str) -> float:
-    """A number from 0 up to, not with, 1."""
+    """A number from 0 up to, but not including, 1."""
     return int.from_bytes(sha256(seed.encode()).digest()[:6]) / 2**48

@@ -1,6 +1,6 @@
 """When a job runs: the value of a schedule, and the readers of ``startIn`` and ``startAt``.
 
-A reader takes what a person wrote and returns a moment or raises ``ValueError`` whose text says what to write instead.
+A reader takes what a user wrote, and returns a moment or raises ValueError, whose text says what to write instead.
 """
 
 import math
@@ -11,11 +11,12 @@ from enum import StrEnum
 
 from pytimeparse.timeparse import timeparse
 
+from fastlane.errors import quoted
 from fastlane.models.schedule.cron import Cron, next_tick
 
 TEN_YEARS = 10 * 366 * 86_400
 LARGEST_UNIX_SECONDS = 100_000_000_000
-"""Above this (the year 5138) a number of "seconds" can only be milliseconds."""
+"""A larger number of "seconds" (after the year 5138) can only mean milliseconds."""
 
 LAST_MOMENT = 253_402_300_799_999
 DURATION_FORMS = 'write a duration such as "10s", "5m", "2m30s", "4h30m25s" or "240h"'
@@ -23,7 +24,7 @@ MOMENT_FORMS = 'write Unix seconds (1645113692) or ISO 8601 with an offset ("202
 
 
 class ScheduleKind(StrEnum):
-    """Now (at the POST), once at a moment, or again and again."""
+    """Now (at the POST), once at a given time, or repeatedly."""
 
     NOW = "now"
     AT = "at"
@@ -31,14 +32,14 @@ class ScheduleKind(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What a tick does while an earlier execution of its job is under way: run beside it, or be skipped."""
+    """What a tick does while an earlier execution of its job is in progress: run in parallel, or be skipped."""
 
     ALLOW = "allow"
     SKIP = "skip"
 
 
 class CatchUp(StrEnum):
-    """What follows when ticks of a cron were missed: the latest of them runs late, or none does."""
+    """What happens after ticks of a cron were missed: the latest one runs late, or none does."""
 
     LATEST = "latest"
     NONE = "none"
@@ -55,36 +56,36 @@ class Schedule:
     catch_up: CatchUp = CatchUp.LATEST
 
     def first_tick(self, now: int) -> int | None:
-        """The moment of the first tick that is still to come after ``now``; None for a job that runs at once."""
+        """The due time of the first tick after ``now``; None for a job that runs at once."""
         if self.cron is not None:
             return next_tick(self.cron, now)
         return self.at if self.kind is ScheduleKind.AT else None
 
 
 def expiry(due: int, expires_in: int | None, expiration: int | None) -> int | None:
-    """The moment after which a tick due then must not start: the earlier of a duration after it and a moment; None for neither."""
+    """The latest start of a tick due at ``due``: ``expires_in`` after it or ``expiration``, whichever is earlier; None without both."""
     moments = [expiration, None if expires_in is None else due + expires_in]
     return min((moment for moment in moments if moment is not None), default=None)
 
 
 def read_duration(text: object) -> float:
-    """Seconds of a duration as in ``startIn``: 0 to ten years; raises ValueError otherwise."""
+    """Reads a duration as in ``startIn``, from 0 to ten years, in seconds. Raises ValueError."""
     if not isinstance(text, str):
         raise ValueError(f"is not text; {DURATION_FORMS}")
     seconds = None
     if len(text) <= 64 and text.isascii() and re.search(r"[a-zA-Z:]", text):
         seconds = timeparse(text)
     if seconds is None or not math.isfinite(seconds):
-        raise ValueError(f"{_shown(text)} is not a duration; {DURATION_FORMS}")
+        raise ValueError(f"{quoted(text)} is not a duration; {DURATION_FORMS}")
     if seconds < 0:
-        raise ValueError(f"{_shown(text)} is negative; {DURATION_FORMS}")
+        raise ValueError(f"{quoted(text)} is negative; {DURATION_FORMS}")
     if seconds > TEN_YEARS:
-        raise ValueError(f"{_shown(text)} is more than ten years; choose a shorter duration")
+        raise ValueError(f"{quoted(text)} is more than ten years; choose a shorter duration")
     return float(seconds)
 
 
 def show_duration(seconds: float) -> str:
-    """Seconds, more than none, as a duration is written: ``1h30m``."""
+    """A positive number of seconds as a user writes it: ``1h30m``."""
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)
     parts = [f"{hours:.0f}h"] * (hours > 0) + [f"{minutes:.0f}m"] * (minutes > 0) + [f"{rest:.10g}s"] * (rest > 0)
@@ -92,7 +93,7 @@ def show_duration(seconds: float) -> str:
 
 
 def read_moment(value: object) -> int:
-    """Milliseconds since 1970 of Unix seconds (a number, or text of digits) or ISO 8601 with an offset."""
+    """Reads Unix seconds (a number, or digits as text) or ISO 8601 with an offset, in milliseconds since 1970. Raises ValueError."""
     if isinstance(value, bool):
         raise ValueError(f"is a boolean; {MOMENT_FORMS}")
     if isinstance(value, str):
@@ -113,19 +114,15 @@ def _read_iso(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text[:-1] + "Z" if text.endswith("z") else text)
     except ValueError:
-        raise ValueError(f"{_shown(text)} is not a time; {MOMENT_FORMS}") from None
+        raise ValueError(f"{quoted(text)} is not a time; {MOMENT_FORMS}") from None
     if moment.tzinfo is None:
-        raise ValueError(f'{_shown(text)} has no offset; add "Z" for UTC, or one such as "+02:00"')
+        raise ValueError(f'{quoted(text)} has no UTC offset; add "Z" or one such as "+02:00"')
     try:
         milliseconds = round(moment.timestamp() * 1000)
     except (OverflowError, ValueError):
-        raise ValueError(f"{_shown(text)} is out of range; {MOMENT_FORMS}") from None
+        raise ValueError(f"{quoted(text)} is out of range; {MOMENT_FORMS}") from None
     if milliseconds > LAST_MOMENT:
-        raise ValueError(f"{_shown(text)} is after the year 9999; {MOMENT_FORMS}")
+        raise ValueError(f"{quoted(text)} is after the year 9999; {MOMENT_FORMS}")
     if milliseconds < 0:
-        raise ValueError(f"{_shown(text)} is before 1970; {MOMENT_FORMS}")
+        raise ValueError(f"{quoted(text)} is before 1970; {MOMENT_FORMS}")
     return milliseconds
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "…")

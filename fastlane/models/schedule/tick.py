@@ -1,4 +1,4 @@
-"""A tick: one due time of a job. Its key names it within the job, and everything that it makes has an id derived from it."""
+"""A tick: one due time of a job. Its key identifies it within the job; the ids of everything it creates derive from it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from fastlane.models.job import Job
 
 
 class Outcome(StrEnum):
-    """What became of a tick: its execution was made, or why none started."""
+    """What became of a tick: it created its execution, or the reason why it did not."""
 
     STARTED = "started"
     SKIPPED = "skipped"
@@ -21,8 +21,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A row of the tick ledger. ``due`` and ``created_at`` in milliseconds. A run of missed ticks is one row: ``due`` is the first of them,
-    ``until`` the last, ``count`` how many (``at_least``: or more)."""
+    """A row of the tick ledger. ``due`` and ``created_at`` are in milliseconds. A run of missed ticks is one row: ``due`` is the first due
+    time, ``until`` the last, ``count`` their number (``at_least``: or more)."""
 
     id: str
     job_id: str
@@ -38,32 +38,32 @@ class Tick:
 
 
 def once_key(schedule_revision: int) -> str:
-    """The key of the only tick of a job that runs now or at a moment, under this revision of its schedule."""
+    """The key of the only tick of a job that runs once, under this revision of its schedule."""
     return f"a:{schedule_revision}"
 
 
 def cron_key(due: int) -> str:
-    """The key of a cron's tick that is due then (milliseconds)."""
+    """The key of a cron's tick that is due at ``due`` (milliseconds)."""
     return f"c:{due}"
 
 
-def hand_key(now: int) -> str:
-    """A new key, for a tick that somebody asked for by hand at ``now`` (milliseconds)."""
+def manual_key(now: int) -> str:
+    """A new key, for a tick that a user requested at ``now`` (milliseconds)."""
     return f"r:{new_id(now)}"
 
 
 def tick_id(incarnation: str, key: str) -> str:
-    """A tick's id: the same for whoever derives it, never the same for a job that was deleted and made again."""
+    """A tick's id. Every process derives the same one; a job that is deleted and created again gets different ones."""
     return derived_id(incarnation, key)
 
 
 def execution_id(tick_id: str, attempt: int) -> str:
-    """The id of a tick's execution number ``attempt`` (1 is the first)."""
+    """The id of a tick's execution; ``attempt`` counts from 1."""
     return derived_id(tick_id, str(attempt))
 
 
 def next_execution(before: Execution, *, due: int, now: int) -> Execution:
-    """The attempt after ``before`` at the same tick, due then; it expires when the first one would have, and runs the very same image."""
+    """The attempt after ``before`` at the same tick, due at ``due``. It expires when the first attempt does, and runs the same image."""
     attempt = before.attempt + 1
     return Execution(
         id=execution_id(before.tick_id, attempt),
@@ -82,9 +82,9 @@ def next_execution(before: Execution, *, due: int, now: int) -> Execution:
     )
 
 
-def make(job: Job, key: str, *, sequence: int, due: int, now: int, by: Requester | None = None) -> tuple[Tick, Execution]:
-    """A tick of the job with this key and sequence, and its first execution. ``due`` and ``now`` in milliseconds. ``by``: who asked for
-    this tick; None: who asked for the job."""
+def make_tick(job: Job, key: str, *, sequence: int, due: int, now: int, by: Requester | None = None) -> tuple[Tick, Execution]:
+    """Creates a tick of the job and its first execution. ``due`` and ``now`` are in milliseconds. ``by``: the requester of this tick; None:
+    the requester of the job."""
     id = tick_id(job.incarnation, key)
     execution = Execution(
         id=execution_id(id, 1),
@@ -103,7 +103,7 @@ def make(job: Job, key: str, *, sequence: int, due: int, now: int, by: Requester
     return Tick(id, job.id, key, due, now, Outcome.STARTED, execution.id), execution
 
 
-def unstarted(
+def unstarted_tick(
     job: Job,
     key: str,
     outcome: Outcome,
@@ -115,5 +115,5 @@ def unstarted(
     count: int = 1,
     at_least: bool = False,
 ) -> Tick:
-    """The row of a tick of the job that makes no execution, or of a run of them: see ``Tick``."""
+    """Creates the row of a tick without an execution, or of a run of such ticks: see ``Tick``."""
     return Tick(tick_id(job.incarnation, key), job.id, key, due, now, outcome, None, reason, until, count, at_least)

@@ -9,7 +9,7 @@ from fastlane.cli.main import main
 from fastlane.config import legacy
 from fastlane.config.load import load
 from fastlane.errors import Invalid
-from fastlane.models.container.registry import Login
+from fastlane.models.container.registry import RegistryLogin
 
 SECRET = "hunter2 "
 
@@ -48,8 +48,8 @@ def test_registries_are_tables_in_the_file(tmp_path):
     )
     settings = load("up").settings
     assert settings.registries == (
-        Login("registry.example.com:5000", "ci", SECRET),
-        Login("docker.io", "hub", None, tmp_path / "secrets" / "hub"),
+        RegistryLogin("registry.example.com:5000", "ci", SECRET),
+        RegistryLogin("docker.io", "hub", None, tmp_path / "secrets" / "hub"),
     )
     assert SECRET not in repr(settings)
 
@@ -57,11 +57,11 @@ def test_registries_are_tables_in_the_file(tmp_path):
 def test_they_are_json_in_the_environment_or_in_a_file_that_it_names(monkeypatch, tmp_path):
     rows = [{"host": "r", "username": "ci", "password": SECRET}]
     monkeypatch.setenv("FASTLANE_REGISTRIES", json.dumps(rows))
-    assert load("up").settings.registries == (Login("r", "ci", SECRET),)
+    assert load("up").settings.registries == (RegistryLogin("r", "ci", SECRET),)
     monkeypatch.delenv("FASTLANE_REGISTRIES")
     (tmp_path / "registries.json").write_text(json.dumps(rows))
     monkeypatch.setenv("FASTLANE_REGISTRIES_FILE", str(tmp_path / "registries.json"))
-    assert load("up").settings.registries == (Login("r", "ci", SECRET),)
+    assert load("up").settings.registries == (RegistryLogin("r", "ci", SECRET),)
 
 
 GOOD = {"host": "r", "username": "ci", "password": SECRET}

@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.schedule.retry import back_off, retry_due
+from fastlane.models.schedule.retry import backoff, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.scheduler.settler import is_last_word
 
@@ -40,8 +40,8 @@ def failed(reason: FailureReason | None = FailureReason.EXIT, **values: Any) -> 
         (failed(attempt=4), None),
         (failed(spec=Spec("ubuntu")), None),
         (failed(spec=replace(SPEC, retry_delay=0)), ENDED),
-        (failed(spec=replace(SPEC, retry_delay=None)), ENDED + back_off(TICK, 1)),
-        (failed(spec=replace(SPEC, retry_delay=None), attempt=2), ENDED + back_off(TICK, 2)),
+        (failed(spec=replace(SPEC, retry_delay=None)), ENDED + backoff(TICK, 1)),
+        (failed(spec=replace(SPEC, retry_delay=None), attempt=2), ENDED + backoff(TICK, 2)),
         (failed(stop_requested_at=ENDED - 1), None),
         (failed(settled=True, cleaned=True), ENDED + 5_000),
         (failed(expires_at=ENDED + 5_001), ENDED + 5_000),

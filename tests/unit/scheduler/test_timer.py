@@ -11,7 +11,7 @@ from fastlane.models.job_change import JobChange
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick, cron_key, execution_id, make, once_key, tick_id
+from fastlane.models.schedule.tick import Outcome, Tick, cron_key, execution_id, make_tick, once_key, tick_id
 from fastlane.models.status import Status
 from fastlane.scheduler.timer import fire
 
@@ -169,7 +169,7 @@ def test_whoever_fires_the_same_job_names_everything_the_same() -> None:
 
 
 def latest(status: Status, **values: Any) -> Execution:
-    _, execution = make(a_job("* * * * *", TEN), cron_key(TEN), sequence=8, due=TEN, now=TEN)
+    _, execution = make_tick(a_job("* * * * *", TEN), cron_key(TEN), sequence=8, due=TEN, now=TEN)
     failure = Failure(FailureReason.EXIT, "3") if status is Status.FAILED else None
     return replace(execution, status=status, finished_at=TEN + 500 if status.final else None, failure=failure, **values)
 

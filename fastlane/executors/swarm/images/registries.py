@@ -28,7 +28,7 @@ from docker.errors import DockerException
 from fastlane.errors import RegistryDown
 from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull
 from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
-from fastlane.models.container.registry import Login, registry_of
+from fastlane.models.container.registry import RegistryLogin, registry_of
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -52,7 +52,7 @@ _MALFORMED = (DockerException, ValueError, TypeError, AttributeError, KeyError)
 class Registries:
     """Finds credentials. ``docker_config``: the path of a Docker configuration, which need not be there."""
 
-    def __init__(self, logins: Sequence[Login] = (), docker_config: Path | None = None) -> None:
+    def __init__(self, logins: Sequence[RegistryLogin] = (), docker_config: Path | None = None) -> None:
         self._logins = {login.host: login for login in logins}
         self._passwords = {login.host: _File(login.password_file, _password) for login in logins if login.password_file is not None}
         self._config = None if docker_config is None else _File(docker_config, _docker_config)
@@ -93,7 +93,7 @@ class Registries:
         helper = config.get_credential_store(registry)
         return _told(config, registry) if helper is None else _Question(helper, config, registry)
 
-    def _password_of(self, login: Login) -> str:
+    def _password_of(self, login: RegistryLogin) -> str:
         if login.password is not None:
             return login.password
         try:

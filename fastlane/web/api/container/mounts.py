@@ -27,7 +27,7 @@ _MOUNT = BodyObject(
     type=BodyField(_read_kind, {"enum": [kind.value for kind in MountKind]}, required=True),
     source=BodyField(options.read_text, {"type": "string"}),
     target=BodyField(options.read_target, _TARGET, "Where the container finds it.", required=True),
-    readOnly=BodyField(options.read_yes, {"type": "boolean"}),
+    readOnly=BodyField(options.read_boolean, {"type": "boolean"}),
     size=BodyField(partial(options.read_size, least=options.LEAST_TMPFS), size(options.LEAST_TMPFS)),
 )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from fastlane.errors import quoted
 from fastlane.models.container import options
 from fastlane.models.container.container import Container
 from fastlane.web.api.container.fields import BodyField, BodyObject, array, text
@@ -52,7 +53,7 @@ def _unique(
         items = read(value)
         faults = Faults()
         for place in _repeated(map(key, items)):
-            messages = [f"{options.shown(key(items[place]))} is there twice; leave one, or choose another"]
+            messages = [f"{quoted(key(items[place]))} is there twice; leave one, or choose another"]
             faults.add(place, {field: messages} if field else messages)
         faults.raise_if_any()
         return items
@@ -97,7 +98,7 @@ _CONTAINER = BodyObject(
         options.read_user, text(options.USER.pattern, 129), "The user that it runs as, and perhaps the group, by name or number: 1000:1000."
     ),
     workdir=BodyField(options.read_path, ABSOLUTE_PATH, "The directory in which the command starts."),
-    init=BodyField(options.read_yes, {"type": "boolean"}, "Whether an init process starts the command: true unless given."),
+    init=BodyField(options.read_boolean, {"type": "boolean"}, "Whether an init process starts the command: true unless given."),
     stopSignal=BodyField(options.read_signal, _SIGNAL, "The signal that asks it to end, by name or number."),
     stopGrace=BodyField(options.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h, in any form that startIn has."),
     mounts=BodyField(

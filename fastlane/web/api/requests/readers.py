@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from fastlane.models.container.image_reference import EXAMPLES, reference_fault
-from fastlane.models.container.options import read_whole
+from fastlane.models.container.options import as_integer
 from fastlane.models.schedule.schedule import TEN_YEARS, read_duration
 from fastlane.web.api import json_schema
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
@@ -87,7 +87,7 @@ def integer(least: int, most: int) -> Callable[[object], int]:
     """A reader of whole numbers in a range."""
 
     def read(value: object) -> int:
-        number = read_whole(value)
+        number = as_integer(value)
         if number is None or not least <= number <= most:
             raise ValidationError(f"is not a whole number from {least} to {most}")
         return number
@@ -97,7 +97,7 @@ def integer(least: int, most: int) -> Callable[[object], int]:
 
 def read_retries(value: object) -> int:
     """How many attempts may follow the first. ``read_job`` holds it against the setting ``hard_retries``."""
-    number = read_whole(value)
+    number = as_integer(value)
     if number is None or number < 0:
         raise ValidationError("is not a whole number, 0 or more")
     return number

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.models.container.registry import Login, is_image_id, registry_of
+from fastlane.models.container.registry import RegistryLogin, is_image_id, registry_of
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -48,5 +48,5 @@ def test_an_images_id_is_told_from_a_name(reference: str, is_id: bool) -> None:
 
 
 def test_a_login_does_not_show_its_password() -> None:
-    assert "hunter2" not in repr(Login("r", "anna", "hunter2"))
-    assert "hunter2" not in str(Login("r", "anna", "hunter2", Path("/x")))
+    assert "hunter2" not in repr(RegistryLogin("r", "anna", "hunter2"))
+    assert "hunter2" not in str(RegistryLogin("r", "anna", "hunter2", Path("/x")))

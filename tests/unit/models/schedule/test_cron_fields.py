@@ -7,7 +7,7 @@ from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.models.schedule.cron_fields import FIELDS, fields_of
+from fastlane.models.schedule.cron_fields import FIELDS, parse_fields
 
 ALL_MINUTES = tuple(range(60))
 ALL_HOURS = tuple(range(24))
@@ -19,7 +19,7 @@ ALL_WEEKDAYS = frozenset(range(7))
 def refusal(text: str) -> str:
     """The words by which an expression is refused."""
     with pytest.raises(ValueError, match=r".") as caught:
-        fields_of(text)
+        parse_fields(text)
     return str(caught.value)
 
 
@@ -71,7 +71,7 @@ def refusal(text: str) -> str:
     ],
 )
 def test_a_field_names_these_values(text: str, name: str, values: object) -> None:
-    assert getattr(fields_of(text), name) == values
+    assert getattr(parse_fields(text), name) == values
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_field_names_these_values(text: str, name: str, values: object) -> Non
     ],
 )
 def test_an_alias_stands_for_five_fields(alias: str, text: str) -> None:
-    assert fields_of(alias) == fields_of(text)
+    assert parse_fields(alias) == parse_fields(text)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_cron_does_not_know_is_refused_with_what_to_write(text: str, instea
     ],
 )
 def test_two_restricted_days_need_one_match_and_a_field_that_begins_with_a_star_restricts_none(text: str, day: date, due: bool) -> None:
-    assert fields_of(text).on(day) is due
+    assert parse_fields(text).on(day) is due
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_two_restricted_days_need_one_match_and_a_field_that_begins_with_a_star_
     ],
 )
 def test_a_time_is_fixed_when_neither_minute_nor_hour_begins_with_a_star(text: str, fixed: bool) -> None:
-    assert fields_of(text).fixed is fixed
+    assert parse_fields(text).fixed is fixed
 
 
 @pytest.mark.parametrize("place", range(5), ids=[spec.name for spec in FIELDS])
@@ -214,14 +214,14 @@ def test_every_range_and_step_of_a_field_means_what_its_numbers_say(place: int) 
                 parts = ["*"] * 5
                 parts[place] = f"{first}-{last}/{step}"
                 wanted = {number % 7 if name == "weekdays" else number for number in range(first, last + 1, step)}
-                assert set(getattr(fields_of(" ".join(parts)), name)) == wanted, parts
+                assert set(getattr(parse_fields(" ".join(parts)), name)) == wanted, parts
 
 
 @given(st.text(alphabet="0123456789*/,-@ LW#?RHajnmoу\t", max_size=40))
 def test_any_text_is_read_or_refused_in_words(text: str) -> None:
     said, fields = "", None
     try:
-        fields = fields_of(text)
+        fields = parse_fields(text)
     except ValueError as error:
         said = str(error)
     if fields is None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.schedule.cron import next_tick, read_cron, ticks_between
-from fastlane.models.schedule.firing import GRACE, MOST_COUNTED, CatchUp, Decision, Missed, Overlap, Timing, decide
+from fastlane.models.schedule.firing import GRACE, MOST_COUNTED, CatchUp, Decision, FiringRules, MissedTicks, Overlap, decide
 from fastlane.models.schedule.tick import Outcome
 
 MINUTE, HOUR = 60_000, 3_600_000
@@ -78,7 +78,7 @@ def test_due_ticks_of_a_cron(
     missed: tuple[str, str, int] | None,
     following: str | None,
 ) -> None:
-    decision = decide(Timing(read_cron(text), catch_up=catch_up), at(due), running_before=False, now=at(now, late))
+    decision = decide(FiringRules(read_cron(text), catch_up=catch_up), at(due), running_before=False, now=at(now, late))
     assert told(decision) == (fires, missed, following)
 
 
@@ -92,7 +92,7 @@ def test_due_ticks_of_a_cron(
     ],
 )
 def test_a_job_for_a_moment_runs_however_late(catch_up: CatchUp, due: str, now: str, fires: str | None) -> None:
-    decision = decide(Timing(catch_up=catch_up), at(due), running_before=False, now=at(now))
+    decision = decide(FiringRules(catch_up=catch_up), at(due), running_before=False, now=at(now))
     assert told(decision) == (fires, None, None if fires else due)
 
 
@@ -109,7 +109,7 @@ def test_a_job_for_a_moment_runs_however_late(catch_up: CatchUp, due: str, now: 
 def test_a_tick_is_skipped_while_an_earlier_execution_runs_and_the_job_says_so(
     cron: object, overlap: Overlap, running: bool, outcome: Outcome
 ) -> None:
-    timing = Timing(read_cron("* * * * *") if cron else None, overlap=overlap)
+    timing = FiringRules(read_cron("* * * * *") if cron else None, overlap=overlap)
     decision = decide(timing, at("10:00"), running_before=running, now=at("10:00"))
     assert decision.tick is not None
     assert decision.tick.outcome is outcome
@@ -136,7 +136,7 @@ def test_a_tick_is_skipped_while_an_earlier_execution_runs_and_the_job_says_so(
 def test_a_tick_whose_time_to_start_is_over_does_not_start(
     cron: bool, expires_in: float | None, expiration: str | None, now: str, outcome: Outcome, expires_at: int | None
 ) -> None:
-    timing = Timing(
+    timing = FiringRules(
         read_cron("0 * * * *") if cron else None,
         expires_in=None if expires_in is None else int(expires_in * 1000),
         expiration=None if expiration is None else at(expiration),
@@ -159,14 +159,14 @@ def test_a_tick_whose_time_to_start_is_over_does_not_start(
 def test_a_schedule_ends_with_the_first_tick_after_its_expiration(
     expiration: str, due: str, now: str, outcome: Outcome, following: str | None
 ) -> None:
-    decision = decide(Timing(read_cron("0 * * * *"), expiration=at(expiration)), at(due), running_before=False, now=at(now))
+    decision = decide(FiringRules(read_cron("0 * * * *"), expiration=at(expiration)), at(due), running_before=False, now=at(now))
     assert decision.tick is not None
     assert decision.tick.outcome is outcome
     assert hour_of(decision.next_tick) == following
 
 
 def test_a_skipped_tick_that_expired_is_told_as_expired() -> None:
-    timing = Timing(read_cron("* * * * *"), overlap=Overlap.SKIP, expires_in=10_000)
+    timing = FiringRules(read_cron("* * * * *"), overlap=Overlap.SKIP, expires_in=10_000)
     decision = decide(timing, at("10:00"), running_before=True, now=at("10:00", 10))
     assert decision.tick is not None
     assert decision.tick.outcome is Outcome.EXPIRED
@@ -190,7 +190,7 @@ def test_years_away_are_one_row_and_cost_nothing(text: str, catch_up: CatchUp, y
     due = next_tick(cron, at(f"{2026 - years}-01-01 00:00"))
     assert due is not None
     started = time.perf_counter()
-    decision = decide(Timing(cron, catch_up=catch_up), due, running_before=False, now=now)
+    decision = decide(FiringRules(cron, catch_up=catch_up), due, running_before=False, now=now)
     assert time.perf_counter() - started < 1
     assert decision.missed is not None
     assert (decision.missed.first, decision.missed.count, decision.missed.at_least) == (due, count, at_least)
@@ -199,8 +199,8 @@ def test_years_away_are_one_row_and_cost_nothing(text: str, catch_up: CatchUp, y
 
 
 def test_a_day_of_minutes_is_counted_to_the_last() -> None:
-    decision = decide(Timing(read_cron("* * * * *")), at("2026-01-01 10:00"), running_before=False, now=at("2026-01-02 10:00"))
-    assert decision.missed == Missed(
+    decision = decide(FiringRules(read_cron("* * * * *")), at("2026-01-01 10:00"), running_before=False, now=at("2026-01-02 10:00"))
+    assert decision.missed == MissedTicks(
         at("2026-01-01 10:00"), at("2026-01-02 09:58"), 1439, False, decision.missed.reason if decision.missed else ""
     )
 
@@ -217,7 +217,7 @@ def test_whenever_the_timer_looks_every_tick_fires_or_is_missed_once(
 ) -> None:
     """Lives of a schedule whose timer looks at any moments: each tick is in one decision, in order, and none is left."""
     cron, now = read_cron(text, zone), start
-    timing, coming, seen = Timing(cron, catch_up=catch_up), next_tick(cron, start), list[int]()
+    timing, coming, seen = FiringRules(cron, catch_up=catch_up), next_tick(cron, start), list[int]()
     for wait in waits:
         now += wait
         while coming is not None and coming <= now:

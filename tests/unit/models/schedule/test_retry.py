@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from fastlane.models.execution import FailureReason
-from fastlane.models.schedule.retry import back_off, next_attempt
+from fastlane.models.schedule.retry import backoff, next_attempt
 
 TICK = "5f2c1f0e-7f0b-5b7e-9a53-0d1f2f3a4b5c"
 ENDED = 1_800_000_000_000
@@ -52,7 +52,7 @@ def test_an_attempt_is_followed_by_another_only_for_what_may_pass(
     ],
 )
 def test_the_delay_doubles_from_a_second_up_to_ten_minutes(attempt: int, shortest: int, longest: int) -> None:
-    delays = [back_off(str(uuid4()), attempt) for _ in range(300)]
+    delays = [backoff(str(uuid4()), attempt) for _ in range(300)]
     assert shortest <= min(delays) < shortest + (longest - shortest) * 0.1
     assert shortest + (longest - shortest) * 0.9 < max(delays) <= longest
 
@@ -63,8 +63,8 @@ def test_whoever_settles_derives_the_same_moment() -> None:
 
 
 def test_the_jitter_differs_between_ticks_and_between_attempts() -> None:
-    assert len({back_off(str(uuid4()), 8) for _ in range(50)}) > 45
-    assert back_off(TICK, 2) != 2 * back_off(TICK, 1)
+    assert len({backoff(str(uuid4()), 8) for _ in range(50)}) > 45
+    assert backoff(TICK, 2) != 2 * backoff(TICK, 1)
 
 
 @pytest.mark.parametrize(("attempt", "retry_delay"), [(1, 5_000), (4, 5_000), (1, 0), (2, 3_600_000)])

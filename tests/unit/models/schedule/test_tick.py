@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fastlane.models.access import Requester
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, cron_key, execution_id, make, next_execution, once_key, tick_id
+from fastlane.models.schedule.tick import Outcome, cron_key, execution_id, make_tick, next_execution, once_key, tick_id
 from fastlane.models.status import Status
 
 INCARNATION = "96812ec5-4574-46da-9474-f901b51d49ec"
@@ -59,7 +59,7 @@ def test_no_two_attempts_of_whatever_ticks_share_an_id(two: list[tuple[str, int,
 
 def test_a_tick_and_its_first_execution_belong_together() -> None:
     job = a_job()
-    tick, execution = make(job, once_key(job.schedule_revision), sequence=5, due=9000, now=9100)
+    tick, execution = make_tick(job, once_key(job.schedule_revision), sequence=5, due=9000, now=9100)
     assert (tick.id, tick.job_id, tick.key) == (tick_id(INCARNATION, "a:1"), "j", "a:1")
     assert (tick.due, tick.created_at, tick.outcome, tick.reason) == (9000, 9100, Outcome.STARTED, None)
     assert (tick.until, tick.count, tick.at_least) == (None, 1, False)
@@ -75,13 +75,13 @@ def test_a_tick_and_its_first_execution_belong_together() -> None:
 
 def test_an_execution_expires_by_its_jobs_rule_counted_from_its_due_time() -> None:
     spec = replace(a_job().spec, expires_in=500, expiration=9_600)
-    assert make(replace(a_job(), spec=spec), "a:1", sequence=5, due=9_000, now=9_100)[1].expires_at == 9_500
-    assert make(replace(a_job(), spec=spec), "a:1", sequence=5, due=9_200, now=9_300)[1].expires_at == 9_600
+    assert make_tick(replace(a_job(), spec=spec), "a:1", sequence=5, due=9_000, now=9_100)[1].expires_at == 9_500
+    assert make_tick(replace(a_job(), spec=spec), "a:1", sequence=5, due=9_200, now=9_300)[1].expires_at == 9_600
 
 
 def test_the_next_attempt_is_of_the_same_tick_and_spec_and_begins_anew() -> None:
     job = replace(a_job(), spec=replace(a_job().spec, retries=3, expires_in=600_000))
-    tick, first = make(job, "a:1", sequence=5, due=9_000, now=9_100)
+    tick, first = make_tick(job, "a:1", sequence=5, due=9_000, now=9_100)
     failed = replace(
         first, status=Status.FAILED, epoch=3, host="h", service_id="s", started_at=9_500, finished_at=9_900, settled=True, op="x"
     )
@@ -92,8 +92,8 @@ def test_the_next_attempt_is_of_the_same_tick_and_spec_and_begins_anew() -> None
 
 
 def test_a_job_made_again_under_its_old_id_repeats_no_id() -> None:
-    old = make(a_job(), "a:1", sequence=1, due=1, now=1)
-    new = make(a_job(OTHER), "a:1", sequence=1, due=1, now=1)
+    old = make_tick(a_job(), "a:1", sequence=1, due=1, now=1)
+    new = make_tick(a_job(OTHER), "a:1", sequence=1, due=1, now=1)
     assert old[0].id != new[0].id
     assert old[1].id != new[1].id
 
@@ -101,18 +101,18 @@ def test_a_job_made_again_under_its_old_id_repeats_no_id() -> None:
 def test_each_attempt_at_a_tick_was_asked_for_by_who_asked_for_the_tick() -> None:
     anna, rob = Requester("anna", "10.0.0.1"), Requester(None, "10.0.0.2")
     job = replace(a_job(), requested_by=anna)
-    _, by_schedule = make(job, once_key(1), sequence=5, due=9000, now=9001)
-    _, by_hand = make(job, f"r:{OTHER}", sequence=6, due=9000, now=9001, by=rob)
+    _, by_schedule = make_tick(job, once_key(1), sequence=5, due=9000, now=9001)
+    _, by_hand = make_tick(job, f"r:{OTHER}", sequence=6, due=9000, now=9001, by=rob)
     assert (by_schedule.requested_by, by_hand.requested_by) == (anna, rob)
     assert next_execution(by_hand, due=9500, now=9400).requested_by == rob
 
 
 def test_each_attempt_at_a_tick_runs_what_the_first_one_ran_and_a_tick_by_hand_asks_anew() -> None:
     job = a_job()
-    _, first = make(job, once_key(1), sequence=5, due=9000, now=9001)
+    _, first = make_tick(job, once_key(1), sequence=5, due=9000, now=9001)
     assert first.image_reference is None
     second = next_execution(replace(first, image_reference="ubuntu@sha256:1", image_digest="sha256:1"), due=9500, now=9400)
     assert (second.image_reference, second.image_digest) == ("ubuntu@sha256:1", None)
     assert next_execution(second, due=9500, now=9400).image_reference == "ubuntu@sha256:1"
-    assert make(job, f"r:{OTHER}", sequence=6, due=9000, now=9001)[1].image_reference is None
-    assert make(a_job(), once_key(1), sequence=5, due=9000, now=9001)[1].requested_by is None
+    assert make_tick(job, f"r:{OTHER}", sequence=6, due=9000, now=9001)[1].image_reference is None
+    assert make_tick(a_job(), once_key(1), sequence=5, due=9000, now=9001)[1].requested_by is None

@@ -13,17 +13,17 @@ import structlog
 
 from fastlane.errors import RegistryDown
 from fastlane.executors.swarm.images.registries import Registries
-from fastlane.models.container.registry import Login
+from fastlane.models.container.registry import RegistryLogin
 
 SECRET = "hunter2:with spaces "
-OURS = Login("registry.example.com:5000", "anna", SECRET)
+OURS = RegistryLogin("registry.example.com:5000", "anna", SECRET)
 
 
 @pytest.fixture
 async def make() -> AsyncIterator[Callable[..., Registries]]:
     made: list[Registries] = []
 
-    def registries(*logins: Login, config: Path | None = None) -> Registries:
+    def registries(*logins: RegistryLogin, config: Path | None = None) -> Registries:
         made.append(Registries(logins, config))
         return made[-1]
 
@@ -93,7 +93,7 @@ async def test_without_settings_nobody_is_anybody(make: Callable[..., Registries
 async def test_a_new_password_needs_no_restart(make: Callable[..., Registries], tmp_path: Path) -> None:
     password = write(tmp_path / "password", "old\n")
     config = write(tmp_path / "config.json", {"auths": {"docker.io": auth("hub", "old")}})
-    registries = make(Login("r.example.com", "anna", None, password), config=config)
+    registries = make(RegistryLogin("r.example.com", "anna", None, password), config=config)
     assert (await registries.credentials("r.example.com/app"))["password"] == "old"
     assert (await registries.credentials("ubuntu"))["password"] == "old"
     write(password, "new\r\n")
@@ -105,7 +105,7 @@ async def test_a_new_password_needs_no_restart(make: Callable[..., Registries], 
 
 
 async def test_a_password_that_cannot_be_read_is_waited_for_and_not_done_without(make: Callable[..., Registries], tmp_path: Path) -> None:
-    registries = make(Login("r.example.com", "anna", None, tmp_path / "password"))
+    registries = make(RegistryLogin("r.example.com", "anna", None, tmp_path / "password"))
     with pytest.raises(RegistryDown, match=r"the password for r\.example\.com cannot be read"):
         await registries.credentials("r.example.com/app")
     write(tmp_path / "password", SECRET)
