@@ -1,11 +1,11 @@
-"""The port of an executor: it parks, activates, watches, stops and removes one service an execution, on hosts.
+"""The port of an executor: it parks, activates, watches, stops and removes one service for each execution, on hosts.
 
-Starting exactly once takes three steps, so that no crash between any two of them can start a thing twice or lose it: ``park`` makes a
-service that runs nothing (late, twice or on a hung host, it does no harm); the store binds its id to the execution by a
-compare-and-set; ``activate`` starts a bound one, at most once.
+Starting exactly once takes three steps, so that a crash between any two of them neither starts a command twice nor loses it: ``park``
+makes a service that runs nothing (late, twice or on a hung host, that does no harm); the store binds its id to the execution by a
+compare-and-set; ``activate`` starts a bound service, at most once.
 
-Methods that talk to a host raise ``HostDown`` for what is the host's own fault (its breaker counts it), ``OrderRefused`` for what the
-engine will never accept, ``ServiceGone`` for a service that it says it does not have. Each ends within a deadline.
+Methods that talk to a host raise ``HostDown`` for the host's own faults (its breaker counts them), ``OrderRefused`` for what the engine
+will never accept, and ``ServiceGone`` when the engine says that it does not have the service. Each method ends within a deadline.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from fastlane.models.placement.pool import Pull
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to run, for whom; ``scheduled_for`` in milliseconds. ``resources`` are what it gets: the pool's limits are in them."""
+    """What to run, and for which execution; ``scheduled_for`` in milliseconds. ``resources`` include the pool's limits."""
 
     execution_id: str
     task_id: str
@@ -44,7 +44,7 @@ class Image:
 
 
 class Activation(StrEnum):
-    """What an activation found: it started the service, it had been done before, or a stop was there first."""
+    """The outcome of an activation: it started the service, the service was activated before, or a stop came first."""
 
     STARTED = "started"
     ALREADY = "already"
@@ -52,7 +52,7 @@ class Activation(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far an engine's task is, as much as fastlane needs to know. ``unknown``: its node is down or just changed hands."""
+    """How far an engine's task has come. ``unknown``: its node is down or does not report."""
 
     WAITING = "waiting"
     PREPARING = "preparing"
@@ -62,8 +62,8 @@ class Phase(StrEnum):
 
 
 class TaskEnd(StrEnum):
-    """How an engine's task ended: its command by itself, out of memory, killed or refused before it started, shut down (by our stop, a
-    drained node, a changed service), or lost: nobody knows what its container does."""
+    """How an engine's task ended: its command exited, memory ran out, it was killed, its image or container was refused, it was shut down
+    (by our stop, a drained node or a changed service), or it is lost: nobody knows what its container does."""
 
     EXITED = "exited"
     OOM = "oom"
@@ -76,9 +76,9 @@ class TaskEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineTask:
-    """One engine task of a service. Moments in milliseconds; ``message`` in the engine's words; ``exit_code`` only where a container gave
+    """One engine task of a service. Times in milliseconds; ``message`` in the engine's words; ``exit_code`` only if a container returned
     one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started. ``lingering``: the engine calls it ended,
-    and its container may still go on, in its grace. ``drained``: its node is to have no tasks."""
+    but its container may still run, in its grace. ``drained``: its node is drained."""
 
     id: str
     service_id: str
@@ -98,8 +98,8 @@ class EngineTask:
 
 @dataclass(frozen=True, slots=True)
 class EngineService:
-    """One service of ours, and its tasks in order of creation. ``stopping``: our stop is on it, for the reason ``stop_why``.
-    ``scaled_away``: it was activated, and somebody took its replica."""
+    """One service of this installation, and its tasks in order of creation. ``stopping``: fastlane stopped it, for the reason ``stop_why``.
+    ``scaled_away``: it was activated, and someone scaled it to 0."""
 
     id: str
     execution_id: str
@@ -113,54 +113,54 @@ class EngineService:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSnapshot:
-    """What one look at all hosts saw: per host that answered, the tasks of our services by service id."""
+    """All tasks of this installation's services, by host that answered and by service id."""
 
     tasks: Mapping[str, Mapping[str, Sequence[EngineTask]]] = field(default_factory=dict)
 
 
 class Executor(Protocol):
-    """What runs executions, as the scheduler uses it."""
+    """Runs executions on hosts."""
 
     async def open(self) -> None:
-        """Starts probing the hosts; does not fail when some are away. The first probe of each has ended when it returns."""
+        """Starts probing the hosts, and returns after the first probe of each. Does not fail when some are away."""
 
     async def close(self) -> None:
-        """Ends every thread, connection and task of it. Containers go on."""
+        """Ends its threads, connections and tasks. Containers go on."""
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
-        """Calls ``on_change`` whenever a host becomes usable or stops being so."""
+        """Calls ``on_change`` whenever a host becomes usable or unusable."""
 
     def hosts(self) -> Sequence[HostView]:
-        """What is known of each host now; asks nobody."""
+        """What is known of each host now; makes no call."""
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
-        """What to submit for this reference; for one that was submitted before, the same again, and no registry is asked. Raises
+        """What to submit for this image reference. A reference that was submitted before stays the same, without asking a registry. Raises
         ImageRefused, RegistryDown, HostDown."""
 
     async def park(self, host: str, order: Order, image: Image) -> str:
-        """Makes a service that runs nothing yet; its id. One's own, made before under the same execution and epoch, is found again. Raises
-        RegistryDown, too, when the credentials that go with it cannot be had now."""
+        """Makes a service that runs nothing yet, or finds the one that was made before for the same execution and epoch; its id. Also
+        raises RegistryDown, when the credentials for its image cannot be read now."""
 
     async def activate(self, host: str, service_id: str) -> Activation:
-        """Starts a parked service, at most once, whatever was lost or repeated."""
+        """Starts a parked service, at most once, even if calls are lost or repeated."""
 
     async def stop(self, host: str, service_id: str, why: str = "") -> None:
-        """Makes a service's task end by its signal and grace; one not started never starts. State, exit code and log stay. ``why`` is kept
-        with the service."""
+        """Ends a service's task by its signal and grace; a service that has not started never will. State, exit code and log stay. ``why``
+        is kept with the service."""
 
     async def inspect(self, host: str, service_id: str) -> EngineService:
         """One service with its tasks, read afresh."""
 
     async def snapshot(self) -> ClusterSnapshot:
-        """The tasks of all our services on all usable hosts. A host that does not answer is missing from it."""
+        """The tasks of this installation's services on all hosts. A host that does not answer is missing."""
 
     async def services(self, host: str) -> Sequence[EngineService]:
-        """All our services on a host, without their tasks: for cleaning."""
+        """This installation's services on a host, without their tasks: for cleaning."""
 
     async def remove(self, host: str, service_id: str) -> None:
         """Removes a service and returns when the host has confirmed that it is gone."""
 
     def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
-        """The log of an engine task after these marks, through this host or from whichever other one has it. Following never ends by
-        itself; else it ends at the log's present end. Raises HostDown for what may pass, LogLost when the engine has not got any more
-        what comes next."""
+        """The log of an engine task after these marks, from this host or another one that has it. With ``follow`` it never ends by itself,
+        without it at the log's present end. Raises HostDown for faults that may pass, LogLost when the engine no longer has what comes
+        next."""

@@ -1,6 +1,6 @@
 """One registered host: its client behind its breaker, the loop that probes it, and what is known of it now.
 
-It knows how to call an engine and whether that is worth while; what is called is the business of ``swarm.py``.
+It knows how to call an engine and when not to; the executor knows what to call.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 PARK_SEEN_WITHIN = 30_000
-"""Milliseconds after which a park that no look has shown is not counted as running any more."""
+"""Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
 
 class Host:
-    """A host. ``on_change`` is called whenever it becomes usable or stops being so. Times in milliseconds."""
+    """A host. It calls ``on_change`` whenever it becomes usable or unusable; ``probe_every`` in seconds."""
 
     def __init__(
         self, name: str, clock: Clock, breaker: Breaker, probe_every: float, registries: Registries, on_change: Callable[[], None]
     ) -> None:
         self.name = name
         self.client = Client(name)
-        self._registry = Client(name, threads=REGISTRY_THREADS, patience=CallTimeouts(read=25.0, whole=30.0))
+        self._registry = Client(name, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
         self._images = Images(self.call, self._registry, registries, clock)
         self.facts: EngineFacts | None = None
         self._clock = clock
@@ -55,7 +55,7 @@ class Host:
         self._parked: dict[str, int] = {}
 
     async def open(self) -> None:
-        """Begins to probe; the first probe has ended when it returns."""
+        """Begins to probe, and returns after the first probe."""
         self._loop = asyncio.create_task(self._probing(), name=f"probe {self.name}")
         await self._probed.wait()
 
@@ -76,7 +76,7 @@ class Host:
 
     @property
     def reachable(self) -> bool:
-        """Whether it answers: what runs there can be seen."""
+        """Whether it answers, so that what runs there can be seen."""
         return self._trouble is None and self.facts is not None
 
     @property
@@ -107,35 +107,35 @@ class Host:
         )
 
     def parked(self, service_id: str) -> None:
-        """A service was parked there: it counts as running until a look shows how it is."""
+        """Counts a parked service as running, until a snapshot shows its state."""
         self._parked[service_id] = self._clock.now()
 
     def forget(self, service_id: str) -> None:
-        """A service was stopped or removed."""
+        """Counts a stopped or removed service no more."""
         self._parked.pop(service_id, None)
         self._seen -= {service_id}
 
     def saw(self, running: frozenset[str], services: frozenset[str]) -> None:
-        """A look saw tasks of these services; those of the running ones have not all ended."""
+        """Takes in a snapshot: the services with a task, and those of them that run."""
         self._seen = running
         self._parked = {service: at for service, at in self._parked.items() if service not in services}
 
     # calls
 
     async def resolve(self, image: str, pull: Pull) -> Image:
-        """What to submit for an image (see ``images.py``)."""
+        """What to submit for an image (see ``images/images.py``). Raises ImageRefused, RegistryDown, HostDown."""
         if not self.usable:
             raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
         return await self._images.resolve(image, pull, one_node=self.facts is not None and self.facts.one_node)
 
     async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
-        """``Client.call`` through the breaker, which counts what is the host's fault. Raises NotHostsFault while it is open."""
+        """``Client.call`` through the breaker, which counts the host's faults. Raises NotHostsFault while it is open."""
         async with self.guarded():
             return await self.client.call(verb, deadline)
 
     @contextlib.asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
-        """The breaker around anything that talks to the host and raises our exceptions."""
+        """Puts the breaker around a block that talks to the host and raises fastlane's exceptions."""
         if not self._breaker.admit(self._clock.now()):
             raise NotHostsFault(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
         try:
@@ -149,7 +149,7 @@ class Host:
         except FastlaneError:
             self._breaker.succeeded()
             raise
-        except BaseException:  # a cancellation, or a fault of our own: it says nothing of the host
+        except BaseException:  # a cancellation or an internal fault, which says nothing about the host
             self._breaker.abandoned()
             raise
         self._breaker.succeeded()
@@ -179,7 +179,7 @@ class Host:
         try:
             self.facts = await probe(self.client, self.facts if was_well else None)
         except NotHostsFault:
-            return  # all threads are busy: the calls that keep them so tell how the host is
+            return  # all threads are busy, and their calls show how the host is
         except FastlaneError as error:
             self._fault = self._words(error)
             self._breaker.failed(self._clock.now(), visible=True)
@@ -189,7 +189,7 @@ class Host:
         self._compare()
 
     async def _pause(self) -> None:
-        """Until the next probe is due: at once after a call to a host that looked well has failed."""
+        """Waits until the next probe is due, which is at once when a call to a host that seemed well has failed."""
         await first_of(self._clock, self._every, *([self._hurry] if self._fault is None else []))
 
     def _words(self, error: FastlaneError) -> str:

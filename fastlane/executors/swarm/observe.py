@@ -1,4 +1,4 @@
-"""The look at all hosts: one list of tasks a swarm, and its nodes' states at most once a second. No host holds up another's answer."""
+"""Snapshots of all hosts: one list of tasks for each swarm, and its nodes' states at most once a second. No host delays another."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,18 @@ from fastlane.executors.swarm.service.states import by_service, node_states
 
 log = structlog.get_logger()
 
-LOOK_WITHIN = 5.0
-"""Seconds that a host may take to answer a look."""
+ANSWER_WITHIN = 5.0
+"""Seconds that a host may take to answer."""
 WAIT_FOR = 1.0
-"""Seconds that a look waits for a slow host; what that one answers later is in a later look."""
+"""Seconds that a snapshot waits for a slow host, whose answer is then in a later one."""
 NODES_EVERY = 1000
+"""Milliseconds between two lists of a swarm's nodes."""
 
 Tasks = Mapping[str, Sequence[EngineTask]]
 
 
 class Observer:
-    """Looks at these hosts' swarms for what this installation put there."""
+    """Observes this installation's tasks on these hosts' swarms."""
 
     def __init__(self, hosts: Sequence[Host], installation: str, clock: Clock) -> None:
         self._hosts = hosts
@@ -35,7 +36,7 @@ class Observer:
         self._under_way: dict[str, asyncio.Task[Tasks | None]] = {}
 
     async def snapshot(self) -> ClusterSnapshot:
-        """The tasks by host and service; a host that cannot be reached, or did not answer by now, is missing."""
+        """The tasks by host and service. A host that cannot be reached, or has not answered by now, is missing."""
         swarms = self._swarms()
         late = set(self._under_way)
         for swarm in swarms:
@@ -47,7 +48,7 @@ class Observer:
         return ClusterSnapshot(self._harvest(swarms))
 
     async def close(self) -> None:
-        """Gives up what is under way."""
+        """Cancels the calls that are under way."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -55,7 +56,7 @@ class Observer:
         self._under_way.clear()
 
     def _swarms(self) -> dict[str, list[Host]]:
-        """The hosts of each swarm that answer: those that may not have new work, too, since older work may be there."""
+        """The hosts of each swarm that answer, including those that get no new work, since older work may be there."""
         swarms: dict[str, list[Host]] = {}
         for host in self._hosts:
             if host.reachable and host.facts is not None:
@@ -75,11 +76,11 @@ class Observer:
         return seen
 
     async def _ask(self, swarm: str, managers: Sequence[Host]) -> Tasks | None:
-        """Asks the swarm's managers until one answers, the one that answered last first; None when none does."""
+        """The tasks of a swarm from the first manager that answers, beginning with the one that did last time; None when none does."""
         for host in sorted(managers, key=lambda manager: manager.name != self._answered.get(swarm)):
             try:
                 raws, nodes = await asyncio.gather(
-                    host.call(lambda api: api.tasks(filters={"label": self._label}), LOOK_WITHIN),
+                    host.call(lambda api: api.tasks(filters={"label": self._label}), ANSWER_WITHIN),
                     self._node_states(swarm, host),
                 )
                 self._answered[swarm] = host.name
@@ -93,11 +94,11 @@ class Observer:
         known = self._nodes.get(swarm)
         if known is not None and 0 <= now - known[0] < NODES_EVERY:
             return known[1]
-        states = node_states(await host.call(lambda api: api.nodes(), LOOK_WITHIN))
+        states = node_states(await host.call(lambda api: api.nodes(), ANSWER_WITHIN))
         self._nodes[swarm] = (now, states)
         return states
 
 
 def _running(tasks: Tasks) -> frozenset[str]:
-    """The services whose first task has not ended. A stop leaves a second one, which waits for ever."""
+    """The services whose first task has not ended. (A stop leaves a second task, which waits for ever.)"""
     return frozenset(service for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED)

@@ -1,7 +1,7 @@
-"""What a probe of a host finds out, and in which words a host that cannot be used says why. The questions, and pure judgement.
+"""The probe of a host: what it asks, and whether the answers make the host usable.
 
-``/nodes`` tells whether the host is a manager of a swarm with a leader (``_ping`` is answered without one); ``/info`` tells which
-swarm that is. ``/info`` may hang where ``/nodes`` does not: what an earlier one told then goes on to hold.
+``/nodes`` shows whether the host is a manager of a swarm with a leader (``_ping`` is answered without one), ``/info`` which swarm that is.
+``/info`` may hang when ``/nodes`` does not; an earlier answer then stays valid.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ INFO_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What a host told of itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states."""
+    """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states."""
 
     swarm_id: str
     node_id: str
@@ -37,7 +37,7 @@ class EngineFacts:
 
     @property
     def flaw(self) -> str | None:
-        """Why it cannot be used although it answers; None when it can."""
+        """Why the host cannot be used although it answers; None when it can."""
         if self.history < LEAST_HISTORY:
             return (
                 f"its swarm keeps {self.history} old tasks, and a stop would lose its result: "
@@ -47,9 +47,9 @@ class EngineFacts:
 
 
 async def probe(client: Client, known: EngineFacts | None) -> EngineFacts:
-    """Asks the host. Raises what ``Client.call`` raises, and HostDown for one that is no manager."""
+    """The facts of a host. Raises what ``Client.call`` raises, and HostDown when the host is not a manager."""
     if known is None:
-        client.speak(await negotiate(client, NODES_WITHIN))
+        client.use_version(await negotiate(client, NODES_WITHIN))
     nodes, info = await asyncio.gather(
         client.call(_nodes, NODES_WITHIN),
         client.call(_info, INFO_WITHIN),
@@ -74,7 +74,7 @@ def _info(api: Api) -> Mapping[str, Any]:
 
 
 def read_info(info: Mapping[str, Any], nodes: Mapping[str, str], host: str) -> EngineFacts:
-    """The facts in an ``/info``. Raises HostDown for a host that is no manager of a swarm."""
+    """The facts in an ``/info``. Raises HostDown when the host is not a manager of a swarm."""
     swarm: Mapping[str, Any] = info.get("Swarm") or {}
     cluster: Mapping[str, Any] = swarm.get("Cluster") or {}
     if not swarm.get("ControlAvailable") or not cluster.get("ID"):

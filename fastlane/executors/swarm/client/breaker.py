@@ -1,6 +1,6 @@
-"""A circuit breaker: it keeps calls away from a host that fails, and lets one through now and then to see whether it still does.
+"""A circuit breaker: it keeps calls away from a host that fails, and admits one now and then to find out whether the host works again.
 
-Pure but for its own state: the moment is handed in. Only a host's own faults may be told to it (``faults.py`` says which those are).
+It has no clock: callers pass the time. Only a host's own faults may be reported to it (``faults.py`` says which those are).
 
 ======== ================================= ==================================================================
 state    a call                            what changes it
@@ -10,8 +10,8 @@ open     is refused                        ``reset`` later: half-open; a probe t
 half     one at a time goes through        its success: closed; its fault: open again, for another ``reset``
 ======== ================================= ==================================================================
 
-The regular probe (``probe.py``) goes around the breaker. When it finds a host well again that it had found ill, or that had only
-refused connections, the breaker closes at once; calls that hang while the probe goes through keep it open for ``reset``.
+The regular probe (``probe.py``) bypasses the breaker. When it succeeds on a host whose faults it would have seen, the breaker closes at
+once; when calls hang although the probe succeeds, the breaker stays open for ``reset``.
 """
 
 from enum import StrEnum
@@ -38,11 +38,11 @@ class Breaker:
 
     @property
     def faults(self) -> int:
-        """How many there were since it last went well."""
+        """How many faults there were since the last success."""
         return self._fails
 
     def retry_at(self, now: int) -> int | None:
-        """When a call may go through again; None while they do."""
+        """When a call may go through again; None unless the breaker is open."""
         return None if self.circuit(now) is not Circuit.OPEN or self._opened_at is None else self._opened_at + self._reset
 
     def circuit(self, now: int) -> Circuit:
@@ -60,13 +60,13 @@ class Breaker:
         return circuit is Circuit.CLOSED
 
     def succeeded(self) -> None:
-        """A call was answered (be it with a refusal that is no fault of the host)."""
+        """Records a call that the host answered, even with a refusal."""
         self._fails = 0
         self._opened_at = None
         self._trying = self._visible = False
 
     def failed(self, now: int, *, visible: bool) -> None:
-        """A call or a probe failed by the host's fault. ``visible``: a fault that a probe would see, too."""
+        """Records a call or probe that failed by the host's fault. ``visible``: a probe would see this fault too."""
         self._fails += 1
         self._visible = self._visible or visible
         if self._trying or self._fails >= self._max_fails:
@@ -74,10 +74,10 @@ class Breaker:
         self._trying = False
 
     def abandoned(self) -> None:
-        """A call was given up by its caller: it says nothing of the host."""
+        """Records a call that its caller gave up: it says nothing about the host."""
         self._trying = False
 
     def recovered(self) -> None:
-        """The probe went through: closes a breaker whose faults the probe would have seen."""
+        """Records a successful probe: closes the breaker if the probe would have seen its faults."""
         if self._visible:
             self.succeeded()

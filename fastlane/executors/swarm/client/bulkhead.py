@@ -1,4 +1,4 @@
-"""A bulkhead: a small pool of threads for one host's blocking calls, so that a host that hangs can use up no other's threads.
+"""A bulkhead: a small pool of threads for one host's blocking calls, so that a host that hangs cannot use up another's threads.
 
 Its threads are daemons: one that hangs in a call does not keep the process from ending. (Those of ``concurrent.futures`` are
 joined when the interpreter ends.)
@@ -20,11 +20,11 @@ log = structlog.get_logger()
 
 
 class BulkheadFull(Exception):
-    """No thread is free, and as many calls wait as may; or none became free in time: the call was not made."""
+    """The call was not made: too many calls wait, or no thread became free in time."""
 
 
 class _Call:
-    """One call and the future of its answer; ``abandoned`` before it began, it is never made."""
+    """One call and the future of its answer. A call that is ``abandoned`` before it began is never made."""
 
     def __init__(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
         self.call = call
@@ -43,7 +43,7 @@ class _Call:
 
 
 class Bulkhead:
-    """At most ``threads`` calls at once, and at most ``waiting`` more that wait. To be used from one event loop."""
+    """Makes at most ``threads`` calls at once, while at most ``waiting`` more wait. For use from one event loop."""
 
     def __init__(self, name: str, threads: int, waiting: int) -> None:
         self._name = name
@@ -54,8 +54,8 @@ class Bulkhead:
         self._threads: list[threading.Thread] = []
 
     async def run(self, call: Callable[[], T], deadline: float) -> T:
-        """What the call returns or raises. Raises TimeoutError when it takes longer than ``deadline`` seconds, waiting included (its thread
-        then goes on until the call ends by itself), and BulkheadFull when it was not even begun."""
+        """What the call returns or raises. Raises TimeoutError when it takes longer than ``deadline`` seconds with its wait (its thread
+        then goes on until the call ends by itself), and BulkheadFull when the call never began."""
         if self._accepted >= self._limit:
             raise BulkheadFull(f"{self._accepted} calls are under way")
         job = _Call(call, asyncio.get_running_loop())
@@ -101,12 +101,12 @@ class Bulkhead:
 
         try:
             job.loop.call_soon_threadsafe(settle)
-        except RuntimeError:  # the loop has ended: nobody waits for anything any more
+        except RuntimeError:  # the loop has ended: nobody waits for the answer
             return False
         return True
 
     async def close(self, patience: float = 1.0) -> None:
-        """Ends the threads; one that still hangs in a call after ``patience`` seconds is left to end with its call."""
+        """Ends the threads. One that still hangs in a call after ``patience`` seconds ends with its call."""
         for _ in self._threads:
             self._jobs.put(None)
         await asyncio.to_thread(self._join, time.monotonic() + patience)

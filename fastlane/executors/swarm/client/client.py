@@ -1,7 +1,7 @@
-"""One host's docker-py client: blocking calls made in threads of its own, each within a deadline, their errors translated.
+"""One host's docker-py client: it makes blocking calls in its own threads, each within a deadline, and translates their errors.
 
-It knows nothing of services, and nothing of breakers: it makes a call, and says whose fault it was when it failed. No file and no variable
-of the user's (``~/.docker``, ``HTTP_PROXY``) changes what it does.
+It knows neither services nor breakers: it makes a call, and says whose fault a failure was. No user file and no variable (``~/.docker``,
+``HTTP_PROXY``) changes what it does.
 """
 
 import threading
@@ -27,19 +27,19 @@ Api = Any
 """docker-py's low-level client, an ``APIClient``: most of its methods are untyped."""
 
 OLDEST_API = "1.41"
-"""Docker 20.10: the first with job-safe limits and capabilities in services."""
+"""Docker 20.10, the first with process limits and capabilities for services."""
 KNOWN_API = "1.45"
-"""The newest that fastlane was tried with; a newer engine speaks it, too."""
+"""The newest that fastlane was tested with; newer engines speak it too."""
 
 
 def base_url(host: str) -> str:
-    """The URL of a host's address as pools have it: ``unix:///…`` and ``tcp://h:2375`` stay, ``h:2375`` is one of TCP."""
+    """The URL of a host's address in a pool: ``unix:///…`` and ``tcp://h:2375`` stay, ``h:2375`` becomes a TCP address."""
     return host if "://" in host else f"tcp://{host}"
 
 
 @dataclass(frozen=True, slots=True)
 class CallTimeouts:
-    """How many seconds a call may take: to connect, for each read, and (the deadline around it, which a drip does not pass) in all."""
+    """How many seconds a call may take: to connect, for each read, and as a whole (so that a slow drip of bytes ends too)."""
 
     connect: float = 2.0
     read: float = 10.0
@@ -47,11 +47,11 @@ class CallTimeouts:
 
 
 class Client:
-    """Calls one engine. Close it to end its threads."""
+    """Calls one engine. ``close`` ends its threads."""
 
-    def __init__(self, host: str, *, threads: int = 8, waiting: int = 512, patience: CallTimeouts | None = None) -> None:
+    def __init__(self, host: str, *, threads: int = 8, waiting: int = 512, timeouts: CallTimeouts | None = None) -> None:
         self.host = host
-        self.patience = patience or CallTimeouts()
+        self.timeouts = timeouts or CallTimeouts()
         self._threads = threads
         self._bulkhead = Bulkhead(f"docker {host}", threads, waiting)
         self._lock = threading.Lock()
@@ -60,19 +60,19 @@ class Client:
 
     @property
     def version(self) -> str:
-        """The API version that it speaks: the oldest one until told otherwise."""
+        """The API version that it uses: the oldest one until ``use_version``."""
         return self._version
 
-    def speak(self, version: str) -> None:
+    def use_version(self, version: str) -> None:
         """Uses this API version from now on."""
         with self._lock:
             if version != self._version:
                 self._version, self._api = version, None
 
     async def call(self, verb: Callable[[Api], T], deadline: float | None = None) -> T:
-        """What ``verb`` returns, made in a thread with docker-py's low-level client. Raises what ``faults.py`` says, HostTimeout after the
-        deadline (seconds), and NotHostsFault when too many calls are under way."""
-        limit = self.patience.whole if deadline is None else deadline
+        """What ``verb`` returns, called in a thread with docker-py's client. Raises what ``faults.py`` says, HostTimeout after the deadline
+        (seconds), and NotHostsFault when too many calls are under way."""
+        limit = self.timeouts.whole if deadline is None else deadline
         try:
             return await self._bulkhead.run(lambda: self._made(verb), limit)
         except BulkheadFull as error:
@@ -90,7 +90,7 @@ class Client:
         try:
             return verb(self._client())
         except DRIVER_ERRORS as error:
-            raise translate(error, self.host, self.patience.read) from error
+            raise translate(error, self.host, self.timeouts.read) from error
 
     def _client(self) -> docker.APIClient:
         with self._lock:
@@ -99,23 +99,23 @@ class Client:
             return self._api
 
     def _make(self) -> docker.APIClient:
-        return Engine(base_url(self.host), self._version, self.patience, self._threads)
+        return Engine(base_url(self.host), self._version, self.timeouts, self._threads)
 
 
 class Engine(docker.APIClient):
-    """docker-py's low-level client, made without its constructor, which reads the Docker configuration of whoever runs this process: its
-    credentials would go with every call that may need some, and a fault in it would look like every host's."""
+    """docker-py's low-level client without its constructor, which would read the user's Docker configuration: its credentials would go
+    with every call that may need some, and a mistake in it would look like a fault of each host."""
 
-    def __init__(self, url: str, version: str, patience: CallTimeouts, connections: int) -> None:
+    def __init__(self, url: str, version: str, timeouts: CallTimeouts, connections: int) -> None:
         requests.Session.__init__(self)
-        self.trust_env = False  # else HTTP_PROXY and REQUESTS_CA_BUNDLE would override what is set here
+        self.trust_env = False  # or HTTP_PROXY and REQUESTS_CA_BUNDLE would override what is set here
         self._version = version
         self._general_configs: dict[str, Any] = {}
         self._proxy_configs = ProxyConfig()
         self._auth_configs = AuthConfig({})
         self.credstore_env = None
         # Each request takes this pair; docker-py's own would be one number.
-        vars(self)["timeout"] = (patience.connect, patience.read)
+        vars(self)["timeout"] = (timeouts.connect, timeouts.read)
         self.headers["User-Agent"] = DEFAULT_USER_AGENT
         if url.startswith("unix://"):
             self.base_url = "http+docker://localhost"
@@ -128,7 +128,7 @@ class Engine(docker.APIClient):
 
 
 async def negotiate(client: Client, deadline: float) -> str:
-    """The API version to speak with this engine: the newest that both know. Raises HostDown when there is none."""
+    """The newest API version that this engine and fastlane know. Raises HostDown when there is none."""
     answer: dict[str, Any] = await client.call(lambda api: api.version(api_version=False), deadline)
     newest, oldest = str(answer.get("ApiVersion", "")), str(answer.get("MinAPIVersion") or OLDEST_API)
     if not newest:

@@ -1,4 +1,4 @@
-"""Whose fault it is when a call to an engine fails, and in which words: docker-py's and its transports' exceptions become ours here.
+"""Whose fault a failed call to an engine is: here the exceptions of docker-py and its transports become fastlane's.
 
 ========================================== ============================== ===============
 what happened                              what docker-py raises          what we raise
@@ -33,18 +33,18 @@ from docker.errors import APIError, DockerException, InvalidArgument, InvalidRep
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 
 DRIVER_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""All that a call of docker-py's raises for what happens outside of this process."""
+"""What docker-py raises for faults outside this process."""
 
 NOT_A_MANAGER = "is not a swarm manager: run docker swarm init"
 
 
 class HostTimeout(HostDown):
-    """The host did not answer in time. Its probe may go through all the same."""
+    """The host did not answer in time. Its probe may succeed nevertheless."""
 
 
 class NotHostsFault(HostDown):
-    """Nothing that a breaker counts: the call was not made (the breaker is open, too many calls are under way), or what the host should
-    have passed on from another node did not come."""
+    """A failure that the breaker does not count: the call was not made (the breaker is open, or too many calls are under way), or the host
+    did not get an answer from another node."""
 
 
 class OutOfSequence(FastlaneError):
@@ -85,7 +85,7 @@ _SILENCES = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 
 
 def translate(error: Exception, host: str, patience: float) -> FastlaneError:
-    """Our exception for one of ``DRIVER_ERRORS``; ``patience`` is how many seconds the call waited for each read."""
+    """fastlane's exception for one of ``DRIVER_ERRORS``; ``patience``: the seconds that the call waited for each read."""
     if isinstance(error, APIError):
         return refusal(error.status_code or 0, error.explanation or "", host)
     if isinstance(error, InvalidRepository | InvalidArgument | NullResource):
@@ -104,7 +104,7 @@ def translate(error: Exception, host: str, patience: float) -> FastlaneError:
 
 
 def refusal(status: int, explanation: str, host: str) -> FastlaneError:
-    """Our exception for an answer of the engine's with this status and message."""
+    """fastlane's exception for an engine's answer with this status and message."""
     for words, meaning in _HOST_WORDS:
         if words in explanation:
             return HostDown(f"{host} {meaning}")
@@ -118,7 +118,7 @@ def refusal(status: int, explanation: str, host: str) -> FastlaneError:
 
 
 def message(body: bytes) -> str:
-    """What an engine's answer that is no 200 says."""
+    """The message of an engine's answer that is not a 200."""
     try:
         return str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
@@ -126,17 +126,17 @@ def message(body: bytes) -> str:
 
 
 def timeout_words(seconds: float) -> str:
-    """The words for a host that let that many seconds pass."""
+    """The words for a host that did not answer within that many seconds."""
     return f"did not answer within {seconds:g} s"
 
 
 def plain(explanation: str) -> str:
-    """The engine's words without the frame that its remote calls put around them; at most 500 characters."""
+    """The engine's words without the prefixes of its remote calls; at most 500 characters."""
     return re.sub(r"^(rpc error: code = \w+ desc = )+", "", explanation.strip())[:500]
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what stands behind it: causes, and those that urllib3 and requests hand on as arguments or reasons."""
+    """An exception and its causes, including those that urllib3 and requests pass on as arguments or reasons."""
     pending: list[object] = [error]
     seen: set[int] = set()
     while pending and len(seen) < 20:

@@ -1,4 +1,4 @@
-"""docker-py's way to a unix socket, put right: a connection that fails closes its socket at once, not when it is collected."""
+"""docker-py's unix socket adapter with a fix: a connection that fails closes its socket at once, not when it is collected."""
 
 import socket
 from typing import Any
@@ -24,7 +24,7 @@ class _Pool(UnixHTTPConnectionPool):
 
 
 class UnixAdapter(UnixHTTPAdapter):
-    """To be mounted in place of docker-py's own, for the socket at this path."""
+    """Replaces docker-py's adapter, for the socket at this path."""
 
     CONNECT_WITHIN = 2
     """Seconds."""
@@ -33,7 +33,7 @@ class UnixAdapter(UnixHTTPAdapter):
         super().__init__(path, self.CONNECT_WITHIN, max_pool_size=connections)
 
     def get_connection(self, url: bytes | str, *_proxies: object, **_more: object) -> _Pool:
-        """The pool of connections for a URL, all of which lead to the one socket."""
+        """The pool of connections for a URL; all URLs lead to the same socket."""
         with self.pools.lock:
             found = self.pools.get(url)
             if found is None:

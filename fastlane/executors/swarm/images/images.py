@@ -1,9 +1,8 @@
 """What to submit for an image reference: a registry's digest of it, or the id of a local image on a swarm of one node.
 
-A tag is resolved once, before the service is made: retries then run the same image, and no node pulls a tag that a registry
-has moved, or waits for one that swallows packets. Registries' answers are remembered for a minute; what is on the engine itself
-is asked each time, so that a freshly built image is what runs. A registry that hangs keeps few of the threads, and none from a reference
-that has a digest, about which nobody is asked.
+A tag is resolved once, before the service is made: so retries run the same image, and no node pulls a tag that has moved, or waits for a
+registry that does not answer. Registries' answers are cached for a minute. The engine is asked each time about its own images, so that a
+freshly built image runs. A registry that hangs blocks only a few threads; a reference with a digest needs no registry.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ from fastlane.models.placement.pool import Pull
 REMEMBERED = 60_000
 MOST_REMEMBERED = 1000
 REGISTRY_THREADS, THREADS_OF_ONE = 8, 2
-"""How many registries' answers are waited for at once, and how many of one registry's."""
+"""How many calls wait for registries at once, and how many of them for the same registry."""
 PLACE_WITHIN = 30.0
 """Seconds to wait for one of a registry's threads."""
 
@@ -57,15 +56,15 @@ _UNREACHABLE = (
     "unexpected http status",
 )
 _HOPELESS = ("invalid port", "no manifest found for full image id")
-"""What no registry will ever answer otherwise, though the words look like a network's fault: a port over 65535, a bare id of an image."""
+"""Errors that no retry can mend, although the words look like a network fault: a port over 65535, a bare image id."""
 _NAMELESS = re.compile(r"\blookup \S+|no such host", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s\"?]*)\?[^\s\"]*")
 _URL = re.compile(r"\"https?://[^\"]*\"")
 
 
 class Images:
-    """Resolves images by one host: ``engine`` makes a call that asks the engine for its own; ``registry`` (with threads and patience of its
-    own, since a registry may hang) makes it ask a registry, as who ``registries`` says."""
+    """Resolves images on one host: ``engine`` calls the engine about its own images; ``registry`` (with its own threads and timeouts, since
+    a registry may hang) makes the engine ask a registry, with the credentials that ``registries`` finds."""
 
     def __init__(
         self, engine: Callable[[Callable[[Api], Any]], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock
@@ -96,7 +95,7 @@ class Images:
             raise
 
     async def close(self) -> None:
-        """Gives up what is being asked."""
+        """Cancels the calls that are under way."""
         asked = list(self._asked.values())
         for task in asked:
             task.cancel()
@@ -126,7 +125,7 @@ class Images:
         return Image(str(raw["Id"]), str(raw["Id"]))
 
     async def _remote(self, image: str) -> Image:
-        """Asks the registry, once however many wait for the answer."""
+        """Asks the registry, once for all callers that wait for the same image."""
         known = self._known.get(image)
         if known is not None and self._clock.now() - known[0] < REMEMBERED:
             return known[1]
@@ -166,14 +165,14 @@ class Images:
 
 
 def _is_part_of_id(image: str, id: str) -> bool:
-    """Whether an engine found the image of this id because its id begins so, and not by its name: an engine takes ``cafe`` for both."""
+    """Whether an engine found this image by the beginning of its id, not by its name: an engine takes ``cafe`` for both."""
     return not is_image_id(image) and id.removeprefix("sha256:").startswith(image.removeprefix("sha256:"))
 
 
 def registry_fault(status: int, explanation: str, image: str, host: str) -> FastlaneError:
-    """Whose fault it is that an engine could not resolve an image: nobody's (it does not exist), the registry's, or the host's."""
-    words = _QUERY.sub(r"\1", plain(explanation))  # a query may tell the account
-    lower = _URL.sub("", words).lower()  # an image's own name tells nothing
+    """Why an engine could not resolve an image: it does not exist, or the registry or the host is at fault."""
+    words = _QUERY.sub(r"\1", plain(explanation))  # a query may contain the account
+    lower = _URL.sub("", words).lower()  # an image's own name says nothing
     host_fault = refusal(status, explanation, host)
     unreachable = any(word in lower for word in _UNREACHABLE)
     if isinstance(host_fault, HostDown) and not unreachable:

@@ -1,8 +1,8 @@
-"""Who we are to each image registry: from the settings' own table, else from a Docker configuration and its credential helpers.
+"""The credentials for each image registry: from the settings, else from a Docker configuration and its credential helpers.
 
-Credentials go to the registry that they are for, by way of an engine, and nowhere else: no message and no log line has one. A file is
-read again when it has changed, so that a new password needs no restart; what a helper answered is remembered for a minute. A helper that
-hangs is ended, and holds up only the registries that it is asked for.
+Credentials go through an engine to their registry, and nowhere else: no message and no log line contains them. A file is read again when
+it has changed, so a new password needs no restart. A helper's answer is cached for a minute. A helper that hangs is ended, and delays only
+the registry that it is asked for.
 """
 
 import json
@@ -34,23 +34,23 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 READ_WITHIN = 15.0
-"""Seconds that a file or a helper may take, and that are waited until its turn comes."""
+"""Seconds that a file or a helper may take, and that a call waits for its turn."""
 HELPER_WITHIN = 10.0
-"""Seconds after which a helper is ended, with all that it has started."""
+"""Seconds after which a helper is killed, with all its children."""
 HELPER_THREADS = 8
-"""How many helpers run at once, each for another registry."""
+"""How many helpers run at once, each for a different registry."""
 REMEMBERED = 60.0
 MOST_REMEMBERED = 256
 
 Credentials = Mapping[str, str]
-"""As an engine wants them, for one registry; empty for none."""
+"""One registry's, in the form that an engine takes; empty for none."""
 
 _MALFORMED = (DockerException, ValueError, TypeError, AttributeError, KeyError)
-"""What docker-py raises for a configuration that is not as it should be."""
+"""What docker-py raises for a malformed configuration."""
 
 
 class Registries:
-    """Finds credentials. ``docker_config``: the path of a Docker configuration, which need not be there."""
+    """Finds credentials. ``docker_config``: the path of a Docker configuration, which may not exist."""
 
     def __init__(self, logins: Sequence[RegistryLogin] = (), docker_config: Path | None = None) -> None:
         self._logins = {login.host: login for login in logins}
@@ -64,7 +64,7 @@ class Registries:
         self._helper_of = KeyedSemaphore(1, READ_WITHIN)
 
     async def credentials(self, image: str) -> Credentials:
-        """Those for the registry that this reference names. Raises RegistryDown when they cannot be read now."""
+        """The credentials for the registry of this reference. Raises RegistryDown when they cannot be read now."""
         registry = registry_of(image)
         if registry is None or (self._config is None and registry not in self._logins):
             return {}
@@ -83,7 +83,7 @@ class Registries:
         await self._helpers.close()
 
     def _find(self, registry: str) -> "Credentials | _Question":
-        """What the settings or a file say; or whom to ask."""
+        """The credentials in the settings or a file; or the helper to ask."""
         login = self._logins.get(registry)
         if login is not None:
             return {"username": login.username, "password": self._password_of(login), "serveraddress": registry}
@@ -91,7 +91,7 @@ class Registries:
         if config is None:
             return {}
         helper = config.get_credential_store(registry)
-        return _told(config, registry) if helper is None else _Question(helper, config, registry)
+        return _credentials_in(config, registry) if helper is None else _Question(helper, config, registry)
 
     def _password_of(self, login: RegistryLogin) -> str:
         if login.password is not None:
@@ -103,7 +103,7 @@ class Registries:
             raise RegistryDown(f"the file with the password for {login.host} cannot be read") from None
 
     def _docker_config(self) -> AuthConfig | None:
-        """The configuration as it is; as it was last, where it cannot be read now."""
+        """The current configuration; the last one when it cannot be read now."""
         assert self._config is not None
         with self._lock:
             try:
@@ -133,7 +133,7 @@ class Registries:
                     f"docker-credential-{helper} failed, so there are no credentials for {registry}; "
                     f"run it by hand where the worker runs: echo {registry} | docker-credential-{helper} get"
                 ) from error
-            # The helper of all registries: an image that needs no credentials must not need the helper.
+            # This helper serves all registries: an image that needs no credentials must not need it.
             log.warning("registries.helper_failed", helper=helper, registry=registry)
             found = {}
         with self._lock:
@@ -146,7 +146,7 @@ class Registries:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """The helper of this configuration that is to be asked for a registry."""
+    """The helper of this configuration to ask about a registry."""
 
     helper: str
     config: AuthConfig
@@ -154,7 +154,7 @@ class _Question:
 
 
 class _Helper(Store):
-    """docker-py's way to a helper, with an end: its own waits for ever."""
+    """docker-py's call of a helper, with a timeout: the original waits for ever."""
 
     def _execute(self, subcommand: str, data: bytes) -> bytes:
         command = [self.exe or self.program, subcommand]
@@ -171,14 +171,14 @@ class _Helper(Store):
 
 
 class _Config(AuthConfig):
-    """A Docker configuration with helpers that come to an end."""
+    """A Docker configuration whose helpers time out."""
 
     def _get_store_instance(self, name: str) -> Store:
         return _Helper(name)
 
 
 class _File(Generic[T]):
-    """What ``parse`` makes of a file, again whenever the file has changed. ``last``: what it made when that was possible."""
+    """A parsed file, parsed again whenever it has changed. ``last``: the last result."""
 
     def __init__(self, path: Path, parse: Callable[[str], T]) -> None:
         self.path = path
@@ -205,10 +205,10 @@ def _docker_config(text: str) -> AuthConfig:
     content = json.loads(text) if text.strip() else {}
     if not isinstance(content, dict):
         raise ValueError("is not a JSON object")
-    return _Config.load_config(None, content) if content else _Config({})  # without any, docker-py would look at home
+    return _Config.load_config(None, content) if content else _Config({})  # without one, docker-py would read the user's
 
 
-def _told(config: AuthConfig, registry: str) -> Credentials:
+def _credentials_in(config: AuthConfig, registry: str) -> Credentials:
     found: Mapping[str, str | None] = config.resolve_authconfig(registry) or {}
     return {key: value for key, value in found.items() if value is not None}
 
@@ -216,9 +216,9 @@ def _told(config: AuthConfig, registry: str) -> Credentials:
 def _ask(helper: str, config: AuthConfig, registry: str) -> Credentials:
     if shutil.which(f"docker-credential-{helper}") is None:
         raise FileNotFoundError(f"docker-credential-{helper}")
-    return _told(config, registry)
+    return _credentials_in(config, registry)
 
 
 def _has_its_own(config: AuthConfig, registry: str) -> bool:
-    """Whether the configuration names this registry: not only a helper for all of them."""
+    """Whether the configuration names this registry, and not only a helper for all."""
     return any(resolve_index_name(key) == registry for key in (*config.cred_helpers, *config.auths))

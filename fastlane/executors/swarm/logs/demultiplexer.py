@@ -1,10 +1,10 @@
-"""Takes an engine's log apart: bytes as they come, in portions of pieces as they are stored. It knows no connection.
+"""Demultiplexes an engine's log: from bytes as they arrive to portions of pieces as they are stored. It knows no connection.
 
-The engine sends frames: eight bytes (the stream, three zeros, a length of four) and that many bytes, which begin with a time. A line
-over 16 KiB comes in several frames of one and the same time. A frame of stream 3 is an error told in the middle of a 200.
+The engine sends frames: a header of eight bytes (the stream, three zeros, a length of four) and the content, which begins with a time. A
+line over 16 KiB comes in several frames with the same time. A frame of stream 3 is an error in the middle of a 200.
 
-Frames of one stream and one millisecond that follow one another become one piece: nobody asks for less than a millisecond, and a log
-that comes fast is then some hundred pieces a second rather than a million.
+Consecutive frames of one stream and one millisecond become one piece: nobody needs a finer time, and a log that comes fast then has some
+hundred pieces a second instead of a million.
 """
 
 import struct
@@ -15,8 +15,8 @@ from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
 
 LARGEST_FRAME = 8 * 1024 * 1024
 SLACK = 10_000_000_000
-"""How much earlier than the latest mark a reading begins that cannot begin at both streams' marks: a line is stamped before it is written,
-so that the log is not quite in the order of its times. In nanoseconds."""
+"""How much earlier than the latest mark (nanoseconds) a reading begins that cannot begin at both streams' marks: a line gets its time
+before it is written, so a log is not exactly in the order of its times."""
 
 ERROR = 3
 _HEADER = struct.Struct(">BxxxI")
@@ -25,15 +25,15 @@ _TIME = 30
 """The length of a time: ``2026-11-25T12:57:39.852824433Z``, in UTC always, so that times compare as their bytes do. A space follows."""
 _HEAD = _HEADER.size + _TIME + 1
 _MILLISECOND = 23
-"""So many characters of a time tell its millisecond."""
+"""The characters of a time down to its millisecond."""
 
 Runs = list[tuple[int, int, list[bytes]]]
 
 
 def begin(marks: Mapping[int, Mark]) -> int:
-    """The moment (nanoseconds) from which to read: 0 for the start. All that is after the marks came then or later.
+    """The time (nanoseconds) from which to read, 0 for the start. All that comes after the marks came then or later.
 
-    With a mark of each stream the earlier one is enough, and where that is long ago, the later one and some slack before it.
+    With a mark of each stream that is the earlier mark; or, if that is long ago, some slack before the later one.
     """
     if not marks:
         return 0
@@ -43,7 +43,7 @@ def begin(marks: Mapping[int, Mark]) -> int:
 
 
 class _Place:
-    """How far a stream was read: the time of its last frame as it stands there, and how many frames of that very time came."""
+    """How far a stream was read: the time of its last frame as the log has it, and how many frames of exactly that time came."""
 
     __slots__ = ("ordinal", "stamp")
 
@@ -53,7 +53,7 @@ class _Place:
 
 
 class _Unread:
-    """Tells what lies after one stream's mark. Once the mark is passed everything does, whatever its time: a clock may be set back."""
+    """Finds what lies after one stream's mark. Once the mark is passed everything does, whatever its time: a clock may be set back."""
 
     def __init__(self, stamp: bytes, ordinal: int) -> None:
         self._stamp = stamp
@@ -61,11 +61,11 @@ class _Unread:
 
     @property
     def met(self) -> bool:
-        """Whether the frame that the mark names came again."""
+        """Whether the frame at the mark came again."""
         return self._left == 0
 
     def is_new(self, stamp: bytes) -> bool:
-        """Whether the stream's next frame, of this time, was not read before."""
+        """Whether the stream's next frame, with this time, was not read before."""
         if not self._left or stamp > self._stamp:
             return True
         self._left -= stamp == self._stamp
@@ -73,7 +73,7 @@ class _Unread:
 
 
 class Demultiplexer:
-    """Reads on after these marks in a log that begins at ``begin(marks)``; it holds no more than one unfinished frame."""
+    """Reads on after these marks in a log that begins at ``begin(marks)``. It holds at most one unfinished frame."""
 
     def __init__(self, marks: Mapping[int, Mark]) -> None:
         start = begin(marks)
@@ -87,7 +87,7 @@ class Demultiplexer:
         self._second = b""
         self._start = 0
         self.error: str | None = None
-        """What the engine told in the midst of the log; nothing of what follows is looked at."""
+        """The engine's error in the middle of the log; what follows is ignored."""
 
     @property
     def whole(self) -> bool:
@@ -96,11 +96,11 @@ class Demultiplexer:
 
     @property
     def missed(self) -> bool:
-        """Whether what was read before has not come again so far: at the end of a log, that it is gone."""
+        """Whether what was read before has not come again so far; at the end of a log that means that it is gone."""
         return bool(self._due)
 
     def feed(self, data: bytes) -> Portion:
-        """What is complete now. Raises ValueError for what is no frame, or has no time."""
+        """What is complete now. Raises ValueError for data that is not a frame, or a frame without a time."""
         if self._rest:
             data = self._rest + data
         runs: Runs = []
@@ -111,8 +111,8 @@ class Demultiplexer:
         return Portion(pieces, marks, int(gap))
 
     def _take(self, data: bytes, runs: Runs) -> int:
-        """Takes the whole frames, as runs of one stream and one millisecond; the place after them. Written for speed: its loop is gone
-        through for each line of a log."""
+        """Takes the whole frames, as runs of one stream and one millisecond; the position after them. Written for speed, since the loop
+        runs for each line of a log."""
         place, size = 0, len(data)
         stream, low, high = 0, b"", b""
         while place + _HEADER.size <= size:
@@ -160,7 +160,7 @@ class Demultiplexer:
         return new
 
     def _time(self, stamp: bytes) -> int:
-        """A time in nanoseconds; most share their second with the one before. Raises ValueError for what is none."""
+        """A time in nanoseconds; most share their second with the one before. Raises ValueError for bytes that are not a time."""
         if stamp[29:] != b"Z" or not stamp[20:29].isdigit():
             raise ValueError(f"a frame without a time: {stamp!r}")
         if stamp[:20] != self._second:

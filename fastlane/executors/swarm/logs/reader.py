@@ -1,7 +1,7 @@
-"""The log of an engine task in portions, read by an async HTTP client: a reader that waits costs no thread, and its close ends it at once.
+"""The log of an engine task in portions, read by an async HTTP client: a waiting reader needs no thread, and closing it ends it at once.
 
-Reading on: each stream comes in the same order at every reading, while the two may mix otherwise. ``since`` counts nanoseconds and
-includes its own moment. So a reading asks for what came since the earlier stream's mark, and drops of each stream what its mark covers.
+To read on: each stream comes in the same order at every reading, but the two may interleave differently. ``since`` is in nanoseconds, and
+inclusive. So a reading asks for what came since the earlier stream's mark, and drops what each stream's mark covers.
 """
 
 import asyncio
@@ -19,24 +19,24 @@ from fastlane.models.logs.chunk import Mark, Portion
 CONNECT_WITHIN = 5.0
 OPEN_WITHIN = 15.0
 READ_WITHIN = 60.0
-"""Seconds for each reading of a log to its end. Before it gives the first byte, an engine looks through all that is older."""
+"""Seconds for each read of a log to its end. Before it sends the first byte, an engine scans all that is older."""
 READ_SIZE = 128 * 1024
 GATHER = 0.001
-"""Seconds for which a log that comes fast is not read: the engine sends each line alone, and a wake-up a line costs more than the line."""
+"""Seconds between two reads of a log that comes fast: the engine sends each line alone, and a wake-up costs more than a line."""
 
 END_SEEN_WITHIN = 10.0
-"""Seconds after the end of a container's log for which nobody is told that it broke off: the container has ended, and soon that is seen."""
+"""Seconds before the end of a container's log counts as broken off: most often the container has ended, which the watcher soon sees."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""A log that is followed may be silent for as long as its job is: after 10 s without a byte the peer's machine is asked whether it is
-still there, and after 15 s more without an answer the connection is broken."""
+"""A followed log may be silent for as long as its job is. After 10 s without a byte the kernel probes the peer, and after 15 s more without
+an answer it breaks the connection."""
 
 _FINAL = ("does not support reading", "No such container", "dead or marked for removal")
-"""Words of errors, most of them told in a log's stream, that no further reading mends; others, such as a node that is away, may pass."""
+"""Words of errors, most of them within a log's stream, that will not pass; others, such as a node that is away, may."""
 
 
 class LogReader:
-    """Reads logs from one host. To be made and closed in a running event loop."""
+    """Reads logs from one host. Create and close it in a running event loop."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -53,14 +53,14 @@ class LogReader:
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
 
     async def close(self) -> None:
-        """Ends every connection; who still reads gets HostDown."""
+        """Ends every connection; reads that are under way raise HostDown."""
         await self._session.close()
 
     async def open(
         self, version: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool, container: str | None = None
     ) -> aiohttp.ClientResponse:
-        """The engine's answer, of which nothing but the head is read yet. ``container``: the task's, if it is on this very engine. Raises
-        HostDown, ServiceGone, LogLost."""
+        """The engine's answer, of which only the head has been read. ``container``: the task's, if it is on this engine. Raises HostDown,
+        ServiceGone, LogLost."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks)}
         url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
         try:
@@ -74,7 +74,7 @@ class LogReader:
             kind = LogLost if _is_final(str(error)) else NotHostsFault
             raise kind(f"{self._host} refused to give a log: {error}") from None
         except TimeoutError:
-            # It may be another node that is silent; the probe tells whether it is this one.
+            # Another node may be silent; the probe shows whether it is this one.
             raise NotHostsFault(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise HostDown(f"{self._host} did not give a log: {_words(error)}") from error
@@ -82,8 +82,8 @@ class LogReader:
     async def portions(
         self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool, of_container: bool = False
     ) -> AsyncGenerator[Portion, None]:
-        """What comes after the marks. Raises HostDown when the stream breaks off, tells an error, or ends although it follows; LogLost when
-        it tells one that will not pass, or ends before it came to the marks. A container's own log ends with it, also for who follows."""
+        """What comes after the marks. Raises HostDown when the stream breaks off, reports an error, or ends although it follows; LogLost
+        when it reports an error that will not pass, or ends before the marks. A container's log ends with it, even when followed."""
         taken = Demultiplexer(marks)
         before = -GATHER
         try:
@@ -92,7 +92,7 @@ class LogReader:
                 if portion.pieces:
                     yield portion
                 if taken.error is not None:
-                    raise self._told(taken.error)
+                    raise self._stream_error(taken.error)
                 if len(data) < READ_SIZE and self._time() - before < GATHER:
                     await _gather(response)
                 before = self._time()
@@ -105,7 +105,7 @@ class LogReader:
         if follow or not taken.whole:
             raise NotHostsFault(f"{self._host} broke off a log")
         if taken.missed:
-            raise LogLost(f"{self._host} has not got any more what was read of a log")
+            raise LogLost(f"{self._host} no longer has what was read of a log")
 
     async def _read(self, response: aiohttp.ClientResponse, follow: bool) -> bytes:
         if follow:
@@ -113,23 +113,23 @@ class LogReader:
         async with asyncio.timeout(READ_WITHIN):
             return await response.content.read(READ_SIZE)
 
-    def _told(self, error: str) -> FastlaneError:
-        """Our exception for an error in the stream of a log."""
+    def _stream_error(self, error: str) -> FastlaneError:
+        """fastlane's exception for an error in a log's stream."""
         kind = LogLost if _is_final(error) else NotHostsFault
-        return kind(f"{self._host} told an error in a log: {plain(error)}")
+        return kind(f"{self._host} reported an error in a log: {plain(error)}")
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> FastlaneError:
         return refusal(response.status, message(await response.content.read(4096)), self._host)
 
 
 def since(marks: Mapping[int, Mark]) -> str:
-    """Where to begin to read, as the engine takes it (seconds and nanoseconds); ``0`` for the start."""
+    """Where to begin to read, in the engine's form (seconds and nanoseconds); ``0`` for the start."""
     start = begin(marks)
     return f"{start // 1_000_000_000}.{start % 1_000_000_000:09d}" if start else "0"
 
 
 async def _gather(response: aiohttp.ClientResponse) -> None:
-    """Lets more come, in the kernel's hands: the client's own buffer is empty now, so that its own rules of pausing are not met."""
+    """Lets more data arrive in the kernel. The client's own buffer is empty now, so this does not disturb its flow control."""
     connection = response.connection
     if connection is None or connection.transport is None or connection.transport.is_closing():
         return
@@ -151,7 +151,7 @@ def _words(error: BaseException) -> str:
 
 
 def _lively_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """A socket for this address, which notices that the machine at its other end is gone."""
+    """A socket for this address that detects a vanished peer."""
     family, kind, protocol, *_ = address
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

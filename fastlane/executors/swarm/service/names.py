@@ -1,7 +1,7 @@
-"""What a container names of its swarm, networks and secrets, found by its exact name.
+"""The ids of the networks and secrets that a container names, found by their exact names.
 
-A submitted name could also be taken for an id, or the beginning of one, and so for something that the pool's policy does not allow. So
-what is submitted are ids.
+An engine could take a submitted name for an id, or for the beginning of one, and so for something that the pool's policy does not allow.
+So fastlane submits ids.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from fastlane.executors.swarm.client.client import Api
 from fastlane.models.container.container import Container
 
 NODES_OWN = frozenset({"host", "bridge"})
-"""Networks that each node has of its own; Swarm knows them by these names alone."""
+"""Networks that each node has itself; Swarm knows them only by these names."""
 
 
 class Call(Protocol):
@@ -47,7 +47,7 @@ async def ids_for(container: Container, call: Call) -> Ids:
 
 
 def _networks(raws: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Those of the swarm: a node's own networks, and the one for published ports, are for no service."""
+    """The swarm's networks; a service cannot use a node's own networks, or the one for published ports."""
     return {str(raw["Name"]): str(raw["Id"]) for raw in raws if raw.get("Scope") == "swarm" and not raw.get("Ingress")}
 
 

@@ -1,7 +1,7 @@
-"""What is submitted to a Swarm for an order, and what is changed in it to activate or stop it. Pure: values in, values out.
+"""The spec of an order's service, and its changes that activate or stop the service. Pure: values in, values out.
 
-A service is one-shot: replicated, restart condition ``none``. Once activated its task template must never change but by a stop:
-any change of it would run a finished command again. So an update sends back what was inspected, and adds to it.
+A service is one-shot: replicated, restart condition ``none``. Once it is activated, only a stop may change its task template: any other
+change would run a finished command again. So an update sends back what was inspected, with additions.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ ACTIVATED = "fastlane.activated"
 STOPPED = "fastlane.stopped"
 
 UNTOLD = "true"
-"""What the mark of a stop holds that has no reason."""
+"""The mark of a stop without a reason."""
 LONGEST_WHY = 500
-"""Characters of the reason of a stop."""
+"""The longest reason of a stop, in characters."""
 
 NOWHERE = "node.id==stopped-by-fastlane"
-"""A constraint that no node meets: with it Swarm ends the task that runs, and starts none."""
+"""A constraint that no node meets: it makes Swarm end the running task and start no other."""
 
 Raw = Mapping[str, Any]
 
@@ -38,12 +38,12 @@ faster than its log is read (by default ``local`` keeps the last 100 MB)."""
 
 
 def service_name(order: Order) -> str:
-    """The service's name: one for each execution and epoch, so that none is ever used again. At most 63 characters."""
+    """The service's name, unique for each execution and epoch, so that it is never used again. At most 63 characters."""
     return f"fastlane-{order.execution_id}-{order.epoch}"
 
 
 def labels(order: Order, installation: str) -> dict[str, str]:
-    """The labels by which a service is known as ours, and as whose."""
+    """The labels that identify a service's installation and execution."""
     return {
         INSTALLATION: installation,
         TASK: order.task_id,
@@ -75,7 +75,7 @@ def literal(text: str) -> str:
 
 
 def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS) -> dict[str, Any]:
-    """The spec of a parked service: all of it, but no replica. It publishes no port, and has no address of its own on any network."""
+    """The spec of a parked service: complete, but without a replica. It publishes no port, and has no virtual address on a network."""
     template: dict[str, Any] = {
         "ContainerSpec": _container(order, image, ids),
         "RestartPolicy": {"Condition": "none"},
@@ -105,7 +105,7 @@ def _container(order: Order, image: Image, ids: Ids) -> dict[str, Any]:
         "Image": image.reference,
         "Env": environment(order),
         "Init": wanted.init is not False,  # a shell as process 1 ignores the signals that it has no handler for
-        "Healthcheck": {"Test": ["NONE"]},  # an image's own would be run, and a container that fails it be ended
+        "Healthcheck": {"Test": ["NONE"]},  # or the image's own would run, and end a container that fails it
         "StopGracePeriod": (STOP_GRACE if wanted.stop_grace is None else wanted.stop_grace) * 1_000_000,
         **{key: value for key, value in options.items() if value is not None},
         **_lists(wanted, ids),
@@ -147,18 +147,18 @@ def _nano(cpus: float | None) -> int | None:
 
 
 def is_made_for(raw: Raw, order: Order, installation: str) -> bool:
-    """Whether this service is the one that the order's own ``park`` made."""
+    """Whether an earlier ``park`` of this order made this service."""
     found = _labels(raw)
     return all(found.get(name) == value for name, value in labels(order, installation).items() if name in {INSTALLATION, EXECUTION, EPOCH})
 
 
 def is_activated(raw: Raw) -> bool:
-    """Whether it was activated, or started by somebody's hand, which comes to the same."""
+    """Whether it was activated, or started by hand, which has the same effect."""
     return ACTIVATED in _labels(raw) or _replicas(raw) > 0
 
 
 def is_stopped(raw: Raw) -> bool:
-    """Whether our stop is on it."""
+    """Whether fastlane stopped it."""
     return STOPPED in _labels(raw)
 
 
@@ -176,8 +176,8 @@ def activation(raw: Raw, nonce: str) -> dict[str, Any]:
 
 
 def stop(raw: Raw, why: str = "") -> dict[str, Any]:
-    """The spec that stops a service: as inspected, a constraint that no node meets, and the mark, which tells ``why``. A parked one stays
-    without replicas."""
+    """The spec that stops a service: as inspected, with a constraint that no node meets, and a mark that says ``why``. A parked service
+    stays without replicas."""
     spec = _spec(raw)
     placement = spec["TaskTemplate"].setdefault("Placement", {})
     placement["Constraints"] = [*(placement.get("Constraints") or []), NOWHERE]

@@ -1,4 +1,4 @@
-"""What a Swarm task's raw state means: the table from the engine's states, errors and exit codes to phases and ends. Pure.
+"""What a Swarm task's raw state means: from the engine's states, errors and exit codes to phases and ends. Pure.
 
 ========== ====================================================== ========= =============================================
 state      with                                                   end       exit code
@@ -19,10 +19,10 @@ orphaned   (its node was removed, or down for a day)              LOST      none
 remove     (its service was removed)                              SHUTDOWN  none
 ========== ====================================================== ========= =============================================
 
-Code 137 is how an engine tells of a kill; a command that exits with 137 by itself cannot be told from it, and counts as killed.
+Code 137 is an engine's report of a kill. A command that exits with 137 by itself looks the same, and counts as killed.
 
-An engine that was killed ends, when it is back, the containers that it left: 143 is the code of one that obeys, 255 of one whose end it
-missed. Then it joins its swarm again, which changes its node, and only then notes the ends. One that lives notes an end at once.
+When an engine that was killed is back, it ends the containers that it left: 143 is the code of one that obeyed, 255 of one whose end it
+missed. Then it joins its swarm again, which changes its node, and only then records the ends. A running engine records an end at once.
 
 A task is ``rejected`` by the constraint enforcer of Swarm when its node changes in the moment in which our stop has put its constraint on
 the service, or when somebody takes a label from a node. Its container ends later, by its signal and its grace, and only its node tells
@@ -49,7 +49,7 @@ KILLED_CODE = 137
 MISSED_CODE = 255
 AT_RETURN = frozenset({143, MISSED_CODE})
 LATE = 200
-"""Milliseconds from a container's end to the note of it, within which an engine that lives notes it."""
+"""Milliseconds within which a running engine records a container's end."""
 EVICTED = "assigned node no longer meets constraints"
 START_FAILED = "starting container failed"
 PULL_FAILED = re.compile(
@@ -61,7 +61,7 @@ READY = "ready"
 
 @dataclass(frozen=True, slots=True)
 class NodeDetails:
-    """What a node's swarm tells of it beside its state: whether somebody drained it, and when it last changed (milliseconds)."""
+    """What a swarm says about a node besides its state: whether it is drained, and when it last changed (milliseconds)."""
 
     drained: bool = False
     changed_at: int = 0
@@ -73,8 +73,8 @@ def task_views(
     containers: Mapping[str, Raw] | None = None,
     details: Mapping[str, NodeDetails] | None = None,
 ) -> tuple[EngineTask, ...]:
-    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: what is known of containers, by their id; ``details``: what
-    else is known of nodes."""
+    """Tasks in order of creation. ``nodes``: each node's state; ``containers``: containers as inspected, by id; ``details``: what else is
+    known of the nodes."""
     known, more = containers or {}, details or {}
     ordered = sorted(raws, key=lambda raw: (str(raw.get("CreatedAt", "")), str(raw["ID"])))
     return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID")))) for raw in ordered)
@@ -109,8 +109,8 @@ def container_id(raw: Raw) -> str | None:
 
 
 def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, node: NodeDetails | None = None) -> EngineTask:
-    """One task. ``container`` is the node's own word on its container, where that could be had: only it knows the start and the end
-    to the millisecond, and whether memory ran out; else the task's last change must do for both."""
+    """One task. ``container`` is its container as the node shows it, if the node could be asked: only that has the start and the end to the
+    millisecond, and whether memory ran out. Without it the task's last change stands for both."""
     status: Raw = raw.get("Status") or {}
     state = str(status.get("State", ""))
     phase = _phase(raw, state, nodes)
@@ -175,13 +175,13 @@ def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None,
 
 
 def _is_called_off(raw: Raw) -> bool:
-    """Whether a shutdown (our stop's, most often) met the engine as it was about to start the container, which then never ran."""
+    """Whether a shutdown (most often by our stop) came as the engine was about to start the container, which then never ran."""
     state, error = _state(raw), _error(raw)
     return "context canceled" in error and (state == "rejected" or error.startswith(START_FAILED))
 
 
 def _is_evicted(raw: Raw) -> bool:
-    """Whether Swarm's constraint enforcer ended it, whatever its container does."""
+    """Whether Swarm's constraint enforcer ended the task; its container may still run."""
     return _state(raw) == "rejected" and _error(raw) == EVICTED
 
 
@@ -224,7 +224,7 @@ def _moments(raw: Raw, phase: Phase, container: Raw | None) -> tuple[int | None,
     if phase is not Phase.ENDED:
         return started, None
     finished = milliseconds(state.get("FinishedAt")) or changed
-    return started, max(finished, started or 0)  # an engine may note a short container's end a little before its start
+    return started, max(finished, started or 0)  # an engine may record a short container's end a little before its start
 
 
 def _changed_at(raw: Raw) -> int:

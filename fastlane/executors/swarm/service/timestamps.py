@@ -7,10 +7,10 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d
 
 
 def nanoseconds(text: str) -> int:
-    """Nanoseconds of ``2026-11-25T12:57:39.852824433Z``; 0 for Go's zero time. Raises ValueError for what is no time."""
+    """Nanoseconds of ``2026-11-25T12:57:39.852824433Z``; 0 for Go's zero time. Raises ValueError for text that is not a time."""
     found = _TIME.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text[:40]!r} is not a time of the engine's")
+        raise ValueError(f"{text[:40]!r} is not an engine's time")
     whole, fraction, offset = found.groups()
     seconds = int(datetime.fromisoformat(whole + offset).timestamp())
     return max(0, seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0")))
@@ -23,7 +23,7 @@ def rfc3339(moment: int) -> str:
 
 
 def milliseconds(text: str | None) -> int | None:
-    """Milliseconds of such a time; None where there is none, or only Go's zero time."""
+    """Milliseconds of such a time; None for Go's zero time and for text that is not a time."""
     try:
         return nanoseconds(text or "") // 1_000_000 or None
     except ValueError:

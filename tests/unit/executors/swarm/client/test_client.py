@@ -63,7 +63,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 def client_of(engine: Engine, **options: int) -> Client:
-    return Client(engine.url, patience=CallTimeouts(connect=1, read=1, whole=0.3), **options)
+    return Client(engine.url, timeouts=CallTimeouts(connect=1, read=1, whole=0.3), **options)
 
 
 async def test_a_call_to_a_silent_engine_ends_within_its_deadline(engine: Engine) -> None:
@@ -115,7 +115,7 @@ async def test_the_newest_version_that_both_know_is_spoken(engine: Engine, newes
     engine.says(f'{{"ApiVersion": "{newest}", "MinAPIVersion": "{oldest}"}}'.encode())
     client = Client(engine.url)
     assert client.version == OLDEST_API
-    client.speak(await negotiate(client, 5))
+    client.use_version(await negotiate(client, 5))
     assert client.version == spoken
     await client.close()
 
