@@ -22,11 +22,11 @@ class RenderContext:
 
     def job_url(self, task_id: str, job_id: str) -> str:
         """The URL of a job."""
-        return f"{self.task_url(task_id)}jobs/{job_id}/"
+        return f"{self._base}/tasks/{_quoted(task_id)}/jobs/{job_id}/"
 
     def execution_url(self, task_id: str, job_id: str, execution_id: str) -> str:
         """The URL of an execution."""
-        return f"{self.task_url(task_id)}jobs/{job_id}/executions/{execution_id}/"
+        return f"{self._base}/tasks/{_quoted(task_id)}/jobs/{job_id}/executions/{execution_id}/"
 
     def resource_url(self, task_id: str, job_id: str | None = None, execution_id: str | None = None) -> str:
         """The URL of an execution; of a job, without an execution; of a task, without both."""
