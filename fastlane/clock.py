@@ -1,4 +1,4 @@
-"""The time, as a value that can be handed in: moments are whole milliseconds since 1970 in UTC."""
+"""A clock that can be injected. Moments are whole milliseconds since 1970 in UTC."""
 
 import asyncio
 import time
@@ -10,10 +10,10 @@ EPOCH = date(1970, 1, 1)
 
 
 class Clock(Protocol):
-    """Tells the time and waits for it to pass. Tests hand in one that they move by hand."""
+    """Tells the time and waits. Tests inject a clock that they move themselves."""
 
     def now(self) -> int:
-        """The moment, in milliseconds since 1970 (UTC)."""
+        """The current moment, in milliseconds since 1970 (UTC)."""
 
     async def sleep(self, seconds: float) -> None:
         """Returns after that many seconds of this clock."""
@@ -30,7 +30,7 @@ class SystemClock:
 
 
 def iso(moment: int) -> str:
-    """ISO 8601 in UTC with milliseconds and ``Z``, as every answer writes a moment (RFC 3339)."""
+    """A moment in ISO 8601, in UTC with milliseconds and ``Z`` (RFC 3339), as in every response."""
     days, milliseconds = divmod(moment, 86_400_000)
     minutes, milliseconds = divmod(milliseconds, 60_000)
     return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}Z"
@@ -44,11 +44,11 @@ def _date(days: int) -> str:
 
 async def first_of(clock: Clock, seconds: float, *events: asyncio.Event) -> None:
     """Returns when one of the events is set, or after that many seconds of the clock."""
-    signs = [asyncio.ensure_future(event.wait()) for event in events]
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
     sleeping = asyncio.ensure_future(clock.sleep(seconds))
     try:
-        await asyncio.wait((*signs, sleeping), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((*waits, sleeping), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for sign in (*signs, sleeping):
-            sign.cancel()
-        await asyncio.gather(*signs, sleeping, return_exceptions=True)
+        for wait in (*waits, sleeping):
+            wait.cancel()
+        await asyncio.gather(*waits, sleeping, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""The exceptions of fastlane: what a caller may have to handle, and nothing of any driver.
+"""The exceptions of fastlane.
 
-A driver's own exceptions end in its adapter, which raises one of these. ``TransientError`` means that the same call may
-succeed later; everything else means that it will not until somebody changes something.
+A driver's own exceptions end in its adapter, which raises one of these instead. After a ``TransientError`` the same call may succeed
+later; after any other error it fails until something changes.
 """
 
 from collections.abc import Sequence
@@ -9,31 +9,31 @@ from dataclasses import dataclass
 
 
 class FastlaneError(Exception):
-    """The base of all exceptions that fastlane raises on purpose."""
+    """The base class of all exceptions that fastlane raises deliberately."""
 
 
 class TransientError(FastlaneError):
-    """Trying again may help: something that we need did not answer, or not in time."""
+    """A dependency did not answer in time; trying again may help."""
 
 
 class StoreDown(TransientError):
-    """The store (SQLite, MongoDB) cannot be read or written now: locked, full, unreachable."""
+    """The store cannot be read or written now: it is locked, full or unreachable."""
 
 
 class QueueDown(TransientError):
-    """The queue (Redis) cannot be reached, hangs, or refuses to write now."""
+    """The queue (Redis) is unreachable, hangs, or refuses writes now."""
 
 
 class HostDown(TransientError):
-    """A Docker host failed in a way that is its own fault (see ``executors/faults.py``); its breaker has counted it."""
+    """A Docker host failed through its own fault (see ``executors/swarm/client/faults.py``); its circuit breaker has counted that."""
 
 
 class NoHost(HostDown):
-    """No host of a pool can be used now; the message says why for each."""
+    """No host of a pool is usable now; the message gives the reason for each."""
 
 
 class RegistryDown(TransientError):
-    """A registry could not be asked for an image; ``nameless`` when not even its host name could be looked up."""
+    """A registry could not be reached; ``nameless``: its host name could not be resolved."""
 
     def __init__(self, message: str, *, nameless: bool = False) -> None:
         super().__init__(message)
@@ -41,27 +41,27 @@ class RegistryDown(TransientError):
 
 
 class ImageRefused(FastlaneError):
-    """The registry, or the engine, answered that this image cannot be had: not found, denied, not a reference."""
+    """The registry or the engine refused the image: not found, access denied, or not a valid reference."""
 
 
 class OrderRefused(FastlaneError):
-    """The engine answered that it will not create this service: a fault of the order, not of the host."""
+    """The engine refused to create this service: a fault of the order, not of the host."""
 
 
 class ServiceGone(FastlaneError):
-    """The engine says that it has no such service. It may be wrong for a while: see SWARM notes in docs/design.md."""
+    """The engine says that the service does not exist. That can be wrong for a while: see docs/swarm.md."""
 
 
 class LogLost(FastlaneError):
-    """The engine has not got a log, or the part of it that comes next, any more: it was rotated, or went with its container."""
+    """The engine no longer has a log, or its next part: it was rotated, or removed with its container."""
 
 
 class NotFound(FastlaneError):
-    """What was asked for does not exist (an HTTP 404)."""
+    """The requested thing does not exist (HTTP 404)."""
 
 
 class Conflict(FastlaneError):
-    """What was asked for contradicts what is there (an HTTP 409)."""
+    """The request contradicts the current state (HTTP 409)."""
 
 
 class Repeated(FastlaneError):
@@ -69,7 +69,7 @@ class Repeated(FastlaneError):
 
 
 class KeyReused(FastlaneError):
-    """A key of an earlier request stands on another one (an HTTP 422)."""
+    """An idempotency key was used before with another request (HTTP 422)."""
 
 
 MAX_QUOTE = 60
@@ -83,7 +83,7 @@ def quoted(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with an input: the field it is in (dotted path, empty for the whole) and what to do about it."""
+    """One fault of an input: the field (a dotted path; empty for the whole input) and what to do about it."""
 
     field: str
     message: str
@@ -93,7 +93,7 @@ class Fault:
 
 
 class Invalid(FastlaneError):
-    """An input (a request body, a query, the settings) is wrong; names every fault at once."""
+    """An input (a request body, a query, the settings) is wrong. Has every fault."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(str(fault) for fault in faults))
@@ -101,7 +101,7 @@ class Invalid(FastlaneError):
 
 
 class Forbidden(FastlaneError):
-    """An input asks for what may be had elsewhere, but not here (an HTTP 403); names every fault at once."""
+    """An input sets what is not allowed here (HTTP 403). Has every fault."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("; ".join(str(fault) for fault in faults))

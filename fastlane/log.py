@@ -1,6 +1,6 @@
-"""Logging: events with fields, one a line, to standard error; ours and the libraries' in one format.
+"""Logging to standard error: one event with fields a line, in one format for fastlane and its libraries.
 
-No secret of a URL passes (``scrub``), no field is longer than its bound, and a log that cannot be written stops nothing.
+Passwords in URLs are masked (``scrub``), every field is bounded, and a failure to write a log line is ignored.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def scrub(text: str) -> str:
 
 
 def configure(format: str, level: str) -> None:
-    """Sets up structlog and the standard library's logging, whose libraries speak from ``warning`` up.
+    """Sets up structlog and the standard library's logging. Libraries log from ``warning`` up.
 
     ``format`` is ``console`` or ``json``; ``level`` is ``debug``, ``info``, ``warning`` or ``error``.
     """
@@ -52,7 +52,7 @@ def configure(format: str, level: str) -> None:
 
 
 def bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """A structlog processor: scrubs every field, bounds it, and makes it something that any renderer can write."""
+    """A structlog processor: scrubs and bounds every field, and converts it to a value that any renderer can write."""
     return {key: _plain(value, LONGEST_TRACEBACK if key == "exception" else LONGEST_FIELD) for key, value in event.items()}
 
 
@@ -84,7 +84,7 @@ def _console() -> structlog.types.Processor:
 
 
 class _StandardError:
-    """Writes whole lines to whatever is standard error at that moment; when it is closed or full, the line is lost."""
+    """Writes lines to the current standard error. When that is closed or full, the line is lost."""
 
     def __init__(self, *_names: object) -> None: ...
 
@@ -99,7 +99,7 @@ class _StandardError:
 
 
 class _Libraries(logging.Handler):
-    """Passes the records of the standard library's logging on to structlog: the event is the logger's name."""
+    """Passes records of the standard library's logging to structlog; the event is the logger's name."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Logs one record."""

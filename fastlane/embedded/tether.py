@@ -1,7 +1,7 @@
 """Becomes another program that ends when its parent does: ``python tether.py <parent's pid> <program> <arguments…>``.
 
-Linux kills it (PR_SET_PDEATHSIG) once the thread that started it has ended, even by kill -9. Elsewhere it is a plain start. It is a
-program of its own rather than code between fork and exec, where a process with threads may hang.
+On Linux the kernel kills the program (PR_SET_PDEATHSIG) when the thread that started it ends, even by kill -9. Elsewhere this is a plain
+start. It is a separate program because code between fork and exec can hang in a process with threads.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ties this process to its parent, and becomes the program. Ends with 1 when the parent has gone already."""
+    """Ties this process to its parent, and becomes the program. Exits with 1 when the parent has already ended."""
     parent, program = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
