@@ -12,7 +12,7 @@ import pytest
 
 from tests.crash.ground import World
 from tests.support.engine import connect
-from tests.support.nursery import Nursery
+from tests.support.fork_server import ForkServer
 from tests.support.redis import RealRedis
 
 AT_ONCE = int(os.environ.get("FASTLANE_TEST_AT_ONCE", "8"))
@@ -28,9 +28,9 @@ class Runner:
         self._futures: dict[str, Future[None]] = {}
         self._tasks: list[asyncio.Task[None] | None] = []
         self._thread.start()
-        self._nursery = Nursery()
-        asyncio.run_coroutine_threadsafe(self._nursery.__aenter__(), self._loop).result(30)
-        self._world = World(engine, redis, client, self._nursery)
+        self._fork_server = ForkServer()
+        asyncio.run_coroutine_threadsafe(self._fork_server.__aenter__(), self._loop).result(30)
+        self._world = World(engine, redis, client, self._fork_server)
 
     def begin(self, name: str, run: Callable[[World], Awaitable[None]]) -> None:
         """Runs it when there is room."""
@@ -56,7 +56,7 @@ class Runner:
 
     async def _ended(self) -> None:
         await asyncio.gather(*(task for task in self._tasks if task is not None), return_exceptions=True)
-        await self._nursery.__aexit__()
+        await self._fork_server.__aexit__()
         await self._loop.shutdown_default_executor()
 
 

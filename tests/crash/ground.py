@@ -30,8 +30,9 @@ from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.services.jobs.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.support.fork_server import Child, ForkServer
 from tests.support.installation import free_port
-from tests.support.nursery import Child, Nursery
+from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
 from tests.support.seams import Journal, Trip
 from tests.support.services import services_of
@@ -53,6 +54,9 @@ exit 3"""
 COMMAND = ("sh", "-c", SCRIPT)
 """Tells the witness, writes half of its log, waits for the word to go on, writes the rest, and ends with 3; with 5 when it is stopped."""
 
+QUICK = ProcessOptions(renew=0.5, gone_after=3.0, recheck=1.0, breaker_reset=2.0, builder_lost_after_ms=3000)
+"""What takes minutes in production takes seconds here."""
+
 HALF = "".join(f"{number}\n" for number in range(1, 301)).encode()
 WHOLE = "".join(f"{number}\n" for number in range(1, 601)).encode()
 
@@ -64,7 +68,7 @@ class World:
     engine: str
     redis: RealRedis
     docker: docker.APIClient
-    nursery: Nursery
+    fork_server: ForkServer
 
 
 @dataclass(frozen=True)
@@ -209,14 +213,17 @@ class Ground:
             "LEASE": "2s",
             "RENEW": "1s",
             "LOG_FORMAT": "json",
-            "TEST_TRIP": trip.text() if trip and trip.signal else "",
-            "TEST_JOURNAL": str(journal.path),
-            "TEST_WITNESS": str(self.witness),
-            "TEST_RECONCILE": str(reconcile),
             **self.settings,
         }
-        environment = {**os.environ, **{f"FASTLANE_{name}": value for name, value in settings.items()}}
-        running = await self.world.nursery.bear(role, environment, log)
+        options = replace(
+            QUICK,
+            reconcile=reconcile,
+            mount=str(self.witness),
+            journal=str(journal.path),
+            trip=trip.text() if trip and trip.signal else "",
+        )
+        environment = {**os.environ, **{f"FASTLANE_{name}": value for name, value in settings.items()}, **options.environment()}
+        running = await self.world.fork_server.start(role, environment, log)
         process = Process(role, running, journal, log)
         self.processes.append(process)
         return process

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import pytest
 from tests.functional.cutting import Unsteady
 from tests.functional.followers import Received, Socket
 from tests.support.installation import Installation, until
-from tests.support.pouring import HOST, line
+from tests.support.log_writing_engine import HOST, line
+from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
 
 LINES, PAUSE = 300, 10
@@ -26,14 +26,7 @@ class Place(Installation):
 
     def hire(self) -> subprocess.Popen[bytes]:
         """A worker, and its process."""
-        services = self.folder / "services"
-        services.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "tests.support.pouring", str(services)]
-        with (self.folder / "worker.log").open("ab") as output:
-            environment = self._environment("worker")
-            process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment, stdout=output, stderr=output)
-        self.processes.append(process)
-        return process
+        return self.start("worker")
 
     def services(self) -> list[str]:
         """None that an engine would have to remove."""
@@ -48,7 +41,9 @@ class Place(Installation):
 def places(tmp_path: Path) -> Iterator[tuple[Place, Place]]:
     with RealRedis() as redis:
         name = f"test-{os.urandom(4).hex()}"
-        both = tuple(Place(tmp_path, HOST, name, redis.url, {"LISTEN": "127.0.0.1"}) for _ in range(2))
+        options = ProcessOptions(executor=f"log-writing:{tmp_path}/services")
+        (tmp_path / "services").mkdir()
+        both = tuple(Place(tmp_path, HOST, name, redis.url, {"LISTEN": "127.0.0.1"}, options) for _ in range(2))
         try:
             for place in both:
                 place.serve("api")

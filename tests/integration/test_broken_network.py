@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hardship import Eye, Ledger, ThreadProxy, Witness, check_reads, well
 from tests.support.installation import installed
+from tests.support.outages import Eye, Ledger, ThreadProxy, Witness, check_reads, well
 
 SEED = 20261125
 SECONDS = 60

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hardship import Eye, Ledger, ThreadProxy, Witness, check_health, check_reads, fill, small_disk, well
 from tests.support.installation import Installation, installed, until
+from tests.support.outages import Eye, Ledger, ThreadProxy, Witness, check_health, check_reads, fill, small_disk, well
 from tests.support.redis import RealRedis
 
 WRITE_WITHIN = 10.0

@@ -9,8 +9,8 @@ import pytest
 from tests.crash.ground import Ground, World
 from tests.crash.scenarios import ended
 from tests.support.fleet import agreed, docker_command, image_of
+from tests.support.fork_server import ForkServer
 from tests.support.installation import until
-from tests.support.nursery import Nursery
 from tests.support.redis import RealRedis
 from tests.support.seams import Trip
 from tests.support.swarms import Node, Swarms
@@ -39,7 +39,7 @@ async def ground_on(bed: Swarms, seen_from: Node) -> AsyncIterator[Ground]:
     """A fastlane whose hosts are all nodes, and which is looked at through this one."""
     hosts = tuple(node.tcp for node in bed.nodes)
     with RealRedis() as redis, contextlib.closing(seen_from.client()) as client:
-        async with Nursery() as nursery, Ground(World(seen_from.url, redis, client, nursery), hosts) as ground:
+        async with ForkServer() as fork_server, Ground(World(seen_from.url, redis, client, fork_server), hosts) as ground:
             yield ground
 
 

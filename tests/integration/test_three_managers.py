@@ -26,8 +26,8 @@ from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.defaults import default_executor
 from tests.support.fleet import HALF, LABEL, docker_command, fleet, image_of, lines
-from tests.support.hardship import Witness, well
 from tests.support.installation import until
+from tests.support.outages import Witness, well
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
 

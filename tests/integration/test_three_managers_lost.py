@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.fleet import HALF, Fleet, Posted, docker_command, fleet, image_of, leader, lines
-from tests.support.hardship import check_health, check_reads, well
 from tests.support.installation import until
+from tests.support.outages import check_health, check_reads, well
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
 

@@ -9,8 +9,8 @@ import pytest
 from tests.integration.test_three_managers_lost import ends_well, is_lost, strike, undo, unusable
 from tests.support.engine import IMAGE
 from tests.support.fleet import fleet
-from tests.support.hardship import well
 from tests.support.installation import until
+from tests.support.outages import well
 from tests.support.swarms import Swarms
 
 pytestmark = pytest.mark.thorough

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.engine import IMAGE, script
-from tests.support.hardship import ThreadProxy, well
 from tests.support.installation import Installation, installed, until
+from tests.support.outages import ThreadProxy, well
 
 pytestmark = pytest.mark.thorough
 

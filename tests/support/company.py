@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,6 +24,7 @@ from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.engine_process import EngineProcess
 from tests.support.installation import Installation, until
+from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
 
 T = TypeVar("T")
@@ -42,7 +42,14 @@ class Company(Installation):
 
     def __init__(self, folder: Path, redis: RealRedis, engine: EngineProcess, **extra: str) -> None:
         pools = json.dumps([{"name": POOL, "match": "", "hosts": [HOST], "maxRunning": MOST}])
-        super().__init__(folder, HOST, f"test-{os.urandom(4).hex()}", redis.url, {"POOLS": pools, **extra})
+        super().__init__(
+            folder,
+            HOST,
+            f"test-{os.urandom(4).hex()}",
+            redis.url,
+            {"POOLS": pools, **extra},
+            ProcessOptions(executor=engine.option, reconcile=2.0, builder_lost_after_ms=3000),
+        )
         self.server = redis
         self.shared = engine
         self.workers: list[subprocess.Popen[bytes]] = []
@@ -52,11 +59,7 @@ class Company(Installation):
 
     def hire(self) -> subprocess.Popen[bytes]:
         """One more worker."""
-        environment = {**self._environment("worker"), "FASTLANE_TEST_SOCKET": str(self.shared.socket)}
-        command = [sys.executable, "-m", "tests.support.worker_process"]
-        with (self.folder / "worker.log").open("ab") as output:
-            process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment, stdout=output, stderr=output)
-        self.processes.append(process)
+        process = self.start("worker")
         self.workers.append(process)
         return process
 

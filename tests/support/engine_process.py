@@ -131,6 +131,8 @@ class EngineProcess:
 
     def __init__(self, folder: Path, *hosts: str) -> None:
         self.socket = folder / "engine"
+        self.option = f"instant:{self.socket}"
+        """The ``ProcessOptions.executor`` of a worker on it."""
         self._witness = folder / "starts"
         self._hosts = hosts
         self._log = folder / "engine.log"

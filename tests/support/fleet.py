@@ -9,7 +9,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +20,10 @@ import requests
 from fastlane.config.credentials import hash_token, make_token
 from tests.support.installation import until
 from tests.support.life import Life
+from tests.support.process_options import ProcessOptions
 from tests.support.registry import Registry
 from tests.support.swarms import Node, Swarms
 
-ROOT = Path(__file__).parents[2]
 TASK = "job"
 LABEL = "fastlane.installation"
 TELL = 'echo "$FASTLANE_EXECUTION_ID $(hostname)" >> /witness/starts; '
@@ -63,15 +62,6 @@ class Fleet(Life):
 
     bed: Swarms = field(kw_only=True)
     image: str = field(kw_only=True)
-
-    def start(self, role: str) -> subprocess.Popen[bytes]:
-        """Starts ``up``, ``api`` or ``worker``, with a reconciler that does not let a test wait."""
-        command = [sys.executable, "-m", "tests.support.hasty", role]
-        with (self.folder / f"{role}.log").open("ab") as output:
-            environment = {**self._environment(role), "PYTHONPATH": str(ROOT)}
-            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)
-        self.processes.append(process)
-        return process
 
     # jobs
 
@@ -220,7 +210,17 @@ def fleet(
         "BREAKER_RESET": "3s",
         **{name.upper(): value for name, value in extra.items()},
     }
-    made = Fleet(folder, bed.nodes[0].url, f"fleet-{os.urandom(4).hex()}", redis, settings, bed=bed, image=image, token=token)
+    made = Fleet(
+        folder,
+        bed.nodes[0].url,
+        f"fleet-{os.urandom(4).hex()}",
+        redis,
+        settings,
+        ProcessOptions(reconcile=2.0),
+        bed=bed,
+        image=image,
+        token=token,
+    )
     try:
         yield made
     except BaseException as error:

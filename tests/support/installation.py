@@ -14,8 +14,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.process_options import ProcessOptions
+
 T = TypeVar("T")
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 """Seconds for which a test waits for something that takes about one: a deadline, not a measurement."""
 
@@ -54,12 +57,14 @@ class Installation:
     name: str
     redis: str | None = None
     extra: dict[str, str] = field(default_factory=dict)
+    options: ProcessOptions | None = None
+    """What its processes have other than fastlane's own."""
     port: int = 0
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, role: str) -> subprocess.Popen[bytes]:
         """Starts ``fastlane up``, ``api`` or ``worker``; its output goes to a file of that name in the folder."""
-        command = [sys.executable, "-m", "fastlane", role]
+        command = [sys.executable, "-m", "fastlane" if self.options is None else "tests.support.process", role]
         with (self.folder / f"{role}.log").open("ab") as output:
             process = subprocess.Popen(command, cwd=self.folder, env=self._environment(role), stdout=output, stderr=output)
         self.processes.append(process)
@@ -162,7 +167,8 @@ class Installation:
             **({"REDIS_URL": self.redis} if self.redis else {}),
             **self.extra,
         }
-        return {**os.environ, **{f"FASTLANE_{name}": value for name, value in settings.items()}}
+        chosen = {f"FASTLANE_{name}": value for name, value in settings.items()}
+        return {**os.environ, **chosen, **({} if self.options is None else {"PYTHONPATH": str(ROOT), **self.options.environment()})}
 
 
 def free_port() -> int:

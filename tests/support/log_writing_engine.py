@@ -1,29 +1,24 @@
-"""A worker in a process of its own, on an engine that is a folder: each service of it writes a line every few milliseconds.
+"""An engine that is a folder, which several workers may use. Each of its services writes a line every few milliseconds.
 
-``python -m tests.support.pouring FOLDER`` works until it is ended. A command is three words: how many lines, the milliseconds between two
-of them, and the exit code of the first attempt (later ones exit with 0). Line ``n`` is ``ATTEMPT:n``, every third on stderr; its time
-follows from the service's start, so that whoever reads the log reads the same.
+A command is three words: the number of lines, the milliseconds between two of them, and the exit code of the first attempt (later ones
+exit with 0). Line ``n`` is ``ATTEMPT:n``, every third on stderr. Its time follows from the service's start, so that every reader reads the
+same.
 """
 
 import asyncio
 import json
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
-from fastlane import app, log
-from fastlane.config.load import load
 from fastlane.errors import ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
-HOST = "unix:///pouring"
+HOST = "unix:///log-writing"
 MILLISECOND = 1_000_000
 
 
@@ -32,8 +27,8 @@ def line(attempt: int, number: int) -> str:
     return f"{attempt}:{number}\n"
 
 
-class PouringExecutor:
-    """An ``Executor`` on a folder: a file a service, and one beside it from its start on."""
+class LogWritingExecutor:
+    """An ``Executor`` on a folder: a file for each service, and a second one once it has started."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,7 +43,7 @@ class PouringExecutor:
         """Its host never changes."""
 
     def hosts(self) -> Sequence[HostView]:
-        return [HostView(HOST, usable=True, swarm_id="pouring")]
+        return [HostView(HOST, usable=True, swarm_id="log-writing")]
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         return Image(image, None)
@@ -132,15 +127,3 @@ def _task(service_id: str, parked: dict[str, Any], start: int) -> EngineTask:
         exit_code=code if over else None,
         finished_at=end // MILLISECOND if over else None,
     )
-
-
-async def work(folder: Path) -> None:
-    """One worker, for ever."""
-    settings = load("worker").settings
-    log.configure(settings.log_format, settings.log_level)
-    async with app.running("worker", settings, app.Factories(executor=lambda *_: PouringExecutor(folder))):
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    uvloop.run(work(Path(sys.argv[1])))

@@ -1,7 +1,7 @@
-"""Starts processes on trial by forking them from one that has imported everything already: a start costs milliseconds instead of most of a
-second, and there are a thousand. Each is a process of its own, with its own memory, connections and exit.
+"""Starts fastlane processes by forking a process that has already imported everything: a start costs milliseconds instead of most of a
+second, and there are a thousand. Each has its own memory, connections and exit code.
 
-``Nursery`` is the side of the tests; ``python -m tests.support.nursery`` is that one process. It ends with the tests, and all of its
+``ForkServer`` is the tests' side; ``python -m tests.support.fork_server`` is the process that forks. It ends with the tests, and all of its
 children end with it, by PR_SET_PDEATHSIG.
 """
 
@@ -18,14 +18,12 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-import uvloop
-
 from fastlane.embedded import tether
-from tests.support import trial
+from tests.support import process
 
 
 class Child:
-    """A process on trial, as ``asyncio.subprocess.Process`` shows one."""
+    """A forked process, with the interface of ``asyncio.subprocess.Process``."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -48,21 +46,21 @@ class Child:
         return self.returncode or 0
 
     def end(self, code: int) -> None:
-        """It has ended."""
+        """Records its exit code."""
         self.returncode = code
         self._ended.set()
 
 
-class Nursery:
-    """The process that forks, seen from the tests. Used as an async context manager."""
+class ForkServer:
+    """The process that forks, seen from the tests. An async context manager."""
 
     def __init__(self) -> None:
         self._children: dict[int, Child] = {}
         self._expected: deque[asyncio.Future[Child]] = deque()
 
-    async def __aenter__(self) -> "Nursery":
+    async def __aenter__(self) -> "ForkServer":
         tied = (sys.executable, tether.__file__, str(os.getpid()))
-        command = (*tied, sys.executable, "-m", "tests.support.nursery")
+        command = (*tied, sys.executable, "-m", "tests.support.fork_server")
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
         self._reading = asyncio.create_task(self._read())
@@ -74,13 +72,13 @@ class Nursery:
         await self._process.wait()
         await self._reading
 
-    async def bear(self, role: str, environment: Mapping[str, str], log: Path) -> Child:
-        """A new process on trial, whose words go to ``log``."""
+    async def start(self, role: str, environment: Mapping[str, str], log: Path) -> Child:
+        """Starts a process of this role, whose output goes to the file ``log``."""
         assert self._process.stdin is not None
-        born: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
-        self._expected.append(born)
+        started: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._expected.append(started)
         self._process.stdin.write(json.dumps([role, dict(environment), str(log)]).encode() + b"\n")
-        return await asyncio.wait_for(born, 30)
+        return await asyncio.wait_for(started, 30)
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
@@ -96,36 +94,36 @@ class Nursery:
 
 
 def serve() -> None:
-    """Forks what is asked for on standard input, a JSON list a line (role, environment, log), and tells of each birth ([pid, null]) and end
-    ([pid, code]); until the input ends."""
-    asked, children = b"", set[int]()
+    """Forks a process for each line of standard input, a JSON list of role, environment and log, and reports each start ([pid, null]) and
+    end ([pid, code]), until the input ends."""
+    received, children = b"", set[int]()
     while True:
         readable, _, _ = select.select([0], [], [], 0.02)
         if readable:
             data = os.read(0, 1 << 20)
             if not data:
                 break
-            *lines, asked = (asked + data).split(b"\n")
+            *lines, received = (received + data).split(b"\n")
             for line in lines:
                 pid = os.fork()
                 if pid == 0:
-                    live(*json.loads(line))
+                    run_child(*json.loads(line))
                 children.add(pid)
-                tell(pid, None)
+                report(pid, None)
         for pid in list(children):
             found, status = os.waitpid(pid, os.WNOHANG)
             if found:
                 children.remove(pid)
-                tell(pid, os.waitstatus_to_exitcode(status))
+                report(pid, os.waitstatus_to_exitcode(status))
 
 
-def tell(pid: int, code: int | None) -> None:
-    """One line."""
+def report(pid: int, code: int | None) -> None:
+    """Writes one line to the tests."""
     os.write(1, json.dumps([pid, code]).encode() + b"\n")
 
 
-def live(role: str, environment: dict[str, str], log: str) -> None:
-    """A child's life."""
+def run_child(role: str, environment: dict[str, str], log: str) -> None:
+    """Runs fastlane in a forked process, and ends it."""
     code = 1
     try:
         ctypes.CDLL(None).prctl(tether.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -135,8 +133,7 @@ def live(role: str, environment: dict[str, str], log: str) -> None:
         os.dup2(output, 2)
         os.environ.clear()
         os.environ.update(environment)
-        uvloop.run(trial.main(role))
-        code = 0
+        code = process.run(role)
     finally:
         if code:
             traceback.print_exc()
