@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from benchmarks.witness import note
 
-LONGEST_SLEEP = 0.1
+MAX_SLEEP = 0.1
 TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -32,9 +32,9 @@ async def loop(url: str, key: str) -> None:
             due, next_one = await take(keys=[key])
             for token in due:
                 note(token)
-            wait = float(next_one) / 1000 - time.time() if next_one else LONGEST_SLEEP
+            wait = float(next_one) / 1000 - time.time() if next_one else MAX_SLEEP
             if wait > 0 and len(due) < 100:
-                await asyncio.sleep(min(wait, LONGEST_SLEEP))
+                await asyncio.sleep(min(wait, MAX_SLEEP))
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ from tests.support.redis import RealRedis
 JOBS, EXECUTIONS = 100_000, 10_000
 PAGE, SMALL = 1_000, 20
 BEGAN = 1_700_000_000_000
-TURNS, MOST_SHORT = 30, 500
-MOST, MOST_LAST = Target(2.0, at_least=False), Target(10.0, at_least=False)
+TURNS, MAX_SHORT = 30, 500
+MOST, MAX_LAST = Target(2.0, at_least=False), Target(10.0, at_least=False)
 
 Say = Callable[[str], None]
 
@@ -93,7 +93,7 @@ def _measure(port: int, case: Case, rounds: int) -> list[Figure]:
             [ours for ours, _ in pairs],
             [short for _, short in pairs],
             "a short one's",
-            target=MOST_LAST if name in ("page in the middle", "last page") else MOST,
+            target=MAX_LAST if name in ("page in the middle", "last page") else MOST,
         )
         for name, pairs in figures.items()
     ]
@@ -113,7 +113,7 @@ def _walk(connection: HTTPConnection, case: Case) -> tuple[list[float], list[flo
     while url is not None:
         took, page = _get(connection, url)
         steps.append(took)
-        if len(steps) % -(-case.rows // case.per_page // MOST_SHORT) == 0:
+        if len(steps) % -(-case.rows // case.per_page // MAX_SHORT) == 0:
             shorts.append(_short(connection, case))
         following = page["nextUrl"]
         url = None if following is None else str(following).split("/", 3)[3].join(("/", ""))

@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 import structlog
 
-LONGEST_FIELD = 2_000
-LONGEST_TRACEBACK = 16_000
-MOST_ITEMS = 50
+MAX_FIELD = 2_000
+MAX_TRACEBACK = 16_000
+MAX_ITEMS = 50
 DEEPEST = 4
 MASK = "********"
 
@@ -53,7 +53,7 @@ def configure(format: str, level: str) -> None:
 
 def bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
     """A structlog processor: scrubs and bounds every field, and converts it to a value that any renderer can write."""
-    return {key: _plain(value, LONGEST_TRACEBACK if key == "exception" else LONGEST_FIELD) for key, value in event.items()}
+    return {key: _plain(value, MAX_TRACEBACK if key == "exception" else MAX_FIELD) for key, value in event.items()}
 
 
 def _plain(value: object, longest: int, depth: int = 0) -> object:
@@ -64,10 +64,10 @@ def _plain(value: object, longest: int, depth: int = 0) -> object:
     if isinstance(value, int) and abs(value) < 2**63:
         return value
     if isinstance(value, Mapping) and depth < DEEPEST:
-        rows = list(value.items())[:MOST_ITEMS]
+        rows = list(value.items())[:MAX_ITEMS]
         return {str(_plain(str(key), longest)): _plain(item, longest, depth + 1) for key, item in rows}
     if isinstance(value, list | tuple | set | frozenset) and depth < DEEPEST:
-        return [_plain(item, longest, depth + 1) for item in list(value)[:MOST_ITEMS]]
+        return [_plain(item, longest, depth + 1) for item in list(value)[:MAX_ITEMS]]
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     text = scrub(text).encode("utf-8", "replace").decode()
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"

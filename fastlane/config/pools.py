@@ -13,8 +13,8 @@ from fastlane.models.placement.pool import Pool, Pull, pool_faults
 from fastlane.models.schedule.schedule import show_duration
 
 LOCAL_ENGINE = "unix:///var/run/docker.sock"
-MOST_PATTERNS = 100
-LONGEST_PATTERN = 1024
+MAX_PATTERNS = 100
+MAX_PATTERN = 1024
 
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -41,16 +41,16 @@ def _patterns(read: Callable[[str], str]) -> Callable[[object], tuple[str, ...]]
         rows = [value] if isinstance(value, str) else value
         if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
             raise ValueError("is neither true (anything), false, text nor a list of texts; * in a text stands for any text")
-        if len(rows) > MOST_PATTERNS:
-            raise ValueError(f"has more than {MOST_PATTERNS} patterns; let * stand for some of them")
+        if len(rows) > MAX_PATTERNS:
+            raise ValueError(f"has more than {MAX_PATTERNS} patterns; let * stand for some of them")
         return tuple(_pattern(row.strip(), read) for row in rows)
 
     return read_all
 
 
 def _pattern(text: str, read: Callable[[str], str]) -> str:
-    if not text or len(text) > LONGEST_PATTERN or _UNWRITABLE.search(text):
-        raise ValueError(f"{quoted(text)} is not a pattern; write 1 to {LONGEST_PATTERN} characters without control characters")
+    if not text or len(text) > MAX_PATTERN or _UNWRITABLE.search(text):
+        raise ValueError(f"{quoted(text)} is not a pattern; write 1 to {MAX_PATTERN} characters without control characters")
     return text if text in ANYTHING else read(text)
 
 
@@ -61,7 +61,7 @@ def _or_exact(read: Callable[[object], str], adapt: Callable[[str], str] = str) 
 
 def _grace(value: object) -> int | None:
     if isinstance(value, bool):
-        return options.LONGEST_GRACE if value else None
+        return options.MAX_GRACE if value else None
     return options.read_grace(value)
 
 

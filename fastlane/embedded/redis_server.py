@@ -21,12 +21,12 @@ import structlog
 from fastlane.embedded import tether
 from fastlane.errors import Conflict, QueueDown
 
-LONGEST_SOCKET = 103
+MAX_SOCKET = 103
 """The longest path of a unix socket, in bytes: macOS allows 103, Linux 107."""
 START_DEADLINE = 10.0
 STOP_DEADLINE = 2.0
 LOOK_EVERY = 0.01
-FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
+FIRST_WAIT, MAX_WAIT = 0.1, 5.0
 LONG_LIFE = 60.0
 """A server that ends after this many seconds is restarted without back-off."""
 
@@ -164,7 +164,7 @@ class RedisServer:
             since = clock()
             if self._process is not None:
                 log.warning("redis.ended", code=await self._process.wait())
-            wait = FIRST_WAIT if clock() - since > LONG_LIFE else min(LONGEST_WAIT, wait * 2)
+            wait = FIRST_WAIT if clock() - since > LONG_LIFE else min(MAX_WAIT, wait * 2)
             await asyncio.sleep(random.uniform(wait / 2, wait))
             try:
                 await self._launch()
@@ -195,7 +195,7 @@ def _program() -> Path:
 def _socket_path(data: Path) -> Path:
     """A socket in the data folder or, when that path is too long, in a private folder in the system's temporary one."""
     path = data / "redis.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET:
+    if len(os.fsencode(path)) <= MAX_SOCKET:
         return path
     digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"fastlane-{os.getuid()}-{digest}"

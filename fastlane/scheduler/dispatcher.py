@@ -22,9 +22,9 @@ from fastlane.scheduler.repair.rebuilder import Rebuilder
 log = structlog.get_logger()
 
 BATCH = 64
-MOST_ASSIGNMENTS = 2000
-LONGEST_SLEEP = 2.0
-MOST_SKEW = 2000
+MAX_ASSIGNMENTS = 2000
+MAX_SLEEP = 2.0
+MAX_SKEW = 2000
 """Milliseconds by which a worker's clock may differ from Redis's."""
 
 Run = Callable[[Assignment, int], Coroutine[None, None, None]]
@@ -84,7 +84,7 @@ class Dispatcher:
         if self._leases.enter_generation(generation):
             self._on_rebuilt()
         usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
-        count = 0 if self._skewed else max(0, min(BATCH, MOST_ASSIGNMENTS - len(self._leases)))
+        count = 0 if self._skewed else max(0, min(BATCH, MAX_ASSIGNMENTS - len(self._leases)))
         lanes = lanes_of(self._pools, usable)
         shut = [pool.name for pool in self._pools if pool.name not in {lane.name for lane in lanes}]
         claim = await self._queue.claim(self._leases.generation, self._leases.owner, lanes, count, lease=self._leases.duration, watch=shut)
@@ -92,19 +92,19 @@ class Dispatcher:
             self._rebuilder.doubt()
             return 0.0
         if await self._too_skewed(claim):
-            return LONGEST_SLEEP
+            return MAX_SLEEP
         for lease in claim.leases:
             assignment = Assignment(lease)
             self._leases.hold(assignment, self._run(assignment, claim.now))
         if count == 0:
-            return LONGEST_SLEEP
+            return MAX_SLEEP
         if len(claim.leases) >= count:
             return 0.0
-        return LONGEST_SLEEP if claim.wait is None else min(LONGEST_SLEEP, claim.wait)
+        return MAX_SLEEP if claim.wait is None else min(MAX_SLEEP, claim.wait)
 
     async def _too_skewed(self, claim: Claim) -> bool:
         skew = self._clock.now() - claim.now
-        if self._skewed != (abs(skew) > MOST_SKEW):
+        if self._skewed != (abs(skew) > MAX_SKEW):
             self._skewed = not self._skewed
             log.warning("clock.skewed" if self._skewed else "clock.right_again", milliseconds=skew)
         if self._skewed and claim.leases:

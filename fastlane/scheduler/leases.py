@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 RENEWED_AT_ONCE = 500
 """Leases in one call of the queue."""
-MOST_KEPT_NOTES = 500
+MAX_KEPT_NOTES = 500
 """Notes kept of assignments that were put back into the queue."""
 GRACE = 5_000
 """Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and to make a note of its own."""
@@ -69,7 +69,7 @@ class Leases:
     def keep_note(self, assignment: Assignment, until: int) -> None:
         """Keeps the note of an assignment that was put back until this moment (milliseconds): no other worker knows why it waits."""
         note = assignment.note
-        if note is not None and len(self._kept_notes) < MOST_KEPT_NOTES:
+        if note is not None and len(self._kept_notes) < MAX_KEPT_NOTES:
             self._kept_notes[assignment.id] = (note, until + GRACE)
 
     def hold(self, assignment: Assignment, work: Coroutine[None, None, None]) -> None:

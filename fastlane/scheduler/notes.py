@@ -14,9 +14,9 @@ from fastlane.models.status import Status
 from fastlane.scheduler.limits import Limits, registry_deadline
 from fastlane.scheduler.watch.verdict import wait_ends
 
-MOST = 500
+MAX_NOTES = 500
 """Notes in one report. An answer to why reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
-LONGEST_WORDS = 300
+MAX_WORDS = 300
 """The longest words of a note, in bytes."""
 MET = (
     (RegistryDown, Obstacle.REGISTRY),
@@ -64,7 +64,7 @@ def of_tasks(execution: Execution, tasks: Sequence[EngineTask], limits: Limits) 
 
 def oldest(notes: Iterable[Note | None]) -> tuple[Note, ...]:
     """As many notes as a report holds, those of the longest waits first."""
-    return tuple(sorted((one for one in notes if one is not None), key=lambda one: one.since)[:MOST])
+    return tuple(sorted((one for one in notes if one is not None), key=lambda one: one.since)[:MAX_NOTES])
 
 
 def _or_expiry(execution: Execution, until: int | None) -> int | None:
@@ -76,4 +76,4 @@ def shown(words: str) -> str:
     """Another system's words in a form that may be shown: one line, of bounded length, without the secrets of a URL."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in scrub(words)).split())
     data = line.encode(errors="replace")
-    return line if len(data) <= LONGEST_WORDS else data[: LONGEST_WORDS - 3].decode(errors="ignore") + "…"
+    return line if len(data) <= MAX_WORDS else data[: MAX_WORDS - 3].decode(errors="ignore") + "…"

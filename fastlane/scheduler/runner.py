@@ -24,7 +24,7 @@ from fastlane.storage.base import ExecutionStore
 
 log = structlog.get_logger()
 
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+SHORTEST_PAUSE, MAX_PAUSE = 0.1, 5.0
 """Seconds between two tries of a step, doubled each time."""
 
 
@@ -68,9 +68,9 @@ class Runner:
             except Exception:
                 log.exception("assignment.failed", id=assignment.id)
                 assignment.explain(notes.of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
-                pause = LONGEST_PAUSE
+                pause = MAX_PAUSE
             await self._clock.sleep(pause * (0.5 + random.random() / 2))
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, MAX_PAUSE)
 
     async def _execution(self, assignment: Assignment) -> None:
         execution = await self._store.execution(assignment.id)

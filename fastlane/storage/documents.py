@@ -34,7 +34,7 @@ SPEC_DEFAULTS = {field.name: field.default for field in fields(Spec)}
 RESOURCES_FIELDS, CONTAINER_FIELDS = (tuple(field.name for field in fields(kind)) for kind in (Resources, Container))
 _MOUNT_VALUES = attrgetter(*(field.name for field in fields(Mount)))
 
-REMEMBERED_SPECS, LONGEST_REMEMBERED = 1024, 2048
+REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
 """How many parsed specs are cached, and the length in characters of the longest: an execution's row is read several times on its way."""
 
 PIECE = Struct("<BqI")
@@ -54,7 +54,7 @@ def spec_to_json(spec: Spec) -> str:
 
 def spec_from_json(text: str) -> Spec:
     """The spec that ``spec_to_json`` wrote; the same object for the same text, if that is short."""
-    return _remembered_spec(text) if len(text) <= LONGEST_REMEMBERED else _spec(text)
+    return _remembered_spec(text) if len(text) <= MAX_REMEMBERED else _spec(text)
 
 
 def _spec(text: str) -> Spec:

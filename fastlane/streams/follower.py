@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 STORE_TRIES = 30
 """How often, a second apart, a follower that is behind asks a store that does not answer."""
-MOST_UNDER_WAY = 100
+MAX_ACTIVE = 100
 
 
 class CloseReason(StrEnum):
@@ -259,7 +259,7 @@ class Follower:
 
     async def _job_progress(self) -> Snapshot[Progress]:
         job = await self._store.job(self._job.id)
-        under_way = await self._store.executions_of(self._job.id, MOST_UNDER_WAY, statuses=UNDER_WAY)
+        under_way = await self._store.executions_of(self._job.id, MAX_ACTIVE, statuses=UNDER_WAY)
         newest = await self._store.executions_of(self._job.id, 1)
         started = await self._store.last_started(self._job.id)
         soonest = min(under_way, key=lambda one: one.scheduled_for, default=None)

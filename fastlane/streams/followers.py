@@ -11,7 +11,7 @@ from fastlane.streams.follower import Follower, StartPosition
 from fastlane.streams.hub import Hub
 from fastlane.streams.shared_reads import SharedReads
 
-MOST = 5_000
+MAX_FOLLOWERS = 5_000
 """Followers at once in one process."""
 SLOW_AFTER = 15.0
 """Seconds that a sink may take for one batch (128 KiB at most)."""
@@ -25,7 +25,7 @@ class Followers:
     """Makes followers. Each waits ``start_wait`` seconds for a start, and gives its sink up when a batch takes ``slow_after`` seconds."""
 
     def __init__(
-        self, store: Store, hub: Hub, clock: Clock, *, start_wait: float, slow_after: float = SLOW_AFTER, most: int = MOST
+        self, store: Store, hub: Hub, clock: Clock, *, start_wait: float, slow_after: float = SLOW_AFTER, most: int = MAX_FOLLOWERS
     ) -> None:
         self._store = store
         self._clock = clock

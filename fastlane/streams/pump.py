@@ -26,11 +26,11 @@ FLUSH_AFTER = 0.025
 """The longest that a piece waits for others before it is stored, in seconds."""
 FLUSH_BYTES = 256 * 1024
 """Bytes that are stored without waiting for more: a chunk of a log that comes fast."""
-MOST_WAITING = 512 * 1024
+MAX_WAITING = 512 * 1024
 """Bytes that may wait for the store; while more wait, the engine is not read."""
 FLUSH_AFTER_CAP = 5.0
 """The same once the cap is reached: then nothing more is kept, and a row only counts the bytes."""
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+SHORTEST_PAUSE, MAX_PAUSE = 0.1, 5.0
 """Seconds between two attempts to follow."""
 
 
@@ -84,10 +84,10 @@ class Pump:
                 await self._copy(host, task_id, follow=True)
             except (TransientError, ServiceGone, LogLost, _Overtaken) as fault:
                 log.warning("log.interrupted", execution_id=self._id, host=host, error=str(fault))
-            if self._clock.now() - began > LONGEST_PAUSE * 1000:
+            if self._clock.now() - began > MAX_PAUSE * 1000:
                 pause = SHORTEST_PAUSE
             await self._clock.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, MAX_PAUSE)
 
     async def finish(self, host: str, task_id: str) -> LogEnd:
         """Stores a finished task's log from the stored head to its end. Raises HostDown, StoreDown, LogLost; what was read before that is
@@ -129,7 +129,7 @@ class Pump:
         async with aclosing(self._executor.logs(host, task_id, self._head.marks, follow=follow)) as portions:
             async for portion in portions:
                 self._put(portion)
-                if self._bytes >= MOST_WAITING:
+                if self._bytes >= MAX_WAITING:
                     self._room.clear()
                     await self._room.wait()
 

@@ -27,9 +27,9 @@ SLICE = 128 * 1024
 """The largest batch, in bytes."""
 GATHER = 0.005
 """The shortest time between two batches, in seconds: what comes faster is gathered."""
-SHARE, LONGEST_REST = 6, 0.1
+SHARE, MAX_REST = 6, 0.1
 """The reader rests for SHARE times as long as it took to hand out a batch, so that many followers get fewer, larger batches; but at most
-for LONGEST_REST seconds."""
+for MAX_REST seconds."""
 AT_ONCE = 200
 """How many followers get a batch before other tasks run."""
 
@@ -146,7 +146,7 @@ class Reader:
                 log.exception("log.reader_failed", execution_id=self._id)
                 await asyncio.sleep(EVERY)
             if spent:
-                await asyncio.sleep(max(GATHER, min(LONGEST_REST, SHARE * spent - (loop.time() - began))))
+                await asyncio.sleep(max(GATHER, min(MAX_REST, SHARE * spent - (loop.time() - began))))
             await wait_for(self._hinted, max(0.0, self._row_read + EVERY - loop.time()))
 
     async def _row(self) -> tuple[Execution | None, bool]:

@@ -10,7 +10,7 @@ from fastlane.streams.hub import Hub
 from fastlane.streams.reader import Reader
 from fastlane.streams.shared_poll import SharedPoll, Snapshot
 
-MOST_CACHED = 4 * 1024 * 1024
+MAX_CACHED = 4 * 1024 * 1024
 """Bytes of logs that are kept for followers who want the same."""
 
 ReadProgress = Callable[[], Awaitable[Snapshot[Progress]]]
@@ -22,7 +22,7 @@ class SharedReads:
     def __init__(self, store: Store, hub: Hub) -> None:
         self._store = store
         self._hub = hub
-        self._cache = BatchCache(MOST_CACHED)
+        self._cache = BatchCache(MAX_CACHED)
         self._readers: dict[str, tuple[Reader, int]] = {}
         self._polls: dict[str, tuple[SharedPoll[Progress], int]] = {}
 

@@ -210,7 +210,7 @@ async def test_an_unknown_user_costs_as_much_as_a_known_one(guarded, hashing):
 
 
 async def test_what_was_found_good_is_remembered_in_bounded_memory(guarded, hashing, monkeypatch):
-    monkeypatch.setattr(auth, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(auth, "MAX_REMEMBERED", 2)
     for credential in (ADMIN, RUNNER, ADMIN, READER, ADMIN):
         assert (await guarded.get("/status", headers=credential)).status == 200
     assert hashing.count == 3
@@ -236,10 +236,10 @@ async def test_a_crowd_of_guessers_is_told_to_come_again_and_takes_no_memory(gua
     hashing.go.clear()
     gate = guarded.app.settings["context"].authenticator
     crowd = [asyncio.create_task(guarded.get("/status", headers=from_(f"10.0.{n}.1", basic("anna", f"{n}")))) for n in range(60)]
-    await until(lambda: sum(task.done() for task in crowd) == 60 - auth.MOST_VERIFYING, "nobody was sent away")
+    await until(lambda: sum(task.done() for task in crowd) == 60 - auth.MAX_VERIFYING, "nobody was sent away")
     away = [task.result() for task in crowd if task.done()]
     assert {(answer.status, answer.headers["Retry-After"]) for answer in away} == {(503, "2")}
-    assert len(gate._verifying) == auth.MOST_VERIFYING
+    assert len(gate._verifying) == auth.MAX_VERIFYING
     assert (await guarded.get("/status", headers=ADMIN)).status == 200
     hashing.go.set()
     assert sorted({answer.status for answer in await asyncio.gather(*crowd)}) == [401, 503]

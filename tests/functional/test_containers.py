@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from fastlane.models.container.container import Container, Resources, Secret
-from fastlane.models.container.options import LONGEST_GRACE
+from fastlane.models.container.options import MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, Policy
 from fastlane.models.placement.pool import Pool
 from tests.functional.server import HOST, Server
@@ -17,7 +17,7 @@ OK = {"image": "ubuntu:latest"}
 LISTS = ("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts")
 LIMITS = Resources(cpus=2, memory=2**30, pids=100)
 POOLS = (
-    Pool("wide", "wide", (HOST,), policy=Policy(init=True, stop_grace=LONGEST_GRACE, **dict.fromkeys(LISTS, ANYTHING))),
+    Pool("wide", "wide", (HOST,), policy=Policy(init=True, stop_grace=MAX_GRACE, **dict.fromkeys(LISTS, ANYTHING))),
     Pool("some", "some", (HOST,), policy=Policy(mounts=("/srv/data/", "volume:cache-*:ro"), networks=("backend",), stop_grace=60_000)),
     Pool("small", "small", (HOST,), limits=LIMITS),
     Pool("default", "", (HOST,)),

@@ -14,7 +14,7 @@ import pytest
 
 from fastlane.web.http import handler
 from fastlane.web.server import deadlines
-from fastlane.web.server.application import LONGEST_HEAD
+from fastlane.web.server.application import MAX_HEAD
 from tests.functional.server import Answer, Server
 from tests.functional.test_attacks import calm, statuses
 from tests.support.installation import Installation
@@ -207,7 +207,7 @@ async def test_a_head_that_is_too_long_gets_a_4xx_that_says_so(server: Server, l
 
 async def test_a_head_without_end_is_hung_up_on(server: Server) -> None:
     with suppress(ConnectionError):
-        assert await server.raw(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (LONGEST_HEAD + 200_000)) == b""
+        assert await server.raw(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (MAX_HEAD + 200_000)) == b""
     await calm(server)
 
 

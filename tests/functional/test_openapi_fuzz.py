@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.models.container.container import Resources
-from fastlane.models.container.options import LONGEST_GRACE
+from fastlane.models.container.options import MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, Policy
 from fastlane.models.placement.pool import Pool
 from tests.functional.server import HOST
@@ -25,7 +25,7 @@ LONGEST = 600 * max(1, int(EXAMPLES) // 20)
 
 
 LISTS = ("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts")
-WIDE = Policy(init=True, stop_grace=LONGEST_GRACE, **dict.fromkeys(LISTS, ANYTHING))
+WIDE = Policy(init=True, stop_grace=MAX_GRACE, **dict.fromkeys(LISTS, ANYTHING))
 POOLS = (Pool("strict", "[A-Z]", (HOST,), limits=Resources(cpus=2)), Pool("wide", "", (HOST,), policy=WIDE))
 """One task in a few meets a policy, so that what a body asks for its container is both taken and refused."""
 

@@ -162,7 +162,7 @@ async def test_the_largest_report_is_small(server, shared_redis):
     waiting = [Note(f"00000000-0000-0000-0000-{n:012}", 1, Obstacle.REGISTRY, notes.shown(sentence * 9), n, n) for n in range(2_000)]
     await server.queue.reports.announce(Report("w", 1, (host(),), notes.oldest(waiting)), ttl=60_000)
     (report,) = await server.queue.reports.current()
-    assert len(report.notes) == notes.MOST
+    assert len(report.notes) == notes.MAX_NOTES
     with shared_redis.client() as client:
         (text,) = client.hvals(Keys(server.installation).reports)
     assert len(text) < 300_000

@@ -17,7 +17,7 @@ PAD = "x" * 80
 PATIENCE = 300
 ONE = 50_000_000
 AT_ONCE = 40
-MOST_MEMORY = 100 * 1024 * 1024
+MAX_MEMORY = 100 * 1024 * 1024
 """How much a worker may grow, with 40 logs at once and what else it does; and an API."""
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(2 * PATIENCE)]
@@ -94,8 +94,8 @@ def check(fastlane: Installation, reply: dict[str, Any], size: int, mark: int) -
 def test_fifty_megabytes_of_one_job_are_whole_and_pass_through_little_memory(fastlane: Installation) -> None:
     api, worker = map(Process, fastlane.processes)
     check(fastlane, fastlane.run("sh", "-c", writer(ONE, 1)), ONE, 1)
-    assert worker.grown() < MOST_MEMORY / 2
-    assert api.grown() < MOST_MEMORY / 2
+    assert worker.grown() < MAX_MEMORY / 2
+    assert api.grown() < MAX_MEMORY / 2
 
 
 @pytest.mark.parametrize("size", [500_000, 2_000_000])
@@ -104,5 +104,5 @@ def test_forty_jobs_that_log_at_once_are_whole_and_pass_through_little_memory(fa
     replies = [fastlane.run("sh", "-c", writer(size, number)) for number in range(AT_ONCE)]
     for number, reply in enumerate(replies):
         check(fastlane, reply, size, number)
-    assert worker.grown() < MOST_MEMORY
-    assert api.grown() < MOST_MEMORY
+    assert worker.grown() < MAX_MEMORY
+    assert api.grown() < MAX_MEMORY

@@ -12,16 +12,16 @@ from fastlane.errors import quoted
 from fastlane.models.container.container import Mount, MountKind
 from fastlane.models.schedule.schedule import read_duration, show_duration
 
-LEAST_CPUS, MOST_CPUS = 0.001, 100_000
+LEAST_CPUS, MAX_CPUS = 0.001, 100_000
 LEAST_MEMORY = 4 * 1024**2
 """Bytes; the engine accepts no less."""
 LEAST_TMPFS = 4 * 1024
-MOST_BYTES = 2**50
-MOST_PIDS = 2**22
+MAX_BYTES = 2**50
+MAX_PIDS = 2**22
 """Linux's own maximum."""
-LEAST_GRACE, LONGEST_GRACE = 1_000, 3_600_000
+LEAST_GRACE, MAX_GRACE = 1_000, 3_600_000
 """Milliseconds. The engine counts whole seconds, so that less than one would be none."""
-LONGEST_PATH = 1024
+MAX_PATH = 1024
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@$-]{0,63}"
 USER = re.compile(rf"{NAME}(?::{NAME})?")
@@ -55,8 +55,8 @@ UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 def read_cpus(value: object) -> float:
     """Reads a number of processors, such as 0.5."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_CPUS <= value <= MOST_CPUS:
-        raise ValueError(f"{quoted(value)} is not a number of processors from {LEAST_CPUS} to {MOST_CPUS}; write 0.5 for half of one")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_CPUS <= value <= MAX_CPUS:
+        raise ValueError(f"{quoted(value)} is not a number of processors from {LEAST_CPUS} to {MAX_CPUS}; write 0.5 for half of one")
     return float(value)
 
 
@@ -68,8 +68,8 @@ def read_memory(value: object) -> int:
 def read_pids(value: object) -> int:
     """Reads a number of processes and threads."""
     number = as_integer(value)
-    if number is None or not 1 <= number <= MOST_PIDS:
-        raise ValueError(f"{quoted(value)} is not a whole number of processes from 1 to {MOST_PIDS}")
+    if number is None or not 1 <= number <= MAX_PIDS:
+        raise ValueError(f"{quoted(value)} is not a whole number of processes from 1 to {MAX_PIDS}")
     return number
 
 
@@ -79,8 +79,8 @@ def read_size(value: object, least: int) -> int:
     size = int(float(found[1]) * UNITS.get((found[2] or "").lower(), 1)) if found else as_integer(value)
     if size is None:
         raise ValueError(f'{quoted(value)} is not a size; write "512m", "1.5g", "512KiB", "1MiB", or a number of bytes from {least}')
-    if not least <= size <= MOST_BYTES:
-        raise ValueError(f'{quoted(value)} is not a size from {show_size(least)} to {show_size(MOST_BYTES)}, such as "512m" or "1MiB"')
+    if not least <= size <= MAX_BYTES:
+        raise ValueError(f'{quoted(value)} is not a size from {show_size(least)} to {show_size(MAX_BYTES)}, such as "512m" or "1MiB"')
     return size
 
 
@@ -100,8 +100,8 @@ def read_user(value: object) -> str:
 def read_path(value: object) -> str:
     """Reads an absolute path. Drops a slash at the end; refuses parts such as ``..`` that would give a path two spellings."""
     text = read_text(value)
-    if len(text) > LONGEST_PATH:
-        raise ValueError(f"is longer than {LONGEST_PATH} characters")
+    if len(text) > MAX_PATH:
+        raise ValueError(f"is longer than {MAX_PATH} characters")
     first, *parts = text.split("/")
     if first or not parts:
         raise ValueError(f"{quoted(text)} is not an absolute path; begin it with /")
@@ -129,8 +129,8 @@ def read_signal(value: object) -> str:
 def read_grace(value: object) -> int:
     """Reads a duration from one second to one hour, in milliseconds."""
     milliseconds = round(read_duration(value) * 1000)
-    if not LEAST_GRACE <= milliseconds <= LONGEST_GRACE:
-        least, most = show_duration(LEAST_GRACE / 1000), show_duration(LONGEST_GRACE / 1000)
+    if not LEAST_GRACE <= milliseconds <= MAX_GRACE:
+        least, most = show_duration(LEAST_GRACE / 1000), show_duration(MAX_GRACE / 1000)
         raise ValueError(f"{quoted(value)} is not a duration from {least} to {most}")
     return milliseconds
 

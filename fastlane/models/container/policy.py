@@ -28,7 +28,7 @@ ANYTHING = ("*",)
 READ_ONLY = ":ro"
 VOLUME = "volume:"
 TMPFS = "tmpfs"
-MOST_SHOWN = 5
+MAX_SHOWN = 5
 """How many items of a list a fault repeats."""
 
 
@@ -160,8 +160,8 @@ def _refused(option: str, refused: Sequence[str], allowed: Sequence[str], pool: 
 
 
 def _some(texts: Sequence[str]) -> str:
-    shorter = [text if len(text) <= 80 else text[:80] + "…" for text in texts[:MOST_SHOWN]]
-    return ", ".join([*shorter, *(["…"] if len(texts) > MOST_SHOWN else [])])
+    shorter = [text if len(text) <= 80 else text[:80] + "…" for text in texts[:MAX_SHOWN]]
+    return ", ".join([*shorter, *(["…"] if len(texts) > MAX_SHOWN else [])])
 
 
 def _given(text: str | None) -> tuple[str, ...]:

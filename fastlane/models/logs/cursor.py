@@ -8,7 +8,7 @@ import codecs
 import re
 from dataclasses import dataclass
 
-LONGEST = 100
+MAX_CURSOR = 100
 _FORM = re.compile(
     r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(0|[1-9][0-9]{0,14})(?::((?:[0-9a-f]{2}){0,3})\.((?:[0-9a-f]{2}){0,3}))?(:end)?",
     re.ASCII,
@@ -37,7 +37,7 @@ class Cursor:
 
 def read_cursor(text: str) -> Cursor:
     """The cursor that a client sends back. Raises ValueError for text that is not a cursor."""
-    match = _FORM.fullmatch(text) if len(text) <= LONGEST else None
+    match = _FORM.fullmatch(text) if len(text) <= MAX_CURSOR else None
     if match is None:
         raise ValueError("is not a cursor: send one back as a message had it")
     execution_id, offset, stdout, stderr, ended = match.groups()

@@ -14,7 +14,7 @@ from croniter import croniter
 
 from fastlane.errors import quoted
 
-MOST_TEXT = 256
+MAX_TEXT = 256
 ALIASES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -106,8 +106,8 @@ def _numbers(spec: FieldSpec, expanded: Sequence[int | str]) -> tuple[int, ...]:
 
 def _split(text: str) -> list[str]:
     """The five fields of an expression or an alias."""
-    if len(text) > MOST_TEXT:
-        raise ValueError(f"has more than {MOST_TEXT} characters; {FORMS}")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"has more than {MAX_TEXT} characters; {FORMS}")
     parts = re.findall(r"\S+", text, re.ASCII)
     if len(parts) == 1 and parts[0].startswith("@"):
         if parts[0].lower() not in ALIASES:

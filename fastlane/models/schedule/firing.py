@@ -14,7 +14,7 @@ GRACE = 60_000
 """Milliseconds by which a cron's tick may be late and still count as on time: longer than a restart or fail-over, and short enough that a
 job that runs every minute does not get two at once."""
 
-MOST_COUNTED = 1_500
+MAX_COUNTED = 1_500
 """Missed ticks are counted up to this number, more than a day of minutes; a longer run has "at least" as many."""
 
 
@@ -105,7 +105,7 @@ def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | Non
 
 def missed_ticks(cron: Cron, first: int, last: int, reason: str) -> MissedTicks:
     """The run of ticks from the due time ``first`` to the due time ``last``."""
-    later = ticks_between(cron, first, last, MOST_COUNTED - 1)
+    later = ticks_between(cron, first, last, MAX_COUNTED - 1)
     at_least = bool(later) and later[-1] < last
     return MissedTicks(first, last, 1 + len(later), at_least, reason)
 

@@ -9,7 +9,7 @@ RETRIED = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED
 """Failures that another attempt may cure, unlike a bad image, a refused order, or an order that fits no node."""
 
 FIRST_DELAY = 1_000
-LONGEST_DELAY = 600_000
+MAX_DELAY = 600_000
 JITTER = 0.2
 """The share by which a delay may be longer, so that jobs that failed together are not retried together."""
 
@@ -59,7 +59,7 @@ def backoff(tick_id: str, attempt: int) -> int:
     The jitter derives from the tick and the attempt: random between ticks, the same in every process.
     """
     doubled = FIRST_DELAY * 2 ** min(attempt - 1, 20)
-    return int(min(doubled, LONGEST_DELAY / (1 + JITTER)) * (1 + JITTER * _share(f"{tick_id}:{attempt}")))
+    return int(min(doubled, MAX_DELAY / (1 + JITTER)) * (1 + JITTER * _share(f"{tick_id}:{attempt}")))
 
 
 def _share(seed: str) -> float:

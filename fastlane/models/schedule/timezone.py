@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from fastlane.errors import quoted
 
 FORMS = 'write an IANA name such as "Europe/Berlin"'
-MOST_NAME = 64
+MAX_TIMEZONE = 64
 
 _NOT_NAMES = frozenset({"localtime", "Factory", "posixrules"})
 """Names in a machine's zone folder that do not mean the same zone everywhere."""
@@ -47,7 +47,7 @@ def read_timezone(text: object) -> str:
 
 def nearest_zones(text: str) -> list[str]:
     """At most three zones that may be meant by a name in another case, a city alone, or a typing error."""
-    meant = text.strip().lower().replace(" ", "_")[:MOST_NAME]
+    meant = text.strip().lower().replace(" ", "_")[:MAX_TIMEZONE]
     known = _by_any_name()
     if meant in known:
         return [known[meant]]

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from fastlane.queue.base import Entry, EntryKind
 
-MOST_IN_A_CALL = 128
+MAX_CALL_ITEMS = 128
 LETTERS = {EntryKind.JOB: "j", EntryKind.EXECUTION: "e"}
 KINDS = {letter: kind for kind, letter in LETTERS.items()}
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """The items in order, as many at a time as one call may carry."""
-    for start in range(0, len(items), MOST_IN_A_CALL):
-        yield items[start : start + MOST_IN_A_CALL]
+    for start in range(0, len(items), MAX_CALL_ITEMS):
+        yield items[start : start + MAX_CALL_ITEMS]
 
 
 def entry_arguments(entries: Sequence[Entry]) -> list[str | int]:

@@ -16,11 +16,11 @@ from fastlane.models.status import Status
 from fastlane.queue.redis.connections import Connections
 from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.pipeline import Connection, down, pack
-from fastlane.queue.redis.subscription import LONGEST_PAUSE, Backoff, next_message, send
+from fastlane.queue.redis.subscription import MAX_PAUSE, Backoff, next_message, send
 
-MOST_WAITING = 10_000
+MAX_WAITING = 10_000
 """Hints wait to be sent for at most this many executions; those of further executions are dropped."""
-MOST_AT_ONCE = 512
+MAX_CONCURRENT = 512
 
 OnHint = Callable[[Hint | None], None]
 
@@ -58,7 +58,7 @@ class RedisHints:
 
     def publish(self, hint: Hint) -> None:
         """Sends the hint together with others of the same moment; of each execution, only the latest."""
-        if len(self._outgoing) < MOST_WAITING:
+        if len(self._outgoing) < MAX_WAITING:
             self._outgoing[hint.execution_id] = hint
             self._published.set()
 
@@ -88,7 +88,7 @@ class RedisHints:
                 log.info("hints.interrupted", error=str(down(error, self._deadline)))
             except Exception:
                 log.exception("hints.failed")
-            if asyncio.get_running_loop().time() > began + LONGEST_PAUSE:
+            if asyncio.get_running_loop().time() > began + MAX_PAUSE:
                 backoff.reset()
             await backoff.pause()
 
@@ -99,8 +99,8 @@ class RedisHints:
                 await self._published.wait()
                 self._published.clear()
                 hints, self._outgoing = list(self._outgoing.values()), {}
-                for start in range(0, len(hints), MOST_AT_ONCE):
-                    await self._send_hints(connection, hints[start : start + MOST_AT_ONCE])
+                for start in range(0, len(hints), MAX_CONCURRENT):
+                    await self._send_hints(connection, hints[start : start + MAX_CONCURRENT])
 
     async def _send_hints(self, connection: Connection, hints: list[Hint]) -> None:
         commands = [pack(("PUBLISH", self._channel_of(hint.execution_id), f"{hint.offset} {hint.status.value}")) for hint in hints]

@@ -18,8 +18,8 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from fastlane.errors import QueueDown
 from fastlane.queue.redis.script import Script
 
-MOST_WAITING = 10_000
-MOST_AT_ONCE = 512
+MAX_WAITING = 10_000
+MAX_CONCURRENT = 512
 
 log = structlog.get_logger()
 
@@ -130,8 +130,8 @@ class Pipeline:
     async def _answer(self, command: tuple[str | int, ...], since: float) -> Any:
         if self._task is None or self._task.done():
             raise QueueDown("the queue is closed")
-        if len(self._waiting) >= MOST_WAITING:
-            raise QueueDown(f"{MOST_WAITING} calls are already waiting for Redis")
+        if len(self._waiting) >= MAX_WAITING:
+            raise QueueDown(f"{MAX_WAITING} calls are already waiting for Redis")
         call = _Call(pack(command), since, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._arrived.set()
@@ -152,7 +152,7 @@ class Pipeline:
     def _next_batch(self) -> list[_Call]:
         """Takes the waiting calls as one batch, without those whose callers have gone."""
         batch: list[_Call] = []
-        while self._waiting and len(batch) < MOST_AT_ONCE:
+        while self._waiting and len(batch) < MAX_CONCURRENT:
             call = self._waiting.popleft()
             if not call.answer.done():
                 batch.append(call)

@@ -20,7 +20,7 @@ from fastlane.queue.redis.runner import ScriptRunner, TimeSource, redis_time
 from fastlane.queue.redis.signals import SignalListener
 from fastlane.queue.redis.tickets import RedisTickets
 
-MOST_IN_A_CLAIM = 256
+MAX_CLAIM_ITEMS = 256
 REMEMBERED_LANES = 10_000
 CHECK_TTL = 60_000
 WATCHED = "watch"
@@ -90,7 +90,7 @@ class RedisQueue:
         self._claims += 1
         first = self._claims % max(1, len(limits))
         order = [*limits][first:] + [*limits][:first]
-        arguments: list[str | int] = [generation, owner, min(count, MOST_IN_A_CLAIM), lease, *map(limits.__getitem__, order)]
+        arguments: list[str | int] = [generation, owner, min(count, MAX_CLAIM_ITEMS), lease, *map(limits.__getitem__, order)]
         now, next_at, cold, given, micros = await self._scripts.run("claim", order, arguments, self._keys.pauses)
         leases = tuple(
             Lease(id, KINDS[kind], lane, int(revision), resume == 1, stop == 1, expired == 1)

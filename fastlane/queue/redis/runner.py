@@ -12,7 +12,7 @@ from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.pipeline import Pipeline
 from fastlane.queue.redis.script import NAMES, Script
 
-MOST_CALLS = 8
+MAX_CALLS = 8
 
 TimeSource = Callable[[], int | str]
 """Returns the time that a script takes for now: milliseconds, or an empty text for Redis's own time."""
@@ -35,11 +35,11 @@ class ScriptRunner:
     async def run(self, name: str, lanes: Iterable[str], arguments: Sequence[str | int], *own: str) -> Any:
         """Calls a script with the keys of these lanes and its ``own``, and again with the lanes that it asks for. Raises QueueDown."""
         declared = list(lanes)
-        for _ in range(MOST_CALLS):
+        for _ in range(MAX_CALLS):
             keys = self._keys.declared(declared, *own)
             head = (self._keys.channel, self._time(), len(declared), *declared)
             answer = await self._pipeline.run(self._scripts[name], keys, (*head, *arguments))
             if not (isinstance(answer, list) and answer and answer[0] == "LANE"):
                 return answer
             declared += answer[1:]
-        raise QueueDown(f"an entry changed lanes during each of {MOST_CALLS} calls of {name}")
+        raise QueueDown(f"an entry changed lanes during each of {MAX_CALLS} calls of {name}")

@@ -7,7 +7,7 @@ from fastlane.queue.redis.pipeline import Connection, pack
 
 IDLE = 5.0
 """Seconds of silence after which the server is asked whether it is still there."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+FIRST_PAUSE, MAX_PAUSE = 0.05, 1.0
 
 
 class Backoff:
@@ -22,7 +22,7 @@ class Backoff:
 
     async def pause(self) -> None:
         """Waits after a failure."""
-        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
+        longest = min(MAX_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(random.uniform(longest / 2, longest))
 

@@ -6,7 +6,7 @@ import signal
 from fastlane.executors.base import EngineService, EngineTask, TaskEnd
 from fastlane.models.execution import Execution, Failure, FailureReason
 
-LONGEST = 1000
+MAX_MESSAGE = 1000
 """The longest message, in characters."""
 
 UNABLE = "starting container failed: "
@@ -78,7 +78,7 @@ def plain(words: str) -> str:
 
 
 def _failure(reason: FailureReason, message: str) -> Failure:
-    return Failure(reason, message[:LONGEST])
+    return Failure(reason, message[:MAX_MESSAGE])
 
 
 def _after_colon(words: str) -> str:

@@ -19,7 +19,7 @@ from fastlane.storage.base import Deletion, Store
 PAGE = 200
 MAX_WAIT = 20_000
 """Milliseconds for which a deletion waits for stopped executions to end and for workers to finish with ended ones."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5
+FIRST_PAUSE, MAX_PAUSE = 0.02, 0.5
 """Seconds between two checks of what blocks the deletion; doubled each time."""
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ class Deletions:
             if not blocker.temporary or self._clock.now() >= until:
                 raise Conflict(blocker.reason)
             await self._clock.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, MAX_PAUSE)
         log.info("job.deleted", task_id=job.task_id, job_id=job.id)
         await self._outbox.withdraw(job)
 

@@ -13,7 +13,7 @@ from fastlane.queue.base import WorkerReports
 from fastlane.services.jobs.admission import admit
 from fastlane.services.reads.server_status import HostRow, host_rows
 
-MOST_RUNS = 5
+MAX_RUNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def next_runs(schedule: Schedule, now: int) -> tuple[int, ...]:
     if schedule.cron is None:
         return (now if moment is None else max(moment, now),)
     found: list[int] = []
-    while moment is not None and len(found) < MOST_RUNS:
+    while moment is not None and len(found) < MAX_RUNS:
         found.append(moment)
         moment = next_tick(schedule.cron, moment)
     return tuple(found)

@@ -12,8 +12,8 @@ from fastlane.models.status import Status
 from fastlane.queue.base import Report, TimedQueue, WorkerReports
 from fastlane.storage.base import Counts, Store
 
-MOST_RUNNING = 1_000
-MOST_SCHEDULED = 20
+MAX_RUNNING = 1_000
+MAX_SCHEDULED = 20
 NO_LIMIT = 1 << 62
 
 
@@ -80,10 +80,10 @@ class StatusReader:
             uptime=max(0, self._clock.now() - self._started_at),
             workers=tuple(WorkerRow(report.worker, report.started_at) for report in reports),
             hosts=host_rows(self._pools, reports),
-            running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MOST_RUNNING)),
+            running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MAX_RUNNING)),
             queues={pool: QueueRow(lane.ready, lane.timed, lane.running) for pool, lane in lanes.items()},
             counts=await self._store.counts(),
-            scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MOST_SCHEDULED)),
+            scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED)),
         )
 
 

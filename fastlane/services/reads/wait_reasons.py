@@ -13,7 +13,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import retry_due
 from fastlane.models.status import Status
 
-LONGEST_TRY = 90_000
+MAX_TRY = 90_000
 """Milliseconds within which a worker finds an execution's image, or notes what prevents it."""
 
 
@@ -223,7 +223,7 @@ def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
 
 def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
     """Whether the execution probably waits in the queue again: finding an image never takes this long without a note."""
-    return execution.bound_at is None and execution.placed_at is not None and facts.now > execution.placed_at + LONGEST_TRY
+    return execution.bound_at is None and execution.placed_at is not None and facts.now > execution.placed_at + MAX_TRY
 
 
 DEADLINES = {

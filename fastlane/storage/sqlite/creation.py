@@ -18,7 +18,7 @@ from fastlane.storage.sqlite.jobs import count_jobs
 
 Document = Mapping[str, Any]
 
-MOST_ROWS = 64
+MAX_ROWS = 64
 """Rows in one statement at most. The number of rows is always a power of two, so that few different statements are prepared."""
 
 
@@ -60,7 +60,7 @@ def _insert(db: sqlite3.Connection, table: str, fields: tuple[str, ...], rows: S
 def _chunks(rows: Sequence[Document]) -> Iterator[Sequence[Document]]:
     start = 0
     while left := len(rows) - start:
-        size = min(MOST_ROWS, 1 << (left.bit_length() - 1))
+        size = min(MAX_ROWS, 1 << (left.bit_length() - 1))
         yield rows[start : start + size]
         start += size
 

@@ -9,7 +9,7 @@ from fastlane.models.idempotency import DAY, IdempotencyRecord
 from fastlane.storage.sqlite.jobs import insert_into
 
 FIELDS = tuple(field.name for field in fields(IdempotencyRecord))
-MOST_FORGOTTEN = 100
+MAX_FORGOTTEN = 100
 """Old records that are deleted with each new one at most."""
 
 _ALL = ", ".join(FIELDS)
@@ -21,7 +21,7 @@ _FORGET = "DELETE FROM receipts WHERE key IN (SELECT key FROM receipts WHERE cre
 def insert(db: sqlite3.Connection, record: IdempotencyRecord) -> None:
     """Inserts a record, and deletes some that are older than a day. Raises Repeated when a younger one has its key."""
     refuse_repeat(db, record)
-    db.execute(_FORGET, (record.created_at - DAY, MOST_FORGOTTEN))
+    db.execute(_FORGET, (record.created_at - DAY, MAX_FORGOTTEN))
     db.execute(_INSERT, _values(record))
 
 

@@ -24,7 +24,7 @@ from fastlane.storage.sqlite.schema import ENDED, UNDER_WAY
 Values = Mapping[str, Any]
 Count = Callable[[], int]
 
-MOST_TEXT = 64 * 1024 * 1024
+MAX_TEXT = 64 * 1024 * 1024
 """Characters that the specs of one page may have in total: a thousand jobs with a megabyte each would take all memory."""
 
 BEFORE_ALL = (2**63 - 1, "")
@@ -140,13 +140,13 @@ def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence
     """The rows of a query. Raises Invalid when their specs are too large to hold."""
     if "spec" not in fields:
         return db.execute(query, given).fetchall()
-    rows, left, spec = [], MOST_TEXT, 2 + fields.index("spec")
+    rows, left, spec = [], MAX_TEXT, 2 + fields.index("spec")
     with closing(db.execute(query, given)) as cursor:
         for row in cursor:
             rows.append(row)
             left -= len(row[spec])
             if left < 0:
-                words = f"the rows of this page come to more than {MOST_TEXT >> 20} MiB; ask for fewer of them"
+                words = f"the rows of this page come to more than {MAX_TEXT >> 20} MiB; ask for fewer of them"
                 raise Invalid([Fault("perPage", words)])
     return rows
 

@@ -12,7 +12,7 @@ from marshmallow import Schema
 
 from fastlane.web.api.json_schema import FLAG, JsonSchema, integer
 from fastlane.web.api.serializer import Serializer
-from fastlane.web.http.paging import LONGEST_TOKEN, MOST_PAGE, MOST_ROWS
+from fastlane.web.http.paging import MAX_PAGE, MAX_ROWS, MAX_TOKEN
 
 Act = TypeVar("Act", bound=Callable[..., object])
 
@@ -55,15 +55,15 @@ class Operation:
 
 
 IDEMPOTENCY_KEY, REPLAYED = "Idempotency-Key", "Idempotent-Replayed"
-LONGEST_KEY = 255
+MAX_KEY = 255
 IDEMPOTENCY_HEADERS = {
     IDEMPOTENCY_KEY: Parameter(
-        f"A key of the client's own, up to {LONGEST_KEY} printable characters: the same request sent again under it within a day has no "
+        f"A key of the client's own, up to {MAX_KEY} printable characters: the same request sent again under it within a day has no "
         "second effect and gets the same answer.",
         {
             "type": "string",
             "minLength": 1,
-            "maxLength": LONGEST_KEY,
+            "maxLength": MAX_KEY,
             "pattern": r"^[!-~\u00a1-\u00ac\u00ae-\u00ff](?:[ -~\u00a1-\u00ac\u00ae-\u00ff]*[!-~\u00a1-\u00ac\u00ae-\u00ff])?$",
         },
     )
@@ -114,11 +114,11 @@ def flag(description: str) -> Parameter:
     return Parameter(f"{description} On with 1 or true, off with 0 or false.", FLAG)
 
 
-def pages(default: str = "10 unless the server's settings say otherwise", most: int = MOST_ROWS) -> dict[str, Parameter]:
+def pages(default: str = "10 unless the server's settings say otherwise", most: int = MAX_ROWS) -> dict[str, Parameter]:
     """The query of a list."""
-    token = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{LONGEST_TOKEN}}}$"}
+    token = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}$"}
     return {
-        "page": Parameter("Which page; one past the end is a 404.", integer(1, MOST_PAGE)),
+        "page": Parameter("Which page; one past the end is a 404.", integer(1, MAX_PAGE)),
         "perPage": Parameter(f"How many rows a page has: {default}.", integer(1, most)),
         "after": Parameter("Where a page goes on, as the nextUrl of the one before had it: not made up by clients.", token),
     }

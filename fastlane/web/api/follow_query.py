@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.logs.cursor import LONGEST, Cursor, read_cursor
+from fastlane.models.logs.cursor import MAX_CURSOR, Cursor, read_cursor
 from fastlane.streams.follower import StartPosition
 from fastlane.web.api.contract import Parameter
 from fastlane.web.api.json_schema import enum, integer
 from fastlane.web.http.log_encoding import STREAMS
 from fastlane.web.http.query import read_integer
 
-MOST_LINES = 1_000_000_000
+MAX_LINES = 1_000_000_000
 FOLLOW_QUERY = {
-    "from": Parameter("Continues after this cursor of a message; not together with tail.", {"type": "string", "maxLength": LONGEST}),
+    "from": Parameter("Continues after this cursor of a message; not together with tail.", {"type": "string", "maxLength": MAX_CURSOR}),
     "stream": Parameter("Only stdout, or only stderr.", enum(tuple(STREAMS))),
-    "tail": Parameter("Starts with this many of the last lines.", integer(0, MOST_LINES)),
+    "tail": Parameter("Starts with this many of the last lines.", integer(0, MAX_LINES)),
 }
 
 
@@ -30,7 +30,7 @@ def read_follow_query(query: Mapping[str, str], last_event: str | None = None) -
     except ValueError as error:
         faults.append(Fault("Last-Event-ID" if last_event else "from", str(error)))
     try:
-        tail = read_integer(query, "tail", 0, 0, MOST_LINES) if "tail" in query else None
+        tail = read_integer(query, "tail", 0, 0, MAX_LINES) if "tail" in query else None
     except Invalid as error:
         faults += error.faults
     stream = query.get("stream")

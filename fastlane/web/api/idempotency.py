@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.idempotency import IdempotencyKey
-from fastlane.web.api.contract import IDEMPOTENCY_KEY, LONGEST_KEY
+from fastlane.web.api.contract import IDEMPOTENCY_KEY, MAX_KEY
 
 
 def read_key(headers: Mapping[str, str], user: str | None, body: bytes, *scope: str) -> IdempotencyKey | None:
@@ -13,8 +13,8 @@ def read_key(headers: Mapping[str, str], user: str | None, body: bytes, *scope: 
     if IDEMPOTENCY_KEY not in headers:
         return None
     key = headers[IDEMPOTENCY_KEY]
-    if not key.strip() or len(key) > LONGEST_KEY or not key.isprintable():
-        words = f"is not 1 to {LONGEST_KEY} printable characters; send a key that no other request has, such as a new UUID"
+    if not key.strip() or len(key) > MAX_KEY or not key.isprintable():
+        words = f"is not 1 to {MAX_KEY} printable characters; send a key that no other request has, such as a new UUID"
         raise Invalid([Fault(IDEMPOTENCY_KEY, words)])
     return IdempotencyKey(_digest("" if user is None else f"user {user}", *scope, key), _digest(body.hex()))
 

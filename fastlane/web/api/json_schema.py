@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastlane.models.container.image_reference import MAX_NAME, MAX_REFERENCE, REFERENCE
-from fastlane.models.schedule.cron_fields import MOST_TEXT
+from fastlane.models.schedule.cron_fields import MAX_TEXT
 from fastlane.models.schedule.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS
-from fastlane.models.schedule.timezone import MOST_NAME
+from fastlane.models.schedule.timezone import MAX_TIMEZONE
 from fastlane.models.task import MAX_TASK_ID_BYTES
 from fastlane.web.http.strict_json import MAX_INTEGER
 
@@ -68,8 +68,8 @@ MOMENT_IN_QUERY: JsonSchema = {"anyOf": [{"type": "integer", "minimum": 0, "maxi
 MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
 
 _FIELD = "[0-9A-Za-z*,/-]+"
-CRON: JsonSchema = {"type": "string", "maxLength": MOST_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
-TIMEZONE: JsonSchema = {"type": "string", "maxLength": MOST_NAME, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
+CRON: JsonSchema = {"type": "string", "maxLength": MAX_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
+TIMEZONE: JsonSchema = {"type": "string", "maxLength": MAX_TIMEZONE, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
 SECONDS: JsonSchema = {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}
 
 DATA: JsonSchema = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}}

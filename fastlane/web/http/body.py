@@ -4,7 +4,7 @@ DRAIN_LIMIT = 64 * 1024 * 1024
 """Unread request bodies are drained up to this size, in bytes; then the connection is closed."""
 UNCOUNTED = 16 * 1024
 """The first bytes of each body do not count against the shared memory, so an ordinary job, which is far smaller, is always accepted."""
-MOST_MEMORY = 64 * 1024 * 1024
+MAX_MEMORY = 64 * 1024 * 1024
 """The memory, in bytes, that all bodies share."""
 
 
@@ -16,7 +16,7 @@ class BodyMemory:
 
     def reserve(self, size: int) -> bool:
         """Takes more memory; False when there is not enough left."""
-        if self.used + size > MOST_MEMORY:
+        if self.used + size > MAX_MEMORY:
             return False
         self.used += size
         return True

@@ -10,7 +10,7 @@ from fastlane.web.http.query import nearest
 Reader = Callable[[object], Any]
 """Turns a field into a value. Raises ValueError for a fault, or ValidationError where the field has fields of its own."""
 
-MOST_FAULTS = 50
+MAX_FAULTS = 50
 """Faults that one answer names. A random body would have a hundred thousand."""
 
 
@@ -24,7 +24,7 @@ class Faults:
     @property
     def enough(self) -> bool:
         """Whether an answer can name no more."""
-        return self._count >= MOST_FAULTS
+        return self._count >= MAX_FAULTS
 
     def add(self, field: str | int, messages: Any) -> None:
         """Adds the faults of a field: a list of texts or, for a field with fields, faults by their names."""

@@ -19,13 +19,13 @@ from fastlane.models.paging import After, Key, Page, Window
 from fastlane.web.http.query import read_integer
 
 NAMES = frozenset({"page", "perPage", "after"})
-MOST_PAGE = 1_000_000_000
-MOST_ROWS = 100
+MAX_PAGE = 1_000_000_000
+MAX_ROWS = 100
 CHECKSUM_SIZE = 8
 """Bytes of a token before its JSON."""
 LARGEST = 2**63
-LONGEST_TOKEN = 1_000
-TOKEN = re.compile(rf"[A-Za-z0-9_-]{{1,{LONGEST_TOKEN}}}", re.ASCII)
+MAX_TOKEN = 1_000
+TOKEN = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}", re.ASCII)
 FOREIGN_TOKEN = "is not from a nextUrl of this list; leave it out to start at the beginning of the list"
 
 BY_TIME = (int, str)
@@ -47,11 +47,11 @@ class ListUrl:
         """The list at this URL, with the filters of a query."""
         return cls(url, {name: value for name, value in query.items() if name not in NAMES}, key_types)
 
-    def window(self, query: Mapping[str, str], *, default: int, most: int = MOST_ROWS) -> Window:
+    def window(self, query: Mapping[str, str], *, default: int, most: int = MAX_ROWS) -> Window:
         """The page that a query asks for. ``default`` and ``most`` are for ``perPage``. Raises Invalid with every fault."""
         faults: list[Fault] = []
         numbers: dict[str, int] = {}
-        for name, otherwise, top in (("page", 1, MOST_PAGE), ("perPage", default, most)):
+        for name, otherwise, top in (("page", 1, MAX_PAGE), ("perPage", default, most)):
             try:
                 numbers[name] = read_integer(query, name, otherwise, 1, top)
             except Invalid as error:

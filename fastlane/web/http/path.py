@@ -11,7 +11,7 @@ from fastlane.web.http.problems import Problem
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 UUIDS = frozenset({"job_id", "execution_id"})
-LONGEST_HEAD = 64 * 1024
+MAX_HEAD = 64 * 1024
 """Bytes that the URL may take, and that the headers may take."""
 
 
@@ -23,10 +23,10 @@ def read_path(path: Mapping[str, str], *, chooses_job_id: bool) -> dict[str, str
 
 def check_length(request: HTTPServerRequest) -> None:
     """Raises a 414 for a URL and a 431 for headers that are too long. (Tornado does not read much longer ones at all.)"""
-    if len(request.uri or "") > LONGEST_HEAD:
-        raise Problem(414, f"the URL is longer than {LONGEST_HEAD} bytes; send what it says in the request's body instead")
-    if sum(len(name) + len(value) for name, value in request.headers.get_all()) > LONGEST_HEAD:
-        raise Problem(431, f"the headers take more than {LONGEST_HEAD} bytes; leave out those that fastlane does not read, such as cookies")
+    if len(request.uri or "") > MAX_HEAD:
+        raise Problem(414, f"the URL is longer than {MAX_HEAD} bytes; send what it says in the request's body instead")
+    if sum(len(name) + len(value) for name, value in request.headers.get_all()) > MAX_HEAD:
+        raise Problem(431, f"the headers take more than {MAX_HEAD} bytes; leave out those that fastlane does not read, such as cookies")
 
 
 def _read_parameter(name: str, value: str, chooses_job_id: bool) -> str:

@@ -13,7 +13,7 @@ from fastlane.models.schedule.schedule import read_moment
 from fastlane.web.http.problems import Problem
 
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
-MOST_NAMES = 50
+MAX_NAMES = 50
 """No route knows that many. Later ones are ignored, since one of the first must be unknown."""
 
 
@@ -26,7 +26,7 @@ def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, 
     """The query's values by name. Raises Invalid for an unknown name and for one that is repeated."""
     values: dict[str, str] = {}
     faults: list[Fault] = []
-    for name, given in islice(request.query_arguments.items(), MOST_NAMES):
+    for name, given in islice(request.query_arguments.items(), MAX_NAMES):
         if name not in known:
             hint = f'; the nearest known one is "{nearest(name, known)}"' if known else "; this route takes no query"
             faults.append(Fault(name[:80], f"is not a query name of this route{hint}"))

@@ -20,7 +20,7 @@ from fastlane.web.routes.log_following import LogFollowing, wants_follow
 from fastlane.web.routes.log_lookup import find_log
 
 SEPARATOR = b"\n-=-\n"
-MOST_LINES = 1_000_000_000
+MAX_LINES = 1_000_000_000
 
 LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code")
 STREAM_ANSWERS = {
@@ -28,7 +28,7 @@ STREAM_ANSWERS = {
     206: Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
 }
 STREAM_QUERY = {
-    "tail": Parameter("Only this many of its last lines.", integer(0, MOST_LINES)),
+    "tail": Parameter("Only this many of its last lines.", integer(0, MAX_LINES)),
     "since": Parameter(f"Only what was written at or after this time: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
 }
 
@@ -136,7 +136,7 @@ def set_log_headers(handler: Handler, view: LogView) -> None:
 async def _requested_part(handler: Handler, execution_id: str, stream: int, size: int) -> tuple[int, int]:
     """Where the requested part of a stream starts and ends, in bytes. ``tail`` and ``since`` read_all mean what fulfils both."""
     query, logs = handler.query, handler.services.logs
-    lines, since = read_all(lambda: read_integer(query, "tail", -1, 0, MOST_LINES), lambda: read_since(query))
+    lines, since = read_all(lambda: read_integer(query, "tail", -1, 0, MAX_LINES), lambda: read_since(query))
     if lines >= 0 or since is not None:
         tail_start = 0 if lines < 0 else await logs.last_lines(execution_id, stream, size, lines)
         since_start = 0 if since is None else await logs.since(execution_id, stream, since)

@@ -13,19 +13,19 @@ from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import read_all, read_flag, read_integer
 from fastlane.web.routes.job_requests import DELETE_QUERY, mark_replayed, read_idempotency_key, read_job_body, read_stop_first
 
-JOBS, MOST_JOBS = 1_000, 1_000
+JOBS, MAX_JOBS = 1_000, 1_000
 """Jobs in a task's answer: unless ``perPage`` says otherwise, and at most."""
-LONGEST_SEARCH = 1_000
-LONGEST_WAIT = 60
+MAX_SEARCH = 1_000
+MAX_WAIT = 60
 
 SEARCH = Parameter(
     "Words in task ids, or the beginnings of words.",
-    {"type": "string", "minLength": 1, "maxLength": LONGEST_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
+    {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
     required=True,
 )
 ENQUEUE_QUERY = {
     "dryRun": flag("Previews the job and creates nothing."),
-    "wait": Parameter("Waits for the execution to end, for at most this many seconds, before it answers.", integer(0, LONGEST_WAIT)),
+    "wait": Parameter("Waits for the execution to end, for at most this many seconds, before it answers.", integer(0, MAX_WAIT)),
 }
 
 
@@ -56,8 +56,8 @@ class SearchHandler(Handler):
         text = self.query.get("query", "").replace("\0", " ")
         if not text.strip():
             raise Invalid([Fault("query", "is missing; add words of task ids, or their beginnings: /search?query=nightly+back")])
-        if len(text) > LONGEST_SEARCH:
-            raise Invalid([Fault("query", f"is longer than {LONGEST_SEARCH} characters; a task id has 255 bytes at most")])
+        if len(text) > MAX_SEARCH:
+            raise Invalid([Fault("query", f"is longer than {MAX_SEARCH} characters; a task id has 255 bytes at most")])
         return text.split()
 
 
@@ -69,13 +69,13 @@ class TaskHandler(Handler):
     @operation(
         "listJobs",
         TASK_JOBS,
-        query={"status": Parameter("Only jobs with this status.", enum(JOB_STATUSES)), **pages(f"{JOBS:,}", MOST_JOBS)},
+        query={"status": Parameter("Only jobs with this status.", enum(JOB_STATUSES)), **pages(f"{JOBS:,}", MAX_JOBS)},
         refusals=(404,),
     )
     async def on_get(self, task_id: str) -> None:
         """The task's jobs, newest first."""
         url = ListUrl.of_query(self.render_context.task_url(task_id), self.query)
-        status, window = read_all(self._status, lambda: url.window(self.query, default=JOBS, most=MOST_JOBS))
+        status, window = read_all(self._status, lambda: url.window(self.query, default=JOBS, most=MAX_JOBS))
         view = await self.services.lists.task(task_id, window, status)
         await self.answer(TASK_JOBS, Listing(url, view.jobs, view))
 
@@ -117,7 +117,7 @@ class TaskHandler(Handler):
         return read_flag(self.query, "dryRun")
 
     def _wait(self) -> int:
-        return read_integer(self.query, "wait", 0, 0, LONGEST_WAIT)
+        return read_integer(self.query, "wait", 0, 0, MAX_WAIT)
 
     def _empty_body(self, task_id: str) -> Problem:
         url = self.render_context.task_url(task_id)

@@ -22,8 +22,8 @@ from fastlane.models.access import Principal, Role, needed_role, refusal
 from fastlane.web.http.problems import Problem
 from fastlane.web.security.throttle import LoginThrottle
 
-MOST_REMEMBERED = 1_024
-MOST_VERIFYING = 16
+MAX_REMEMBERED = 1_024
+MAX_VERIFYING = 16
 """Different passwords that may wait for their hash. The next one gets a 503."""
 
 log = structlog.get_logger()
@@ -105,7 +105,7 @@ class Authenticator:
         task = self._verifying.get(digest)
         if task is None:
             self._check_throttle(address)
-            if len(self._verifying) >= MOST_VERIFYING:
+            if len(self._verifying) >= MAX_VERIFYING:
                 raise Problem(503, "too many logins at the same time; send it again in a few seconds", headers={"Retry-After": "2"})
             self._throttle.count_failure(address)
             task = asyncio.create_task(self._verify(name, password, digest, address), name="verify a password")
@@ -164,7 +164,7 @@ class Authenticator:
 
     def _remember(self, digest: bytes, principal: Principal) -> None:
         self._remembered[digest] = principal
-        if len(self._remembered) > MOST_REMEMBERED:
+        if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
 
 

@@ -8,11 +8,11 @@ from ipaddress import ip_address, ip_network
 
 FREE_FAILURES = 10
 """This many recent failures cost nothing; each further one doubles the wait."""
-LONGEST_WAIT = 60.0
+MAX_WAIT = 60.0
 RESET_AFTER = 900.0
 """Seconds without a failure after which an address starts again from zero."""
-MOST_FAILURES = 1_000
-MOST_ADDRESSES = 4_096
+MAX_FAILURES = 1_000
+MAX_ADDRESSES = 4_096
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class LoginThrottle:
         failures = self._addresses.get(_key(address))
         if failures is None or failures.count < FREE_FAILURES:
             return 0.0
-        delay = min(LONGEST_WAIT, 2.0 ** (failures.count - FREE_FAILURES))
+        delay = min(MAX_WAIT, 2.0 ** (failures.count - FREE_FAILURES))
         return max(0.0, failures.last + delay - self._now())
 
     def count_failure(self, address: str) -> None:
@@ -41,8 +41,8 @@ class LoginThrottle:
         key, now = _key(address), self._now()
         failures = self._addresses.pop(key, None)
         count = failures.count if failures is not None and now - failures.last < RESET_AFTER else 0
-        self._addresses[key] = _Failures(min(count + 1, MOST_FAILURES), now)
-        if len(self._addresses) > MOST_ADDRESSES:
+        self._addresses[key] = _Failures(min(count + 1, MAX_FAILURES), now)
+        if len(self._addresses) > MAX_ADDRESSES:
             self._addresses.popitem(last=False)
 
     def refund(self, address: str) -> None:

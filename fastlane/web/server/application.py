@@ -26,7 +26,7 @@ from fastlane.web.server.settings import WebSettings
 UNLIMITED = 1 << 62
 """Handlers limit bodies themselves and answer with a problem; Tornado would only close the connection."""
 READ_BUFFER = 512 * 1024
-LONGEST_HEAD = 128 * 1024
+MAX_HEAD = 128 * 1024
 """Bytes of a request's head that are read, so that one which is only a little too long gets an answer. For a longer one the connection is
 closed."""
 
@@ -50,7 +50,7 @@ def make_application(services: Services, settings: WebSettings) -> Application:
 def make_server(app: Application, most_connections: int) -> HTTPServer:
     """A server of this application that does not listen yet. It ignores forwarded headers: handlers read them, and know which to trust."""
     router = PathRouter(app, {**ROUTES, **UNDOCUMENTED})
-    server = LimitedHTTPServer(router, max_body_size=UNLIMITED, max_buffer_size=READ_BUFFER, max_header_size=LONGEST_HEAD)
+    server = LimitedHTTPServer(router, max_body_size=UNLIMITED, max_buffer_size=READ_BUFFER, max_header_size=MAX_HEAD)
     server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)
     return server
 

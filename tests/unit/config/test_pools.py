@@ -16,7 +16,7 @@ from fastlane.config.load import load
 from fastlane.config.pools import LIMIT_KEYS, POLICY_KEYS, POOLS
 from fastlane.errors import Invalid
 from fastlane.models.container.container import NO_RESOURCES, Resources
-from fastlane.models.container.options import LONGEST_GRACE, MOST_BYTES
+from fastlane.models.container.options import MAX_BYTES, MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy
 from fastlane.models.placement.pool import Pool
 
@@ -62,7 +62,7 @@ def test_every_option_has_its_key():
 
 def test_true_is_anything():
     anything = dict.fromkeys(("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts"), ANYTHING)
-    assert policy(**dict.fromkeys(POLICY_KEYS, True)) == Policy(init=True, stop_grace=LONGEST_GRACE, **anything)
+    assert policy(**dict.fromkeys(POLICY_KEYS, True)) == Policy(init=True, stop_grace=MAX_GRACE, **anything)
 
 
 def test_a_policy_is_written_in_toml(tmp_path):
@@ -96,7 +96,7 @@ POLICIES = st.builds(
     workdir=st.lists(st.sampled_from(["/a", "/", "/a*"]), max_size=2).map(tuple),
     init=st.booleans(),
     stop_signal=st.lists(st.sampled_from(["SIGINT", "SIGRTMIN+1", "SIGRT*"]), max_size=2).map(tuple),
-    stop_grace=st.none() | st.integers(1_000, LONGEST_GRACE),
+    stop_grace=st.none() | st.integers(1_000, MAX_GRACE),
     mounts=st.lists(st.sampled_from(["/", "/a", "/a/", "/a/:ro", "volume:ab", "volume:*", "tmpfs", "*:ro", "*"]), max_size=3).map(tuple),
     networks=PATTERNS,
     secrets=PATTERNS,
@@ -104,7 +104,7 @@ POLICIES = st.builds(
     extra_hosts=PATTERNS,
 )
 LIMITS = st.builds(
-    Resources, st.none() | st.floats(0.001, 1000), st.none() | st.integers(2**22, MOST_BYTES), st.none() | st.integers(1, 2**22)
+    Resources, st.none() | st.floats(0.001, 1000), st.none() | st.integers(2**22, MAX_BYTES), st.none() | st.integers(1, 2**22)
 )
 
 

@@ -85,9 +85,9 @@ def test_what_an_activated_service_waits_for_is_noted_in_the_engines_words(name)
 
 
 def test_a_report_holds_the_notes_of_the_longest_wait():
-    many = [None, *(Note(str(number), 1, Obstacle.NO_NODE, "", number) for number in reversed(range(2 * notes.MOST))), None]
+    many = [None, *(Note(str(number), 1, Obstacle.NO_NODE, "", number) for number in reversed(range(2 * notes.MAX_NOTES))), None]
     kept = notes.oldest(many)
-    assert [note.since for note in kept] == list(range(notes.MOST))
+    assert [note.since for note in kept] == list(range(notes.MAX_NOTES))
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,5 @@ def test_words_are_shown_on_one_line_and_without_secrets(words, shown):
 def test_long_words_are_cut_between_characters(sign):
     shown = notes.shown(sign * 1_000)
     assert shown.endswith("…")
-    assert len(shown.encode()) <= notes.LONGEST_WORDS
+    assert len(shown.encode()) <= notes.MAX_WORDS
     assert set(shown) == {sign, "…"}

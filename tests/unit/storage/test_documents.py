@@ -116,7 +116,7 @@ def test_what_asks_for_nothing_stores_nothing_of_it():
 def test_a_long_spec_is_read_and_not_remembered():
     spec = replace(SPEC, container=Container(constraints=tuple(f"node.labels.x!={number:0200}" for number in range(50))))
     text = documents.spec_to_json(spec)
-    assert len(text) > documents.LONGEST_REMEMBERED
+    assert len(text) > documents.MAX_REMEMBERED
     assert documents.spec_from_json(text) == spec
     assert documents.spec_from_json(text) is not documents.spec_from_json(text)
 

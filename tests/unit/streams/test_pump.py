@@ -15,7 +15,7 @@ from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, Store
 from fastlane.executors.base import Executor
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
 from fastlane.storage.base import Store
-from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MOST_WAITING, SHORTEST_PAUSE, LogEnd, Pump, append_to
+from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, SHORTEST_PAUSE, LogEnd, Pump, append_to
 from tests.support.clock import FakeClock, settle
 
 MUCH = 1 << 40
@@ -423,7 +423,7 @@ async def test_the_cap_holds_over_all_chunks_and_what_is_beyond_is_counted() -> 
 async def test_beyond_the_cap_nothing_is_held_and_a_row_now_and_then_says_how_much_there_was() -> None:
     rows = Rows()
     size = 64 * 1024
-    more = [out(number, bytes(size)) for number in range(5 * MOST_WAITING // size)]
+    more = [out(number, bytes(size)) for number in range(5 * MAX_WAITING // size)]
     copying = Copying(rows, Engine([out(0, b"abc"), *more]), most=3)
     await copying.start()
     copying.engine.come(1)
@@ -531,13 +531,13 @@ async def test_a_store_that_stays_away_is_asked_ever_more_rarely_but_every_5_sec
 async def test_an_engine_is_not_read_further_while_the_store_is_stuck() -> None:
     rows = Rows()
     size = 64 * 1024
-    log = [out(number, bytes(size)) for number in range(5 * MOST_WAITING // size)]
+    log = [out(number, bytes(size)) for number in range(5 * MAX_WAITING // size)]
     copying = Copying(rows, Engine(log))
     await copying.start()
     rows.gate.clear()
     copying.engine.come()
     await copying.clock.advance(10)
-    assert copying.engine.given * size <= 2 * MOST_WAITING + size
+    assert copying.engine.given * size <= 2 * MAX_WAITING + size
     rows.gate.set()
     for _ in range(5):
         await copying.clock.advance(1)
@@ -549,11 +549,11 @@ async def test_an_engine_is_not_read_further_while_the_store_is_stuck() -> None:
 async def test_a_long_log_is_read_to_its_end_in_bounded_pieces() -> None:
     rows = Rows()
     size = 256 * 1024
-    log = [out(number, bytes(size)) for number in range(3 * MOST_WAITING // size + 1)]
+    log = [out(number, bytes(size)) for number in range(3 * MAX_WAITING // size + 1)]
     await Copying(rows, Engine(log)).finish()
     assert_whole(rows, log)
     assert len(rows.chunks) > 1
-    assert all(len(text(chunk.pieces, STDOUT)) <= MOST_WAITING + size for chunk in rows.chunks)
+    assert all(len(text(chunk.pieces, STDOUT)) <= MAX_WAITING + size for chunk in rows.chunks)
 
 
 # two pumps

@@ -24,7 +24,7 @@ from fastlane.models.container.registry import is_image_id, registry_of
 from fastlane.models.placement.pool import Pull
 
 REMEMBERED = 60_000
-MOST_REMEMBERED = 1000
+MAX_REMEMBERED = 1000
 REGISTRY_THREADS, THREADS_OF_ONE = 8, 2
 """How many calls wait for registries at once, and how many of them for the same registry."""
 PLACE_WITHIN = 30.0
@@ -160,7 +160,7 @@ class Images:
         if not task.cancelled() and task.exception() is None:
             self._known[image] = (self._clock.now(), task.result())
             self._known.move_to_end(image)
-            while len(self._known) > MOST_REMEMBERED:
+            while len(self._known) > MAX_REMEMBERED:
                 self._known.popitem(last=False)
 
 

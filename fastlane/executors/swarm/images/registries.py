@@ -40,7 +40,7 @@ HELPER_WITHIN = 10.0
 HELPER_THREADS = 8
 """How many helpers run at once, each for a different registry."""
 REMEMBERED = 60.0
-MOST_REMEMBERED = 256
+MAX_REMEMBERED = 256
 
 Credentials = Mapping[str, str]
 """One registry's, in the form that an engine takes; empty for none."""
@@ -139,7 +139,7 @@ class Registries:
         with self._lock:
             self._helped[registry] = (time.monotonic(), found)
             self._helped.move_to_end(registry)
-            while len(self._helped) > MOST_REMEMBERED:
+            while len(self._helped) > MAX_REMEMBERED:
                 self._helped.popitem(last=False)
         return found
 

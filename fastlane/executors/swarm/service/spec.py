@@ -24,7 +24,7 @@ STOPPED = "fastlane.stopped"
 
 UNTOLD = "true"
 """The mark of a stop without a reason."""
-LONGEST_WHY = 500
+MAX_WHY = 500
 """The longest reason of a stop, in characters."""
 
 NOWHERE = "node.id==stopped-by-fastlane"
@@ -181,7 +181,7 @@ def stop(raw: Raw, why: str = "") -> dict[str, Any]:
     spec = _spec(raw)
     placement = spec["TaskTemplate"].setdefault("Placement", {})
     placement["Constraints"] = [*(placement.get("Constraints") or []), NOWHERE]
-    spec["Labels"][STOPPED] = why[:LONGEST_WHY] or UNTOLD
+    spec["Labels"][STOPPED] = why[:MAX_WHY] or UNTOLD
     return spec
 
 

@@ -59,7 +59,7 @@ def text(pattern: str, longest: int) -> JsonSchema:
 
 def size(least: int) -> JsonSchema:
     """A size of memory."""
-    return {"anyOf": [integer(least, options.MOST_BYTES), {"type": "string", "maxLength": 20, "pattern": _ANY_SIZE}]}
+    return {"anyOf": [integer(least, options.MAX_BYTES), {"type": "string", "maxLength": 20, "pattern": _ANY_SIZE}]}
 
 
 def array(item: JsonSchema, most: int, **more: Any) -> JsonSchema:

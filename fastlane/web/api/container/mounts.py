@@ -11,9 +11,9 @@ from fastlane.web.http.fields import Faults
 
 _PATH = r"(?:/(?!\.{1,2}(?:/|:|$))[^/:\u0000-\u001f\u007f-\u009f]+)+"
 _VOLUME = options.VOLUME.pattern
-ABSOLUTE_PATH = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?)", options.LONGEST_PATH)
-_TARGET = text(f"{NO_TEMPLATE}{_PATH}/?", options.LONGEST_PATH)
-_MOUNT_TEXT = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?|{_VOLUME}):{_PATH}/?(?::r[ow])?", options.LONGEST_PATH)
+ABSOLUTE_PATH = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?)", options.MAX_PATH)
+_TARGET = text(f"{NO_TEMPLATE}{_PATH}/?", options.MAX_PATH)
+_MOUNT_TEXT = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?|{_VOLUME}):{_PATH}/?(?::r[ow])?", options.MAX_PATH)
 
 
 def _read_kind(value: object) -> MountKind:

@@ -13,9 +13,9 @@ from fastlane.web.api.container.mounts import ABSOLUTE_PATH, MOUNT, SECRET, read
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.http.fields import Faults, list_of
 
-MOST_MOUNTS = MOST_SECRETS = MOST_CONSTRAINTS = 50
-MOST_NETWORKS = 20
-MOST_HOSTS = 200
+MAX_MOUNTS = MAX_SECRETS = MAX_CONSTRAINTS = 50
+MAX_NETWORKS = 20
+MAX_HOSTS = 200
 
 OLD_HOSTS = "additionalDNSEntries"
 """The name of ``extraHosts`` in fastlane 2.x, where it stood beside ``image``."""
@@ -31,8 +31,8 @@ def read_hosts(value: object) -> dict[str, str]:
     """IP addresses by host name."""
     if not isinstance(value, dict):
         raise ValidationError('is not an object; write {"db.internal": "10.0.0.7"}')
-    if len(value) > MOST_HOSTS:
-        raise ValidationError(f"has more than {MOST_HOSTS} hosts; put them into a name server")
+    if len(value) > MAX_HOSTS:
+        raise ValidationError(f"has more than {MAX_HOSTS} hosts; put them into a name server")
     faults, hosts = Faults(), {}
     for given, address in value.items():
         if not faults.enough:
@@ -89,7 +89,7 @@ HOSTS: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": f"^{options.HOST_NAME.pattern}$"},
     "additionalProperties": {"type": "string", "anyOf": [_IPV4, _IPV6]},
-    "maxProperties": MOST_HOSTS,
+    "maxProperties": MAX_HOSTS,
 }
 
 _CONTAINER = BodyObject(
@@ -102,23 +102,23 @@ _CONTAINER = BodyObject(
     stopSignal=BodyField(options.read_signal, _SIGNAL, "The signal that asks it to end, by name or number."),
     stopGrace=BodyField(options.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h, in any form that startIn has."),
     mounts=BodyField(
-        _unique(list_of(read_mount, MOST_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),
-        array(MOUNT, MOST_MOUNTS),
+        _unique(list_of(read_mount, MAX_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),
+        array(MOUNT, MAX_MOUNTS),
         "What is mounted in it; no target twice.",
     ),
     networks=BodyField(
-        _unique(list_of(options.read_network, MOST_NETWORKS, '"backend"')),
-        array(text(options.NETWORK.pattern, 128), MOST_NETWORKS, uniqueItems=True),
+        _unique(list_of(options.read_network, MAX_NETWORKS, '"backend"')),
+        array(text(options.NETWORK.pattern, 128), MAX_NETWORKS, uniqueItems=True),
         "By name; host: the node's own.",
     ),
     secrets=BodyField(
-        _unique(list_of(read_secret, MOST_SECRETS, '"db-password"'), _target, "target"),
-        array(SECRET, MOST_SECRETS),
+        _unique(list_of(read_secret, MAX_SECRETS, '"db-password"'), _target, "target"),
+        array(SECRET, MAX_SECRETS),
         "Secrets of the swarm, each in a file /run/secrets/TARGET; no target twice.",
     ),
     constraints=BodyField(
-        list_of(options.read_constraint, MOST_CONSTRAINTS, '"node.labels.disk==ssd"'),
-        array(text(options.CONSTRAINT.pattern, 512), MOST_CONSTRAINTS),
+        list_of(options.read_constraint, MAX_CONSTRAINTS, '"node.labels.disk==ssd"'),
+        array(text(options.CONSTRAINT.pattern, 512), MAX_CONSTRAINTS),
         "Which nodes may have it, in Swarm's words: node.labels.disk==ssd.",
     ),
     extraHosts=BodyField(read_hosts, HOSTS, "IP addresses by host name, for its /etc/hosts."),

@@ -7,7 +7,7 @@ from fastlane.models.container.container import Resources
 from fastlane.web.api.container.fields import SIZE_WORDS, BodyField, BodyObject, size
 from fastlane.web.api.json_schema import JsonSchema, integer
 
-_CPUS: JsonSchema = {"type": "number", "minimum": options.LEAST_CPUS, "maximum": options.MOST_CPUS}
+_CPUS: JsonSchema = {"type": "number", "minimum": options.LEAST_CPUS, "maximum": options.MAX_CPUS}
 _MEMORY = size(options.LEAST_MEMORY)
 
 _RESERVE = BodyObject(
@@ -20,7 +20,7 @@ _RESOURCES = BodyObject(
     "resources",
     cpus=BodyField(options.read_cpus, _CPUS, "The most processors that it gets: 0.5 is half of one."),
     memory=BodyField(options.read_memory, _MEMORY, f"The most memory that it gets, {SIZE_WORDS}; what takes more is killed."),
-    pids=BodyField(options.read_pids, integer(1, options.MOST_PIDS), "The most processes and threads."),
+    pids=BodyField(options.read_pids, integer(1, options.MAX_PIDS), "The most processes and threads."),
     reserve=BodyField(_RESERVE.read, _RESERVE.schema, "What its node must have free, and keeps for it."),
 )
 RESOURCES: JsonSchema = {

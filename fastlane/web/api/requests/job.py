@@ -20,7 +20,7 @@ from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, d
 from fastlane.web.api.container.resources import RESOURCES, read_resources
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
-from fastlane.web.http.fields import MOST_FAULTS
+from fastlane.web.http.fields import MAX_FAULTS
 from fastlane.web.http.query import nearest
 
 
@@ -170,7 +170,7 @@ def _read_invalid(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Fau
         return JOB.load(given), []
     except ValidationError as error:
         wanted = error.valid_data if isinstance(error.valid_data, dict) else {}
-        return wanted, list(islice(_faults(error.messages_dict), MOST_FAULTS))
+        return wanted, list(islice(_faults(error.messages_dict), MAX_FAULTS))
 
 
 def _spec(wanted: Mapping[str, Any]) -> Spec:

@@ -17,7 +17,7 @@ from fastlane.models.schedule.schedule import TEN_YEARS, read_duration
 from fastlane.web.api import json_schema
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
 from fastlane.web.api.render_context import REDACTED
-from fastlane.web.http.fields import MOST_FAULTS
+from fastlane.web.http.fields import MAX_FAULTS
 
 MAX_COMMAND_TEXT = 64 * 1024
 MAX_COMMAND = 256 * 1024
@@ -163,7 +163,7 @@ def _listed(value: object) -> tuple[str, ...]:
         raise ValidationError('is neither text nor a list of texts; write "ls -lah" or ["ls", "-lah"]')
     faults = {place: ["is not text; put it in quotes"] for place, part in enumerate(value) if not isinstance(part, str)}
     if faults:
-        raise ValidationError(dict(islice(faults.items(), MOST_FAULTS)))
+        raise ValidationError(dict(islice(faults.items(), MAX_FAULTS)))
     return tuple(value)
 
 

@@ -157,7 +157,7 @@ def test_what_is_no_memory_that_an_engine_takes_is_refused(value):
         options.read_memory(value)
 
 
-@given(st.integers(options.LEAST_MEMORY, options.MOST_BYTES))
+@given(st.integers(options.LEAST_MEMORY, options.MAX_BYTES))
 def test_a_size_that_is_shown_is_read_as_the_same(size):
     assert options.read_memory(options.show_size(size)) == size
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
-from fastlane.models.container.options import LONGEST_GRACE, read_path
+from fastlane.models.container.options import MAX_GRACE, read_path
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, limit_faults, matches, policy_faults, read_mount_pattern
 
 BIND, VOLUME, TMPFS = MountKind.BIND, MountKind.VOLUME, MountKind.TMPFS
@@ -328,4 +328,4 @@ def test_what_is_not_asked_for_is_the_limit():
 
 def test_a_policy_of_anything_takes_all():
     lists = {name: ANYTHING for name in OPTIONS if name not in ("init", "stop_grace")}
-    assert policy_faults(ASKED, Policy(init=True, stop_grace=LONGEST_GRACE, **lists), "fast") == []
+    assert policy_faults(ASKED, Policy(init=True, stop_grace=MAX_GRACE, **lists), "fast") == []

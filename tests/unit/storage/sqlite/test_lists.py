@@ -83,7 +83,7 @@ async def test_a_job_that_ran_once_has_no_row_of_counts(tmp_path):
 
 
 async def test_a_page_that_is_too_large_to_be_held_is_refused_and_smaller_ones_are_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(lists, "MOST_TEXT", 5_000)
+    monkeypatch.setattr(lists, "MAX_TEXT", 5_000)
     store = SqliteStore(tmp_path / "store.db")
     await store.open()
     for _ in range(4):

@@ -8,7 +8,7 @@ from fastlane.web.http.body import UNCOUNTED, BodyMemory, RequestBody
 
 @pytest.fixture
 def memory(monkeypatch):
-    monkeypatch.setattr(body, "MOST_MEMORY", 1_000)
+    monkeypatch.setattr(body, "MAX_MEMORY", 1_000)
     return BodyMemory()
 
 

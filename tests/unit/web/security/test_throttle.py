@@ -88,7 +88,7 @@ def test_a_network_of_one_machine_counts_as_one_address(watch, one, other, same)
 
 
 def test_the_memory_is_bounded_and_the_latest_are_kept(watch, monkeypatch):
-    monkeypatch.setattr(throttle, "MOST_ADDRESSES", 100)
+    monkeypatch.setattr(throttle, "MAX_ADDRESSES", 100)
     tries = LoginThrottle(watch)
     fail(tries, throttle.FREE_FAILURES, "10.0.0.1")
     for number in range(1_000):

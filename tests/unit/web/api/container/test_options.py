@@ -20,7 +20,7 @@ from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.requests.job import read_job
 from fastlane.web.api.responses.jobs import SPEC
 from fastlane.web.http import fields as body_fields
-from fastlane.web.http.fields import MOST_FAULTS
+from fastlane.web.http.fields import MAX_FAULTS
 from fastlane.web.http.query import nearest
 
 NOW = 1_700_000_000_000
@@ -45,7 +45,7 @@ def faults(**body: Any) -> dict[str, str]:
 PARTS = st.lists(st.sampled_from(["srv", "data", "..x", "ü", "a b", "{x}"]), max_size=3)
 PATHS = PARTS.map(lambda parts: "/" + "/".join(parts))
 TARGETS = PARTS.filter(bool).map(lambda parts: "/" + "/".join(parts))
-SIZES = st.integers(options.LEAST_MEMORY, options.MOST_BYTES)
+SIZES = st.integers(options.LEAST_MEMORY, options.MAX_BYTES)
 MOUNTS = (
     st.builds(Mount, st.just(MountKind.BIND), TARGETS, PATHS, st.booleans())
     | st.builds(Mount, st.just(MountKind.VOLUME), TARGETS, st.sampled_from(["data", "a.b-c"]), st.booleans())
@@ -58,15 +58,15 @@ CONTAINERS = st.builds(
     workdir=st.none() | PATHS,
     init=st.none() | st.booleans(),
     stop_signal=st.none() | st.sampled_from([f"SIG{name}" for name in options.SIGNALS]),
-    stop_grace=st.none() | st.integers(options.LEAST_GRACE, options.LONGEST_GRACE),
+    stop_grace=st.none() | st.integers(options.LEAST_GRACE, options.MAX_GRACE),
     mounts=st.lists(MOUNTS, max_size=3, unique_by=lambda mount: mount.target).map(tuple),
     networks=st.lists(st.sampled_from(["host", "backend", "a"]), unique=True).map(tuple),
     secrets=st.lists(SECRETS, max_size=3, unique_by=lambda secret: secret.target).map(tuple),
     constraints=st.lists(st.sampled_from(["node.role==worker", "node.labels.a!=b"])).map(tuple),
     extra_hosts=st.dictionaries(st.sampled_from(["db", "db.internal"]), st.ip_addresses().map(str).filter(lambda text: "%" not in text)),
 )
-CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MOST_CPUS)
-ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MOST_PIDS))
+CPUS = st.none() | st.floats(options.LEAST_CPUS, options.MAX_CPUS)
+ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.integers(1, options.MAX_PIDS))
 
 
 @given(CONTAINERS, ANY_RESOURCES)
@@ -340,6 +340,6 @@ def test_noise_is_not_looked_at_for_longer_than_one_answer_needs(monkeypatch, bo
     monkeypatch.setattr(body_fields, "nearest", lambda name, known: looked.append(name) or nearest(name, known))
     with pytest.raises(Invalid) as caught:
         read(**body)
-    assert len(looked) <= 2 * MOST_FAULTS
-    assert len(caught.value.faults) <= MOST_FAULTS
+    assert len(looked) <= 2 * MAX_FAULTS
+    assert len(caught.value.faults) <= MAX_FAULTS
     assert len(str(caught.value)) < 50_000
