@@ -1,9 +1,14 @@
 """The fixtures that any test may ask for, and which tests share a process when they run side by side."""
 
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
 import pytest
 
 from tests.support.engine import engine
+from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
+from tests.support.server import Server
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
 
 __all__ = ["engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
@@ -26,3 +31,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         groups = {SHARED[name] for name in getattr(item, "fixturenames", ()) if name in SHARED}
         if groups:
             item.add_marker(pytest.mark.xdist_group(min(groups)))
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RealRedis]:
+    with RealRedis() as redis:
+        yield redis
+
+
+@pytest.fixture
+def installation() -> str:
+    """A name of its own for each test, so that one Redis serves all."""
+    return uuid4().hex
+
+
+@pytest.fixture
+async def own_redis() -> AsyncIterator[RealRedis]:
+    """A Redis that the test may stop and pause."""
+    with RealRedis() as redis:
+        yield redis
+
+
+@pytest.fixture
+async def server(shared_redis, tmp_path) -> AsyncIterator[Server]:
+    """A server as `fastlane api` has it: real HTTP, a SQLite store, a Redis. Nothing runs what it enqueues: the test plays the worker."""
+    async with Server(tmp_path / "store.db", shared_redis.url) as server:
+        yield server

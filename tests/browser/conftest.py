@@ -17,9 +17,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from tests.browser.logpage import SHOTS
-from tests.functional.server import Server
 from tests.support.installation import until
-from tests.support.redis import RealRedis
+from tests.support.server import Server
 
 FLAGS = [
     "--headless",
@@ -108,9 +107,3 @@ async def server(shared_redis, tmp_path) -> AsyncIterator[Server]:
     async with Server(tmp_path / "store.db", shared_redis.url, following={"start_wait": 1.0}) as server:
         await server.alive()
         yield server
-
-
-@pytest.fixture(scope="session")
-def shared_redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis

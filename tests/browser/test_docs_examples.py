@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page
 
-from tests.functional.server import Server
 from tests.support.credentials import bearer, token
 from tests.support.redis import until
+from tests.support.server import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

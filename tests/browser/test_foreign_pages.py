@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page
 
-from tests.functional.server import Server
 from tests.support.credentials import basic, user
+from tests.support.server import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -15,9 +15,9 @@ from fastlane.models.status import Status
 from fastlane.queue.base import Report
 from tests.browser.logpage import DESK, PHONE, open_log, shoot, violations
 from tests.browser.relay import Relay
-from tests.functional.server import HOST, Server
 from tests.support.credentials import user
 from tests.support.redis import until
+from tests.support.server import HOST, Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

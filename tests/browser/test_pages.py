@@ -8,8 +8,8 @@ from playwright.async_api import expect
 
 from fastlane.web.http.static_files import StaticFiles
 from tests.browser.logpage import DESK, PHONE, shoot, violations
-from tests.functional.server import Server
 from tests.support.credentials import basic, user
+from tests.support.server import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

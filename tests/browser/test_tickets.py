@@ -8,8 +8,8 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.logpage import LogPage, shoot
-from tests.functional.server import Server
 from tests.support.credentials import bearer, token
+from tests.support.server import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

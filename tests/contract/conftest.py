@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from uuid import uuid4
 
 import pytest
 
@@ -40,12 +39,6 @@ async def store(open_store) -> Store:
 def server() -> Iterator[RealRedis]:
     with RealRedis() as server:
         yield server
-
-
-@pytest.fixture
-def installation() -> str:
-    """A name of its own for each test, so that one server serves all."""
-    return uuid4().hex
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ CUT = (Lost("engine", "logs", 1, 400), Lost("engine", "logs", 2, 400), Lost("eng
 """Answers that are cut in their middle."""
 
 NOBODYS = {"counts", "reports", "pause"}
-"""Scripts by which nothing is decided about a job: the status page's, and a pool's pause (tests/functional/test_pool_pauses.py)."""
+"""Scripts by which nothing is decided about a job: the status page's, and a pool's pause (tests/behaviour/pools/test_pool_pauses.py)."""
 
 QUICK = {
     "redis-now-claim",

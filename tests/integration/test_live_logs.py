@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.functional.followers import Socket
+from tests.support.followers import Socket
 from tests.support.installation import Installation, installed, until
 
 

@@ -21,7 +21,7 @@ from fastlane.web.http.handler import Handler
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.server.settings import WebSettings
-from tests.functional.fuzzing import is_in_table
+from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
 from tests.unit.web.api.requests.test_job import bodies
 

@@ -15,7 +15,7 @@ from fastlane.web.api.container.options import CONTAINER, HOSTS
 from fastlane.web.api.container.resources import RESOURCES
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests.job import read_job
-from tests.functional.fuzzing import is_in_table
+from tests.http.fuzzing import is_in_table
 
 SCHEMAS = {"resources": RESOURCES, "container": CONTAINER, "additionalDNSEntries": HOSTS}
 

@@ -1,0 +1,149 @@
+"""Followers across real processes: two APIs, two workers, one store; an API and the worker that runs the job are killed meanwhile."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.cutting import Unsteady
+from tests.support.followers import Received, Socket
+from tests.support.installation import Installation, until
+from tests.support.log_writing_engine import HOST, line
+from tests.support.process_options import ProcessOptions
+from tests.support.redis import RealRedis
+
+LINES, PAUSE = 300, 10
+
+
+class Place(Installation):
+    """One API of several on one store, and workers on the engine that is a folder."""
+
+    def hire(self) -> subprocess.Popen[bytes]:
+        """A worker, and its process."""
+        return self.start("worker")
+
+    def services(self) -> list[str]:
+        """None that an engine would have to remove."""
+        return []
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Iterator[tuple[Place, Place]]:
+    with RealRedis() as redis:
+        name = f"test-{os.urandom(4).hex()}"
+        options = ProcessOptions(executor=f"log-writing:{tmp_path}/services")
+        (tmp_path / "services").mkdir()
+        both = tuple(Place(tmp_path, HOST, name, redis.url, {"LISTEN": "127.0.0.1"}, options) for _ in range(2))
+        try:
+            for place in both:
+                place.serve("api")
+            yield both
+        finally:
+            for place in both:
+                place.end()
+
+
+def whole(attempts: int = 1) -> str:
+    return "".join(line(attempt, number) for attempt in range(1, attempts + 1) for number in range(LINES))
+
+
+async def follow_on(session: aiohttp.ClientSession, places: list[str], path: str) -> tuple[str, list[dict[str, str]], int]:
+    """Follows by JSON, resuming at another place whenever it is cut off; the text, the events and how often that was."""
+    events: list[dict[str, str]] = []
+    cuts = 0
+    while not events or events[-1].get("event") != "end":
+        cursors = [event["cursor"] for event in events if "cursor" in event]
+        query = f"&from={cursors[-1]}" if cursors else ""
+        try:
+            async with Socket(session, f"{places[cuts % len(places)]}{path}/ws?format=json{query}") as client:
+                got = await client.closed()
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.1)
+            got = Received()
+        events += got.events
+        cuts += 1
+    return "".join(event.get("text", "") for event in events), events, cuts - 1
+
+
+async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_killed(places: tuple[Place, Place]) -> None:
+    dying, living = places
+    workers = [living.hire(), living.hire()]
+    reply = living.run(str(LINES), str(PAUSE), "0")
+    path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+    async with aiohttp.ClientSession() as session:
+        steady = [Socket(session, f"{living.base}{path}/ws") for _ in range(3)]
+        for client in steady:
+            await client.__aenter__()
+        moving = [asyncio.create_task(follow_on(session, [dying.base, living.base], path)) for _ in range(3)]
+        await steady[0].until(lambda got: got.text.count("\n") > 50)
+        for worker in workers:  # both, so that whichever has the job is among them
+            worker.kill()
+        living.hire()
+        dying.processes[0].kill()
+        results = [await client.closed() for client in steady]
+        for client in steady:
+            await client.__aexit__()
+        assert [(got.text, got.end) for got in results] == [(whole(), (1000, "done"))] * 3
+        for text, events, cuts in await asyncio.gather(*moving):
+            assert text == whole()
+            assert events[-1] == {"event": "end", "status": "done", "exitCode": 0}
+            assert cuts > 0
+    assert living.execution(reply)["status"] == "done"
+
+
+async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_workers_die(places: tuple[Place, Place]) -> None:
+    dying, living = places
+    workers = [living.hire(), living.hire()]
+    reply = living.run(str(LINES), str(PAUSE), "7", retries=1, retryDelay="1s")
+    path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+    clients = [Unsteady([dying.base, living.base], path, seed) for seed in range(8)]
+    async with aiohttp.ClientSession() as session, Socket(session, f"{living.base}{path}/ws") as witness, asyncio.TaskGroup() as group:
+        for client in clients:
+            group.create_task(client.follow())
+        await witness.until(lambda got: got.text.count("\n") > 30)
+        dying.processes[0].kill()
+        workers[0].kill()
+        await witness.until(lambda got: got.text.count("\n") > 100)
+        await asyncio.to_thread(dying.serve, "api")
+        await witness.until(lambda got: "2:50\n" in got.text)
+        workers[1].kill()
+        living.hire()
+        dying.processes[-1].kill()
+        got = await witness.closed()
+    assert (got.text, got.end) == (whole(2), (1000, "done"))
+    for client in clients:
+        assert client.text == whole(2)
+        assert client.messages[-1] == {"event": "end", "status": "done", "exitCode": 0}
+        assert {message["attempt"] for message in client.messages if message.get("event") == "attempt"} == {2}
+    assert sum(client.cuts for client in clients) > len(clients)
+
+
+async def test_attempts_and_lines_in_time_over_real_workers_and_a_sigterm_is_retry(places: tuple[Place, Place]) -> None:
+    one, other = places
+    one.hire()
+    reply = one.run(str(LINES), "2", "7", retries=1, retryDelay="1s")
+    path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
+    async with aiohttp.ClientSession() as session, Socket(session, f"{one.base}{path}/ws") as client:
+        got = await client.closed()
+    assert (got.text, got.end) == (whole(2), (1000, "done"))
+    forever = one.run("100000", "1000", "0")
+    async with (
+        aiohttp.ClientSession() as session,
+        Socket(session, f"{other.base}/tasks/{forever['taskId']}/jobs/{forever['jobId']}/ws") as client,
+    ):
+        await client.until(lambda got: "1:0\n" in got.text)
+        other.processes[0].send_signal(signal.SIGTERM)
+        assert (await client.closed()).end == (1000, "retry")
+    until(lambda: other.processes[0].poll() is not None, "the API to end")
+    assert other.processes[0].returncode == 0
+    assert not [row for row in map(json.loads, other.log("api").splitlines()) if row["level"] == "error"]

@@ -1,0 +1,345 @@
+"""Request bodies: every slip that a person makes gets an answer that says what to do."""
+
+import gzip
+import json
+import time
+
+import pytest
+
+from tests.support.server import Server
+
+OK = {"image": "ubuntu:latest"}
+CRON = {"cron": "* * * * *"}
+IN_A_MINUTE = round(time.time()) + 60
+
+
+def faults(answer) -> dict[str, str]:
+    assert answer.status == 400, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return {fault["field"]: fault["message"] for fault in answer.json["errors"]}
+
+
+@pytest.mark.parametrize("body", [None, b"", b"  \n"])
+async def test_an_empty_body_is_told_how_to_list_and_how_to_run(server, body):
+    answer = await server.post("/tasks/a%27b", body)
+    assert answer.status == 400
+    assert f"curl {server.base}/tasks/a%27b/" in answer.json["detail"]
+    assert '"image"' in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"image=ubuntu&command=ls", "form"),
+        (b"{'image': 'ubuntu'}", "double quotes"),
+        (b'{"image": "ubuntu",}', "line 1, column"),
+        (b'{"image": "ubuntu"', "line 1, column"),
+        (b'{"image": "ubuntu"} {}', "not JSON"),
+        (b"image", "not JSON"),
+        (b'["ubuntu"]', "list"),
+        (b'"ubuntu"', "text"),
+        (b"null", "null"),
+        (b"3", "number"),
+        (b'{"image": NaN}', "NaN"),
+        (b'{"metadata": {"x": -Infinity}}', "Infinity"),
+        (b'{"metadata": {"x": 1e999}}', "too large"),
+        (b'{"metadata": {"x": 123456789012345678901234567890}}', "64 bits"),
+        (b'{"metadata": {"x": ' + b"9" * 5000 + b"}}", "64 bits"),
+        (b'{"image": "\xff"}', "UTF-8"),
+        ('{"image": "ubuntu"}'.encode("utf-16"), "UTF-8"),
+        (b'{"image": "\\ud800"}', "surrogate"),
+        (b'{"metadata": {"\\udc00": 1}}', "surrogate"),
+        (b'{"image": "a\\u0000b"}', "NUL"),
+        (b'{"envs": {"A\\u0000": 1}}', "NUL"),
+        (b"[" * 100_000, "32 deep"),
+        (b'{"metadata": ' + b'{"a":' * 32 + b"1" + b"}" * 33, "32 deep"),
+        (b'{"image": "' + b'\\"' * 400_000, "not JSON"),
+    ],
+)
+async def test_what_is_not_a_json_object_is_refused_with_a_hint(server, body, says):
+    answer = await server.post("/tasks/task", body)
+    assert answer.status == 400
+    assert says in answer.json["detail"]
+    assert len(answer.body) < 2_000
+    assert (await server.get("/tasks/task")).status == 404
+
+
+@pytest.mark.parametrize("body", [b'{"image": "a", "image": "b"}', b'{"image": "a", "metadata": {"image": 1, "image": 1}}'])
+async def test_a_field_that_stands_there_twice_is_named(server, body):
+    assert "twice" in faults(await server.post("/tasks/task", body))["image"]
+
+
+async def test_nesting_of_32_is_fine(server):
+    body = b'{"image": "ubuntu", "metadata": ' + b'{"a":' * 31 + b"1" + b"}" * 32
+    assert (await server.post("/tasks/task", body)).status == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        "application/json; charset=x",
+        "!",
+    ],
+)
+async def test_the_content_type_does_not_matter(server, kind):
+    body = {"image": "ubuntu", "metadata": {"text": "&" * 10_000}}
+    assert (await server.post("/tasks/task", body, headers={"Content-Type": kind})).status == 200
+
+
+async def test_a_byte_order_mark_is_let_by(server):
+    assert (await server.post("/tasks/task", b'\xef\xbb\xbf{"image": "ubuntu"}')).status == 200
+
+
+async def test_null_is_the_same_as_absent(server):
+    names = ["command", "envs", "startIn", "startAt", "cron", "timezone", "overlap", "catchUp", "metadata", "retries", "retryDelay"]
+    names += ["timeout", "expiration", "expiresIn", "priority", "concurrency", "resources", "container", "additionalDNSEntries"]
+    reply = await server.enqueue(**dict.fromkeys(names))
+    assert reply["executionId"]
+    assert "missing" in faults(await server.post("/tasks/task", {"image": None}))["image"]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("retry", "retries"),
+        ("crontab", "cron"),
+        ("timeZone", "timezone"),
+        ("catchup", "catchUp"),
+        ("expires", "expiresIn"),
+        ("img", "image"),
+        ("cmd", "command"),
+        ("env", "envs"),
+        ("startat", "startAt"),
+        ("start_in", "startIn"),
+        ("Image", "image"),
+    ],
+)
+async def test_an_unknown_field_is_named_with_the_nearest_known_one(server, name, near):
+    assert f'nearest is "{near}"' in faults(await server.post("/tasks/task", OK | {name: "x"}))[name]
+
+
+@pytest.mark.parametrize("name", ["notify", "webhooks"])
+async def test_a_field_that_later_work_brings_is_refused_rather_than_ignored(server, name):
+    assert name in faults(await server.post("/tasks/task", OK | {name: 1}))
+
+
+async def test_all_faults_come_in_one_answer(server):
+    body = {"image": "UPPER", "command": "it's", "envs": {"A-B": 1, "C": [], "D": None}, "startIn": "soon", "metadata": [], "colour": 1}
+    found = faults(await server.post("/tasks/task", body))
+    assert set(found) == {"image", "command", "envs.A-B", "envs.C", "envs.D", "startIn", "metadata", "colour"}
+
+
+async def test_a_field_with_two_faults_has_both_told(server):
+    answer = await server.post("/tasks/task", OK | CRON | {"startIn": "soon"})
+    assert {fault["field"] for fault in answer.json["errors"]} == {"startIn"}
+    said = " ".join(fault["message"] for fault in answer.json["errors"])
+    assert "5m" in said
+    assert "keep one of them" in said
+
+
+async def test_all_faults_of_a_schedule_and_of_its_rules_come_in_one_answer(server):
+    body = OK | {
+        "cron": "0 0 31 2 *", "timezone": "Mars/Olympus", "overlap": 1, "catchUp": "x", "startIn": "5m", "retries": 11, "retryDelay": 1,
+        "timeout": 0, "expiration": "never", "expiresIn": "0s", "priority": 1000, "concurrency": 0,
+    }  # fmt: skip
+    found = faults(await server.post("/tasks/task", body))
+    assert set(found) == set(body) - {"image"}
+    assert "allows (10)" in found["retries"]
+
+
+async def test_a_server_says_how_many_retries_it_allows(shared_redis, tmp_path):
+    async with Server(tmp_path / "store.db", shared_redis.url, hard_retries=2) as server:
+        assert "allows (2)" in faults(await server.post("/tasks/task", OK | {"retries": 3}))["retries"]
+        reply = await server.enqueue(retries=2)
+        assert (await server.get(reply["jobUrl"])).json["job"]["spec"]["retries"] == 2
+
+
+async def test_a_body_of_noise_gets_a_short_answer(server):
+    body = {f"field{number}": 1 for number in range(50_000)}
+    answer = await server.post("/tasks/task", body)
+    assert answer.status == 400
+    assert len(answer.body) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "says"),
+    [
+        ({"startIn": 300}, "startIn", "5m"),
+        ({"startIn": "300"}, "startIn", "5m"),
+        ({"startIn": "-5m"}, "startIn", "5m"),
+        ({"startIn": "500000h"}, "startIn", "ten years"),
+        ({"startIn": ""}, "startIn", "5m"),
+        ({"startAt": True}, "startAt", "boolean"),
+        ({"startAt": 1645113692000}, "startAt", "milliseconds"),
+        ({"startAt": "tomorrow"}, "startAt", "ISO 8601"),
+        ({"startAt": "2022-02-17T16:01:32"}, "startAt", "offset"),
+        ({"startAt": -1}, "startAt", "1970"),
+        ({"startIn": "5m", "startAt": 1645113692}, "startIn", "one of them"),
+        ({"startIn": "5m", "cron": "* * * * *"}, "startIn", "one of them"),
+        ({"startAt": 1645113692, "cron": "* * * * *"}, "startAt", "one of them"),
+        ({"startIn": "5m", "startAt": 1645113692, "cron": "* * * * *"}, "startIn", "startAt and cron"),
+        ({"cron": 5}, "cron", "text"),
+        ({"cron": ""}, "cron", "five fields"),
+        ({"cron": "* * * *"}, "cron", "five fields"),
+        ({"cron": "0 * * * * *"}, "cron", "five fields"),
+        ({"cron": "0 0 31 2 *"}, "cron", "never runs"),
+        ({"cron": "61 * * * *"}, "cron", "minute"),
+        ({"cron": "0 22-2 * * *"}, "cron", "22-23"),
+        ({"cron": "@reboot"}, "cron", "@hourly"),
+        ({"timezone": "Europe/Berlin"}, "timezone", "give one"),
+        ({"timezone": "Europe/Berlin", "startIn": "5m"}, "timezone", "cron"),
+        ({"overlap": "skip"}, "overlap", "give one"),
+        ({"catchUp": "none"}, "catchUp", "give one"),
+        (CRON | {"timezone": "Europe/Berlim"}, "timezone", "Europe/Berlin"),
+        (CRON | {"timezone": "+02:00"}, "timezone", "Europe/Berlin"),
+        (CRON | {"timezone": 2}, "timezone", "text"),
+        (CRON | {"overlap": "SKIP"}, "overlap", "'allow', 'skip'"),
+        (CRON | {"overlap": True}, "overlap", "'allow', 'skip'"),
+        (CRON | {"overlap": ["skip"]}, "overlap", "'allow', 'skip'"),
+        (CRON | {"catchUp": "all"}, "catchUp", "'latest', 'none'"),
+        (CRON | {"catchUp": {}}, "catchUp", "'latest', 'none'"),
+        ({"retries": 11}, "retries", "allows (10); choose fewer"),
+        ({"retries": 10**18}, "retries", "allows (10); choose fewer"),
+        ({"retries": -1}, "retries", "0 or more"),
+        ({"retries": 1.5}, "retries", "0 or more"),
+        ({"retries": "3"}, "retries", "0 or more"),
+        ({"retries": True}, "retries", "0 or more"),
+        ({"retryDelay": 5}, "retryDelay", "5m"),
+        ({"retryDelay": "-5s"}, "retryDelay", "negative"),
+        ({"retryDelay": True}, "retryDelay", "5m"),
+        ({"timeout": 0}, "timeout", "above 0"),
+        ({"timeout": 0.0004}, "timeout", "above 0"),
+        ({"timeout": -1}, "timeout", "above 0"),
+        ({"timeout": "60"}, "timeout", "above 0"),
+        ({"timeout": True}, "timeout", "above 0"),
+        ({"timeout": 10**12}, "timeout", "above 0"),
+        ({"expiration": True}, "expiration", "boolean"),
+        ({"expiration": "soon"}, "expiration", "ISO 8601"),
+        ({"expiration": 1645113692000}, "expiration", "milliseconds"),
+        ({"expiration": 1645113692}, "expiration", "never run"),
+        ({"expiration": "2090-01-01T00:00:00Z", "startAt": "2090-01-01T00:00:00Z"}, "expiration", "never run"),
+        ({"expiration": 1645113693, "startAt": 1645113692}, "expiration", "never run"),
+        ({"expiration": IN_A_MINUTE, "startIn": "5m"}, "expiration", "never run"),
+        ({"expiration": IN_A_MINUTE, "cron": "@yearly"}, "expiration", "never run"),
+        ({"expiresIn": 5}, "expiresIn", "5m"),
+        ({"expiresIn": "0s"}, "expiresIn", "longer one"),
+        ({"expiresIn": "0.0004s"}, "expiresIn", "longer one"),
+        ({"expiresIn": "-5m"}, "expiresIn", "negative"),
+        ({"expiresIn": True}, "expiresIn", "5m"),
+        ({"expiresIn": "5m", "startAt": 1645113692}, "expiresIn", "later startAt"),
+        ({"priority": 101}, "priority", "-100 to 100"),
+        ({"priority": -101}, "priority", "-100 to 100"),
+        ({"priority": 0.5}, "priority", "-100 to 100"),
+        ({"priority": "high"}, "priority", "-100 to 100"),
+        ({"priority": True}, "priority", "-100 to 100"),
+        ({"concurrency": 0}, "concurrency", "1 to 1000"),
+        ({"concurrency": 1001}, "concurrency", "1 to 1000"),
+        ({"concurrency": False}, "concurrency", "1 to 1000"),
+        ({"command": "echo 'it"}, "command", "never closed"),
+        ({"command": "echo \\"}, "command", "backslash"),
+        ({"command": ""}, "command", "leave it out"),
+        ({"command": []}, "command", "leave it out"),
+        ({"command": 3}, "command", "list of texts"),
+        ({"command": ["sleep", 3]}, "command.1", "quotes"),
+        ({"command": "x" * 70_000}, "command", "longer"),
+        ({"command": ["x" * 140_000]}, "command", "longer"),
+        ({"command": ["x"] * 10_001}, "command", "more than"),
+        ({"envs": []}, "envs", "object"),
+        ({"envs": {"1A": "x"}}, "envs.1A", "name"),
+        ({"envs": {"": "x"}}, "envs.(empty)", "name"),
+        ({"envs": {"Ä": "x"}}, "envs.Ä", "name"),
+        ({"envs": {"A": {}}}, "envs.A", "quotes"),
+        ({"envs": {"A": "********"}}, "envs.A", "secret"),
+        ({"envs": {f"A{number}": 1 for number in range(1_001)}}, "envs", "more than"),
+        ({"metadata": "x"}, "metadata", "object"),
+        ({"metadata": {"x": "y" * 16_384}}, "metadata", "longer"),
+    ],
+)
+async def test_a_bad_value_is_named_with_a_remedy(server, fields, field, says):
+    assert says in faults(await server.post("/tasks/task", OK | fields))[field]
+
+
+async def test_what_was_posted_comes_back(server):
+    envs = {"TEXT": "a\nb", "WHOLE": 3, "HALF": 0.5, "YES": True, "NO": False, "EMPTY": ""}
+    reply = await server.enqueue(command="sh -c 'echo \"it is\"'", envs=envs, metadata={"a": [1, None, "ü"]})
+    job = (await server.get(reply["jobUrl"])).json["job"]
+    assert job["spec"]["command"] == "sh -c 'echo \"it is\"'"
+    assert job["metadata"]["envs"] == {"TEXT": "a\nb", "WHOLE": "3", "HALF": "0.5", "YES": "true", "NO": "false", "EMPTY": ""}
+    assert job["metadata"]["custom"] == {"a": [1, None, "ü"]}
+    assert (await server.store.job(reply["jobId"])).spec.command == ("sh", "-c", 'echo "it is"')
+
+
+async def test_values_of_secrets_never_come_back(server):
+    envs = {name: "hidden-value" for name in ("DB_PASSWORD", "api_key", "SECRET", "x_Token_y", "CLIENT_ID")} | {"PLAIN": "shown"}
+    reply = await server.enqueue(envs=envs)
+    for url in (reply["jobUrl"], reply["jobUrl"] + "?include=logs", reply["taskUrl"], reply["executionUrl"]):
+        assert b"hidden-value" not in (await server.get(url)).body
+    job = (await server.get(reply["jobUrl"])).json["job"]
+    assert job["metadata"]["envs"] == {name: "********" for name in envs} | {"PLAIN": "shown"}
+    assert (await server.store.job(reply["jobId"])).spec.envs["SECRET"] == "hidden-value"
+
+
+async def test_a_body_at_the_limit_is_read_and_one_byte_more_is_413(shared_redis, tmp_path):
+    async with Server(tmp_path / "store.db", shared_redis.url, max_body=5_000) as server:
+        body = json.dumps(OK).encode()
+        reply = await server.enqueue()
+        assert (await server.post(reply["jobUrl"] + "stop", b"x" * 10_000)).status == 200, "this route reads no body"
+        assert (await server.post("/tasks/task", body.ljust(5_000))).status == 200
+        answer = await server.post("/tasks/task", body.ljust(5_001))
+        assert answer.status == 413
+        assert answer.json["status"] == 413
+
+
+async def test_a_chunked_body_is_counted_as_it_comes(server):
+    async def chunks():
+        for _ in range(64):
+            yield b" " * 65_536
+
+    answer = await server.ask("POST", "/tasks/task", data=chunks())
+    assert answer.status == 413
+    assert "1048576" in answer.json["detail"]
+
+
+async def test_an_announced_body_that_is_too_large_is_refused_before_it_is_sent(server):
+    head = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\nExpect: 100-continue\r\n\r\n"
+    answer = await server.raw(head)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_without_end_is_cut(server):
+    head = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+    try:
+        answer = await server.raw(head, *[chunk] * 80)
+    except ConnectionError:
+        return
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_route_that_reads_no_body_lets_one_by(server):
+    reply = await server.enqueue()
+    assert (await server.ask("GET", "/livez", data=b"{not json")).status == 200
+    assert (await server.post(reply["jobUrl"] + "stop", b"[[[")).status == 200
+
+
+async def test_a_connection_goes_on_after_a_refusal(server):
+    bad = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n[]"
+    good = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    answer = await server.raw(bad + good)
+    assert answer.count(b"HTTP/1.1 ") == 2
+    assert b"HTTP/1.1 200 OK" in answer
+
+
+async def test_json_is_gzipped_when_asked_and_logs_are_not(server):
+    for _ in range(10):
+        reply = await server.ran("task", (1, b"x" * 10_000))
+    asked = {"Accept-Encoding": "gzip, br"}
+    answer = await server.get("/tasks/task", headers=asked)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(answer.body))["jobsCount"] == 10
+    assert "Content-Encoding" not in (await server.get("/tasks/task", headers={"Accept-Encoding": "gzip;q=0"})).headers
+    assert "Content-Encoding" not in (await server.get(reply["jobUrl"] + "stdout", headers=asked)).headers

@@ -1,0 +1,221 @@
+"""``/openapi.json`` as it is served, and real answers held against it: what an answer has and the document lacks is a fault, and the
+other way round."""
+
+import asyncio
+import io
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from fastlane.config.credentials import Token, token_digest
+from fastlane.models.access import Principal, Role
+from fastlane.models.placement.pool import Pool
+from fastlane.web.api.openapi import METHODS, Document
+from fastlane.web.routes.table import ROUTES
+from tests.support.redis import RealRedis, until
+from tests.support.server import HOST, POOLS, Answer, Server
+from tests.support.staffed import StaffedServer
+
+OK = {"image": "ubuntu:latest"}
+HASTE = {"start_wait": 0.1}
+NONE = "00000000-0000-4000-8000-000000000000"
+
+
+class Described(Server):
+    """A server each of whose answers is held against its document. ``seen``: path, method and status of what was answered."""
+
+    seen: set[tuple[str, str, str]]
+
+    async def described(self) -> None:
+        """Reads the document."""
+        self.seen = set()
+        self.document = json.loads((await super().ask("GET", "/openapi.json")).body)
+        self.strict = {"components": closed(self.document["components"])}
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        answer = await super().ask(method, path, **options)
+        if method in METHODS:
+            self._check(method, path.removeprefix(self.base).partition("?")[0].rstrip("/"), answer)
+        return answer
+
+    def _check(self, method: str, path: str, answer: Answer) -> None:
+        route = next(route for route in self.document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", route).rstrip("/"), path))
+        responses = self.document["paths"][route][method.lower()]["responses"]
+        assert str(answer.status) in responses, (method, path, answer)
+        self.seen.add((route, method, str(answer.status)))
+        response = self._resolved(responses[str(answer.status)])
+        for name, header in response["headers"].items():
+            assert name in answer.headers or not self._resolved(header)["required"], (method, path, name)
+        media = answer.headers.get("Content-Type")
+        assert media in (response.get("content") or {None: ()}), (method, path, answer)
+        if media is not None and "json" in media:
+            form = {**self.strict, **closed(response["content"][media]["schema"])}
+            faults = [fault.message for fault in jsonschema_rs.Draft202012Validator(form, validate_formats=True).iter_errors(answer.json)]
+            assert faults == [], (method, path, answer.json)
+
+    def _resolved(self, row: dict[str, Any]) -> dict[str, Any]:
+        for part in row.get("$ref", "#/").split("/")[1:]:
+            row = self.document if row.get("$ref") else row
+            row = row[part] if part else row
+        return row
+
+
+def closed(schema: Any) -> Any:
+    """The same schema, by which an object has nothing that is not named."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: closed(one) for name, one in schema.items()}
+    return {"additionalProperties": False, **inner} if isinstance(inner.get("properties"), dict) and "oneOf" not in inner else inner
+
+
+class DescribedAndStaffed(Described, StaffedServer):
+    """The same, where jobs run."""
+
+
+@pytest.fixture
+async def served(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Described]:
+    async with Described(tmp_path / "store.db", shared_redis.url, following=HASTE) as server:
+        await server.described()
+        yield server
+
+
+@asynccontextmanager
+async def staffed(redis: RealRedis, path: Path) -> AsyncIterator[DescribedAndStaffed]:
+    async with DescribedAndStaffed(path / "store.db", redis.url, following=HASTE) as server:
+        await server.described()
+        yield server
+
+
+def reads(reply: dict[str, Any]) -> Iterator[str]:
+    """All that can be read of a job and its execution."""
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        if url:
+            yield from (url + part for part in ("", "why", "stdout", "stderr", "logs", "logs?follow=1", "stdout?tail=1"))
+    yield from (reply["jobUrl"] + part for part in ("?include=logs", "executions", "ticks"))
+    yield from (reply["taskUrl"], "/tasks", "/search?query=a", "/executions", "/status", "/healthcheck", "/livez", "/")
+
+
+async def read_all(server: Server, reply: dict[str, Any]) -> None:
+    for url in reads(reply):
+        assert (await server.get(url)).status < 500 or "health" in url or url == "/"
+
+
+async def test_answers_about_jobs_at_each_moment_of_their_lives_are_as_the_document_says(served: Described) -> None:
+    secret = {"envs": {"A": 1, "TOKEN": "x"}, "metadata": {"a": [1, None]}, "timeout": 1.5, "retries": 1, "expiresIn": "1h"}
+    waiting = await served.enqueue("a", **secret)
+    await read_all(served, waiting)
+    await served.alive()
+    pulled = await served.enqueue("a")
+    await served.pull(pulled)
+    await read_all(served, pulled)
+    running = await served.enqueue("a")
+    execution = await served.run(running)
+    await served.log(execution, (1, b"out\n"), (2, b"err\n"))
+    for url in reads(running):
+        if "follow" not in url:
+            await served.get(url)
+    assert (await served.ask("DELETE", running["jobUrl"])).status == 409
+    assert (await served.post(running["executionUrl"] + "stop")).status == 200
+    await served.end(execution, 3)
+    await read_all(served, running)
+    done = await served.ran("a", (1, b"x"))
+    await read_all(served, done)
+    part = await served.get(done["jobUrl"] + "stdout", headers={"Range": "bytes=0-0"})
+    assert (part.status, part.body) == (206, b"x")
+    assert (await served.get(done["jobUrl"] + "stdout", headers={"Range": "bytes=9-"})).status == 416
+
+
+async def test_answers_about_schedules_are_as_the_document_says(served: Described) -> None:
+    for fields in ({"cron": "* * * * *", "timezone": "Europe/Berlin", "overlap": "skip"}, {"startIn": "1h"}, {"startAt": 2_000_000_000}):
+        reply = await served.enqueue("later", command=["a b"], **fields)
+        await read_all(served, reply)
+        if "cron" in fields:
+            for verb in ("pause", "why", "resume", "run", "retry"):
+                answer = await (served.get if verb == "why" else served.post)(reply["jobUrl"] + verb)
+                assert answer.status in (200, 409), answer
+        assert (await served.post(reply["jobUrl"] + "stop")).status == 200
+        await read_all(served, reply)
+    assert (await served.put(reply["jobUrl"], OK)).status == 200
+    assert (await served.post("/tasks/later/stop")).json["stopped"] >= 1
+
+
+async def test_pages_pools_previews_and_refusals_are_as_the_document_says(served: Described) -> None:
+    await served.alive(usable=False)
+    for _ in range(3):
+        reply = await served.enqueue("fast-a")
+    for list_ in ("/executions?perPage=1", "/tasks/fast-a?perPage=1", "/executions?perPage=1&page=2", "/executions?page=9"):
+        await served.get(list_)
+    assert (await served.get(reply["jobUrl"] + "why")).json["waitingFor"][0]["reason"] == "no-host"
+    for pool in ("fast", "none"):
+        await served.post(f"/pools/{pool}/pause")
+        await served.get(reply["jobUrl"] + "why")
+        await served.post(f"/pools/{pool}/resume")
+    for fields in ({}, {"cron": "* * * * *"}, {"startIn": "x", "colour": 1}):
+        await served.post("/tasks/a?dryRun=1", {**OK, **fields})
+    key = {"Idempotency-Key": "k"}
+    assert (await served.post("/tasks/a", OK, headers=key)).headers.get("Idempotent-Replayed") is None
+    assert (await served.post("/tasks/a", OK, headers=key)).headers["Idempotent-Replayed"] == "true"
+    assert (await served.post("/tasks/a", {"image": "b"}, headers=key)).status == 422
+    assert (await served.post("/tasks/a", OK, headers={"Origin": "http://evil.example.com"})).status == 403
+    assert (await served.ask("POST", "/tasks/a", data=io.BytesIO(b" " * 2_000_000))).status == 413
+    for url in ("/tasks/none", f"/tasks/fast-a/jobs/{NONE}", f"{reply['jobUrl']}executions/{NONE}", f"{reply['jobUrl']}ws", "/tasks/a?x=1"):
+        assert (await served.get(url)).status in (400, 404, 426)
+
+
+async def test_waits_for_a_concurrency_a_full_pool_and_a_retry_are_as_the_document_says(shared_redis: RealRedis, tmp_path: Path) -> None:
+    pools = (Pool("fast", "fast-", (HOST,), max_running=1), POOLS[1])
+    async with Described(tmp_path / "store.db", shared_redis.url, pools=pools) as server:
+        await server.described()
+        await server.alive()
+        running = await server.run(await server.enqueue("a"))
+        limited = await server.enqueue("a", concurrency=1)
+        assert (await server.get(limited["jobUrl"] + "why")).json["waitingFor"][0]["reason"] == "concurrency"
+        assert (await server.get("/status")).json["containers"]["running"][0]["execution"] == running.id
+        retried = await server.enqueue("b", retries=1)
+        await server.end(await server.run(retried), 1)
+        assert (await server.get(retried["jobUrl"] + "why")).json["waitingFor"][0]["reason"] == "retry"
+
+
+async def test_answers_of_a_server_with_workers_are_as_the_document_says(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with staffed(shared_redis, tmp_path) as server:
+        waited = await server.post("/tasks/a?wait=20", {**OK, "command": ["out", "one"]})
+        assert waited.json["execution"]["log"] == "one"
+        held = await server.enqueue("a", command=["hold"])
+        await until(lambda: server.executor.starts[-1:] == [held["executionId"]], "the job never ran")
+        await server.get("/status")
+        assert (await server.post(held["jobUrl"] + "stop")).status == 200
+        assert (await server.post(waited.json["jobUrl"] + "retry")).status == 200
+        await read_all(server, waited.json)
+        for url in (waited.json["jobUrl"], "/tasks/a"):
+            assert (await server.ask("DELETE", f"{url}?stop=1")).status == 200
+
+        async with asyncio.timeout(20):
+            while (await server.get("/healthcheck")).status != 200:
+                await server.clock.sleep(0.05)
+
+
+async def test_the_document_is_served_with_the_server_s_own_url_and_to_pages_that_may_read(server: Server) -> None:
+    answer = await server.get("/openapi.json", headers={"Origin": "http://localhost:3000"})
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
+    assert answer.json["servers"] == [{"url": server.base}]
+    assert (await server.get("/openapi.json?x=1")).status == 400
+    assert server.app.settings["document"].content is server.app.settings["document"].content
+    assert isinstance(server.app.settings["document"], Document)
+    assert answer.json["paths"].keys() == ROUTES.keys()
+
+
+async def test_the_document_is_for_those_who_may_read(shared_redis: RealRedis, tmp_path: Path) -> None:
+    token = Token(Principal("ci", Role.READ), token_digest("let-me-in"))
+    async with Server(tmp_path / "store.db", shared_redis.url, tokens=(token,)) as server:
+        assert (await server.get("/openapi.json")).status == 401
+        answer = await server.get("/openapi.json", headers={"Authorization": "Bearer let-me-in"})
+        assert answer.json["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}

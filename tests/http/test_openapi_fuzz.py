@@ -1,0 +1,48 @@
+"""schemathesis over the OpenAPI document, at a server with a real store, a real queue and workers.
+
+``FASTLANE_FUZZ_SEED`` is another seed than the usual one, ``FASTLANE_FUZZ_EXAMPLES`` more examples of each operation than the usual ones.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastlane.models.container.container import Resources
+from fastlane.models.container.options import MAX_GRACE
+from fastlane.models.container.policy import ANYTHING, Policy
+from fastlane.models.placement.pool import Pool
+from tests.support.server import HOST
+from tests.support.staffed import StaffedServer
+
+ROOT = Path(__file__).parents[2]
+SEED = os.environ.get("FASTLANE_FUZZ_SEED", "1")
+EXAMPLES = os.environ.get("FASTLANE_FUZZ_EXAMPLES", "20")
+LONGEST = 600 * max(1, int(EXAMPLES) // 20)
+"""Seconds, on a machine with much else to do; on one with nothing, a tenth."""
+
+
+LISTS = ("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts")
+WIDE = Policy(init=True, stop_grace=MAX_GRACE, **dict.fromkeys(LISTS, ANYTHING))
+POOLS = (Pool("strict", "[A-Z]", (HOST,), limits=Resources(cpus=2)), Pool("wide", "", (HOST,), policy=WIDE))
+"""One task in a few meets a policy, so that what a body asks for its container is both taken and refused."""
+
+
+@pytest.mark.timeout(LONGEST + 60)
+async def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(shared_redis, tmp_path):
+    async with StaffedServer(tmp_path / "store.db", shared_redis.url, pools=POOLS, following={"start_wait": 0.5}) as server:
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.base}/openapi.json", "--seed", SEED, "-n", EXAMPLES]
+        report = tmp_path / "report"
+        with report.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(*command, "--no-color", cwd=ROOT, stdout=output, stderr=output)
+            try:
+                async with asyncio.timeout(LONGEST):
+                    code = await process.wait()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        assert code == 0, report.read_text()
+        assert (await server.get("/healthcheck")).status == 200

@@ -1,0 +1,119 @@
+"""Clients of live logs for the tests: by WebSocket (aiohttp's), and a hub that loses hints."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from fastlane.models.logs.hint import Hint
+from fastlane.streams.hub import Hub, OnHint
+from tests.support.server import Server
+
+PATIENCE = 30.0
+
+
+@dataclass
+class Received:
+    """What a socket has had so far, and how it was closed."""
+
+    messages: list[str] = field(default_factory=list)
+    code: int | None = None
+    reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The messages joined."""
+        return "".join(self.messages)
+
+    @property
+    def events(self) -> list[Any]:
+        """The messages of JSON."""
+        return [json.loads(message) for message in self.messages]
+
+    @property
+    def log(self) -> str:
+        """The text in the messages of JSON."""
+        return "".join(event.get("text", "") for event in self.events)
+
+    @property
+    def end(self) -> tuple[int | None, str | None]:
+        return self.code, self.reason
+
+
+class Socket:
+    """A WebSocket to the server. Used as an async context manager; reads all the time."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, **options: Any) -> None:
+        self._session = session
+        self._url = url.replace("http", "ws", 1)
+        self._options = options
+        self.received = Received()
+        self._news = asyncio.Event()
+
+    async def __aenter__(self) -> "Socket":
+        self.ws = await self._session.ws_connect(self._url, max_msg_size=0, **self._options)
+        self._reading = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        await self.ws.close()
+
+    async def closed(self) -> Received:
+        """All that came, once the server has closed it."""
+        await asyncio.wait_for(asyncio.shield(self._reading), PATIENCE)
+        return self.received
+
+    async def until(self, condition: Callable[[Received], bool]) -> Received:
+        """What came, once the condition holds of it."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition(self.received):
+                self._news.clear()
+                await self._news.wait()
+        return self.received
+
+    async def _read(self) -> None:
+        while True:
+            message = await self.ws.receive()
+            match message.type:
+                case aiohttp.WSMsgType.TEXT:
+                    self.received.messages.append(message.data)
+                case aiohttp.WSMsgType.CLOSE:
+                    self.received.code, self.received.reason = message.data, message.extra
+                case aiohttp.WSMsgType.CLOSED | aiohttp.WSMsgType.CLOSING | aiohttp.WSMsgType.ERROR:
+                    self.received.code = self.received.code or self.ws.close_code
+                    return
+                case kind:
+                    raise AssertionError(kind)
+            self._news.set()
+            if message.type is aiohttp.WSMsgType.CLOSE:
+                return
+
+
+def socket(server: Server, url: str, **options: Any) -> Socket:
+    """A WebSocket to a path, or a URL, of the server."""
+    return Socket(server.client, url if url.startswith("http") else server.base + url, **options)
+
+
+class Lossy:
+    """A hub that loses every ``nth`` hint; 1: all of them, and what it has to say of gaps too."""
+
+    def __init__(self, hub: Hub, nth: int) -> None:
+        self._hub = hub
+        self._nth = nth
+        self.count = 0
+
+    def publish(self, hint: Hint) -> None:
+        self._hub.publish(hint)
+
+    def subscribe(self, execution_id: str, on_hint: OnHint) -> Callable[[], None]:
+        def hear(hint: Hint | None) -> None:
+            self.count += 1
+            if self.count % self._nth:
+                on_hint(hint)
+
+        return self._hub.subscribe(execution_id, hear)
