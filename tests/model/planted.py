@@ -28,6 +28,7 @@ from fastlane.services.jobs import submissions
 from fastlane.services.jobs.manual_runs import ManualRuns
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.storage.sqlite import deletion, idempotency
+from tests.support.intercept import Around, Call, Intercepted, answering
 
 Plant = Callable[[ExitStack], None]
 
@@ -63,28 +64,31 @@ def script(name: str, right: str, wrong: str) -> Plant:
     return read
 
 
-class PutFirst:
+def with_other(port: Any, **verbs: Around) -> Intercepted:
+    """The port, with these verbs in other hands."""
+    found = Intercepted(port)
+    for verb, hook in verbs.items():
+        found.around(verb, hook)
+    return found
+
+
+def put_first(store: Any, queue: Any, pools: Sequence[Pool]) -> Intercepted:
     """A store before which the queue hears of each new execution."""
 
-    def __init__(self, store: Any, queue: Any, pools: Sequence[Pool]) -> None:
-        self._store = store
-        self._queue = queue
-        self._pools = pools
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def create(self, job: Any, tick: Any, execution: Any, record: Any) -> None:
+    async def create(call: Call) -> None:
+        execution = call.arguments[2]
         if execution is not None:
-            await self._queue.put([execution_entry(execution, self._pools)])
-        await self._store.create(job, tick, execution, record)
+            await queue.put([execution_entry(execution, pools)])
+        await call.carry()
+
+    return with_other(store, create=create)
 
 
 def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
     """The queue hears of an execution before the store does, and not after it."""
 
     def build(store: Any, queue: Any, *others: Any, **settings: Any) -> Services:
-        services: Services = right(PutFirst(store, queue, others[-1]), queue, *others, **settings)
+        services: Services = right(put_first(store, queue, others[-1]), queue, *others, **settings)
         put = services.outbox.put
 
         async def only_jobs(entries: Sequence[Entry]) -> None:
@@ -96,36 +100,25 @@ def put_before_store(right: Callable[..., Any]) -> Callable[..., Any]:
     return build
 
 
-class RecordsApart:
+def keeping_apart(store: Any) -> Intercepted:
     """A store that keeps records in commits of their own, after the effect."""
 
-    def __init__(self, store: Any) -> None:
-        self._port = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._port, name)
-
-    async def create(self, job: Any, tick: Any, execution: Any, record: Any) -> None:
-        await self._port.create(job, tick, execution, None)
-        await self._keep(record)
-
-    async def advance(self, seen: Any, job: Any, ticks: Any, execution: Any, record: Any) -> bool:
-        done = bool(await self._port.advance(seen, job, ticks, execution, None))
-        if done:
-            await self._keep(record)
+    async def apart(call: Call) -> Any:
+        *arguments, record = call.arguments
+        done = await call.real(*arguments, None)
+        if record is not None and done is not False:
+            write = store._real._writer.run
+            await store._node.call("store", "store.keep", lambda: write(lambda db: idempotency.insert(db, record)), ())
         return done
 
-    async def _keep(self, record: Any) -> None:
-        if record is not None:
-            write = self._port._real._writer.run
-            await self._port._node.call("store", "store.keep", lambda: write(lambda db: idempotency.insert(db, record)), ())
+    return with_other(store, create=apart, advance=apart)
 
 
 def records_apart(right: Callable[..., Any]) -> Callable[..., Any]:
     """A record that is written after what it is for."""
 
     def build(store: Any, *arguments: Any, **settings: Any) -> Any:
-        return right(RecordsApart(store), *arguments, **settings)
+        return right(keeping_apart(store), *arguments, **settings)
 
     return build
 
@@ -205,23 +198,10 @@ def pauses_lost(right: Callable[..., Any]) -> Callable[..., Any]:
 
     async def begin(self: Rebuilder, *arguments: Any) -> Any:
         blind = copy(self)
-        blind._queue = NoPauses(self._queue)  # type: ignore[assignment]
+        blind._queue = with_other(self._queue, pause=answering(None))  # type: ignore[assignment]
         return await right(blind, *arguments)
 
     return begin
-
-
-class NoPauses:
-    """A queue that is told of no pause."""
-
-    def __init__(self, queue: Any) -> None:
-        self._queue = queue
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._queue, name)
-
-    async def pause(self, pauses: Any) -> None:
-        return None
 
 
 def finish_before_end(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -267,26 +247,12 @@ def unheard(right: Callable[..., Any]) -> Callable[..., Any]:
     return cancel
 
 
-class OldRow:
-    """A store that answers with the row as somebody had it before."""
-
-    def __init__(self, store: Any, row: Execution) -> None:
-        self._store = store
-        self._row = row
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def execution(self, execution_id: str) -> Execution:
-        return self._row
-
-
 def unread(right: Callable[..., Any]) -> Callable[..., Any]:
     """A start without a look at the row."""
 
     async def activate(self: Launcher, assignment: Assignment, execution: Execution) -> bool:
         blind = copy(self)
-        blind._store = OldRow(self._store, execution)  # type: ignore[assignment]
+        blind._store = with_other(self._store, execution=answering(execution))  # type: ignore[assignment]
         return bool(await right(blind, assignment, execution))
 
     return activate

@@ -18,6 +18,7 @@ from fastlane.errors import HostDown, QueueDown, RegistryDown, StoreDown, Transi
 from fastlane.models.logs.chunk import Portion
 from fastlane.scheduler.worker import Worker
 from tests.support.clock import FakeClock
+from tests.support.intercept import Call, Intercepted
 
 DOWN: dict[str, type[TransientError]] = {"store": StoreDown, "queue": QueueDown, "engine": HostDown}
 MEDDLING = ("stop", "put", "run", "retry", "pause", "resume", "delete", "pause_pool", "resume_pool")
@@ -272,26 +273,17 @@ class Node:
         self.wire.trace.append((self.wire.clock.now(), self.name, point, answer))
 
 
-class Port:
+class Port(Intercepted):
     """A node's way to a real part: every call goes over the wire. A new verb of a port needs nothing here."""
 
     def __init__(self, node: Node, port: str, real: Any) -> None:
+        super().__init__(real, self._send)
         self._node = node
-        self._port = port
         self._real = real
+        self._name = port
 
-    def __getattr__(self, verb: str) -> Any:
-        real = getattr(self._real, verb)
-
-        async def call(*arguments: Any, **named: Any) -> Any:
-            return await self._node.call(self._port, self._point(verb, arguments), lambda: real(*arguments, **named), arguments)
-
-        call.__name__ = verb
-        setattr(self, verb, call)
-        return call
-
-    def _point(self, verb: str, arguments: tuple[Any, ...]) -> str:
-        return f"{self._port}.{arguments[0].name if verb == 'change' else verb}"
+    async def _send(self, call: Call) -> Any:
+        return await self._node.call(self._name, f"{self._name}.{call.name}", call.carry, call.arguments)
 
 
 class QueuePort(Port):
@@ -343,12 +335,6 @@ class EnginePort(Port):
 
     def __init__(self, node: Node, real: Any) -> None:
         super().__init__(node, "engine", real)
-
-    def hosts(self) -> Any:
-        return self._real.hosts()
-
-    def subscribe(self, on_change: Callable[[], None]) -> None:
-        self._real.subscribe(on_change)
 
     async def activate(self, host: str, service_id: str) -> Any:
         """What starts late was confirmed early: the confirmation goes with the call."""

@@ -23,7 +23,7 @@ from fastlane.scheduler.worker import WorkerSettings
 from tests.support.engine_process import SharedExecutor
 from tests.support.log_writing_engine import LogWritingExecutor
 from tests.support.process_options import ProcessOptions
-from tests.support.seams import Hook, Journal, Trip, report_idleness, watched
+from tests.support.seams import Hook, Journal, Trip, Watched, report_idleness
 
 
 def run(role: Role) -> int:
@@ -87,9 +87,9 @@ def watched_by(hook: Hook, factories: app.Factories) -> app.Factories:
     """The same, with its ports watched."""
     return replace(
         factories,
-        store=lambda settings: watched("store", factories.store(settings), hook),
-        queue=lambda settings, url: watched("queue", factories.queue(settings, url), hook),
-        executor=lambda settings, clock: watched("engine", factories.executor(settings, clock), hook),
+        store=lambda settings: Watched("store", factories.store(settings), hook),
+        queue=lambda settings, url: Watched("queue", factories.queue(settings, url), hook),
+        executor=lambda settings, clock: Watched("engine", factories.executor(settings, clock), hook),
     )
 
 

@@ -1,19 +1,17 @@
 """The seams of fastlane: the moments before and after each write to the store, each script of the queue and each call of an engine.
 
-``watched`` puts a proxy around a port. It tells a ``Hook`` of every passage, and the hook, in a process on trial, ends that process
+``Watched`` stands before a port. It tells a ``Hook`` of every passage, and the hook, in a process on trial, ends that process
 (SIGKILL) or freezes it (SIGSTOP) at the n-th passage of one seam. What passed is kept in a journal, a file that outlives the process.
 
 A seam's name is ``before store.claim`` or ``after engine.park``: changes of an execution stand under their own names.
 """
 
 import asyncio
-import inspect
 import json
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 from fastlane.errors import FastlaneError
 from fastlane.models.transitions import RULES
 from fastlane.queue.base import Claim
+from tests.support.intercept import Call, Intercepted
 
 STORE = ("create", "advance", "insert", "stop_job", "append", "close_tick", "change_generation", *RULES)
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe")
@@ -119,58 +118,31 @@ def said(answer: object) -> object:
     return answer if isinstance(answer, bool) else answer is not None
 
 
-def watched(port: str, target: Any, hook: Hook) -> Any:
-    """A proxy of a port's adapter (``store``, ``queue`` or ``engine``) that tells the hook of its seams."""
-    return _Watched(port, target, hook)
+class Watched(Intercepted):
+    """A port's adapter (``store``, ``queue`` or ``engine``) whose calls tell the hook of their seams."""
 
-
-class _Watched:
     def __init__(self, port: str, target: Any, hook: Hook) -> None:
-        self._port = port
-        self._target = target
+        super().__init__(target, self._watch)
+        self._name = port
         self._hook = hook
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._target, name)
-        if self._port == "queue" and name in QUEUE_PARTS:
-            return watched(self._port, method, self._hook)
-        if inspect.isasyncgenfunction(method):
-            return self._generator(f"{self._port}.{name}", method)
-        return self._coroutine(name, method) if inspect.iscoroutinefunction(method) else method
+        found = super().__getattr__(name)
+        return Watched(self._name, found, self._hook) if self._name == "queue" and name in QUEUE_PARTS else found
 
-    def _coroutine(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(*arguments: Any, **named: Any) -> Any:
-            point = f"{self._port}.{arguments[0].name if name == 'change' else name}"
-            if point not in NAMES:
-                return await method(*arguments, **named)
-            self._hook.passed(f"before {point}")
-            await self._hook.hold(point)
-            try:
-                answer = await method(*arguments, **named)
-            except FastlaneError as error:
-                self._hook.passed(f"after {point}", error)
-                raise
-            self._hook.passed(f"after {point}", answer)
-            return answer
-
-        return call
-
-    def _generator(self, point: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Passed: before it is asked, and after its first piece, or its end when it has none."""
-
-        async def generate(*arguments: Any, **named: Any) -> AsyncGenerator[Any, None]:
-            self._hook.passed(f"before {point}")
-            told = False
-            async with aclosing(method(*arguments, **named)) as pieces:
-                async for piece in pieces:
-                    if not told:
-                        told = True
-                        self._hook.passed(f"after {point}")
-                    yield piece
-            if not told:
-                self._hook.passed(f"after {point}")
-
-        return generate
+    async def _watch(self, call: Call) -> Any:
+        point = f"{self._name}.{call.name}"
+        if point not in NAMES:
+            return await call.carry()
+        self._hook.passed(f"before {point}")
+        await self._hook.hold(point)
+        try:
+            answer = await call.carry()
+        except FastlaneError as error:
+            self._hook.passed(f"after {point}", error)
+            raise
+        self._hook.passed(f"after {point}", answer)
+        return answer
 
 
 async def report_idleness(journal: Journal) -> None:

@@ -1,12 +1,10 @@
 """A stage for races: one store, one queue, clients and a worker's parts in the test's hands, in virtual time.
 
-``Met`` lets a test act in the moment before or after a call of a port: there another one comes in between, or the process ends. So each
-interleaving is a test that always goes the same way.
+Its ports are intercepted, so a test can act in the moment before or after a call: there another client comes in between, or the process
+ends. So each interleaving is a test that always goes the same way.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,60 +30,13 @@ from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor
+from tests.support.intercept import Act, Intercepted
 from tests.support.ledger import ticks_of
 from tests.support.services import services_of
 
 HOST = "unix:///instant"
 POOLS = (Pool("other", "other-", (HOST,)), Pool("default", "", (HOST,), max_running=100))
 LEASE = 10**12
-
-Act = Callable[[], Awaitable[object]]
-
-
-class Died(Exception):
-    """The process ended here."""
-
-
-async def dies() -> None:
-    """Ends the process that meets it."""
-    raise Died
-
-
-class Met:
-    """A port. Before, or after, the next call of a verb something else happens, once."""
-
-    def __init__(self, port: Any) -> None:
-        self._port = port
-        self._acts: dict[tuple[str, str], list[Act]] = defaultdict(list)
-
-    def before(self, verb: str, act: Act) -> None:
-        """Just before the next call of the verb."""
-        self._acts["before", verb].append(act)
-
-    def after(self, verb: str, act: Act) -> None:
-        """Once the next call of the verb has done its work, before its caller hears of it."""
-        self._acts["after", verb].append(act)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether everything that was to happen has."""
-        return not any(self._acts.values())
-
-    def __getattr__(self, verb: str) -> Any:
-        real = getattr(self._port, verb)
-
-        async def call(*arguments: Any, **named: Any) -> Any:
-            await self._happen("before", verb)
-            answer = await real(*arguments, **named)
-            await self._happen("after", verb)
-            return answer
-
-        return call
-
-    async def _happen(self, when: str, verb: str) -> None:
-        acts = self._acts[when, verb]
-        if acts:
-            await acts.pop(0)()
 
 
 class SleepyClock(FakeClock):
@@ -116,7 +67,7 @@ class Stage:
         self.clock = SleepyClock()
         self.real_store = SqliteStore(folder / "store.db")
         self.real_queue = RedisQueue(redis_url, f"stage-{uuid4().hex[:8]}", time=self.clock.now)
-        self.store, self.queue, self.worker_store = Met(self.real_store), Met(self.real_queue), Met(self.real_store)
+        self.store, self.queue, self.worker_store = Intercepted(self.real_store), Intercepted(self.real_queue), Intercepted(self.real_store)
         store: Any = self.store
         self.services = services_of(store, self.queue, self.clock, POOLS)
         self.others = services_of(self.real_store, self.real_queue, self.clock, POOLS)

@@ -32,6 +32,7 @@ from fastlane.scheduler.timer import Timer
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.side import Keys
 from tests.support.instant import InstantExecutor
+from tests.support.intercept import Call, Died, Intercepted
 from tests.support.services import services_of
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
@@ -43,10 +44,6 @@ LONGEST_RESTART = 25
 """Seconds that a worker which died is missing: with the lease that it leaves, or the rebuild that it began, less than a tick's grace."""
 REPAIRED_AFTER = LEASE + BUILDER_LOST_AFTER
 """Milliseconds after a disturbance by which nothing of it is felt any more."""
-
-
-class Died(Exception):
-    """The worker that made this call is dead: it knows nothing of it."""
 
 
 @dataclass(frozen=True)
@@ -94,26 +91,6 @@ class Witness:
     known: dict[str, int] = field(default_factory=dict)
 
 
-class Way:
-    """A worker's way to a part. Each call may be its last: before it is carried out, or before its answer is known."""
-
-    def __init__(self, worker: "Hand", real: Any) -> None:
-        self._worker = worker
-        self._real = real
-
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
-        real = getattr(self._real, verb)
-
-        async def call(*arguments: Any, **named: Any) -> Any:
-            self._worker.pass_by()
-            answer = await real(*arguments, **named)
-            self._worker.pass_by()
-            return answer
-
-        setattr(self, verb, call)
-        return call
-
-
 class Hand:
     """One worker: the parts of fastlane that have to do with ticks, and a loop turned by hand."""
 
@@ -124,15 +101,22 @@ class Hand:
         self.left: int | None = None
         """So many calls are left until something befalls it; None: nothing is to come."""
         self._world = world
-        self.store: Any = Way(self, world.store)
-        self.queue: Any = Way(self, world.queue)
-        generation: Any = Way(self, world.queue.generation)
+        self.store: Any = Intercepted(world.store, self._call)
+        self.queue: Any = Intercepted(world.queue, self._call)
+        generation: Any = Intercepted(world.queue.generation, self._call)
         parts = (self.store, self.queue)
         self.settler = Settler(*parts, InstantExecutor((HOST,), self.clock), self.clock, POOLS)
         self.timer = Timer(*parts, self.clock, self.name, POOLS)
         self.rebuilder = Rebuilder(*parts, generation, self.clock, self.name, POOLS)
         self.reconciler = Reconciler(*parts, InstantExecutor((HOST,), self.clock), self.clock, self.settler, POOLS, every=30.0)
         self.generation = ""
+
+    async def _call(self, call: Call) -> Any:
+        """Each call may be its last: before it is carried out, or before its answer is known."""
+        self.pass_by()
+        answer = await call.carry()
+        self.pass_by()
+        return answer
 
     def pass_by(self) -> None:
         """It makes a call, or has its answer."""

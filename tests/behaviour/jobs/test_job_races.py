@@ -14,10 +14,11 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.services.jobs.results import Deleted, Enqueued
+from tests.support.intercept import Died, dies
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import Died, Stage, dies, spec
+from tests.support.stage import Stage, spec
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))

@@ -10,9 +10,10 @@ from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.services.jobs.results import PoolPaused
 from tests.support.crew import HOST, Crew
+from tests.support.intercept import Died, dies
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import Died, Stage, dies, spec
+from tests.support.stage import Stage, spec
 
 
 @pytest.fixture
