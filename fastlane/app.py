@@ -36,7 +36,7 @@ from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.web.server.application import close_server, make_application, make_server
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.settings import WebSettings
 
 log = structlog.get_logger()
 

@@ -1,1 +1,1 @@
-"""REST routes: parse, call one service, render."""
+"""The HTTP API. Its folders import in one direction: server, routes, openapi, handler, api, security, http, settings."""

@@ -5,8 +5,9 @@ from contextlib import suppress
 
 import pytest
 
-from fastlane.web.http import handler
-from fastlane.web.server import deadlines, http_server
+from fastlane.web.handler import handler
+from fastlane.web.http import deadlines
+from fastlane.web.server import http_server
 from tests.support.redis import until
 
 PATIENCE = 20.0

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastlane.web.http import handler
-from fastlane.web.server import deadlines
+from fastlane.web.handler import handler
+from fastlane.web.http import deadlines
 from fastlane.web.server.application import MAX_HEAD
 from tests.http.test_attacks import calm, statuses
 from tests.support.installation import Installation

@@ -16,7 +16,7 @@ import pytest
 from fastlane.config.credentials import Token, token_digest
 from fastlane.models.access import Principal, Role
 from fastlane.models.placement.pool import Pool
-from fastlane.web.api.openapi import METHODS, Document
+from fastlane.web.openapi.document import METHODS, Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.redis import RealRedis, until
 from tests.support.server import HOST, POOLS, Answer, Server

@@ -4,7 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 from fastlane.config.settings import Settings
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.settings import WebSettings
 
 
 def web_settings(**changes: Any) -> WebSettings:

@@ -1,1 +1,1 @@
-"""The contract: what requests contain, what responses contain, and the OpenAPI document made from both."""
+"""The contract: what requests contain, and what responses contain."""

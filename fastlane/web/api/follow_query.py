@@ -7,7 +7,7 @@ from fastlane.models.logs.cursor import MAX_CURSOR, Cursor, read_cursor
 from fastlane.streams.follower import StartPosition
 from fastlane.web.api.contract import Parameter
 from fastlane.web.api.json_schema import enum, integer
-from fastlane.web.http.log_encoding import STREAMS
+from fastlane.web.api.log_encoding import STREAMS
 from fastlane.web.http.query import read_integer
 
 MAX_LINES = 1_000_000_000

@@ -1,1 +1,1 @@
-"""The base of every handler: bodies, queries, paging, and errors as problem documents."""
+"""HTTP itself: bodies, queries, paging, encodings and errors as problem documents. It does not know the application."""

@@ -9,7 +9,7 @@ from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, TASK_ID,
 from fastlane.web.api.responses.actions import EXECUTION_STOPPED
 from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE
 from fastlane.web.api.responses.pages import Listing
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.query import read_all, read_since
 

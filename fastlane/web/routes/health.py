@@ -2,7 +2,7 @@
 
 from fastlane.web.api.contract import Response, operation
 from fastlane.web.api.responses.server import ALIVE, HEALTH, SERVER_STATUS, ServerStatus
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 
 
 class LiveHandler(Handler):

@@ -8,7 +8,7 @@ from fastlane.web.api.contract import REPLAYED, flag
 from fastlane.web.api.idempotency import read_key
 from fastlane.web.api.requests.job import read_job
 from fastlane.web.api.responses.actions import ENQUEUED
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import read_flag
 from fastlane.web.http.strict_json import read_object
 

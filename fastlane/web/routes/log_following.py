@@ -19,8 +19,8 @@ from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, Closing, Follower
 from fastlane.web.api.contract import flag
 from fastlane.web.api.follow_query import FOLLOW_QUERY, read_follow_query
-from fastlane.web.http.handler import Handler
-from fastlane.web.http.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, server_sent_event
+from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, server_sent_event
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import read_flag
 from fastlane.web.routes.log_lookup import find_log
 

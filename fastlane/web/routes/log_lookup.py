@@ -1,7 +1,7 @@
 """Finds the log that a path names."""
 
 from fastlane.services.reads.logs import LogView
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 
 
 async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: str | None) -> LogView:

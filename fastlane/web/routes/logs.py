@@ -13,7 +13,7 @@ from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.services.reads.logs import LogView
 from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag, operation
 from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, integer
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import byte_range, read_all, read_flag, read_integer, read_since
 from fastlane.web.routes import log_following
 from fastlane.web.routes.log_following import LogFollowing, wants_follow

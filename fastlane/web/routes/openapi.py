@@ -1,8 +1,8 @@
 """``/openapi.json``."""
 
 from fastlane.web.api.contract import Response, operation
-from fastlane.web.api.openapi import Document
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
+from fastlane.web.openapi.document import Document
 
 
 class OpenApiHandler(Handler):

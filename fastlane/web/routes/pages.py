@@ -13,8 +13,8 @@ from fastlane.errors import NotFound, TransientError
 from fastlane.services.reads.logs import NotStarted
 from fastlane.web.api.contract import Response, operation
 from fastlane.web.api.responses.server import HEALTH
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.encoding import accepts_gzip
-from fastlane.web.http.handler import Handler
 from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.http.static_files import StaticFiles
 from fastlane.web.routes.health import answer_health

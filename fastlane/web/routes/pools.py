@@ -3,7 +3,7 @@
 from fastlane.models.access import Role
 from fastlane.web.api.contract import operation
 from fastlane.web.api.responses.actions import POOL_PAUSED
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 
 
 class PausePoolHandler(Handler):

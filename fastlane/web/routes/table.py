@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler, StatusHandler
 from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler

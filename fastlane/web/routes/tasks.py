@@ -7,7 +7,7 @@ from fastlane.web.api.requests.job import JobSchema
 from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, TASK_STOPPED, WAITED, WaitedFor
 from fastlane.web.api.responses.jobs import JOB_STATUSES, TASK_JOBS, TASK_PAGE
 from fastlane.web.api.responses.pages import Listing
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import ListUrl
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import read_all, read_flag, read_integer

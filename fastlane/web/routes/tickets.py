@@ -6,7 +6,7 @@ from fastlane.models.access import Role
 from fastlane.services.tickets import Grant, Ticket, TooManyTickets
 from fastlane.web.api.contract import Parameter, operation
 from fastlane.web.api.responses.actions import TICKET, TicketFor
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.problems import Problem
 from fastlane.web.security.tickets import TICKET as TICKET_NAME
 

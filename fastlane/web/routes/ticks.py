@@ -3,7 +3,7 @@
 from fastlane.web.api.contract import operation, pages
 from fastlane.web.api.responses.jobs import TICK_PAGE
 from fastlane.web.api.responses.pages import Listing
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import ListUrl
 
 

@@ -17,8 +17,8 @@ from fastlane.streams.follower import CloseReason, FinalState, Follower
 from fastlane.web.api.contract import Parameter, Response, operation
 from fastlane.web.api.follow_query import FOLLOW_QUERY, read_follow_query
 from fastlane.web.api.json_schema import enum
-from fastlane.web.http.handler import Handler
-from fastlane.web.http.log_encoding import LogFormat, attempt_event, encoder, end_event, websocket_frame
+from fastlane.web.api.log_encoding import LogFormat, attempt_event, encoder, end_event, websocket_frame
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.problems import Problem
 from fastlane.web.routes.tickets import TICKET_QUERY
 

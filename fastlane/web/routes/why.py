@@ -2,7 +2,7 @@
 
 from fastlane.web.api.contract import operation
 from fastlane.web.api.responses.why import WHY
-from fastlane.web.http.handler import Handler
+from fastlane.web.handler.handler import Handler
 
 
 class WhyHandler(Handler):

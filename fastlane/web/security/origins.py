@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from tornado.httputil import HTTPServerRequest
 
 from fastlane.web.http.problems import Problem
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.settings import WebSettings
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.ASCII)
 ORIGIN = re.compile(r"(https?)://(.+)", re.ASCII)

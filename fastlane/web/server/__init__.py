@@ -1,1 +1,1 @@
-"""The Tornado application: its routes, its connections and its limits."""
+"""The Tornado application, its router, and the server with its limits."""

@@ -9,19 +9,19 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
 from fastlane.services.assembly import Services
-from fastlane.web.api.openapi import Document
+from fastlane.web.handler.context import AppContext
+from fastlane.web.http.active_requests import ActiveRequests
 from fastlane.web.http.body import BodyMemory
+from fastlane.web.http.deadlines import ClientDeadlines
 from fastlane.web.http.static_files import StaticFiles
+from fastlane.web.openapi.document import Document
 from fastlane.web.routes.table import ROUTES, UNDOCUMENTED
 from fastlane.web.security.auth import make_authenticator
 from fastlane.web.security.origins import RequestOrigins
-from fastlane.web.server.active_requests import ActiveRequests
 from fastlane.web.server.connections import ConnectionLimit
-from fastlane.web.server.context import AppContext
-from fastlane.web.server.deadlines import ClientDeadlines
 from fastlane.web.server.http_server import LimitedHTTPServer
 from fastlane.web.server.router import PathRouter
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.settings import WebSettings
 
 UNLIMITED = 1 << 62
 """Handlers limit bodies themselves and answer with a problem; Tornado would only close the connection."""

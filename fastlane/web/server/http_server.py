@@ -6,8 +6,8 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPConnection, HTTPMessageDelegate
 from tornado.iostream import IOStream
 
+from fastlane.web.http.deadlines import ClientDeadlines
 from fastlane.web.server.connections import ConnectionLimit
-from fastlane.web.server.deadlines import ClientDeadlines
 
 HEADER_DEADLINE = 300.0
 """Seconds from the end of one request in which the next one's header must arrive."""

@@ -8,7 +8,7 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import Router
 from tornado.web import Application
 
-from fastlane.web.http.handler import Handler, UnknownRoute
+from fastlane.web.handler.handler import Handler, UnknownRoute
 
 
 @dataclass(slots=True)

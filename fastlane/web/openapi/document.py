@@ -13,88 +13,31 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
 from fastlane.web.api.contract import Operation, Parameter, Response, declared
-from fastlane.web.api.json_schema import ANY_DATA, TASK_ID, UUID, JsonSchema
+from fastlane.web.api.json_schema import ANY_DATA, JsonSchema
 from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobSchema
 from fastlane.web.api.responses.actions import ENQUEUED, WAITED
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
-from fastlane.web.http.handler import Handler
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.handler.handler import Handler
+from fastlane.web.openapi.texts import ABOUT, EXAMPLES, HEADERS, PATH_PARAMETERS, PROBLEMS, TAGS
+from fastlane.web.settings import WebSettings
 
 METHODS = ("GET", "PUT", "POST", "DELETE")
 OPENAPI = "3.1.0"
 
 Json = dict[str, Any]
 
-ABOUT = """\
-Runs commands in containers: now, later or on a schedule.
-
-Every path works with or without a slash at its end, `/task/…` is `/tasks/…`, and HEAD works where GET does. A body is a JSON object
-whatever the Content-Type says; in it `null` is the same as leaving the field out. Errors are `application/problem+json`: their `detail`
-says what to do, and `errors` names every fault of a request at once."""
-
-TAGS = {
-    "tasks": "Tasks, the names under which jobs are grouped; and running jobs in them.",
-    "jobs": "One job: what to run, and when.",
-    "executions": "Attempts at running a job.",
-    "logs": "What the containers write.",
-    "server": "For the people who operate fastlane.",
-}
-
-PATH_PARAMETERS: Mapping[str, Parameter] = {
-    "task_id": Parameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
-    "job_id": Parameter("The job.", UUID),
-    "execution_id": Parameter("The execution.", UUID),
-    "pool": Parameter("The pool.", {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}),
-}
-
-PROBLEMS: Mapping[int, tuple[str, str]] = {
-    400: ("BadRequest", "The request is not valid; errors names each fault."),
-    401: ("Unauthorized", "Log in first: this server has users or tokens."),
-    403: (
-        "Forbidden",
-        "Not allowed: by the policy or the limits of the task's pool (errors names each fault), by the caller's role or tasks, or because "
-        "the request comes from a page of another site or names another Host.",
-    ),
-    404: ("NotFound", "It does not exist."),
-    409: ("Conflict", "It conflicts with the current state."),
-    413: ("TooLarge", "The body is too large."),
-    416: ("OutOfRange", "The range lies past the end."),
-    422: ("KeyReused", "The Idempotency-Key was sent with another request before."),
-    426: ("UpgradeRequired", "This route is a WebSocket."),
-    429: ("TooMany", "Too many failed logins from this address, or too many tickets."),
-    503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
-}
 ALWAYS = (400, 403, 503)
+"""The refusals of every operation."""
 WITH_AUTH = (401, 429)
+ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
+"""The headers of every response."""
 
 TO_JOB = ("getJob", "getWhy", "getStdout", "getStderr", "getLogs", "stopJob", "retryJob", "runJob")
 TO_EXECUTION = ("getExecution", *(f"{one}OfExecution" for one in ("getWhy", "getStdout", "getStderr", "getLogs")), "stopExecution")
 """The operations that take the ids of an enqueue reply."""
 JOB_IDS = {"task_id": "$response.body#/taskId", "job_id": "$response.body#/jobId"}
 EXECUTION_IDS = {**JOB_IDS, "execution_id": "$response.body#/executionId"}
-
-HEADERS: Mapping[str, Parameter] = {
-    "X-Request-Id": Parameter("The request's id: the one that it came with, if valid, else a new one.", {"type": "string"}, required=True),
-    "X-Fastlane-Version": Parameter("The server's version.", {"type": "string"}, required=True),
-    "Fastlane-Execution-Id": Parameter("The execution whose log it is.", UUID),
-    "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),
-    "Fastlane-Exit-Code": Parameter("The exit code, once there is one.", {"type": "integer"}),
-    "Idempotent-Replayed": Parameter("This is the answer to an earlier request with the same key.", {"type": "string", "enum": ["true"]}),
-    "Location": Parameter("Where to continue.", {"type": "string"}),
-    "Content-Range": Parameter("Which bytes these are.", {"type": "string"}),
-    "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
-}
-ON_ALL = ("X-Request-Id", "X-Fastlane-Version")
-
-SIMPLE = {"image": "ubuntu:latest", "command": "ls -lah"}
-EXAMPLES: Mapping[str, tuple[str, Json]] = {
-    "now": ("As soon as there is a free worker", SIMPLE),
-    "moment": ("At a given time; this one is in the past, which means now", {**SIMPLE, "startAt": 1645113692}),
-    "later": ("In five minutes", {**SIMPLE, "startIn": "5m"}),
-    "periodically": ("Each minute", {**SIMPLE, "cron": "* * * * *"}),
-    "nightly": ("Each night, by the clocks of a zone", {**SIMPLE, "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
-}
 
 
 class Converter(OpenAPIConverter):

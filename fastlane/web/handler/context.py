@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from fastlane.services.assembly import Services
+from fastlane.web.http.active_requests import ActiveRequests
 from fastlane.web.http.body import BodyMemory
+from fastlane.web.http.deadlines import ClientDeadlines
 from fastlane.web.security.auth import Authenticator
 from fastlane.web.security.origins import RequestOrigins
-from fastlane.web.server.active_requests import ActiveRequests
-from fastlane.web.server.deadlines import ClientDeadlines
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.settings import WebSettings
 
 
 @dataclass(frozen=True, slots=True)

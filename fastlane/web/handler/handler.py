@@ -27,6 +27,7 @@ from fastlane.web.api.contract import query_names
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
+from fastlane.web.handler.context import AppContext
 from fastlane.web.http.body import RequestBody
 from fastlane.web.http.encoding import encode_json
 from fastlane.web.http.path import check_length, read_path
@@ -34,8 +35,7 @@ from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.http.query import read_query
 from fastlane.web.security.auth import authorize
 from fastlane.web.security.login import log_in
-from fastlane.web.server.context import AppContext
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.settings import WebSettings
 
 METHODS = ("DELETE", "GET", "POST", "PUT")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)

@@ -9,7 +9,7 @@ from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import Cursor
 from fastlane.streams.batch import batch_of
 from fastlane.streams.follower import FinalState
-from fastlane.web.http.log_encoding import LARGEST_FRAME, LogFormat, encoder, end_event, server_sent_event, websocket_frame
+from fastlane.web.api.log_encoding import LARGEST_FRAME, LogFormat, encoder, end_event, server_sent_event, websocket_frame
 
 ID = "0190a1b2-c3d4-8e5f-9a6b-7c8d9e0f1a2b"
 PIECES = [Piece(STDOUT, 1_700_000_000_123_456_789, "ä\n".encode()), Piece(STDERR, 1_700_000_000_999_999_999, b"e\r\n\n")]

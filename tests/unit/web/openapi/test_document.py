@@ -14,13 +14,14 @@ from fastlane.config.credentials import Token, User, hash_password
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import declared, pages
-from fastlane.web.api.openapi import EXAMPLES, METHODS, Document
 from fastlane.web.api.requests.job import JOB, read_job
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http import paging
-from fastlane.web.http.handler import Handler
 from fastlane.web.http.strict_json import read_object
+from fastlane.web.openapi.document import METHODS, Document
+from fastlane.web.openapi.texts import EXAMPLES
 from fastlane.web.routes.table import ROUTES
-from fastlane.web.server.settings import WebSettings
+from fastlane.web.settings import WebSettings
 from tests.http.fuzzing import is_in_table
 from tests.support.web_settings import web_settings
 from tests.unit.web.api.requests.test_job import bodies

@@ -1,0 +1,1 @@
+"""The base of every handler, and what all handlers share."""
