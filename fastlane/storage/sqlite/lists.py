@@ -42,7 +42,7 @@ _JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[Row]):
+class ListSource(Generic[Row]):
     """How rows of a table become values, newest first by the two columns of ``key``."""
 
     table: str
@@ -51,11 +51,11 @@ class Listing(Generic[Row]):
     read: Callable[[Values], Row]
 
 
-TASKS = Listing("tasks", TASK_FIELDS, ("modified_at", "id"), lambda row: Task(**row))
-JOBS = Listing("jobs", JOB_FIELDS, ("created_at", "id"), job_from)
-TICKS = Listing("ticks", TICK_FIELDS, ("due", "id"), tick_from)
-EXECUTIONS_OF_JOB = Listing("executions", EXECUTION_FIELDS, ("sequence", "attempt"), execution_from)
-EXECUTIONS = Listing("executions", EXECUTION_FIELDS, ("scheduled_for", "id"), execution_from)
+TASKS = ListSource("tasks", TASK_FIELDS, ("modified_at", "id"), lambda row: Task(**row))
+JOBS = ListSource("jobs", JOB_FIELDS, ("created_at", "id"), job_from)
+TICKS = ListSource("ticks", TICK_FIELDS, ("due", "id"), tick_from)
+EXECUTIONS_OF_JOB = ListSource("executions", EXECUTION_FIELDS, ("sequence", "attempt"), execution_from)
+EXECUTIONS = ListSource("executions", EXECUTION_FIELDS, ("scheduled_for", "id"), execution_from)
 
 
 def tasks(db: sqlite3.Connection, window: Window, visible: str | None) -> Page[Task]:
@@ -100,21 +100,21 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
     return _page(db, EXECUTIONS, _walks(wanted), window, given, lambda: _count_executions(db, wanted, given))
 
 
-def _page(db: sqlite3.Connection, listing: Listing[Row], walks: Sequence[str], window: Window, given: Values, count: Count) -> Page[Row]:
+def _page(db: sqlite3.Connection, source: ListSource[Row], walks: Sequence[str], window: Window, given: Values, count: Count) -> Page[Row]:
     """A page of the merged walks. A walk is a FROM and a WHERE that follow an index in the list's order."""
     with _snapshot(db):
         if window.after is not None:
             after, size = window.after, window.per_page
-            rows = _rows(db, listing, walks, {**given, **_bounds(after.key, 0, size + 1)})
-            return _shown(listing, window, after.total, rows[:size], more=len(rows) > size)
+            rows = _rows(db, source, walks, {**given, **_bounds(after.key, 0, size + 1)})
+            return _shown(source, window, after.total, rows[:size], more=len(rows) > size)
         total = count()
         first, last = window.offset, min(window.offset + window.per_page, total)
         if first >= last:
             return Page(window, total, (), None)
         backwards = total - last < first
         bounds = _bounds(BEFORE_ALL, total - last if backwards else first, last - first)
-        rows = _rows(db, listing, walks, {**given, **bounds}, backwards=backwards)
-        return _shown(listing, window, total, rows, more=last < total)
+        rows = _rows(db, source, walks, {**given, **bounds}, backwards=backwards)
+        return _shown(source, window, total, rows, more=last < total)
 
 
 def _bounds(key: Sequence[Any], skipped: int, size: int) -> Values:
@@ -122,18 +122,18 @@ def _bounds(key: Sequence[Any], skipped: int, size: int) -> Values:
 
 
 def _rows(
-    db: sqlite3.Connection, listing: Listing[Any], walks: Sequence[str], given: Values, *, backwards: bool = False
+    db: sqlite3.Connection, source: ListSource[Any], walks: Sequence[str], given: Values, *, backwards: bool = False
 ) -> list[tuple[Any, ...]]:
     """The key and the fields of each row, newest first."""
-    table, (first, second) = listing.table, listing.key
+    table, (first, second) = source.table, source.key
     columns = f"SELECT {table}.rowid AS place, {table}.{first} AS first, {table}.{second} AS second"
     after = f"({table}.{first}, {table}.{second}) < (:first, :second)"
     direction = "ASC" if backwards else "DESC"
     found = " UNION ALL ".join(f"{columns} FROM {walk} AND {after}" for walk in walks)
     ordered = f"{found} ORDER BY first {direction}, second {direction} LIMIT :size OFFSET :skipped"
-    fields = ", ".join(f"{table}.{field}" for field in listing.fields)
+    fields = ", ".join(f"{table}.{field}" for field in source.fields)
     query = f"SELECT first, second, {fields} FROM ({ordered}) AS found CROSS JOIN {table} ON {table}.rowid = found.place"
-    return sorted(_bounded(db, query, given, listing.fields), key=lambda row: (row[0], row[1]), reverse=True)
+    return sorted(_bounded(db, query, given, source.fields), key=lambda row: (row[0], row[1]), reverse=True)
 
 
 def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -151,8 +151,8 @@ def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence
     return rows
 
 
-def _shown(listing: Listing[Row], window: Window, total: int, rows: Sequence[tuple[Any, ...]], *, more: bool) -> Page[Row]:
-    values = tuple(listing.read(dict(zip(listing.fields, row[2:], strict=True))) for row in rows)
+def _shown(source: ListSource[Row], window: Window, total: int, rows: Sequence[tuple[Any, ...]], *, more: bool) -> Page[Row]:
+    values = tuple(source.read(dict(zip(source.fields, row[2:], strict=True))) for row in rows)
     return Page(window, total, values, After(total, rows[-1][:2]) if more else None)
 
 

@@ -71,7 +71,7 @@ class Serializer(Generic[Value]):
     @property
     def schema(self) -> Json:
         """The object as JSON Schema."""
-        fields = dict(self._flat_fields())
+        fields = dict(self.flat_fields())
         return {
             "type": "object",
             "description": self.description,
@@ -83,14 +83,15 @@ class Serializer(Generic[Value]):
     def family(self) -> "Iterator[Serializer[Any]]":
         """This serializer and those of the objects inside, at every depth."""
         yield self
-        for _, field in self._flat_fields():
+        for _, field in self.flat_fields():
             if field.inner is not None:
                 yield from field.inner.family()
 
-    def _flat_fields(self) -> Iterator[tuple[str, Field[Any]]]:
+    def flat_fields(self) -> Iterator[tuple[str, Field[Any]]]:
+        """The fields by their keys in the JSON: those of a flattened object in place of that object."""
         for key, field in self._fields.items():
             if field.form is Form.FLATTENED and field.inner is not None:
-                yield from field.inner._flat_fields()
+                yield from field.inner.flat_fields()
             else:
                 yield key, field
 
@@ -203,9 +204,9 @@ def envs(read: Callable[[Value], Mapping[str, str]]) -> Field[Value]:
     return _rendered(lambda value, render: render.redacted(read(value)), schema, "A secret's value is shown as ********.")
 
 
-def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]], about: str = "") -> Field[Value]:
+def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]]) -> Field[Value]:
     """A message that may quote environment variables: their secret values are redacted."""
-    return _rendered(lambda value, render: render.without_secrets(read(value), envs(value)), {"type": "string"}, about)
+    return _rendered(lambda value, render: render.without_secrets(read(value), envs(value)), {"type": "string"}, "")
 
 
 def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False) -> Field[Value]:

@@ -23,7 +23,7 @@ class BulkheadFull(Exception):
     """The call was not made: too many calls wait, or no thread became free in time."""
 
 
-class _Call:
+class BlockingCall:
     """One call and the future of its answer. A call that is ``abandoned`` before it began is never made."""
 
     def __init__(self, call: Callable[[], Any], loop: asyncio.AbstractEventLoop) -> None:
@@ -50,7 +50,7 @@ class Bulkhead:
         self._most = threads
         self._limit = threads + waiting
         self._accepted = 0
-        self._jobs: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[BlockingCall | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     async def run(self, call: Callable[[], T], deadline: float) -> T:
@@ -58,49 +58,49 @@ class Bulkhead:
         then goes on until the call ends by itself), and BulkheadFull when the call never began."""
         if self._accepted >= self._limit:
             raise BulkheadFull(f"{self._accepted} calls are under way")
-        job = _Call(call, asyncio.get_running_loop())
-        self._accept(job)
+        pending = BlockingCall(call, asyncio.get_running_loop())
+        self._accept(pending)
         try:
             async with asyncio.timeout(deadline):  # on Python 3.11 wait_for swallows a cancellation that comes with the answer
-                answer: T = await job.future
+                answer: T = await pending.future
         except TimeoutError:
-            if not job.begun:
+            if not pending.begun:
                 raise BulkheadFull(f"no thread became free within {deadline:g} s") from None
             raise
         finally:
-            job.abandoned = True
+            pending.abandoned = True
         return answer
 
-    def _accept(self, job: _Call) -> None:
+    def _accept(self, pending: BlockingCall) -> None:
         self._accepted += 1
-        self._jobs.put(job)
+        self._calls.put(pending)
         if len(self._threads) < min(self._most, self._accepted):
             thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (pending := self._calls.get()) is not None:
             answer: Any = None
             error: Exception | None = None
-            job.begun = not job.abandoned
+            pending.begun = not pending.abandoned
             try:
-                answer = None if job.abandoned else job.call()
+                answer = None if pending.abandoned else pending.call()
             except FastlaneError as raised:
                 error = raised
             except Exception as raised:
                 log.exception("bulkhead.call_raised", bulkhead=self._name)
                 error = raised
-            if not self._tell(job, answer, error):
+            if not self._answer(pending, answer, error):
                 return
 
-    def _tell(self, job: _Call, answer: Any, error: Exception | None) -> bool:
+    def _answer(self, pending: BlockingCall, answer: Any, error: Exception | None) -> bool:
         def settle() -> None:
             self._accepted -= 1
-            job.settle(answer, error)
+            pending.settle(answer, error)
 
         try:
-            job.loop.call_soon_threadsafe(settle)
+            pending.loop.call_soon_threadsafe(settle)
         except RuntimeError:  # the loop has ended: nobody waits for the answer
             return False
         return True
@@ -108,7 +108,7 @@ class Bulkhead:
     async def close(self, patience: float = 1.0) -> None:
         """Ends the threads. One that still hangs in a call after ``patience`` seconds ends with its call."""
         for _ in self._threads:
-            self._jobs.put(None)
+            self._calls.put(None)
         await asyncio.to_thread(self._join, time.monotonic() + patience)
 
     def _join(self, until: float) -> None:

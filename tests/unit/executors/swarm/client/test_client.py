@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull, _Call
+from fastlane.executors.swarm.client.bulkhead import BlockingCall, Bulkhead, BulkheadFull
 from fastlane.executors.swarm.client.client import OLDEST_API, CallTimeouts, Client, base_url, negotiate
 from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
 
@@ -184,13 +184,13 @@ async def test_what_a_call_raises_comes_to_its_caller() -> None:
 
 async def test_a_cancellation_that_comes_with_the_answer_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     bulkhead = Bulkhead("test", 1, 5)
-    settle = _Call.settle
+    settle = BlockingCall.settle
 
-    def settling(job: _Call, answer: object, error: Exception | None) -> None:
+    def settling(job: BlockingCall, answer: object, error: Exception | None) -> None:
         settle(job, answer, error)
         task.cancel()
 
-    monkeypatch.setattr(_Call, "settle", settling)
+    monkeypatch.setattr(BlockingCall, "settle", settling)
     task = asyncio.ensure_future(bulkhead.run(lambda: 1, 10))
     await asyncio.wait([task])
     assert task.cancelled()
