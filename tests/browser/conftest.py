@@ -17,8 +17,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from tests.browser.logpage import SHOTS
-from tests.support.installation import until
 from tests.support.server import Server
+from tests.support.waiting import wait_until
 
 FLAGS = [
     "--headless",
@@ -45,7 +45,7 @@ def browser_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (profile / "output").open("wb") as output:
         process = subprocess.Popen([program, *FLAGS, f"--user-data-dir={profile}"], stdout=output, stderr=output)
     try:
-        yield f"http://127.0.0.1:{until(lambda: _port(process, profile), 'the browser to listen')}"
+        yield f"http://127.0.0.1:{wait_until(lambda: _port(process, profile), 'the browser to listen')}"
     finally:
         process.terminate()
         try:

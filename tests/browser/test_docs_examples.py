@@ -8,8 +8,8 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page
 
 from tests.support.credentials import bearer, token
-from tests.support.redis import until
 from tests.support.server import Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -16,8 +16,8 @@ from fastlane.queue.base import Report
 from tests.browser.logpage import DESK, PHONE, open_log, shoot, violations
 from tests.browser.relay import Relay
 from tests.support.credentials import user
-from tests.support.redis import until
 from tests.support.server import HOST, Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -9,7 +9,8 @@ from fastlane.queue.base import Entry, EntryKind, Lane
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clocked_queue import ClockedQueue
-from tests.support.redis import PATIENCE, RealRedis
+from tests.support.redis import RealRedis
+from tests.support.waiting import PATIENCE
 
 OpenStore = Callable[[], Awaitable[Store]]
 

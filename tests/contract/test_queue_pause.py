@@ -9,7 +9,7 @@ import pytest
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane
 from tests.support.clocked_queue import NOW, ClockedQueue
-from tests.support.redis import PATIENCE
+from tests.support.waiting import PATIENCE
 
 LEASE = 10_000
 CLIENTS = 8

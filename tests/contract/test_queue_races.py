@@ -10,7 +10,8 @@ import pytest
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
 from tests.support.clocked_queue import NOW, ClockedQueue
-from tests.support.redis import PATIENCE, RealRedis
+from tests.support.redis import RealRedis
+from tests.support.waiting import PATIENCE
 
 LEASE = 10_000
 CLIENTS = 8

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.clocked_queue import ClockedQueue
-from tests.support.redis import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 CLIENTS = 8
 

@@ -11,8 +11,8 @@ import pytest
 
 from fastlane.web.http import body
 from fastlane.web.server.application import close_server
-from tests.support.redis import until
 from tests.support.server import Server
+from tests.support.waiting import until
 
 OK = {"image": "ubuntu:latest"}
 NONE = "00000000-0000-4000-8000-000000000000"

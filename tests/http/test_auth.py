@@ -13,8 +13,8 @@ from fastlane.config.credentials import PasswordHash
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.security import auth, throttle
 from tests.support.credentials import basic, bearer, token, user
-from tests.support.redis import until
 from tests.support.server import Server
+from tests.support.waiting import until
 
 OK = {"image": "ubuntu:latest"}
 NONE = "00000000-0000-4000-8000-000000000000"

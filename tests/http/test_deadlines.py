@@ -8,9 +8,8 @@ import pytest
 from fastlane.web.handler import handler
 from fastlane.web.http import deadlines
 from fastlane.web.server import http_server
-from tests.support.redis import until
+from tests.support.waiting import PATIENCE, until
 
-PATIENCE = 20.0
 HEAD = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 26\r\n\r\n"
 BODY = b'{"image": "ubuntu:latest"}'
 

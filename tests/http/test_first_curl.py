@@ -9,7 +9,7 @@ import pytest
 from fastlane.clock import iso
 from fastlane.models.schedule.tick import cron_key, tick_id
 from fastlane.queue.base import Lane
-from tests.support.redis import PATIENCE
+from tests.support.waiting import PATIENCE
 
 FIRST = """curl -XPOST -d'{"image": "ubuntu:latest", "command": "ls -lah"}' http://localhost:10000/tasks/test-task"""
 

@@ -18,9 +18,10 @@ from fastlane.models.access import Principal, Role
 from fastlane.models.placement.pool import Pool
 from fastlane.web.openapi.document import METHODS, Document
 from fastlane.web.routes.table import ROUTES
-from tests.support.redis import RealRedis, until
+from tests.support.redis import RealRedis
 from tests.support.server import HOST, POOLS, Answer, Server
 from tests.support.staffed import StaffedServer
+from tests.support.waiting import until
 
 OK = {"image": "ubuntu:latest"}
 HASTE = {"start_wait": 0.1}

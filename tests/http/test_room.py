@@ -10,9 +10,9 @@ import psutil
 from structlog.testing import capture_logs
 
 from tests.support.followers import socket as socket_of
-from tests.support.installation import installed, until
-from tests.support.redis import PATIENCE
+from tests.support.installation import installed
 from tests.support.server import Server
+from tests.support.waiting import PATIENCE, wait_until
 
 MOST = 20
 ASK = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -92,7 +92,7 @@ def test_a_process_that_may_open_few_files_turns_clients_away_and_works_on(own_r
         with (tmp_path / "api.log").open("wb") as output:
             process = subprocess.Popen(command, cwd=tmp_path, env=fastlane._environment("api"), stdout=output, stderr=output)
         fastlane.processes.append(process)
-        until(lambda: fastlane._alive(process), "the API")
+        wait_until(lambda: fastlane._alive(process), "the API")
         clients = [Client(fastlane.port) for _ in range(400)]
         inside = [client for client in clients if client.ask()]
         assert 50 <= len(inside) <= 100
@@ -101,4 +101,4 @@ def test_a_process_that_may_open_few_files_turns_clients_away_and_works_on(own_r
         assert (tmp_path / "api.log").stat().st_size < 20_000, fastlane.log("api")
         for client in clients:
             client.close()
-        until(lambda: room(fastlane.port), "room")
+        wait_until(lambda: room(fastlane.port), "room")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import until
 from tests.support.life import Life, living
+from tests.support.waiting import wait_until
 
 Reply = dict[str, Any]
 
@@ -156,7 +156,7 @@ def test_a_job_whose_service_is_scaled_to_nothing_by_hand_ends_as_killed(life: L
     assert (ended["status"], ended["failure"]["reason"]) == ("failed", "killed")
     assert "scaled to 0 replicas by somebody else" in ended["failure"]["message"]
     assert ended["exitCode"] in {5, None}  # the swarm forgets the task within moments of its end
-    until(lambda: life.is_gone(held), "its service to go")
+    wait_until(lambda: life.is_gone(held), "its service to go")
 
 
 def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_change_began_is_ended(life: Life) -> None:
@@ -164,7 +164,7 @@ def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_chan
     life.writes(reply, b"begun\n")
     life.docker("service", "update", "-d", "--env-add", "A=1", life.service(reply))
     check(life, reply, Case("failed", 5, "killed", ("changed by somebody else", "exit code 5")))
-    until(lambda: life.is_gone(reply), "its containers to go")
+    wait_until(lambda: life.is_gone(reply), "its containers to go")
     assert life.starts()[reply["executionId"]] <= 2  # a second start is whoever changed it's own doing
 
 
@@ -192,7 +192,7 @@ def test_a_stopped_job_has_the_exit_code_of(life: Life, script: str, grace: str,
 def test_a_job_that_no_node_takes_can_be_stopped_at_once(life: Life) -> None:
     reply = life.run("true", container=NOWHERE)
     life.reaches(reply, "pulling")
-    until(life.services, "its service")
+    wait_until(life.services, "its service")
     life.stop(reply)
     check(life, reply, Case("stopped", None), patience=15)
 
@@ -232,4 +232,4 @@ def test_a_job_whose_service_is_removed_by_hand_ends_as_killed_after_a_minute(li
 
 
 def test_nothing_of_any_of_them_is_left(life: Life) -> None:
-    until(life.is_clean, "the engine to be clean of them")
+    wait_until(life.is_clean, "the engine to be clean of them")

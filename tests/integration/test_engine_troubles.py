@@ -21,9 +21,9 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
 from tests.support.engine import IMAGE, remove_all
-from tests.support.installation import until
 from tests.support.life import Life, living
 from tests.support.swarms import Node, Swarms
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -56,7 +56,7 @@ def halted(life: Life, node: Node) -> dict[str, Any]:
     reply = begun(life, PLAIN)
     node.halt()
     node.start()
-    until(lambda: life.get("/healthcheck").status == 200, "it to be well", 120)
+    wait_until(lambda: life.get("/healthcheck").status == 200, "it to be well", 120)
     return reply
 
 
@@ -93,7 +93,7 @@ def failure(ended: dict[str, Any]) -> tuple[Any, ...]:
 def check_starts(life: Life, *replies: dict[str, Any]) -> None:
     """Each of them has started once, and nothing of them is left."""
     assert [life.starts()[reply["executionId"]] for reply in replies] == [1] * len(replies)
-    until(lambda: all(life.is_gone(reply) for reply in replies), "the engine to be clean of them")
+    wait_until(lambda: all(life.is_gone(reply) for reply in replies), "the engine to be clean of them")
 
 
 # nodes
@@ -159,7 +159,7 @@ def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_
     again = begun(life, "echo begun; [ $FASTLANE_ATTEMPT = 2 ] && exit 0; exec sleep 600", retries=1, retryDelay="1s")
     node.kill()
     life.stop(stopped)
-    until(lambda: life.get("/healthcheck").status == 503, "the engine to be missed")
+    wait_until(lambda: life.get("/healthcheck").status == 503, "the engine to be missed")
     time.sleep(4)  # the short one ends by itself meanwhile, and nobody hears of it
     node.start()
     for reply, code in ((plain, 143), (short, None)):

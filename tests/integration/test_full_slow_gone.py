@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installation import Installation, installed, until
+from tests.support.installation import Installation, installed
 from tests.support.outages import Eye, Ledger, ThreadProxy, Witness, check_health, check_reads, fill, small_disk, well
 from tests.support.redis import RealRedis
+from tests.support.waiting import wait_until
 
 WRITE_WITHIN = 10.0
 """Seconds within which a write is refused: SQLite's waiting (5 s), its grace (2 s), and a busy machine."""
@@ -64,7 +65,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Pat
             ledger.post("sleep 3; echo slept", b"slept\n")
         with ledger.posting():
             filler = fill(disk)
-            until(lambda: ledger.refused, "a refusal", 30)
+            wait_until(lambda: ledger.refused, "a refusal", 30)
             filler = fill(disk)
             words = check_health(fastlane, "store")
             check_reads(fastlane, first)
@@ -72,7 +73,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Pat
             assert check_health(fastlane, "store") == words
             eye.check()
             filler.unlink()
-            until(lambda: fastlane.get("/healthcheck").status == 200, "health", 30)
+            wait_until(lambda: fastlane.get("/healthcheck").status == 200, "health", 30)
         assert "full" in words
         ledger.check_refusals(WRITE_WITHIN)
         assert ledger.post().status == 200
@@ -93,9 +94,9 @@ def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Pa
         long = ledger.post(*counting(40_000, 16)).json
         short = ledger.post(*counting(20_000, 4)).json
         for reply in (long, short):
-            until(lambda reply=reply: fastlane.output(reply), "the first lines")
+            wait_until(lambda reply=reply: fastlane.output(reply), "the first lines")
         filler = fill(disk)
-        until(lambda: fastlane.get("/healthcheck").json["store"] is False, "the disk to be full", 30)
+        wait_until(lambda: fastlane.get("/healthcheck").json["store"] is False, "the disk to be full", 30)
         before = len(fastlane.output(long))
         outlast(8)  # the short one ends meanwhile
         assert fastlane.execution(short)["status"] in ("pulling", "running")
@@ -114,7 +115,7 @@ def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis:
     with redis.client() as client, ledger.posting():
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
-        until(lambda: ledger.refused, "a refusal", 30)
+        wait_until(lambda: ledger.refused, "a refusal", 30)
         assert "maxmemory" in check_health(apart, "redis")
         check_reads(apart, first)
         outlast(6)  # longer than a lease
@@ -139,7 +140,7 @@ def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(apart: Installation, 
     with ledger.posting():
         redis.pause()
         began = time.monotonic()
-        until(lambda: ledger.refused, "a refusal", 30)
+        wait_until(lambda: ledger.refused, "a refusal", 30)
         assert "answer" in check_health(apart, "redis")
         check_reads(apart, first)
         outlast(began + seconds - time.monotonic())
@@ -174,7 +175,7 @@ def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(apa
             assert holder.stdout.readline() == b"held\n"
             check_health(apart, "store")
             check_reads(apart, first)
-            until(lambda: ledger.refused, "a refusal", 30)
+            wait_until(lambda: ledger.refused, "a refusal", 30)
             outlast(8)
             check_health(apart, "store")
             check_reads(apart, first)
@@ -197,10 +198,10 @@ def test_while_the_engine_is_away_jobs_wait_and_health_says_why(engine: str, tmp
         ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
         first = ledger.post(*counting(1_000, 10)).json
         ledger.post("sleep 3; echo slept", b"slept\n")
-        until(lambda: fastlane.output(first), "the first lines")
+        wait_until(lambda: fastlane.output(first), "the first lines")
         with ledger.posting(every=1):
             getattr(proxy, how)()
-            until(lambda: says in fastlane.get("/healthcheck").body.decode(), "the engine to be missed", 60)
+            wait_until(lambda: says in fastlane.get("/healthcheck").body.decode(), "the engine to be missed", 60)
             assert says in check_health(fastlane, "docker")
             check_reads(fastlane, first)
             assert ledger.post().status == 200

@@ -10,10 +10,10 @@ from tests.crash.ground import Ground, World
 from tests.crash.scenarios import ended
 from tests.support.fleet import agreed, docker_command, image_of
 from tests.support.fork_server import ForkServer
-from tests.support.installation import until
 from tests.support.redis import RealRedis
 from tests.support.seams import Trip
 from tests.support.swarms import Node, Swarms
+from tests.support.waiting import wait_until
 
 STEPS = (
     Trip("before engine.park", "KILL"),
@@ -68,7 +68,7 @@ async def test_a_job_starts_once_and_ends_right_though_the_leader_and_its_worker
             await over(ground)
             await ended(ground)
         nodes = [node for node in three_managers.nodes if node is not lead]
-        await asyncio.to_thread(until, lambda: not any(map(containers, nodes)), f"containers to go: {list(map(containers, nodes))}")
+        await asyncio.to_thread(wait_until, lambda: not any(map(containers, nodes)), f"containers to go: {list(map(containers, nodes))}")
 
 
 async def over(ground: Ground) -> None:

@@ -9,14 +9,15 @@ import aiohttp
 import pytest
 
 from tests.support.followers import Socket
-from tests.support.installation import Installation, installed, until
+from tests.support.installation import Installation, installed
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
 def fastlane(engine: str, tmp_path: Path) -> Iterator[Installation]:
     with installed(tmp_path, engine) as installation:
         installation.serve("up")
-        until(lambda: installation.get("/healthcheck").status == 200, "health")
+        wait_until(lambda: installation.get("/healthcheck").status == 200, "health")
         yield installation
 
 

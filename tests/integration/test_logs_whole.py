@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import Installation, installed, until
+from tests.support.installation import Installation, installed
 from tests.support.redis import RealRedis
+from tests.support.waiting import wait_until
 
 BYTES = bytes(range(256)) + b"\x00\x00\r\n\n\r\xff\xfe\x80 \x1b[31mred"
 CAP = 100_000
@@ -109,7 +110,7 @@ def test_lines_longer_than_the_engines_frames_are_whole(fastlane: Installation) 
 
 def test_a_line_that_does_not_end_appears_by_the_frame_while_the_job_runs(fastlane: Installation) -> None:
     reply = shell(fastlane, "head -c 20000 /dev/zero | tr '\\000' x; read forever < /dev/zero & trap 'kill $!' TERM; wait")
-    until(lambda: len(fastlane.output(reply)) >= 16_384, "the first frame of the line")
+    wait_until(lambda: len(fastlane.output(reply)) >= 16_384, "the first frame of the line")
     assert fastlane.output(reply) == b"x" * 16_384
     fastlane.post(f"/tasks/test/jobs/{reply['jobId']}/stop")
     assert fastlane.ends(reply)["status"] == "stopped"
@@ -162,7 +163,7 @@ class Pouring:
     def grows(self, more: int = 300_000) -> None:
         """Waits until so many more bytes are stored."""
         before = self._stored()
-        until(lambda: self._stored() > before + more, "more of the log")
+        wait_until(lambda: self._stored() > before + more, "more of the log")
 
     def end(self) -> None:
         """Ends it, and checks its log byte for byte."""

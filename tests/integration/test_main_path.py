@@ -12,14 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.installation import Installation, installed, until
+from tests.support.installation import Installation, installed
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def fastlane(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with installed(tmp_path_factory.mktemp("up"), engine) as installation:
         installation.serve("up")
-        until(lambda: installation.get("/healthcheck").status == 200, f"health: {installation.get('/healthcheck').body!r}")
+        wait_until(lambda: installation.get("/healthcheck").status == 200, f"health: {installation.get('/healthcheck').body!r}")
         yield installation
 
 
@@ -55,7 +56,7 @@ def test_stdout_and_stderr_are_told_apart_and_the_exit_code_is_true(fastlane: In
 def test_a_log_can_be_read_while_the_job_still_runs(fastlane: Installation) -> None:
     reply = fastlane.run("sh", "-c", "echo begun; sleep 600")
     fastlane.reaches(reply, "running")
-    until(lambda: fastlane.output(reply) == b"begun\n", "the first line")
+    wait_until(lambda: fastlane.output(reply) == b"begun\n", "the first line")
     assert fastlane.execution(reply)["status"] == "running"
     fastlane.post(f"/tasks/test/jobs/{reply['jobId']}/stop")
     assert fastlane.ends(reply)["status"] == "stopped"
@@ -110,7 +111,7 @@ def test_a_stop_after_the_end_leaves_it_as_it_ended(fastlane: Installation) -> N
 def test_a_stopped_container_gets_its_signal_and_its_grace(fastlane: Installation) -> None:
     script = "trap 'echo bye; exit 5' TERM; echo ready; while true; do sleep 0.1; done"
     reply = fastlane.run("sh", "-c", script)
-    until(lambda: fastlane.output(reply) == b"ready\n", "the trap")
+    wait_until(lambda: fastlane.output(reply) == b"ready\n", "the trap")
     fastlane.post(f"/tasks/test/jobs/{reply['jobId']}/stop")
     ended = fastlane.ends(reply)
     assert (ended["status"], ended["exitCode"]) == ("stopped", 5)
@@ -120,7 +121,7 @@ def test_a_stopped_container_gets_its_signal_and_its_grace(fastlane: Installatio
 def test_nothing_of_a_finished_job_stays_on_the_engine(fastlane: Installation) -> None:
     for reply in [fastlane.run("true") for _ in range(3)]:
         fastlane.ends(reply)
-    until(lambda: not fastlane.services(), "the services to go")
+    wait_until(lambda: not fastlane.services(), "the services to go")
 
 
 def test_a_failed_job_with_a_retry_runs_again_and_the_ledger_has_one_tick(fastlane: Installation) -> None:
@@ -161,7 +162,7 @@ def test_more_jobs_than_slots_wait_and_all_end(own: Installation) -> None:
 def test_after_a_kill_of_up_the_running_job_is_taken_up_again_and_runs_once(own: Installation) -> None:
     reply = own.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 1; done; exit 4")
     waiting = own.run("echo", "waited", startIn="5s")
-    until(lambda: b"2\n" in own.output(reply), "some of the log")
+    wait_until(lambda: b"2\n" in own.output(reply), "some of the log")
     first = own.processes[0]
     first.kill()
     first.wait()
@@ -175,7 +176,7 @@ def test_after_a_kill_of_up_the_running_job_is_taken_up_again_and_runs_once(own:
 
 def test_sigterm_leaves_containers_running_and_the_next_start_takes_them_up(own: Installation) -> None:
     reply = own.run("sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 1; done")
-    until(lambda: b"1\n" in own.output(reply), "some of the log")
+    wait_until(lambda: b"1\n" in own.output(reply), "some of the log")
     first = own.processes[0]
     first.send_signal(signal.SIGTERM)
     assert first.wait(timeout=30) == 0
@@ -191,7 +192,7 @@ def test_kills_at_any_moment_lose_and_repeat_nothing(own: Installation) -> None:
     for round_ in range(4):
         replies += [own.run("sh", "-c", f"echo start; sleep 1; echo {round_}{number}; exit {number}") for number in range(5)]
         time_to_kill = time.monotonic() + 0.4 * round_
-        until(lambda moment=time_to_kill: time.monotonic() >= moment, "the moment of the kill")
+        wait_until(lambda moment=time_to_kill: time.monotonic() >= moment, "the moment of the kill")
         own.processes[-1].kill()
         own.processes[-1].wait()
         own.serve("up")
@@ -199,7 +200,7 @@ def test_kills_at_any_moment_lose_and_repeat_nothing(own: Installation) -> None:
         ended = own.ends(reply, patience=120)
         assert ended["exitCode"] == place % 5
         assert own.output(reply) == f"start\n{place // 5}{place % 5}\n".encode()
-    until(lambda: not own.services(), "the services to go", patience=120)
+    wait_until(lambda: not own.services(), "the services to go", patience=120)
 
 
 def redis_children(installation: Installation) -> list[psutil.Process]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.installation import free_port, until
+from tests.support.installation import free_port
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300
@@ -143,7 +144,7 @@ def test_the_wheel_has_the_pages_and_the_scripts_and_serves_them(engine: str, cl
             [sys.executable, "-m", "fastlane", "up"], cwd=tmp_path, env={**plain_environment(), **settings}, stdout=output, stderr=output
         )
     try:
-        until(lambda: serves(f"http://localhost:{port}/docs"), f"the pages to be served: {log}")
+        wait_until(lambda: serves(f"http://localhost:{port}/docs"), f"the pages to be served: {log}")
         assert "text/html" in requests.get(f"http://localhost:{port}/", headers={"Accept": "text/html"}, timeout=30).headers["Content-Type"]
     finally:
         process.terminate()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installation import until
 from tests.support.life import Life, living
+from tests.support.waiting import wait_until
 
 LINES = 1000
 WRITE = "i=0; while [ $i -lt {lines} ]; do echo {number} out $i; echo {number} err $i >&2; i=$((i+1)); done; sleep 0.2"
@@ -39,8 +39,8 @@ def run_all(life: Life, jobs: int, lines: int, patience: float) -> None:
             assert life.output(reply, stream) == text, (number, stream)
         sizes = {"stdoutBytes": len(expected["stdout"]), "stderrBytes": len(expected["stderr"]), "truncated": False}
         assert {name: ended["logInfo"][name] for name in sizes} == sizes
-    until(lambda: not life.services(), "the services to go", patience)
-    until(lambda: not life.containers(), f"the containers to go: {life.containers()}", patience)
+    wait_until(lambda: not life.services(), "the services to go", patience)
+    wait_until(lambda: not life.containers(), f"the containers to go: {life.containers()}", patience)
     assert life.is_clean()
 
 

@@ -26,10 +26,10 @@ from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.defaults import default_executor
 from tests.support.fleet import HALF, LABEL, docker_command, fleet, image_of, lines
-from tests.support.installation import until
 from tests.support.outages import Witness, well
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -99,13 +99,13 @@ def test_two_installations_and_strangers_on_one_swarm_leave_each_other_alone(thr
         one.let_go(*ours)
         for job in ours:
             one.check_whole(job)
-        until(lambda: not one.services(), "the services of one to go")
+        wait_until(lambda: not one.services(), "the services of one to go")
         assert [row["status"] for job in theirs[:2] for row in two.attempts(job)] == ["running", "running"]
         one.end()
         two.let_go(*theirs)
         for job in theirs:
             two.check_whole(job)
-        until(lambda: not two.services(), "the services of the other to go")
+        wait_until(lambda: not two.services(), "the services of the other to go")
         left = docker_command(three_managers.nodes[1], "service", "ls", "--format", "{{.Name}}").split()
         assert sorted(left) == sorted(strangers)
 
@@ -166,7 +166,7 @@ def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_manag
         assert lost, "Swarm put none of six jobs there"
         with availability(drained, "drain"):
             for job in (once, *lost):
-                first = until(
+                first = wait_until(
                     lambda job=job: next(iter(row for row in fastlane.attempts(job) if row["status"] == "failed"), None), "its end"
                 )
                 assert (first["failure"]["reason"], first["exitCode"]) == ("killed", 143)

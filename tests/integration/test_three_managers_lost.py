@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.support.fleet import HALF, Fleet, Posted, docker_command, fleet, image_of, leader, lines
-from tests.support.installation import until
 from tests.support.outages import check_health, check_reads, well
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 AGAIN = pytest.mark.repeated
@@ -69,7 +69,7 @@ def are_on(fastlane: Fleet, node: Node, jobs: list[Posted]) -> list[Posted]:
 
 def ends_well(fastlane: Fleet, job: Posted, patience: float = 180) -> None:
     """Its last attempt ends by itself, with its whole log. (An attempt of it may have been lost with its node.)"""
-    until(lambda: fastlane.execution(job.reply)["status"] == "done", f"{job.path} to be done: {fastlane.attempts(job)}", patience)
+    wait_until(lambda: fastlane.execution(job.reply)["status"] == "done", f"{job.path} to be done: {fastlane.attempts(job)}", patience)
     fastlane.check_whole(job)
     for row in fastlane.attempts(job)[:-1]:
         assert row["failure"]["reason"] in ("host-lost", "killed"), row
@@ -78,7 +78,7 @@ def ends_well(fastlane: Fleet, job: Posted, patience: float = 180) -> None:
 def goes_on(fastlane: Fleet, job: Posted) -> None:
     """It runs, and what it writes is stored as it comes."""
     before = fastlane.output(job.reply)
-    until(lambda: len(fastlane.output(job.reply)) > len(before) + 50, f"more of the log of {job.path}")
+    wait_until(lambda: len(fastlane.output(job.reply)) > len(before) + 50, f"more of the log of {job.path}")
     assert fastlane.execution(job.reply)["status"] == "running"
 
 
@@ -89,7 +89,7 @@ def failures(fastlane: Fleet, job: Posted) -> list[dict[str, Any]]:
 
 def is_lost(fastlane: Fleet, job: Posted, patience: float = 120) -> None:
     """Its first attempt ended as lost with its node; what had come of its log is there, and it is said that there may be more."""
-    first = until(lambda: next(iter(failures(fastlane, job)), None), f"the end of {job.path}", patience)
+    first = wait_until(lambda: next(iter(failures(fastlane, job)), None), f"the end of {job.path}", patience)
     assert (first["attempt"], first["failure"]["reason"], first["exitCode"]) == (1, "host-lost", None), first
     assert first["logInfo"]["truncated"] is True
     for stream, word in (("stdout", "out"), ("stderr", "err")):
@@ -138,7 +138,7 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
             ends_well(fastlane, job)
         undo(lead, fault)
         fastlane.check_nothing_left()
-        until(lambda: lead.tcp not in unusable(fastlane), "the node to be used again")
+        wait_until(lambda: lead.tcp not in unusable(fastlane), "the node to be used again")
         fastlane.check_whole(fastlane.counts(20, node=lead.name))
         assert all(len(fastlane.attempts(job)) == 1 for job in (*safe, *talkers, *(job for job in lost if job.node)))
         fastlane.check_none_twice(*jobs, *talkers, *later)
@@ -206,7 +206,7 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
             for node in struck:
                 strike(node, fault)
             began = time.monotonic()
-            until(lambda: fastlane.get("/healthcheck").status == 503, "the swarm to be missed")
+            wait_until(lambda: fastlane.get("/healthcheck").status == 503, "the swarm to be missed")
         words = check_health(fastlane, "docker")
         assert words.startswith("pool 'default' has no usable host: ")
         assert all(node.tcp in words for node in three_managers.nodes), words
@@ -250,7 +250,7 @@ def test_a_job_whose_node_dies_with_the_end_of_its_log_ends_as_its_command_did(t
         worker.wait()
         fastlane.let_go(*jobs)
         words = ("service", "ps", "--format", "{{.CurrentState}}", *fastlane.services())
-        until(lambda: all(line.startswith(("Complete", "Failed")) for line in docker_command(lead, *words).splitlines()), "their ends")
+        wait_until(lambda: all(line.startswith(("Complete", "Failed")) for line in docker_command(lead, *words).splitlines()), "their ends")
         dying.kill()
         fastlane.start("worker")
         first, second = (fastlane.reaches(job.reply, "done", "failed", patience=120) for job in jobs)

@@ -9,9 +9,9 @@ import pytest
 from tests.integration.test_three_managers_lost import ends_well, is_lost, strike, undo, unusable
 from tests.support.engine import IMAGE
 from tests.support.fleet import fleet
-from tests.support.installation import until
 from tests.support.outages import well
 from tests.support.swarms import Swarms
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -35,7 +35,7 @@ def test_jobs_of_a_lost_swarm_are_tried_again_on_the_others_which_go_on(three_sw
         later = [fastlane.counts(20, retries=1, retryDelay="1s") for _ in range(6)]
         for job in lost:
             is_lost(fastlane, job)
-        until(lambda: victim.tcp in unusable(fastlane), "the host to be missed")
+        wait_until(lambda: victim.tcp in unusable(fastlane), "the host to be missed")
         later += [fastlane.counts(20) for _ in range(4)]
         fastlane.let_go(*jobs)
         for job in (*safe, *later[6:]):
@@ -46,7 +46,7 @@ def test_jobs_of_a_lost_swarm_are_tried_again_on_the_others_which_go_on(three_sw
             ends_well(fastlane, job)
             assert fastlane.execution(job.reply)["host"] != victim.tcp
         undo(victim, fault)
-        until(lambda: victim.tcp not in unusable(fastlane), "the host to be used again")
+        wait_until(lambda: victim.tcp not in unusable(fastlane), "the host to be used again")
         fastlane.check_nothing_left()
         more = [fastlane.counts(20) for _ in range(6)]
         assert {fastlane.check_whole(job)["host"] for job in more} == set(fastlane.hosts)

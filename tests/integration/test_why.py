@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.support.engine import IMAGE, script
-from tests.support.installation import Installation, installed, until
+from tests.support.installation import Installation, installed
 from tests.support.outages import ThreadProxy, well
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -56,7 +57,7 @@ def waits(fastlane: Installation, reply: dict[str, Any], *reasons: str) -> list[
         found: list[Wait] = fastlane.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/why").json["waitingFor"]
         return (found or [{}]) if [wait["reason"] for wait in found] == list(reasons) else None
 
-    return until(told, f"{reply['jobUrl']} to wait for {reasons}")
+    return wait_until(told, f"{reply['jobUrl']} to wait for {reasons}")
 
 
 def seconds(before: str, after: str) -> float:
@@ -103,7 +104,7 @@ def test_a_pull_from_a_registry_that_says_nothing_is_told_until_the_job_is_stopp
         well(fastlane)
         reply = fastlane.post("/tasks/test", {"image": f"127.0.0.1:5999/some/thing@sha256:{'a' * 64}"}).json
         fastlane.reaches(reply, "pulling")
-        found = until(lambda: [wait for wait in waits(fastlane, reply, "image") if wait["until"]], "a node to pull")
+        found = wait_until(lambda: [wait for wait in waits(fastlane, reply, "image") if wait["until"]], "a node to pull")
         assert found[0]["message"].startswith(f"its node pulls the image 127.0.0.1:5999/some/thing@sha256:{'a' * 64} where it lacks it")
         assert "the engine says: preparing; it is given up at " in found[0]["message"]
         assert seconds(found[0]["since"], found[0]["until"]) == 600

@@ -1,7 +1,7 @@
 """The real queue, with its time in the test's hands."""
 
 from fastlane.queue.redis.queue import RedisQueue
-from tests.support.redis import PATIENCE
+from tests.support.waiting import PATIENCE
 
 NOW = 1_700_000_000_000
 

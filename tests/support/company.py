@@ -23,9 +23,10 @@ from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.engine_process import EngineProcess
-from tests.support.installation import Installation, until
+from tests.support.installation import Installation
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ class Company(Installation):
 
     def check_all_ran_once(self, jobs: int) -> None:
         """Each of so many accepted jobs ended well, having started once by the engine's word; nothing is left; every count agrees."""
-        until(lambda: self._at_rest(jobs), f"{jobs} jobs to end: {self._counts()}, started: {self.started()}", 120)
+        wait_until(lambda: self._at_rest(jobs), f"{jobs} jobs to end: {self._counts()}, started: {self.started()}", 120)
         assert len(self.accepted) == jobs
         rows = self.look(_executions)
         starts = self.shared.starts()
@@ -210,7 +211,7 @@ def company(folder: Path, workers: int, **extra: str) -> Iterator[Company]:
             fastlane.serve("api")
             for _ in range(workers):
                 fastlane.hire()
-            until(lambda: fastlane.get("/status").json["workers"]["alive"] == workers, "the workers")
+            wait_until(lambda: fastlane.get("/status").json["workers"]["alive"] == workers, "the workers")
             yield fastlane
         finally:
             fastlane.end()

@@ -24,8 +24,8 @@ from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, 
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
-from tests.support.installation import until
 from tests.support.instant import InstantExecutor
+from tests.support.waiting import wait_until
 
 LENGTH = 4
 SLOW = {"park", "activate"}
@@ -141,7 +141,7 @@ class EngineProcess:
         command = [sys.executable, "-m", "tests.support.engine_process", str(self.socket), str(self._witness), *self._hosts]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=output, stderr=output)
-        until(self.socket.exists, "the engine's socket")
+        wait_until(self.socket.exists, "the engine's socket")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -18,11 +18,11 @@ import docker
 import requests
 
 from fastlane.config.credentials import hash_token, make_token
-from tests.support.installation import until
 from tests.support.life import Life
 from tests.support.process_options import ProcessOptions
 from tests.support.registry import Registry
 from tests.support.swarms import Node, Swarms
+from tests.support.waiting import wait_until
 
 TASK = "job"
 LABEL = "fastlane.installation"
@@ -99,8 +99,8 @@ class Fleet(Life):
         """Returns once the first half of each one's log is stored."""
         for job in jobs:
             self.reaches(job.reply, "running")
-            until(lambda job=job: self.output(job.reply) == lines("out", HALF), f"the first half of {job.path}")
-            until(lambda job=job: self.output(job.reply, "stderr") == lines("err", HALF), f"the first half of {job.path}")
+            wait_until(lambda job=job: self.output(job.reply) == lines("out", HALF), f"the first half of {job.path}")
+            wait_until(lambda job=job: self.output(job.reply, "stderr") == lines("err", HALF), f"the first half of {job.path}")
 
     # what became of them
 
@@ -161,8 +161,8 @@ class Fleet(Life):
 
     def check_nothing_left(self, patience: float = 120) -> None:
         """Nothing of it is on any node: services, containers, networks."""
-        until(lambda: not self.services(), f"its services to go: {self.services()}", patience)
-        until(lambda: not self.containers(), f"its containers to go: {self.containers()}", patience)
+        wait_until(lambda: not self.services(), f"its services to go: {self.services()}", patience)
+        wait_until(lambda: not self.containers(), f"its containers to go: {self.containers()}", patience)
         for node in self.bed.nodes:
             with contextlib.closing(node.client()) as client:
                 assert {row["Name"] for row in client.networks()} <= {"bridge", "host", "none", "docker_gwbridge", "ingress"}
@@ -265,7 +265,7 @@ def leader(bed: Swarms) -> Node:
                 return next((other for other in bed.nodes if other.name in names), None)
         return None
 
-    return until(found, "a leader", 120)
+    return wait_until(found, "a leader", 120)
 
 
 def agreed(bed: Swarms) -> Node:
@@ -286,7 +286,7 @@ def agreed(bed: Swarms) -> Node:
             return found()
         return None
 
-    name = until(tried, "the managers to agree", 120)
+    name = wait_until(tried, "the managers to agree", 120)
     return next(node for node in bed.nodes if node.name == name)
 
 

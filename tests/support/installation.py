@@ -7,31 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tests.support.process_options import ProcessOptions
-
-T = TypeVar("T")
+from tests.support.waiting import LONG_PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
-"""Seconds for which a test waits for something that takes about one: a deadline, not a measurement."""
-
-
-def until(condition: Callable[[], T | None], what: str, patience: float = PATIENCE) -> T:
-    """What the condition answers, once it is not None or False; fails with ``what`` when that does not come."""
-    give_up = time.monotonic() + patience
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        assert time.monotonic() < give_up, f"waited {patience:g} s in vain for {what}"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -73,7 +58,7 @@ class Installation:
     def serve(self, role: str) -> subprocess.Popen[bytes]:
         """Starts ``up`` or ``api`` and waits until it serves."""
         process = self.start(role)
-        until(lambda: self._alive(process), f"{role} to serve: {self.log(role)}")
+        wait_until(lambda: self._alive(process), f"{role} to serve: {self.log(role)}")
         return process
 
     def log(self, role: str) -> str:
@@ -84,7 +69,7 @@ class Installation:
 
     def request(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
         """One HTTP request to it."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=LONG_PATIENCE)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers or {})
             reply = connection.getresponse()
@@ -114,16 +99,16 @@ class Installation:
         executions: list[dict[str, Any]] = job.json["job"]["executions"]
         return executions[0] if executions else {"status": None}
 
-    def reaches(self, reply: dict[str, Any], *statuses: str, patience: float = PATIENCE) -> dict[str, Any]:
+    def reaches(self, reply: dict[str, Any], *statuses: str, patience: float = LONG_PATIENCE) -> dict[str, Any]:
         """The newest execution of a job, once it has one of these statuses."""
 
         def reached() -> dict[str, Any] | None:
             execution = self.execution(reply)
             return execution if execution["status"] in statuses else None
 
-        return until(reached, f"{statuses} of {reply['jobUrl']}, which is {self.execution(reply)['status']}", patience)
+        return wait_until(reached, f"{statuses} of {reply['jobUrl']}, which is {self.execution(reply)['status']}", patience)
 
-    def ends(self, reply: dict[str, Any], patience: float = PATIENCE) -> dict[str, Any]:
+    def ends(self, reply: dict[str, Any], patience: float = LONG_PATIENCE) -> dict[str, Any]:
         """The newest execution of a job, once it is final."""
         return self.reaches(reply, "done", "failed", "stopped", "timedout", "expired", patience=patience)
 

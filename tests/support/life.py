@@ -15,7 +15,8 @@ from typing import Any
 
 from fastlane.config.credentials import hash_token, make_token
 from tests.support.credentials import bearer
-from tests.support.installation import Answer, Installation, until
+from tests.support.installation import Answer, Installation
+from tests.support.waiting import wait_until
 
 ALLOWED = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
 TELL = 'echo "$FASTLANE_EXECUTION_ID" >> /witness/starts; '
@@ -48,7 +49,7 @@ class Life(Installation):
 
     def writes(self, reply: dict[str, Any], output: bytes) -> None:
         """Returns once it has written this."""
-        until(lambda: self.output(reply) == output, f"{output!r} of {reply['jobUrl']}")
+        wait_until(lambda: self.output(reply) == output, f"{output!r} of {reply['jobUrl']}")
 
     # what an outsider sees
 
@@ -121,7 +122,7 @@ def living(folder: Path, engine: str, *, most: int = 10, **extra: str) -> Iterat
     life.witness.mkdir(parents=True)
     try:
         life.serve("up")
-        until(lambda: life.get("/healthcheck").status == 200, "it to be well")
+        wait_until(lambda: life.get("/healthcheck").status == 200, "it to be well")
         yield life
     finally:
         life.end()

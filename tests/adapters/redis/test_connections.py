@@ -11,8 +11,9 @@ import pytest
 from fastlane.errors import QueueDown
 from fastlane.queue.base import Entry, EntryKind, Lane
 from tests.support.clocked_queue import NOW, ClockedQueue
-from tests.support.redis import PATIENCE, RealRedis
+from tests.support.redis import RealRedis
 from tests.support.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
+from tests.support.waiting import PATIENCE
 
 DEADLINE = 1.0
 FAIL_OVER = 60.0

@@ -8,7 +8,8 @@ import pytest
 from fastlane.models.logs.hint import Hint
 from fastlane.models.status import Status
 from fastlane.queue.redis.hints import RedisHints
-from tests.support.redis import RealRedis, until
+from tests.support.redis import RealRedis
+from tests.support.waiting import until
 
 E, F = "0190a1b2-c3d4-8e5f-9a6b-7c8d9e0f1a2b", "0190a1b2-c3d4-8e5f-9a6b-7c8d9e0f1a2c"
 

@@ -10,7 +10,8 @@ import pytest
 from fastlane.errors import QueueDown
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
 from tests.support.clocked_queue import NOW, ClockedQueue
-from tests.support.redis import PATIENCE, RealRedis
+from tests.support.redis import RealRedis
+from tests.support.waiting import PATIENCE
 
 DEADLINE = 0.5
 MAIN = [Lane("main", 10)]

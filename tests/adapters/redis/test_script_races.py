@@ -17,7 +17,7 @@ from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report
 from fastlane.queue.redis.script import NAMES
 from tests.support.clocked_queue import NOW, ClockedQueue
-from tests.support.redis import PATIENCE
+from tests.support.waiting import PATIENCE
 
 LEASE = 10_000
 CLIENTS = 8

@@ -17,7 +17,7 @@ import pytest
 
 from fastlane.embedded.redis_server import RedisServer
 from fastlane.errors import Conflict, QueueDown
-from tests.support.redis import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 PARENT = """
     import asyncio, sys

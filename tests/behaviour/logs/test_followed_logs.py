@@ -12,8 +12,8 @@ from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.web.routes import log_following
 from fastlane.web.server.application import close_server
-from tests.support.redis import until
 from tests.support.server import Server
+from tests.support.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}
 

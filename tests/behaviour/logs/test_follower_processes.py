@@ -13,10 +13,11 @@ import pytest
 
 from tests.support.cutting import Unsteady
 from tests.support.followers import Received, Socket
-from tests.support.installation import Installation, until
+from tests.support.installation import Installation
 from tests.support.log_writing_engine import HOST, line
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
+from tests.support.waiting import wait_until
 
 LINES, PAUSE = 300, 10
 
@@ -144,6 +145,6 @@ async def test_attempts_and_lines_in_time_over_real_workers_and_a_sigterm_is_ret
         await client.until(lambda got: "1:0\n" in got.text)
         other.processes[0].send_signal(signal.SIGTERM)
         assert (await client.closed()).end == (1000, "retry")
-    until(lambda: other.processes[0].poll() is not None, "the API to end")
+    wait_until(lambda: other.processes[0].poll() is not None, "the API to end")
     assert other.processes[0].returncode == 0
     assert not [row for row in map(json.loads, other.log("api").splitlines()) if row["level"] == "error"]

@@ -18,8 +18,8 @@ from fastlane.models.status import Status
 from fastlane.web.routes import websocket
 from fastlane.web.server.application import close_server
 from tests.support.followers import Lossy, Socket, socket
-from tests.support.redis import until
 from tests.support.server import Server
+from tests.support.waiting import until
 
 DONE, RETRY = (1000, "done"), (1000, "retry")
 SHORT = {"following": {"start_wait": 0.4}}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.company import Company, company
-from tests.support.installation import until
+from tests.support.waiting import wait_until
 
 JOBS = 400
 """Jobs that are posted around each disaster."""
@@ -36,11 +36,11 @@ def in_the_midst(fastlane: Company) -> Iterator[None]:
     """The block begins when some of a batch of jobs have started, and others have not; all are accepted when it has ended."""
     before = len(fastlane.accepted)
     with fastlane.posting(JOBS):
-        until(lambda: fastlane.started(before)[0] >= JOBS // 8, "the first jobs of a batch to start")
+        wait_until(lambda: fastlane.started(before)[0] >= JOBS // 8, "the first jobs of a batch to start")
         some, known = fastlane.started(before)
         assert some < known or len(fastlane.accepted) < before + JOBS
         yield
-    until(lambda: fastlane.started(before)[0] > JOBS // 4, "more jobs of a batch to start")
+    wait_until(lambda: fastlane.started(before)[0] > JOBS // 4, "more jobs of a batch to start")
 
 
 def outlast(seconds: float) -> None:

@@ -9,8 +9,8 @@ import pytest
 from fastlane.errors import QueueDown, StoreDown
 from fastlane.queue.base import Lane
 from fastlane.web.server.application import close_server
-from tests.support.redis import PATIENCE
 from tests.support.server import HOST, Server
+from tests.support.waiting import PATIENCE
 
 BODY = {"image": "ubuntu:latest"}
 

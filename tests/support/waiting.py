@@ -1,0 +1,36 @@
+"""Waiting for a condition, with a deadline. Most are looked at again and again: what is waited for has no event that a test could hear."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+LOOK = 0.01
+PATIENCE = 20.0
+"""Seconds within which a condition in this process holds: a deadline, not a measurement."""
+
+LONG_PATIENCE = 60.0
+"""The same of what other processes, or containers, do in about a second."""
+
+
+async def until(condition: Callable[[], T | None] | Callable[[], Awaitable[T | None]], what: str, patience: float = PATIENCE) -> T:
+    """Returns what the condition answers, or what awaiting its answer gives, once that is true; fails with ``what`` if none comes."""
+    give_up = time.monotonic() + patience
+    while True:
+        answer = condition()
+        found = await answer if inspect.isawaitable(answer) else answer
+        if found:
+            return found
+        assert time.monotonic() < give_up, f"waited {patience:g} s in vain: {what}"
+        await asyncio.sleep(LOOK)
+
+
+def wait_until(condition: Callable[[], T | None], what: str, patience: float = LONG_PATIENCE) -> T:
+    """As ``until``, but blocks: for tests without an event loop."""
+    give_up = time.monotonic() + patience
+    while not (answer := condition()):
+        assert time.monotonic() < give_up, f"waited {patience:g} s in vain for {what}"
+        time.sleep(2 * LOOK)
+    return answer
