@@ -14,8 +14,8 @@ from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.queue.base import Report
 from tests.browser.logpage import DESK, PHONE, open_log, shoot, violations
-from tests.browser.relay import Relay
 from tests.support.credentials import user
+from tests.support.relay import Relay
 from tests.support.server import HOST, Server
 from tests.support.waiting import until
 
@@ -234,12 +234,12 @@ async def test_what_comes_after_the_end_is_told(context, server):
 async def test_after_a_cut_it_goes_on_without_a_gap_or_a_repeat(context, server):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    async with Relay(server.port) as relay:
-        log = await open_log(context, reply["jobUrl"].replace(f":{server.port}/", f":{relay.port}/"))
+    async with Relay(0, server.port) as relay:
+        log = await open_log(context, reply["jobUrl"].replace(f":{server.port}/", f":{relay.place}/"))
         for start in range(0, 3_000, 1_000):
             await server.log(execution, (1, numbered(start, start + 499)), (2, numbered(start + 499, start + 500)))
             await expect(log.lines.last).to_have_text(f"line {start + 499} ")
-            relay.cut()
+            await relay.cut()
             await server.log(execution, (1, numbered(start + 500, start + 1_000)))
             await expect(log.notices).to_contain_text("The connection was lost")
             await log.page.get_by_role("button", name="Connect now").click()
@@ -252,15 +252,15 @@ async def test_after_a_cut_it_goes_on_without_a_gap_or_a_repeat(context, server)
 async def test_while_the_server_is_away_it_tries_every_five_seconds(context, server):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    async with Relay(server.port) as relay:
-        log = await open_log(context, reply["jobUrl"].replace(f":{server.port}/", f":{relay.port}/"))
+    async with Relay(0, server.port) as relay:
+        log = await open_log(context, reply["jobUrl"].replace(f":{server.port}/", f":{relay.place}/"))
         await expect(log.link).to_contain_text("Live")
-        await relay.close()
+        await relay.stop()
         await expect(log.link).to_contain_text("Reconnecting in")
         await expect(log.link).to_contain_text(re.compile("Reconnecting in [1-4] s"))
         await expect(log.notices).to_contain_text("The server cannot be reached", timeout=15_000)
         await shoot(log.page, "away")
-        await relay.open()
+        await relay.start()
         await server.log(execution, (1, b"meanwhile\n"))
         await log.page.get_by_role("button", name="Connect now").click()
         await expect(log.lines).to_have_text(["meanwhile"])

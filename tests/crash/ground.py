@@ -32,11 +32,12 @@ from fastlane.services.jobs.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.fork_server import Child, ForkServer
 from tests.support.installation import free_port
+from tests.support.lost_answers import LostAnswer, engine_filters, redis_filters
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
+from tests.support.relay import Relay
 from tests.support.seams import Journal, Trip
 from tests.support.services import services_of
-from tests.support.wire import EngineWire, RedisWire, Wire
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class World:
 
 @dataclass(frozen=True)
 class Lost:
-    """The answer that a wire loses, before ``redis`` or ``engine``; see ``Wire``."""
+    """The answer that a relay loses, before ``redis`` or ``engine``; see ``LostAnswer``. ``kept`` bytes of an engine's pass."""
 
     before: str
     call: str
@@ -134,7 +135,8 @@ class Ground:
         self.name = f"crash-{os.urandom(4).hex()}"
         self.hosts = self.hosts or (self.world.engine,)
         self.redis_url = self.world.redis.url
-        self.wire: Wire | None = None
+        self.loss: LostAnswer | None = None
+        self._relay: Relay | None = None
         if self.lost is not None:
             self._put_between(self.lost)
         self.pools = (Pool(POOL, "", self.hosts),)
@@ -144,8 +146,8 @@ class Ground:
         self.services = services_of(self.store, self.queue, self.clock, self.pools)
         async with contextlib.AsyncExitStack() as stack:
             stack.push(self._forget)
-            if self.wire is not None:
-                await stack.enter_async_context(self.wire)
+            if self._relay is not None:
+                await stack.enter_async_context(self._relay)
             await self.store.open()
             stack.push_async_callback(self.store.close)
             await self.queue.open()
@@ -177,14 +179,15 @@ class Ground:
                 await asyncio.to_thread(self.world.docker.remove_service, service["ID"])
 
     def _put_between(self, lost: "Lost") -> None:
-        """The wire that loses an answer, before Redis or before the engine."""
-        path = self.folder / "wire"
+        """Puts the relay that loses an answer before Redis or before the engine."""
+        url = f"unix://{self.folder / 'relay'}"
+        self.loss = LostAnswer(lost.call, lost.nth)
         if lost.before == "redis":
-            self.wire = RedisWire(path, self.world.redis.url, lost.call, lost.nth)
-            self.redis_url = self.wire.url
+            self._relay = Relay(url, self.world.redis.url, redis_filters(self.loss))
+            self.redis_url = url
         else:
-            self.wire = EngineWire(path, self.world.engine, lost.call, lost.nth, lost.kept)
-            self.hosts = tuple(self.wire.url if host == self.world.engine else host for host in self.hosts)
+            self._relay = Relay(url, self.world.engine, engine_filters(self.loss, lost.kept))
+            self.hosts = tuple(url if host == self.world.engine else host for host in self.hosts)
 
     async def _first_generation(self) -> None:
         """Makes the queue the store's, so that a process on trial finds it so."""
@@ -248,9 +251,9 @@ class Ground:
         """Returns once the process was killed or is frozen, or an answer was lost; lets the job go on meanwhile when it is seen running."""
 
         async def tripped() -> bool:
-            if self.wire is not None:
+            if self.loss is not None:
                 await self.go_when_running()
-                return self.wire.dropped
+                return self.loss.dropped
             assert not process.ended or process.tripped, f"it ended with {process.running.returncode}\n{await self.told()}"
             await self.go_when_running()
             return process.tripped
@@ -369,8 +372,8 @@ class Ground:
         services = [service["Spec"]["Name"] for service in await self.engine_services()]
         parts = [f"{self.folder} is kept: starts {self.starts}, queue {self.queued()}, services {services}"]
         parts += [repr(row) for row in rows]
-        if self.wire is not None:
-            parts.append(f"wire: {self.wire.dropped} {' '.join(self.wire.seen[-60:])}")
+        if self.loss is not None:
+            parts.append(f"lost answer: {self.loss.dropped} {' '.join(self.loss.seen[-60:])}")
         for number, process in enumerate(self.processes):
             parts.append(f"--- process {number}, exit {process.running.returncode}, frozen {process.frozen}")
             parts.append(" ".join(f"{word}{'' if answer is None else f'={answer}'}" for word, answer in process.journal.read()[-60:]))

@@ -11,8 +11,8 @@ from tests.crash.api_and_reconciler import Request
 from tests.crash.cases import SCENARIOS
 from tests.crash.conftest import Runner
 from tests.crash.ground import Ground, Lost, World
+from tests.support.lost_answers import CALLS
 from tests.support.seams import Trip
-from tests.support.wire import CALLS
 
 REDIS = {
     "now": ("claim", "renew", "renew 2", "finish", "announce", "GET", "INFO", "SUBSCRIBE"),

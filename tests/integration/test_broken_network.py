@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import installed
-from tests.support.outages import Eye, Ledger, ThreadProxy, Witness, check_reads, well
+from tests.support.outages import Eye, Ledger, Witness, check_reads, well
+from tests.support.relay import ThreadRelay
 
 SEED = 20261125
 SECONDS = 60
@@ -19,20 +20,20 @@ def lines(count: int, pause: float) -> tuple[str, bytes]:
     return LINES.format(count=count, pause=pause), b"".join(b"line %d\n" % number for number in range(count))
 
 
-def trouble(proxy: ThreadProxy, dice: random.Random) -> None:
+def trouble(relay: ThreadRelay, dice: random.Random) -> None:
     """One misfortune: the connections are cut, the engine is gone for a while, or it takes everything and answers nothing."""
     match dice.choice(("cut", "cut", "gone", "hang", "hang", "calm")):
         case "cut":
-            proxy.cut()
+            relay.cut()
             time.sleep(dice.uniform(0.05, 1))
         case "gone":
-            proxy.stop()
+            relay.stop()
             time.sleep(dice.uniform(0.1, 3))
-            proxy.start()
+            relay.start()
         case "hang":
-            proxy.hang()
+            relay.hang()
             time.sleep(dice.uniform(0.1, 4))
-            proxy.flow()
+            relay.flow()
         case "calm":
             time.sleep(dice.uniform(0.5, 3))
 
@@ -42,8 +43,8 @@ def test_twenty_jobs_on_a_network_that_breaks_all_the_time_each_run_once(engine:
     dice = random.Random(SEED)
     with (
         Witness(engine, tmp_path / "starts") as witness,
-        ThreadProxy(tmp_path / "e", engine) as proxy,
-        installed(tmp_path, proxy.url) as fastlane,
+        ThreadRelay(tmp_path / "e", engine) as relay,
+        installed(tmp_path, relay.url) as fastlane,
     ):
         fastlane.serve("up")
         well(fastlane)
@@ -53,7 +54,7 @@ def test_twenty_jobs_on_a_network_that_breaks_all_the_time_each_run_once(engine:
         while time.monotonic() < end:
             if len(ledger.accepted) < 20:
                 ledger.post(*dice.choice((lines(1, 0), lines(30, 0.1), lines(100, 0.1), lines(3, 5))))
-            trouble(proxy, dice)
+            trouble(relay, dice)
             check_reads(fastlane, first)
         eye.check()
         assert len(ledger.accepted) == 20

@@ -20,6 +20,7 @@ from fastlane.executors.swarm.client import client
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
+from tests.support.defaults import default
 from tests.support.engine import IMAGE, remove_all
 from tests.support.life import Life, living
 from tests.support.swarms import Node, Swarms
@@ -191,7 +192,7 @@ class Freezing(SwarmExecutor):
 async def executor(node: Node, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Freezing]:
     monkeypatch.setattr(client, "CallTimeouts", partial(client.CallTimeouts, read=3.0, whole=4.0))
     installation = f"late-{uuid4().hex[:8]}"
-    executor = Freezing([node.url], installation, SystemClock(), probe_every=0.2, reset=0.5)
+    executor = Freezing([node.url], installation, SystemClock(), probe_every=0.2, max_fails=default("breaker_max_fails"), reset=0.5)
     await executor.open()
     try:
         yield executor

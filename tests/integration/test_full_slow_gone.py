@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import Installation, installed
-from tests.support.outages import Eye, Ledger, ThreadProxy, Witness, check_health, check_reads, fill, small_disk, well
+from tests.support.outages import Eye, Ledger, Witness, check_health, check_reads, fill, small_disk, well
 from tests.support.redis import RealRedis
+from tests.support.relay import ThreadRelay
 from tests.support.waiting import wait_until
 
 WRITE_WITHIN = 10.0
@@ -192,7 +193,7 @@ def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(apa
 
 @pytest.mark.parametrize(("how", "says"), [("stop", "is the engine running"), ("hang", "did not answer")])
 def test_while_the_engine_is_away_jobs_wait_and_health_says_why(engine: str, tmp_path: Path, witness: Witness, how: str, says: str) -> None:
-    with ThreadProxy(tmp_path / "e", engine) as proxy, installed(tmp_path, proxy.url) as fastlane:
+    with ThreadRelay(tmp_path / "e", engine) as relay, installed(tmp_path, relay.url) as fastlane:
         fastlane.serve("up")
         well(fastlane)
         ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
@@ -200,14 +201,14 @@ def test_while_the_engine_is_away_jobs_wait_and_health_says_why(engine: str, tmp
         ledger.post("sleep 3; echo slept", b"slept\n")
         wait_until(lambda: fastlane.output(first), "the first lines")
         with ledger.posting(every=1):
-            getattr(proxy, how)()
+            getattr(relay, how)()
             wait_until(lambda: says in fastlane.get("/healthcheck").body.decode(), "the engine to be missed", 60)
             assert says in check_health(fastlane, "docker")
             check_reads(fastlane, first)
             assert ledger.post().status == 200
             outlast(5)
             eye.check()
-            (proxy.start if how == "stop" else proxy.flow)()
+            (relay.start if how == "stop" else relay.flow)()
             well(fastlane)
         assert not ledger.refused
         ledger.check_ends(witness)

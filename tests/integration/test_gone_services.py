@@ -2,16 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 
-from fastlane.clock import SystemClock
-from fastlane.executors.base import Activation, Phase
-from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.executors.base import Phase
 from fastlane.models.container.container import NO_CONTAINER, Container, Mount, MountKind
 from fastlane.models.container.policy import Policy
 from fastlane.models.execution import Execution, FailureReason
@@ -22,26 +21,16 @@ from fastlane.models.status import Status
 from fastlane.scheduler.limits import Limits
 from fastlane.services.jobs.results import Enqueued
 from tests.support.crew import Crew
-from tests.support.defaults import default_limits
+from tests.support.defaults import default_executor, default_limits
 from tests.support.engine import IMAGE, connect, remove_all
-from tests.support.proxy import Proxy
+from tests.support.intercept import Call, Intercepted
 from tests.support.redis import RealRedis
 from tests.support.registry import Registry
+from tests.support.relay import Relay
 
 pytestmark = pytest.mark.thorough
 
 HOLD = ("sh", "-c", "echo begun; exec sleep 600")
-
-
-class Meddled(SwarmExecutor):
-    """Something else happens to a service in the moment before, or after, its activation."""
-
-    before: Callable[[str], None] | None = None
-
-    async def activate(self, host: str, service_id: str) -> Activation:
-        if self.before is not None:
-            await asyncio.to_thread(self.before, service_id)
-        return await super().activate(host, service_id)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +46,12 @@ def api(engine: str) -> Iterator[docker.APIClient]:
 
 
 @asynccontextmanager
-async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -> AsyncIterator[tuple[Crew, Meddled]]:
+async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -> AsyncIterator[tuple[Crew, Intercepted]]:
     pool = Pool("default", "", (engine,), policy=Policy(mounts=("*",)))
     async with Crew(folder, redis.url, pools=(pool,), limits=limits) as crew:
-        executor = Meddled([engine], crew.installation, SystemClock(), probe_every=0.2)
+        executor = Intercepted(default_executor([engine], crew.installation, probe_every=0.2))
         await executor.open()
-        crew.executor = executor
+        crew.executor = executor  # type: ignore[assignment]
         try:
             await crew.hire()
             yield crew, executor
@@ -95,12 +84,14 @@ async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_m
     async with crew_on(tmp_path, redis, engine, default_limits(gone_after=2.0)) as (crew, executor):
         removed: list[str] = []
 
-        def remove(service_id: str) -> None:
+        async def remove_first(call: Call) -> Any:
+            _, service_id = call.arguments
             if not removed:
-                api.remove_service(service_id)
+                await asyncio.to_thread(api.remove_service, service_id)
             removed.append(service_id)
+            return await call.carry()
 
-        executor.before = remove
+        executor.around("activate", remove_first)
         execution = await ended(crew, await run(crew, "true"))
         check_gone(execution)
         assert execution.started_at is None
@@ -158,10 +149,10 @@ async def test_a_job_is_stopped_at_once_while_its_image_is_pulled(
 
 
 @asynccontextmanager
-async def pulling(crew: Crew, executor: Meddled, registry: Registry, engine: str) -> AsyncIterator[Enqueued]:
+async def pulling(crew: Crew, executor: Intercepted, registry: Registry, engine: str) -> AsyncIterator[Enqueued]:
     """A job whose node waits for a registry that has fallen silent since it was asked for the digest."""
     pushed = registry.push(engine, "slow:1", "slow")
-    executor.before = lambda _: registry.pause()
+    executor.before("activate", lambda: asyncio.to_thread(registry.pause))
     job = await run(crew, "true", image=pushed.reference)
     try:
         await crew.until(lambda: prepares(crew, executor, job, engine), "its node to begin to pull")
@@ -170,7 +161,7 @@ async def pulling(crew: Crew, executor: Meddled, registry: Registry, engine: str
         registry.resume()
 
 
-async def prepares(crew: Crew, executor: Meddled, job: Enqueued, engine: str) -> bool:
+async def prepares(crew: Crew, executor: Intercepted, job: Enqueued, engine: str) -> bool:
     execution = await crew.execution(job)
     if execution is None or execution.service_id is None:
         return False
@@ -186,24 +177,24 @@ async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_whe
     told.mkdir()
     script = "trap 'sleep 1; echo ended > /told/end; exit 5' TERM; echo begun; while :; do sleep 0.05; done"
     mounted = Container(mounts=(Mount(MountKind.BIND, "/told", str(told)),))
-    proxy = Proxy(tmp_path / "e", engine)
-    await proxy.start()
-    async with crew_on(tmp_path, redis, proxy.url, default_limits(host_lost_after=1.0)) as (crew, _):
+    relay = Relay(f"unix://{tmp_path / 'e'}", engine)
+    await relay.start()
+    async with crew_on(tmp_path, redis, relay.place, default_limits(host_lost_after=1.0)) as (crew, _):
         job = await run(crew, "sh", "-c", script, container=mounted)
         running = await crew.reaches(job, "running")
         await crew.until(lambda: logged(crew, running), "its first line")
-        await proxy.stop()
+        await relay.stop()
         lost = await crew.reaches(job, "failed")
         assert lost.failure is not None
         assert (lost.failure.reason, lost.exit_code) == (FailureReason.HOST_LOST, None)
         assert "its container may still run there" in lost.failure.message
         assert api.inspect_container(running.container_id)["State"]["Running"]
-        await proxy.start()
+        await relay.start()
         clean = await crew.cleaned(job)
         assert (clean.status, clean.failure, clean.exit_code) == (lost.status, lost.failure, None)
         await crew.until(lambda: holds((told / "end").exists()), "its container to end by its signal")
         await crew.until(lambda: holds(not containers(api, running)), "its container to go")
-    await proxy.stop()
+    await relay.stop()
 
 
 async def holds(value: bool) -> bool:

@@ -23,7 +23,7 @@ from tests.contract.values import joined, new
 from tests.support import frames
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
-from tests.support.proxy import Proxy
+from tests.support.relay import Relay
 
 MUCH = 1 << 40
 LABEL = f"pumps-{uuid4().hex[:8]}"
@@ -63,9 +63,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def proxy(engine: str) -> AsyncIterator[Proxy]:
+async def relay(engine: str) -> AsyncIterator[Relay]:
     folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))  # short: a socket's path holds 107 bytes
-    passing = Proxy(folder / "s", engine)
+    passing = Relay(f"unix://{folder / 's'}", engine)
     await passing.start()
     yield passing
     await passing.stop()
@@ -73,9 +73,9 @@ async def proxy(engine: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def bench(engine: str, proxy: Proxy) -> AsyncIterator[Bench]:
-    """The engine, and the same one behind the proxy."""
-    executor = default_executor([engine, proxy.url], LABEL, probe_every=0.2, max_fails=1_000)
+async def bench(engine: str, relay: Relay) -> AsyncIterator[Bench]:
+    """The engine, and the same one behind the relay."""
+    executor = default_executor([engine, relay.place], LABEL, probe_every=0.2, max_fails=1_000)
     await executor.open()
     try:
         yield Bench(executor, engine, SHELL, lambda _view: 1)
@@ -96,19 +96,19 @@ async def stored(store: Store, execution_id: str) -> tuple[bytes, bytes]:
     return joined(pieces, STDOUT), joined(pieces, STDERR)
 
 
-async def test_two_pumps_at_once_store_one_log_though_one_is_cut_off_time_and_again(bench: Bench, proxy: Proxy, store: Store) -> None:
+async def test_two_pumps_at_once_store_one_log_though_one_is_cut_off_time_and_again(bench: Bench, relay: Relay, store: Store) -> None:
     id = await an_execution(store)
     service = await bench.start(("sh", "-c", POUR))
     task = await bench.task(service, Phase.RUNNING)
     clocks = [SystemClock(), Slow()]
-    hosts = [bench.host, proxy.url]
+    hosts = [bench.host, relay.place]
     pumps = [(host, Pump(store, bench.executor, clock, id, most=MUCH)) for host, clock in zip(hosts, clocks, strict=True)]
     following = [asyncio.create_task(pump.follow(host, task.id)) for host, pump in pumps]
     while (await bench.executor.inspect(bench.host, service)).tasks[0].phase is Phase.RUNNING:
         before = await store.log_head(id)
         await asyncio.sleep(0.1)
         if await store.log_head(id) != before:
-            await proxy.cut()
+            await relay.cut()
     for follow in following:
         follow.cancel()
     await asyncio.wait(following)

@@ -1,4 +1,4 @@
-"""Hosts that are away, come back, hang or are cut off, as the Swarm adapter sees them: a proxy stands before a real engine."""
+"""Hosts that are away, come back, hang or are cut off, as the Swarm adapter sees them: a relay stands before a real engine."""
 
 import asyncio
 import contextlib
@@ -20,16 +20,16 @@ from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, remove_all
-from tests.support.proxy import Proxy
+from tests.support.relay import Relay
 
 PATIENCE = 30.0
 HOLD = ("sh", "-c", "trap 'exit 0' TERM; echo begun; while :; do sleep 0.05; done")
 
 
 @pytest.fixture
-async def proxy(engine: str) -> AsyncIterator[Proxy]:
+async def relay(engine: str) -> AsyncIterator[Relay]:
     folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))  # short: a socket's path holds 107 bytes
-    passing = Proxy(folder / "s", engine)
+    passing = Relay(f"unix://{folder / 's'}", engine)
     yield passing
     await passing.stop()
     shutil.rmtree(folder)
@@ -83,107 +83,107 @@ async def running_task(executor: SwarmExecutor, host: str, service: str) -> str:
         await asyncio.sleep(0.02)
 
 
-async def test_a_host_that_is_away_says_why_and_is_used_once_an_engine_comes_there(proxy: Proxy, installation: str) -> None:
+async def test_a_host_that_is_away_says_why_and_is_used_once_an_engine_comes_there(relay: Relay, installation: str) -> None:
     changes: list[bool] = []
-    async with opened([proxy.url], installation) as executor:
+    async with opened([relay.place], installation) as executor:
         executor.subscribe(lambda: changes.append(executor.hosts()[0].usable))
         (view,) = executor.hosts()
         assert (view.usable, view.reason) == (False, "has no socket there: is the engine running?")
         assert view.since is not None
         with pytest.raises(HostDown, match="has no socket there"):
-            await executor.resolve(proxy.url, IMAGE, Pull.MISSING)
+            await executor.resolve(relay.place, IMAGE, Pull.MISSING)
         assert (await executor.snapshot()).tasks == {}
-        await proxy.start()
+        await relay.start()
         await until(executor, lambda view: view.usable)
         assert changes == [True]
-        await start(executor, proxy.url, ("true",))
+        await start(executor, relay.place, ("true",))
 
 
-async def test_a_breaker_opens_after_faults_in_a_row_and_closes_when_the_engine_is_back(proxy: Proxy, installation: str) -> None:
-    await proxy.start()
-    async with opened([proxy.url], installation, max_fails=3, reset=600) as executor:
+async def test_a_breaker_opens_after_faults_in_a_row_and_closes_when_the_engine_is_back(relay: Relay, installation: str) -> None:
+    await relay.start()
+    async with opened([relay.place], installation, max_fails=3, reset=600) as executor:
         assert executor.hosts()[0].usable
-        service = await start(executor, proxy.url, ("true",))
-        await proxy.stop()
+        service = await start(executor, relay.place, ("true",))
+        await relay.stop()
         for _ in range(3):
             with pytest.raises(HostDown):
-                await executor.inspect(proxy.url, service)
+                await executor.inspect(relay.place, service)
         view = await until(executor, lambda view: view.circuit == "open" and not view.usable)
         assert view.reason
         with pytest.raises(HostDown, match="is not asked"):
-            await executor.inspect(proxy.url, service)
-        await proxy.start()
+            await executor.inspect(relay.place, service)
+        await relay.start()
         await until(executor, lambda view: view.usable and view.circuit == "closed")
-        assert (await executor.inspect(proxy.url, service)).activated
+        assert (await executor.inspect(relay.place, service)).activated
 
 
-async def test_a_container_outlives_its_hosts_absence_and_is_found_again(proxy: Proxy, installation: str) -> None:
-    await proxy.start()
-    async with opened([proxy.url], installation) as executor:
-        service = await start(executor, proxy.url, HOLD)
-        task = await running_task(executor, proxy.url, service)
-        await proxy.stop()
+async def test_a_container_outlives_its_hosts_absence_and_is_found_again(relay: Relay, installation: str) -> None:
+    await relay.start()
+    async with opened([relay.place], installation) as executor:
+        service = await start(executor, relay.place, HOLD)
+        task = await running_task(executor, relay.place, service)
+        await relay.stop()
         await until(executor, lambda view: not view.usable)
-        await proxy.start()
+        await relay.start()
         await until(executor, lambda view: view.usable)
-        view = await executor.inspect(proxy.url, service)
+        view = await executor.inspect(relay.place, service)
         assert [(found.id, found.phase) for found in view.tasks] == [(task, Phase.RUNNING)]
-        assert await executor.activate(proxy.url, service) is Activation.ALREADY
+        assert await executor.activate(relay.place, service) is Activation.ALREADY
 
 
-async def test_a_follow_ends_with_host_down_when_the_host_is_cut_off(proxy: Proxy, installation: str) -> None:
-    await proxy.start()
-    async with opened([proxy.url], installation) as executor:
-        service = await start(executor, proxy.url, HOLD)
-        task = await running_task(executor, proxy.url, service)
-        follow = executor.logs(proxy.url, task, {}, follow=True)
+async def test_a_follow_ends_with_host_down_when_the_host_is_cut_off(relay: Relay, installation: str) -> None:
+    await relay.start()
+    async with opened([relay.place], installation) as executor:
+        service = await start(executor, relay.place, HOLD)
+        task = await running_task(executor, relay.place, service)
+        follow = executor.logs(relay.place, task, {}, follow=True)
         async with contextlib.aclosing(follow), asyncio.timeout(PATIENCE):
             assert [piece.data for piece in (await anext(follow)).pieces] == [b"begun\n"]
-            await proxy.cut()
+            await relay.cut()
             with pytest.raises(HostDown):
                 await anext(follow)
 
 
-async def test_a_host_that_hangs_does_not_hold_up_a_look_for_long(proxy: Proxy, installation: str) -> None:
-    await proxy.start()
-    async with opened([proxy.url], installation) as executor:
+async def test_a_host_that_hangs_does_not_hold_up_a_look_for_long(relay: Relay, installation: str) -> None:
+    await relay.start()
+    async with opened([relay.place], installation) as executor:
         await executor.snapshot()
-        proxy.hang()
+        relay.hang()
         began = time.monotonic()
         assert (await executor.snapshot()).tasks == {}
         assert time.monotonic() - began < 2
         began = time.monotonic()
         assert (await executor.snapshot()).tasks == {}
         assert time.monotonic() - began < 0.5
-        proxy.flow()
+        relay.flow()
         give_up = time.monotonic() + PATIENCE
-        while proxy.url not in (await executor.snapshot()).tasks:
+        while relay.place not in (await executor.snapshot()).tasks:
             assert time.monotonic() < give_up
             await asyncio.sleep(0.02)
 
 
-async def test_an_executor_closes_soon_although_calls_hang(proxy: Proxy, installation: str) -> None:
-    await proxy.start()
-    async with opened([proxy.url], installation) as executor:
-        proxy.hang()
-        calls = [asyncio.ensure_future(executor.services(proxy.url)) for _ in range(12)]
+async def test_an_executor_closes_soon_although_calls_hang(relay: Relay, installation: str) -> None:
+    await relay.start()
+    async with opened([relay.place], installation) as executor:
+        relay.hang()
+        calls = [asyncio.ensure_future(executor.services(relay.place)) for _ in range(12)]
         await asyncio.wait(calls, timeout=0.3)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-async def test_two_managers_of_one_swarm_show_one_swarms_tasks(engine: str, proxy: Proxy, installation: str) -> None:
-    await proxy.start()
-    async with opened([proxy.url, engine], installation) as executor:
+async def test_two_managers_of_one_swarm_show_one_swarms_tasks(engine: str, relay: Relay, installation: str) -> None:
+    await relay.start()
+    async with opened([relay.place, engine], installation) as executor:
         one, other = executor.hosts()
         assert one.swarm_id == other.swarm_id
         service = await start(executor, engine, ("true",))
         await running_or_ended(executor, service)
         look = await executor.snapshot()
-        assert set(look.tasks) == {proxy.url, engine}
-        assert look.tasks[proxy.url] == look.tasks[engine]
-        assert (await executor.inspect(proxy.url, service)).id == service
+        assert set(look.tasks) == {relay.place, engine}
+        assert look.tasks[relay.place] == look.tasks[engine]
+        assert (await executor.inspect(relay.place, service)).id == service
 
 
 async def running_or_ended(executor: SwarmExecutor, service: str) -> None:

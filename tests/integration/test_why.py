@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.engine import IMAGE, script
 from tests.support.installation import Installation, installed
-from tests.support.outages import ThreadProxy, well
+from tests.support.outages import well
+from tests.support.relay import ThreadRelay
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
@@ -67,7 +68,7 @@ def seconds(before: str, after: str) -> float:
 
 def test_no_node_then_no_host_then_an_open_breaker_are_told_and_the_job_runs_in_the_end(own_engine: str, tmp_path: Path) -> None:
     rules = {"breaker_max_fails": "3", "pending_deadline": "40m", "host_lost_after": "20m"}
-    with ThreadProxy(tmp_path / "e", own_engine) as proxy, installed(tmp_path, proxy.url, **rules) as fastlane:
+    with ThreadRelay(tmp_path / "e", own_engine) as relay, installed(tmp_path, relay.url, **rules) as fastlane:
         fastlane.serve("up")
         well(fastlane)
         with drained(own_engine):
@@ -75,20 +76,20 @@ def test_no_node_then_no_host_then_an_open_breaker_are_told_and_the_job_runs_in_
             (wait,) = waits(fastlane, reply, "no-node")
             assert "no suitable node (" in wait["message"]
             assert seconds(wait["since"], wait["until"]) == 2_400
-            assert wait["host"] == proxy.url
+            assert wait["host"] == relay.url
 
-            proxy.stop()
+            relay.stop()
             (wait,) = waits(fastlane, reply, "breaker")
             assert "has no socket there: is the engine running? (" in wait["message"]
             assert seconds(wait["since"], wait["until"]) == 1_200
             (host,) = wait["hosts"]
-            assert (host["host"], host["circuit"], host["faults"] >= 3) == (proxy.url, "open", True)
+            assert (host["host"], host["circuit"], host["faults"] >= 3) == (relay.url, "open", True)
             assert seconds(wait["since"], host["retryAt"]) > 0
             later = fastlane.run("true")
             (wait,) = waits(fastlane, later, "no-host")
             assert wait["hosts"][0]["circuit"] == "open"
 
-            proxy.start()
+            relay.start()
             waits(fastlane, reply, "no-node")
         assert fastlane.ends(reply)["status"] == "done"
         assert fastlane.output(reply) == b"at last\n"

@@ -1,7 +1,6 @@
 """What the tests of outages share: a disk that can be full, a proxy for tests that do not await, a witness of starts, somebody who posts
 all the time, and an eye on the processes."""
 
-import asyncio
 import contextlib
 import json
 import subprocess
@@ -17,7 +16,6 @@ from typing import Any
 import psutil
 
 from tests.support.installation import Answer, Installation
-from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
 MEMORY = 300 * 1024 * 1024
@@ -46,55 +44,6 @@ def fill(disk: Path) -> Path:
         while True:
             file.write(b"x" * 4096)
     return filler
-
-
-class ThreadProxy:
-    """A ``Proxy`` with an event loop of its own. Used as a context manager."""
-
-    def __init__(self, path: Path, target: str) -> None:
-        self._path = path
-        self._proxy = Proxy(path, target)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.url = self._proxy.url
-
-    def __enter__(self) -> "ThreadProxy":
-        self._thread.start()
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stop()
-        self._do(asyncio.sleep(0.1))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(30)
-        self._loop.close()
-
-    def start(self) -> None:
-        """Listens."""
-        self._do(self._proxy.start())
-
-    def stop(self) -> None:
-        """Cuts all connections and listens no more. First nobody comes any more: asyncio leaks a connection whose server closes as it is
-        accepted."""
-        self._path.unlink(missing_ok=True)
-        self._do(asyncio.sleep(0.2))
-        self._do(self._proxy.stop())
-
-    def cut(self) -> None:
-        """Cuts all connections; new ones go through."""
-        self._do(self._proxy.cut())
-
-    def hang(self) -> None:
-        """Passes nothing on."""
-        self._loop.call_soon_threadsafe(self._proxy.hang)
-
-    def flow(self) -> None:
-        """Ends a hang."""
-        self._loop.call_soon_threadsafe(self._proxy.flow)
-
-    def _do(self, what: Any) -> None:
-        asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
 
 
 class Witness:

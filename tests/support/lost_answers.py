@@ -1,21 +1,18 @@
-"""Proxies before Redis and before an engine that lose one answer: the request is passed on and carried out, its answer is swallowed, and
-the connection is cut.
+"""Loses one answer of Redis or of an engine at a relay: the request is passed on and carried out, its answer is swallowed, and the
+connection is cut.
 
-``RedisWire`` knows RESP enough to tell one script from another inside a pipeline, ``EngineWire`` HTTP/1.1 enough for method and path.
+``redis_filters`` knows enough RESP to tell one script from another inside a pipeline, ``engine_filters`` enough HTTP/1.1 for method and
+path.
 """
 
-import asyncio
-import contextlib
 import re
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import hiredis
 
 from fastlane.queue.redis.script import NAMES, Script
+from tests.support.relay import Filter, Filters
 
 SCRIPTS = {Script.read(name).digest: name for name in NAMES}
 
@@ -35,53 +32,16 @@ CALLS = {
 """Each call of an engine that fastlane makes for an execution: its method and path, without version and query."""
 
 
-class Wire(ABC):
-    """Passes on to the socket ``target`` what comes to the one at ``path``; loses the answer to the ``nth`` call named ``lost``, once,
-    but for its first ``kept`` bytes. ``dropped`` says that it did."""
+class LostAnswer:
+    """Which answer is lost: the ``nth`` one to the call named ``lost``, once. ``dropped`` says that it was; ``seen`` are the calls."""
 
-    def __init__(self, path: Path, target: str, lost: str, nth: int = 1, kept: int = 0) -> None:
-        self.url = f"unix://{path}"
+    def __init__(self, lost: str, nth: int = 1) -> None:
         self.dropped = False
         self.seen: list[str] = []
-        self._path = path
-        self._target = target.removeprefix("unix://")
         self._lost = lost
         self._left = nth
-        self._kept = kept
-        self._server: asyncio.Server | None = None
-        self._passing: set[asyncio.Task[Any]] = set()
 
-    async def __aenter__(self) -> "Wire":
-        self._server = await asyncio.start_unix_server(self._connected, str(self._path))
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task in self._passing:
-            task.cancel()
-        await asyncio.gather(*self._passing, return_exceptions=True)
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._pass(reader, writer))
-        self._passing.add(task)
-        task.add_done_callback(self._passing.discard)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until either side ends it or an answer is lost."""
-        there, back = await asyncio.open_unix_connection(self._target)
-        requests, answers = self._parsers()
-        ways = [asyncio.ensure_future(copy(reader, back, requests)), asyncio.ensure_future(copy(there, writer, answers))]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for side in (writer, back):
-                side.transport.abort()
-
-    def _hit(self, name: str) -> bool:
+    def hit(self, name: str) -> bool:
         """Whether the answer to this call is to be lost."""
         self.seen.append(name)
         if name != self._lost or self.dropped:
@@ -89,26 +49,11 @@ class Wire(ABC):
         self._left -= 1
         return self._left == 0
 
-    @abstractmethod
-    def _parsers(self) -> tuple[Callable[[bytes], bytes | None], Callable[[bytes], bytes | None]]:
-        """For a new connection: what is told of each part of its requests and of its answers, and says what to pass on; None to cut it."""
 
+def redis_filters(loss: LostAnswer) -> Filters:
+    """Loses an answer of Redis. A script's name is that of its file; any other command's is its first word."""
 
-async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, told: Callable[[bytes], bytes | None]) -> None:
-    """Passes on, as ``told`` says, until the source ends or it says None."""
-    with contextlib.suppress(OSError):
-        while data := await source.read(65536):
-            passed = told(data)
-            if passed is None:
-                return
-            sink.write(passed)
-            await sink.drain()
-
-
-class RedisWire(Wire):
-    """Before Redis. A script's name is that of its file; any other command's is its first word."""
-
-    def _parsers(self) -> tuple[Callable[[bytes], bytes | None], Callable[[bytes], bytes | None]]:
+    def filters() -> tuple[Filter, Filter]:
         waiting: deque[str] = deque()
         asked, answered = hiredis.Reader(), hiredis.Reader()
         unfinished = bytearray()
@@ -133,14 +78,16 @@ class RedisWire(Wire):
                 if answer is False:
                     continue
                 name = waiting.popleft() if waiting else "message"
-                if not is_idle(name, answer) and self._hit(name):
-                    self.dropped = cut = True
+                if not is_idle(name, answer) and loss.hit(name):
+                    loss.dropped = cut = True
                     break
                 whole += unfinished
                 unfinished.clear()
             return bytes(whole) or (None if cut else b"")
 
         return requests, answers
+
+    return filters
 
 
 def is_idle(name: str, answer: Any) -> bool:
@@ -150,14 +97,14 @@ def is_idle(name: str, answer: Any) -> bool:
     return name == "claim" and not answer[3]
 
 
-class EngineWire(Wire):
-    """Before an engine. A call's name is one of ``CALLS``."""
+def engine_filters(loss: LostAnswer, kept: int) -> Filters:
+    """Loses an engine's answer, but for its first ``kept`` bytes. A call's name is one of ``CALLS``."""
 
-    def _parsers(self) -> tuple[Callable[[bytes], bytes | None], Callable[[bytes], bytes | None]]:
+    def filters() -> tuple[Filter, Filter]:
         buffer = bytearray()
         body = 0
         losing = False
-        let = self._kept
+        let = kept
 
         def requests(data: bytes) -> bytes:
             nonlocal body, losing
@@ -174,17 +121,19 @@ class EngineWire(Wire):
                 del buffer[: end + 4]
                 length = re.search(r"^content-length: *(\d+)", head, re.IGNORECASE | re.MULTILINE)
                 body = int(length.group(1)) if length else 0
-                losing = self._hit(call_of(head.partition("\r\n")[0])) or losing
+                losing = loss.hit(call_of(head.partition("\r\n")[0])) or losing
 
         def answers(data: bytes) -> bytes | None:
             nonlocal let
             if not losing:
                 return data
-            self.dropped = True
+            loss.dropped = True
             passed, let = data[:let], max(0, let - len(data))
             return passed or None
 
         return requests, answers
+
+    return filters
 
 
 def call_of(line: str) -> str:
