@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from fastlane.clock import Clock
-from fastlane.errors import Fault, Invalid, NotFound, TransientError
+from fastlane.errors import Fault, Invalid, TransientError
 from fastlane.models.execution import Execution
 from fastlane.models.logs.cursor import Cursor
 from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_execution, find_job
 from fastlane.streams.follower import Follower, StartPosition
 from fastlane.streams.hub import Hub
 from fastlane.streams.shared_reads import SharedReads
@@ -50,12 +51,8 @@ class Followers:
         another job or execution."""
         if self._is_full():
             raise TooManyFollowers("this server ends" if self._closed else f"{self._most} logs are followed here already")
-        job = await self._store.job(job_id)
-        if job is None or job.task_id != task_id:
-            raise NotFound(f"task {task_id!r} has no job {job_id}")
-        execution = None if execution_id is None else await self._store.execution(execution_id)
-        if execution_id is not None and (execution is None or execution.job_id != job_id):
-            raise NotFound(f"job {job_id} of task {task_id!r} has no execution {execution_id}")
+        job = await find_job(self._store, task_id, job_id)
+        execution = None if execution_id is None else await find_execution(self._store, task_id, job_id, execution_id)
         if start.cursor is not None and start.cursor.ended and start.cursor.execution_id == job_id:
             start = replace(start, cursor=None)
         resumed = None if start.cursor is None else await self._resumed(start.cursor, job_id, execution_id)

@@ -9,8 +9,8 @@ from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job, job_status
 from fastlane.models.job_change import JobChange
 from fastlane.services.jobs.results import CurrentStatus
-from fastlane.services.lookup import find_job
 from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_job
 
 T = TypeVar("T")
 Step = Callable[[Job, int], Awaitable[JobChange | None]]

@@ -13,8 +13,8 @@ from fastlane.services.jobs.batches import in_batches
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.results import Deleted
 from fastlane.services.jobs.stops import Stops
-from fastlane.services.lookup import find_job, find_task
 from fastlane.storage.base import Deletion, Store
+from fastlane.storage.lookup import find_job, find_task
 
 PAGE = 200
 MAX_WAIT = 20_000

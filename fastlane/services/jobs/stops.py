@@ -13,8 +13,8 @@ from fastlane.services.jobs.batches import in_batches
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.results import CurrentStatus, TaskStopped
-from fastlane.services.lookup import find_execution, find_job, find_task, no_such_job
 from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_execution, find_job, find_task, no_such_job
 
 PAGE, ROUNDS = 200, 10
 CLOCK_SKEW = 60_000

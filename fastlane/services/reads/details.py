@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from fastlane.models.paging import Page, Window
-from fastlane.services.lookup import find_execution, find_job
 from fastlane.services.reads.views import ExecutionView, JobView, view_execution, view_executions, view_jobs
 from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_execution, find_job
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from fastlane.models.job import Job
 from fastlane.models.paging import Page, Row, Wanted, Window
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
-from fastlane.services.lookup import find_job
 from fastlane.services.reads.views import ExecutionView, JobView, view_executions, view_jobs
 from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_job
 
 
 @dataclass(frozen=True, slots=True)

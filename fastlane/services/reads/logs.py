@@ -7,9 +7,9 @@ from fastlane.errors import NotFound
 from fastlane.models.execution import Execution
 from fastlane.models.logs.chunk import Head
 from fastlane.models.status import FINAL, Status
-from fastlane.services.lookup import find_execution, find_job
 from fastlane.services.reads.views import view_jobs
 from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_execution, find_job
 from fastlane.streams.stored_log import last_lines_of_stream, read_slices
 
 STARTED = FINAL | {Status.RUNNING}

@@ -13,10 +13,10 @@ from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.status import STARTING
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
-from fastlane.services.lookup import find_execution, find_job
 from fastlane.services.reads.server_status import best_views
 from fastlane.services.reads.wait_reasons import WaitFacts, WaitReason, execution_waits, job_waits
 from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_execution, find_job
 
 
 @dataclass(frozen=True, slots=True)
