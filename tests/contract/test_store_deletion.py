@@ -7,6 +7,7 @@ import pytest
 
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.paging import Window
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
@@ -159,6 +160,22 @@ async def test_a_job_that_runs_again_while_it_is_deleted_is_kept_and_what_it_run
     assert await store.advance(seen, replace(seen, sequence=1_101), [tick], execution)
     assert execution.belongs_to(await store.job(job.id))
     assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.KEPT
+
+
+async def test_what_was_inserted_late_neither_opens_a_job_nor_gives_it_a_status(store):
+    gone, ended = await made(store), await made(store)
+    late = next_execution((await store.executions_of(gone.id, 1))[0], due=1, now=1)
+    await delete(store, gone)
+    again = replace(gone, incarnation="another", sequence=0)
+    await store.create(again, None, None)
+    assert await store.insert(late)
+    assert await store.open_jobs("t", 10) == []
+    assert (await store.list_jobs("t", Window(1, 10), status="enqueued")).rows == ()
+    assert (await store.list_jobs("t", Window(1, 10), status="done")).rows == (ended,)
+    assert await store.insert(replace(next_execution(late, due=2, now=2), job_id="0", incarnation="of a job that is gone"))
+    scheduled = new_job("t", now=2_000, next_tick=9)
+    await store.create(scheduled, None, None)
+    assert await store.open_jobs("t", 1) == [scheduled]
 
 
 async def test_a_job_made_under_the_id_of_one_that_is_gone_is_deleted_with_what_was_inserted_late(store):

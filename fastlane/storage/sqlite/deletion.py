@@ -23,8 +23,8 @@ _UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY 
     ORDER BY executions.sequence, executions.attempt LIMIT ?"""
 _OPEN = f"""SELECT {", ".join(JOB_FIELDS)} FROM (
     SELECT id AS open_id FROM jobs INDEXED BY jobs_to_come WHERE task_id = :task AND id > :after AND {TO_COME}
-    UNION SELECT job_id FROM executions INDEXED BY executions_unfinished
-        WHERE task_id = :task AND job_id > :after AND {UNFINISHED} AND settled = 0
+    UNION SELECT executions.job_id FROM executions INDEXED BY executions_unfinished CROSS JOIN jobs ON jobs.id = executions.job_id
+        WHERE executions.task_id = :task AND executions.job_id > :after AND {UNFINISHED} AND settled = 0 AND {BELONGS}
     ORDER BY 1 LIMIT :limit) AS one_page CROSS JOIN jobs ON jobs.id = open_id"""
 _DELETE_TICKS = """DELETE FROM ticks WHERE rowid IN
     (SELECT rowid FROM ticks INDEXED BY ticks_of_job WHERE job_id = ? ORDER BY due, id LIMIT ?)"""

@@ -19,6 +19,7 @@ from fastlane.models.schedule.tick import Tick
 from fastlane.models.status import FINAL, Status
 from fastlane.models.task import Task
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_from, job_from, tick_from
+from fastlane.storage.sqlite.executions import BELONGS
 from fastlane.storage.sqlite.schema import ENDED, UNDER_WAY
 
 Values = Mapping[str, Any]
@@ -33,9 +34,9 @@ BEFORE_ALL = (2**63 - 1, "")
 TASK_FIELDS = ("id", "created_at", "modified_at", "jobs_count")
 
 _NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
-_LATEST = f"(SELECT status FROM executions WHERE job_id = jobs.id {_NEWEST})"
+_LATEST = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
 _JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
-    (SELECT status FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} {_NEWEST}),
+    (SELECT status FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} AND {BELONGS} {_NEWEST}),
     CASE WHEN stop_sequence > armed AND ({_LATEST} IS NULL OR schedule ->> '$.cron' IS NOT NULL) THEN 'stopped'
         WHEN next_tick IS NOT NULL THEN 'scheduled' ELSE coalesce({_LATEST}, 'expired') END) END"""
 """``models.job.job_status`` in SQL: it takes a microsecond for each job, where reading the job would take thirty."""
