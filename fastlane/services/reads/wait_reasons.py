@@ -56,27 +56,81 @@ class UnusableHost:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitReason:
-    """One thing that is waited for. ``since`` and ``until`` (at the latest) in milliseconds; None when unknown.
+class HeldTick:
+    """The tick that a pause holds, by its due time in milliseconds."""
 
-    Which of the fields after them are set depends on the reason. ``running``: executions of the pool, or for CONCURRENCY of the task.
-    ``ready``: executions that wait for a slot. ``attempt``: the one to come.
-    """
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class PausedPool:
+    """A pool that is paused."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class FullPool:
+    """A pool that has no free slot: ``ready`` executions wait for one."""
+
+    pool: str
+    running: int
+    max_running: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnusableHosts:
+    """Hosts that cannot be used, of a pool: of the execution's own pool, once it has one."""
+
+    pool: str | None
+    hosts: tuple[UnusableHost, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FullTask:
+    """A task of which as many executions run as one of them allows."""
+
+    running: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePull:
+    """An image that a host looks for, or that one of its nodes pulls."""
+
+    image: str
+    host: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a note of the owner is about: always a host; the image, or the host's state, if it has to do with them."""
+
+    host: str | None
+    image: str | None = None
+    hosts: tuple[UnusableHost, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextAttempt:
+    """The number of the attempt to come."""
+
+    attempt: int
+
+
+Details = HeldTick | PausedPool | FullPool | UnusableHosts | FullTask | ImagePull | Noted | NextAttempt
+
+
+@dataclass(frozen=True, slots=True)
+class WaitReason:
+    """One thing that is waited for. ``since`` and ``until`` (at the latest) in milliseconds; None when unknown."""
 
     reason: Cause
     message: str
     since: int | None = None
     until: int | None = None
-    held_tick: int | None = None
-    pool: str | None = None
-    running: int | None = None
-    max_running: int | None = None
-    ready: int | None = None
-    concurrency: int | None = None
-    image: str | None = None
-    host: str | None = None
-    hosts: tuple[UnusableHost, ...] | None = None
-    attempt: int | None = None
+    details: Details | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +160,7 @@ def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[Wait
     waits = execution_waits(latest, facts) if latest is not None else []
     if job.held_tick is not None:
         message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
-        return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, held_tick=job.held_tick)]
+        return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick))]
     if waits or job.next_tick is None or (latest is not None and not latest.status.final):
         return waits
     if job.next_tick > facts.now:
@@ -145,7 +199,7 @@ def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitRea
     waits = []
     if facts.paused:
         message = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
-        waits.append(WaitReason(Cause.POOL_PAUSED, message, pool=pool.name))
+        waits.append(WaitReason(Cause.POOL_PAUSED, message, details=PausedPool(pool.name)))
     if facts.queue_fault is None:
         waits += _pool_lacks(pool, facts, execution.scheduled_for)
     return waits + _concurrency(execution, facts)
@@ -165,8 +219,8 @@ def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
         waits.append(_no_host(pool, facts.hosts))
     if facts.running >= pool.max_running:
         message = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a slot"
-        full = WaitReason(Cause.POOL_FULL, message, due, pool=pool.name)
-        waits.append(replace(full, running=facts.running, max_running=pool.max_running, ready=facts.ready))
+        details = FullPool(pool.name, facts.running, pool.max_running, facts.ready)
+        waits.append(WaitReason(Cause.POOL_FULL, message, due, details=details))
     return waits
 
 
@@ -175,7 +229,8 @@ def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
     rows = tuple(_unusable(name, seen.get(name)) for name in pool.hosts)
     reasons = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
     since = max((host.since for host in hosts if host.since is not None), default=None)
-    return WaitReason(Cause.NO_HOST, f"no host of pool {pool.name!r} can be used: {reasons}", since, pool=pool.name, hosts=rows)
+    message = f"no host of pool {pool.name!r} can be used: {reasons}"
+    return WaitReason(Cause.NO_HOST, message, since, details=UnusableHosts(pool.name, rows))
 
 
 def _unusable(name: str, view: HostView | None) -> UnusableHost:
@@ -196,7 +251,7 @@ def _concurrency(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     if not most or facts.of_task < most:
         return []
     message = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
-    return [WaitReason(Cause.CONCURRENCY, message, execution.scheduled_for, running=facts.of_task, concurrency=most)]
+    return [WaitReason(Cause.CONCURRENCY, message, execution.scheduled_for, details=FullTask(facts.of_task, most))]
 
 
 def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
@@ -211,14 +266,14 @@ def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     if view is not None and not view.usable:
         row = _unusable(view.name, view)
         message = f"its host {view.name} cannot be used: {row.reason}"
-        waits.append(WaitReason(Cause.NO_HOST, message, view.since, pool=execution.pool, hosts=(row,)))
+        waits.append(WaitReason(Cause.NO_HOST, message, view.since, details=UnusableHosts(execution.pool, (row,))))
     host, image = execution.host, execution.spec.image
     if execution.bound_at is None:
         message, since = f"its host {host} looks for the image {image}, in its registry if necessary", execution.placed_at
     else:
         message = f"its host {host} assigns it to a node, which pulls the image {image} if necessary and starts it"
         since = execution.bound_at
-    return [*waits, WaitReason(Cause.IMAGE, message, since, image=image, host=host)]
+    return [*waits, WaitReason(Cause.IMAGE, message, since, details=ImagePull(image, host))]
 
 
 def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
@@ -252,7 +307,7 @@ def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
     image = execution.spec.image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
     is_away = note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable
     hosts = (_unusable(view.name, view),) if view is not None and is_away else None
-    return WaitReason(cause, message, note.since, note.until, image=image, host=execution.host, hosts=hosts)
+    return WaitReason(cause, message, note.since, note.until, Noted(execution.host, image, hosts))
 
 
 def _sentence(execution: Execution, note: Note) -> str:
@@ -280,4 +335,4 @@ def _sentence(execution: Execution, note: Note) -> str:
 
 def _retry(failed: int, since: int | None, due: int) -> WaitReason:
     message = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
-    return WaitReason(Cause.RETRY, message, since, due, attempt=failed + 1)
+    return WaitReason(Cause.RETRY, message, since, due, NextAttempt(failed + 1))

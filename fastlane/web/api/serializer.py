@@ -14,7 +14,7 @@ Keys keep their order. A key is always there and its value is not null, unless t
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any, Generic, TypeVar
 
@@ -39,6 +39,11 @@ class Form(Enum):
     """``read(value, context)``; when that is None there is no key."""
     FLATTENED = auto()
     """``read(value, context)`` gives several keys with their values."""
+    VARIANT = auto()
+    """As FLATTENED, but which keys there are depends on the value."""
+
+
+EXPANDED = (Form.FLATTENED, Form.VARIANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ class Serializer(Generic[Value]):
             "description": self.description,
             "properties": {key: dict(field.schema) for key, field in fields.items()},
             "required": [key for key, field in fields.items() if field.form is not Form.OPTIONAL],
-            "additionalProperties": False,
+            "additionalProperties": any(field.form is Form.VARIANT for field in self._fields.values()),
         }
 
     def family(self) -> "Iterator[Serializer[Any]]":
@@ -90,7 +95,7 @@ class Serializer(Generic[Value]):
     def flat_fields(self) -> Iterator[tuple[str, Field[Any]]]:
         """The fields by their keys in the JSON: those of a flattened object in place of that object."""
         for key, field in self._fields.items():
-            if field.form is Form.FLATTENED and field.inner is not None:
+            if field.form in EXPANDED and field.inner is not None:
                 yield from field.inner.flat_fields()
             else:
                 yield key, field
@@ -104,7 +109,7 @@ def _compiled(fields: Mapping[str, Field[Value]]) -> Callable[[Value, RenderCont
     for number, (key, field) in enumerate(fields.items()):
         names[f"read{number}"] = field.read
         call = f"read{number}(value)" if field.form is Form.PLAIN else f"read{number}(value, render)"
-        if field.form is Form.FLATTENED:
+        if field.form in EXPANDED:
             parts.append(f"**{call}")
         elif field.form is Form.OPTIONAL:
             parts.append(f"**({{}} if (found := {call}) is None else {{{key!r}: found}})")
@@ -249,6 +254,19 @@ def flattened(inner: Serializer[Part], read: Callable[[Value], Part]) -> Field[V
     """The keys of another object, in this place. The field's own key is not used."""
     serialize = inner.serialize
     return Field({}, lambda value, render: serialize(read(value), render), Form.FLATTENED, inner)
+
+
+def variants(read: Callable[[Value], Any], known: Mapping[type, Mapping[str, Field[Any]]]) -> Field[Value]:
+    """The keys that belong to the type of a part, in this place; none for None. The field's own key is not used. The schema has the keys of
+    all types, requires none of them, and allows others, so that types may be added."""
+    serializers = {kind: _compiled(fields) for kind, fields in known.items()}
+
+    def show(value: Value, render: RenderContext) -> Json:
+        part = read(value)
+        return {} if part is None else serializers[type(part)](part, render)
+
+    keys = {key: replace(field, form=Form.OPTIONAL) for fields in known.values() for key, field in fields.items()}
+    return Field({}, show, Form.VARIANT, Serializer("", "", **keys))
 
 
 def _plain(

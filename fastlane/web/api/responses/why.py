@@ -2,11 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from fastlane.services.reads.wait_reasons import Cause, UnusableHost, WaitReason
+from fastlane.services.reads.wait_reasons import (
+    Cause,
+    FullPool,
+    FullTask,
+    HeldTick,
+    ImagePull,
+    NextAttempt,
+    Noted,
+    PausedPool,
+    UnusableHost,
+    UnusableHosts,
+    WaitReason,
+)
 from fastlane.services.reads.why import Explanation
 from fastlane.web.api.responses.jobs import JOB_STATUSES
-from fastlane.web.api.serializer import Serializer, array, enum, integer, message, string, timestamp
+from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, string, timestamp, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,34 @@ HOST_DOWN = Serializer[UnusableHost](
     retryAt=timestamp(lambda host: host.retry_at, "When it is called again, unless a probe succeeds before.", optional=True),
 )
 
+POOL: Field[Any] = string(lambda details: details.pool, null=True)
+RUNNING: Field[Any] = integer(lambda details: details.running, "How many run.")
+HOST: Field[Any] = string(lambda details: details.host, null=True)
+
+DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
+    HeldTick: {"heldTick": timestamp(lambda details: details.due, "The tick that a pause holds.")},
+    PausedPool: {"pool": POOL},
+    FullPool: {
+        "pool": POOL,
+        "running": RUNNING,
+        "maxRunning": integer(lambda details: details.max_running, "How many may run at once in the pool.", least=1),
+        "ready": integer(lambda details: details.ready, "How many wait for a slot."),
+    },
+    UnusableHosts: {"pool": POOL, "hosts": array(HOST_DOWN, lambda details: details.hosts)},
+    FullTask: {
+        "running": RUNNING,
+        "concurrency": integer(lambda details: details.concurrency, "How many of its task may run at once.", least=1),
+    },
+    ImagePull: {"image": string(lambda details: details.image), "host": HOST},
+    Noted: {
+        "host": HOST,
+        "image": string(lambda details: details.image, optional=True),
+        "hosts": array(HOST_DOWN, lambda details: details.hosts, optional=True),
+    },
+    NextAttempt: {"attempt": integer(lambda details: details.attempt, "The attempt to come.", least=2)},
+}
+"""The keys that follow ``until``, in their order. A key stands there with null when its value is not known."""
+
 WAIT = Serializer[WaitView](
     "Wait",
     "One thing that is waited for. Its reason decides which keys follow until.",
@@ -35,16 +76,7 @@ WAIT = Serializer[WaitView](
     message=message(lambda wait: wait.reason.message, lambda wait: wait.envs),
     since=timestamp(lambda wait: wait.reason.since, "Since when; null when that is not known.", null=True),
     until=timestamp(lambda wait: wait.reason.until, "Until when at the latest; null when that is not known.", null=True),
-    heldTick=timestamp(lambda wait: wait.reason.held_tick, "The tick that a pause holds.", optional=True),
-    pool=string(lambda wait: wait.reason.pool, optional=True),
-    running=integer(lambda wait: wait.reason.running, "How many run.", optional=True),
-    maxRunning=integer(lambda wait: wait.reason.max_running, "How many may run at once in the pool.", optional=True, least=1),
-    ready=integer(lambda wait: wait.reason.ready, "How many wait for a slot.", optional=True),
-    concurrency=integer(lambda wait: wait.reason.concurrency, "How many of its task may run at once.", optional=True, least=1),
-    image=string(lambda wait: wait.reason.image, optional=True),
-    host=string(lambda wait: wait.reason.host, optional=True),
-    hosts=array(HOST_DOWN, lambda wait: wait.reason.hosts, optional=True),
-    attempt=integer(lambda wait: wait.reason.attempt, "The attempt to come.", optional=True, least=2),
+    details=variants(lambda wait: wait.reason.details, DETAILS),
 )
 
 WHY = Serializer[Explanation](

@@ -12,7 +12,18 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
-from fastlane.services.reads.wait_reasons import Cause, UnusableHost, WaitFacts, execution_waits, job_waits
+from fastlane.services.reads.wait_reasons import (
+    Cause,
+    FullPool,
+    FullTask,
+    ImagePull,
+    Noted,
+    UnusableHost,
+    UnusableHosts,
+    WaitFacts,
+    execution_waits,
+    job_waits,
+)
 
 NOW = 1_700_000_100_000
 DUE = NOW - 5_000
@@ -190,16 +201,17 @@ def test_what_a_job_waits_for(name):
 def test_the_words_and_fields_name_numbers_hosts_and_reasons():
     (full,) = execution_waits(ONE, replace(WORKS, running=4, ready=7))
     assert "4 of 4" in full.message
-    assert (full.pool, full.running, full.max_running, full.ready) == ("fast", 4, 4, 7)
+    assert full.details == FullPool("fast", 4, 4, 7)
     (none,) = execution_waits(ONE, replace(WORKS, hosts=(AWAY,)))
     assert "a:2375 does not answer; b:2375 is not known yet" in none.message
-    assert none.hosts == (UnusableHost("a:2375", "does not answer", AWAY.since), UnusableHost("b:2375", "is not known yet"))
+    rows = (UnusableHost("a:2375", "does not answer", AWAY.since), UnusableHost("b:2375", "is not known yet"))
+    assert none.details == UnusableHosts("fast", rows)
     (busy,) = execution_waits(BUSY, replace(WORKS, of_task=2))
-    assert (busy.running, busy.concurrency) == (2, 2)
+    assert busy.details == FullTask(2, 2)
     (retry,) = execution_waits(RETRY, WORKS)
     assert "attempt 2 failed, and attempt 3 is due at 2023-11-14T22:16:00.000Z" in retry.message
     (image,) = execution_waits(PULLING, WORKS)
-    assert (image.image, image.host) == ("ubuntu", "a:2375")
+    assert image.details == ImagePull("ubuntu", "a:2375")
 
 
 SAYS = {
@@ -220,7 +232,8 @@ def test_what_an_owner_notes_is_told_in_a_sentence_that_ends_with_the_deadline(o
     (wait,) = execution_waits(BOUND, noted(obstacle))
     assert SAYS[obstacle] in wait.message
     assert wait.message.endswith(" at 2023-11-14T22:20:00.000Z")
-    assert wait.host == "a:2375"
+    image = "ubuntu" if obstacle in (Obstacle.REGISTRY, Obstacle.IMAGE) else None
+    assert wait.details == Noted("a:2375", image)
     (wait,) = execution_waits(BOUND, noted(obstacle, None))
     assert " at 2023" not in wait.message
 
@@ -229,7 +242,8 @@ def test_an_open_breaker_is_told_with_its_faults_and_when_the_host_is_called_aga
     row = UnusableHost("a:2375", "does not answer", OPEN.since, "open", 5, OPEN.retry_at)
     words = "a:2375 does not answer (5 faults in a row: it is left alone until 2023-11-14T22:15:30.000Z, or until a probe finds it well)"
     (placed,) = execution_waits(BOUND, noted(Obstacle.HOST_AWAY, hosts=(OPEN,)))
-    assert (placed.message, placed.hosts) == (f"its host {words}; it counts as lost at 2023-11-14T22:20:00.000Z", (row,))
+    assert placed.message == f"its host {words}; it counts as lost at 2023-11-14T22:20:00.000Z"
+    assert placed.details == Noted("a:2375", hosts=(row,))
     (enqueued,) = execution_waits(ONE, replace(WORKS, hosts=(OPEN, GONE)))
     assert f"no host of pool 'fast' can be used: {words}; b:2375 is down" == enqueued.message
-    assert (enqueued.hosts or ())[0] == row
+    assert enqueued.details.hosts[0] == row

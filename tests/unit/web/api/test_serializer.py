@@ -25,6 +25,7 @@ from fastlane.web.api.serializer import (
     table,
     timestamp,
     url,
+    variants,
 )
 
 CONTEXT = RenderContext("http://x", ("password",))
@@ -56,6 +57,29 @@ def test_keys_keep_their_order_and_flattened_ones_stand_where_they_are_declared(
     assert json_of(outer) == '{"first":1,"name":"a","last":true}'
     assert list(outer.schema["properties"]) == ["first", "name", "last"]
     assert outer.schema["required"] == ["first", "name", "last"]
+
+
+@dataclass
+class Circle:
+    radius: int | None = None
+
+
+@dataclass
+class Square:
+    side: int = 2
+
+
+def test_the_keys_of_variants_depend_on_the_type_of_the_part_and_none_is_required():
+    known = {
+        Circle: {"radius": integer(lambda circle: circle.radius, null=True), "size": number(lambda _: 1.0, "")},
+        Square: {"size": integer(lambda square: square.side), "corners": array(INNER, lambda _: [Thing()])},
+    }
+    shape = Serializer("Shape", "", id=integer(lambda _: 1), part=variants(lambda value: value[0], known))
+    made = [json_of(shape, (part,)) for part in (Circle(), Square(), None)]
+    assert made == ['{"id":1,"radius":null,"size":1}', '{"id":1,"size":2,"corners":[{"name":"a"}]}', '{"id":1}']
+    assert list(shape.schema["properties"]) == ["id", "radius", "size", "corners"]
+    assert (shape.schema["required"], shape.schema["additionalProperties"]) == (["id"], True)
+    assert [one.name for one in shape.family()] == ["Shape", "Inner"]
 
 
 def test_an_optional_key_is_left_out_without_a_value_and_is_not_required():

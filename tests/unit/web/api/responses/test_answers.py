@@ -26,7 +26,19 @@ from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
-from fastlane.services.reads.wait_reasons import Cause, UnusableHost, WaitReason
+from fastlane.services.reads.wait_reasons import (
+    Cause,
+    FullPool,
+    FullTask,
+    HeldTick,
+    ImagePull,
+    NextAttempt,
+    Noted,
+    PausedPool,
+    UnusableHost,
+    UnusableHosts,
+    WaitReason,
+)
 from fastlane.services.reads.why import Explanation
 from fastlane.services.tickets import Ticket
 from fastlane.storage.base import Counts
@@ -49,7 +61,7 @@ from fastlane.web.api.responses.jobs import JOB_DETAIL, TASK_JOBS, TASK_PAGE, TI
 from fastlane.web.api.responses.pages import Listing
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.responses.server import HEALTH, SERVER_STATUS, ServerStatus
-from fastlane.web.api.responses.why import WHY
+from fastlane.web.api.responses.why import WAIT, WHY
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.http.paging import ListUrl
 from fastlane.web.http.problems import Problem
@@ -105,15 +117,21 @@ def listing(view=None, *rows):
     return Listing(URL, page, view(page) if view else page)
 
 
+DOWN = UnusableHost("h", "is away", NOW, "open", 5, NOW)
 WAITS = (
-    WaitReason(
-        Cause.NO_HOST, "h s3cret", NOW, pool="fast", hosts=(UnusableHost("h", "is away", NOW, "open", 5, NOW), UnusableHost("i", "?"))
-    ),
-    WaitReason(Cause.POOL_FULL, "full", pool="fast", running=4, max_running=4, ready=7),
-    WaitReason(Cause.CONCURRENCY, "busy", running=2, concurrency=2),
-    WaitReason(Cause.IMAGE, "pulls", image="ubuntu", host="h"),
-    WaitReason(Cause.RETRY, "again", until=NOW, attempt=2),
-    WaitReason(Cause.PAUSED, "held", held_tick=NOW),
+    WaitReason(Cause.NO_HOST, "h s3cret", NOW, details=UnusableHosts("fast", (DOWN, UnusableHost("i", "?")))),
+    WaitReason(Cause.NO_HOST, "none", details=UnusableHosts(None, ())),
+    WaitReason(Cause.POOL_FULL, "full", details=FullPool("fast", 4, 4, 7)),
+    WaitReason(Cause.POOL_PAUSED, "held", details=PausedPool("fast")),
+    WaitReason(Cause.CONCURRENCY, "busy", details=FullTask(2, 2)),
+    WaitReason(Cause.IMAGE, "pulls", details=ImagePull("ubuntu", "h")),
+    WaitReason(Cause.IMAGE, "looks for it", details=ImagePull("ubuntu", None)),
+    WaitReason(Cause.REGISTRY, "away", NOW, NOW, Noted("h", "ubuntu")),
+    WaitReason(Cause.HOST_AWAY, "away", details=Noted("h", hosts=(UnusableHost("h", "is away"),))),
+    WaitReason(Cause.STORE, "away", details=Noted(None)),
+    WaitReason(Cause.RETRY, "again", until=NOW, details=NextAttempt(2)),
+    WaitReason(Cause.PAUSED, "held", details=HeldTick(NOW)),
+    WaitReason(Cause.NO_WORKER, "none"),
 )
 STATUS = StatusView(12_345, (WorkerRow("w", NOW),), ROWS, (FAILED,), {"fast": QueueRow(1, 2, 3)}, Counts(1, 2, {Status.DONE: 4}), (JOB,))
 JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
@@ -152,6 +170,21 @@ def test_each_answer_has_its_keys_in_order(name):
     serializer, value = ANSWERS[name]
     made = serializer.serialize(value, RenderContext("http://x", ("password",)))
     assert json.dumps(made, indent=1) == json.dumps(EXPECTED[name], indent=1)
+
+
+def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reasons():
+    schema = WAIT.schema
+    common, own = ["reason", "message", "since", "until"], ["heldTick", "pool", "running", "maxRunning", "ready", "hosts", "concurrency"]
+    assert list(schema["properties"]) == [*common, *own, "image", "host", "attempt"]
+    assert (schema["required"], schema["additionalProperties"]) == (common, True)
+    types = {key: schema["properties"][key]["type"] for key in (*own, "image", "host", "attempt")}
+    assert types == {key: "integer" for key in types} | {
+        "heldTick": "string",
+        "pool": ["string", "null"],
+        "hosts": "array",
+        "image": "string",
+        "host": ["string", "null"],
+    }
 
 
 def test_every_expected_answer_is_made():
