@@ -57,7 +57,7 @@ async def _round(fastlane: Installation, lines: int) -> tuple[list[float], list[
     begun: list[float] = []
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         ours = group.create_task(_by_socket(reply["jobUrl"], begun))
-        theirs = group.create_task(_by_docker(fastlane.engine, container, begun))
+        theirs = group.create_task(_by_docker(fastlane.engine.hosts[0], container, begun))
     stamps, arrived = theirs.result()
     first = max(begun) + UNCOUNTED * PAUSE_US / 1_000
     counted = [number for number, stamp in stamps.items() if stamp > first and number in ours.result()]

@@ -4,7 +4,6 @@ memory stays flat."""
 import asyncio
 import gzip
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +15,8 @@ from fastlane.web.handler import handler
 from fastlane.web.http import deadlines
 from fastlane.web.server.application import MAX_HEAD
 from tests.http.test_attacks import calm, statuses
-from tests.support.installation import Installation
+from tests.support.engine_views import NoDocker
+from tests.support.installation import Installation, installed
 from tests.support.redis import RealRedis
 from tests.support.server import Answer, Server
 
@@ -214,14 +214,9 @@ async def test_a_head_without_end_is_hung_up_on(server: Server) -> None:
 @pytest.fixture
 def api(tmp_path: Path, shared_redis: RealRedis) -> Iterator[Installation]:
     """`fastlane api` as a process of its own."""
-    one = Installation(tmp_path, "unix:///nowhere", f"test-{os.urandom(4).hex()}", shared_redis.url)
-    try:
-        one.serve("api")
-        yield one
-    finally:
-        for process in one.processes:
-            process.kill()
-            process.wait(10)
+    with installed(tmp_path, NoDocker("unix:///nowhere"), redis=shared_redis.url) as fastlane:
+        fastlane.serve("api")
+        yield fastlane
 
 
 async def test_memory_stays_flat_under_bad_requests(api: Installation) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-import subprocess
-import sys
 from contextlib import AsyncExitStack
 
 import psutil
@@ -88,11 +86,7 @@ async def test_where_nobody_only_waits_who_comes_is_turned_away_until_one_has_le
 
 def test_a_process_that_may_open_few_files_turns_clients_away_and_works_on(own_redis, tmp_path, engine):
     with installed(tmp_path, engine, redis=own_redis.url, listen="127.0.0.1") as fastlane:
-        command = ["prlimit", "--nofile=300:300", sys.executable, "-m", "fastlane", "api"]
-        with (tmp_path / "api.log").open("wb") as output:
-            process = subprocess.Popen(command, cwd=tmp_path, env=fastlane._environment("api"), stdout=output, stderr=output)
-        fastlane.processes.append(process)
-        wait_until(lambda: fastlane._alive(process), "the API")
+        process = fastlane.serve("api", under=("prlimit", "--nofile=300:300"))
         clients = [Client(fastlane.port) for _ in range(400)]
         inside = [client for client in clients if client.ask()]
         assert 50 <= len(inside) <= 100

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.life import Life, living
+from tests.support.installation import Installation
+from tests.support.permissive import engine_of, is_clean, is_gone, permissive, service_of
 from tests.support.waiting import wait_until
 
 Reply = dict[str, Any]
@@ -21,22 +22,22 @@ HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.05; done"
 
 
 @pytest.fixture(scope="module")
-def life(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    folder = tmp_path_factory.mktemp("life")
-    with living(folder, engine, most=40, pending_deadline="4s", hard_timeout="6s") as life, sick_image(life):
-        yield life
+def fastlane(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    folder = tmp_path_factory.mktemp("fastlane")
+    with permissive(folder, engine, most=40, pending_deadline="4s", hard_timeout="6s") as fastlane, sick_image(fastlane):
+        yield fastlane
 
 
 @contextlib.contextmanager
-def sick_image(life: Life) -> Iterator[None]:
-    made = life.docker("create", "ubuntu:latest", "true").strip()
+def sick_image(fastlane: Installation) -> Iterator[None]:
+    made = engine_of(fastlane).docker("create", "ubuntu:latest", "true").strip()
     check = "HEALTHCHECK --interval=1s --retries=1 --timeout=1s CMD false"
-    with subprocess.Popen(["docker", "-H", life.engine, "export", made], stdout=subprocess.PIPE) as exported:
-        command = ["docker", "-H", life.engine, "import", "-c", "ENV PATH=/bin", "-c", check, "-", SICK]
+    with subprocess.Popen(["docker", "-H", engine_of(fastlane).url, "export", made], stdout=subprocess.PIPE) as exported:
+        command = ["docker", "-H", engine_of(fastlane).url, "import", "-c", "ENV PATH=/bin", "-c", check, "-", SICK]
         subprocess.run(command, stdin=exported.stdout, check=True, capture_output=True, timeout=60)
-    life.docker("rm", made)
+    engine_of(fastlane).docker("rm", made)
     yield
-    life.docker("image", "rm", "-f", SICK)
+    engine_of(fastlane).docker("image", "rm", "-f", SICK)
 
 
 @dataclass(frozen=True)
@@ -87,31 +88,31 @@ OPTIONS = ("user", "init", "mounts", "constraints", "stopGrace")
 
 
 @pytest.fixture(scope="module")
-def posted(life: Life) -> dict[str, Reply]:
+def posted(fastlane: Installation) -> dict[str, Reply]:
     """All of them at once."""
     replies = {}
     for name, case in BY_ITSELF.items():
         container = {key: case.body[key] for key in OPTIONS if key in case.body}
         body = {"image": "ubuntu:latest", **{key: value for key, value in case.body.items() if key not in OPTIONS}, "container": container}
-        answer = life.post("/tasks/endings", body)
+        answer = fastlane.post("/tasks/endings", body)
         assert answer.status == 200, answer.body
         replies[name] = answer.json
     return replies
 
 
 @pytest.mark.parametrize("name", BY_ITSELF)
-def test_a_job_ends(life: Life, posted: dict[str, Reply], name: str) -> None:
-    ended = check(life, posted[name], BY_ITSELF[name])
+def test_a_job_ends(fastlane: Installation, posted: dict[str, Reply], name: str) -> None:
+    ended = check(fastlane, posted[name], BY_ITSELF[name])
     assert (ended["startedAt"] is None) is (
         ended["exitCode"] is None or "could not be started" in (ended["failure"] or {}).get("message", "")
     )
 
 
-def check(life: Life, reply: Reply, case: Case, patience: float = 60) -> dict[str, Any]:
+def check(fastlane: Installation, reply: Reply, case: Case, patience: float = 60) -> dict[str, Any]:
     """That it ends like this; the execution."""
-    ended = life.ends(reply, patience)
+    ended = fastlane.ends(reply, patience)
     assert (ended["status"], ended["exitCode"]) == (case.status, case.code), ended
-    assert life.header(reply) == (None if case.code is None else str(case.code))
+    assert fastlane.exit_code_header(reply) == (None if case.code is None else str(case.code))
     assert (ended["failure"] or {}).get("reason") == case.reason
     message = (ended["failure"] or {}).get("message", "")
     for words in case.words:
@@ -124,15 +125,15 @@ def check(life: Life, reply: Reply, case: Case, patience: float = 60) -> dict[st
 
 
 @pytest.fixture
-def held(life: Life) -> Reply:
+def held(fastlane: Installation) -> Reply:
     """A job whose container has said that it runs."""
-    reply = life.run("sh", "-c", HOLD)
-    life.writes(reply, b"begun\n")
+    reply = fastlane.run("sh", "-c", HOLD)
+    fastlane.has_written(reply, b"begun\n")
     return reply
 
 
-def container(life: Life, reply: Reply) -> str:
-    id: str = life.reaches(reply, "running")["containerId"]
+def container(fastlane: Installation, reply: Reply) -> str:
+    id: str = fastlane.reaches(reply, "running")["containerId"]
     return id
 
 
@@ -145,27 +146,27 @@ def container(life: Life, reply: Reply) -> str:
     ],
     ids=["SIGKILL", "another signal", "a signal that it handles"],
 )
-def test_a_job_ends_by_somebody_elses(life: Life, held: Reply, words: tuple[str, ...], case: Case) -> None:
-    life.docker(*words, container(life, held))
-    check(life, held, case)
+def test_a_job_ends_by_somebody_elses(fastlane: Installation, held: Reply, words: tuple[str, ...], case: Case) -> None:
+    engine_of(fastlane).docker(*words, container(fastlane, held))
+    check(fastlane, held, case)
 
 
-def test_a_job_whose_service_is_scaled_to_nothing_by_hand_ends_as_killed(life: Life, held: Reply) -> None:
-    life.docker("service", "update", "-d", "--replicas", "0", life.service(held))
-    ended = life.ends(held, 90)
+def test_a_job_whose_service_is_scaled_to_nothing_by_hand_ends_as_killed(fastlane: Installation, held: Reply) -> None:
+    engine_of(fastlane).docker("service", "update", "-d", "--replicas", "0", service_of(fastlane, held))
+    ended = fastlane.ends(held, 90)
     assert (ended["status"], ended["failure"]["reason"]) == ("failed", "killed")
     assert "scaled to 0 replicas by somebody else" in ended["failure"]["message"]
     assert ended["exitCode"] in {5, None}  # the swarm forgets the task within moments of its end
-    wait_until(lambda: life.is_gone(held), "its service to go")
+    wait_until(lambda: is_gone(fastlane, held), "its service to go")
 
 
-def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_change_began_is_ended(life: Life) -> None:
-    reply = life.script(HOLD)
-    life.writes(reply, b"begun\n")
-    life.docker("service", "update", "-d", "--env-add", "A=1", life.service(reply))
-    check(life, reply, Case("failed", 5, "killed", ("changed by somebody else", "exit code 5")))
-    wait_until(lambda: life.is_gone(reply), "its containers to go")
-    assert life.starts()[reply["executionId"]] <= 2  # a second start is whoever changed it's own doing
+def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_change_began_is_ended(fastlane: Installation) -> None:
+    reply = fastlane.run_script(HOLD)
+    fastlane.has_written(reply, b"begun\n")
+    engine_of(fastlane).docker("service", "update", "-d", "--env-add", "A=1", service_of(fastlane, reply))
+    check(fastlane, reply, Case("failed", 5, "killed", ("changed by somebody else", "exit code 5")))
+    wait_until(lambda: is_gone(fastlane, reply), "its containers to go")
+    assert fastlane.witness.starts()[reply["executionId"]] <= 2  # a second start is whoever changed it's own doing
 
 
 # at our wish
@@ -181,32 +182,32 @@ def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_chan
     ],
     ids=["its own code", "the signal", "the kill after its grace", "well"],
 )
-def test_a_stopped_job_has_the_exit_code_of(life: Life, script: str, grace: str, code: int, output: bytes) -> None:
-    reply = life.run("sh", "-c", script, container={"stopGrace": grace})
-    life.writes(reply, b"begun\n")
-    life.stop(reply)
-    check(life, reply, Case("stopped", code))
-    assert life.output(reply) == output
+def test_a_stopped_job_has_the_exit_code_of(fastlane: Installation, script: str, grace: str, code: int, output: bytes) -> None:
+    reply = fastlane.run("sh", "-c", script, container={"stopGrace": grace})
+    fastlane.has_written(reply, b"begun\n")
+    fastlane.stop(reply)
+    check(fastlane, reply, Case("stopped", code))
+    assert fastlane.output(reply) == output
 
 
-def test_a_job_that_no_node_takes_can_be_stopped_at_once(life: Life) -> None:
-    reply = life.run("true", container=NOWHERE)
-    life.reaches(reply, "pulling")
-    wait_until(life.services, "its service")
-    life.stop(reply)
-    check(life, reply, Case("stopped", None), patience=15)
+def test_a_job_that_no_node_takes_can_be_stopped_at_once(fastlane: Installation) -> None:
+    reply = fastlane.run("true", container=NOWHERE)
+    fastlane.reaches(reply, "pulling")
+    wait_until(fastlane.services, "its service")
+    fastlane.stop(reply)
+    check(fastlane, reply, Case("stopped", None), patience=15)
 
 
-def test_a_stop_at_any_moment_of_the_start_ends_it_as_stopped_or_as_it_ended(life: Life) -> None:
+def test_a_stop_at_any_moment_of_the_start_ends_it_as_stopped_or_as_it_ended(fastlane: Installation) -> None:
     replies = []
     for moment in range(12):
-        reply = life.script("exit 3")
+        reply = fastlane.run_script("exit 3")
         time.sleep(moment * 0.05)  # the moments are what is tried, not waited for
-        life.stop(reply)
+        fastlane.stop(reply)
         replies.append(reply)
     for reply in replies:
-        ended = life.ends(reply)
-        starts = life.starts()[reply["executionId"]]
+        ended = fastlane.ends(reply)
+        starts = fastlane.witness.starts()[reply["executionId"]]
         assert starts <= 1
         if ended["status"] == "failed":
             assert (ended["exitCode"], starts) == (3, 1)
@@ -215,21 +216,21 @@ def test_a_stop_at_any_moment_of_the_start_ends_it_as_stopped_or_as_it_ended(lif
             assert ended["exitCode"] is None or ended["startedAt"]
 
 
-def test_a_job_whose_container_is_removed_by_hand_ends_as_killed(life: Life, held: Reply) -> None:
-    life.docker("rm", "-f", container(life, held))
-    check(life, held, Case("failed", 137, "killed", ("SIGKILL", "not by fastlane")))
-    assert life.output(held) == b"begun\n"
+def test_a_job_whose_container_is_removed_by_hand_ends_as_killed(fastlane: Installation, held: Reply) -> None:
+    engine_of(fastlane).docker("rm", "-f", container(fastlane, held))
+    check(fastlane, held, Case("failed", 137, "killed", ("SIGKILL", "not by fastlane")))
+    assert fastlane.output(held) == b"begun\n"
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(300)
-def test_a_job_whose_service_is_removed_by_hand_ends_as_killed_after_a_minute(life: Life, held: Reply) -> None:
-    life.docker("service", "rm", life.service(held))
+def test_a_job_whose_service_is_removed_by_hand_ends_as_killed_after_a_minute(fastlane: Installation, held: Reply) -> None:
+    engine_of(fastlane).docker("service", "rm", service_of(fastlane, held))
     case = Case("failed", None, "killed", ("its service was removed from the swarm by somebody else",))
-    ended = check(life, held, case, 180)
+    ended = check(fastlane, held, case, 180)
     assert ended["logInfo"]["truncated"]
-    assert life.output(held).startswith(b"begun\n")
+    assert fastlane.output(held).startswith(b"begun\n")
 
 
-def test_nothing_of_any_of_them_is_left(life: Life) -> None:
-    wait_until(life.is_clean, "the engine to be clean of them")
+def test_nothing_of_any_of_them_is_left(fastlane: Installation) -> None:
+    wait_until(lambda: is_clean(fastlane), "the engine to be clean of them")

@@ -22,7 +22,8 @@ from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default
 from tests.support.engine import IMAGE, remove_all
-from tests.support.life import Life, living
+from tests.support.installation import Installation
+from tests.support.permissive import is_gone, permissive
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import wait_until
 
@@ -40,9 +41,9 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture(scope="module")
-def life(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
-    with living(tmp_path_factory.mktemp("life"), node.url, pending_deadline="4s", breaker_reset="2s") as life:
-        yield life
+def fastlane(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with permissive(tmp_path_factory.mktemp("fastlane"), node.url, pending_deadline="4s", breaker_reset="2s") as fastlane:
+        yield fastlane
 
 
 @pytest.fixture
@@ -52,20 +53,20 @@ def api(node: Node) -> Iterator[docker.APIClient]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def halted(life: Life, node: Node) -> dict[str, Any]:
+def halted(fastlane: Installation, node: Node) -> dict[str, Any]:
     """A job that ran while its engine was stopped in good order. Its log is looked for, for a minute: see the last test."""
-    reply = begun(life, PLAIN)
+    reply = begun(fastlane, PLAIN)
     node.halt()
     node.start()
-    wait_until(lambda: life.get("/healthcheck").status == 200, "it to be well", 120)
+    wait_until(lambda: fastlane.get("/healthcheck").status == 200, "it to be well", 120)
     return reply
 
 
-def begun(life: Life, script: str = HOLD, **more: Any) -> dict[str, Any]:
+def begun(fastlane: Installation, script: str = HOLD, **more: Any) -> dict[str, Any]:
     """A job that runs."""
-    reply = life.script(script, **more)
-    life.writes(reply, b"begun\n")
-    life.reaches(reply, "running")
+    reply = fastlane.run_script(script, **more)
+    fastlane.has_written(reply, b"begun\n")
+    fastlane.reaches(reply, "running")
     return reply
 
 
@@ -91,44 +92,46 @@ def failure(ended: dict[str, Any]) -> tuple[Any, ...]:
     return ended["status"], ended["exitCode"], (ended["failure"] or {}).get("reason")
 
 
-def check_starts(life: Life, *replies: dict[str, Any]) -> None:
+def check_starts(fastlane: Installation, *replies: dict[str, Any]) -> None:
     """Each of them has started once, and nothing of them is left."""
-    assert [life.starts()[reply["executionId"]] for reply in replies] == [1] * len(replies)
-    wait_until(lambda: all(life.is_gone(reply) for reply in replies), "the engine to be clean of them")
+    assert [fastlane.witness.starts()[reply["executionId"]] for reply in replies] == [1] * len(replies)
+    wait_until(lambda: all(is_gone(fastlane, reply) for reply in replies), "the engine to be clean of them")
 
 
 # nodes
 
 
 def test_a_job_whose_node_is_drained_while_it_runs_ends_as_killed_and_one_that_finds_no_node_as_unschedulable(
-    life: Life, api: docker.APIClient
+    fastlane: Installation, api: docker.APIClient
 ) -> None:
-    reply = begun(life)
+    reply = begun(fastlane)
     with drained(api):
-        ended = life.ends(reply)
+        ended = fastlane.ends(reply)
         assert failure(ended) == ("failed", 5, "killed")
         assert ended["failure"]["message"] == "its node was drained while it ran (exit code 5)"
-        ended = life.ends(life.run("true"))
+        ended = fastlane.ends(fastlane.run("true"))
         assert failure(ended) == ("failed", None, "unschedulable")
         assert ended["failure"]["message"] == "no node took it within 4 s: no suitable node (1 node not available for new tasks)"
-    check_starts(life, reply)
+    check_starts(fastlane, reply)
 
 
-def test_a_job_whose_node_loses_the_label_that_it_asked_for_ends_as_killed_with_its_whole_log(life: Life, api: docker.APIClient) -> None:
+def test_a_job_whose_node_loses_the_label_that_it_asked_for_ends_as_killed_with_its_whole_log(
+    fastlane: Installation, api: docker.APIClient
+) -> None:
     change_node(api, Labels={"disk": "fast"})
-    reply = begun(life, container={"constraints": ["node.labels.disk==fast"]})
+    reply = begun(fastlane, container={"constraints": ["node.labels.disk==fast"]})
     change_node(api, Labels={})
-    ended = life.ends(reply)
+    ended = fastlane.ends(reply)
     assert failure(ended) == ("failed", 5, "killed")
     words = "the swarm ended it (assigned node no longer meets constraints) while it ran (exit code 5)"
     assert ended["failure"]["message"] == words
-    assert life.output(reply) == b"begun\nbye\n"
-    check_starts(life, reply)
+    assert fastlane.output(reply) == b"begun\nbye\n"
+    check_starts(fastlane, reply)
 
 
-def test_stops_while_the_node_is_changed_all_the_time_keep_code_and_log(life: Life, api: docker.APIClient) -> None:
+def test_stops_while_the_node_is_changed_all_the_time_keep_code_and_log(fastlane: Installation, api: docker.APIClient) -> None:
     """Swarm may call the task of a stop rejected then, while its container is in its grace."""
-    replies = [begun(life) for _ in range(10)]
+    replies = [begun(fastlane) for _ in range(10)]
     over = threading.Event()
 
     def change() -> None:
@@ -141,35 +144,35 @@ def test_stops_while_the_node_is_changed_all_the_time_keep_code_and_log(life: Li
     changing.start()
     try:
         for reply in replies:
-            life.stop(reply)
-        rows = [life.ends(reply, 90) for reply in replies]
+            fastlane.stop(reply)
+        rows = [fastlane.ends(reply, 90) for reply in replies]
     finally:
         over.set()
         changing.join()
     change_node(api, Labels={})
     assert [failure(row) for row in rows] == [("stopped", 5, None)] * 10
-    assert {life.output(reply) for reply in replies} == {b"begun\nbye\n"}
-    check_starts(life, *replies)
+    assert {fastlane.output(reply) for reply in replies} == {b"begun\nbye\n"}
+    check_starts(fastlane, *replies)
 
 
 # engines
 
 
-def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_none_twice(life: Life, node: Node) -> None:
-    plain, short, stopped = begun(life, PLAIN), begun(life, "echo begun; sleep 4; exit 3"), begun(life, PLAIN)
-    again = begun(life, "echo begun; [ $FASTLANE_ATTEMPT = 2 ] && exit 0; exec sleep 600", retries=1, retryDelay="1s")
+def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_none_twice(fastlane: Installation, node: Node) -> None:
+    plain, short, stopped = begun(fastlane, PLAIN), begun(fastlane, "echo begun; sleep 4; exit 3"), begun(fastlane, PLAIN)
+    again = begun(fastlane, "echo begun; [ $FASTLANE_ATTEMPT = 2 ] && exit 0; exec sleep 600", retries=1, retryDelay="1s")
     node.kill()
-    life.stop(stopped)
-    wait_until(lambda: life.get("/healthcheck").status == 503, "the engine to be missed")
+    fastlane.stop(stopped)
+    wait_until(lambda: fastlane.get("/healthcheck").status == 503, "the engine to be missed")
     time.sleep(4)  # the short one ends by itself meanwhile, and nobody hears of it
     node.start()
     for reply, code in ((plain, 143), (short, None)):
-        ended = life.ends(reply, 120)
+        ended = fastlane.ends(reply, 120)
         assert failure(ended) == ("failed", code, "killed"), ended
         assert "its engine went down while it ran" in ended["failure"]["message"]
-    assert failure(life.ends(stopped, 120))[0] == "stopped"
-    assert life.reaches(again, "done", patience=120)["attempt"] == 2
-    assert set(life.starts().values()) == {1}
+    assert failure(fastlane.ends(stopped, 120))[0] == "stopped"
+    assert fastlane.reaches(again, "done", patience=120)["attempt"] == 2
+    assert set(fastlane.witness.starts().values()) == {1}
 
 
 # calls that hang
@@ -309,9 +312,9 @@ async def test_a_stop_that_hung_and_was_made_late_is_kept(executor: Freezing, no
 # at the end, when a minute has passed
 
 
-def test_an_engine_that_is_stopped_ends_jobs_as_killed_without_an_exit_code(life: Life, halted: dict[str, Any]) -> None:
-    ended = life.ends(halted, 180)
+def test_an_engine_that_is_stopped_ends_jobs_as_killed_without_an_exit_code(fastlane: Installation, halted: dict[str, Any]) -> None:
+    ended = fastlane.ends(halted, 180)
     assert failure(ended) == ("failed", None, "killed")
     assert ended["failure"]["message"] == "its container is gone: its engine was shut down, or somebody removed the container"
-    assert (life.header(halted), life.output(halted)) == (None, b"begun\n")
-    check_starts(life, halted)
+    assert (fastlane.exit_code_header(halted), fastlane.output(halted)) == (None, b"begun\n")
+    check_starts(fastlane, halted)

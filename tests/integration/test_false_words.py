@@ -21,7 +21,7 @@ from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.crew import Crew
 from tests.support.defaults import default_executor, default_limits
-from tests.support.fleet import agreed, image_of
+from tests.support.nodes import agreed, image_of
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.crash.ground import Ground, World
 from tests.crash.scenarios import ended
-from tests.support.fleet import agreed, docker_command, image_of
 from tests.support.fork_server import ForkServer
+from tests.support.nodes import agreed, docker_command, image_of
 from tests.support.redis import RealRedis
 from tests.support.seams import Trip
 from tests.support.swarms import Node, Swarms

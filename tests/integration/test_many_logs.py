@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.life import Life, living
+from tests.support.installation import Installation
+from tests.support.permissive import containers_of, is_clean, permissive
 from tests.support.waiting import wait_until
 
 LINES = 1000
@@ -23,32 +24,32 @@ def output(number: int, lines: int, stream: str) -> bytes:
 
 
 @pytest.fixture
-def crowd(engine: str, tmp_path: Path) -> Iterator[Life]:
+def crowd(engine: str, tmp_path: Path) -> Iterator[Installation]:
     """Thirty jobs at once."""
-    with living(tmp_path, engine, most=30) as life:
-        yield life
+    with permissive(tmp_path, engine, most=30) as fastlane:
+        yield fastlane
 
 
-def run_all(life: Life, jobs: int, lines: int, patience: float) -> None:
-    replies = [life.run("sh", "-c", script(number, lines), task=f"crowd-{number % 10}") for number in range(jobs)]
+def run_all(fastlane: Installation, jobs: int, lines: int, patience: float) -> None:
+    replies = [fastlane.run("sh", "-c", script(number, lines), task=f"crowd-{number % 10}") for number in range(jobs)]
     for number, reply in enumerate(replies):
-        ended = life.ends(reply, patience)
+        ended = fastlane.ends(reply, patience)
         assert (ended["status"], ended["exitCode"], ended["attempt"]) == ("done", 0, 1), ended
         expected = {stream: output(number, lines, word) for stream, word in (("stdout", "out"), ("stderr", "err"))}
         for stream, text in expected.items():
-            assert life.output(reply, stream) == text, (number, stream)
+            assert fastlane.output(reply, stream) == text, (number, stream)
         sizes = {"stdoutBytes": len(expected["stdout"]), "stderrBytes": len(expected["stderr"]), "truncated": False}
         assert {name: ended["logInfo"][name] for name in sizes} == sizes
-    wait_until(lambda: not life.services(), "the services to go", patience)
-    wait_until(lambda: not life.containers(), f"the containers to go: {life.containers()}", patience)
-    assert life.is_clean()
+    wait_until(lambda: not fastlane.services(), "the services to go", patience)
+    wait_until(lambda: not containers_of(fastlane), f"the containers to go: {containers_of(fastlane)}", patience)
+    assert is_clean(fastlane)
 
 
-def test_a_hundred_jobs_of_a_thousand_lines_each_have_every_byte_of_them_and_leave_nothing(crowd: Life) -> None:
+def test_a_hundred_jobs_of_a_thousand_lines_each_have_every_byte_of_them_and_leave_nothing(crowd: Installation) -> None:
     run_all(crowd, 100, LINES, 110)
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(1200)
-def test_a_thousand_jobs_have_every_byte_of_their_logs_and_leave_nothing(crowd: Life) -> None:
+def test_a_thousand_jobs_have_every_byte_of_their_logs_and_leave_nothing(crowd: Installation) -> None:
     run_all(crowd, 1000, 10, 1000)

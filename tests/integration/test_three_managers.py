@@ -25,9 +25,11 @@ from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.defaults import default_executor
-from tests.support.fleet import HALF, LABEL, docker_command, fleet, image_of, lines
+from tests.support.engine_views import LABEL
+from tests.support.nodes import docker_command, image_of
 from tests.support.outages import Witness, well
 from tests.support.redis import RealRedis
+from tests.support.scripted_jobs import HALF, lines, scripted_jobs
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import wait_until
 
@@ -56,56 +58,56 @@ def test_thirty_jobs_run_once_each_wherever_they_are_put_though_their_worker_is_
     with (
         RealRedis() as redis,
         witnesses(three_managers, tmp_path) as seen,
-        fleet(tmp_path / "f", three_managers, image, redis=redis.url, listen="127.0.0.1") as fastlane,
+        scripted_jobs(tmp_path / "f", three_managers, image, redis=redis.url, listen="127.0.0.1") as work,
     ):
-        fastlane.serve("api")
-        first = fastlane.start("worker")
-        well(fastlane)
+        work.fastlane.serve("api")
+        first = work.fastlane.start("worker")
+        well(work.fastlane)
         nodes = [three_managers.nodes[number // 8].name if number < 24 else None for number in range(30)]
-        jobs = [fastlane.waits(number % 3, node=node) for number, node in enumerate(nodes[::4])]
-        fastlane.begun(*jobs)
-        jobs += [fastlane.counts(200, number % 3, node=nodes[number]) for number in range(30) if number % 4]
+        jobs = [work.waits(number % 3, node=node) for number, node in enumerate(nodes[::4])]
+        work.begun(*jobs)
+        jobs += [work.counts(200, number % 3, node=nodes[number]) for number in range(30) if number % 4]
         first.kill()
         first.wait()
-        fastlane.let_go(*jobs[:4])
-        fastlane.start("worker")
+        work.let_go(*jobs[:4])
+        work.fastlane.start("worker")
         for job in jobs[:4]:
-            fastlane.check_whole(job)
-        fastlane.let_go(*jobs)
-        ended = [fastlane.check_whole(job) for job in jobs]
+            work.check_whole(job)
+        work.let_go(*jobs)
+        ended = [work.check_whole(job) for job in jobs]
         places = [[name for name, witness in seen.items() if witness.starts(row["executionId"])] for row in ended]
         assert all(len(place) == 1 for place in places)
         assert all(place == [job.node] for job, place in zip(jobs, places, strict=True) if job.node)
         through_others = [row for row, place in zip(ended, places, strict=True) if node_of(three_managers, row["host"]) not in place]
         assert through_others, "no job was placed through another manager than its node's own"
-        assert all(len(fastlane.attempts(job)) == 1 for job in jobs)
-        fastlane.check_nothing_left()
+        assert all(len(work.attempts(job)) == 1 for job in jobs)
+        work.check_nothing_left()
 
 
 @pytest.mark.thorough
 def test_two_installations_and_strangers_on_one_swarm_leave_each_other_alone(three_managers: Swarms, image: str, tmp_path: Path) -> None:
-    with fleet(tmp_path / "a", three_managers, image) as one, fleet(tmp_path / "b", three_managers, image) as two:
-        for fastlane in (one, two):
-            fastlane.serve("up")
-        well(one)
-        well(two)
-        strangers = foreign_services(three_managers.nodes[0], one.name, image)
+    with scripted_jobs(tmp_path / "a", three_managers, image) as one, scripted_jobs(tmp_path / "b", three_managers, image) as two:
+        for work in (one, two):
+            work.fastlane.serve("up")
+        well(one.fastlane)
+        well(two.fastlane)
+        strangers = foreign_services(three_managers.nodes[0], one.fastlane.name, image)
         ours = [one.waits(), one.waits(3), *(one.counts(20) for _ in range(3))]
         theirs = [two.waits(), two.waits(3), *(two.counts(20) for _ in range(3))]
-        for fastlane, jobs in ((one, ours), (two, theirs)):
-            fastlane.begun(*jobs[:2])
+        for work, jobs in ((one, ours), (two, theirs)):
+            work.begun(*jobs[:2])
             for job in jobs[2:]:
-                fastlane.check_whole(job)
+                work.check_whole(job)
         one.let_go(*ours)
         for job in ours:
             one.check_whole(job)
-        wait_until(lambda: not one.services(), "the services of one to go")
+        wait_until(lambda: not one.fastlane.services(), "the services of one to go")
         assert [row["status"] for job in theirs[:2] for row in two.attempts(job)] == ["running", "running"]
-        one.end()
+        one.fastlane.end()
         two.let_go(*theirs)
         for job in theirs:
             two.check_whole(job)
-        wait_until(lambda: not two.services(), "the services of the other to go")
+        wait_until(lambda: not two.fastlane.services(), "the services of the other to go")
         left = docker_command(three_managers.nodes[1], "service", "ls", "--format", "{{.Name}}").split()
         assert sorted(left) == sorted(strangers)
 
@@ -156,31 +158,31 @@ def list_services(node: Node) -> list[dict[str, Any]]:
 
 def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     drained = three_managers.nodes[1]
-    with witnesses(three_managers, tmp_path) as seen, fleet(tmp_path / "f", three_managers, image) as fastlane:
-        fastlane.serve("up")
-        well(fastlane)
-        once = fastlane.waits(node=drained.name)
-        jobs = [fastlane.waits(retries=1, retryDelay="1s") for _ in range(5)]
-        fastlane.begun(once, *jobs)
+    with witnesses(three_managers, tmp_path) as seen, scripted_jobs(tmp_path / "f", three_managers, image) as work:
+        work.fastlane.serve("up")
+        well(work.fastlane)
+        once = work.waits(node=drained.name)
+        jobs = [work.waits(retries=1, retryDelay="1s") for _ in range(5)]
+        work.begun(once, *jobs)
         lost = [job for job in jobs if seen[drained.name].starts(job.reply["executionId"])]
         assert lost, "Swarm put none of six jobs there"
         with availability(drained, "drain"):
             for job in (once, *lost):
                 first = wait_until(
-                    lambda job=job: next(iter(row for row in fastlane.attempts(job) if row["status"] == "failed"), None), "its end"
+                    lambda job=job: next(iter(row for row in work.attempts(job) if row["status"] == "failed"), None), "its end"
                 )
                 assert (first["failure"]["reason"], first["exitCode"]) == ("killed", 143)
                 assert "drained" in first["failure"]["message"]
-                assert fastlane.get(f"{job.path}/executions/{first['executionId']}/stdout").body == lines("out", HALF)
-            again = [fastlane.reaches(job.reply, "running") for job in lost]
+                assert work.fastlane.get(f"{job.path}/executions/{first['executionId']}/stdout").body == lines("out", HALF)
+            again = [work.fastlane.reaches(job.reply, "running") for job in lost]
             assert all(row["attempt"] == 2 for row in again)
-            more = [fastlane.counts(20) for _ in range(6)]
-            fastlane.let_go(*jobs)
-            ended = [fastlane.check_whole(job) for job in (*jobs, *more)]
-            assert len(fastlane.attempts(once)) == 1
+            more = [work.counts(20) for _ in range(6)]
+            work.let_go(*jobs)
+            ended = [work.check_whole(job) for job in (*jobs, *more)]
+            assert len(work.attempts(once)) == 1
             assert not any(seen[drained.name].starts(row["executionId"]) for row in ended)
-            fastlane.check_none_twice(once, *jobs, *more)
-            fastlane.check_nothing_left()
+            work.check_none_twice(once, *jobs, *more)
+            work.check_nothing_left()
 
 
 @contextlib.contextmanager

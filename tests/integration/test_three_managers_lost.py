@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.fleet import HALF, Fleet, Posted, docker_command, fleet, image_of, leader, lines
+from tests.support.nodes import docker_command, image_of, leader
 from tests.support.outages import check_health, check_reads, well
 from tests.support.redis import RealRedis
+from tests.support.scripted_jobs import HALF, Posted, ScriptedJobs, lines, scripted_jobs
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import wait_until
 
@@ -39,13 +40,13 @@ def undo(node: Node, fault: str) -> None:
 
 
 @contextlib.contextmanager
-def posting(fastlane: Fleet, jobs: list[Posted], every: float = 0.3) -> Iterator[None]:
+def posting(work: ScriptedJobs, jobs: list[Posted], every: float = 0.3) -> Iterator[None]:
     """Somebody posts jobs all the time, so that at any moment one is at each step towards its start."""
     over = threading.Event()
 
     def post() -> None:
         while not over.wait(every):
-            jobs.append(fastlane.counts(50, retries=1, retryDelay="1s"))
+            jobs.append(work.counts(50, retries=1, retryDelay="1s"))
 
     poster = threading.Thread(target=post)
     poster.start()
@@ -61,39 +62,39 @@ def last(moment: float) -> None:
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def are_on(fastlane: Fleet, node: Node, jobs: list[Posted]) -> list[Posted]:
+def are_on(work: ScriptedJobs, node: Node, jobs: list[Posted]) -> list[Posted]:
     """Those of these jobs whose container is there."""
-    names = " ".join(fastlane.containers(node))
+    names = " ".join(work.view.containers(node))
     return [job for job in jobs if job.reply["executionId"] in names]
 
 
-def ends_well(fastlane: Fleet, job: Posted, patience: float = 180) -> None:
+def ends_well(work: ScriptedJobs, job: Posted, patience: float = 180) -> None:
     """Its last attempt ends by itself, with its whole log. (An attempt of it may have been lost with its node.)"""
-    wait_until(lambda: fastlane.execution(job.reply)["status"] == "done", f"{job.path} to be done: {fastlane.attempts(job)}", patience)
-    fastlane.check_whole(job)
-    for row in fastlane.attempts(job)[:-1]:
+    wait_until(lambda: work.fastlane.execution(job.reply)["status"] == "done", f"{job.path} to be done: {work.attempts(job)}", patience)
+    work.check_whole(job)
+    for row in work.attempts(job)[:-1]:
         assert row["failure"]["reason"] in ("host-lost", "killed"), row
 
 
-def goes_on(fastlane: Fleet, job: Posted) -> None:
+def goes_on(work: ScriptedJobs, job: Posted) -> None:
     """It runs, and what it writes is stored as it comes."""
-    before = fastlane.output(job.reply)
-    wait_until(lambda: len(fastlane.output(job.reply)) > len(before) + 50, f"more of the log of {job.path}")
-    assert fastlane.execution(job.reply)["status"] == "running"
+    before = work.fastlane.output(job.reply)
+    wait_until(lambda: len(work.fastlane.output(job.reply)) > len(before) + 50, f"more of the log of {job.path}")
+    assert work.fastlane.execution(job.reply)["status"] == "running"
 
 
-def failures(fastlane: Fleet, job: Posted) -> list[dict[str, Any]]:
+def failures(work: ScriptedJobs, job: Posted) -> list[dict[str, Any]]:
     """Its attempts that failed, the first one first."""
-    return [row for row in fastlane.attempts(job) if row["status"] == "failed"]
+    return [row for row in work.attempts(job) if row["status"] == "failed"]
 
 
-def is_lost(fastlane: Fleet, job: Posted, patience: float = 120) -> None:
+def is_lost(work: ScriptedJobs, job: Posted, patience: float = 120) -> None:
     """Its first attempt ended as lost with its node; what had come of its log is there, and it is said that there may be more."""
-    first = wait_until(lambda: next(iter(failures(fastlane, job)), None), f"the end of {job.path}", patience)
+    first = wait_until(lambda: next(iter(failures(work, job)), None), f"the end of {job.path}", patience)
     assert (first["attempt"], first["failure"]["reason"], first["exitCode"]) == (1, "host-lost", None), first
     assert first["logInfo"]["truncated"] is True
     for stream, word in (("stdout", "out"), ("stderr", "err")):
-        assert fastlane.get(f"{job.path}/executions/{first['executionId']}/{stream}").body == lines(word, HALF)
+        assert work.fastlane.get(f"{job.path}/executions/{first['executionId']}/{stream}").body == lines(word, HALF)
 
 
 @pytest.mark.timeout(400)
@@ -104,49 +105,49 @@ def is_lost(fastlane: Fleet, job: Posted, patience: float = 120) -> None:
 def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
     three_managers: Swarms, image: str, tmp_path: Path, fault: str, patience: str
 ) -> None:
-    with fleet(tmp_path, three_managers, image, host_lost_after=patience) as fastlane:
-        fastlane.serve("up")
-        well(fastlane)
+    with scripted_jobs(tmp_path, three_managers, image, host_lost_after=patience) as work:
+        work.fastlane.serve("up")
+        well(work.fastlane)
         lead, later = leader(three_managers), list[Posted]()
-        jobs = [fastlane.waits(retries=1, retryDelay="1s") for _ in range(9)]
-        jobs += [fastlane.waits(3, node=node.name) for node in three_managers.nodes]
+        jobs = [work.waits(retries=1, retryDelay="1s") for _ in range(9)]
+        jobs += [work.waits(3, node=node.name) for node in three_managers.nodes]
         elsewhere = [node.name for node in three_managers.nodes if node is not lead]
-        talkers = [fastlane.talks(node=name) for name in (*elsewhere, *elsewhere[:1])]  # one of them through each manager
-        fastlane.begun(*jobs)
-        lost = are_on(fastlane, lead, jobs)
+        talkers = [work.talks(node=name) for name in (*elsewhere, *elsewhere[:1])]  # one of them through each manager
+        work.begun(*jobs)
+        lost = are_on(work, lead, jobs)
         safe = [job for job in jobs if job not in lost]
         assert {job.node for job in lost} == {lead.name, None}
-        with posting(fastlane, later):
+        with posting(work, later):
             last(time.monotonic() + 1.5)
             strike(lead, fault)
             last(time.monotonic() + 4)
         for job in talkers:
-            goes_on(fastlane, job)  # without a leader, since each log is read from its own node
-        fastlane.let_go(*safe)
+            goes_on(work, job)  # without a leader, since each log is read from its own node
+        work.let_go(*safe)
         for job in safe:
-            fastlane.check_whole(job)
-        well(fastlane)
+            work.check_whole(job)
+        well(work.fastlane)
         for job in talkers:
-            goes_on(fastlane, job)
+            goes_on(work, job)
         for job in lost:
-            is_lost(fastlane, job)
-        fastlane.let_go(*lost, *talkers)
+            is_lost(work, job)
+        work.let_go(*lost, *talkers)
         for job in talkers:
-            assert fastlane.ends(job.reply)["status"] == "done"
-            assert (output := fastlane.output(job.reply)) == lines("out", output.count(b"\n"))
+            assert work.fastlane.ends(job.reply)["status"] == "done"
+            assert (output := work.fastlane.output(job.reply)) == lines("out", output.count(b"\n"))
         for job in (*(job for job in lost if job.node is None), *later):
-            ends_well(fastlane, job)
+            ends_well(work, job)
         undo(lead, fault)
-        fastlane.check_nothing_left()
-        wait_until(lambda: lead.tcp not in unusable(fastlane), "the node to be used again")
-        fastlane.check_whole(fastlane.counts(20, node=lead.name))
-        assert all(len(fastlane.attempts(job)) == 1 for job in (*safe, *talkers, *(job for job in lost if job.node)))
-        fastlane.check_none_twice(*jobs, *talkers, *later)
+        work.check_nothing_left()
+        wait_until(lambda: lead.tcp not in unusable(work), "the node to be used again")
+        work.check_whole(work.counts(20, node=lead.name))
+        assert all(len(work.attempts(job)) == 1 for job in (*safe, *talkers, *(job for job in lost if job.node)))
+        work.check_none_twice(*jobs, *talkers, *later)
 
 
-def unusable(fastlane: Fleet) -> dict[str, str]:
+def unusable(work: ScriptedJobs) -> dict[str, str]:
     """Why each host that cannot be used cannot."""
-    rows: list[dict[str, Any]] = fastlane.get("/status").json["hosts"]
+    rows: list[dict[str, Any]] = work.fastlane.get("/status").json["hosts"]
     return {"tcp://{host}:{port}".format_map(row): row["error"] for row in rows if not row["available"]}
 
 
@@ -157,36 +158,36 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
     three_managers: Swarms, image: str, tmp_path: Path, fault: str, seconds: int
 ) -> None:
     """After 18 s it has been down in the others' eyes, and Swarm ends what runs there; not so after 3, but for an engine that died."""
-    with fleet(tmp_path, three_managers, image, host_lost_after="60s") as fastlane:
-        fastlane.serve("up")
-        well(fastlane)
+    with scripted_jobs(tmp_path, three_managers, image, host_lost_after="60s") as work:
+        work.fastlane.serve("up")
+        well(work.fastlane)
         lead, later = leader(three_managers), list[Posted]()
-        jobs = [fastlane.waits(code, node=node.name) for node in three_managers.nodes for code in (0, 3)]
-        fastlane.begun(*jobs)
-        there = are_on(fastlane, lead, jobs)
-        with posting(fastlane, later):
+        jobs = [work.waits(code, node=node.name) for node in three_managers.nodes for code in (0, 3)]
+        work.begun(*jobs)
+        there = are_on(work, lead, jobs)
+        with posting(work, later):
             last(time.monotonic() + 1.5)
             strike(lead, fault)
             struck = time.monotonic()
-            fastlane.let_go(there[0])
+            work.let_go(there[0])
             last(struck + seconds)
             undo(lead, fault)
-        fastlane.let_go(*jobs)
+        work.let_go(*jobs)
         for job in (*(job for job in jobs if job not in there), *([] if fault == "kill" else there[:1])):
-            fastlane.check_whole(job)
+            work.check_whole(job)
         for job in there:
-            ended = fastlane.ends(job.reply, patience=180)
-            assert len(fastlane.tellers(ended["executionId"])) == 1
+            ended = work.fastlane.ends(job.reply, patience=180)
+            assert len(work.fastlane.witness.containers_of(ended["executionId"])) == 1
             if ended["failure"] and ended["failure"]["reason"] == "killed":
                 assert fault == "kill" or seconds == 18, ended
-                log = fastlane.get(f"{job.path}/executions/{ended['executionId']}/stdout").body
+                log = work.fastlane.get(f"{job.path}/executions/{ended['executionId']}/stdout").body
                 assert log.startswith(lines("out", HALF))
             else:
-                fastlane.check_whole(job)
+                work.check_whole(job)
         for job in later:
-            ends_well(fastlane, job)
-        fastlane.check_none_twice(*jobs, *later)
-        fastlane.check_nothing_left()
+            ends_well(work, job)
+        work.check_none_twice(*jobs, *later)
+        work.check_nothing_left()
 
 
 @pytest.mark.timeout(400)
@@ -194,68 +195,68 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
 def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
     three_managers: Swarms, image: str, tmp_path: Path, fault: str
 ) -> None:
-    with fleet(tmp_path, three_managers, image, host_lost_after="5m") as fastlane:
-        fastlane.serve("up")
-        well(fastlane)
+    with scripted_jobs(tmp_path, three_managers, image, host_lost_after="5m") as work:
+        work.fastlane.serve("up")
+        well(work.fastlane)
         lead, later = leader(three_managers), list[Posted]()
         struck = [lead, next(node for node in three_managers.nodes if node is not lead)]
-        jobs = [fastlane.waits(number % 2 * 3, node=three_managers.nodes[number % 3].name) for number in range(6)]
-        fastlane.begun(*jobs)
-        with posting(fastlane, later):
+        jobs = [work.waits(number % 2 * 3, node=three_managers.nodes[number % 3].name) for number in range(6)]
+        work.begun(*jobs)
+        with posting(work, later):
             last(time.monotonic() + 1.5)
             for node in struck:
                 strike(node, fault)
             began = time.monotonic()
-            wait_until(lambda: fastlane.get("/healthcheck").status == 503, "the swarm to be missed")
-        words = check_health(fastlane, "docker")
+            wait_until(lambda: work.fastlane.get("/healthcheck").status == 503, "the swarm to be missed")
+        words = check_health(work.fastlane, "docker")
         assert words.startswith("pool 'default' has no usable host: ")
         assert all(node.tcp in words for node in three_managers.nodes), words
-        waiting = fastlane.counts(20)
-        reasons = {wait["reason"]: wait for wait in fastlane.get(f"{waiting.path}/why").json["waitingFor"]}
-        assert {row["host"] for row in reasons["no-host"]["hosts"]} == set(fastlane.hosts), reasons
-        check_reads(fastlane, jobs[0].reply)
-        fastlane.let_go(*jobs[:3])
+        waiting = work.counts(20)
+        reasons = {wait["reason"]: wait for wait in work.fastlane.get(f"{waiting.path}/why").json["waitingFor"]}
+        assert {row["host"] for row in reasons["no-host"]["hosts"]} == set(work.view.hosts), reasons
+        check_reads(work.fastlane, jobs[0].reply)
+        work.let_go(*jobs[:3])
         last(began + 20)
-        assert fastlane.execution(waiting.reply)["status"] == "enqueued"
+        assert work.fastlane.execution(waiting.reply)["status"] == "enqueued"
         for node in struck:
             undo(node, fault)
-        well(fastlane, 120)
-        fastlane.let_go(*jobs)
+        well(work.fastlane, 120)
+        work.let_go(*jobs)
         for job in (*later, waiting):
-            ends_well(fastlane, job)
+            ends_well(work, job)
         for job in jobs:
-            ended = fastlane.ends(job.reply, patience=180)
-            assert len(fastlane.attempts(job)) == 1
-            assert len(fastlane.tellers(ended["executionId"])) == 1
+            ended = work.fastlane.ends(job.reply, patience=180)
+            assert len(work.attempts(job)) == 1
+            assert len(work.fastlane.witness.containers_of(ended["executionId"])) == 1
             if ended["failure"] and ended["failure"]["reason"] == "killed":
-                assert fastlane.output(job.reply).startswith(lines("out", HALF))
+                assert work.fastlane.output(job.reply).startswith(lines("out", HALF))
             else:
-                fastlane.check_whole(job)
-        fastlane.check_none_twice(*jobs, *later, waiting)
-        fastlane.check_nothing_left()
+                work.check_whole(job)
+        work.check_none_twice(*jobs, *later, waiting)
+        work.check_nothing_left()
 
 
 @pytest.mark.timeout(300)
 def test_a_job_whose_node_dies_with_the_end_of_its_log_ends_as_its_command_did(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     """The managers know how it ended; what was stored of its log is there, and it is said that there may be more."""
-    with RealRedis() as redis, fleet(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1") as fastlane:
-        fastlane.serve("api")
-        worker = fastlane.start("worker")
-        well(fastlane)
+    with RealRedis() as redis, scripted_jobs(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1") as work:
+        work.fastlane.serve("api")
+        worker = work.fastlane.start("worker")
+        well(work.fastlane)
         lead = leader(three_managers)
         dying = next(node for node in three_managers.nodes if node is not lead)
-        jobs = [fastlane.waits(code, node=dying.name) for code in (0, 3)]
-        fastlane.begun(*jobs)
+        jobs = [work.waits(code, node=dying.name) for code in (0, 3)]
+        work.begun(*jobs)
         worker.kill()
         worker.wait()
-        fastlane.let_go(*jobs)
-        words = ("service", "ps", "--format", "{{.CurrentState}}", *fastlane.services())
+        work.let_go(*jobs)
+        words = ("service", "ps", "--format", "{{.CurrentState}}", *work.fastlane.services())
         wait_until(lambda: all(line.startswith(("Complete", "Failed")) for line in docker_command(lead, *words).splitlines()), "their ends")
         dying.kill()
-        fastlane.start("worker")
-        first, second = (fastlane.reaches(job.reply, "done", "failed", patience=120) for job in jobs)
+        work.fastlane.start("worker")
+        first, second = (work.fastlane.reaches(job.reply, "done", "failed", patience=120) for job in jobs)
         assert (first["status"], first["exitCode"], first["attempt"]) == ("done", 0, 1)
         assert (second["status"], second["exitCode"], second["attempt"]) == ("failed", 3, 1)
         for row, job in ((first, jobs[0]), (second, jobs[1])):
             assert row["logInfo"]["truncated"] is True
-            assert fastlane.get(f"{job.path}/executions/{row['executionId']}/stdout").body == lines("out", HALF)
+            assert work.fastlane.get(f"{job.path}/executions/{row['executionId']}/stdout").body == lines("out", HALF)

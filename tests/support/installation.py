@@ -1,4 +1,7 @@
-"""A fastlane on trial: its own data folder, installation name and processes, on a real Redis and a real engine."""
+"""A fastlane of real processes, with a data folder and an installation name of its own.
+
+What differs between tests is given to it: the engine, Redis, settings, the pool, a token, the options of its processes and a witness.
+"""
 
 import contextlib
 import json
@@ -7,13 +10,17 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from fastlane.config.credentials import hash_token, make_token
+from tests.support.credentials import bearer
+from tests.support.engine_views import DockerEngine, EngineView
 from tests.support.process_options import ProcessOptions
+from tests.support.start_witness import TELL, StartWitness
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -35,43 +42,66 @@ class Answer:
 
 @dataclass
 class Installation:
-    """The processes of one fastlane. ``engine`` is a Docker URL, ``redis`` a Redis URL (None: ``up`` brings its own)."""
+    """The processes of one fastlane."""
 
     folder: Path
-    engine: str
+    engine: EngineView
     name: str
     redis: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
+    """A URL. ``up`` needs none."""
+    settings: dict[str, str] = field(default_factory=dict)
+    pool: dict[str, object] = field(default_factory=dict)
+    """Fields of its one pool, beside name and hosts."""
+    token: str | None = None
+    """An admin's, which each request then carries."""
     options: ProcessOptions | None = None
-    """What its processes have other than fastlane's own."""
+    """How its processes differ from the command's."""
     port: int = 0
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, role: str) -> subprocess.Popen[bytes]:
-        """Starts ``fastlane up``, ``api`` or ``worker``; its output goes to a file of that name in the folder."""
-        command = [sys.executable, "-m", "fastlane" if self.options is None else "tests.support.process", role]
+    def __post_init__(self) -> None:
+        self.witness = StartWitness(self.folder / "witness")
+        self.port = self.port or free_port()
+
+    @property
+    def url(self) -> str:
+        """Where its API answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def workers(self) -> list[subprocess.Popen[bytes]]:
+        """The processes of the role ``worker`` that have not ended."""
+        return [process for process in self.processes if _role(process) == "worker" and process.poll() is None]
+
+    def start(self, role: str, *, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Starts ``fastlane up``, ``api`` or ``worker``. Its output goes to a file of that name in the folder.
+
+        ``under``: a command that runs it, such as ``prlimit``.
+        """
+        command = [*under, sys.executable, "-m", "fastlane" if self.options is None else "tests.support.process", role]
         with (self.folder / f"{role}.log").open("ab") as output:
-            process = subprocess.Popen(command, cwd=self.folder, env=self._environment(role), stdout=output, stderr=output)
+            process = subprocess.Popen(command, cwd=self.folder, env=self._environment(), stdout=output, stderr=output)
         self.processes.append(process)
         return process
 
-    def serve(self, role: str) -> subprocess.Popen[bytes]:
+    def serve(self, role: str, *, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Starts ``up`` or ``api`` and waits until it serves."""
-        process = self.start(role)
+        process = self.start(role, under=under)
         wait_until(lambda: self._alive(process), f"{role} to serve: {self.log(role)}")
         return process
 
     def log(self, role: str) -> str:
-        """The end of what the processes of a role have said."""
+        """The end of the output of a role's processes."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / f"{role}.log").read_text()[-4000:]
         return ""
 
     def request(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
         """One HTTP request to it."""
+        headers = {**({} if self.token is None else bearer(self.token)), **(headers or {})}
         connection = HTTPConnection("127.0.0.1", self.port, timeout=LONG_PATIENCE)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), headers or {})
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
             reply = connection.getresponse()
             return Answer(reply.status, dict(reply.getheaders()), reply.read())
         finally:
@@ -86,11 +116,20 @@ class Installation:
         return self.request("POST", path, body)
 
     def run(self, *command: str, task: str = "test", **more: object) -> dict[str, Any]:
-        """Posts a job of the stand-in image; the enqueue reply."""
+        """Posts a job of the stand-in image. Returns the enqueue reply."""
         answer = self.post(f"/tasks/{task}", {"image": "ubuntu:latest", "command": list(command), **more})
         assert answer.status == 200, answer.body
         reply: dict[str, Any] = answer.json
         return reply
+
+    def run_script(self, script: str, *, container: dict[str, object] | None = None, **more: Any) -> dict[str, Any]:
+        """Posts a job whose script tells ``witness`` of each start. Returns the enqueue reply."""
+        return self.run("sh", "-c", TELL + script, container={"mounts": [self.witness.mount], **(container or {})}, **more)
+
+    def stop(self, reply: dict[str, Any]) -> None:
+        """Stops a job."""
+        answer = self.post(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/stop")
+        assert answer.status == 200, answer.body
 
     def execution(self, reply: dict[str, Any]) -> dict[str, Any]:
         """The newest execution of a job, in full."""
@@ -116,11 +155,24 @@ class Installation:
         """What a job has written so far."""
         return self.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/{stream}").body
 
+    def has_written(self, reply: dict[str, Any], output: bytes) -> None:
+        """Returns once a job's stdout is ``output``."""
+        wait_until(lambda: self.output(reply) == output, f"{output!r} of {reply['jobUrl']}")
+
+    def exit_code_header(self, reply: dict[str, Any]) -> str | None:
+        """The exit code in the headers of a job's output."""
+        return self.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/stdout").headers.get("Fastlane-Exit-Code")
+
     def services(self) -> list[str]:
         """The names of this installation's services on its engine."""
-        command = ["docker", "-H", self.engine, "service", "ls", "--format", "{{.Name}}"]
-        command += ["--filter", f"label=fastlane.installation={self.name}"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+        return self.engine.services(self.name)
+
+    def terminate(self, *processes: subprocess.Popen[bytes]) -> None:
+        """Sends SIGTERM to these processes and waits for their ends."""
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait(30)
 
     def end(self) -> None:
         """Ends all of its processes and removes its services."""
@@ -129,8 +181,7 @@ class Installation:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()
-        for name in self.services():
-            subprocess.run(["docker", "-H", self.engine, "service", "rm", name], capture_output=True, check=False, timeout=30)
+        self.engine.remove_services(self.name)
 
     def _alive(self, process: subprocess.Popen[bytes]) -> bool:
         assert process.poll() is None, f"it ended with {process.returncode}: {self.log('up')}{self.log('api')}"
@@ -138,22 +189,29 @@ class Installation:
             return self.get("/livez").status == 200
         return False
 
-    def _environment(self, role: str) -> dict[str, str]:
-        self.port = self.port or free_port()
-        pool = [{"name": "default", "match": "", "hosts": [self.engine]}]
+    def _environment(self) -> dict[str, str]:
+        pool = {"name": "default", "match": "", "hosts": list(self.engine.hosts), **self.pool}
+        token = {"name": "test", "token": hash_token(self.token), "role": "admin"} if self.token else None
         settings = {
             "PORT": str(self.port),
             "DATA_DIR": str(self.folder),
             "INSTALLATION": self.name,
-            "POOLS": json.dumps(pool),
+            "POOLS": json.dumps([pool]),
             "LEASE": "3s",
             "RENEW": "1s",
             "LOG_FORMAT": "json",
             **({"REDIS_URL": self.redis} if self.redis else {}),
-            **self.extra,
+            **({"TOKENS": json.dumps([token])} if token else {}),
+            **self.settings,
         }
         chosen = {f"FASTLANE_{name}": value for name, value in settings.items()}
         return {**os.environ, **chosen, **({} if self.options is None else {"PYTHONPATH": str(ROOT), **self.options.environment()})}
+
+
+def _role(process: subprocess.Popen[bytes]) -> str:
+    arguments = process.args
+    assert isinstance(arguments, list)
+    return str(arguments[-1])
 
 
 def free_port() -> int:
@@ -165,10 +223,21 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def installed(folder: Path, engine: str, *, redis: str | None = None, **extra: str) -> Iterator[Installation]:
-    """An installation with nothing started yet; all of it is gone after the block."""
-    name = f"test-{os.urandom(4).hex()}"
-    installation = Installation(folder, engine, name, redis, {key.upper(): value for key, value in extra.items()})
+def installed(
+    folder: Path,
+    engine: str | EngineView,
+    *,
+    redis: str | None = None,
+    pool: dict[str, object] | None = None,
+    with_token: bool = False,
+    options: ProcessOptions | None = None,
+    **settings: str,
+) -> Iterator[Installation]:
+    """An installation with nothing started yet, on a Docker engine at this URL or on another engine. All of it is gone after the block."""
+    view = DockerEngine(engine) if isinstance(engine, str) else engine
+    token = make_token() if with_token else None
+    chosen = {name.upper(): value for name, value in settings.items()}
+    installation = Installation(folder, view, f"test-{os.urandom(4).hex()}", redis, chosen, pool or {}, token, options)
     try:
         yield installation
     finally:

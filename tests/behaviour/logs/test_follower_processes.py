@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import aiohttp
 import pytest
 
 from tests.support.cutting import Unsteady
+from tests.support.engine_views import NoDocker
 from tests.support.followers import Received, Socket
 from tests.support.installation import Installation
 from tests.support.log_writing_engine import HOST, line
@@ -20,31 +20,17 @@ from tests.support.redis import RealRedis
 from tests.support.waiting import wait_until
 
 LINES, PAUSE = 300, 10
-
-
-class Place(Installation):
-    """One API of several on one store, and workers on the engine that is a folder."""
-
-    def hire(self) -> subprocess.Popen[bytes]:
-        """A worker, and its process."""
-        return self.start("worker")
-
-    def services(self) -> list[str]:
-        """None that an engine would have to remove."""
-        return []
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+Pair = tuple[Installation, Installation]
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Iterator[tuple[Place, Place]]:
+def places(tmp_path: Path) -> Iterator[Pair]:
+    """Two APIs on one store, and workers on an engine that is a folder."""
+    (tmp_path / "services").mkdir()
+    options = ProcessOptions(executor=f"log-writing:{tmp_path}/services")
+    name = f"test-{os.urandom(4).hex()}"
     with RealRedis() as redis:
-        name = f"test-{os.urandom(4).hex()}"
-        options = ProcessOptions(executor=f"log-writing:{tmp_path}/services")
-        (tmp_path / "services").mkdir()
-        both = tuple(Place(tmp_path, HOST, name, redis.url, {"LISTEN": "127.0.0.1"}, options) for _ in range(2))
+        both = tuple(Installation(tmp_path, NoDocker(HOST), name, redis.url, {"LISTEN": "127.0.0.1"}, options=options) for _ in range(2))
         try:
             for place in both:
                 place.serve("api")
@@ -76,20 +62,20 @@ async def follow_on(session: aiohttp.ClientSession, places: list[str], path: str
     return "".join(event.get("text", "") for event in events), events, cuts - 1
 
 
-async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_killed(places: tuple[Place, Place]) -> None:
+async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_killed(places: Pair) -> None:
     dying, living = places
-    workers = [living.hire(), living.hire()]
+    workers = [living.start("worker"), living.start("worker")]
     reply = living.run(str(LINES), str(PAUSE), "0")
     path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
     async with aiohttp.ClientSession() as session:
-        steady = [Socket(session, f"{living.base}{path}/ws") for _ in range(3)]
+        steady = [Socket(session, f"{living.url}{path}/ws") for _ in range(3)]
         for client in steady:
             await client.__aenter__()
-        moving = [asyncio.create_task(follow_on(session, [dying.base, living.base], path)) for _ in range(3)]
+        moving = [asyncio.create_task(follow_on(session, [dying.url, living.url], path)) for _ in range(3)]
         await steady[0].until(lambda got: got.text.count("\n") > 50)
         for worker in workers:  # both, so that whichever has the job is among them
             worker.kill()
-        living.hire()
+        living.start("worker")
         dying.processes[0].kill()
         results = [await client.closed() for client in steady]
         for client in steady:
@@ -102,13 +88,15 @@ async def test_followers_of_both_apis_get_all_while_an_api_and_the_worker_are_ki
     assert living.execution(reply)["status"] == "done"
 
 
-async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_workers_die(places: tuple[Place, Place]) -> None:
+async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_workers_die(
+    places: Pair,
+) -> None:
     dying, living = places
-    workers = [living.hire(), living.hire()]
+    workers = [living.start("worker"), living.start("worker")]
     reply = living.run(str(LINES), str(PAUSE), "7", retries=1, retryDelay="1s")
     path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
-    clients = [Unsteady([dying.base, living.base], path, seed) for seed in range(8)]
-    async with aiohttp.ClientSession() as session, Socket(session, f"{living.base}{path}/ws") as witness, asyncio.TaskGroup() as group:
+    clients = [Unsteady([dying.url, living.url], path, seed) for seed in range(8)]
+    async with aiohttp.ClientSession() as session, Socket(session, f"{living.url}{path}/ws") as witness, asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(client.follow())
         await witness.until(lambda got: got.text.count("\n") > 30)
@@ -118,7 +106,7 @@ async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_
         await asyncio.to_thread(dying.serve, "api")
         await witness.until(lambda got: "2:50\n" in got.text)
         workers[1].kill()
-        living.hire()
+        living.start("worker")
         dying.processes[-1].kill()
         got = await witness.closed()
     assert (got.text, got.end) == (whole(2), (1000, "done"))
@@ -129,18 +117,18 @@ async def test_clients_that_are_cut_and_moved_get_each_line_once_while_apis_and_
     assert sum(client.cuts for client in clients) > len(clients)
 
 
-async def test_attempts_and_lines_in_time_over_real_workers_and_a_sigterm_is_retry(places: tuple[Place, Place]) -> None:
+async def test_attempts_and_lines_in_time_over_real_workers_and_a_sigterm_is_retry(places: Pair) -> None:
     one, other = places
-    one.hire()
+    one.start("worker")
     reply = one.run(str(LINES), "2", "7", retries=1, retryDelay="1s")
     path = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"
-    async with aiohttp.ClientSession() as session, Socket(session, f"{one.base}{path}/ws") as client:
+    async with aiohttp.ClientSession() as session, Socket(session, f"{one.url}{path}/ws") as client:
         got = await client.closed()
     assert (got.text, got.end) == (whole(2), (1000, "done"))
     forever = one.run("100000", "1000", "0")
     async with (
         aiohttp.ClientSession() as session,
-        Socket(session, f"{other.base}/tasks/{forever['taskId']}/jobs/{forever['jobId']}/ws") as client,
+        Socket(session, f"{other.url}/tasks/{forever['taskId']}/jobs/{forever['jobId']}/ws") as client,
     ):
         await client.until(lambda got: "1:0\n" in got.text)
         other.processes[0].send_signal(signal.SIGTERM)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.company import Company, company
+from tests.support.short_jobs import ShortJobs, short_jobs
 from tests.support.waiting import wait_until
 
 JOBS = 400
@@ -32,15 +32,15 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def in_the_midst(fastlane: Company) -> Iterator[None]:
+def in_the_midst(jobs: ShortJobs) -> Iterator[None]:
     """The block begins when some of a batch of jobs have started, and others have not; all are accepted when it has ended."""
-    before = len(fastlane.accepted)
-    with fastlane.posting(JOBS):
-        wait_until(lambda: fastlane.started(before)[0] >= JOBS // 8, "the first jobs of a batch to start")
-        some, known = fastlane.started(before)
-        assert some < known or len(fastlane.accepted) < before + JOBS
+    before = len(jobs.accepted)
+    with jobs.posting(JOBS):
+        wait_until(lambda: jobs.started(before)[0] >= JOBS // 8, "the first jobs of a batch to start")
+        some, known = jobs.started(before)
+        assert some < known or len(jobs.accepted) < before + JOBS
         yield
-    wait_until(lambda: fastlane.started(before)[0] > JOBS // 4, "more jobs of a batch to start")
+    wait_until(lambda: jobs.started(before)[0] > JOBS // 4, "more jobs of a batch to start")
 
 
 def outlast(seconds: float) -> None:
@@ -50,24 +50,24 @@ def outlast(seconds: float) -> None:
 
 @pytest.mark.timeout(300)
 def test_two_thousand_jobs_each_run_once_through_every_disaster(tmp_path: Path) -> None:
-    with company(tmp_path, workers=4, LEASE=f"{LEASE:g}s", RENEW="1s") as fastlane:
-        frozen, killed, *_ = fastlane.workers
-        with in_the_midst(fastlane):
-            fastlane.server.kill()
+    with short_jobs(tmp_path, workers=4, lease=f"{LEASE:g}s", renew="1s") as jobs:
+        frozen, killed, *_ = jobs.fastlane.workers
+        with in_the_midst(jobs):
+            jobs.redis.kill()
             killed.kill()
-            fastlane.server.start()
-        fastlane.hire()
-        with in_the_midst(fastlane):
-            fastlane.server.flush()
-        with in_the_midst(fastlane):
+            jobs.redis.start()
+        jobs.fastlane.start("worker")
+        with in_the_midst(jobs):
+            jobs.redis.flush()
+        with in_the_midst(jobs):
             frozen.send_signal(signal.SIGSTOP)
             outlast(1.5 * LEASE)
             frozen.send_signal(signal.SIGCONT)
-        with in_the_midst(fastlane), locked(tmp_path / "fastlane.db"):
+        with in_the_midst(jobs), locked(tmp_path / "fastlane.db"):
             outlast(LOCKED)
-        with in_the_midst(fastlane):
-            fastlane.server.pause()
+        with in_the_midst(jobs):
+            jobs.redis.pause()
             outlast(FROZEN)
-            fastlane.server.go_on()
-        assert fastlane.refusals > 0
-        fastlane.check_all_ran_once(5 * JOBS)
+            jobs.redis.go_on()
+        assert jobs.refusals > 0
+        jobs.check_all_ran_once(5 * JOBS)

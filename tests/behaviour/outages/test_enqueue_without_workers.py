@@ -13,7 +13,7 @@ import pytest
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.base import Generation
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.support.company import Company, company
+from tests.support.short_jobs import ShortJobs, short_jobs
 
 JOBS = 100
 FACTOR = 5
@@ -22,26 +22,26 @@ long."""
 
 
 @contextlib.contextmanager
-def gone(fastlane: Company) -> Iterator[None]:
+def gone(jobs: ShortJobs) -> Iterator[None]:
     """No worker is there."""
-    fastlane.dismiss(*fastlane.workers)
+    jobs.fastlane.terminate(*jobs.fastlane.workers)
     yield
     for _ in range(2):
-        fastlane.hire()
+        jobs.fastlane.start("worker")
 
 
 @contextlib.contextmanager
-def hung(fastlane: Company) -> Iterator[None]:
+def hung(jobs: ShortJobs) -> Iterator[None]:
     """Every worker is stopped, with its connections and its leases."""
-    for worker in fastlane.workers:
+    for worker in jobs.fastlane.workers:
         worker.send_signal(signal.SIGSTOP)
     yield
-    for worker in fastlane.workers:
+    for worker in jobs.fastlane.workers:
         worker.send_signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager
-def cold(fastlane: Company) -> Iterator[None]:
+def cold(jobs: ShortJobs) -> Iterator[None]:
     """The queue is of another generation than the workers': somebody has emptied it and is building it anew, and does not come on."""
 
     async def begin(store: SqliteStore, queue: RedisQueue) -> Generation:
@@ -54,24 +54,24 @@ def cold(fastlane: Company) -> Iterator[None]:
     async def die(store: SqliteStore, queue: RedisQueue) -> bool:
         return await store.change_generation(builder, replace(builder, since=0))
 
-    builder = fastlane.look(begin)
+    builder = jobs.look(begin)
     yield
-    assert fastlane.look(die)
+    assert jobs.look(die)
 
 
 @pytest.mark.parametrize("case", [gone, hung, cold])
 def test_jobs_are_accepted_as_fast_while_workers_are_not_there_and_run_when_they_are(
-    case: Callable[[Company], AbstractContextManager[None]], tmp_path: Path
+    case: Callable[[ShortJobs], AbstractContextManager[None]], tmp_path: Path
 ) -> None:
-    with company(tmp_path, workers=2, LEASE="3s", RENEW="1s") as fastlane:
-        fastlane.post_some(JOBS // 4)  # code and caches are warm after them
-        healthy = statistics.median(fastlane.post_some(JOBS))
-        before = len(fastlane.accepted)
+    with short_jobs(tmp_path, workers=2, lease="3s", renew="1s") as jobs:
+        jobs.post_some(JOBS // 4)  # code and caches are warm after them
+        healthy = statistics.median(jobs.post_some(JOBS))
+        before = len(jobs.accepted)
         # No worker writes any more: one that is stopped amid a commit keeps SQLite's lock, and all others out.
-        fastlane.check_all_ran_once(before)
-        with case(fastlane):
-            alone = statistics.median(fastlane.post_some(JOBS))
-            assert fastlane.started(before) == (0, JOBS)
-        assert fastlane.refusals == 0
+        jobs.check_all_ran_once(before)
+        with case(jobs):
+            alone = statistics.median(jobs.post_some(JOBS))
+            assert jobs.started(before) == (0, JOBS)
+        assert jobs.refusals == 0
         assert alone < FACTOR * healthy
-        fastlane.check_all_ran_once(before + JOBS)
+        jobs.check_all_ran_once(before + JOBS)

@@ -1,12 +1,8 @@
-"""A fastlane of real processes that runs thousands of jobs a minute: `fastlane api`, workers, a real Redis, and an engine that ends each
-job at once."""
+"""Thousands of jobs a minute on real processes: ``fastlane api``, workers, a real Redis, and an engine that ends each job at once."""
 
 import asyncio
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,7 +19,8 @@ from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.engine_process import EngineProcess
-from tests.support.installation import Installation
+from tests.support.engine_views import NoDocker
+from tests.support.installation import Installation, installed
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
 from tests.support.waiting import wait_until
@@ -33,56 +30,27 @@ T = TypeVar("T")
 HOST = "unix:///instant"
 POOL = "default"
 MOST = 100
-"""How many run at once."""
+"""Jobs that run at once."""
 PAGE = 500
 CLIENTS = 4
 
 
-class Company(Installation):
-    """An ``Installation`` whose workers are on the engine of ``engine_process``."""
+class ShortJobs:
+    """The jobs of one installation, by what its API accepted, its store holds and its engine started."""
 
-    def __init__(self, folder: Path, redis: RealRedis, engine: EngineProcess, **extra: str) -> None:
-        pools = json.dumps([{"name": POOL, "match": "", "hosts": [HOST], "maxRunning": MOST}])
-        super().__init__(
-            folder,
-            HOST,
-            f"test-{os.urandom(4).hex()}",
-            redis.url,
-            {"POOLS": pools, **extra},
-            ProcessOptions(executor=engine.option, reconcile=2.0, builder_lost_after_ms=3000),
-        )
-        self.server = redis
-        self.shared = engine
-        self.workers: list[subprocess.Popen[bytes]] = []
+    def __init__(self, fastlane: Installation, redis: RealRedis, engine: EngineProcess) -> None:
+        self.fastlane = fastlane
+        self.redis = redis
+        self.engine = engine
         self.accepted: list[dict[str, Any]] = []
         self.refusals = 0
         self._lock = threading.Lock()
 
-    def hire(self) -> subprocess.Popen[bytes]:
-        """One more worker."""
-        process = self.start("worker")
-        self.workers.append(process)
-        return process
-
-    def dismiss(self, *workers: subprocess.Popen[bytes]) -> None:
-        """These workers end as at a SIGTERM."""
-        for worker in workers:
-            worker.send_signal(signal.SIGTERM)
-        for worker in workers:
-            worker.wait(30)
-            self.workers.remove(worker)
-
-    def services(self) -> list[str]:
-        """The services that are still there."""
-        return []  # the engine's process goes with all that it has
-
-    # clients
-
     def post_some(self, count: int, pause: float = 0.0, **fields: object) -> list[float]:
-        """So many jobs, by one client on one connection, with a pause (seconds) after each; one that is refused with 503 is posted again.
-        The seconds that each answer took."""
+        """Posts jobs from one client on one connection, with a pause (seconds) after each, and posts again what is refused with 503.
+        Returns the seconds that each answer took."""
         took: list[float] = []
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.fastlane.port, timeout=60)) as connection:
             while len(took) < count:
                 before = time.perf_counter()
                 status, body = self._post(connection, {"image": "ubuntu:latest", **fields})
@@ -99,7 +67,7 @@ class Company(Installation):
 
     @contextlib.contextmanager
     def posting(self, count: int) -> Iterator[None]:
-        """Clients post so many jobs beside the block, about 200 a second, and are done at its end; every fifth starts a second later."""
+        """Clients post jobs beside the block, about 200 a second, and are done at its end. Every fifth job starts a second later."""
         with ThreadPoolExecutor(2 * CLIENTS) as pool:
             share = count // CLIENTS
             posts = [pool.submit(self.post_some, share - share // 5, 0.02) for _ in range(CLIENTS)]
@@ -117,18 +85,16 @@ class Company(Installation):
             connection.close()
             raise
 
-    # what there is in the end
-
     def started(self, since: int = 0) -> tuple[int, int]:
-        """How many of the executions that were accepted at once have started, and of how many; ``since`` the so manieth job."""
+        """How many of the executions that were accepted at once have started, and how many there are, from the job number ``since``."""
         ids = [reply["executionId"] for reply in self.accepted[since:] if reply["executionId"]]
-        return len(self.shared.starts().keys() & set(ids)), len(ids)
+        return len(self.engine.starts().keys() & set(ids)), len(ids)
 
     def look(self, see: "Callable[[SqliteStore, RedisQueue], Awaitable[T]]") -> T:
-        """What ``see`` finds in the store and the queue."""
+        """Returns what ``see`` finds in the store and the queue."""
 
         async def open() -> T:
-            store, queue = SqliteStore(self.folder / "fastlane.db"), RedisQueue(self.redis or "", self.name, deadline=20)
+            store, queue = SqliteStore(self.fastlane.folder / "fastlane.db"), RedisQueue(self.redis.url, self.fastlane.name, deadline=20)
             await store.open()
             await queue.open()
             try:
@@ -140,46 +106,46 @@ class Company(Installation):
         return asyncio.run(open())
 
     def check_all_ran_once(self, jobs: int) -> None:
-        """Each of so many accepted jobs ended well, having started once by the engine's word; nothing is left; every count agrees."""
+        """Fails unless every accepted job ended well and started once, by the engine's word, nothing is left, and every count agrees."""
         wait_until(lambda: self._at_rest(jobs), f"{jobs} jobs to end: {self._counts()}, started: {self.started()}", 120)
         assert len(self.accepted) == jobs
         rows = self.look(_executions)
-        starts = self.shared.starts()
+        starts = self.engine.starts()
         assert set(starts.values()) == {1}, [id for id, times in starts.items() if times > 1]
         assert set(starts) == {row.id for row in rows}
         assert {row.job_id for row in rows} == {reply["jobId"] for reply in self.accepted}
         assert {(row.status, row.attempt, row.exit_code, row.settled, row.cleaned) for row in rows} == {(Status.DONE, 1, 0, True, True)}
         assert len(rows) == jobs
-        assert self.shared.services() == []
+        assert self.engine.services() == []
         self._check_counts(jobs)
 
     def _check_counts(self, jobs: int) -> None:
         counts = self.look(_store_counts)
         assert (counts.tasks, counts.jobs) == (1, jobs)
         assert {status: count for status, count in counts.executions.items() if count} == {Status.DONE: jobs}
-        shown = self.get("/status").json
+        shown = self.fastlane.get("/status").json
         assert shown["queues"][POOL] == {"ready": 0, "timed": 0, "running": 0}
         assert (shown["jobs"]["count"], shown["executions"]["done"], shown["jobs"]["scheduled"]) == (jobs, jobs, [])
         assert shown["containers"]["running"] == []
         for name, lane in self.look(_queue_counts).items():
             assert (lane.ready, lane.timed, lane.running, lane.blocked) == (0, 0, 0, 0), name
-        keys = Keys(self.name)
+        keys = Keys(self.fastlane.name)
         prefix = keys.generation.removesuffix("gen")
-        with self.server.client() as client:
+        with self.redis.client() as client:
             left = {str(key).removeprefix(prefix) for key in client.keys("*") if str(key).startswith(prefix)}
         assert left <= {"gen", "lanes", "arrivals", "workers", "reports", "check", "pauses"}
 
     def _at_rest(self, jobs: int) -> bool:
-        """Whether all is over, its cleaning included."""
+        """Whether all is over, cleaning included."""
 
         async def see(store: SqliteStore, queue: RedisQueue) -> bool:
             done = (await store.counts()).executions[Status.DONE] == jobs
             over = done and not await store.unsettled(1) and not await store.uncleaned(1)
-            # A rebuild may put an entry of what has ended meanwhile: whoever claims it finds that out.
+            # A rebuild may put an entry of an execution that has ended since: the worker that claims it finds that out.
             return over and not any(any(astuple(lane)) for lane in (await queue.counts([POOL])).values())
 
         time.sleep(0.1)
-        return self.look(see) and not self.shared.services()
+        return self.look(see) and not self.engine.services()
 
     def _counts(self) -> dict[str, int]:
         return {status.value: count for status, count in self.look(_store_counts).executions.items() if count}
@@ -203,15 +169,14 @@ async def _queue_counts(store: SqliteStore, queue: RedisQueue) -> Any:
 
 
 @contextlib.contextmanager
-def company(folder: Path, workers: int, **extra: str) -> Iterator[Company]:
-    """A company with an API that serves and so many workers; all of it is gone after the block."""
+def short_jobs(folder: Path, workers: int, **settings: str) -> Iterator[ShortJobs]:
+    """An API that serves and this many workers. All of it is gone after the block."""
     with RealRedis() as redis, EngineProcess(Path(redis.socket).parent, HOST) as engine:
-        fastlane = Company(folder, redis, engine, LISTEN="127.0.0.1", **extra)
-        try:
+        options = ProcessOptions(executor=engine.option, reconcile=2.0, builder_lost_after_ms=3000)
+        pool: dict[str, object] = {"maxRunning": MOST}
+        with installed(folder, NoDocker(HOST), redis=redis.url, pool=pool, options=options, listen="127.0.0.1", **settings) as fastlane:
             fastlane.serve("api")
             for _ in range(workers):
-                fastlane.hire()
+                fastlane.start("worker")
             wait_until(lambda: fastlane.get("/status").json["workers"]["alive"] == workers, "the workers")
-            yield fastlane
-        finally:
-            fastlane.end()
+            yield ShortJobs(fastlane, redis, engine)
