@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import uuid4
@@ -19,6 +18,7 @@ from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.instant import InstantExecutor
+from tests.support.waiting import until
 
 T = TypeVar("T")
 PATIENCE = 30.0
@@ -89,7 +89,7 @@ class Bench:
             tasks = (await self.executor.inspect(self.host, service)).tasks
             return tasks[0] if tasks and tasks[0].phase is phase else None
 
-        return await eventually(seen, f"no task is {phase}")
+        return await until(seen, f"a task to be {phase}", PATIENCE)
 
     async def run(self, command: tuple[str, ...] | None, **changes: object) -> tuple[str, EngineTask]:
         """Starts it and waits for its end."""
@@ -98,15 +98,6 @@ class Bench:
 
     async def log(self, task: EngineTask, marks: Mapping[int, Mark] | None = None) -> list[Portion]:
         return [portion async for portion in self.executor.logs(self.host, task.id, marks or {}, follow=False)]
-
-
-async def eventually(found: Callable[[], Awaitable[T | None]], otherwise: str) -> T:
-    """What ``found`` gives once it gives something."""
-    give_up = time.monotonic() + PATIENCE
-    while (value := await found()) is None:
-        assert time.monotonic() < give_up, otherwise
-        await asyncio.sleep(0.02)
-    return value
 
 
 def order(command: tuple[str, ...] | None, **changes: object) -> Order:
@@ -251,10 +242,10 @@ async def test_a_look_sees_a_service_run_and_end(executor: Executor, bench: Benc
         tasks = (await executor.snapshot()).tasks[bench.host].get(service, ())
         return (bool(tasks) and tasks[0].phase is phase) or None
 
-    await eventually(lambda: seen(Phase.RUNNING), "it was not seen to run")
+    await until(lambda: seen(Phase.RUNNING), "it to be seen to run", PATIENCE)
     assert executor.hosts()[0].running == 1
     await executor.stop(bench.host, service)
-    await eventually(lambda: seen(Phase.ENDED), "it was not seen to end")
+    await until(lambda: seen(Phase.ENDED), "it to be seen to end", PATIENCE)
     assert executor.hosts()[0].running == 0
 
 
@@ -331,7 +322,7 @@ async def test_the_log_of_a_removed_service_is_gone(executor: Executor, bench: B
         except ServiceGone:
             return True
 
-    await eventually(gone, "there is still a log")
+    await until(gone, "the log to be gone", PATIENCE)
 
 
 async def test_a_host_that_is_not_registered_is_down(executor: Executor) -> None:

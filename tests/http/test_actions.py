@@ -7,6 +7,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.queue.base import Lane, Report
+from tests.support.waiting import until
 
 LANES = [Lane("default", 10), Lane("fast", 10), Lane("@ticks", None)]
 CRON = {"image": "ubuntu", "command": "date", "cron": "0 3 * * 1"}
@@ -140,11 +141,7 @@ async def test_a_dry_run_shows_what_would_be_and_writes_nothing(server):
 async def test_an_answer_can_wait_for_the_end(server):
     asking = asyncio.create_task(server.post("/tasks/task?wait=60", {"image": "ubuntu"}))
 
-    for _ in range(3_000):
-        if found := await claimed(server):
-            break
-        await asyncio.sleep(0.01)
-    (id,) = found
+    (id,) = await until(lambda: claimed(server), "the job to be in the queue")
     execution = await server.store.execution(id)
     reply = {"taskId": "task", "jobId": execution.job_id, "executionId": id}
     await server.end(await server.run(reply))

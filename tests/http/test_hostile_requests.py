@@ -176,7 +176,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
     for _ in range(20):
         writer.write(b" ")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # slower than the deadline for the body
 
 
 @pytest.mark.parametrize(

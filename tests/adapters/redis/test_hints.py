@@ -59,10 +59,14 @@ async def test_who_stopped_listening_hears_nothing_and_redis_knows_of_no_channel
     stop = far.subscribe(E, heard.append)
     await until(lambda: bool(heard), "no word that it hears")
     stop()
+    others: list[Hint | None] = []
+    far.subscribe(F, others.append)
+    await until(lambda: bool(others), "no word that it hears")
     with own_redis.client() as client:
         await until(lambda: not [name for name in client.pubsub_channels() if name.endswith(E)], "the channel stays")
     near.publish(Hint(E, 1, Status.DONE))
-    await asyncio.sleep(0.05)
+    near.publish(Hint(F, 1, Status.DONE))
+    await until(lambda: len(others) == 2, "the hint that came after it")
     assert heard == [None]
 
 

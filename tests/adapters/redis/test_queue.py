@@ -11,7 +11,7 @@ from fastlane.errors import QueueDown
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
 from tests.support.clocked_queue import NOW, ClockedQueue
 from tests.support.redis import RealRedis
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 DEADLINE = 0.5
 MAIN = [Lane("main", 10)]
@@ -133,14 +133,7 @@ async def test_a_redis_that_hangs_again_and_again_uses_up_nothing(queue, redis):
         redis.go_on()
         await queue.check()
     with redis.client() as client:
-        await _until_clients_are_few(client)
-
-
-async def _until_clients_are_few(client) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while len(client.client_list()) > 4:
-        assert time.monotonic() < give_up, client.client_list()
-        await asyncio.sleep(0.02)
+        await until(lambda: len(client.client_list()) <= 4, "connections to be closed")
 
 
 async def test_a_queue_that_opens_before_its_redis_works_once_it_is_there(redis, heard):
@@ -162,10 +155,7 @@ async def test_a_closed_queue_is_down_and_leaves_no_connection(queue, redis):
     with pytest.raises(QueueDown, match="closed"):
         await queue.check()
     with redis.client() as client:
-        give_up = time.monotonic() + PATIENCE
-        while len(client.client_list()) > 1:
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.02)
+        await until(lambda: len(client.client_list()) == 1, "the queue's connections to be closed")
 
 
 async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, redis):

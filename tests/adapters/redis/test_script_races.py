@@ -184,7 +184,7 @@ async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues
                 await one.generation.wipe(generation=f"{generation}, in the making")
                 cold[generation - 1] = True
                 assert await one.generation.set_generation(str(generation), before=f"{generation}, in the making")
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # time for the others to work under this generation
             return
         generation, turn = 1, 0
         while generation < generations:

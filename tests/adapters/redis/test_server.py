@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 from fastlane.embedded.redis_server import RedisServer
 from fastlane.errors import Conflict, QueueDown
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until, wait_until
 
 PARENT = """
     import asyncio, sys
@@ -163,10 +162,8 @@ async def test_a_leftover_is_found_and_ended_before_a_new_one_starts(server, tmp
 def _leftover(server: RedisServer) -> "subprocess.Popen[bytes]":
     """The very server that an earlier run started, where nothing ended it with that run."""
     leftover = subprocess.Popen([str(server._program), *server._options()], stdout=subprocess.DEVNULL)
-    url, give_up = f"unix://{server._socket}", time.monotonic() + PATIENCE
-    while not (answers(url) and pid_in(server._data) == leftover.pid):
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
+    url = f"unix://{server._socket}"
+    wait_until(lambda: answers(url) and pid_in(server._data) == leftover.pid, "the leftover to answer")
     return leftover
 
 

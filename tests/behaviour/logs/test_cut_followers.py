@@ -43,7 +43,7 @@ async def write(server: Server, reply: dict, seed: int) -> dict[int, bytes]:
         whole[stream] += data
         await server.log(execution, *((stream, part) for part in parts(data, dice)))
         if dice.random() < 0.02:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # a pause in the log, in which clients catch up
     await server.end(execution)
     return whole
 

@@ -55,7 +55,7 @@ async def follow_on(session: aiohttp.ClientSession, places: list[str], path: str
             async with Socket(session, f"{places[cuts % len(places)]}{path}/ws?format=json{query}") as client:
                 got = await client.closed()
         except aiohttp.ClientError:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # as a client pauses before it connects again
             got = Received()
         events += got.events
         cuts += 1

@@ -168,18 +168,17 @@ async def test_whoever_joins_a_log_that_grows_gets_each_byte_once(serve, lost):
         dice = random.Random(lost or 0)
         reply = await server.enqueue()
         execution = await server.run(reply)
-        done = asyncio.Event()
+        written = 0
 
         async def write() -> None:
+            nonlocal written
             for start in range(0, 4_000, 5):
                 await server.log(execution, (dice.choice([1, 2]), lines(start, start + 5)))
-                if start % 20 == 0:
-                    await asyncio.sleep(0.001)
-            done.set()
+                written = start
             await server.end(execution)
 
         async def follow(number: int) -> tuple[str, tuple[int | None, str | None]]:
-            await asyncio.sleep(number * 0.03)
+            await until(lambda: written >= number * 130, "the log to grow")
             async with socket(server, reply["jobUrl"] + "ws") as client:
                 got = await client.closed()
             return got.text, got.end
@@ -211,7 +210,7 @@ async def test_two_hundred_followers_get_the_same_and_the_store_is_read_once_for
         server.store.read_log = counted
         for start in range(1_000, 3_000, 100):
             await server.log(execution, (1, lines(start, start + 100)))
-            await asyncio.sleep(0.01)
+            await clients[0].until(lambda got, end=start + 100: len(got.text) >= len(lines(0, end)))
         await server.end(execution)
         results = [await client.closed() for client in clients]
     assert {got.text for got in results} == {lines(0, 3_000).decode()}
@@ -319,7 +318,7 @@ async def test_a_failure_that_may_be_retried_is_not_the_end_until_it_is_settled(
         await server.log(execution, (1, b"x"))
         failed = await server.end(execution, 1)
         await client.until(lambda got: got.text == "x")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # time in which the socket must not close
         assert client.received.code is None
         assert await server.store.change(transitions.settle(failed))
         assert (await client.closed()).end == DONE

@@ -1,6 +1,5 @@
 """What each command runs, built as in production, but on an engine whose jobs end at once."""
 
-import asyncio
 import socket
 
 import aiohttp
@@ -11,6 +10,7 @@ from fastlane.config.settings import Settings
 from fastlane.errors import FastlaneError
 from fastlane.models.placement.pool import Pool
 from tests.support.instant import InstantExecutor
+from tests.support.waiting import until
 
 POOLS = (Pool("default", "", ("unix:///instant",)),)
 FACTORIES = app.Factories(executor=lambda settings, clock: InstantExecutor(app.hosts_of(settings.pools), clock))
@@ -18,13 +18,13 @@ FACTORIES = app.Factories(executor=lambda settings, clock: InstantExecutor(app.h
 
 async def ended(client: aiohttp.ClientSession, url: str) -> dict[str, object]:
     """The job, once it is done."""
-    async with asyncio.timeout(20):
-        while True:
-            async with client.get(url) as answer:
-                found = await answer.json()
-            if found["job"]["status"] == "done":
-                return found
-            await asyncio.sleep(0.02)
+
+    async def found() -> dict[str, object] | None:
+        async with client.get(url) as answer:
+            found = await answer.json()
+        return found if found["job"]["status"] == "done" else None
+
+    return await until(found, "the job to end")
 
 
 async def test_up_takes_a_job_and_runs_it(tmp_path):
@@ -60,12 +60,12 @@ async def test_a_port_in_use_is_found_before_anything_starts(tmp_path):
 
 async def ready(client: aiohttp.ClientSession, port: int | None) -> None:
     """Returns once a worker has reported itself."""
-    async with asyncio.timeout(20):
-        while True:
-            async with client.get(f"http://127.0.0.1:{port}/healthcheck") as answer:
-                if answer.status == 200:
-                    return
-            await asyncio.sleep(0.02)
+
+    async def well() -> bool:
+        async with client.get(f"http://127.0.0.1:{port}/healthcheck") as answer:
+            return answer.status == 200
+
+    await until(well, "a worker to report itself")
 
 
 async def enqueue(client: aiohttp.ClientSession, port: int | None) -> dict[str, str]:

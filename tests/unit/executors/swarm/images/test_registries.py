@@ -14,6 +14,7 @@ import structlog
 from fastlane.errors import RegistryDown
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.models.container.registry import RegistryLogin
+from tests.support.waiting import until
 
 SECRET = "hunter2:with spaces "
 OURS = RegistryLogin("registry.example.com:5000", "anna", SECRET)
@@ -227,9 +228,5 @@ async def test_a_helper_that_hangs_is_ended_with_what_it_started(
         await registries.credentials("own.example.com/app")
     assert await registries.credentials("ubuntu") == {}
     pids = [int(pid) for pid in started.read_text().split()]
-    for _ in range(3_000):
-        if not any(map(is_alive, pids)):
-            break
-        await asyncio.sleep(0.01)
     assert len(pids) == 2
-    assert not any(map(is_alive, pids))
+    await until(lambda: not any(map(is_alive, pids)), "the helper's processes to end")
