@@ -60,6 +60,14 @@ class NotFound(FastlaneError):
     """The requested thing does not exist (HTTP 404)."""
 
 
+class NotStarted(NotFound):
+    """No log exists yet, because nothing has started. ``status`` is that of the job or the execution."""
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class Conflict(FastlaneError):
     """The request contradicts the current state (HTTP 409)."""
 

@@ -13,12 +13,12 @@ from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
 from fastlane.queue.base import EntryKind, TimedQueue
-from fastlane.scheduler import notes
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.watch import notes
 from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import ExecutionStore
 

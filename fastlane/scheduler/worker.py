@@ -14,7 +14,6 @@ from fastlane.executors.base import Executor
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports
-from fastlane.scheduler import notes
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
@@ -24,6 +23,7 @@ from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.watch import notes
 from fastlane.scheduler.watch.watcher import Watcher
 from fastlane.storage.base import Store
 from fastlane.streams.pump import no_hints

@@ -5,7 +5,7 @@ import structlog
 from fastlane.errors import NotFound, QueueDown
 from fastlane.models.placement.pool import Pool
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import PoolPaused
+from fastlane.services.results import PoolPaused
 from fastlane.storage.base import PoolStore
 
 log = structlog.get_logger()

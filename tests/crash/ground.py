@@ -28,7 +28,7 @@ from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Lane
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair.rebuilder import Rebuilder
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.fork_server import Child, ForkServer
 from tests.support.installation import free_port

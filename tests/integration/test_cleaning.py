@@ -17,7 +17,7 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.scheduler.repair import reconciler
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from tests.support.crew import Crew
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all

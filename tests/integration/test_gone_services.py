@@ -19,7 +19,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.scheduler.limits import Limits
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from tests.support.crew import Crew
 from tests.support.defaults import default_executor, default_limits
 from tests.support.engine import IMAGE, connect, remove_all

@@ -17,7 +17,7 @@ from fastlane.queue.base import TICKS, Entry, EntryKind
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.worker import Worker
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.defaults import default_limits, default_worker
 from tests.support.instant import InstantExecutor

@@ -2,7 +2,7 @@
 tables do not allow."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -132,6 +132,55 @@ def test_the_tables_have_no_way_back_up():
         return any(next_ == goal or (next_ not in seen and reaches(next_, goal, seen | {next_})) for next_ in ALLOWED[group])
 
     assert [group for group in ALLOWED if reaches(group, group)] == []
+
+
+WEB = ("server", "routes", "openapi", "handler", "api", "security", "http", "settings")
+"""The parts of web. Each may import only those after it."""
+
+KNOWN_CIRCLES = {"models"}
+"""Packages whose parts import each other in a circle."""
+
+PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
+
+
+def arrows_inside(package: str) -> dict[str, set[str]]:
+    """The parts of a package (its modules, and its folders as a whole), each with the other parts that it imports."""
+    inside = f"{package}." if package else ""
+    arrows: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        if module in (package, "") or not module.startswith(inside):
+            continue
+        part = module.removeprefix(inside).split(".")[0]
+        targets = [module_in(name) or "" for _, name in imports_of(path.read_text())]
+        parts = {target.removeprefix(inside).split(".")[0] for target in targets if target != package and target.startswith(inside)}
+        arrows.setdefault(part, set()).update(parts - {part, ""})
+    return arrows
+
+
+def in_circles(arrows: Mapping[str, Collection[str]]) -> set[str]:
+    """The parts that import each other, or lie between those that do: what is left when parts that import none of the rest are removed,
+    and parts that none of the rest imports."""
+    left = set(arrows)
+    while ends := {part for part in left if not left & set(arrows[part]) or not any(part in arrows[other] for other in left)}:
+        left -= ends
+    return left
+
+
+def test_the_parts_of_web_import_in_one_direction():
+    arrows = arrows_inside("web")
+    assert set(arrows) == set(WEB)
+    assert [(part, other) for part in WEB for other in arrows[part] if WEB.index(other) < WEB.index(part)] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package or "fastlane")
+def test_no_parts_of_a_package_import_each_other_in_a_circle(package):
+    assert bool(in_circles(arrows_inside(package))) == (package in KNOWN_CIRCLES)
+
+
+def test_a_circle_of_parts_is_found():
+    arrows = {"top": {"a"}, "a": {"b"}, "b": {"c", "low"}, "c": {"a"}, "low": set()}
+    assert in_circles(arrows) == {"a", "b", "c"}
+    assert in_circles({**arrows, "c": {"low"}}) == set()
 
 
 def private_reads(module: str, source: str) -> list[str]:

@@ -15,11 +15,10 @@ from fastlane.models.execution import Ending, Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import reachable_managers
-from fastlane.scheduler import notes
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.settler import is_last_word
-from fastlane.scheduler.watch import failures
+from fastlane.scheduler.watch import failures, notes
 from fastlane.scheduler.watch.log_copy import LogCopy
 from fastlane.scheduler.watch.observation import ServiceObservation
 from fastlane.scheduler.watch.verdict import (

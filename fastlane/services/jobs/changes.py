@@ -8,7 +8,7 @@ from fastlane.errors import StoreDown
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job, job_status
 from fastlane.models.job_change import JobChange
-from fastlane.services.jobs.results import CurrentStatus
+from fastlane.services.results import CurrentStatus
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_job
 

@@ -11,8 +11,8 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.services.jobs.batches import in_batches
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import Deleted
 from fastlane.services.jobs.stops import Stops
+from fastlane.services.results import Deleted
 from fastlane.storage.base import Deletion, Store
 from fastlane.storage.lookup import find_job, find_task
 

@@ -10,7 +10,7 @@ from fastlane.models.idempotency import DAY, IdempotencyKey, IdempotencyRecord
 from fastlane.models.job_change import JobChange, next_tick_id
 from fastlane.models.status import Status
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()

@@ -17,7 +17,7 @@ from fastlane.services.jobs.admission import check_allowed
 from fastlane.services.jobs.changes import JobChanges, Step
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from fastlane.storage.base import ExecutionStore
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from fastlane.models.job import Job
 from fastlane.models.job_change import JobChange
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import CurrentStatus
+from fastlane.services.results import CurrentStatus
 
 log = structlog.get_logger()
 

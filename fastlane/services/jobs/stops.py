@@ -12,7 +12,7 @@ from fastlane.models.status import UNDER_WAY, Status
 from fastlane.services.jobs.batches import in_batches
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import CurrentStatus, TaskStopped
+from fastlane.services.results import CurrentStatus, TaskStopped
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job, find_task, no_such_job
 

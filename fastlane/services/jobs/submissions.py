@@ -18,7 +18,7 @@ from fastlane.services.jobs.admission import admit
 from fastlane.services.jobs.changes import JobChanges, until_written
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from fastlane.storage.base import JobStore
 
 log = structlog.get_logger()

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from fastlane.errors import TransientError
 from fastlane.models.execution import Execution
 from fastlane.models.schedule import tick
-from fastlane.services.jobs.results import Enqueued
 from fastlane.services.reads.views import ExecutionView, view_execution
+from fastlane.services.results import Enqueued
 from fastlane.storage.base import Store
 from fastlane.streams.hint_wait import HintWait
 from fastlane.streams.hub import Hub

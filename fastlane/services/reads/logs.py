@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from fastlane.errors import NotFound
+from fastlane.errors import NotStarted
 from fastlane.models.execution import Execution
 from fastlane.models.logs.chunk import Head
 from fastlane.models.status import FINAL, Status
@@ -21,14 +21,6 @@ class LogView:
 
     execution: Execution
     head: Head
-
-
-class NotStarted(NotFound):
-    """No log exists yet, because nothing has started. ``status`` is that of the job or the execution."""
-
-    def __init__(self, message: str, status: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Logs:

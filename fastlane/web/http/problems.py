@@ -5,8 +5,7 @@ from http import HTTPStatus
 
 from tornado.web import HTTPError
 
-from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, TransientError
-from fastlane.services.reads.logs import NotStarted
+from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, NotStarted, TransientError
 
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the store or the queue is down."""

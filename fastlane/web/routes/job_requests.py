@@ -3,7 +3,7 @@
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import Spec
 from fastlane.models.schedule.schedule import Schedule
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from fastlane.web.api.contract import REPLAYED, flag
 from fastlane.web.api.idempotency import read_key
 from fastlane.web.api.requests.job import read_job

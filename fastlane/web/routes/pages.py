@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from fastlane.errors import NotFound, TransientError
-from fastlane.services.reads.logs import NotStarted
+from fastlane.errors import NotFound, NotStarted, TransientError
 from fastlane.web.api.contract import Response, operation
 from fastlane.web.api.responses.server import HEALTH
 from fastlane.web.handler.handler import Handler

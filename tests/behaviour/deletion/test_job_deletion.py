@@ -15,7 +15,7 @@ from fastlane.models.status import Status
 from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.repair.reconciler import UNKNOWN_AFTER
 from fastlane.services.jobs.deletions import MAX_WAIT
-from fastlane.services.jobs.results import Deleted, Enqueued
+from fastlane.services.results import Deleted, Enqueued
 from tests.contract.values import chunk
 from tests.support.crew import Crew
 from tests.support.ledger import count_executions, tick_of

@@ -9,7 +9,7 @@ import pytest
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.services.jobs.results import Deleted, Enqueued
+from fastlane.services.results import Deleted, Enqueued
 from tests.support.intercept import Died, dies
 from tests.support.ledger import count_executions
 from tests.support.redis import RealRedis

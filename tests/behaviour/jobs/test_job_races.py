@@ -13,7 +13,7 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
-from fastlane.services.jobs.results import Deleted, Enqueued
+from fastlane.services.results import Deleted, Enqueued
 from tests.support.intercept import Died, dies
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.redis import RealRedis

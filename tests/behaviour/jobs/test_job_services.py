@@ -15,7 +15,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
-from fastlane.services.jobs.results import CurrentStatus, Enqueued, TaskStopped
+from fastlane.services.results import CurrentStatus, Enqueued, TaskStopped
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
 from tests.support.services import method, services_of

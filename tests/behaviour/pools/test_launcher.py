@@ -16,7 +16,7 @@ from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.scheduler.limits import Limits
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.defaults import default_limits
 from tests.support.redis import RealRedis

@@ -8,7 +8,7 @@ import pytest
 from fastlane.errors import NotFound, QueueDown
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.schedule import Schedule
-from fastlane.services.jobs.results import PoolPaused
+from fastlane.services.results import PoolPaused
 from tests.support.crew import HOST, Crew
 from tests.support.intercept import Died, dies
 from tests.support.redis import RealRedis

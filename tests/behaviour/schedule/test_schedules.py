@@ -23,7 +23,7 @@ from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from tests.support.crew import HOST, Crew
 from tests.support.instant import InstantExecutor
 from tests.support.ledger import count_executions, tick_of

@@ -11,7 +11,7 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.queue.base import Lane
 from fastlane.scheduler.timer import fire
-from fastlane.services.jobs.results import Enqueued
+from fastlane.services.results import Enqueued
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.actions import DRY_RUN
 from tests.support.redis import RealRedis

@@ -11,7 +11,7 @@ from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
 from fastlane.queue.redis.keys import Keys
-from fastlane.scheduler import notes
+from fastlane.scheduler.watch import notes
 from tests.support.crew import HOST as CREWS_HOST
 from tests.support.crew import Crew
 from tests.support.server import HOST

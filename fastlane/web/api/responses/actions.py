@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from fastlane.clock import iso
 from fastlane.services.jobs.preview import Preview
-from fastlane.services.jobs.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.reads.server_status import HostRow
 from fastlane.services.reads.views import ExecutionView
+from fastlane.services.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.tickets import Ticket
 from fastlane.web.api.container.responses import RESOURCES, asked_resources
 from fastlane.web.api.render_context import RenderContext

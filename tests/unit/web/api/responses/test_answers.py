@@ -20,7 +20,6 @@ from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
 from fastlane.models.task import Task
 from fastlane.services.jobs.preview import Preview
-from fastlane.services.jobs.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.lists import TaskJobsView, TicksView
@@ -40,6 +39,7 @@ from fastlane.services.reads.wait_reasons import (
     WaitReason,
 )
 from fastlane.services.reads.why import Explanation
+from fastlane.services.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.tickets import Ticket
 from fastlane.storage.base import Counts
 from fastlane.web.api.render_context import RenderContext

@@ -10,7 +10,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.status import Status
-from fastlane.scheduler import notes
+from fastlane.scheduler.watch import notes
 from tests.support.defaults import default_limits
 
 NOW = 1_700_000_000_000
