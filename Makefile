@@ -2,38 +2,38 @@
 .DEFAULT_GOAL := help
 .PHONY: help run stop test test-crash test-long test-model bench bench-peers check lock clean
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
 
-run: ## set everything up, start fastlane on port 10000 and run the how-to's first job
+run: ## set everything up, start fastlane on port 10000 and run the README's first job
 	@scripts/run
 
-stop: ## end what `make run` started; data are kept
+stop: ## stop what `make run` started; the data stays
 	@scripts/stop
 
-test: ## style, types, and all tests but the long ones, on a private Docker engine (ARGS='-k name' for pytest)
+test: ## check style and types, and run all tests except the long ones, on a private Docker engine (ARGS='-k name' for pytest)
 	@scripts/test $(ARGS)
 
-test-crash: ## kill, freeze and cut off fastlane at every point of a job's way: some 5 minutes (ARGS='-k name' for pytest)
+test-crash: ## kill, freeze and cut off fastlane at every step of a job; about 5 minutes (ARGS='-k name' for pytest)
 	@scripts/test-crash $(ARGS)
 
-test-long: ## what takes minutes: a thousand jobs, and faults of several managers again and again (ARGS='-k name' for pytest)
+test-long: ## run the long tests: a thousand jobs, and repeated faults of several managers (ARGS='-k name' for pytest)
 	@scripts/test-long $(ARGS)
 
-test-model: ## the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
+test-model: ## run the model test: 1,000 random programs in virtual time, and faults that it must find (FASTLANE_MODEL_SEEDS)
 	@scripts/test-model $(ARGS)
 
-bench: ## what fastlane costs, beside the bare thing, into docs/performance.md: 20 minutes (ARGS='--only enqueue')
+bench: ## measure fastlane against a bare baseline and update docs/performance.md; 20 minutes (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)
 
-bench-peers: ## other job queues on Redis beside fastlane, into docs/performance.md: 15 minutes (ARGS='--only celery')
+bench-peers: ## measure fastlane against other job queues and update docs/performance.md; 15 minutes (ARGS='--only celery')
 	@scripts/bench-peers $(ARGS)
 
-check: ## style, types and unit tests; no engine, under a minute
+check: ## check style and types and run the unit tests; under a minute, without an engine
 	@scripts/check
 
-lock: ## write requirements/*.txt anew: newest versions that fit, hashed
+lock: ## update requirements/*.txt to the newest compatible versions, with hashes
 	@scripts/lock
 
-clean: ## stop, then take away all that was made
+clean: ## stop, then remove everything that the other targets made
 	@scripts/clean

@@ -1,9 +1,9 @@
-# What the scripts share: how they speak. Sourced by bash, from the checkout's root: every script begins by going there.
+# Output and process helpers that the scripts share. Bash scripts source it from the checkout's root.
 # shellcheck shell=bash
 
 say() { echo "==> $*"; }
 
-# The last words of a script: what is wrong, then what to do about it.
+# Ends the script with an error: what is wrong, then what to do about it.
 fail() {
     echo "error: $1" >&2
     shift
@@ -12,12 +12,13 @@ fail() {
     exit 1
 }
 
-# A deadline around a command, where the machine has `timeout` (macOS has not).
+# Runs a command with a deadline if the machine has `timeout`; macOS does not.
 limit() {
     if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi
 }
 
-# Whether process $1 lives and was started from this checkout with the words $2 in its command line: a pid alone may be another's by now.
+# Whether process $1 runs and was started from this checkout with $2 in its command line. The pid alone proves nothing, since it may have
+# been reused.
 is_ours() {
     [ -n "$1" ] || return 1
     { tr '\0' ' ' <"/proc/$1/cmdline" || ps -ww -p "$1" -o args=; } 2>/dev/null | grep -qF -- "$PWD/$2"

@@ -76,7 +76,7 @@ def test_make_run_runs_a_first_job_make_stop_ends_it_and_make_clean_leaves_only_
         assert requests.get(f"http://localhost:{port}/docs", timeout=30).headers["Content-Type"].startswith("text/html")
 
         again = make(clone, "run", **own)
-        assert "runs already" in again
+        assert "already running" in again
         assert "==> done, exit code 0" in again
 
         make(clone, "stop", **own)

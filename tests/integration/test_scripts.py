@@ -1,6 +1,6 @@
-"""``scripts/engine``: an engine of the project's own comes when called, is found again, and leaves nothing behind.
+"""Tests of ``scripts/engine``: it starts a private engine or finds it running, and leaves nothing behind after a stop.
 
-Its commands are run as the make targets run them, as root, with Debian's docker.io.
+They run its commands as the make targets do: as root, with Debian's docker.io.
 """
 
 import json
