@@ -1,7 +1,7 @@
 """Builds what ``fastlane up``, ``api`` and ``worker`` run. This is the one module that knows every concrete class.
 
 ``running`` opens the parts of a role and closes them in reverse order: no new requests and claims, leases handed over, containers left
-running. A test gives it a ``Factories`` with a store, queue, executor or clock of its own and gets everything else as in production.
+running. A test passes ``Factories`` with its own store, queue, executor or clock, and gets everything else as in production.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ calls waited 1 to 3 s (measured)."""
 
 MAX_FILES = 65_536
 RESERVED_FILES = 200
-"""Open files that are kept back for everything but client connections."""
+"""Open files that are reserved for uses other than client connections."""
 MIN_CONNECTIONS = 50
 
 

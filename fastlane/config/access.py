@@ -6,23 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastlane.config.credentials import Token, User, read_password_hash, read_token_hash
-from fastlane.config.types import KeyReaders, SettingType, read_choice, read_exact_text, read_tables, read_text
+from fastlane.config.types import KeyReaders, SettingType, read_choice, read_stripped_text, read_tables
 from fastlane.errors import Fault, Invalid
 from fastlane.log import MASK
 from fastlane.models.access import Principal, Role
+from fastlane.models.container.options import read_text
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f:]{1,64}")
 
 
 def _name(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if not _NAME.fullmatch(text):
         raise ValueError("is not a name; use 1 to 64 characters without ':' and control characters")
     return text
 
 
 def _tasks(value: object) -> str:
-    text = read_exact_text(value)
+    text = read_text(value)
     try:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
@@ -35,8 +36,8 @@ def _role(value: object) -> Role:
 
 
 COMMON_KEYS: KeyReaders = {"name": ("name", _name), "role": ("role", _role), "tasks": ("tasks", _tasks)}
-USER_KEYS: KeyReaders = {**COMMON_KEYS, "password": ("secret", lambda value: read_password_hash(read_text(value)))}
-TOKEN_KEYS: KeyReaders = {**COMMON_KEYS, "token": ("secret", lambda value: read_token_hash(read_text(value)))}
+USER_KEYS: KeyReaders = {**COMMON_KEYS, "password": ("secret", lambda value: read_password_hash(read_stripped_text(value)))}
+TOKEN_KEYS: KeyReaders = {**COMMON_KEYS, "token": ("secret", lambda value: read_token_hash(read_stripped_text(value)))}
 
 
 def _users(value: object) -> tuple[User, ...]:

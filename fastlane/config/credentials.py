@@ -88,7 +88,7 @@ def make_token() -> str:
 
 
 def token_digest(token: str) -> bytes:
-    """The digest by which a token is checked. Plain SHA-256 is enough, since nobody can guess 256 random bits."""
+    """The digest by which a token is checked. Plain SHA-256 is enough, because 256 random bits cannot be guessed."""
     return sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 

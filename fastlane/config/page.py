@@ -93,7 +93,7 @@ init = true
 ```
 
 The keys of `policy`: {policy}.
-Each is `true` (anything), `false` (nothing, the default), a pattern, or a list of patterns of which one must match; `*` in a pattern
+Each is `true` (anything), `false` (nothing, the default), a pattern, or a list of patterns (one must match); `*` in a pattern
 matches any text. Two keys differ: `init` is `true` or `false`, and `stopGrace` is the longest grace that a job may set. Patterns of
 `mounts` are `/PATH` (that path on the node), `/PATH/` (every path below it), `volume:NAME`, `tmpfs` or `*`; `:ro` at the end of one
 allows read-only mounts only. The keys of `limits`: {limits}.

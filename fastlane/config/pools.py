@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from fastlane.config.types import KeyReaders, SettingType, read_choice, read_exact_text, read_number, read_table, read_tables, read_text
+from fastlane.config.types import KeyReaders, SettingType, read_choice, read_number, read_stripped_text, read_table, read_tables
 from fastlane.errors import Fault, Invalid, quoted
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_RESOURCES, Resources
+from fastlane.models.container.options import read_text
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, read_mount_pattern
 from fastlane.models.placement.pool import Pool, Pull, pool_faults
 from fastlane.models.schedule.schedule import show_duration
@@ -20,7 +21,7 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _host(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if not re.fullmatch(r"unix:///\S+|(tcp://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII):
         raise ValueError(f"{quoted(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
     return text
@@ -83,8 +84,8 @@ LIMIT_KEYS: KeyReaders = {
     "pids": ("pids", options.read_pids),
 }
 POOL_KEYS: KeyReaders = {
-    "name": ("name", read_text),
-    "match": ("match", read_exact_text),
+    "name": ("name", read_stripped_text),
+    "match": ("match", read_text),
     "hosts": ("hosts", _hosts),
     "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
     "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),

@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastlane.config.types import Invocation, KeyReaders, SettingType, read_exact_text, read_tables, read_text
+from fastlane.config.types import Invocation, KeyReaders, SettingType, read_stripped_text, read_tables
 from fastlane.errors import Fault, Invalid, quoted
 from fastlane.log import MASK
+from fastlane.models.container.options import read_text
 from fastlane.models.container.registry import RegistryLogin, registry_host
 
 NONE = "none"
@@ -23,28 +24,28 @@ _HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\]
 
 
 def _host(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if not _HOST.fullmatch(text):
         raise ValueError("is not a registry; write HOST or HOST:PORT as its image names begin, or docker.io")
     return registry_host(text)
 
 
 def _username(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if not text or ":" in text or not text.isprintable():
         raise ValueError("is not a user name; write one without ':'")
     return text
 
 
 def _password(value: object) -> str:
-    text = read_exact_text(value)
+    text = read_text(value)
     if not text:
         raise ValueError("is empty; leave out the registry to use it without a login")
     return text
 
 
 def _path(value: object) -> Path:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if not text or "\0" in text:
         raise ValueError("is not a file; write a path such as /run/secrets/registry")
     try:
@@ -93,7 +94,7 @@ def _show(logins: Sequence[RegistryLogin]) -> str:
 
 
 def _docker_config(value: object) -> Path | None:
-    return None if read_text(value) == NONE else _path(value)
+    return None if read_stripped_text(value) == NONE else _path(value)
 
 
 def default_docker_config(folder: str | None) -> Path | None:

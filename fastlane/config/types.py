@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from fastlane.errors import Fault, Invalid, quoted
 from fastlane.log import scrub
-from fastlane.models.container.options import read_size, show_size
+from fastlane.models.container.options import read_size, read_text, show_size
 from fastlane.models.schedule.schedule import read_duration, show_duration
 
 Role = Literal["up", "api", "worker"]
@@ -47,15 +47,13 @@ class SettingType:
     """Whether the value is a list of tables, which ``show`` writes as JSON."""
 
 
-def read_text(value: object) -> str:
+def read_stripped_text(value: object) -> str:
     """Text without the spaces around it."""
-    if not isinstance(value, str):
-        raise ValueError("is not text; put it in quotes")
-    return value.strip()
+    return read_text(value).strip()
 
 
 def _directory(value: object) -> Path:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if not text or "\0" in text:
         raise ValueError("is not a directory; write a path such as .fastlane or /var/lib/fastlane")
     try:
@@ -65,7 +63,7 @@ def _directory(value: object) -> Path:
 
 
 def _store_url(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if text.startswith(("mongodb://", "mongodb+srv://")):
         raise ValueError(f"names MongoDB; this version has the SQLite store only, so write {SQLITE}PATH or leave it out")
     if not text.startswith(SQLITE) or text.removeprefix(SQLITE) in ("", "/", ":memory:") or "\0" in text:
@@ -82,7 +80,7 @@ _SENTINEL_URL = re.compile(
 
 
 def _redis_url(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if _SENTINEL_URL.fullmatch(text):
         return text
     try:
@@ -99,7 +97,7 @@ def _redis_url(value: object) -> str:
 
 
 def _address(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -122,7 +120,7 @@ def read_number(value: object, least: int, most: int) -> int:
 
 
 def _public_url(value: object) -> str:
-    text = read_text(value).removesuffix("/")
+    text = read_stripped_text(value).removesuffix("/")
     try:
         url = urlsplit(text)
         usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
@@ -138,7 +136,7 @@ def _words(value: object, first: str, second: str) -> tuple[str, ...]:
     rows = value.split(",") if isinstance(value, str) else value
     if not isinstance(rows, list | tuple):
         raise ValueError(f'is not a list; write ["{first}", "{second}"], in the environment {first},{second}')
-    return tuple(read_text(row) for row in rows)
+    return tuple(read_stripped_text(row) for row in rows)
 
 
 def _proxies(value: object) -> tuple[str, ...]:
@@ -173,7 +171,7 @@ def _redact_words(value: object) -> tuple[str, ...]:
 
 
 def _installation(value: object) -> str:
-    text = read_text(value)
+    text = read_stripped_text(value)
     if not re.fullmatch(r"[a-z0-9-]{1,40}", text):
         raise ValueError(f"{quoted(text)} is not a name; use 1 to 40 of a-z, 0-9 and '-'")
     return text
@@ -190,11 +188,6 @@ def _duration(value: object) -> float:
 
 KeyReaders = Mapping[str, tuple[str, Callable[[object], Any]]]
 """The keys of a table as users write them; for each, the name of the attribute that it becomes, and the reader of its value."""
-
-
-def read_exact_text(value: object) -> str:
-    """Text as it is, with the spaces around it."""
-    return value if isinstance(value, str) else read_text(value)
 
 
 def read_tables(
@@ -265,7 +258,7 @@ def read_choice(*words: str) -> Callable[[object], str]:
 
     def read(value: object) -> str:
         if not isinstance(value, str) or value.strip().lower() not in words:
-            raise ValueError(f"{quoted(value)} is none of {', '.join(words)}")
+            raise ValueError(f"{quoted(value)} is not one of {', '.join(words)}")
         return value.strip().lower()
 
     return read

@@ -84,7 +84,7 @@ class RedisServer:
         self._lock = lock
 
     async def _end_leftover(self) -> None:
-        """Ends the server that an earlier run left. Leaves any other process that has its number by now."""
+        """Ends the server that an earlier run left. Leaves a process that has reused its pid alone."""
         pid = self._recorded()
         if pid is not None and await self._is_ours(pid):
             log.info("redis.leftover_ended", pid=pid)

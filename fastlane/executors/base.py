@@ -63,7 +63,7 @@ class Phase(StrEnum):
 
 class TaskEnd(StrEnum):
     """How an engine's task ended: its command exited, memory ran out, it was killed, its image or container was refused, it was shut down
-    (by our stop, a drained node or a changed service), or it is lost: nobody knows what its container does."""
+    (by our stop, a drained node or a changed service), or it is lost: the state of its container is unknown."""
 
     EXITED = "exited"
     OOM = "oom"

@@ -111,9 +111,9 @@ def pause(job: Job, *, now: int) -> Job:
 
 
 def resume(job: Job, *, now: int) -> JobChange:
-    """Releases the job's held tick. A job that runs once keeps its due time, even in the past. A cron's ticks that were due meanwhile
-    become one row, and its next tick comes after ``now``. If the job's ``expiration`` passed meanwhile, the first tick after that becomes
-    a row with the outcome ``expired``, and no tick follows."""
+    """Releases the job's held tick. A job that runs once keeps its due time, even in the past. A cron's ticks that were due during the
+    pause become one row, and its next tick comes after ``now``. If the job's ``expiration`` passed in that time, the first tick after it
+    becomes a row with the outcome ``expired``, and no tick follows."""
     rows, last, following = _held_ticks(job, now)
     after = replace(job, modified_at=now, revision=job.revision + 1, next_tick=following, last_tick=last, held_tick=None)
     return JobChange(after, rows)

@@ -87,7 +87,7 @@ class ExecutionChange:
 
 
 def claim(execution: Execution, *, host: str | None, pool: str | None, now: int) -> ExecutionChange:
-    """enqueued → pulling: a worker takes an execution that nobody holds, for the host that it chose (None: no pool matches its task).
+    """enqueued → pulling: a worker takes an execution that no worker holds, for the host that it chose (None: no pool matches its task).
 
     Whether a stop of its job covers it is read from the job afterwards, before a service is bound.
     """

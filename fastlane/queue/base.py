@@ -72,13 +72,13 @@ def execution_entry(execution: Execution, pools: Sequence[Pool]) -> Entry:
 
 
 def slotless_entry(execution: Execution, *, due: int) -> Entry:
-    """The entry that makes a worker end or settle the execution. It waits for no slot, since nothing is to start."""
+    """The entry that makes a worker end or settle the execution. It needs no slot, because nothing will start."""
     return Entry(execution.id, EntryKind.EXECUTION, TICKS, due)
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An entry that a claim leased to its caller. ``resume``: another worker's lease on it ran out. ``stop``: it is to be stopped.
+    """An entry that a claim leased to its caller. ``resume``: another worker's lease on it ran out. ``stop``: it must be stopped.
     ``expired``: it was leased after its ``expires``; it holds no slot and must not be started."""
 
     id: str
@@ -117,7 +117,7 @@ class Claim:
 
 
 class Renewal(StrEnum):
-    """The answer for one renewed lease: still the caller's, lost, or still the caller's and to be stopped."""
+    """The answer for one renewed lease: still the caller's, lost, or still the caller's but to be stopped."""
 
     OK = "ok"
     LOST = "lost"
@@ -177,7 +177,7 @@ class TimedQueue(Protocol):
 
     def subscribe(self, on_wake: Callable[[], None], on_stop: Callable[[str], None]) -> None:
         """Calls ``on_wake`` whenever something may have become claimable, and after each reconnection; calls ``on_stop`` with the id of
-        a leased entry that is to be stopped. These are hints: one may be lost. Call this before ``open``."""
+        a leased entry that must be stopped. These are hints: one may be lost. Call this before ``open``."""
 
     async def put(self, entries: Sequence[Entry]) -> None:
         """Inserts each absent entry, and moves one that is present with a lower revision; the same revision changes nothing. A leased
@@ -199,7 +199,7 @@ class TimedQueue(Protocol):
 
     async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None) -> None:
         """Gives an entry back, claimable from ``due`` on, in ``lane`` if one is named, and frees its slot. Does nothing when the lease
-        is not the owner's. An entry that was put meanwhile with a higher revision takes that one's place and due time."""
+        is not the owner's. If a higher revision was put in between, the entry takes its due time and lane."""
 
     async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
         """Removes an entry that is not leased; tells the owner of a leased one to stop it. When ``revision`` is given, an entry with a
@@ -211,7 +211,7 @@ class TimedQueue(Protocol):
 
     async def finish(self, ids: Mapping[str, int]) -> None:
         """Removes these entries (id to the revision that was worked on) from wherever they are, frees their slots, and wakes the workers.
-        An entry that was put meanwhile with a higher revision stays, at its new due time. Entries that waited for a freed group become
+        An entry for which a higher revision was put in between stays, at its new due time. Entries that waited for a freed group become
         ready in their order, as many as the group has room for. Safe to repeat."""
 
     async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
@@ -247,7 +247,7 @@ class WorkerReports(Protocol):
 
 
 class TicketStore(Protocol):
-    """Texts under digests, each of which can be taken once."""
+    """Texts under digests. Each can be taken once."""
 
     async def put(self, digest: str, text: str, *, ttl: int) -> bool:
         """Keeps a text for ``ttl`` milliseconds of Redis's own time; a ``wipe`` of the queue leaves it. Returns False, and changes
@@ -261,7 +261,7 @@ class TicketStore(Protocol):
 
 
 class Queue(TimedQueue, Protocol):
-    """The timed queue with the other ports beside it, as one adapter provides them. Only ``app`` needs it: everything else takes the
+    """The timed queue and the other ports, as one adapter provides them. Only ``app`` needs it: everything else takes the
     ports that it uses."""
 
     @property
@@ -288,8 +288,8 @@ class EntrySink(Protocol):
 
 
 async def pass_on_stop(queue: EntrySink, execution: Execution, *, now: int) -> None:
-    """Tells the queue that an execution is to be stopped. The worker that holds it hears of it; an execution that no worker holds is put
-    back without a slot, so that a worker ends it at once."""
+    """Passes an execution's stop to the queue, which notifies the worker that holds it. An execution that no worker holds is put back
+    without a slot, so that a worker ends it at once."""
     found = await queue.cancel(execution.id)
     if found is Cancelled.REMOVED or (execution.status.final and found is not Cancelled.TOLD):
         await queue.put([slotless_entry(execution, due=now)])

@@ -53,7 +53,7 @@ class Assignment:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether there is such a hint that nobody has followed up."""
+        """Whether there is such a hint that has not been handled."""
         return self._stop.is_set()
 
     @property

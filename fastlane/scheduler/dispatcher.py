@@ -67,7 +67,7 @@ class Dispatcher:
         self._wake.set()
 
     async def run(self) -> None:
-        """Claims, for ever."""
+        """Claims entries, forever."""
         while True:
             self._wake.clear()
             try:

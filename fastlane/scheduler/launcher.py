@@ -115,7 +115,7 @@ class Launcher:
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
     async def put_back(self, assignment: Assignment, execution: Execution, error: RegistryDown) -> None:
-        """Puts the execution back into the queue until its registry is asked again, so that it does not hold a slot meanwhile."""
+        """Puts the execution back into the queue until its registry is asked again, so that it does not hold a slot until then."""
         now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
         waited = now - (execution.placed_at or now)
         due = min(deadline, now + max(SHORTEST_BACK_OFF, min(MAX_BACK_OFF, waited // 4)))
@@ -125,7 +125,7 @@ class Launcher:
         self._leases.keep_note(assignment, due)
 
     async def activate(self, assignment: Assignment, execution: Execution) -> bool:
-        """Starts the bound service of a pulling execution, unless a stop came first; False when the execution is another worker's by now.
+        """Starts the bound service of a pulling execution, unless a stop came first; False when another worker has taken the execution.
 
         When the host does not answer, the service may have started: the watcher inspects it, and calls this again if it is still parked.
         """

@@ -23,7 +23,7 @@ RENEWED_AT_ONCE = 500
 MAX_KEPT_NOTES = 500
 """Notes kept of assignments that were put back into the queue."""
 GRACE = 5_000
-"""Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and to make a note of its own."""
+"""Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and make its own note."""
 
 
 class Leases:
@@ -120,7 +120,7 @@ class Leases:
         return held
 
     async def run(self) -> None:
-        """Renews all leases, for ever."""
+        """Renews all leases, forever."""
         while True:
             await self._clock.sleep(self._every)
             try:

@@ -94,7 +94,7 @@ class Runner:
             await self._settler.clean(settled)
 
     async def _explained_step(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """Takes a step; explains what delays it when that is to be tried again."""
+        """Takes a step, and records what delays it if the step must be repeated."""
         try:
             after = await self._step(assignment, execution)
         except TransientError as error:

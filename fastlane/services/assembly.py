@@ -68,7 +68,7 @@ def build_services(
     *,
     start_wait: float,
 ) -> Services:
-    """The services of one process. Close ``outbox`` at its end. ``start_wait``: seconds for which a follower waits for a job's start."""
+    """The services of one process. Close ``outbox`` at the end. ``start_wait``: seconds for which a follower waits for a job's start."""
     outbox = QueueOutbox(queue, clock, pools)
     changes = JobChanges(store, clock)
     idempotency = Idempotency(store, outbox, clock)

@@ -27,7 +27,7 @@ class CurrentStatus:
 
 @dataclass(frozen=True, slots=True)
 class TaskStopped:
-    """A task, and how many of its jobs were told to stop."""
+    """A task, and how many of its jobs were asked to stop."""
 
     task_id: str
     stopped: int

@@ -1,7 +1,7 @@
 """The port of the store, the one truth: a protocol for each group of users, and ``Store``, which joins them.
 
 The verbs speak values. Every write is a compare-and-set on one document or an insert under derived ids, so that a database without
-transactions over several documents can keep the same promises. What a commit writes besides follows from that one document.
+transactions over several documents can keep the same promises. Everything else that a commit writes follows from that one document.
 
 Every method raises ``StoreDown`` when the store cannot be read or written now (locked for too long, disk full, unreachable); then nothing
 is half-written. Moments are in milliseconds. A page has ``limit`` rows; it starts at ``offset`` or after a named row.
@@ -138,12 +138,12 @@ class ExecutionStore(Protocol):
     """Executions. The two lists take a window and raise Invalid as those of ``JobStore`` do."""
 
     async def insert(self, execution: Execution) -> bool:
-        """Inserts a further attempt; False, and nothing written, when an execution has its id already. The job may be gone by then: whoever
-        claims the execution finds that by ``Execution.belongs_to``, and discards it."""
+        """Inserts a further attempt; False, and nothing written, when an execution has its id already. The job may have been deleted: the
+        worker that claims the execution checks ``Execution.belongs_to`` and discards it."""
 
     async def discard(self, execution: Execution) -> bool:
-        """Removes an execution that no longer belongs to its job and was never bound to a service. False, and nothing removed, when it is
-        bound by now or has another epoch."""
+        """Removes an execution that no longer belongs to its job and was never bound to a service. False, and nothing removed, when it
+        has been bound or has another epoch."""
 
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution."""

@@ -94,10 +94,10 @@ class Sink(Protocol):
         """Sends the bytes; does nothing when the client is gone."""
 
     async def drained(self, seconds: float) -> bool:
-        """Waits until the client has taken all that was sent; False after so many seconds. Raises ConnectionError when it is gone."""
+        """Waits until the client has taken all that was sent; False after ``seconds``. Raises ConnectionError when it is gone."""
 
     def begin(self, execution: Execution, *, first: bool) -> None:
-        """Hears that an attempt's log begins; ``first``: it is the first of this follower."""
+        """Called before an attempt's log is sent; ``first``: it is the first of this follower."""
 
 
 class Admission(Protocol):

@@ -87,7 +87,7 @@ class Followers:
         """The execution that the cursor is of."""
         execution = await self._store.execution(cursor.execution_id)
         if execution is None or execution.job_id != job_id or execution_id not in (None, execution.id):
-            raise Invalid([Fault("from", "is a cursor of something else; leave it out to begin anew")])
+            raise Invalid([Fault("from", "is a cursor of something else; leave it out to start from the beginning")])
         if cursor.offset > (await self._store.log_head(execution.id)).offset:
             raise Invalid([Fault("from", "lies past the end of the log; send one back as a message had it")])
         return execution

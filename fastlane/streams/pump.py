@@ -47,8 +47,8 @@ class LogEnd:
 
 
 class Pump:
-    """The pump of one execution. It keeps ``most`` bytes in the store, and counts the rest only. It calls ``publish`` with a hint of each
-    chunk that it has stored. ``untouched``: nobody has stored any of the log yet."""
+    """The pump of one execution. It stores up to ``most`` bytes, and only counts the rest. It calls ``publish`` with a hint for
+    each stored chunk. ``untouched``: none of the log is stored yet."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Pump:
         self._room = asyncio.Event()
 
     async def follow(self, host: str, task_id: str) -> None:
-        """Copies what the task writes, for ever; cancel it when the task has ended. After a fault it tries again."""
+        """Copies what the task writes, forever; cancel it when the task has ended. Tries again after a fault."""
         pause = SHORTEST_PAUSE
         while True:
             began = self._clock.now()

@@ -77,7 +77,7 @@ class Reader:
             await asyncio.wait([self._task])
 
     async def batch(self, start: Cursor) -> Batch | None:
-        """The batch after a cursor, as far as the reader has come; None when there is none. Only one is read at a time, whoever asks."""
+        """The batch after a cursor, as far as the reader has come; None when there is none. Only one is read at a time."""
         async with self._catching_up:
             room = self._at.offset - start.offset if self._attached else SLICE
             if room <= 0:
@@ -165,7 +165,7 @@ class Reader:
         while self._attached:
             start, offset = self._at, self._at.offset
             part = await self._store.read_log(self._id, start.offset, SLICE)
-            if self._at is not start:  # all were detached meanwhile, and others are attached elsewhere
+            if self._at is not start:  # in the await, all were detached and others attached elsewhere
                 continue
             if not part.pieces:
                 return spent
@@ -183,7 +183,7 @@ class Reader:
         return spent
 
     async def _hand_out(self, batch: Batch) -> float:
-        """Hands one batch to all that are attached now; the seconds that it took. Those that attach meanwhile do so after this batch."""
+        """Hands one batch to all that are attached now; the seconds that it took. Those that attach during the call get the next one."""
         spent, began = 0.0, time.thread_time()
         for number, consumer in enumerate(list(self._attached), 1):
             if consumer in self._attached and not consumer.consume(batch):
@@ -196,7 +196,7 @@ class Reader:
         return spent + time.thread_time() - began
 
     async def _end(self, row: Execution | None) -> None:
-        while any(self._at.unfinished):  # again if all were detached meanwhile, and a new one has not had it
+        while any(self._at.unfinished):  # again if all were detached in the await, and a new one has not had it
             batch = last_batch(self._at, self._time)
             self._at = batch.end
             await self._hand_out(batch)

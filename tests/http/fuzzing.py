@@ -33,7 +33,7 @@ UNSAID = (
     ("container.secrets.*.target", "is there twice"),
     ("*extraHosts", "differ only in capitals"),
     ("*additionalDNSEntries", "differ only in capitals"),
-    ("*additionalDNSEntries", "is not the same as"),  # two names of one thing
+    ("*additionalDNSEntries", "differs from"),  # two names of one thing
     ("command", "is longer than"),  # bytes, not characters
     ("envs", "is longer than"),
     ("metadata", "is longer than"),

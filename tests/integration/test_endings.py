@@ -155,7 +155,7 @@ def test_a_job_whose_service_is_scaled_to_nothing_by_hand_ends_as_killed(fastlan
     engine_of(fastlane).docker("service", "update", "-d", "--replicas", "0", service_of(fastlane, held))
     ended = fastlane.ends(held, 90)
     assert (ended["status"], ended["failure"]["reason"]) == ("failed", "killed")
-    assert "scaled to 0 replicas by somebody else" in ended["failure"]["message"]
+    assert "someone scaled its service to 0 replicas" in ended["failure"]["message"]
     assert ended["exitCode"] in {5, None}  # the swarm forgets the task within moments of its end
     wait_until(lambda: is_gone(fastlane, held), "its service to go")
 
@@ -164,7 +164,7 @@ def test_a_job_whose_service_is_changed_by_hand_ends_as_killed_and_what_the_chan
     reply = fastlane.run_script(HOLD)
     fastlane.has_written(reply, b"begun\n")
     engine_of(fastlane).docker("service", "update", "-d", "--env-add", "A=1", service_of(fastlane, reply))
-    check(fastlane, reply, Case("failed", 5, "killed", ("changed by somebody else", "exit code 5")))
+    check(fastlane, reply, Case("failed", 5, "killed", ("someone changed its service", "exit code 5")))
     wait_until(lambda: is_gone(fastlane, reply), "its containers to go")
     assert fastlane.witness.starts()[reply["executionId"]] <= 2  # a second start is whoever changed it's own doing
 
@@ -226,7 +226,7 @@ def test_a_job_whose_container_is_removed_by_hand_ends_as_killed(fastlane: Insta
 @pytest.mark.timeout(300)
 def test_a_job_whose_service_is_removed_by_hand_ends_as_killed_after_a_minute(fastlane: Installation, held: Reply) -> None:
     engine_of(fastlane).docker("service", "rm", service_of(fastlane, held))
-    case = Case("failed", None, "killed", ("its service was removed from the swarm by somebody else",))
+    case = Case("failed", None, "killed", ("someone removed its service from the swarm",))
     ended = check(fastlane, held, case, 180)
     assert ended["logInfo"]["truncated"]
     assert fastlane.output(held).startswith(b"begun\n")

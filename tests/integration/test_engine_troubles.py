@@ -315,6 +315,6 @@ async def test_a_stop_that_hung_and_was_made_late_is_kept(executor: Freezing, no
 def test_an_engine_that_is_stopped_ends_jobs_as_killed_without_an_exit_code(fastlane: Installation, halted: dict[str, Any]) -> None:
     ended = fastlane.ends(halted, 180)
     assert failure(ended) == ("failed", None, "killed")
-    assert ended["failure"]["message"] == "its container is gone: its engine was shut down, or somebody removed the container"
+    assert ended["failure"]["message"] == "its container is gone: its engine was shut down, or someone removed the container"
     assert (fastlane.exit_code_header(halted), fastlane.output(halted)) == (None, b"begun\n")
     check_starts(fastlane, halted)

@@ -1,4 +1,4 @@
-"""Services that somebody else removes, and images that do not come, by a scheduler in this process with short deadlines."""
+"""Services that someone else removes, and images that do not come, by a scheduler in this process with short deadlines."""
 
 import asyncio
 import contextlib
@@ -75,7 +75,7 @@ def check_gone(execution: Execution) -> None:
     assert (execution.status, execution.exit_code) == (Status.FAILED, None)
     assert execution.failure is not None
     assert execution.failure.reason is FailureReason.KILLED
-    assert execution.failure.message == "its service was removed from the swarm by somebody else"
+    assert execution.failure.message == "someone removed its service from the swarm"
 
 
 async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_made_again(

@@ -242,8 +242,8 @@ def _container(container_id: str, api: Api) -> Raw:
 
 
 def _create(wanted: Raw, credentials: Credentials, api: Api) -> Raw:
-    """Creates the service, together with the credentials that each node needs to pull the image; the swarm keeps these and shows them to
-    nobody. docker-py's ``create_service`` would choose credentials by itself."""
+    """Creates the service, together with the credentials that each node needs to pull the image; the swarm stores these but never
+    returns them. docker-py's ``create_service`` would choose credentials by itself."""
     headers = {"X-Registry-Auth": encode_header(dict(credentials)).decode()} if credentials else {}
     response = api.post(f"{api.base_url}/v{api.api_version}/services/create", headers=headers, json=wanted, timeout=api.timeout)
     made: Raw = _accepted(response).json()

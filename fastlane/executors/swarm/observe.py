@@ -36,7 +36,7 @@ class Observer:
         self._under_way: dict[str, asyncio.Task[Tasks | None]] = {}
 
     async def snapshot(self) -> ClusterSnapshot:
-        """The tasks by host and service. A host that cannot be reached, or has not answered by now, is missing."""
+        """The tasks by host and service. A host that cannot be reached, or has not answered yet, is missing."""
         swarms = self._swarms()
         late = set(self._under_way)
         for swarm in swarms:
@@ -100,5 +100,5 @@ class Observer:
 
 
 def _running(tasks: Tasks) -> frozenset[str]:
-    """The services whose first task has not ended. (A stop leaves a second task, which waits for ever.)"""
+    """The services whose first task has not ended. (A stop leaves a second task, which never starts.)"""
     return frozenset(service for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED)

@@ -1,4 +1,4 @@
-"""What a job may set for its container besides the command: its share of a node (``Resources``) and its options (``Container``)."""
+"""What a job may set for its container in addition to the command: its share of a node (``Resources``) and its options (``Container``)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

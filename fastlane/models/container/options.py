@@ -208,7 +208,7 @@ def read_boolean(value: object) -> bool:
 
 
 def read_text(value: object) -> str:
-    """Reads text."""
+    """Text with the spaces around it."""
     if not isinstance(value, str):
         raise ValueError("is not text; put it in quotes")
     return value

@@ -1,6 +1,6 @@
 """Which container options the jobs of a pool may set: only those that its policy allows. Pure rules.
 
-The operator writes the policy. Each option has a list of patterns, of which one must match; an empty list, the default, allows nothing.
+The operator writes the policy. Each option has a list of patterns. One must match; an empty list, the default, allows nothing.
 ``*`` in a pattern matches any text, even none; everything else matches itself. Mounts have their own patterns:
 
 ================ ============================================================================

@@ -1,7 +1,7 @@
 """The next step of a log's follower: pure rules on what the store says.
 
-A job's follower follows the newest tick that has started, through all its attempts. While none has started it waits for the next, but not
-for ever. The rows must be read in the order in which the functions name them: then a row that is written meanwhile is seen or not needed.
+A job's follower follows the newest tick that has started, through all its attempts. While none has started, it waits a limited time for
+the next. Read the rows in the order in which the functions name them: then a row that is written in between is seen or not needed.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class AwaitStart:
-    """Look again: a start is to come."""
+    """Look again: an execution is about to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Nothing has started, and there is no point in waiting any longer."""
+    """Nothing has started, and the wait is over."""
 
 
 @dataclass(frozen=True, slots=True)

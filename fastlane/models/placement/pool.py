@@ -41,7 +41,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Which pools are paused, by name. Each change raises ``revision`` (0: none yet), so that an older word of it is known as such."""
+    """Which pools are paused, by name. Each change raises ``revision`` (0: none yet), so that a stale set can be recognised."""
 
     revision: int = 0
     names: frozenset[str] = frozenset()

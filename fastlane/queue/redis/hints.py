@@ -1,4 +1,4 @@
-"""The hub on Redis's publish/subscribe. Each execution has a channel of its own, so a process receives only hints that it subscribed to.
+"""The hub on Redis's publish/subscribe. Each execution has its own channel, so a process receives only hints that it subscribed to.
 
 A process publishes on one connection and receives on another, which it opens at the first subscription. A hint that cannot be sent is
 dropped.
@@ -115,7 +115,7 @@ class RedisHints:
     async def _receive_loop(self) -> None:
         await self._subscribed.wait()
         async with self._connected(self._connections[1]) as connection:
-            await send(connection, self._deadline, "SUBSCRIBE", self._channel)  # keeps the connection subscribed when nobody subscribes
+            await send(connection, self._deadline, "SUBSCRIBE", self._channel)  # keeps the connection subscribed when nothing else does
             both = [asyncio.create_task(loop(connection)) for loop in (self._update_subscriptions, self._receive)]
             try:
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -181,7 +181,7 @@ class Pipeline:
                 except ResponseError as error:
                     demoted = demoted or isinstance(error, ReadOnlyError)
                     call.settle(error)
-        if demoted:  # the name, or a Sentinel, may point to another server by now
+        if demoted:  # the name, or a Sentinel, may point to another server in the meantime
             await self._drop()
 
     async def _live_connection(self) -> Connection:

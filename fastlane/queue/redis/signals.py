@@ -1,4 +1,4 @@
-"""Listens to the queue's channel on a connection of its own: wake-ups for workers, and stops for the owners of leases.
+"""Listens to the queue's channel on its own connection: wake-ups for workers, and stops for the owners of leases.
 
 Signals are hints. After each connection it wakes the worker, in case a signal was missed while there was no connection.
 """

@@ -125,7 +125,7 @@ class Rebuilder:
             log.info("queue.rebuilt", generation=current.number, entries=count)
 
     async def _renewed(self, mine: Generation) -> Generation | None:
-        """Renews the sign of life in the store; None when another worker is the builder by now."""
+        """Renews the sign of life in the store; None when another worker has become the builder."""
         newer = replace(mine, since=self._clock.now())
         if await self._store.change_generation(mine, newer):
             return newer

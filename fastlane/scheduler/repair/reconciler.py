@@ -54,7 +54,7 @@ class Reconciler:
         self._pruned_up_to = ""
 
     async def run(self) -> None:
-        """Makes a round at each interval, for ever; a part of a round that fails does not hold up the others."""
+        """Makes a round at each interval, forever. A failing part of a round does not stop the others."""
         parts: tuple[Callable[[], Awaitable[None]], ...] = (
             self.pause,
             self.requeue,

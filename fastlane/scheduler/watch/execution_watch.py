@@ -42,7 +42,7 @@ RECHECK = 30.0
 """Seconds after which the service is inspected even when no look showed a change."""
 
 Activate = Callable[[Assignment, Execution], Awaitable[bool]]
-"""Activates an execution's service; False when the execution is another worker's by now."""
+"""Activates an execution's service; False when another worker has taken the execution."""
 
 
 class ExecutionWatch:
@@ -201,7 +201,7 @@ class ExecutionWatch:
         return None
 
     async def _away(self, why: str) -> Execution | None:
-        """Handles a swarm of which no manager answers: waits, and ends the execution as lost after a while."""
+        """Handles a swarm whose managers do not answer: waits, and ends the execution as lost after a while."""
         now = self._clock.now()
         self._away_since = self._away_since or now
         if now - self._away_since >= self._limits.host_lost_after * 1000:

@@ -23,13 +23,13 @@ MEANINGS = {126: "the command cannot be executed", 127: "a command was not found
 """The meaning of exit codes of shells and init processes. Code 128 + n means signal n."""
 
 LOST = "its node was removed from the swarm, or was away for a day; its container may still run there"
-REMOVED = "its service was removed from the swarm by somebody else"
-SCALED = "its service was scaled to 0 replicas by somebody else"
-CHANGED = "its service was changed by somebody else"
+REMOVED = "someone removed its service from the swarm"
+SCALED = "someone scaled its service to 0 replicas"
+CHANGED = "someone changed its service"
 
 
 def failure_of(task: EngineTask, service: EngineService) -> Failure:
-    """Why an execution failed whose task ended like this, not by our stop."""
+    """Why the execution of a task that fastlane did not stop failed."""
     match task.end:
         case TaskEnd.EXITED:
             return _failure(FailureReason.EXIT, _exited(task))
@@ -47,28 +47,28 @@ def failure_of(task: EngineTask, service: EngineService) -> Failure:
 
 
 def host_lost(execution: Execution, why: str, after: float) -> Failure:
-    """Why an execution failed whose host or node was away for ``after`` seconds; ``why`` is a clause."""
+    """Why an execution failed after its host or node was away for ``after`` seconds. ``why``: a clause that says what was away."""
     state = "may still run" if execution.has_started else "may have been started"
     return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; its container {state} there)")
 
 
 def service_gone(why: str) -> Failure:
-    """Why an execution failed whose service, or its task, someone removed."""
+    """Why an execution failed after someone removed its service or its task."""
     return _failure(FailureReason.KILLED, why)
 
 
 def no_node(seconds: float, words: str) -> str:
-    """Why a service is stopped that no node took; ``words`` are the engine's."""
+    """Why a service that no node accepted is stopped. ``words``: the engine's explanation."""
     return f"no node took it within {seconds:g} s{_after_colon(words)}"
 
 
 def no_image(image: str, seconds: float) -> str:
-    """Why a service is stopped whose image did not arrive."""
+    """Why a service whose image did not arrive is stopped."""
     return f"the image {image} was not on its node within {seconds:g} s"
 
 
 def no_start(seconds: float) -> str:
-    """Why a service is stopped whose container was created but did not start."""
+    """Why a service whose container was created but did not start is stopped."""
     return f"its node did not start the container within {seconds:g} s"
 
 
@@ -107,14 +107,14 @@ def _with_code(task: EngineTask) -> str:
 
 def _killed(task: EngineTask) -> str:
     if task.exit_code == SIGKILLED:
-        return "its container was killed, and not by fastlane (exit code 137, SIGKILL)"
+        return "its container was killed, but not by fastlane (exit code 137, SIGKILL)"
     if task.exit_code is not None:
-        return f"its engine went down while it ran, and ended it at its return{_with_code(task)}"
+        return f"its engine went down while it ran, and killed it after coming back{_with_code(task)}"
     if task.message.startswith(NON_ZERO):
-        return "its engine went down while it ran, and missed its end: its exit code is not known"
+        return "its engine went down while it ran, so its exit code is unknown"
     if "No such container" in task.message:
-        return "its container is gone: its engine was shut down, or somebody removed the container"
-    return f"its container was killed, and not by fastlane{_after_colon(plain(task.message) or task.state)}"
+        return "its container is gone: its engine was shut down, or someone removed the container"
+    return f"its container was killed, but not by fastlane{_after_colon(plain(task.message) or task.state)}"
 
 
 def _shut_down(task: EngineTask, service: EngineService) -> Failure:
@@ -131,4 +131,4 @@ def _shut_down(task: EngineTask, service: EngineService) -> Failure:
 def _why_shut_down(task: EngineTask) -> str:
     if task.state == "rejected":
         return f"the swarm ended it ({task.message})"
-    return "its node was drained" if task.drained else "the swarm ended it, since its node went down or was drained,"
+    return "its node was drained" if task.drained else "the swarm ended it because its node went down or was drained,"

@@ -12,7 +12,7 @@ from fastlane.streams.pump import LogEnd, Pump
 log = structlog.get_logger()
 
 LOG_LOST_AFTER = 5.0
-"""Seconds for which a log is asked for again after its own node has said that it does not have it. The execution holds a slot meanwhile."""
+"""Seconds for which a log is requested again after its node has said that it does not have it. The execution keeps its slot."""
 
 
 class LogCopy:

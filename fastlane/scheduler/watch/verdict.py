@@ -1,7 +1,7 @@
 """What to do about an execution, given its service as the engine shows it: a pure function of values and ``now``.
 
 Only a final task state ends an execution. The task that counts is the one first seen for the service: a stop leaves a second one, which
-waits for ever.
+never starts.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch import failures
 
 AFTER_GRACE = 5_000
-"""How long, in milliseconds after its grace, a container's end is waited for that the engine does not report."""
+"""Milliseconds after a container's grace period for which its end is awaited when the engine does not report it."""
 NO_TASK = "the swarm made no task of its service"
 OFTEN = 1_000
-"""Milliseconds between two inspections of what no change announces."""
+"""Milliseconds between two inspections of a state that the engine does not announce."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +29,26 @@ class WaitUntil:
 
 @dataclass(frozen=True, slots=True)
 class ActivateService:
-    """The service is parked, and is to be activated."""
+    """The service is parked and must be activated."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordStart:
-    """The container runs, and the store is to say so."""
+    """The container runs, and the start must be recorded."""
 
     started: Started
 
 
 @dataclass(frozen=True, slots=True)
 class StopService:
-    """The service is to be stopped, for the reason ``why``."""
+    """The service must be stopped, for the reason ``why``."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordEnd:
-    """The execution has ended: its log is to be stored to the end, then ``ending``. ``task`` has the log, None when there is none."""
+    """The execution has ended: its log must be stored to the end, then ``ending``. ``task`` has the log; None if there is no log."""
 
     ending: Ending
     task: EngineTask | None
@@ -56,7 +56,7 @@ class RecordEnd:
 
 @dataclass(frozen=True, slots=True)
 class ServiceMissing:
-    """The engine says that the task is gone, for the reason ``why``; to be believed only when it keeps saying so."""
+    """The engine says that the task is gone, for the reason ``why``. Believe it only if it keeps saying so."""
 
     why: str
 
@@ -97,7 +97,7 @@ def _lingers_until(execution: Execution, task: EngineTask) -> int:
 
 
 def _is_replacement(execution: Execution, task: EngineTask, now: int, limits: Limits) -> bool:
-    """Whether this is the second task, which a stop leaves waiting for ever: the first was pruned before anyone recorded it."""
+    """Whether this is the second task, which a stop leaves behind and never starts: the first was pruned before it was recorded."""
     return execution.engine_task_id is None and task.phase is Phase.WAITING and now >= task.changed_at + limits.gone_after * 1000
 
 
@@ -156,13 +156,13 @@ def _status_when_stopped(execution: Execution, now: int, limits: Limits, started
 
 
 def _status_when_unseen(execution: Execution, now: int, limits: Limits) -> Status:
-    """The status of an execution whose service cannot be seen: nobody knows then that its container never started."""
+    """The status of an execution whose service cannot be seen: its container may have started."""
     status = _status_when_stopped(execution, now, limits)
     return Status.FAILED if status is Status.EXPIRED else status
 
 
 def _timeout_at(execution: Execution, limits: Limits) -> int:
-    """The moment at which it has run for too long, by the installation's limit or a lower one of its own."""
+    """The moment at which its timeout passes: the installation's limit or its own, whichever is lower."""
     most = round(limits.timeout * 1000)
     own = execution.spec.timeout
     return (execution.started_at or 0) + (most if own is None else min(own, most))
@@ -177,7 +177,7 @@ def _failure_when_stopped(execution: Execution, service: EngineService, task: En
     elif waited >= limits.pull_deadline * 1000:
         reason = FailureReason.IMAGE if task.container_id is None else FailureReason.REJECTED
         return Failure(reason, service.stop_why or _not_ready(execution, task, limits))
-    return Failure(FailureReason.KILLED, "its service was stopped by somebody else")
+    return Failure(FailureReason.KILLED, "someone stopped its service")
 
 
 def _stop_due(execution: Execution, service: EngineService, task: EngineTask | None, now: int, limits: Limits) -> StopService | None:

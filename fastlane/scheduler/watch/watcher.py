@@ -53,7 +53,7 @@ class Watcher:
         self._wanted = asyncio.Event()
 
     async def run(self) -> None:
-        """Looks while there is anything to see, for ever."""
+        """Takes snapshots as long as anything is watched, forever."""
         while True:
             await self._wanted.wait()
             before = self._clock.now()

@@ -90,7 +90,7 @@ class Deletions:
         await self._outbox.withdraw(job)
 
     async def _blocker(self, job: Job, *, stop: bool) -> DeletionBlocker | None:
-        """What blocks the deletion now; None when nothing does, or when another job has the id by now."""
+        """What blocks the deletion now; None when nothing does, or when another job has taken the id."""
         current = await self._store.job(job.id)
         if current is None or current.incarnation != job.incarnation:
             return None
@@ -106,11 +106,11 @@ def _blocked_by(job: Job, execution: Execution, *, stop: bool) -> DeletionBlocke
     named = f"execution {execution.id} of job {job.id}"
     if not execution.status.final:
         if stop and job.stops(execution.sequence):
-            reason = f"{named} was told to stop and is still {execution.status}; try again when it has ended"
+            reason = f"{named} was asked to stop and is still {execution.status}; try again when it has ended"
             return DeletionBlocker(reason, temporary=True)
         return DeletionBlocker(f"{named} is {execution.status}; {_advice(stop)}", temporary=False)
     if not execution.settled:
-        reason = f"{named} has ended ({execution.status}), and a worker has yet to settle it; try again in a moment"
+        reason = f"{named} has ended ({execution.status}), but a worker has not settled it yet; try again in a moment"
         return DeletionBlocker(reason, temporary=True)
     reason = f"the service of {named} has not been removed from the host {execution.host} yet; try again when that host answers"
     return DeletionBlocker(reason, temporary=True)

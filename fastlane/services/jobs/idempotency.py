@@ -60,7 +60,7 @@ class Idempotency:
         if record is None:
             return None
         if record.body != key.body:
-            raise KeyReused("this key was sent with another body before; give each request a key of its own")
+            raise KeyReused("this key was sent with another body before; give each request its own key")
         log.info("request.repeated", task_id=record.task_id, job_id=record.job_id, tick_id=record.tick_id)
         await self._enqueue_again(record)
         return Enqueued(record.task_id, record.job_id, record.tick_id, record.execution_id, replayed=True)

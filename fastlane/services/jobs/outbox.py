@@ -87,7 +87,7 @@ class QueueOutbox:
         await pass_on_stop(self, execution, now=self._clock.now())
 
     async def pause(self, pauses: Pauses) -> bool:
-        """Tells the queue which pools are paused; False when it is down: then it is told later."""
+        """Passes the paused pools to the queue; False when it is down, in which case they are passed later."""
         try:
             await self._queue.pause(pauses)
         except QueueDown as error:

@@ -44,7 +44,7 @@ class Stops:
         return CurrentStatus(task_id, job_id, execution_id, after.status)
 
     async def stop_task(self, task_id: str) -> TaskStopped:
-        """Stops every job of the task that has a tick to come or an execution under way; jobs created meanwhile are not stopped."""
+        """Stops every job of the task that has a tick to come or an execution under way, except jobs created during the call."""
         await find_task(self._store, task_id)
         latest, count, after = self._clock.now() + CLOCK_SKEW, 0, ""
         while page := await self._store.open_jobs(task_id, PAGE, after):
@@ -74,7 +74,7 @@ class Stops:
             log.debug("job.stop.gone", task_id=job.task_id, job_id=job.id)
 
     async def _stop_executions(self, job: Job) -> None:
-        """Stops what is under way until a whole listing shows nothing new: executions that end meanwhile move the pages."""
+        """Stops what is under way until a whole listing shows nothing new: executions that end during the call shift the pages."""
         known: set[str] = set()
         for _ in range(ROUNDS):
             new = [execution for execution in await self._under_way(job) if execution.id not in known]

@@ -174,7 +174,7 @@ def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
         due = None if execution.settled else retry_due(execution)
         return [] if due is None else [_retry(execution.attempt, execution.finished_at, due)]
     if execution.stop_requested_at is not None:
-        stop = WaitReason(Cause.STOP, "it was told to stop, and may take its grace period to end", execution.stop_requested_at)
+        stop = WaitReason(Cause.STOP, "it was asked to stop and may use its grace period", execution.stop_requested_at)
         return [stop, *_unexpected(execution, facts)]
     if execution.status is Status.PULLING:
         return _pulling(execution, facts)

@@ -1,6 +1,6 @@
 """Deletes jobs and tasks, and finds what keeps them from being deleted.
 
-A job's history goes in slices of bounded size, each in a transaction of its own, so that no other writer waits for a long one. The job's
+A job's history goes in slices of bounded size, each in its own transaction, so that no other writer waits for a long one. The job's
 floor is raised first: an execution with a sequence up to the floor must never run, so an attempt that is inserted late does no harm.
 """
 

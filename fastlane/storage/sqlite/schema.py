@@ -223,7 +223,7 @@ VERSION = MIGRATIONS[-1].version
 
 
 def connect(path: Path, busy_timeout: float) -> sqlite3.Connection:
-    """A connection that commits by itself unless told to BEGIN, waits ``busy_timeout`` seconds for a lock, and syncs each commit."""
+    """A connection in autocommit mode. It waits ``busy_timeout`` seconds for a lock, and syncs each commit."""
     db = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
         db.execute("PRAGMA synchronous = FULL")

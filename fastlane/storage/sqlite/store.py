@@ -144,7 +144,7 @@ class SqliteStore:
         return await self._readers.run(BatchOperation(execution_id, executions.get))
 
     async def change(self, change: ExecutionChange) -> Execution | None:
-        """Raises ValueError for a value whose name is no field of an execution."""
+        """Raises ValueError for a value whose name is not a field of an execution."""
         values = change_document(change.values)
         return await self._writer.run(BatchOperation((change, values), executions.apply))
 

@@ -63,7 +63,7 @@ class Writer:
                 _fail(items, error)
                 self._queue.answer(items)
             else:
-                # Taken only now: BEGIN may have waited for another process, and the group then has all that came meanwhile.
+                # BEGIN may have waited for another process: taken after it, the batch has all that came in that time.
                 items = self._queue.take(MAX_BATCH)
                 _commit(db, items, self._patience)
                 self._queue.answer(items)

@@ -30,8 +30,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response other than a problem: JSON that one of ``bodies`` makes, or other media. ``headers``: those that it may have, beside the
-    ones that every response has."""
+    """A response other than a problem: JSON that one of ``bodies`` makes, or other media. ``headers``: those that it may have in
+    addition to the ones that every response has."""
 
     description: str
     bodies: Sequence[Serializer[Any]] = ()
@@ -42,7 +42,7 @@ class Response:
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A method of a route. ``id`` is its name in clients generated from the document. ``refusals`` are the statuses of the problems that it
-    may answer, beside those of every route. ``more`` adds to its summary."""
+    may answer in addition to those of every route. ``more`` adds to its summary."""
 
     id: str
     answers: Mapping[int, Response]

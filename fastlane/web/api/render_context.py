@@ -1,4 +1,4 @@
-"""What the JSON of one answer depends on beside its value: the server's URL for this client, and which variables are secret."""
+"""The context in which an answer's value becomes JSON: the server's URL for this client, and which variables are secret."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache

@@ -123,7 +123,7 @@ class Handler(RequestHandler):
 
     @property
     def render_context(self) -> RenderContext:
-        """What the JSON of this request's answer depends on beside the values in it."""
+        """The parts of the request that its answer's JSON depends on."""
         return RenderContext(self.base_url, self.web_settings.redact_words)
 
     @cached_property
@@ -170,8 +170,8 @@ class Handler(RequestHandler):
         self._body = RequestBody(self.context.body_memory, self.web_settings.max_body if self.accepts_body else None)
 
     def clear(self) -> None:
-        """Starts an answer with the standard headers. Tornado's own version builds and checks each of them anew, which takes a tenth of the
-        time of a small request."""
+        """Starts an answer with the standard headers. Tornado's own version builds and checks each header on every request, which takes a
+        tenth of a small request's time."""
         self._headers = headers = HTTPHeaders()
         headers["Date"] = _date(int(time.time()))
         headers["X-Request-Id"] = self.request_id

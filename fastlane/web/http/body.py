@@ -49,7 +49,7 @@ class RequestBody:
 
     @property
     def undrainable(self) -> bool:
-        """Whether so much has arrived that it is better to close the connection than to read on."""
+        """Whether the body is larger than ``DRAIN_LIMIT``: the connection is then closed instead of drained."""
         return self._received > DRAIN_LIMIT
 
     def exceeds_limit(self, content_length: str) -> bool:

@@ -8,7 +8,7 @@ from marshmallow import ValidationError
 from fastlane.web.http.query import nearest
 
 Reader = Callable[[object], Any]
-"""Turns a field into a value. Raises ValueError for a fault, or ValidationError where the field has fields of its own."""
+"""Turns a field into a value. Raises ValueError for a fault, or ValidationError when the field is an object with fields."""
 
 MAX_FAULTS = 50
 """Faults that one answer names. A random body would have a hundred thousand."""

@@ -9,7 +9,7 @@ from fastlane.web.api.json_schema import TASK_ID, UUID
 ABOUT = """\
 Runs commands in containers: now, later or on a schedule.
 
-Every path works with or without a slash at its end, `/task/…` is `/tasks/…`, and HEAD works where GET does. A body is a JSON object
+Every path works with or without a trailing slash, `/task/…` is `/tasks/…`, and HEAD works where GET does. A body is a JSON object
 whatever the Content-Type says; in it `null` is the same as leaving the field out. Errors are `application/problem+json`: their `detail`
 says what to do, and `errors` names every fault of a request at once."""
 
@@ -47,7 +47,9 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
 }
 
 HEADERS: Mapping[str, Parameter] = {
-    "X-Request-Id": Parameter("The request's id: the one that it came with, if valid, else a new one.", {"type": "string"}, required=True),
+    "X-Request-Id": Parameter(
+        "The id of the request: the one that the client sent, if valid, or a new one.", {"type": "string"}, required=True
+    ),
     "X-Fastlane-Version": Parameter("The server's version.", {"type": "string"}, required=True),
     "Fastlane-Execution-Id": Parameter("The execution whose log it is.", UUID),
     "Fastlane-Status": Parameter("The execution's status.", {"type": "string"}),

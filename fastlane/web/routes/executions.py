@@ -39,7 +39,7 @@ class ExecutionsHandler(Handler):
     def _statuses(self) -> frozenset[Status]:
         words = self.query["status"].split(",") if "status" in self.query else []
         if any(word not in tuple(Status) for word in words):
-            raise Invalid([Fault("status", f"is none of {', '.join(Status)} (separate several with commas)")])
+            raise Invalid([Fault("status", f"is not one of {', '.join(Status)} (separate several with commas)")])
         return frozenset(map(Status, words))
 
     def _task_id(self) -> str | None:

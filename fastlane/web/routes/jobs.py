@@ -40,7 +40,7 @@ class JobHandler(Handler):
     async def on_put(self, task_id: str, job_id: str) -> None:
         """Creates the job, or replaces its details and schedules it again."""
         if not self.body.strip():
-            raise Problem(400, 'the body is empty; send what the job is to be, such as {"image": "ubuntu:latest", "command": "ls -lah"}')
+            raise Problem(400, 'the body is empty; send a job such as {"image": "ubuntu:latest", "command": "ls -lah"}')
         spec, schedule = read_job_body(self)
         key = read_idempotency_key(self, "put", task_id, job_id)
         await answer_enqueued(self, await self.services.submissions.put(task_id, job_id, spec, schedule, self.requester, key))

@@ -122,7 +122,7 @@ class AssetHandler(Handler):
     public = True
 
     async def on_get(self, file: str) -> None:
-        """The file; browsers may keep it for ever."""
+        """The file; browsers may cache it forever."""
         asset = static_files(self).asset(file)
         if asset is None:
             raise Problem(404, f"there is no file {file[:80]!r} here; reload the page, it may have been built again")

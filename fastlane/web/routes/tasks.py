@@ -110,7 +110,7 @@ class TaskHandler(Handler):
     def _status(self) -> str | None:
         status = self.query.get("status")
         if status is not None and status not in JOB_STATUSES:
-            raise Invalid([Fault("status", f"is none of {', '.join(JOB_STATUSES)}")])
+            raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)}")])
         return status
 
     def _dry_run(self) -> bool:

@@ -114,7 +114,7 @@ class SocketHandler(Handler, WebSocketHandler):
 
 
 class SocketSink:
-    """A WebSocket's connection, as the sink of a follower. It writes complete frames past Tornado, which would build them anew for each
+    """A WebSocket's connection, as the sink of a follower. It writes complete frames past Tornado, which would build them again for each
     client."""
 
     def __init__(self, connection: IOStream | None, format: LogFormat, stream: int | None) -> None:

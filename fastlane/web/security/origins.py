@@ -23,7 +23,7 @@ EXPOSED = (
 """Our headers that pages of other origins may read."""
 READABLE_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
 SENDABLE = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Request-Id"
-"""The headers that a page of another origin may send, beside those that browsers always allow."""
+"""The headers that a page of another origin may send in addition to those that browsers always allow."""
 PREFLIGHT_MAX_AGE = "600"
 """Seconds."""
 
@@ -84,8 +84,8 @@ class RequestOrigins:
         return origin is None or self.allowed_origin(request) is not None or self._is_own(request, origin)
 
     def preflight_headers(self, request: HTTPServerRequest, methods: Sequence[str]) -> Mapping[str, str]:
-        """The headers of a preflight's answer, for a route with these methods. A page that may only read is told the reading ones. Raises a
-        403 for a page that may do nothing."""
+        """The headers of a preflight's answer, for a route with these methods. A page that may only read gets the reading methods.
+        Raises a 403 for a page that may do nothing."""
         origin = request.headers.get("Origin", "")
         if not (self._is_listed(origin) or self._is_own(request, origin)):
             if self.allowed_origin(request) is None:

@@ -99,7 +99,7 @@ async def test_an_end_that_nobody_settles_is_waited_for_and_named(stage, stop):
     await stage.run(str(job.execution_id))
     await stage.end(str(job.execution_id))
     before = stage.clock.now()
-    with pytest.raises(Conflict, match=rf"execution {job.execution_id} .* has ended \(done\), and a worker has yet to settle it"):
+    with pytest.raises(Conflict, match=rf"execution {job.execution_id} .* has ended \(done\), but a worker has not settled it yet"):
         await stage.services.deletions.delete_job("t", job.job_id, stop=stop)
     assert MAX_WAIT <= stage.clock.now() - before <= MAX_WAIT + 1_000
     assert len(await stage.executions(job.job_id)) == 1
@@ -144,7 +144,7 @@ async def test_with_stop_one_that_does_not_end_in_time_is_kept_and_named(stage):
     await stage.work()
     await stage.run(str(job.execution_id))
     before = stage.clock.now()
-    with pytest.raises(Conflict, match="was told to stop and is still running; try again when it has ended"):
+    with pytest.raises(Conflict, match="was asked to stop and is still running; try again when it has ended"):
         await stage.services.deletions.delete_job("t", job.job_id, stop=True)
     assert MAX_WAIT <= stage.clock.now() - before <= MAX_WAIT + 1_000
     assert (await stage.real_store.execution(job.execution_id)).stop_requested_at is not None

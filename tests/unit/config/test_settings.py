@@ -357,4 +357,4 @@ def test_no_value_makes_a_reader_fail_in_another_way_than_by_refusing_it(setting
 
 def test_the_docs_are_what_the_table_says():
     page = Path(__file__).parents[3] / "docs" / "configuration.md"
-    assert page.read_text() == markdown(), "write it anew: fastlane config --markdown > docs/configuration.md"
+    assert page.read_text() == markdown(), "generate it: fastlane config --markdown > docs/configuration.md"

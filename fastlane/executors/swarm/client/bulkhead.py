@@ -101,7 +101,7 @@ class Bulkhead:
 
         try:
             pending.loop.call_soon_threadsafe(settle)
-        except RuntimeError:  # the loop has ended: nobody waits for the answer
+        except RuntimeError:  # the loop has ended, so no caller waits for the answer
             return False
         return True
 

@@ -58,7 +58,7 @@ class NameTaken(FastlaneError):
 _HOST_WORDS = (
     ("does not have a leader", "is a manager of a swarm without a leader"),
     ("raft: no elected cluster leader", "is a manager of a swarm without a leader"),
-    ("raft: failed to process the request", "is a manager of a swarm that lost its leader meanwhile"),
+    ("raft: failed to process the request", "is a manager of a swarm that just lost its leader"),
     ("raft: node is not yet part of a raft cluster", "is a manager that is not yet back in its swarm"),
     ("encrypted and needs to be unlocked", "is a manager of a locked swarm: run docker swarm unlock"),
     ("Worker nodes can't be used", "is a worker of its swarm: register a manager, or run docker node promote"),

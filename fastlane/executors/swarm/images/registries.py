@@ -154,7 +154,7 @@ class _Question:
 
 
 class _Helper(Store):
-    """docker-py's call of a helper, with a timeout: the original waits for ever."""
+    """docker-py's call of a helper, with a timeout: the original waits forever."""
 
     def _execute(self, subcommand: str, data: bytes) -> bytes:
         command = [self.exe or self.program, subcommand]

@@ -3,7 +3,7 @@
 The engine sends frames: a header of eight bytes (the stream, three zeros, a length of four) and the content, which begins with a time. A
 line over 16 KiB comes in several frames with the same time. A frame of stream 3 is an error in the middle of a 200.
 
-Consecutive frames of one stream and one millisecond become one piece: nobody needs a finer time, and a log that comes fast then has some
+Consecutive frames of one stream and one millisecond become one piece: no reader needs a finer time, and a fast log then has some
 hundred pieces a second instead of a million.
 """
 

@@ -131,7 +131,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
 
 
 def _secret(secret: Secret, id: str) -> dict[str, Any]:
-    """As ``docker service create --secret`` submits it: whoever the container's processes run as may read the file."""
+    """As ``docker service create --secret`` submits it: every user in the container may read the file."""
     return {"SecretID": id, "SecretName": secret.name, "File": {"Name": secret.target, "UID": "0", "GID": "0", "Mode": 0o444}}
 
 

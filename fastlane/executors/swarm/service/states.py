@@ -10,7 +10,7 @@ failed     code 143 or 255, from before its node came back        KILLED    143;
 failed     ``starting container failed: context canceled``        SHUTDOWN  none: it was called off amid its start (128)
 failed     another code than 0                                    EXITED    that one (126 to 128: it could not start)
 failed     code 0, or none (``No such container``)                KILLED    none: the engine went away under it
-rejected   ``assigned node no longer meets constraints``          SHUTDOWN  the container's, if its node tells of it
+rejected   ``assigned node no longer meets constraints``          SHUTDOWN  the container's, if its node reports it
 rejected   ``context canceled``                                   SHUTDOWN  none: it was called off before its start
 rejected   ``No such image``, and other words of a failed pull    IMAGE     none
 rejected   anything else                                          REJECTED  none
@@ -25,8 +25,8 @@ When an engine that was killed is back, it ends the containers that it left: 143
 missed. Then it joins its swarm again, which changes its node, and only then records the ends. A running engine records an end at once.
 
 A task is ``rejected`` by the constraint enforcer of Swarm when its node changes in the moment in which our stop has put its constraint on
-the service, or when somebody takes a label from a node. Its container ends later, by its signal and its grace, and only its node tells
-how: till then the task is ``lingering``.
+the service, or when someone removes a label from a node. Its container ends later, by its signal and its grace, and only its node
+reports how: until then the task is ``lingering``.
 """
 
 import re
@@ -61,7 +61,7 @@ READY = "ready"
 
 @dataclass(frozen=True, slots=True)
 class NodeDetails:
-    """What a swarm says about a node besides its state: whether it is drained, and when it last changed (milliseconds)."""
+    """What a swarm reports about a node in addition to its state: whether it is drained, and when it last changed (milliseconds)."""
 
     drained: bool = False
     changed_at: int = 0

@@ -1,7 +1,7 @@
 -- renew: extends the leases that their owner still holds.
 -- Keys: those of entries.lua.
 -- Arguments: generation, owner, the lease in milliseconds, then the ids.
--- Answer: for each id 'ok', 'lost', or 'stop' (the lease is still the owner's, and the entry is to be stopped).
+-- Answer: for each id 'ok', 'lost', or 'stop' (the lease is still the owner's, and the entry must be stopped).
 local generation, owner, lease = ARGV[FIRST_ARGUMENT], ARGV[FIRST_ARGUMENT + 1], tonumber(ARGV[FIRST_ARGUMENT + 2])
 local same_generation = redis.call('GET', GENERATION) == generation
 local ids, answer = {}, {}

@@ -1,5 +1,5 @@
--- requeue: gives a leased entry back, to be claimed from a given time on, and frees its slot. A put that came meanwhile takes precedence;
--- an entry that is to be stopped can be claimed at once. Unblocks entries that waited for its group.
+-- requeue: gives a leased entry back, to be claimed from a given time on, and frees its slot. A put that came in between takes precedence;
+-- an entry that must be stopped can be claimed at once. Unblocks entries that waited for its group.
 -- Keys: those of entries.lua; the lane to go to is declared.
 -- Arguments: owner, id, due, the lane to go to (empty: its own).
 -- Answer: 1, or 0 when the lease is not the owner's, or LANE.

@@ -1,4 +1,4 @@
-"""Fields of the objects in a body: what reads a field's value, beside what JSON Schema can say of it."""
+"""Fields of the objects in a body: the reader of each field's value, and its JSON Schema."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -63,5 +63,5 @@ def size(least: int) -> JsonSchema:
 
 
 def array(item: JsonSchema, most: int, **more: Any) -> JsonSchema:
-    """A list of at most so many items."""
+    """A list of at most ``most`` items."""
     return {"type": "array", "items": item, "maxItems": most, **more}

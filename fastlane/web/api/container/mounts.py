@@ -18,7 +18,7 @@ _MOUNT_TEXT = text(f"{NO_TEMPLATE}(?:/|{_PATH}/?|{_VOLUME}):{_PATH}/?(?::r[ow])?
 
 def _read_kind(value: object) -> MountKind:
     if not isinstance(value, str) or value not in set(MountKind):
-        raise ValueError(f"is none of {', '.join(repr(kind.value) for kind in MountKind)}")
+        raise ValueError(f"is not one of {', '.join(repr(kind.value) for kind in MountKind)}")
     return MountKind(value)
 
 
@@ -33,7 +33,7 @@ _MOUNT = BodyObject(
 
 
 def _mount_schema(kind: MountKind, **fields: BodyField) -> JsonSchema:
-    """A mount of this kind: ``_MOUNT`` with these fields in place of its own."""
+    """A mount of this kind: ``_MOUNT`` with these fields instead."""
     return BodyObject("a mount", **{**_MOUNT.fields, "type": replace(_MOUNT.fields["type"], schema={"const": kind.value}), **fields}).schema
 
 

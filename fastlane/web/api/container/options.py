@@ -18,8 +18,8 @@ MAX_NETWORKS = 20
 MAX_HOSTS = 200
 
 OLD_HOSTS = "additionalDNSEntries"
-"""The name of ``extraHosts`` in fastlane 2.x, where it stood beside ``image``."""
-NOT_THE_SAME = "is not the same as container.extraHosts, of which it is the old name; leave this out"
+"""The name of ``extraHosts`` in fastlane 2.x, a top-level field of the job."""
+NOT_THE_SAME = "differs from container.extraHosts, which replaces it; leave this out"
 
 
 def differs(old: Mapping[str, str] | None, new: Mapping[str, str] | None) -> bool:

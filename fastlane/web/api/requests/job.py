@@ -56,7 +56,7 @@ JSON_SCHEMA = "json_schema"
 STARTS = ("startIn", "startAt", "cron")
 """The fields that say when a job is due. Without one of them it is due now."""
 CRON_FIELDS = ("timezone", "overlap", "catchUp")
-"""The fields that mean something only beside ``cron``."""
+"""The fields that are only valid together with ``cron``."""
 
 
 class JobSchema(Schema):

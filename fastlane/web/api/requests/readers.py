@@ -1,4 +1,4 @@
-"""Readers of the values of a job's fields, each beside what JSON Schema can say of it. A reader raises ValidationError or ValueError with
+"""Readers of the values of a job's fields, each with its JSON Schema. A reader raises ValidationError or ValueError with
 what is wrong and what to write instead."""
 
 import json
@@ -123,7 +123,7 @@ def enum(known: type[StrEnum]) -> Callable[[object], StrEnum]:
 
     def read(value: object) -> StrEnum:
         if not isinstance(value, str) or value not in set(known):
-            raise ValidationError(f"is none of {', '.join(repr(word.value) for word in known)}")
+            raise ValidationError(f"is not one of {', '.join(repr(word.value) for word in known)}")
         return known(value)
 
     return read

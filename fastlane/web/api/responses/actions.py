@@ -90,7 +90,7 @@ DRY_RUN = Serializer[Preview](
 
 STOPPED = Serializer[CurrentStatus](
     "Stopped",
-    "What was told to stop, to pause or to resume, and its status after that.",
+    "What was asked to stop, pause or resume, and its status afterwards.",
     taskId=string(lambda stopped: stopped.task_id),
     jobId=uuid(lambda stopped: stopped.job_id),
     taskUrl=url(lambda stopped, render: render.task_url(stopped.task_id), "The task."),
@@ -100,7 +100,7 @@ STOPPED = Serializer[CurrentStatus](
 
 EXECUTION_STOPPED = Serializer[CurrentStatus](
     "ExecutionStopped",
-    "An execution that was told to stop, and its status after that.",
+    "An execution that was asked to stop, and its status afterwards.",
     job=flattened(STOPPED, lambda stopped: stopped),
     executionId=uuid(lambda stopped: stopped.execution_id),
     executionUrl=url(lambda one, render: render.resource_url(one.task_id, one.job_id, one.execution_id), "The execution."),
@@ -108,7 +108,7 @@ EXECUTION_STOPPED = Serializer[CurrentStatus](
 
 TASK_STOPPED = Serializer[TaskStopped](
     "TaskStopped",
-    "How many of a task's jobs were told to stop: those that were running or still to run.",
+    "How many of a task's jobs were asked to stop: those that were running or still had to run.",
     taskId=string(lambda task: task.task_id),
     taskUrl=url(lambda task, render: render.task_url(task.task_id), "The task."),
     stopped=integer(lambda task: task.stopped),

@@ -102,8 +102,8 @@ TASK_JOBS = Serializer[Listing[TaskJobsView]](
     page=pagination(),
 )
 
-NOBODY: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finishes": ()}
-"""Nobody can be notified yet."""
+NO_LISTENERS: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finishes": ()}
+"""Notifications do not exist yet, but the answer's shape has a place for them."""
 
 LISTENERS = Serializer[Mapping[str, Sequence[Any]]](
     "Listeners",
@@ -122,8 +122,8 @@ JOB_METADATA = Serializer[Job](
     timeout=seconds(lambda job: job.spec.timeout, "Seconds of running."),
     cron=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, null=True),
     expiration=timestamp(lambda job: job.spec.expiration, "It does not start after that.", null=True),
-    notify=nested(LISTENERS, lambda _: NOBODY),
-    webhooks=nested(LISTENERS, lambda _: NOBODY),
+    notify=nested(LISTENERS, lambda _: NO_LISTENERS),
+    webhooks=nested(LISTENERS, lambda _: NO_LISTENERS),
 )
 
 JOB_FULL = Serializer[JobDetail](

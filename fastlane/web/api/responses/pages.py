@@ -1,4 +1,4 @@
-"""A page of a list: its rows, and beside them where it stands in the list."""
+"""A page of a list: its rows and its position in the list."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ PAGE = Serializer[Listing[Any]](
 
 
 def pagination() -> Field[Listing[Any]]:
-    """The keys of ``PAGE``, beside those of a page's own."""
+    """The keys of ``PAGE``, merged into the page's object."""
     return flattened(PAGE, lambda listing: listing)
 
 

@@ -49,24 +49,24 @@ def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more
         (
             task(TaskEnd.KILLED, 137, "task: non-zero exit (137)"),
             FailureReason.KILLED,
-            "its container was killed, and not by fastlane (exit code 137, SIGKILL)",
+            "its container was killed, but not by fastlane (exit code 137, SIGKILL)",
         ),
         (
             task(TaskEnd.KILLED, 143, "task: non-zero exit (143)"),
             FailureReason.KILLED,
-            "its engine went down while it ran, and ended it at its return (exit code 143)",
+            "its engine went down while it ran, and killed it after coming back (exit code 143)",
         ),
         (
             task(TaskEnd.KILLED, None, "task: non-zero exit (255)"),
             FailureReason.KILLED,
-            "its engine went down while it ran, and missed its end: its exit code is not known",
+            "its engine went down while it ran, so its exit code is unknown",
         ),
         (
             task(TaskEnd.KILLED, None, f"No such container: {CONTAINER}"),
             FailureReason.KILLED,
-            "its container is gone: its engine was shut down, or somebody removed the container",
+            "its container is gone: its engine was shut down, or someone removed the container",
         ),
-        (task(TaskEnd.KILLED, None, ""), FailureReason.KILLED, "its container was killed, and not by fastlane: failed"),
+        (task(TaskEnd.KILLED, None, ""), FailureReason.KILLED, "its container was killed, but not by fastlane: failed"),
         (
             task(TaskEnd.IMAGE, None, "No such image: busybox@sha256:12", container_id=None),
             FailureReason.IMAGE,

@@ -73,7 +73,7 @@ TASKS = {
     "it ended": (BOUND, [replace(PREPARING, phase=Phase.ENDED, state="complete", end=TaskEnd.EXITED)], None),
     "its first task ended, and a stop left another": (BOUND, [replace(WAITING, phase=Phase.ENDED, end=TaskEnd.SHUTDOWN), WAITING], None),
     "it is known to run": (replace(BOUND, status=Status.RUNNING), [WAITING], None),
-    "it was told to stop": (replace(BOUND, stop_requested_at=NOW), [WAITING], None),
+    "it was asked to stop": (replace(BOUND, stop_requested_at=NOW), [WAITING], None),
 }
 
 

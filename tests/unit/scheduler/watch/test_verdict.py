@@ -208,7 +208,7 @@ ENDINGS = {
         Status.FAILED,
         143,
         FailureReason.KILLED,
-        "scaled to 0 replicas by somebody else",
+        "someone scaled its service to 0 replicas",
     ),
     "scaled to 0 by hand before the start": Case(
         pulling(),
@@ -216,7 +216,7 @@ ENDINGS = {
         Status.FAILED,
         None,
         FailureReason.KILLED,
-        "scaled to 0 replicas by somebody else",
+        "someone scaled its service to 0 replicas",
     ),
     "its template changed by hand": Case(
         running(),
@@ -224,7 +224,7 @@ ENDINGS = {
         Status.FAILED,
         143,
         FailureReason.KILLED,
-        "its service was changed by somebody else",
+        "someone changed its service",
     ),
     "node went down before the start of one that was to be stopped": Case(
         pulling(**ASKED), a_service(never_started(TaskEnd.SHUTDOWN, "node is down")), Status.STOPPED
@@ -330,24 +330,24 @@ ENDINGS = {
         "within 900 s",
         now=BOUND + PULL + 200,
     ),
-    "stopped by somebody else while it ran": Case(
+    "stopped by someone else while it ran": Case(
         running(),
         a_service(ended(TaskEnd.SHUTDOWN, 143), SECOND, stopping=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
-        "by somebody else",
+        "someone stopped its service",
     ),
     "ran longer than its own timeout, and ended by our stop": Case(
         running(spec=SHORT), a_service(ended(TaskEnd.SHUTDOWN, 143), SECOND, stopping=True), Status.TIMEDOUT, 143, now=STARTED + 5_000
     ),
-    "stopped by somebody else within its own timeout": Case(
+    "stopped by someone else within its own timeout": Case(
         running(spec=SHORT),
         a_service(ended(TaskEnd.SHUTDOWN, 143), stopping=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
-        "by somebody else",
+        "someone stopped its service",
         now=STARTED + 4_999,
     ),
     "ran longer than the hard timeout, below its own": Case(
@@ -372,21 +372,21 @@ ENDINGS = {
     "expired, but it had ended well by itself": Case(
         pulling(**TOO_LATE), a_service(ended(TaskEnd.EXITED, 0), SECOND, stopping=True), Status.DONE, 0
     ),
-    "started in time, unseen, and stopped by somebody else after it would have expired": Case(
+    "started in time, unseen, and stopped by someone else after it would have expired": Case(
         pulling(**TOO_LATE),
         a_service(ended(TaskEnd.SHUTDOWN, 143), stopping=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
-        "by somebody else",
+        "someone stopped its service",
     ),
-    "seen running, and stopped by somebody else after it would have expired": Case(
+    "seen running, and stopped by someone else after it would have expired": Case(
         running(**TOO_LATE),
         a_service(ended(TaskEnd.SHUTDOWN, 143), stopping=True),
         Status.FAILED,
         143,
         FailureReason.KILLED,
-        "by somebody else",
+        "someone stopped its service",
     ),
     "its node went down before the start, and its time to start is over": Case(
         pulling(**TOO_LATE),
@@ -396,8 +396,8 @@ ENDINGS = {
         FailureReason.HOST_LOST,
         "node went down",
     ),
-    "stopped by somebody else before it had a task": Case(
-        pulling(), a_service(stopping=True), Status.FAILED, None, FailureReason.KILLED, "by somebody else", log_of=None
+    "stopped by someone else before it had a task": Case(
+        pulling(), a_service(stopping=True), Status.FAILED, None, FailureReason.KILLED, "someone stopped its service", log_of=None
     ),
 }
 
@@ -621,7 +621,7 @@ def test_a_second_task_after_a_stop_says_nothing_about_the_first() -> None:
 def test_what_is_lost_with_its_host_or_service_ends_as_was_asked_and_else_fails(execution: Execution, now: int, status: Status) -> None:
     for ending, reason in (
         (ending_when_lost(execution, "the node is down", now, LIMITS), FailureReason.HOST_LOST),
-        (ending_when_gone(execution, "somebody removed it", now, LIMITS), FailureReason.KILLED),
+        (ending_when_gone(execution, "someone removed it", now, LIMITS), FailureReason.KILLED),
     ):
         assert (ending.status, ending.finished_at, ending.exit_code) == (status, now, None)
         assert (ending.failure.reason if ending.failure else None) is (reason if status is Status.FAILED else None)

@@ -135,14 +135,14 @@ EXECUTIONS = {
         noted(Obstacle.HOST_AWAY),
         [(Cause.STOP, NOW - 1, None), (Cause.HOST_AWAY, SINCE, UNTIL)],
     ),
-    "it had no node when it was told to stop": (
+    "it had no node when it was asked to stop": (
         replace(BOUND, stop_requested_at=NOW - 1),
         noted(Obstacle.NO_NODE),
         [(Cause.STOP, NOW - 1, None)],
     ),
-    "it was told to stop": (replace(BOUND, stop_requested_at=NOW - 1), WORKS, [(Cause.STOP, NOW - 1, None)]),
+    "it was asked to stop": (replace(BOUND, stop_requested_at=NOW - 1), WORKS, [(Cause.STOP, NOW - 1, None)]),
     "it runs": (replace(BOUND, status=Status.RUNNING), replace(WORKS, running=4), []),
-    "it runs and was told to stop": (
+    "it runs and was asked to stop": (
         replace(BOUND, status=Status.RUNNING, stop_requested_at=NOW - 1),
         WORKS,
         [(Cause.STOP, NOW - 1, None)],

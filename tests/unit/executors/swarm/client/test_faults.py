@@ -74,7 +74,7 @@ ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
     (503, 'This node is not a swarm manager. Use "docker swarm init" …', HostDown, "run docker swarm init"),
     (503, "This node is not a swarm manager. Worker nodes can't be used to view …", HostDown, "is a worker of its swarm"),
     (500, "rpc error: code = Unknown desc = The swarm does not have a leader. …", HostDown, "without a leader"),
-    (500, "raft: failed to process the request: node lost leader status", HostDown, "lost its leader meanwhile"),
+    (500, "raft: failed to process the request: node lost leader status", HostDown, "just lost its leader"),
     (500, "rpc error: code = Unknown desc = raft: no elected cluster leader", HostDown, "without a leader"),
     (500, "raft: raft message is too large and can't be sent", OrderRefused, "too large"),
     (500, "rpc error: code = Canceled desc = grpc: the client connection is closing", HostDown, "lost the connection"),

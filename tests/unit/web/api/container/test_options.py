@@ -180,7 +180,7 @@ def test_the_old_name_leaves_the_other_options_alone():
     ],
 )
 def test_two_names_that_say_different_things_are_a_fault(body, field):
-    assert "is not the same as" in faults(**body)[field]
+    assert "differs from" in faults(**body)[field]
 
 
 # faults
