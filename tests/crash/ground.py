@@ -30,8 +30,9 @@ from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.services.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.support.engine_views import DockerEngine
 from tests.support.fork_server import Child, ForkServer
-from tests.support.installation import free_port
+from tests.support.installation import Installation
 from tests.support.lost_answers import LostAnswer, engine_filters, redis_filters
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
@@ -125,7 +126,6 @@ class Ground:
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
     requests: list[asyncio.StreamWriter] = field(default_factory=list)
-    port: int = 0
     ends_by_itself: bool = True
 
     async def __aenter__(self) -> "Ground":
@@ -139,6 +139,9 @@ class Ground:
         self._relay: Relay | None = None
         if self.lost is not None:
             self._put_between(self.lost)
+        engine, pool = DockerEngine(self.world.engine), {"name": POOL, "hosts": self.hosts}
+        settings = {"LEASE": "2s", **self.settings}
+        self.installation = Installation(self.folder, engine, self.name, self.redis_url, settings, pool)
         self.pools = (Pool(POOL, "", self.hosts),)
         self.clock = SystemClock()
         self.store = SqliteStore(self.folder / "fastlane.db")
@@ -206,18 +209,6 @@ class Ground:
         """A process on trial; without a trip a common one."""
         number = len(self.processes)
         journal, log = Journal(self.folder / f"{number}.journal"), self.folder / f"{number}.log"
-        self.port = self.port or free_port()
-        settings = {
-            "PORT": str(self.port),
-            "DATA_DIR": str(self.folder),
-            "INSTALLATION": self.name,
-            "POOLS": orjson.dumps([{"name": POOL, "match": "", "hosts": self.hosts}]).decode(),
-            "REDIS_URL": self.redis_url,
-            "LEASE": "2s",
-            "RENEW": "1s",
-            "LOG_FORMAT": "json",
-            **self.settings,
-        }
         options = replace(
             QUICK,
             reconcile=reconcile,
@@ -225,8 +216,7 @@ class Ground:
             journal=str(journal.path),
             trip=trip.text() if trip and trip.signal else "",
         )
-        environment = {**os.environ, **{f"FASTLANE_{name}": value for name, value in settings.items()}, **options.environment()}
-        running = await self.world.fork_server.start(role, environment, log)
+        running = await self.world.fork_server.start(role, self.installation.environment(options), log)
         process = Process(role, running, journal, log)
         self.processes.append(process)
         return process
@@ -244,7 +234,7 @@ class Ground:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         with contextlib.suppress(OSError):
-            return await asyncio.open_connection("127.0.0.1", self.port)
+            return await asyncio.open_connection("127.0.0.1", self.installation.port)
         return None
 
     async def trips(self, process: Process) -> None:

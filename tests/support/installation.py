@@ -61,7 +61,6 @@ class Installation:
 
     def __post_init__(self) -> None:
         self.witness = StartWitness(self.folder / "witness")
-        self.port = self.port or free_port()
 
     @property
     def url(self) -> str:
@@ -80,7 +79,7 @@ class Installation:
         """
         command = [*under, sys.executable, "-m", "fastlane" if self.options is None else "tests.support.process", role]
         with (self.folder / f"{role}.log").open("ab") as output:
-            process = subprocess.Popen(command, cwd=self.folder, env=self._environment(), stdout=output, stderr=output)
+            process = subprocess.Popen(command, cwd=self.folder, env=self.environment(self.options), stdout=output, stderr=output)
         self.processes.append(process)
         return process
 
@@ -183,13 +182,9 @@ class Installation:
             process.wait()
         self.engine.remove_services(self.name)
 
-    def _alive(self, process: subprocess.Popen[bytes]) -> bool:
-        assert process.poll() is None, f"it ended with {process.returncode}: {self.log('up')}{self.log('api')}"
-        with contextlib.suppress(OSError):
-            return self.get("/livez").status == 200
-        return False
-
-    def _environment(self) -> dict[str, str]:
+    def environment(self, options: ProcessOptions | None = None) -> dict[str, str]:
+        """The environment variables of one of its processes. The first call chooses the port."""
+        self.port = self.port or free_port()  # no earlier, since another program may take it
         pool = {"name": "default", "match": "", "hosts": list(self.engine.hosts), **self.pool}
         token = {"name": "test", "token": hash_token(self.token), "role": "admin"} if self.token else None
         settings = {
@@ -205,7 +200,13 @@ class Installation:
             **self.settings,
         }
         chosen = {f"FASTLANE_{name}": value for name, value in settings.items()}
-        return {**os.environ, **chosen, **({} if self.options is None else {"PYTHONPATH": str(ROOT), **self.options.environment()})}
+        return {**os.environ, **chosen, **({} if options is None else {"PYTHONPATH": str(ROOT), **options.environment()})}
+
+    def _alive(self, process: subprocess.Popen[bytes]) -> bool:
+        assert process.poll() is None, f"it ended with {process.returncode}: {self.log('up')}{self.log('api')}"
+        with contextlib.suppress(OSError):
+            return self.get("/livez").status == 200
+        return False
 
 
 def _role(process: subprocess.Popen[bytes]) -> str:
