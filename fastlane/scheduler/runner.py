@@ -59,7 +59,7 @@ class Runner:
                 if assignment.lease.kind is EntryKind.JOB:
                     await self._timer.handle(assignment.lease, now)
                 else:
-                    await self._execution(assignment)
+                    await self._run_execution(assignment)
                 return
             except TransientError as error:
                 if logged != str(error):  # once for each reason, or an outage of an hour fills a disk
@@ -72,7 +72,7 @@ class Runner:
             await self._clock.sleep(pause * (0.5 + random.random() / 2))
             pause = min(pause * 2, MAX_PAUSE)
 
-    async def _execution(self, assignment: Assignment) -> None:
+    async def _run_execution(self, assignment: Assignment) -> None:
         execution = await self._store.execution(assignment.id)
         if execution is None:
             await self._queue.finish({assignment.id: assignment.lease.revision})
@@ -87,13 +87,13 @@ class Runner:
         while execution is not None and not execution.status.final:
             if execution.status in STARTING and execution.epoch != assignment.epoch:
                 return
-            execution = await self._explained_step(assignment, execution)
+            execution = await self._step_with_note(assignment, execution)
         if execution is not None:
             settled = await self._settler.settle(execution)
             self._leases.forget(assignment)
             await self._settler.clean(settled)
 
-    async def _explained_step(self, assignment: Assignment, execution: Execution) -> Execution | None:
+    async def _step_with_note(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """Takes a step, and records what delays it if the step must be repeated."""
         try:
             after = await self._step(assignment, execution)

@@ -26,14 +26,14 @@ def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
     decision = decide(firing_rules(job), job.next_tick, running_before=running_before, now=now)
     sequence = job.sequence + 1
     ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
-    tick, execution = _due(job, decision, sequence, now)
+    tick, execution = _tick_of(job, decision, sequence, now)
     ticks += [] if tick is None else [tick]
     last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick
     after = replace(job, sequence=sequence, next_tick=decision.next_tick, last_tick=last)
     return JobChange(after, ticks, execution)
 
 
-def _due(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:
+def _tick_of(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:
     if decision.tick is None:
         return None, None
     due = decision.tick.due

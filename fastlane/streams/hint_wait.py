@@ -1,4 +1,4 @@
-"""Waits between two looks at the store: until a hint arrives, and for a second at most, since hints may be lost."""
+"""Waits between two reads of the store: until a hint arrives, and for a second at most, since hints may be lost."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -7,9 +7,9 @@ from fastlane.models.logs.hint import Hint
 from fastlane.streams.hub import Hub
 
 EVERY = 1.0
-"""Seconds after which a reader looks although no hint came."""
+"""Seconds after which a reader reads although no hint came."""
 HURRIED = 0.05
-"""Seconds after which a reader looks at first for what is about to exist and comes without a hint; doubled each time."""
+"""Seconds after which a reader first asks for what is about to exist and comes without a hint; doubled each time."""
 
 
 async def wait_for(event: asyncio.Event, seconds: float) -> None:
@@ -22,7 +22,7 @@ async def wait_for(event: asyncio.Event, seconds: float) -> None:
 
 
 class HintWait:
-    """The waits of one reader. Call ``clear`` before each look, so that a hint that arrives during the look ends the wait after it."""
+    """The waits of one reader. Call ``clear`` before each read, so that a hint that arrives during the read ends the wait after it."""
 
     def __init__(self, hub: Hub, execution_ids: Iterable[str] = ()) -> None:
         self._hub = hub

@@ -1,4 +1,4 @@
-"""Looks at the store on behalf of everyone in this process who waits for the same thing: on each hint, and once a second in any case."""
+"""Reads the store on behalf of everyone in this process who waits for the same thing: on each hint, and once a second in any case."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Generic[T]):
-    """What a look showed. A hint of one of the executions ``ids`` is a reason to look again; ``soon``: so is a short wait."""
+    """What a read showed. A hint of one of the executions ``ids`` is a reason to read again; ``soon``: so is a short wait."""
 
     value: T
     ids: frozenset[str]
@@ -26,10 +26,10 @@ class Snapshot(Generic[T]):
 
 
 class SharedPoll(Generic[T]):
-    """Looks repeatedly until it is closed. ``close`` ends its task."""
+    """Reads repeatedly until it is closed. ``close`` ends its task."""
 
-    def __init__(self, hub: Hub, look: Callable[[], Awaitable[Snapshot[T]]]) -> None:
-        self._look = look
+    def __init__(self, hub: Hub, read: Callable[[], Awaitable[Snapshot[T]]]) -> None:
+        self._read = read
         self._hints = HintWait(hub)
         self._waiting: set[asyncio.Future[None]] = set()
         self._latest: Snapshot[T] | None = None
@@ -37,20 +37,20 @@ class SharedPoll(Generic[T]):
         self._task = asyncio.create_task(self._run(), name="shared poll")
 
     async def close(self) -> None:
-        """Ends the looks."""
+        """Ends the reads."""
         self._task.cancel()
         await asyncio.wait([self._task])
         self._hints.close()
 
     async def after(self, number: int) -> tuple[int, T]:
-        """What a look after the one with that number showed, and its own number; 0 comes before the first."""
+        """What a read after the one with that number showed, and its own number; 0 comes before the first."""
         while self._latest is None or self._number <= number:
-            looked = asyncio.get_running_loop().create_future()
-            self._waiting.add(looked)
+            next_read = asyncio.get_running_loop().create_future()
+            self._waiting.add(next_read)
             try:
-                await looked
+                await next_read
             finally:
-                self._waiting.discard(looked)
+                self._waiting.discard(next_read)
         return self._number, self._latest.value
 
     async def _run(self) -> None:
@@ -58,7 +58,7 @@ class SharedPoll(Generic[T]):
             self._hints.clear()
             hurry = False
             try:
-                snapshot = self._latest = await self._look()
+                snapshot = self._latest = await self._read()
                 self._number += 1
                 hurry = snapshot.soon
                 self._hints.subscribe(snapshot.ids)
@@ -70,6 +70,6 @@ class SharedPoll(Generic[T]):
             await self._hints.wait(hurry=hurry)
 
     def _wake(self) -> None:
-        for looked in self._waiting:
-            if not looked.done():
-                looked.set_result(None)
+        for next_read in self._waiting:
+            if not next_read.done():
+                next_read.set_result(None)

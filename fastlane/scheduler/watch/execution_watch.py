@@ -39,7 +39,7 @@ from fastlane.streams.pump import LogEnd
 log = structlog.get_logger()
 
 RECHECK = 30.0
-"""Seconds after which the service is inspected even when no look showed a change."""
+"""Seconds after which the service is inspected even when no snapshot showed a change."""
 
 Activate = Callable[[Assignment, Execution], Awaitable[bool]]
 """Activates an execution's service; False when another worker has taken the execution."""
@@ -81,7 +81,7 @@ class ExecutionWatch:
         self._is_ours = True
 
     def note(self) -> Note | None:
-        """What delays it, as far as the last look and the last answer tell."""
+        """What delays it, as far as the last snapshot and the last answer tell."""
         return self._trouble or notes.of_tasks(self._execution, self._observation.tasks, self._limits)
 
     async def run(self) -> Execution | None:
@@ -234,8 +234,8 @@ class ExecutionWatch:
         return reachable_managers(self._executor.hosts(), self._execution.host or "", self._execution.swarm_id, first=self._last_manager)
 
     async def _wait(self, until: int | None, *, stop_shown: bool) -> None:
-        """Returns when a look shows a change, at a deadline, or on the hint of a stop that is not on the service yet."""
-        recheck = min(RECHECK, self._limits.pull_deadline)  # no look shows that a pull has begun
+        """Returns when a snapshot shows a change, at a deadline, or on the hint of a stop that is not on the service yet."""
+        recheck = min(RECHECK, self._limits.pull_deadline)  # no snapshot shows that a pull has begun
         left = recheck if until is None else max(0.0, min(recheck, (until - self._clock.now()) / 1000 + 0.001))
         changed = self._observation.changed
         events = [changed] if stop_shown else [changed, self._assignment.stop_event]

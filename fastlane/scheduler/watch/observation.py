@@ -1,4 +1,4 @@
-"""What the looks have shown of one service."""
+"""What the snapshots have shown of one service."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ UNEVENTFUL = frozenset({Phase.WAITING, Phase.PREPARING})
 
 
 class ServiceObservation:
-    """The tasks of one service as last seen. ``changed`` is set when a look shows what its watch would act upon."""
+    """The tasks of one service as last seen. ``changed`` is set when a snapshot shows what its watch would act upon."""
 
     def __init__(self, host: str, swarm_id: str | None) -> None:
         self.host = host
@@ -23,8 +23,8 @@ class ServiceObservation:
         """Its tasks, in order of creation, when a host last showed them."""
         return self._tasks
 
-    def show(self, tasks: Sequence[EngineTask] | None) -> None:
-        """Takes in one look's answer; None: no host answered."""
+    def update(self, tasks: Sequence[EngineTask] | None) -> None:
+        """Records what a snapshot shows; None: no host answered."""
         vanished = bool(self._tasks) and tasks is not None and not tasks
         self._tasks = self._tasks if tasks is None else tasks
         phases = None if tasks is None else tuple((task.id, task.phase) for task in tasks if task.phase not in UNEVENTFUL)

@@ -1,6 +1,6 @@
-"""The shared poll of all services that this worker watches: one look at all hosts at a time, whose results wake single watches.
+"""The shared poll of all services that this worker watches: one snapshot of all hosts at a time, whose changes wake single watches.
 
-A look is only a hint: when a service's task changes phase, the execution's watch inspects the service itself before it concludes.
+A snapshot is only a hint: when a service's task changes phase, the execution's watch inspects the service itself before it concludes.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from fastlane.streams.pump import Pump, no_hints
 log = structlog.get_logger()
 
 FASTEST, SLOWEST = 0.02, 0.5
-"""Seconds between looks. Looking takes at most a tenth of the time, so looks get rarer when lists grow."""
+"""Seconds between snapshots. Taking them fills at most a tenth of the time, so they get rarer when lists grow."""
 
 
 class Watcher:
-    """The looks, and the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found parked; ``publish``
+    """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found parked; ``publish``
     sends a hint to those who follow the execution's log."""
 
     def __init__(
@@ -57,17 +57,17 @@ class Watcher:
         while True:
             await self._wanted.wait()
             before = self._clock.now()
-            self._show(await self._executor.snapshot())
+            self._update_observations(await self._executor.snapshot())
             took = (self._clock.now() - before) / 1000
             await self._clock.sleep(min(SLOWEST, max(FASTEST, took * 9)))
 
-    def _show(self, snapshot: ClusterSnapshot) -> None:
+    def _update_observations(self, snapshot: ClusterSnapshot) -> None:
         hosts = self._executor.hosts()
         for service_id, observation in self._observations.items():
             host = observation.host
             seen_by = host if host in snapshot.tasks else reachable_manager(hosts, host, observation.swarm_id)
             services = snapshot.tasks.get(seen_by)
-            observation.show(None if services is None else services.get(service_id, ()))
+            observation.update(None if services is None else services.get(service_id, ()))
 
     async def watch(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """Watches a bound execution until it is final; the final row, or None when another worker has the execution now."""
