@@ -1,5 +1,5 @@
-"""The rules by which a job changes: create, put, run now, pause, resume. Each is a pure function of the job, the request and the time, and
-returns the change that the store then writes by compare-and-set.
+"""The rules by which a job changes: create, put, run now, fire, pause, resume. Each is a pure function of the job, the request and the
+time, and returns the change that the store then writes by compare-and-set.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.cron import Cron, last_tick, next_tick
-from fastlane.models.schedule.firing import FiringRules, MissedTicks, missed_ticks
+from fastlane.models.schedule.firing import Decision, FiringRules, MissedTicks, decide, missed_ticks
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make_tick, manual_key, once_key, tick_id, unstarted_tick
 
@@ -101,6 +101,31 @@ def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None) -> JobChang
     after = replace(job, sequence=job.sequence + 1)
     tick, execution = make_tick(replace(after, spec=spec), manual_key(now), sequence=after.sequence, due=now, now=now, by=by)
     return JobChange(after, (tick,), execution)
+
+
+def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
+    """How the job changes when it fires at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
+    if job.next_tick is None:
+        raise ValueError(f"job {job.id} has no next tick")
+    decision = decide(firing_rules(job), job.next_tick, running_before=running_before, now=now)
+    sequence = job.sequence + 1
+    ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
+    tick, execution = _tick_of(job, decision, sequence, now)
+    ticks += [] if tick is None else [tick]
+    last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick
+    after = replace(job, sequence=sequence, next_tick=decision.next_tick, last_tick=last)
+    return JobChange(after, ticks, execution)
+
+
+def _tick_of(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:
+    if decision.tick is None:
+        return None, None
+    due = decision.tick.due
+    key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
+    tick, execution = make_tick(job, key, sequence=sequence, due=due, now=now)
+    if decision.tick.outcome is Outcome.STARTED:
+        return tick, execution
+    return unstarted_tick(job, key, decision.tick.outcome, due=due, now=now, reason=decision.tick.reason), None
 
 
 def pause(job: Job, *, now: int) -> Job:

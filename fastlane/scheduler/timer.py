@@ -1,47 +1,18 @@
 """Fires jobs whose tick is due: inserts the tick and its execution, by one compare-and-set on the job."""
 
-from dataclasses import replace
-
 import structlog
 
 from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.job_change import JobChange, firing_rules, missed_row
+from fastlane.models.job_change import fire
 from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.firing import Decision, decide
 from fastlane.models.schedule.retry import is_under_way
-from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make_tick, once_key, unstarted_tick
 from fastlane.models.status import Status
 from fastlane.queue.base import Lease, TimedQueue, execution_entry
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
-
-
-def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
-    """How the job changes when it fires at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
-    if job.next_tick is None:
-        raise ValueError(f"job {job.id} has no next tick")
-    decision = decide(firing_rules(job), job.next_tick, running_before=running_before, now=now)
-    sequence = job.sequence + 1
-    ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
-    tick, execution = _tick_of(job, decision, sequence, now)
-    ticks += [] if tick is None else [tick]
-    last = decision.tick.due if decision.tick else decision.missed.last if decision.missed else job.last_tick
-    after = replace(job, sequence=sequence, next_tick=decision.next_tick, last_tick=last)
-    return JobChange(after, ticks, execution)
-
-
-def _tick_of(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:
-    if decision.tick is None:
-        return None, None
-    due = decision.tick.due
-    key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
-    tick, execution = make_tick(job, key, sequence=sequence, due=due, now=now)
-    if decision.tick.outcome is Outcome.STARTED:
-        return tick, execution
-    return unstarted_tick(job, key, decision.tick.outcome, due=due, now=now, reason=decision.tick.reason), None
 
 
 class Timer:

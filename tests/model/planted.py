@@ -133,7 +133,7 @@ def told_nothing(right: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def changed(**mistaken: Callable[[Job, Job], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A rule of ``arming`` that gives fields of the job other values, of the job before and after it."""
+    """A rule of ``job_change`` that gives fields of the job other values, of the job before and after it."""
 
     def plant(right: Callable[..., Any]) -> Callable[..., Any]:
         def rule(job: Job, *arguments: Any, **named: Any) -> Any:

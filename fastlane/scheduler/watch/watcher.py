@@ -28,8 +28,8 @@ FASTEST, SLOWEST = 0.02, 0.5
 
 
 class Watcher:
-    """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found parked; ``publish``
-    sends a hint to those who follow the execution's log."""
+    """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found
+    parked; ``publish`` sends a hint to those who follow the execution's log."""
 
     def __init__(
         self,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from fastlane.clock import iso
+from fastlane.models.job_change import fire
 from fastlane.models.schedule.tick import Outcome, cron_key, make_tick
-from fastlane.scheduler.timer import fire
 
 MINUTE = 60_000
 

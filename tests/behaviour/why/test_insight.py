@@ -6,11 +6,11 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models.job import Spec
+from fastlane.models.job_change import fire
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.queue.base import Lane
-from fastlane.scheduler.timer import fire
 from fastlane.services.results import Enqueued
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.actions import DRY_RUN

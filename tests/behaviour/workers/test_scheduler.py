@@ -12,11 +12,11 @@ from fastlane.errors import HostDown, OrderRefused, QueueDown
 from fastlane.executors.base import Activation, Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
+from fastlane.models.job_change import fire
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind
-from fastlane.scheduler.timer import fire
 from tests.support.crew import HOST, Crew
 from tests.support.defaults import default_limits
 from tests.support.instant import InstantExecutor

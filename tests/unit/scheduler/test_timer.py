@@ -7,13 +7,12 @@ import pytest
 
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
-from fastlane.models.job_change import JobChange
+from fastlane.models.job_change import JobChange, fire
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick, cron_key, execution_id, make_tick, once_key, tick_id
 from fastlane.models.status import Status
-from fastlane.scheduler.timer import fire
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
