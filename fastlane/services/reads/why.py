@@ -1,4 +1,4 @@
-"""Explains why a job or an execution does not run yet: gathers the facts for ``wait_reasons`` from the store, the queue and the workers."""
+"""Explains why a job or an execution does not run yet: gathers the facts for ``wait_rules`` from the store, the queue and the workers."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.status import STARTING
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
 from fastlane.services.reads.server_status import best_views
-from fastlane.services.reads.wait_reasons import WaitFacts, WaitReason, execution_waits, job_waits
+from fastlane.services.reads.wait_reasons import WaitReason
+from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
 

@@ -12,18 +12,8 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
-from fastlane.services.reads.wait_reasons import (
-    Cause,
-    FullPool,
-    FullTask,
-    ImagePull,
-    Noted,
-    UnusableHost,
-    UnusableHosts,
-    WaitFacts,
-    execution_waits,
-    job_waits,
-)
+from fastlane.services.reads.wait_reasons import Cause, FullPool, FullTask, ImagePull, Noted, UnusableHost, UnusableHosts
+from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
 
 NOW = 1_700_000_100_000
 DUE = NOW - 5_000

@@ -1,0 +1,234 @@
+"""Decides what a job or an execution waits for, by pure rules over facts that ``why`` gathers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fastlane.clock import iso
+from fastlane.models.execution import Execution
+from fastlane.models.job import Job
+from fastlane.models.note import Note, Obstacle
+from fastlane.models.placement.host import HostView
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.retry import retry_due
+from fastlane.models.status import Status
+from fastlane.services.reads.wait_reasons import (
+    Cause,
+    FullPool,
+    FullTask,
+    HeldTick,
+    ImagePull,
+    NextAttempt,
+    Noted,
+    PausedPool,
+    UnusableHost,
+    UnusableHosts,
+    WaitReason,
+)
+
+MAX_TRY = 90_000
+"""Milliseconds within which a worker finds an execution's image, or notes what prevents it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFacts:
+    """The state of things at ``now`` (milliseconds) for the executions of one task.
+
+    ``pool``: the task's pool; None when no pool takes it. ``paused``: whether the pool is. ``running``: the pool's executions that hold a
+    slot. ``ready``: those that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive.
+    ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers`` are then unknown. ``of_task``: the
+    task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question.
+    """
+
+    now: int
+    pool: Pool | None
+    paused: bool = False
+    queue_fault: str | None = None
+    workers: int = 0
+    hosts: tuple[HostView, ...] = ()
+    running: int = 0
+    ready: int = 0
+    of_task: int = 0
+    note: Note | None = None
+
+
+def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
+    """What a job waits for. ``latest``: its execution under way, or else its last one."""
+    waits = execution_waits(latest, facts) if latest is not None else []
+    if job.held_tick is not None:
+        message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
+        return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick))]
+    if waits or job.next_tick is None or (latest is not None and not latest.status.final):
+        return waits
+    if job.next_tick > facts.now:
+        return [WaitReason(Cause.DUE, f"its next tick is due at {iso(job.next_tick)}", until=job.next_tick)]
+    return _nothing_takes_it(facts)
+
+
+def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What an execution waits for: nothing once it runs normally, and nothing when a worker is about to take it."""
+    if execution.status.final:
+        due = None if execution.settled else retry_due(execution)
+        return [] if due is None else [_retry(execution.attempt, execution.finished_at, due)]
+    if execution.stop_requested_at is not None:
+        stop = WaitReason(Cause.STOP, "it was asked to stop and may use its grace period", execution.stop_requested_at)
+        return [stop, *_unexpected(execution, facts)]
+    if execution.status is Status.PULLING:
+        return _pulling(execution, facts)
+    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else _unexpected(execution, facts)
+
+
+def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    due = execution.scheduled_for
+    if due > facts.now:
+        if execution.attempt > 1:
+            return [_retry(execution.attempt - 1, execution.created_at, due)]
+        return [WaitReason(Cause.DUE, f"it is due at {iso(due)}", execution.created_at, due)]
+    if facts.pool is None:
+        return [
+            WaitReason(Cause.NO_POOL, f"no pool takes the task {execution.task_id!r}; add one whose match fits it to the settings", due)
+        ]
+    return [*_nothing_takes_it(facts), *_no_slot(facts.pool, execution, facts), *_unexpected(execution, facts)]
+
+
+def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What keeps the execution from a slot."""
+    waits = []
+    if facts.paused:
+        message = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
+        waits.append(WaitReason(Cause.POOL_PAUSED, message, details=PausedPool(pool.name)))
+    if facts.queue_fault is None:
+        waits += _pool_lacks(pool, facts, execution.scheduled_for)
+    return waits + _concurrency(execution, facts)
+
+
+def _nothing_takes_it(facts: WaitFacts) -> list[WaitReason]:
+    """Why nothing that is due is taken up at all."""
+    if facts.queue_fault is not None:
+        return [WaitReason(Cause.NO_QUEUE, f"the queue does not answer: {facts.queue_fault}; nothing starts until it does")]
+    return [] if facts.workers else [WaitReason(Cause.NO_WORKER, "no worker is alive; start one with `fastlane worker`")]
+
+
+def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
+    """What the pool lacks: a usable host, or a free slot."""
+    waits = []
+    if facts.workers and not any(host.usable for host in facts.hosts):
+        waits.append(_no_host(pool, facts.hosts))
+    if facts.running >= pool.max_running:
+        message = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a slot"
+        details = FullPool(pool.name, facts.running, pool.max_running, facts.ready)
+        waits.append(WaitReason(Cause.POOL_FULL, message, due, details=details))
+    return waits
+
+
+def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
+    seen = {host.name: host for host in hosts}
+    rows = tuple(_unusable(name, seen.get(name)) for name in pool.hosts)
+    reasons = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
+    since = max((host.since for host in hosts if host.since is not None), default=None)
+    message = f"no host of pool {pool.name!r} can be used: {reasons}"
+    return WaitReason(Cause.NO_HOST, message, since, details=UnusableHosts(pool.name, rows))
+
+
+def _unusable(name: str, view: HostView | None) -> UnusableHost:
+    if view is None:
+        return UnusableHost(name, "is not known yet")
+    row = UnusableHost(name, view.reason or "is not known yet", view.since)
+    return row if view.retry_at is None else replace(row, circuit=view.circuit, faults=view.faults, retry_at=view.retry_at)
+
+
+def _breaker(view: HostView | None) -> str:
+    if view is None or view.retry_at is None:
+        return ""
+    return f" ({view.faults} faults in a row: it is left alone until {iso(view.retry_at)}, or until a probe finds it well)"
+
+
+def _concurrency(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    most = execution.spec.concurrency
+    if not most or facts.of_task < most:
+        return []
+    message = f"{facts.of_task} of its task's executions run, and it waits while {most} or more do (concurrency)"
+    return [WaitReason(Cause.CONCURRENCY, message, execution.scheduled_for, details=FullTask(facts.of_task, most))]
+
+
+def _pulling(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    waits = _nothing_takes_it(facts)
+    if facts.note is not None:
+        return [*waits, _noted(execution, facts.note, facts)]
+    if _is_given_back(execution, facts) and facts.pool is not None:
+        others = replace(facts, of_task=facts.of_task - 1)  # of_task includes this execution
+        if no_slot := _no_slot(facts.pool, execution, others):
+            return [*waits, *no_slot]
+    if view is not None and not view.usable:
+        row = _unusable(view.name, view)
+        message = f"its host {view.name} cannot be used: {row.reason}"
+        waits.append(WaitReason(Cause.NO_HOST, message, view.since, details=UnusableHosts(execution.pool, (row,))))
+    host, image = execution.host, execution.spec.image
+    if execution.bound_at is None:
+        message, since = f"its host {host} looks for the image {image}, in its registry if necessary", execution.placed_at
+    else:
+        message = f"its host {host} assigns it to a node, which pulls the image {image} if necessary and starts it"
+        since = execution.bound_at
+    return [*waits, WaitReason(Cause.IMAGE, message, since, details=ImagePull(image, host))]
+
+
+def _is_given_back(execution: Execution, facts: WaitFacts) -> bool:
+    """Whether the execution probably waits in the queue again: finding an image never takes this long without a note."""
+    return execution.bound_at is None and execution.placed_at is not None and facts.now > execution.placed_at + MAX_TRY
+
+
+DEADLINES = {
+    Obstacle.HOST_AWAY: "it counts as lost at",
+    Obstacle.NODE_DOWN: "it counts as lost at",
+    Obstacle.SERVICE_GONE: "that is believed at",
+}
+BEFORE_START = frozenset({Obstacle.REGISTRY, Obstacle.NO_NODE, Obstacle.IMAGE})
+
+
+def _unexpected(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
+    """What its owner noted, unless it is about the start."""
+    return [] if facts.note is None or facts.note.obstacle in BEFORE_START else [_noted(execution, facts.note, facts)]
+
+
+def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
+    """What its owner noted, as a reason."""
+    if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not any(host.usable for host in facts.hosts):
+        return replace(_no_host(facts.pool, facts.hosts), until=note.until)
+    cause, message = Cause(note.obstacle.value), _sentence(execution, note)
+    view = next((host for host in facts.hosts if host.name == execution.host), None)
+    if cause is Cause.HOST_AWAY and view is not None and view.retry_at is not None:
+        cause, message = Cause.BREAKER, f"its host {view.name} {view.reason}{_breaker(view)}"
+    if note.until is not None:
+        message += f"; {DEADLINES.get(note.obstacle, 'it is given up at')} {iso(note.until)}"
+    image = execution.spec.image if note.obstacle in {Obstacle.REGISTRY, Obstacle.IMAGE} else None
+    is_away = note.obstacle is Obstacle.HOST_AWAY and view is not None and not view.usable
+    hosts = (_unusable(view.name, view),) if view is not None and is_away else None
+    return WaitReason(cause, message, note.since, note.until, Noted(execution.host, image, hosts))
+
+
+def _sentence(execution: Execution, note: Note) -> str:
+    host, image = execution.host, execution.spec.image
+    match note.obstacle:
+        case Obstacle.REGISTRY:
+            return f"its host {host} cannot get the image {image} from its registry: {note.words}"
+        case Obstacle.NO_NODE:
+            return f"no node of the swarm of {host} takes it: {note.words}; `docker node ls` there shows the nodes"
+        case Obstacle.IMAGE:
+            return f"its node pulls the image {image} if necessary and creates its container; the engine says: {note.words}"
+        case Obstacle.HOST_AWAY:
+            return f"its host does not answer: {note.words}"
+        case Obstacle.NODE_DOWN:
+            return f"its node {note.words} is down, and may come back"
+        case Obstacle.SERVICE_GONE:
+            return f"{note.words}, says its host {host}, which is asked again because it may be wrong"
+        case Obstacle.STORE:
+            return f"its worker cannot use the store: {note.words}"
+        case Obstacle.FAULT:
+            return "its worker had an internal error, logged it, and tries again"
+        case Obstacle.NO_HOST:
+            return note.words
+
+
+def _retry(failed: int, since: int | None, due: int) -> WaitReason:
+    message = f"attempt {failed} failed, and attempt {failed + 1} is due at {iso(due)}"
+    return WaitReason(Cause.RETRY, message, since, due, NextAttempt(failed + 1))
