@@ -4,17 +4,14 @@ from uuid import uuid4
 
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
+from fastlane.queue.base import TICKS, Cancelled, EntryKind, Lane, LaneCounts, Renewal, Report
 from fastlane.queue.redis.queue import RedisQueue
-from tests.support.clocked_queue import NOW, ClockedQueue
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW, make_entry
 
 MINUTE = 60_000
 LEASE = 10_000
 MAIN = Lane("main", 10)
-
-
-def entry(id: str, due: int = NOW, **values) -> Entry:
-    return Entry(id, values.pop("kind", EntryKind.EXECUTION), values.pop("lane", "main"), due, **values)
 
 
 async def claim(queue: ClockedQueue, *lanes: Lane, owner: str = "me", count: int = 100, now: int = NOW):
@@ -26,7 +23,7 @@ async def claimed(queue: ClockedQueue, *lanes: Lane, **values) -> list[str]:
 
 
 async def test_an_entry_that_is_due_is_claimed_once(queue):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     (lease,) = (await claim(queue)).leases
     assert (lease.id, lease.kind, lease.lane, lease.revision, lease.resume, lease.stop) == (
         "a",
@@ -40,7 +37,7 @@ async def test_an_entry_that_is_due_is_claimed_once(queue):
 
 
 async def test_an_entry_is_not_claimed_before_it_is_due(queue):
-    await queue.put([entry("a", NOW + 500, kind=EntryKind.JOB, lane=TICKS)])
+    await queue.put([make_entry("a", NOW + 500, kind=EntryKind.JOB, lane=TICKS)])
     first = await claim(queue, Lane(TICKS, None), now=NOW + 499)
     assert first.leases == ()
     assert first.next_at == NOW + 500
@@ -49,7 +46,14 @@ async def test_an_entry_is_not_claimed_before_it_is_due(queue):
 
 async def test_a_claim_tells_redis_s_time_and_when_there_may_be_more(queue):
     assert (await claim(queue)).next_at is None
-    await queue.put([entry("far", NOW + 90_000), entry("near", NOW + 30_000), entry("now"), entry("elsewhere", NOW + 5, lane="other")])
+    await queue.put(
+        [
+            make_entry("far", NOW + 90_000),
+            make_entry("near", NOW + 30_000),
+            make_entry("now"),
+            make_entry("elsewhere", NOW + 5, lane="other"),
+        ]
+    )
     first = await claim(queue)
     assert first.now == NOW
     assert first.next_at == NOW + LEASE
@@ -58,13 +62,13 @@ async def test_a_claim_tells_redis_s_time_and_when_there_may_be_more(queue):
 
 
 async def test_a_claim_that_left_some_says_that_there_is_more_now(queue):
-    await queue.put([entry(str(number)) for number in range(3)])
+    await queue.put([make_entry(str(number)) for number in range(3)])
     assert (await claim(queue, count=2)).next_at == NOW
     assert (await claim(queue, count=2)).next_at == NOW + LEASE
 
 
 async def test_a_full_lane_is_not_a_reason_to_claim_again_at_once(queue):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     first = await claim(queue, Lane("main", 1))
     assert [lease.id for lease in first.leases] == ["a"]
     assert first.next_at == NOW + LEASE
@@ -72,7 +76,7 @@ async def test_a_full_lane_is_not_a_reason_to_claim_again_at_once(queue):
 
 
 async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, server, installation):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     real = RedisQueue(server.url, installation)
     await real.open()
     given = await real.claim("1", "me", [MAIN], 10, lease=LEASE)
@@ -85,28 +89,28 @@ async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, ser
 async def test_entries_of_one_due_time_are_claimed_in_the_order_in_which_they_were_put(queue):
     ids = [uuid4().hex for _ in range(30)]
     for id in ids:
-        await queue.at(NOW).put([entry(id, NOW + 10)])
+        await queue.at(NOW).put([make_entry(id, NOW + 10)])
     assert await claimed(queue, Lane("main", None), now=NOW + 20) == ids
 
 
 async def test_what_was_due_earlier_is_claimed_first(queue):
-    await queue.put([entry("late", NOW - 1), entry("early", NOW - 5), entry("middle", NOW - 3)])
+    await queue.put([make_entry("late", NOW - 1), make_entry("early", NOW - 5), make_entry("middle", NOW - 3)])
     assert await claimed(queue) == ["early", "middle", "late"]
 
 
 async def test_a_point_of_priority_counts_as_a_minute_of_waiting(queue):
     waiting = [
-        entry("plain", NOW - MINUTE + 1),
-        entry("old", NOW - 3 * MINUTE),
-        entry("urgent", priority=2),
-        entry("idle", NOW - MINUTE, priority=-5),
+        make_entry("plain", NOW - MINUTE + 1),
+        make_entry("old", NOW - 3 * MINUTE),
+        make_entry("urgent", priority=2),
+        make_entry("idle", NOW - MINUTE, priority=-5),
     ]
     await queue.put(waiting)
     assert await claimed(queue) == ["old", "urgent", "plain", "idle"]
 
 
 async def test_no_more_than_the_limit_of_a_lane_are_leased(queue):
-    await queue.put([entry(str(number)) for number in range(5)])
+    await queue.put([make_entry(str(number)) for number in range(5)])
     assert await claimed(queue, Lane("main", 2)) == ["0", "1"]
     assert await claimed(queue, Lane("main", 2), owner="other") == []
     await queue.finish({"0": 0})
@@ -115,34 +119,34 @@ async def test_no_more_than_the_limit_of_a_lane_are_leased(queue):
 
 
 async def test_a_lane_without_a_limit_takes_no_slots(queue):
-    await queue.put([entry(str(number), lane=TICKS, kind=EntryKind.JOB) for number in range(50)])
+    await queue.put([make_entry(str(number), lane=TICKS, kind=EntryKind.JOB) for number in range(50)])
     assert len(await claimed(queue, Lane(TICKS, None))) == 50
     assert await queue.counts([TICKS]) == {TICKS: LaneCounts(ready=0, timed=0, running=0)}
 
 
 async def test_no_lane_starves_behind_a_full_one(queue):
-    await queue.put([entry(f"busy{number}", NOW - 1000) for number in range(100)])
-    await queue.put([entry("quiet", lane="other")])
+    await queue.put([make_entry(f"busy{number}", NOW - 1000) for number in range(100)])
+    await queue.put([make_entry("quiet", lane="other")])
     assert "quiet" in await claimed(queue, Lane("main", 50), Lane("other", 50), count=4)
 
 
 async def test_each_lane_is_served_even_one_entry_at_a_time(queue):
     for lane in ("a", "b", "c"):
-        await queue.put([entry(f"{lane}{number}", lane=lane) for number in range(4)])
+        await queue.put([make_entry(f"{lane}{number}", lane=lane) for number in range(4)])
     lanes = [Lane("a", 9), Lane("b", 9), Lane("c", 9)]
     first = [(await claimed(queue, *lanes, count=1))[0][0] for _ in range(3)]
     assert sorted(first) == ["a", "b", "c"]
 
 
 async def test_a_lane_that_is_not_asked_for_is_left_alone(queue):
-    await queue.put([entry("a", lane="paused")])
+    await queue.put([make_entry("a", lane="paused")])
     assert await claimed(queue) == []
     assert await queue.counts(["paused", "unheard"]) == {"paused": LaneCounts(1, 0, 0), "unheard": LaneCounts(0, 0, 0)}
 
 
 async def test_a_backlog_is_worked_off_completely(queue):
     ids = [f"{number:04}" for number in range(1000)]
-    await queue.at(NOW).put([entry(id, NOW + number) for number, id in enumerate(ids)])
+    await queue.at(NOW).put([make_entry(id, NOW + number) for number, id in enumerate(ids)])
     got, next_at = [], NOW + 5000
     while next_at == NOW + 5000:
         one = await claim(queue, Lane("main", None), Lane("other", 5), count=200, now=NOW + 5000)
@@ -152,15 +156,15 @@ async def test_a_backlog_is_worked_off_completely(queue):
 
 
 async def test_a_put_again_changes_nothing(queue):
-    await queue.put([entry("a", NOW + 10, revision=3)])
-    await queue.put([entry("a", NOW + 99, revision=3), entry("a", NOW + 99, revision=2)])
+    await queue.put([make_entry("a", NOW + 10, revision=3)])
+    await queue.put([make_entry("a", NOW + 99, revision=3), make_entry("a", NOW + 99, revision=2)])
     assert (await claim(queue)).next_at == NOW + 10
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 1, 0)}
 
 
 async def test_a_put_with_a_higher_revision_moves_the_entry(queue):
-    await queue.put([entry("a", NOW + 10, revision=1), entry("b", revision=1)])
-    await queue.put([entry("a", NOW - 5, revision=2, lane="other"), entry("b", NOW + 7, revision=2)])
+    await queue.put([make_entry("a", NOW + 10, revision=1), make_entry("b", revision=1)])
+    await queue.put([make_entry("a", NOW - 5, revision=2, lane="other"), make_entry("b", NOW + 7, revision=2)])
     assert await queue.counts(["main", "other"]) == {"main": LaneCounts(0, 1, 0), "other": LaneCounts(1, 0, 0)}
     (lease,) = (await claim(queue, Lane("other", 1))).leases
     assert lease.revision == 2
@@ -168,16 +172,16 @@ async def test_a_put_with_a_higher_revision_moves_the_entry(queue):
 
 
 async def test_the_same_id_twice_in_one_put_ends_at_the_higher_revision(queue):
-    await queue.put([entry("a", NOW + 10, revision=1), entry("a", NOW, revision=2)])
+    await queue.put([make_entry("a", NOW + 10, revision=1), make_entry("a", NOW, revision=2)])
     (lease,) = (await claim(queue)).leases
     assert lease.revision == 2
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 1)}
 
 
 async def test_what_is_put_while_leased_comes_after_the_finish(queue):
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=2, lane="other", priority=4)])
+    await queue.put([make_entry("a", NOW + 50, revision=2, lane="other", priority=4)])
     assert await claimed(queue, MAIN, Lane("other", 1), owner="other", now=NOW + 60) == []
     await queue.at(NOW).finish({"a": 1})
     assert await queue.counts(["main", "other"]) == {"main": LaneCounts(0, 0, 0), "other": LaneCounts(0, 1, 0)}
@@ -186,34 +190,34 @@ async def test_what_is_put_while_leased_comes_after_the_finish(queue):
 
 
 async def test_the_highest_of_several_puts_while_leased_counts(queue):
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=3), entry("a", NOW + 1, revision=2)])
+    await queue.put([make_entry("a", NOW + 50, revision=3), make_entry("a", NOW + 1, revision=2)])
     await queue.finish({"a": 1})
     assert (await claim(queue)).next_at == NOW + 50
 
 
 async def test_what_was_put_while_leased_and_worked_on_already_goes_with_the_finish(queue):
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=2)])
+    await queue.put([make_entry("a", NOW + 50, revision=2)])
     await queue.finish({"a": 2})
     assert (await claim(queue)).next_at is None
 
 
 async def test_a_finish_is_safe_to_repeat(queue):
-    await queue.put([entry("a", revision=1), entry("b")])
+    await queue.put([make_entry("a", revision=1), make_entry("b")])
     await claim(queue)
-    await queue.put([entry("a", NOW + 50, revision=2)])
+    await queue.put([make_entry("a", NOW + 50, revision=2)])
     for _ in range(3):
         await queue.finish({"a": 1, "b": 0, "never heard of": 7})
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 1, 0)}
 
 
 async def test_a_late_finish_does_not_end_the_lease_of_what_was_put_since(queue):
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW, revision=2)])
+    await queue.put([make_entry("a", NOW, revision=2)])
     await queue.finish({"a": 1})
     assert await claimed(queue, owner="other") == ["a"]
     await queue.finish({"a": 1})
@@ -221,13 +225,13 @@ async def test_a_late_finish_does_not_end_the_lease_of_what_was_put_since(queue)
 
 
 async def test_a_finish_removes_an_entry_that_nobody_has(queue):
-    await queue.put([entry("timed", NOW + 5), entry("ready")])
+    await queue.put([make_entry("timed", NOW + 5), make_entry("ready")])
     await queue.finish({"timed": 0, "ready": 0})
     assert (await claim(queue, now=NOW + 10)).next_at is None
 
 
 async def test_leases_that_ran_out_are_resumed_before_new_work_and_keep_their_slots(queue):
-    await queue.at(NOW - 1).put([entry("a"), entry("b"), entry("c"), entry("urgent", priority=50)])
+    await queue.at(NOW - 1).put([make_entry("a"), make_entry("b"), make_entry("c"), make_entry("urgent", priority=50)])
     assert await claimed(queue, Lane("main", 2), count=2) == ["urgent", "a"]
     later = NOW + LEASE
     given = (await claim(queue, Lane("main", 2), owner="other", now=later)).leases
@@ -238,7 +242,7 @@ async def test_leases_that_ran_out_are_resumed_before_new_work_and_keep_their_sl
 
 
 async def test_a_lease_of_a_lane_that_is_not_asked_for_is_resumed(queue):
-    await queue.put([entry("a", lane="paused")])
+    await queue.put([make_entry("a", lane="paused")])
     await claim(queue, Lane("paused", 1))
     assert (await claim(queue)).next_at == NOW + LEASE
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
@@ -246,14 +250,14 @@ async def test_a_lease_of_a_lane_that_is_not_asked_for_is_resumed(queue):
 
 
 async def test_a_renewed_lease_is_not_resumed(queue):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     await claim(queue)
     assert await queue.at(NOW + LEASE - 1).renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.OK}
     assert await claimed(queue, owner="other", now=NOW + LEASE + 1) == []
 
 
 async def test_a_lease_that_another_took_over_is_lost(queue):
-    await queue.put([entry("a"), entry("mine")])
+    await queue.put([make_entry("a"), make_entry("mine")])
     await claim(queue, count=1)
     assert await claimed(queue, owner="other", count=1, now=NOW + LEASE) == ["a"]
     answer = await queue.at(NOW + LEASE).renew("1", "me", ["a", "mine", "unheard"], lease=LEASE)
@@ -262,7 +266,7 @@ async def test_a_lease_that_another_took_over_is_lost(queue):
 
 
 async def test_a_released_lease_is_resumed_at_once_with_its_slot(queue):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue, Lane("main", 1))
     await queue.release("someone else", ["a"])
     assert await claimed(queue, Lane("main", 1), owner="other") == []
@@ -273,7 +277,7 @@ async def test_a_released_lease_is_resumed_at_once_with_its_slot(queue):
 
 
 async def test_a_requeued_entry_frees_its_slot_and_comes_back_when_due(queue):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue, Lane("main", 1))
     await queue.requeue("someone else", "a", NOW)
     assert await claimed(queue, Lane("main", 1)) == []
@@ -283,7 +287,7 @@ async def test_a_requeued_entry_frees_its_slot_and_comes_back_when_due(queue):
 
 
 async def test_an_entry_is_requeued_into_another_lane(queue):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     await claim(queue)
     await queue.requeue("me", "a", NOW, lane="other")
     assert await queue.counts(["main", "other"]) == {"main": LaneCounts(0, 0, 0), "other": LaneCounts(1, 0, 0)}
@@ -291,21 +295,21 @@ async def test_an_entry_is_requeued_into_another_lane(queue):
 
 
 async def test_what_was_put_while_leased_goes_before_a_requeue(queue):
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", NOW + 70, revision=2)])
+    await queue.put([make_entry("a", NOW + 70, revision=2)])
     await queue.requeue("me", "a", NOW + 5)
     assert (await claim(queue)).next_at == NOW + 70
 
 
 async def test_a_cancel_removes_what_nobody_has(queue):
-    await queue.at(NOW).put([entry("timed", NOW + 5), entry("ready", lane="other")])
+    await queue.at(NOW).put([make_entry("timed", NOW + 5), make_entry("ready", lane="other")])
     assert [await queue.at(NOW).cancel(id) for id in ("timed", "ready", "ready", "unheard")] == ["removed", "removed", "absent", "absent"]
     assert (await claim(queue, MAIN, Lane("other", 1), now=NOW + 10)).next_at is None
 
 
 async def test_a_cancel_of_a_leased_entry_tells_its_owner_and_whoever_resumes_it(queue):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     await claim(queue)
     assert await queue.cancel("a") is Cancelled.TOLD
     assert await queue.renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.STOP}
@@ -314,7 +318,7 @@ async def test_a_cancel_of_a_leased_entry_tells_its_owner_and_whoever_resumes_it
 
 
 async def test_what_is_to_be_stopped_is_claimed_at_once_after_a_requeue(queue):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     await claim(queue)
     await queue.cancel("a")
     await queue.requeue("me", "a", NOW + 90_000)
@@ -323,27 +327,27 @@ async def test_what_is_to_be_stopped_is_claimed_at_once_after_a_requeue(queue):
 
 
 async def test_what_is_put_after_a_cancel_is_not_to_be_stopped(queue):
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", revision=2)])
+    await queue.put([make_entry("a", revision=2)])
     await queue.cancel("a")
-    await queue.put([entry("a", revision=3)])
+    await queue.put([make_entry("a", revision=3)])
     await queue.finish({"a": 1})
     (lease,) = (await claim(queue)).leases
     assert (lease.revision, lease.stop) == (3, False)
 
 
 async def test_a_cancel_takes_what_was_put_while_leased_with_it(queue):
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     await claim(queue)
-    await queue.put([entry("a", revision=2)])
+    await queue.put([make_entry("a", revision=2)])
     await queue.cancel("a")
     await queue.finish({"a": 1})
     assert (await claim(queue)).next_at is None
 
 
 async def test_another_generation_gives_nothing_and_loses_every_lease(queue):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue, count=1)
     cold = await queue.claim("2", "me", [MAIN], 10, lease=LEASE)
     assert (cold.cold, cold.leases, cold.now) == (True, (), NOW)
@@ -376,7 +380,7 @@ async def test_a_generation_follows_only_the_one_that_it_was_made_from(queue):
 
 
 async def test_a_wiped_queue_is_cold_and_empty(queue):
-    await queue.put([entry("a"), entry("b", NOW + 5, lane="other")])
+    await queue.put([make_entry("a"), make_entry("b", NOW + 5, lane="other")])
     await claim(queue)
     await queue.generation.wipe()
     assert (await claim(queue)).cold
@@ -386,28 +390,28 @@ async def test_a_wiped_queue_is_cold_and_empty(queue):
 
 async def test_restored_entries_are_resumed_and_hold_slots(queue):
     await queue.generation.restore(
-        [entry("a", revision=4), entry("tick", lane=TICKS, kind=EntryKind.JOB)], [Lane("main", 1), Lane(TICKS, None)]
+        [make_entry("a", revision=4), make_entry("tick", lane=TICKS, kind=EntryKind.JOB)], [Lane("main", 1), Lane(TICKS, None)]
     )
-    await queue.put([entry("new")])
+    await queue.put([make_entry("new")])
     assert await queue.counts(["main", TICKS]) == {"main": LaneCounts(1, 0, 1), TICKS: LaneCounts(0, 0, 0)}
     leases = (await claim(queue, Lane("main", 1))).leases
     assert {(lease.id, lease.kind, lease.revision, lease.resume) for lease in leases} == {
         ("a", "execution", 4, True),
         ("tick", "job", 0, True),
     }
-    await queue.generation.restore([entry("a")], [Lane("main", 1)])
+    await queue.generation.restore([make_entry("a")], [Lane("main", 1)])
     assert await queue.renew("1", "me", ["a"], lease=LEASE) == {"a": Renewal.OK}
 
 
 async def test_a_restore_takes_an_entry_out_of_where_it_waits(queue):
-    await queue.put([entry("ready"), entry("timed", NOW + 5)])
-    await queue.generation.restore([entry("ready"), entry("timed")], [MAIN])
+    await queue.put([make_entry("ready"), make_entry("timed", NOW + 5)])
+    await queue.generation.restore([make_entry("ready"), make_entry("timed")], [MAIN])
     assert await queue.counts(["main"]) == {"main": LaneCounts(0, 0, 2)}
 
 
 async def test_many_entries_in_one_call_are_all_there(queue):
     ids = [uuid4().hex for _ in range(700)]
-    await queue.put([entry(id) for id in ids])
+    await queue.put([make_entry(id) for id in ids])
     got: list[str] = []
     while len(got) < 700:
         got += await claimed(queue, Lane("main", 1000), count=1000)
@@ -440,31 +444,31 @@ async def test_a_queue_that_answers_passes_its_check(queue):
 
 
 async def test_a_put_that_is_due_wakes(queue, listened):
-    assert await listened(lambda: queue.put([entry("a")])) == ([], True)
+    assert await listened(lambda: queue.put([make_entry("a")])) == ([], True)
 
 
 async def test_a_put_sooner_than_all_others_of_its_lane_wakes(queue, listened):
-    assert await listened(lambda: queue.put([entry("a", NOW + 500)])) == ([], True)
-    assert await listened(lambda: queue.put([entry("b", NOW + 400)])) == ([], True)
-    assert await listened(lambda: queue.put([entry("c", NOW + 900)])) == ([], False)
+    assert await listened(lambda: queue.put([make_entry("a", NOW + 500)])) == ([], True)
+    assert await listened(lambda: queue.put([make_entry("b", NOW + 400)])) == ([], True)
+    assert await listened(lambda: queue.put([make_entry("c", NOW + 900)])) == ([], False)
 
 
 async def test_a_finish_wakes_for_whoever_waits_for_its_slot(queue, listened):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue, Lane("main", 1))
     assert await listened(lambda: queue.finish({"a": 0})) == ([], True)
 
 
 async def test_a_requeue_a_release_a_restore_and_a_generation_wake(queue, listened):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue)
     assert await listened(lambda: queue.requeue("me", "a", NOW)) == ([], True)
     assert await listened(lambda: queue.release("me", ["b"])) == ([], True)
-    assert await listened(lambda: queue.generation.restore([entry("c")], [MAIN])) == ([], True)
+    assert await listened(lambda: queue.generation.restore([make_entry("c")], [MAIN])) == ([], True)
     assert await listened(lambda: queue.generation.set_generation("1")) == ([], True)
 
 
 async def test_a_cancel_tells_the_owner(queue, listened):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     await claim(queue)
     assert await listened(lambda: queue.cancel("a")) == (["a"], False)

@@ -8,17 +8,14 @@ from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
 from fastlane.queue.redis.script import NAMES
-from tests.support.clocked_queue import NOW, ClockedQueue
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW, make_entries
 
 LEASE = 10_000
 NEVER = 600_000
 HUGE = 5_000
 CROWD = 700
 """More than twice what a claim may look at (256)."""
-
-
-def entries(name: str, count: int, lane: str, due: int = NOW, **values) -> list[Entry]:
-    return [Entry(f"{name}-{number:05}", EntryKind.EXECUTION, lane, due, **values) for number in range(count)]
 
 
 async def claim(queue: ClockedQueue, *lanes: Lane, count: int = 8, owner: str = "me", lease: int = LEASE, now: int = NOW):
@@ -36,10 +33,10 @@ async def claim_all(queue: ClockedQueue, *lanes: Lane, **values) -> list:
 
 
 async def test_expired_leases_are_taken_over_before_new_work_however_many_and_however_urgent_that_is(queue):
-    begun = entries("begun", CROWD, "main", priority=-100)
+    begun = make_entries(CROWD, name="begun", priority=-100)
     await queue.at(NOW).put(begun)
     await claim_all(queue, Lane("main", CROWD), owner="dead")
-    await queue.at(NOW).put(entries("new", 300, "other", NOW - NEVER, priority=100))
+    await queue.at(NOW).put(make_entries(300, "other", NOW - NEVER, name="new", priority=100))
     got = []
     while len(got) < CROWD + 300:
         got += await claim(queue, Lane("other", 300), count=50, lease=NEVER, now=NOW + LEASE)
@@ -48,9 +45,9 @@ async def test_expired_leases_are_taken_over_before_new_work_however_many_and_ho
 
 
 async def test_a_lease_that_ran_out_is_taken_over_from_behind_a_huge_backlog(queue):
-    await queue.put(entries("begun", 1, "main"))
+    await queue.put(make_entries(1, name="begun"))
     await claim(queue, Lane("main", 1), owner="dead")
-    await queue.put(entries("new", HUGE, "main", NOW - NEVER, priority=100))
+    await queue.put(make_entries(HUGE, "main", NOW - NEVER, name="new", priority=100))
     (lease,) = await claim(queue, Lane("main", 1), count=1, now=NOW + LEASE)
     assert (lease.id, lease.resume) == ("begun-00000", True)
 
@@ -63,19 +60,19 @@ async def piled_up(queue: ClockedQueue, how: str) -> tuple[Lane, ...]:
     huge = Lane("huge", HUGE)
     match how:
         case "ready":
-            await queue.put(entries("huge", HUGE, "huge", NOW - NEVER, priority=100))
+            await queue.put(make_entries(HUGE, "huge", NOW - NEVER, name="huge", priority=100))
         case "due at once":
-            await queue.at(NOW - 1).put(entries("huge", HUGE, "huge", NOW, priority=100))
+            await queue.at(NOW - 1).put(make_entries(HUGE, "huge", NOW, name="huge", priority=100))
         case "full":
-            await queue.at(NOW).put(entries("huge", HUGE, "huge", NOW - NEVER))
+            await queue.at(NOW).put(make_entries(HUGE, "huge", NOW - NEVER, name="huge"))
             huge = Lane("huge", 1)
             await claim(queue, huge, count=1, lease=NEVER)
         case "blocked by its group":
-            await queue.at(NOW).put(entries("huge", HUGE, "huge", NOW - NEVER, group="g", concurrency=1))
+            await queue.at(NOW).put(make_entries(HUGE, "huge", NOW - NEVER, name="huge", group="g", concurrency=1))
         case "expired":
-            await queue.at(NOW - 1).put(entries("huge", HUGE, "huge", NOW - NEVER, expires=NOW))
+            await queue.at(NOW - 1).put(make_entries(HUGE, "huge", NOW - NEVER, name="huge", expires=NOW))
         case "ticks":
-            await queue.at(NOW).put(entries("huge", HUGE, TICKS, NOW - NEVER, priority=100))
+            await queue.at(NOW).put(make_entries(HUGE, TICKS, NOW - NEVER, name="huge", priority=100))
             huge = Lane(TICKS, None)
     return (huge,)
 
@@ -83,7 +80,7 @@ async def piled_up(queue: ClockedQueue, how: str) -> tuple[Lane, ...]:
 @pytest.mark.parametrize("how", ["ready", "due at once", "full", "blocked by its group", "expired", "ticks"])
 async def test_a_lane_with_a_huge_backlog_does_not_starve_another(queue, how):
     lanes = (*await piled_up(queue, how), Lane("small", 2), Lane("tiny", 1))
-    await queue.put([*entries("small", 5, "small"), *entries("tiny", 5, "tiny")])
+    await queue.put([*make_entries(5, "small"), *make_entries(5, "tiny")])
     left = {"small": 5, "tiny": 5}
     while any(left.values()):  # whoever is first in turn: each claim gives at least one of each lane that has any
         got = await claim(queue, *lanes, count=8, lease=NEVER)
@@ -99,7 +96,7 @@ async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
     got, minute = [], 0
     while "patient" not in got:
         moment = NOW + minute * 60_000
-        await queue.at(moment).put(entries(f"newcomer-{minute}", 3, "main", moment, priority=5))
+        await queue.at(moment).put(make_entries(3, "main", moment, name=f"newcomer-{minute}", priority=5))
         got = [lease.id for lease in await claim(queue, Lane("main", 3), count=3, lease=NEVER, now=moment)]
         await queue.at(moment).finish(dict.fromkeys(got, 0))
         minute += 1
@@ -111,18 +108,18 @@ async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
 
 async def a_queue_of(queue: ClockedQueue, count: int) -> None:
     """So many entries of everything that a script may meet, and eight of each with names that are known."""
-    await queue.at(NOW).put(entries("lent", count, "lent"))
+    await queue.at(NOW).put(make_entries(count, "lent"))
     await claim_all(queue, Lane("lent", count), owner="dead", lease=1)
-    await queue.at(NOW).put(entries("mine", 8, "mine", group="mine", concurrency=8))
+    await queue.at(NOW).put(make_entries(8, "mine", group="mine", concurrency=8))
     await claim(queue, Lane("mine", 8), lease=NEVER, now=NOW - 1)
-    await queue.at(NOW).put(entries("behind", count, "mine", group="mine", concurrency=8))
+    await queue.at(NOW).put(make_entries(count, "mine", name="behind", group="mine", concurrency=8))
     for _ in range(0, count, 256):
         assert not await claim(queue, Lane("mine", 9), now=NOW - 1)
-    await queue.at(NOW).put(entries("ready", count, "main"))
-    await queue.at(NOW).put(entries("soon", count, "main", NOW + 1))
-    await queue.at(NOW).put(entries("later", count, "main", NOW + NEVER))
-    await queue.at(NOW).put(entries("late", count, "main", NOW + NEVER, expires=NOW + 1))
-    await queue.at(NOW).put(entries("apart", count, "apart", NOW + 1))
+    await queue.at(NOW).put(make_entries(count, name="ready"))
+    await queue.at(NOW).put(make_entries(count, "main", NOW + 1, name="soon"))
+    await queue.at(NOW).put(make_entries(count, "main", NOW + NEVER, name="later"))
+    await queue.at(NOW).put(make_entries(count, "main", NOW + NEVER, name="late", expires=NOW + 1))
+    await queue.at(NOW).put(make_entries(count, "apart", NOW + 1, name="apart"))
     for number in range(count // 50):
         await queue.at(NOW).reports.announce(Report(f"w{number}", NOW, (HostView("a", True),)), ttl=LEASE * (number % 2) + 1)
 
@@ -130,15 +127,15 @@ async def a_queue_of(queue: ClockedQueue, count: int) -> None:
 AFTER = NOW + 2
 LANES = (Lane("main", 10), Lane("mine", 8), Lane("apart", 10), Lane(TICKS, None))
 CALLS: dict[str, Callable[[ClockedQueue], Awaitable[object]]] = {
-    "put": lambda queue: queue.at(AFTER).put([*entries("new", 4, "main"), *entries("later", 4, "main", revision=1)]),
+    "put": lambda queue: queue.at(AFTER).put([*make_entries(4, name="new"), *make_entries(4, name="later", revision=1)]),
     "claim": lambda queue: queue.at(AFTER).claim("1", "me", LANES, 300, lease=LEASE, watch=["apart"]),
-    "renew": lambda queue: queue.at(AFTER).renew("1", "me", [one.id for one in entries("mine", 8, "")], lease=LEASE),
-    "release": lambda queue: queue.at(AFTER).release("me", [one.id for one in entries("mine", 8, "")]),
+    "renew": lambda queue: queue.at(AFTER).renew("1", "me", [one.id for one in make_entries(8, name="mine")], lease=LEASE),
+    "release": lambda queue: queue.at(AFTER).release("me", [one.id for one in make_entries(8, name="mine")]),
     "requeue": lambda queue: queue.at(AFTER).requeue("me", "mine-00000", AFTER),
     "cancel": lambda queue: queue.at(AFTER).cancel("ready-00003"),
-    "finish": lambda queue: queue.at(AFTER).finish({one.id: 0 for one in entries("mine", 8, "")}),
+    "finish": lambda queue: queue.at(AFTER).finish({one.id: 0 for one in make_entries(8, name="mine")}),
     "pause": lambda queue: queue.pause(Pauses(1, frozenset({"main", "apart"}))),
-    "restore": lambda queue: queue.at(AFTER).generation.restore(entries("later", 8, "main"), LANES),
+    "restore": lambda queue: queue.at(AFTER).generation.restore(make_entries(8, name="later"), LANES),
     "wipe": lambda queue: queue.generation.wipe(generation="2"),
     "set_generation": lambda queue: queue.generation.set_generation("2", before="1"),
     "counts": lambda queue: queue.counts([lane.name for lane in LANES]),

@@ -5,15 +5,16 @@ from uuid import uuid4
 import pytest
 
 from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Renewal
-from tests.contract.test_queue import LEASE, MAIN, MINUTE, claim, claimed, entry
-from tests.support.clocked_queue import NOW, ClockedQueue
+from tests.contract.test_queue import LEASE, MAIN, MINUTE, claim, claimed
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW, make_entry
 from tests.support.redis import RealRedis
 
 OTHER = Lane("other", 10)
 
 
 def grouped(*ids: str, due: int = NOW, group: str = "g", concurrency: int = 1, **values) -> list:
-    return [entry(id, due, group=group, concurrency=concurrency, **values) for id in ids]
+    return [make_entry(id, due, group=group, concurrency=concurrency, **values) for id in ids]
 
 
 def both(first, *more) -> list:
@@ -35,7 +36,7 @@ async def nothing_left(server: RealRedis, installation: str) -> bool:
 
 
 async def test_no_more_of_a_group_hold_slots_than_each_allows(queue):
-    await queue.put(both(grouped(*"abcd", concurrency=2), [entry("free")]))
+    await queue.put(both(grouped(*"abcd", concurrency=2), [make_entry("free")]))
     assert await claimed(queue) == ["a", "b", "free"]
     assert await counted(queue) == LaneCounts(ready=0, timed=0, running=3, blocked=2)
     assert await claimed(queue) == []
@@ -45,12 +46,12 @@ async def test_no_more_of_a_group_hold_slots_than_each_allows(queue):
 
 
 async def test_what_is_blocked_keeps_its_rank(queue):
-    await queue.put([entry("runs", NOW - 9, group="g", concurrency=1)])
+    await queue.put([make_entry("runs", NOW - 9, group="g", concurrency=1)])
     assert await claimed(queue) == ["runs"]
     for id, due, priority in (("late", NOW, 0), ("early", NOW - 5, 0), ("urgent", NOW, 1)):
         await queue.put(grouped(id, due=due, priority=priority))
     assert await claimed(queue) == []
-    await queue.put([entry("other", NOW - 3)])
+    await queue.put([make_entry("other", NOW - 3)])
     order = ["runs"]
     for _ in range(4):
         await queue.finish({order[-1]: 0})
@@ -109,7 +110,7 @@ async def test_one_without_a_limit_goes_and_counts_for_those_that_have_one(queue
 
 
 async def test_a_limit_without_a_group_holds_nothing_back(queue):
-    await queue.put([entry("a", concurrency=1), entry("b", concurrency=1)])
+    await queue.put([make_entry("a", concurrency=1), make_entry("b", concurrency=1)])
     assert await claimed(queue) == ["a", "b"]
 
 
@@ -171,9 +172,9 @@ async def _leave_a_ready_one_before_a_blocked_one(queue) -> None:
     [
         lambda queue: queue.cancel("b"),
         lambda queue: queue.finish({"b": 0}),
-        lambda queue: queue.put([entry("b", NOW + 999, revision=1)]),
-        lambda queue: queue.put([entry("b", revision=1, lane="elsewhere", group="g", concurrency=1)]),
-        lambda queue: queue.generation.restore([entry("b", lane=TICKS)], []),
+        lambda queue: queue.put([make_entry("b", NOW + 999, revision=1)]),
+        lambda queue: queue.put([make_entry("b", revision=1, lane="elsewhere", group="g", concurrency=1)]),
+        lambda queue: queue.generation.restore([make_entry("b", lane=TICKS)], []),
     ],
     ids=["cancelled", "finished", "moved to later", "moved to another lane", "restored without a slot"],
 )
@@ -195,7 +196,7 @@ async def test_the_next_is_unblocked_once_the_one_before_it_has_expired(queue):
     [
         lambda queue: queue.cancel("b"),
         lambda queue: queue.finish({"b": 0}),
-        lambda queue: queue.put([entry("b", revision=1, lane="elsewhere")]),
+        lambda queue: queue.put([make_entry("b", revision=1, lane="elsewhere")]),
     ],
     ids=["cancelled", "finished", "moved"],
 )
@@ -237,7 +238,7 @@ async def test_restored_ones_count_in_their_group(queue):
 async def test_what_was_put_while_leased_is_of_its_new_group_and_lane(queue):
     await queue.put(both(grouped("a", revision=1), grouped("next"), grouped("runs", group="h")))
     assert await claimed(queue) == ["a", "runs"]
-    await queue.put([entry("a", NOW, revision=2, group="h", concurrency=1, expires=NOW + 9)])
+    await queue.put([make_entry("a", NOW, revision=2, group="h", concurrency=1, expires=NOW + 9)])
     await queue.finish({"a": 1})
     assert await claimed(queue) == ["next"]
     assert await counted(queue) == LaneCounts(0, 0, 2, blocked=1)
@@ -252,7 +253,7 @@ async def test_a_full_group_is_not_a_reason_to_claim_again_at_once(queue):
 
 
 async def test_a_claim_looks_at_no_more_than_256_and_says_that_there_is_more(queue):
-    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [entry("free")]))
+    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [make_entry("free")]))
     first = await claim(queue)
     assert [lease.id for lease in first.leases] == ["runs"]
     assert first.next_at == NOW
@@ -263,7 +264,7 @@ async def test_a_claim_looks_at_no_more_than_256_and_says_that_there_is_more(que
 
 
 async def test_a_crowd_of_a_full_group_holds_no_other_lane_up(queue):
-    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [entry("quiet", lane="other")]))
+    await queue.put(both(grouped("runs"), grouped(*(f"b{n:03}" for n in range(600))), [make_entry("quiet", lane="other")]))
     assert set(await claimed(queue, MAIN, OTHER)) == {"runs", "quiet"}
 
 
@@ -307,7 +308,7 @@ async def test_nothing_is_left_when_all_is_finished(queue, server, installation)
 
 
 async def test_from_its_moment_on_it_is_only_leased_to_be_ended(queue):
-    await queue.put([entry("a", expires=NOW + 5), entry("b", expires=NOW + 4)])
+    await queue.put([make_entry("a", expires=NOW + 5), make_entry("b", expires=NOW + 4)])
     (lease,) = (await claim(queue, count=1, now=NOW + 3)).leases
     assert (lease.id, lease.expired) == ("a", False)
     (lease,) = (await claim(queue, now=NOW + 4)).leases
@@ -316,7 +317,7 @@ async def test_from_its_moment_on_it_is_only_leased_to_be_ended(queue):
 
 
 async def test_one_that_has_its_lease_in_time_is_left_alone(queue, server, installation):
-    await queue.put([entry("a", expires=NOW + 5)])
+    await queue.put([make_entry("a", expires=NOW + 5)])
     assert (await claim(queue)).next_at == NOW + LEASE
     assert await claimed(queue, now=NOW + 6) == []
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
@@ -331,7 +332,7 @@ async def test_it_is_ended_wherever_it_waits_and_even_when_its_lane_is_full(queu
     await queue.at(NOW - 1).put(grouped("runs"))
     await claim(queue, full)
     due = NOW + 99 if place == "timed" else NOW
-    await queue.at(NOW).put([entry("a", due, group="g", concurrency=1, expires=NOW + 5)])
+    await queue.at(NOW).put([make_entry("a", due, group="g", concurrency=1, expires=NOW + 5)])
     await claim(queue, Lane("main", 2) if place == "blocked" else full)
     assert getattr(await counted(queue), place) == 1
     (lease,) = (await claim(queue, full, now=NOW + 5)).leases
@@ -342,8 +343,12 @@ async def test_it_is_ended_wherever_it_waits_and_even_when_its_lane_is_full(queu
 
 
 async def test_a_lane_that_is_only_watched_gives_what_must_be_ended_and_nothing_else(queue):
-    waiting = [entry("late", lane="paused", expires=NOW + 5), entry("ready", lane="paused"), entry("timed", NOW + 2, lane="paused")]
-    await queue.at(NOW).put([*waiting, entry("ours")])
+    waiting = [
+        make_entry("late", lane="paused", expires=NOW + 5),
+        make_entry("ready", lane="paused"),
+        make_entry("timed", NOW + 2, lane="paused"),
+    ]
+    await queue.at(NOW).put([*waiting, make_entry("ours")])
     first = await watched(queue, "paused")
     assert (first.leases, first.next_at) == ((), NOW + 5)
     second = await watched(queue, "paused", "main", lanes=(MAIN,), now=NOW + 5)
@@ -352,14 +357,16 @@ async def test_a_lane_that_is_only_watched_gives_what_must_be_ended_and_nothing_
 
 
 async def test_a_claim_wakes_for_the_next_that_expires(queue):
-    await queue.put([entry("a", NOW + 50, expires=NOW + 20), entry("b", lane="other", expires=NOW + 10)])
+    await queue.put([make_entry("a", NOW + 50, expires=NOW + 20), make_entry("b", lane="other", expires=NOW + 10)])
     assert (await claim(queue)).next_at == NOW + 20
     assert (await watched(queue, "other")).next_at == NOW + 10
     assert (await claim(queue, count=0, now=NOW + 30)).next_at == NOW + 30
 
 
 async def test_a_crowd_that_expired_does_not_hold_up_work_in_other_lanes(queue):
-    await queue.at(NOW - 1).put([entry(f"late{n}", expires=NOW) for n in range(20)] + [entry(f"work{n}", lane="other") for n in range(5)])
+    await queue.at(NOW - 1).put(
+        [make_entry(f"late{n}", expires=NOW) for n in range(20)] + [make_entry(f"work{n}", lane="other") for n in range(5)]
+    )
     first = (await claim(queue, MAIN, OTHER, count=8)).leases
     assert {lease.expired for lease in first} == {True, False}
     given = [lease for _ in range(3) for lease in (await claim(queue, MAIN, OTHER, count=8)).leases]
@@ -368,7 +375,7 @@ async def test_a_crowd_that_expired_does_not_hold_up_work_in_other_lanes(queue):
 
 
 async def test_one_to_be_ended_whose_worker_died_is_passed_on_as_such(queue):
-    await queue.put([entry("a", expires=NOW)])
+    await queue.put([make_entry("a", expires=NOW)])
     await claim(queue)
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
     assert (lease.resume, lease.expired) == (True, True)
@@ -377,7 +384,7 @@ async def test_one_to_be_ended_whose_worker_died_is_passed_on_as_such(queue):
 
 
 async def test_one_to_be_ended_that_was_given_back_comes_again_as_such(queue):
-    await queue.put([entry("a", expires=NOW)])
+    await queue.put([make_entry("a", expires=NOW)])
     await claim(queue)
     await queue.requeue("me", "a", NOW + 500)
     (lease,) = (await claim(queue)).leases
@@ -385,21 +392,21 @@ async def test_one_to_be_ended_that_was_given_back_comes_again_as_such(queue):
 
 
 async def test_a_higher_revision_changes_the_moment(queue):
-    await queue.at(NOW).put([entry("a", expires=NOW + 1), entry("b", expires=NOW + 1)])
-    await queue.at(NOW).put([entry("a", revision=1), entry("b", revision=1, expires=NOW + MINUTE)])
+    await queue.at(NOW).put([make_entry("a", expires=NOW + 1), make_entry("b", expires=NOW + 1)])
+    await queue.at(NOW).put([make_entry("a", revision=1), make_entry("b", revision=1, expires=NOW + MINUTE)])
     assert [lease.expired for lease in (await claim(queue, now=NOW + 2)).leases] == [False, False]
 
 
 async def test_a_cancel_takes_the_moment_with_it(queue, server, installation):
-    await queue.put([entry("a", NOW + 3, expires=NOW + 5), entry("b", expires=NOW + 5)])
+    await queue.put([make_entry("a", NOW + 3, expires=NOW + 5), make_entry("b", expires=NOW + 5)])
     assert [await queue.cancel(id) for id in "ab"] == ["removed", "removed"]
     assert await nothing_left(server, installation)
 
 
 async def test_a_put_that_expires_sooner_than_all_others_wakes(queue, listened):
-    await queue.put([entry("far", NOW + 10, expires=NOW + 99)])
-    assert await listened(lambda: queue.put([entry("a", NOW + 900, expires=NOW + 5)])) == ([], True)
-    assert await listened(lambda: queue.put([entry("b", NOW + 900, expires=NOW + 7)])) == ([], False)
+    await queue.put([make_entry("far", NOW + 10, expires=NOW + 99)])
+    assert await listened(lambda: queue.put([make_entry("a", NOW + 900, expires=NOW + 5)])) == ([], True)
+    assert await listened(lambda: queue.put([make_entry("b", NOW + 900, expires=NOW + 7)])) == ([], False)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +418,7 @@ async def test_a_put_that_expires_sooner_than_all_others_wakes(queue, listened):
     ids=["finish", "requeue"],
 )
 async def test_whoever_frees_a_place_in_a_group_wakes(queue, listened, act):
-    await queue.put([*grouped("a", "b", "c"), entry("sooner", NOW + 9, lane="far")])
+    await queue.put([*grouped("a", "b", "c"), make_entry("sooner", NOW + 9, lane="far")])
     assert await claimed(queue) == ["a"]
     assert (await counted(queue)).blocked == 2
     assert await listened(lambda: act(queue)) == ([], True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
 from tests.contract.queue_model import Model
-from tests.support.clocked_queue import NOW, ClockedQueue
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane
-from tests.support.clocked_queue import NOW, ClockedQueue
+from fastlane.queue.base import TICKS, Cancelled, Lane
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW, make_entry
 from tests.support.waiting import PATIENCE
 
 LEASE = 10_000
@@ -27,10 +28,6 @@ async def queues(server, installation) -> AsyncIterator[list[ClockedQueue]]:
         await queue.close()
 
 
-def entry(id: str, lane: str = "main", **values) -> Entry:
-    return Entry(id, EntryKind.EXECUTION, lane, **{"due": NOW, **values})
-
-
 async def claim(queue: ClockedQueue, now: int = NOW, **more):
     return await queue.at(now).claim("1", "me", LANES, 256, lease=LEASE, **more)
 
@@ -43,7 +40,7 @@ async def ids(queue: ClockedQueue, now: int = NOW) -> list[str]:
 
 
 async def test_a_paused_lane_is_not_served_and_the_others_are(queue):
-    await queue.put([entry("a"), entry("b", "other"), entry("c", TICKS)])
+    await queue.put([make_entry("a"), make_entry("b", lane="other"), make_entry("c", lane=TICKS)])
     await queue.pause(Pauses(1, frozenset({"main"})))
     assert await ids(queue) == ["b", "c"]
     assert (await queue.counts(["main"]))["main"].ready == 1
@@ -52,7 +49,7 @@ async def test_a_paused_lane_is_not_served_and_the_others_are(queue):
 
 
 async def test_of_a_paused_lane_what_expires_is_ended(queue):
-    await queue.put([entry("late", expires=NOW + 5), entry("a")])
+    await queue.put([make_entry("late", expires=NOW + 5), make_entry("a")])
     await queue.pause(Pauses(1, frozenset({"main"})))
     first = await claim(queue)
     assert (first.leases, first.next_at) == ((), NOW + 5)
@@ -61,7 +58,7 @@ async def test_of_a_paused_lane_what_expires_is_ended(queue):
 
 
 async def test_of_a_paused_lane_what_was_leased_is_taken_over(queue):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     assert await ids(queue) == ["a"]
     await queue.pause(Pauses(1, frozenset({"main"})))
     (lease,) = (await claim(queue, NOW + LEASE)).leases
@@ -69,13 +66,13 @@ async def test_of_a_paused_lane_what_was_leased_is_taken_over(queue):
 
 
 async def test_what_only_waits_in_paused_lanes_wakes_nobody_by_time(queue):
-    await queue.put([entry("a"), entry("b", due=NOW + 50)])
+    await queue.put([make_entry("a"), make_entry("b", due=NOW + 50)])
     await queue.pause(Pauses(1, frozenset({"main"})))
     assert (await claim(queue)).next_at is None
 
 
 async def test_an_older_word_and_the_same_one_change_nothing(queue):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     await queue.pause(Pauses(5, frozenset({"main"})))
     for older in (Pauses(4), Pauses(5), Pauses(0)):
         await queue.pause(older)
@@ -86,17 +83,17 @@ async def test_an_older_word_and_the_same_one_change_nothing(queue):
 
 async def test_before_anything_was_paused_the_queue_is_told_so_for_nothing(queue):
     await queue.pause(Pauses())
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     assert await ids(queue) == ["a"]
 
 
 async def test_a_wipe_forgets_the_pauses(queue):
     await queue.pause(Pauses(5, frozenset({"main"})))
     await queue.generation.wipe(generation="1")
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     assert await ids(queue) == ["a"]
     await queue.pause(Pauses(1, frozenset({"main"})))
-    await queue.put([entry("b")])
+    await queue.put([make_entry("b")])
     assert await ids(queue) == []
 
 
@@ -108,7 +105,7 @@ async def test_workers_are_woken_when_a_pause_ends(queue, listened):
 
 async def test_lanes_of_any_name_can_be_paused(queue):
     names = ["main", "0", "revision", "ä b:c"]
-    await queue.put([entry(name, name) for name in names])
+    await queue.put([make_entry(name, lane=name) for name in names])
     await queue.pause(Pauses(1, frozenset(names)))
     lanes = [Lane(name, 5) for name in names]
     assert (await queue.claim("1", "me", lanes, 9, lease=LEASE)).leases == ()
@@ -119,7 +116,7 @@ async def test_lanes_of_any_name_can_be_paused(queue):
 async def test_nothing_is_claimed_between_a_pause_and_its_end_whoever_asks(queues):
     """Two clients pause and resume, six claim: a claim that began after a pause was answered, and ended before the resume was asked for,
     gives nothing; and all of it is worked on once in the end."""
-    things = [entry(f"{number:04}", ("main", "other")[number % 2]) for number in range(600)]
+    things = [make_entry(f"{number:04}", lane=("main", "other")[number % 2]) for number in range(600)]
     await queues[0].put(things)
     worked: Counter[str] = Counter()
     resting, revisions = [0, 0], iter(range(1, 10_000))
@@ -157,7 +154,7 @@ async def test_nothing_is_claimed_between_a_pause_and_its_end_whoever_asks(queue
 
 
 async def test_of_racing_pauses_the_newest_stays(queues):
-    await queues[0].put([entry("a"), entry("b", "other")])
+    await queues[0].put([make_entry("a"), make_entry("b", lane="other")])
     words = [Pauses(revision, frozenset({"main"} if revision % 2 else {"other"})) for revision in range(1, 201)]
     await asyncio.gather(*(queues[revision % CLIENTS].pause(word) for revision, word in enumerate(reversed(words))))
     assert await ids(queues[0]) == ["a"]
@@ -167,18 +164,18 @@ async def test_of_racing_pauses_the_newest_stays(queues):
 
 
 async def test_a_cancel_of_a_revision_leaves_what_was_put_later(queue):
-    await queue.put([entry("a", revision=3)])
+    await queue.put([make_entry("a", revision=3)])
     assert await queue.cancel("a", revision=2) is Cancelled.ABSENT
     assert await queue.cancel("a", revision=3) is Cancelled.REMOVED
-    await queue.put([entry("a", revision=1)])
+    await queue.put([make_entry("a", revision=1)])
     assert await queue.cancel("a", revision=9) is Cancelled.REMOVED
     assert await ids(queue) == []
 
 
 async def test_a_cancel_of_a_revision_leaves_what_was_put_while_it_was_leased(queue):
-    await queue.put([entry("a", revision=3)])
+    await queue.put([make_entry("a", revision=3)])
     await claim(queue)
-    await queue.put([entry("a", revision=4, due=NOW + 50)])
+    await queue.put([make_entry("a", revision=4, due=NOW + 50)])
     assert await queue.cancel("a", revision=3) is Cancelled.ABSENT
     await queue.finish({"a": 3})
     (lease,) = (await claim(queue, NOW + 50)).leases
@@ -186,9 +183,9 @@ async def test_a_cancel_of_a_revision_leaves_what_was_put_while_it_was_leased(qu
 
 
 async def test_a_cancel_of_a_revision_tells_the_owner_and_drops_what_was_put_up_to_it(queue):
-    await queue.put([entry("a", revision=3)])
+    await queue.put([make_entry("a", revision=3)])
     await claim(queue)
-    await queue.put([entry("a", revision=4)])
+    await queue.put([make_entry("a", revision=4)])
     assert await queue.cancel("a", revision=4) is Cancelled.TOLD
     await queue.finish({"a": 3})
     assert await ids(queue) == []
@@ -197,7 +194,7 @@ async def test_a_cancel_of_a_revision_tells_the_owner_and_drops_what_was_put_up_
 async def test_whichever_of_a_put_and_the_cancel_before_it_comes_first_what_was_put_stays(queues):
     for turn in range(40):
         name = f"job-{turn}"
-        await queues[0].put([entry(name, TICKS, revision=1, due=NOW + 9)])
+        await queues[0].put([make_entry(name, lane=TICKS, revision=1, due=NOW + 9)])
         cancels = [queue.cancel(name, revision=1) for queue in queues[1:]]
-        await asyncio.gather(*cancels[:3], queues[0].put([entry(name, TICKS, revision=2)]), *cancels[3:])
+        await asyncio.gather(*cancels[:3], queues[0].put([make_entry(name, lane=TICKS, revision=2)]), *cancels[3:])
         assert await ids(queues[0]) == [name]

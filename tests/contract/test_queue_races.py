@@ -9,7 +9,8 @@ import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
-from tests.support.clocked_queue import NOW, ClockedQueue
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW, make_entries
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 
@@ -41,10 +42,6 @@ def queue(queues) -> ClockedQueue:
     return queues[0]
 
 
-def entries(count: int, lane: str = "main", **values) -> list[Entry]:
-    return [Entry(f"{lane}-{number:04}", EntryKind.EXECUTION, lane, NOW, **values) for number in range(count)]
-
-
 async def everyone(queues, act) -> list:
     """What each client's ``act(number, queue)`` returned, all at once."""
     return await asyncio.gather(*(act(number, queue) for number, queue in enumerate(queues)))
@@ -58,7 +55,7 @@ async def claim_all(queue, *lanes: Lane, owner: str = "me", now: int = NOW) -> l
 
 
 async def test_entries_put_by_all_at_once_are_there_once(queues, queue):
-    things = entries(200)
+    things = make_entries(200)
     await everyone(queues, lambda number, one: one.put(things[number:] + things[:number]))
     leases = await claim_all(queue, Lane("main", None))
     assert sorted(lease.id for lease in leases) == [thing.id for thing in things]
@@ -78,7 +75,7 @@ async def test_the_highest_revision_of_racing_puts_stays_and_stands_in_one_place
 
 
 async def test_everything_is_worked_on_once_and_no_limit_is_exceeded(queues, queue):
-    things = entries(400, "main") + entries(300, "other") + entries(300, TICKS)
+    things = make_entries(400, "main") + make_entries(300, "other") + make_entries(300, TICKS)
     limits = {lane.name: lane.limit for lane in LANES}
     held, worked = Counter(), Counter()
 
@@ -102,7 +99,7 @@ async def test_everything_is_worked_on_once_and_no_limit_is_exceeded(queues, que
 
 
 async def test_a_lease_that_ran_out_is_taken_over_by_one(queues, queue):
-    await queue.at(NOW).put(entries(60))
+    await queue.at(NOW).put(make_entries(60))
     await claim_all(queue, Lane("main", None), owner="dead")
     taken = await everyone(queues, lambda number, one: one.at(NOW + LEASE).claim("1", f"w{number}", LANES, 10, lease=LEASE))
     ids = [lease.id for claim in taken for lease in claim.leases]
@@ -111,7 +108,7 @@ async def test_a_lease_that_ran_out_is_taken_over_by_one(queues, queue):
 
 
 async def test_a_lease_is_either_renewed_or_taken_over(queues, queue):
-    things = entries(50)
+    things = make_entries(50)
     ids = [thing.id for thing in things]
     await queue.at(NOW).put(things)
     await claim_all(queue, Lane("main", None), owner="w0")
@@ -131,7 +128,7 @@ async def test_a_lease_is_either_renewed_or_taken_over(queues, queue):
 
 
 async def test_released_leases_are_taken_over_by_one_each(queues, queue):
-    await queue.put(entries(40))
+    await queue.put(make_entries(40))
     ids = [lease.id for lease in await claim_all(queue, Lane("main", None))]
 
     async def act(number, one):
@@ -150,7 +147,7 @@ async def test_released_leases_are_taken_over_by_one_each(queues, queue):
 
 
 async def test_racing_requeues_give_an_entry_back_once(queues, queue):
-    things = entries(30)
+    things = make_entries(30)
     await queue.put(things)
     await claim_all(queue, Lane("main", None))
 
@@ -165,7 +162,7 @@ async def test_racing_requeues_give_an_entry_back_once(queues, queue):
 
 
 async def test_an_entry_is_either_cancelled_or_claimed(queues, queue):
-    things = entries(200)
+    things = make_entries(200)
     await queue.put(things)
 
     async def act(number, one):
@@ -182,7 +179,7 @@ async def test_an_entry_is_either_cancelled_or_claimed(queues, queue):
 
 
 async def test_a_finish_races_a_put_and_the_higher_revision_stays(queues, queue):
-    things = entries(100, revision=1)
+    things = make_entries(100, revision=1)
     ids = {thing.id: 1 for thing in things}
     await queue.put(things)
     await claim_all(queue, Lane("main", None))
@@ -202,7 +199,7 @@ async def test_a_finish_races_a_put_and_the_higher_revision_stays(queues, queue)
 
 
 async def test_racing_restores_and_puts_leave_each_entry_in_one_place(queues, queue):
-    things = entries(100)
+    things = make_entries(100)
 
     async def act(number, one):
         await (one.put(things) if number % 2 else one.generation.restore(things, []))
@@ -219,7 +216,7 @@ async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(qu
             if number == 0:
                 await one.generation.wipe()
             else:
-                await one.put(entries(3, f"lane-{number}-{turn % 3}"))
+                await one.put(make_entries(3, f"lane-{number}-{turn % 3}"))
 
     await everyone(queues, act)
     await queue.generation.wipe()
@@ -249,10 +246,7 @@ async def test_racing_reports_are_all_kept(queues, queue):
 
 
 def grouped(count: int, group: str, concurrency: int, lane: str = "main", **values) -> list[Entry]:
-    return [
-        Entry(f"{group}-{lane}-{number:04}", EntryKind.EXECUTION, lane, NOW, group=group, concurrency=concurrency, **values)
-        for number in range(count)
-    ]
+    return make_entries(count, lane, name=f"{group}-{lane}", group=group, concurrency=concurrency, **values)
 
 
 async def nothing_left(queue, server) -> bool:
@@ -265,7 +259,7 @@ async def nothing_left(queue, server) -> bool:
 async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, server):
     limits = {"a": 1, "b": 2, "c": 5}
     things = [thing for group, limit in limits.items() for lane in ("main", "other") for thing in grouped(60, group, limit, lane)]
-    things += entries(60, "main")
+    things += make_entries(60, "main")
     group_of = {thing.id: thing.group for thing in things}
     held, worked = Counter(), Counter()
 

@@ -17,7 +17,7 @@ from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
 from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.storage.base import Counts, Generation, Store
-from tests.contract.values import first_of, new, new_job
+from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
 
 STATES = list(itertools.product(Status, (None, "service"), (None, 7), (False, True), (0, 1)))

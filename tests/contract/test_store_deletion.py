@@ -12,7 +12,7 @@ from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
 from fastlane.storage.base import Counts, Deletion, Store
-from tests.contract.values import chunk, first_of, new, new_job
+from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
 
 ENDED = {"status": Status.DONE, "finished_at": 5, "settled": True, "cleaned": True}

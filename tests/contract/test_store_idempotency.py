@@ -7,7 +7,7 @@ import pytest
 
 from fastlane.errors import Conflict, Repeated
 from fastlane.models.idempotency import DAY, IdempotencyRecord
-from tests.contract.values import first_of, new, new_job
+from tests.support.factories import first_of, new, new_job
 
 NOW = 10 * DAY
 

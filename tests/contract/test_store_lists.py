@@ -17,7 +17,7 @@ from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import cancel, claim, give_up
 from fastlane.storage.base import Deletion, Store
-from tests.contract.values import first_of, new, new_job
+from tests.support.factories import first_of, new, new_job
 
 ROWS = 23
 WIDE = Window(1, 1_000)

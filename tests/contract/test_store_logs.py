@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece
 from fastlane.storage.base import Store
-from tests.contract.values import chunk, joined, new
+from tests.support.factories import chunk, joined, new
 
 CHUNKS = (
     (Piece(STDOUT, 10, b"one\n"), Piece(STDERR, 11, b"ERR"), Piece(STDOUT, 12, b"two\n")),

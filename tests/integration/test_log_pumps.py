@@ -19,10 +19,10 @@ from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import LogEnd, Pump
 from tests.contract.test_executor import SHELL, Bench, content
-from tests.contract.values import joined, new
 from tests.support import frames
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.factories import joined, new
 from tests.support.relay import Relay
 
 MUCH = 1 << 40

@@ -1,9 +1,8 @@
 """The real queue, with its time in the test's hands."""
 
 from fastlane.queue.redis.queue import RedisQueue
+from tests.support.factories import NOW
 from tests.support.waiting import PATIENCE
-
-NOW = 1_700_000_000_000
 
 
 class ClockedQueue(RedisQueue):

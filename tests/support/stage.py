@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from fastlane.models import job_change, transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Job
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.schedule.schedule import ScheduleKind as When
@@ -213,8 +213,3 @@ class Stage:
     def at(self, seconds: float) -> Schedule:
         """In so many seconds."""
         return Schedule(When.AT, self.clock.now() + round(seconds * 1000))
-
-
-def spec(image: str = "ubuntu", **rules: Any) -> Spec:
-    """What is run."""
-    return Spec(image, **rules)

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import Entry, EntryKind, Lane
-from tests.support.clocked_queue import NOW, ClockedQueue
+from fastlane.queue.base import Lane
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import make_entry
 from tests.support.redis import RealRedis
 from tests.support.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
 from tests.support.waiting import PATIENCE, until
@@ -43,10 +44,6 @@ async def queue_at() -> AsyncIterator:
         await queue.close()
 
 
-def entry(id: str) -> Entry:
-    return Entry(id, EntryKind.EXECUTION, "main", NOW)
-
-
 async def claimed(queue: ClockedQueue) -> list[str]:
     return [lease.id for lease in (await queue.claim("1", "me", [Lane("main", 9)], 10, lease=1000)).leases]
 
@@ -61,7 +58,7 @@ async def test_a_queue_over_tls_works_and_is_woken(queue_at, tls, tmp_path):
     woken = asyncio.Event()
     queue = await queue_at(f"rediss://localhost:{tls.port}/0?ssl_ca_certs={tmp_path}/localhost.pem", woken.set, PATIENCE)
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     assert await claimed(queue) == ["a"]
     async with asyncio.timeout(PATIENCE):
         await woken.wait()
@@ -138,7 +135,7 @@ async def test_the_queue_goes_on_at_the_new_master_after_a_fail_over(queue_at, s
     woken = asyncio.Event()
     queue = await queue_at(sentinels.url, woken.set)
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     before = await queue.generation.identity()
     sentinels.copied()
     await asyncio.wait_for(woken.wait(), PATIENCE)
@@ -151,7 +148,7 @@ async def test_the_queue_goes_on_at_the_new_master_after_a_fail_over(queue_at, s
     assert await claimed(queue) == ["a"]
     await asyncio.wait_for(woken.wait(), FAIL_OVER)
     woken.clear()
-    await queue.put([entry("b")])
+    await queue.put([make_entry("b")])
     await asyncio.wait_for(woken.wait(), PATIENCE)
     assert await claimed(queue) == ["b"]
 

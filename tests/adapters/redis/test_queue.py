@@ -9,7 +9,8 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
-from tests.support.clocked_queue import NOW, ClockedQueue
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW, make_entry
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE, until
 
@@ -52,20 +53,16 @@ async def queue(redis, heard) -> AsyncIterator[ClockedQueue]:
     await queue.close()
 
 
-def entry(id: str, due: int = NOW, lane: str = "main", **values) -> Entry:
-    return Entry(id, EntryKind.EXECUTION, lane, due, **values)
-
-
 async def claim(queue: ClockedQueue, owner: str = "me", lanes=MAIN, now: int = NOW):
     return await queue.at(now).claim("1", owner, lanes, 100, lease=10_000)
 
 
 async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, redis, heard):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     before = await queue.generation.identity()
     heard.woken.clear()
     redis.kill()
-    for act in (queue.check(), queue.put([entry("b")]), claim(queue), queue.generation.identity(), queue.generation.wipe()):
+    for act in (queue.check(), queue.put([make_entry("b")]), claim(queue), queue.generation.identity(), queue.generation.wipe()):
         with pytest.raises(QueueDown, match="cannot be reached"):
             await act
     redis.start()
@@ -76,7 +73,7 @@ async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, re
     assert after.generation is None
     assert after.run_id != before.run_id
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     assert [lease.id for lease in (await claim(queue)).leases] == ["a"]
 
 
@@ -85,7 +82,7 @@ async def test_signals_are_heard_again_after_a_restart(queue, redis, heard):
     redis.start()
     await heard.a_wake()
     await queue.generation.set_generation("1")
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     await heard.a_wake()
     await claim(queue)
     await queue.cancel("a")
@@ -94,10 +91,10 @@ async def test_signals_are_heard_again_after_a_restart(queue, redis, heard):
 
 
 async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_without_a_restart(queue, redis):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     redis.pause()
     since = time.monotonic()
-    acts = [queue.check(), claim(queue), queue.generation.identity(), *(queue.put([entry(str(number))]) for number in range(50))]
+    acts = [queue.check(), claim(queue), queue.generation.identity(), *(queue.put([make_entry(str(number))]) for number in range(50))]
     answers = await asyncio.gather(*acts, return_exceptions=True)
     took = time.monotonic() - since
     assert {type(answer) for answer in answers} == {QueueDown}
@@ -160,7 +157,7 @@ async def test_a_closed_queue_is_down_and_leaves_no_connection(queue, redis):
 
 async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, redis):
     redis.pause()
-    given_up = asyncio.create_task(queue.put([entry("a")]))
+    given_up = asyncio.create_task(queue.put([make_entry("a")]))
     await asyncio.sleep(0)
     given_up.cancel()
     other = asyncio.create_task(queue.check())
@@ -172,7 +169,7 @@ async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, redis):
 
 
 async def test_a_flushed_queue_is_cold(queue, redis):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue)
     redis.flush()
     assert (await claim(queue)).cold
@@ -182,19 +179,19 @@ async def test_a_flushed_queue_is_cold(queue, redis):
 
 
 async def test_a_server_that_forgot_the_scripts_is_told_them_again(queue, redis):
-    await queue.put([entry("a")])
+    await queue.put([make_entry("a")])
     with redis.client() as client:
         client.script_flush()
-    await asyncio.gather(*(queue.put([entry(str(number))]) for number in range(20)))
+    await asyncio.gather(*(queue.put([make_entry(str(number))]) for number in range(20)))
     assert len((await claim(queue, lanes=[Lane("main", None)])).leases) == 21
 
 
 async def test_a_full_redis_is_down_for_writes_with_words_that_say_what_to_do(queue, redis):
-    await queue.put([entry("a"), entry("b")])
+    await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue)
     with redis.client() as client:
         client.config_set("maxmemory", 1)
-        for act in (queue.check(), queue.put([entry("c")])):
+        for act in (queue.check(), queue.put([make_entry("c")])):
             with pytest.raises(QueueDown, match=r"full.*maxmemory"):
                 await act
         await queue.finish({"a": 0})
@@ -226,7 +223,7 @@ async def test_a_wrong_password_is_said_without_the_password(redis):
 async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, redis):
     other = ClockedQueue(redis.url, "neighbour")
     await other.open()
-    await other.put([entry("theirs")])
+    await other.put([make_entry("theirs")])
     await _use_everything(queue)
     await queue.generation.wipe()
     with redis.client() as client:
@@ -255,13 +252,13 @@ async def _use_everything(queue: ClockedQueue) -> None:
     await queue.check()
     await queue.generation.set_generation("1")
     await queue.at(NOW).put(
-        [entry(f"{lane.name}{number}", NOW + number - 5, lane.name, revision=1) for lane in lanes for number in range(9)]
+        [make_entry(f"{lane.name}{number}", NOW + number - 5, lane.name, revision=1) for lane in lanes for number in range(9)]
     )
     first = await queue.at(NOW).claim("1", "me", lanes, 6, lease=1000)
     ids = [lease.id for lease in first.leases]
     assert len(ids) == 6
-    await queue.at(NOW).put([entry(ids[0], NOW, "moved", revision=2), entry("main8", NOW + 5, "other", revision=2)])
-    await queue.at(NOW).put([entry("other8", NOW - 5, "main", revision=2)])
+    await queue.at(NOW).put([make_entry(ids[0], NOW, "moved", revision=2), make_entry("main8", NOW + 5, "other", revision=2)])
+    await queue.at(NOW).put([make_entry("other8", NOW - 5, "main", revision=2)])
     await queue.at(NOW).renew("1", "me", ids, lease=1000)
     await queue.at(NOW).cancel(ids[1])
     await queue.at(NOW).cancel("main7")
@@ -269,7 +266,7 @@ async def _use_everything(queue: ClockedQueue) -> None:
     await queue.at(NOW).requeue("me", ids[3], NOW + 50, lane="fresh")
     await queue.at(NOW).release("me", ids[4:5])
     await queue.at(NOW + 5000).claim("1", "you", lanes, 100, lease=1000)
-    await queue.at(NOW).generation.restore([entry("lost"), entry("main6", lane="other")], lanes)
+    await queue.at(NOW).generation.restore([make_entry("lost"), make_entry("main6", lane="other")], lanes)
     await _use_groups(queue, lanes)
     await queue.counts([lane.name for lane in lanes])
     await queue.at(NOW).reports.announce(Report("w", 1, ()), ttl=1000)
@@ -282,13 +279,17 @@ async def _use_groups(queue: ClockedQueue, lanes: list[Lane]) -> None:
     later, wide = NOW + 9000, [Lane("main", 50), Lane("wide", 50), Lane("far", 50)]
     limits = {"group": "g", "concurrency": 1}
     await queue.at(later).put(
-        [entry(f"{lane.name}-g{number}", later, lane.name, **limits, expires=later + 5 + number) for number in range(6) for lane in wide],
+        [
+            make_entry(f"{lane.name}-g{number}", later, lane.name, **limits, expires=later + 5 + number)
+            for number in range(6)
+            for lane in wide
+        ],
     )
     (first, *_) = (await queue.at(later).claim("1", "g", wide, 50, lease=1000)).leases
-    await queue.at(later).put([entry("wide-g3", later, "far", revision=1, **limits)])
+    await queue.at(later).put([make_entry("wide-g3", later, "far", revision=1, **limits)])
     await queue.at(later).cancel("wide-g4")
     await queue.at(later).requeue("g", first.id, later, lane="third")
-    await queue.at(later).generation.restore([entry("far-g5", lane="wide", **limits)], lanes)
+    await queue.at(later).generation.restore([make_entry("far-g5", lane="wide", **limits)], lanes)
     await queue.at(later + 7).claim("1", "g", wide[:1], 50, lease=1000, watch=["wide", "far"])
     await queue.at(later + 7).finish({"far-g5": 0, first.id: 0, "main-g5": 0})
 
@@ -322,15 +323,15 @@ def _check_each_script(monitor) -> list[tuple[str, str]]:
 
 async def test_the_calls_of_one_loop_turn_leave_together(queue, redis):
     with redis.client() as client:
-        await queue.put([entry("warm")])
+        await queue.put([make_entry("warm")])
         before = client.info("stats")
-        await asyncio.gather(*(queue.put([entry(str(number))]) for number in range(200)))
+        await asyncio.gather(*(queue.put([make_entry(str(number))]) for number in range(200)))
         after = client.info("stats")
     assert after["total_reads_processed"] - before["total_reads_processed"] < 50
 
 
 async def test_a_claim_moves_at_most_256_entries_whatever_is_due(queue):
-    await queue.at(NOW).put([entry(f"{lane}{number}", NOW + 1, lane) for lane in ("main", "other") for number in range(300)])
+    await queue.at(NOW).put([make_entry(f"{lane}{number}", NOW + 1, lane) for lane in ("main", "other") for number in range(300)])
     first = await claim(queue, lanes=[Lane("main", 0), Lane("other", 0)], now=NOW + 1)
     counts = await queue.counts(["main", "other"])
     assert {(count.ready, count.timed) for count in counts.values()} == {(128, 172)}
@@ -345,7 +346,7 @@ async def test_reports_whose_time_is_over_are_dropped(queue, redis):
 
 
 async def test_ids_that_have_no_entry_any_more_are_dropped_by_a_claim(queue, redis):
-    await queue.put([entry("leased"), entry("ready"), entry("timed", NOW + 5)])
+    await queue.put([make_entry("leased"), make_entry("ready"), make_entry("timed", NOW + 5)])
     await queue.claim("1", "me", MAIN, 1, lease=1)
     with redis.client() as client:
         client.delete("{fl:test:v1}:entries")

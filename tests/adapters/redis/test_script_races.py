@@ -16,7 +16,8 @@ from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report
 from fastlane.queue.redis.script import NAMES
-from tests.support.clocked_queue import NOW, ClockedQueue
+from tests.support.clocked_queue import ClockedQueue
+from tests.support.factories import NOW, make_entries
 from tests.support.waiting import PATIENCE
 
 LEASE = 10_000
@@ -91,10 +92,6 @@ def whole(shared_redis, installation):
     return check
 
 
-def entries(count: int, lane: str = "main", **values) -> list[Entry]:
-    return [Entry(f"{lane}-{number:04}", EntryKind.EXECUTION, lane, NOW, **values) for number in range(count)]
-
-
 async def everyone(queues, act) -> list:
     """What each client's ``act(number, queue)`` returned, all at once."""
     async with asyncio.timeout(2 * PATIENCE):
@@ -109,7 +106,7 @@ async def claim_all(queue, *lanes: Lane, owner: str = "me", now: int = NOW) -> l
 
 
 async def test_renewals_releases_cancels_and_finishes_of_the_same_leases_leave_each_whole(queues, whole):
-    things = entries(80) + entries(40, "other", group="a", concurrency=40)
+    things = make_entries(80) + make_entries(40, "other", group="a", concurrency=40)
     await queues[0].put(things)
     ids = [lease.id for lease in await claim_all(queues[0], Lane("main", 80), Lane("other", 40), owner="w")]
     assert len(ids) == 120
@@ -134,7 +131,7 @@ async def test_renewals_releases_cancels_and_finishes_of_the_same_leases_leave_e
 
 
 async def test_what_is_restored_while_others_claim_is_given_once_and_holds_a_slot(queues, whole):
-    things = entries(160, group="a", concurrency=160)
+    things = make_entries(160, group="a", concurrency=160)
     given = Counter()
 
     async def act(number, one):
@@ -152,7 +149,7 @@ async def test_what_is_restored_while_others_claim_is_given_once_and_holds_a_slo
 
 
 async def test_the_newest_of_racing_pauses_holds_and_nothing_is_given_against_it(queues, whole):
-    await queues[0].put(entries(400))
+    await queues[0].put(make_entries(400))
     paused_at, given_after = asyncio.Event(), []
 
     async def act(number, one):
@@ -218,7 +215,7 @@ async def test_of_eight_that_would_follow_the_same_generation_one_does(queues, w
 
 
 async def test_counts_see_every_entry_once_whatever_moves(queues, whole):
-    things = entries(60) + entries(40, group="a", concurrency=2, expires=NOW + NEVER)
+    things = make_entries(60) + make_entries(40, group="a", concurrency=2, expires=NOW + NEVER)
     things = [Entry(f"{place}-{one.id}", one.kind, one.lane, one.due, 0, 0, one.group, one.concurrency) for place, one in enumerate(things)]
     await queues[0].at(NOW).put(things)
     done = []

@@ -9,7 +9,7 @@ import sys
 
 from fastlane.models.transitions import claim
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.contract.values import new
+from tests.support.factories import new
 
 
 def say(*words: str) -> None:

@@ -16,7 +16,7 @@ from fastlane.errors import StoreDown
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.status import Status
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.contract.values import chunk, new
+from tests.support.factories import chunk, new
 from tests.support.ledger import tick_of
 
 ROOT = Path(__file__).parents[3]

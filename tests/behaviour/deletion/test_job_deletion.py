@@ -16,12 +16,12 @@ from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.repair.reconciler import UNKNOWN_AFTER
 from fastlane.services.jobs.deletions import MAX_WAIT
 from fastlane.services.results import Deleted, Enqueued
-from tests.contract.values import chunk
 from tests.support.crew import Crew
+from tests.support.factories import chunk, make_spec
 from tests.support.ledger import count_executions, tick_of
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import HOST, Stage, spec
+from tests.support.stage import HOST, Stage
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
@@ -34,7 +34,7 @@ async def stage(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Stage]
 
 
 async def ran(stage: Stage, task: str = "t") -> Enqueued:
-    job = await stage.services.submissions.enqueue(task, spec(), Schedule())
+    job = await stage.services.submissions.enqueue(task, make_spec(), Schedule())
     await stage.work()
     await stage.finish(str(job.execution_id))
     return job
@@ -78,7 +78,7 @@ async def test_a_task_outlives_its_last_job(stage):
 @pytest.mark.parametrize("whole_task", [False, True])
 async def test_what_is_scheduled_or_runs_is_not_deleted_and_the_words_say_so(stage, state, words, whole_task):
     done = await ran(stage)
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE if state in ("scheduled", "paused") else Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE if state in ("scheduled", "paused") else Schedule())
     await stage.work()
     if state == "paused":
         await stage.services.pauses.pause("t", job.job_id)
@@ -94,7 +94,7 @@ async def test_what_is_scheduled_or_runs_is_not_deleted_and_the_words_say_so(sta
 
 @pytest.mark.parametrize("stop", [False, True])
 async def test_an_end_that_nobody_settles_is_waited_for_and_named(stage, stop):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     await stage.end(str(job.execution_id))
@@ -106,7 +106,7 @@ async def test_an_end_that_nobody_settles_is_waited_for_and_named(stage, stop):
 
 
 async def test_a_service_that_is_not_removed_yet_is_waited_for_and_its_host_named(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     await stage.settler.settle(await stage.end(str(job.execution_id)))
@@ -118,7 +118,7 @@ async def test_a_service_that_is_not_removed_yet_is_waited_for_and_its_host_name
 
 
 async def test_with_stop_a_running_job_is_stopped_and_deleted_when_it_has_ended(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
 
@@ -132,7 +132,7 @@ async def test_with_stop_a_running_job_is_stopped_and_deleted_when_it_has_ended(
 
 
 async def test_with_stop_what_waits_is_stopped_and_deleted_once_it_is_settled(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     stage.clock.in_sleep = [stage.work]
     assert await stage.services.deletions.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
     assert await nothing_of(stage, job)
@@ -140,7 +140,7 @@ async def test_with_stop_what_waits_is_stopped_and_deleted_once_it_is_settled(st
 
 
 async def test_with_stop_one_that_does_not_end_in_time_is_kept_and_named(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     before = stage.clock.now()
@@ -152,10 +152,10 @@ async def test_with_stop_one_that_does_not_end_in_time_is_kept_and_named(stage):
 
 @pytest.mark.parametrize("verb", ["run", "put"])
 async def test_with_stop_a_job_that_is_armed_again_meanwhile_is_kept_at_once(stage, verb):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
-    more = (spec(), EACH_MINUTE) if verb == "put" else ()
+    more = (make_spec(), EACH_MINUTE) if verb == "put" else ()
     stage.clock.in_sleep = [lambda: method(stage.others, verb)("t", job.job_id, *more)]
     before = stage.clock.now()
     with pytest.raises(Conflict, match="it was scheduled or run again after the stop"):
@@ -167,7 +167,7 @@ async def test_with_stop_a_job_that_is_armed_again_meanwhile_is_kept_at_once(sta
 @pytest.mark.parametrize("schedule", [EACH_MINUTE, Schedule(ScheduleKind.AT, 2_000_000_000_000)])
 @pytest.mark.parametrize("paused", [False, True])
 async def test_with_stop_a_scheduled_job_is_deleted_and_leaves_the_queue(stage, schedule, paused):
-    job = await stage.services.submissions.enqueue("t", spec(), schedule)
+    job = await stage.services.submissions.enqueue("t", make_spec(), schedule)
     if paused:
         await stage.services.pauses.pause("t", job.job_id)
     assert await stage.services.deletions.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
@@ -187,7 +187,7 @@ async def test_a_task_is_deleted_with_all_of_its_jobs(stage):
 
 
 async def test_a_task_of_more_than_a_page_is_deleted(stage):
-    await asyncio.gather(*(stage.services.submissions.enqueue("t", spec(), EACH_MINUTE) for _ in range(450)))
+    await asyncio.gather(*(stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE) for _ in range(450)))
     assert await stage.services.deletions.delete_task("t", stop=True) == Deleted("t", None)
     counts = await stage.real_store.counts()
     assert (counts.tasks, counts.jobs) == (0, 0)
@@ -197,11 +197,11 @@ async def test_a_task_of_more_than_a_page_is_deleted(stage):
 
 async def test_with_stop_a_task_is_stopped_and_deleted_once_its_jobs_have_ended(stage):
     await ran(stage)
-    running = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    running = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(running.execution_id))
     for schedule in (Schedule(), EACH_MINUTE):
-        await stage.services.submissions.enqueue("t", spec(), schedule)
+        await stage.services.submissions.enqueue("t", make_spec(), schedule)
 
     async def ends() -> None:
         await stage.work()
@@ -216,7 +216,7 @@ async def test_with_stop_a_task_is_stopped_and_deleted_once_its_jobs_have_ended(
 async def test_a_job_that_comes_to_a_task_which_is_being_deleted_keeps_it(stage):
     await ran(stage)
     stage.store.before("delete_task", lambda: asyncio.sleep(0))
-    stage.store.before("delete_task", lambda: stage.others.submissions.enqueue("t", spec(), Schedule()))
+    stage.store.before("delete_task", lambda: stage.others.submissions.enqueue("t", make_spec(), Schedule()))
     with pytest.raises(Conflict, match="is enqueued"):
         await stage.services.deletions.delete_task("t")
     assert (await stage.real_store.task("t")).jobs_count == 1
@@ -226,7 +226,7 @@ async def test_a_job_that_comes_to_a_task_which_is_being_deleted_keeps_it(stage)
 async def test_a_job_that_comes_just_after_its_task_was_deleted_makes_it_anew(stage):
     await ran(stage)
     await stage.services.deletions.delete_task("t")
-    await stage.services.submissions.enqueue("t", spec(), Schedule())
+    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     assert (await stage.real_store.task("t")).jobs_count == 1
     assert (await stage.real_store.counts()).tasks == 1
 
@@ -234,7 +234,7 @@ async def test_a_job_that_comes_just_after_its_task_was_deleted_makes_it_anew(st
 @pytest.mark.parametrize("activated", [False, True])
 async def test_a_service_of_a_deleted_job_is_removed_after_an_hour_if_it_never_was_activated(stage, activated):
     """A worker that woke up late parked one more. What runs is left to a person, who is told."""
-    job = await stage.services.submissions.enqueue("t", spec("ubuntu"), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec("ubuntu"), Schedule())
     await stage.work()
     order = order_of(await stage.run(str(job.execution_id)), None)
     await stage.end(str(job.execution_id))
@@ -257,7 +257,7 @@ async def test_while_a_long_history_is_deleted_others_write(stage):
 
     async def other() -> None:
         steps.append(await count_executions(stage.real_store, job.job_id))
-        await stage.others.submissions.enqueue("u", spec(), Schedule())
+        await stage.others.submissions.enqueue("u", make_spec(), Schedule())
 
     for _ in range(5):
         stage.store.after("delete_job", other)

@@ -10,11 +10,12 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.services.results import Deleted, Enqueued
+from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies
 from tests.support.ledger import count_executions
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import Stage, spec
+from tests.support.stage import Stage
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
@@ -50,7 +51,7 @@ async def died(stage: Stage, verb: str, *arguments: object, at: str = "put", **n
 
 
 async def ran(stage: Stage) -> Enqueued:
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.finish(str(job.execution_id))
     return job
@@ -65,7 +66,7 @@ async def test_what_was_to_run_now_runs_once(stage, verb, finder):
     job = await ran(stage)
     if verb == "put anew":
         await stage.others.deletions.delete_job("t", job.job_id)
-    more = (spec(), Schedule()) if verb.startswith("put") else ()
+    more = (make_spec(), Schedule()) if verb.startswith("put") else ()
     await died(stage, verb.split()[0], "t", job.job_id, *more)
     assert await stage.work() == []
     for _ in range(2):
@@ -82,8 +83,8 @@ async def test_what_was_to_run_now_runs_once(stage, verb, finder):
 
 @pytest.mark.parametrize("finder", FINDERS)
 async def test_a_tick_that_a_put_moved_to_a_sooner_moment_fires_then(stage, finder):
-    job = await stage.others.submissions.enqueue("t", spec(), DAILY)
-    await died(stage, "put", "t", job.job_id, spec(), stage.at(90))
+    job = await stage.others.submissions.enqueue("t", make_spec(), DAILY)
+    await died(stage, "put", "t", job.job_id, make_spec(), stage.at(90))
     due = stage.clock.now() + 90_000
     await found(stage, finder)
     assert len(await stage.until(due)) == 1
@@ -92,9 +93,9 @@ async def test_a_tick_that_a_put_moved_to_a_sooner_moment_fires_then(stage, find
 @pytest.mark.parametrize("finder", [None, *FINDERS])
 async def test_a_tick_that_a_put_moved_to_a_later_moment_fires_only_then(stage, finder):
     """Where nobody looked before, the timer puts the entry right at the old moment."""
-    job = await stage.others.submissions.enqueue("t", spec(), stage.at(30))
+    job = await stage.others.submissions.enqueue("t", make_spec(), stage.at(30))
     due = stage.clock.now() + 90_000
-    await died(stage, "put", "t", job.job_id, spec(), stage.at(90))
+    await died(stage, "put", "t", job.job_id, make_spec(), stage.at(90))
     if finder:
         await found(stage, finder)
     stage.clock.set(due - 60_000)
@@ -106,8 +107,8 @@ async def test_a_tick_that_a_put_moved_to_a_later_moment_fires_only_then(stage, 
 @pytest.mark.parametrize("finder", FINDERS)
 async def test_a_put_of_a_job_that_runs_now_leaves_no_tick_to_fire(stage, finder):
     """It died after it had put the execution, before the old tick's entry was out of the queue."""
-    job = await stage.others.submissions.enqueue("t", spec(), stage.at(60))
-    await died(stage, "put", "t", job.job_id, spec(), Schedule(), at="cancel")
+    job = await stage.others.submissions.enqueue("t", make_spec(), stage.at(60))
+    await died(stage, "put", "t", job.job_id, make_spec(), Schedule(), at="cancel")
     await found(stage, finder)
     (started,) = await stage.work()
     stage.clock.set(stage.clock.now() + 10 * MINUTE)
@@ -120,7 +121,7 @@ async def test_a_put_of_a_job_that_runs_now_leaves_no_tick_to_fire(stage, finder
 @pytest.mark.parametrize("schedule", ["cron", "at", "past"])
 async def test_a_job_that_was_resumed_fires(stage, schedule, finder):
     due = first_minute(stage) + MINUTE
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE if schedule == "cron" else Schedule(ScheduleKind.AT, due))
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE if schedule == "cron" else Schedule(ScheduleKind.AT, due))
     await stage.others.pauses.pause("t", job.job_id)
     if schedule == "past":
         stage.clock.set(due + 5 * MINUTE)
@@ -139,7 +140,7 @@ async def test_a_job_that_was_resumed_fires(stage, schedule, finder):
 @pytest.mark.parametrize("finder", [None, *FINDERS])
 @pytest.mark.parametrize("verb", ["pause", "stop_job"])
 async def test_a_job_that_was_paused_or_stopped_does_not_fire(stage, verb, finder):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await died(stage, verb, "t", job.job_id, at="cancel")
     if finder:
         await found(stage, finder)
@@ -151,7 +152,7 @@ async def test_a_job_that_was_paused_or_stopped_does_not_fire(stage, verb, finde
 
 @pytest.mark.parametrize("finder", FINDERS)
 async def test_a_paused_job_is_still_paused_to_a_queue_built_anew_and_can_be_resumed(stage, finder):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.others.pauses.pause("t", job.job_id)
     await found(stage, finder)
     stage.clock.set(first_minute(stage) + 5 * MINUTE)
@@ -162,7 +163,7 @@ async def test_a_paused_job_is_still_paused_to_a_queue_built_anew_and_can_be_res
 
 @pytest.mark.parametrize("finder", FINDERS)
 async def test_a_stop_that_covered_what_waits_and_what_runs_and_told_nobody_holds(stage, finder):
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     waiting = await stage.others.manual_runs.run("t", job.job_id)
@@ -179,7 +180,7 @@ async def test_a_stop_that_covered_what_waits_and_what_runs_and_told_nobody_hold
 
 @pytest.mark.parametrize("finder", FINDERS)
 async def test_a_task_s_stop_that_died_amid_its_jobs_is_completed_by_a_repeat(stage, finder):
-    jobs = [await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE) for _ in range(40)]
+    jobs = [await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE) for _ in range(40)]
     await died(stage, "stop_task", "t", at="cancel")
     await found(stage, finder)
     assert not all([(await stage.job(job.job_id)).stopped for job in jobs])
@@ -194,7 +195,7 @@ async def test_a_task_s_stop_that_died_amid_its_jobs_is_completed_by_a_repeat(st
 
 @pytest.mark.parametrize("finder", [None, *FINDERS])
 async def test_a_job_that_was_deleted_before_its_entry_went_fires_nothing(stage, finder):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.real_store.stop_job(job.job_id, stage.clock.now())
     await died(stage, "delete_job", "t", job.job_id, at="cancel")
     assert await stage.real_store.job(job.job_id) is None
@@ -224,7 +225,7 @@ async def test_a_delete_that_died_amid_the_history_is_completed_by_a_repeat(stag
 @pytest.mark.parametrize("point", ["delete_job", "delete_task"])
 async def test_a_task_s_delete_that_died_amid_its_jobs_is_completed_by_a_repeat(stage, point):
     for _ in range(30):
-        await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+        await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.others.stops.stop_task("t")
     stage.store.after(point, dies)
     with pytest.raises(Died):
@@ -239,7 +240,7 @@ async def test_a_task_s_delete_that_died_amid_its_jobs_is_completed_by_a_repeat(
 
 
 async def test_a_delete_with_stop_that_died_after_the_stop_leaves_a_stopped_job(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.store.before("delete_job", dies)
     with pytest.raises(Died):
         await stage.services.deletions.delete_job("t", job.job_id, stop=True)

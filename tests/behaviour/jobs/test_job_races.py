@@ -14,11 +14,12 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.services.results import Deleted, Enqueued
+from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import Stage, spec
+from tests.support.stage import Stage
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
@@ -40,7 +41,7 @@ def first_minute(stage: Stage) -> int:
 
 async def ran(stage: Stage, code: int = 0, **rules: int) -> Enqueued:
     """A job that ran at once, and is through."""
-    job = await stage.others.submissions.enqueue("t", spec(**rules), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(**rules), Schedule())
     await stage.work()
     await stage.finish(str(job.execution_id), code)
     return job
@@ -56,10 +57,10 @@ async def later(stage: Stage, hours: int = 10) -> list[str]:
 
 
 async def test_a_tick_that_fires_just_before_a_put_runs_and_the_put_comes_after_it(stage):
-    job = await stage.others.submissions.enqueue("t", spec("one"), stage.at(60))
+    job = await stage.others.submissions.enqueue("t", make_spec("one"), stage.at(60))
     stage.clock.set(stage.clock.now() + MINUTE)
     stage.store.before("advance", stage.work)
-    await stage.services.submissions.put("t", job.job_id, spec("two"), stage.at(60))
+    await stage.services.submissions.put("t", job.job_id, make_spec("two"), stage.at(60))
     (first,) = await stage.executions(job.job_id)
     assert (first.tick_id, first.spec.image) == (job.tick_id, "one")
     (second,) = await stage.until(stage.clock.now() + MINUTE)
@@ -70,9 +71,9 @@ async def test_a_tick_that_fires_just_before_a_put_runs_and_the_put_comes_after_
 @pytest.mark.parametrize("schedule", [EACH_MINUTE, HOURLY])
 async def test_a_tick_that_a_put_takes_from_a_timer_does_not_fire(stage, schedule):
     """The timer has read the job; the put's tick is fired at its own moment."""
-    job = await stage.others.submissions.enqueue("t", spec(), stage.at(60))
+    job = await stage.others.submissions.enqueue("t", make_spec(), stage.at(60))
     stage.clock.set(stage.clock.now() + MINUTE)
-    stage.worker_store.before("advance", lambda: stage.services.submissions.put("t", job.job_id, spec(), schedule))
+    stage.worker_store.before("advance", lambda: stage.services.submissions.put("t", job.job_id, make_spec(), schedule))
     assert await stage.work() == []
     due = (await stage.job(job.job_id)).next_tick
     assert due > stage.clock.now()
@@ -81,10 +82,10 @@ async def test_a_tick_that_a_put_takes_from_a_timer_does_not_fire(stage, schedul
 
 
 async def test_an_unchanged_cron_s_tick_fires_once_when_a_put_meets_the_timer(stage):
-    job = await stage.others.submissions.enqueue("t", spec("one"), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec("one"), EACH_MINUTE)
     minute = first_minute(stage)
     stage.clock.set(minute)
-    stage.worker_store.before("advance", lambda: stage.services.submissions.put("t", job.job_id, spec("two"), EACH_MINUTE))
+    stage.worker_store.before("advance", lambda: stage.services.submissions.put("t", job.job_id, make_spec("two"), EACH_MINUTE))
     (started,) = await stage.work()
     (execution,) = await stage.executions(job.job_id)
     assert (execution.id, execution.spec.image, execution.scheduled_for) == (started, "two", minute)
@@ -93,11 +94,11 @@ async def test_an_unchanged_cron_s_tick_fires_once_when_a_put_meets_the_timer(st
 
 async def test_a_put_that_comes_while_the_timer_gives_the_entry_back_has_its_tick_on_time(stage):
     """The timer has fired, and is about to put the job to its cron's next tick; the put wants another one sooner."""
-    job = await stage.others.submissions.enqueue("t", spec(), HOURLY)
+    job = await stage.others.submissions.enqueue("t", make_spec(), HOURLY)
     due = (await stage.job(job.job_id)).next_tick
     stage.clock.set(due)
     (lease,) = await stage.claim()
-    stage.worker_store.after("advance", lambda: stage.services.submissions.put("t", job.job_id, spec(), stage.at(90)))
+    stage.worker_store.after("advance", lambda: stage.services.submissions.put("t", job.job_id, make_spec(), stage.at(90)))
     await stage.timer.handle(lease, stage.clock.now())
     (first,) = await stage.work()
     (second,) = await stage.until(due + 90_000)
@@ -109,11 +110,11 @@ async def test_a_put_that_comes_while_the_timer_gives_the_entry_back_has_its_tic
 
 
 async def test_a_put_after_a_stop_is_alive_and_a_stop_after_a_put_stops(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.stops.stop_job("t", job.job_id)
-    reply = await stage.services.submissions.put("t", job.job_id, spec(), Schedule())
+    reply = await stage.services.submissions.put("t", job.job_id, make_spec(), Schedule())
     assert await stage.work() == [reply.execution_id]
-    again = await stage.services.submissions.put("t", job.job_id, spec(), Schedule())
+    again = await stage.services.submissions.put("t", job.job_id, make_spec(), Schedule())
     await stage.services.stops.stop_job("t", job.job_id)
     assert await stage.work() == []
     by_id = {one.id: one for one in await stage.executions(job.job_id)}
@@ -122,9 +123,9 @@ async def test_a_put_after_a_stop_is_alive_and_a_stop_after_a_put_stops(stage):
 
 @pytest.mark.parametrize("schedule", [Schedule(), EACH_MINUTE])
 async def test_a_stop_between_a_put_s_look_and_its_write_comes_before_it(stage, schedule):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.store.before("advance", lambda: stage.others.stops.stop_job("t", job.job_id))
-    await stage.services.submissions.put("t", job.job_id, spec(), schedule)
+    await stage.services.submissions.put("t", job.job_id, make_spec(), schedule)
     assert not (await stage.job(job.job_id)).stopped
     stage.clock.set(first_minute(stage))
     (started,) = await stage.work()
@@ -133,8 +134,8 @@ async def test_a_stop_between_a_put_s_look_and_its_write_comes_before_it(stage, 
 
 @pytest.mark.parametrize(("verb", "when"), [("stop_job", "after"), ("executions_of", "before"), ("executions_of", "after")])
 async def test_a_put_between_a_stop_s_write_and_its_end_is_not_stopped(stage, verb, when):
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
-    getattr(stage.store, when)(verb, lambda: stage.others.submissions.put("t", job.job_id, spec(), Schedule()))
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
+    getattr(stage.store, when)(verb, lambda: stage.others.submissions.put("t", job.job_id, make_spec(), Schedule()))
     await stage.services.stops.stop_job("t", job.job_id)
     first, second = await stage.executions(job.job_id)
     assert (first.status, second.status) == (Status.STOPPED, Status.ENQUEUED)
@@ -143,17 +144,17 @@ async def test_a_put_between_a_stop_s_write_and_its_end_is_not_stopped(stage, ve
 
 @pytest.mark.parametrize("schedule", [EACH_MINUTE, HOURLY])
 async def test_a_put_between_a_stop_s_write_and_its_word_to_the_queue_fires_on_time(stage, schedule):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
-    stage.queue.before("cancel", lambda: stage.others.submissions.put("t", job.job_id, spec(), schedule))
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
+    stage.queue.before("cancel", lambda: stage.others.submissions.put("t", job.job_id, make_spec(), schedule))
     await stage.services.stops.stop_job("t", job.job_id)
     assert len(await stage.until((await stage.job(job.job_id)).next_tick)) == 1
 
 
 @pytest.mark.parametrize("schedule", [Schedule(), EACH_MINUTE])
 async def test_a_stop_between_a_put_s_write_and_its_word_to_the_queue_stops(stage, schedule):
-    job = await stage.others.submissions.enqueue("t", spec(), HOURLY)
+    job = await stage.others.submissions.enqueue("t", make_spec(), HOURLY)
     stage.queue.before("put", lambda: stage.others.stops.stop_job("t", job.job_id))
-    await stage.services.submissions.put("t", job.job_id, spec(), schedule)
+    await stage.services.submissions.put("t", job.job_id, make_spec(), schedule)
     assert await later(stage) == []
     assert (await stage.job(job.job_id)).stopped
     assert {one.status for one in await stage.executions(job.job_id)} <= {Status.STOPPED}
@@ -166,8 +167,8 @@ async def test_a_stop_between_a_put_s_write_and_its_word_to_the_queue_stops(stag
 @pytest.mark.parametrize("schedule", [Schedule(), EACH_MINUTE])
 async def test_of_two_puts_that_make_a_job_the_second_replaces_the_first(stage, schedule):
     id = str(uuid4())
-    stage.store.before("create", lambda: stage.others.submissions.put("t", id, spec("first"), schedule))
-    await stage.services.submissions.put("t", id, spec("second"), schedule)
+    stage.store.before("create", lambda: stage.others.submissions.put("t", id, make_spec("first"), schedule))
+    await stage.services.submissions.put("t", id, make_spec("second"), schedule)
     assert (await stage.job(id)).spec.image == "second"
     assert (await stage.real_store.task("t")).jobs_count == 1
     stage.clock.set(first_minute(stage))
@@ -177,17 +178,17 @@ async def test_of_two_puts_that_make_a_job_the_second_replaces_the_first(stage, 
 
 async def test_a_put_that_another_task_s_put_was_quicker_than_is_a_conflict(stage):
     id = str(uuid4())
-    stage.store.before("create", lambda: stage.others.submissions.put("u", id, spec(), Schedule()))
+    stage.store.before("create", lambda: stage.others.submissions.put("u", id, make_spec(), Schedule()))
     with pytest.raises(Conflict, match="another task"):
-        await stage.services.submissions.put("t", id, spec(), Schedule())
+        await stage.services.submissions.put("t", id, make_spec(), Schedule())
     assert (await stage.job(id)).task_id == "u"
     assert await stage.real_store.task("t") is None
 
 
 async def test_of_two_puts_on_one_job_each_counts(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
-    stage.store.before("advance", lambda: stage.others.submissions.put("t", job.job_id, spec("first"), Schedule()))
-    await stage.services.submissions.put("t", job.job_id, spec("second"), stage.at(60))
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
+    stage.store.before("advance", lambda: stage.others.submissions.put("t", job.job_id, make_spec("first"), Schedule()))
+    await stage.services.submissions.put("t", job.job_id, make_spec("second"), stage.at(60))
     assert len(await stage.work()) == 1
     assert len(await stage.until(stage.clock.now() + MINUTE)) == 1
     assert [one.spec.image for one in await stage.executions(job.job_id)] == ["first", "second"]
@@ -196,7 +197,7 @@ async def test_of_two_puts_on_one_job_each_counts(stage):
 async def test_many_puts_of_one_id_at_once_make_one_job_that_runs_each(stage):
     id = str(uuid4())
     replies = await asyncio.gather(
-        *((stage.services, stage.others)[turn % 2].submissions.put("t", id, spec(), Schedule()) for turn in range(24))
+        *((stage.services, stage.others)[turn % 2].submissions.put("t", id, make_spec(), Schedule()) for turn in range(24))
     )
     assert sorted(await stage.work()) == sorted(str(reply.execution_id) for reply in replies)
     job = await stage.job(id)
@@ -208,7 +209,7 @@ async def test_many_puts_of_one_id_at_once_make_one_job_that_runs_each(stage):
 
 async def test_a_put_between_a_delete_s_look_and_its_first_step_keeps_the_job(stage):
     job = await ran(stage)
-    stage.store.before("delete_job", lambda: stage.others.submissions.put("t", job.job_id, spec(), EACH_MINUTE))
+    stage.store.before("delete_job", lambda: stage.others.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE))
     with pytest.raises(Conflict, match="has a tick to come"):
         await stage.services.deletions.delete_job("t", job.job_id)
     assert await stage.ledger(job.job_id) == ["started"]
@@ -219,7 +220,7 @@ async def test_a_put_amid_a_delete_keeps_the_job_and_runs_it(stage):
     """A part of its history is gone by then."""
     job = await ran(stage)
     await stage.past(job.job_id, 600)
-    stage.store.after("delete_job", lambda: stage.others.submissions.put("t", job.job_id, spec(), Schedule()))
+    stage.store.after("delete_job", lambda: stage.others.submissions.put("t", job.job_id, make_spec(), Schedule()))
     with pytest.raises(Conflict, match="is enqueued"):
         await stage.services.deletions.delete_job("t", job.job_id)
     assert 1 < await count_ticks(stage.real_store, job.job_id) < 602
@@ -232,7 +233,7 @@ async def test_a_put_whose_job_is_deleted_before_its_write_makes_it_anew(stage, 
     job = await ran(stage)
     before = await stage.job(job.job_id)
     stage.store.before("advance", lambda: stage.others.deletions.delete_job("t", job.job_id))
-    await stage.services.submissions.put("t", job.job_id, spec(), schedule)
+    await stage.services.submissions.put("t", job.job_id, make_spec(), schedule)
     assert (await stage.job(job.job_id)).incarnation != before.incarnation
     stage.clock.set(first_minute(stage))
     (started,) = await stage.work()
@@ -242,23 +243,23 @@ async def test_a_put_whose_job_is_deleted_before_its_write_makes_it_anew(stage, 
 
 async def test_a_job_made_again_before_the_delete_of_the_old_one_has_told_the_queue_fires_on_time(stage):
     """Both have an entry under the same id: the one before had been put far more often."""
-    job = await stage.others.submissions.enqueue("t", spec(), HOURLY)
+    job = await stage.others.submissions.enqueue("t", make_spec(), HOURLY)
     for _ in range(5):
-        await stage.others.submissions.put("t", job.job_id, spec(), HOURLY)
+        await stage.others.submissions.put("t", job.job_id, make_spec(), HOURLY)
     stage.queue.before("cancel", lambda: asyncio.sleep(0))
-    stage.queue.before("cancel", lambda: stage.others.submissions.put("t", job.job_id, spec(), EACH_MINUTE))
+    stage.queue.before("cancel", lambda: stage.others.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE))
     assert await stage.services.deletions.delete_job("t", job.job_id, stop=True) == Deleted("t", job.job_id)
     assert len(await stage.until(first_minute(stage))) == 1
 
 
 async def test_a_job_made_again_under_an_id_whose_old_entry_is_still_in_the_queue_fires_on_time(stage):
     """Whoever deleted the old one died before it told the queue, and so did whoever stopped it."""
-    job = await stage.others.submissions.enqueue("t", spec(), HOURLY)
+    job = await stage.others.submissions.enqueue("t", make_spec(), HOURLY)
     for _ in range(5):
-        await stage.others.submissions.put("t", job.job_id, spec(), HOURLY)
+        await stage.others.submissions.put("t", job.job_id, make_spec(), HOURLY)
     await stage.real_store.stop_job(job.job_id, stage.clock.now())
     await stage.real_store.delete_job(job.job_id, (await stage.job(job.job_id)).incarnation, stage.clock.now())
-    await stage.others.submissions.put("t", job.job_id, spec(), EACH_MINUTE)
+    await stage.others.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE)
     assert len(await stage.until(first_minute(stage))) == 1
 
 
@@ -266,7 +267,7 @@ async def test_a_job_made_again_under_an_id_whose_old_entry_is_still_in_the_queu
 
 
 async def test_a_stop_between_a_run_s_look_and_its_write_does_not_cover_it(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.store.before("advance", lambda: stage.others.stops.stop_job("t", job.job_id))
     reply = await stage.services.manual_runs.run("t", job.job_id)
     assert await stage.work() == [reply.execution_id]
@@ -276,7 +277,7 @@ async def test_a_stop_between_a_run_s_look_and_its_write_does_not_cover_it(stage
 
 @pytest.mark.parametrize(("verb", "when"), [("stop_job", "after"), ("executions_of", "before"), ("executions_of", "after")])
 async def test_a_run_between_a_stop_s_write_and_its_end_is_not_stopped(stage, verb, when):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     getattr(stage.store, when)(verb, lambda: stage.others.manual_runs.run("t", job.job_id))
     await stage.services.stops.stop_job("t", job.job_id)
     (execution,) = await stage.executions(job.job_id)
@@ -286,7 +287,7 @@ async def test_a_run_between_a_stop_s_write_and_its_end_is_not_stopped(stage, ve
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_stop_before_a_run_is_answered_covers_it(stage, when):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     getattr(stage.queue, when)("put", lambda: stage.others.stops.stop_job("t", job.job_id))
     reply = await stage.services.manual_runs.run("t", job.job_id)
     assert await stage.work() == []
@@ -298,7 +299,7 @@ async def test_a_stop_before_a_run_is_answered_covers_it(stage, when):
 
 
 async def test_a_failure_that_is_about_to_be_tried_again_is_not_retried(stage):
-    job = await stage.others.submissions.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(retries=1, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     await stage.end(str(job.execution_id), 1)
@@ -310,7 +311,7 @@ async def test_a_failure_that_is_about_to_be_tried_again_is_not_retried(stage):
 
 async def test_an_automatic_retry_between_a_retry_s_looks_is_under_way_to_it(stage):
     """The retry has read the job; the execution ends, fails, and the attempt after it is made, before it looks at that."""
-    job = await stage.others.submissions.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(retries=1, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
 
@@ -355,7 +356,7 @@ async def test_of_many_retries_at_once_one_wins(stage):
 
 
 async def test_a_tick_that_fires_just_before_a_pause_runs_and_the_next_one_is_held(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     minute = first_minute(stage)
     stage.clock.set(minute)
     stage.store.before("advance", stage.work)
@@ -366,7 +367,7 @@ async def test_a_tick_that_fires_just_before_a_pause_runs_and_the_next_one_is_he
 
 
 async def test_a_job_whose_only_tick_fires_just_before_a_pause_is_not_paused(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), stage.at(60))
+    job = await stage.others.submissions.enqueue("t", make_spec(), stage.at(60))
     stage.clock.set(stage.clock.now() + MINUTE)
     stage.store.before("advance", stage.work)
     with pytest.raises(Conflict, match="no tick to come"):
@@ -378,7 +379,7 @@ async def test_a_job_whose_only_tick_fires_just_before_a_pause_is_not_paused(sta
 async def test_a_pause_between_a_timer_s_look_and_its_write_keeps_the_tick_from_firing(stage, kind):
     minute = first_minute(stage)
     schedule = EACH_MINUTE if kind == "cron" else Schedule(ScheduleKind.AT, minute)
-    job = await stage.others.submissions.enqueue("t", spec(), schedule)
+    job = await stage.others.submissions.enqueue("t", make_spec(), schedule)
     stage.clock.set(minute)
     stage.worker_store.before("advance", lambda: stage.services.pauses.pause("t", job.job_id))
     assert await stage.work() == []
@@ -391,7 +392,7 @@ async def test_a_pause_between_a_timer_s_look_and_its_write_keeps_the_tick_from_
 
 
 async def test_a_resume_while_a_timer_still_has_the_paused_job_s_entry_fires_on_time(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), HOURLY)
+    job = await stage.others.submissions.enqueue("t", make_spec(), HOURLY)
     due = (await stage.job(job.job_id)).next_tick
     stage.clock.set(due)
     (lease,) = await stage.claim()
@@ -406,7 +407,7 @@ async def test_a_resume_while_a_timer_still_has_the_paused_job_s_entry_fires_on_
 
 
 async def test_of_two_resumes_one_writes_the_row_and_the_other_finds_nothing_to_do(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.others.pauses.pause("t", job.job_id)
     stage.clock.set(first_minute(stage) + 3 * MINUTE)
     stage.store.before("advance", lambda: stage.others.pauses.resume("t", job.job_id))
@@ -416,7 +417,7 @@ async def test_of_two_resumes_one_writes_the_row_and_the_other_finds_nothing_to_
 
 
 async def test_a_pause_between_a_resume_s_write_and_its_word_to_the_queue_holds(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.others.pauses.pause("t", job.job_id)
     stage.queue.before("put", lambda: stage.others.pauses.pause("t", job.job_id))
     assert (await stage.services.pauses.resume("t", job.job_id)).status == "scheduled"
@@ -425,14 +426,14 @@ async def test_a_pause_between_a_resume_s_write_and_its_word_to_the_queue_holds(
 
 
 async def test_a_resume_between_a_pause_s_write_and_its_word_to_the_queue_goes_on(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.queue.before("cancel", lambda: stage.others.pauses.resume("t", job.job_id))
     await stage.services.pauses.pause("t", job.job_id)
     assert len(await stage.until(first_minute(stage))) == 1
 
 
 async def test_a_stop_between_a_pause_s_look_and_its_write_leaves_nothing_to_pause(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.store.before("advance", lambda: stage.others.stops.stop_job("t", job.job_id))
     with pytest.raises(Conflict, match="no tick to come"):
         await stage.services.pauses.pause("t", job.job_id)
@@ -442,7 +443,7 @@ async def test_a_stop_between_a_pause_s_look_and_its_write_leaves_nothing_to_pau
 
 
 async def test_a_pause_just_before_a_stop_s_write_is_ended_by_it(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.store.before("stop_job", lambda: stage.others.pauses.pause("t", job.job_id))
     assert (await stage.services.stops.stop_job("t", job.job_id)).status == "stopped"
     assert not (await stage.job(job.job_id)).paused
@@ -450,7 +451,7 @@ async def test_a_pause_just_before_a_stop_s_write_is_ended_by_it(stage):
 
 
 async def test_a_stop_between_a_resume_s_look_and_its_write_keeps_it_stopped(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.others.pauses.pause("t", job.job_id)
     stage.clock.set(first_minute(stage) + MINUTE)
     stage.store.before("advance", lambda: stage.others.stops.stop_job("t", job.job_id))
@@ -474,7 +475,7 @@ async def test_a_run_between_a_delete_s_look_and_its_step_keeps_the_job(stage):
 @pytest.mark.parametrize("at_first", [True, False])
 async def test_what_comes_to_a_job_that_is_deleted_just_before_does_not_find_it(stage, verb, at_first):
     """Just before its first look, or just before its write."""
-    job = await (ran(stage) if verb == "retry" else stage.others.submissions.enqueue("t", spec(), EACH_MINUTE))
+    job = await (ran(stage) if verb == "retry" else stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE))
     if verb == "resume":
         await stage.others.pauses.pause("t", job.job_id)
     met = "job" if at_first else "stop_job" if verb == "stop_job" else "advance"
@@ -487,7 +488,7 @@ async def test_what_comes_to_a_job_that_is_deleted_just_before_does_not_find_it(
 
 
 async def test_a_tick_that_fires_between_a_delete_s_look_and_its_step_keeps_the_job(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), stage.at(60))
+    job = await stage.others.submissions.enqueue("t", make_spec(), stage.at(60))
     stage.clock.set(stage.clock.now() + MINUTE)
     stage.store.before("delete_job", stage.work)
     with pytest.raises(Conflict, match="is enqueued"):
@@ -496,7 +497,7 @@ async def test_a_tick_that_fires_between_a_delete_s_look_and_its_step_keeps_the_
 
 
 async def test_a_timer_that_has_read_a_job_which_is_deleted_then_fires_nothing(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.clock.set(first_minute(stage))
     stage.worker_store.before("advance", lambda: stage.services.deletions.delete_job("t", job.job_id, stop=True))
     assert await stage.work() == []
@@ -506,12 +507,12 @@ async def test_a_timer_that_has_read_a_job_which_is_deleted_then_fires_nothing(s
 
 
 async def test_a_timer_that_has_read_a_job_which_is_deleted_and_made_again_leaves_the_new_one_alone(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.others.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.clock.set(first_minute(stage))
 
     async def replace() -> None:
         await stage.services.deletions.delete_job("t", job.job_id, stop=True)
-        await stage.services.submissions.put("t", job.job_id, spec(), EACH_MINUTE)
+        await stage.services.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE)
 
     stage.worker_store.before("advance", replace)
     assert await stage.work() == []
@@ -520,7 +521,7 @@ async def test_a_timer_that_has_read_a_job_which_is_deleted_and_made_again_leave
 
 
 async def test_a_delete_waits_for_what_follows_an_end(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     ended = await stage.end(str(job.execution_id))
@@ -531,7 +532,7 @@ async def test_a_delete_waits_for_what_follows_an_end(stage):
 
 
 async def test_a_delete_of_a_failure_whose_retry_is_made_meanwhile_finds_that_it_runs(stage):
-    job = await stage.others.submissions.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(retries=1, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     ended = await stage.end(str(job.execution_id), 1)
@@ -545,7 +546,7 @@ async def test_a_delete_of_a_failure_whose_retry_is_made_meanwhile_finds_that_it
 async def test_a_settler_that_slept_while_its_job_was_deleted_brings_nothing_back(stage, again):
     """It has read the failure and the job, and is about to insert the next attempt. Another settler did all that, the attempt ended, the
     job was deleted, and perhaps made again under its id."""
-    job = await stage.others.submissions.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(retries=1, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     ended = await stage.end(str(job.execution_id), 1)
@@ -557,7 +558,7 @@ async def test_a_settler_that_slept_while_its_job_was_deleted_brings_nothing_bac
         await stage.finish(following.id)
         await stage.services.deletions.delete_job("t", job.job_id)
         if again:
-            await stage.services.submissions.put("t", job.job_id, spec(), stage.at(60))
+            await stage.services.submissions.put("t", job.job_id, make_spec(), stage.at(60))
 
     stage.worker_store.before("insert", everything)
     await stage.settler.settle(ended)
@@ -576,7 +577,7 @@ async def test_a_settler_that_slept_while_its_job_was_deleted_brings_nothing_bac
 @pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job"), ("after", "job")])
 async def test_a_stop_that_is_answered_before_a_service_is_bound_keeps_the_execution_from_one(stage, side, verb):
     """A worker claims the execution, reads its job, and binds a service: the stop comes before or after any of these."""
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await stage.work()
     getattr(stage.worker_store, side)(verb, lambda: stage.others.stops.stop_job("t", job.job_id))
     placed = await stage.place(id)
@@ -585,7 +586,7 @@ async def test_a_stop_that_is_answered_before_a_service_is_bound_keeps_the_execu
 
 
 async def test_a_stop_that_comes_after_a_service_was_bound_flags_the_execution(stage):
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await stage.work()
     placed = await stage.place(id)
     await stage.others.stops.stop_job("t", job.job_id)
@@ -596,7 +597,7 @@ async def test_a_stop_that_comes_after_a_service_was_bound_flags_the_execution(s
 
 @pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job")])
 async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the_job(stage, side, verb):
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await stage.work()
     getattr(stage.worker_store, side)(verb, lambda: stage.real_store.stop_job(job.job_id, stage.clock.now()))
     placed = await stage.place(id)
@@ -606,7 +607,7 @@ async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the
 
 async def test_an_attempt_that_is_inserted_after_a_stop_was_answered_never_starts(stage):
     """A settler has read the job, and sleeps while it is stopped."""
-    job = await stage.others.submissions.enqueue("t", spec(retries=1, retry_delay=0), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(retries=1, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     ended = await stage.end(str(job.execution_id), 1)
@@ -619,7 +620,7 @@ async def test_an_attempt_that_is_inserted_after_a_stop_was_answered_never_start
 
 async def test_who_takes_over_what_another_claimed_reads_the_stop_of_its_job(stage):
     """The one that claimed it died before it read the job; whoever stopped the job died before it listed what the stop covers."""
-    job = await stage.others.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await stage.work()
     stage.worker_store.before("job", dies)
     with pytest.raises(Died):

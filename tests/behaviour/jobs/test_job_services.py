@@ -16,10 +16,11 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.services.results import CurrentStatus, Enqueued, TaskStopped
+from tests.support.factories import make_spec
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
 from tests.support.services import method, services_of
-from tests.support.stage import Stage, spec
+from tests.support.stage import Stage
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
@@ -40,7 +41,7 @@ def first_minute(stage: Stage) -> int:
 
 async def ran(stage: Stage, code: int = 0, **rules: int) -> Enqueued:
     """A job that ran at once, and is through."""
-    job = await stage.services.submissions.enqueue("t", spec(**rules), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(**rules), Schedule())
     assert await stage.work() == [job.execution_id]
     await stage.finish(str(job.execution_id), code)
     return job
@@ -51,7 +52,7 @@ async def ran(stage: Stage, code: int = 0, **rules: int) -> Enqueued:
 
 async def test_a_put_makes_a_job_under_its_id_and_runs_it(stage):
     id = str(uuid4())
-    reply = await stage.services.submissions.put("t", id, spec(), Schedule(), SOMEBODY)
+    reply = await stage.services.submissions.put("t", id, make_spec(), Schedule(), SOMEBODY)
     assert (reply.task_id, reply.job_id) == ("t", id)
     assert await stage.work() == [reply.execution_id]
     (execution,) = await stage.executions(id)
@@ -62,7 +63,7 @@ async def test_a_put_makes_a_job_under_its_id_and_runs_it(stage):
 
 async def test_a_put_makes_a_job_for_later(stage):
     id = str(uuid4())
-    reply = await stage.services.submissions.put("t", id, spec(), stage.at(60))
+    reply = await stage.services.submissions.put("t", id, make_spec(), stage.at(60))
     assert reply.execution_id is None
     (started,) = await stage.until(stage.clock.now() + MINUTE)
     (execution,) = await stage.executions(id)
@@ -71,18 +72,18 @@ async def test_a_put_makes_a_job_for_later(stage):
 
 async def test_the_same_put_twice_runs_an_immediate_job_twice_and_the_first_is_left_alone(stage):
     id = str(uuid4())
-    first = await stage.services.submissions.put("t", id, spec("one"), Schedule())
-    second = await stage.services.submissions.put("t", id, spec("one"), Schedule())
+    first = await stage.services.submissions.put("t", id, make_spec("one"), Schedule())
+    second = await stage.services.submissions.put("t", id, make_spec("one"), Schedule())
     assert sorted(await stage.work()) == sorted([first.execution_id, second.execution_id])
     assert [one.spec.image for one in await stage.executions(id)] == ["one", "one"]
     assert await stage.ledger(id) == ["started", "started"]
 
 
 async def test_a_put_leaves_what_runs_alone_and_changes_the_details_of_what_comes(stage):
-    job = await stage.services.submissions.enqueue("t", spec("one"), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec("one"), Schedule())
     await stage.work()
     running = await stage.run(str(job.execution_id))
-    await stage.services.submissions.put("t", job.job_id, spec("two"), stage.at(60))
+    await stage.services.submissions.put("t", job.job_id, make_spec("two"), stage.at(60))
     assert await stage.real_store.execution(running.id) == running
     (started,) = await stage.until(stage.clock.now() + MINUTE)
     assert [one.spec.image for one in await stage.executions(job.job_id)] == ["one", "two"]
@@ -91,8 +92,8 @@ async def test_a_put_leaves_what_runs_alone_and_changes_the_details_of_what_come
 
 @pytest.mark.parametrize(("before", "after"), [(60, 10), (10, 60)])
 async def test_a_put_moves_the_tick_to_come(stage, before, after):
-    job = await stage.services.submissions.enqueue("t", spec(), stage.at(before))
-    reply = await stage.services.submissions.put("t", job.job_id, spec(), stage.at(after))
+    job = await stage.services.submissions.enqueue("t", make_spec(), stage.at(before))
+    reply = await stage.services.submissions.put("t", job.job_id, make_spec(), stage.at(after))
     (started,) = await stage.until(stage.clock.now() + after * 1000)
     (execution,) = await stage.executions(job.job_id)
     assert (execution.id, execution.tick_id) == (started, reply.tick_id)
@@ -102,17 +103,17 @@ async def test_a_put_moves_the_tick_to_come(stage, before, after):
 
 
 async def test_a_put_of_a_job_that_runs_now_takes_the_tick_to_come_out_of_the_queue(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), stage.at(60))
-    reply = await stage.services.submissions.put("t", job.job_id, spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), stage.at(60))
+    reply = await stage.services.submissions.put("t", job.job_id, make_spec(), Schedule())
     assert [lease.id for lease in await stage.claim()] == [reply.execution_id]
     stage.clock.set(stage.clock.now() + 10 * MINUTE)
     assert job.job_id not in [lease.id for lease in await stage.claim()]
 
 
 async def test_an_unchanged_cron_keeps_its_next_tick_and_gets_the_new_details(stage):
-    job = await stage.services.submissions.enqueue("t", spec("one"), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec("one"), EACH_MINUTE)
     before = await stage.job(job.job_id)
-    reply = await stage.services.submissions.put("t", job.job_id, spec("two"), EACH_MINUTE)
+    reply = await stage.services.submissions.put("t", job.job_id, make_spec("two"), EACH_MINUTE)
     assert reply.tick_id == job.tick_id
     assert (await stage.job(job.job_id)).next_tick == before.next_tick
     await stage.until(first_minute(stage))
@@ -121,10 +122,10 @@ async def test_an_unchanged_cron_keeps_its_next_tick_and_gets_the_new_details(st
 
 
 async def test_a_changed_cron_meets_no_due_time_twice(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     minute = first_minute(stage)
     (first,) = await stage.until(minute)
-    await stage.services.submissions.put("t", job.job_id, spec(), Schedule(ScheduleKind.CRON, None, Cron("*/1 * * * *")))
+    await stage.services.submissions.put("t", job.job_id, make_spec(), Schedule(ScheduleKind.CRON, None, Cron("*/1 * * * *")))
     assert (await stage.job(job.job_id)).next_tick == minute + MINUTE
     stage.clock.set(minute + MINUTE)
     (second,) = await stage.work()
@@ -133,9 +134,9 @@ async def test_a_changed_cron_meets_no_due_time_twice(stage):
 
 @pytest.mark.parametrize("schedule", [Schedule(), EACH_MINUTE])
 async def test_a_put_makes_a_stopped_job_alive_again(stage, schedule):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     assert (await stage.services.stops.stop_job("t", job.job_id)).status == "stopped"
-    await stage.services.submissions.put("t", job.job_id, spec(), schedule)
+    await stage.services.submissions.put("t", job.job_id, make_spec(), schedule)
     assert not (await stage.job(job.job_id)).stopped
     stage.clock.set(first_minute(stage))
     (started,) = await stage.work()
@@ -144,19 +145,19 @@ async def test_a_put_makes_a_stopped_job_alive_again(stage, schedule):
 
 
 async def test_a_put_ends_a_pause(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.pauses.pause("t", job.job_id)
     stage.clock.set(first_minute(stage) + 90_000)
-    await stage.services.submissions.put("t", job.job_id, spec(), EACH_MINUTE)
+    await stage.services.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE)
     assert not (await stage.job(job.job_id)).paused
     assert await stage.ledger(job.job_id) == ["skipped"]
     assert len(await stage.until(first_minute(stage))) == 1
 
 
 async def test_an_id_that_lives_in_another_task_is_a_conflict(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     with pytest.raises(Conflict, match="another task"):
-        await stage.services.submissions.put("u", job.job_id, spec(), Schedule())
+        await stage.services.submissions.put("u", job.job_id, make_spec(), Schedule())
     assert await stage.real_store.task("u") is None
     assert len(await stage.executions(job.job_id)) == 1
 
@@ -164,7 +165,7 @@ async def test_an_id_that_lives_in_another_task_is_a_conflict(stage):
 async def test_a_put_to_a_task_that_no_pool_takes_is_invalid(stage):
     nowhere = services_of(stage.real_store, stage.real_queue, stage.clock, (Pool("only", "only-", ("h",)),))
     with pytest.raises(Invalid, match="no pool takes the task"):
-        await nowhere.submissions.put("t", str(uuid4()), spec(), Schedule())
+        await nowhere.submissions.put("t", str(uuid4()), make_spec(), Schedule())
     assert (await stage.real_store.counts()).jobs == 0
 
 
@@ -173,7 +174,7 @@ async def test_a_put_to_a_task_that_no_pool_takes_is_invalid(stage):
 
 @pytest.mark.parametrize("schedule", [EACH_MINUTE, HOURLY, Schedule()])
 async def test_a_run_is_one_more_execution_now_and_the_schedule_is_left(stage, schedule):
-    job = await stage.services.submissions.enqueue("t", spec(), schedule)
+    job = await stage.services.submissions.enqueue("t", make_spec(), schedule)
     before = await stage.job(job.job_id)
     reply = await stage.services.manual_runs.run("t", job.job_id, SOMEBODY)
     assert reply.execution_id in await stage.work()
@@ -185,7 +186,7 @@ async def test_a_run_is_one_more_execution_now_and_the_schedule_is_left(stage, s
 
 
 async def test_a_run_of_a_stopped_cron_runs_and_leaves_it_stopped(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.stops.stop_job("t", job.job_id)
     reply = await stage.services.manual_runs.run("t", job.job_id)
     assert await stage.work() == [reply.execution_id]
@@ -196,7 +197,7 @@ async def test_a_run_of_a_stopped_cron_runs_and_leaves_it_stopped(stage):
 
 
 async def test_a_run_of_a_paused_job_runs_and_leaves_it_paused(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.pauses.pause("t", job.job_id)
     reply = await stage.services.manual_runs.run("t", job.job_id)
     assert await stage.work() == [reply.execution_id]
@@ -230,7 +231,7 @@ async def test_what_has_expired_for_good_is_not_run_by_hand(stage, verb):
 
 async def test_a_retry_runs_the_last_execution_again_as_it_was_then(stage):
     job = await ran(stage, code=1)
-    await stage.services.submissions.put("t", job.job_id, spec("later"), stage.at(60))
+    await stage.services.submissions.put("t", job.job_id, make_spec("later"), stage.at(60))
     await stage.services.stops.stop_job("t", job.job_id)
     reply = await stage.services.manual_runs.retry("t", job.job_id, SOMEBODY)
     assert await stage.work() == [reply.execution_id]
@@ -242,7 +243,7 @@ async def test_a_retry_runs_the_last_execution_again_as_it_was_then(stage):
 
 
 async def test_a_retry_of_a_stopped_job_runs(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.services.stops.stop_job("t", job.job_id)
     await stage.work()
     reply = await stage.services.manual_runs.retry("t", job.job_id)
@@ -262,7 +263,7 @@ async def test_a_retry_has_the_retries_of_its_spec_again(stage):
 
 @pytest.mark.parametrize("moment", ["waits", "runs"])
 async def test_while_an_execution_is_under_way_there_is_no_retry(stage, moment):
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.work()
     if moment == "runs":
         await stage.run(str(job.execution_id))
@@ -274,7 +275,7 @@ async def test_while_an_execution_is_under_way_there_is_no_retry(stage, moment):
 @pytest.mark.parametrize("paused", [False, True])
 async def test_a_job_with_a_tick_to_come_is_run_not_retried(stage, paused):
     job = await ran(stage)
-    await stage.services.submissions.put("t", job.job_id, spec(), EACH_MINUTE)
+    await stage.services.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE)
     if paused:
         await stage.services.pauses.pause("t", job.job_id)
     with pytest.raises(Conflict, match="use run"):
@@ -282,7 +283,7 @@ async def test_a_job_with_a_tick_to_come_is_run_not_retried(stage, paused):
 
 
 async def test_what_never_ran_is_not_retried(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.stops.stop_job("t", job.job_id)
     with pytest.raises(Conflict, match=r"nothing of job .* ever ran"):
         await stage.services.manual_runs.retry("t", job.job_id)
@@ -292,7 +293,7 @@ async def test_what_never_ran_is_not_retried(stage):
 
 
 async def test_a_paused_job_fires_at_none_of_its_ticks_and_goes_on_after_its_resume(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     minute = first_minute(stage)
     assert await stage.services.pauses.pause("t", job.job_id) == CurrentStatus("t", job.job_id, None, "paused")
     for number in range(4):
@@ -309,7 +310,7 @@ async def test_a_paused_job_fires_at_none_of_its_ticks_and_goes_on_after_its_res
 @pytest.mark.parametrize("rest", [10, 100])
 async def test_a_job_for_a_moment_waits_for_its_resume_and_for_its_moment(stage, rest):
     due = stage.clock.now() + MINUTE
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule(ScheduleKind.AT, due))
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule(ScheduleKind.AT, due))
     await stage.services.pauses.pause("t", job.job_id)
     stage.clock.set(stage.clock.now() + rest * 1000)
     assert await stage.work() == []
@@ -323,7 +324,7 @@ async def test_a_job_for_a_moment_waits_for_its_resume_and_for_its_moment(stage,
 
 
 async def test_a_job_for_a_moment_whose_time_is_over_when_it_is_resumed_expires(stage):
-    job = await stage.services.submissions.enqueue("t", spec(expires_in=5_000), stage.at(60))
+    job = await stage.services.submissions.enqueue("t", make_spec(expires_in=5_000), stage.at(60))
     await stage.services.pauses.pause("t", job.job_id)
     stage.clock.set(stage.clock.now() + 66_000)
     await stage.services.pauses.resume("t", job.job_id)
@@ -332,7 +333,7 @@ async def test_a_job_for_a_moment_whose_time_is_over_when_it_is_resumed_expires(
 
 
 async def test_a_pause_leaves_what_runs_alone_and_shows_first(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     (started,) = await stage.until(first_minute(stage))
     running = await stage.run(started)
     assert (await stage.services.pauses.pause("t", job.job_id)).status == "paused"
@@ -341,7 +342,7 @@ async def test_a_pause_leaves_what_runs_alone_and_shows_first(stage):
 
 
 async def test_a_pause_and_a_resume_are_safe_to_repeat(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.pauses.pause("t", job.job_id)
     paused = await stage.job(job.job_id)
     assert (await stage.services.pauses.pause("t", job.job_id)).status == "paused"
@@ -361,7 +362,7 @@ async def test_there_is_nothing_to_pause_in_a_job_without_a_tick_to_come(stage):
 
 
 async def test_a_stop_of_a_paused_job_stops_it_for_good(stage):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.pauses.pause("t", job.job_id)
     assert (await stage.services.stops.stop_job("t", job.job_id)).status == "stopped"
     assert (await stage.services.pauses.resume("t", job.job_id)).status == "stopped"
@@ -374,11 +375,11 @@ async def test_a_stop_of_a_paused_job_stops_it_for_good(stage):
 
 async def test_the_stop_of_a_task_stops_every_job_that_has_something_before_it(stage):
     done = [await ran(stage) for _ in range(3)]
-    waiting = [await stage.services.submissions.enqueue("t", spec(), Schedule()) for _ in range(3)]
-    coming = [await stage.services.submissions.enqueue("t", spec(), schedule) for schedule in (EACH_MINUTE, stage.at(60))]
-    held = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    waiting = [await stage.services.submissions.enqueue("t", make_spec(), Schedule()) for _ in range(3)]
+    coming = [await stage.services.submissions.enqueue("t", make_spec(), schedule) for schedule in (EACH_MINUTE, stage.at(60))]
+    held = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await stage.services.pauses.pause("t", held.job_id)
-    other = await stage.services.submissions.enqueue("u", spec(), Schedule())
+    other = await stage.services.submissions.enqueue("u", make_spec(), Schedule())
     started = [id for id in await stage.work() if id != other.execution_id]
     await stage.run(started[0])
     await stage.run(str(other.execution_id))
@@ -399,7 +400,7 @@ async def test_the_stop_of_a_task_stops_every_job_that_has_something_before_it(s
 
 
 async def test_the_stop_of_a_task_takes_the_automatic_retry_with_it(stage):
-    job = await stage.services.submissions.enqueue("t", spec(retries=3, retry_delay=0), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(retries=3, retry_delay=0), Schedule())
     await stage.work()
     await stage.run(str(job.execution_id))
     await stage.end(str(job.execution_id), 1)
@@ -410,7 +411,7 @@ async def test_the_stop_of_a_task_takes_the_automatic_retry_with_it(stage):
 
 
 async def test_a_task_with_many_jobs_is_stopped_page_by_page(stage):
-    jobs = await asyncio.gather(*(stage.services.submissions.enqueue("t", spec(), EACH_MINUTE) for _ in range(450)))
+    jobs = await asyncio.gather(*(stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE) for _ in range(450)))
     assert await stage.services.stops.stop_task("t") == TaskStopped("t", 450)
     assert all([(await stage.job(job.job_id)).stopped for job in jobs])
 
@@ -420,7 +421,7 @@ async def test_a_task_with_many_jobs_is_stopped_page_by_page(stage):
 
 @pytest.mark.parametrize("verb", ["run", "retry", "pause", "resume", "stop_job", "delete_job"])
 async def test_what_is_not_there_is_not_found(stage, verb):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     before = await stage.job(job.job_id)
     for task_id, job_id in (("t", str(uuid4())), ("u", job.job_id)):
         with pytest.raises(NotFound):
@@ -440,13 +441,13 @@ async def away() -> None:
 
 @pytest.mark.parametrize("verb", ["put", "run", "retry", "resume"])
 async def test_while_the_queue_is_away_nothing_is_armed_and_nothing_written(stage, verb):
-    job = await (ran(stage) if verb == "retry" else stage.services.submissions.enqueue("t", spec(), EACH_MINUTE))
+    job = await (ran(stage) if verb == "retry" else stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE))
     if verb == "resume":
         await stage.services.pauses.pause("t", job.job_id)
     before = await stage.job(job.job_id)
     stage.clock.set(stage.clock.now() + 2_000)
     stage.queue.before("check", away)
-    more = (spec(), Schedule()) if verb == "put" else ()
+    more = (make_spec(), Schedule()) if verb == "put" else ()
     with pytest.raises(QueueDown):
         await method(stage.services, verb)("t", job.job_id, *more)
     assert await stage.job(job.job_id) == before
@@ -454,12 +455,12 @@ async def test_while_the_queue_is_away_nothing_is_armed_and_nothing_written(stag
 
 @pytest.mark.parametrize("verb", ["put", "run", "retry", "resume", "enqueue"])
 async def test_once_the_store_has_it_a_queue_that_goes_away_hears_of_it_later(stage, verb):
-    job = await (ran(stage) if verb == "retry" else stage.services.submissions.enqueue("t", spec(), stage.at(1)))
+    job = await (ran(stage) if verb == "retry" else stage.services.submissions.enqueue("t", make_spec(), stage.at(1)))
     if verb == "resume":
         await stage.services.pauses.pause("t", job.job_id)
     stage.queue.before("put", away)
     stage.queue.before("put", away)
-    more = (job.job_id, spec(), Schedule()) if verb == "put" else (spec(), Schedule()) if verb == "enqueue" else (job.job_id,)
+    more = (job.job_id, make_spec(), Schedule()) if verb == "put" else (make_spec(), Schedule()) if verb == "enqueue" else (job.job_id,)
     await method(stage.services, verb)("t", *more)
     async with asyncio.timeout(20):
         await stage.services.outbox.caught_up()
@@ -470,7 +471,7 @@ async def test_once_the_store_has_it_a_queue_that_goes_away_hears_of_it_later(st
 
 @pytest.mark.parametrize("verb", ["pause", "stop_job"])
 async def test_a_pause_and_a_stop_hold_although_the_queue_does_not_hear_of_them(stage, verb):
-    job = await stage.services.submissions.enqueue("t", spec(), EACH_MINUTE)
+    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     stage.queue.before("cancel", away)
     await method(stage.services, verb)("t", job.job_id)
     assert stage.queue.quiet

@@ -10,10 +10,11 @@ from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.services.results import PoolPaused
 from tests.support.crew import HOST, Crew
+from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import Stage, spec
+from tests.support.stage import Stage
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ async def away() -> None:
 
 async def test_nothing_of_a_paused_pool_is_claimed_and_the_others_go_on(stage):
     assert await stage.services.pools.pause("default") == PoolPaused("default", True)
-    held = await stage.services.submissions.enqueue("t", spec(), Schedule())
-    free = await stage.services.submissions.enqueue("other-t", spec(), Schedule())
+    held = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
+    free = await stage.services.submissions.enqueue("other-t", make_spec(), Schedule())
     assert await stage.work() == [free.execution_id]
     assert await stage.services.pools.resume("default") == PoolPaused("default", False)
     assert await stage.work() == [held.execution_id]
@@ -44,7 +45,7 @@ async def test_a_pause_and_its_end_are_safe_to_repeat(stage):
     for _ in range(2):
         await stage.services.pools.resume("default")
     assert await stage.real_store.paused_pools() == Pauses(2)
-    await stage.services.submissions.enqueue("t", spec(), Schedule())
+    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     assert len(await stage.work()) == 1
 
 
@@ -57,7 +58,7 @@ async def test_a_pool_that_is_not_there_is_not_found_and_the_others_are_named(st
 
 async def test_a_tick_that_fires_in_a_paused_pool_waits_and_expires_there_when_its_time_is_over(stage):
     await stage.services.pools.pause("default")
-    job = await stage.services.submissions.enqueue("t", spec(expires_in=5_000), stage.at(60))
+    job = await stage.services.submissions.enqueue("t", make_spec(expires_in=5_000), stage.at(60))
     stage.clock.set(stage.clock.now() + 60_000)
     assert await stage.work() == []
     (waiting,) = await stage.executions(job.job_id)
@@ -68,7 +69,7 @@ async def test_a_tick_that_fires_in_a_paused_pool_waits_and_expires_there_when_i
 
 async def test_what_was_stopped_while_its_pool_was_paused_is_settled_at_once(stage):
     await stage.services.pools.pause("default")
-    job = await stage.services.submissions.enqueue("t", spec(), Schedule())
+    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.services.stops.stop_job("t", job.job_id)
     assert await stage.work() == []
     (execution,) = await stage.executions(job.job_id)
@@ -92,13 +93,13 @@ async def test_a_process_that_died_between_the_store_and_the_queue_is_made_up_fo
         await stage.reconciler.pause()
     else:
         await method(stage.services, "pause_pool" if paused else "resume_pool")("default")
-    await stage.others.submissions.enqueue("t", spec(), Schedule())
+    await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     assert len(await stage.work()) == (0 if paused else 1)
 
 
 async def test_a_queue_that_is_built_anew_holds_the_pause_from_its_first_claim_on(stage):
     await stage.services.pools.pause("default")
-    await stage.services.submissions.enqueue("t", spec(), Schedule())
+    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     await stage.rebuild()
     assert await stage.work() == []
     await stage.services.pools.resume("default")
@@ -111,7 +112,7 @@ async def test_an_older_look_of_the_reconciler_does_not_undo_a_pause(stage):
     await stage.others.pools.resume("other")
     stage.worker_store.after("paused_pools", lambda: stage.others.pools.pause("default"))
     await stage.reconciler.pause()
-    await stage.others.submissions.enqueue("t", spec(), Schedule())
+    await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     assert await stage.work() == []
 
 
@@ -121,7 +122,7 @@ async def test_of_two_words_that_reach_the_queue_in_the_wrong_order_the_later_on
         await stage.others.pools.pause("default")
     stage.queue.before("pause", lambda: method(stage.others, second)("default"))
     await method(stage.services, first)("default")
-    await stage.others.submissions.enqueue("t", spec(), Schedule())
+    await stage.others.submissions.enqueue("t", make_spec(), Schedule())
     assert len(await stage.work()) == (1 if second == "resume_pool" else 0)
 
 
@@ -129,7 +130,7 @@ async def test_pauses_of_two_pools_at_once_both_hold(stage):
     stage.queue.before("pause", lambda: stage.others.pools.pause("other"))
     await stage.services.pools.pause("default")
     for task in ("t", "other-t"):
-        await stage.others.submissions.enqueue(task, spec(), Schedule())
+        await stage.others.submissions.enqueue(task, make_spec(), Schedule())
     assert await stage.work() == []
 
 
@@ -152,13 +153,13 @@ async def test_a_pause_that_the_queue_did_not_hear_of_is_not_answered_as_one_and
     with pytest.raises(QueueDown, match="is stored, but the queue does not answer"):
         await stage.services.pools.pause("default")
     await stage.services.outbox.caught_up()
-    await stage.services.submissions.enqueue("t", spec(), Schedule())
+    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     assert await stage.work() == []
 
 
 async def test_a_resume_that_the_queue_did_not_hear_of_is_told_again(stage):
     await stage.services.pools.pause("default")
-    await stage.services.submissions.enqueue("t", spec(), Schedule())
+    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
     stage.queue.before("pause", away)
     assert await stage.services.pools.resume("default") == PoolPaused("default", False)
     await stage.services.outbox.caught_up()

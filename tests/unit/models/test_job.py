@@ -6,6 +6,7 @@ from fastlane.models.job import Job, Spec, job_status
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
+from tests.support.factories import make_job
 
 NOW_JOB = Schedule()
 AT_JOB = Schedule(ScheduleKind.AT, 9000)
@@ -22,7 +23,7 @@ def a_job(
     schedule: Schedule = NOW_JOB,
 ) -> Job:
     numbers = {"sequence": sequence, "stop_sequence": stop, "armed": armed}
-    return Job("j", "t", "i", 1, 1, Spec("ubuntu"), schedule, **numbers, next_tick=next_tick, held_tick=held_tick)
+    return make_job(schedule=schedule, **numbers, next_tick=next_tick, held_tick=held_tick)
 
 
 @pytest.mark.parametrize("under_way", [Status.ENQUEUED, Status.PULLING, Status.RUNNING])

@@ -12,6 +12,7 @@ from fastlane.models.job_change import JobChange
 from fastlane.models.schedule.cron import Cron, next_tick
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick, cron_key, once_key, tick_id
+from tests.support.factories import make_job
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -28,8 +29,8 @@ SOMEBODY = Requester("somebody", "10.0.0.1")
 
 
 def a_job(schedule: Schedule = HOURLY, **values: Any) -> Job:
-    given: dict[str, Any] = {"revision": 4, "schedule_revision": 2, "sequence": 7, "next_tick": TEN + HOUR, "last_tick": TEN}
-    return Job("j", "t", INCARNATION, 1, 2, OLD, schedule, **{**given, **values})
+    given = {"revision": 4, "schedule_revision": 2, "sequence": 7, "next_tick": TEN + HOUR, "last_tick": TEN}
+    return make_job(modified_at=2, spec=OLD, schedule=schedule, **{**given, **values})
 
 
 def put(job: Job, schedule: Schedule, now: int = TEN + 10 * MINUTE) -> JobChange:

@@ -9,10 +9,10 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
-from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import Head
 from fastlane.models.status import FINAL, STARTING, Status
 from fastlane.models.transitions import RULES, ExecutionChange
+from tests.support.factories import make_execution
 
 NOW = 1_700_000_000_000
 EPOCH = 3
@@ -22,19 +22,7 @@ ENQUEUED = frozenset({Status.ENQUEUED})
 
 
 def an_execution(**values: Any) -> Execution:
-    given: dict[str, Any] = {
-        "id": "e",
-        "task_id": "t",
-        "job_id": "j",
-        "tick_id": "k",
-        "attempt": 1,
-        "sequence": 1,
-        "spec": Spec("ubuntu"),
-        "scheduled_for": NOW,
-        "created_at": NOW,
-        "epoch": EPOCH,
-    }
-    return Execution(**{**given, **values})
+    return make_execution(**{"scheduled_for": NOW, "created_at": NOW, "epoch": EPOCH, **values})
 
 
 def an_ending(final: Status) -> Ending:

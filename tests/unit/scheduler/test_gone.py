@@ -21,6 +21,7 @@ from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
+from tests.support.factories import make_execution
 from tests.support.instant import InstantExecutor
 
 OWN, OTHER, THIRD, FOREIGN = "tcp://own:1", "tcp://other:1", "tcp://third:1", "tcp://foreign:1"
@@ -107,7 +108,7 @@ async def scene() -> AsyncIterator[Scene]:
     clock = FakeClock()
     executor = Managers(clock)
     now = clock.now()
-    execution = Execution("e", "task", "job", "tick", 1, 1, Spec("ubuntu"), now, now, Status.PULLING, 1)
+    execution = make_execution(scheduled_for=now, created_at=now, status=Status.PULLING, epoch=1)
     order = Order("e", "task", "job", 1, 1, now, ("hold",), {})
     service = await executor.park(OWN, order, await executor.resolve(OWN, "ubuntu", Pull.MISSING))
     assert await executor.activate(OWN, service) is Activation.STARTED

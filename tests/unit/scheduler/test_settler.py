@@ -10,6 +10,7 @@ from fastlane.models.job import Spec
 from fastlane.models.schedule.retry import backoff, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.scheduler.settler import is_last_word
+from tests.support.factories import make_execution
 
 ENDED = 1_700_000_000_000
 TICK = "96812ec5-4574-8f3c-9ce4-0e4908a44783"
@@ -18,10 +19,9 @@ WORDS = "it said so"
 
 
 def failed(reason: FailureReason | None = FailureReason.EXIT, **values: Any) -> Execution:
-    given: dict[str, Any] = {"attempt": 1, "spec": SPEC, "status": Status.FAILED, "finished_at": ENDED}
     failure = None if reason is None else Failure(reason, WORDS)
-    given = {**given, **values}
-    return Execution("e", "t", "j", TICK, sequence=1, scheduled_for=ENDED - 9, created_at=ENDED - 9, failure=failure, **given)
+    given = {"tick_id": TICK, "spec": SPEC, "status": Status.FAILED, "finished_at": ENDED, "failure": failure}
+    return make_execution(**{"scheduled_for": ENDED - 9, "created_at": ENDED - 9, **given, **values})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick, cron_key, execution_id, make_tick, once_key, tick_id
 from fastlane.models.status import Status
+from tests.support.factories import make_job, make_spec
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -24,9 +25,8 @@ INCARNATION = "96812ec5-4574-46da-9474-f901b51d49ec"
 
 def a_job(cron: str | None, next_tick: int | None, spec: Spec | None = None, **rules: Any) -> Job:
     schedule = Schedule(ScheduleKind.AT, next_tick) if cron is None else Schedule(ScheduleKind.CRON, None, Cron(cron), **rules)
-    return Job(
-        "j", "t", INCARNATION, 1, 1, spec or Spec("ubuntu"), schedule, revision=3, schedule_revision=2, sequence=7, next_tick=next_tick
-    )
+    numbers = {"revision": 3, "schedule_revision": 2, "sequence": 7, "next_tick": next_tick}
+    return make_job(spec=spec or make_spec(), schedule=schedule, **numbers)
 
 
 def fired(job: Job, now: int, *, running_before: bool = False) -> JobChange:

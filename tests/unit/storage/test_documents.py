@@ -15,7 +15,7 @@ from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, Schedu
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
 from fastlane.storage import documents
-from tests.contract.values import SPEC, new
+from tests.support.factories import SPEC, new
 
 SCALARS = (str, int, bool, type(None))
 

@@ -10,7 +10,6 @@ import pytest
 
 from fastlane.errors import StoreDown
 from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import Piece
 from fastlane.models.logs.cursor import Cursor
 from fastlane.models.logs.hint import Hint
@@ -20,6 +19,7 @@ from fastlane.streams import hint_wait, reader
 from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import OnHint
 from fastlane.streams.reader import Detached, Reader
+from tests.support.factories import make_execution
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Rows:
     status: Status = Status.RUNNING
 
     async def execution(self, id: str) -> Execution:
-        found = Execution(id, "task", "job", "tick", 1, 1, Spec("image"), 0, 0, status=self.status)
+        found = make_execution(id=id, status=self.status)
         await self._pause()
         return found
 

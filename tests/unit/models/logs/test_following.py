@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.execution import Execution, Failure, FailureReason
-from fastlane.models.job import Job, Spec
+from fastlane.models.execution import Failure, FailureReason
 from fastlane.models.logs.following import (
     AwaitStart,
     Finished,
@@ -16,13 +15,13 @@ from fastlane.models.logs.following import (
     first_step_of_execution,
     next_step,
 )
-from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
+from tests.support.factories import make_execution, make_job, make_spec
 
 NOW, UNTIL = 1_000_000, 1_025_000
 SOON, LATE = NOW + 20_000, NOW + 26_000
-JOB = Job("job", "task", "incarnation", 0, 0, Spec("image"), Schedule())
-WAITS = Execution("e1", "task", "job", "tick", 1, 1, Spec("image", retries=1), NOW, 0)
+JOB = make_job(id="job", task_id="task", spec=make_spec("image"), created_at=0, modified_at=0)
+WAITS = make_execution(id="e1", task_id="task", job_id="job", spec=make_spec("image", retries=1), scheduled_for=NOW, created_at=0)
 PULLS = replace(WAITS, status=Status.PULLING)
 RUNS = replace(PULLS, status=Status.RUNNING, started_at=1)
 DONE = replace(RUNS, status=Status.DONE, finished_at=2)

@@ -8,17 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.models.access import Requester
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Job
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, cron_key, execution_id, make_tick, next_execution, once_key, tick_id
 from fastlane.models.status import Status
+from tests.support.factories import make_job, make_spec
 
 INCARNATION = "96812ec5-4574-46da-9474-f901b51d49ec"
 OTHER = "19603668-7241-4c50-802f-7c39dac831e6"
 
 
 def a_job(incarnation: str = INCARNATION) -> Job:
-    return Job("j", "t", incarnation, 1, 1, Spec("ubuntu", ("ls", "-lah")), Schedule(ScheduleKind.AT, 9000), sequence=4)
+    spec = make_spec(command=("ls", "-lah"))
+    return make_job(incarnation=incarnation, spec=spec, schedule=Schedule(ScheduleKind.AT, 9000), sequence=4)
 
 
 def test_the_ids_are_these_for_ever_since_rows_and_services_bear_them() -> None:

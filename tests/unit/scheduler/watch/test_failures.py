@@ -3,9 +3,9 @@
 import pytest
 
 from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
-from fastlane.models.execution import Execution, Failure, FailureReason
-from fastlane.models.job import Spec
+from fastlane.models.execution import Failure, FailureReason
 from fastlane.scheduler.watch.failures import failure_of, host_lost, no_image, no_node, plain
+from tests.support.factories import make_execution
 
 START = (
     "starting container failed: failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -112,7 +112,7 @@ def test_deadlines_are_told_with_what_was_waited_for() -> None:
 
 
 def test_a_lost_host_leaves_open_whether_the_container_ever_started() -> None:
-    row = Execution("e", "t", "j", "k", 1, 1, Spec("ubuntu"), 1, 1)
+    row = make_execution()
     assert host_lost(row, "its node was down", 300).message == "its node was down (for 300 s; its container may have been started there)"
 
 

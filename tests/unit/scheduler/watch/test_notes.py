@@ -6,17 +6,16 @@ import pytest
 
 from fastlane.errors import HostDown, NoHost, QueueDown, RegistryDown, StoreDown
 from fastlane.executors.base import EngineTask, Phase, TaskEnd
-from fastlane.models.execution import Execution
-from fastlane.models.job import Spec
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.status import Status
 from fastlane.scheduler.watch import notes
 from tests.support.defaults import default_limits
+from tests.support.factories import make_execution
 
 NOW = 1_700_000_000_000
 LIMITS = default_limits(pending_deadline=3_600, pull_deadline=900)
 PLACED, BOUND_AT, CHANGED = NOW - 9_000, NOW - 6_000, NOW - 5_000
-PULLING = Execution("e", "t", "j", "tick", 1, 1, Spec("ubuntu"), NOW, NOW, status=Status.PULLING, epoch=3, host="a", placed_at=PLACED)
+PULLING = make_execution(scheduled_for=NOW, created_at=NOW, status=Status.PULLING, epoch=3, host="a", placed_at=PLACED)
 BOUND = replace(PULLING, service_id="s", bound_at=BOUND_AT)
 WAITING = EngineTask("x", "s", Phase.WAITING, "pending", "no suitable node (1 node is drained)", changed_at=CHANGED)
 ASSIGNED = EngineTask("x", "s", Phase.WAITING, "assigned", node_id="n", changed_at=CHANGED)

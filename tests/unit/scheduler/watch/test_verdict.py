@@ -26,6 +26,7 @@ from fastlane.scheduler.watch.verdict import (
     task_of,
 )
 from tests.support.defaults import default_limits
+from tests.support.factories import make_execution
 
 BOUND = 1_700_000_000_000
 STARTED = BOUND + 2_000
@@ -38,24 +39,9 @@ PULL = round(LIMITS.pull_deadline * 1000)
 
 def pulling(**values: Any) -> Execution:
     """An execution whose service is bound, and whose container nobody has seen yet."""
-    given: dict[str, Any] = {
-        "id": "e",
-        "task_id": "t",
-        "job_id": "j",
-        "tick_id": "k",
-        "attempt": 1,
-        "sequence": 1,
-        "spec": Spec("ubuntu"),
-        "scheduled_for": BOUND,
-        "created_at": BOUND,
-        "status": Status.PULLING,
-        "epoch": 1,
-        "host": "h",
-        "swarm_id": "w",
-        "service_id": "s",
-        "bound_at": BOUND,
-    }
-    return Execution(**{**given, **values})
+    placed = {"epoch": 1, "host": "h", "swarm_id": "w", "service_id": "s", "bound_at": BOUND}
+    given = {"scheduled_for": BOUND, "created_at": BOUND, "status": Status.PULLING, **placed}
+    return make_execution(**{**given, **values})
 
 
 def running(**values: Any) -> Execution:

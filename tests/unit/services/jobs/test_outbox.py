@@ -6,9 +6,9 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.models.placement.pool import Pauses
-from fastlane.queue.base import Entry, EntryKind
 from fastlane.services.jobs.outbox import BACKLOG, QueueOutbox
 from tests.support.clock import FakeClock, settle
+from tests.support.factories import make_entry
 
 
 class Switch:
@@ -37,10 +37,6 @@ class Switch:
     def _answer(self) -> None:
         if not self.up:
             raise QueueDown("refused the connection")
-
-
-def entry(id: str) -> Entry:
-    return Entry(id, EntryKind.EXECUTION, "default", 0)
 
 
 @pytest.fixture
@@ -73,7 +69,7 @@ async def test_an_answer_counts_for_a_second(outbox, queue, clock):
 
 
 async def test_a_put_is_an_answer_too(outbox, queue, clock):
-    await outbox.put([entry("a")])
+    await outbox.put([make_entry("a")])
     await outbox.check()
     assert queue.checks == 0
 
@@ -113,7 +109,7 @@ async def test_a_clock_that_was_set_back_asks_again(queue):
 async def test_what_could_not_be_put_is_put_later_in_order(outbox, queue, clock):
     queue.up = False
     for number in range(500):
-        await outbox.put([entry(str(number))])
+        await outbox.put([make_entry(str(number))])
     await clock.advance(60)
     assert queue.got == []
     queue.up = True
@@ -122,17 +118,17 @@ async def test_what_could_not_be_put_is_put_later_in_order(outbox, queue, clock)
 
 
 async def test_after_a_failed_put_the_queue_is_asked_before_the_next_job(outbox, queue):
-    await outbox.put([entry("a")])
+    await outbox.put([make_entry("a")])
     queue.up = False
-    await outbox.put([entry("b")])
+    await outbox.put([make_entry("b")])
     with pytest.raises(QueueDown):
         await outbox.check()
 
 
 async def test_the_backlog_is_bounded(outbox, queue, clock):
     queue.up = False
-    await outbox.put([entry(str(number)) for number in range(BACKLOG + 5)])
-    await outbox.put([entry("beyond")])
+    await outbox.put([make_entry(str(number)) for number in range(BACKLOG + 5)])
+    await outbox.put([make_entry("beyond")])
     queue.up = True
     await clock.advance(60)
     assert len(queue.got) == BACKLOG
@@ -141,7 +137,7 @@ async def test_the_backlog_is_bounded(outbox, queue, clock):
 
 async def test_the_waits_between_tries_are_bounded(outbox, queue, clock):
     queue.up = False
-    await outbox.put([entry("a")])
+    await outbox.put([make_entry("a")])
     await clock.advance(3_600)
     queue.up = True
     await clock.advance(5)
@@ -153,7 +149,7 @@ async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(o
     queue.up = False
     for revision in (2, 4, 3):
         assert not await outbox.pause(Pauses(revision))
-    await outbox.put([entry("a")])
+    await outbox.put([make_entry("a")])
     await clock.advance(60)
     queue.up = True
     await clock.advance(5)
@@ -163,7 +159,7 @@ async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(o
 async def test_closing_ends_the_retries(queue, clock):
     outbox = QueueOutbox(queue, clock, ())
     queue.up = False
-    await outbox.put([entry("a")])
+    await outbox.put([make_entry("a")])
     await settle()
     await outbox.close()
     queue.up = True

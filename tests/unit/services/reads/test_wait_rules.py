@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.models.execution import Execution, Failure, FailureReason
+from fastlane.models.execution import Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
@@ -14,6 +14,7 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
 from fastlane.services.reads.wait_reasons import Cause, FullPool, FullTask, ImagePull, Noted, UnusableHost, UnusableHosts
 from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
+from tests.support.factories import make_execution
 
 NOW = 1_700_000_100_000
 DUE = NOW - 5_000
@@ -24,7 +25,7 @@ AWAY = HostView("a:2375", False, "does not answer", since=NOW - 9_000)
 GONE = HostView("b:2375", False, "is down", since=NOW - 3_000)
 WORKS = WaitFacts(now=NOW, pool=POOL, workers=1, hosts=(WELL, GONE), running=1)
 
-ONE = Execution("e", "t", "j", "tick", 1, 1, Spec("ubuntu"), DUE, DUE)
+ONE = make_execution(scheduled_for=DUE, created_at=DUE)
 BUSY = replace(ONE, spec=Spec("ubuntu", concurrency=2))
 PULLING = replace(ONE, status=Status.PULLING, pool="fast", host="a:2375", placed_at=NOW - 4_000)
 BOUND = replace(PULLING, service_id="s", bound_at=NOW - 2_000)

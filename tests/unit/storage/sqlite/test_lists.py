@@ -15,7 +15,7 @@ from fastlane.storage.sqlite import lists
 from fastlane.storage.sqlite.jobs import insert_into
 from fastlane.storage.sqlite.schema import MIGRATIONS, connect, migrate
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.contract.values import first_of, new, new_job
+from tests.support.factories import first_of, new, new_job
 
 WIDE = Window(1, 100)
 

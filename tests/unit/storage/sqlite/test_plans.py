@@ -13,7 +13,7 @@ from fastlane.storage.base import Deletion
 from fastlane.storage.sqlite import store as sqlite
 from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.contract.values import chunk, first_of, new, new_job
+from tests.support.factories import chunk, first_of, new, new_job
 
 QUERIES = {
     "job": lambda store: store.job("j"),

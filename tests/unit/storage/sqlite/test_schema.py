@@ -10,7 +10,7 @@ from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS
 from fastlane.storage.sqlite import schema
 from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration, connect, migrate, prepare
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.contract.values import new
+from tests.support.factories import new
 
 LATER = Migration(
     VERSION + 1, VERSION, ("ALTER TABLE executions ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'", "CREATE TABLE extra (id TEXT)")
