@@ -1,4 +1,4 @@
-"""Measures what fastlane costs, each figure beside the bare thing, in alternating rounds on one machine: ``make bench``."""
+"""Measures fastlane against bare baselines, in alternating rounds on one machine: ``make bench``."""
 
 import os
 import shlex
@@ -29,22 +29,22 @@ class Sizes:
 
 
 QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000)
-"""To try the benchmark itself."""
+"""Sizes for a trial of the benchmark itself."""
 
 
 @click.command()
 @click.option("--engine", metavar="URL", help="A Docker engine in a swarm of one node, with the image ubuntu:latest.")
-@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' environments.")
+@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the other job queues' environments.")
 @click.option("--rounds", default=3, show_default=True, help="How many alternating rounds of each figure.")
 @click.option("--only", multiple=True, type=click.Choice(PARTS), help="Measure this part only; may be repeated.")
-@click.option("--quick", is_flag=True, help="Small sizes, to try the benchmark itself: its figures mean little.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result of a whole run to this file too.")
-@click.option("--page/--no-page", help="Write the figures of a whole run into docs/performance.md.")
+@click.option("--quick", is_flag=True, help="Use small sizes to try the benchmark itself; the figures mean little.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the result of a full run to this file.")
+@click.option("--page/--no-page", help="Write the figures of a full run into docs/performance.md.")
 def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
-    """Measures, and prints the table."""
+    """Measures the figures and prints their table."""
     parts = only or PARTS
     if engine is None and (needy := {"logs", "writes", "containers"} & set(parts)):
-        raise click.UsageError(f"what needs --engine: {', '.join(sorted(needy))}")
+        raise click.UsageError(f"these parts need --engine: {', '.join(sorted(needy))}")
     found = [peer for name in PEERS if (peer := others.find(name, peers, click.echo))]
     about = report.surroundings(engine, found, [name for name in PEERS if name not in {peer.name for peer in found}])
     figures = measure(parts, engine, rounds, found, QUICK if quick else Sizes())
@@ -52,7 +52,7 @@ def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], qu
     text = report.as_markdown(about, command, report.figures_table(figures))
     click.echo(text)
     if only or quick:
-        click.echo("Not written down: that takes a run of everything, at full size.")
+        click.echo("Not saved: only a full run at full size is saved.")
         return
     if json_file is not None:
         report.write_json(json_file, about, command, figures)
@@ -61,7 +61,7 @@ def main(engine: str | None, peers: Path, rounds: int, only: tuple[str, ...], qu
 
 
 def measure(parts: Sequence[str], engine: str | None, rounds: int, peers: Sequence[Other], sizes: Sizes) -> list[Figure]:
-    """The figures of these parts."""
+    """Measures these parts and returns their figures."""
     say = click.echo
     ways: dict[str, Callable[[], list[Figure]]] = {
         "enqueue": lambda: enqueue.measure(rounds, say),

@@ -1,4 +1,4 @@
-"""The peer of an enqueue: a Tornado handler that parses the same JSON, answers JSON of the same shape, and does nothing else."""
+"""The baseline for an enqueue: a Tornado handler that parses the same JSON, answers JSON of the same shape, and does nothing else."""
 
 import asyncio
 import sys
@@ -32,7 +32,7 @@ class BareHandler(RequestHandler):
 
 
 async def serve(port: int) -> None:
-    """For ever."""
+    """Serves forever."""
     Application([(r"/tasks/([^/]+)/?", BareHandler)]).listen(port, "127.0.0.1")
     click.echo("ready")
     sys.stdout.flush()

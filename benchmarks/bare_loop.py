@@ -1,4 +1,4 @@
-"""The peer of lateness: a loop that takes what is due out of a sorted set by a script, and sleeps until the next is."""
+"""The baseline for lateness: a loop that takes due entries out of a sorted set with a script, and sleeps until the next one is due."""
 
 import asyncio
 import sys
@@ -19,11 +19,11 @@ if #due > 0 then redis.call('ZREM', KEYS[1], unpack(due)) end
 local next_one = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
 return { due, next_one[2] or '' }
 """
-"""Answers the ids that are due and the due time of the next one, in milliseconds."""
+"""Returns the ids that are due, and the due time of the next one in milliseconds."""
 
 
 async def loop(url: str, key: str) -> None:
-    """For ever."""
+    """Loops forever."""
     async with Redis.from_url(url, decode_responses=True) as redis:
         take = redis.register_script(TAKE)
         click.echo("ready")

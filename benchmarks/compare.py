@@ -1,7 +1,7 @@
-"""Measures other job queues on Redis beside fastlane, on one machine and the same kind of Redis server: ``make bench-peers``.
+"""Measures fastlane against other job queues on Redis, on one machine and the same kind of Redis server: ``make bench-peers``.
 
-For each: how many no-ops a client enqueues a second, and a worker processes; and how late delayed jobs start, on an empty queue and
-with many in it that are far off.
+For each queue: how many no-ops a second a client enqueues and a worker processes, and how late delayed jobs start, both on an empty
+queue and on one with many jobs that are due much later.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from tests.support.redis import RealRedis
 AHEAD = 10.0
 """Seconds from the first call to the first due time."""
 PATIENCE = 25.0
-"""Seconds after the last due time for which a start is still waited for."""
+"""Seconds to wait for a start after the last due time."""
 SLOW = {"rq": 0.1}
 """The share of no-ops that a peer is given which takes long over each."""
 
@@ -48,12 +48,12 @@ class Sizes:
 
 
 QUICK = Sizes(400, 50, 3.0, 2_000, 2.0)
-"""To try the benchmark itself."""
+"""Sizes for a trial of the benchmark itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured of one: a second, in milliseconds, and in bytes."""
+    """One queue's results: rates a second, times in milliseconds, memory in bytes."""
 
     name: str
     version: str
@@ -62,10 +62,10 @@ class Row:
     empty: Lateness
     far: Lateness
     resident: int
-    """The worker's memory with the far ones in the queue."""
+    """The worker's memory with the far-off jobs in the queue."""
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for the result file."""
+        """The row for the result file."""
         return {
             "name": self.name,
             "version": self.version,
@@ -78,16 +78,16 @@ class Row:
 
 
 class Side(Protocol):
-    """What is measured: a peer, or fastlane."""
+    """One of the measured queues: a peer or fastlane."""
 
     name: str
     version: str
 
     def rates(self, jobs: int) -> tuple[float, float]:
-        """Enqueued and processed a second."""
+        """Jobs enqueued and processed a second."""
 
     def late(self, sizes: Sizes, far: int) -> tuple[Lateness, int]:
-        """Lateness with so many far off, and the worker's memory in bytes."""
+        """The lateness with that many far-off jobs, and the worker's memory in bytes."""
 
 
 class Peer:
@@ -117,7 +117,7 @@ class Peer:
 
 
 class Fastlane:
-    """fastlane: jobs come over HTTP, on one connection, to an API process; one worker, whose executor ends each at once."""
+    """fastlane: jobs arrive at an API process over HTTP on one connection; one worker, whose executor ends each job at once."""
 
     name = "fastlane"
     version = __version__
@@ -169,16 +169,16 @@ def _start() -> float:
 
 
 def _seen(seen: Path, dues: dict[str, float], start: float, sizes: Sizes) -> Lateness:
-    """What has become of jobs of which the last was just told."""
+    """The lateness of jobs, of which the last has just been enqueued."""
     if time.time() > start:
-        raise RuntimeError(f"the machine is too busy: {sizes.delayed} jobs were not told within {AHEAD:g} s, before the first was due")
+        raise RuntimeError(f"the machine is too busy: {sizes.delayed} jobs were not enqueued within {AHEAD:g} s, before the first was due")
     patience = start + sizes.span + PATIENCE - time.time()
     found = witness.wait_for(seen, sizes.delayed, patience, only=dues.keys())
     return Lateness.of({token: due * 1000 for token, due in dues.items()}, found)
 
 
 def measure(sides: Sequence[Side], sizes: Sizes, say: Callable[[str], None]) -> list[Row]:
-    """A row for each, one after another."""
+    """Measures each queue in turn and returns its row."""
     rows = []
     for side in sides:
         say(f"==> {side.name} {side.version}, load {os.getloadavg()[0]:.2f}")
@@ -191,7 +191,7 @@ def measure(sides: Sequence[Side], sizes: Sizes, say: Callable[[str], None]) -> 
 
 
 def as_table(rows: Sequence[Row], sizes: Sizes) -> str:
-    """Rows as a table in Markdown."""
+    """The rows as a Markdown table."""
     late = f"{sizes.delayed} due within {sizes.span:g} s: p50 / p99 / max, ms"
     head = f"| queue | enqueued/s, one client | processed/s, one worker | {late} | the same with {sizes.far:,} far off | worker then, MB |"
     return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *map(_line, rows)])
@@ -217,13 +217,13 @@ def _number(value: float) -> str:
 
 
 @click.command()
-@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' environments.")
-@click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure this one only; may be repeated.")
-@click.option("--quick", is_flag=True, help="Small sizes, to try the benchmark itself: its figures mean little.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result of a whole run to this file too.")
-@click.option("--page/--no-page", help="Write the table of a whole run into docs/performance.md.")
+@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the other job queues' environments.")
+@click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure only this queue; may be repeated.")
+@click.option("--quick", is_flag=True, help="Use small sizes to try the benchmark itself; the figures mean little.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the result of a full run to this file.")
+@click.option("--page/--no-page", help="Write the table of a full run into docs/performance.md.")
 def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
-    """Measures, and prints the table."""
+    """Measures the queues and prints the table."""
     names = [name for name in others.NAMES if not only or name in only]
     found = [peer for name in names if (peer := others.find(name, peers, click.echo))]
     about = report.surroundings(None, found, [name for name in names if name not in {peer.name for peer in found}])
@@ -234,7 +234,7 @@ def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None
     text = report.as_markdown(about, command, as_table(rows, sizes))
     click.echo(text)
     if only or quick:
-        click.echo("Not written down: that takes a run of everything, at full size.")
+        click.echo("Not saved: only a full run at full size is saved.")
         return
     if json_file is not None:
         report.write_json(json_file, about, command, rows)

@@ -1,8 +1,8 @@
 """Jobs on a real engine: ``fastlane up`` as its own process against a bare docker-py loop that creates the same service and waits for it.
 
-Both ask every 20 ms whether it has ended: fastlane's client by ``GET /tasks/T/jobs/J`` (for a hundred at once by ``GET /status``), the loop
-by the list of tasks. A single job's time is from just before the request to the answer that says that it has ended; its removal is not
-in it. Of a hundred at once the removals are in it, on both sides, but for the last ones of ours.
+Both poll every 20 ms: fastlane's client with ``GET /tasks/T/jobs/J`` (``GET /status`` for a hundred jobs at once), the loop with the list
+of tasks. A single job's time runs from just before the request to the answer that reports its end, without the removal. The time of
+a hundred jobs includes the removals on both sides, except fastlane's last ones.
 """
 
 import contextlib
@@ -32,18 +32,18 @@ BARE = "bare docker-py loop"
 
 
 class Bare:
-    """The loop. Its services are those that fastlane makes: same image by its id, same command, init, logs and restart rule."""
+    """The loop. Its services are like fastlane's: the same image by id, command, init, log driver and restart policy."""
 
     def __init__(self, engine: str) -> None:
         self._client = docker.APIClient(base_url=engine, version="1.41", timeout=60)
         self._image = self._client.inspect_image(IMAGE)["Id"]
 
     def close(self) -> None:
-        """Ends its connections."""
+        """Closes its connections."""
         self._client.close()
 
     def one(self) -> float:
-        """One service from its creation to its end, in milliseconds; then it is removed."""
+        """Runs one service, then removes it. Returns the milliseconds from its creation to its end."""
         began = time.perf_counter()
         service = self._create()
         while not self._ended([service]):
@@ -53,7 +53,7 @@ class Bare:
         return took * 1000
 
     def many(self, count: int) -> float:
-        """So many services, each removed when it has ended: a second."""
+        """Runs ``count`` services at once and removes each when it has ended. Returns the rate a second."""
         began = time.perf_counter()
         waiting = [self._create() for _ in range(count)]
         while waiting:
@@ -77,33 +77,33 @@ class Bare:
         states = {task["ServiceID"]: task["Status"]["State"] for task in self._client.tasks(filters={"service": services})}
         wrong = {state for state in states.values() if state in ("failed", "rejected", "orphaned")}
         if wrong:
-            raise RuntimeError(f"a task of the bare loop has ended as {wrong}")
+            raise RuntimeError(f"a task of the bare loop ended as {wrong}")
         return [service for service in services if states.get(service) == "complete"]
 
 
 class Client:
-    """A client of fastlane on one connection that it keeps."""
+    """A client of fastlane on one kept-alive connection."""
 
     def __init__(self, port: int) -> None:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._connection.close()
 
     def one(self) -> float:
-        """One job from its request to its end, in milliseconds."""
+        """Runs one job. Returns the milliseconds from its request to its end."""
         began = time.perf_counter()
         made = self._call("POST", "/tasks/bench", JOB)
         path = f"/tasks/bench/jobs/{made['jobId']}"
         while (status := self._call("GET", path)["job"]["status"]) not in FINAL:
             time.sleep(PAUSE)
         if status != "done":
-            raise RuntimeError(f"a job has ended as {status}")
+            raise RuntimeError(f"a job ended as {status}")
         return (time.perf_counter() - began) * 1000
 
     def many(self, count: int) -> float:
-        """So many jobs, from the first request until the last has ended: a second."""
+        """Runs ``count`` jobs. Returns the rate a second, from the first request until the last job has ended."""
         wanted = self._done() + count
         began = time.perf_counter()
         for _ in range(count):
@@ -137,7 +137,7 @@ def _both(engine: str) -> Iterator[tuple[Client, Bare, Installation]]:
 
 
 def measure(engine: str, rounds: int, say: Callable[[str], None]) -> list[Figure]:
-    """Single jobs, and a hundred at once."""
+    """Measures single jobs, and a hundred at once."""
     ours: list[list[float]] = []
     theirs: list[list[float]] = []
     many: list[tuple[float, float]] = []

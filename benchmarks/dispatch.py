@@ -1,8 +1,8 @@
 """Dispatch: jobs that wait in the queue are claimed, placed, started, watched to their end and settled, every state durable.
 
-The executor ends each at once, so that what is left is fastlane's own part. Measured from the moment when the queue is told of the
-jobs, which the store has, until the store says that the last one is settled and clean. A peer's no-ops wait in its queue, too;
-measured from the start of the first of them to that of the last.
+The executor ends each job at once, so that only fastlane's own work is measured. The time runs from the moment when jobs in the store
+are put into the queue until the last one is settled and clean in the store. A peer's no-ops also wait in its queue; its time runs from
+the start of the first job to the start of the last.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ TARGETS = {"huey": Target(1.0, at_least=True)}
 
 
 def measure(rounds: int, say: Callable[[str], None], peers: Sequence[Other], jobs: int = JOBS) -> list[Figure]:
-    """Dispatch by one worker, by two and by four; the peers' beside it."""
+    """Measures dispatch by one worker, by two and by four, and by the peers' workers."""
     ours: dict[int, list[float]] = {1: [], 2: [], 4: []}
     theirs: dict[str, list[float]] = {peer.name: [] for peer in peers}
     for turn in range(rounds):
@@ -67,7 +67,7 @@ def measure(rounds: int, say: Callable[[str], None], peers: Sequence[Other], job
 
 
 def processed(peer: Other, jobs: int) -> tuple[float, float]:
-    """How many no-ops a second one client of a peer enqueues while no worker is there, and how many a second one worker then processes."""
+    """The no-ops a second that one client of a peer enqueues without a worker, and that one worker then processes."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
         seen = Path(folder) / "starts"
         seen.touch()
@@ -75,12 +75,12 @@ def processed(peer: Other, jobs: int) -> tuple[float, float]:
         with peer.working(redis.socket, seen):
             moments = [moment for _, moment in witness.wait_for(seen, jobs, PATIENCE, ignore=(WARM,))]
     if len(moments) < jobs:
-        raise TimeoutError(f"{peer.name} has processed {len(moments)} of {jobs} within {PATIENCE:g} s")
+        raise TimeoutError(f"{peer.name} processed {len(moments)} of {jobs} within {PATIENCE:g} s")
     return enqueued, (jobs - 1) / (max(moments) - min(moments))
 
 
 def dispatch(workers: int, jobs: int = JOBS) -> float:
-    """Jobs a second by so many worker processes on a new store and a new Redis."""
+    """Jobs a second by that many worker processes, on a new store and a new Redis."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis, contextlib.ExitStack() as stack:
         settings = settings_for(folder, redis.url)
         store = SqliteStore(Path(folder) / "fastlane.db")
@@ -105,7 +105,7 @@ async def _dispatch(
 
 
 async def accepted(store: SqliteStore, count: int) -> list[Execution]:
-    """So many jobs in the store, of which the queue knows nothing yet."""
+    """Creates ``count`` jobs in the store that are not in the queue yet."""
     made = []
     for start in range(0, count, 200):
         batch = [_job() for _ in range(min(200, count - start))]
@@ -121,7 +121,7 @@ def _job() -> Job:
 
 
 async def _settled(store: SqliteStore, queue: RedisQueue, executions: list[Execution]) -> float:
-    """Tells the queue of them; the seconds until each is done, settled and clean."""
+    """Puts the executions into the queue. Returns the seconds until all are done, settled and clean."""
     done = (await store.counts()).executions[Status.DONE] + len(executions)
     began = time.perf_counter()
     await queue.put([execution_entry(execution, [POOL]) for execution in executions])

@@ -1,7 +1,7 @@
-"""One worker, of the parts that ``fastlane worker`` joins, but with the executor that ends at once; works until it is terminated.
+"""A worker made of the same parts as ``fastlane worker``, but with an executor that ends each job at once. Runs until it is terminated.
 
-The folder, the Redis URL and the installation come as ``FASTLANE_…`` settings, as for ``fastlane worker``. Where a witness is named, it
-is told the job's id whenever the executor is asked to start an execution.
+It reads the folder, the Redis URL and the installation from ``FASTLANE_…`` settings. If a witness is named, it records the job's id
+whenever the executor starts an execution.
 """
 
 import asyncio
@@ -22,27 +22,27 @@ from tests.support.instant import InstantExecutor
 
 
 class Instant(InstantExecutor):
-    """Says without counting how much runs on a host: nothing, since everything ends as it starts."""
+    """Reports without counting that nothing runs on a host, because everything ends as it starts."""
 
     witnessed = witness.VARIABLE in os.environ
 
     def hosts(self) -> Sequence[HostView]:
-        """As the port says."""
+        """See the port."""
         return self._views
 
     async def open(self) -> None:
-        """Looks once."""
+        """Takes one snapshot."""
         self._views = super().hosts()
 
     async def activate(self, host: str, service_id: str) -> Activation:
-        """As the port says."""
+        """See the port."""
         if self.witnessed:
             witness.note(self._run(host, service_id).order.job_id)
         return await super().activate(host, service_id)
 
 
 async def work() -> None:
-    """For ever, once it has said ``ready``."""
+    """Prints ``ready``, then works forever."""
     settings = load("worker", options={}, config=None).settings
     log.configure(settings.log_format, settings.log_level)
     stop = asyncio.Event()

@@ -1,7 +1,7 @@
 """Enqueue over HTTP: ``fastlane api`` with its store and a Redis, no worker, against the bare handler.
 
-Every answer of ours stands for a job that is on disk (synchronous FULL) and in the queue; the jobs stay there, so that the store grows
-as it would.
+Each of fastlane's answers means that the job is on disk (synchronous FULL) and in the queue. The jobs stay there, so that the store grows
+as it would in use.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ BARE = "bare Tornado handler"
 
 
 def measure(rounds: int, say: Callable[[str], None]) -> list[Figure]:
-    """At 32 and 256 connections the rate and the slowest hundredth, at one the median time."""
+    """Measures the rate and the p99 at 32 and 256 connections, and the median time at one."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
         settings = {**settings_for(folder, redis.url), "FASTLANE_LOG_FORMAT": "console"}
         bare_port = free_port()

@@ -1,4 +1,4 @@
-"""Figures: what was measured on both sides, round by round, and how the two compare. Pure: values in, values out."""
+"""Figures: the measurements of both sides, round by round, and their comparison. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Comparison(StrEnum):
-    """How ours is held against the peer's: by division, by subtraction, or not at all: then a target is for the figure itself."""
+    """How a figure compares to the peer's: by division, by subtraction, or not at all, with a target for the figure itself."""
 
     RATIO = "ratio"
     DIFFERENCE = "difference"
@@ -18,13 +18,13 @@ class Comparison(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the comparison must come to: at least, or at most, this much."""
+    """The least or the greatest value that the comparison may have."""
 
     value: float
     at_least: bool
 
     def met(self, value: float) -> bool:
-        """Whether it does."""
+        """Whether a value meets the target."""
         return value >= self.value if self.at_least else value <= self.value
 
 
@@ -53,13 +53,13 @@ class Figure:
 
     @property
     def verdict(self) -> bool | None:
-        """Whether the median comparison meets the target; None when there is none, or nothing to compare."""
+        """Whether the median comparison meets the target; None without a target or a comparison."""
         if self.target is None or not self.compared:
             return None
         return self.target.met(median(self.compared))
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, for the result file."""
+        """The figure for the result file."""
         return {
             "name": self.name,
             "unit": self.unit,
@@ -74,14 +74,14 @@ class Figure:
 
 
 def spread_of(values: Sequence[float]) -> dict[str, float] | None:
-    """Median, least and most."""
+    """The median, the least and the greatest value."""
     if not values:
         return None
     return {"median": round(median(values), 3), "least": round(min(values), 3), "most": round(max(values), 3)}
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that is not below ``percent`` of all (nearest rank)."""
+    """The percentile by nearest rank: the smallest value that is not below ``percent`` of all."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // 100).__int__() - 1)]
 
@@ -109,7 +109,7 @@ class Lateness:
 
     @property
     def missing(self) -> int:
-        """How many have not started."""
+        """How many did not start."""
         return self.asked - len(self.late)
 
     @property

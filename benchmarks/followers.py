@@ -1,7 +1,7 @@
-"""A follower's price: a thousand of them on a job that writes a hundred lines a second, against a bare broadcast.
+"""The cost of a follower: a thousand followers of a job that writes a hundred lines a second, against a bare broadcast.
 
-Ours is ``fastlane api`` on its store and a Redis, and beside it a process that is the worker's part of it: the pump. The CPU is that of
-the process which serves the sockets. A line's time runs from its making, on both sides, so that gathering counts.
+fastlane's side is ``fastlane api`` on its store and a Redis, and a process that runs the worker's pump. The CPU is that of the process that
+serves the sockets. On both sides a line's time runs from its creation, so that batching counts.
 """
 
 import json
@@ -37,7 +37,7 @@ class Price:
 
 
 def measure(rounds: int, say: Callable[[str], None], *, followers: int = FOLLOWERS, seconds: float = SECONDS) -> list[Figure]:
-    """Delivery, times, CPU and memory of both sides, in alternating rounds."""
+    """Measures delivery, times, CPU and memory of both sides, in alternating rounds."""
     _allow_sockets(followers)
     ours: list[Price] = []
     bare: list[Price] = []
@@ -104,7 +104,7 @@ def _listens(port: int) -> bool:
 
 
 def _allow_sockets(followers: int) -> None:
-    """Each process that this one starts may have so many sockets open."""
+    """Raises the limit of open sockets for the processes that this one starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = followers * 2 + 500
     if soft < wanted:

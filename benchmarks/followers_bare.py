@@ -1,6 +1,7 @@
-"""The bare broadcast: a Tornado server that makes lines, gathers those of 100 ms into one frame, and writes it to each socket.
+"""The bare broadcast: a Tornado server that makes lines, batches those of 100 ms into one frame, and writes it to each socket.
 
-``python -m benchmarks.followers_bare PORT LINES``; it prints ``ready``. No store, no replay, no word of an end, nobody who is too slow.
+``python -m benchmarks.followers_bare PORT LINES``; it prints ``ready``. It has no store, no replay, no end of the log and no
+limit for slow clients.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ streams: set[IOStream] = set()
 
 
 class Socket(WebSocketHandler):
-    """One who listens."""
+    """A listening client."""
 
     def open(self) -> None:
         assert self.ws_connection is not None
@@ -39,7 +40,7 @@ class Socket(WebSocketHandler):
 
 
 async def run(port: int, a_second: float) -> None:
-    """Serves for ever."""
+    """Serves forever."""
     server = HTTPServer(Application([("/.*", Socket)]))
     server.listen(port, "127.0.0.1")
     click.echo("ready")

@@ -1,7 +1,7 @@
-"""Those who follow: ``python -m benchmarks.followers_crowd PORT PATH FOLLOWERS SECONDS``, raw WebSockets on uvloop.
+"""The followers: ``python -m benchmarks.followers_crowd PORT PATH FOLLOWERS SECONDS``, raw WebSockets on uvloop.
 
-It prints ``ready`` once each of them has had a line, and after so many seconds what came meanwhile, as JSON: the lines that each should
-have had and those that it had, and the times from a line's making to its arrival in milliseconds.
+It prints ``ready`` once each follower has received a line. After SECONDS it prints JSON: how many lines they should have received and did
+receive in that time, and the milliseconds from a line's creation to its arrival.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ HANDSHAKE = (
 
 
 class Follower(asyncio.Protocol):
-    """One of them."""
+    """A follower."""
 
     measuring = False
 
@@ -77,7 +77,7 @@ class Follower(asyncio.Protocol):
 
 
 async def run(port: int, path: str, count: int, seconds: float) -> None:
-    """Connects them all, and measures."""
+    """Connects the followers and measures."""
     loop = asyncio.get_running_loop()
     request = HANDSHAKE.format(path=path, port=port).encode()
     followers: list[Follower] = []

@@ -1,7 +1,7 @@
 """A job that runs and writes a line every few milliseconds, through fastlane's own pump: ``python -m benchmarks.followers_writer LINES``.
 
-The executor is made up; the store, the hints and the pump are those of a worker. It prints ``ready``, then the path of the job's
-WebSocket. A line begins with the moment of its making (``time.monotonic_ns``, which processes of one machine share) and its number.
+The executor is a fake; the store, the hints and the pump are those of a worker. It prints ``ready``, then the path of the job's
+WebSocket. A line begins with the time of its creation (``time.monotonic_ns``, which processes of one machine share) and its number.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ LENGTH = 78
 
 
 def line(number: int) -> bytes:
-    """A line, made now."""
+    """A new line."""
     return b"%d %d " % (time.monotonic_ns(), number) + b"x" * (LENGTH - 27 - len(str(number))) + b"\n"
 
 
 class Lines:
-    """The engine: one log, a line at a time."""
+    """The fake engine: one log, a line at a time."""
 
     def __init__(self, a_second: float) -> None:
         self._pause = 1 / a_second
@@ -50,7 +50,7 @@ class Lines:
 
 
 async def run(a_second: float) -> None:
-    """Makes the job, and writes for ever."""
+    """Creates the job, and writes forever."""
     settings, clock = load("worker").settings, SystemClock()
     log.configure("json", "warning")
     redis_url = settings.redis_url or ""

@@ -1,9 +1,9 @@
-"""Lateness: how long after its due time an entry of the queue comes to a worker, at 1,000 due a second.
+"""Lateness: how long after its due time a worker gets an entry of the queue, at 1,000 due a second.
 
-Ours is the worker's own claim loop (``lateness_worker``) on the queue of an installation; beside it a loop (``bare_loop``) that takes what
-is due out of a sorted set and sleeps until the next is. Both are a process on uvloop that writes a line to the witness; the entries have
-the same due times, and stand in Redis before the first is due. One Redis has nothing else; the other has 1,000,000 entries of that
-installation, and in the bare loop's sorted set as many.
+fastlane's side is the worker's claim loop (``lateness_worker``) on the queue of an installation. The baseline is a loop (``bare_loop``)
+that takes due entries out of a sorted set and sleeps until the next one is due. Both are a process on uvloop that writes a line to the witness.
+The entries have the same due times, and are in Redis before the first is due. One Redis has no other entries; the other has 1,000,000 more
+of that installation, and as many in the bare loop's sorted set.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from tests.support.redis import RealRedis
 A_SECOND = 1_000
 """How many are due each second."""
 WARM_UP = 1.0
-"""Seconds of entries that do not count."""
+"""Seconds of warm-up, whose entries do not count."""
 AHEAD = 2.0
 """Seconds from the first put to the first due time."""
 PATIENCE = 30.0
@@ -45,7 +45,7 @@ class Place:
 
 @contextlib.contextmanager
 def both(place: Place, folder: Path) -> Iterator[dict[str, tuple[Path, Callable[[list[str]], None]]]]:
-    """The two processes at work on a Redis; for each where it writes, and how entries come to it."""
+    """The two processes that work on a Redis. For each: the file that it writes, and how to give it entries."""
     installation = place.settings["FASTLANE_INSTALLATION"]
     ours, bare = folder / f"ours-{place.name}", folder / f"bare-{place.name}"
     for path in (ours, bare):
@@ -61,7 +61,7 @@ def both(place: Place, folder: Path) -> Iterator[dict[str, tuple[Path, Callable[
 
 
 def measure(rounds: int, say: Callable[[str], None], places: list[Place], folder: Path, seconds: float) -> list[Figure]:
-    """Both sides on each Redis, in turn, for so long a round."""
+    """Measures both sides on each Redis in turn; ``seconds`` a round."""
     results: dict[tuple[str, str], list[Lateness]] = {}
     with contextlib.ExitStack() as stack:
         sides = {place.name: stack.enter_context(both(place, folder)) for place in places}
@@ -100,7 +100,7 @@ def _figures(results: dict[tuple[str, str], list[Lateness]], names: list[str]) -
 
 
 def _late(path: Path, put: Callable[[list[str]], None], seconds: float) -> Lateness:
-    """One round of one side."""
+    """Measures one round of one side."""
     chance = random.Random(SEED)
     count = round((WARM_UP + seconds) * A_SECOND)
     first = round((time.time() + AHEAD) * 1000)
@@ -109,7 +109,7 @@ def _late(path: Path, put: Callable[[list[str]], None], seconds: float) -> Laten
     after = path.stat().st_size
     put(tokens)
     if time.time() * 1000 > first:
-        raise RuntimeError("the machine is too busy: the first entries were due before the last ones stood in the queue")
+        raise RuntimeError("the machine is too busy: the first entries were due before the last ones were in the queue")
     started = witness.wait_for(path, count, seconds + PATIENCE, after=after)
     counted = {token for token in tokens if due_of(token) >= first + WARM_UP * 1000}
     return Lateness.of({token: due_of(token) for token in counted}, started)

@@ -1,6 +1,6 @@
-"""The claim loop of a worker (dispatcher, leases, rebuilder, the queue in Redis); each entry is told to the witness, and done with.
+"""The claim loop of a worker (dispatcher, leases, rebuilder, the queue in Redis); each entry is recorded in the witness and finished.
 
-The folder of the store, the Redis URL and the installation come as ``FASTLANE_…`` settings, as for ``fastlane worker``.
+It reads the folder of the store, the Redis URL and the installation from ``FASTLANE_…`` settings, as ``fastlane worker`` does.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ OWNER = "lateness"
 
 
 async def finish(queue: TimedQueue, assignment: Assignment, _now: int) -> None:
-    """All there is to do about an entry: the witness is told, and it goes."""
+    """Handles an entry: records it in the witness and finishes it."""
     note(assignment.id)
     await queue.finish({assignment.id: assignment.lease.revision})
 
 
 async def work() -> None:
-    """For ever, once it has said ``ready``."""
+    """Prints ``ready``, then works forever."""
     settings = load("worker", options={}, config=None).settings
     log.configure(settings.log_format, settings.log_level)
     stop = asyncio.Event()

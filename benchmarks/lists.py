@@ -1,8 +1,8 @@
-"""What a page of a long list costs over HTTP, beside the same page of a short one: ``fastlane api`` on a store that was filled beforehand.
+"""The cost over HTTP of a page of a long list, against the same page of a short one: ``fastlane api`` on a prepared store.
 
-A job with 10,000 executions beside one with as many as a page has; a task with 100,000 jobs beside one with a page's 1,000, and both again
-with small pages. Of each long list: its first page, every step of a walk along ``nextUrl`` from its first page to its last, and the
-numbered pages in its middle and at its end. Requests go one after the other on one connection, long and short in turn.
+The pairs are a job with 10,000 executions and one with a page's worth, and a task with 100,000 jobs and one with a page's 1,000; both again
+with small pages. Measured for each long list: its first page, every step along ``nextUrl`` from the first page to the last, and the pages
+in the middle and at the end by number. Requests run one after another on one connection, long and short in turn.
 """
 
 import json
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A long list and a short one, and how many rows a page of either is to have."""
+    """A long list and a short one, and the number of rows in a page of either."""
 
     name: str
     long: str
@@ -48,7 +48,7 @@ class Case:
 
 
 def measure(rounds: int, say: Say) -> list[Figure]:
-    """What a page of a long list costs beside one of a short list."""
+    """Measures the cost of a page of a long list against one of a short list."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis:
         path = Path(folder) / "store.db"
         long, short = uvloop.run(_fill(path))
@@ -100,13 +100,13 @@ def _measure(port: int, case: Case, rounds: int) -> list[Figure]:
 
 
 def _in_turn(connection: HTTPConnection, case: Case, path: str) -> tuple[float, float]:
-    """The median times of a page and of the short list's, asked for in turn."""
+    """The median times of a page and of the short list's page, requested in turn."""
     pairs = [(_get(connection, path)[0], _short(connection, case)) for _ in range(TURNS)]
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
 
 
 def _walk(connection: HTTPConnection, case: Case) -> tuple[list[float], list[float]]:
-    """The times of all steps to the list's end, and of the short list's page, asked for between them."""
+    """The times of all steps to the list's end, and of the short list's page, requested in between."""
     steps: list[float] = []
     shorts: list[float] = []
     url: str | None = f"{case.long}?perPage={case.per_page}"
@@ -167,7 +167,7 @@ async def _fill(path: Path) -> tuple[str, str]:
 
 
 def _copy_jobs(db: sqlite3.Connection, job_id: str, count: int) -> None:
-    """So many more jobs like this one, each with its tick and execution."""
+    """Adds ``count`` more jobs like this one, each with its tick and execution."""
     for table, changed in (
         ("jobs", {"id": _id("f"), "created_at": "created_at + n"}),
         ("ticks", {"id": _id("d"), "job_id": _id("f")}),
@@ -178,7 +178,7 @@ def _copy_jobs(db: sqlite3.Connection, job_id: str, count: int) -> None:
 
 
 def _copy_executions(db: sqlite3.Connection, job_id: str, count: int) -> None:
-    """So many more attempts like the job's first."""
+    """Adds ``count`` more attempts like the job's first."""
     changed = {"id": f"substr(id, 1, 24) || {_hex('n')}", "attempt": "n", "scheduled_for": "scheduled_for + n"}
     _copy(db, "executions", f"job_id = '{job_id}' AND attempt = 1", changed, range(3, count + 3))
 

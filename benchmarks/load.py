@@ -1,7 +1,7 @@
-"""A load generator: the same HTTP/1.1 request over and over, on connections that are kept, each as soon as it has its answer.
+"""A load generator: repeats an HTTP/1.1 request on kept-alive connections, each as soon as it has its answer.
 
-Raw sockets on uvloop, so that it costs far less than what it measures, with which it shares the machine. Of the bare handler it gets
-about a tenth less than wrk does (median of five alternating runs, on a busy machine), which flatters what is slower than that handler.
+It uses raw sockets on uvloop, because it shares the machine with the server and must cost far less. It gets about a tenth less out of the
+bare handler than wrk does (median of five alternating runs on a busy machine), which favours servers slower than that handler.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of it: answers a second, and each answer's time in milliseconds."""
+    """The result: answers a second, and each answer's time in milliseconds."""
 
     rate: float
     latencies: Sequence[float]
@@ -79,13 +79,13 @@ class _Client(asyncio.Protocol):
 
 
 def post(port: int, path: str, body: bytes) -> bytes:
-    """A POST to 127.0.0.1, as it is sent."""
+    """The bytes of a POST to 127.0.0.1."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 def body_of(received: bytes) -> bytes | None:
-    """The body of the answer of which so much has come; None while it is not whole."""
+    """The body of a partly received answer; None while it is incomplete."""
     head = received.find(b"\r\n\r\n")
     length = LENGTH.search(received, 0, head) if head >= 0 else None
     if length is None or len(received) < head + 4 + int(length[1]):

@@ -1,11 +1,11 @@
-"""Log ingest: an engine's bytes taken apart and stored, beside a bare loop that does only that; and a job's log read from a real engine
-into the store, beside ``docker service logs`` of the same service.
+"""Log ingest: parsing and storing an engine's bytes, against a bare loop that does only that; and reading a job's log from a real engine
+into the store, against ``docker service logs`` of the same service.
 
-Both sides of the first get the same bytes from memory, in the sizes in which a socket gives them: 80-byte lines, each with the engine's
-header and time before it. The bare loop cuts those off, gathers 128 KiB of each stream, and commits them to a SQLite file as durably as
-fastlane does (WAL, FULL). fastlane's own side is its demultiplexer, its pump and its store; it keeps times and order, too.
+Both sides of the first get the same bytes from memory, in the portions of a socket: 80-byte lines, each after the engine's header and
+time. The bare loop removes those, collects 128 KiB of each stream, and commits them to a SQLite file as durably as fastlane does (WAL,
+FULL). fastlane's side is its demultiplexer, pump and store, which also keep times and order.
 
-The second writes 50 MB in a container, waits for its end, and reads them: fastlane by its executor, pump and store, ``docker`` to
+The second writes 50 MB in a container, waits until it ends, and reads them: fastlane with its executor, pump and store, ``docker`` to
 /dev/null.
 """
 
@@ -56,7 +56,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A log: how far apart its lines are (nanoseconds), and of how many lines one goes to stderr (0: none)."""
+    """A log: the nanoseconds between its lines, and every which line goes to stderr (0: none)."""
 
     name: str
     step: int
@@ -72,7 +72,7 @@ CASES = (
 
 
 def written(case: Case, size: int) -> bytes:
-    """The engine's bytes for so many bytes of lines."""
+    """The engine's bytes for ``size`` bytes of lines."""
     lines = []
     for number in range(size // LINE):
         stream = STDERR if case.errors and number % case.errors == 0 else STDOUT
@@ -134,7 +134,7 @@ class Memory:
 
 
 async def pumped(executor: Executor, host: str, task: str, folder: Path, size: int) -> float:
-    """The seconds in which fastlane has a log in its store."""
+    """The seconds that fastlane takes to store a log."""
     store = SqliteStore(folder / "store.db")
     await store.open()
     try:

@@ -1,4 +1,4 @@
-"""The peers as this run has them: where the environment of each is, and its processes. One that is not installed is None, and is said."""
+"""The other job queues of a run: the environment of each, and its processes. A queue that is not installed is reported, and is None."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -25,13 +25,13 @@ class Other:
 
     @contextmanager
     def working(self, socket: Path, witness: Path) -> Iterator[int]:
-        """A worker of it, at work; its process id."""
+        """Runs one of its workers; yields its process id."""
         words = (self.name, str(socket), "work")
         with child("peers", *words, env={VARIABLE: str(witness)}, python=self.python) as process:
             yield process.pid
 
     def client(self, socket: Path, *words: object) -> str:
-        """What one of its clients has printed, when it has ended (see ``benchmarks.peers``)."""
+        """Runs one of its clients to the end and returns its output (see ``benchmarks.peers``)."""
         command = [str(self.python), "-m", "benchmarks.peers", self.name, str(socket), *map(str, words)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=False)
         if done.returncode:
@@ -40,12 +40,12 @@ class Other:
 
 
 def find(name: str, folder: Path, say: Callable[[str], None]) -> Other | None:
-    """The peer of that name in the environments of ``folder``; None, and said so, when it is not there."""
+    """The peer of that name in the environments of ``folder``. Reports a missing one, and returns None."""
     python = folder / name / "bin" / "python"
     asked = [str(python), "-c", f"import {name}, importlib.metadata as m; print(m.version({name!r}))"]
     try:
         version = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
     except (OSError, subprocess.SubprocessError):
-        say(f"{name} is not installed: measured without it")
+        say(f"{name} is not installed: skipping it")
         return None
     return Other(name, version, python)

@@ -1,4 +1,4 @@
-"""The processes that a figure is measured on: other modules of this folder, each started with ``python -m``, and ``fastlane api``."""
+"""The measured processes: other modules of this folder, started with ``python -m``, and ``fastlane api``."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from tests.support.installation import free_port
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30.0
 HOST = "unix:///instant"
-"""The name of the host whose executor ends everything at once."""
+"""The name of the host whose executor ends each job at once."""
 AT_ONCE = 200
 """The pool's ``maxRunning``."""
 
@@ -28,8 +28,8 @@ AT_ONCE = 200
 def child(
     module: str, *words: str, env: Mapping[str, str] | None = None, python: Path | str = sys.executable
 ) -> Iterator[subprocess.Popen[str]]:
-    """A module of this folder at work, from the moment when it has printed a first line, ``ready``, until the end of the block. What it
-    writes to standard error is shown when it does not come to that."""
+    """Runs a module of this folder until the end of the block, and waits until it prints ``ready``. If it fails before that, the error
+    shows its standard error."""
     with started([str(python), "-m", f"benchmarks.{module}", *words], env or {}) as (process, said):
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
@@ -39,7 +39,7 @@ def child(
 
 @contextlib.contextmanager
 def api(settings: Mapping[str, str]) -> Iterator[int]:
-    """``fastlane api``, serving; its port on 127.0.0.1."""
+    """Runs ``fastlane api``; yields its port on 127.0.0.1."""
     port = free_port()
     around = {**settings, "FASTLANE_PORT": str(port), "FASTLANE_LISTEN": "127.0.0.1"}
     with started([sys.executable, "-m", "fastlane", "api"], around) as (process, said):

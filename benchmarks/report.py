@@ -1,4 +1,4 @@
-"""The report of a run: as JSON, and as a part of a page between two marks."""
+"""The report of a run: as JSON, and as the part of a page between two marks."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def surroundings(engine: str | None, peers: Sequence[Other], missing: Sequence[s
 
 
 def write_json(path: Path, about: dict[str, Any], command: str, figures: Sequence[Any]) -> None:
-    """All that is known of the run, and the load on the machine after it. Each of the figures says itself ``as_json``."""
+    """The run as JSON, with the machine's load after it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {"command": command, "about": {**about, "loadAfter": _load()}, "figures": [figure.as_json() for figure in figures]}
     path.write_text(json.dumps(told, indent=1) + "\n")
@@ -67,7 +67,7 @@ Python {about["python"]}, SQLite {about["sqlite"]}, {about["server"]}{engine}; {
 
 
 def figures_table(figures: Sequence[Figure]) -> str:
-    """Figures as a table, a row each."""
+    """The figures as a table with a row each."""
     head = "| figure | fastlane | beside | compared: median (least to most) | target |\n| --- | --- | --- | --- | --- |\n"
     return head + "\n".join(map(_row, figures))
 
@@ -129,7 +129,7 @@ def _processor() -> str:
 
 
 def _fdatasync() -> float:
-    """The median time of a write that is synced, in milliseconds, where the store's files are made."""
+    """The median time of a synced write, in milliseconds, in the folder of the store's files."""
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"fastlane-bench-{os.getpid()}"
     file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
     try:

@@ -1,8 +1,8 @@
-"""From an enqueue to its start: from the moment when a client calls until the worker's code that starts the job is called.
+"""From an enqueue to its start: from a client's call until the worker calls the code that starts the job.
 
-Ours goes over HTTP to ``fastlane api``, which writes it to the disk and answers, to a worker that claims it, writes that, places,
-parks, binds and confirms it, and only then asks the executor to start it. A peer's client puts it into Redis, and its worker calls a
-function. All are on one Redis, one after another in each round, with a call every ten milliseconds.
+fastlane's job goes over HTTP to ``fastlane api``, which writes it to disk and answers. A worker claims it, records that, places, parks,
+binds and confirms it, and only then asks the executor to start it. A peer's client puts the job into Redis, and its worker calls a function. All
+use one Redis, one after another in each round, with a call every ten milliseconds.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ WARM_UP = 10
 PATIENCE = 30.0
 BODY = b'{"image": "ubuntu:latest", "command": "true"}'
 Pace = Callable[[int], list[float]]
-"""So many calls; the times from the call to the start, in milliseconds."""
+"""Makes a number of calls; returns the times from each call to its start, in milliseconds."""
 
 
 class HttpClient:
@@ -37,11 +37,11 @@ class HttpClient:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._socket.close()
 
     def enqueue(self, body: bytes = BODY) -> str:
-        """Posts a job; its id."""
+        """Posts a job; returns its id."""
         self._socket.sendall(load.post(self._port, "/tasks/bench", body))
         received = b""
         while (whole := load.body_of(received)) is None:
@@ -56,7 +56,7 @@ class HttpClient:
 
 @contextlib.contextmanager
 def ours(redis: RealRedis, folder: Path) -> Iterator[Pace]:
-    """fastlane: an API and a worker on that Redis."""
+    """fastlane: an API process and a worker on that Redis."""
     seen = folder / "starts"
     seen.touch()
     settings = settings_for(folder, redis.url, seen)
@@ -88,7 +88,7 @@ def theirs(peer: Other, redis: RealRedis, folder: Path) -> Iterator[Pace]:
 
 
 def measure(rounds: int, say: Callable[[str], None], peers: Sequence[Other], count: int) -> list[Figure]:
-    """Ours beside each peer's, ``count`` of each in each round."""
+    """Measures fastlane against each peer, with ``count`` jobs of each in a round."""
     with tempfile.TemporaryDirectory() as name, RealRedis() as redis, contextlib.ExitStack() as stack:
         folder = Path(name)
         paces = {"fastlane": stack.enter_context(ours(redis, folder))}
@@ -117,7 +117,7 @@ def _figure(times: dict[str, list[list[float]]], percent: float, peer: str, targ
 
 
 def _paced(client: HttpClient, count: int) -> list[tuple[str, float]]:
-    """The job and the moment of each call."""
+    """Posts jobs at even intervals; returns each job and the moment of its call."""
     began, sent = time.time(), []
     for number in range(count):
         time.sleep(max(0.0, began + number * GAP - time.time()))
@@ -128,5 +128,5 @@ def _paced(client: HttpClient, count: int) -> list[tuple[str, float]]:
 
 def _complete(times: list[float], count: int) -> list[float]:
     if len(times) != count:
-        raise TimeoutError(f"{len(times)} of {count} jobs have started within {PATIENCE:g} s")
+        raise TimeoutError(f"{len(times)} of {count} jobs started within {PATIENCE:g} s")
     return times

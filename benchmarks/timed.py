@@ -1,6 +1,6 @@
 """The timed queue, empty and with 1,000,000 delayed jobs in it: a rebuild, the memory of an entry, an idle worker, and lateness.
 
-The jobs are written straight into the store's file; everything after that is done by workers, on the executor that ends at once.
+The jobs are written straight into the store's file. Workers whose executor ends each job at once do the rest.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class Sizes:
 
 
 def measure(rounds: int, say: Callable[[str], None], sizes: Sizes) -> list[Figure]:
-    """All of it. The two Redis servers are started in the same way; one of them then holds the far jobs."""
+    """Measures everything. The two Redis servers are started in the same way; one then holds the far-off jobs."""
     with tempfile.TemporaryDirectory() as name, RealRedis() as empty, RealRedis() as full:
         places = [_place("none", empty, Path(name)), _place(f"{sizes.far:,}", full, Path(name))]
         figures = _with_many(places, say, sizes)
@@ -62,7 +62,7 @@ def _place(name: str, redis: RealRedis, folder: Path) -> Place:
 
 
 def _with_many(places: list[Place], say: Callable[[str], None], sizes: Sizes) -> list[Figure]:
-    """A rebuild by a worker, what its entries take, and that worker, idle, beside one that has nothing."""
+    """Measures a worker's rebuild, the memory of its entries, and the idle worker against one with an empty queue."""
     folder = Path(places[1].settings["FASTLANE_DATA_DIR"])
     seen = Path(places[1].settings[witness.VARIABLE])
     uvloop.run(_fill(folder / "fastlane.db", sizes.far))
@@ -96,7 +96,7 @@ def _worker(place: Place) -> Iterator[int]:
 
 
 async def _fill(path: Path, count: int) -> None:
-    """A store that has so many jobs that are far off, and one execution that waits."""
+    """A store with that many far-off jobs, and one waiting execution."""
     store = SqliteStore(path)
     await store.open()
     try:
@@ -144,7 +144,7 @@ def _used(redis: RealRedis) -> int:
 
 
 def _busy(pids: list[int], seconds: float) -> list[float]:
-    """The share of a core that each process uses for so long, in percent."""
+    """The percentage of a core that each process uses during ``seconds``."""
     before = [cpu_seconds(pid) for pid in pids]
     time.sleep(seconds)
     return [(cpu_seconds(pid) - used) / seconds * 100 for pid, used in zip(pids, before, strict=True)]

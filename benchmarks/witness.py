@@ -1,6 +1,6 @@
-"""A file that is told when each job starts: a line with the job's token and the moment. Any process may write to it; a line is one write.
+"""A file that records when each job starts: a line with the job's token and the moment. Any process may write to it; a line is one write.
 
-It needs nothing but Python, since the peers' processes use it too. A worker finds the file's name in ``BENCH_WITNESS``.
+It only needs Python's standard library, because the peers' processes use it too. A worker finds the file's name in ``BENCH_WITNESS``.
 """
 
 import os
@@ -16,7 +16,7 @@ SHORTEST = len("0 1700000000.000000\n")
 
 
 def note(token: str) -> None:
-    """Writes that the job with this token starts now. This is what each peer's job does, and all that it does."""
+    """Records that the job with this token starts now. A peer's job does nothing else."""
     os.write(_file(), f"{token} {time.time():.6f}\n".encode())
 
 

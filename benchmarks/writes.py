@@ -1,7 +1,7 @@
-"""A line's way from its container to who follows it: ``fastlane up`` and its WebSocket against ``docker logs -f`` of the same container.
+"""A line's latency from its container to a follower: ``fastlane up`` and its WebSocket against ``docker logs -f`` of the same container.
 
-Both follow the same lines at the same time. A line's time runs from the engine's stamp, which it gives a line as the container writes it,
-to its arrival at each follower. The container writes a line every 20 ms.
+Both follow the same lines at the same time. A line's time runs from the engine's timestamp, which it gets as the container writes
+it, to its arrival at each follower. The container writes a line every 20 ms.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from tests.support.installation import Installation, installed, until
 LINES = 500
 PAUSE_US = 20_000
 UNCOUNTED = 25
-"""So many lines after both have begun to follow do not count."""
+"""The number of warm-up lines, which do not count, after both have begun to follow."""
 PATIENCE = 120.0
 BARE = "docker logs -f"
 
 Arrivals = Mapping[int, float]
-"""When each line, by its number, came: milliseconds."""
+"""When each line arrived, in milliseconds, by its number."""
 
 
 def measure(engine: str, rounds: int, say: Callable[[str], None], *, lines: int = LINES) -> list[Figure]:
@@ -62,13 +62,13 @@ async def _round(fastlane: Installation, lines: int) -> tuple[list[float], list[
     first = max(begun) + UNCOUNTED * PAUSE_US / 1_000
     counted = [number for number, stamp in stamps.items() if stamp > first and number in ours.result()]
     if not counted:
-        raise RuntimeError(f"no line of {len(stamps)} came to both while they were written")
+        raise RuntimeError(f"none of {len(stamps)} lines reached both followers while they were written")
     late = [[side[number] - stamps[number] for number in counted] for side in (ours.result(), arrived)]
     return late[0], late[1]
 
 
 async def _by_socket(job_url: str, begun: list[float]) -> Arrivals:
-    """Follows by fastlane."""
+    """Follows through fastlane."""
     arrived: dict[int, float] = {}
     rest = ""
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{job_url.replace('http', 'ws', 1)}ws") as socket:
@@ -84,7 +84,7 @@ async def _by_socket(job_url: str, begun: list[float]) -> Arrivals:
 
 
 async def _by_docker(engine: str, container: str, begun: list[float]) -> tuple[Arrivals, Arrivals]:
-    """Follows by Docker's own client; the engine's stamp of each line, and its arrival."""
+    """Follows with Docker's client; returns the engine's timestamp of each line, and its arrival."""
     stamps: dict[int, float] = {}
     arrived: dict[int, float] = {}
     async with _client(engine, container) as output:

@@ -1,4 +1,4 @@
-"""A process of a peer: its worker, or a client that enqueues. Run with the Python of the peer's environment.
+"""A process of a peer: its worker, or a client that enqueues. Run it with the Python of the peer's environment.
 
     python -m benchmarks.peers PEER SOCKET work
     python -m benchmarks.peers PEER SOCKET enqueue COUNT            one call after another; prints how many a second
@@ -20,11 +20,11 @@ WARM_UP = 100
 DAY = 86_400
 SEED = 4
 WARM = "warm"
-"""The token of jobs that do not count."""
+"""The token of jobs that are not measured."""
 
 
 def enqueue(peer: Any, count: int) -> None:
-    """Calls one after another, after some to warm up."""
+    """Makes calls one after another, after a warm-up."""
     for _ in range(WARM_UP):
         peer.enqueue(WARM)
     began = time.perf_counter()
@@ -34,7 +34,7 @@ def enqueue(peer: Any, count: int) -> None:
 
 
 def pace(peer: Any, count: int, gap: float) -> None:
-    """Calls at even distances, after some to warm up."""
+    """Makes calls at even intervals, after a warm-up."""
     for _ in range(WARM_UP // 10):
         peer.enqueue(WARM)
         time.sleep(gap)
@@ -45,31 +45,31 @@ def pace(peer: Any, count: int, gap: float) -> None:
 
 
 def delay(peer: Any, start: float, span: float, count: int) -> None:
-    """Jobs that are due at the same moments for each peer, told in a random order."""
+    """Enqueues jobs with the same due times for each peer, in a random order."""
     for token, due in delays(start, span, count):
         peer.delay(token, due)
 
 
 def delays(start: float, span: float, count: int) -> list[tuple[str, float]]:
-    """Token and due time of each."""
+    """The token and due time of each job."""
     chance = random.Random(SEED)
     return [(f"{number}", round(start + chance.random() * span, 3)) for number in range(count)]
 
 
 def fill(peer: Any, count: int) -> None:
-    """Jobs that are far off."""
+    """Enqueues far-off jobs."""
     start = time.time() + DAY
     for number in range(count):
         peer.delay("far", start + number)
 
 
 def main(name: str, socket: str, action: str, *words: str) -> None:
-    """Does one of the above."""
+    """Runs one of the commands above."""
     peer = import_module(f"benchmarks.peers.{name}_peer").Peer(socket)
     numbers = [float(word) for word in words]
     match action, numbers:
         case "work", []:
-            peer.work(lambda: os.write(1, b"ready\n"))  # Celery has a print of its own by then
+            peer.work(lambda: os.write(1, b"ready\n"))  # Celery has replaced print by then
         case "enqueue", [count]:
             enqueue(peer, int(count))
         case "pace", [count, gap]:

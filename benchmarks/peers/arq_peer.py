@@ -27,15 +27,15 @@ class Peer:
         self._pool: Any = None
 
     def enqueue(self, token: str) -> None:
-        """A job for now."""
+        """Enqueues a job for now."""
         self._runner.run(self._call(token))
 
     def delay(self, token: str, due: float) -> None:
-        """A job for later."""
+        """Enqueues a job for later."""
         self._runner.run(self._call(token, _defer_until=datetime.fromtimestamp(due, UTC)))
 
     def work(self, ready: Callable[[], None]) -> None:
-        """For ever."""
+        """Works forever."""
 
         async def started(_: Any) -> None:
             ready()

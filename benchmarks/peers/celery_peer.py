@@ -17,15 +17,15 @@ class Peer:
         self._task = self._app.task(name="note")(note)
 
     def enqueue(self, token: str) -> None:
-        """A job for now."""
+        """Enqueues a job for now."""
         self._task.delay(token)
 
     def delay(self, token: str, due: float) -> None:
-        """A job for later."""
+        """Enqueues a job for later."""
         self._task.apply_async((token,), eta=datetime.fromtimestamp(due, UTC))
 
     def work(self, ready: Callable[[], None]) -> None:
-        """For ever."""
+        """Works forever."""
         worker_ready.connect(lambda **_: ready(), weak=False)
         quiet = {"quiet": True, "loglevel": "ERROR", "without_gossip": True, "without_mingle": True, "without_heartbeat": True}
         self._app.Worker(pool="solo", **quiet).start()

@@ -17,15 +17,15 @@ class Peer:
         self._actor = dramatiq.actor(note, actor_name="note", broker=self._broker)
 
     def enqueue(self, token: str) -> None:
-        """A job for now."""
+        """Enqueues a job for now."""
         self._actor.send(token)
 
     def delay(self, token: str, due: float) -> None:
-        """A job for later."""
+        """Enqueues a job for later."""
         self._actor.send_with_options(args=(token,), delay=max(0, round((due - time.time()) * 1000)))
 
     def work(self, ready: Callable[[], None]) -> None:
-        """For ever."""
+        """Works forever."""
         self._broker.emit_after("process_boot")
         dramatiq.Worker(self._broker, worker_threads=8).start()
         ready()

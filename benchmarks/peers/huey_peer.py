@@ -16,15 +16,15 @@ class Peer:
         self._task = self._huey.task(name="note")(note)
 
     def enqueue(self, token: str) -> None:
-        """A job for now."""
+        """Enqueues a job for now."""
         self._task(token)
 
     def delay(self, token: str, due: float) -> None:
-        """A job for later."""
+        """Enqueues a job for later."""
         self._task.schedule((token,), eta=datetime.fromtimestamp(due, UTC))
 
     def work(self, ready: Callable[[], None]) -> None:
-        """For ever."""
+        """Works forever."""
         consumer = self._huey.create_consumer(workers=1, periodic=False)
         ready()
         consumer.run()

@@ -15,15 +15,15 @@ class Peer:
         self._queue = Queue(connection=self._redis)
 
     def enqueue(self, token: str) -> None:
-        """A job for now."""
+        """Enqueues a job for now."""
         self._queue.enqueue("benchmarks.witness.note", token, result_ttl=0)
 
     def delay(self, token: str, due: float) -> None:
-        """A job for later."""
+        """Enqueues a job for later."""
         self._queue.enqueue_at(datetime.fromtimestamp(due, UTC), "benchmarks.witness.note", token, result_ttl=0)
 
     def work(self, ready: Callable[[], None]) -> None:
-        """For ever."""
+        """Works forever."""
         worker = Worker([self._queue], connection=self._redis)
         ready()
         worker.work(with_scheduler=True, logging_level="ERROR")
