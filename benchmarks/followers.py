@@ -16,8 +16,9 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, Target
 from benchmarks.processes import child, cpu_seconds, resident_bytes, settings_for, started
-from tests.support.installation import free_port, until
+from tests.support.installation import free_port
 from tests.support.redis import RealRedis
+from tests.support.waiting import wait_until
 
 FOLLOWERS = 1_000
 LINES = 100
@@ -73,7 +74,7 @@ def _fastlane() -> Iterator[tuple[int, int, str]]:
         settings = settings_for(Path(folder), redis.url)
         around = {**settings, "FASTLANE_PORT": str(port), "FASTLANE_LISTEN": "127.0.0.1", "FASTLANE_LOG_LEVEL": "warning"}
         with started([sys.executable, "-m", "fastlane", "api"], around) as (process, _):
-            until(lambda: _listens(port), "the API")
+            wait_until(lambda: _listens(port), "the API")
             with child("followers_writer", str(LINES), env=settings) as writer:
                 assert writer.stdout is not None
                 yield process.pid, port, writer.stdout.readline().strip()

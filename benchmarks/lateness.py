@@ -1,9 +1,9 @@
 """Lateness: how long after its due time a worker gets an entry of the queue, at 1,000 due a second.
 
 fastlane's side is the worker's claim loop (``lateness_worker``) on the queue of an installation. The baseline is a loop (``bare_loop``)
-that takes due entries out of a sorted set and sleeps until the next one is due. Both are a process on uvloop that writes a line to the witness.
-The entries have the same due times, and are in Redis before the first is due. One Redis has no other entries; the other has 1,000,000 more
-of that installation, and as many in the bare loop's sorted set.
+that takes due entries out of a sorted set and sleeps until the next one is due. Both are a process on uvloop that writes a line to the
+witness. The entries have the same due times, and are in Redis before the first is due. One Redis has no other entries; the other has
+1,000,000 more of that installation, and as many in the bare loop's sorted set.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """From an enqueue to its start: from a client's call until the worker calls the code that starts the job.
 
 fastlane's job goes over HTTP to ``fastlane api``, which writes it to disk and answers. A worker claims it, records that, places, parks,
-binds and confirms it, and only then asks the executor to start it. A peer's client puts the job into Redis, and its worker calls a function. All
-use one Redis, one after another in each round, with a call every ten milliseconds.
+binds and confirms it, and only then asks the executor to start it. A peer's client puts the job into Redis, and its worker calls a
+function. All use one Redis, one after another in each round, with a call every ten milliseconds.
 """
 
 import contextlib

@@ -15,7 +15,8 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.figures import Comparison, Figure, Target, percentile
-from tests.support.installation import Installation, installed, until
+from tests.support.installation import Installation, installed
+from tests.support.waiting import wait_until
 
 LINES = 500
 PAUSE_US = 20_000
@@ -53,7 +54,7 @@ async def _round(fastlane: Installation, lines: int) -> tuple[list[float], list[
     """One job; the milliseconds of each of its lines that both followed from the moment when it was written, ours and theirs."""
     script = f"n=0; while [ $n -lt {lines} ]; do echo $n; n=$((n + 1)); usleep {PAUSE_US}; done"
     reply = await asyncio.to_thread(fastlane.run, "sh", "-c", script, task="bench")
-    container = await asyncio.to_thread(until, lambda: fastlane.execution(reply).get("containerId"), "the container")
+    container = await asyncio.to_thread(wait_until, lambda: fastlane.execution(reply).get("containerId"), "the container")
     begun: list[float] = []
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         ours = group.create_task(_by_socket(reply["jobUrl"], begun))
