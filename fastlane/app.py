@@ -13,7 +13,9 @@ from ipaddress import ip_address
 from typing import Protocol, TypeVar
 
 import structlog
+from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
+from tornado.web import Application
 
 from fastlane import __version__, process
 from fastlane.clock import Clock, SystemClock
@@ -52,6 +54,10 @@ class Resource(Protocol):
 
     async def close(self) -> None:
         """Closes it."""
+
+
+class ResourceHub(Hub, Resource, Protocol):
+    """A hub that is opened and closed."""
 
 
 R = TypeVar("R", bound=Resource)
@@ -128,15 +134,16 @@ class Factories:
 
     clock: Callable[[], Clock] = SystemClock
     store: Callable[[Settings], Store] = make_store
-    hub: Callable[[Settings, str], RedisHints] = make_hub
+    hub: Callable[[Settings, str], ResourceHub] = make_hub
     queue: Callable[[Settings, str], Queue] = make_queue
     executor: Callable[[Settings, Clock], Executor] = make_executor
     worker_settings: Callable[[Settings], WorkerSettings] = worker_settings
+    connection_limit: Callable[[], int] = process.connection_limit
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The open parts of a role. An ``api`` has no worker; a ``worker`` has no services and no port."""
+    """The open parts of a role. An ``api`` has no worker; a ``worker`` has no services, no application, no server and no port."""
 
     store: Store
     queue: Queue
@@ -144,6 +151,8 @@ class Running:
     clock: Clock
     worker: Worker | None = None
     services: Services | None = None
+    application: Application | None = None
+    server: HTTPServer | None = None
     port: int | None = None
 
 
@@ -155,7 +164,7 @@ async def running(role: Role, settings: Settings, factories: Factories = PRODUCT
     """Everything that ``fastlane <role>`` consists of, open until the context ends."""
     sockets = [] if role == "worker" else bind(settings)
     clock = factories.clock()
-    worker = services = port = None
+    worker = services = application = server = port = None
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         for sock in sockets:
@@ -181,8 +190,10 @@ async def running(role: Role, settings: Settings, factories: Factories = PRODUCT
                 store, queue, queue.reports, queue.tickets, hub, clock, settings.pools, start_wait=settings.ws_start_wait
             )
             port = sockets[0].getsockname()[1]
-            await enter(serving(services, web_settings(settings), sockets))
-        yield Running(store, queue, hub, clock, worker, services, port)
+            application = make_application(services, web_settings(settings))
+            server = make_server(application, factories.connection_limit())
+            await enter(serving(services, application, server, sockets))
+        yield Running(store, queue, hub, clock, worker, services, application, server, port)
 
 
 def run(role: Role, settings: Settings, factories: Factories = PRODUCTION) -> int:
@@ -226,16 +237,14 @@ async def working(worker: Worker) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def serving(services: Services, settings: WebSettings, sockets: list[socket.socket]) -> AsyncIterator[None]:
+async def serving(services: Services, application: Application, server: HTTPServer, sockets: list[socket.socket]) -> AsyncIterator[None]:
     """Serves HTTP on these sockets. At the end, requests in flight get ``DRAIN`` seconds."""
-    app = make_application(services, settings)
-    server = make_server(app, process.connection_limit())
     server.add_sockets(sockets)
     log.info("api.listening", addresses=[":".join(map(str, sock.getsockname()[:2])) for sock in sockets])
     try:
         yield
     finally:
-        await close_server(server, app, DRAIN)
+        await close_server(server, application, DRAIN)
         await services.outbox.close()
 
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from tests.support.engine import engine
+from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
-from tests.support.server import Server
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
 
 __all__ = ["engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
@@ -53,7 +53,7 @@ async def own_redis() -> AsyncIterator[RealRedis]:
 
 
 @pytest.fixture
-async def server(shared_redis, tmp_path) -> AsyncIterator[Server]:
+async def server(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
     """A server as `fastlane api` has it: real HTTP, a SQLite store, a Redis. Nothing runs what it enqueues: the test plays the worker."""
-    async with Server(tmp_path / "store.db", shared_redis.url) as server:
+    async with Fastlane(tmp_path, shared_redis.url) as server:
         yield server

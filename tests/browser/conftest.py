@@ -17,7 +17,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from tests.browser.logpage import SHOTS
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 from tests.support.waiting import wait_until
 
 FLAGS = [
@@ -100,10 +100,10 @@ async def site() -> AsyncIterator[int]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def server(shared_redis, tmp_path) -> AsyncIterator[Server]:
+async def server(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
     """As others can reach it, with a worker; nothing runs what is enqueued: tests play that."""
     built = Path(__file__).parents[2] / "fastlane/static/pages"
     assert built.is_dir(), "the pages were not built: run scripts/static"
-    async with Server(tmp_path / "store.db", shared_redis.url, following={"start_wait": 1.0}) as server:
-        await server.alive()
+    async with Fastlane(tmp_path, shared_redis.url, ws_start_wait=1.0) as server:
+        await server.report_worker()
         yield server

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import BrowserContext, Page
 
+from fastlane import __version__
 from tests.support.credentials import basic, user
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -56,13 +57,13 @@ async def attack(page: Page, url: str) -> list[Any]:
     return seen
 
 
-async def jobs(server: Server, task: str, headers: dict[str, str] | None = None) -> int:
+async def jobs(server: Fastlane, task: str, headers: dict[str, str] | None = None) -> int:
     answer = await server.get(f"/tasks/{task}", headers=headers or {})
     return answer.json["jobsCount"] if answer.status == 200 else 0
 
 
 async def test_on_loopback_a_foreign_page_reads_and_writes_nothing(context, site, shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url) as server:
+    async with Fastlane(tmp_path, shared_redis.url) as server:
         await server.enqueue("known")
         page = await page_of(context, site)
         for path in ("/tasks/known", "/status", "/livez", "/nothing"):
@@ -73,7 +74,7 @@ async def test_on_loopback_a_foreign_page_reads_and_writes_nothing(context, site
 
 
 async def test_a_name_that_was_pointed_at_loopback_opens_no_door(context, shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url) as server:
+    async with Fastlane(tmp_path, shared_redis.url) as server:
         page = await context.new_page()
         answer = await page.goto(f"http://rebound.example.com:{server.port}/livez")
         assert answer is not None
@@ -85,7 +86,7 @@ async def test_a_name_that_was_pointed_at_loopback_opens_no_door(context, shared
 
 
 async def test_beyond_loopback_without_users_a_foreign_page_reads_and_writes_nothing(context, site, shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False) as server:
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0") as server:
         reply = await server.enqueue("known")
         page = await page_of(context, site)
         assert reply["jobId"] in await page.evaluate(READ, [server.base + "/tasks/known", {}])
@@ -96,7 +97,7 @@ async def test_beyond_loopback_without_users_a_foreign_page_reads_and_writes_not
 
 
 async def test_a_foreign_page_cannot_use_the_log_in_that_the_browser_remembers(context, site, shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False, **USERS) as server:
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **USERS) as server:
         own = await context.new_page()
         answer = await own.goto(f"http://anna:annas@localhost:{server.port}/status")
         assert answer is not None
@@ -113,12 +114,15 @@ async def test_a_foreign_page_cannot_use_the_log_in_that_the_browser_remembers(c
         assert await jobs(server, "own", basic("anna", "annas")) == 1
 
 
-@pytest.mark.parametrize("settings", [{"listen_is_loopback": True}, {"listen_is_loopback": False, **USERS}])
+@pytest.mark.parametrize("settings", [{"listen": "127.0.0.1"}, {"listen": "0.0.0.0", **USERS}])
 async def test_a_page_that_the_settings_name_reads_and_writes(context, site, shared_redis, tmp_path, settings):
     listed = {"allowed_origins": (f"http://dash.example.com:{site}",)}
-    async with Server(tmp_path / "store.db", shared_redis.url, **settings, **listed) as server:
+    async with Fastlane(tmp_path, shared_redis.url, **settings, **listed) as server:
         page = await page_of(context, site, "dash.example.com")
         headers = {"Content-Type": "application/json", **basic("anna", "annas")}
         assert await page.evaluate(WRITE, [server.base + "/tasks/listed", {"headers": headers}]) == "cors 200"
         assert '"jobsCount":1' in await page.evaluate(READ, [server.base + "/tasks/listed", {"headers": headers}])
-        assert await page.evaluate("async (url) => (await fetch(url)).headers.get('X-Fastlane-Version')", server.base + "/livez") == "9.9.9"
+        assert (
+            await page.evaluate("async (url) => (await fetch(url)).headers.get('X-Fastlane-Version')", server.base + "/livez")
+            == __version__
+        )

@@ -15,8 +15,8 @@ from fastlane.models.status import Status
 from fastlane.queue.base import Report
 from tests.browser.logpage import DESK, PHONE, open_log, shoot, violations
 from tests.support.credentials import user
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.relay import Relay
-from tests.support.server import HOST, Server
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,14 +43,14 @@ def numbered(first: int, last: int, width: int = 0) -> bytes:
 async def test_lines_appear_before_the_job_ends_and_then_how_it_ended(context, server):
     reply = await server.enqueue("build", command="make all")
     execution = await server.run(reply)
-    await server.log(execution, (1, b"first\n"), (2, b"a warning\n"))
+    await server.append_log(execution, (1, b"first\n"), (2, b"a warning\n"))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines).to_have_text(["first", "a warning"])
     await expect(log.status).to_have_text("running")
     await expect(log.link).to_contain_text("Live")
-    await server.log(execution, (1, b"second, unfin"))
+    await server.append_log(execution, (1, b"second, unfin"))
     await expect(log.lines).to_have_text(["first", "a warning", "second, unfin"])
-    await server.log(execution, (2, b"between\n"), (1, b"ished\n"))
+    await server.append_log(execution, (2, b"between\n"), (1, b"ished\n"))
     await expect(log.lines).to_have_text(["first", "a warning", "second, unfinished", "between"])
     await expect(log.page.locator("#log .row.stderr .text")).to_have_text(["a warning", "between"])
     for words in ("ubuntu:latest", "make all", "10.0.0.7:2375", execution.id):
@@ -67,7 +67,7 @@ async def test_lines_appear_before_the_job_ends_and_then_how_it_ended(context, s
     "path", ["/task/a%20task/jobs/{}/stream/", "//tasks//a%20task/jobs/{}//stream//", "/tasks/a%20task/jobs/{}/stream"]
 )
 async def test_it_is_served_at_every_spelling(context, server, path):
-    reply = await server.ran("a%20task", (1, b"here\n"))
+    reply = await server.run_to_end("a%20task", (1, b"here\n"))
     log = await open_log(context, server.base + path.format(reply["jobId"]))
     await expect(log.lines).to_have_text(["here"])
     await expect(log.page.locator("#task")).to_have_text("a task")
@@ -93,14 +93,14 @@ async def test_a_job_that_is_deleted_meanwhile_is_gone(context, server):
 
 async def test_while_it_waits_it_says_why(context, server):
     reply = await server.enqueue("waits")
-    await server.alive(usable=False)
+    await server.report_worker(usable=False)
     log = await open_log(context, reply["jobUrl"])
     await expect(log.notices).to_contain_text("refused the connection")
     await expect(log.page.locator("#nothing")).to_have_text("Nothing has started yet.")
     await expect(log.page.locator("#link-count")).to_have_text(re.compile("in [1-4] s"))  # it counts
     await shoot(log.page, "waiting")
     execution = await server.run(reply)
-    await server.log(execution, (1, b"at last\n"))
+    await server.append_log(execution, (1, b"at last\n"))
     await log.page.get_by_role("button", name="Look now").click()
     await expect(log.lines).to_have_text(["at last"])
     await expect(log.notices).to_be_empty()
@@ -172,7 +172,7 @@ async def test_what_never_ran_says_so(context, server):
 async def test_all_attempts_are_in_one_log_and_each_has_a_page(context, server):
     reply = await server.enqueue("again", retries=1)
     first = await server.run(reply)
-    await server.log(first, (1, b"in vain\n"))
+    await server.append_log(first, (1, b"in vain\n"))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines).to_have_text(["in vain"])
     failed = await server.end(first, 1)
@@ -180,7 +180,7 @@ async def test_all_attempts_are_in_one_log_and_each_has_a_page(context, server):
     assert await server.store.insert(following)
     assert await server.store.change(transitions.settle(failed))
     running = await server.run({"executionId": following.id})
-    await server.log(running, (1, b"at last\n"))
+    await server.append_log(running, (1, b"at last\n"))
     await expect(log.lines).to_have_text(["in vain", "Attempt 2", "at last"])
     await server.end(running)
     await expect(log.status).to_have_text("done")
@@ -195,7 +195,7 @@ async def test_all_attempts_are_in_one_log_and_each_has_a_page(context, server):
 
 
 async def test_of_many_executions_the_older_ones_come_on_demand(context, server):
-    reply = await server.ran("task", (1, b"x\n"))
+    reply = await server.run_to_end("task", (1, b"x\n"))
     one = await server.execution(reply)
     for _ in range(30):
         one = replace(next_execution(one, due=1, now=1), sequence=9)
@@ -211,7 +211,7 @@ async def test_of_many_executions_the_older_ones_come_on_demand(context, server)
 
 
 async def test_what_comes_after_the_end_is_told(context, server):
-    reply = await server.ran("task", (1, b"before\n"))
+    reply = await server.run_to_end("task", (1, b"before\n"))
     assert (await server.put(f"/tasks/task/jobs/{reply['jobId']}", {"image": "ubuntu:latest", "cron": "0 0 1 1 *"})).status == 200
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines).to_have_text(["before"])
@@ -220,7 +220,7 @@ async def test_what_comes_after_the_end_is_told(context, server):
     again = replace(next_execution(await server.execution(reply), due=1, now=server.clock.now()), sequence=9)
     assert await server.store.insert(again)
     running = await server.run({"executionId": again.id})
-    await server.log(running, (1, b"after\n"))
+    await server.append_log(running, (1, b"after\n"))
     await log.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     await expect(log.notices).to_contain_text("A newer run has started.")
     await expect(log.lines).to_have_text(["before"])
@@ -237,10 +237,10 @@ async def test_after_a_cut_it_goes_on_without_a_gap_or_a_repeat(context, server)
     async with Relay(0, server.port) as relay:
         log = await open_log(context, reply["jobUrl"].replace(f":{server.port}/", f":{relay.place}/"))
         for start in range(0, 3_000, 1_000):
-            await server.log(execution, (1, numbered(start, start + 499)), (2, numbered(start + 499, start + 500)))
+            await server.append_log(execution, (1, numbered(start, start + 499)), (2, numbered(start + 499, start + 500)))
             await expect(log.lines.last).to_have_text(f"line {start + 499} ")
             await relay.cut()
-            await server.log(execution, (1, numbered(start + 500, start + 1_000)))
+            await server.append_log(execution, (1, numbered(start + 500, start + 1_000)))
             await expect(log.notices).to_contain_text("The connection was lost")
             await log.page.get_by_role("button", name="Connect now").click()
             await expect(log.lines.last).to_have_text(f"line {start + 999} ")
@@ -261,7 +261,7 @@ async def test_while_the_server_is_away_it_tries_every_five_seconds(context, ser
         await expect(log.notices).to_contain_text("The server cannot be reached", timeout=15_000)
         await shoot(log.page, "away")
         await relay.start()
-        await server.log(execution, (1, b"meanwhile\n"))
+        await server.append_log(execution, (1, b"meanwhile\n"))
         await log.page.get_by_role("button", name="Connect now").click()
         await expect(log.lines).to_have_text(["meanwhile"])
         await expect(log.link).to_contain_text("Live")
@@ -269,9 +269,9 @@ async def test_while_the_server_is_away_it_tries_every_five_seconds(context, ser
 
 async def test_whoever_has_logged_in_by_the_browser_follows_too(context, shared_redis, tmp_path):
     users = {"users": (user("anna", "annas", "read"),)}
-    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False) as server:
-        reply = await server.ran("task", (1, b"for anna\n"))
-    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False, **users) as server:
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0") as server:
+        reply = await server.run_to_end("task", (1, b"for anna\n"))
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **users) as server:
         path = f"localhost:{server.port}/tasks/task/jobs/{reply['jobId']}/stream"
         log = await open_log(context, f"http://anna:annas@{path}")
         await expect(log.lines).to_have_text(["for anna"])
@@ -285,7 +285,7 @@ async def test_ten_megabytes_are_all_there_with_few_of_them_drawn(context, serve
     reply = await server.enqueue()
     execution = await server.run(reply)
     for start in range(0, 100_000, 5_000):
-        await server.log(execution, (1, numbered(start, start + 5_000, 90)))
+        await server.append_log(execution, (1, numbered(start, start + 5_000, 90)))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines.last).to_contain_text("line 99999 ")
     assert await log.page.locator("#log .row").count() < 2_000
@@ -301,7 +301,7 @@ async def test_ten_megabytes_are_all_there_with_few_of_them_drawn(context, serve
     await log.page.locator("#query").press("Enter")
     await expect(log.page.locator("#log .row.current .text")).to_contain_text("line 12345 ")
     await expect(log.page.locator("#log .row.current")).to_be_in_viewport()
-    await server.log(execution, (1, b"one more\n"))
+    await server.append_log(execution, (1, b"one more\n"))
     await expect(log.page.locator("#newer")).to_have_text("↓ 1 new line")
     assert len(await log.copied()) == len(numbered(0, 100_000, 90)) + len("one more\n")
 
@@ -327,7 +327,7 @@ async def test_memory_has_a_bound_and_what_is_missing_is_told(context, server):
     reply = await server.enqueue()
     execution = await server.run(reply)
     for start in range(0, 211_000, 10_550):
-        await server.log(execution, (1, b"".join(b"%d\n" % number for number in range(start, start + 10_550))))
+        await server.append_log(execution, (1, b"".join(b"%d\n" % number for number in range(start, start + 10_550))))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines.last).to_have_text("210999")
     await expect(log.notices).to_contain_text("The first 10,000 lines are no longer shown.")
@@ -337,7 +337,7 @@ async def test_memory_has_a_bound_and_what_is_missing_is_told(context, server):
 
 
 async def test_of_a_very_long_log_the_last_lines_are_asked_for(context, server):
-    reply = await server.ran("task", (1, b"x\n"))
+    reply = await server.run_to_end("task", (1, b"x\n"))
 
     async def enlarge(route):
         answer = await route.fetch()
@@ -368,8 +368,8 @@ async def test_hostile_text_stays_text(context, server):
         (b"\xff\xfe bytes", "\ufffd\ufffd bytes"),
         (b"windows\r", "windows"),
     ]
-    await server.log(execution, (1, b"".join(data + b"\n" for data, _ in parts)))
-    await server.log(execution, (1, b"x" * 1_000_000), (1, b"\nafter\n"))
+    await server.append_log(execution, (1, b"".join(data + b"\n" for data, _ in parts)))
+    await server.append_log(execution, (1, b"x" * 1_000_000), (1, b"\nafter\n"))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines.last).to_have_text("after")
     assert await log.page.title() == "running · task · fastlane"
@@ -389,7 +389,7 @@ async def test_a_sequence_that_is_cut_between_messages_is_still_one(context, ser
     reply = await server.enqueue()
     execution = await server.run(reply)
     for part in (b"a \x1b", b"[3", b"1mred\x1b]0;ti", b"tle\x07 and ", b"\x1b[0", b"mplain\r", b"\nnext \x1b[4"):
-        await server.log(execution, (1, part))
+        await server.append_log(execution, (1, part))
     await server.end(execution)
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines).to_have_text(["a red and plain", "next ^[[4"])
@@ -403,7 +403,7 @@ async def test_a_sequence_that_is_cut_between_messages_is_still_one(context, ser
 async def test_scrolling_up_pauses_and_the_end_is_one_press_away(context, server):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    await server.log(execution, (1, numbered(0, 500)))
+    await server.append_log(execution, (1, numbered(0, 500)))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines.last).to_be_in_viewport()
     await log.page.locator("#log").hover()
@@ -411,20 +411,20 @@ async def test_scrolling_up_pauses_and_the_end_is_one_press_away(context, server
     follow = log.page.locator("#follow")
     await expect(follow).to_have_attribute("aria-pressed", "false")
     seen = await log.page.locator("#log").evaluate("(log) => log.scrollTop")
-    await server.log(execution, (1, numbered(500, 700)))
+    await server.append_log(execution, (1, numbered(500, 700)))
     await expect(log.page.locator("#newer")).to_have_text("↓ 200 new lines")
     assert await log.page.locator("#log").evaluate("(log) => log.scrollTop") == seen
     await log.page.locator("#newer").click()
     await expect(log.lines.last).to_be_in_viewport()
-    await server.log(execution, (1, numbered(700, 900)))
+    await server.append_log(execution, (1, numbered(700, 900)))
     await expect(log.page.locator("#log .text", has_text="line 899 ")).to_be_in_viewport()
     await follow.click()
-    await server.log(execution, (1, numbered(900, 950)))
+    await server.append_log(execution, (1, numbered(900, 950)))
     await expect(log.page.locator("#newer")).to_have_text("↓ 50 new lines")
 
 
 async def test_search_and_choices_by_the_keyboard_alone(context, server):
-    reply = await server.ran("task", (1, b"one apple\n\x1b[32mtwo\x1b[0m pears\n"), (2, b"three APPLES\n"), (1, b"four\n"))
+    reply = await server.run_to_end("task", (1, b"one apple\n\x1b[32mtwo\x1b[0m pears\n"), (2, b"three APPLES\n"), (1, b"four\n"))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines).to_have_count(4)
     keyboard = log.page.keyboard
@@ -451,7 +451,7 @@ async def test_search_and_choices_by_the_keyboard_alone(context, server):
 
 
 async def test_the_download_is_the_log_byte_for_byte(context, server):
-    reply = await server.ran("my%20task!", (1, b"\x1b[31mred\x1b[0m\r\n"), (2, b"\xff\n"))
+    reply = await server.run_to_end("my%20task!", (1, b"\x1b[31mred\x1b[0m\r\n"), (2, b"\xff\n"))
     log = await open_log(context, reply["jobUrl"])
     await expect(log.lines).to_have_count(2)
     async with log.page.expect_download() as started:
@@ -470,10 +470,10 @@ async def test_axe_finds_nothing(context, server, size, theme):
     """In the state with the most in it everywhere, in the others on a phone."""
     running = await server.enqueue("colours", command="make all", retries=2)
     execution = await server.run(running)
-    await server.log(execution, (1, COLOURS + STYLES), (2, COLOURS + b"an error\n"), (1, numbered(0, 3, 60)))
+    await server.append_log(execution, (1, COLOURS + STYLES), (2, COLOURS + b"an error\n"), (1, numbered(0, 3, 60)))
     states = [("running", running["jobUrl"], "Live")]
     if size is PHONE:
-        states.append(("failed", (await server.ran("failed", (1, b"one\n"), (2, b"two\n"), code=1))["executionUrl"], "Ended"))
+        states.append(("failed", (await server.run_to_end("failed", (1, b"one\n"), (2, b"two\n"), code=1))["executionUrl"], "Ended"))
         states.append(("waiting", (await server.enqueue("waiting", cron="0 0 1 1 *"))["jobUrl"], "Looking again"))
     for name, url, link in states:
         log = await open_log(context, url)

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from fastlane.web.http.static_files import StaticFiles
 from tests.browser.logpage import DESK, PHONE, shoot, violations
 from tests.support.credentials import basic, user
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -78,7 +78,7 @@ async def test_whoever_asks_for_no_html_gets_the_health(server):
 
 
 async def test_a_page_runs_only_what_comes_from_its_server(server):
-    reply = await server.ran()
+    reply = await server.run_to_end()
     for path in (reply["jobUrl"] + "stream", reply["executionUrl"] + "stream", "/docs", "/"):
         for method in ("GET", "HEAD"):
             answer = await server.ask(method, path, headers=HTML)
@@ -108,7 +108,7 @@ async def test_files_are_kept_for_ever_and_gzipped_for_whoever_takes_that(server
 
 
 async def test_what_is_not_there_is_a_404_with_the_page(server):
-    reply = await server.ran("task")
+    reply = await server.run_to_end("task")
     job = f"/tasks/task/jobs/{reply['jobId']}"
     for path in (f"/tasks/task/jobs/{NOBODY}/stream", f"/tasks/other/jobs/{reply['jobId']}/stream", f"{job}/executions/{NOBODY}/stream"):
         answer = await server.get(path)
@@ -120,7 +120,7 @@ async def test_what_is_not_there_is_a_404_with_the_page(server):
 
 async def test_with_users_a_page_asks_who_it_is(shared_redis, tmp_path):
     users = {"users": (user("anna", "annas", "read", tasks="mine"),)}
-    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False, **users) as server:
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **users) as server:
         path = f"/tasks/mine/jobs/{NOBODY}/stream"
         answer = await server.get(path)
         assert (answer.status, answer.headers["WWW-Authenticate"][:5]) == (401, "Basic")
@@ -132,8 +132,8 @@ async def test_with_users_a_page_asks_who_it_is(shared_redis, tmp_path):
 
 
 async def test_without_its_pages_a_server_says_so_and_does_all_else(server, tmp_path):
-    server.app.settings["static_files"] = StaticFiles(tmp_path)
-    reply = await server.ran()
+    server.api.application.settings["static_files"] = StaticFiles(tmp_path)
+    reply = await server.run_to_end()
     for path in (reply["jobUrl"] + "stream", "/docs", "/static/x.js"):
         answer = await server.get(path)
         assert answer.status == 503

@@ -9,12 +9,12 @@ from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser.logpage import LogPage, shoot
 from tests.support.credentials import bearer, token
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 EYES = bearer("fl_eyes")
-TOKENS = {"listen_is_loopback": False, "tokens": (token("eyes", "fl_eyes", "read"), token("ci", "fl_ci"))}
+TOKENS = {"listen": "0.0.0.0", "tokens": (token("eyes", "fl_eyes", "read"), token("ci", "fl_ci"))}
 
 SOCKET = """(url) => new Promise((resolve) => {
     let text = "";
@@ -29,22 +29,22 @@ LINK = """(url) => { const link = document.createElement("a"); link.href = url; 
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def guarded(shared_redis, site, tmp_path) -> AsyncIterator[Server]:
+async def guarded(shared_redis, site, tmp_path) -> AsyncIterator[Fastlane]:
     listed = (f"http://dash.example.com:{site}",)
-    async with Server(tmp_path / "store.db", shared_redis.url, **TOKENS, allowed_origins=listed, following={"start_wait": 1.0}) as server:
-        await server.alive()
+    async with Fastlane(tmp_path, shared_redis.url, **TOKENS, allowed_origins=listed, ws_start_wait=1.0) as server:
+        await server.report_worker()
         yield server
 
 
-async def begun(server: Server) -> tuple[dict[str, Any], Any]:
+async def begun(server: Fastlane) -> tuple[dict[str, Any], Any]:
     """A job that runs and has written a line."""
     reply = (await server.post("/tasks/task", {"image": "ubuntu:latest"}, headers=bearer("fl_ci"))).json
     execution = await server.run(reply)
-    await server.log(execution, (1, b"first\n"))
+    await server.append_log(execution, (1, b"first\n"))
     return reply, execution
 
 
-async def link_to(server: Server, url: str) -> str:
+async def link_to(server: Fastlane, url: str) -> str:
     """A new link to the page of a log, as somebody with a token makes it for a person."""
     made = await server.post(f"{url}ws-ticket", headers=EYES)
     assert made.status == 200, made.body
@@ -77,11 +77,11 @@ async def test_a_link_with_a_ticket_opens_the_page_for_as_long_as_it_is_looked_a
     assert page.url == f"{reply['jobUrl']}stream"
     assert [one for one in asked if "ticket=" in one and not one.startswith(link)] == []
     assert await page.evaluate("document.referrer + document.cookie") == ""
-    await guarded.log(execution, (1, b"second\n"))
+    await guarded.append_log(execution, (1, b"second\n"))
     await expect(log.lines).to_have_text(["first", "second"])
     guarded.cut_followers()
     await page.get_by_role("button", name="Connect now").click()
-    await guarded.log(execution, (2, b"third\n"))
+    await guarded.append_log(execution, (2, b"third\n"))
     await expect(log.lines).to_have_text(["first", "second", "third"])
     await page.reload()
     await expect(log.lines).to_have_text(["first", "second", "third"])

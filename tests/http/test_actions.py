@@ -73,7 +73,7 @@ async def test_a_stopped_cron_can_be_run_once_and_stays_stopped(server):
 
 
 async def test_a_retry_runs_the_last_execution_again_and_only_one_at_a_time(server):
-    done = await server.ran("task", code=3)
+    done = await server.run_to_end("task", code=3)
     reply = await server.post(done["jobUrl"] + "retry")
     assert reply.status == 200
     assert reply.json["executionId"] != done["executionId"]
@@ -100,12 +100,12 @@ async def test_a_pause_holds_the_schedule_until_it_is_resumed(server):
 
 
 async def test_what_has_ended_cannot_be_paused(server):
-    done = await server.ran("task")
+    done = await server.run_to_end("task")
     assert (await server.post(done["jobUrl"] + "pause")).status == 409
 
 
 async def test_the_stop_of_a_task_stops_every_job_that_is_alive(server):
-    ended = await server.execution(await server.ran("task"))
+    ended = await server.execution(await server.run_to_end("task"))
     await server.store.change(transitions.settle(ended))
     for spec in ({}, {"startIn": "1h"}, {"cron": "@daily"}):
         await server.enqueue(**spec)

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from fastlane.web.http import body
-from fastlane.web.server.application import close_server
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 from tests.support.waiting import until
 
 OK = {"image": "ubuntu:latest"}
@@ -20,7 +19,7 @@ CALM = 5.0
 """Seconds within which everybody else is answered: far more than it takes, far less than a hang."""
 
 
-async def calm(server: Server) -> None:
+async def calm(server: Fastlane) -> None:
     """Somebody else is served, soon."""
     before = time.monotonic()
     assert (await server.get("/livez")).status == 200
@@ -111,7 +110,7 @@ async def test_the_largest_command_and_metadata_that_are_valid_are_not_too_many_
 
 async def test_bodies_that_never_end_hold_no_more_memory_than_is_allowed(server, monkeypatch):
     monkeypatch.setattr(body, "MAX_MEMORY", 8 * 1024 * 1024)
-    memory = server.app.settings["context"].body_memory
+    memory = server.context.body_memory
     head = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n"
     writers = []
     for _ in range(12):
@@ -148,7 +147,7 @@ async def test_what_a_client_had_sent_ahead_is_dropped_when_it_hangs_up(server):
     before = asked
     writer.transport.abort()
     await calm(server)
-    await close_server(server.http, server.app, 30)
+    await server.close_server(30)
     assert asked < before + 1_000
 
 
@@ -157,7 +156,7 @@ async def test_closing_does_not_wait_for_all_that_a_client_has_sent_ahead(server
     writer.write(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n" * 11_000)
     await calm(server)
     before = time.monotonic()
-    await close_server(server.http, server.app, 1)
+    await server.close_server(1)
     assert time.monotonic() - before < 5
     writer.close()
 

@@ -13,7 +13,7 @@ from fastlane.config.credentials import PasswordHash
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.security import auth, throttle
 from tests.support.credentials import basic, bearer, token, user
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 from tests.support.waiting import until
 
 OK = {"image": "ubuntu:latest"}
@@ -29,9 +29,9 @@ PUBLIC = {"/", "/livez", "/healthcheck"}
 
 
 @pytest.fixture
-async def guarded(shared_redis, tmp_path) -> AsyncIterator[Server]:
+async def guarded(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
     """A server with users and tokens, behind a proxy that says for whom it asks."""
-    async with Server(tmp_path / "store.db", shared_redis.url, trusted_proxies=("127.0.0.1",), **WHO) as server:
+    async with Fastlane(tmp_path, shared_redis.url, trusted_proxies=("127.0.0.1",), **WHO) as server:
         yield server
 
 
@@ -127,7 +127,7 @@ async def test_a_credential_that_is_not_right_is_none(guarded, header):
 
 
 async def test_a_server_with_tokens_alone_asks_for_one(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, tokens=WHO["tokens"]) as server:
+    async with Fastlane(tmp_path, shared_redis.url, tokens=WHO["tokens"]) as server:
         answer = await server.get("/status", headers=ADMIN)
         assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="fastlane"')
         assert (await server.get("/status", headers=CI)).status == 200
@@ -234,7 +234,7 @@ async def test_while_a_password_is_looked_at_everybody_else_is_served(guarded, h
 async def test_a_crowd_of_guessers_is_told_to_come_again_and_takes_no_memory(guarded, hashing):
     assert (await guarded.get("/status", headers=ADMIN)).status == 200
     hashing.go.clear()
-    gate = guarded.app.settings["context"].authenticator
+    gate = guarded.context.authenticator
     crowd = [asyncio.create_task(guarded.get("/status", headers=from_(f"10.0.{n}.1", basic("anna", f"{n}")))) for n in range(60)]
     await until(lambda: sum(task.done() for task in crowd) == 60 - auth.MAX_VERIFYING, "nobody was sent away")
     away = [task.result() for task in crowd if task.done()]
@@ -271,7 +271,7 @@ async def test_guesses_that_come_all_at_once_are_counted_as_they_come(guarded, h
 
 
 async def test_an_address_that_nobody_vouches_for_does_not_count(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, **WHO) as server:
+    async with Fastlane(tmp_path, shared_redis.url, **WHO) as server:
         guesses = [
             await server.get("/status", headers=from_(f"10.0.0.{n}", basic("anna", f"{n}"))) for n in range(throttle.FREE_FAILURES + 1)
         ]
@@ -308,7 +308,7 @@ async def test_without_auth_what_was_asked_for_says_from_where(server):
 
 
 async def test_closing_gives_up_the_passwords_that_wait(shared_redis, tmp_path, hashing):
-    async with Server(tmp_path / "store.db", shared_redis.url, **WHO) as server:
+    async with Fastlane(tmp_path, shared_redis.url, **WHO) as server:
         hashing.go.clear()
         crowd = [asyncio.create_task(server.get("/status", headers=basic("anna", f"{n}"))) for n in range(5)]
         await until(lambda: hashing.count == 1, "the password was never looked at")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 
 OK = {"image": "ubuntu:latest"}
 CRON = {"cron": "* * * * *"}
@@ -152,7 +152,7 @@ async def test_all_faults_of_a_schedule_and_of_its_rules_come_in_one_answer(serv
 
 
 async def test_a_server_says_how_many_retries_it_allows(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, hard_retries=2) as server:
+    async with Fastlane(tmp_path, shared_redis.url, hard_retries=2) as server:
         assert "allows (2)" in faults(await server.post("/tasks/task", OK | {"retries": 3}))["retries"]
         reply = await server.enqueue(retries=2)
         assert (await server.get(reply["jobUrl"])).json["job"]["spec"]["retries"] == 2
@@ -284,7 +284,7 @@ async def test_values_of_secrets_never_come_back(server):
 
 
 async def test_a_body_at_the_limit_is_read_and_one_byte_more_is_413(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, max_body=5_000) as server:
+    async with Fastlane(tmp_path, shared_redis.url, max_body=5_000) as server:
         body = json.dumps(OK).encode()
         reply = await server.enqueue()
         assert (await server.post(reply["jobUrl"] + "stop", b"x" * 10_000)).status == 200, "this route reads no body"
@@ -336,7 +336,7 @@ async def test_a_connection_goes_on_after_a_refusal(server):
 
 async def test_json_is_gzipped_when_asked_and_logs_are_not(server):
     for _ in range(10):
-        reply = await server.ran("task", (1, b"x" * 10_000))
+        reply = await server.run_to_end("task", (1, b"x" * 10_000))
     asked = {"Accept-Encoding": "gzip, br"}
     answer = await server.get("/tasks/task", headers=asked)
     assert answer.headers["Content-Encoding"] == "gzip"

@@ -10,8 +10,8 @@ from fastlane.models.container.container import Container, Resources, Secret
 from fastlane.models.container.options import MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, Policy
 from fastlane.models.placement.pool import Pool
-from tests.http.test_openapi import Described
-from tests.support.server import HOST, Server
+from tests.http.test_openapi import check_answers
+from tests.support.fastlane import HOST, Fastlane
 
 OK = {"image": "ubuntu:latest"}
 LISTS = ("user", "workdir", "stop_signal", "mounts", "networks", "secrets", "constraints", "extra_hosts")
@@ -39,8 +39,8 @@ NOTHING = {**dict.fromkeys(ASKED), "mounts": [], "networks": [], "secrets": [], 
 
 
 @pytest.fixture
-async def server(shared_redis, tmp_path) -> AsyncIterator[Server]:
-    async with Server(tmp_path / "store.db", shared_redis.url, pools=POOLS) as server:
+async def server(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
+    async with Fastlane(tmp_path, shared_redis.url, pools=POOLS) as server:
         yield server
 
 
@@ -52,7 +52,7 @@ def refused(answer) -> dict[str, str]:
     return {fault["field"]: fault["message"] for fault in answer.json["errors"]}
 
 
-async def spec_of(server: Server, reply) -> dict:
+async def spec_of(server: Fastlane, reply) -> dict:
     return (await server.get(reply["jobUrl"])).json["job"]["spec"]
 
 
@@ -236,7 +236,7 @@ async def test_a_refusal_leaves_no_record(server):
 async def test_what_was_accepted_is_answered_again_whatever_the_policy_says_by_now(server, shared_redis, tmp_path):
     key, body = {"Idempotency-Key": "once"}, OK | {"container": {"user": "app"}}
     first = await server.post("/tasks/wide", body, headers=key)
-    async with Server(tmp_path / "store.db", shared_redis.url, pools=(narrowed(POOLS[0]),)) as other:
+    async with Fastlane(tmp_path, shared_redis.url, pools=(narrowed(POOLS[0]),)) as other:
         again = await other.post("/tasks/wide", body, headers=key)
         assert (again.status, again.headers["Idempotent-Replayed"], again.json["jobId"]) == (200, "true", first.json["jobId"])
         assert (await other.post("/tasks/wide", body)).status == 403
@@ -253,7 +253,7 @@ def narrowed(pool: Pool) -> Pool:
 async def test_run_and_retry_are_refused_once_the_pool_no_longer_allows_what_the_job_asks_for(server, shared_redis, tmp_path, asked):
     reply = await server.enqueue("wide", **asked)
     await server.end(await server.run(reply))
-    async with Server(tmp_path / "store.db", shared_redis.url, pools=(narrowed(POOLS[0]),)) as other:
+    async with Fastlane(tmp_path, shared_redis.url, pools=(narrowed(POOLS[0]),)) as other:
         for verb in ("run", "retry"):
             answer = await other.post(f"/tasks/wide/jobs/{reply['jobId']}/{verb}")
             assert "pool 'wide'" in " ".join(refused(answer).values())
@@ -288,8 +288,8 @@ async def test_a_body_of_2_x_with_dns_entries_is_taken_where_the_policy_allows_i
 
 
 async def test_answers_and_refusals_are_as_the_document_says(shared_redis, tmp_path):
-    async with Described(tmp_path / "store.db", shared_redis.url, pools=POOLS) as server:
-        await server.described()
+    async with Fastlane(tmp_path, shared_redis.url, pools=POOLS) as server:
+        await check_answers(server)
         bodies = [{"container": ASKED}, {"container": {"user": "app"}}, {"resources": {"cpus": 0.5, "reserve": {"cpus": 0.1}}}]
         for fields in bodies:
             reply = await server.enqueue("wide", **fields)

@@ -97,7 +97,7 @@ async def test_a_later_job_waits_in_the_lane_of_ticks(server):
 
 
 async def test_stdout_and_stderr_come_byte_for_byte_with_the_exit_code(server):
-    reply = await server.ran("task", (1, b"out\xff\x00\n"), (2, b"err"), (1, b"more"), code=3)
+    reply = await server.run_to_end("task", (1, b"out\xff\x00\n"), (2, b"err"), (1, b"more"), code=3)
     out = await server.get(f"{reply['jobUrl']}stdout")
     assert (out.status, out.body) == (200, b"out\xff\x00\nmore")
     assert out.headers["Content-Type"] == "text/plain; charset=utf-8"

@@ -16,9 +16,9 @@ from fastlane.web.http import deadlines
 from fastlane.web.server.application import MAX_HEAD
 from tests.http.test_attacks import calm, statuses
 from tests.support.engine_views import NoDocker
+from tests.support.fastlane import Answer, Fastlane
 from tests.support.installation import Installation, installed
 from tests.support.redis import RealRedis
-from tests.support.server import Answer, Server
 
 OK = b'{"image": "ubuntu:latest"}'
 JOB = "6c84fb90-12c4-11e1-840d-7b25c5ee775a"
@@ -104,11 +104,11 @@ def verb(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-async def written(server: Server) -> bool:
+async def written(server: Fastlane) -> bool:
     return (await server.get("/tasks/task")).status != 404
 
 
-async def send(server: Server, verb: str, body: bytes) -> Answer:
+async def send(server: Fastlane, verb: str, body: bytes) -> Answer:
     async def parts() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 100_000):
             yield body[start : start + 100_000]
@@ -117,7 +117,7 @@ async def send(server: Server, verb: str, body: bytes) -> Answer:
 
 
 @pytest.mark.parametrize("name", list(CORPUS))
-async def test_a_bad_body_gets_a_4xx_that_says_what_to_do(server: Server, verb: str, name: str) -> None:
+async def test_a_bad_body_gets_a_4xx_that_says_what_to_do(server: Fastlane, verb: str, name: str) -> None:
     body, says = CORPUS[name]
     answer = await send(server, verb, body)
     assert answer.status == 400, answer.body
@@ -128,7 +128,7 @@ async def test_a_bad_body_gets_a_4xx_that_says_what_to_do(server: Server, verb: 
     assert not await written(server)
 
 
-async def test_a_body_that_is_too_large_is_413_and_the_connection_goes_on(server: Server, verb: str) -> None:
+async def test_a_body_that_is_too_large_is_413_and_the_connection_goes_on(server: Fastlane, verb: str) -> None:
     answer = await send(server, verb, OK.ljust(1024 * 1024 + 1))
     assert (answer.status, "1048576 bytes" in answer.json["detail"]) == (413, True)
     assert not await written(server)
@@ -136,9 +136,9 @@ async def test_a_body_that_is_too_large_is_413_and_the_connection_goes_on(server
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 26", b"Transfer-Encoding: chunked"])
-async def test_a_body_that_is_cut_writes_nothing(server: Server, verb: str, length: bytes) -> None:
+async def test_a_body_that_is_cut_writes_nothing(server: Fastlane, verb: str, length: bytes) -> None:
     head = f"{verb} {TARGETS[verb]} HTTP/1.1\r\nHost: localhost\r\n".encode() + length + b"\r\n\r\n"
-    active = server.app.settings["context"].active_requests
+    active = server.context.active_requests
     for part in (OK[:20], b"1a\r\n" + OK[:20], b"1a\r\n" + OK + b"\r\n", b""):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head + (part if b"chunked" in length or not part.startswith(b"1a") else OK[:10]))
@@ -152,7 +152,7 @@ async def test_a_body_that_is_cut_writes_nothing(server: Server, verb: str, leng
 
 
 async def test_a_body_that_comes_a_byte_at_a_time_is_read_until_its_time_is_over(
-    server: Server, verb: str, monkeypatch: pytest.MonkeyPatch
+    server: Fastlane, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deadlines, "SWEEP_EVERY", 0.02)
     head = f"{verb} {TARGETS[verb]} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(OK)}\r\nConnection: close\r\n\r\n".encode()
@@ -195,7 +195,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         ("POST /tasks/task", b"Origin: http://" + b"a" * 60_000, 403, "another site"),
     ],
 )
-async def test_a_head_that_is_too_long_gets_a_4xx_that_says_so(server: Server, line: str, headers: bytes, status: int, says: str) -> None:
+async def test_a_head_that_is_too_long_gets_a_4xx_that_says_so(server: Fastlane, line: str, headers: bytes, status: int, says: str) -> None:
     head = f"{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(OK)}\r\n".encode() + headers
     answer = await server.raw(head + b"\r\n\r\n" + OK)
     assert statuses(answer) == [status]
@@ -205,7 +205,7 @@ async def test_a_head_that_is_too_long_gets_a_4xx_that_says_so(server: Server, l
     await calm(server)
 
 
-async def test_a_head_without_end_is_hung_up_on(server: Server) -> None:
+async def test_a_head_without_end_is_hung_up_on(server: Fastlane) -> None:
     with suppress(ConnectionError):
         assert await server.raw(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * (MAX_HEAD + 200_000)) == b""
     await calm(server)

@@ -13,9 +13,9 @@ from uuid import UUID
 import pytest
 
 from fastlane.models.status import UNDER_WAY, Status
-from tests.http.test_openapi import DescribedAndStaffed
+from tests.http.test_openapi import check_answers
+from tests.support.fastlane import IMAGE, Answer, Fastlane
 from tests.support.redis import RealRedis
-from tests.support.server import IMAGE, Answer
 from tests.support.waiting import until
 
 CLIENTS = 64
@@ -42,7 +42,7 @@ class Crowd:
     """All clients, and what they know: the URLs of jobs; which jobs were enqueued (by id, with their task), which were PUT (also as
     replacements), which were deleted, and the tasks that somebody deleted or tried to."""
 
-    server: DescribedAndStaffed
+    server: Fastlane
     urls: list[str] = field(default_factory=list)
     enqueued: dict[str, str] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
@@ -136,7 +136,7 @@ def _path(task: str) -> str:
     return task.replace(" ", "%20")
 
 
-async def walk(server: DescribedAndStaffed, url: str, key: str = "items") -> list[dict[str, Any]]:
+async def walk(server: Fastlane, url: str, key: str = "items") -> list[dict[str, Any]]:
     """All rows of a list, by its ``nextUrl``; its total must be their number."""
     rows: list[dict[str, Any]] = []
     at: str | None = url
@@ -151,7 +151,7 @@ async def walk(server: DescribedAndStaffed, url: str, key: str = "items") -> lis
     return rows
 
 
-async def quiet(server: DescribedAndStaffed) -> None:
+async def quiet(server: Fastlane) -> None:
     """Stops all that there is, and waits until nothing is under way and the queue is empty."""
     assert (await server.post("/pools/fast/resume")).status == 200
     for task in TASKS:
@@ -159,21 +159,21 @@ async def quiet(server: DescribedAndStaffed) -> None:
     await until(lambda: idle(server), "the end of everything", PATIENCE)
 
 
-async def idle(server: DescribedAndStaffed) -> bool:
+async def idle(server: Fastlane) -> bool:
     status = (await server.get("/status")).json
     return not (any(status["executions"][one.value] for one in UNDER_WAY) or any(sum(lane.values()) for lane in status["queues"].values()))
 
 
 @pytest.fixture
-async def server(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[DescribedAndStaffed]:
-    async with DescribedAndStaffed(tmp_path / "store.db", shared_redis.url, following={"start_wait": 0.1}) as one:
-        await one.described()
+async def server(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
+    async with Fastlane(tmp_path, shared_redis.url, workers=2, ws_start_wait=0.1) as one:
+        await check_answers(one)
         yield one
 
 
 @pytest.mark.parametrize("seed", [1])
 @pytest.mark.timeout(300)
-async def test_whatever_64_clients_do_at_once_is_allowed_and_every_count_agrees(server: DescribedAndStaffed, seed: int) -> None:
+async def test_whatever_64_clients_do_at_once_is_allowed_and_every_count_agrees(server: Fastlane, seed: int) -> None:
     crowd = Crowd(server)
     await crowd.enqueue(random.Random(0))
     crowd.urls.append((await server.enqueue("a"))["jobUrl"])
@@ -188,7 +188,7 @@ async def test_whatever_64_clients_do_at_once_is_allowed_and_every_count_agrees(
     assert len(set(starts)) == len(starts), "an execution started twice"
 
 
-async def _counts_agree(server: DescribedAndStaffed) -> None:
+async def _counts_agree(server: Fastlane) -> None:
     status = (await server.get("/status")).json
     tasks = await walk(server, "/tasks?perPage=2")
     executions = await walk(server, "/executions?perPage=50")
@@ -211,7 +211,7 @@ async def _counts_agree(server: DescribedAndStaffed) -> None:
     assert sum(of_job.values()) == len(executions)
 
 
-async def _accepted_jobs_are_there(server: DescribedAndStaffed, crowd: Crowd) -> None:
+async def _accepted_jobs_are_there(server: Fastlane, crowd: Crowd) -> None:
     there = {job["id"] for task in await walk(server, "/tasks") for job in await walk(server, task["url"], "jobs")}
     sure = crowd.enqueued.keys() - crowd.replaced
     assert not there & (crowd.deleted & sure)

@@ -5,13 +5,13 @@ import re
 import pytest
 
 from fastlane.models.placement.pool import Pool
-from tests.support.server import HOST, Server
+from tests.support.fastlane import HOST, Fastlane
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 async def test_a_job_in_full(server):
-    reply = await server.ran("task", (1, b"out"), code=3)
+    reply = await server.run_to_end("task", (1, b"out"), code=3)
     shown = (await server.get(reply["jobUrl"])).json
     assert shown["task"] == {"id": "task", "url": reply["taskUrl"]}
     job = shown["job"]
@@ -58,7 +58,7 @@ async def test_rules_that_were_not_given_are_told_as_what_they_then_are(server):
 
 
 async def test_an_execution_in_full(server):
-    reply = await server.ran("task", (1, b"out"), (2, b"oh"), code=3)
+    reply = await server.run_to_end("task", (1, b"out"), (2, b"oh"), code=3)
     shown = (await server.get(reply["executionUrl"])).json
     assert shown["task"] == {"id": "task", "url": reply["taskUrl"]}
     assert shown["job"] == {"id": reply["jobId"], "url": reply["jobUrl"]}
@@ -101,7 +101,7 @@ async def test_an_execution_that_has_not_started_has_nulls_and_no_text(server):
 async def test_a_log_grows_in_its_execution_while_it_runs(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    await server.log(execution, (2, b"more"))
+    await server.append_log(execution, (2, b"more"))
     for url in (reply["jobUrl"], reply["executionUrl"]):
         assert b'"stderrBytes":4' in (await server.get(url)).body
 
@@ -124,7 +124,7 @@ async def test_executions_beyond_the_list_are_a_404_page(server):
 
 
 async def test_a_task_that_no_pool_takes_is_refused(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, pools=(Pool("only", "only-", (HOST,)),)) as server:
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("only", "only-", (HOST,)),)) as server:
         answer = await server.post("/tasks/other", {"image": "ubuntu"})
         assert answer.status == 400
         assert "pool" in answer.json["detail"]

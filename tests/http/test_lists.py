@@ -19,7 +19,7 @@ async def fill(server, *, executions: int = 25, tasks: int = 12):
     """Tasks with a job each, and one job with a history; its reply."""
     for number in range(tasks):
         await server.enqueue(f"nightly-{number:02}")
-    reply = await server.ran("history", code=1)
+    reply = await server.run_to_end("history", code=1)
     one = await server.execution(reply)
     for _ in range(executions - 1):
         one = next_execution(one, due=one.scheduled_for + 1, now=server.clock.now())
@@ -130,7 +130,7 @@ async def test_a_search_without_words_is_refused_and_says_so(server, query):
 
 
 async def test_a_tasks_jobs_are_filtered_by_status(server):
-    failed = await server.ran("task", code=1)
+    failed = await server.run_to_end("task", code=1)
     waiting = await server.enqueue("task")
     later = await server.enqueue("task", startIn="1h")
     for wanted, reply in (("failed", failed), ("enqueued", waiting), ("scheduled", later)):
@@ -144,7 +144,7 @@ async def test_a_tasks_jobs_are_filtered_by_status(server):
 
 
 async def test_executions_are_listed_in_full_with_the_latest_due_first(server):
-    first, second = await server.ran("task", (1, b"out"), code=3), await server.enqueue("other")
+    first, second = await server.run_to_end("task", (1, b"out"), code=3), await server.enqueue("other")
     page = (await server.get("/executions")).json
     assert [row["executionId"] for row in page["items"]] == [second["executionId"], first["executionId"]]
     shown = (await server.get(first["executionUrl"])).json["execution"]

@@ -2,7 +2,6 @@
 other way round."""
 
 import io
-import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,32 +16,28 @@ from fastlane.models.access import Principal, Role
 from fastlane.models.placement.pool import Pool
 from fastlane.web.openapi.document import METHODS, Document
 from fastlane.web.routes.table import ROUTES
+from tests.support.fastlane import HOST, POOLS, Answer, Fastlane
 from tests.support.redis import RealRedis
-from tests.support.server import HOST, POOLS, Answer, Server
-from tests.support.staffed import StaffedServer
 from tests.support.waiting import until
 
 OK = {"image": "ubuntu:latest"}
-HASTE = {"start_wait": 0.1}
+HASTE = 0.1
 NONE = "00000000-0000-4000-8000-000000000000"
 
 
-class Described(Server):
-    """A server each of whose answers is held against its document. ``seen``: path, method and status of what was answered."""
+class DocumentCheck:
+    """Compares answers with a server's document. ``seen``: path, method and status of each answer."""
 
-    seen: set[tuple[str, str, str]]
+    def __init__(self, base: str, document: dict[str, Any]) -> None:
+        self.base = base
+        self.document = document
+        self.strict = {"components": closed(document["components"])}
+        self.seen: set[tuple[str, str, str]] = set()
 
-    async def described(self) -> None:
-        """Reads the document."""
-        self.seen = set()
-        self.document = json.loads((await super().ask("GET", "/openapi.json")).body)
-        self.strict = {"components": closed(self.document["components"])}
-
-    async def ask(self, method: str, path: str, **options: Any) -> Answer:
-        answer = await super().ask(method, path, **options)
+    def on_answer(self, method: str, path: str, answer: Answer) -> None:
+        """Fails when the document does not describe this answer."""
         if method in METHODS:
             self._check(method, path.removeprefix(self.base).partition("?")[0].rstrip("/"), answer)
-        return answer
 
     def _check(self, method: str, path: str, answer: Answer) -> None:
         route = next(route for route in self.document["paths"] if re.fullmatch(re.sub(r"{\w+}", "[^/]+", route).rstrip("/"), path))
@@ -76,21 +71,24 @@ def closed(schema: Any) -> Any:
     return {"additionalProperties": False, **inner} if isinstance(inner.get("properties"), dict) and "oneOf" not in inner else inner
 
 
-class DescribedAndStaffed(Described, StaffedServer):
-    """The same, where jobs run."""
+async def check_answers(server: Fastlane) -> DocumentCheck:
+    """Compares each further answer of the server with its document."""
+    check = DocumentCheck(server.base, (await server.get("/openapi.json")).json)
+    server.on_answer = check.on_answer
+    return check
 
 
 @pytest.fixture
-async def served(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Described]:
-    async with Described(tmp_path / "store.db", shared_redis.url, following=HASTE) as server:
-        await server.described()
+async def served(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
+    async with Fastlane(tmp_path, shared_redis.url, ws_start_wait=HASTE) as server:
+        await check_answers(server)
         yield server
 
 
 @asynccontextmanager
-async def staffed(redis: RealRedis, path: Path) -> AsyncIterator[DescribedAndStaffed]:
-    async with DescribedAndStaffed(path / "store.db", redis.url, following=HASTE) as server:
-        await server.described()
+async def staffed(redis: RealRedis, path: Path) -> AsyncIterator[Fastlane]:
+    async with Fastlane(path, redis.url, workers=2, ws_start_wait=HASTE) as server:
+        await check_answers(server)
         yield server
 
 
@@ -103,22 +101,22 @@ def reads(reply: dict[str, Any]) -> Iterator[str]:
     yield from (reply["taskUrl"], "/tasks", "/search?query=a", "/executions", "/status", "/healthcheck", "/livez", "/")
 
 
-async def read_all(server: Server, reply: dict[str, Any]) -> None:
+async def read_all(server: Fastlane, reply: dict[str, Any]) -> None:
     for url in reads(reply):
         assert (await server.get(url)).status < 500 or "health" in url or url == "/"
 
 
-async def test_answers_about_jobs_at_each_moment_of_their_lives_are_as_the_document_says(served: Described) -> None:
+async def test_answers_about_jobs_at_each_moment_of_their_lives_are_as_the_document_says(served: Fastlane) -> None:
     secret = {"envs": {"A": 1, "TOKEN": "x"}, "metadata": {"a": [1, None]}, "timeout": 1.5, "retries": 1, "expiresIn": "1h"}
     waiting = await served.enqueue("a", **secret)
     await read_all(served, waiting)
-    await served.alive()
+    await served.report_worker()
     pulled = await served.enqueue("a")
     await served.pull(pulled)
     await read_all(served, pulled)
     running = await served.enqueue("a")
     execution = await served.run(running)
-    await served.log(execution, (1, b"out\n"), (2, b"err\n"))
+    await served.append_log(execution, (1, b"out\n"), (2, b"err\n"))
     for url in reads(running):
         if "follow" not in url:
             await served.get(url)
@@ -126,14 +124,14 @@ async def test_answers_about_jobs_at_each_moment_of_their_lives_are_as_the_docum
     assert (await served.post(running["executionUrl"] + "stop")).status == 200
     await served.end(execution, 3)
     await read_all(served, running)
-    done = await served.ran("a", (1, b"x"))
+    done = await served.run_to_end("a", (1, b"x"))
     await read_all(served, done)
     part = await served.get(done["jobUrl"] + "stdout", headers={"Range": "bytes=0-0"})
     assert (part.status, part.body) == (206, b"x")
     assert (await served.get(done["jobUrl"] + "stdout", headers={"Range": "bytes=9-"})).status == 416
 
 
-async def test_answers_about_schedules_are_as_the_document_says(served: Described) -> None:
+async def test_answers_about_schedules_are_as_the_document_says(served: Fastlane) -> None:
     for fields in ({"cron": "* * * * *", "timezone": "Europe/Berlin", "overlap": "skip"}, {"startIn": "1h"}, {"startAt": 2_000_000_000}):
         reply = await served.enqueue("later", command=["a b"], **fields)
         await read_all(served, reply)
@@ -147,8 +145,8 @@ async def test_answers_about_schedules_are_as_the_document_says(served: Describe
     assert (await served.post("/tasks/later/stop")).json["stopped"] >= 1
 
 
-async def test_pages_pools_previews_and_refusals_are_as_the_document_says(served: Described) -> None:
-    await served.alive(usable=False)
+async def test_pages_pools_previews_and_refusals_are_as_the_document_says(served: Fastlane) -> None:
+    await served.report_worker(usable=False)
     for _ in range(3):
         reply = await served.enqueue("fast-a")
     for list_ in ("/executions?perPage=1", "/tasks/fast-a?perPage=1", "/executions?perPage=1&page=2", "/executions?page=9"):
@@ -172,9 +170,9 @@ async def test_pages_pools_previews_and_refusals_are_as_the_document_says(served
 
 async def test_waits_for_a_concurrency_a_full_pool_and_a_retry_are_as_the_document_says(shared_redis: RealRedis, tmp_path: Path) -> None:
     pools = (Pool("fast", "fast-", (HOST,), max_running=1), POOLS[1])
-    async with Described(tmp_path / "store.db", shared_redis.url, pools=pools) as server:
-        await server.described()
-        await server.alive()
+    async with Fastlane(tmp_path, shared_redis.url, pools=pools) as server:
+        await check_answers(server)
+        await server.report_worker()
         running = await server.run(await server.enqueue("a"))
         limited = await server.enqueue("a", concurrency=1)
         assert (await server.get(limited["jobUrl"] + "why")).json["waitingFor"][0]["reason"] == "concurrency"
@@ -203,20 +201,20 @@ async def test_answers_of_a_server_with_workers_are_as_the_document_says(shared_
         await until(well, "health to be well")
 
 
-async def test_the_document_is_served_with_the_server_s_own_url_and_to_pages_that_may_read(server: Server) -> None:
+async def test_the_document_is_served_with_the_server_s_own_url_and_to_pages_that_may_read(server: Fastlane) -> None:
     answer = await server.get("/openapi.json", headers={"Origin": "http://localhost:3000"})
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
     assert answer.json["servers"] == [{"url": server.base}]
     assert (await server.get("/openapi.json?x=1")).status == 400
-    assert server.app.settings["document"].content is server.app.settings["document"].content
-    assert isinstance(server.app.settings["document"], Document)
+    assert server.api.application.settings["document"].content is server.api.application.settings["document"].content
+    assert isinstance(server.api.application.settings["document"], Document)
     assert answer.json["paths"].keys() == ROUTES.keys()
 
 
 async def test_the_document_is_for_those_who_may_read(shared_redis: RealRedis, tmp_path: Path) -> None:
     token = Token(Principal("ci", Role.READ), token_digest("let-me-in"))
-    async with Server(tmp_path / "store.db", shared_redis.url, tokens=(token,)) as server:
+    async with Fastlane(tmp_path, shared_redis.url, tokens=(token,)) as server:
         assert (await server.get("/openapi.json")).status == 401
         answer = await server.get("/openapi.json", headers={"Authorization": "Bearer let-me-in"})
         assert answer.json["components"]["securitySchemes"] == {"bearer": {"type": "http", "scheme": "bearer"}}

@@ -14,8 +14,7 @@ from fastlane.models.container.container import Resources
 from fastlane.models.container.options import MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, Policy
 from fastlane.models.placement.pool import Pool
-from tests.support.server import HOST
-from tests.support.staffed import StaffedServer
+from tests.support.fastlane import HOST, Fastlane
 
 ROOT = Path(__file__).parents[2]
 SEED = os.environ.get("FASTLANE_FUZZ_SEED", "1")
@@ -32,7 +31,7 @@ POOLS = (Pool("strict", "[A-Z]", (HOST,), limits=Resources(cpus=2)), Pool("wide"
 
 @pytest.mark.timeout(LONGEST + 60)
 async def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(shared_redis, tmp_path):
-    async with StaffedServer(tmp_path / "store.db", shared_redis.url, pools=POOLS, following={"start_wait": 0.5}) as server:
+    async with Fastlane(tmp_path, shared_redis.url, workers=2, pools=POOLS, ws_start_wait=0.5) as server:
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.base}/openapi.json", "--seed", SEED, "-n", EXAMPLES]
         report = tmp_path / "report"
         with report.open("wb") as output:

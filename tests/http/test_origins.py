@@ -6,7 +6,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.status import Status
 from tests.support.credentials import basic, user
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 
 OK = {"image": "ubuntu:latest"}
 EVIL, LISTED = "https://evil.example.com", "https://dash.example.com"
@@ -17,9 +17,9 @@ USERS = {"users": (user("anna", "annas", "admin"),)}
 @pytest.fixture(params=["loopback", "beyond", "loopback-auth", "beyond-auth"])
 async def asked(request, shared_redis, tmp_path):
     """A server of each kind that trusts one other site."""
-    settings = {"listen_is_loopback": request.param.startswith("loopback"), "allowed_origins": (LISTED,)}
+    settings = {"listen": "127.0.0.1" if request.param.startswith("loopback") else "0.0.0.0", "allowed_origins": (LISTED,)}
     settings |= USERS if request.param.endswith("auth") else {}
-    async with Server(tmp_path / "store.db", shared_redis.url, **settings) as server:
+    async with Fastlane(tmp_path, shared_redis.url, **settings) as server:
         server.open_to_all = request.param == "beyond"
         server.headers = ANNA if request.param.endswith("auth") else {}
         yield server
@@ -83,8 +83,8 @@ async def test_a_name_that_somebody_pointed_at_loopback_gets_nothing(server, pat
 
 
 async def test_with_a_public_url_a_name_that_somebody_pointed_at_the_server_writes_nothing(shared_redis, tmp_path):
-    public = {"public_url": "https://fl.example.com", "listen_is_loopback": False}
-    async with Server(tmp_path / "store.db", shared_redis.url, **public) as server:
+    public = {"public_url": "https://fl.example.com", "listen": "0.0.0.0"}
+    async with Fastlane(tmp_path, shared_redis.url, **public) as server:
         rebound = f"rebound.example.net:{server.port}"
         assert (await server.post("/tasks/t", OK, headers={"Host": rebound, "Origin": f"http://{rebound}"})).status == 403
         assert (await server.post("/tasks/t", OK, headers={"Host": "fl.example.com", "Origin": "https://fl.example.com"})).status == 200
@@ -94,11 +94,11 @@ async def test_with_a_public_url_a_name_that_somebody_pointed_at_the_server_writ
 async def test_a_secret_comes_back_in_no_answer(shared_redis, tmp_path, words):
     secret = "hunter2-s3cret"
     name = "MY_" + words[0].upper()
-    async with Server(tmp_path / "store.db", shared_redis.url, redact_words=words) as server:
+    async with Fastlane(tmp_path, shared_redis.url, redact_words=words) as server:
         reply = await server.enqueue("task", envs={name: secret, "PLAIN": "shown", "KEYS": "", "SHORT_" + name: "e"})
         execution = await server.pull(reply)
         failure = Failure(FailureReason.REJECTED, f"the engine said: bad variable {name}={secret}")
-        await server._change(transitions.give_up(execution, Ending(Status.FAILED, server.clock.now(), failure=failure)))
+        await server.change(transitions.give_up(execution, Ending(Status.FAILED, server.clock.now(), failure=failure)))
         pages = ("/tasks/task", reply["jobUrl"], reply["executionUrl"], reply["jobUrl"] + "ticks", "/status")
         answers = [await server.get(path) for path in pages]
         assert [answer.status for answer in answers] == [200] * len(pages)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.support.server import Server
+from fastlane import __version__
+from tests.support.fastlane import Fastlane
 
 
 @pytest.mark.parametrize("path", ["/tasks/task", "/tasks/task/", "/task/task", "/task/task/", "//tasks///task//"])
@@ -116,7 +117,7 @@ async def test_a_wrong_method_is_told_which_are_right(server, method, path, allo
 
 
 async def test_head_answers_as_get_without_a_body(server):
-    reply = await server.ran("task", (1, b"out"))
+    reply = await server.run_to_end("task", (1, b"out"))
     for url in (reply["taskUrl"], reply["jobUrl"], reply["executionUrl"], reply["jobUrl"] + "stdout", reply["jobUrl"] + "logs", "/livez"):
         got, head = await server.get(url), await server.ask("HEAD", url)
         assert (head.status, head.body) == (200, b"")
@@ -159,7 +160,7 @@ async def test_pages_lead_through_a_list_and_past_its_end_is_404(server):
 
 async def test_every_answer_has_its_ids(server):
     for answer in (await server.get("/livez"), await server.get("/nothing"), await server.post("/tasks/task", "no")):
-        assert answer.headers["X-Fastlane-Version"] == "9.9.9"
+        assert answer.headers["X-Fastlane-Version"] == __version__
         assert answer.headers["X-Request-Id"]
         assert "Server" not in answer.headers
     taken = await server.get("/nothing", headers={"X-Request-Id": "from-me:1"})
@@ -174,7 +175,7 @@ async def test_urls_have_the_host_that_was_asked(server):
 
 
 async def test_public_url_goes_before_every_path(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, public_url="https://fast.example.com:8443") as server:
+    async with Fastlane(tmp_path, shared_redis.url, public_url="https://fast.example.com:8443") as server:
         assert (await server.enqueue())["taskUrl"] == "https://fast.example.com:8443/tasks/task/"
         named = await server.get("/tasks/task", headers={"Host": "fast.example.com:8443"})
         assert named.json["url"] == "https://fast.example.com:8443/tasks/task/"
@@ -182,12 +183,12 @@ async def test_public_url_goes_before_every_path(shared_redis, tmp_path):
 
 async def test_forwarded_headers_count_only_behind_a_trusted_proxy(shared_redis, tmp_path):
     forwarded = {"X-Forwarded-Host": "fast.example.com", "X-Forwarded-Proto": "https"}
-    beyond = {"listen_is_loopback": False}
-    async with Server(tmp_path / "a.db", shared_redis.url, trusted_proxies=("127.0.0.0/8",), **beyond) as server:
+    beyond = {"listen": "0.0.0.0"}
+    async with Fastlane(tmp_path / "a", shared_redis.url, trusted_proxies=("127.0.0.0/8",), **beyond) as server:
         reply = (await server.post("/tasks/task", {"image": "ubuntu"}, headers=forwarded)).json
         assert reply["taskUrl"] == "https://fast.example.com/tasks/task/"
         assert (await server.get("/tasks/task", headers={"X-Forwarded-Host": "a/b"})).status == 400
-    async with Server(tmp_path / "b.db", shared_redis.url, trusted_proxies=("10.0.0.1",), **beyond) as server:
+    async with Fastlane(tmp_path / "b", shared_redis.url, trusted_proxies=("10.0.0.1",), **beyond) as server:
         reply = (await server.post("/tasks/task", {"image": "ubuntu"}, headers=forwarded)).json
         assert reply["taskUrl"] == f"{server.base}/tasks/task/"
 
@@ -211,7 +212,7 @@ async def test_a_server_on_loopback_answers_to_no_other_name(server, host):
 
 
 async def test_a_server_beyond_loopback_answers_to_every_name(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False) as server:
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0") as server:
         assert (await server.get("/livez", headers={"Host": "anything.example.com"})).status == 200
 
 
@@ -231,7 +232,7 @@ async def test_a_page_of_ones_own_may_write(server):
 
 async def test_allowed_origins_may_write_and_read(shared_redis, tmp_path):
     origin = "https://dash.example.com"
-    async with Server(tmp_path / "store.db", shared_redis.url, allowed_origins=(origin,)) as server:
+    async with Fastlane(tmp_path, shared_redis.url, allowed_origins=(origin,)) as server:
         answer = await server.post("/tasks/task", {"image": "ubuntu"}, headers={"Origin": origin})
         assert answer.status == 200
         assert answer.headers["Access-Control-Allow-Origin"] == origin
@@ -246,7 +247,7 @@ async def test_on_loopback_only_pages_of_loopback_may_read(server, origin, may):
 
 
 async def test_beyond_loopback_every_page_may_read(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, listen_is_loopback=False) as server:
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0") as server:
         answer = await server.get("/livez", headers={"Origin": "https://any.example.com"})
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert "Fastlane-Exit-Code" in answer.headers["Access-Control-Expose-Headers"]

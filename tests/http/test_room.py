@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 import psutil
 from structlog.testing import capture_logs
 
+from tests.support.fastlane import Fastlane
 from tests.support.followers import socket as socket_of
 from tests.support.installation import installed
-from tests.support.server import Server
 from tests.support.waiting import PATIENCE, wait_until
 
 MOST = 20
@@ -51,7 +51,7 @@ async def until_room(port: int) -> None:
 
 
 async def test_when_it_is_full_whoever_only_waits_makes_room_and_who_follows_a_log_stays(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, most_connections=MOST) as server:
+    async with Fastlane(tmp_path, shared_redis.url, connections=MOST) as server:
         reply = await server.enqueue()
         execution = await server.run(reply)
         async with AsyncExitStack() as stack:
@@ -63,7 +63,7 @@ async def test_when_it_is_full_whoever_only_waits_makes_room_and_who_follows_a_l
                 assert await asyncio.to_thread(client.ask)
                 idle.append(client)
             assert [await asyncio.to_thread(client.ask) for client in idle[:MOST]] == [False] * MOST
-            await server.log(execution, (1, b"still here\n"))
+            await server.append_log(execution, (1, b"still here\n"))
             await server.end(execution)
             for follower in followers:
                 got = await follower.closed()
@@ -73,7 +73,7 @@ async def test_when_it_is_full_whoever_only_waits_makes_room_and_who_follows_a_l
 
 
 async def test_where_nobody_only_waits_who_comes_is_turned_away_until_one_has_left(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, most_connections=MOST) as server:
+    async with Fastlane(tmp_path, shared_redis.url, connections=MOST) as server:
         url = (await server.enqueue())["jobUrl"] + "ws"
         async with AsyncExitStack() as stack:
             followers = [await stack.enter_async_context(socket_of(server, url)) for _ in range(MOST)]

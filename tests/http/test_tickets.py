@@ -15,26 +15,26 @@ from yarl import URL
 
 from fastlane.services.tickets import MAX_PER_MINUTE
 from tests.support.credentials import basic, bearer, token, user
+from tests.support.fastlane import Fastlane
 from tests.support.followers import PATIENCE, Socket
-from tests.support.server import Server
 
 EYES, CI = bearer("fl_eyes"), bearer("fl_ci")
 TOKENS = (token("eyes", "fl_eyes", "read", "mine"), token("ci", "fl_ci", "run"))
 NOBODY = "00000000-0000-4000-8000-000000000000"
 HTML = {"Accept": "text/html,application/xhtml+xml"}
 
-Serve = Callable[..., Server]
+Serve = Callable[..., Fastlane]
 
 
 @pytest.fixture
 def serve(shared_redis, tmp_path) -> Serve:
     """Servers of one installation, which name what is given."""
-    named: dict[str, Any] = {"installation": f"tickets-{tmp_path}", "listen_is_loopback": False, "tokens": TOKENS}
-    return lambda redis=shared_redis, **settings: Server(tmp_path / "store.db", redis.url, **{**named, **settings})
+    named: dict[str, Any] = {"installation": f"tickets-{tmp_path}", "listen": "0.0.0.0", "tokens": TOKENS}
+    return lambda redis=shared_redis, **settings: Fastlane(tmp_path, redis.url, **{**named, **settings})
 
 
 @pytest.fixture
-async def server(serve) -> AsyncIterator[Server]:
+async def server(serve) -> AsyncIterator[Fastlane]:
     async with serve() as server:
         yield server
 
@@ -47,17 +47,17 @@ class Place:
     execution: str
 
 
-async def ran(server: Server, task: str = "mine", headers: dict[str, str] = CI) -> Place:
+async def ran(server: Fastlane, task: str = "mine", headers: dict[str, str] = CI) -> Place:
     answer = await server.ask("POST", f"/tasks/{task}", json={"image": "ubuntu:latest"}, headers=headers)
     assert answer.status == 200, answer.body
     execution = await server.run(answer.json)
-    await server.log(execution, (1, b"seen\n"))
+    await server.append_log(execution, (1, b"seen\n"))
     await server.end(execution)
     job = f"/tasks/{task}/jobs/{answer.json['jobId']}"
     return Place(job, f"{job}/executions/{execution.id}")
 
 
-async def ticket(server: Server, path: str, headers: dict[str, str] | None = EYES) -> dict[str, Any]:
+async def ticket(server: Fastlane, path: str, headers: dict[str, str] | None = EYES) -> dict[str, Any]:
     answer = await server.post(f"{path}/ws-ticket", headers=headers or {})
     assert answer.status == 200, answer.body
     return answer.json
@@ -67,7 +67,7 @@ def http(url: str) -> str:
     return url.replace("ws://", "http://", 1)
 
 
-async def handshake(server: Server, url: str, **headers: str) -> int:
+async def handshake(server: Fastlane, url: str, **headers: str) -> int:
     """What a WebSocket's handshake is answered."""
     try:
         async with asyncio.timeout(PATIENCE), server.client.ws_connect(URL(url, encoded=True), headers=headers):
@@ -76,7 +76,7 @@ async def handshake(server: Server, url: str, **headers: str) -> int:
         return error.status
 
 
-async def visit(server: Server, path: str, **options: Any) -> str:
+async def visit(server: Fastlane, path: str, **options: Any) -> str:
     """Opens the page with a ticket; the visit's cookie as a browser sends it."""
     made = await ticket(server, path, **options)
     answer = await server.get(made["streamUrl"])

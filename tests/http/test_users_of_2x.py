@@ -65,7 +65,7 @@ async def test_a_task_lists_its_jobs(server):
 
 
 async def test_an_execution_has_its_end_and_its_place(server):
-    reply = await server.ran("task", (STDOUT, b"out"), (STDERR, b"err"), code=3)
+    reply = await server.run_to_end("task", (STDOUT, b"out"), (STDERR, b"err"), code=3)
     one = (await server.get(reply["executionUrl"])).json
     assert one["job"] == {"id": reply["jobId"], "url": reply["jobUrl"]}
     execution = one["execution"]
@@ -78,7 +78,7 @@ async def test_an_execution_has_its_end_and_its_place(server):
 
 @pytest.mark.parametrize("url", ["jobUrl", "executionUrl"])
 async def test_the_streams_of_a_job_and_of_an_execution(server, url):
-    reply = await server.ran("task", (STDOUT, b"out"), (STDERR, b"err"), code=3)
+    reply = await server.run_to_end("task", (STDOUT, b"out"), (STDERR, b"err"), code=3)
     for stream, text in (("stdout/", b"out"), ("stderr/", b"err"), ("logs/", b"out\n-=-\nerr")):
         answer = await server.get(reply[url] + stream)
         assert (answer.status, answer.body, answer.headers["Fastlane-Exit-Code"]) == (200, text, "3")
@@ -88,7 +88,7 @@ async def test_stop_and_retry(server):
     reply = await server.enqueue(cron="* * * * *")
     assert (await server.post(reply["jobUrl"] + "stop/")).status == 200
     assert (await server.get(reply["jobUrl"])).json["job"]["scheduled"] is False
-    done = await server.ran("task", code=1)
+    done = await server.run_to_end("task", code=1)
     assert set((await server.post(done["jobUrl"] + "retry/")).json) == REPLY
     waiting = await server.enqueue()
     assert (await server.post(waiting["executionUrl"] + "stop/")).status == 200
@@ -107,7 +107,7 @@ async def test_errors_are_json_with_an_error(server):
 
 
 async def test_health_and_status_have_their_keys(server):
-    await server.alive()
+    await server.report_worker()
     health = (await server.get("/healthcheck/")).json
     assert (health["redis"], health["mongo"], health["errors"]) == (True, True, [])
     status = (await server.get("/status/")).json

@@ -18,9 +18,9 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.scheduler.repair import reconciler
 from fastlane.services.results import Enqueued
-from tests.support.crew import Crew
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 
 MARK = "fastlane-test-of-cleaning"
@@ -41,10 +41,10 @@ def api(engine: str) -> Iterator[docker.APIClient]:
 
 
 @asynccontextmanager
-async def crew_on(folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[Crew]:
+async def crew_on(folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[Fastlane]:
     """An installation of its own, with nobody at work yet."""
     await asyncio.to_thread(folder.mkdir)
-    async with Crew(folder, redis.url, pools=(Pool("default", "", (engine,)),)) as crew:
+    async with Fastlane(folder, redis.url, pools=(Pool("default", "", (engine,)),)) as crew:
         executor = default_executor([engine], crew.installation, probe_every=0.2)
         await executor.open()
         crew.executor = executor
@@ -57,7 +57,7 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[
             await asyncio.to_thread(remove_all, engine, crew.installation)
 
 
-async def run(crew: Crew, *command: str) -> Enqueued:
+async def run(crew: Fastlane, *command: str) -> Enqueued:
     return await crew.services.submissions.enqueue("task", Spec(IMAGE, command), Schedule())
 
 
@@ -73,7 +73,7 @@ def ids(api: docker.APIClient, **filters: str) -> set[str]:
     return {service["ID"] for service in api.services(filters=filters)}
 
 
-async def rounds(crew: Crew, count: int = 3) -> None:
+async def rounds(crew: Fastlane, count: int = 3) -> None:
     """So many rounds of the reconciler have passed."""
     for _ in range(count):
         seen = asyncio.Event()
@@ -123,7 +123,7 @@ async def test_each_installation_removes_what_it_has_done_with_and_nothing_else(
         await rounds(two)
         assert kept <= ids(api, label=MARK)
         assert ids(api, label=f"{spec.INSTALLATION}={two.installation}") == {theirs}
-        assert (await two.execution(running)).status.value == "running"
+        assert (await two.latest_execution(running)).status.value == "running"
 
 
 async def only(api: docker.APIClient, kept: set[str], removed: set[str]) -> bool:

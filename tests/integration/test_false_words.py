@@ -19,8 +19,8 @@ from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.watch.watcher import Watcher
-from tests.support.crew import Crew
 from tests.support.defaults import default_executor, default_limits
+from tests.support.fastlane import Fastlane
 from tests.support.nodes import agreed, image_of
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
@@ -39,16 +39,16 @@ async def on(node: Node) -> AsyncIterator[SwarmExecutor]:
         await executor.close()
 
 
-async def placed(crew: Crew, lead: Node) -> Execution:
+async def placed(crew: Fastlane, lead: Node) -> Execution:
     """An execution that the leader's host has, without a service so far."""
-    row = await crew.execution(await crew.enqueue("sh", "-c", "echo said; sleep 3; exit 7"))
+    row = await crew.latest_execution(await crew.submit("sh", "-c", "echo said; sleep 3; exit 7"))
     assert row is not None
     claimed = await crew.store.change(transitions.claim(row, host=lead.url, pool="default", now=crew.clock.now()))
     assert claimed is not None
     return claimed
 
 
-async def start_through(executor: SwarmExecutor, other: Node, crew: Crew, row: Execution, image: Image) -> Execution:
+async def start_through(executor: SwarmExecutor, other: Node, crew: Fastlane, row: Execution, image: Image) -> Execution:
     """Its service, made and activated through another manager as soon as there is a leader again."""
     async with asyncio.timeout(PATIENCE):
         while True:
@@ -74,14 +74,14 @@ async def test_what_a_cut_off_leader_says_of_a_service_that_it_never_heard_of_is
     with RealRedis() as redis, image_of(three_managers) as image:
         lead = await asyncio.to_thread(agreed, three_managers)
         other = next(node for node in three_managers.nodes if node is not lead)
-        async with Crew(tmp_path, redis.url) as crew, on(lead) as alone, on(other) as knowing:
+        async with Fastlane(tmp_path, redis.url) as crew, on(lead) as alone, on(other) as knowing:
             row, resolved = await placed(crew, lead), await knowing.resolve(other.url, image, Pull.MISSING)
             lead.cut()
             row = await start_through(knowing, other, crew, row, resolved)
             await check_not_believed(crew, alone, lead, row)
 
 
-async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: Execution) -> None:
+async def check_not_believed(crew: Fastlane, alone: SwarmExecutor, lead: Node, row: Execution) -> None:
     """The watcher, which hears nothing but this leader, waits for better knowledge, and has it in the end."""
     watcher = Watcher(crew.store, alone, crew.clock, default_limits(), activate=never, log_cap=1_000_000)
     assignment = Assignment(Lease(row.id, EntryKind.EXECUTION, "default", 0))
@@ -96,7 +96,7 @@ async def check_not_believed(crew: Crew, alone: SwarmExecutor, lead: Node, row: 
     await asyncio.gather(looking, return_exceptions=True)
     assert ended is not None
     assert (ended.status, ended.exit_code, ended.failure and ended.failure.reason) == (Status.FAILED, 7, FailureReason.EXIT)
-    assert await crew.log(ended) == b"said\n"
+    assert await crew.stored_log(ended) == b"said\n"
 
 
 async def never(_assignment: Assignment, _execution: Execution) -> bool:

@@ -18,11 +18,10 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.limits import Limits
 from fastlane.services.results import Enqueued
-from tests.support.crew import Crew
-from tests.support.defaults import default_executor, default_limits
+from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, Intercepted
 from tests.support.redis import RealRedis
 from tests.support.registry import Registry
@@ -46,9 +45,9 @@ def api(engine: str) -> Iterator[docker.APIClient]:
 
 
 @asynccontextmanager
-async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -> AsyncIterator[tuple[Crew, Intercepted]]:
+async def crew_on(folder: Path, redis: RealRedis, engine: str, **settings: float) -> AsyncIterator[tuple[Fastlane, Intercepted]]:
     pool = Pool("default", "", (engine,), policy=Policy(mounts=("*",)))
-    async with Crew(folder, redis.url, pools=(pool,), limits=limits) as crew:
+    async with Fastlane(folder, redis.url, pools=(pool,), **settings) as crew:
         executor = Intercepted(default_executor([engine], crew.installation, probe_every=0.2))
         await executor.open()
         crew.executor = executor  # type: ignore[assignment]
@@ -61,11 +60,11 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str, limits: Limits) -
             await asyncio.to_thread(remove_all, engine, crew.installation)
 
 
-async def run(crew: Crew, *command: str, image: str = IMAGE, container: Container = NO_CONTAINER) -> Enqueued:
+async def run(crew: Fastlane, *command: str, image: str = IMAGE, container: Container = NO_CONTAINER) -> Enqueued:
     return await crew.services.submissions.enqueue("task", Spec(image, command, container=container), Schedule())
 
 
-async def ended(crew: Crew, job: Enqueued) -> Execution:
+async def ended(crew: Fastlane, job: Enqueued) -> Execution:
     found = await crew.reaches(job, "failed", "done", "stopped", "expired", "timedout")
     assert await crew.cleaned(job) is not None
     return found
@@ -81,7 +80,7 @@ def check_gone(execution: Execution) -> None:
 async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_made_again(
     engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, default_limits(gone_after=2.0)) as (crew, executor):
+    async with crew_on(tmp_path, redis, engine, gone_after=2.0) as (crew, executor):
         removed: list[str] = []
 
         async def remove_first(call: Call) -> Any:
@@ -102,7 +101,7 @@ async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_m
 async def test_a_service_removed_while_its_container_runs_is_a_failure_that_keeps_its_log(
     engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, default_limits(gone_after=2.0)) as (crew, _):
+    async with crew_on(tmp_path, redis, engine, gone_after=2.0) as (crew, _):
         job = await run(crew, *HOLD)
         running = await crew.reaches(job, "running")
         await crew.until(lambda: logged(crew, running), "its first line")
@@ -110,18 +109,18 @@ async def test_a_service_removed_while_its_container_runs_is_a_failure_that_keep
         execution = await ended(crew, job)
         check_gone(execution)
         assert execution.truncated
-        assert await crew.log(execution) == b"begun\n"
+        assert await crew.stored_log(execution) == b"begun\n"
 
 
-async def logged(crew: Crew, execution: Execution) -> bytes:
-    return await crew.log(execution)
+async def logged(crew: Fastlane, execution: Execution) -> bytes:
+    return await crew.stored_log(execution)
 
 
 async def test_a_service_removed_while_its_image_is_pulled_is_a_failure(
     engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient, registry: Registry
 ) -> None:
     async with (
-        crew_on(tmp_path, redis, engine, default_limits(gone_after=2.0)) as (crew, executor),
+        crew_on(tmp_path, redis, engine, gone_after=2.0) as (crew, executor),
         pulling(crew, executor, registry, engine) as job,
     ):
         placed = await crew.reaches(job, "pulling")
@@ -130,8 +129,10 @@ async def test_a_service_removed_while_its_image_is_pulled_is_a_failure(
 
 
 async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, redis: RealRedis, tmp_path: Path, registry: Registry) -> None:
-    limits = default_limits(pull_deadline=3.0)
-    async with crew_on(tmp_path, redis, engine, limits) as (crew, executor), pulling(crew, executor, registry, engine) as job:
+    async with (
+        crew_on(tmp_path, redis, engine, gone_after=60.0, pull_deadline=3.0) as (crew, executor),
+        pulling(crew, executor, registry, engine) as job,
+    ):
         execution = await ended(crew, job)
         assert (execution.status, execution.exit_code, execution.started_at) == (Status.FAILED, None, None)
         assert execution.failure is not None
@@ -142,14 +143,14 @@ async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, re
 async def test_a_job_is_stopped_at_once_while_its_image_is_pulled(
     engine: str, redis: RealRedis, tmp_path: Path, registry: Registry
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, default_limits()) as (crew, executor), pulling(crew, executor, registry, engine) as job:
+    async with crew_on(tmp_path, redis, engine, gone_after=60.0) as (crew, executor), pulling(crew, executor, registry, engine) as job:
         await crew.services.stops.stop_job("task", job.job_id)
         execution = await ended(crew, job)
         assert (execution.status, execution.failure, execution.started_at) == (Status.STOPPED, None, None)
 
 
 @asynccontextmanager
-async def pulling(crew: Crew, executor: Intercepted, registry: Registry, engine: str) -> AsyncIterator[Enqueued]:
+async def pulling(crew: Fastlane, executor: Intercepted, registry: Registry, engine: str) -> AsyncIterator[Enqueued]:
     """A job whose node waits for a registry that has fallen silent since it was asked for the digest."""
     pushed = registry.push(engine, "slow:1", "slow")
     executor.before("activate", lambda: asyncio.to_thread(registry.pause))
@@ -161,8 +162,8 @@ async def pulling(crew: Crew, executor: Intercepted, registry: Registry, engine:
         registry.resume()
 
 
-async def prepares(crew: Crew, executor: Intercepted, job: Enqueued, engine: str) -> bool:
-    execution = await crew.execution(job)
+async def prepares(crew: Fastlane, executor: Intercepted, job: Enqueued, engine: str) -> bool:
+    execution = await crew.latest_execution(job)
     if execution is None or execution.service_id is None:
         return False
     tasks = (await executor.inspect(engine, execution.service_id)).tasks
@@ -179,7 +180,7 @@ async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_whe
     mounted = Container(mounts=(Mount(MountKind.BIND, "/told", str(told)),))
     relay = Relay(f"unix://{tmp_path / 'e'}", engine)
     await relay.start()
-    async with crew_on(tmp_path, redis, relay.place, default_limits(host_lost_after=1.0)) as (crew, _):
+    async with crew_on(tmp_path, redis, relay.place, gone_after=60.0, host_lost_after=1.0) as (crew, _):
         job = await run(crew, "sh", "-c", script, container=mounted)
         running = await crew.reaches(job, "running")
         await crew.until(lambda: logged(crew, running), "its first line")

@@ -21,9 +21,9 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from tests.support.crew import Crew
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all, remove_images
+from tests.support.fastlane import Fastlane
 from tests.support.installation import installed
 from tests.support.redis import RealRedis
 from tests.support.registry import Registry
@@ -217,7 +217,7 @@ async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_its_reg
     flag = Container(mounts=(Mount(MountKind.BIND, "/flag", str(tmp_path)),))
     wait = ("sh", "-c", "while [ ! -e /flag/go ]; do sleep 0.05; done; exit 3")
     with RealRedis() as redis:
-        async with Crew(tmp_path, redis.url, pools=(pool,)) as crew, opened(engine) as executor:
+        async with Fastlane(tmp_path, redis.url, pools=(pool,)) as crew, opened(engine) as executor:
             crew.executor = executor
             await crew.hire()
             spec = Spec(before.reference, wait, container=flag, retries=1, retry_delay=1)
@@ -228,7 +228,7 @@ async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_its_reg
             (tmp_path / "go").touch()
 
             async def second() -> bool:
-                found = await crew.execution(job)
+                found = await crew.latest_execution(job)
                 return found is not None and found.attempt == 2 and found.status.final
 
             await crew.until(second, "the end of the second attempt")

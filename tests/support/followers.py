@@ -8,9 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from fastlane.app import ResourceHub
 from fastlane.models.logs.hint import Hint
-from fastlane.streams.hub import Hub, OnHint
-from tests.support.server import Server
+from fastlane.streams.hub import OnHint
+from tests.support.fastlane import Fastlane
 
 PATIENCE = 30.0
 
@@ -94,7 +95,7 @@ class Socket:
                 return
 
 
-def socket(server: Server, url: str, **options: Any) -> Socket:
+def socket(server: Fastlane, url: str, **options: Any) -> Socket:
     """A WebSocket to a path, or a URL, of the server."""
     return Socket(server.client, url if url.startswith("http") else server.base + url, **options)
 
@@ -102,10 +103,16 @@ def socket(server: Server, url: str, **options: Any) -> Socket:
 class Lossy:
     """A hub that loses every ``nth`` hint; 1: all of them, and what it has to say of gaps too."""
 
-    def __init__(self, hub: Hub, nth: int) -> None:
+    def __init__(self, hub: ResourceHub, nth: int) -> None:
         self._hub = hub
         self._nth = nth
         self.count = 0
+
+    async def open(self) -> None:
+        await self._hub.open()
+
+    async def close(self) -> None:
+        await self._hub.close()
 
     def publish(self, hint: Hint) -> None:
         self._hub.publish(hint)

@@ -16,8 +16,8 @@ from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.repair.reconciler import UNKNOWN_AFTER
 from fastlane.services.jobs.deletions import MAX_WAIT
 from fastlane.services.results import Deleted, Enqueued
-from tests.support.crew import Crew
 from tests.support.factories import chunk, make_spec
+from tests.support.fastlane import Fastlane
 from tests.support.ledger import count_executions, tick_of
 from tests.support.redis import RealRedis
 from tests.support.services import method
@@ -268,9 +268,9 @@ async def test_while_a_long_history_is_deleted_others_write(stage):
 
 
 async def test_with_workers_what_has_just_ended_is_deleted_and_what_runs_is_stopped_first(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url) as crew:
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
         await crew.hire()
-        done, running, coming = await crew.enqueue("exit", "0"), await crew.enqueue("hold"), await crew.enqueue(schedule=EACH_MINUTE)
+        done, running, coming = await crew.submit("exit", "0"), await crew.submit("hold"), await crew.submit(schedule=EACH_MINUTE)
         await crew.reaches(done, "done")
         assert await crew.services.deletions.delete_job("task", done.job_id) == Deleted("task", done.job_id)
         await crew.reaches(running, "running")
@@ -279,5 +279,5 @@ async def test_with_workers_what_has_just_ended_is_deleted_and_what_runs_is_stop
         assert await crew.services.deletions.delete_task("task", stop=True) == Deleted("task", None)
         for job in (done, running, coming):
             assert await crew.store.job(job.job_id) is None
-        assert not crew.executor.world[HOST]
+        assert not any(crew.executor.world.values())
         await crew.idle()

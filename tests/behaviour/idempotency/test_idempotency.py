@@ -57,7 +57,7 @@ async def test_a_key_counts_for_one_path(server):
 
 @pytest.mark.parametrize("action", ["run", "retry"])
 async def test_a_job_is_run_by_hand_once(server, action):
-    done = await server.ran("task")
+    done = await server.run_to_end("task")
     first = await server.post(f"{done['jobUrl']}{action}", headers=ONCE)
     again = await server.post(f"{done['jobUrl']}{action}", headers=ONCE)
     assert (again.status, again.json, again.headers["Idempotent-Replayed"]) == (200, first.json, "true")

@@ -8,9 +8,11 @@ from itertools import pairwise
 
 import pytest
 
+from fastlane.services import assembly
+from fastlane.streams.followers import Followers
 from tests.support.cutting import Unsteady
+from tests.support.fastlane import Fastlane
 from tests.support.followers import Lossy
-from tests.support.server import Server
 
 CLIENTS = 12
 LINES = 800
@@ -18,7 +20,7 @@ LINES = 800
 
 @pytest.fixture
 def serve(shared_redis, tmp_path):
-    return partial(Server, tmp_path / "store.db", shared_redis.url)
+    return partial(Fastlane, tmp_path, shared_redis.url)
 
 
 def lines(number: int, dice: random.Random) -> bytes:
@@ -32,7 +34,7 @@ def parts(data: bytes, dice: random.Random) -> list[bytes]:
     return [data[start:end] for start, end in pairwise(cuts)]
 
 
-async def write(server: Server, reply: dict, seed: int) -> dict[int, bytes]:
+async def write(server: Fastlane, reply: dict, seed: int) -> dict[int, bytes]:
     """Two attempts of a job that write such lines on both streams; all that stdout and stderr had."""
     dice = random.Random(seed)
     execution = await server.run(reply)
@@ -41,7 +43,7 @@ async def write(server: Server, reply: dict, seed: int) -> dict[int, bytes]:
         stream = dice.choice((1, 1, 2))
         data = lines(number, dice)
         whole[stream] += data
-        await server.log(execution, *((stream, part) for part in parts(data, dice)))
+        await server.append_log(execution, *((stream, part) for part in parts(data, dice)))
         if dice.random() < 0.02:
             await asyncio.sleep(0.05)  # a pause in the log, in which clients catch up
     await server.end(execution)
@@ -49,11 +51,13 @@ async def write(server: Server, reply: dict, seed: int) -> dict[int, bytes]:
 
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=() if seed < 1 else pytest.mark.thorough) for seed in range(20)])
-async def test_each_line_comes_once_and_in_order_however_a_client_is_cut(serve, seed):
+async def test_each_line_comes_once_and_in_order_however_a_client_is_cut(serve, seed, monkeypatch):
     """Half of the clients are cut by the server too, as too slow; and every third hint is lost."""
     installation = {"installation": f"cut-{seed}"}
     async with AsyncExitStack() as stack:
-        hurried = await stack.enter_async_context(serve(**installation, hub=partial(Lossy, nth=3), following={"slow_after": 0.05}))
+        with monkeypatch.context() as patch:
+            patch.setattr(assembly, "Followers", partial(Followers, slow_after=0.05))
+            hurried = await stack.enter_async_context(serve(**installation, hub=partial(Lossy, nth=3)))
         patient = await stack.enter_async_context(serve(**installation, hub=partial(Lossy, nth=3)))
         reply = await patient.enqueue(f"cut-{seed}")
         path = f"/tasks/cut-{seed}/jobs/{reply['jobId']}"

@@ -11,8 +11,7 @@ import pytest
 from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.web.routes import log_following
-from fastlane.web.server.application import close_server
-from tests.support.server import Server
+from tests.support.fastlane import Fastlane
 from tests.support.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}
@@ -20,7 +19,7 @@ EVENTS = {"Accept": "text/event-stream"}
 
 @pytest.fixture
 def serve(shared_redis, tmp_path):
-    return partial(Server, tmp_path / "store.db", shared_redis.url)
+    return partial(Fastlane, tmp_path, shared_redis.url)
 
 
 @asynccontextmanager
@@ -42,12 +41,12 @@ def events_of(body: bytes) -> list[dict[str, str]]:
 async def test_text_comes_as_it_is_written_byte_for_byte_and_ends_with_the_job(server, of, query):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    await server.log(execution, (1, b"one\n"), (2, b"\xfftwo\n"))
+    await server.append_log(execution, (1, b"one\n"), (2, b"\xfftwo\n"))
     async with following(server, reply[of] + query) as answer:
         assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
         assert answer.headers["Fastlane-Execution-Id"] == execution.id
         assert await answer.content.readexactly(9) == b"one\n\xfftwo\n"
-        await server.log(execution, (1, "ä".encode()[:1]))
+        await server.append_log(execution, (1, "ä".encode()[:1]))
         assert await answer.content.readexactly(1) == b"\xc3"
         await server.end(execution)
         assert await answer.content.read() == b""
@@ -58,19 +57,19 @@ async def test_text_waits_for_a_start_and_goes_through_all_attempts(server):
     reading = asyncio.create_task(server.get(reply["jobUrl"] + "logs?follow=1"))
     await until(lambda: len(server.followers) == 1, "a follower")
     execution = await server.run(reply)
-    await server.log(execution, (1, b"first\n"))
+    await server.append_log(execution, (1, b"first\n"))
     failed = await server.end(execution, 1)
     following_one = next_execution(failed, due=1, now=server.clock.now())
     assert await server.store.insert(following_one)
     assert await server.store.change(transitions.settle(failed))
     running = await server.run({"executionId": following_one.id})
-    await server.log(running, (1, b"second\n"))
+    await server.append_log(running, (1, b"second\n"))
     await server.end(running)
     assert (await reading).body == b"first\nsecond\n"
 
 
 async def test_what_does_not_start_is_a_404_as_without_following(serve):
-    async with serve(following={"start_wait": 0.2}) as server:
+    async with serve(ws_start_wait=0.2) as server:
         for reply in (await server.enqueue(), await server.enqueue(startIn="1h")):
             answer = await server.get(reply["jobUrl"] + "logs?follow=1")
             assert answer.status == 404
@@ -90,15 +89,15 @@ async def test_what_was_stopped_before_its_start_has_an_empty_log_as_without_fol
 
 
 async def test_what_starts_just_when_the_wait_for_it_is_over_is_followed(serve):
-    async with serve(following={"start_wait": 0.2}) as server:
+    async with serve(ws_start_wait=0.2) as server:
         reply = await server.enqueue()
-        logs = server.app.settings["context"].services.logs
+        logs = server.services.logs
         of_job = logs.of_job
 
         async def started_meanwhile(*names: str):
             logs.of_job = of_job
             execution = await server.run(reply)
-            await server.log(execution, (1, b"late"))
+            await server.append_log(execution, (1, b"late"))
             await server.end(execution)
             return await of_job(*names)
 
@@ -112,10 +111,10 @@ async def test_a_server_that_ends_cuts_text_so_that_it_is_not_taken_for_the_end(
     async with serve() as server:
         reply = await server.enqueue()
         execution = await server.run(reply)
-        await server.log(execution, (1, b"so far"))
+        await server.append_log(execution, (1, b"so far"))
         async with following(server, reply["jobUrl"] + "logs?follow=1") as answer:
             assert await answer.content.readexactly(6) == b"so far"
-            await close_server(server.http, server.app, 5)
+            await server.close_server(5)
             with pytest.raises(aiohttp.ClientPayloadError):
                 await answer.content.read()
 
@@ -124,12 +123,12 @@ async def test_a_server_that_ends_cuts_text_so_that_it_is_not_taken_for_the_end(
     "query", ["logs?tail=1", "logs?from=x", "logs?stream=stdout&follow=0", "logs?follow=yes", "logs?follow=1&stream=x"]
 )
 async def test_a_query_that_means_nothing_is_refused(server, query):
-    reply = await server.ran("task", (1, b"x"))
+    reply = await server.run_to_end("task", (1, b"x"))
     assert (await server.get(reply["jobUrl"] + query)).status == 400
 
 
 async def test_part_of_a_log_is_followed_as_text(server):
-    reply = await server.ran("task", (1, b"a\n"), (2, b"b\n"), (1, b"c\n"))
+    reply = await server.run_to_end("task", (1, b"a\n"), (2, b"b\n"), (1, b"c\n"))
     assert (await server.get(reply["jobUrl"] + "logs?follow=1&stream=stdout")).body == b"a\nc\n"
     assert (await server.get(reply["jobUrl"] + "logs?follow=1&tail=2")).body == b"b\nc\n"
     assert (await server.get(f"{reply['jobUrl']}logs?follow=1&from={reply['executionId']}:2")).body == b"b\nc\n"
@@ -145,7 +144,7 @@ async def test_head_of_a_followed_log_does_not_wait(server):
 
 
 async def test_events_carry_the_cursor_and_the_last_one_the_exit_code(server):
-    reply = await server.ran("task", (1, b"out\nput\n"), (2, b"err\n"), code=2)
+    reply = await server.run_to_end("task", (1, b"out\nput\n"), (2, b"err\n"), code=2)
     answer = await server.get(reply["jobUrl"] + "logs?follow=1", headers=EVENTS)
     id = reply["executionId"]
     first, second, last = events_of(answer.body)
@@ -158,7 +157,7 @@ async def test_events_carry_the_cursor_and_the_last_one_the_exit_code(server):
 
 
 async def test_a_reconnection_resumes_after_the_last_event_and_after_the_end_is_a_204(server):
-    reply = await server.ran("task", (1, b"one\n"), (1, b"two\n"), (1, b"three\n"))
+    reply = await server.run_to_end("task", (1, b"one\n"), (1, b"two\n"), (1, b"three\n"))
     url = reply["jobUrl"] + "logs?follow=1"
     events = events_of((await server.get(url, headers=EVENTS)).body)
     for place, event in enumerate(events[:-1], 1):
@@ -179,7 +178,7 @@ async def test_a_job_that_never_ran_ends_its_event_stream_once_and_for_all(serve
 
 
 async def test_an_event_stream_tells_of_the_next_attempt(server):
-    reply = await server.ran("task", (1, b"x"), code=1)
+    reply = await server.run_to_end("task", (1, b"x"), code=1)
     following_one = next_execution(await server.execution(reply), due=1, now=server.clock.now())
     assert await server.store.insert(following_one)
     await server.end(await server.run({"executionId": following_one.id}))
@@ -196,10 +195,10 @@ async def test_an_event_stream_that_cannot_go_on_ends_without_its_last_event(ser
             assert (answer.status, answer.body) == (200, b"retry: 5000\n\n")
         running = await server.enqueue()
         execution = await server.run(running)
-        await server.log(execution, (1, b"so far"))
+        await server.append_log(execution, (1, b"so far"))
         async with following(server, running["jobUrl"] + "logs?follow=1", headers=EVENTS) as answer:
             assert b"so far" in await answer.content.readuntil(b"}\n\n")
-            await close_server(server.http, server.app, 5)
+            await server.close_server(5)
             assert await answer.content.read() == b""
 
 

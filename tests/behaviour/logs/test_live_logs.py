@@ -15,19 +15,20 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.services import assembly
+from fastlane.streams.followers import Followers
 from fastlane.web.routes import websocket
-from fastlane.web.server.application import close_server
+from tests.support.fastlane import Fastlane
 from tests.support.followers import Lossy, Socket, socket
-from tests.support.server import Server
 from tests.support.waiting import until
 
 DONE, RETRY = (1000, "done"), (1000, "retry")
-SHORT = {"following": {"start_wait": 0.4}}
+SHORT = {"ws_start_wait": 0.4}
 
 
 @pytest.fixture
 def serve(shared_redis, tmp_path):
-    return partial(Server, tmp_path / "store.db", shared_redis.url)
+    return partial(Fastlane, tmp_path, shared_redis.url)
 
 
 def lines(first: int, last: int) -> bytes:
@@ -41,12 +42,12 @@ def lines(first: int, last: int) -> bytes:
 async def test_a_socket_replays_follows_and_says_done_when_the_end_can_be_read(server, path):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    await server.log(execution, (1, b"one\n"), (2, b"two\n"))
+    await server.append_log(execution, (1, b"one\n"), (2, b"two\n"))
     async with socket(server, path.format(reply["jobId"])) as client:
         await client.until(lambda got: got.text == "one\ntwo\n")
-        await server.log(execution, (1, "drei ä\n".encode()))
+        await server.append_log(execution, (1, "drei ä\n".encode()))
         await client.until(lambda got: got.text.endswith("ä\n"))
-        await server.log(execution, (2, b"four"))
+        await server.append_log(execution, (2, b"four"))
         await server.end(execution, 3)
         got = await client.closed()
         answer = await server.get(reply["jobUrl"] + "stdout")
@@ -55,11 +56,11 @@ async def test_a_socket_replays_follows_and_says_done_when_the_end_can_be_read(s
 
 
 async def test_a_socket_of_an_execution_follows_that_one(server):
-    first = await server.ran("task", (1, b"first\n"), code=1)
+    first = await server.run_to_end("task", (1, b"first\n"), code=1)
     again = replace(next_execution(await server.execution(first), due=1, now=1), sequence=9)
     assert await server.store.insert(again)
     running = await server.run({"executionId": again.id})
-    await server.log(running, (1, b"second\n"))
+    await server.append_log(running, (1, b"second\n"))
     await server.end(running)
     for url, text in ((first["executionUrl"], "first\n"), (first["jobUrl"], "second\n")):
         async with socket(server, url + "ws") as client:
@@ -68,7 +69,7 @@ async def test_a_socket_of_an_execution_follows_that_one(server):
 
 
 async def test_a_socket_that_comes_after_the_end_gets_all_and_done(server):
-    reply = await server.ran("task", (1, lines(0, 50_000)), (2, b"\xff\xfe"))
+    reply = await server.run_to_end("task", (1, lines(0, 50_000)), (2, b"\xff\xfe"))
     async with socket(server, reply["jobUrl"] + "ws") as client:
         got = await client.closed()
     assert got.text == lines(0, 50_000).decode() + "\ufffd\ufffd"
@@ -90,7 +91,7 @@ async def test_an_image_that_cannot_be_had_is_done(server):
 
 
 async def test_json_tells_stream_time_and_cursor_and_ends_with_the_exit_code(server):
-    reply = await server.ran("task", (1, b"out\n"), (2, b"err\n"), code=4)
+    reply = await server.run_to_end("task", (1, b"out\n"), (2, b"err\n"), code=4)
     async with socket(server, reply["jobUrl"] + "ws?format=json") as client:
         got = await client.closed()
     id = reply["executionId"]
@@ -111,7 +112,7 @@ async def test_reconnecting_after_any_message_loses_nothing_and_repeats_nothing(
     while any(left.values()):
         stream = dice.choice([stream for stream in left if left[stream]])
         size = dice.randint(1, 5)
-        await server.log(execution, (stream, left[stream][:size]))
+        await server.append_log(execution, (stream, left[stream][:size]))
         left[stream] = left[stream][size:]
     await server.end(execution)
     for _ in range(12):
@@ -129,7 +130,7 @@ async def test_reconnecting_after_any_message_loses_nothing_and_repeats_nothing(
 
 
 async def test_one_stream_alone(server):
-    reply = await server.ran("task", (1, b"a\n"), (2, b"b\n"), (1, b"c\n"))
+    reply = await server.run_to_end("task", (1, b"a\n"), (2, b"b\n"), (1, b"c\n"))
     for stream, text in (("stdout", "a\nc\n"), ("stderr", "b\n")):
         async with socket(server, f"{reply['jobUrl']}ws?stream={stream}") as client:
             got = await client.closed()
@@ -141,10 +142,10 @@ async def test_the_last_lines_and_what_follows(server, query, text):
     reply = await server.enqueue()
     execution = await server.run(reply)
     for part in ((1, b"a1\n"), (2, b"b1\nb"), (2, b"2\n"), (1, b"a3")):
-        await server.log(execution, part)
+        await server.append_log(execution, part)
     async with socket(server, f"{reply['jobUrl']}ws?{query}") as client:
         await client.until(lambda got: got.text == text)
-        await server.log(execution, (2, b"more"))
+        await server.append_log(execution, (2, b"more"))
         await server.end(execution)
         assert (await client.closed()).text == text + "more"
 
@@ -153,7 +154,7 @@ async def test_the_last_lines_of_a_long_log(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
     for start in range(0, 60_000, 5_000):
-        await server.log(execution, (1, lines(start, start + 5_000)), (2, b"noise"))
+        await server.append_log(execution, (1, lines(start, start + 5_000)), (2, b"noise"))
     await server.end(execution)
     async with socket(server, reply["jobUrl"] + "ws?tail=40000&stream=stdout") as client:
         assert (await client.closed()).text == lines(20_000, 60_000).decode()
@@ -173,7 +174,7 @@ async def test_whoever_joins_a_log_that_grows_gets_each_byte_once(serve, lost):
         async def write() -> None:
             nonlocal written
             for start in range(0, 4_000, 5):
-                await server.log(execution, (dice.choice([1, 2]), lines(start, start + 5)))
+                await server.append_log(execution, (dice.choice([1, 2]), lines(start, start + 5)))
                 written = start
             await server.end(execution)
 
@@ -193,7 +194,7 @@ async def test_whoever_joins_a_log_that_grows_gets_each_byte_once(serve, lost):
 async def test_two_hundred_followers_get_the_same_and_the_store_is_read_once_for_all(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    await server.log(execution, (1, lines(0, 1_000)))
+    await server.append_log(execution, (1, lines(0, 1_000)))
     reads = 0
     read_log = server.store.read_log
 
@@ -209,7 +210,7 @@ async def test_two_hundred_followers_get_the_same_and_the_store_is_read_once_for
             await client.until(lambda got: len(got.text) == len(lines(0, 1_000)))
         server.store.read_log = counted
         for start in range(1_000, 3_000, 100):
-            await server.log(execution, (1, lines(start, start + 100)))
+            await server.append_log(execution, (1, lines(start, start + 100)))
             await clients[0].until(lambda got, end=start + 100: len(got.text) >= len(lines(0, end)))
         await server.end(execution)
         results = [await client.closed() for client in clients]
@@ -245,7 +246,7 @@ async def test_a_socket_that_waits_misses_nothing_of_what_starts(server, of):
     reply = await server.enqueue()
     async with socket(server, reply[of] + "ws") as client:
         execution = await server.run(reply)
-        await server.log(execution, (1, b"first\n"))
+        await server.append_log(execution, (1, b"first\n"))
         await client.until(lambda got: got.text == "first\n")
         await server.end(execution)
         assert (await client.closed()).end == DONE
@@ -280,9 +281,9 @@ async def test_a_job_that_is_deleted_is_done(server):
         assert (await client.closed()).end == DONE
 
 
-async def _fail_and_insert_next(server: Server, reply: dict[str, str], *, settle: bool = True) -> tuple[Execution, Execution]:
+async def _fail_and_insert_next(server: Fastlane, reply: dict[str, str], *, settle: bool = True) -> tuple[Execution, Execution]:
     execution = await server.run(reply)
-    await server.log(execution, (1, b"attempt 1\n"))
+    await server.append_log(execution, (1, b"attempt 1\n"))
     failed = await server.end(execution, 1)
     following = next_execution(failed, due=server.clock.now(), now=server.clock.now())
     assert await server.store.insert(following)
@@ -297,7 +298,7 @@ async def test_one_socket_goes_through_all_attempts(server):
         _, following = await _fail_and_insert_next(server, reply)
         await client.until(lambda got: got.log == "attempt 1\n")
         running = await server.run({"executionId": following.id})
-        await server.log(running, (2, b"attempt 2\n"))
+        await server.append_log(running, (2, b"attempt 2\n"))
         await server.end(running)
         got = await client.closed()
         assert (await plain.closed()).text == "attempt 1\nattempt 2\n"
@@ -315,7 +316,7 @@ async def test_a_failure_that_may_be_retried_is_not_the_end_until_it_is_settled(
     reply = await server.enqueue(retries=1)
     execution = await server.run(reply)
     async with socket(server, reply["jobUrl"] + "ws") as client:
-        await server.log(execution, (1, b"x"))
+        await server.append_log(execution, (1, b"x"))
         failed = await server.end(execution, 1)
         await client.until(lambda got: got.text == "x")
         await asyncio.sleep(0.3)  # time in which the socket must not close
@@ -338,13 +339,13 @@ async def test_a_server_that_ends_says_retry(serve):
     async with serve() as server:
         reply = await server.enqueue()
         execution = await server.run(reply)
-        await server.log(execution, (1, b"so far"))
+        await server.append_log(execution, (1, b"so far"))
         waiting = await server.enqueue()
         async with socket(server, reply["jobUrl"] + "ws") as client, socket(server, waiting["jobUrl"] + "ws") as other:
             await client.until(lambda got: got.text == "so far")
             await until(lambda: len(server.followers) == 2, "two followers")
             async with asyncio.timeout(4):
-                await close_server(server.http, server.app, 5)
+                await server.close_server(5)
                 assert (await client.closed()).end == RETRY
                 assert (await other.closed()).end == RETRY
 
@@ -353,7 +354,7 @@ async def test_a_server_that_ends_says_retry(serve):
 
 
 async def test_what_is_not_there_is_a_404_at_the_handshake(server):
-    reply = await server.ran("task")
+    reply = await server.run_to_end("task")
     gone = "00000000-0000-4000-8000-000000000000"
     job = f"/tasks/task/jobs/{reply['jobId']}"
     for path in (f"/tasks/task/jobs/{gone}/ws", f"/tasks/other/jobs/{reply['jobId']}/ws", f"{job}/executions/{gone}/ws"):
@@ -376,14 +377,14 @@ async def test_what_is_not_there_is_a_404_at_the_handshake(server):
     ],
 )
 async def test_a_bad_query_is_a_400_that_names_it(server, query, field):
-    reply = await server.ran("task", (1, b"12"))
+    reply = await server.run_to_end("task", (1, b"12"))
     headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x" * 22 + "=="}
     answer = await server.get(f"{reply['jobUrl']}ws?{query.format(id=reply['executionId'])}", headers=headers)
     assert (answer.status, [fault["field"] for fault in answer.json["errors"]]) == (400, [field])
 
 
 async def test_plain_http_is_told_to_upgrade(server):
-    reply = await server.ran("task")
+    reply = await server.run_to_end("task")
     answer = await server.get(reply["jobUrl"] + "ws")
     assert (answer.status, answer.headers["Upgrade"]) == (426, "websocket")
     assert "logs?follow=1" in answer.json["detail"]
@@ -391,7 +392,7 @@ async def test_plain_http_is_told_to_upgrade(server):
 
 
 async def test_a_page_of_another_site_may_not_follow_a_server_on_loopback(server):
-    reply = await server.ran("task", (1, b"x"))
+    reply = await server.run_to_end("task", (1, b"x"))
     for origin, welcome in (("https://evil.example", False), (f"http://localhost:{server.port}", True), ("http://127.0.0.1:1", True)):
         client = socket(server, reply["jobUrl"] + "ws", origin=origin)
         if welcome:
@@ -404,14 +405,15 @@ async def test_a_page_of_another_site_may_not_follow_a_server_on_loopback(server
 
 
 async def test_beyond_loopback_any_page_may_follow(serve):
-    async with serve(listen_is_loopback=False) as server:
-        reply = await server.ran("task", (1, b"x"))
+    async with serve(listen="0.0.0.0") as server:
+        reply = await server.run_to_end("task", (1, b"x"))
         async with socket(server, reply["jobUrl"] + "ws", origin="https://any.example") as client:
             assert (await client.closed()).text == "x"
 
 
-async def test_too_many_followers_are_told_to_come_later(serve):
-    async with serve(following={"most": 1}) as server:
+async def test_too_many_followers_are_told_to_come_later(serve, monkeypatch):
+    monkeypatch.setattr(assembly, "Followers", partial(Followers, most=1))
+    async with serve() as server:
         reply = await server.enqueue()
         await server.run(reply)
         async with socket(server, reply["jobUrl"] + "ws"):
@@ -430,7 +432,7 @@ async def test_what_a_client_says_is_let_by_and_what_is_too_large_ends_it(server
     async with socket(server, reply["jobUrl"] + "ws") as client:
         for _ in range(100):
             await client.ws.send_str("hello")
-        await server.log(execution, (1, b"still here"))
+        await server.append_log(execution, (1, b"still here"))
         await client.until(lambda got: got.text == "still here")
         await client.ws.send_bytes(b"x" * 100_000)
         got = await client.closed()
@@ -464,7 +466,7 @@ async def test_a_peer_that_answers_no_ping_is_dropped(server, monkeypatch):
         dead.close()
 
 
-def _hang(server: Server, reply: dict[str, str]) -> sockets.socket:
+def _hang(server: Fastlane, reply: dict[str, str]) -> sockets.socket:
     """A follower that takes nothing."""
     hanging = sockets.socket()
     hanging.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4_096)
@@ -474,8 +476,9 @@ def _hang(server: Server, reply: dict[str, str]) -> sockets.socket:
     return hanging
 
 
-async def test_a_slow_follower_is_cut_and_costs_others_and_memory_nothing(serve):
-    async with serve(following={"slow_after": 1.0}) as server:
+async def test_a_slow_follower_is_cut_and_costs_others_and_memory_nothing(serve, monkeypatch):
+    monkeypatch.setattr(assembly, "Followers", partial(Followers, slow_after=1.0))
+    async with serve() as server:
         reply = await server.enqueue()
         execution = await server.run(reply)
         slow = [_hang(server, reply) for _ in range(20)]
@@ -484,7 +487,7 @@ async def test_a_slow_follower_is_cut_and_costs_others_and_memory_nothing(serve)
                 await until(lambda: len(server.followers) == 21, "the followers")
                 before = psutil.Process().memory_info().rss
                 for _ in range(200):
-                    await server.log(execution, (1, b"x" * 99_999 + b"\n"))
+                    await server.append_log(execution, (1, b"x" * 99_999 + b"\n"))
                 await server.end(execution)
                 got = await client.closed()
             assert (len(got.text), got.end) == (20_000_000, DONE)

@@ -31,11 +31,11 @@ async def test_there_is_no_log_before_something_has_started(server, kind):
 async def test_a_running_log_comes_as_far_as_it_is_and_has_no_exit_code(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
-    await server.log(execution, (1, b"one\n"))
+    await server.append_log(execution, (1, b"one\n"))
     first = await server.get(reply["jobUrl"] + "stdout")
     assert (first.body, first.headers["Fastlane-Status"]) == (b"one\n", "running")
     assert "Fastlane-Exit-Code" not in first.headers
-    await server.log(execution, (1, b"two\n"))
+    await server.append_log(execution, (1, b"two\n"))
     assert (await server.get(reply["jobUrl"] + "stdout")).body == b"one\ntwo\n"
 
 
@@ -54,7 +54,7 @@ async def test_an_end_without_a_code_has_no_exit_code(server):
 
 
 async def test_what_never_started_does_not_hide_the_log_of_what_did(server):
-    reply = await server.ran("task", (1, b"the last run\n"), code=0)
+    reply = await server.run_to_end("task", (1, b"the last run\n"), code=0)
     never = replace(next_execution(await server.execution(reply), due=1, now=1), status=Status.STOPPED, finished_at=1)
     assert await server.store.insert(never)
     answer = await server.get(reply["jobUrl"] + "stdout")
@@ -62,7 +62,7 @@ async def test_what_never_started_does_not_hide_the_log_of_what_did(server):
 
 
 async def test_both_streams_come_one_after_the_other_or_as_they_came(server):
-    reply = await server.ran("task", (1, b"a\n"), (2, b"b\n"), (1, b"c\n"), code=0)
+    reply = await server.run_to_end("task", (1, b"a\n"), (2, b"b\n"), (1, b"c\n"), code=0)
     for url in (reply["jobUrl"], reply["executionUrl"]):
         assert (await server.get(url + "logs")).body == b"a\nc\n\n-=-\nb\n"
         assert (await server.get(url + "logs?interleaved=1")).body == b"a\nb\nc\n"
@@ -89,7 +89,7 @@ async def test_both_streams_come_one_after_the_other_or_as_they_came(server):
     ],
 )
 async def test_ranges(server, header, status, body, content_range):
-    reply = await server.ran("task", (1, b"01234"), (2, b"err"), (1, b"56789"))
+    reply = await server.run_to_end("task", (1, b"01234"), (2, b"err"), (1, b"56789"))
     answer = await server.get(reply["jobUrl"] + "stdout", headers={"Range": header})
     assert answer.status == status
     assert answer.headers.get("Content-Range") == content_range
@@ -104,7 +104,7 @@ async def test_ranges(server, header, status, body, content_range):
     ("tail", "body"), [(0, b""), (1, b"three\n"), (2, b"two\nthree\n"), (3, b"one\ntwo\nthree\n"), (99, b"one\ntwo\nthree\n")]
 )
 async def test_the_last_lines(server, tail, body):
-    reply = await server.ran("task", (1, b"one\ntw"), (2, b"x\ny\n"), (1, b"o\nthree\n"))
+    reply = await server.run_to_end("task", (1, b"one\ntw"), (2, b"x\ny\n"), (1, b"o\nthree\n"))
     assert (await server.get(f"{reply['jobUrl']}stdout?tail={tail}")).body == body
 
 
@@ -113,8 +113,8 @@ async def test_the_last_lines_of_a_long_log_are_found_across_slices(server):
     execution = await server.run(reply)
     lines = [b"%d " % number + b"x" * (number % 300) + b"\n" for number in range(5_000)]
     for place in range(0, len(lines), 500):
-        await server.log(execution, (1, b"".join(lines[place : place + 500])), (2, b"noise\n"))
-    await server.log(execution, (1, b"no end"))
+        await server.append_log(execution, (1, b"".join(lines[place : place + 500])), (2, b"noise\n"))
+    await server.append_log(execution, (1, b"no end"))
     for tail in (1, 2, 900, 4_999, 5_001):
         got = (await server.get(f"{reply['jobUrl']}stdout?tail={tail}")).body
         assert got == b"".join([*lines, b"no end"][-tail:])
@@ -124,7 +124,7 @@ async def test_what_came_since_a_moment(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
     for number in range(5):
-        await server.log(execution, (1, b"out %d\n" % number), (2, b"err\n"), at=1_700_000_000_000 + number * 1_000)
+        await server.append_log(execution, (1, b"out %d\n" % number), (2, b"err\n"), at=1_700_000_000_000 + number * 1_000)
     url = reply["jobUrl"] + "stdout"
     moments = {"1": 0, "1700000000": 0, "1700000002": 2, "2023-11-14T22:13:22Z": 2, "1700000003.5": 4, "1900000000": 5}
     for since, first in moments.items():
@@ -142,12 +142,12 @@ async def test_what_came_since_a_moment(server):
 
 @pytest.mark.parametrize("query", ["tail=-1", "tail=x", "tail=", "since=x", "since=", "since=1700000000000", "interleaved=1", "follow=1"])
 async def test_a_bad_query_of_a_stream_is_refused(server, query):
-    reply = await server.ran("task", (1, b"out"))
+    reply = await server.run_to_end("task", (1, b"out"))
     assert (await server.get(f"{reply['jobUrl']}stdout?{query}")).status == 400
 
 
 async def test_an_execution_tells_the_end_of_each_stream_as_text(server):
-    reply = await server.ran("task", (1, "é".encode() * 40_000 + b"\xff"), (2, b"bad"))
+    reply = await server.run_to_end("task", (1, "é".encode() * 40_000 + b"\xff"), (2, b"bad"))
     shown = (await server.get(reply["executionUrl"])).json["execution"]
     assert shown["error"] == "bad"
     assert shown["log"] == "é" * 32_767 + "\ufffd"
@@ -159,7 +159,7 @@ async def test_a_log_of_many_slices_comes_whole(server):
     execution = await server.run(reply)
     parts = [bytes([number]) * 100_000 for number in range(60)]
     for part in parts:
-        await server.log(execution, (1, part), (2, b"e"))
+        await server.append_log(execution, (1, part), (2, b"e"))
     assert (await server.get(reply["jobUrl"] + "stdout")).body == b"".join(parts)
     assert (await server.get(reply["jobUrl"] + "logs")).body == b"".join(parts) + b"\n-=-\n" + b"e" * 60
 
@@ -168,7 +168,7 @@ async def test_a_reader_who_hangs_stops_the_reading_and_nobody_else(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
     for _ in range(40):
-        await server.log(execution, (1, b"x" * 500_000))
+        await server.append_log(execution, (1, b"x" * 500_000))
     slices = 0
     read_log = server.store.read_log
 

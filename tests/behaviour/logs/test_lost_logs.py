@@ -10,8 +10,7 @@ from fastlane.clock import SystemClock
 from fastlane.errors import FastlaneError, HostDown, LogLost
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.status import Status
-from tests.support.crew import HOST, Crew
-from tests.support.defaults import default_limits
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
@@ -45,24 +44,23 @@ FAULTS = pytest.mark.parametrize("fault", [HostDown("its node is away"), LogLost
 async def test_a_log_that_stays_away_ends_truncated_with_what_came_and_the_real_exit_code(
     shared_redis: RealRedis, tmp_path: Path, fault: FastlaneError
 ) -> None:
-    limits = default_limits(gone_after=2.0, host_lost_after=3.0)
-    async with Crew(tmp_path, shared_redis.url, limits=limits) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, gone_after=2.0, host_lost_after=3.0) as crew:
         crew.executor = executor = Mute(fault, after=1)
         await crew.hire()
-        job = await crew.enqueue("out", "first", "err", "second", "exit", "3")
+        job = await crew.submit("out", "first", "err", "second", "exit", "3")
         ended = await crew.cleaned(job)
         assert (ended.status, ended.exit_code, ended.truncated) == (Status.FAILED, 3, True)
-        assert await crew.log(ended) in (b"first", b"firstsecond")
+        assert await crew.stored_log(ended) in (b"first", b"firstsecond")
         assert 2 <= executor.readings < 20
         await crew.idle()
 
 
 @FAULTS
 async def test_a_log_that_comes_back_in_time_is_whole(shared_redis: RealRedis, tmp_path: Path, fault: FastlaneError) -> None:
-    async with Crew(tmp_path, shared_redis.url) as crew:
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
         crew.executor = Mute(fault, after=0, left=1)
         await crew.hire()
-        job = await crew.enqueue("out", "first", "err", "second", "exit", "3")
+        job = await crew.submit("out", "first", "err", "second", "exit", "3")
         ended = await crew.cleaned(job)
         assert (ended.status, ended.exit_code, ended.truncated) == (Status.FAILED, 3, False)
-        assert await crew.log(ended) == b"firstsecond"
+        assert await crew.stored_log(ended) == b"firstsecond"

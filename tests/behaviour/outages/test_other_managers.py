@@ -12,7 +12,7 @@ from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from fastlane.scheduler.watch import execution_watch
-from tests.support.crew import Crew
+from tests.support.fastlane import Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
@@ -36,19 +36,19 @@ class Managers(InstantExecutor):
 
 
 @pytest.fixture
-async def crew(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crew]:
+async def crew(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fastlane]:
     monkeypatch.setattr(execution_watch, "RECHECK", 600.0)
-    async with Crew(tmp_path, shared_redis.url, pools=(Pool("default", "", (FIRST, SECOND)),)) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("default", "", (FIRST, SECOND)),)) as crew:
         crew.executor = Managers()
         await crew.hire()
         yield crew
 
 
-async def test_an_end_is_seen_and_cleaned_up_after_through_another_manager(crew: Crew) -> None:
+async def test_an_end_is_seen_and_cleaned_up_after_through_another_manager(crew: Fastlane) -> None:
     executor = crew.executor
     assert isinstance(executor, Managers)
 
-    job = await crew.enqueue("out", "one", "hold", "out", "two", "exit", "3")
+    job = await crew.submit("out", "one", "hold", "out", "two", "exit", "3")
     row = await crew.reaches(job, "running")
     assert row.host == FIRST
     executor.down(FIRST)
@@ -61,7 +61,7 @@ async def test_an_end_is_seen_and_cleaned_up_after_through_another_manager(crew:
     executor.release(row.id)
     ended = await crew.cleaned(job)
     assert (ended.status, ended.exit_code, ended.host, ended.truncated) == (Status.FAILED, 3, FIRST, False)
-    assert await crew.log(ended) == b"onetwo"
+    assert await crew.stored_log(ended) == b"onetwo"
     assert crew.executor.starts == [row.id]
     assert not crew.executor.world[FIRST]
     await crew.idle()

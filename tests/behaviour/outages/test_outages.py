@@ -6,10 +6,10 @@ from contextlib import suppress
 
 import pytest
 
+from fastlane import __version__
 from fastlane.errors import QueueDown, StoreDown
 from fastlane.queue.base import Lane
-from fastlane.web.server.application import close_server
-from tests.support.server import HOST, Server
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.waiting import PATIENCE
 
 BODY = {"image": "ubuntu:latest"}
@@ -18,7 +18,7 @@ BODY = {"image": "ubuntu:latest"}
 @pytest.fixture
 async def alone(own_redis, tmp_path):
     """A server whose Redis the test may break."""
-    async with Server(tmp_path / "store.db", own_redis.url) as server:
+    async with Fastlane(tmp_path, own_redis.url) as server:
         yield server
 
 
@@ -79,7 +79,7 @@ async def test_a_stop_holds_without_a_queue(alone, own_redis):
 
 
 async def test_a_server_ends_while_entries_still_wait_for_the_queue(own_redis, tmp_path):
-    async with Server(tmp_path / "store.db", own_redis.url) as server:
+    async with Fastlane(tmp_path, own_redis.url) as server:
         await server.enqueue()
         own_redis.kill()
         await server.enqueue()
@@ -99,7 +99,7 @@ async def test_without_a_store_the_answer_is_503(server):
 
 
 async def test_a_log_whose_store_goes_away_is_cut_rather_than_ended_well(server):
-    reply = await server.ran("task", (1, b"x" * 300_000), (1, b"y" * 300_000))
+    reply = await server.run_to_end("task", (1, b"x" * 300_000), (1, b"y" * 300_000))
     read_log = server.store.read_log
 
     async def once(execution_id, offset, *more):
@@ -128,7 +128,7 @@ async def test_an_error_of_our_own_tells_nothing_of_the_inside(server):
 
 
 async def test_health_is_well_when_everything_is_there(server):
-    await server.alive()
+    await server.report_worker()
     for path in ("/healthcheck", "/healthcheck/", "/"):
         answer = await server.get(path)
         assert answer.status == 200
@@ -139,7 +139,7 @@ async def test_health_says_what_is_missing(server):
     answer = await server.get("/healthcheck")
     assert answer.status == 503
     assert (answer.json["workers"], answer.json["docker"], answer.json["redis"]) == (False, False, True)
-    await server.alive(usable=False)
+    await server.report_worker(usable=False)
     answer = await server.get("/healthcheck")
     assert (answer.status, answer.json["workers"], answer.json["docker"]) == (503, True, False)
     messages = [error["message"] for error in answer.json["errors"] if error["source"] == "docker"]
@@ -163,13 +163,13 @@ async def test_health_answers_within_two_seconds_whatever_hangs(alone, own_redis
 
 
 async def test_status_shows_the_whole_picture(server):
-    await server.alive()
+    await server.report_worker()
     running = await server.enqueue()
     await server.run(running)
     later = await server.enqueue(startIn="1h")
-    await server.ran("task", code=1)
+    await server.run_to_end("task", code=1)
     shown = (await server.get("/status")).json
-    assert shown["fastlane"] == {"version": "9.9.9", "executor": "swarm"}
+    assert shown["fastlane"] == {"version": __version__, "executor": "swarm"}
     assert shown["uptime"] >= 0
     assert shown["workers"]["alive"] == 1
     assert {host["pool"] for host in shown["hosts"]} == {"fast", "default"}
@@ -197,7 +197,7 @@ async def test_status_shows_the_whole_picture(server):
 
 
 async def test_an_answer_under_way_is_given_before_the_server_closes(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url) as server:
+    async with Fastlane(tmp_path, shared_redis.url) as server:
         entered, go_on = asyncio.Event(), asyncio.Event()
         task = server.store.task
 
@@ -211,7 +211,7 @@ async def test_an_answer_under_way_is_given_before_the_server_closes(shared_redi
         asking = asyncio.create_task(server.get("/tasks/task"))
         await asyncio.wait_for(entered.wait(), PATIENCE)
         asyncio.get_running_loop().call_later(0.2, go_on.set)
-        await close_server(server.http, server.app, 5)
+        await server.close_server(5)
         assert (await asking).status == 200
 
 
@@ -223,5 +223,5 @@ async def test_a_client_that_hung_up_keeps_nothing_open(server):
     writer.close()
     await writer.wait_closed()
     before = time.monotonic()
-    await close_server(server.http, server.app, 30)
+    await server.close_server(30)
     assert time.monotonic() - before < 10

@@ -8,8 +8,7 @@ from fastlane.errors import HostDown, ServiceGone
 from fastlane.executors.base import ClusterSnapshot, EngineService
 from fastlane.models.execution import FailureReason
 from fastlane.models.status import Status
-from tests.support.crew import HOST, Crew
-from tests.support.defaults import default_limits
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
@@ -39,11 +38,10 @@ class Moody(InstantExecutor):
 
 
 async def test_a_word_that_a_service_is_gone_is_not_believed_when_silence_came_between(shared_redis: RealRedis, tmp_path: Path) -> None:
-    limits = default_limits(gone_after=3.0, host_lost_after=60)
-    async with Crew(tmp_path, shared_redis.url, limits=limits) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, gone_after=3.0, host_lost_after=60) as crew:
         crew.executor = executor = Moody()
         await crew.hire()
-        job = await crew.enqueue("hold", "exit", "3")
+        job = await crew.submit("hold", "exit", "3")
         row = await crew.reaches(job, "running")
         await executor.lasts(ServiceGone, 1)
         await executor.lasts(HostDown, 3.5)
@@ -55,10 +53,10 @@ async def test_a_word_that_a_service_is_gone_is_not_believed_when_silence_came_b
 
 
 async def test_a_word_that_a_service_is_gone_is_believed_when_it_holds(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, limits=default_limits(gone_after=1.0)) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, gone_after=1.0) as crew:
         crew.executor = executor = Moody()
         await crew.hire()
-        job = await crew.enqueue("hold")
+        job = await crew.submit("hold")
         await crew.reaches(job, "running")
         executor.mood = ServiceGone
         ended = await crew.reaches(job, "failed")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,21 +16,19 @@ from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.scheduler.limits import Limits
 from fastlane.services.results import Enqueued
-from tests.support.crew import HOST, Crew
-from tests.support.defaults import default_limits
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.redis import RealRedis
 
 WIDE = Pool("wide", "", (HOST,), policy=Policy(mounts=("/srv/",), user=("*",)), limits=Resources(cpus=2, memory=1 << 30, pids=100))
 ASKS = Container(user="1000", mounts=(Mount(MountKind.BIND, "/data", "/srv/data"),))
 
 
-class Watched(Crew):
+class Watched(Fastlane):
     """A crew whose executor keeps what was parked."""
 
-    def __init__(self, folder: Path, redis_url: str, *, pools: tuple[Pool, ...] = (WIDE,), limits: Limits | None = None) -> None:
-        super().__init__(folder, redis_url, pools=pools, limits=limits)
+    def __init__(self, folder: Path, redis_url: str, *, pools: tuple[Pool, ...] = (WIDE,), **settings: Any) -> None:
+        super().__init__(folder, redis_url, pools=pools, **settings)
         self.parked: list[tuple[Order, str]] = []
         park = self.executor.park
 
@@ -50,7 +49,7 @@ class Watched(Crew):
         self.executor.release(first.id)
 
         async def follows() -> Execution | None:
-            latest = await self.execution(job)
+            latest = await self.latest_execution(job)
             return latest if latest is not None and latest.attempt == 2 and latest.status is Status.RUNNING else None
 
         second = await self.until(follows, "the second attempt")
@@ -58,7 +57,7 @@ class Watched(Crew):
         self.executor.release(second.id)
         await self.cleaned(job)
 
-    def change(self, **changes: object) -> None:
+    def change_pool(self, **changes: object) -> None:
         """Workers hired from here on have the pool changed so."""
         self.settings = replace(self.settings, pools=(replace(self.settings.pools[0], **changes),))
 
@@ -90,7 +89,7 @@ async def test_what_its_pool_has_come_to_forbid_is_rejected_and_never_parked(
 ) -> None:
     async with crew(tmp_path, shared_redis) as made:
         job = await made.runs(container=ASKS, resources=Resources(memory=4096), retries=3)
-        made.change(**change)
+        made.change_pool(**change)
         await made.hire()
         ended = await made.cleaned(job)
         assert (ended.status, ended.attempt, made.parked, made.executor.starts) == (Status.FAILED, 1, [], [])
@@ -137,7 +136,7 @@ async def test_an_attempt_whose_host_has_not_the_local_image_of_the_one_before_a
 
 
 async def test_credentials_that_cannot_be_had_are_waited_for_until_the_deadline(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with crew(tmp_path, shared_redis, limits=default_limits(pull_deadline=4)) as made:
+    async with crew(tmp_path, shared_redis, pull_deadline=4) as made:
         made.executor.refusals = [RegistryDown("the file with the password for r cannot be read") for _ in range(3)]
         await made.hire()
         assert (await made.cleaned(await made.runs("exit", "0"))).status is Status.DONE

@@ -9,8 +9,8 @@ from fastlane.errors import NotFound, QueueDown
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.services.results import PoolPaused
-from tests.support.crew import HOST, Crew
 from tests.support.factories import make_spec
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Died, dies
 from tests.support.redis import RealRedis
 from tests.support.services import method
@@ -170,13 +170,13 @@ async def test_a_resume_that_the_queue_did_not_hear_of_is_told_again(stage):
 
 
 async def test_workers_hold_a_paused_pool_and_go_on_at_once_when_it_is_resumed(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url) as crew:
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
         await crew.hire()
         await crew.hire()
-        running = await crew.enqueue("hold")
+        running = await crew.submit("hold")
         ran = await crew.reaches(running, "running")
         await crew.services.pools.pause("default")
-        held = [await crew.enqueue("exit", "0") for _ in range(5)]
+        held = [await crew.submit("exit", "0") for _ in range(5)]
         crew.executor.release(ran.id)
         assert (await crew.cleaned(running)).status == "done"
         assert [row.ready + row.timed for row in (await crew.queue.counts(["default"])).values()] == [5]

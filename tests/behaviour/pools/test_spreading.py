@@ -4,15 +4,15 @@ from collections import Counter
 from pathlib import Path
 
 from fastlane.models.placement.pool import Pool
-from tests.support.crew import Crew
+from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 
 HOSTS = ("unix:///a", "unix:///b", "unix:///c")
 
 
 async def test_jobs_that_are_due_at_once_are_spread_over_the_hosts(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, pools=(Pool("wide", "", HOSTS, max_running=100),)) as crew:
-        jobs = [await crew.enqueue("hold") for _ in range(30)]
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("wide", "", HOSTS, max_running=100),)) as crew:
+        jobs = [await crew.submit("hold") for _ in range(30)]
         await crew.hire()
         rows = [await crew.reaches(job, "running") for job in jobs]
         assert Counter(row.host for row in rows) == dict.fromkeys(HOSTS, 10)
@@ -21,24 +21,24 @@ async def test_jobs_that_are_due_at_once_are_spread_over_the_hosts(shared_redis:
 ONE_HOST_AND_ALL = (Pool("one", "narrow", HOSTS[:1], max_running=100), Pool("all", "", HOSTS, max_running=100))
 
 
-async def assert_the_next_are_spread(crew: Crew) -> None:
-    rows = [await crew.reaches(job, "running") for job in [await crew.enqueue("hold") for _ in range(30)]]
+async def assert_the_next_are_spread(crew: Fastlane) -> None:
+    rows = [await crew.reaches(job, "running") for job in [await crew.submit("hold") for _ in range(30)]]
     assert Counter(row.host for row in rows) == dict.fromkeys(HOSTS, 10)
 
 
 async def test_what_has_ended_counts_for_no_host_any_more(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, pools=ONE_HOST_AND_ALL) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, pools=ONE_HOST_AND_ALL) as crew:
         await crew.hire()
-        for job in [await crew.enqueue("exit", "0", task="narrow") for _ in range(9)]:
+        for job in [await crew.submit("exit", "0", task="narrow") for _ in range(9)]:
             await crew.cleaned(job)
         await assert_the_next_are_spread(crew)
 
 
 async def test_what_no_host_took_counts_for_none(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Crew(tmp_path, shared_redis.url, pools=ONE_HOST_AND_ALL) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, pools=ONE_HOST_AND_ALL) as crew:
         crew.executor._missing = frozenset({"ubuntu:latest"})
         await crew.hire()
-        for job in [await crew.enqueue("exit", "0", task="narrow") for _ in range(9)]:
+        for job in [await crew.submit("exit", "0", task="narrow") for _ in range(9)]:
             await crew.reaches(job, "failed")
         crew.executor._missing = frozenset()
         await assert_the_next_are_spread(crew)

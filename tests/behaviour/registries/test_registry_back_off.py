@@ -16,22 +16,20 @@ from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.limits import Limits
 from fastlane.services.results import Enqueued
-from tests.support.crew import HOST, Crew
-from tests.support.defaults import default_limits
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.redis import RealRedis
 
 AWAY = "away.example/team/app:1"
 ONE_SLOT = (Pool("default", "", (HOST,), max_running=1),)
 
 
-class Behind(Crew):
+class Behind(Fastlane):
     """A crew with one slot, whose executor cannot ask the registry of ``AWAY`` until ``back`` is set, and notices after ``silence``
     seconds."""
 
-    def __init__(self, folder: Path, redis_url: str, limits: Limits | None = None, lease: float = 15.0) -> None:
-        super().__init__(folder, redis_url, pools=ONE_SLOT, limits=limits, lease=lease)
+    def __init__(self, folder: Path, redis_url: str, **settings: Any) -> None:
+        super().__init__(folder, redis_url, pools=ONE_SLOT, **settings)
         self.back = False
         self.asked = 0
         self.silence = 0.0
@@ -71,7 +69,7 @@ async def test_others_have_the_slot_meanwhile_and_it_starts_once_the_registry_is
     waiting = await crew.waiting()
     other = await crew.posts("ubuntu:latest")
     assert (await crew.cleaned(other)).status is Status.DONE
-    assert (await crew.execution(waiting)).status is Status.PULLING
+    assert (await crew.latest_execution(waiting)).status is Status.PULLING
     crew.back = True
     ended = await crew.cleaned(waiting)
     assert (ended.status, ended.attempt) == (Status.DONE, 1)
@@ -86,7 +84,7 @@ async def test_a_stop_meanwhile_ends_it_at_once_although_the_pool_is_full(crew: 
     await crew.services.stops.stop_job("task", waiting.job_id)
     ended = await crew.cleaned(waiting)
     assert (ended.status, ended.started_at, crew.executor.starts.count(ended.id)) == (Status.STOPPED, None, 0)
-    crew.executor.release((await crew.execution(full)).id)
+    crew.executor.release((await crew.latest_execution(full)).id)
     await crew.cleaned(full)
     await crew.idle()
 
@@ -97,7 +95,7 @@ async def test_a_stop_whose_giver_died_before_it_told_of_it_ends_it_although_the
     await crew.reaches(full, "running")
     assert await crew.store.stop_job(waiting.job_id, crew.clock.now()) is not None
     assert (await crew.cleaned(waiting)).status is Status.STOPPED
-    crew.executor.release((await crew.execution(full)).id)
+    crew.executor.release((await crew.latest_execution(full)).id)
     await crew.cleaned(full)
     await crew.idle()
 
@@ -115,7 +113,7 @@ async def test_a_stop_that_the_queue_did_not_hear_of_ends_it_although_the_pool_i
     monkeypatch.setattr(crew.queue, "cancel", down)
     await crew.services.stops.stop_job("task", waiting.job_id)
     assert (await crew.cleaned(waiting)).status is Status.STOPPED
-    crew.executor.release((await crew.execution(full)).id)
+    crew.executor.release((await crew.latest_execution(full)).id)
     await crew.cleaned(full)
     await crew.idle()
 
@@ -137,7 +135,7 @@ async def test_a_lost_answer_of_the_giving_back_lets_it_start_once(crew: Behind,
 
 
 async def test_a_queue_that_is_lost_meanwhile_lets_it_start_once(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Behind(tmp_path, shared_redis.url, lease=1.0) as crew:
+    async with Behind(tmp_path, shared_redis.url, lease=1.0, renew=1 / 3) as crew:
         await crew.hire()
         waiting = await crew.waiting()
         await crew.queue.generation.wipe()
@@ -148,7 +146,7 @@ async def test_a_queue_that_is_lost_meanwhile_lets_it_start_once(shared_redis: R
 
 
 async def test_a_queue_that_is_lost_meanwhile_lets_no_more_run_than_their_pool_takes(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Behind(tmp_path, shared_redis.url, lease=1.0) as crew:
+    async with Behind(tmp_path, shared_redis.url, lease=1.0, renew=1 / 3) as crew:
         await crew.hire()
         waiting = [await crew.posts(AWAY, "hold") for _ in range(3)]
 
@@ -161,7 +159,7 @@ async def test_a_queue_that_is_lost_meanwhile_lets_no_more_run_than_their_pool_t
         crew.back = True
 
         async def run() -> list[Execution]:
-            found = [await crew.execution(job) for job in waiting]
+            found = [await crew.latest_execution(job) for job in waiting]
             return [one for one in found if one is not None and one.status is Status.RUNNING]
 
         for left in (2, 1, 0):
@@ -180,7 +178,7 @@ async def test_its_own_time_to_start_ends_meanwhile(crew: Behind) -> None:
 
 
 async def test_its_deadline_ends_it_with_the_registrys_words(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Behind(tmp_path, shared_redis.url, default_limits(pull_deadline=1.5)) as crew:
+    async with Behind(tmp_path, shared_redis.url, pull_deadline=1.5) as crew:
         await crew.hire()
         ended = await crew.cleaned(await crew.posts(AWAY))
         assert (ended.status, ended.attempt, ended.service_id) == (Status.FAILED, 1, None)
@@ -192,7 +190,7 @@ async def test_its_deadline_ends_it_with_the_registrys_words(shared_redis: RealR
 
 async def test_why_it_waits_is_told_though_nobody_has_it(crew: Behind) -> None:
     waiting = await crew.waiting()
-    execution = await crew.execution(waiting)
+    execution = await crew.latest_execution(waiting)
 
     async def told() -> bool:
         notes = [note for report in await crew.queue.reports.current() for note in report.notes]

@@ -24,7 +24,7 @@ from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.settler import Settler
 from fastlane.scheduler.timer import Timer
 from fastlane.services.results import Enqueued
-from tests.support.crew import HOST, Crew
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.ledger import count_executions, tick_of
 from tests.support.redis import RealRedis
@@ -34,15 +34,15 @@ HOUR = 60 * MINUTE
 
 
 @pytest.fixture
-async def crew(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Crew]:
-    async with Crew(tmp_path, shared_redis.url) as crew:
+async def crew(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
         yield crew
 
 
 @pytest.fixture
-async def small(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Crew]:
+async def small(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
     """A pool in which one runs at a time."""
-    async with Crew(tmp_path, shared_redis.url, pools=(Pool("small", "", (HOST,), max_running=1),)) as crew:
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("small", "", (HOST,), max_running=1),)) as crew:
         yield crew
 
 
@@ -55,10 +55,10 @@ def hourly(now: int, **rules: Any) -> tuple[Schedule, int]:
 # crons
 
 
-async def test_a_cron_runs_at_each_tick_and_stands_at_the_next(crew: Crew) -> None:
+async def test_a_cron_runs_at_each_tick_and_stands_at_the_next(crew: Fastlane) -> None:
     await crew.hire()
     schedule, last = hourly(crew.clock.now())
-    job = await crew.enqueue("exit", "0", schedule=schedule)
+    job = await crew.submit("exit", "0", schedule=schedule)
     assert job.execution_id is None
     stored = await crew.store.job(job.job_id)
     assert stored is not None
@@ -79,11 +79,11 @@ async def test_a_cron_runs_at_each_tick_and_stands_at_the_next(crew: Crew) -> No
     assert len(crew.executor.starts) == 3
 
 
-async def test_a_job_of_every_minute_runs_each_minute_that_comes_due_once(crew: Crew) -> None:
+async def test_a_job_of_every_minute_runs_each_minute_that_comes_due_once(crew: Fastlane) -> None:
     """Three workers, and a minute whose tick is long known: it is fired by one of them."""
     for _ in range(3):
         await crew.hire()
-    job = await crew.enqueue(schedule=Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
+    job = await crew.submit(schedule=Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
     stored = await crew.store.job(job.job_id)
     assert stored is not None
     due = int(stored.next_tick or 0) - MINUTE
@@ -97,10 +97,10 @@ async def test_a_job_of_every_minute_runs_each_minute_that_comes_due_once(crew: 
     assert after.next_tick == int(after.last_tick or 0) + MINUTE
 
 
-async def test_a_tick_is_skipped_while_the_one_before_holds_and_runs_after_it(crew: Crew) -> None:
+async def test_a_tick_is_skipped_while_the_one_before_holds_and_runs_after_it(crew: Fastlane) -> None:
     await crew.hire()
     schedule, _ = hourly(crew.clock.now(), overlap=Overlap.SKIP)
-    job = await crew.enqueue("hold", schedule=schedule)
+    job = await crew.submit("hold", schedule=schedule)
     await crew.move(job, crew.clock.now())
     first = await crew.reaches(job, "running")
     await crew.move(job, crew.clock.now())
@@ -116,10 +116,10 @@ async def test_a_tick_is_skipped_while_the_one_before_holds_and_runs_after_it(cr
     assert crew.executor.starts == [first.id, second.id]
 
 
-async def test_without_a_rule_for_overlap_two_ticks_run_side_by_side(crew: Crew) -> None:
+async def test_without_a_rule_for_overlap_two_ticks_run_side_by_side(crew: Fastlane) -> None:
     await crew.hire()
     schedule, _ = hourly(crew.clock.now())
-    job = await crew.enqueue("hold", schedule=schedule)
+    job = await crew.submit("hold", schedule=schedule)
     for count in (1, 2):
         await crew.move(job, crew.clock.now())
         await crew.ledger(job, *["started"] * count)
@@ -127,18 +127,18 @@ async def test_without_a_rule_for_overlap_two_ticks_run_side_by_side(crew: Crew)
     assert len([run for run in crew.executor.world[HOST].values() if run.running]) == 2
 
 
-async def test_a_tick_is_skipped_while_a_failed_one_waits_for_its_retry(crew: Crew) -> None:
+async def test_a_tick_is_skipped_while_a_failed_one_waits_for_its_retry(crew: Fastlane) -> None:
     await crew.hire()
     schedule, _ = hourly(crew.clock.now(), overlap=Overlap.SKIP)
-    job = await crew.enqueue("exit", "1", schedule=schedule, retries=1, retry_delay=HOUR)
+    job = await crew.submit("exit", "1", schedule=schedule, retries=1, retry_delay=HOUR)
     await crew.move(job, crew.clock.now())
     await crew.until(lambda: _count(crew, job, 2), "the attempt that follows")
     await _wait_for_tick(crew, job)
     await crew.ledger(job, "started", "skipped")
 
 
-async def _wait_for_tick(crew: Crew, job: Enqueued) -> None:
-    """As ``Crew.move``, where an execution waits in the queue too."""
+async def _wait_for_tick(crew: Fastlane, job: Enqueued) -> None:
+    """As ``Fastlane.move``, where an execution waits in the queue too."""
     stored = await crew.store.job(job.job_id)
     assert stored is not None
     now = crew.clock.now()
@@ -146,16 +146,16 @@ async def _wait_for_tick(crew: Crew, job: Enqueued) -> None:
     await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, now, stored.revision + 1)])
 
 
-async def _count(crew: Crew, job: Enqueued, count: int) -> bool:
+async def _count(crew: Fastlane, job: Enqueued, count: int) -> bool:
     return await count_executions(crew.store, job.job_id) == count
 
 
 @pytest.mark.parametrize(("catch_up", "outcomes", "missed"), [(CatchUp.LATEST, ("missed", "started"), 2), (CatchUp.NONE, ("missed",), 3)])
 async def test_after_downtime_the_latest_missed_tick_runs_or_none(
-    crew: Crew, catch_up: CatchUp, outcomes: Sequence[str], missed: int
+    crew: Fastlane, catch_up: CatchUp, outcomes: Sequence[str], missed: int
 ) -> None:
     schedule, last = hourly(crew.clock.now(), catch_up=catch_up)
-    job = await crew.enqueue(schedule=schedule)
+    job = await crew.submit(schedule=schedule)
     await crew.move(job, last - 2 * HOUR)
     await crew.hire()
     rows = await crew.ledger(job, *outcomes)
@@ -171,10 +171,10 @@ async def test_after_downtime_the_latest_missed_tick_runs_or_none(
     assert len(crew.executor.starts) == len(outcomes) - 1
 
 
-async def test_a_stopped_cron_fires_no_more_and_is_stopped(crew: Crew) -> None:
+async def test_a_stopped_cron_fires_no_more_and_is_stopped(crew: Fastlane) -> None:
     await crew.hire()
     schedule, _ = hourly(crew.clock.now())
-    job = await crew.enqueue(schedule=schedule)
+    job = await crew.submit(schedule=schedule)
     await crew.move(job, crew.clock.now())
     await crew.cleaned(job)
     assert (await crew.services.stops.stop_job("task", job.job_id)).status == "stopped"
@@ -185,25 +185,25 @@ async def test_a_stopped_cron_fires_no_more_and_is_stopped(crew: Crew) -> None:
     await crew.ledger(job, "started")
 
 
-async def test_a_cron_ends_with_its_expiration(crew: Crew) -> None:
+async def test_a_cron_ends_with_its_expiration(crew: Fastlane) -> None:
     await crew.hire()
     schedule, _ = hourly(crew.clock.now())
-    job = await crew.enqueue(schedule=schedule, expiration=crew.clock.now() + 1)
+    job = await crew.submit(schedule=schedule, expiration=crew.clock.now() + 1)
     await crew.move(job, crew.clock.now() + 2)
     await crew.ledger(job, "expired")
     await crew.idle()
     assert crew.executor.starts == []
 
 
-async def test_a_job_for_a_moment_that_comes_up_too_late_is_expired(crew: Crew) -> None:
-    job = await crew.enqueue(at=crew.clock.now() - 10_000, expires_in=5_000)
+async def test_a_job_for_a_moment_that_comes_up_too_late_is_expired(crew: Fastlane) -> None:
+    job = await crew.submit(at=crew.clock.now() - 10_000, expires_in=5_000)
     await crew.hire()
     (tick,) = await crew.ledger(job, "expired")
     assert tick.id == job.tick_id
     stored = await crew.store.job(job.job_id)
     assert stored is not None
     assert job_status(stored, None) == "expired"
-    assert await crew.execution(job) is None
+    assert await crew.latest_execution(job) is None
     await crew.idle()
 
 
@@ -220,10 +220,10 @@ class Losing(RedisQueue):
         await super().put(entries)
 
 
-async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_again(crew: Crew) -> None:
+async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_again(crew: Fastlane) -> None:
     """Two ticks are due; after each the queue goes away. Nothing is left to the reconciler."""
     boundary = (crew.clock.now() // MINUTE + 1) * MINUTE
-    job = await crew.enqueue(schedule=Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
+    job = await crew.submit(schedule=Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
     await crew.move(job, boundary - 40_000)
     await crew.queue.cancel(job.job_id)
     await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, 1)])
@@ -249,7 +249,7 @@ async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_
     assert stored.next_tick == boundary + MINUTE
 
 
-async def _claim(crew: Crew, *lanes: Lane) -> Sequence[Lease]:
+async def _claim(crew: Fastlane, *lanes: Lane) -> Sequence[Lease]:
     return (await crew.queue.claim("1", "w", lanes, 10, lease=60_000)).leases
 
 
@@ -266,11 +266,11 @@ class Failing(InstantExecutor):
         return await super().park(host, replace(order, command=command), image)
 
 
-async def test_a_job_that_fails_twice_is_done_at_the_third_attempt(crew: Crew) -> None:
+async def test_a_job_that_fails_twice_is_done_at_the_third_attempt(crew: Fastlane) -> None:
     crew.executor = Failing([HOST], crew.clock)
     for _ in range(2):
         await crew.hire()
-    job = await crew.enqueue(retries=5, retry_delay=100)
+    job = await crew.submit(retries=5, retry_delay=100)
     await crew.reaches(job, "done")
     last = await crew.cleaned(job)
     attempts = await crew.attempts(job)
@@ -286,9 +286,9 @@ async def test_a_job_that_fails_twice_is_done_at_the_third_attempt(crew: Crew) -
     await crew.idle()
 
 
-async def test_a_job_that_keeps_failing_ends_failed_after_its_last_retry(crew: Crew) -> None:
+async def test_a_job_that_keeps_failing_ends_failed_after_its_last_retry(crew: Fastlane) -> None:
     await crew.hire()
-    job = await crew.enqueue("exit", "7", retries=2, retry_delay=0)
+    job = await crew.submit("exit", "7", retries=2, retry_delay=0)
     await crew.until(lambda: _count(crew, job, 3), "the third attempt")
     ended = await crew.cleaned(job)
     assert (ended.attempt, ended.status, ended.exit_code) == (3, Status.FAILED, 7)
@@ -296,10 +296,10 @@ async def test_a_job_that_keeps_failing_ends_failed_after_its_last_retry(crew: C
     assert len(crew.executor.starts) == 3
 
 
-async def test_each_tick_of_a_cron_has_its_own_count_of_retries(crew: Crew) -> None:
+async def test_each_tick_of_a_cron_has_its_own_count_of_retries(crew: Fastlane) -> None:
     await crew.hire()
     schedule, _ = hourly(crew.clock.now())
-    job = await crew.enqueue("exit", "1", schedule=schedule, retries=1, retry_delay=0)
+    job = await crew.submit("exit", "1", schedule=schedule, retries=1, retry_delay=0)
     for count in (1, 2):
         await crew.move(job, crew.clock.now())
         await crew.until(lambda count=count: _count(crew, job, 2 * count), "the tick's second attempt")
@@ -307,9 +307,9 @@ async def test_each_tick_of_a_cron_has_its_own_count_of_retries(crew: Crew) -> N
     assert [one.attempt for one in await crew.attempts(job)] == [1, 2, 1, 2]
 
 
-async def test_a_retry_waits_for_its_back_off(crew: Crew) -> None:
+async def test_a_retry_waits_for_its_back_off(crew: Fastlane) -> None:
     await crew.hire()
-    job = await crew.enqueue("exit", "1", retries=1)
+    job = await crew.submit("exit", "1", retries=1)
     await crew.until(lambda: _count(crew, job, 2), "the attempt that follows")
     first, second = await crew.attempts(job)
     assert 1_000 <= second.scheduled_for - int(first.finished_at or 0) <= 1_200
@@ -319,9 +319,9 @@ async def test_a_retry_waits_for_its_back_off(crew: Crew) -> None:
     assert int(ended.started_at or 0) >= second.scheduled_for
 
 
-async def test_a_stop_between_an_attempt_and_its_retry_ends_it_there(crew: Crew) -> None:
+async def test_a_stop_between_an_attempt_and_its_retry_ends_it_there(crew: Fastlane) -> None:
     await crew.hire()
-    job = await crew.enqueue("exit", "1", retries=3, retry_delay=HOUR)
+    job = await crew.submit("exit", "1", retries=3, retry_delay=HOUR)
     await crew.until(lambda: _count(crew, job, 2), "the attempt that follows")
     assert (await crew.services.stops.stop_job("task", job.job_id)).status == "stopped"
     ended = await crew.cleaned(job)
@@ -331,9 +331,9 @@ async def test_a_stop_between_an_attempt_and_its_retry_ends_it_there(crew: Crew)
     await crew.ledger(job, "started")
 
 
-async def failed(crew: Crew, job: Enqueued) -> Execution:
+async def failed(crew: Fastlane, job: Enqueued) -> Execution:
     """The job's first execution ran and failed, and its worker died before it could settle it."""
-    execution = await crew.execution(job)
+    execution = await crew.latest_execution(job)
     assert execution is not None
     now = crew.clock.now()
     for step in (
@@ -346,12 +346,12 @@ async def failed(crew: Crew, job: Enqueued) -> Execution:
     return execution
 
 
-def settler(crew: Crew) -> Settler:
+def settler(crew: Fastlane) -> Settler:
     return Settler(crew.store, crew.queue, crew.executor, crew.clock, crew.pools)
 
 
-async def test_a_stop_after_the_failure_and_before_the_retry_is_made_leaves_none(crew: Crew) -> None:
-    job = await crew.enqueue(retries=1, retry_delay=0)
+async def test_a_stop_after_the_failure_and_before_the_retry_is_made_leaves_none(crew: Fastlane) -> None:
+    job = await crew.submit(retries=1, retry_delay=0)
     execution = await failed(crew, job)
     await crew.services.stops.stop_job("task", job.job_id)
     assert (await settler(crew).settle(execution)).settled
@@ -361,9 +361,9 @@ async def test_a_stop_after_the_failure_and_before_the_retry_is_made_leaves_none
     assert crew.executor.starts == []
 
 
-async def test_a_worker_that_died_after_it_made_the_retry_makes_no_second_one(crew: Crew) -> None:
+async def test_a_worker_that_died_after_it_made_the_retry_makes_no_second_one(crew: Fastlane) -> None:
     """The retry is in the store, the failed attempt is not settled, and the queue knows of neither: the reconciler finds both."""
-    job = await crew.enqueue(retries=1, retry_delay=0)
+    job = await crew.submit(retries=1, retry_delay=0)
     execution = await failed(crew, job)
     assert await crew.store.insert(next_execution(execution, due=int(execution.finished_at or 0), now=crew.clock.now()))
     await crew.queue.finish({execution.id: 0})
@@ -381,8 +381,8 @@ async def test_a_worker_that_died_after_it_made_the_retry_makes_no_second_one(cr
     assert await _count(crew, job, 2)
 
 
-async def test_settling_again_after_the_retry_has_ended_starts_nothing(crew: Crew) -> None:
-    job = await crew.enqueue(retries=1, retry_delay=0)
+async def test_settling_again_after_the_retry_has_ended_starts_nothing(crew: Fastlane) -> None:
+    job = await crew.submit(retries=1, retry_delay=0)
     execution = await failed(crew, job)
     await settler(crew).settle(execution)
     await crew.hire()
@@ -394,10 +394,10 @@ async def test_settling_again_after_the_retry_has_ended_starts_nothing(crew: Cre
     assert await crew.attempts(job) == [await crew.store.execution(execution.id), ended]
 
 
-async def test_many_who_settle_at_once_make_one_retry(crew: Crew) -> None:
+async def test_many_who_settle_at_once_make_one_retry(crew: Fastlane) -> None:
     for _ in range(3):
         await crew.hire()
-    jobs = [await crew.enqueue("exit", "1", retries=2, retry_delay=0) for _ in range(20)]
+    jobs = [await crew.submit("exit", "1", retries=2, retry_delay=0) for _ in range(20)]
     for job in jobs:
         await crew.until(lambda job=job: _count(crew, job, 3), "the third attempt")
         await crew.cleaned(job)
@@ -405,9 +405,9 @@ async def test_many_who_settle_at_once_make_one_retry(crew: Crew) -> None:
     assert len(crew.executor.starts) == len(set(crew.executor.starts)) == 60
 
 
-async def test_no_retry_is_made_that_could_only_expire(crew: Crew) -> None:
+async def test_no_retry_is_made_that_could_only_expire(crew: Fastlane) -> None:
     await crew.hire()
-    job = await crew.enqueue("exit", "1", retries=3, retry_delay=HOUR, expires_in=10_000)
+    job = await crew.submit("exit", "1", retries=3, retry_delay=HOUR, expires_in=10_000)
     ended = await crew.cleaned(job)
     assert (ended.attempt, ended.status) == (1, Status.FAILED)
     assert await _count(crew, job, 1)
@@ -417,9 +417,9 @@ async def test_no_retry_is_made_that_could_only_expire(crew: Crew) -> None:
 # timeout, expiry, priority
 
 
-async def test_a_job_that_runs_longer_than_its_timeout_is_stopped_and_not_retried(crew: Crew) -> None:
+async def test_a_job_that_runs_longer_than_its_timeout_is_stopped_and_not_retried(crew: Fastlane) -> None:
     await crew.hire()
-    job = await crew.enqueue("out", "begun", "hold", timeout=300, retries=2, retry_delay=0)
+    job = await crew.submit("out", "begun", "hold", timeout=300, retries=2, retry_delay=0)
     ended = await crew.cleaned(job)
     assert (ended.status, ended.exit_code, ended.failure) == (Status.TIMEDOUT, 143, None)
     assert int(ended.finished_at or 0) - int(ended.started_at or 0) >= 300
@@ -427,13 +427,13 @@ async def test_a_job_that_runs_longer_than_its_timeout_is_stopped_and_not_retrie
     await crew.idle()
 
 
-async def test_what_waits_in_a_full_pool_until_its_time_is_over_never_starts(small: Crew) -> None:
+async def test_what_waits_in_a_full_pool_until_its_time_is_over_never_starts(small: Fastlane) -> None:
     await small.hire()
-    holder = await small.enqueue("hold")
+    holder = await small.submit("hold")
     running = await small.reaches(holder, "running")
-    late = await small.enqueue(expires_in=200)
-    early = await small.enqueue(expires_in=600_000)
-    waiting = await small.execution(late)
+    late = await small.submit(expires_in=200)
+    early = await small.submit(expires_in=600_000)
+    waiting = await small.latest_execution(late)
     assert waiting is not None
     assert waiting.expires_at == waiting.scheduled_for + 200
 
@@ -453,9 +453,9 @@ async def test_what_waits_in_a_full_pool_until_its_time_is_over_never_starts(sma
     await small.idle()
 
 
-async def test_a_job_that_starts_in_time_runs_on_after_its_time_to_start(crew: Crew) -> None:
+async def test_a_job_that_starts_in_time_runs_on_after_its_time_to_start(crew: Fastlane) -> None:
     await crew.hire()
-    job = await crew.enqueue("hold", expires_in=1_500)
+    job = await crew.submit("hold", expires_in=1_500)
     running = await crew.reaches(job, "running")
 
     async def over() -> bool:
@@ -466,11 +466,11 @@ async def test_a_job_that_starts_in_time_runs_on_after_its_time_to_start(crew: C
     assert (await crew.cleaned(job)).status is Status.DONE
 
 
-async def test_a_host_that_is_away_until_the_time_is_over_starts_nothing_when_it_is_back(crew: Crew) -> None:
+async def test_a_host_that_is_away_until_the_time_is_over_starts_nothing_when_it_is_back(crew: Fastlane) -> None:
     crew.executor.down(HOST)
     await crew.hire()
-    job = await crew.enqueue(expires_in=200)
-    execution = await crew.execution(job)
+    job = await crew.submit(expires_in=200)
+    execution = await crew.latest_execution(job)
     assert execution is not None
 
     async def over() -> bool:
@@ -482,11 +482,11 @@ async def test_a_host_that_is_away_until_the_time_is_over_starts_nothing_when_it
     assert crew.executor.starts == []
 
 
-async def test_what_waits_in_a_full_pool_starts_by_priority(small: Crew) -> None:
+async def test_what_waits_in_a_full_pool_starts_by_priority(small: Fastlane) -> None:
     await small.hire()
-    holder = await small.enqueue("hold")
+    holder = await small.submit("hold")
     running = await small.reaches(holder, "running")
-    jobs = {priority: await small.enqueue(priority=priority) for priority in (-100, 0, 5, -1, 100)}
+    jobs = {priority: await small.submit(priority=priority) for priority in (-100, 0, 5, -1, 100)}
     small.executor.release(running.id)
     for job in jobs.values():
         await small.cleaned(job)
@@ -494,11 +494,11 @@ async def test_what_waits_in_a_full_pool_starts_by_priority(small: Crew) -> None
     assert [ids[id] for id in small.executor.starts[1:]] == [100, 5, 0, -1, -100]
 
 
-async def test_among_equals_the_one_that_was_due_first_starts_first(small: Crew) -> None:
+async def test_among_equals_the_one_that_was_due_first_starts_first(small: Fastlane) -> None:
     await small.hire()
-    holder = await small.enqueue("hold")
+    holder = await small.submit("hold")
     running = await small.reaches(holder, "running")
-    jobs = [await small.enqueue(priority=7) for _ in range(4)]
+    jobs = [await small.submit(priority=7) for _ in range(4)]
     small.executor.release(running.id)
     for job in jobs:
         await small.cleaned(job)

@@ -54,7 +54,7 @@ async def test_a_scheduled_job_that_is_stopped_leaves_the_schedule(server):
 
 
 async def test_a_stop_is_safe_to_repeat_and_leaves_the_end_as_it_was(server):
-    reply = await server.ran("task", code=3)
+    reply = await server.run_to_end("task", code=3)
     for _ in range(3):
         answer = await server.post(reply["jobUrl"] + "stop")
         assert (answer.status, answer.json["status"]) == (200, "failed")

@@ -14,8 +14,8 @@ from fastlane.queue.base import Lane
 from fastlane.services.results import Enqueued
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.actions import DRY_RUN
+from tests.support.fastlane import HOST, Fastlane
 from tests.support.redis import RealRedis
-from tests.support.server import HOST, Server
 
 PATIENCE = 30
 
@@ -34,25 +34,25 @@ async def test_a_job_tells_in_each_state_what_it_waits_for(server):
     reply = await server.enqueue()
     for url in (reply["jobUrl"], reply["executionUrl"]):
         assert (await why(server, url))[:2] == ("enqueued", ["no-worker"])
-    await server.alive(usable=False)
+    await server.report_worker(usable=False)
     status, reasons, (wait,) = await why(server, reply["jobUrl"])
     assert (status, reasons) == ("enqueued", ["no-host"])
     assert wait["hosts"] == [{"host": HOST, "reason": "refused the connection", "since": None}]
     assert HOST in wait["message"]
-    await server.alive()
+    await server.report_worker()
     assert (await why(server, reply["jobUrl"]))[:2] == ("enqueued", [])
     pulling = await server.pull(reply)
     assert (await why(server, reply["executionUrl"]))[:2] == ("pulling", ["image"])
     await server.services.stops.stop_execution("task", reply["jobId"], pulling.id)
     assert (await why(server, reply["executionUrl"]))[:2] == ("pulling", ["stop"])
-    done = await server.ran("task")
+    done = await server.run_to_end("task")
     for url in (done["jobUrl"], done["executionUrl"]):
         assert (await why(server, url))[:2] == ("done", [])
 
 
 async def test_a_full_pool_and_a_task_at_its_concurrency_are_told(shared_redis, tmp_path):
-    async with Server(tmp_path / "store.db", shared_redis.url, pools=(Pool("small", "", (HOST,), max_running=1),)) as server:
-        await server.alive()
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("small", "", (HOST,), max_running=1),)) as server:
+        await server.report_worker()
         await server.queue.generation.set_generation("1")
         first = await server.enqueue("task")
         (lease,) = (await server.queue.claim("1", "worker", [Lane("small", 1)], 5, lease=60_000)).leases
@@ -66,7 +66,7 @@ async def test_a_full_pool_and_a_task_at_its_concurrency_are_told(shared_redis, 
 
 
 async def test_a_schedule_a_pause_and_a_paused_pool_are_told(server):
-    await server.alive()
+    await server.report_worker()
     reply = await server.enqueue(cron="0 0 1 1 *")
     status, reasons, (wait,) = await why(server, reply["jobUrl"])
     assert (status, reasons, wait["until"]) == ("scheduled", ["due"], (await server.get(reply["jobUrl"])).json["job"]["nextRunAt"])
@@ -78,7 +78,7 @@ async def test_a_schedule_a_pause_and_a_paused_pool_are_told(server):
 
 
 async def test_a_queue_that_is_away_is_an_answer(own_redis: RealRedis, tmp_path):
-    async with Server(tmp_path / "store.db", own_redis.url) as server:
+    async with Fastlane(tmp_path, own_redis.url) as server:
         reply = await server.enqueue()
         own_redis.stop()
         status, reasons, (wait,) = await why(server, reply["jobUrl"])
@@ -97,9 +97,9 @@ async def test_why_of_what_is_not_there_is_404(server):
 
 
 async def test_a_preview_tells_pool_hosts_and_next_runs_and_writes_nothing(server):
-    await server.alive(usable=False)
+    await server.report_worker(usable=False)
     spec, schedule = Spec("ubuntu", envs={"PASSWORD": "x", "A": "b"}), Schedule(ScheduleKind.CRON, None, Cron("0 8 * * mon-fri"))
-    seen = await server.app.settings["context"].services.previewer.preview("fast-task", spec, schedule)
+    seen = await server.services.previewer.preview("fast-task", spec, schedule)
     shown = DRY_RUN.serialize(seen, RenderContext("http://x", ("password",)))
     assert (shown["valid"], shown["pool"], len(shown["nextRuns"])) == (True, "fast", 5)
     assert shown["hosts"] == [{"host": HOST, "usable": False, "reason": "refused the connection"}]
@@ -115,7 +115,7 @@ async def test_a_preview_tells_pool_hosts_and_next_runs_and_writes_nothing(serve
 
 @pytest.fixture
 def completion(server):
-    return server.app.settings["context"].services.completion
+    return server.services.completion
 
 
 def made(reply):
@@ -128,7 +128,7 @@ async def test_an_end_is_heard_of_when_it_comes(server, completion, monkeypatch)
     async with asyncio.timeout(PATIENCE):
         waiting = asyncio.create_task(completion.wait(made(reply), 60))
         execution = await server.run(reply)
-        await server.log(execution, (1, b"out"))
+        await server.append_log(execution, (1, b"out"))
         await server.end(execution, 3)
         view = await waiting
     assert (view.execution.status, view.execution.exit_code, view.stdout, view.stderr) == ("failed", 3, "out", "")
@@ -152,7 +152,7 @@ async def test_a_job_that_starts_later_is_waited_for_by_its_tick(server, complet
 
 
 async def test_a_store_that_is_away_for_a_while_does_not_end_the_wait(server, completion, monkeypatch):
-    reply = await server.ran("task", (1, b"out"))
+    reply = await server.run_to_end("task", (1, b"out"))
     answers = [StoreDown("away"), StoreDown("away")]
     read = server.store.execution
 

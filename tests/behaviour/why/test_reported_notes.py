@@ -12,20 +12,18 @@ from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
 from fastlane.queue.redis.keys import Keys
 from fastlane.scheduler.watch import notes
-from tests.support.crew import HOST as CREWS_HOST
-from tests.support.crew import Crew
-from tests.support.server import HOST
+from tests.support.fastlane import HOST, Fastlane
 
 REFUSED = RegistryDown('Get "https://r.example/v2/": dial tcp 10.0.0.9:443: connect: connection refused')
 
 
 @pytest.fixture
 async def crew(tmp_path, shared_redis):
-    async with Crew(tmp_path, shared_redis.url) as crew:
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
         yield crew
 
 
-async def noted(crew: Crew, *expected: Obstacle) -> list[Note]:
+async def noted(crew: Fastlane, *expected: Obstacle) -> list[Note]:
     """The notes in the workers' reports, once there is a report and its notes are of these obstacles."""
 
     async def reported() -> list[Note] | None:
@@ -38,10 +36,10 @@ async def noted(crew: Crew, *expected: Obstacle) -> list[Note]:
 
 async def test_a_step_that_is_tried_again_is_noted_until_it_succeeds(crew):
     crew.executor.refusals += [REFUSED] * 1_000
-    job = await crew.enqueue("hold")
+    job = await crew.submit("hold")
     await crew.hire()
     (note,) = await noted(crew, Obstacle.REGISTRY)
-    execution = await crew.execution(job)
+    execution = await crew.latest_execution(job)
     assert (note.execution_id, note.epoch, note.words) == (execution.id, execution.epoch, str(REFUSED))
     assert note.since >= execution.placed_at
     assert note.until == execution.placed_at + 900_000
@@ -53,15 +51,15 @@ async def test_a_step_that_is_tried_again_is_noted_until_it_succeeds(crew):
 
 
 async def test_a_host_that_is_away_is_noted_of_what_runs_there_until_it_is_back(crew):
-    job = await crew.enqueue("hold")
+    job = await crew.submit("hold")
     await crew.hire()
     execution = await crew.reaches(job, "running")
     await noted(crew)
-    crew.executor.down(CREWS_HOST)
+    crew.executor.down(HOST)
     (note,) = await noted(crew, Obstacle.HOST_AWAY)
     assert (note.execution_id, note.epoch, note.until - note.since) == (execution.id, execution.epoch, 300_000)
     assert "refused the connection" in note.words
-    crew.executor.up(CREWS_HOST)
+    crew.executor.up(HOST)
     await noted(crew)
     crew.executor.release(execution.id)
     await crew.cleaned(job)
@@ -69,7 +67,7 @@ async def test_a_host_that_is_away_is_noted_of_what_runs_there_until_it_is_back(
 
 async def test_a_worker_that_takes_over_notes_what_it_meets_itself(crew):
     crew.executor.refusals += [REFUSED] * 1_000
-    job = await crew.enqueue()
+    job = await crew.submit()
     first = await crew.hire()
     await noted(crew, Obstacle.REGISTRY)
     await crew.hire()
