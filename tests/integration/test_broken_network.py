@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import installed
-from tests.support.outages import Eye, Ledger, Witness, check_reads, well
+from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_reads, wait_until_healthy
 from tests.support.relay import ThreadRelay
 
 SEED = 20261125
@@ -42,23 +42,23 @@ def trouble(relay: ThreadRelay, dice: random.Random) -> None:
 def test_twenty_jobs_on_a_network_that_breaks_all_the_time_each_run_once(engine: str, tmp_path: Path) -> None:
     dice = random.Random(SEED)
     with (
-        Witness(engine, tmp_path / "starts") as witness,
+        EngineEvents(engine, tmp_path / "starts") as witness,
         ThreadRelay(tmp_path / "e", engine) as relay,
         installed(tmp_path, relay.url) as fastlane,
     ):
         fastlane.serve("up")
-        well(fastlane)
-        ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
-        first = ledger.post(*lines(400, 0.05)).json
+        wait_until_healthy(fastlane)
+        posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "up")
+        first = posted.post(*lines(400, 0.05)).json
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            if len(ledger.accepted) < 20:
-                ledger.post(*dice.choice((lines(1, 0), lines(30, 0.1), lines(100, 0.1), lines(3, 5))))
+            if len(posted.accepted) < 20:
+                posted.post(*dice.choice((lines(1, 0), lines(30, 0.1), lines(100, 0.1), lines(3, 5))))
             trouble(relay, dice)
             check_reads(fastlane, first)
-        eye.check()
-        assert len(ledger.accepted) == 20
-        assert not ledger.refused
-        ledger.check_ends(witness)
-        well(fastlane)
-        eye.check()
+        watch.check()
+        assert len(posted.accepted) == 20
+        assert not posted.refused
+        posted.check_ends(witness)
+        wait_until_healthy(fastlane)
+        watch.check()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import Installation, installed
-from tests.support.outages import Eye, Ledger, Witness, check_health, check_reads, fill, small_disk, well
+from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_health, check_reads, fill, small_disk, wait_until_healthy
 from tests.support.redis import RealRedis
 from tests.support.relay import ThreadRelay
 from tests.support.waiting import wait_until
@@ -36,8 +36,8 @@ def redis() -> Iterator[RealRedis]:
 
 
 @pytest.fixture
-def witness(engine: str, tmp_path: Path) -> Iterator[Witness]:
-    with Witness(engine, tmp_path / "starts") as witness:
+def witness(engine: str, tmp_path: Path) -> Iterator[EngineEvents]:
+    with EngineEvents(engine, tmp_path / "starts") as witness:
         yield witness
 
 
@@ -47,7 +47,7 @@ def apart(engine: str, tmp_path: Path, redis: RealRedis) -> Iterator[Installatio
     with installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1") as fastlane:
         fastlane.serve("api")
         fastlane.start("worker")
-        well(fastlane)
+        wait_until_healthy(fastlane)
         yield fastlane
 
 
@@ -56,44 +56,44 @@ def outlast(seconds: float) -> None:
     time.sleep(max(0, seconds))
 
 
-def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Path, witness: Witness) -> None:
+def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Path, witness: EngineEvents) -> None:
     with small_disk(tmp_path / "data", 32) as disk, installed(tmp_path, engine, data_dir=str(disk)) as fastlane:
         fastlane.serve("up")
-        well(fastlane)
-        ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
-        first = ledger.post().json
+        wait_until_healthy(fastlane)
+        posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "up")
+        first = posted.post().json
         for _ in range(4):
-            ledger.post("sleep 3; echo slept", b"slept\n")
-        with ledger.posting():
+            posted.post("sleep 3; echo slept", b"slept\n")
+        with posted.posting():
             filler = fill(disk)
-            wait_until(lambda: ledger.refused, "a refusal", 30)
+            wait_until(lambda: posted.refused, "a refusal", 30)
             filler = fill(disk)
             words = check_health(fastlane, "store")
             check_reads(fastlane, first)
             outlast(8)  # longer than the jobs that were begun before
             assert check_health(fastlane, "store") == words
-            eye.check()
+            watch.check()
             filler.unlink()
             wait_until(lambda: fastlane.get("/healthcheck").status == 200, "health", 30)
         assert "full" in words
-        ledger.check_refusals(WRITE_WITHIN)
-        assert ledger.post().status == 200
-        ledger.check_ends(witness)
-        ledger.check_refused_are_nowhere()
-        eye.check()
+        posted.check_refusals(WRITE_WITHIN)
+        assert posted.post().status == 200
+        posted.check_ends(witness)
+        posted.check_refused_are_nowhere()
+        watch.check()
 
 
-def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Path, redis: RealRedis, witness: Witness) -> None:
+def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Path, redis: RealRedis, witness: EngineEvents) -> None:
     with (
         small_disk(tmp_path / "data", 32) as disk,
         installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1", data_dir=str(disk)) as fastlane,
     ):
         fastlane.serve("api")
         fastlane.start("worker")
-        well(fastlane)
-        ledger, eye = Ledger(fastlane), Eye(fastlane, "api", "worker")
-        long = ledger.post(*counting(40_000, 16)).json
-        short = ledger.post(*counting(20_000, 4)).json
+        wait_until_healthy(fastlane)
+        posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "api", "worker")
+        long = posted.post(*counting(40_000, 16)).json
+        short = posted.post(*counting(20_000, 4)).json
         for reply in (long, short):
             wait_until(lambda reply=reply: fastlane.output(reply), "the first lines")
         filler = fill(disk)
@@ -102,58 +102,60 @@ def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Pa
         outlast(8)  # the short one ends meanwhile
         assert fastlane.execution(short)["status"] in ("pulling", "running")
         assert len(fastlane.output(long)) <= before + 64 * 1024
-        eye.check()
+        watch.check()
         filler.unlink()
-        ledger.check_ends(witness)
-        eye.check()
+        posted.check_ends(witness)
+        watch.check()
 
 
-def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis: RealRedis, witness: Witness) -> None:
-    ledger, eye = Ledger(apart), Eye(apart, "api", "worker")
-    first = ledger.post().json
+def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis: RealRedis, witness: EngineEvents) -> None:
+    posted, watch = PostedJobs(apart), ProcessWatch(apart, "api", "worker")
+    first = posted.post().json
     for _ in range(3):
-        ledger.post("sleep 8; echo slept", b"slept\n")
-    with redis.client() as client, ledger.posting():
+        posted.post("sleep 8; echo slept", b"slept\n")
+    with redis.client() as client, posted.posting():
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
-        wait_until(lambda: ledger.refused, "a refusal", 30)
+        wait_until(lambda: posted.refused, "a refusal", 30)
         assert "maxmemory" in check_health(apart, "redis")
         check_reads(apart, first)
         outlast(6)  # longer than a lease
         check_health(apart, "redis")
-        eye.check()
+        watch.check()
         client.config_set("maxmemory", 0)
-        well(apart, 30)
-    assert "maxmemory" in ledger.refused[0][1].json["detail"]
-    ledger.check_refusals(WRITE_WITHIN)
-    assert ledger.post().status == 200
-    ledger.check_ends(witness)
-    ledger.check_refused_are_nowhere()
-    eye.check()
+        wait_until_healthy(apart, 30)
+    assert "maxmemory" in posted.refused[0][1].json["detail"]
+    posted.check_refusals(WRITE_WITHIN)
+    assert posted.post().status == 200
+    posted.check_ends(witness)
+    posted.check_refused_are_nowhere()
+    watch.check()
 
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=pytest.mark.thorough)])
-def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(apart: Installation, redis: RealRedis, witness: Witness, seconds: int) -> None:
-    ledger, eye = Ledger(apart), Eye(apart, "api", "worker")
-    first = ledger.post().json
+def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(
+    apart: Installation, redis: RealRedis, witness: EngineEvents, seconds: int
+) -> None:
+    posted, watch = PostedJobs(apart), ProcessWatch(apart, "api", "worker")
+    first = posted.post().json
     for _ in range(3):
-        ledger.post("sleep 5; echo slept", b"slept\n")
-    with ledger.posting():
+        posted.post("sleep 5; echo slept", b"slept\n")
+    with posted.posting():
         redis.pause()
         began = time.monotonic()
-        wait_until(lambda: ledger.refused, "a refusal", 30)
+        wait_until(lambda: posted.refused, "a refusal", 30)
         assert "answer" in check_health(apart, "redis")
         check_reads(apart, first)
         outlast(began + seconds - time.monotonic())
         check_reads(apart, first)
-        eye.check()
+        watch.check()
         redis.go_on()
-        well(apart, 30)
-    ledger.check_refusals(5)
-    assert ledger.post().status == 200
-    ledger.check_ends(witness)
-    ledger.check_refused_are_nowhere()
-    eye.check()
+        wait_until_healthy(apart, 30)
+    posted.check_refusals(5)
+    assert posted.post().status == 200
+    posted.check_ends(witness)
+    posted.check_refused_are_nowhere()
+    watch.check()
 
 
 HOLD = """import sqlite3, sys
@@ -164,52 +166,56 @@ sys.stdin.read()
 """
 
 
-def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(apart: Installation, tmp_path: Path, witness: Witness) -> None:
-    ledger, eye = Ledger(apart), Eye(apart, "api", "worker")
-    first = ledger.post().json
+def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(
+    apart: Installation, tmp_path: Path, witness: EngineEvents
+) -> None:
+    posted, watch = PostedJobs(apart), ProcessWatch(apart, "api", "worker")
+    first = posted.post().json
     for _ in range(3):
-        ledger.post("sleep 4; echo slept", b"slept\n")
-    with ledger.posting():
+        posted.post("sleep 4; echo slept", b"slept\n")
+    with posted.posting():
         command = [sys.executable, "-c", HOLD, str(tmp_path / "fastlane.db")]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == b"held\n"
             check_health(apart, "store")
             check_reads(apart, first)
-            wait_until(lambda: ledger.refused, "a refusal", 30)
+            wait_until(lambda: posted.refused, "a refusal", 30)
             outlast(8)
             check_health(apart, "store")
             check_reads(apart, first)
-            eye.check()
+            watch.check()
             assert holder.stdin is not None
             holder.stdin.close()
-        well(apart, 30)
-    ledger.check_refusals(WRITE_WITHIN)
-    assert ledger.post().status == 200
-    ledger.check_ends(witness)
-    ledger.check_refused_are_nowhere()
-    eye.check()
+        wait_until_healthy(apart, 30)
+    posted.check_refusals(WRITE_WITHIN)
+    assert posted.post().status == 200
+    posted.check_ends(witness)
+    posted.check_refused_are_nowhere()
+    watch.check()
 
 
 @pytest.mark.parametrize(("how", "says"), [("stop", "is the engine running"), ("hang", "did not answer")])
-def test_while_the_engine_is_away_jobs_wait_and_health_says_why(engine: str, tmp_path: Path, witness: Witness, how: str, says: str) -> None:
+def test_while_the_engine_is_away_jobs_wait_and_health_says_why(
+    engine: str, tmp_path: Path, witness: EngineEvents, how: str, says: str
+) -> None:
     with ThreadRelay(tmp_path / "e", engine) as relay, installed(tmp_path, relay.url) as fastlane:
         fastlane.serve("up")
-        well(fastlane)
-        ledger, eye = Ledger(fastlane), Eye(fastlane, "up")
-        first = ledger.post(*counting(1_000, 10)).json
-        ledger.post("sleep 3; echo slept", b"slept\n")
+        wait_until_healthy(fastlane)
+        posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "up")
+        first = posted.post(*counting(1_000, 10)).json
+        posted.post("sleep 3; echo slept", b"slept\n")
         wait_until(lambda: fastlane.output(first), "the first lines")
-        with ledger.posting(every=1):
+        with posted.posting(every=1):
             getattr(relay, how)()
             wait_until(lambda: says in fastlane.get("/healthcheck").body.decode(), "the engine to be missed", 60)
             assert says in check_health(fastlane, "docker")
             check_reads(fastlane, first)
-            assert ledger.post().status == 200
+            assert posted.post().status == 200
             outlast(5)
-            eye.check()
+            watch.check()
             (relay.start if how == "stop" else relay.flow)()
-            well(fastlane)
-        assert not ledger.refused
-        ledger.check_ends(witness)
-        eye.check()
+            wait_until_healthy(fastlane)
+        assert not posted.refused
+        posted.check_ends(witness)
+        watch.check()

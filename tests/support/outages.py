@@ -1,5 +1,5 @@
-"""What the tests of outages share: a disk that can be full, a proxy for tests that do not await, a witness of starts, somebody who posts
-all the time, and an eye on the processes."""
+"""What the tests of outages share: a disk that can be full, the starts that an engine reports, clients that post all the time, and a watch
+on the processes."""
 
 import contextlib
 import json
@@ -19,16 +19,16 @@ from tests.support.installation import Answer, Installation
 from tests.support.waiting import wait_until
 
 MEMORY = 300 * 1024 * 1024
-"""Bytes that a process may take, whatever is the matter; it takes about 100 MiB."""
+"""Bytes that a process may take during any outage. It usually takes about 100 MiB."""
 ERRORS = 20
-"""Events of the level error that one outage may cause in a process."""
+"""Events of level error that one outage may cause in a process."""
 EVENTS_A_SECOND = 20
-"""Events of any level, beside those of jobs and requests, that an outage may cause, each second."""
+"""Events of any level, except those of jobs and requests, that an outage may cause each second."""
 
 
 @contextlib.contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """A file system of that size of its own, at ``folder``."""
+    """Mounts a file system of this size at ``folder``."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=True, timeout=30)
     try:
@@ -38,7 +38,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Takes all that is free there; the file to remove."""
+    """Takes all free space. Returns the file to remove."""
     filler = disk / "filler"
     with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
         while True:
@@ -46,14 +46,14 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-class Witness:
-    """Counts the starts of containers by what the engine itself tells, past every proxy. Used as a context manager."""
+class EngineEvents:
+    """Counts the starts of containers that an engine reports, past every proxy. A context manager."""
 
     def __init__(self, engine: str, file: Path) -> None:
         self._engine = engine
         self._file = file
 
-    def __enter__(self) -> "Witness":
+    def __enter__(self) -> "EngineEvents":
         command = ["docker", "-H", self._engine, "events", "--since", str(int(time.time())), "--filter", "type=container"]
         command += ["--filter", "event=start", "--format", "{{json .Actor.Attributes}}"]
         with self._file.open("wb") as output:
@@ -65,14 +65,14 @@ class Witness:
         self._process.wait()
 
     def starts(self, execution_id: str) -> int:
-        """How many containers of an execution have been started."""
+        """How many containers an execution has started."""
         names = (json.loads(line).get("com.docker.swarm.service.name", "") for line in self._file.read_text().splitlines())
         return sum(name.startswith(f"fastlane-{execution_id}") for name in names)
 
 
 @dataclass
-class Ledger:
-    """The jobs that were accepted, with what each must have written; and the answers to those that were not."""
+class PostedJobs:
+    """The accepted jobs, with what each must write, and the answers to the refused ones."""
 
     fastlane: Installation
     accepted: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def post(self, script: str = "", output: bytes = b"") -> Answer:
-        """One job that writes its number (or what the script writes) in a task of its own; its answer, whatever that is."""
+        """Posts a job, in a task of its own, that writes its number or runs the script. Returns the answer, whatever it is."""
         with self._lock:
             self._number += 1
             number = self._number
@@ -97,7 +97,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def posting(self, every: float = 0.25) -> Iterator[None]:
-        """Somebody posts all the time, at the edges of what goes wrong too."""
+        """Two clients post jobs for the whole block, so also at the moments when something breaks or recovers."""
         stop = threading.Event()
 
         def post() -> None:
@@ -114,19 +114,19 @@ class Ledger:
                 poster.result()
 
     def check_refusals(self, within: float) -> None:
-        """Each refusal was a clear 503, in that many seconds."""
+        """Fails unless each refusal was a clear 503 within this many seconds."""
         for _, answer, seconds in self.refused:
             assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json"), answer.body
             assert int(answer.headers["Retry-After"]) > 0
             assert seconds < within, answer.body
 
     def check_refused_are_nowhere(self) -> None:
-        """A job that was refused was not written."""
+        """Fails if a refused job was stored."""
         for task, answer, _ in self.refused:
             assert self.fastlane.get(f"/tasks/{task}").status == 404, answer.body
 
-    def check_ends(self, witness: Witness, patience: float = 120) -> None:
-        """Each accepted job ends well, having written what it was to write, in one container."""
+    def check_ends(self, witness: EngineEvents, patience: float = 120) -> None:
+        """Fails unless each accepted job ends well, in one container, with the output that it must write."""
         for reply, output in self.accepted:
             ended = self.fastlane.ends(reply, patience)
             assert (ended["status"], ended["exitCode"], ended["attempt"]) == ("done", 0, 1), ended
@@ -136,8 +136,8 @@ class Ledger:
         wait_until(lambda: not self.fastlane.services(), "the services to go", patience)
 
 
-class Eye:
-    """Watches the processes of an installation while something is wrong."""
+class ProcessWatch:
+    """Watches the processes of an installation during an outage."""
 
     def __init__(self, fastlane: Installation, *roles: str) -> None:
         self._fastlane = fastlane
@@ -146,7 +146,7 @@ class Eye:
         self._lines = {role: len(self._log(role)) for role in roles}
 
     def check(self) -> None:
-        """All live, none has grown, none has flooded its log."""
+        """Fails if a process has ended, has grown, or has flooded its log."""
         for process in self._fastlane.processes:
             assert process.poll() is None
             assert psutil.Process(process.pid).memory_info().rss < MEMORY
@@ -164,7 +164,7 @@ class Eye:
 
 
 def check_reads(fastlane: Installation, reply: dict[str, Any]) -> None:
-    """What can be answered is, at once: the process lives, a job and its task can be read."""
+    """Fails unless the process is alive and reads of a job and its task are answered at once."""
     for path in ("/livez", f"/tasks/{reply['taskId']}", f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}"):
         before = time.monotonic()
         assert fastlane.get(path).status == 200, path
@@ -172,7 +172,7 @@ def check_reads(fastlane: Installation, reply: dict[str, Any]) -> None:
 
 
 def check_health(fastlane: Installation, part: str) -> str:
-    """Health is 503 within two seconds, and names the part; its words for it."""
+    """Fails unless health is 503 within two seconds and names the part. Returns its message."""
     before = time.monotonic()
     answer = fastlane.get("/healthcheck")
     assert time.monotonic() - before < 2.2
@@ -182,6 +182,6 @@ def check_health(fastlane: Installation, part: str) -> str:
     return words
 
 
-def well(fastlane: Installation, patience: float = 60) -> None:
-    """Returns once health is good."""
+def wait_until_healthy(fastlane: Installation, patience: float = 60) -> None:
+    """Returns once the healthcheck succeeds."""
     wait_until(lambda: fastlane.get("/healthcheck").status == 200, f"health: {fastlane.get('/healthcheck').body!r}", patience)
