@@ -28,7 +28,7 @@ from fastlane.storage.base import Store
 
 log = structlog.get_logger()
 
-SHORTEST_BACK_OFF, MAX_BACK_OFF = 250, 60_000
+MIN_BACK_OFF, MAX_BACK_OFF = 250, 60_000
 """Bounds, in milliseconds, of the wait before an unreachable registry is asked again: a quarter of the time that it has been so."""
 
 
@@ -118,7 +118,7 @@ class Launcher:
         """Puts the execution back into the queue until its registry is asked again, so that it does not hold a slot until then."""
         now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
         waited = now - (execution.placed_at or now)
-        due = min(deadline, now + max(SHORTEST_BACK_OFF, min(MAX_BACK_OFF, waited // 4)))
+        due = min(deadline, now + max(MIN_BACK_OFF, min(MAX_BACK_OFF, waited // 4)))
         await self._queue.requeue(self._leases.owner, execution.id, due)
         if execution.epoch == 1:  # its first try only, or an outage of an hour fills a disk
             log.warning("execution.registry_down", **named(execution), error=str(error))

@@ -24,7 +24,7 @@ from fastlane.storage.base import ExecutionStore
 
 log = structlog.get_logger()
 
-SHORTEST_PAUSE, MAX_PAUSE = 0.1, 5.0
+MIN_PAUSE, MAX_PAUSE = 0.1, 5.0
 """Seconds between two tries of a step, doubled each time."""
 
 
@@ -53,7 +53,7 @@ class Runner:
 
     async def run(self, assignment: Assignment, now: int) -> None:
         """Does all that an assignment needs, however often that takes. ``now``: the queue's time at the claim."""
-        pause, logged = SHORTEST_PAUSE, ""
+        pause, logged = MIN_PAUSE, ""
         while True:
             try:
                 if assignment.lease.kind is EntryKind.JOB:

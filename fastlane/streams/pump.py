@@ -30,7 +30,7 @@ MAX_WAITING = 512 * 1024
 """Bytes that may wait for the store; while more wait, the engine is not read."""
 FLUSH_AFTER_CAP = 5.0
 """The same once the cap is reached: then nothing more is kept, and a row only counts the bytes."""
-SHORTEST_PAUSE, MAX_PAUSE = 0.1, 5.0
+MIN_PAUSE, MAX_PAUSE = 0.1, 5.0
 """Seconds between two attempts to follow."""
 
 
@@ -77,7 +77,7 @@ class Pump:
 
     async def follow(self, host: str, task_id: str) -> None:
         """Copies what the task writes, forever; cancel it when the task has ended. Tries again after a fault."""
-        pause = SHORTEST_PAUSE
+        pause = MIN_PAUSE
         while True:
             began = self._clock.now()
             try:
@@ -85,7 +85,7 @@ class Pump:
             except (TransientError, ServiceGone, LogLost, _Overtaken) as fault:
                 log.warning("log.interrupted", execution_id=self._id, host=host, error=str(fault))
             if self._clock.now() - began > MAX_PAUSE * 1000:
-                pause = SHORTEST_PAUSE
+                pause = MIN_PAUSE
             await self._clock.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE)
 

@@ -20,7 +20,7 @@ from fastlane.queue.redis.subscription import MAX_PAUSE, Backoff, next_message, 
 
 MAX_WAITING = 10_000
 """Hints wait to be sent for at most this many executions; those of further executions are dropped."""
-MAX_CONCURRENT = 512
+MAX_BATCH = 512
 
 OnHint = Callable[[Hint | None], None]
 
@@ -99,8 +99,8 @@ class RedisHints:
                 await self._published.wait()
                 self._published.clear()
                 hints, self._outgoing = list(self._outgoing.values()), {}
-                for start in range(0, len(hints), MAX_CONCURRENT):
-                    await self._send_hints(connection, hints[start : start + MAX_CONCURRENT])
+                for start in range(0, len(hints), MAX_BATCH):
+                    await self._send_hints(connection, hints[start : start + MAX_BATCH])
 
     async def _send_hints(self, connection: Connection, hints: list[Hint]) -> None:
         commands = [pack(("PUBLISH", self._channel_of(hint.execution_id), f"{hint.offset} {hint.status.value}")) for hint in hints]

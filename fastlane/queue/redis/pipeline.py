@@ -19,7 +19,7 @@ from fastlane.errors import QueueDown
 from fastlane.queue.redis.script import Script
 
 MAX_WAITING = 10_000
-MAX_CONCURRENT = 512
+MAX_BATCH = 512
 
 log = structlog.get_logger()
 
@@ -152,7 +152,7 @@ class Pipeline:
     def _next_batch(self) -> list[PendingCommand]:
         """Takes the waiting calls as one batch, without those whose callers have gone."""
         batch: list[PendingCommand] = []
-        while self._waiting and len(batch) < MAX_CONCURRENT:
+        while self._waiting and len(batch) < MAX_BATCH:
             call = self._waiting.popleft()
             if not call.answer.done():
                 batch.append(call)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 REDACTED = "********"
-SHORTEST_SECRET = 4
+MIN_SECRET = 4
 """Characters. A shorter value also occurs in ordinary words, so it is not cut out of messages."""
 
 
@@ -41,7 +41,7 @@ class RenderContext:
     def without_secrets(self, message: str, envs: Mapping[str, str]) -> str:
         """A message from an engine, a node or a registry, without the values of these variables that are secret."""
         for name, value in envs.items():
-            if len(value) >= SHORTEST_SECRET and self._is_secret(name):
+            if len(value) >= MIN_SECRET and self._is_secret(name):
                 message = message.replace(value, REDACTED)
         return message
 

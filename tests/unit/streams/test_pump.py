@@ -15,7 +15,7 @@ from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone, Store
 from fastlane.executors.base import Executor
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Mark, Piece, Portion
 from fastlane.storage.base import Store
-from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, SHORTEST_PAUSE, LogEnd, Pump, append_to
+from fastlane.streams.pump import FLUSH_AFTER, FLUSH_AFTER_CAP, FLUSH_BYTES, MAX_WAITING, MIN_PAUSE, LogEnd, Pump, append_to
 from tests.support.clock import FakeClock, settle
 
 MUCH = 1 << 40
@@ -185,7 +185,7 @@ class Copying:
 
     async def again(self) -> None:
         """The pause after a refused chunk, and the first flush of what is then read."""
-        await self.clock.advance(SHORTEST_PAUSE)
+        await self.clock.advance(MIN_PAUSE)
         await self.flush()
 
     async def finish(self) -> LogEnd:
