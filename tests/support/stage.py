@@ -76,8 +76,9 @@ class Stage:
         self.timer = Timer(worker, self.real_queue, self.clock, "me", POOLS)
         self.settler = Settler(worker, self.real_queue, self.executor, self.clock, POOLS)
         self.reconciler = Reconciler(worker, self.real_queue, self.executor, self.clock, self.settler, POOLS, every=30.0)
-        leases = Leases(self.real_queue, self.clock, "me", duration=LEASE / 1000, every=5.0)
-        self.launcher = Launcher(worker, self.real_queue, self.executor, self.clock, leases, POOLS, default_limits())
+        self.leases = Leases(self.real_queue, self.clock, "me", duration=LEASE / 1000, every=5.0)
+        self.leases.enter_generation("1")
+        self.launcher = Launcher(worker, self.real_queue, self.executor, self.clock, self.leases, POOLS, default_limits())
         self.generation = "1"
 
     async def __aenter__(self) -> "Stage":
