@@ -1,0 +1,182 @@
+"""Each setting of a file reaches the part of ``fastlane up`` that it is for: what ``fastlane.app`` passes on, read where it arrives.
+
+Each setting has a value of its own here, unlike its default, so that a line of ``fastlane.app`` that is missing or names another setting
+fails a test.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from fastlane import app
+from fastlane.config.credentials import hash_password, hash_token
+from fastlane.config.load import load
+from fastlane.config.settings import Settings
+from fastlane.web.server.application import context_of
+from tests.support.instant import InstantExecutor
+from tests.support.redis import RealRedis
+
+FILE = """
+port = 0
+redis_url = "{redis}"
+public_url = "https://jobs.example.com"
+trusted_proxies = ["10.9.0.0/16"]
+allowed_origins = ["https://dash.example.com"]
+redact_words = ["pin"]
+per_page = 7
+max_body = "77KiB"
+hard_retries = 3
+ws_start_wait = "1s"
+lease = "21s"
+renew = "4s"
+max_log_bytes = "5MiB"
+hard_timeout = "11m"
+pending_deadline = "12m"
+pull_deadline = "13m"
+host_lost_after = "14m"
+breaker_max_fails = 9
+breaker_reset = "17s"
+docker_config = "/nowhere/docker.json"
+installation = "wired"
+[[users]]
+name = "anna"
+password = "{password}"
+role = "run"
+[[tokens]]
+name = "ci"
+token = "{token}"
+role = "run"
+[[pools]]
+name = "only"
+match = ""
+hosts = ["10.0.0.8:2375"]
+maxRunning = 5
+[[registries]]
+host = "registry.example.com"
+username = "ci"
+password = "letmein"
+"""
+RECORDED = ("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application")
+"""The names by which ``fastlane.app`` makes its parts."""
+TOKEN = "fl_wired"
+
+
+class Wiring:
+    """The settings of a running fastlane, and for each of its parts the arguments that it was made with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.positional: dict[str, tuple[Any, ...]] = {}
+        self.named: dict[str, dict[str, Any]] = {}
+        self.running: app.Running
+
+    def record(self, name: str, make: Any) -> Any:
+        """A maker of the part that also notes its arguments."""
+
+        def making(*arguments: Any, **named: Any) -> Any:
+            self.positional[name], self.named[name] = arguments, named
+            return make(*arguments, **named)
+
+        return making
+
+    @property
+    def web(self) -> Any:
+        assert self.running.application is not None
+        return context_of(self.running.application).settings
+
+    @property
+    def worker(self) -> Any:
+        return self.positional["Worker"][6]
+
+
+def unreachable(hosts: tuple[str, ...], *_arguments: Any, **_named: Any) -> InstantExecutor:
+    """An executor none of whose hosts answers, so that nothing starts."""
+    executor = InstantExecutor(hosts)
+    for host in hosts:
+        executor.down(host)
+    return executor
+
+
+@pytest.fixture
+async def wiring(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Wiring]:
+    text = FILE.format(redis=shared_redis.url, password=hash_password("x"), token=hash_token(TOKEN))
+    (tmp_path / "fastlane.toml").write_text(f'data_dir = "{tmp_path}"\n{text}')
+    wiring = Wiring(load("up", cwd=tmp_path).settings)
+    makers = {name: getattr(app, name) for name in RECORDED} | {"SwarmExecutor": unreachable}
+    for name, make in makers.items():
+        monkeypatch.setattr(app, name, wiring.record(name, make))
+    async with app.running("up", wiring.settings) as wiring.running:
+        yield wiring
+
+
+WEB = (
+    "public_url",
+    "trusted_proxies",
+    "allowed_origins",
+    "users",
+    "tokens",
+    "redact_words",
+    "per_page",
+    "max_body",
+    "hard_retries",
+)
+
+
+def test_each_setting_of_the_file_differs_from_its_default(shared_redis: RealRedis, tmp_path: Path) -> None:
+    (tmp_path / "fastlane.toml").write_text(FILE.format(redis=shared_redis.url, password=hash_password("x"), token=hash_token(TOKEN)))
+    found, usual = load("up", cwd=tmp_path).settings, Settings.defaults(tmp_path)
+    unset = {"data_dir", "store_url", "listen", "log_format", "log_level"}
+    assert {name for name in Settings.__slots__ if getattr(found, name) == getattr(usual, name)} <= unset
+
+
+async def test_settings_of_http_reach_the_handlers(wiring: Wiring) -> None:
+    assert {name: getattr(wiring.web, name) for name in WEB} == {name: getattr(wiring.settings, name) for name in WEB}
+    assert wiring.web.listen_is_loopback
+
+
+async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
+    made, settings = wiring.worker, wiring.settings
+    assert (made.pools, made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
+    limits = made.limits
+    assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
+
+
+async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring) -> None:
+    store, queue, _, _, _, clock, _, publish = wiring.positional["Worker"]
+    assert (store, queue, clock) == (wiring.running.store, wiring.running.queue, wiring.running.clock)
+    assert publish == wiring.running.hub.publish
+
+
+async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wiring: Wiring) -> None:
+    hosts, installation, clock = wiring.positional["SwarmExecutor"]
+    assert (hosts, installation, clock) == (("10.0.0.8:2375",), "wired", wiring.running.clock)
+    named = wiring.named["SwarmExecutor"]
+    assert (named["max_fails"], named["reset"]) == (9, 17.0)
+    assert wiring.positional["Registries"] == (wiring.settings.registries, Path("/nowhere/docker.json"))
+    assert "registries" in named
+
+
+async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wiring: Wiring, shared_redis: RealRedis) -> None:
+    assert wiring.positional["SqliteStore"] == (wiring.settings.store_path,)
+    assert wiring.positional["RedisQueue"] == wiring.positional["RedisHints"] == (shared_redis.url, "wired")
+
+
+async def test_the_pools_reach_the_services(wiring: Wiring) -> None:
+    assert wiring.positional["build_services"][6] == wiring.settings.pools
+    assert wiring.positional["build_services"][4] is wiring.running.hub
+
+
+async def test_a_follower_waits_for_a_start_as_long_as_is_set(wiring: Wiring) -> None:
+    headers, base = {"Authorization": f"Bearer {TOKEN}"}, f"http://127.0.0.1:{wiring.running.port}"
+    async with aiohttp.ClientSession(base, headers=headers) as client:
+        async with client.post("/tasks/task", json={"image": "ubuntu"}) as reply:
+            assert reply.status == 200, await reply.text()
+            job = (await reply.json())["jobId"]
+        before = time.monotonic()
+        async with client.get(f"/tasks/task/jobs/{job}/logs?follow=1") as answer:
+            assert answer.status == 404
+        assert 0.9 < time.monotonic() - before < 15
