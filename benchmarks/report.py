@@ -68,7 +68,7 @@ Python {about["python"]}, SQLite {about["sqlite"]}, {about["server"]}{engine}; {
 
 def figures_table(figures: Sequence[Figure]) -> str:
     """The figures as a table with a row each."""
-    head = "| figure | fastlane | beside | compared: median (least to most) | target |\n| --- | --- | --- | --- | --- |\n"
+    head = "| figure | fastlane | baseline | compared: median (least to most) | target |\n| --- | --- | --- | --- | --- |\n"
     return head + "\n".join(map(_row, figures))
 
 
@@ -84,8 +84,8 @@ def write_page(page: Path, by: str, text: str) -> None:
 
 def _row(figure: Figure) -> str:
     ours = f"{_number(median(figure.ours))} {figure.unit}"
-    beside = f"{_number(median(figure.peer))} {figure.unit} ({figure.peer_name})" if figure.peer else ""
-    return f"| {figure.name} | {ours} | {beside} | {_compared(figure)} | {_target(figure)} |"
+    baseline = f"{_number(median(figure.peer))} {figure.unit} ({figure.peer_name})" if figure.peer else ""
+    return f"| {figure.name} | {ours} | {baseline} | {_compared(figure)} | {_target(figure)} |"
 
 
 def _compared(figure: Figure) -> str:

@@ -146,7 +146,7 @@ def container(fastlane: Installation, reply: Reply) -> str:
     ],
     ids=["SIGKILL", "another signal", "a signal that it handles"],
 )
-def test_a_job_ends_by_somebody_elses(fastlane: Installation, held: Reply, words: tuple[str, ...], case: Case) -> None:
+def test_a_job_ends_by_someone_elses(fastlane: Installation, held: Reply, words: tuple[str, ...], case: Case) -> None:
     engine_of(fastlane).docker(*words, container(fastlane, held))
     check(fastlane, held, case)
 

@@ -27,7 +27,7 @@ def test_a_queue_that_starts_early_or_never_is_said_to_do_so() -> None:
     assert as_table([row], Sizes()).splitlines()[-1] == expected
 
 
-def test_only_the_part_of_the_command_is_written_anew(tmp_path: Path) -> None:
+def test_only_the_part_of_the_command_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     parts = [f"<!-- written by {by}: begin -->\nold\n<!-- written by {by}: end -->\n" for by in ("make bench", "make bench-peers")]
     page.write_text(f"before\n{parts[0]}between\n{parts[1]}after\n")

@@ -25,7 +25,7 @@ def test_what_is_noted_is_read_back_with_its_moment(tmp_path: Path, monkeypatch:
     assert moment > 1.7e9
 
 
-def test_what_is_to_be_ignored_does_not_count(tmp_path: Path) -> None:
+def test_ignored_starts_do_not_count(tmp_path: Path) -> None:
     path = told(tmp_path / "starts", "warm 1700000000.000000", "a 1700000001.500000")
     assert witness.wait_for(path, 1, 0.0, ignore=("warm",)) == [("a", 1700000001.5)]
 

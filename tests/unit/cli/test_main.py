@@ -208,7 +208,7 @@ def test_password_reads_a_line_and_prints_its_hash_alone(typed):
 
 
 @pytest.mark.parametrize("typed", [b"", b"\n", b"one\ntwo\n", b"\xff"])
-def test_password_refuses_what_nobody_could_type(typed):
+def test_password_refuses_untypable_text(typed):
     done = CliRunner().invoke(main, ["password"], input=typed)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "give one line" in done.stderr

@@ -29,7 +29,7 @@ def faults() -> list[str]:
     return [str(fault) for fault in caught.value.faults]
 
 
-def test_without_any_everybody_may_everything():
+def test_without_users_and_tokens_everyone_has_every_right():
     settings = load("up").settings
     assert (settings.users, settings.tokens) == ((), ())
 
@@ -84,7 +84,7 @@ def test_a_wrong_user_is_answered_with_what_is_wrong(monkeypatch, row, part):
 
 @pytest.mark.parametrize("text", ["{", "[1]", '"x"', "{}", SECRET])
 @pytest.mark.parametrize("name", ["FASTLANE_USERS", "FASTLANE_TOKENS"])
-def test_what_is_no_list_of_objects_is_a_fault(monkeypatch, name, text):
+def test_a_value_other_than_a_list_of_objects_is_a_fault(monkeypatch, name, text):
     monkeypatch.setenv(name, text)
     (fault,) = faults()
     assert fault.startswith(name)

@@ -42,7 +42,7 @@ def test_a_hash_needs_no_quoting_in_a_shell():
         "scrypt:15:8:3:AAAAAAAAAAAAA:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0",
     ],
 )
-def test_what_is_no_hash_is_refused_and_not_repeated(text):
+def test_an_invalid_password_hash_is_refused_and_not_repeated(text):
     with pytest.raises(ValueError, match="fastlane password") as caught:
         credentials.read_password_hash(text)
     assert text == "" or text not in str(caught.value)
@@ -61,7 +61,7 @@ def test_a_token_matches_the_hash_that_is_shown_with_it():
 
 
 @pytest.mark.parametrize("text", ["", SECRET, "fl_" + "a" * 43, "sha256:abc", "md5:" + "0" * 64, "0" * 64])
-def test_what_is_no_hash_of_a_token_is_refused_and_not_repeated(text):
+def test_an_invalid_token_hash_is_refused_and_not_repeated(text):
     with pytest.raises(ValueError, match="fastlane token") as caught:
         credentials.read_token_hash(text)
     assert text == "" or text not in str(caught.value)

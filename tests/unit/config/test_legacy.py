@@ -113,7 +113,7 @@ def test_an_old_name_in_the_environment_wins_over_one_in_the_file(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["BASIC_AUTH_USERNAME", "BASIC_AUTH_USER"])
-def test_basic_auth_is_one_user_who_may_everything(monkeypatch, name):
+def test_basic_auth_becomes_one_user_with_every_right(monkeypatch, name):
     monkeypatch.setenv(name, "anna")
     monkeypatch.setenv("BASIC_AUTH_PASSWORD", SECRET)
     loaded = load("up")

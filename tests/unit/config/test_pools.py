@@ -171,7 +171,7 @@ def test_wrong_limits_are_answered_likewise(limits, fault):
     assert fault in said
 
 
-def test_all_faults_of_a_pool_are_told_at_once():
+def test_all_faults_of_a_pool_are_reported_at_once():
     said = faults(policy={"networks": 1, "user": "a b"}, limits={"cpus": 0}, maxRunning=0, pul="x")
     assert len(said) == 5
     assert all(fault.startswith("pool 1: ") for fault in said)
@@ -195,7 +195,7 @@ def told(role: str) -> list[str]:
     "allows",
     ['networks = ["a"]', "init = true", 'stopGrace = "1s"', "user = true", 'mounts = "tmpfs"', 'extraHosts = "db"', "workdir = true"],
 )
-def test_who_asks_nobody_who_they_are_does_not_start_with_a_pool_that_allows_something(monkeypatch, role, allows):
+def test_a_server_without_authentication_does_not_start_with_a_pool_that_allows_something(monkeypatch, role, allows):
     monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q")
     Path("fastlane.toml").write_text(f"{POOL}[pools.policy]\n{allows}\n")
     (fault,) = told(role)
@@ -238,7 +238,7 @@ def test_with_users_or_tokens_it_starts(monkeypatch, role, known):
     assert load(role).settings.pools[0].policy.networks == ("backend",)
 
 
-def test_users_that_cannot_be_read_are_the_only_thing_that_is_told(monkeypatch):
+def test_users_that_cannot_be_read_are_the_only_fault_reported(monkeypatch):
     Path("fastlane.toml").write_text(OPEN)
     monkeypatch.setenv("FASTLANE_USERS", "nonsense")
     (fault,) = told("up")

@@ -315,7 +315,7 @@ def test_a_wrong_pool_is_answered_with_what_is_wrong(monkeypatch, pool, part):
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "[]", '"x"', "[" * 100_000])
-def test_pools_that_are_no_list_of_objects_are_a_fault(monkeypatch, text):
+def test_pools_other_than_a_list_of_objects_are_a_fault(monkeypatch, text):
     monkeypatch.setenv("FASTLANE_POOLS", text)
     assert "FASTLANE_POOLS" in faults()
 

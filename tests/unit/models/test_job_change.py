@@ -132,7 +132,7 @@ def test_the_same_put_twice_runs_twice() -> None:
     assert first.execution.id != second.execution.id
 
 
-def test_a_put_of_a_paused_cron_says_what_became_of_the_ticks_that_came_up_meanwhile() -> None:
+def test_a_put_of_a_paused_cron_records_the_ticks_of_the_pause() -> None:
     advance = put(a_job(next_tick=None, held_tick=TEN + HOUR), HOURLY, TEN + 150 * MINUTE)
     assert [row(tick) for tick in advance.ticks] == [(Outcome.SKIPPED, cron_key(TEN + HOUR), TEN + HOUR, TEN + 2 * HOUR, 2)]
     assert (advance.job.next_tick, advance.job.last_tick) == (TEN + 3 * HOUR, TEN + 2 * HOUR)
@@ -183,7 +183,7 @@ def test_a_run_by_hand_gives_out_the_next_number_and_leaves_all_else(job: Job) -
     assert not advance.job.stops(made.sequence)
 
 
-def test_each_run_by_hand_has_a_key_of_its_own() -> None:
+def test_each_manual_run_has_its_own_key() -> None:
     ids = {job_change.run_now(a_job(), OLD, now=TEN, by=None).ticks[0].id for _ in range(50)}
     assert len(ids) == 50
 
@@ -252,7 +252,7 @@ SKIPPED, EXPIRED = Outcome.SKIPPED, Outcome.EXPIRED
         (30, 40, [], 1),
     ],
 )
-def test_a_cron_goes_on_after_now_and_what_came_up_meanwhile_is_a_row(
+def test_a_cron_continues_after_now_and_the_ticks_of_the_pause_are_a_row(
     expiration: int | None, minutes: int, rows: list[tuple[Outcome, int, int | None, int]], next_hour: int | None
 ) -> None:
     spec = Spec("ubuntu", expiration=None if expiration is None else TEN + expiration * MINUTE)

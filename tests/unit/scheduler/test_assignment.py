@@ -34,7 +34,7 @@ def test_a_stop_that_the_lease_names_is_a_hint_from_the_beginning() -> None:
     assert assignment(stop=True).take_stop_request()
 
 
-async def test_a_hint_wakes_whoever_waits_for_it_and_a_taken_one_does_not() -> None:
+async def test_a_hint_wakes_those_who_wait_for_it_and_a_taken_one_does_not() -> None:
     asked = assignment()
     asked.request_stop()
     asked.take_stop_request()

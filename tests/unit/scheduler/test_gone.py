@@ -147,7 +147,7 @@ async def test_one_manager_that_knows_it_is_right_and_is_the_one_that_is_asked_f
     assert scene.executor.stopped_at == [OTHER]
 
 
-async def test_a_service_that_shows_up_in_between_is_missed_for_a_minute_anew(scene: Scene) -> None:
+async def test_a_service_that_reappears_must_be_missing_for_another_minute(scene: Scene) -> None:
     await scene.miss(OWN, OTHER, THIRD)
     await scene.after(MINUTE - 10)
     scene.executor.blind = {OWN, OTHER}
@@ -172,7 +172,7 @@ async def test_a_stop_that_was_asked_for_is_what_it_ends_as(scene: Scene) -> Non
     assert (await scene.after(MINUTE + 6)).status is Status.STOPPED
 
 
-async def test_a_timeout_that_would_have_come_meanwhile_is_not_how_it_ended(scene: Scene) -> None:
+async def test_a_timeout_that_passes_in_that_time_does_not_decide_the_end(scene: Scene) -> None:
     scene.row.execution_now = replace(scene.row.execution_now, spec=Spec("ubuntu", timeout=30_000))
     await scene.miss(OWN, OTHER, THIRD)
     assert (await scene.after(MINUTE + 6)).status is Status.FAILED

@@ -123,7 +123,7 @@ async def test_a_lost_lease_ends_its_work_at_once_and_no_others() -> None:
         assert bench.queue.renewed[-1] == ["b"]
 
 
-async def test_a_stop_told_with_a_renewal_is_passed_on_and_the_work_goes_on() -> None:
+async def test_a_stop_found_at_a_renewal_is_passed_on_and_the_work_goes_on() -> None:
     async with Bench() as bench:
         assignment, work = await bench.take("a")
         assert not assignment.stop_requested
@@ -134,7 +134,7 @@ async def test_a_stop_told_with_a_renewal_is_passed_on_and_the_work_goes_on() ->
         assert len(bench.leases) == 1
 
 
-async def test_a_stop_told_with_the_claim_is_there_from_the_beginning() -> None:
+async def test_a_stop_found_at_the_claim_is_there_from_the_beginning() -> None:
     async with Bench() as bench:
         assignment, _ = await bench.take("a", stop=True)
         assert assignment.stop_requested
@@ -185,7 +185,7 @@ async def test_what_was_let_go_is_neither_renewed_nor_released_and_its_work_goes
         assert work.cancelled
 
 
-async def test_an_entry_taken_anew_ends_the_work_on_it_that_was_there() -> None:
+async def test_an_entry_claimed_again_ends_the_earlier_work_on_it() -> None:
     async with Bench() as bench:
         first, old = await bench.take("a")
         second, new = await bench.take("a")
@@ -251,7 +251,7 @@ async def test_nothing_is_confirmed_while_the_queue_is_away() -> None:
         assert not work.cancelled
 
 
-async def test_what_is_asked_in_one_turn_is_one_call_and_each_hears_of_its_own() -> None:
+async def test_renewals_of_one_turn_of_the_loop_are_one_call() -> None:
     async with Bench() as bench:
         assignments = [(await bench.take(id))[0] for id in "abc"]
         bench.queue.answers |= {"b": Renewal.LOST, "c": Renewal.STOP}
@@ -316,6 +316,6 @@ async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
         assert max(len(call) for call in bench.queue.renewed) <= 500
 
 
-def test_durations_are_told_in_milliseconds() -> None:
+def test_durations_are_passed_in_milliseconds() -> None:
     assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=15, every=5).duration == 15_000
     assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=0.3, every=0.1).duration == 300

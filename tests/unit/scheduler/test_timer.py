@@ -112,7 +112,7 @@ def test_a_tick_is_skipped_while_the_one_before_runs_and_leaves_a_row() -> None:
     assert (firing.job.next_tick, firing.job.last_tick) == (TEN + MINUTE, TEN)
 
 
-def test_without_a_rule_for_overlap_a_tick_runs_beside_the_one_before() -> None:
+def test_without_a_rule_for_overlap_a_tick_runs_alongside_the_one_before() -> None:
     assert fired(a_job("* * * * *", TEN), TEN, running_before=True).execution is not None
     assert fired(a_job("* * * * *", TEN, overlap=Overlap.SKIP), TEN, running_before=False).execution is not None
 
@@ -158,7 +158,7 @@ def test_a_job_without_a_tick_to_come_is_not_fired() -> None:
         fire(a_job("* * * * *", None), running_before=False, now=TEN)
 
 
-def test_whoever_fires_the_same_job_names_everything_the_same() -> None:
+def test_workers_that_fire_the_same_job_derive_the_same_ids() -> None:
     job = a_job("0 * * * *", TEN)
     one, other = fired(job, TEN + 3 * HOUR), fired(job, TEN + 3 * HOUR + 30_000)
     assert [tick.id for tick in one.ticks] == [tick.id for tick in other.ticks]

@@ -203,6 +203,6 @@ def test_a_changes_values_are_stored_like_the_executions_and_no_other_names_are(
         documents.change_document({"shape": 1, "colour": 2, "host": "h"})
 
 
-def test_every_field_that_is_no_scalar_has_its_conversion():
+def test_every_field_other_than_a_scalar_has_its_conversion():
     assert set(documents.EXECUTION_FIELDS) == {field.name for field in fields(Execution)}
     assert set(documents.JOB_FIELDS) == {field.name for field in fields(Job)}

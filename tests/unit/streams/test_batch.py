@@ -29,7 +29,7 @@ def test_each_streams_messages_are_its_text(pieces):
 
 
 @given(PIECES)
-def test_whoever_goes_on_from_any_message_gets_the_rest(pieces):
+def test_a_follower_that_resumes_after_any_message_gets_the_rest(pieces):
     log = b"".join(piece.data for piece in pieces)
     whole = [batch_of(START, pieces)]
     whole.append(last_batch(whole[0].end, 1))

@@ -261,7 +261,7 @@ def test_a_gap_is_dropped_bytes() -> None:
 # one pump
 
 
-async def test_a_piece_is_stored_25_ms_after_it_came_together_with_what_came_meanwhile() -> None:
+async def test_a_piece_is_stored_25_ms_after_it_came_with_the_pieces_of_that_time() -> None:
     rows = Rows()
     copying = Copying(rows, Engine(PIECES))
     await copying.start()

@@ -24,7 +24,7 @@ def test_a_manager_tells_its_swarm_and_node() -> None:
 
 
 @pytest.mark.parametrize("answer", [info(manager=False), {"Swarm": {"LocalNodeState": "inactive"}}, {}])
-def test_an_engine_that_is_no_manager_says_what_to_do(answer: dict[str, Any]) -> None:
+def test_the_fault_of_an_engine_that_is_not_a_manager_says_what_to_do(answer: dict[str, Any]) -> None:
     with pytest.raises(HostDown, match="h is not a swarm manager: run docker swarm init"):
         read_info(answer, READY, "h")
 

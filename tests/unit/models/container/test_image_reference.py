@@ -65,7 +65,7 @@ def test_a_reference(text):
         ("$(reboot)", "not an image"),
     ],
 )
-def test_what_is_none_is_told_why(text, says):
+def test_the_fault_of_an_invalid_reference_says_why(text, says):
     assert says in reference_fault(text)
 
 

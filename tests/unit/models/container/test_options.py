@@ -74,7 +74,7 @@ def test_a_user_is_a_name_or_number_perhaps_with_a_group(value):
 
 
 @pytest.mark.parametrize("value", ["", " ", "a b", ":", "a:", ":a", "a:b:c", "+0", "-1", "root\n", "\u0440oot", "０", "a" * 65, 0, None])
-def test_what_is_no_user_is_refused(value):
+def test_an_invalid_user_is_refused(value):
     with pytest.raises(ValueError, match=r"user|text"):
         options.read_user(value)
 
@@ -102,7 +102,7 @@ def test_a_signal_has_one_name(value, signal):
 @pytest.mark.parametrize(
     "value", ["", "SIG", "FOO", "SIGSIGTERM", 0, -15, 32, 33, 65, 15.5, True, None, "15.0", "00159", "1" * 5000, "٣", ["TERM"]]
 )
-def test_what_is_no_signal_is_refused(value):
+def test_an_invalid_signal_is_refused(value):
     with pytest.raises(ValueError, match="is not a signal"):
         options.read_signal(value)
 
@@ -152,7 +152,7 @@ def test_memory_is_bytes_or_a_number_with_a_unit(value, size):
     "value",
     ["", "m", "5", 0, -1, 4194303, "3.9m", 4194304.5, True, None, "512mb", "5t", "1e9", "0x400000", "inf", "٥m", "1048577g", "5 5m", []],
 )
-def test_what_is_no_memory_that_an_engine_takes_is_refused(value):
+def test_a_memory_size_that_an_engine_does_not_accept_is_refused(value):
     with pytest.raises(ValueError, match="is not a size"):
         options.read_memory(value)
 
@@ -169,13 +169,13 @@ def test_processors_are_a_number(value, cpus):
 
 
 @pytest.mark.parametrize("value", [0, 0.0009, -1, 100_001, True, "1", None, float("nan"), float("inf")])
-def test_what_is_no_number_of_processors_is_refused(value):
+def test_an_invalid_number_of_processors_is_refused(value):
     with pytest.raises(ValueError, match="is not a number of processors"):
         options.read_cpus(value)
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**22 + 1, 1.5, True, "5", None])
-def test_what_is_no_number_of_processes_is_refused(value):
+def test_an_invalid_number_of_processes_is_refused(value):
     with pytest.raises(ValueError, match="is not a whole number"):
         options.read_pids(value)
 
@@ -213,7 +213,7 @@ def test_a_constraint_is_stored_without_spaces(value, constraint):
         *("node.role==a==b", "node.role==ü", "node.role==" + "a" * 129, 1, None),
     ],
 )
-def test_what_is_no_constraint_is_refused(value):
+def test_an_invalid_constraint_is_refused(value):
     with pytest.raises(ValueError, match=r"constraint|text"):
         options.read_constraint(value)
 
@@ -226,7 +226,7 @@ def test_a_host_s_name_is_in_small_letters(value, name):
 @pytest.mark.parametrize(
     "value", ["", "a b", "a\n", "a\tb", "-a", "a-", "a..b", ".a", "a.", "ü", "a" * 64, ".".join(["a" * 60] * 5), "a#b", 1]
 )
-def test_what_is_no_host_s_name_is_refused(value):
+def test_an_invalid_host_name_is_refused(value):
     with pytest.raises(ValueError, match=r"a host|text"):
         options.read_host_name(value)
 
@@ -239,7 +239,7 @@ def test_an_address_has_its_usual_form(value, address):
 @pytest.mark.parametrize(
     "value", ["", "host-gateway", "10.0.0", "010.0.0.7", "10.0.0.7 x", "10.0.0.7\n", "fe80::1%eth0", "fe80::1%a b", "1", 1, None]
 )
-def test_what_is_no_address_is_refused(value):
+def test_an_invalid_address_is_refused(value):
     with pytest.raises(ValueError, match=r"IP address|text"):
         options.read_address(value)
 
@@ -292,6 +292,6 @@ def test_a_mount_is_read_as_docker_run_has_it(value, mount):
         *("/srv:/data:RO", "/srv:/", "/srv/..:/data", "//srv:/data", "/srv:/data/../etc", "/srv:/data\n", "c:/data", 1, None),
     ],
 )
-def test_what_is_no_mount_is_refused(value):
+def test_an_invalid_mount_is_refused(value):
     with pytest.raises(ValueError, match=r"mount|path|volume|root|text"):
         options.read_mount(value)

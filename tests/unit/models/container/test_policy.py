@@ -81,7 +81,7 @@ def test_each_option_is_had_where_the_policy_names_it(option):
     assert refused(ASKED, policy) == {NAMES.get(name, name) for name in OPTIONS if name != option}
 
 
-def test_all_that_is_refused_is_told_at_once():
+def test_all_refusals_are_reported_at_once():
     assert refused(ASKED, DEFAULT_POLICY) == {NAMES.get(name, name) for name in OPTIONS}
     assert policy_faults(ASKED, EXACT, "fast") == []
 
@@ -252,7 +252,7 @@ def test_what_is_allowed_below_a_path_is_below_it(parts, slash):
         ("*:ro", Mount(BIND, "/x", "/etc", read_only=True), True),
     ],
 )
-def test_each_kind_of_mount_has_patterns_of_its_own(pattern, mount, does):
+def test_each_kind_of_mount_has_its_own_patterns(pattern, mount, does):
     assert takes(mounts(pattern), mount) is does
 
 
@@ -315,7 +315,7 @@ def test_more_than_a_limit_is_refused_and_no_more_than_it_is_not(asked, field):
     assert limit_faults(replace(LIMITS, reserve_cpus=2, reserve_memory=2**30), LIMITS, "fast") == []
 
 
-def test_all_that_is_above_limits_is_told_at_once():
+def test_all_values_above_limits_are_reported_at_once():
     faults = limit_faults(Resources(3, 2**31, 200, 3, 2**31), LIMITS, "fast")
     assert [fault.field.removeprefix("resources.") for fault in faults] == ["cpus", "memory", "pids", "reserve.cpus", "reserve.memory"]
 

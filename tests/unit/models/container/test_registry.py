@@ -43,7 +43,7 @@ def test_a_reference_names_the_registry_that_an_engine_takes_it_to_name(referenc
     ("reference", "is_id"),
     [(DIGEST, True), ("a" * 64, True), ("a" * 63, False), (f"ubuntu@{DIGEST}", False), ("sha256:abc", False), ("A" * 64, False)],
 )
-def test_an_images_id_is_told_from_a_name(reference: str, is_id: bool) -> None:
+def test_an_images_id_is_distinguished_from_a_name(reference: str, is_id: bool) -> None:
     assert is_image_id(reference) is is_id
 
 

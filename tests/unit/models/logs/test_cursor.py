@@ -54,7 +54,7 @@ def test_how_a_cursor_is_written(cursor, text):
         "9" * 10_000,
     ],
 )
-def test_what_is_no_cursor_is_refused(text):
+def test_an_invalid_cursor_is_refused(text):
     with pytest.raises(ValueError, match="not a cursor"):
         read_cursor(text)
 

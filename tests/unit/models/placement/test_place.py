@@ -63,7 +63,7 @@ def test_there_is_a_reason_for_each_host_that_was_passed_over() -> None:
     assert "1" in placement.passed_over["f"]
 
 
-def test_no_usable_host_is_no_choice() -> None:
+def test_without_a_usable_host_nothing_is_chosen() -> None:
     placement = place(a_pool("a", "b"), [a_host("a", usable=False, reason="drained")])
     assert placement.host is None
     assert placement.passed_over == {"a": "drained", "b": "is not known yet"}

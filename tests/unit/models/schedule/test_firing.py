@@ -165,7 +165,7 @@ def test_a_schedule_ends_with_the_first_tick_after_its_expiration(
     assert hour_of(decision.next_tick) == following
 
 
-def test_a_skipped_tick_that_expired_is_told_as_expired() -> None:
+def test_a_skipped_tick_that_expired_counts_as_expired() -> None:
     timing = FiringRules(read_cron("* * * * *"), overlap=Overlap.SKIP, expires_in=10_000)
     decision = decide(timing, at("10:00"), running_before=True, now=at("10:00", 10))
     assert decision.tick is not None

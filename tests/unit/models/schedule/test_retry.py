@@ -57,7 +57,7 @@ def test_the_delay_doubles_from_a_second_up_to_ten_minutes(attempt: int, shortes
     assert shortest + (longest - shortest) * 0.9 < max(delays) <= longest
 
 
-def test_whoever_settles_derives_the_same_moment() -> None:
+def test_every_worker_derives_the_same_moment() -> None:
     due = {next_attempt(TICK, 3, FailureReason.EXIT, retries=5, retry_delay=None, finished_at=ENDED) for _ in range(5)}
     assert due == {ENDED + 4_462}
 

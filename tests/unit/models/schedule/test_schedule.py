@@ -90,7 +90,7 @@ def test_a_duration_reads_as_seconds(text: str, seconds: float) -> None:
         (["5m"], "not text"),
     ],
 )
-def test_what_is_no_duration_is_refused_with_a_hint(text: object, hint: str) -> None:
+def test_an_invalid_duration_is_refused_with_a_hint(text: object, hint: str) -> None:
     with pytest.raises(ValueError, match=hint) as refused:
         read_duration(text)
     assert "write a duration such as" in str(refused.value) or "choose a shorter" in str(refused.value)
@@ -170,13 +170,13 @@ def test_a_moment_reads_as_milliseconds(value: object, moment: int) -> None:
         (float("inf"), "milliseconds"),
     ],
 )
-def test_what_is_no_moment_is_refused_with_a_hint(value: object, hint: str) -> None:
+def test_an_invalid_moment_is_refused_with_a_hint(value: object, hint: str) -> None:
     with pytest.raises(ValueError, match=hint) as refused:
         read_moment(value)
     assert len(str(refused.value)) < 250
 
 
-def test_what_is_no_number_is_no_moment() -> None:
+def test_a_value_other_than_a_number_is_not_a_moment() -> None:
     with pytest.raises(ValueError, match="write Unix seconds"):
         read_moment(float("nan"))
 

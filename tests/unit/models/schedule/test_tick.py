@@ -23,7 +23,7 @@ def a_job(incarnation: str = INCARNATION) -> Job:
     return make_job(incarnation=incarnation, spec=spec, schedule=Schedule(ScheduleKind.AT, 9000), sequence=4)
 
 
-def test_the_ids_are_these_for_ever_since_rows_and_services_bear_them() -> None:
+def test_the_derived_ids_never_change() -> None:
     assert tick_id(INCARNATION, "a:1") == "96812ec5-4574-8f3c-9ce4-0e4908a44783"
     assert tick_id(INCARNATION, "c:1645113692000") == "96812ec5-4574-8b14-8e75-8e60984bbe14"
     assert execution_id(tick_id(INCARNATION, "a:1"), 1) == "96812ec5-4574-8899-a566-bb2f39000447"
@@ -38,7 +38,7 @@ def test_whatever_differs_has_another_id() -> None:
 
 
 @given(st.uuids(), st.text(max_size=50), st.integers(1, 20))
-def test_ids_are_uuids_and_the_same_whoever_derives_them(incarnation: UUID, key: str, attempt: int) -> None:
+def test_every_process_derives_the_same_uuids(incarnation: UUID, key: str, attempt: int) -> None:
     tick = tick_id(str(incarnation), key)
     made = execution_id(tick, attempt)
     assert str(UUID(made)) == made

@@ -48,7 +48,7 @@ async def test_what_comes_while_a_call_is_under_way_does_not_wait_for_its_end() 
     assert [await first, await second] == [[2], [4]]
 
 
-async def test_every_caller_of_a_call_that_fails_is_told_so_by_an_error_of_its_own() -> None:
+async def test_every_caller_of_a_failed_call_gets_its_own_error() -> None:
     sender = Sender()
     sender.down = True
     coalescer = Coalescer(sender.send)
@@ -59,7 +59,7 @@ async def test_every_caller_of_a_call_that_fails_is_told_so_by_an_error_of_its_o
     assert await coalescer.call([3]) == [6]
 
 
-async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
+async def test_a_cancelled_caller_does_not_cancel_others() -> None:
     sender = Sender()
     coalescer = Coalescer(sender.send)
     sender.gate.clear()

@@ -19,7 +19,7 @@ def test_sentinels_service_password_and_database_are_read(rest, sentinels, servi
     assert found == (sentinels, service, dict(zip(("username", "password", "db"), about, strict=True)))
 
 
-async def test_making_a_connection_asks_nobody():
+async def test_making_a_connection_sends_nothing():
     for url in ("redis://nobody.invalid:1/0", "rediss://nobody.invalid", "unix:///nowhere", "redis+sentinel://nobody.invalid:1/main"):
         connections = Connections(url, 1.0)
         assert not connections.make().is_connected

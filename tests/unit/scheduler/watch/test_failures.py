@@ -85,7 +85,7 @@ def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more
         ),
     ],
 )
-def test_a_failure_is_told_in_a_sentence_with_the_engines_words(ended: EngineTask, reason: FailureReason, words: str) -> None:
+def test_a_failure_is_a_sentence_with_the_engines_words(ended: EngineTask, reason: FailureReason, words: str) -> None:
     assert failure_of(ended, EngineService("s", "e", activated=True, stopping=False, created_at=1, tasks=(ended,))) == Failure(
         reason, words
     )
@@ -103,7 +103,7 @@ def test_a_long_message_is_cut() -> None:
     assert len(found.message) == 1_000
 
 
-def test_deadlines_are_told_with_what_was_waited_for() -> None:
+def test_a_missed_deadline_names_what_did_not_happen() -> None:
     assert (
         no_node(3600, "no suitable node (1 node not available)") == "no node took it within 3600 s: no suitable node (1 node not available)"
     )

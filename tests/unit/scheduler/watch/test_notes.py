@@ -37,7 +37,7 @@ def test_an_error_that_is_tried_again_is_noted_in_its_words(name):
     assert notes.of_error(error, PULLING, None, NOW, LIMITS) == Note("e", 3, obstacle, str(error), since, until)
 
 
-def test_a_queue_that_is_down_is_not_noted_since_nobody_would_hear_of_it():
+def test_no_note_is_written_while_the_queue_is_down():
     assert notes.of_error(QueueDown("away"), PULLING, None, NOW, LIMITS) is None
 
 
@@ -58,7 +58,7 @@ def test_it_is_waited_until_the_execution_expires_if_that_is_sooner():
     assert notes.of_tasks(replace(BOUND, expires_at=NOW + 1_000), [WAITING], LIMITS).until == NOW + 1_000
 
 
-def test_of_an_execution_that_nobody_has_taken_yet_the_note_names_no_owner():
+def test_the_note_on_an_execution_that_no_worker_has_taken_names_no_owner():
     enqueued = replace(PULLING, status=Status.ENQUEUED, epoch=0, placed_at=None)
     assert notes.of_error(StoreDown("full"), enqueued, None, NOW, LIMITS).epoch is None
 

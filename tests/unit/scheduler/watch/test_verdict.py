@@ -412,7 +412,7 @@ def test_a_job_too_short_to_be_seen_running_still_has_its_start() -> None:
     assert finish(pulling(), ended(TaskEnd.EXITED, 0)).started == Started("t1", "c1", STARTED)
 
 
-def test_a_start_that_is_known_already_is_not_told_again() -> None:
+def test_a_recorded_start_is_not_recorded_again() -> None:
     assert finish(running(), ended(TaskEnd.EXITED, 0, started_at=STARTED + 1)).started is None
 
 
@@ -426,12 +426,12 @@ def finish(execution: Execution, task: EngineTask) -> Ending:
     return verdict.ending
 
 
-def test_a_container_seen_running_for_the_first_time_is_told_to_the_store() -> None:
+def test_a_container_seen_running_for_the_first_time_is_recorded() -> None:
     task = a_task(Phase.RUNNING, container_id="c1", started_at=STARTED, changed_at=STARTED + 5)
     assert judge(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED))
 
 
-def test_a_container_whose_start_nobody_saw_starts_when_its_task_changed() -> None:
+def test_a_container_whose_start_was_not_seen_started_when_its_task_changed() -> None:
     task = a_task(Phase.RUNNING, container_id="c1", changed_at=STARTED + 5)
     assert judge(pulling(), a_service(task), NOW, LIMITS) == RecordStart(Started("t1", "c1", STARTED + 5))
 
@@ -567,7 +567,7 @@ def test_an_image_that_did_not_come_is_the_reason_also_where_the_deadline_for_no
     assert verdict.ending.failure == Failure(FailureReason.IMAGE, "the image ubuntu was not on its node within 900 s")
 
 
-def test_a_stop_whose_only_task_waits_for_ever_ends() -> None:
+def test_a_stop_whose_only_task_never_starts_ends() -> None:
     """Its first task was pruned before anybody recorded it: the one that is left came after the stop, and waits for no node."""
     hours_later = NOW + PENDING
     verdict = judge(pulling(**ASKED), a_service(SECOND, stopping=True), hours_later, LIMITS)
@@ -613,7 +613,7 @@ def test_what_is_lost_with_its_host_or_service_ends_as_was_asked_and_else_fails(
         assert (ending.failure.reason if ending.failure else None) is (reason if status is Status.FAILED else None)
 
 
-def test_a_lost_host_is_told_in_the_words_of_its_fault() -> None:
+def test_a_lost_hosts_failure_repeats_its_fault() -> None:
     failure = ending_when_lost(running(), "its host refused the connection", NOW, LIMITS).failure
     assert failure == Failure(FailureReason.HOST_LOST, "its host refused the connection (for 300 s; its container may still run there)")
 

@@ -144,7 +144,7 @@ async def test_the_waits_between_tries_are_bounded(outbox, queue, clock):
     assert queue.got == ["a"]
 
 
-async def test_pauses_that_could_not_be_told_are_told_later_the_newest_of_them(outbox, queue, clock):
+async def test_after_an_outage_only_the_newest_pauses_are_passed_on(outbox, queue, clock):
     assert await outbox.pause(Pauses(1))
     queue.up = False
     for revision in (2, 4, 3):

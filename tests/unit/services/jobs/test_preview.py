@@ -23,6 +23,6 @@ def test_the_next_runs_of_a_job(schedule, runs):
     assert next_runs(schedule, NOW) == runs
 
 
-def test_a_cron_whose_next_tick_is_years_away_is_told_too():
+def test_a_cron_whose_next_tick_is_years_away_is_previewed_too():
     first, second, *_ = next_runs(Schedule(ScheduleKind.CRON, None, Cron("0 0 29 2 *")), NOW)
     assert second - first == 1_461 * 24 * 60 * MINUTE

@@ -47,7 +47,7 @@ async def test_no_more_connections_than_threads_are_made(path):
     assert 1 <= len(made) <= THREADS
 
 
-async def test_a_wrong_statement_is_no_outage(readers):
+async def test_a_wrong_statement_is_not_an_outage(readers):
     for statement in ("SELECT nothing FROM nowhere", "SELECT ?"):
         with pytest.raises(FastlaneError) as raised:
             await readers.run(lambda db, statement=statement: db.execute(statement))

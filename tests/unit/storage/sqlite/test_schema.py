@@ -90,7 +90,7 @@ def test_a_migration_that_fails_leaves_nothing_of_it(path):
     db.close()
 
 
-async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
+async def test_a_file_that_is_not_a_database_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a database, by far\n" * 100)
     with pytest.raises(FastlaneError, match="not an SQLite database"):

@@ -17,7 +17,7 @@ from fastlane.web.api.responses.executions import split_host
         ("docker", ("docker", None)),
     ],
 )
-def test_a_host_is_told_as_host_and_port(host, parts):
+def test_a_host_is_shown_as_host_and_port(host, parts):
     assert split_host(host) == parts
 
 

@@ -33,7 +33,7 @@ def test_a_suffix_is_the_end(size, suffix):
 @pytest.mark.parametrize(
     "text", ["", "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=1-2,3-4", "items=1-2", "bytes=1", "bytes=--1", "bytes=²-"]
 )
-def test_what_is_no_single_range_of_bytes_is_let_by(text):
+def test_anything_but_a_single_range_of_bytes_is_ignored(text):
     assert byte_range(text, 10) is None
     assert byte_range(None, 10) is None
 

@@ -68,7 +68,7 @@ def test_the_document_is_valid_openapi() -> None:
     assert DOCUMENT["info"]["version"] == "1.2.3"
 
 
-def test_every_operation_has_a_name_of_its_own_a_summary_and_answers() -> None:
+def test_every_operation_has_a_unique_name_a_summary_and_answers() -> None:
     found = operations(DOCUMENT)
     names = [one["operationId"] for _, _, one in found]
     assert len(set(names)) == len(names)

@@ -161,7 +161,7 @@ def test_whose_address_counts(proxies, remote, forwarded, client):
         (LOOPBACK, NEAR, "GET"),
     ],
 )
-def test_a_browser_is_told_what_its_page_may_send(settings, origin, methods):
+def test_a_preflight_says_what_the_page_may_send(settings, origin, methods):
     rules, asked = origins(**settings), request(("Origin", origin))
     if methods is None:
         with pytest.raises(Problem, match="allowed_origins"):

@@ -47,7 +47,7 @@ def test_a_wait_is_over_when_it_is_over(watch):
     assert tries.wait("10.0.0.1") == 0
 
 
-def test_who_did_not_fail_for_long_begins_anew(watch):
+def test_after_a_long_time_without_failures_the_count_starts_over(watch):
     tries = LoginThrottle(watch)
     fail(tries, throttle.FREE_FAILURES + 5)
     watch.time += throttle.RESET_AFTER

@@ -83,7 +83,9 @@ async def test_the_settings_count_where_a_docker_configuration_says_otherwise(ma
     assert (await make(OURS, config=config).credentials(f"{OURS.host}/app"))["username"] == "anna"
 
 
-async def test_without_settings_nobody_is_anybody(make: Callable[..., Registries], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_without_settings_there_are_no_credentials(
+    make: Callable[..., Registries], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     write(tmp_path / "config.json", {"auths": {"docker.io": auth("hub", "a")}})
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -177,7 +179,7 @@ async def test_a_helper_that_fails_holds_up_its_own_registries_alone_and_tells_n
     assert SECRET not in str(logs)
 
 
-async def test_a_helper_that_knows_nothing_of_a_registry_is_no_fault(
+async def test_a_helper_without_credentials_for_a_registry_is_not_a_fault(
     make: Callable[..., Registries], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helper(tmp_path, "empty", "echo 'credentials not found in native keychain'; exit 1", monkeypatch)

@@ -184,7 +184,7 @@ def test_an_unfinished_frame_is_not_whole() -> None:
 
 @pytest.mark.parametrize("start", [header(0, 1), header(4, 1), header(STDOUT, LARGEST_FRAME + 1), b"HTTP/1.1"])
 @pytest.mark.parametrize("before", [b"", frame(STDOUT, NOW, b"text")])
-def test_what_is_no_frame_is_an_error(before: bytes, start: bytes) -> None:
+def test_an_invalid_frame_is_an_error(before: bytes, start: bytes) -> None:
     with pytest.raises(ValueError, match="a frame of stream"):
         Demultiplexer({}).feed(before + start)
 

@@ -173,7 +173,7 @@ async def test_a_log_that_has_not_got_any_more_what_was_read_of_it_is_lost(engin
     ("status", "kind"),
     [(b"404 Not Found", ServiceGone), (b"503 Unavailable", HostDown), (b"500 Server Error", HostDown), (b"400 Bad", HostDown)],
 )
-async def test_a_refusal_is_told(engine: Engine, reader: LogReader, status: bytes, kind: type[FastlaneError]) -> None:
+async def test_a_refusal_is_raised(engine: Engine, reader: LogReader, status: bytes, kind: type[FastlaneError]) -> None:
     body = b'{"message": "the engine\'s words"}'
     engine.head, engine.parts = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status, len(body)), [body]
     found, error = await read(reader)

@@ -108,7 +108,7 @@ def test_what_an_order_asks_for_is_submitted_and_nothing_else() -> None:
     assert not {"CapabilityAdd", "CapabilityDrop", "Privileges", "Sysctls", "Configs", "Hostname"} & container.keys()
 
 
-def test_the_environment_is_sorted_literal_and_tells_whose_it_is() -> None:
+def test_the_environment_is_sorted_and_literal_and_has_the_executions_ids() -> None:
     assert spec.environment(ORDER) == [
         'A={{"{{"}}.Node.ID}}',
         "B=2",

@@ -219,7 +219,7 @@ def test_all_faults_come_at_once_each_under_its_own_path():
     }
 
 
-def test_two_faults_of_one_part_are_both_told():
+def test_two_faults_of_one_part_are_both_reported():
     with pytest.raises(Invalid) as caught:
         read(container={"extraHosts": {"a b": "x"}})
     assert [fault.field for fault in caught.value.faults] == ["container.extraHosts.a b"] * 2
@@ -314,7 +314,7 @@ def test_lists_are_lists_and_bounded(container, field):
 
 
 @pytest.mark.parametrize("body", [{"container": 1}, {"container": []}, {"resources": "1"}, {"resources": {"reserve": 1}}, {OLD_HOSTS: 1}])
-def test_what_is_no_object_is_told_what_one_looks_like(body):
+def test_the_fault_of_a_value_other_than_an_object_shows_an_object(body):
     (message,) = faults(**body).values()
     assert "is not an object; write {" in message
 
