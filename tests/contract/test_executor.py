@@ -16,7 +16,7 @@ from fastlane.models.container.container import Container
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.engine import IMAGE, connect, remove_all, task_in
 from tests.support.instant import InstantExecutor
 from tests.support.waiting import until
 
@@ -84,12 +84,7 @@ class Bench:
 
     async def task(self, service: str, phase: Phase) -> EngineTask:
         """The service's first task once it is in this phase."""
-
-        async def seen() -> EngineTask | None:
-            tasks = (await self.executor.inspect(self.host, service)).tasks
-            return tasks[0] if tasks and tasks[0].phase is phase else None
-
-        return await until(seen, f"a task to be {phase}", PATIENCE)
+        return await task_in(phase, self.executor, self.host, service)
 
     async def run(self, command: tuple[str, ...] | None, **changes: object) -> tuple[str, EngineTask]:
         """Starts it and waits for its end."""

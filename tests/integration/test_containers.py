@@ -1,8 +1,6 @@
 """What a container gets of what its order asks for, seen from inside of it, and what is left when it is gone."""
 
-import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.engine import IMAGE, connect, remove_all, task_in
+from tests.support.waiting import until
 
 PATIENCE = 60.0
 TRAPS = "trap 'echo ended; exit 9' USR1; echo begun; while :; do sleep 0.05; done"
@@ -44,11 +43,7 @@ class Bench:
         return service
 
     async def reaches(self, service: str, phase: Phase) -> EngineTask:
-        give_up = time.monotonic() + PATIENCE
-        while not (tasks := (await self.executor.inspect(self.host, service)).tasks) or tasks[0].phase is not phase:
-            assert time.monotonic() < give_up, tasks
-            await asyncio.sleep(0.02)
-        return tasks[0]
+        return await task_in(phase, self.executor, self.host, service)
 
     async def says(self, script: str, **options: Any) -> list[str]:
         """The lines that a shell's script prints, once it has ended well."""
@@ -61,20 +56,19 @@ class Bench:
     async def without_services(self, undo: Callable[[], object]) -> None:
         """Undoes something that services made use of, once the last of them has let go of it."""
         remove_all(self.host, self.installation)
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                with contextlib.suppress(docker.errors.APIError):
-                    undo()
-                    return
-                await asyncio.sleep(0.1)
+
+        def undone() -> bool:
+            with contextlib.suppress(docker.errors.APIError):
+                undo()
+                return True
+            return False
+
+        await until(undone, "its last user to let go of it", PATIENCE)
 
     async def running(self, service: str) -> dict[str, Any]:
         """The inspected container of a service that runs and has said so."""
         task = await self.reaches(service, Phase.RUNNING)
-        give_up = time.monotonic() + PATIENCE
-        while b"begun" not in self.api.logs(task.container_id):
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.02)
+        await until(lambda: b"begun" in self.api.logs(task.container_id), "its word that it has begun", PATIENCE)
         found: dict[str, Any] = self.api.inspect_container(task.container_id)
         return found
 
@@ -207,10 +201,11 @@ async def test_a_stop_adds_to_the_constraints_that_were_asked_for(bench: Bench) 
     task = await bench.reaches(service, Phase.ENDED)
     assert (task.end, task.exit_code) == (TaskEnd.SHUTDOWN, 9)
     nowhere = await bench.start("true", constraints=("node.labels.disk==quick",))
-    give_up = time.monotonic() + PATIENCE
-    while "no suitable node" not in (await bench.reaches(nowhere, Phase.WAITING)).message:
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.02)
+
+    async def says_why() -> bool:
+        return "no suitable node" in (await bench.reaches(nowhere, Phase.WAITING)).message
+
+    await until(says_why, "the reason why it waits", PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -270,8 +265,6 @@ async def test_nothing_stays_on_the_host_but_what_was_there(bench: Bench, overla
     service = await bench.start("true", **options)
     await bench.reaches(service, Phase.ENDED)
     await bench.executor.remove(bench.host, service)
-    give_up = time.monotonic() + PATIENCE
-    while bench.api.containers(all=True, filters={"label": f"com.docker.swarm.service.id={service}"}):
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)
+    left = {"label": f"com.docker.swarm.service.id={service}"}
+    await until(lambda: not bench.api.containers(all=True, filters=left), "its container to be gone", PATIENCE)
     assert there() == before

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,17 @@ import pytest
 
 from fastlane.clock import SystemClock
 from fastlane.errors import HostDown
-from fastlane.executors.base import Activation, EngineService, EngineTask, Order, Phase
+from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm.client import client
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default
-from tests.support.engine import IMAGE, remove_all
+from tests.support.engine import IMAGE, remove_all, task_in
 from tests.support.installation import Installation
 from tests.support.permissive import is_gone, permissive
 from tests.support.swarms import Node, Swarms
-from tests.support.waiting import wait_until
+from tests.support.waiting import LONG_PATIENCE, until, wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -214,30 +214,16 @@ async def parked(executor: Freezing, node: Node, witness: Path) -> str:
     return await executor.park(node.url, order_of(witness), await executor.resolve(node.url, IMAGE, Pull.MISSING))
 
 
-async def holds(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-
-
 async def awake(executor: Freezing, node: Node) -> None:
     """Wakes the engine up, and returns when it answers."""
     await asyncio.to_thread(node.resume)
-    await holds(lambda: executor.hosts()[0].usable)
+    await until(lambda: executor.hosts()[0].usable, "the host to be usable", LONG_PATIENCE)
 
 
 async def started(witness: Path) -> int:
     """How many have started, once one has."""
-    await holds(witness.joinpath("starts").exists)
+    await until(witness.joinpath("starts").exists, "a start", LONG_PATIENCE)
     return len(witness.joinpath("starts").read_text().split())
-
-
-async def ended(executor: Freezing, node: Node, service: str) -> EngineTask:
-    while True:
-        (task, *_) = (await executor.inspect(node.url, service)).tasks
-        if task.phase is Phase.ENDED:
-            return task
-        await asyncio.sleep(0.05)
 
 
 async def test_a_create_that_hung_and_was_made_late_is_found_again_and_runs_nothing(executor: Freezing, node: Node, tmp_path: Path) -> None:
@@ -246,10 +232,7 @@ async def test_a_create_that_hung_and_was_made_late_is_found_again_and_runs_noth
     with pytest.raises(HostDown):
         await executor.park(node.url, order, image)
     await awake(executor, node)
-    late: Sequence[EngineService] = ()
-    for _ in range(600):
-        late = late or await executor.services(node.url)
-        await asyncio.sleep(0 if late else 0.05)
+    late = await until(lambda: executor.services(node.url), "the late service", LONG_PATIENCE)
     assert [service.activated for service in late] == [False]
     assert await executor.park(node.url, order, image) == late[0].id
     assert await executor.activate(node.url, late[0].id) is Activation.STARTED
@@ -265,7 +248,7 @@ async def test_an_activation_that_hung_and_was_made_late_is_not_made_again(execu
     assert await started(tmp_path) == 1
     assert await executor.activate(node.url, service) is Activation.ALREADY
     await executor.stop(node.url, service)
-    assert (await ended(executor, node, service)).exit_code == 143
+    assert (await task_in(Phase.ENDED, executor, node.url, service)).exit_code == 143
     assert await started(tmp_path) == 1
 
 
@@ -284,7 +267,7 @@ async def test_an_activation_that_hung_starts_nothing_after_a_stop_was_answered(
     view = await executor.inspect(node.url, service)
     assert view.stopping
     if view.activated:
-        await ended(executor, node, service)
+        await task_in(Phase.ENDED, executor, node.url, service)
     assert len([task for task in view.tasks if task.phase is not Phase.WAITING]) <= 1
     starts = tmp_path / "starts"
     assert len(starts.read_text().split() if starts.exists() else []) <= int(view.activated)
@@ -301,7 +284,7 @@ async def test_a_stop_that_hung_and_was_made_late_is_kept(executor: Freezing, no
             await executor.stop(node.url, service, "the first reason")
         await awake(executor, node)
     assert await executor.activate(node.url, waiting) is Activation.STOPPED
-    assert (await ended(executor, node, running)).exit_code == 143
+    assert (await task_in(Phase.ENDED, executor, node.url, running)).exit_code == 143
     for service in (running, waiting):
         await executor.stop(node.url, service, "another reason")
         view = await executor.inspect(node.url, service)

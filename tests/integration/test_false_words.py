@@ -24,6 +24,7 @@ from tests.support.fastlane import Fastlane
 from tests.support.nodes import agreed, image_of
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
+from tests.support.waiting import until
 
 PATIENCE = 120.0
 
@@ -86,10 +87,12 @@ async def check_not_believed(crew: Fastlane, alone: SwarmExecutor, lead: Node, r
     watcher = Watcher(crew.store, alone, crew.clock, default_limits(), activate=never, log_cap=1_000_000)
     assignment = Assignment(Lease(row.id, EntryKind.EXECUTION, "default", 0))
     looking, following = asyncio.create_task(watcher.run()), asyncio.create_task(watcher.watch(assignment, row))
-    async with asyncio.timeout(PATIENCE):
-        while (note := assignment.note) is None or note.obstacle is not Obstacle.HOST_AWAY:
-            assert not following.done(), following.result()
-            await asyncio.sleep(0.02)
+
+    def waits() -> bool:
+        assert not following.done(), following.result()
+        return assignment.note is not None and assignment.note.obstacle is Obstacle.HOST_AWAY
+
+    await until(waits, "a note that the host is away", PATIENCE)
     lead.mend()
     ended = await asyncio.wait_for(following, PATIENCE)
     looking.cancel()

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -22,7 +21,7 @@ from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all, remove_images
+from tests.support.engine import IMAGE, connect, remove_all, remove_images, task_in
 from tests.support.fastlane import Fastlane
 from tests.support.installation import installed
 from tests.support.redis import RealRedis
@@ -64,11 +63,7 @@ async def run(executor: SwarmExecutor, host: str, image: Image, *command: str, *
         host, Order(str(uuid4()), "t", "j", 1, 1, 0, command or ("true",), {}, container=Container(**options)), image
     )
     await executor.activate(host, service)
-    give_up = time.monotonic() + PATIENCE
-    while not (tasks := (await executor.inspect(host, service)).tasks) or tasks[0].phase is not Phase.ENDED:
-        assert time.monotonic() < give_up, tasks
-        await asyncio.sleep(0.02)
-    return tasks[0]
+    return await task_in(Phase.ENDED, executor, host, service)
 
 
 def forget(url: str, reference: str) -> None:

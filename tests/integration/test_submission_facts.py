@@ -13,6 +13,7 @@ import pytest
 from fastlane.executors.swarm.service import spec
 from tests.support.engine import IMAGE, connect, remove_all, remove_images, update
 from tests.support.registry import Registry
+from tests.support.waiting import wait_until
 
 PATIENCE = 60.0
 INSTALLATION = f"facts-{uuid4().hex[:8]}"
@@ -61,14 +62,12 @@ def activate(api: docker.APIClient, service: dict[str, Any]) -> None:
 
 def ended(api: docker.APIClient, service: dict[str, Any]) -> dict[str, Any]:
     """Its first task, in a final state."""
-    give_up = time.monotonic() + PATIENCE
-    while True:
+
+    def found() -> dict[str, Any] | None:
         tasks = sorted(api.tasks(filters={"service": service["ID"]}), key=lambda task: task["CreatedAt"])
-        if tasks and tasks[0]["Status"]["State"] in {"complete", "failed", "rejected", "shutdown"}:
-            first: dict[str, Any] = tasks[0]
-            return first
-        assert time.monotonic() < give_up, tasks
-        time.sleep(0.05)
+        return tasks[0] if tasks and tasks[0]["Status"]["State"] in {"complete", "failed", "rejected", "shutdown"} else None
+
+    return wait_until(found, f"the end of a task of {service['ID']}", PATIENCE)
 
 
 def test_templates_are_expanded_in_the_environment_and_in_what_is_mounted_where_and_nowhere_else(api: docker.APIClient) -> None:

@@ -13,6 +13,7 @@ import pytest
 from fastlane.executors.swarm.service import spec
 from tests.support import frames
 from tests.support.engine import IMAGE, connect, remove_all, update
+from tests.support.waiting import wait_until
 
 PATIENCE = 30.0
 INSTALLATION = f"facts-{uuid4().hex[:8]}"
@@ -58,11 +59,11 @@ def tasks(api: docker.APIClient, service: str) -> list[dict[str, Any]]:
 
 def until(api: docker.APIClient, service: str, holds: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
     """The service's tasks once this holds for them."""
-    give_up = time.monotonic() + PATIENCE
-    while not holds(found := tasks(api, service)):
-        assert time.monotonic() < give_up, [task["Status"] for task in found]
-        time.sleep(0.05)
-    return found
+
+    def found() -> list[list[dict[str, Any]]]:
+        return [found] if holds(found := tasks(api, service)) else []
+
+    return wait_until(found, f"the tasks of {service}", PATIENCE)[0]
 
 
 def state(task: dict[str, Any]) -> str:

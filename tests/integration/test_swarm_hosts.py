@@ -18,8 +18,9 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
+from tests.support import waiting
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, remove_all
+from tests.support.engine import IMAGE, remove_all, task_in
 from tests.support.relay import Relay
 
 PATIENCE = 30.0
@@ -55,11 +56,7 @@ async def opened(hosts: list[str], installation: str, **options: float) -> Async
 
 async def until(executor: SwarmExecutor, holds: Callable[[HostView], bool]) -> HostView:
     """The first host's view once this holds for it."""
-    give_up = time.monotonic() + PATIENCE
-    while not holds(view := executor.hosts()[0]):
-        assert time.monotonic() < give_up, view
-        await asyncio.sleep(0.02)
-    return view
+    return await waiting.until(lambda: view if holds(view := executor.hosts()[0]) else None, "a change of the host", PATIENCE)
 
 
 def order(command: tuple[str, ...]) -> Order:
@@ -74,13 +71,7 @@ async def start(executor: SwarmExecutor, host: str, command: tuple[str, ...]) ->
 
 
 async def running_task(executor: SwarmExecutor, host: str, service: str) -> str:
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        tasks = (await executor.inspect(host, service)).tasks
-        if tasks and tasks[0].phase is Phase.RUNNING:
-            return tasks[0].id
-        assert time.monotonic() < give_up, tasks
-        await asyncio.sleep(0.02)
+    return (await task_in(Phase.RUNNING, executor, host, service)).id
 
 
 async def test_a_host_that_is_away_says_why_and_is_used_once_an_engine_comes_there(relay: Relay, installation: str) -> None:
@@ -156,10 +147,11 @@ async def test_a_host_that_hangs_does_not_hold_up_a_look_for_long(relay: Relay, 
         assert (await executor.snapshot()).tasks == {}
         assert time.monotonic() - began < 0.5
         relay.flow()
-        give_up = time.monotonic() + PATIENCE
-        while relay.place not in (await executor.snapshot()).tasks:
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.02)
+
+        async def seen() -> bool:
+            return relay.place in (await executor.snapshot()).tasks
+
+        await waiting.until(seen, "the host in a snapshot", PATIENCE)
 
 
 async def test_an_executor_closes_soon_although_calls_hang(relay: Relay, installation: str) -> None:
@@ -187,10 +179,10 @@ async def test_two_managers_of_one_swarm_show_one_swarms_tasks(engine: str, rela
 
 
 async def running_or_ended(executor: SwarmExecutor, service: str) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not any(service in tasks for tasks in (await executor.snapshot()).tasks.values()):
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.02)
+    async def seen() -> bool:
+        return any(service in tasks for tasks in (await executor.snapshot()).tasks.values())
+
+    await waiting.until(seen, "the service in a snapshot", PATIENCE)
 
 
 async def test_a_container_gets_its_environment_literally_and_what_it_is_for(engine: str, installation: str) -> None:
@@ -199,10 +191,7 @@ async def test_a_container_gets_its_environment_literally_and_what_it_is_for(eng
         service = await executor.park(engine, made, await executor.resolve(engine, IMAGE, Pull.MISSING))
         await executor.activate(engine, service)
         await running_or_ended(executor, service)
-        give_up = time.monotonic() + PATIENCE
-        while (task := (await executor.inspect(engine, service)).tasks[0]).phase is not Phase.ENDED:
-            assert time.monotonic() < give_up
-            await asyncio.sleep(0.02)
+        task = await task_in(Phase.ENDED, executor, engine, service)
         portions = [portion async for portion in executor.logs(engine, task.id, {}, follow=False)]
         lines = b"".join(piece.data for portion in portions for piece in portion.pieces).decode().splitlines()
     assert {

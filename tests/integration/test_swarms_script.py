@@ -5,8 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import randrange
 from tempfile import mkdtemp
@@ -17,18 +16,12 @@ import requests
 
 from tests.support.engine import IMAGE, connect
 from tests.support.swarms import SCRIPT, Node, Swarms, script
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 
 PATIENCE = 60.0
 SILENT = 1.0
-
-
-def until(holds: Callable[[], object], what: str) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < give_up, f"not in time: {what}"
-        time.sleep(0.02)
 
 
 def processes(folder: Path) -> list[psutil.Process]:
@@ -120,7 +113,11 @@ def names_that_ran(swarm: Node, replicas: int) -> set[str]:
             "Placement": {"MaxReplicas": 1},
         }
         service = client.create_service(template, mode={"Replicated": {"Replicas": replicas}})["ID"]
-        until(lambda: [task["Status"]["State"] for task in client.tasks({"service": service})] == ["complete"] * replicas, "tasks complete")
+
+        def complete() -> bool:
+            return [task["Status"]["State"] for task in client.tasks({"service": service})] == ["complete"] * replicas
+
+        wait_until(complete, "tasks complete")
         nodes = {node["ID"]: node["Description"]["Hostname"] for node in client.nodes()}
         return {nodes[task["NodeID"]] for task in client.tasks({"service": service})}
     finally:
@@ -182,14 +179,14 @@ def test_the_containers_of_a_killed_engine_go_on_until_it_is_back(three_swarms: 
     command = long_sleep()
     client.start(client.create_container(IMAGE, command, host_config=client.create_host_config(init=True)))
     client.close()
-    until(lambda: running(command), "the command runs")
+    wait_until(lambda: running(command), "the command runs")
     (container,) = running(command)
     node.kill()
     assert not answers(node.url)
     assert container.is_running()
     node.start()
     assert answers(node.url)
-    until(lambda: not container.is_running(), "the container ends")
+    wait_until(lambda: not container.is_running(), "the container ends")
 
 
 def test_an_engine_that_ended_in_good_order_comes_back_with_its_swarm(three_swarms: Swarms) -> None:
@@ -198,7 +195,7 @@ def test_an_engine_that_ended_in_good_order_comes_back_with_its_swarm(three_swar
     node.halt()
     assert not answers(node.url)
     node.start()
-    until(lambda: answers(node.url) and swarm_of(node) == before, "the same swarm")
+    wait_until(lambda: answers(node.url) and swarm_of(node) == before, "the same swarm")
 
 
 def test_a_node_that_is_cut_off_hangs_in_the_network_until_it_is_mended(three_swarms: Swarms) -> None:
@@ -209,7 +206,7 @@ def test_a_node_that_is_cut_off_hangs_in_the_network_until_it_is_mended(three_sw
     assert answers(node.url)
     assert answers(other.tcp)
     node.mend()
-    until(lambda: answers(node.tcp), "the node answers again")
+    wait_until(lambda: answers(node.tcp), "the node answers again")
 
 
 def test_a_paused_engine_takes_connections_and_answers_nothing_until_it_is_resumed(three_swarms: Swarms) -> None:
@@ -218,7 +215,7 @@ def test_a_paused_engine_takes_connections_and_answers_nothing_until_it_is_resum
     with pytest.raises(requests.exceptions.ReadTimeout):
         requests.get(node.tcp.replace("tcp", "http") + "/_ping", timeout=SILENT)
     node.resume()
-    until(lambda: answers(node.tcp) and answers(node.url), "the node answers again")
+    wait_until(lambda: answers(node.tcp) and answers(node.url), "the node answers again")
 
 
 # gone
@@ -232,7 +229,7 @@ def test_a_stop_leaves_no_process_mount_control_group_namespace_link_rule_or_fil
     client.start(client.create_container(IMAGE, sleep))
     client.close()
     assert len(leftovers(folder)) > 5
-    until(lambda: running(sleep), "the command runs")
+    wait_until(lambda: running(sleep), "the command runs")
     spaces = networks([process.pid for process in processes(folder)])
     assert len(spaces) == 2
     script("stop", str(folder))
@@ -245,7 +242,7 @@ def test_a_stop_leaves_no_process_mount_control_group_namespace_link_rule_or_fil
 @pytest.mark.parametrize("moment", ["nodes", "ready", "node1/docker.sock"])
 def test_a_start_that_was_killed_is_cleared_away(folder: Path, moment: str) -> None:
     starter = begin(folder)
-    until((folder / moment).exists, f"{moment} is made")
+    wait_until((folder / moment).exists, f"{moment} is made")
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     script("stop", str(folder))
@@ -268,4 +265,4 @@ def test_swarms_end_with_the_process_that_they_are_for(folder: Path) -> None:
     start(folder, "separate", "--nodes", "1", "--tcp", "--with", str(owner.pid))
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    until(lambda: not leftovers(folder), "all is gone")
+    wait_until(lambda: not leftovers(folder), "all is gone")

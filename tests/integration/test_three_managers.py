@@ -3,7 +3,6 @@ to a node, a manager, a worker or a neighbour. Starts are counted outside of Doc
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -25,6 +24,7 @@ from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.defaults import default_executor
+from tests.support.engine import task_in
 from tests.support.engine_views import LABEL
 from tests.support.nodes import docker_command, image_of
 from tests.support.outages import EngineEvents, wait_until_healthy
@@ -244,13 +244,7 @@ async def check_log(host: str, hosts: list[str], image: str) -> None:
 
 async def seen(executor: SwarmExecutor, host: str, service: str, phase: Phase) -> str:
     """The id of the service's task, once it is in this phase."""
-    give_up = time.monotonic() + 60
-    while True:
-        tasks = (await executor.inspect(host, service)).tasks
-        if tasks and tasks[0].phase is phase:
-            return tasks[0].id
-        assert time.monotonic() < give_up, tasks
-        await asyncio.sleep(0.05)
+    return (await task_in(phase, executor, host, service)).id
 
 
 def text(portion: Portion) -> bytes:

@@ -13,6 +13,9 @@ import docker
 import pytest
 import requests
 
+from fastlane.executors.base import EngineTask, Executor, Phase
+from tests.support.waiting import LONG_PATIENCE, until
+
 SCRIPT = Path(__file__).parents[2] / "scripts" / "engine"
 IMAGE = "ubuntu:latest"
 PATIENCE = 120
@@ -76,3 +79,13 @@ def remove_images(url: str, port: str) -> None:
                         client.remove_image(reference, force=True)
     finally:
         client.close()
+
+
+async def task_in(phase: Phase, executor: Executor, host: str, service: str) -> EngineTask:
+    """The service's first task, once it is in this phase."""
+
+    async def found() -> EngineTask | None:
+        tasks = (await executor.inspect(host, service)).tasks
+        return tasks[0] if tasks and tasks[0].phase is phase else None
+
+    return await until(found, f"the first task of {service} to be {phase}", LONG_PATIENCE)
