@@ -1,4 +1,4 @@
-"""What may be done to a job, a task and a pool that are there: PUT, run, retry, pause, resume, delete, dry runs and waiting answers."""
+"""What may be done to a job and a task that are there: PUT, run, retry, delete, dry runs and waiting answers."""
 
 import asyncio
 from uuid import uuid4
@@ -6,16 +6,11 @@ from uuid import uuid4
 import pytest
 
 from fastlane.models import transitions
-from fastlane.queue.base import Lane, Report
+from fastlane.queue.base import Report
+from tests.support.scenarios import claimed
 from tests.support.waiting import until
 
-LANES = [Lane("default", 10), Lane("fast", 10), Lane("@ticks", None)]
 CRON = {"image": "ubuntu", "command": "date", "cron": "0 3 * * 1"}
-
-
-async def claimed(server):
-    await server.queue.generation.set_generation("1")
-    return [lease.id for lease in (await server.queue.claim("1", "worker", LANES, 10, lease=60_000)).leases]
 
 
 async def test_a_put_makes_a_job_under_its_id_and_the_same_again_runs_it_again(server):
@@ -88,22 +83,6 @@ async def test_a_scheduled_job_is_run_not_retried(server):
     assert (await server.post(job["jobUrl"] + "run")).status == 200
 
 
-async def test_a_pause_holds_the_schedule_until_it_is_resumed(server):
-    job = await server.enqueue(**{"cron": "0 3 * * 1"})
-    next_run = (await server.get(job["jobUrl"])).json["job"]["nextRunAt"]
-    for _ in range(2):
-        assert (await server.post(job["jobUrl"] + "pause")).json["status"] == "paused"
-    assert (await server.get(job["jobUrl"])).json["job"]["nextRunAt"] is None
-    for _ in range(2):
-        assert (await server.post(job["jobUrl"] + "resume")).json["status"] == "scheduled"
-    assert (await server.get(job["jobUrl"])).json["job"]["nextRunAt"] == next_run
-
-
-async def test_what_has_ended_cannot_be_paused(server):
-    done = await server.run_to_end("task")
-    assert (await server.post(done["jobUrl"] + "pause")).status == 409
-
-
 async def test_the_stop_of_a_task_stops_every_job_that_is_alive(server):
     ended = await server.execution(await server.run_to_end("task"))
     await server.store.change(transitions.settle(ended))
@@ -161,22 +140,6 @@ async def test_a_bad_query_of_a_post_is_400_and_makes_no_job(server, query):
     assert answer.status == 400
     assert answer.json["errors"][0]["field"] == query.split("=")[0]
     assert (await server.get("/tasks/task")).status == 404
-
-
-async def test_a_paused_pool_is_served_again_when_it_is_resumed(server):
-    for _ in range(2):
-        assert (await server.post("/pools/default/pause")).json == {"pool": "default", "paused": True}
-    held = await server.enqueue()
-    other = await server.enqueue("fast-one")
-    assert await claimed(server) == [other["executionId"]]
-    assert (await server.post("/pools/default/resume")).json == {"pool": "default", "paused": False}
-    assert await claimed(server) == [held["executionId"]]
-
-
-async def test_an_unknown_pool_is_404_and_the_known_ones_are_named(server):
-    answer = await server.post("/pools/slow/pause")
-    assert answer.status == 404
-    assert "default, fast" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("action", ["run", "retry", "pause", "resume", "stop"])

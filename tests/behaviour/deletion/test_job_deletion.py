@@ -1,7 +1,6 @@
 """Deleting jobs and tasks: when it may be done, what is waited for, and what the words say when it may not."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,6 @@ from tests.support.stage import HOST, Stage
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
-
-
-@pytest.fixture
-async def stage(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with Stage(tmp_path, shared_redis.url) as stage:
-        yield stage
 
 
 async def ran(stage: Stage, task: str = "t") -> Enqueued:

@@ -1,9 +1,6 @@
 """A process that ends between the store and the queue, or between two steps, in each call on a job: what it leaves behind, who finds it,
 and that a queue which is lost just then is built anew as the store says."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from fastlane.models.schedule.cron import Cron
@@ -13,7 +10,6 @@ from fastlane.services.results import Deleted, Enqueued
 from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies
 from tests.support.ledger import count_executions
-from tests.support.redis import RealRedis
 from tests.support.services import method
 from tests.support.stage import Stage
 
@@ -22,12 +18,6 @@ EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
 DAILY = Schedule(ScheduleKind.CRON, None, Cron("@daily"))
 
 FINDERS = ["the reconciler", "a rebuild"]
-
-
-@pytest.fixture
-async def stage(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with Stage(tmp_path, shared_redis.url) as stage:
-        yield stage
 
 
 def first_minute(stage: Stage) -> int:

@@ -1,6 +1,5 @@
 """Pausing a pool as a service: what is claimed from it, who else hears of it, and what a death or a lost queue leaves."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Died, dies
 from tests.support.redis import RealRedis
 from tests.support.services import method
-from tests.support.stage import Stage
-
-
-@pytest.fixture
-async def stage(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with Stage(tmp_path, shared_redis.url) as stage:
-        yield stage
 
 
 async def away() -> None:

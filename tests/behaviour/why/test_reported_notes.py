@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pytest
-
 from fastlane.errors import RegistryDown
 from fastlane.models import transitions
 from fastlane.models.note import Note, Obstacle
@@ -15,12 +13,6 @@ from fastlane.scheduler.watch import notes
 from tests.support.fastlane import HOST, Fastlane
 
 REFUSED = RegistryDown('Get "https://r.example/v2/": dial tcp 10.0.0.9:443: connect: connection refused')
-
-
-@pytest.fixture
-async def crew(tmp_path, shared_redis):
-    async with Fastlane(tmp_path, shared_redis.url) as crew:
-        yield crew
 
 
 async def noted(crew: Fastlane, *expected: Obstacle) -> list[Note]:

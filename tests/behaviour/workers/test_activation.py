@@ -1,8 +1,6 @@
 """What a worker asks just before it starts a bound service, which cannot be undone; and what becomes of services that nobody will start."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,14 +12,7 @@ from fastlane.queue.base import EntryKind, Lane, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
 from tests.support.factories import make_spec
-from tests.support.redis import RealRedis
 from tests.support.stage import HOST, LEASE, POOLS, Stage
-
-
-@pytest.fixture
-async def stage(tmp_path: Path, shared_redis: RealRedis) -> AsyncIterator[Stage]:
-    async with Stage(tmp_path, shared_redis.url) as stage:
-        yield stage
 
 
 @pytest.fixture

@@ -2,30 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from fastlane.errors import HostDown, OrderRefused, QueueDown
-from fastlane.executors.base import Activation, Image, Order
+from fastlane.errors import OrderRefused
+from fastlane.executors.base import Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
 from fastlane.models.job_change import fire
 from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
-from tests.support.ledger import tick_of
 from tests.support.redis import RealRedis
-
-
-@pytest.fixture
-async def crew(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
-    async with Fastlane(tmp_path, shared_redis.url) as crew:
-        yield crew
 
 
 async def test_a_job_runs_once_and_leaves_nothing_behind(crew: Fastlane) -> None:
@@ -93,94 +84,6 @@ async def test_a_dismissed_worker_hands_over_what_runs_and_it_runs_once(crew: Fa
 async def _epoch_is(crew: Fastlane, execution_id: str, epoch: int) -> bool:
     execution = await crew.store.execution(execution_id)
     return execution is not None and execution.epoch == epoch
-
-
-async def test_a_stop_while_no_worker_is_there_ends_a_waiting_job_at_once_and_for_ever(crew: Fastlane) -> None:
-    job = await crew.submit("exit", "0")
-    assert (await crew.services.stops.stop_job("task", job.job_id)).status == "stopped"
-    await crew.hire()
-    ended = await crew.cleaned(job)
-    assert ended.status is Status.STOPPED
-    assert crew.executor.starts == []
-    tick = await tick_of(crew.store, job.job_id, job.tick_id)
-    assert tick is not None
-    assert tick.outcome is Outcome.STOPPED
-    await crew.idle()
-
-
-async def test_a_stop_of_a_running_job_ends_it_as_stopped(crew: Fastlane) -> None:
-    await crew.hire()
-    job = await crew.submit("hold")
-    await crew.reaches(job, "running")
-    await crew.services.stops.stop_job("task", job.job_id)
-    ended = await crew.cleaned(job)
-    assert (ended.status, ended.exit_code) == (Status.STOPPED, 143)
-
-
-async def test_a_stop_that_is_written_between_claim_and_start_is_obeyed(crew: Fastlane) -> None:
-    """The execution was inserted before the stop and claimed after it: the claimer reads the job and ends it."""
-    job = await crew.submit("exit", "0")
-    assert await crew.store.stop_job(job.job_id, crew.clock.now()) is not None
-    await crew.hire()
-    assert (await crew.cleaned(job)).status is Status.STOPPED
-    assert crew.executor.starts == []
-
-
-async def test_a_queue_that_lost_everything_is_built_anew(crew: Fastlane, shared_redis: RealRedis) -> None:
-    await crew.hire()
-    held = await crew.submit("hold")
-    running = await crew.reaches(held, "running")
-    later = await crew.submit(at=crew.clock.now() + 1500)
-    await crew.queue.generation.wipe()
-    assert (await crew.cleaned(later)).status is Status.DONE
-    crew.executor.release(running.id)
-    assert (await crew.cleaned(held)).status is Status.DONE
-    assert Counter(crew.executor.starts) == {running.id: 1, (await crew.cleaned(later)).id: 1}
-    await crew.idle()
-
-
-async def test_a_redis_that_restarts_empty_loses_no_job(own_redis: RealRedis, tmp_path: Path) -> None:
-    async with Fastlane(tmp_path, own_redis.url) as crew:
-        await crew.hire()
-        await crew.hire()
-        held = await crew.submit("hold")
-        running = await crew.reaches(held, "running")
-        later = [await crew.submit(at=crew.clock.now() + 1000 + 10 * number) for number in range(20)]
-        await asyncio.to_thread(own_redis.kill)
-        with pytest.raises(QueueDown):
-            await crew.queue.check()
-        await asyncio.to_thread(own_redis.start)
-        for job in later:
-            assert (await crew.cleaned(job)).status is Status.DONE
-        crew.executor.release(running.id)
-        assert (await crew.cleaned(held)).status is Status.DONE
-        assert set(Counter(crew.executor.starts).values()) == {1}
-
-
-async def test_an_entry_that_was_never_put_is_found_by_the_reconciler(crew: Fastlane) -> None:
-    await crew.hire()
-    job = await crew.submit("hold")
-    running = await crew.reaches(job, "running")
-    await crew.dismiss()
-    await crew.queue.finish({running.id: 0})
-    await crew.hire()
-    crew.executor.release(running.id)
-    assert (await crew.cleaned(job)).status is Status.DONE
-
-
-async def test_a_host_that_is_away_delays_jobs_and_they_run_when_it_is_back(crew: Fastlane) -> None:
-    crew.executor.down(HOST)
-    await crew.hire()
-    job = await crew.submit()
-    await crew.until(lambda: _waits(crew), "the job to wait")
-    assert (await crew.store.execution(str(job.execution_id))).status is Status.ENQUEUED
-    crew.executor.up(HOST)
-    assert (await crew.cleaned(job)).status is Status.DONE
-
-
-async def _waits(crew: Fastlane) -> bool:
-    counts = await crew.queue.counts(["default"])
-    return counts["default"].ready + counts["default"].timed == 1
 
 
 async def test_an_order_that_the_engine_refuses_fails_with_its_words(crew: Fastlane) -> None:
@@ -269,61 +172,6 @@ async def test_two_hundred_jobs_over_three_workers_each_run_once(crew: Fastlane)
         assert (await crew.cleaned(job)).status is Status.DONE
     assert len(crew.executor.starts) == len(set(crew.executor.starts)) == 200
     await crew.idle()
-
-
-class Unreachable(InstantExecutor):
-    """Its hosts go away in the moment of an activation, as often as is said."""
-
-    failures = 1
-
-    async def activate(self, host: str, service_id: str) -> Activation:
-        if self.failures > 0:
-            self.failures -= 1
-            self.down(host)
-            raise HostDown(f"{host} refused the connection")
-        return await super().activate(host, service_id)
-
-
-async def test_a_host_that_goes_away_before_the_start_and_comes_back_starts_it_once(crew: Fastlane) -> None:
-    crew.executor = Unreachable([HOST], crew.clock)
-    await crew.hire()
-    job = await crew.submit("exit", "4")
-    await crew.reaches(job, "pulling")
-    await crew.until(lambda: _is_down(crew), "the host to go away")
-    crew.executor.up(HOST)
-    ended = await crew.cleaned(job)
-    assert (ended.exit_code, ended.epoch) == (4, 1)
-    assert crew.executor.starts == [ended.id]
-
-
-async def _is_down(crew: Fastlane) -> bool:
-    return not crew.executor.hosts()[0].usable
-
-
-async def test_a_host_that_stays_away_ends_what_was_placed_there_as_lost(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Fastlane(tmp_path, shared_redis.url, host_lost_after=1.0) as crew:
-        crew.executor = Unreachable([HOST], crew.clock)
-        await crew.hire()
-        waiting = await crew.submit("exit", "0")
-        ended = await crew.reaches(waiting, "failed")
-        assert ended.failure is not None
-        assert ended.failure.reason == "host-lost"
-        assert crew.executor.starts == []
-        crew.executor.up(HOST)
-        await crew.cleaned(waiting)
-        assert not crew.executor.world[HOST]
-
-
-async def test_a_host_that_is_lost_while_a_job_runs_ends_it_as_asked_for_when_a_stop_was(shared_redis: RealRedis, tmp_path: Path) -> None:
-    async with Fastlane(tmp_path, shared_redis.url, host_lost_after=1.0) as crew:
-        await crew.hire()
-        lost, stopped = await crew.submit("hold"), await crew.submit("hold")
-        for job in (lost, stopped):
-            await crew.reaches(job, "running")
-        crew.executor.down(HOST)
-        await crew.services.stops.stop_job("task", stopped.job_id)
-        assert (await crew.reaches(lost, "failed")).truncated
-        assert (await crew.reaches(stopped, "stopped")).failure is None
 
 
 async def test_a_job_that_runs_too_long_is_stopped_and_ends_as_timed_out(shared_redis: RealRedis, tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""A queue that lost everything and hosts that are away, for a while or for good: no job is lost, and none runs twice."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fastlane.errors import HostDown, QueueDown
+from fastlane.executors.base import Activation
+from fastlane.models.status import Status
+from tests.support.fastlane import HOST, Fastlane
+from tests.support.instant import InstantExecutor
+from tests.support.redis import RealRedis
+
+
+async def test_a_queue_that_lost_everything_is_built_anew(crew: Fastlane, shared_redis: RealRedis) -> None:
+    await crew.hire()
+    held = await crew.submit("hold")
+    running = await crew.reaches(held, "running")
+    later = await crew.submit(at=crew.clock.now() + 1500)
+    await crew.queue.generation.wipe()
+    assert (await crew.cleaned(later)).status is Status.DONE
+    crew.executor.release(running.id)
+    assert (await crew.cleaned(held)).status is Status.DONE
+    assert Counter(crew.executor.starts) == {running.id: 1, (await crew.cleaned(later)).id: 1}
+    await crew.idle()
+
+
+async def test_a_redis_that_restarts_empty_loses_no_job(own_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, own_redis.url) as crew:
+        await crew.hire()
+        await crew.hire()
+        held = await crew.submit("hold")
+        running = await crew.reaches(held, "running")
+        later = [await crew.submit(at=crew.clock.now() + 1000 + 10 * number) for number in range(20)]
+        await asyncio.to_thread(own_redis.kill)
+        with pytest.raises(QueueDown):
+            await crew.queue.check()
+        await asyncio.to_thread(own_redis.start)
+        for job in later:
+            assert (await crew.cleaned(job)).status is Status.DONE
+        crew.executor.release(running.id)
+        assert (await crew.cleaned(held)).status is Status.DONE
+        assert set(Counter(crew.executor.starts).values()) == {1}
+
+
+async def test_an_entry_that_was_never_put_is_found_by_the_reconciler(crew: Fastlane) -> None:
+    await crew.hire()
+    job = await crew.submit("hold")
+    running = await crew.reaches(job, "running")
+    await crew.dismiss()
+    await crew.queue.finish({running.id: 0})
+    await crew.hire()
+    crew.executor.release(running.id)
+    assert (await crew.cleaned(job)).status is Status.DONE
+
+
+async def test_a_host_that_is_away_delays_jobs_and_they_run_when_it_is_back(crew: Fastlane) -> None:
+    crew.executor.down(HOST)
+    await crew.hire()
+    job = await crew.submit()
+    await crew.until(lambda: _waits(crew), "the job to wait")
+    assert (await crew.store.execution(str(job.execution_id))).status is Status.ENQUEUED
+    crew.executor.up(HOST)
+    assert (await crew.cleaned(job)).status is Status.DONE
+
+
+async def _waits(crew: Fastlane) -> bool:
+    counts = await crew.queue.counts(["default"])
+    return counts["default"].ready + counts["default"].timed == 1
+
+
+class Unreachable(InstantExecutor):
+    """Its hosts go away in the moment of an activation, as often as is said."""
+
+    failures = 1
+
+    async def activate(self, host: str, service_id: str) -> Activation:
+        if self.failures > 0:
+            self.failures -= 1
+            self.down(host)
+            raise HostDown(f"{host} refused the connection")
+        return await super().activate(host, service_id)
+
+
+async def test_a_host_that_goes_away_before_the_start_and_comes_back_starts_it_once(crew: Fastlane) -> None:
+    crew.executor = Unreachable([HOST], crew.clock)
+    await crew.hire()
+    job = await crew.submit("exit", "4")
+    await crew.reaches(job, "pulling")
+    await crew.until(lambda: _is_down(crew), "the host to go away")
+    crew.executor.up(HOST)
+    ended = await crew.cleaned(job)
+    assert (ended.exit_code, ended.epoch) == (4, 1)
+    assert crew.executor.starts == [ended.id]
+
+
+async def _is_down(crew: Fastlane) -> bool:
+    return not crew.executor.hosts()[0].usable
+
+
+async def test_a_host_that_stays_away_ends_what_was_placed_there_as_lost(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, shared_redis.url, host_lost_after=1.0) as crew:
+        crew.executor = Unreachable([HOST], crew.clock)
+        await crew.hire()
+        waiting = await crew.submit("exit", "0")
+        ended = await crew.reaches(waiting, "failed")
+        assert ended.failure is not None
+        assert ended.failure.reason == "host-lost"
+        assert crew.executor.starts == []
+        crew.executor.up(HOST)
+        await crew.cleaned(waiting)
+        assert not crew.executor.world[HOST]
+
+
+async def test_a_host_that_is_lost_while_a_job_runs_ends_it_as_asked_for_when_a_stop_was(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, shared_redis.url, host_lost_after=1.0) as crew:
+        await crew.hire()
+        lost, stopped = await crew.submit("hold"), await crew.submit("hold")
+        for job in (lost, stopped):
+            await crew.reaches(job, "running")
+        crew.executor.down(HOST)
+        await crew.services.stops.stop_job("task", stopped.job_id)
+        assert (await crew.reaches(lost, "failed")).truncated
+        assert (await crew.reaches(stopped, "stopped")).failure is None

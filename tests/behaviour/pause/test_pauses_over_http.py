@@ -1,0 +1,35 @@
+"""Pause and resume of a job and of a pool, over HTTP."""
+
+from tests.support.scenarios import claimed
+
+
+async def test_a_pause_holds_the_schedule_until_it_is_resumed(server):
+    job = await server.enqueue(**{"cron": "0 3 * * 1"})
+    next_run = (await server.get(job["jobUrl"])).json["job"]["nextRunAt"]
+    for _ in range(2):
+        assert (await server.post(job["jobUrl"] + "pause")).json["status"] == "paused"
+    assert (await server.get(job["jobUrl"])).json["job"]["nextRunAt"] is None
+    for _ in range(2):
+        assert (await server.post(job["jobUrl"] + "resume")).json["status"] == "scheduled"
+    assert (await server.get(job["jobUrl"])).json["job"]["nextRunAt"] == next_run
+
+
+async def test_what_has_ended_cannot_be_paused(server):
+    done = await server.run_to_end("task")
+    assert (await server.post(done["jobUrl"] + "pause")).status == 409
+
+
+async def test_a_paused_pool_is_served_again_when_it_is_resumed(server):
+    for _ in range(2):
+        assert (await server.post("/pools/default/pause")).json == {"pool": "default", "paused": True}
+    held = await server.enqueue()
+    other = await server.enqueue("fast-one")
+    assert await claimed(server) == [other["executionId"]]
+    assert (await server.post("/pools/default/resume")).json == {"pool": "default", "paused": False}
+    assert await claimed(server) == [held["executionId"]]
+
+
+async def test_an_unknown_pool_is_404_and_the_known_ones_are_named(server):
+    answer = await server.post("/pools/slow/pause")
+    assert answer.status == 404
+    assert "default, fast" in answer.json["detail"]

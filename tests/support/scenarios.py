@@ -1,0 +1,46 @@
+"""What several tests of behaviour begin with, or wait for."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastlane.models.schedule.cron import Cron
+from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.queue.base import Lane
+from fastlane.services.results import Enqueued
+from tests.support.factories import make_spec
+from tests.support.fastlane import Fastlane
+from tests.support.ledger import count_executions
+from tests.support.stage import Stage
+
+MINUTE = 60_000
+LANES = (Lane("default", 10), Lane("fast", 10), Lane("@ticks", None))
+
+
+async def ran(stage: Stage, code: int = 0, **rules: int) -> Enqueued:
+    """A job that ran at once and has ended with that code."""
+    job = await stage.services.submissions.enqueue("t", make_spec(**rules), Schedule())
+    assert await stage.work() == [job.execution_id]
+    await stage.finish(str(job.execution_id), code)
+    return job
+
+
+def first_minute(stage: Stage) -> int:
+    """The first full minute to come."""
+    return stage.clock.now() // MINUTE * MINUTE + MINUTE
+
+
+async def has_executions(crew: Fastlane, job: Enqueued, count: int) -> bool:
+    """Whether a job has so many."""
+    return await count_executions(crew.store, job.job_id) == count
+
+
+def hourly(now: int, **rules: Any) -> tuple[Schedule, int]:
+    """A schedule whose ticks are half an hour from now, and the last one that was due: no test meets one by chance."""
+    last = now // MINUTE * MINUTE - 30 * MINUTE
+    return Schedule(ScheduleKind.CRON, None, Cron(f"{datetime.fromtimestamp(last / 1000, UTC).minute} * * * *"), **rules), last
+
+
+async def claimed(server: Fastlane) -> list[str]:
+    """Claims what is ready, as a worker; the ids."""
+    await server.queue.generation.set_generation("1")
+    return [lease.id for lease in (await server.queue.claim("1", "worker", LANES, 10, lease=60_000)).leases]
