@@ -19,7 +19,7 @@ from tests.support.redis import RealRedis
 from tests.support.waiting import until
 
 CLIENTS = 64
-EACH = 24
+EACH = 16
 """Requests of each client."""
 TASKS = ("a", "b", "fast-c", "d e")
 PATIENCE = 60.0
