@@ -43,6 +43,10 @@ class Followers:
     def close(self) -> None:
         """Ends every follower as ``retry``, and admits no more."""
         self._closed = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Ends every follower as ``retry``."""
         for follower in list(self._running):
             follower.interrupt()
 

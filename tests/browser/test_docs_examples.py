@@ -84,7 +84,7 @@ async def test_the_program_with_tickets_follows_where_tokens_are_asked_for(conte
         await server.append_log(execution, (1, b"first\n"))
         console = await run(context, site, TICKETS.replace('"TOKEN"', '"fl_ci"'), reply["jobUrl"])
         await until(lambda: console.said == ["first\n"], "the first line")
-        server.cut_followers()
+        server.followers.interrupt()
         await server.append_log(execution, (1, b"second\n"))
         await server.end(execution)
         await console.said_all("first\n", "second\n")
