@@ -1,4 +1,4 @@
-"""Parts of fastlane over a real store and a real Redis: with workers (``crew``), or with the test as the worker (``stage``)."""
+"""Parts of fastlane over a real store and a real Redis: with workers (``crew``), or with the test as the worker (``virtual``)."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
-from tests.support.stage import Stage
+from tests.support.virtual_time import VirtualFastlane
 
 
 @pytest.fixture
@@ -17,6 +17,6 @@ async def crew(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlan
 
 
 @pytest.fixture
-async def stage(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with Stage(tmp_path, shared_redis.url) as stage:
-        yield stage
+async def virtual(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[VirtualFastlane]:
+    async with VirtualFastlane(tmp_path, shared_redis.url) as virtual:
+        yield virtual

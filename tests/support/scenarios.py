@@ -10,23 +10,23 @@ from fastlane.services.results import Enqueued
 from tests.support.factories import make_spec
 from tests.support.fastlane import Fastlane
 from tests.support.ledger import count_executions
-from tests.support.stage import Stage
+from tests.support.virtual_time import VirtualFastlane
 
 MINUTE = 60_000
 LANES = (Lane("default", 10), Lane("fast", 10), Lane("@ticks", None))
 
 
-async def ran(stage: Stage, code: int = 0, **rules: int) -> Enqueued:
+async def ran(virtual: VirtualFastlane, code: int = 0, **rules: int) -> Enqueued:
     """A job that ran at once and has ended with that code."""
-    job = await stage.services.submissions.enqueue("t", make_spec(**rules), Schedule())
-    assert await stage.work() == [job.execution_id]
-    await stage.finish(str(job.execution_id), code)
+    job = await virtual.services.submissions.enqueue("t", make_spec(**rules), Schedule())
+    assert await virtual.work() == [job.execution_id]
+    await virtual.finish(str(job.execution_id), code)
     return job
 
 
-def first_minute(stage: Stage) -> int:
+def first_minute(virtual: VirtualFastlane) -> int:
     """The first full minute to come."""
-    return stage.clock.now() // MINUTE * MINUTE + MINUTE
+    return virtual.clock.now() // MINUTE * MINUTE + MINUTE
 
 
 async def has_executions(crew: Fastlane, job: Enqueued, count: int) -> bool:

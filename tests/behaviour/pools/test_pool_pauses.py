@@ -19,52 +19,52 @@ async def away() -> None:
     raise QueueDown("refused the connection")
 
 
-async def test_nothing_of_a_paused_pool_is_claimed_and_the_others_go_on(stage):
-    assert await stage.services.pools.pause("default") == PoolPaused("default", True)
-    held = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    free = await stage.services.submissions.enqueue("other-t", make_spec(), Schedule())
-    assert await stage.work() == [free.execution_id]
-    assert await stage.services.pools.resume("default") == PoolPaused("default", False)
-    assert await stage.work() == [held.execution_id]
+async def test_nothing_of_a_paused_pool_is_claimed_and_the_others_go_on(virtual):
+    assert await virtual.services.pools.pause("default") == PoolPaused("default", True)
+    held = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    free = await virtual.services.submissions.enqueue("other-t", make_spec(), Schedule())
+    assert await virtual.work() == [free.execution_id]
+    assert await virtual.services.pools.resume("default") == PoolPaused("default", False)
+    assert await virtual.work() == [held.execution_id]
 
 
-async def test_a_pause_and_its_end_are_safe_to_repeat(stage):
-    await stage.services.pools.resume("default")
-    assert await stage.real_store.paused_pools() == Pauses(0)
+async def test_a_pause_and_its_end_are_safe_to_repeat(virtual):
+    await virtual.services.pools.resume("default")
+    assert await virtual.real_store.paused_pools() == Pauses(0)
     for _ in range(2):
-        await stage.services.pools.pause("default")
-    assert await stage.real_store.paused_pools() == Pauses(1, frozenset({"default"}))
+        await virtual.services.pools.pause("default")
+    assert await virtual.real_store.paused_pools() == Pauses(1, frozenset({"default"}))
     for _ in range(2):
-        await stage.services.pools.resume("default")
-    assert await stage.real_store.paused_pools() == Pauses(2)
-    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    assert len(await stage.work()) == 1
+        await virtual.services.pools.resume("default")
+    assert await virtual.real_store.paused_pools() == Pauses(2)
+    await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    assert len(await virtual.work()) == 1
 
 
-async def test_a_pool_that_is_not_there_is_not_found_and_the_others_are_named(stage):
+async def test_a_pool_that_is_not_there_is_not_found_and_the_others_are_named(virtual):
     for verb in ("pause_pool", "resume_pool"):
         with pytest.raises(NotFound, match="there is no pool 'none'; the pools are: default, other"):
-            await method(stage.services, verb)("none")
-    assert await stage.real_store.paused_pools() == Pauses(0)
+            await method(virtual.services, verb)("none")
+    assert await virtual.real_store.paused_pools() == Pauses(0)
 
 
-async def test_a_tick_that_fires_in_a_paused_pool_waits_and_expires_there_when_its_time_is_over(stage):
-    await stage.services.pools.pause("default")
-    job = await stage.services.submissions.enqueue("t", make_spec(expires_in=5_000), stage.at(60))
-    stage.clock.set(stage.clock.now() + 60_000)
-    assert await stage.work() == []
-    (waiting,) = await stage.executions(job.job_id)
-    stage.clock.set(stage.clock.now() + 5_000)
-    (lease,) = await stage.claim()
+async def test_a_tick_that_fires_in_a_paused_pool_waits_and_expires_there_when_its_time_is_over(virtual):
+    await virtual.services.pools.pause("default")
+    job = await virtual.services.submissions.enqueue("t", make_spec(expires_in=5_000), virtual.at(60))
+    virtual.clock.set(virtual.clock.now() + 60_000)
+    assert await virtual.work() == []
+    (waiting,) = await virtual.executions(job.job_id)
+    virtual.clock.set(virtual.clock.now() + 5_000)
+    (lease,) = await virtual.claim()
     assert (lease.id, lease.expired) == (waiting.id, True)
 
 
-async def test_what_was_stopped_while_its_pool_was_paused_is_settled_at_once(stage):
-    await stage.services.pools.pause("default")
-    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    await stage.services.stops.stop_job("t", job.job_id)
-    assert await stage.work() == []
-    (execution,) = await stage.executions(job.job_id)
+async def test_what_was_stopped_while_its_pool_was_paused_is_settled_at_once(virtual):
+    await virtual.services.pools.pause("default")
+    job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.services.stops.stop_job("t", job.job_id)
+    assert await virtual.work() == []
+    (execution,) = await virtual.executions(job.job_id)
     assert (execution.status, execution.settled) == ("stopped", True)
 
 
@@ -73,89 +73,89 @@ async def test_what_was_stopped_while_its_pool_was_paused_is_settled_at_once(sta
 
 @pytest.mark.parametrize("paused", [True, False])
 @pytest.mark.parametrize("finder", ["the reconciler", "a rebuild", "a repeat"])
-async def test_a_process_that_died_between_the_store_and_the_queue_is_made_up_for(stage, paused, finder):
+async def test_a_process_that_died_between_the_store_and_the_queue_is_made_up_for(virtual, paused, finder):
     if not paused:
-        await stage.others.pools.pause("default")
-    stage.queue.before("pause", dies)
+        await virtual.others.pools.pause("default")
+    virtual.queue.before("pause", dies)
     with pytest.raises(Died):
-        await method(stage.services, "pause_pool" if paused else "resume_pool")("default")
+        await method(virtual.services, "pause_pool" if paused else "resume_pool")("default")
     if finder == "a rebuild":
-        await stage.rebuild()
+        await virtual.rebuild()
     elif finder == "the reconciler":
-        await stage.reconciler.pause()
+        await virtual.reconciler.pause()
     else:
-        await method(stage.services, "pause_pool" if paused else "resume_pool")("default")
-    await stage.others.submissions.enqueue("t", make_spec(), Schedule())
-    assert len(await stage.work()) == (0 if paused else 1)
+        await method(virtual.services, "pause_pool" if paused else "resume_pool")("default")
+    await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
+    assert len(await virtual.work()) == (0 if paused else 1)
 
 
-async def test_a_queue_that_is_built_anew_holds_the_pause_from_its_first_claim_on(stage):
-    await stage.services.pools.pause("default")
-    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    await stage.rebuild()
-    assert await stage.work() == []
-    await stage.services.pools.resume("default")
-    assert len(await stage.work()) == 1
+async def test_a_queue_that_is_built_anew_holds_the_pause_from_its_first_claim_on(virtual):
+    await virtual.services.pools.pause("default")
+    await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.rebuild()
+    assert await virtual.work() == []
+    await virtual.services.pools.resume("default")
+    assert len(await virtual.work()) == 1
 
 
-async def test_an_older_look_of_the_reconciler_does_not_undo_a_pause(stage):
+async def test_an_older_look_of_the_reconciler_does_not_undo_a_pause(virtual):
     """It has read that nothing is paused, then a pause is answered, then it tells the queue."""
-    await stage.others.pools.pause("other")
-    await stage.others.pools.resume("other")
-    stage.worker_store.after("paused_pools", lambda: stage.others.pools.pause("default"))
-    await stage.reconciler.pause()
-    await stage.others.submissions.enqueue("t", make_spec(), Schedule())
-    assert await stage.work() == []
+    await virtual.others.pools.pause("other")
+    await virtual.others.pools.resume("other")
+    virtual.worker_store.after("paused_pools", lambda: virtual.others.pools.pause("default"))
+    await virtual.reconciler.pause()
+    await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
+    assert await virtual.work() == []
 
 
 @pytest.mark.parametrize(("first", "second"), [("pause_pool", "resume_pool"), ("resume_pool", "pause_pool")])
-async def test_of_two_words_that_reach_the_queue_in_the_wrong_order_the_later_one_holds(stage, first, second):
+async def test_of_two_words_that_reach_the_queue_in_the_wrong_order_the_later_one_holds(virtual, first, second):
     if first == "resume_pool":
-        await stage.others.pools.pause("default")
-    stage.queue.before("pause", lambda: method(stage.others, second)("default"))
-    await method(stage.services, first)("default")
-    await stage.others.submissions.enqueue("t", make_spec(), Schedule())
-    assert len(await stage.work()) == (1 if second == "resume_pool" else 0)
+        await virtual.others.pools.pause("default")
+    virtual.queue.before("pause", lambda: method(virtual.others, second)("default"))
+    await method(virtual.services, first)("default")
+    await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
+    assert len(await virtual.work()) == (1 if second == "resume_pool" else 0)
 
 
-async def test_pauses_of_two_pools_at_once_both_hold(stage):
-    stage.queue.before("pause", lambda: stage.others.pools.pause("other"))
-    await stage.services.pools.pause("default")
+async def test_pauses_of_two_pools_at_once_both_hold(virtual):
+    virtual.queue.before("pause", lambda: virtual.others.pools.pause("other"))
+    await virtual.services.pools.pause("default")
     for task in ("t", "other-t"):
-        await stage.others.submissions.enqueue(task, make_spec(), Schedule())
-    assert await stage.work() == []
+        await virtual.others.submissions.enqueue(task, make_spec(), Schedule())
+    assert await virtual.work() == []
 
 
 # a queue that is away
 
 
 @pytest.mark.parametrize("verb", ["pause_pool", "resume_pool"])
-async def test_while_the_queue_is_away_nothing_is_written(stage, verb):
+async def test_while_the_queue_is_away_nothing_is_written(virtual, verb):
     if verb == "resume_pool":
-        await stage.others.pools.pause("default")
-    before = await stage.real_store.paused_pools()
-    stage.queue.before("check", away)
+        await virtual.others.pools.pause("default")
+    before = await virtual.real_store.paused_pools()
+    virtual.queue.before("check", away)
     with pytest.raises(QueueDown):
-        await method(stage.services, verb)("default")
-    assert await stage.real_store.paused_pools() == before
+        await method(virtual.services, verb)("default")
+    assert await virtual.real_store.paused_pools() == before
 
 
-async def test_a_pause_that_the_queue_did_not_hear_of_is_not_answered_as_one_and_holds_once_it_does(stage):
-    stage.queue.before("pause", away)
+async def test_a_pause_that_the_queue_did_not_hear_of_is_not_answered_as_one_and_holds_once_it_does(virtual):
+    virtual.queue.before("pause", away)
     with pytest.raises(QueueDown, match="is stored, but the queue does not answer"):
-        await stage.services.pools.pause("default")
-    await stage.services.outbox.caught_up()
-    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    assert await stage.work() == []
+        await virtual.services.pools.pause("default")
+    await virtual.services.outbox.caught_up()
+    await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    assert await virtual.work() == []
 
 
-async def test_a_resume_that_the_queue_did_not_hear_of_is_told_again(stage):
-    await stage.services.pools.pause("default")
-    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    stage.queue.before("pause", away)
-    assert await stage.services.pools.resume("default") == PoolPaused("default", False)
-    await stage.services.outbox.caught_up()
-    assert len(await stage.work()) == 1
+async def test_a_resume_that_the_queue_did_not_hear_of_is_told_again(virtual):
+    await virtual.services.pools.pause("default")
+    await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    virtual.queue.before("pause", away)
+    assert await virtual.services.pools.resume("default") == PoolPaused("default", False)
+    await virtual.services.outbox.caught_up()
+    assert len(await virtual.work()) == 1
 
 
 # with workers

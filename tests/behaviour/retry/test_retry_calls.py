@@ -13,61 +13,61 @@ EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
 SOMEBODY = Requester("somebody", "10.0.0.1")
 
 
-async def test_a_retry_runs_the_last_execution_again_as_it_was_then(stage):
-    job = await ran(stage, code=1)
-    await stage.services.submissions.put("t", job.job_id, make_spec("later"), stage.at(60))
-    await stage.services.stops.stop_job("t", job.job_id)
-    reply = await stage.services.manual_runs.retry("t", job.job_id, SOMEBODY)
-    assert await stage.work() == [reply.execution_id]
-    execution = await stage.real_store.execution(reply.execution_id)
+async def test_a_retry_runs_the_last_execution_again_as_it_was_then(virtual):
+    job = await ran(virtual, code=1)
+    await virtual.services.submissions.put("t", job.job_id, make_spec("later"), virtual.at(60))
+    await virtual.services.stops.stop_job("t", job.job_id)
+    reply = await virtual.services.manual_runs.retry("t", job.job_id, SOMEBODY)
+    assert await virtual.work() == [reply.execution_id]
+    execution = await virtual.real_store.execution(reply.execution_id)
     assert (execution.spec.image, execution.attempt, execution.requested_by) == ("ubuntu", 1, SOMEBODY)
-    assert (await stage.job(job.job_id)).spec.image == "later"
-    await stage.finish(execution.id)
-    assert await stage.ledger(job.job_id) == ["started", "started"]
+    assert (await virtual.job(job.job_id)).spec.image == "later"
+    await virtual.finish(execution.id)
+    assert await virtual.ledger(job.job_id) == ["started", "started"]
 
 
-async def test_a_retry_of_a_stopped_job_runs(stage):
-    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    await stage.services.stops.stop_job("t", job.job_id)
-    await stage.work()
-    reply = await stage.services.manual_runs.retry("t", job.job_id)
-    assert await stage.work() == [reply.execution_id]
-    assert (await stage.run(str(reply.execution_id))).stop_requested_at is None
+async def test_a_retry_of_a_stopped_job_runs(virtual):
+    job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.services.stops.stop_job("t", job.job_id)
+    await virtual.work()
+    reply = await virtual.services.manual_runs.retry("t", job.job_id)
+    assert await virtual.work() == [reply.execution_id]
+    assert (await virtual.run(str(reply.execution_id))).stop_requested_at is None
 
 
-async def test_a_retry_has_the_retries_of_its_spec_again(stage):
-    job = await ran(stage, code=1, retries=1, retry_delay=0)
-    (second,) = await stage.work()
-    await stage.finish(second, 1)
-    reply = await stage.services.manual_runs.retry("t", job.job_id)
-    await stage.work()
-    await stage.finish(str(reply.execution_id), 1)
-    assert len(await stage.work()) == 1
+async def test_a_retry_has_the_retries_of_its_spec_again(virtual):
+    job = await ran(virtual, code=1, retries=1, retry_delay=0)
+    (second,) = await virtual.work()
+    await virtual.finish(second, 1)
+    reply = await virtual.services.manual_runs.retry("t", job.job_id)
+    await virtual.work()
+    await virtual.finish(str(reply.execution_id), 1)
+    assert len(await virtual.work()) == 1
 
 
 @pytest.mark.parametrize("moment", ["waits", "runs"])
-async def test_while_an_execution_is_under_way_there_is_no_retry(stage, moment):
-    job = await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    await stage.work()
+async def test_while_an_execution_is_under_way_there_is_no_retry(virtual, moment):
+    job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.work()
     if moment == "runs":
-        await stage.run(str(job.execution_id))
+        await virtual.run(str(job.execution_id))
     with pytest.raises(Conflict, match=rf"{job.execution_id} .* is (enqueued|running); retry it when it has ended"):
-        await stage.services.manual_runs.retry("t", job.job_id)
-    assert len(await stage.executions(job.job_id)) == 1
+        await virtual.services.manual_runs.retry("t", job.job_id)
+    assert len(await virtual.executions(job.job_id)) == 1
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_a_job_with_a_tick_to_come_is_run_not_retried(stage, paused):
-    job = await ran(stage)
-    await stage.services.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE)
+async def test_a_job_with_a_tick_to_come_is_run_not_retried(virtual, paused):
+    job = await ran(virtual)
+    await virtual.services.submissions.put("t", job.job_id, make_spec(), EACH_MINUTE)
     if paused:
-        await stage.services.pauses.pause("t", job.job_id)
+        await virtual.services.pauses.pause("t", job.job_id)
     with pytest.raises(Conflict, match="use run"):
-        await stage.services.manual_runs.retry("t", job.job_id)
+        await virtual.services.manual_runs.retry("t", job.job_id)
 
 
-async def test_what_never_ran_is_not_retried(stage):
-    job = await stage.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
-    await stage.services.stops.stop_job("t", job.job_id)
+async def test_what_never_ran_is_not_retried(virtual):
+    job = await virtual.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
+    await virtual.services.stops.stop_job("t", job.job_id)
     with pytest.raises(Conflict, match=r"nothing of job .* ever ran"):
-        await stage.services.manual_runs.retry("t", job.job_id)
+        await virtual.services.manual_runs.retry("t", job.job_id)

@@ -19,7 +19,7 @@ from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
-from tests.support.year import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, World
+from tests.support.tick_simulation import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, TickSimulation
 from tests.unit.models.test_cron_oracle import lag, plain
 
 MEMORY = Path("/dev/shm")
@@ -55,22 +55,22 @@ async def test_the_ledger_of_a_year_accounts_for_each_due_time_once(seed: int, s
     chance = random.Random(seed)
     begins = int(datetime(chance.randint(2021, 2030), chance.randint(1, 12), 1, 12, 0, 30, tzinfo=UTC).timestamp()) * 1000
     ends = begins + 365 * DAY
-    async with World(folder, shared_redis.socket, seed, begins) as world:
+    async with TickSimulation(folder, shared_redis.socket, seed, begins) as simulation:
         for plan in PLANS:
-            await world.plan(plan)
-        arrange(world, chance, begins, ends - DAY)
-        await world.live(ends)
+            await simulation.plan(plan)
+        arrange(simulation, chance, begins, ends - DAY)
+        await simulation.live(ends)
         dues = oracle(PLANS, begins, ends)
-        for job_id, plan in world.plans.items():
-            rows = [row async for row in pages(world.store.executions_of, job_id)]
-            ledger = await ticks_of(world.store, job_id, 1_000_000)
+        for job_id, plan in simulation.plans.items():
+            rows = [row async for row in pages(simulation.store.executions_of, job_id)]
+            ledger = await ticks_of(simulation.store, job_id, 1_000_000)
             check_account(ledger[::-1], dues[plan])
-            check_executions(world, ledger, rows)
-            check_reasons(world, plan, ledger[::-1], rows, dues[plan])
-        assert world.seen == {Outcome.STARTED, Outcome.SKIPPED, Outcome.MISSED, Outcome.EXPIRED}
+            check_executions(simulation, ledger, rows)
+            check_reasons(simulation, plan, ledger[::-1], rows, dues[plan])
+        assert simulation.seen == {Outcome.STARTED, Outcome.SKIPPED, Outcome.MISSED, Outcome.EXPIRED}
 
 
-def arrange(world: World, chance: random.Random, begins: int, ends: int) -> None:
+def arrange(simulation: TickSimulation, chance: random.Random, begins: int, ends: int) -> None:
     """The troubles of the year, each at least half an hour from the next, most of them at moments at which something is due."""
     moments = [begins + HOUR * hour for hour in chance.sample(range(12, (ends - begins) // HOUR), 150)]
     free = begins
@@ -80,19 +80,19 @@ def arrange(world: World, chance: random.Random, begins: int, ends: int) -> None
             continue
         kind, free = chance.random(), at + HOUR // 2
         if kind < 0.5:
-            world.later(at, world.doom)
+            simulation.later(at, simulation.doom)
         elif kind < 0.6:
-            world.later(at, world.lose_queue)
+            simulation.later(at, simulation.lose_queue)
         elif kind < 0.8:
-            world.later(at, restart(world, chance.randint(1, LONGEST_RESTART), empty=chance.random() < 0.5))
+            simulation.later(at, restart(simulation, chance.randint(1, LONGEST_RESTART), empty=chance.random() < 0.5))
         else:
             seconds = chance.choice((chance.randint(90, 1800), chance.randint(1800, 12 * 3600)))
-            world.later(at, restart(world, seconds, empty=chance.random() < 0.5))
+            simulation.later(at, restart(simulation, seconds, empty=chance.random() < 0.5))
             free += seconds * SECOND
 
 
-def restart(world: World, seconds: int, *, empty: bool):
-    return lambda: world.restart(seconds, empty=empty)
+def restart(simulation: TickSimulation, seconds: int, *, empty: bool):
+    return lambda: simulation.restart(seconds, empty=empty)
 
 
 async def pages(read, job_id: str):
@@ -145,31 +145,31 @@ def check_account(ledger: Sequence[Tick], due: Sequence[int]) -> None:
     assert accounted == due
 
 
-def check_executions(world: World, ledger: Sequence[Tick], rows: Sequence[Execution]) -> None:
+def check_executions(simulation: TickSimulation, ledger: Sequence[Tick], rows: Sequence[Execution]) -> None:
     """Each tick that started has one execution, which started once and is done; no other has one that started."""
     by_tick = {row.tick_id: row for row in rows}
     assert len(by_tick) == len(rows)
     assert {tick.id for tick in ledger if tick.execution_id} == set(by_tick)
     for tick in ledger:
         row = by_tick.get(tick.id)
-        assert (row is not None and world.witness.starts[row.id]) == (tick.outcome is Outcome.STARTED), (tick, row)
+        assert (row is not None and simulation.witness.starts[row.id]) == (tick.outcome is Outcome.STARTED), (tick, row)
         if row is not None:
-            runs_on = world.witness.over.get(row.id, 0) > world.clock.now()
+            runs_on = simulation.witness.over.get(row.id, 0) > simulation.clock.now()
             ended = Status.DONE if tick.outcome is Outcome.STARTED else Status.EXPIRED
             assert (row.id, row.attempt, row.scheduled_for) == (tick.execution_id, 1, tick.due)
             assert (row.status, row.settled) == ((Status.PULLING, False) if runs_on else (ended, True)), row
 
 
-def check_reasons(world: World, plan: Plan, ledger: Sequence[Tick], rows: Sequence[Execution], due: Sequence[int]) -> None:
+def check_reasons(simulation: TickSimulation, plan: Plan, ledger: Sequence[Tick], rows: Sequence[Execution], due: Sequence[int]) -> None:
     """Each row says what the rules say of a tick that was decided when it was."""
     for tick in ledger:
-        world.seen.add(tick.outcome)
+        simulation.seen.add(tick.outcome)
         late = tick.created_at - tick.due
-        check_moment(world, tick, tick.due, tick.created_at)
+        check_moment(simulation, tick, tick.due, tick.created_at)
         if tick.outcome is Outcome.STARTED:
-            check_moment(world, tick, tick.created_at, world.witness.began[tick.execution_id or ""])
+            check_moment(simulation, tick, tick.created_at, simulation.witness.began[tick.execution_id or ""])
         if tick.outcome is Outcome.MISSED:
-            check_missed(world, plan, tick, due)
+            check_missed(simulation, plan, tick, due)
         elif late > GRACE and tick.execution_id is not None:
             assert plan.catch_up is CatchUp.LATEST, tick
             assert not between(due, tick.due + 1, tick.created_at), f"{tick} was not the latest"
@@ -177,30 +177,31 @@ def check_reasons(world: World, plan: Plan, ledger: Sequence[Tick], rows: Sequen
             assert plan.expires_in is not None
             assert late >= plan.expires_in
         if plan.overlap is Overlap.SKIP and tick.outcome in {Outcome.STARTED, Outcome.SKIPPED}:
-            check_overlap(world, tick, rows)
+            check_overlap(simulation, tick, rows)
     assert plan.overlap is Overlap.SKIP or all(tick.outcome is not Outcome.SKIPPED for tick in ledger)
 
 
-def check_moment(world: World, tick: Tick, expected: int, happened: int) -> None:
+def check_moment(simulation: TickSimulation, tick: Tick, expected: int, happened: int) -> None:
     """What was not done at once fell into a trouble, and was done by the end of that."""
     last = expected
-    for trouble in world.troubles:  # one may follow another before it is over
+    for trouble in simulation.troubles:  # one may follow another before it is over
         if trouble.first <= last + SECOND:
             last = max(last, trouble.last)
     assert happened - expected < SECOND or happened <= last, f"{tick} was not gone on with for {happened - expected} ms"
 
 
-def check_missed(world: World, plan: Plan, tick: Tick, due: Sequence[int]) -> None:
+def check_missed(simulation: TickSimulation, plan: Plan, tick: Tick, due: Sequence[int]) -> None:
     last = last_of(tick)
     assert tick.created_at - last > GRACE, f"{tick} was in time"
-    assert any(one.long and one.first - GRACE <= tick.due and last <= one.last for one in world.troubles), f"{tick} was missed for nothing"
+    long = [one for one in simulation.troubles if one.long]
+    assert any(one.first - GRACE <= tick.due and last <= one.last for one in long), f"{tick} was missed for nothing"
     if plan.catch_up is CatchUp.LATEST:
         assert between(due, last + 1, tick.created_at), f"{tick} swallowed the latest"
 
 
-def check_overlap(world: World, tick: Tick, rows: Sequence[Execution]) -> None:
+def check_overlap(simulation: TickSimulation, tick: Tick, rows: Sequence[Execution]) -> None:
     others = [row for row in rows if row.tick_id != tick.id]
-    known = world.witness.known
+    known = simulation.witness.known
     if tick.outcome is Outcome.SKIPPED:
         assert any(row.created_at <= tick.created_at <= known.get(row.id, tick.created_at) for row in others), (
             f"{tick} had nothing before it"

@@ -12,15 +12,15 @@ from fastlane.queue.base import EntryKind, Lane, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
 from tests.support.factories import make_spec
-from tests.support.stage import HOST, LEASE, POOLS, Stage
+from tests.support.virtual_time import HOST, LEASE, POOLS, VirtualFastlane
 
 
 @pytest.fixture
-async def bound(stage: Stage) -> Execution:
+async def bound(virtual: VirtualFastlane) -> Execution:
     """An execution with a parked service, leased to the worker ``me``."""
-    await stage.services.submissions.enqueue("t", make_spec(), Schedule())
-    (id,) = await stage.work()
-    execution = await stage.place(id)
+    await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    (id,) = await virtual.work()
+    execution = await virtual.place(id)
     assert execution is not None
     assert execution.service_id is not None
     return execution
@@ -30,36 +30,36 @@ def assigned(execution: Execution) -> Assignment:
     return Assignment(Lease(execution.id, EntryKind.EXECUTION, "default", 0))
 
 
-async def test_it_starts_while_the_lease_holds_and_nothing_was_stopped(stage: Stage, bound: Execution) -> None:
-    assert await stage.launcher.activate(assigned(bound), bound)
-    assert stage.executor.starts == [bound.id]
+async def test_it_starts_while_the_lease_holds_and_nothing_was_stopped(virtual: VirtualFastlane, bound: Execution) -> None:
+    assert await virtual.launcher.activate(assigned(bound), bound)
+    assert virtual.executor.starts == [bound.id]
 
 
-async def test_it_does_not_start_once_another_worker_has_the_lease(stage: Stage, bound: Execution) -> None:
+async def test_it_does_not_start_once_another_worker_has_the_lease(virtual: VirtualFastlane, bound: Execution) -> None:
     """The other worker has not written its epoch yet, so only the queue can tell."""
-    await stage.real_queue.release("me", [bound.id])
+    await virtual.real_queue.release("me", [bound.id])
     lanes = [Lane(pool.name, pool.max_running) for pool in POOLS]
-    claim = await stage.real_queue.claim("1", "other", lanes, 256, lease=LEASE)
+    claim = await virtual.real_queue.claim("1", "other", lanes, 256, lease=LEASE)
     assert [lease.id for lease in claim.leases] == [bound.id]
-    assert not await stage.launcher.activate(assigned(bound), bound)
-    assert stage.executor.starts == []
+    assert not await virtual.launcher.activate(assigned(bound), bound)
+    assert virtual.executor.starts == []
 
 
-async def test_it_does_not_start_after_a_stop_that_only_the_store_knows_of(stage: Stage, bound: Execution) -> None:
-    assert await stage.real_store.change(transitions.flag_stop(bound, now=stage.clock.now()))
-    assert await stage.launcher.activate(assigned(bound), bound)
-    assert stage.executor.starts == []
+async def test_it_does_not_start_after_a_stop_that_only_the_store_knows_of(virtual: VirtualFastlane, bound: Execution) -> None:
+    assert await virtual.real_store.change(transitions.flag_stop(bound, now=virtual.clock.now()))
+    assert await virtual.launcher.activate(assigned(bound), bound)
+    assert virtual.executor.starts == []
 
 
-async def test_it_does_not_start_once_another_worker_has_written_its_epoch(stage: Stage, bound: Execution) -> None:
-    assert await stage.real_store.change(transitions.take_over(bound))
-    assert not await stage.launcher.activate(assigned(bound), bound)
-    assert stage.executor.starts == []
+async def test_it_does_not_start_once_another_worker_has_written_its_epoch(virtual: VirtualFastlane, bound: Execution) -> None:
+    assert await virtual.real_store.change(transitions.take_over(bound))
+    assert not await virtual.launcher.activate(assigned(bound), bound)
+    assert virtual.executor.starts == []
 
 
-async def test_a_parked_service_is_removed_when_its_execution_is_bound_to_another(stage: Stage, bound: Execution) -> None:
+async def test_a_parked_service_is_removed_when_its_execution_is_bound_to_another(virtual: VirtualFastlane, bound: Execution) -> None:
     order = order_of(replace(bound, epoch=bound.epoch + 1), POOLS[1])
-    await stage.executor.park(HOST, order, await stage.executor.resolve(HOST, bound.spec.image, Pull.MISSING))
-    assert len(await stage.executor.services(HOST)) == 2
-    await stage.reconciler.remove_leftovers()
-    assert [service.id for service in await stage.executor.services(HOST)] == [bound.service_id]
+    await virtual.executor.park(HOST, order, await virtual.executor.resolve(HOST, bound.spec.image, Pull.MISSING))
+    assert len(await virtual.executor.services(HOST)) == 2
+    await virtual.reconciler.remove_leftovers()
+    assert [service.id for service in await virtual.executor.services(HOST)] == [bound.service_id]

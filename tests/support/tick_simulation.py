@@ -59,8 +59,8 @@ class Plan:
 
 
 @dataclass
-class Moments:
-    """A ``Clock`` that the world moves."""
+class SetClock:
+    """A ``Clock`` that the simulation moves."""
 
     moment: int
 
@@ -91,19 +91,19 @@ class Witness:
     known: dict[str, int] = field(default_factory=dict)
 
 
-class Hand:
-    """One worker: the parts of fastlane that have to do with ticks, and a loop turned by hand."""
+class SimulatedWorker:
+    """One worker: the parts of fastlane that have to do with ticks, and a loop whose turns the simulation takes."""
 
-    def __init__(self, world: "World", number: int) -> None:
-        self.name = f"hand-{number}"
-        self.clock = world.clock
+    def __init__(self, simulation: "TickSimulation", number: int) -> None:
+        self.name = f"worker-{number}"
+        self.clock = simulation.clock
         self.dead = False
         self.left: int | None = None
         """So many calls are left until something befalls it; None: nothing is to come."""
-        self._world = world
-        self.store: Any = Intercepted(world.store, self._call)
-        self.queue: Any = Intercepted(world.queue, self._call)
-        generation: Any = Intercepted(world.queue.generation, self._call)
+        self._world = simulation
+        self.store: Any = Intercepted(simulation.store, self._call)
+        self.queue: Any = Intercepted(simulation.queue, self._call)
+        generation: Any = Intercepted(simulation.queue.generation, self._call)
         parts = (self.store, self.queue)
         self.settler = Settler(*parts, InstantExecutor((HOST,), self.clock), self.clock, POOLS)
         self.timer = Timer(*parts, self.clock, self.name, POOLS)
@@ -206,17 +206,17 @@ class Hand:
             await self.settler.clean(await self.settler.settle(final))
 
 
-class World:
+class TickSimulation:
     """One installation, its workers, and the troubles that it has; ``plans`` by the id of their job."""
 
     def __init__(self, folder: Path, redis: Path, seed: int, begins: int) -> None:
         self.random = random.Random(seed)
-        self.clock = Moments(begins)
+        self.clock = SetClock(begins)
         self.witness = Witness()
         self.plans: dict[str, Plan] = {}
         self.troubles: list[Trouble] = []
         self.seen: set[Outcome] = set()
-        self.hands: list[Hand] = []
+        self.workers: list[SimulatedWorker] = []
         self._folder = folder
         self._redis = redis
         self._installation = f"year-{folder.name}-{seed}"
@@ -225,7 +225,7 @@ class World:
         self._events: list[tuple[int, int, Callable[[], Any]]] = []
         self._order = 0
 
-    async def __aenter__(self) -> "World":
+    async def __aenter__(self) -> "TickSimulation":
         self.queue = RedisQueue(f"unix://{self._redis}", self._installation, deadline=60, time=self.clock.now)
         await self.queue.open()
         await self._open()
@@ -243,10 +243,10 @@ class World:
         await self.store.open()
 
     async def _close(self) -> None:
-        for hand in self.hands:
-            hand.dead = True
-            await hand.rebuilder.close()
-        self.hands.clear()
+        for worker in self.workers:
+            worker.dead = True
+            await worker.rebuilder.close()
+        self.workers.clear()
         await self.store.close()
 
     async def plan(self, plan: Plan) -> None:
@@ -291,10 +291,10 @@ class World:
 
     async def _turns(self) -> int:
         """One worker has its turn, and now and then all of them at once."""
-        if not self.hands:
+        if not self.workers:
             return self.clock.now() + DAY
-        some = list(self.hands) if self.random.random() < 0.2 else [self.random.choice(self.hands)]
-        answers = await asyncio.gather(*(hand.turn() for hand in some), return_exceptions=True)
+        some = list(self.workers) if self.random.random() < 0.2 else [self.random.choice(self.workers)]
+        answers = await asyncio.gather(*(worker.turn() for worker in some), return_exceptions=True)
         moments = []
         for answer in answers:
             if isinstance(answer, Died):
@@ -310,9 +310,9 @@ class World:
     def hire(self) -> None:
         """One more worker."""
         self._number += 1
-        self.hands.append(Hand(self, self._number))
+        self.workers.append(SimulatedWorker(self, self._number))
 
-    def strike(self, hand: Hand) -> None:
+    def strike(self, worker: SimulatedWorker) -> None:
         """What was to befall a worker amid its calls does: the queue is lost, or it dies and another takes its place."""
         now = self.clock.now()
         restart = self.random.randint(0, LONGEST_RESTART) * SECOND
@@ -321,15 +321,15 @@ class World:
             self._keys.flush()
             if self.random.random() < 0.5:
                 return
-        hand.dead = True
-        self.hands.remove(hand)
+        worker.dead = True
+        self.workers.remove(worker)
         self.later(now + restart, self.hire)
         raise Died
 
     def doom(self) -> None:
         """Something befalls one of the workers in the middle of what it does next."""
-        if self.hands:
-            self.random.choice(self.hands).left = self.random.randint(1, 25)
+        if self.workers:
+            self.random.choice(self.workers).left = self.random.randint(1, 25)
 
     def lose_queue(self) -> None:
         """Redis has lost all that it had."""
@@ -359,9 +359,9 @@ class World:
 
     async def _repair(self) -> None:
         """A round of the reconciler, as each worker makes one every so often."""
-        for hand in self.hands[:1]:
+        for worker in self.workers[:1]:
             try:
-                await hand.reconciler.requeue()
-                await hand.reconciler.settle()
+                await worker.reconciler.requeue()
+                await worker.reconciler.settle()
             except Died:
                 return

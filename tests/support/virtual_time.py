@@ -1,4 +1,4 @@
-"""A stage for races: one store, one queue, clients and a worker's parts in the test's hands, in virtual time.
+"""Fastlane in virtual time, for races: one store, one queue, clients and a worker's parts, and a test that takes each step.
 
 Its ports are intercepted, so a test can act in the moment before or after a call: there another client comes in between, or the process
 ends. So each interleaving is a test that always goes the same way.
@@ -39,7 +39,7 @@ POOLS = (Pool("other", "other-", (HOST,)), Pool("default", "", (HOST,), max_runn
 LEASE = 10**12
 
 
-class SleepyClock(FakeClock):
+class SkippingClock(FakeClock):
     """Time passes while somebody sleeps, and then at once. ``in_sleep``: what happens in the next sleeps, one each."""
 
     def __init__(self, now: int = 1_700_000_000_000) -> None:
@@ -59,14 +59,14 @@ class SleepyClock(FakeClock):
         self._microseconds = now * 1000
 
 
-class Stage:
+class VirtualFastlane:
     """Used as an async context manager. ``jobs`` is the client whose calls are met (at ``store`` and ``queue``); ``others`` are whoever
     comes in between; ``worker_store`` is where a worker's calls are met."""
 
     def __init__(self, folder: Path, redis_url: str) -> None:
-        self.clock = SleepyClock()
+        self.clock = SkippingClock()
         self.real_store = SqliteStore(folder / "store.db")
-        self.real_queue = RedisQueue(redis_url, f"stage-{uuid4().hex[:8]}", time=self.clock.now)
+        self.real_queue = RedisQueue(redis_url, f"virtual-{uuid4().hex[:8]}", time=self.clock.now)
         self.store, self.queue, self.worker_store = Intercepted(self.real_store), Intercepted(self.real_queue), Intercepted(self.real_store)
         store: Any = self.store
         self.services = services_of(store, self.queue, self.clock, POOLS)
@@ -81,7 +81,7 @@ class Stage:
         self.launcher = Launcher(worker, self.real_queue, self.executor, self.clock, self.leases, POOLS, default_limits())
         self.generation = "1"
 
-    async def __aenter__(self) -> "Stage":
+    async def __aenter__(self) -> "VirtualFastlane":
         await self.real_store.open()
         await self.real_queue.open()
         await self.real_queue.generation.set_generation("1")
