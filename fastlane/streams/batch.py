@@ -69,11 +69,13 @@ def batch_of(start: Cursor, pieces: Sequence[Piece]) -> Batch:
 
 
 def last_batch(start: Cursor, time: int) -> Batch:
-    """The batch that ends a log: a character that was begun and never finished becomes U+FFFD."""
-    left = [stream for stream, data in zip((STDOUT, STDERR), start.unfinished, strict=True) if data]
-    messages = [Message(stream, time, "\ufffd", start.offset, NOTHING) for stream in left[-1:]]
-    if len(left) > 1:
-        messages.insert(0, Message(left[0], time, "\ufffd", start.offset, (b"", start.unfinished[1])))
+    """The batch that ends a log: the bytes of a character that was begun and never finished become U+FFFD."""
+    stdout, stderr = start.unfinished
+    messages = []
+    if stdout:
+        messages.append(Message(STDOUT, time, stdout.decode(errors="replace"), start.offset, (b"", stderr)))
+    if stderr:
+        messages.append(Message(STDERR, time, stderr.decode(errors="replace"), start.offset, NOTHING))
     return Batch(start, (), messages, Cursor(start.execution_id, start.offset))
 
 
