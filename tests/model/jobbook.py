@@ -187,6 +187,7 @@ class JobBook:
             self._complain(f"the deletion of job {job.id} was {answer}, to come: {to_come}, unfinished: {unfinished}")
         if answer is Deletion.MORE:
             self.partly.add(job.id)
+            self.jobs[job.id] = replace(job, floor=job.sequence)
         elif answer is Deletion.DONE:
             self._forget(job, rows)
 
