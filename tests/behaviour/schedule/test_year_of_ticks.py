@@ -20,7 +20,7 @@ from fastlane.models.status import Status
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
 from tests.support.tick_simulation import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, TickSimulation
-from tests.unit.models.test_cron_oracle import lag, plain
+from tests.unit.models.schedule.test_cron_oracle import lag, plain
 
 MEMORY = Path("/dev/shm")
 PAGE = 500
