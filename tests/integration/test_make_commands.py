@@ -56,7 +56,7 @@ def make(clone: Path, target: str, **environment: str) -> str:
 
 def plain_environment() -> dict[str, str]:
     """Without the settings of the tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "MAKE"))}
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "MAKE", "PYTHONPATH"))}
 
 
 def untracked(clone: Path) -> str:
