@@ -7,10 +7,12 @@ queue and on one with many jobs that are due much later.
 import contextlib
 import os
 import shlex
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +24,7 @@ from benchmarks.figures import Lateness
 from benchmarks.others import Other
 from benchmarks.peers.__main__ import delays
 from benchmarks.processes import ROOT, api, child, resident_bytes, settings_for
+from benchmarks.run import Run, conclude
 from benchmarks.starts import HttpClient
 from benchmarks.timed import fill_store, rebuilt
 from fastlane import __version__
@@ -48,7 +51,7 @@ class Sizes:
 
 
 QUICK = Sizes(400, 50, 3.0, 2_000, 2.0)
-"""Sizes for a trial of the benchmark itself."""
+"""For trying out the benchmark itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +180,12 @@ def _seen(seen: Path, dues: dict[str, float], start: float, sizes: Sizes) -> Lat
     return Lateness.of({token: due * 1000 for token, due in dues.items()}, found)
 
 
-def measure(sides: Sequence[Side], sizes: Sizes, say: Callable[[str], None]) -> list[Row]:
-    """Measures each queue in turn and returns its row."""
-    rows = []
-    for side in sides:
-        say(f"==> {side.name} {side.version}, load {os.getloadavg()[0]:.2f}")
-        enqueued, processed = side.rates(sizes.jobs)
-        empty, _ = side.late(sizes, 0)
-        far, resident = side.late(sizes, sizes.far)
-        rows.append(Row(side.name, side.version, enqueued, processed, empty, far, resident))
-        say(_line(rows[-1]))
-    return rows
+def measure(side: Side, sizes: Sizes) -> Row:
+    """The row of one queue."""
+    enqueued, processed = side.rates(sizes.jobs)
+    empty, _ = side.late(sizes, 0)
+    far, resident = side.late(sizes, sizes.far)
+    return Row(side.name, side.version, enqueued, processed, empty, far, resident)
 
 
 def as_table(rows: Sequence[Row], sizes: Sizes) -> str:
@@ -217,29 +215,28 @@ def _number(value: float) -> str:
 
 
 @click.command()
-@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the other job queues' environments.")
+@click.option("--peers", type=click.Path(path_type=Path), default=others.FOLDER, help="The folder of the peers' virtual environments.")
 @click.option("--only", multiple=True, type=click.Choice(("fastlane", *others.NAMES)), help="Measure only this queue; may be repeated.")
-@click.option("--quick", is_flag=True, help="Use small sizes to try the benchmark itself; the figures mean little.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the result of a full run to this file.")
-@click.option("--page/--no-page", help="Write the table of a full run into docs/performance.md.")
+@click.option("--quick", is_flag=True, help="Small sizes, for trying out the benchmark; the figures mean little.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Save results to this file; a partial run: to *.partial.json.")
+@click.option("--page/--no-page", help="Write the table of a whole run to docs/performance.md.")
 def main(peers: Path, only: tuple[str, ...], quick: bool, json_file: Path | None, page: bool) -> None:
-    """Measures the queues and prints the table."""
+    """Measures, prints the row of each queue, and then the whole table."""
     names = [name for name in others.NAMES if not only or name in only]
     found = [peer for name in names if (peer := others.find(name, peers, click.echo))]
     about = report.surroundings(None, found, [name for name in names if name not in {peer.name for peer in found}])
     sides: list[Side] = [Fastlane()] if not only or "fastlane" in only else []
     sizes = QUICK if quick else Sizes()
-    rows = measure([*sides, *map(Peer, found)], sizes, click.echo)
     command = os.environ.get("BENCH_COMMAND") or shlex.join(["python", "-m", "benchmarks.compare"])
-    text = report.as_markdown(about, command, as_table(rows, sizes))
-    click.echo(text)
-    if only or quick:
-        click.echo("Not saved: only a full run at full size is saved.")
-        return
-    if json_file is not None:
-        report.write_json(json_file, about, command, rows)
-    if page:
-        report.write_page(ROOT / "docs" / "performance.md", "make bench-peers", text)
+    run: Run[Row] = Run(command, about, json_file, click.echo)
+    run.measure({side.name: partial(rows_of, side, sizes) for side in [*sides, *map(Peer, found)]}, partial(as_table, sizes=sizes))
+    to_page = (ROOT / "docs" / "performance.md", "make bench-peers") if page else None
+    sys.exit(conclude(run, as_table(run.figures, sizes), whole=not only and not quick, page=to_page))
+
+
+def rows_of(side: Side, sizes: Sizes) -> list[Row]:
+    """The one row of a queue."""
+    return [measure(side, sizes)]
 
 
 if __name__ == "__main__":
