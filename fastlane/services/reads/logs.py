@@ -39,6 +39,8 @@ class Logs:
         ended = await self._store.executions_of(job_id, 1, statuses=FINAL)
         if not ended:
             (view,) = await view_jobs(self._store, [job])
+            if view.latest is not None and view.latest.status in STARTED:  # since the reads above
+                return await self._log(view.latest)
             raise NotStarted(f"job {job_id} has no output yet: it is {view.status} and nothing of it has started", view.status)
         return await self._log(ended[0])
 

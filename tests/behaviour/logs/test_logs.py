@@ -193,3 +193,18 @@ async def test_a_reader_who_hangs_stops_the_reading_and_nobody_else(server):
         assert (await server.get("/livez")).status == 200
     finally:
         hanging.close()
+
+
+async def test_a_job_that_runs_while_its_log_is_asked_for_is_not_said_to_have_no_output(server, monkeypatch):
+    reply = await server.enqueue("task")
+    read = server.store.executions_of
+
+    async def read_as_it_ends(*arguments, **options):
+        found = await read(*arguments, **options)
+        monkeypatch.setattr(server.store, "executions_of", read)
+        await server.end(await server.run(reply))
+        return found
+
+    monkeypatch.setattr(server.store, "executions_of", read_as_it_ends)
+    answer = await server.get(f"{reply['jobUrl']}stdout")
+    assert (answer.status, answer.headers["Fastlane-Status"], answer.headers["Fastlane-Exit-Code"]) == (200, "done", "0")
