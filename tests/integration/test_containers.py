@@ -19,6 +19,9 @@ from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all, task_in
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.xdist_group("engine objects")
+"""One process runs all tests that create networks, volumes and secrets on the shared engine, so that one can look at all of them."""
+
 PATIENCE = 60.0
 TRAPS = "trap 'echo ended; exit 9' USR1; echo begun; while :; do sleep 0.05; done"
 
@@ -248,9 +251,14 @@ async def test_a_network_or_a_secret_is_known_by_its_whole_name_and_never_by_its
 
 
 async def test_nothing_stays_on_the_host_but_what_was_there(bench: Bench, overlay: str, secret: str) -> None:
-    network = [row["Id"] for row in bench.api.networks(names=[overlay])]
-    stored = [row["ID"] for row in bench.api.secrets(filters={"name": secret})]
-    unnamed = unnamed_volumes(bench)
+    def there() -> tuple[set[str], set[str], set[str]]:
+        return (
+            {row["Id"] for row in bench.api.networks()},
+            {row["Name"] for row in bench.api.volumes()["Volumes"] or []},
+            {row["ID"] for row in bench.api.secrets()},
+        )
+
+    before = there()
     options = {
         "networks": (overlay,),
         "secrets": (Secret(secret, "x"),),
@@ -262,11 +270,7 @@ async def test_nothing_stays_on_the_host_but_what_was_there(bench: Bench, overla
     await bench.executor.remove(bench.host, service)
     left = {"label": f"com.docker.swarm.service.id={service}"}
     await until(lambda: not bench.api.containers(all=True, filters=left), "its container to be gone", PATIENCE)
-    assert [row["Id"] for row in bench.api.networks(names=[overlay])] == network
-    assert [row["ID"] for row in bench.api.secrets(filters={"name": secret})] == stored
-    assert unnamed_volumes(bench) == unnamed
-
-
-def unnamed_volumes(bench: Bench) -> set[str]:
-    """The volumes that got a name from the engine, which other tests never create."""
-    return {row["Name"] for row in bench.api.volumes()["Volumes"] or [] if len(row["Name"]) == 64}
+    networks, volumes, secrets = there()
+    assert (networks - before[0], volumes - before[1], secrets - before[2]) == (set(), set(), set())
+    assert bench.api.networks(names=[overlay])
+    assert bench.api.secrets(filters={"name": secret})

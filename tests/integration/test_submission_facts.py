@@ -15,6 +15,9 @@ from tests.support.engine import IMAGE, connect, remove_all, remove_images, upda
 from tests.support.registry import Registry
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("engine objects")
+"""One process runs all tests that create networks, volumes and secrets on the shared engine, so that one can look at all of them."""
+
 PATIENCE = 60.0
 INSTALLATION = f"facts-{uuid4().hex[:8]}"
 TEMPLATE = "{{.Service.Name}}"
