@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from fastlane.models.access import Requester
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import Job, JobBounds, Spec
 from fastlane.models.logs.chunk import Head
 from fastlane.models.status import Status
 
@@ -78,7 +78,7 @@ class Execution:
     image_reference: str | None = None
     incarnation: str = ""
 
-    def belongs_to(self, job: Job) -> bool:
+    def belongs_to(self, job: Job | JobBounds) -> bool:
         """Whether it is part of the job that is now stored under its ``job_id``. Otherwise, or without a job, it must never run: a process
         that slept while the job was deleted has inserted it."""
         return self.incarnation in ("", job.incarnation) and self.sequence > job.floor

@@ -43,6 +43,19 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
+class JobBounds:
+    """What a stored job says of which of its executions may start: the same fields as the job's."""
+
+    incarnation: str
+    floor: int
+    stop_sequence: int
+
+    def stops(self, sequence: int) -> bool:
+        """Whether the job's last stop covers an execution with this sequence."""
+        return self.stop_sequence > sequence
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the store has it. Moments are in milliseconds.
 
@@ -73,7 +86,12 @@ class Job:
 
     def stops(self, sequence: int) -> bool:
         """Whether the job's last stop covers an execution with this sequence."""
-        return self.stop_sequence > sequence
+        return self.bounds.stops(sequence)
+
+    @property
+    def bounds(self) -> JobBounds:
+        """Which of its executions may start."""
+        return JobBounds(self.incarnation, self.floor, self.stop_sequence)
 
     @property
     def stopped(self) -> bool:

@@ -72,7 +72,7 @@ class Launcher:
             if fresh is None or fresh.stop_requested_at is not None:
                 return fresh
         # Read after the claim or take-over: a stop that this does not see finds the execution pulling, and flags it.
-        job = await self._store.job(execution.job_id)
+        job = await self._store.job_bounds(execution.job_id)
         if job is None or not execution.belongs_to(job):
             return await self._discard(assignment, execution)
         if job.stops(execution.sequence) and execution.stop_requested_at is None:
@@ -161,7 +161,7 @@ class Launcher:
 
     async def _expire(self, assignment: Assignment, execution: Execution, now: int) -> Execution | None:
         """enqueued → expired, unless it was inserted after its job was deleted."""
-        job = await self._store.job(execution.job_id)
+        job = await self._store.job_bounds(execution.job_id)
         if job is None or not execution.belongs_to(job):
             return await self._discard(assignment, execution)
         return await self._store.change(transitions.expire(execution, now=now)) or await self._store.execution(execution.id)

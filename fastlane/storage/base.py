@@ -14,7 +14,7 @@ from typing import Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job
+from fastlane.models.job import Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.pool import Pauses
@@ -106,6 +106,9 @@ class JobStore(Protocol):
 
     async def job(self, job_id: str) -> Job | None:
         """One job."""
+
+    async def job_bounds(self, job_id: str) -> JobBounds | None:
+        """Which of a job's executions may start. Much cheaper than the whole job: it is read before each start."""
 
     async def task(self, task_id: str) -> Task | None:
         """One task."""

@@ -77,6 +77,18 @@ async def test_a_jobs_rules_and_its_schedule_are_read_back_as_they_were(store, s
     assert found.expires_at == 60_002
 
 
+async def test_a_jobs_bounds_are_those_of_the_stored_job(store):
+    first, second = [(await created(store)).job_id for _ in range(2)]
+    stopped = await store.stop_job(first, 5)
+    assert stopped.stop_sequence
+    assert await asyncio.gather(*map(store.job_bounds, (first, second, "none", first))) == [
+        stopped.bounds,
+        (await store.job(second)).bounds,
+        None,
+        stopped.bounds,
+    ]
+
+
 async def test_what_was_never_created_is_none(store):
     assert await ticks_of(store, "j", 10) == []
     assert await count_ticks(store, "j") == 0

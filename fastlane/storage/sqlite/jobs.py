@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from fastlane.models.job import Job
+from fastlane.models.job import Job, JobBounds
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.task import Task
@@ -26,6 +26,7 @@ def insert_into(table: str, fields: Sequence[str]) -> str:
 _JOB = ", ".join(JOB_FIELDS)
 _ID = JOB_FIELDS.index("id")
 _WANTED = f"SELECT {', '.join(f'jobs.{field}' for field in JOB_FIELDS)} FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"
+_BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
 _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
 _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
@@ -67,6 +68,12 @@ def get(db: sqlite3.Connection, ids: Sequence[str]) -> list[Job | None]:
     """The jobs with these ids, in their order; None for an id that no job has."""
     found = {row[_ID]: row for row in db.execute(_WANTED, (orjson.dumps(ids).decode(),)).fetchall()}
     return [_job(found[id]) if id in found else None for id in ids]
+
+
+def bounds(db: sqlite3.Connection, ids: Sequence[str]) -> list[JobBounds | None]:
+    """Which executions of the jobs with these ids may start, in their order; None for an id that no job has."""
+    found = {id: JobBounds(*values) for id, *values in db.execute(_BOUNDS, (orjson.dumps(ids).decode(),)).fetchall()}
+    return [found.get(id) for id in ids]
 
 
 def of_task(db: sqlite3.Connection, task_id: str, limit: int) -> list[Job]:

@@ -14,7 +14,7 @@ from typing import Any
 from fastlane.errors import StoreDown
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job
+from fastlane.models.job import Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.pool import Pauses
@@ -101,6 +101,9 @@ class SqliteStore:
 
     async def job(self, job_id: str) -> Job | None:
         return await self._readers.run(BatchOperation(job_id, jobs.get))
+
+    async def job_bounds(self, job_id: str) -> JobBounds | None:
+        return await self._readers.run(BatchOperation(job_id, jobs.bounds))
 
     async def task(self, task_id: str) -> Task | None:
         return await self._readers.run(lambda db: jobs.task(db, task_id))

@@ -574,7 +574,7 @@ async def test_a_settler_that_slept_while_its_job_was_deleted_brings_nothing_bac
 # a stop, and a worker's claim
 
 
-@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job"), ("after", "job")])
+@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job_bounds"), ("after", "job_bounds")])
 async def test_a_stop_that_is_answered_before_a_service_is_bound_keeps_the_execution_from_one(virtual, side, verb):
     """A worker claims the execution, reads its job, and binds a service: the stop comes before or after any of these."""
     job = await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
@@ -595,7 +595,7 @@ async def test_a_stop_that_comes_after_a_service_was_bound_flags_the_execution(v
     assert row.stop_requested_at is not None
 
 
-@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job")])
+@pytest.mark.parametrize(("side", "verb"), [("before", "change"), ("after", "change"), ("before", "job_bounds")])
 async def test_a_stop_that_died_before_it_listed_what_it_covers_is_read_from_the_job(virtual, side, verb):
     job = await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await virtual.work()
@@ -622,7 +622,7 @@ async def test_who_takes_over_what_another_claimed_reads_the_stop_of_its_job(vir
     """The one that claimed it died before it read the job; whoever stopped the job died before it listed what the stop covers."""
     job = await virtual.others.submissions.enqueue("t", make_spec(), Schedule())
     (id,) = await virtual.work()
-    virtual.worker_store.before("job", dies)
+    virtual.worker_store.before("job_bounds", dies)
     with pytest.raises(Died):
         await virtual.place(id)
     await virtual.real_store.stop_job(job.job_id, virtual.clock.now())
