@@ -20,7 +20,12 @@ DEEPEST = 4
 MASK = "********"
 
 _USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*@")
-_QUERY = re.compile(r"(?<=[?&])([^\s=&#]*(?:password|passwd|secret|token)[^\s=&#]*)=[^\s&#\"']+", re.IGNORECASE)
+_CUT_USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*\Z")
+_QUERY = re.compile(
+    r"(?<=[?&])(?=[^\s=&#?]*(?:password|passwd|secret|token))([^\s=&#?]*)=[^\s&#\"']+",
+    re.IGNORECASE,
+)
+# No part of these may match what begins another match: they read text of strangers, and must take time in proportion to its length.
 
 
 def scrub(text: str) -> str:
@@ -69,8 +74,18 @@ def _plain(value: object, longest: int, depth: int = 0) -> object:
     if isinstance(value, list | tuple | set | frozenset) and depth < DEEPEST:
         return [_plain(item, longest, depth + 1) for item in list(value)[:MAX_ITEMS]]
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = scrub(text).encode("utf-8", "replace").decode()
-    return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
+    return _shortened(text, longest) if len(text) > longest else _printable(scrub(text))
+
+
+def _shortened(text: str, longest: int) -> str:
+    """The start of a long text, scrubbed. It is cut first, since anyone may send a long text; a password that the cut leaves without its
+    ``@`` is masked too."""
+    kept = _CUT_USERINFO.sub(rf"\1:{MASK}", scrub(text[:longest]))
+    return f"{_printable(kept[:longest])}… ({len(text)} characters)"
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:

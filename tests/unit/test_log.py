@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
 
 import pytest
@@ -104,6 +105,34 @@ def test_a_traceback_is_a_field(capsys):
 )
 def test_passwords_in_urls_are_scrubbed_and_nothing_else(text, scrubbed):
     assert log.scrub(text) == scrubbed
+
+
+@pytest.mark.parametrize(
+    "hostile", ["&" + "token" * 12_000, "?" * 30_000, "?password" * 900, "://" * 20_000, "://a:@" * 10_000, "?a=" * 20_000]
+)
+def test_a_text_made_to_be_slow_is_scrubbed_at_once(hostile):
+    before = time.perf_counter()
+    log.scrub(f"http://10.0.0.7:2375/{hostile}")
+    assert time.perf_counter() - before < 3  # a thousandth of that; with a pattern that starts over at each character, ten seconds and more
+
+
+def test_a_long_text_is_cut_before_it_is_scrubbed(monkeypatch, capsys):
+    log.configure("json", "info")
+    lengths, scrub = [], log.scrub
+    monkeypatch.setattr(log, "scrub", lambda text: [scrub(text), lengths.append(len(text))][0])
+    structlog.get_logger().info("x", path="/" + "&a=b" * 100_000, names=["/" + "&a=b" * 100_000])
+    assert lengths == [log.MAX_FIELD] * 2
+    assert lines(capsys)[0]["path"].endswith("… (400001 characters)")
+
+
+@pytest.mark.parametrize("url", [f"redis://u:{SECRET}@q", f"redis://:{SECRET}@q", f"http://h/?x=1&token={SECRET}&y=2"])
+def test_a_password_shows_no_part_wherever_the_text_is_cut(capsys, url):
+    log.configure("json", "info")
+    for shown in range(1, len(url) + 1):
+        text = "x" * (log.MAX_FIELD - shown) + url + "y" * log.MAX_FIELD
+        structlog.get_logger().info("x", text=text)
+    shown = "".join(str(line["text"]) for line in lines(capsys))
+    assert SECRET[:2] not in shown
 
 
 class Client:
