@@ -200,8 +200,9 @@ class Handler(RequestHandler):
             self.send_error(413, exc_info=(Problem, self._too_large(), None))
 
     def on_finish(self) -> None:
-        """The answer is written."""
-        self._clear_deadline()
+        """The answer is complete. The client has a minute to take it, whatever it says: one that takes nothing keeps its connection no
+        longer, and its place goes to a new client when there is no other."""
+        self.context.deadlines.set(self.request.server_connection, WRITE_DEADLINE)
         self._body.release()
 
     def on_connection_close(self) -> None:

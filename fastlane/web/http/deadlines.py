@@ -1,5 +1,5 @@
-"""How long a client may take to send its next request, and that request's body. One sweep of all connections every few seconds finds those
-that are late; a timer for each request would cost more than most requests' own work."""
+"""How long a client may take to send its next request, to send that request's body, and to take its answer. One sweep of all connections
+every few seconds finds those that are late; a timer for each request would cost more than most requests' own work."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ SWEEP_EVERY = 5.0
 
 
 class ClientDeadlines:
-    """The connections whose client has something to send, and until when. Late ones are closed."""
+    """The connections that wait for their client, and until when. Late ones are closed."""
 
     def __init__(self) -> None:
         self._until: dict[object, float] = {}
@@ -21,14 +21,16 @@ class ClientDeadlines:
         return len(self._until)
 
     def set(self, connection: object, seconds: float) -> None:
-        """Gives the client this long from now. Replaces an earlier deadline."""
+        """Gives the client this long from now. Replaces an earlier deadline. A closed connection waits for no one."""
+        if isinstance(connection, HTTP1ServerConnection) and connection.stream.closed():
+            return
         loop = asyncio.get_running_loop()
         self._until[connection] = loop.time() + seconds
         if self._timer is None:
             self._timer = loop.call_later(SWEEP_EVERY, self._sweep)
 
     def clear(self, connection: object) -> None:
-        """Removes the deadline of a client that has sent everything, or is gone."""
+        """Removes the deadline: it is the server's turn, or the client is gone."""
         self._until.pop(connection, None)
 
     def close_longest_waiting(self) -> IOStream | None:
