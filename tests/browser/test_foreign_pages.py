@@ -96,6 +96,17 @@ async def test_beyond_loopback_without_users_a_foreign_page_reads_and_writes_not
         assert await jobs(server, "attacked") == 0
 
 
+async def test_a_name_that_was_pointed_at_a_server_without_users_writes_nothing(context, shared_redis, tmp_path):
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0") as server:
+        page = await context.new_page()
+        await page.goto(f"http://rebound.example.com:{server.port}/livez")
+        for way in ({}, {"method": "PUT"}, {"mode": "no-cors"}, {"referrerPolicy": "no-referrer"}):
+            assert await page.evaluate(WRITE, ["/tasks/attacked", way]) == f"basic {405 if way.get('method') else 403}"
+        assert await jobs(server, "attacked") == 0
+        await page.goto(f"http://127.0.0.1:{server.port}/livez")
+        assert await page.evaluate(WRITE, ["/tasks/own", {}]) == "basic 200"
+
+
 async def test_a_foreign_page_cannot_use_the_log_in_that_the_browser_remembers(context, site, shared_redis, tmp_path):
     async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **USERS) as server:
         own = await context.new_page()

@@ -82,6 +82,24 @@ async def test_a_name_that_somebody_pointed_at_loopback_gets_nothing(server, pat
     assert (await server.ask("OPTIONS", path, headers=rebound | wants)).status == 403
 
 
+async def test_without_a_public_url_a_name_that_somebody_pointed_at_the_server_writes_nothing(shared_redis, tmp_path):
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0") as server:
+        for host in ("rebound.example.net", "10.0.0.7.example.net"):
+            rebound = {"Host": f"{host}:{server.port}", "Origin": f"http://{host}:{server.port}"}
+            answer = await server.post("/tasks/t", OK, headers=rebound)
+            assert (answer.status, "set public_url" in answer.json["detail"]) == (403, True)
+        assert (await server.get("/tasks/t")).status == 404
+        for host in (f"localhost:{server.port}", f"127.0.0.1:{server.port}", f"[::1]:{server.port}", "10.0.0.7"):
+            assert (await server.post("/tasks/t", OK, headers={"Host": host, "Origin": f"http://{host}"})).status == 200
+
+
+async def test_with_users_a_page_under_any_name_of_the_server_writes_with_a_login(shared_redis, tmp_path):
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **USERS) as server:
+        page = {"Host": "fast.example.com", "Origin": "http://fast.example.com"}
+        assert (await server.post("/tasks/t", OK, headers=page)).status == 401
+        assert (await server.post("/tasks/t", OK, headers=page | ANNA)).status == 200
+
+
 async def test_with_a_public_url_a_name_that_somebody_pointed_at_the_server_writes_nothing(shared_redis, tmp_path):
     public = {"public_url": "https://fl.example.com", "listen": "0.0.0.0"}
     async with Fastlane(tmp_path, shared_redis.url, **public) as server:

@@ -1,7 +1,8 @@
 """Checks of Host and Origin, the client's address behind proxies, and the base of the URLs in answers.
 
 A server on loopback answers only to loopback names and to the name in ``public_url``, so a page whose host name points to 127.0.0.1 (DNS
-rebinding) gets no answer. On other addresses, ``public_url`` keeps such a page from writing.
+rebinding) gets no answer. On other addresses, without users, a page under such a name cannot write: the server believes only names from the
+settings, and those that no one can point here, which are IP addresses and loopback's names.
 """
 
 import re
@@ -109,18 +110,21 @@ class RequestOrigins:
         return None if address is None else str(address)
 
     def _is_own(self, request: HTTPServerRequest, origin: str) -> bool:
-        """Whether the page came from this server. With a ``public_url``, the Host header alone does not prove it, because the owner of any
-        name can point it here."""
+        """Whether the page came from this server."""
         netloc = _netloc(origin)
         if netloc is None:
             return False
-        if self._public_url is None:
-            return netloc in {_without_default_port(host) for host in self._hosts(request)}
-        if netloc == self._public_host:
+        if netloc == self._public_host and self._public_url is not None:
             return not (self._public_url.startswith("https:") and origin.startswith("http:"))
+        return netloc in {_without_default_port(host) for host in self._proven_hosts(request)}
+
+    def _proven_hosts(self, request: HTTPServerRequest) -> list[str]:
+        """The hosts of a request that are this server's beyond doubt. The owner of any name can point it here, and a proxy may pass any
+        name on. With users that gives a page nothing, since the browser has no login under such a name."""
         sent, *forwarded = self._hosts(request)
-        known = [*forwarded, *([sent] if _is_loopback(_name(sent)) or _ip(_name(sent).strip("[]")) else [])]
-        return netloc in {_without_default_port(host) for host in known}
+        if not self._has_auth:
+            return [host for host in (sent, *forwarded) if _is_address(host)]
+        return [*forwarded, *([sent] if self._public_url is None or _is_address(sent) else [])]
 
     def _is_listed(self, origin: str) -> bool:
         return origin.lower() in self._origins
@@ -157,7 +161,8 @@ class RequestOrigins:
 
 def _foreign(origin: str | None) -> Problem:
     who = (origin or "unknown")[:200]
-    return Problem(403, f"a page of another site ({who}) may not do this; allowed_origins would have to name it")
+    words = "if it is a page of this server, set public_url to the server's address; else allowed_origins would have to name its site"
+    return Problem(403, f"a page of another site ({who}) may not do this; {words}")
 
 
 @lru_cache(maxsize=256)
@@ -191,6 +196,12 @@ def _without_default_port(host: str) -> str:
 def _name(host: str) -> str:
     match = HOST.fullmatch(host)
     return match[1].lower() if match else ""
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is an IP address or one of loopback's names, which no one else can point here."""
+    name = _name(host)
+    return _is_loopback(name) or _ip(name.strip("[]")) is not None
 
 
 @lru_cache(maxsize=256)

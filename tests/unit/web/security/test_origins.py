@@ -7,7 +7,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from fastlane.web.http.problems import Problem
 from fastlane.web.security.origins import RequestOrigins
-from tests.support.credentials import user
+from tests.support.credentials import token, user
 from tests.support.web_settings import web_settings
 
 AUTH = {"users": (user("anna", "x"),)}
@@ -23,7 +23,7 @@ class Connection:
         self.protocol = "http"
 
 
-def request(*headers: tuple[str, str], host: str = "fast.example.com:10000", remote_ip: str = "192.0.2.9") -> HTTPServerRequest:
+def request(*headers: tuple[str, str], host: str = "10.0.0.7:10000", remote_ip: str = "192.0.2.9") -> HTTPServerRequest:
     given = HTTPHeaders({"Host": host})
     for name, value in headers:
         given.add(name, value)
@@ -62,7 +62,7 @@ def test_which_pages_may_read(settings, readers):
 def test_ones_own_page_and_what_is_no_page_may_follow(settings):
     rules = origins(**settings)
     assert rules.allows_websocket(request())
-    assert rules.allows_websocket(request(("Origin", "http://fast.example.com:10000")))
+    assert rules.allows_websocket(request(("Origin", "http://10.0.0.7:10000")))
 
 
 def may_write(rules: RequestOrigins, asked: HTTPServerRequest) -> bool:
@@ -80,12 +80,11 @@ def may_write(rules: RequestOrigins, asked: HTTPServerRequest) -> bool:
         ([], True),
         ([("Sec-Fetch-Site", "same-origin")], True),
         ([("Sec-Fetch-Site", "cross-site")], False),
-        ([("Origin", "http://fast.example.com:10000")], True),
-        ([("Origin", "http://FAST.example.com:10000")], True),
-        ([("Origin", "http://fast.example.com")], False),
-        ([("Origin", "http://fast.example.com.evil.com:10000")], False),
-        ([("Origin", "http://evil.com/@fast.example.com:10000")], False),
-        ([("Origin", "http://user@fast.example.com:10000")], False),
+        ([("Origin", "http://10.0.0.7:10000")], True),
+        ([("Origin", "http://10.0.0.7")], False),
+        ([("Origin", "http://10.0.0.7.evil.com:10000")], False),
+        ([("Origin", "http://evil.com/@10.0.0.7:10000")], False),
+        ([("Origin", "http://user@10.0.0.7:10000")], False),
         ([("Origin", "ftp://fast.example.com:10000")], False),
         ([("Origin", "file://")], False),
         ([("Origin", "null")], False),
@@ -104,6 +103,42 @@ def test_which_pages_may_write(settings, headers, may):
     assert may_write(origins(**settings), request(*headers)) is may
 
 
+@pytest.mark.parametrize("settings", [OPEN | AUTH, OPEN | {"tokens": (token("ci", "x"),)}, LOOPBACK | AUTH])
+def test_with_users_the_name_that_the_browser_asked_for_is_ones_own(settings):
+    rules = origins(**settings)
+    for origin in ("http://fast.example.com:10000", "http://FAST.example.com:10000"):
+        assert may_write(rules, request(("Origin", origin), host="fast.example.com:10000"))
+    assert not may_write(rules, request(("Origin", "http://fast.example.com"), host="fast.example.com:10000"))
+
+
+@pytest.mark.parametrize(
+    ("host", "may"),
+    [
+        ("10.0.0.7:10000", True),
+        ("10.0.0.7", True),
+        ("[2001:db8::1]:10000", True),
+        ("localhost:10000", True),
+        ("fast.localhost:10000", True),
+        ("127.0.0.1:10000", True),
+        ("rebound.example.net:10000", False),
+        ("rebound.example.net", False),
+        ("10.0.0.7.example.net:10000", False),
+        ("localhost.example.net:10000", False),
+        ("fast:10000", False),
+        ("0x0a000007:10000", False),
+    ],
+)
+def test_without_users_only_what_nobody_can_point_here_makes_a_page_ones_own(host, may):
+    rules, asked = origins(**OPEN), request(("Origin", f"http://{host}"), host=host)
+    assert may_write(rules, asked) is may
+    assert rules.preflight_headers(asked, ["GET", "POST"])["Access-Control-Allow-Methods"] == ("GET, POST" if may else "GET")
+    if not may:
+        with pytest.raises(Problem, match="set public_url"):
+            rules.refuse_foreign_write(asked)
+        assert may_write(origins(**OPEN, public_url=f"http://{host}"), asked)
+        assert may_write(origins(**OPEN | {"allowed_origins": (f"http://{host}",)}), asked)
+
+
 @pytest.mark.parametrize(
     ("host", "origin", "may"),
     [
@@ -120,9 +155,18 @@ def test_with_a_public_url_no_other_name_makes_a_page_ones_own(host, origin, may
     assert may_write(origins(public_url="https://fl.example.com"), request(("Origin", origin), host=host)) is may
 
 
-@pytest.mark.parametrize(("proxy", "may"), [("192.0.2.9", True), ("192.0.2.8", False)])
-def test_the_name_that_a_trusted_proxy_was_asked_for_is_ones_own(proxy, may):
-    rules = origins(trusted_proxies=(proxy,))
+@pytest.mark.parametrize(
+    ("settings", "proxy", "may"),
+    [
+        (AUTH, "192.0.2.9", True),
+        (AUTH, "192.0.2.8", False),
+        ({}, "192.0.2.9", False),
+        ({"public_url": "https://fl.example.com"}, "192.0.2.9", True),
+        ({"public_url": "https://other.example.com"}, "192.0.2.9", False),
+    ],
+)
+def test_a_name_that_a_trusted_proxy_was_asked_for_is_ones_own_with_users_or_in_the_settings(settings, proxy, may):
+    rules = origins(trusted_proxies=(proxy,), **settings)
     assert may_write(rules, request(("Origin", "https://fl.example.com"), ("X-Forwarded-Host", "fl.example.com"))) is may
 
 
@@ -154,7 +198,7 @@ def test_whose_address_counts(proxies, remote, forwarded, client):
     [
         (OPEN, EVIL, "GET"),
         (OPEN, LISTED, "GET, POST"),
-        (OPEN, "http://fast.example.com:10000", "GET, POST"),
+        (OPEN, "http://10.0.0.7:10000", "GET, POST"),
         (OPEN | AUTH, EVIL, None),
         (OPEN | AUTH, LISTED, "GET, POST"),
         (LOOPBACK, EVIL, None),
