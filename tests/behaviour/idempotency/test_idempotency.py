@@ -6,6 +6,8 @@ from uuid import uuid4
 import pytest
 
 from fastlane.queue.base import Lane
+from tests.support.credentials import basic, bearer, token, user
+from tests.support.fastlane import Fastlane
 
 JOB = {"image": "ubuntu", "command": "ls"}
 ONCE = {"Idempotency-Key": "d5a1"}
@@ -71,6 +73,62 @@ async def test_a_put_arms_once(server):
     assert (await server.ask("PUT", url, data=b'{"image": "ubuntu"}')).json["executionId"] != answers[0].json["executionId"]
     other = await server.ask("PUT", url, data=b'{"image": "debian"}', headers=ONCE)
     assert other.status == 422
+
+
+ANNA, ROB = basic("anna", "annas"), basic("rob", "robs")
+PEOPLE = {"anna": ANNA, "rob": ROB, "ci": bearer("fl_ci")}
+WHO = {"users": (user("anna", "annas"), user("rob", "robs")), "tokens": (token("ci", "fl_ci"),)}
+
+
+@pytest.fixture
+async def shared(shared_redis, tmp_path):
+    """A server with two users, a token, and a job of the first user that has ended."""
+    async with Fastlane(tmp_path, shared_redis.url, **WHO) as server:
+        server.client.headers.update(ANNA)
+        server.done = await server.run_to_end("task")
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/tasks/task", b'{"image": "ubuntu"}'),
+        ("POST", "/tasks/task", b'{"image": "ubuntu", "startIn": "1h"}'),
+        ("PUT", "/tasks/task/jobs/6c84fb90-12c4-41e1-840d-7b25c5ee775a", b'{"image": "ubuntu"}'),
+        ("POST", "{job}run", b""),
+        ("POST", "{job}retry", b""),
+    ],
+)
+async def test_the_key_of_one_user_never_answers_another(shared, method, path, body):
+    url = path.format(job=shared.done["jobUrl"])
+    firsts = {}
+    for name, who in PEOPLE.items():
+        first = await shared.ask(method, url, data=body, headers=ONCE | who)
+        assert (first.status, "Idempotent-Replayed" in first.headers) == (200, False), first.body
+        firsts[name] = first.json
+        if first.json["executionId"]:
+            ended = await shared.end(await shared.run(first.json))
+            assert ended.requested_by.user == name
+    assert len({first["queueJobId"] for first in firsts.values()}) == len(PEOPLE)
+    for name, who in PEOPLE.items():
+        again = await shared.ask(method, url, data=body, headers=ONCE | who)
+        assert (again.status, again.json, again.headers["Idempotent-Replayed"]) == (200, firsts[name], "true")
+
+
+async def test_the_key_of_one_user_refuses_no_other_body_of_another(shared):
+    assert (await shared.post("/tasks/task", JOB, headers=ONCE | ANNA)).status == 200
+    other = await shared.post("/tasks/task", JOB | {"command": "rm"}, headers=ONCE | ROB)
+    assert (other.status, "Idempotent-Replayed" in other.headers) == (200, False)
+    assert (await shared.post("/tasks/task", JOB | {"command": "rm"}, headers=ONCE | ANNA)).status == 422
+
+
+async def test_two_users_at_once_under_one_key_get_a_job_each(shared):
+    answers = await asyncio.gather(*(shared.post("/tasks/task", JOB, headers=ONCE | who) for who in (ANNA, ROB) * 10))
+    ids = [answer.json["jobId"] for answer in answers]
+    assert (len(set(ids[0::2])), len(set(ids[1::2])), len(set(ids))) == (1, 1, 2)
+    for who, id in ((ANNA, ids[0]), (ROB, ids[1])):
+        job = (await shared.get(f"/tasks/task/jobs/{id}")).json["job"]
+        assert job["requestedBy"]["user"] == ("anna" if who is ANNA else "rob")
 
 
 async def test_a_request_that_was_refused_used_no_key_up(server):
