@@ -25,7 +25,7 @@ WHO = {
     "users": (user("anna", PASSWORD, "admin"), user("rob", "robs", "run", "team-a-"), user("vera", "veras", "read")),
     "tokens": (token("ci", TOKEN, "run", "build-"), token("eyes", "fl_eyes", "read")),
 }
-PUBLIC = {"/", "/livez", "/healthcheck"}
+PUBLIC = {"/", "/livez", "/readyz", "/healthcheck"}
 
 
 @pytest.fixture

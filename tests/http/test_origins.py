@@ -73,7 +73,7 @@ async def test_a_browser_may_ask_without_a_credential_what_a_page_may_send(asked
     assert (await asked.ask("OPTIONS", "/nothing", headers={"Origin": LISTED, **wants})).status in (204, 404)
 
 
-@pytest.mark.parametrize("path", ["/tasks/task", "/livez", "/healthcheck", "/"])
+@pytest.mark.parametrize("path", ["/tasks/task", "/livez", "/readyz", "/healthcheck", "/"])
 async def test_a_name_that_somebody_pointed_at_loopback_gets_nothing(server, path):
     rebound = {"Host": f"rebound.example.net:{server.port}"}
     assert (await server.get(path, headers=rebound)).status == 403

@@ -73,7 +73,7 @@ class Handler(RequestHandler):
     """The role that its writes need. None: ``run`` where the path names a task, else ``admin``."""
 
     principal: Principal | None = None
-    """Who sent the request; None on a public route, and on a server without users and tokens."""
+    """Who sent the request, once they have logged in; None on a server without users and tokens."""
 
     ticket_grant: Grant | None = None
     """What the request's ticket gives access to, when the request was authenticated by one."""
@@ -131,6 +131,19 @@ class Handler(RequestHandler):
         """The request's own id when it has a valid one, else a new one."""
         given = self.request.headers.get("X-Request-Id", "")
         return given if REQUEST_ID.fullmatch(given) else nonce()
+
+    async def log_in(self) -> None:
+        """Finds out who sent the request, on a server with users or tokens. Raises a 401, 429 or 503."""
+        if self.context.authenticator is None:
+            return
+        self.principal, self.ticket_grant = await log_in(
+            self.request,
+            self.path_parameters,
+            self.context.authenticator,
+            self.services.tickets,
+            self.context.origins,
+            accepts_tickets=self.accepts_tickets,
+        )
 
     async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
         """Sends a value as JSON; returns when the client has taken it, or is gone."""
@@ -252,15 +265,8 @@ class Handler(RequestHandler):
         self.base_url = self.context.origins.base_url(self.request)
         if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
             return await self._answer_preflight()
-        if self.context.authenticator is not None and not self.public:
-            self.principal, self.ticket_grant = await log_in(
-                self.request,
-                self.path_parameters,
-                self.context.authenticator,
-                self.services.tickets,
-                self.context.origins,
-                accepts_tickets=self.accepts_tickets,
-            )
+        if not self.public:
+            await self.log_in()
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""
         operation = getattr(self, f"on_{method.lower()}", None)
         if operation is None:

@@ -1,8 +1,15 @@
-"""``/livez``, ``/healthcheck`` and ``/status``, for the people who operate fastlane."""
+"""``/livez``, ``/readyz``, ``/healthcheck`` and ``/status``: for supervisors, load balancers, and the people who operate fastlane."""
 
+import asyncio
+
+from fastlane.errors import TransientError
 from fastlane.web.api.contract import Response, operation
-from fastlane.web.api.responses.server import ALIVE, HEALTH, SERVER_STATUS, ServerStatus
+from fastlane.web.api.responses.server import ALIVE, HEALTH, READY, SERVER_STATUS, ServerStatus
 from fastlane.web.handler.handler import Handler
+from fastlane.web.http.problems import RETRY_AFTER, Problem
+
+LOGIN_DEADLINE = 1.5
+"""Seconds in which a login counts for ``/healthcheck``, which must answer within two."""
 
 
 class LiveHandler(Handler):
@@ -15,6 +22,21 @@ class LiveHandler(Handler):
         """200 while this process serves, whatever else is down."""
         self.set_header("Cache-Control", "no-store")
         await self.answer(ALIVE, None)
+
+
+class ReadyHandler(Handler):
+    """``/readyz``."""
+
+    public = True
+
+    @operation("getReadiness", READY)
+    async def on_get(self) -> None:
+        """200 while this process can take requests: the store answers. Redis or a host that is down does not matter."""
+        self.set_header("Cache-Control", "no-store")
+        if not await self.services.health.is_ready():
+            words = "the store does not answer; send requests to another fastlane api, or send them again in a few seconds"
+            raise Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})
+        await self.answer(READY, None)
 
 
 class HealthHandler(Handler):
@@ -42,7 +64,18 @@ class StatusHandler(Handler):
 
 
 async def answer_health(handler: Handler) -> None:
-    """Answers with the health of all parts."""
-    report = await handler.services.health.check()
+    """Answers with the health of all parts; with the reasons, for a caller who may read them."""
+    report, told = await asyncio.gather(handler.services.health.check(), _may_read_messages(handler))
     handler.set_header("Cache-Control", "no-store")
-    await handler.answer(HEALTH, report, status=200 if report.healthy else 503)
+    status = 200 if report.healthy else 503
+    await handler.answer(HEALTH, report if told else report.without_messages(), status=status)
+
+
+async def _may_read_messages(handler: Handler) -> bool:
+    """Whether the caller has logged in, or need not. A login that fails is none: this route answers everyone."""
+    try:
+        async with asyncio.timeout(LOGIN_DEADLINE):
+            await handler.log_in()
+    except (Problem, TransientError, TimeoutError):
+        return False
+    return True

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fastlane.web.handler.handler import Handler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
-from fastlane.web.routes.health import HealthHandler, LiveHandler, StatusHandler
+from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
 from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.openapi import OpenApiHandler
@@ -50,6 +50,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/pools/{pool}/resume": ResumePoolHandler,
     "/livez": LiveHandler,
     "/healthcheck": HealthHandler,
+    "/readyz": ReadyHandler,
     "/status": StatusHandler,
     "/openapi.json": OpenApiHandler,
     "/docs": DocsHandler,

@@ -9,7 +9,7 @@ import pytest
 from fastlane import __version__
 from fastlane.errors import QueueDown, StoreDown
 from fastlane.queue.base import Lane
-from tests.support.fastlane import HOST, Fastlane
+from tests.support.fastlane import Fastlane
 from tests.support.waiting import PATIENCE
 
 BODY = {"image": "ubuntu:latest"}
@@ -125,41 +125,6 @@ async def test_an_error_of_our_own_tells_nothing_of_the_inside(server):
     assert b"inside" not in answer.body.replace(b"of the inside", b"")
     assert answer.json["status"] == 500
     assert answer.headers["X-Request-Id"]
-
-
-async def test_health_is_well_when_everything_is_there(server):
-    await server.report_worker()
-    for path in ("/healthcheck", "/healthcheck/", "/"):
-        answer = await server.get(path)
-        assert answer.status == 200
-        assert answer.json == {"redis": True, "store": True, "mongo": True, "docker": True, "workers": True, "errors": []}
-
-
-async def test_health_says_what_is_missing(server):
-    answer = await server.get("/healthcheck")
-    assert answer.status == 503
-    assert (answer.json["workers"], answer.json["docker"], answer.json["redis"]) == (False, False, True)
-    await server.report_worker(usable=False)
-    answer = await server.get("/healthcheck")
-    assert (answer.status, answer.json["workers"], answer.json["docker"]) == (503, True, False)
-    messages = [error["message"] for error in answer.json["errors"] if error["source"] == "docker"]
-    assert any(HOST in message and "refused the connection" in message for message in messages)
-
-
-@pytest.mark.parametrize("how", ["kill", "pause"])
-async def test_health_answers_within_two_seconds_whatever_hangs(alone, own_redis, how):
-    getattr(own_redis, how)()
-
-    async def hangs():
-        await asyncio.Event().wait()
-
-    alone.store.check = hangs
-    before = time.monotonic()
-    answer = await alone.get("/healthcheck")
-    own_redis.go_on()
-    assert time.monotonic() - before < 2
-    assert (answer.status, answer.json["redis"], answer.json["store"]) == (503, False, False)
-    assert {error["source"] for error in answer.json["errors"]} >= {"redis", "store"}
 
 
 async def test_status_shows_the_whole_picture(server):

@@ -14,11 +14,13 @@ from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum,
 
 ALIVE = Serializer[None]("Alive", "This process serves.", alive=boolean(lambda _: True))
 
+READY = Serializer[None]("Ready", "This process can take requests.", ready=boolean(lambda _: True))
+
 HEALTH_PROBLEM = Serializer[HealthProblem](
     "Trouble",
     "What is wrong with one part.",
     source=enum(("store", "redis", "workers", "docker"), lambda problem: problem.source),
-    message=string(lambda problem: problem.message),
+    message=string(lambda problem: problem.message, "Why; on a server with users or tokens, for callers who log in."),
 )
 
 HEALTH = Serializer[HealthReport](

@@ -1,0 +1,28 @@
+"""A check that many may ask for at once, and that is made at most once in a while."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class SharedCheck(Generic[Answer]):
+    """The answer of ``check``, which counts for ``valid`` seconds. Those who ask while a check is under way wait for it, so that no number
+    of callers makes more work. ``check`` ends in bounded time and raises nothing."""
+
+    def __init__(self, check: Callable[[], Awaitable[Answer]], valid: float) -> None:
+        self._check = check
+        self._valid = valid
+        self._lock = asyncio.Lock()
+        self._last: tuple[float, Answer] | None = None
+
+    async def answer(self) -> Answer:
+        """The last answer, or a new one when that is too old."""
+        async with self._lock:
+            now = asyncio.get_running_loop().time
+            if self._last is None or now() - self._last[0] >= self._valid:
+                self._last = None  # what a cancelled check leaves
+                answer = await self._check()
+                self._last = (now(), answer)
+            return self._last[1]

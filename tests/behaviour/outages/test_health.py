@@ -1,0 +1,148 @@
+"""What is said of the health of the parts: to load balancers, to people and alarms, and to those who have not logged in."""
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.support.credentials import basic, bearer, token, user
+from tests.support.fastlane import HOST, Fastlane
+from tests.support.waiting import until
+
+WHO = {"users": (user("anna", "annas", "admin"), user("vera", "veras", "read", "team-")), "tokens": (token("ci", "fl_right", "run"),)}
+WORDS = "refused the connection"
+
+
+@pytest.fixture
+async def alone(own_redis, tmp_path):
+    """A server whose Redis the test may break."""
+    async with Fastlane(tmp_path, own_redis.url) as server:
+        yield server
+
+
+async def test_health_is_well_when_everything_is_there(server):
+    await server.report_worker()
+    for path in ("/healthcheck", "/healthcheck/", "/"):
+        answer = await server.get(path)
+        assert answer.status == 200
+        assert answer.json == {"redis": True, "store": True, "mongo": True, "docker": True, "workers": True, "errors": []}
+
+
+async def test_health_says_what_is_missing(server):
+    answer = await server.get("/healthcheck")
+    assert answer.status == 503
+    assert (answer.json["workers"], answer.json["docker"], answer.json["redis"]) == (False, False, True)
+    await server.report_worker(usable=False)
+
+    async def seen():
+        answer = await server.get("/healthcheck")
+        return answer if answer.json["workers"] else None
+
+    answer = await until(seen, "the worker's report was not seen")
+    assert (answer.status, answer.json["docker"]) == (503, False)
+    messages = [error["message"] for error in answer.json["errors"] if error["source"] == "docker"]
+    assert any(HOST in message and "refused the connection" in message for message in messages)
+
+
+@pytest.mark.parametrize("how", ["kill", "pause"])
+async def test_health_answers_within_two_seconds_whatever_hangs(alone, own_redis, how):
+    getattr(own_redis, how)()
+
+    async def hangs():
+        await asyncio.Event().wait()
+
+    alone.store.check = hangs
+    before = time.monotonic()
+    answer = await alone.get("/healthcheck")
+    own_redis.go_on()
+    assert time.monotonic() - before < 2
+    assert (answer.status, answer.json["redis"], answer.json["store"]) == (503, False, False)
+    assert {error["source"] for error in answer.json["errors"]} >= {"redis", "store"}
+
+
+def commits(server: Fastlane) -> int:
+    """How many checks the store has committed."""
+    with closing(sqlite3.connect(server.settings.store_path)) as db:
+        (count,) = db.execute("SELECT count FROM checks").fetchone()
+    return int(count)
+
+
+@pytest.mark.parametrize("path", ["/healthcheck", "/readyz", "/"])
+async def test_a_verdict_counts_for_a_second_however_many_ask(server, path):
+    checks, check = [], server.queue.check
+
+    async def counted():
+        checks.append(time.monotonic())
+        await check()
+
+    server.queue.check = counted
+    before, committed = time.monotonic(), commits(server)
+    for _ in range(5):
+        await asyncio.gather(*(server.get(path) for _ in range(20)))
+    seconds = 1 + int(time.monotonic() - before)
+    assert 1 <= commits(server) - committed <= seconds
+    assert len(checks) <= seconds
+
+
+async def test_a_server_is_ready_without_redis_without_workers_and_without_hosts(alone, own_redis):
+    assert (await alone.get("/readyz")).json == {"ready": True}
+    await alone.report_worker(usable=False)
+    own_redis.kill()
+    for path in ("/readyz", "/readyz/", "/readyz"):
+        assert (await alone.get(path)).status == 200
+    assert (await alone.get("/healthcheck")).status == 503
+
+
+async def test_a_server_whose_store_cannot_be_written_is_not_ready_until_it_can(server):
+    with closing(sqlite3.connect(server.settings.store_path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = await server.get("/readyz")
+        other.execute("ROLLBACK")
+    assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "locked" not in answer.json["detail"]
+
+    async def ready():
+        return (await server.get("/readyz")).status == 200
+
+    await until(ready, "it is ready again")
+
+
+async def test_a_server_whose_store_hangs_says_so_in_bounded_time(server):
+    async def hangs():
+        await asyncio.Event().wait()
+
+    server.store.check = hangs
+    before = time.monotonic()
+    answers = await asyncio.gather(*(server.get("/readyz") for _ in range(20)))
+    assert {answer.status for answer in answers} == {503}
+    assert time.monotonic() - before < 2
+
+
+@pytest.mark.parametrize("path", ["/healthcheck", "/"])
+async def test_only_who_logs_in_is_told_why_something_is_down(shared_redis, tmp_path, path):
+    async with Fastlane(tmp_path, shared_redis.url, **WHO) as server:
+        await server.report_worker(usable=False)
+        for credential in (basic("anna", "annas"), basic("vera", "veras"), bearer("fl_right")):
+            answer = await server.get(path, headers=credential)
+            assert (answer.status, HOST in answer.body.decode(), WORDS in answer.body.decode()) == (503, True, True)
+        for credential in ({}, basic("anna", "wrong"), basic("nobody", "annas"), bearer("fl_wrong"), {"Authorization": "x"}):
+            answer = await server.get(path, headers=credential)
+            assert answer.status == 503
+            assert answer.json == {
+                "redis": True,
+                "store": True,
+                "mongo": True,
+                "docker": False,
+                "workers": True,
+                "errors": [{"source": "docker", "message": "log in to see what is wrong"}],
+            }
+
+
+async def test_guessing_passwords_at_the_healthcheck_is_slowed_down_too(shared_redis, tmp_path):
+    async with Fastlane(tmp_path, shared_redis.url, **WHO) as server:
+        for number in range(12):
+            assert (await server.get("/healthcheck", headers=basic("anna", f"guess {number}"))).status == 503
+        assert (await server.get("/status", headers=basic("anna", "another guess"))).status == 429
