@@ -20,6 +20,7 @@ from fastlane.services.reads.details import Details
 from fastlane.services.reads.health import Health
 from fastlane.services.reads.lists import Lists
 from fastlane.services.reads.logs import Logs
+from fastlane.services.reads.pools import PoolReader
 from fastlane.services.reads.server_status import StatusReader
 from fastlane.services.reads.why import WaitExplainer
 from fastlane.services.tickets import Tickets
@@ -52,6 +53,7 @@ class Services:
     completion: CompletionWaiter
     health: Health
     status: StatusReader
+    pool_reader: PoolReader
     followers: Followers
     tickets: Tickets
     clock: Clock
@@ -89,6 +91,7 @@ def build_services(
         completion=CompletionWaiter(store, hub),
         health=Health(store, queue, reports, pools),
         status=StatusReader(store, queue, reports, clock, pools),
+        pool_reader=PoolReader(store, queue, reports, pools),
         followers=Followers(store, hub, clock, start_wait=start_wait),
         tickets=Tickets(tickets, clock),
         clock=clock,

@@ -98,7 +98,7 @@ def reads(reply: dict[str, Any]) -> Iterator[str]:
         if url:
             yield from (url + part for part in ("", "why", "stdout", "stderr", "logs", "logs?follow=1", "stdout?tail=1"))
     yield from (reply["jobUrl"] + part for part in ("?include=logs", "executions", "ticks"))
-    yield from (reply["taskUrl"], "/tasks", "/search?query=a", "/executions", "/status", "/healthcheck", "/livez", "/")
+    yield from (reply["taskUrl"], "/tasks", "/search?query=a", "/executions", "/status", "/pools", "/healthcheck", "/livez", "/readyz", "/")
 
 
 async def read_all(server: Fastlane, reply: dict[str, Any]) -> None:

@@ -7,9 +7,9 @@ from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.models.status import Status
-from fastlane.queue.base import Report, TimedQueue, WorkerReports
+from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
 from fastlane.storage.base import Counts, Store
 
 MAX_RUNNING = 1_000
@@ -36,11 +36,14 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """How many entries of a pool's queue wait for a slot, wait for their time, or run."""
+    """How many entries of a pool's queue wait for a slot, wait for their time, or run; how many may run at once, and whether the pool is
+    paused."""
 
     ready: int
     timed: int
     running: int
+    max_running: int
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +79,20 @@ class StatusReader:
         """The status now, with at most 1,000 running executions and the next 20 scheduled jobs."""
         reports = await self._reports.current()
         lanes = await self._queue.counts([pool.name for pool in self._pools])
+        pauses = await self._store.paused_pools()
         return StatusView(
             uptime=max(0, self._clock.now() - self._started_at),
             workers=tuple(WorkerRow(report.worker, report.started_at) for report in reports),
             hosts=host_rows(self._pools, reports),
             running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MAX_RUNNING)),
-            queues={pool: QueueRow(lane.ready, lane.timed, lane.running) for pool, lane in lanes.items()},
+            queues={pool.name: _queue_row(pool, lanes[pool.name], pauses) for pool in self._pools},
             counts=await self._store.counts(),
             scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED)),
         )
+
+
+def _queue_row(pool: Pool, lane: LaneCounts, pauses: Pauses) -> QueueRow:
+    return QueueRow(lane.ready, lane.timed, lane.running, pool.max_running, pool.name in pauses.names)
 
 
 def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow, ...]:

@@ -1,9 +1,20 @@
-"""``/pools/P/pause`` and ``/pools/P/resume``."""
+"""``/pools``, ``/pools/P/pause`` and ``/pools/P/resume``."""
 
 from fastlane.models.access import Role
 from fastlane.web.api.contract import operation
 from fastlane.web.api.responses.actions import POOL_PAUSED
+from fastlane.web.api.responses.pools import POOLS
 from fastlane.web.handler.handler import Handler
+
+
+class PoolsHandler(Handler):
+    """``/pools``."""
+
+    @operation("listPools", POOLS)
+    async def on_get(self) -> None:
+        """All pools: their rules, their hosts, and what runs and waits there."""
+        self.set_header("Cache-Control", "no-store")
+        await self.answer(POOLS, await self.services.pool_reader.read())
 
 
 class PausePoolHandler(Handler):

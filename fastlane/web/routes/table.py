@@ -9,7 +9,7 @@ from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandl
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.openapi import OpenApiHandler
 from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
-from fastlane.web.routes.pools import PausePoolHandler, ResumePoolHandler
+from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ResumePoolHandler
 from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TasksHandler
 from fastlane.web.routes.tickets import TicketHandler
 from fastlane.web.routes.ticks import TicksHandler
@@ -46,11 +46,12 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket": TicketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
+    "/pools": PoolsHandler,
     "/pools/{pool}/pause": PausePoolHandler,
     "/pools/{pool}/resume": ResumePoolHandler,
     "/livez": LiveHandler,
-    "/healthcheck": HealthHandler,
     "/readyz": ReadyHandler,
+    "/healthcheck": HealthHandler,
     "/status": StatusHandler,
     "/openapi.json": OpenApiHandler,
     "/docs": DocsHandler,

@@ -98,10 +98,12 @@ CONTAINERS = Serializer[Sequence[Execution]](
 
 QUEUE = Serializer[QueueRow](
     "Lane",
-    "How many entries of a pool's queue are in each state.",
+    "How many entries of a pool's queue are in each state, and how many may run.",
     ready=integer(lambda queue: queue.ready),
     timed=integer(lambda queue: queue.timed),
     running=integer(lambda queue: queue.running),
+    maxRunning=integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
+    paused=boolean(lambda queue: queue.paused, "Whether nothing is dispatched to the pool now."),
 )
 
 TASK_COUNT = Serializer[StatusView]("TaskCount", "How many tasks there are.", count=integer(lambda view: view.counts.tasks))

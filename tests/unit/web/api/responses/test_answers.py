@@ -9,6 +9,7 @@ import pytest
 from fastlane.errors import Fault
 from fastlane.models.access import Requester
 from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container.policy import Policy
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.paging import After, Page, Window
@@ -23,6 +24,7 @@ from fastlane.services.jobs.preview import Preview
 from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.lists import TaskJobsView, TicksView
+from fastlane.services.reads.pools import PoolView
 from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import (
@@ -59,6 +61,7 @@ from fastlane.web.api.responses.actions import (
 from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE
 from fastlane.web.api.responses.jobs import JOB_DETAIL, TASK_JOBS, TASK_PAGE, TICK_PAGE
 from fastlane.web.api.responses.pages import Listing
+from fastlane.web.api.responses.pools import POOLS
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.responses.server import HEALTH, SERVER_STATUS, ServerStatus
 from fastlane.web.api.responses.why import WAIT, WHY
@@ -133,11 +136,29 @@ WAITS = (
     WaitReason(Cause.PAUSED, "held", details=HeldTick(NOW)),
     WaitReason(Cause.NO_WORKER, "none"),
 )
-STATUS = StatusView(12_345, (WorkerRow("w", NOW),), ROWS, (FAILED,), {"fast": QueueRow(1, 2, 3)}, Counts(1, 2, {Status.DONE: 4}), (JOB,))
+STATUS = StatusView(
+    12_345, (WorkerRow("w", NOW),), ROWS, (FAILED,), {"fast": QueueRow(1, 2, 3, 4, paused=True)}, Counts(1, 2, {Status.DONE: 4}), (JOB,)
+)
 JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
     Tick("u", J, "l", NOW, NOW, Outcome.MISSED, None, "was down", NOW + 1, 5, at_least=True),
+)
+POOL_VIEWS = (
+    PoolView(Pool("fast", "fast-", ("tcp://h:1", "h:2"), 4), ROWS, 3, 2, paused=True),
+    PoolView(
+        Pool(
+            "rest",
+            "",
+            ("h:3",),
+            policy=Policy(user=("app",), init=True, stop_grace=30_500, mounts=("/srv/",)),
+            limits=Resources(1.5, 4096, 7),
+        ),
+        (HostRow("rest", "h:3", HostView("h:3", usable=True, running=2, weight=3)),),
+        0,
+        0,
+        paused=False,
+    ),
 )
 ENQUEUED_JOB = Enqueued("a b", J, "t", E)
 ANSWERS = {
@@ -156,6 +177,7 @@ ANSWERS = {
     "task stopped": (TASK_STOPPED, TaskStopped("a b", 2)),
     "deleted": (DELETED, Deleted("a b", None)),
     "pool": (POOL_PAUSED, PoolPaused("fast", paused=True)),
+    "pools": (POOLS, POOL_VIEWS),
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
     "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
