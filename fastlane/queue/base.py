@@ -277,19 +277,15 @@ class Queue(TimedQueue, Protocol):
         """One-use tickets."""
 
 
-class EntrySink(Protocol):
-    """The verbs that ``pass_on_stop`` needs. ``cancel`` answers None when the queue is down and the caller may go on without it."""
-
-    async def cancel(self, id: str, /) -> Cancelled | None:
-        """Removes an entry, or tells its owner to stop it."""
-
-    async def put(self, entries: Sequence[Entry], /) -> None:
-        """Puts entries."""
+def needs_entry(found: Cancelled, *, absent_too: bool) -> bool:
+    """Whether an execution that was asked to stop must be put back after a cancel, so that a worker ends or settles it. ``absent_too``:
+    even when it had no entry, as an execution that has ended already."""
+    return found is Cancelled.REMOVED or (absent_too and found is Cancelled.ABSENT)
 
 
-async def pass_on_stop(queue: EntrySink, execution: Execution, *, now: int) -> None:
+async def pass_on_stop(queue: TimedQueue, execution: Execution, *, now: int) -> None:
     """Passes an execution's stop to the queue, which notifies the worker that holds it. An execution that no worker holds is put back
     without a slot, so that a worker ends it at once."""
     found = await queue.cancel(execution.id)
-    if found is Cancelled.REMOVED or (execution.status.final and found is not Cancelled.TOLD):
+    if needs_entry(found, absent_too=execution.status.final):
         await queue.put([slotless_entry(execution, due=now)])

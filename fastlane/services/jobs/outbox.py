@@ -3,6 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import structlog
 
@@ -11,7 +13,7 @@ from fastlane.errors import QueueDown
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.placement.pool import Pauses, Pool
-from fastlane.queue.base import Cancelled, Entry, TimedQueue, execution_entry, job_entry, pass_on_stop
+from fastlane.queue.base import Entry, TimedQueue, execution_entry, job_entry, needs_entry, slotless_entry
 
 CHECK_VALID = 1_000
 """Milliseconds for which an answer of the queue counts, so that a burst of jobs pays for one check."""
@@ -19,16 +21,28 @@ CHECK_VALID = 1_000
 FIRST_RETRY, LAST_RETRY = 0.2, 5.0
 """Seconds between two attempts to reach the queue; doubled each time."""
 BACKLOG, BATCH = 10_000, 200
-"""Entries that wait for the queue at most, and how many are put at once when it is back."""
+"""Entries and cancellations that wait for the queue at most, and how many entries are put at once when it is back."""
 
 log = structlog.get_logger()
 
 
-class QueueOutbox:
-    """Hands entries to the queue: at once when it answers, otherwise in the background, in order, until it does. The store has been written
-    by then, so a queue that is down fails no request.
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """An entry that must leave the queue, unless it has a later revision than ``revision``. For an execution that was asked to stop,
+    ``after`` is the entry with which a worker ends or settles it, if it is needed. ``absent_too``: it is needed even when there is no
+    entry, because the execution has ended already, or because an earlier cancel may have removed it."""
 
-    At most 10,000 entries wait; the reconciler finds what does not fit. ``close`` ends the background task.
+    entry_id: str
+    revision: int | None = None
+    after: Entry | None = None
+    absent_too: bool = False
+
+
+class QueueOutbox:
+    """Tells the queue of entries and cancellations: at once when it answers, otherwise in the background, in order, until it does. The
+    store has been written by then, so a queue that is down fails no request.
+
+    At most 10,000 of them wait; the reconciler finds what does not fit. ``close`` ends the background task.
     """
 
     def __init__(self, queue: TimedQueue, clock: Clock, pools: Sequence[Pool]) -> None:
@@ -37,7 +51,7 @@ class QueueOutbox:
         self._pools = tuple(pools)
         self._answered_at: int | None = None
         self._checking: asyncio.Task[None] | None = None
-        self._backlog: deque[Entry] = deque()
+        self._backlog: deque[Entry | Cancellation] = deque()
         self._pauses: Pauses | None = None
         self._retrying: asyncio.Task[None] | None = None
 
@@ -63,28 +77,19 @@ class QueueOutbox:
         try:
             await self._queue.put(entries)
         except QueueDown as error:
-            kept = list(entries)[: BACKLOG - len(self._backlog)]
-            log.warning("queue.put.deferred", entries=[entry.id for entry in entries], kept=len(kept), error=str(error))
-            self._backlog.extend(kept)
-            self._defer()
+            kept = self._keep(entries)
+            log.warning("queue.put.deferred", entries=[entry.id for entry in entries], kept=kept, error=str(error))
         else:
             self._answered_at = self._clock.now()
 
     async def withdraw(self, job: Job) -> None:
         """Removes the job's entry, unless the entry has a later revision: then a later change of the job put it."""
-        await self.cancel(job.id, revision=job.revision)
-
-    async def cancel(self, entry_id: str, *, revision: int | None = None) -> Cancelled | None:
-        """Cancels an entry. None when the queue is down: the worker that claims the entry then finds it out of date."""
-        try:
-            return await self._queue.cancel(entry_id, revision=revision)
-        except QueueDown as error:
-            log.warning("queue.cancel.failed", entry=entry_id, error=str(error))
-            return None
+        await self._cancel(Cancellation(job.id, job.revision))
 
     async def pass_on_stop(self, execution: Execution) -> None:
         """Tells the execution's worker to stop it, or has a worker settle it."""
-        await pass_on_stop(self, execution, now=self._clock.now())
+        after = slotless_entry(execution, due=self._clock.now())
+        await self._cancel(Cancellation(execution.id, after=after, absent_too=execution.status.final))
 
     async def pause(self, pauses: Pauses) -> bool:
         """Passes the paused pools to the queue; False when it is down, in which case they are passed later."""
@@ -120,6 +125,27 @@ class QueueOutbox:
         if not task.cancelled():
             task.exception()  # retrieved even when every caller has gone
 
+    async def _cancel(self, cancellation: Cancellation) -> None:
+        """Cancels an entry; never raises: when the queue is down the cancellation waits for it. A worker that claims the entry meanwhile
+        finds in the store that it is out of date."""
+        try:
+            await self._pass_on(cancellation)
+        except QueueDown as error:
+            kept = self._keep([replace(cancellation, absent_too=True)])
+            log.warning("queue.cancel.deferred", entry=cancellation.entry_id, kept=kept, error=str(error))
+
+    async def _pass_on(self, cancellation: Cancellation) -> None:
+        found = await self._queue.cancel(cancellation.entry_id, revision=cancellation.revision)
+        if cancellation.after is not None and needs_entry(found, absent_too=cancellation.absent_too):
+            await self.put([cancellation.after])
+
+    def _keep(self, items: Sequence[Entry | Cancellation]) -> int:
+        """Keeps what fits for when the queue is back; how many that is."""
+        kept = list(items)[: BACKLOG - len(self._backlog)]
+        self._backlog.extend(kept)
+        self._defer()
+        return len(kept)
+
     def _defer(self) -> None:
         self._answered_at = None
         if self._retrying is None or self._retrying.done():
@@ -130,21 +156,35 @@ class QueueOutbox:
         while self._backlog or self._pauses is not None:
             await self._clock.sleep(delay)
             try:
-                await self._put_backlog()
+                await self._hand_over()
             except QueueDown:
                 delay = min(max(delay * 2, FIRST_RETRY), LAST_RETRY)
             else:
                 delay = 0.0
         log.info("queue.put.caught_up")
 
-    async def _put_backlog(self) -> None:
+    async def _hand_over(self) -> None:
         """Hands over the first part of what waits."""
         pauses = self._pauses
         if pauses is not None:
             await self._queue.pause(pauses)
             self._pauses = None if self._pauses is pauses else self._pauses
-        batch = [self._backlog[place] for place in range(min(BATCH, len(self._backlog)))]
-        if batch:
-            await self._queue.put(batch)
-        for _ in batch:
+        first = self._backlog[0] if self._backlog else None
+        if isinstance(first, Cancellation):
+            await self._pass_on(first)
             self._backlog.popleft()
+            return
+        entries = self._first_entries()
+        if entries:
+            await self._queue.put(entries)
+        for _ in entries:
+            self._backlog.popleft()
+
+    def _first_entries(self) -> list[Entry]:
+        """The entries before the next cancellation."""
+        entries: list[Entry] = []
+        for item in islice(self._backlog, BATCH):
+            if isinstance(item, Cancellation):
+                break
+            entries.append(item)
+        return entries

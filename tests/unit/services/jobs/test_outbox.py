@@ -6,9 +6,11 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.models.placement.pool import Pauses
+from fastlane.models.status import Status
+from fastlane.queue.base import Cancelled
 from fastlane.services.jobs.outbox import BACKLOG, QueueOutbox
 from tests.support.clock import FakeClock, settle
-from tests.support.factories import make_entry
+from tests.support.factories import make_entry, make_execution, make_job
 
 
 class Switch:
@@ -20,6 +22,7 @@ class Switch:
         self.got: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.finds = Cancelled.ABSENT
 
     async def check(self) -> None:
         self.checks += 1
@@ -29,6 +32,11 @@ class Switch:
     async def put(self, entries) -> None:
         self._answer()
         self.got += [entry.id for entry in entries]
+
+    async def cancel(self, id, *, revision=None) -> Cancelled:
+        self._answer()
+        self.got.append(f"cancel {id}" if revision is None else f"cancel {id} to {revision}")
+        return self.finds
 
     async def pause(self, pauses) -> None:
         self._answer()
@@ -133,6 +141,56 @@ async def test_the_backlog_is_bounded(outbox, queue, clock):
     await clock.advance(60)
     assert len(queue.got) == BACKLOG
     assert "beyond" not in queue.got
+
+
+async def test_a_withdrawal_that_the_queue_did_not_hear_is_made_later_in_order(outbox, queue, clock):
+    queue.up = False
+    await outbox.put([make_entry("a")])
+    await outbox.withdraw(make_job(id="j", revision=7))
+    await outbox.put([make_entry("b")])
+    await clock.advance(60)
+    assert queue.got == []
+    queue.up = True
+    await clock.advance(5)
+    assert queue.got == ["a", "cancel j to 7", "b"]
+
+
+@pytest.mark.parametrize(
+    ("status", "found", "put"),
+    [
+        (Status.RUNNING, Cancelled.TOLD, False),
+        (Status.RUNNING, Cancelled.REMOVED, True),
+        (Status.RUNNING, Cancelled.ABSENT, False),
+        (Status.STOPPED, Cancelled.TOLD, False),
+        (Status.STOPPED, Cancelled.REMOVED, True),
+        (Status.STOPPED, Cancelled.ABSENT, True),
+    ],
+)
+async def test_a_stop_reaches_the_queue_at_once_or_after_its_outage(outbox, queue, clock, status, found, put):
+    queue.finds, execution = found, make_execution(status=status)
+    expected = [f"cancel {execution.id}", *([execution.id] if put else [])]
+    await outbox.pass_on_stop(execution)
+    assert queue.got == expected
+    queue.got.clear()
+    queue.up = False
+    await outbox.pass_on_stop(execution)
+    queue.up = True
+    await clock.advance(5)
+    lost = found is Cancelled.ABSENT  # the first cancel may have removed it, and its answer was lost
+    assert queue.got == ([*expected[:1], execution.id] if lost else expected)
+
+
+async def test_cancellations_and_entries_share_the_bound_of_the_backlog(outbox, queue, clock):
+    queue.up = False
+    for number in range(3):
+        await outbox.withdraw(make_job(id=str(number)))
+    await outbox.put([make_entry(str(number)) for number in range(BACKLOG)])
+    await outbox.withdraw(make_job(id="beyond"))
+    queue.up = True
+    await clock.advance(60)
+    await clock.advance(60)
+    assert len(queue.got) == BACKLOG
+    assert not [said for said in queue.got if "beyond" in said]
 
 
 async def test_the_waits_between_tries_are_bounded(outbox, queue, clock):
