@@ -175,9 +175,10 @@ class Launcher:
         return None
 
     async def _unbound(self, id: str, host: str, service_id: str) -> Execution | None:
-        """The row that refused to be bound to this parked service. Removes the service at once if it can never be bound."""
+        """The row that refused to be bound to this parked service. Removes the service, which can never be bound: the row is final, bound
+        to another, stopped, or of a later epoch, whose owner parks its own. A deletion waits for this, since the row ends after it."""
         row = await self._store.execution(id)
-        if row is None or (row.service_id != service_id and (row.status.final or row.service_id is not None)):
+        if row is None or row.service_id != service_id:
             with suppress(FastlaneError):  # the reconciler will remove it
                 await self._executor.remove(host, service_id)
         return row

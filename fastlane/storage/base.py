@@ -148,6 +148,10 @@ class ExecutionStore(Protocol):
         """Removes an execution that no longer belongs to its job and was never bound to a service. False, and nothing removed, when it
         has been bound or has another epoch."""
 
+    async def was_deleted(self, execution_id: str) -> bool:
+        """Whether the store had this execution, a worker claimed it, and it was deleted or discarded within the last day: a service that
+        is parked for it can be removed at once. Kept for a day at least."""
+
     async def execution(self, execution_id: str) -> Execution | None:
         """One execution."""
 

@@ -11,6 +11,7 @@ from fastlane.models.paging import Window
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
+from fastlane.models.transitions import claim
 from fastlane.storage.base import Counts, Deletion, Store
 from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
@@ -198,6 +199,26 @@ async def test_an_attempt_that_is_inserted_after_its_job_is_gone_can_be_discarde
     assert await store.insert(late)
     assert await store.discard(late)
     assert await store.counts() == replace(NOTHING, tasks=1)
+
+
+async def test_it_is_known_which_executions_that_a_worker_had_claimed_were_deleted(store):
+    """A service may be parked for each of them. One that no worker claimed has none."""
+    job = new_job("t", sequence=0)
+    await store.create(job, None, None)
+    rows = []
+    for number, epoch in enumerate((1, 3, 0), 1):
+        job, seen = replace(job, sequence=number), job
+        tick, execution = first_of(job, key=f"r:{number}", sequence=number)
+        rows.append(replace(execution, epoch=epoch, **ENDED))
+        assert await store.advance(seen, job, [tick], rows[-1])
+    late = next_execution(rows[0], due=1, now=1)
+    assert not any([await store.was_deleted(row.id) for row in (*rows, late)])
+    await delete(store, job)
+    assert [await store.was_deleted(row.id) for row in (*rows, late)] == [True, True, False, False]
+    assert await store.insert(late)
+    claimed = await store.change(claim(late, host="h", pool="p", now=1))
+    assert await store.discard(claimed)
+    assert await store.was_deleted(late.id)
 
 
 async def test_a_job_is_made_again_under_its_old_id(store):

@@ -151,6 +151,25 @@ async def test_what_runs_and_is_unknown_is_left_alone_and_raises_an_alarm_after_
         assert unknown in ids(api, label=MARK)
 
 
+async def test_jobs_that_are_deleted_as_soon_as_they_are_posted_leave_no_service(engine: str, redis: RealRedis, tmp_path: Path) -> None:
+    """Workers park services while the stops come. What one had parked goes with the job, or in the next round of the reconciler."""
+
+    async def post_and_delete(crew: Fastlane, pause: float) -> None:
+        reply = await crew.enqueue(image=IMAGE, command=["sleep", "600"])
+        await asyncio.sleep(pause)  # the moments of a start, one after another
+        answer = await crew.ask("DELETE", f"/tasks/task/jobs/{reply['jobId']}?stop=1")
+        assert answer.status == 200, answer.body
+
+    async with crew_on(tmp_path / "one", redis, engine) as one:
+        await one.hire()
+        await one.hire()
+        await one.until(one.is_healthy, "the workers")
+        await asyncio.gather(*(post_and_delete(one, number * 0.01) for number in range(30)))
+        left = await one.executor.services(engine)
+        await rounds(one)
+        assert await one.executor.services(engine) == [], f"of {len(left)} that were left by the deletions"
+
+
 async def test_a_row_is_clean_only_when_its_service_is_seen_to_be_gone(engine: str, redis: RealRedis, tmp_path: Path) -> None:
     async with crew_on(tmp_path / "one", redis, engine) as one:
         remove, tries = one.executor.remove, []

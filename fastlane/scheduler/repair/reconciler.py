@@ -26,7 +26,7 @@ PAGE = 500
 SOON = 120_000
 """Each round puts jobs into the queue that are due within this time (milliseconds)."""
 UNKNOWN_AFTER = 3_600_000
-"""Milliseconds for which a service of this installation is left alone although the store does not know its execution. After that it is
+"""Milliseconds for which a service of this installation is left alone although the store has never heard of its execution. After that it is
 removed if it is parked, and reported otherwise."""
 
 
@@ -144,11 +144,13 @@ class Reconciler:
             log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
 
     async def _unknown(self, host: str, service: EngineService) -> None:
-        """Handles a service whose execution the store does not have. If it is parked, its job was deleted, and nothing can bind it any
-        more. If it names no execution, fastlane did not make it, whatever its labels say."""
-        if self._clock.now() - service.created_at <= UNKNOWN_AFTER:
+        """Handles a service whose execution the store does not have. A parked one whose execution was deleted goes at once, since nothing
+        can bind it any more. If it names no execution, fastlane did not make it, whatever its labels say."""
+        parked = not service.activated and bool(service.execution_id)
+        deleted = parked and await self._store.was_deleted(service.execution_id)
+        if not deleted and self._clock.now() - service.created_at <= UNKNOWN_AFTER:
             return
-        if service.activated or not service.execution_id:
+        if not parked:
             log.error("service.unknown", host=host, service_id=service.id, execution_id=service.execution_id)
         else:
             log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=service.execution_id)

@@ -31,6 +31,8 @@ _DELETE_TICKS = """DELETE FROM ticks WHERE rowid IN
 _OLDEST = "SELECT id FROM executions WHERE job_id = ? ORDER BY sequence, attempt LIMIT ?"
 _DELETE_CHUNKS = """DELETE FROM log_chunks WHERE rowid IN
     (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"""
+_FORGET = """DELETE FROM deleted_executions WHERE id IN
+    (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
 _LEAVE_TASK = "UPDATE tasks SET modified_at = ?, jobs_count = jobs_count - 1 WHERE id = ?"
 
 
@@ -56,11 +58,17 @@ def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) 
     if to_come or unfinished(db, task_id, job_id, 1):
         return Deletion.KEPT
     db.execute("UPDATE jobs SET floor = sequence WHERE id = ?", (job_id,))
+    db.execute(_FORGET, (2 * EXECUTIONS,))  # more than this step adds
     if db.execute(_DELETE_TICKS, (job_id, TICKS)).rowcount == TICKS or not _delete_executions(db, job_id):
         return Deletion.MORE
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
     db.execute(_LEAVE_TASK, (now, task_id))
     return Deletion.DONE
+
+
+def was_deleted(db: sqlite3.Connection, execution_id: str) -> bool:
+    """Whether an execution with this id was deleted within the last day, after a worker had claimed it."""
+    return bool(db.execute("SELECT 1 FROM deleted_executions WHERE id = ?", (execution_id,)).fetchall())
 
 
 def delete_task(db: sqlite3.Connection, task_id: str) -> bool:

@@ -217,6 +217,17 @@ MIGRATIONS: Sequence[Migration] = (
             "ALTER TABLE executions ADD COLUMN incarnation TEXT NOT NULL DEFAULT ''",
         ),
     ),
+    Migration(
+        version=8,
+        min_reader=1,
+        statements=(
+            # Deleted executions that a worker had claimed, by when (seconds): each may have left a parked service on a host.
+            "CREATE TABLE deleted_executions (id TEXT PRIMARY KEY, deleted_at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+            "CREATE INDEX deleted_executions_by_age ON deleted_executions (deleted_at)",
+            """CREATE TRIGGER note_deleted_executions AFTER DELETE ON executions WHEN old.epoch > 0 BEGIN
+                INSERT OR REPLACE INTO deleted_executions VALUES (old.id, unixepoch()); END""",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

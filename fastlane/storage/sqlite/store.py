@@ -143,6 +143,9 @@ class SqliteStore:
     async def discard(self, execution: Execution) -> bool:
         return await self._writer.run(lambda db: executions.discard(db, execution.id, execution.epoch))
 
+    async def was_deleted(self, execution_id: str) -> bool:
+        return await self._readers.run(lambda db: deletion.was_deleted(db, execution_id))
+
     async def execution(self, execution_id: str) -> Execution | None:
         return await self._readers.run(BatchOperation(execution_id, executions.get))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.errors import Conflict, NotFound
+from fastlane.executors.base import Order
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.placement.pool import Pull
 from fastlane.models.schedule.cron import Cron
@@ -15,12 +16,14 @@ from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.repair.reconciler import UNKNOWN_AFTER
 from fastlane.services.jobs.deletions import MAX_WAIT
 from fastlane.services.results import Deleted, Enqueued
-from tests.support.factories import chunk, make_spec
+from tests.support.factories import chunk, make_execution, make_spec
 from tests.support.fastlane import Fastlane
+from tests.support.intercept import Call, Died, dies, intercept
 from tests.support.ledger import count_executions, tick_of
 from tests.support.redis import RealRedis
 from tests.support.services import method
 from tests.support.virtual_time import HOST, VirtualFastlane
+from tests.support.waiting import until
 
 MINUTE = 60_000
 EACH_MINUTE = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
@@ -225,7 +228,7 @@ async def test_a_job_that_comes_just_after_its_task_was_deleted_makes_it_anew(vi
 
 
 @pytest.mark.parametrize("activated", [False, True])
-async def test_a_service_of_a_deleted_job_is_removed_after_an_hour_if_it_never_was_activated(virtual, activated):
+async def test_a_service_of_a_deleted_job_is_removed_in_the_next_round_if_it_never_was_activated(virtual, activated):
     """A worker that woke up late parked one more. What runs is left to a person, who is told."""
     job = await virtual.services.submissions.enqueue("t", make_spec("ubuntu"), Schedule())
     await virtual.work()
@@ -233,13 +236,83 @@ async def test_a_service_of_a_deleted_job_is_removed_after_an_hour_if_it_never_w
     await virtual.end(str(job.execution_id))
     await virtual.settle(str(job.execution_id))
     await virtual.services.deletions.delete_job("t", job.job_id)
-    service = await virtual.executor.park(HOST, order, await virtual.executor.resolve(HOST, "ubuntu", Pull.MISSING))
-    if activated:
-        await virtual.executor.activate(HOST, service)
+    service = await parked(virtual, order, activated=activated)
+    await virtual.reconciler.remove_leftovers()
+    assert await services(virtual) == ([service] if activated else [])
+    virtual.clock.set(virtual.clock.now() + UNKNOWN_AFTER + 1)
+    await virtual.reconciler.remove_leftovers()
+    assert await services(virtual) == ([service] if activated else [])
+
+
+@pytest.mark.parametrize("activated", [False, True])
+async def test_a_service_that_the_store_never_knew_is_removed_after_an_hour_if_it_never_was_activated(virtual, activated):
+    """Another store may know it, or this one after a restore."""
+    service = await parked(virtual, order_of(make_execution(id="unknown"), None), activated=activated)
     for wait, left in ((UNKNOWN_AFTER, True), (1, activated)):
         virtual.clock.set(virtual.clock.now() + wait)
         await virtual.reconciler.remove_leftovers()
-        assert [one.id for one in await virtual.executor.services(HOST)] == ([service] if left else [])
+        assert await services(virtual) == ([service] if left else [])
+
+
+async def test_a_deletion_waits_until_what_a_worker_was_parking_is_removed(virtual):
+    """The stop comes after the service was parked, and before it was bound."""
+    job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.work()
+    deletions: list[asyncio.Task[Deleted]] = []
+
+    async def park(call: Call) -> object:
+        service = await call.carry()
+        deletions.append(asyncio.create_task(virtual.services.deletions.delete_job("t", job.job_id, stop=True)))
+        await until(lambda: stop_requested(virtual, job), "the stop")
+        return service
+
+    async def remove(call: Call) -> object:
+        await asyncio.sleep(0)
+        assert not deletions[0].done()
+        return await call.carry()
+
+    intercept(virtual.executor, "park", park)
+    intercept(virtual.executor, "remove", remove)
+    stopped = await virtual.place(str(job.execution_id))
+    assert stopped is not None
+    assert stopped.status is Status.STOPPED
+    assert await services(virtual) == []
+    await virtual.settle(stopped.id)
+    assert await deletions[0] == Deleted("t", job.job_id)
+    assert await nothing_of(virtual, job)
+
+
+async def test_what_a_worker_that_died_had_parked_for_a_deleted_job_is_removed_in_the_next_round(virtual):
+    job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.work()
+    virtual.worker_store.before("change", lambda: asyncio.sleep(0))  # the claim
+    virtual.worker_store.before("change", dies)  # the binding
+    with pytest.raises(Died):
+        await virtual.place(str(job.execution_id))
+    assert len(await services(virtual)) == 1
+    await virtual.services.stops.stop_job("t", job.job_id)
+    await virtual.place(str(job.execution_id))
+    await virtual.settle(str(job.execution_id))
+    assert await virtual.services.deletions.delete_job("t", job.job_id) == Deleted("t", job.job_id)
+    await virtual.reconciler.remove_leftovers()
+    assert await services(virtual) == []
+
+
+async def parked(virtual: VirtualFastlane, order: Order, *, activated: bool) -> str:
+    """The id of a service that is parked for this order, and perhaps started."""
+    service = await virtual.executor.park(HOST, order, await virtual.executor.resolve(HOST, "ubuntu", Pull.MISSING))
+    if activated:
+        await virtual.executor.activate(HOST, service)
+    return service
+
+
+async def services(virtual: VirtualFastlane) -> list[str]:
+    return [one.id for one in await virtual.executor.services(HOST)]
+
+
+async def stop_requested(virtual: VirtualFastlane, job: Enqueued) -> bool:
+    row = await virtual.real_store.execution(str(job.execution_id))
+    return row is not None and row.stop_requested_at is not None
 
 
 async def test_while_a_long_history_is_deleted_others_write(virtual):

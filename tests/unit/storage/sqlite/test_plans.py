@@ -59,6 +59,7 @@ QUERIES = {
     "list_executions of a task": lambda store: store.list_executions(Wanted(task_id="t", since=5), NEXT),
     "list_executions of a task, under way": lambda store: store.list_executions(Wanted(UNDER_WAY, "t"), NEXT),
     "list_executions of a task, ended": lambda store: store.list_executions(Wanted(FINAL, "t"), NEXT),
+    "was_deleted": lambda store: store.was_deleted("e"),
     "discard": lambda store: store.discard(new()[2]),
     "prune_logs": lambda store: store.prune_logs("e", 10),
     "append": lambda store: store.append(chunk("e", Head(), [Piece(STDOUT, 1, b"x")])),
