@@ -1,23 +1,25 @@
 """How a connection to the SQLite file is made, and the file's tables, as additive migrations.
 
 A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the file
-after a migration, so that workers of two versions can share it while they are being replaced.
+after a migration, so that workers of two versions can share it while they are being replaced. ``migration`` applies them.
 """
 
-import os
 import random
 import re
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-
-from fastlane.errors import FastlaneError
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 """The size to which the write-ahead log is truncated after it has grown larger."""
+
+
+COMMIT = "COMMIT"
+"""Stands between two parts of a migration. Other processes write between the parts, so each leaves a file that older code can use. Nobody
+writes during a part, so an index of a large table is one by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Migration:
     version: int
     min_reader: int
     statements: tuple[str, ...]
+
+    @property
+    def parts(self) -> list[list[str]]:
+        """The statements that are committed together, in order."""
+        return [list(part) for is_commit, part in groupby(self.statements, lambda statement: statement == COMMIT) if not is_commit]
 
 
 UNDER_WAY = "status IN ('enqueued', 'pulling', 'running')"
@@ -117,7 +124,9 @@ MIGRATIONS: Sequence[Migration] = (
             "ALTER TABLE jobs ADD COLUMN armed INTEGER NOT NULL DEFAULT 0",
             "ALTER TABLE jobs ADD COLUMN held_tick INTEGER",
             f"CREATE INDEX jobs_to_come ON jobs (task_id, id) WHERE {TO_COME}",
+            COMMIT,
             f"CREATE INDEX executions_unfinished ON executions (task_id, job_id, sequence, attempt) WHERE {UNFINISHED}",
+            COMMIT,
             """CREATE TRIGGER uncount_tasks AFTER DELETE ON tasks BEGIN
                 UPDATE counters SET value = value - 1 WHERE name = 'tasks'; END""",
             """CREATE TRIGGER uncount_jobs AFTER DELETE ON jobs BEGIN
@@ -133,11 +142,15 @@ MIGRATIONS: Sequence[Migration] = (
         min_reader=1,
         statements=(
             "CREATE INDEX tasks_by_change ON tasks (modified_at, id)",
+            COMMIT,
             # A task's executions, all and by final status. Neither index changes while an execution is under way.
             "CREATE INDEX executions_of_task ON executions (task_id, scheduled_for, id)",
+            COMMIT,
             f"CREATE INDEX executions_ended ON executions (task_id, status, scheduled_for, id) WHERE {ENDED}",
+            COMMIT,
             "DROP INDEX executions_by_status",
             "CREATE INDEX executions_by_status ON executions (status, scheduled_for, id, task_id)",
+            COMMIT,
             # How many executions a task has in total and in each final status.
             """CREATE TABLE task_counts (
                 task_id TEXT NOT NULL, name TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (task_id, name)
@@ -159,6 +172,7 @@ MIGRATIONS: Sequence[Migration] = (
             """CREATE TRIGGER uncount_executions_of_task AFTER DELETE ON executions BEGIN
                 UPDATE task_counts SET value = value - 1 WHERE task_id = old.task_id AND name IN ('executions', old.status); END""",
             "CREATE TRIGGER forget_counts_of_task AFTER DELETE ON tasks BEGIN DELETE FROM task_counts WHERE task_id = old.id; END",
+            COMMIT,
             # How many ticks and executions a job has, once it has two of either: most jobs run once and need no row.
             """CREATE TABLE job_counts (
                 job_id TEXT PRIMARY KEY, ticks INTEGER NOT NULL, executions INTEGER NOT NULL
@@ -183,6 +197,7 @@ MIGRATIONS: Sequence[Migration] = (
                 for name in ("ticks", "executions")
             ),
             "CREATE TRIGGER forget_counts_of_job AFTER DELETE ON jobs BEGIN DELETE FROM job_counts WHERE job_id = old.id; END",
+            COMMIT,
             # The words of a task's id: letters, digits and symbols, regardless of case and accents. A row is found by its own words.
             """CREATE VIRTUAL TABLE task_words USING fts5(
                 id, columnsize = 0, tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co So'")""",
@@ -263,52 +278,13 @@ def execute_patiently(db: sqlite3.Connection, statement: str, patience: float) -
         try:
             db.execute(statement)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(0.0005, 0.0015))
         else:
             return
 
 
-def prepare(path: Path, busy_timeout: float) -> None:
-    """Creates the file, readable by its owner only since specs may hold secrets, and brings its tables up to date.
-
-    Raises FastlaneError for a file that only a newer fastlane may use or that is not a database; sqlite3.Error and OSError otherwise.
-    """
-    _create_file(path)
-    try:
-        with closing(connect(path, busy_timeout)) as db:
-            execute_patiently(db, "PRAGMA journal_mode = WAL", busy_timeout)
-            migrate(db, busy_timeout)
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise FastlaneError(f"{path} is not an SQLite database; name another file, or move it away") from error
-        raise
-
-
-def _create_file(path: Path) -> None:
-    """Never opens an existing file: closing it would release the locks that this process's connections hold on it."""
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def migrate(db: sqlite3.Connection, patience: float, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Applies the migrations that the file does not have yet, in one transaction."""
-    newest = migrations[-1].version
-    execute_patiently(db, "BEGIN IMMEDIATE", patience)
-    try:
-        db.execute("CREATE TABLE IF NOT EXISTS schema (version INTEGER PRIMARY KEY, min_reader INTEGER NOT NULL) STRICT")
-        version, min_reader = db.execute("SELECT ifnull(max(version), 0), ifnull(max(min_reader), 0) FROM schema").fetchone()
-        if min_reader > newest:
-            raise FastlaneError(
-                f"the store was made by a newer fastlane (it needs schema {min_reader}, this one has {newest}); install that one"
-            )
-        for migration in migrations:
-            if migration.version > version:
-                for statement in migration.statements:
-                    db.execute(statement)
-                db.execute("INSERT INTO schema VALUES (?, ?)", (migration.version, migration.min_reader))
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Whether another connection has the lock that was needed."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

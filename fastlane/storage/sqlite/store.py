@@ -27,8 +27,9 @@ from fastlane.storage.documents import change_document, execution_document, job_
 from fastlane.storage.sqlite import deletion, executions, idempotency, jobs, lists, logs, pauses
 from fastlane.storage.sqlite.creation import NewJob, create
 from fastlane.storage.sqlite.memory import keep_freed_memory
+from fastlane.storage.sqlite.migration import Progress, prepare
 from fastlane.storage.sqlite.readers import Readers
-from fastlane.storage.sqlite.schema import connect, prepare
+from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.work_queue import BatchOperation
 from fastlane.storage.sqlite.writer import Writer
 
@@ -50,11 +51,12 @@ class SqliteStore:
         self._readers = Readers(self._connect, self._deadline)
 
     async def open(self) -> None:
-        """Raises FastlaneError for a file that only a newer fastlane may use."""
+        """Raises FastlaneError for a file that only a newer fastlane may use. A migration has no deadline while it gets on."""
         keep_freed_memory()
+        progress = Progress()
+        preparation = asyncio.ensure_future(asyncio.to_thread(prepare, self._path, self._busy_timeout, progress))
         try:
-            async with asyncio.timeout(self._deadline + self._busy_timeout):
-                await asyncio.to_thread(prepare, self._path, self._busy_timeout)
+            await progress.watch(preparation, self._deadline + self._busy_timeout)
         except (sqlite3.Error, OSError) as error:
             raise StoreDown(f"the store {self._path} cannot be opened: {str(error) or 'no answer in time'}") from error
         self._writer.start()

@@ -13,7 +13,8 @@ from fastlane.storage.base import Deletion
 from fastlane.storage.documents import execution_document, job_document, tick_document
 from fastlane.storage.sqlite import lists
 from fastlane.storage.sqlite.jobs import insert_into
-from fastlane.storage.sqlite.schema import MIGRATIONS, connect, migrate
+from fastlane.storage.sqlite.migration import migrate
+from fastlane.storage.sqlite.schema import MIGRATIONS, connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
 
