@@ -20,6 +20,14 @@ class StoreDown(TransientError):
     """The store cannot be read or written now: it is locked, full or unreachable."""
 
 
+class Unreadable(FastlaneError):
+    """A stored row cannot be read: a newer fastlane wrote it, or it is damaged. ``may_run``: it has a service, or may have one."""
+
+    def __init__(self, message: str, *, may_run: bool = False) -> None:
+        super().__init__(message)
+        self.may_run = may_run
+
+
 class QueueDown(TransientError):
     """The queue (Redis) is unreachable, hangs, or refuses writes now."""
 

@@ -8,7 +8,7 @@ import random
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import RegistryDown, TransientError
+from fastlane.errors import RegistryDown, TransientError, Unreadable
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 MIN_PAUSE, MAX_PAUSE = 0.1, 5.0
 """Seconds between two tries of a step, doubled each time."""
+UNREADABLE_BACK_OFF = 60_000
+"""Milliseconds until a worker reads an unreadable row again."""
 
 
 class Runner:
@@ -56,21 +58,34 @@ class Runner:
         pause, logged = MIN_PAUSE, ""
         while True:
             try:
-                if assignment.lease.kind is EntryKind.JOB:
-                    await self._timer.handle(assignment.lease, now)
-                else:
-                    await self._run_execution(assignment)
+                await self._attempt(assignment, now)
                 return
             except TransientError as error:
                 if logged != str(error):  # once for each reason, or an outage of an hour fills a disk
                     logged = str(error)
                     log.warning("assignment.waiting", id=assignment.id, error=logged)
-            except Exception:
-                log.exception("assignment.failed", id=assignment.id)
+            except Exception as error:
+                if logged != str(error):
+                    logged = str(error)
+                    log.exception("assignment.failed", id=assignment.id)
                 assignment.explain(notes.of_fault(assignment.id, assignment.epoch, assignment.note, self._clock.now()))
                 pause = MAX_PAUSE
             await self._clock.sleep(pause * (0.5 + random.random() / 2))
             pause = min(pause * 2, MAX_PAUSE)
+
+    async def _attempt(self, assignment: Assignment, now: int) -> None:
+        """Does all that an assignment needs. One whose row cannot be read, and that cannot be running, goes back into the queue for a
+        while without its slot: a newer worker may read it, and others of its pool must not wait for it."""
+        try:
+            if assignment.lease.kind is EntryKind.JOB:
+                await self._timer.handle(assignment.lease, now)
+            else:
+                await self._run_execution(assignment)
+        except Unreadable as error:
+            if error.may_run:
+                raise
+            log.error("assignment.unreadable", id=assignment.id, error=str(error))
+            await self._queue.requeue(self._leases.owner, assignment.id, self._clock.now() + UNREADABLE_BACK_OFF)
 
     async def _run_execution(self, assignment: Assignment) -> None:
         execution = await self._store.execution(assignment.id)

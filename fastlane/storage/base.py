@@ -4,7 +4,10 @@ The verbs speak values. Every write is a compare-and-set on one document or an i
 transactions over several documents can keep the same promises. Everything else that a commit writes follows from that one document.
 
 Every method raises ``StoreDown`` when the store cannot be read or written now (locked for too long, disk full, unreachable); then nothing
-is half-written. Moments are in milliseconds. A page has ``limit`` rows; it starts at ``offset`` or after a named row.
+is half-written. A method that gives one row raises ``Unreadable`` when that row cannot be read. One that gives several reports it and
+leaves it out; all but the paged lists give the next row in its place.
+
+Moments are in milliseconds. A page has ``limit`` rows; it starts at ``offset`` or after a named row.
 """
 
 from collections.abc import Mapping, Sequence

@@ -10,10 +10,12 @@ from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
 from struct import Struct
+from struct import error as StructError
 from typing import Any
 
 import orjson
 
+from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.execution import Execution, Failure, FailureReason
@@ -36,6 +38,9 @@ _MOUNT_VALUES = attrgetter(*(field.name for field in fields(Mount)))
 
 REMEMBERED_SPECS, MAX_REMEMBERED = 1024, 2048
 """How many parsed specs are cached, and the length in characters of the longest: an execution's row is read several times on its way."""
+
+FAULTS = (LookupError, ValueError, TypeError, AttributeError, StructError, FastlaneError)
+"""What the reading of a stored value raises when it is damaged, or when a newer fastlane wrote it."""
 
 PIECE = Struct("<BqI")
 """A piece in a chunk's index: its stream, its time in nanoseconds, its length in bytes."""
@@ -61,11 +66,22 @@ def _spec(text: str) -> Spec:
     stored = orjson.loads(text)
     command = stored["command"]
     rules = {name: stored[name] for name in SPEC_RULES if name in stored}
+    _check_types(stored, rules)
     if "resources" in stored:
         rules["resources"] = Resources(**stored["resources"])
     if "container" in stored:
         rules["container"] = _container(stored["container"])
     return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
+
+
+def _check_types(stored: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
+    """Raises TypeError for a value that would fail only where it is used."""
+    command = stored["command"]
+    texts = [stored["image"], *(command if command is not None else ()), *stored["envs"].values()]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(stored["metadata"], dict):
+        raise TypeError("its spec has a value of the wrong type")
+    if not all(value is None or isinstance(value, int) for value in rules.values()):
+        raise TypeError(f"one of its {', '.join(rules)} is not a number")
 
 
 def _container_document(container: Container) -> dict[str, Any]:
@@ -145,8 +161,11 @@ def marks_to_json(marks: Mapping[int, Mark]) -> str:
 
 
 def marks_from_json(text: str) -> dict[int, Mark]:
-    """The marks that ``marks_to_json`` wrote."""
-    return {int(stream): Mark(time, ordinal) for stream, (time, ordinal) in orjson.loads(text).items()}
+    """The marks that ``marks_to_json`` wrote. Raises Unreadable."""
+    try:
+        return {int(stream): Mark(time, ordinal) for stream, (time, ordinal) in orjson.loads(text).items()}
+    except FAULTS as error:
+        raise _unreadable("a part of a log", error) from error
 
 
 def pack_pieces(pieces: Sequence[Piece]) -> tuple[bytes, bytes]:
@@ -156,12 +175,15 @@ def pack_pieces(pieces: Sequence[Piece]) -> tuple[bytes, bytes]:
 
 
 def unpack_pieces(index: bytes, data: bytes) -> tuple[Piece, ...]:
-    """The pieces that ``pack_pieces`` packed."""
+    """The pieces that ``pack_pieces`` packed. Raises Unreadable."""
     pieces = []
     start = 0
-    for stream, time, length in PIECE.iter_unpack(index):
-        pieces.append(Piece(stream, time, data[start : start + length]))
-        start += length
+    try:
+        for stream, time, length in PIECE.iter_unpack(index):
+            pieces.append(Piece(stream, time, data[start : start + length]))
+            start += length
+    except FAULTS as error:
+        raise _unreadable("a part of a log", error) from error
     return tuple(pieces)
 
 
@@ -186,6 +208,7 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
     "cleaned": bool,
     "requested_by": requester_from_json,
 }
+_ID, _SERVICE = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("service_id")
 _EXECUTION_NAMES = frozenset(EXECUTION_FIELDS)
 _EXECUTION_PLACES = tuple((EXECUTION_FIELDS.index(name), convert) for name, convert in _EXECUTION_FROM.items())
 
@@ -196,8 +219,11 @@ def job_document(job: Job) -> dict[str, Any]:
 
 
 def job_from(document: Mapping[str, Any]) -> Job:
-    """The job of a stored document; other fields of the document are ignored."""
-    return Job(**_converted({name: document[name] for name in JOB_FIELDS}, _JOB_FROM))
+    """The job of a stored document; other fields of the document are ignored. Raises Unreadable."""
+    try:
+        return Job(**_converted({name: document[name] for name in JOB_FIELDS}, _JOB_FROM))
+    except FAULTS as error:
+        raise _unreadable(f"job {document.get('id')}", error) from error
 
 
 def tick_document(tick: Tick) -> dict[str, Any]:
@@ -206,8 +232,11 @@ def tick_document(tick: Tick) -> dict[str, Any]:
 
 
 def tick_from(document: Mapping[str, Any]) -> Tick:
-    """The tick of a stored document."""
-    return Tick(**_converted({name: document[name] for name in TICK_FIELDS}, _TICK_FROM))
+    """The tick of a stored document. Raises Unreadable."""
+    try:
+        return Tick(**_converted({name: document[name] for name in TICK_FIELDS}, _TICK_FROM))
+    except FAULTS as error:
+        raise _unreadable(f"tick {document.get('id')}", error) from error
 
 
 def execution_document(execution: Execution) -> dict[str, Any]:
@@ -216,15 +245,24 @@ def execution_document(execution: Execution) -> dict[str, Any]:
 
 
 def execution_from(document: Mapping[str, Any]) -> Execution:
-    """The execution of a stored document; other fields of the document are ignored."""
+    """The execution of a stored document; other fields of the document are ignored. Raises Unreadable."""
     return execution_of([document[name] for name in EXECUTION_FIELDS])
 
 
 def execution_of(values: list[Any]) -> Execution:
-    """The execution of these stored values, which are in the order of ``EXECUTION_FIELDS``. Changes the list."""
-    for place, convert in _EXECUTION_PLACES:
-        values[place] = convert(values[place])
-    return Execution(*values)
+    """The execution of these stored values, which are in the order of ``EXECUTION_FIELDS``. Changes the list. Raises Unreadable."""
+    try:
+        for place, convert in _EXECUTION_PLACES:
+            values[place] = convert(values[place])
+        return Execution(*values)
+    except FAULTS as error:
+        raise _unreadable(f"execution {values[_ID]}", error, may_run=values[_SERVICE] is not None) from error
+
+
+def _unreadable(what: str, error: Exception, *, may_run: bool = False) -> Unreadable:
+    kind = type(error).__name__
+    words = f"{what} cannot be read from the store ({kind}): a newer fastlane wrote it, or it is damaged"
+    return Unreadable(f"{words}; upgrade fastlane, or repair the row", may_run=may_run)
 
 
 def change_document(values: Mapping[str, Any]) -> dict[str, Any]:

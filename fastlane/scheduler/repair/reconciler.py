@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, TransientError
+from fastlane.errors import FastlaneError, TransientError, Unreadable
 from fastlane.executors.base import EngineService, Executor
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
@@ -103,7 +103,11 @@ class Reconciler:
             after = (page[-1].scheduled_for, page[-1].id)
 
     async def _pass_on(self, execution: Execution) -> None:
-        job = await self._store.job(execution.job_id)
+        try:
+            job = await self._store.job(execution.job_id)
+        except Unreadable as error:
+            log.warning("execution.stop_unknown", execution_id=execution.id, error=str(error))
+            return
         if job is None or not job.stops(execution.sequence):
             return
         if await self._store.change(transitions.flag_stop(execution, now=self._clock.now())) is not None:
@@ -126,7 +130,11 @@ class Reconciler:
         """Removes services that can never be used: those whose execution is settled, or bound to another service."""
         for host in [view.name for view in self._executor.hosts() if view.usable]:
             for service in await self._executor.services(host):
-                row = await self._store.execution(service.execution_id)
+                try:
+                    row = await self._store.execution(service.execution_id)
+                except Unreadable as error:
+                    log.warning("service.left_alone", host=host, service_id=service.id, error=str(error))
+                    continue
                 if row is None:
                     await self._unknown(host, service)
                 elif is_leftover(row, service):

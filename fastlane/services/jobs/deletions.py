@@ -61,6 +61,9 @@ class Deletions:
         until = self._clock.now() + MAX_WAIT
         while not await self._store.delete_task(task_id):
             jobs = await self._store.jobs_of(task_id, PAGE)
+            if not jobs and (task := await self._store.task(task_id)) is not None and task.jobs_count:
+                words = f"{task.jobs_count} jobs of task {task_id!r} cannot be read from the store; the log of fastlane names them"
+                raise Conflict(words)
             await in_batches(jobs, partial(self._delete, stop=stop, until=until))
         log.info("task.deleted", task_id=task_id)
         return Deleted(task_id, None)

@@ -6,6 +6,7 @@ floor is raised first: an execution with a sequence up to the floor must never r
 
 import sqlite3
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from fastlane.models.execution import Execution
@@ -13,6 +14,7 @@ from fastlane.models.job import Job
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
 from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
+from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
 
 TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
@@ -38,9 +40,11 @@ _LEAVE_TASK = "UPDATE tasks SET modified_at = ?, jobs_count = jobs_count - 1 WHE
 
 def open_of_task(db: sqlite3.Connection, task_id: str, limit: int, after: str) -> list[Job]:
     """A task's jobs with a tick to come or an execution under way or not settled, by id."""
-    rows = db.execute(_OPEN, {"task": task_id, "after": after, "limit": limit}).fetchall()
-    jobs = [job_from(dict(zip(JOB_FIELDS, row, strict=True))) for row in rows]
-    return sorted(jobs, key=lambda job: job.id)
+
+    def fetch(count: int) -> list[tuple[Any, ...]]:
+        return sorted(fetched(db, _OPEN, {"task": task_id, "after": after, "limit": count}), key=itemgetter(JOB_FIELDS.index("id")))
+
+    return filled(fetch, limit, lambda row: job_from(dict(zip(JOB_FIELDS, row, strict=True))))
 
 
 def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) -> list[Execution]:
@@ -55,7 +59,7 @@ def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) 
     if not found:
         return Deletion.DONE
     task_id, to_come = found[0]
-    if to_come or unfinished(db, task_id, job_id, 1):
+    if to_come or db.execute(_UNFINISHED, (job_id, task_id, 1)).fetchall():
         return Deletion.KEPT
     db.execute("UPDATE jobs SET floor = sequence WHERE id = ?", (job_id,))
     db.execute(_FORGET, (2 * EXECUTIONS,))  # more than this step adds

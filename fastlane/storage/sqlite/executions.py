@@ -17,6 +17,7 @@ from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
 from fastlane.storage.sqlite.jobs import FIRST, insert_into
+from fastlane.storage.sqlite.rows import fetched, filled, readable
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
 
@@ -107,19 +108,19 @@ def of_job(db: sqlite3.Connection, job_id: str, limit: int, offset: int, statuse
     if statuses and statuses <= UNDER_WAY:
         index, wanted = _IN_UNDER_WAY, f"{wanted} AND {UNDER_WAY_SQL}"  # this walk is short even when the job's history is long
     query = f"SELECT {_ALL} FROM executions {index} WHERE job_id = ? {wanted} {_NEWEST} LIMIT ? OFFSET ?"
-    return _executions(db.execute(query, (job_id, limit, offset)))
+    return filled(lambda count: fetched(db, query, (job_id, count, offset)), limit, _execution)
 
 
 def last_started(db: sqlite3.Connection, job_id: str) -> Execution | None:
     """A job's newest execution that has started."""
     query = f"SELECT {_ALL} FROM executions WHERE job_id = ? AND started_at IS NOT NULL {_NEWEST} LIMIT 1"
-    rows = _executions(db.execute(query, (job_id,)))
-    return rows[0] if rows else None
+    rows = db.execute(query, (job_id,)).fetchall()
+    return _execution(rows[0]) if rows else None
 
 
 def latest(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Execution]:
     """For each job, its newest execution under way, or else its newest."""
-    found = _executions(db.execute(_LATEST, (orjson.dumps(list(job_ids)).decode(),)))
+    found = readable(fetched(db, _LATEST, (orjson.dumps(list(job_ids)).decode(),)), _execution)
     return {execution.job_id: execution for execution in found}
 
 
@@ -130,21 +131,21 @@ def in_statuses(db: sqlite3.Connection, statuses: frozenset[Status], limit: int,
     walk = f"SELECT {_ALL} FROM executions WHERE status = ? AND (scheduled_for, id) > (?, ?)"
     query = " UNION ALL ".join([walk] * len(statuses)) + " ORDER BY scheduled_for, id LIMIT ?"
     given = [value for status in sorted(statuses) for value in (status.value, *(after or FIRST))]
-    return _executions(db.execute(query, (*given, limit)))
+    return filled(lambda count: fetched(db, query, (*given, count)), limit, _execution)
 
 
 def unsettled(db: sqlite3.Connection, limit: int) -> list[Execution]:
     """Final executions that are not settled yet, oldest first."""
     query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_unsettled
         WHERE settled = 0 AND {ENDED_SQL} ORDER BY finished_at, id LIMIT ?"""
-    return _executions(db.execute(query, (limit,)))
+    return filled(lambda count: fetched(db, query, (count,)), limit, _execution)
 
 
 def uncleaned(db: sqlite3.Connection, limit: int) -> list[Execution]:
     """Settled executions that are not cleaned yet, oldest first."""
     query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_uncleaned
         WHERE settled = 1 AND cleaned = 0 ORDER BY finished_at, id LIMIT ?"""
-    return _executions(db.execute(query, (limit,)))
+    return filled(lambda count: fetched(db, query, (count,)), limit, _execution)
 
 
 @lru_cache(maxsize=256)
@@ -168,10 +169,6 @@ def _update(rule: Rule, fenced: bool, names: tuple[str, ...]) -> str:
 
 def _one_of(statuses: Iterable[Status]) -> str:
     return f"status IN ({', '.join(repr(status.value) for status in sorted(statuses))})"
-
-
-def _executions(cursor: sqlite3.Cursor) -> list[Execution]:
-    return [_execution(row) for row in cursor.fetchall()]
 
 
 def _execution(row: Sequence[Any]) -> Execution:

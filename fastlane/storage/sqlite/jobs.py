@@ -11,6 +11,7 @@ from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.task import Task
 from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_document
+from fastlane.storage.sqlite.rows import fetched, filled
 
 Document = Mapping[str, Any]
 
@@ -79,13 +80,13 @@ def bounds(db: sqlite3.Connection, ids: Sequence[str]) -> list[JobBounds | None]
 def of_task(db: sqlite3.Connection, task_id: str, limit: int) -> list[Job]:
     """A task's newest jobs, newest first."""
     query = f"SELECT {_JOB} FROM jobs WHERE task_id = ? ORDER BY created_at DESC, id DESC LIMIT ?"
-    return [_job(row) for row in db.execute(query, (task_id, limit)).fetchall()]
+    return filled(lambda count: fetched(db, query, (task_id, count)), limit, _job)
 
 
 def due(db: sqlite3.Connection, before: int, limit: int, after: tuple[int, str] | None) -> list[Job]:
     """Jobs whose next tick is due before that moment, soonest first."""
     query = f"SELECT {_JOB} FROM jobs WHERE next_tick < ? AND (next_tick, id) > (?, ?) ORDER BY next_tick, id LIMIT ?"
-    return [_job(row) for row in db.execute(query, (before, *(after or FIRST), limit)).fetchall()]
+    return filled(lambda count: fetched(db, query, (before, *(after or FIRST), count)), limit, _job)
 
 
 def task(db: sqlite3.Connection, task_id: str) -> Task | None:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from tornado.web import HTTPError
 
-from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, NotStarted, TransientError
+from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, NotStarted, TransientError, Unreadable
 
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the store or the queue is down."""
@@ -56,6 +56,8 @@ def problem_of(error: BaseException | None) -> Problem:
         case TransientError():
             words = f"{error}; nothing is wrong with the request, send it again in a few seconds"
             return Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})
+        case Unreadable():
+            return Problem(500, str(error))
         case HTTPError():
             return Problem(error.status_code, HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase)
     return Problem(500, "fastlane failed; its log has the error under the request id of this answer")

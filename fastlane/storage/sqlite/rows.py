@@ -1,0 +1,70 @@
+"""Reads rows of which some may be unreadable: those are reported and left out, and do not fail the others."""
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import structlog
+
+from fastlane.errors import Unreadable
+
+log = structlog.get_logger()
+
+Value = TypeVar("Value")
+Row = Sequence[Any]
+
+REPORTED = 1024
+"""How many different unreadable rows are reported once. Each is met again and again, and would fill the log."""
+
+
+def readable(rows: Sequence[Row], read: Callable[[Row], Value]) -> list[Value]:
+    """The values of the rows that can be read."""
+    values = []
+    for row in rows:
+        try:
+            values.append(read(row))
+        except Unreadable as error:
+            report(str(error))
+    return values
+
+
+def filled(fetch: Callable[[int], Sequence[Row]], limit: int, read: Callable[[Row], Value]) -> list[Value]:
+    """``limit`` values, or all that there are. ``fetch`` gets the first rows, as many as it is asked for. Unreadable rows take no place in
+    the page: a walk that ends at a short page, and goes on after the last value, misses nothing."""
+    asked = limit
+    while True:
+        rows = fetch(asked)
+        values = readable(rows, read)
+        if len(values) >= limit or len(rows) < asked:
+            return values[:limit]
+        asked += max(limit, len(rows) - len(values))
+
+
+def fetched(db: sqlite3.Connection, query: str, given: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a query, whatever bytes their texts have."""
+    return with_any_text(db, lambda: db.execute(query, given).fetchall())
+
+
+def with_any_text(db: sqlite3.Connection, read: Callable[[], Value]) -> Value:
+    """What ``read`` gives. When a text is not UTF-8, it reads again and gets surrogates in it, by which reading it as JSON fails."""
+    try:
+        return read()
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith("Could not decode to UTF-8"):
+            raise
+    db.text_factory = _decoded
+    try:
+        return read()
+    finally:
+        db.text_factory = str
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
+
+
+@lru_cache(maxsize=REPORTED)
+def report(words: str) -> None:
+    """Reports an unreadable row, once."""
+    log.error("store.row_unreadable", error=words)
