@@ -2,21 +2,20 @@
 
 Rows before the page are passed over in the index alone, from the nearer end of the list; only the page's own rows are read whole. Triggers
 keep the lengths of the lists (``schema``). Lists that are filtered by a moment, a pattern or a job's status are counted along an index,
-once for each walk.
+once for each walk. The lists of executions over several jobs are in ``execution_lists``.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.paging import After, Page, Row, Wanted, Window
+from fastlane.models.paging import After, Page, Row, Window
 from fastlane.models.schedule.tick import Tick
-from fastlane.models.status import FINAL, Status
 from fastlane.models.task import Task
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_from, job_from, tick_from
 from fastlane.storage.sqlite.executions import BELONGS
@@ -26,8 +25,9 @@ from fastlane.storage.sqlite.schema import ENDED, UNDER_WAY
 Values = Mapping[str, Any]
 Count = Callable[[], int]
 
-MAX_TEXT = 64 * 1024 * 1024
-"""Characters that the specs of one page may have in total: a thousand jobs with a megabyte each would take all memory."""
+MAX_TEXT = 16 * 1024 * 1024
+"""Characters that the specs of one page may have in total: a thousand jobs with a megabyte each would take all memory, and its JSON keeps
+the event loop for a millisecond for each 400 KiB."""
 
 BEFORE_ALL = (2**63 - 1, "")
 """A key before that of every row, newest first."""
@@ -66,7 +66,7 @@ def tasks(db: sqlite3.Connection, window: Window, visible: str | None) -> Page[T
     seen = "" if visible is None else "WHERE visible(:visible, tasks.id)"
     counted = "SELECT value FROM counters WHERE name = 'tasks'" if visible is None else f"SELECT count(*) FROM tasks {seen}"
     given = {"visible": visible}
-    return _page(db, TASKS, [f"tasks {seen or 'WHERE TRUE'}"], window, given, lambda: _number(db, counted, given))
+    return page(db, TASKS, Walks([f"tasks {seen or 'WHERE TRUE'}"]), window, given, lambda: number(db, counted, given))
 
 
 def tasks_with(db: sqlite3.Connection, words: Sequence[str], window: Window, visible: str | None) -> Page[Task]:
@@ -75,7 +75,7 @@ def tasks_with(db: sqlite3.Connection, words: Sequence[str], window: Window, vis
     if visible is not None:
         found += " AND visible(:visible, tasks.id)"
     given = {"words": _phrases(words), "visible": visible}
-    return _page(db, TASKS, [found], window, given, lambda: _number(db, f"SELECT count(*) FROM {found}", given))
+    return page(db, TASKS, Walks([found]), window, given, lambda: number(db, f"SELECT count(*) FROM {found}", given))
 
 
 def jobs(db: sqlite3.Connection, task_id: str, window: Window, status: str | None) -> Page[Job]:
@@ -83,28 +83,32 @@ def jobs(db: sqlite3.Connection, task_id: str, window: Window, status: str | Non
     wanted = "jobs WHERE task_id = :task_id" + ("" if status is None else f" AND {_JOB_STATUS} = :status")
     counted = "SELECT jobs_count FROM tasks WHERE id = :task_id" if status is None else f"SELECT count(*) FROM {wanted}"
     given = {"task_id": task_id, "status": status}
-    return _page(db, JOBS, [wanted], window, given, lambda: _number(db, counted, given))
+    return page(db, JOBS, Walks([wanted]), window, given, lambda: number(db, counted, given))
 
 
 def ticks(db: sqlite3.Connection, job_id: str, window: Window) -> Page[Tick]:
     """A job's ledger, the latest due first."""
-    return _page(db, TICKS, ["ticks WHERE job_id = :job_id"], window, {"job_id": job_id}, lambda: count_of_job(db, "ticks", job_id))
+    return page(db, TICKS, Walks(["ticks WHERE job_id = :job_id"]), window, {"job_id": job_id}, lambda: count_of_job(db, "ticks", job_id))
 
 
 def executions_of(db: sqlite3.Connection, job_id: str, window: Window) -> Page[Execution]:
     """A job's executions, newest first."""
     walk = "executions WHERE job_id = :job_id"
-    return _page(db, EXECUTIONS_OF_JOB, [walk], window, {"job_id": job_id}, lambda: count_of_job(db, "executions", job_id))
+    return page(db, EXECUTIONS_OF_JOB, Walks([walk]), window, {"job_id": job_id}, lambda: count_of_job(db, "executions", job_id))
 
 
-def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[Execution]:
-    """Executions of all tasks, or of one, the latest due first."""
-    given = {"task_id": wanted.task_id, "since": wanted.since, "visible": wanted.visible}
-    return _page(db, EXECUTIONS, _walks(wanted), window, given, lambda: _count_executions(db, wanted, given))
+@dataclass(frozen=True, slots=True)
+class Walks:
+    """Walks whose merged rows are a list: each is a FROM and a WHERE that follow an index in the list's order. ``before`` comes before the
+    query that has them. ``forwards``: they can't be walked from the end."""
+
+    parts: Sequence[str]
+    before: str = ""
+    forwards: bool = False
 
 
-def _page(db: sqlite3.Connection, source: ListSource[Row], walks: Sequence[str], window: Window, given: Values, count: Count) -> Page[Row]:
-    """A page of the merged walks. A walk is a FROM and a WHERE that follow an index in the list's order."""
+def page(db: sqlite3.Connection, source: ListSource[Row], walks: Walks, window: Window, given: Values, count: Count) -> Page[Row]:
+    """A page of a list."""
     with _snapshot(db):
         if window.after is not None:
             after, size = window.after, window.per_page
@@ -114,7 +118,7 @@ def _page(db: sqlite3.Connection, source: ListSource[Row], walks: Sequence[str],
         first, last = window.offset, min(window.offset + window.per_page, total)
         if first >= last:
             return Page(window, total, (), None)
-        backwards = total - last < first
+        backwards = not walks.forwards and total - last < first
         bounds = _bounds(BEFORE_ALL, total - last if backwards else first, last - first)
         rows = _rows(db, source, walks, {**given, **bounds}, backwards=backwards)
         return _shown(source, window, total, rows, more=last < total)
@@ -125,17 +129,17 @@ def _bounds(key: Sequence[Any], skipped: int, size: int) -> Values:
 
 
 def _rows(
-    db: sqlite3.Connection, source: ListSource[Any], walks: Sequence[str], given: Values, *, backwards: bool = False
+    db: sqlite3.Connection, source: ListSource[Any], walks: Walks, given: Values, *, backwards: bool = False
 ) -> list[tuple[Any, ...]]:
     """The key and the fields of each row, newest first."""
     table, (first, second) = source.table, source.key
     columns = f"SELECT {table}.rowid AS place, {table}.{first} AS first, {table}.{second} AS second"
     after = f"({table}.{first}, {table}.{second}) < (:first, :second)"
     direction = "ASC" if backwards else "DESC"
-    found = " UNION ALL ".join(f"{columns} FROM {walk} AND {after}" for walk in walks)
+    found = " UNION ALL ".join(f"{columns} FROM {walk} AND {after}" for walk in walks.parts)
     ordered = f"{found} ORDER BY first {direction}, second {direction} LIMIT :size OFFSET :skipped"
     fields = ", ".join(f"{table}.{field}" for field in source.fields)
-    query = f"SELECT first, second, {fields} FROM ({ordered}) AS found CROSS JOIN {table} ON {table}.rowid = found.place"
+    query = f"{walks.before}SELECT first, second, {fields} FROM ({ordered}) AS found CROSS JOIN {table} ON {table}.rowid = found.place"
     return sorted(_bounded(db, query, given, source.fields), key=lambda row: (row[0], row[1]), reverse=True)
 
 
@@ -173,56 +177,16 @@ def _snapshot(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("COMMIT")
 
 
-def _walks(wanted: Wanted) -> list[str]:
-    rest = " AND visible(:visible, task_id)" if wanted.visible is not None else ""
-    rest += " AND scheduled_for >= :since" if wanted.since is not None else ""
-    if wanted.task_id is not None and not wanted.statuses:
-        return [f"executions INDEXED BY executions_of_task WHERE task_id = :task_id{rest}"]
-    return [_walk(status, wanted.task_id, rest) for status in sorted(wanted.statuses or Status)]
-
-
-def _walk(status: Status, task_id: str | None, rest: str) -> str:
-    if task_id is None:
-        return f"executions INDEXED BY executions_by_status WHERE status = '{status}'{rest}"
-    if status.final:
-        return f"executions INDEXED BY executions_ended WHERE task_id = :task_id AND status = '{status}' AND {ENDED}{rest}"
-    return f"executions INDEXED BY executions_by_status WHERE status = '{status}' AND task_id = :task_id{rest}"
-
-
-def _count_executions(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
-    """Reads the counters where there are any. A task's executions under way have none, since they are few."""
-    statuses = wanted.statuses or frozenset(Status)
-    if wanted.since is not None:
-        return _count_walks(db, _walks(wanted), given)
-    if wanted.task_id is None and wanted.visible is None:
-        return _number(db, f"SELECT sum(value) FROM counters WHERE name IN ({_quoted(statuses)})", {})
-    kept = _quoted(statuses & FINAL) if wanted.statuses else "'executions'"
-    counted = f"SELECT ifnull(sum(value), 0) FROM task_counts WHERE name IN ({kept})"
-    counted += " AND task_id = :task_id" if wanted.task_id is not None else ""
-    counted += " AND visible(:visible, task_id)" if wanted.visible is not None else ""
-    under_way = wanted.statuses - FINAL
-    walked = _count_walks(db, _walks(replace(wanted, statuses=under_way)), given) if under_way else 0
-    return _number(db, counted, given) + walked
-
-
-def _count_walks(db: sqlite3.Connection, walks: Sequence[str], given: Values) -> int:
-    counts = " + ".join(f"(SELECT count(*) FROM {walk})" for walk in walks)
-    return _number(db, f"SELECT {counts}", given)
-
-
 def count_of_job(db: sqlite3.Connection, what: str, job_id: str) -> int:
     """How many ticks or executions a job has. A job without a counter has one at most."""
     query = f"SELECT ifnull((SELECT {what} FROM job_counts WHERE job_id = :id), (SELECT count(*) FROM {what} WHERE job_id = :id))"
-    return _number(db, query, {"id": job_id})
+    return number(db, query, {"id": job_id})
 
 
-def _number(db: sqlite3.Connection, query: str, given: Values) -> int:
+def number(db: sqlite3.Connection, query: str, given: Values) -> int:
+    """The number that a query gives; 0 when it gives no row."""
     row = db.execute(query, given).fetchone()
     return int(row[0]) if row else 0
-
-
-def _quoted(words: frozenset[Status]) -> str:
-    return ", ".join(f"'{word}'" for word in sorted(words))
 
 
 def _phrases(words: Sequence[str]) -> str:

@@ -16,16 +16,29 @@ THREADS = 4
 MAX_WAITING = 1024
 MAX_BATCH = 64
 """Waiting reads that one thread takes at once; other threads take the rest."""
+INSTRUCTIONS = 50_000
+"""Instructions of SQLite, about a millisecond, between two looks whether anyone still waits for a read that runs."""
 
 
 class Readers:
-    """Owns the threads and their connections. A call takes ``deadline`` seconds at most; at most ``MAX_WAITING`` reads wait or run."""
+    """Owns the threads and their connections. A call takes ``deadline`` seconds at most; then, and when its caller is cancelled, the read
+    is interrupted. At most ``MAX_WAITING`` reads wait or run. ``advice`` is what a caller is told whose read took too long."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], deadline: float) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        deadline: float,
+        *,
+        threads: int = THREADS,
+        batch: int = MAX_BATCH,
+        name: str = "sqlite-reader",
+        advice: str = "",
+    ) -> None:
         self._connect = connect
         self._deadline = deadline
-        self._queue = WorkQueue(deadline)
-        self._threads = [threading.Thread(target=self._work, name=f"sqlite-reader-{number}", daemon=True) for number in range(THREADS)]
+        self._batch = batch
+        self._queue = WorkQueue(deadline, advice)
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)]
 
     def start(self) -> None:
         """Starts the threads."""
@@ -44,7 +57,7 @@ class Readers:
     def _work(self) -> None:
         db: sqlite3.Connection | None = None
         while self._queue.wait():
-            items = self._queue.take(MAX_BATCH)
+            items = self._queue.take(self._batch)
             try:
                 db = db or self._open()
             except sqlite3.Error as error:
@@ -56,7 +69,7 @@ class Readers:
                 _read(db, batched)
                 self._queue.answer(batched)
                 for item in others:
-                    _read_alone(db, item)
+                    _read_while_wanted(db, item)
                 self._queue.answer(others)
         if db is not None:
             db.close()
@@ -83,6 +96,15 @@ def _read(db: sqlite3.Connection, items: list[QueuedOperation]) -> None:
         log.exception("store.query_failed")
         for item in items:
             item.error = error
+
+
+def _read_while_wanted(db: sqlite3.Connection, item: QueuedOperation) -> None:
+    """Reads until nobody waits for the answer any more: a read that takes too long must not keep its thread from others."""
+    db.set_progress_handler(item.is_given_up, INSTRUCTIONS)
+    try:
+        _read_alone(db, item)
+    finally:
+        db.set_progress_handler(None, 0)
 
 
 def _read_alone(db: sqlite3.Connection, item: QueuedOperation) -> None:

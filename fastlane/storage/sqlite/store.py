@@ -24,7 +24,7 @@ from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
-from fastlane.storage.sqlite import deletion, executions, idempotency, jobs, lists, logs, pauses
+from fastlane.storage.sqlite import deletion, execution_lists, executions, idempotency, jobs, lists, logs, pauses
 from fastlane.storage.sqlite.creation import NewJob, create
 from fastlane.storage.sqlite.memory import keep_freed_memory
 from fastlane.storage.sqlite.migration import Progress, prepare
@@ -35,6 +35,10 @@ from fastlane.storage.sqlite.writer import Writer
 
 GRACE = 2.0
 """Seconds beyond ``busy_timeout`` after which a call is given up."""
+
+LIST_THREADS, LIST_DEADLINE = 2, 5.0
+"""Threads for lists, and the seconds that one may take: a list that grows with what is stored never delays the other reads."""
+LIST_ADVICE = "ask for less: one task, a status, a later since; or walk by nextUrl instead of by page numbers"
 
 Document = Mapping[str, Any]
 
@@ -49,6 +53,9 @@ class SqliteStore:
         self._deadline = busy_timeout + GRACE
         self._writer = Writer(self._connect, busy_timeout, self._deadline)
         self._readers = Readers(self._connect, self._deadline)
+        self._list_readers = Readers(
+            self._connect, LIST_DEADLINE, threads=LIST_THREADS, batch=1, name="sqlite-list-reader", advice=LIST_ADVICE
+        )
 
     async def open(self) -> None:
         """Raises FastlaneError for a file that only a newer fastlane may use. A migration has no deadline while it gets on."""
@@ -61,10 +68,12 @@ class SqliteStore:
             raise StoreDown(f"the store {self._path} cannot be opened: {str(error) or 'no answer in time'}") from error
         self._writer.start()
         self._readers.start()
+        self._list_readers.start()
 
     async def close(self) -> None:
         await self._writer.close()
         await self._readers.close()
+        await self._list_readers.close()
 
     async def check(self) -> None:
         await self._writer.run(lambda db: db.execute("UPDATE checks SET count = count + 1").rowcount)
@@ -119,22 +128,22 @@ class SqliteStore:
     # lists
 
     async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
-        return await self._readers.run(lambda db: lists.tasks(db, window, visible))
+        return await self._list_readers.run(lambda db: lists.tasks(db, window, visible))
 
     async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
-        return await self._readers.run(lambda db: lists.tasks_with(db, words, window, visible))
+        return await self._list_readers.run(lambda db: lists.tasks_with(db, words, window, visible))
 
     async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> Page[Job]:
-        return await self._readers.run(lambda db: lists.jobs(db, task_id, window, status))
+        return await self._list_readers.run(lambda db: lists.jobs(db, task_id, window, status))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
-        return await self._readers.run(lambda db: lists.ticks(db, job_id, window))
+        return await self._list_readers.run(lambda db: lists.ticks(db, job_id, window))
 
     async def list_executions_of(self, job_id: str, window: Window) -> Page[Execution]:
-        return await self._readers.run(lambda db: lists.executions_of(db, job_id, window))
+        return await self._list_readers.run(lambda db: lists.executions_of(db, job_id, window))
 
     async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
-        return await self._readers.run(lambda db: lists.executions(db, wanted, window))
+        return await self._list_readers.run(lambda db: execution_lists.executions(db, wanted, window))
 
     # executions
 

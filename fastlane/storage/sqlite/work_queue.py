@@ -57,17 +57,23 @@ class QueuedOperation:
         else:
             self.future.set_exception(self.error)
 
-    def give_up(self, deadline: float) -> None:
+    def is_given_up(self) -> bool:
+        """Whether the caller no longer waits. Any thread may ask."""
+        return self.future.done()
+
+    def give_up(self, words: str) -> None:
         """Tells the caller that its time is over; the operation does not begin any more."""
         if not self.future.done():
-            self.future.set_exception(StoreDown(f"the store did not answer within {deadline:g} s"))
+            self.future.set_exception(StoreDown(words))
 
 
 class WorkQueue:
-    """A queue for any number of loops and threads. Each operation has ``deadline`` seconds in total."""
+    """A queue for any number of loops and threads. Each operation has ``deadline`` seconds in total; ``advice`` is for a caller whose
+    operation took longer."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, advice: str = "") -> None:
         self._deadline = deadline
+        self._late = f"the store did not answer within {deadline:g} s" + (f"; {advice}" if advice else "")
         self._waiting: deque[QueuedOperation] = deque()
         self._running = 0
         self._lock = threading.Lock()
@@ -108,7 +114,7 @@ class WorkQueue:
         """Takes up to ``most`` waiting operations, without those whose callers are gone. Pass all of them to ``answer``."""
         with self._lock:
             items = [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
-            items = [item for item in items if not item.future.done()]
+            items = [item for item in items if not item.is_given_up()]
             self._running += len(items)
             if self._waiting:
                 self._changed.notify()
@@ -154,7 +160,7 @@ class WorkQueue:
         unanswered = self._unanswered[loop]
         while unanswered and (oldest := next(iter(unanswered))).until <= loop.time():
             del unanswered[oldest]
-            oldest.give_up(self._deadline)
+            oldest.give_up(self._late)
         if unanswered:
             loop.call_at(next(iter(unanswered)).until, self._give_up, loop)
         else:

@@ -9,7 +9,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -25,11 +25,12 @@ from fastlane.services.assembly import Services
 from fastlane.services.tickets import Grant
 from fastlane.web.api.contract import query_names
 from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.pages import Listing
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.handler.context import AppContext
 from fastlane.web.http.body import RequestBody
-from fastlane.web.http.encoding import encode_json
+from fastlane.web.http.encoding import GZIP_FROM, LARGE, accepts_gzip, encode_json, gzipped
 from fastlane.web.http.path import check_length, read_path
 from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.http.query import read_query
@@ -43,6 +44,8 @@ BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
 WRITE_DEADLINE = 60.0
 """Seconds that a client has to take an answer, or a part of one."""
+LONG_LIST = 50
+"""Rows from which a list is rendered in a thread: a thousand jobs take 30 ms, and more when they are large."""
 
 NO_CONTEXT = RenderContext("", ())
 """For problems: they contain no URLs, and may arise before the base URL is known."""
@@ -146,12 +149,21 @@ class Handler(RequestHandler):
         )
 
     async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
-        """Sends a value as JSON; returns when the client has taken it, or is gone."""
-        await self.send_json(serializer.serialize(value, self.render_context), status=status)
+        """Sends a value as JSON; returns when the client has taken it, or is gone. A long list is rendered in a thread, so that no other
+        request waits for it."""
+        render = partial(_render, serializer, value, self.render_context)
+        is_long = isinstance(value, Listing) and len(value.page.rows) >= LONG_LIST
+        await self._send_json(await asyncio.to_thread(render) if is_long else render(), status)
 
-    async def send_json(self, content: Any, *, status: int = 200) -> None:
+    async def send_json(self, content: Any) -> None:
         """Sends JSON; returns when the client has taken it, or is gone."""
-        await self.deliver(self._finish_json(content, status, "application/json"))
+        await self._send_json(encode_json(content), 200)
+
+    async def _send_json(self, data: bytes, status: int) -> None:
+        compressed = len(data) >= LARGE and self._compresses(data)
+        if compressed:
+            data = await asyncio.to_thread(gzipped, data)
+        await self.deliver(self._finish_json(data, status, "application/json", compressed=compressed))
 
     async def deliver(self, written: Awaitable[None]) -> bool:
         """Waits until the client has taken what was written. Returns False when it is gone, or took nothing for a minute and was
@@ -245,7 +257,7 @@ class Handler(RequestHandler):
         for name, value in problem.headers.items():
             self.set_header(name, value)
         self.set_header("Cache-Control", "no-store")
-        self._finish_json(PROBLEM.serialize(problem, NO_CONTEXT), problem.status, "application/problem+json")
+        self._finish_json(encode_json(PROBLEM.serialize(problem, NO_CONTEXT)), problem.status, "application/problem+json")
 
     def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         """Logs only what operators can act on: outages and our own errors."""
@@ -294,13 +306,18 @@ class Handler(RequestHandler):
         self.set_status(204)
         await self.deliver(self.finish())
 
-    def _finish_json(self, value: Any, status: int, media: str) -> Awaitable[None]:
-        data, gzipped = encode_json(value, self.request.headers.get("Accept-Encoding", ""))
+    def _finish_json(self, data: bytes, status: int, media: str, *, compressed: bool = False) -> Awaitable[None]:
+        """``compressed``: the data are gzipped already."""
         self.set_status(status)
         self.set_header("Content-Type", media)
-        if gzipped:
+        if not compressed and self._compresses(data):
+            data, compressed = gzipped(data), True
+        if compressed:
             self.set_header("Content-Encoding", "gzip")
         return self.finish(data)
+
+    def _compresses(self, data: bytes) -> bool:
+        return len(data) >= GZIP_FROM and accepts_gzip(self.request.headers.get("Accept-Encoding", ""))
 
     def _leave_closed_connection(self) -> bool:
         """If the client closed the connection before this request's turn, abandons the connection with all pipelined requests on it.
@@ -322,6 +339,10 @@ class Handler(RequestHandler):
     def _allowed_methods(self) -> list[str]:
         names = [method for method in METHODS if hasattr(self, f"on_{method.lower()}")]
         return [*names, *(["HEAD"] if "GET" in names else [])]
+
+
+def _render(serializer: Serializer[Value], value: Value, context: RenderContext) -> bytes:
+    return encode_json(serializer.serialize(value, context))
 
 
 class UnknownRoute(Handler):

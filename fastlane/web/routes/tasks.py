@@ -15,11 +15,12 @@ from fastlane.web.routes.job_requests import DELETE_QUERY, mark_replayed, read_i
 
 JOBS, MAX_JOBS = 1_000, 1_000
 """Jobs in a task's answer: unless ``perPage`` says otherwise, and at most."""
-MAX_SEARCH = 1_000
+MAX_SEARCH, MAX_WORDS = 1_000, 20
+"""Characters and different words of a search: each word is a search of its own."""
 MAX_WAIT = 60
 
 SEARCH = Parameter(
-    "Words in task ids, or the beginnings of words.",
+    f"Words in task ids, or the beginnings of words; at most {MAX_WORDS}.",
     {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
     required=True,
 )
@@ -58,7 +59,10 @@ class SearchHandler(Handler):
             raise Invalid([Fault("query", "is missing; add words of task ids, or their beginnings: /search?query=nightly+back")])
         if len(text) > MAX_SEARCH:
             raise Invalid([Fault("query", f"is longer than {MAX_SEARCH} characters; a task id has 255 bytes at most")])
-        return text.split()
+        words = list(dict.fromkeys(text.split()))
+        if len(words) > MAX_WORDS:
+            raise Invalid([Fault("query", f"has {len(words)} words; name at most {MAX_WORDS}, the ones that tell the task from others")])
+        return words
 
 
 class TaskHandler(Handler):
