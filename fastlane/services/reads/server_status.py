@@ -12,7 +12,7 @@ from fastlane.models.status import Status
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
 from fastlane.storage.base import Counts, Store
 
-MAX_RUNNING = 1_000
+MAX_RUNNING, MAX_UNCLEANED = 1_000, 1_000
 MAX_SCHEDULED = 20
 NO_LIMIT = 1 << 62
 
@@ -32,6 +32,16 @@ class WorkerRow:
 
     id: str
     started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UncleanedRow:
+    """How many executions of a host have ended although their services are not removed yet, and when the first of them ended
+    (milliseconds)."""
+
+    host: str | None
+    count: int
+    since: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class StatusView:
     queues: Mapping[str, QueueRow]
     counts: Counts
     scheduled: tuple[Job, ...]
+    uncleaned: tuple[UncleanedRow, ...]
 
     def only(self, sees: Callable[[str], bool]) -> "StatusView":
         """The same without the executions and jobs of tasks that the reader may not see. The counts still include them."""
@@ -76,7 +87,7 @@ class StatusReader:
         self._started_at = clock.now()
 
     async def read(self) -> StatusView:
-        """The status now, with at most 1,000 running executions and the next 20 scheduled jobs."""
+        """The status now, with at most 1,000 running and 1,000 uncleaned executions and the next 20 scheduled jobs."""
         reports = await self._reports.current()
         lanes = await self._queue.counts([pool.name for pool in self._pools])
         pauses = await self._store.paused_pools()
@@ -88,6 +99,7 @@ class StatusReader:
             queues={pool.name: _queue_row(pool, lanes[pool.name], pauses) for pool in self._pools},
             counts=await self._store.counts(),
             scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED)),
+            uncleaned=uncleaned_rows(await self._store.uncleaned(MAX_UNCLEANED)),
         )
 
 
@@ -99,6 +111,14 @@ def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow
     """Each pool's hosts as the workers see them."""
     views = best_views(reports)
     return tuple(HostRow(pool.name, name, views.get(name)) for pool in pools for name in pool.hosts)
+
+
+def uncleaned_rows(executions: Sequence[Execution]) -> tuple[UncleanedRow, ...]:
+    """Executions that are not cleaned, oldest first, as a row for each host."""
+    by_host: dict[str | None, list[Execution]] = {}
+    for execution in executions:
+        by_host.setdefault(execution.host, []).append(execution)
+    return tuple(UncleanedRow(host, len(rows), rows[0].finished_at) for host, rows in by_host.items())
 
 
 def best_views(reports: Sequence[Report]) -> dict[str, HostView]:

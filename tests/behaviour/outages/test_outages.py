@@ -7,7 +7,9 @@ from contextlib import suppress
 import pytest
 
 from fastlane import __version__
+from fastlane.clock import iso
 from fastlane.errors import QueueDown, StoreDown
+from fastlane.models import transitions
 from fastlane.queue.base import Lane
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import PATIENCE
@@ -159,6 +161,14 @@ async def test_status_shows_the_whole_picture(server):
     (scheduled,) = shown["jobs"]["scheduled"]
     assert (scheduled["jobId"], scheduled["stopUrl"]) == (later["jobId"], later["jobUrl"] + "stop/")
     assert (await server.post(scheduled["stopUrl"])).json["status"] == "stopped"
+
+
+async def test_status_counts_what_is_not_removed_from_its_host_yet(server):
+    settled = await server.change(transitions.settle(await server.end(await server.run(await server.enqueue()))))
+    (row,) = (await server.get("/status")).json["uncleaned"]
+    assert row == {"host": "10.0.0.7", "port": 2375, "count": 1, "since": iso(settled.finished_at)}
+    await server.change(transitions.clean(settled))
+    assert (await server.get("/status")).json["uncleaned"] == []
 
 
 async def test_an_answer_under_way_is_given_before_the_server_closes(shared_redis, tmp_path):

@@ -7,7 +7,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.status import Status
 from fastlane.services.reads.health import HealthProblem, HealthReport
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, WorkerRow
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, UncleanedRow, WorkerRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
@@ -106,6 +106,15 @@ QUEUE = Serializer[QueueRow](
     paused=boolean(lambda queue: queue.paused, "Whether nothing is dispatched to the pool now."),
 )
 
+UNCLEANED = Serializer[UncleanedRow](
+    "Uncleaned",
+    "Executions of a host that have ended, but whose services are not removed yet.",
+    host=string(lambda row: split_host(row.host)[0], null=True),
+    port=integer(lambda row: split_host(row.host)[1], null=True, least=1),
+    count=integer(lambda row: row.count, "How many; a thousand at most on all hosts together."),
+    since=timestamp(lambda row: row.since, "When the first of them ended.", null=True),
+)
+
 TASK_COUNT = Serializer[StatusView]("TaskCount", "How many tasks there are.", count=integer(lambda view: view.counts.tasks))
 
 SCHEDULED = Serializer[Job](
@@ -146,4 +155,5 @@ SERVER_STATUS = Serializer[ServerStatus](
     tasks=nested(TASK_COUNT, lambda status: status.view),
     jobs=nested(JOB_COUNT, lambda status: status.view),
     executions=nested(EXECUTION_COUNTS, lambda status: status.view),
+    uncleaned=array(UNCLEANED, lambda status: status.view.uncleaned, "What is to be removed from each host; empty but for moments."),
 )

@@ -25,7 +25,7 @@ from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.pools import PoolView
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, WorkerRow
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, UncleanedRow, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import (
     Cause,
@@ -136,9 +136,9 @@ WAITS = (
     WaitReason(Cause.PAUSED, "held", details=HeldTick(NOW)),
     WaitReason(Cause.NO_WORKER, "none"),
 )
-STATUS = StatusView(
-    12_345, (WorkerRow("w", NOW),), ROWS, (FAILED,), {"fast": QueueRow(1, 2, 3, 4, paused=True)}, Counts(1, 2, {Status.DONE: 4}), (JOB,)
-)
+GONE = (UncleanedRow("10.0.0.1:2375", 2, NOW),)
+LANES = {"fast": QueueRow(1, 2, 3, 4, paused=True)}
+STATUS = StatusView(12_345, (WorkerRow("w", NOW),), ROWS, (FAILED,), LANES, Counts(1, 2, {Status.DONE: 4}), (JOB,), GONE)
 JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
