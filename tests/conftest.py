@@ -4,33 +4,30 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from xdist.remote import Producer
 
 from tests.support.engine import engine
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
+from tests.support.side_by_side import Units, check_units, in_order
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
 
 __all__ = ["engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
 
-SHARED = {
-    "browser_url": "browser",
-    "joined_managers": "managers",
-    "separate_swarms": "swarms",
-    "runner": "crash",
-    "registry": "registry",
-    "private_registry": "registry",
-}
-"""Session fixtures that are costly to start, or that only one process may have, and the group of tests that uses each."""
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units | None:
+    """Its answer is what sends tests to processes; without one, pytest-xdist does as it was told."""
+    return Units(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sends all tests of a group to one process of pytest-xdist."""
-    for item in items:
-        groups = {SHARED[name] for name in getattr(item, "fixturenames", ()) if name in SHARED}
-        if groups:
-            item.add_marker(pytest.mark.xdist_group(min(groups)))
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Brings tests that run side by side into the order in which they begin."""
+    check_units(items)
+    if getattr(config.option, "loadgroup", False):
+        items[:] = in_order(items)
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,6 @@ from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all, task_in
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.xdist_group("engine objects")
-"""One process runs all tests that create networks, volumes and secrets on the shared engine, so that one can look at all of them."""
-
 PATIENCE = 60.0
 TRAPS = "trap 'echo ended; exit 9' USR1; echo begun; while :; do sleep 0.05; done"
 

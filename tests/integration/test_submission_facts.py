@@ -1,8 +1,8 @@
 """What is taken for granted of an engine to which a service is submitted. Where one fails, ``spec.py`` rests on sand."""
 
 import base64
+import contextlib
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -14,9 +14,6 @@ from fastlane.executors.swarm.service import spec
 from tests.support.engine import IMAGE, connect, remove_all, remove_images, update
 from tests.support.registry import Registry
 from tests.support.waiting import wait_until
-
-pytestmark = pytest.mark.xdist_group("engine objects")
-"""One process runs all tests that create networks, volumes and secrets on the shared engine, so that one can look at all of them."""
 
 PATIENCE = 60.0
 INSTALLATION = f"facts-{uuid4().hex[:8]}"
@@ -111,13 +108,14 @@ def test_without_a_virtual_address_a_service_on_a_network_takes_no_address_but_i
         for service in (plain, virtual):
             api.remove_service(service["ID"])
     finally:
-        give_up = time.monotonic() + PATIENCE
-        while api.networks(ids=[network]):
-            assert time.monotonic() < give_up
-            try:
-                api.remove_network(network)
-            except docker.errors.APIError:
-                time.sleep(0.1)
+        wait_until(lambda: is_removed(api, network), "the network to be free", PATIENCE)
+
+
+def is_removed(api: docker.APIClient, network: str) -> bool:
+    """Removes a network, which an engine refuses while a task has it."""
+    with contextlib.suppress(docker.errors.APIError):
+        api.remove_network(network)
+    return not api.networks(ids=[network])
 
 
 def test_the_credentials_of_a_create_outlive_updates_that_name_none_and_are_shown_to_nobody(
