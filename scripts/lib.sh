@@ -23,3 +23,45 @@ is_ours() {
     [ -n "$1" ] || return 1
     { tr '\0' ' ' <"/proc/$1/cmdline" || ps -ww -p "$1" -o args=; } 2>/dev/null | grep -qF -- "$PWD/$2"
 }
+
+# What `aside` has started and nobody has waited for: NAME=PID=FILE of its output. (The bash of macOS has no associative arrays.)
+asides=()
+
+# Runs the command "${@:2}" beside what follows, under the name $1. Its output comes when `finish` waits for it.
+aside() {
+    local name=$1 file
+    shift
+    file=$(mktemp)
+    "$@" >"$file" 2>&1 </dev/null &
+    asides+=("$name=$!=$file")
+}
+
+# Waits for the command of that name and prints its output. Succeeds if it did.
+finish() {
+    local row pid file code=0 others=()
+    for row in "${asides[@]}"; do
+        if [ "${row%%=*}" != "$1" ]; then others+=("$row"); continue; fi
+        pid=${row#*=} file=${row##*=}
+        wait "${pid%%=*}" || code=$?
+        cat "$file"
+        rm -f "$file"
+    done
+    asides=(${others[@]+"${others[@]}"})
+    return "$code"
+}
+
+# Ends what still runs beside, with its children: for a script that ends early.
+end_asides() {
+    local row pid
+    for row in ${asides[@]+"${asides[@]}"}; do
+        pid=${row#*=} pid=${pid%%=*}
+        end_tree "$pid"
+        rm -f "${row##*=}"
+    done
+}
+
+end_tree() {
+    local child
+    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null || true); do end_tree "$child"; done
+    kill "$1" 2>/dev/null || true
+}

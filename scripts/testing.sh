@@ -11,16 +11,17 @@ begin_testing() {
     [ "$(id -u)" = 0 ] || fail "$1 starts its own Docker engine and must run as root" "make check runs as any user."
     mkdir -p .fastlane
     exec 8>.fastlane/test.lock
+    trap end_asides EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     flock -n 8 || fail "another make test is running in this checkout" "Wait until it ends."
     scripts/packages dockerd=docker.io docker=docker-cli ip=iproute2 unshare=util-linux busybox=busybox-static docker-registry=docker-registry \
-        openssl=openssl chromium=chromium
+        openssl=openssl chromium=chromium node=nodejs npm=npm
 }
 
 # Runs pytest with these arguments on a private engine, which it removes afterwards.
 pytest_on_private_engine() {
-    trap 'scripts/test-engine stop' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    trap 'end_asides; scripts/test-engine stop' EXIT
     say "starting a private Docker engine"
     FASTLANE_TEST_ENGINE=$(scripts/test-engine start 8>&- | tail -n 1)
     export FASTLANE_TEST_ENGINE
