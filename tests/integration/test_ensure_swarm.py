@@ -6,7 +6,6 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +14,7 @@ import docker
 import pytest
 
 from fastlane.embedded.engine import ensure_swarm
+from tests.support.waiting import wait_until
 
 ENGINE = 'ip link set lo up; exec dockerd --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s"'
 """In a network of its own, so that its bridge and the swarm's port are nobody else's."""
@@ -36,14 +36,12 @@ def engine():
 
 
 def wait_until_it_answers(process: subprocess.Popen, home: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+    def listens() -> bool:
         assert process.poll() is None, f"dockerd has ended: {(home / 'log').read_text()[-2000:]}"
-        assert time.monotonic() < deadline, f"dockerd does not answer: {(home / 'log').read_text()[-2000:]}"
         with socket.socket(socket.AF_UNIX) as probe:
-            if probe.connect_ex(f"{home}/s") == 0:
-                break
-        time.sleep(0.1)
+            return probe.connect_ex(f"{home}/s") == 0
+
+    wait_until(listens, f"dockerd to answer; its log is {home / 'log'}")
     docker.APIClient(f"unix://{home}/s", version="auto", timeout=60).close()
 
 

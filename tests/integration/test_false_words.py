@@ -58,7 +58,7 @@ async def start_through(executor: SwarmExecutor, other: Node, crew: Fastlane, ro
                 await executor.activate(other.url, service)
                 break
             except HostDown:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # the swarm has no leader yet
     swarm_id = executor.hosts()[0].swarm_id or ""
     bind = transitions.bind(row, service_id=service, swarm_id=swarm_id, image_digest=image.digest, now=crew.clock.now())
     made = await crew.store.change(bind)

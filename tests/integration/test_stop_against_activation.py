@@ -13,12 +13,13 @@ from uuid import uuid4
 import pytest
 
 from fastlane.errors import HostDown
-from fastlane.executors.base import Activation, Order, Phase
+from fastlane.executors.base import Activation, EngineService, Order, Phase
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, remove_all
+from tests.support.waiting import LONG_PATIENCE, until
 
 T = TypeVar("T")
 
@@ -57,6 +58,12 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
 
 
+async def over(executor: SwarmExecutor, host: str, service: str) -> EngineService | None:
+    """The service, once nothing of it is to start or runs any more."""
+    view = await executor.inspect(host, service)
+    return view if (view.tasks[0].phase is Phase.ENDED if view.tasks else not view.activated) else None
+
+
 async def test_a_stop_that_was_answered_first_lets_nothing_start_and_nothing_starts_twice(
     engine: str, installation: str, tmp_path: Path
 ) -> None:
@@ -85,11 +92,7 @@ async def test_a_stop_that_was_answered_first_lets_nothing_start_and_nothing_sta
             async with turns:
                 activation, _ = await asyncio.gather(activate(), stop())
                 assert await insist(lambda: one.activate(engine, service)) is not Activation.STARTED
-                while True:
-                    view = await one.inspect(engine, service)
-                    if view.tasks[0].phase is Phase.ENDED if view.tasks else not view.activated:
-                        break
-                    await asyncio.sleep(0.05)
+                view = await until(lambda: over(one, engine, service), "an end of the race", LONG_PATIENCE)
             assert view.stopping
             assert view.activated is (activation is not Activation.STOPPED)
             found[made.execution_id] = activation

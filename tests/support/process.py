@@ -101,7 +101,7 @@ def wait_for_writer(path: Path) -> Callable[[], None]:
     """
 
     def wait() -> None:
-        time.sleep(0.05)
+        time.sleep(0.05)  # the writer takes what was handed to it before it takes the lock again
         db = sqlite3.connect(path, timeout=10, isolation_level=None)
         db.execute("BEGIN IMMEDIATE")
         db.execute("ROLLBACK")

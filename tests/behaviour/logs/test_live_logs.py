@@ -315,11 +315,13 @@ async def test_one_socket_goes_through_all_attempts(server):
 async def test_a_failure_that_may_be_retried_is_not_the_end_until_it_is_settled(server):
     reply = await server.enqueue(retries=1)
     execution = await server.run(reply)
+    attempt = socket(server, reply["executionUrl"] + "ws")
     async with socket(server, reply["jobUrl"] + "ws") as client:
         await server.append_log(execution, (1, b"x"))
-        failed = await server.end(execution, 1)
-        await client.until(lambda got: got.text == "x")
-        await asyncio.sleep(0.3)  # time in which the socket must not close
+        async with attempt:
+            failed = await server.end(execution, 1)
+            await client.until(lambda got: got.text == "x")
+            assert (await attempt.closed()).text == "x"  # of the attempt it is the end, and of the job it is not
         assert client.received.code is None
         assert await server.store.change(transitions.settle(failed))
         assert (await client.closed()).end == DONE

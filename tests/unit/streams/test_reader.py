@@ -20,6 +20,7 @@ from fastlane.streams.batch import Batch, BatchCache
 from fastlane.streams.hub import OnHint
 from fastlane.streams.reader import Detached, Reader
 from tests.support.factories import make_execution
+from tests.support.waiting import until
 
 
 @dataclass
@@ -154,12 +155,12 @@ async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_el
     forger, other = Consumer(dice), Consumer(dice)
     try:
         first = asyncio.create_task(forger.follow(one, Cursor("e", 6, (b"\xf0\x9f", b""))))
-        await asyncio.sleep(0.05)
+        await until(lambda: hub.subscribers, "the first to wait for more")
         second = asyncio.create_task(other.follow(one, Cursor("e", 0)))
-        await asyncio.sleep(0.05)
+        await until(lambda: other.data == b"honest", "the second to have what there is")
         rows.pieces.append(Piece(1, 1, b" text"))
         hub.publish(Hint("e", 11, Status.RUNNING))
-        await asyncio.sleep(0.05)
+        await until(lambda: other.data == b"honest text", "the second to have the rest")
         rows.status = Status.DONE
         hub.publish(Hint("e", 11, Status.DONE))
         await asyncio.wait_for(asyncio.gather(first, second), 20)

@@ -46,7 +46,7 @@ class Engine:
             if self.answer is not None and not line.strip():
                 for part in self.answer:
                     writer.write(part)
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05)  # so that the parts come apart
                 writer.close()
                 return
 
