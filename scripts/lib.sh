@@ -17,11 +17,22 @@ limit() {
     if command -v timeout >/dev/null; then timeout "$@"; else shift; "$@"; fi
 }
 
-# Whether process $1 runs and was started from this checkout with $2 in its command line. The pid alone proves nothing, since it may have
-# been reused.
-is_ours() {
+# Prints what identifies process $1 while it lives: the machine's boot and the moment at which the process started. A pid proves nothing, since it
+# may have been reused, and a command line is empty or another program's while the process is starting. Fails if the process has ended.
+identity() {
+    local about fields
     [ -n "$1" ] || return 1
-    { tr '\0' ' ' <"/proc/$1/cmdline" || ps -ww -p "$1" -o args=; } 2>/dev/null | grep -qF -- "$PWD/$2"
+    if [ -e /proc/self/stat ]; then
+        about=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+        # The program's name, in parentheses, may contain anything.
+        read -r -a fields <<<"${about##*) }"
+        about="${fields[0]} $(cat /proc/sys/kernel/random/boot_id)-${fields[19]}"
+    else
+        about=$(ps -p "$1" -o stat= -o lstart=) || return 1
+    fi
+    case $about in Z* | X*) return 1 ;; esac
+    about=${about#* }
+    echo "${about// /-}"
 }
 
 # What `aside` has started and nobody has waited for: NAME=PID=FILE of its output. (The bash of macOS has no associative arrays.)

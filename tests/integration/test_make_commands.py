@@ -1,6 +1,5 @@
 """What the README tells a newcomer to type, in a clone: `make run`, `make stop`, `make clean`; and what pip installs from it."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,51 +11,22 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.support.checkout import PATIENCE, ROOT, checkout, plain_environment, succeed
+from tests.support.engine import connect
 from tests.support.installation import free_port
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 300
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 BROUGHT_BY_GIT = {".git", "Makefile", "fastlane", "scripts", "setup.cfg"}
 
 
 @pytest.fixture
 def clone() -> Iterator[Path]:
-    """A copy of the files that git knows, as they are now, with a history of one commit. Its path is short enough for sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="flm", dir="/tmp"))
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=60).stdout
-    for name in filter(None, listed.decode().split("\0")):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
-        subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
-    try:
+    """A checkout with a history of one commit."""
+    with checkout() as folder:
+        for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
+            subprocess.run(["git", *words], cwd=folder, check=True, timeout=60)
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def make(clone: Path, target: str, **environment: str) -> str:
-    """Runs a target; what it printed."""
-    done = subprocess.run(
-        ["make", target],
-        cwd=clone,
-        env={**plain_environment(), **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def plain_environment() -> dict[str, str]:
-    """Without the settings of the tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "MAKE", "PYTHONPATH"))}
 
 
 def untracked(clone: Path) -> str:
@@ -65,26 +35,42 @@ def untracked(clone: Path) -> str:
     return done.stdout
 
 
+def remaining(engine: str, installation: str) -> int:
+    """How many services the installation has."""
+    client = connect(engine)
+    try:
+        return len(client.services(filters={"label": f"fastlane.installation={installation}"}))
+    finally:
+        client.close()
+
+
 @pytest.mark.timeout(2 * PATIENCE)
 def test_make_run_runs_a_first_job_make_stop_ends_it_and_make_clean_leaves_only_the_clone(engine: str, clone: Path) -> None:
     port = free_port()
-    own = {"FASTLANE_PORT": str(port), "DOCKER_HOST": engine, "FASTLANE_INSTALLATION": f"make-{port}"}
+    own = {"FASTLANE_PORT": str(port), "DOCKER_HOST": engine}
     try:
-        assert "==> done, exit code 0" in make(clone, "run", **own)
+        assert "==> done, exit code 0" in succeed(clone, "make", "run", **own)
         health = requests.get(f"http://localhost:{port}/healthcheck", timeout=30)
         assert health.status_code == 200, health.text
         assert requests.get(f"http://localhost:{port}/docs", timeout=30).headers["Content-Type"].startswith("text/html")
 
-        again = make(clone, "run", **own)
+        again = succeed(clone, "make", "run", **own)
         assert "already running" in again
         assert "==> done, exit code 0" in again
 
-        make(clone, "stop", **own)
+        name = (clone / ".fastlane/installation").read_text().strip()
+        wait_until(lambda: remaining(engine, name) == 0, "the services of the first jobs to be removed")
+        job = {"image": "ubuntu:latest", "command": "sleep 300"}
+        assert requests.post(f"http://localhost:{port}/tasks/long", json=job, timeout=30).status_code == 200
+        wait_until(lambda: remaining(engine, name) == 1, "the long job's service")
+
+        succeed(clone, "make", "stop", **own)
         with pytest.raises(requests.ConnectionError):
             requests.get(f"http://localhost:{port}/livez", timeout=30)
         assert (clone / ".fastlane/fastlane.db").exists()
     finally:
-        make(clone, "clean", **own)
+        succeed(clone, "make", "clean", **own)
+    assert remaining(engine, name) == 0
     assert untracked(clone) == ""
     assert {path.name for path in clone.iterdir()} >= BROUGHT_BY_GIT
 

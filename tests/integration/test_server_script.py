@@ -1,0 +1,115 @@
+"""``scripts/server``: it knows its own process from its first moment to its last, whatever the command line says meanwhile."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.checkout import checkout, command
+from tests.support.installation import free_port
+
+STARTING = """#!/bin/bash
+exec -a starting python3 server.py
+"""
+"""A Python whose command line does not name the program, as it does not while a process starts."""
+ENDING = """#!/bin/bash
+echo "no such setting"
+exit 1
+"""
+SERVER = """
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+answers = [503, 503, 200]
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(answers[0])
+        self.end_headers()
+        if len(answers) > 1:
+            answers.pop(0)
+
+HTTPServer(("127.0.0.1", int(os.environ["FASTLANE_PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A checkout with a program that only starts."""
+    with checkout("scripts") as folder:
+        (folder / "server.py").write_text(SERVER)
+        (folder / "fastlane").mkdir()
+        try:
+            yield folder
+        finally:
+            pid = folder / ".fastlane/up.pid"
+            if pid.exists():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid.read_text().split()[0]), signal.SIGKILL)
+
+
+def with_program(folder: Path, text: str) -> None:
+    program = folder / ".venv/bin/python"
+    program.parent.mkdir(parents=True)
+    program.write_text(text)
+    program.chmod(0o755)
+
+
+def server(folder: Path, *words: str, port: int = 0) -> subprocess.CompletedProcess[str]:
+    return command(folder, "scripts/server", *words, FASTLANE_PORT=str(port))
+
+
+def test_a_server_that_is_starting_is_not_taken_for_one_that_ended(folder: Path) -> None:
+    with_program(folder, STARTING)
+    port = free_port()
+
+    started = server(folder, "start", "unix:///none", port=port)
+
+    assert started.returncode == 0, started.stdout
+    process = psutil.Process(int((folder / ".fastlane/up.pid").read_text().split()[0]))
+    assert process.cmdline()[0] == "starting"
+    assert "already running" in server(folder, "start", "unix:///none", port=port).stdout
+    assert server(folder, "stop").returncode == 0
+    assert not process.is_running()
+
+
+def test_a_server_that_ended_is_reported_at_once_with_what_it_said(folder: Path) -> None:
+    with_program(folder, ENDING)
+
+    started = server(folder, "start", "unix:///none", port=free_port())
+
+    assert started.returncode == 1
+    assert "no such setting" in started.stdout
+    assert "fastlane up ended" in started.stdout
+
+
+def test_a_process_that_has_the_pid_of_an_ended_server_is_left_alone(folder: Path) -> None:
+    with subprocess.Popen(["sleep", "300"]) as other:
+        try:
+            (folder / ".fastlane").mkdir()
+            (folder / ".fastlane/up.pid").write_text(f"{other.pid} of-an-earlier-start 10000 unix:///none 1\n")
+            assert server(folder, "stop").returncode == 0
+            assert other.poll() is None
+        finally:
+            other.kill()
+    assert not (folder / ".fastlane/up.pid").exists()
+
+
+def test_each_checkout_names_its_services_once_unless_the_user_names_them(folder: Path) -> None:
+    with_program(folder, '#!/bin/bash\necho "installation:$FASTLANE_INSTALLATION"\nexit 1\n')
+
+    def named(**environment: str) -> str:
+        done = command(folder, "scripts/server", "start", "unix:///none", FASTLANE_PORT=str(free_port()), **environment)
+        return next(line for line in done.stdout.splitlines() if line.startswith("installation:")).partition(":")[2]
+
+    first = named()
+    assert first.startswith("fastlane-")
+    assert named() == first
+    assert named(FASTLANE_INSTALLATION="mine") == "mine"
+    (folder / "fastlane.toml").write_text('installation = "mine"\n')
+    assert named() == ""

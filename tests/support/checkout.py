@@ -1,0 +1,54 @@
+"""A copy of this project in a folder of its own, and the commands that a newcomer types there."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 300
+
+
+@contextmanager
+def checkout(*parts: str) -> Iterator[Path]:
+    """A folder with the files that git knows, as they are now; ``parts``: only these folders and files. Its path is short enough for
+    sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="flm", dir="/tmp"))
+    listed = subprocess.run(["git", "ls-files", "-z", *parts], cwd=ROOT, capture_output=True, check=True, timeout=60).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def plain_environment() -> dict[str, str]:
+    """The environment without the settings of the tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FASTLANE_", "MAKE", "PYTHONPATH"))}
+
+
+def command(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command in the folder; its code, and in ``stdout`` all that it printed."""
+    return subprocess.run(
+        words,
+        cwd=folder,
+        env={**plain_environment(), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def succeed(folder: Path, *words: str, **environment: str) -> str:
+    """Runs a command that must succeed; what it printed."""
+    done = command(folder, *words, **environment)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
