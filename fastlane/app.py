@@ -27,6 +27,7 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
+from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Queue
 from fastlane.queue.redis.hints import RedisHints
@@ -37,6 +38,7 @@ from fastlane.services.assembly import Services, build_services
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
+from fastlane.streams.pump import no_hints
 from fastlane.web.server.application import close_server, make_application, make_server
 from fastlane.web.settings import WebSettings
 
@@ -128,6 +130,18 @@ def web_settings(settings: Settings) -> WebSettings:
     )
 
 
+def make_worker(
+    store: Store, queue: Queue, executor: Executor, clock: Clock, settings: WorkerSettings, publish: Callable[[Hint], None] = no_hints
+) -> Worker:
+    """A worker, which has not begun."""
+    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, publish)
+
+
+def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock) -> Services:
+    """What the web layer calls. Close ``outbox`` at the end."""
+    return build_services(store, queue, queue.reports, queue.tickets, hub, clock, settings.pools, start_wait=settings.ws_start_wait)
+
+
 @dataclass(frozen=True, slots=True)
 class Factories:
     """How to make the parts that reach out of the process, and a worker's settings. The parts are returned closed."""
@@ -179,16 +193,12 @@ async def running(role: Role, settings: Settings, factories: Factories = PRODUCT
             await enter(opened(queue))
         else:
             executor = factories.executor(settings, clock)
-            worker = Worker(
-                store, queue, queue.generation, queue.reports, executor, clock, factories.worker_settings(settings), hub.publish
-            )
+            worker = make_worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish)
             await enter(opened(queue))  # after the worker has subscribed to it
             await enter(opened(executor))
             await enter(working(worker))
         if role != "worker":
-            services = build_services(
-                store, queue, queue.reports, queue.tickets, hub, clock, settings.pools, start_wait=settings.ws_start_wait
-            )
+            services = make_services(settings, store, queue, hub, clock)
             port = sockets[0].getsockname()[1]
             application = make_application(services, web_settings(settings))
             server = make_server(application, factories.connection_limit())

@@ -47,6 +47,50 @@ class WorkerSettings:
     reconcile: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What a worker does its work with."""
+
+    leases: Leases
+    rebuilder: Rebuilder
+    settler: Settler
+    timer: Timer
+    launcher: Launcher
+    watcher: Watcher
+    runner: Runner
+    reconciler: Reconciler
+
+
+def build_parts(
+    worker_id: str,
+    store: Store,
+    queue: TimedQueue,
+    generation: QueueGeneration,
+    executor: Executor,
+    clock: Clock,
+    settings: WorkerSettings,
+    publish: Callable[[Hint], None] = no_hints,
+) -> WorkerParts:
+    """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
+    pools = settings.pools
+    leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew)
+    settler = Settler(store, queue, executor, clock, pools)
+    timer = Timer(store, queue, clock, worker_id, pools)
+    launcher = Launcher(store, queue, executor, clock, leases, pools, settings.limits)
+    watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, publish=publish)
+    every = settings.reconcile * (0.75 + random.random() / 2)
+    return WorkerParts(
+        leases=leases,
+        rebuilder=Rebuilder(store, queue, generation, clock, worker_id, pools),
+        settler=settler,
+        timer=timer,
+        launcher=launcher,
+        watcher=watcher,
+        runner=Runner(store, queue, clock, leases, timer, launcher, watcher, settler),
+        reconciler=Reconciler(store, queue, executor, clock, settler, pools, every=every),
+    )
+
+
 class Worker:
     """Runs executions: claims, starts, watches, settles and cleans them. Several share the work by leases."""
 
@@ -67,19 +111,11 @@ class Worker:
         self._clock = clock
         self._started_at = clock.now()
         self._changed = asyncio.Event()
-        pools = settings.pools
-        self._leases = Leases(queue, clock, self.id, duration=settings.lease, every=settings.renew)
-        self._rebuilder = Rebuilder(store, queue, generation, clock, self.id, pools)
-        settler = Settler(store, queue, executor, clock, pools)
-        timer = Timer(store, queue, clock, self.id, pools)
-        launcher = Launcher(store, queue, executor, clock, self._leases, pools, settings.limits)
-        self._watcher = Watcher(
-            store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, publish=publish
+        parts = build_parts(self.id, store, queue, generation, executor, clock, settings, publish)
+        self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
+        self._dispatcher = Dispatcher(
+            queue, executor, clock, parts.leases, settings.pools, parts.rebuilder, parts.runner.run, self._changed.set
         )
-        runner = Runner(store, queue, clock, self._leases, timer, launcher, self._watcher, settler)
-        self._dispatcher = Dispatcher(queue, executor, clock, self._leases, pools, self._rebuilder, runner.run, self._changed.set)
-        every = settings.reconcile * (0.75 + random.random() / 2)
-        self._reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every)
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
 

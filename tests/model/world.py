@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastlane import app
 from fastlane.queue.base import TICKS
 from fastlane.queue.redis.keys import Keys as KeyNames
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.worker import Worker
 from fastlane.services.assembly import Services
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.checks import Witness
@@ -344,7 +344,7 @@ class Employee:
         self.node = node
         self.executor = executor
         self.leaving = False
-        self.worker = Worker(store, queue, queue.generation, queue.reports, EnginePort(node, executor), node.clock, SETTINGS)  # type: ignore[arg-type]
+        self.worker = app.make_worker(store, queue, EnginePort(node, executor), node.clock, SETTINGS)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.worker.run(), name=node.name)
 
     def kill(self) -> None:

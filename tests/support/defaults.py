@@ -1,10 +1,12 @@
-"""Parts of fastlane as they are when no setting is set, for tests and benchmarks that build them by hand."""
+"""Parts of fastlane as they are when no setting is set, for tests and benchmarks that need one of them alone; made by ``fastlane.app``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from fastlane import app
 from fastlane.clock import SystemClock
-from fastlane.config.settings import SETTINGS
+from fastlane.config.settings import Settings
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.placement.pool import Pool
 from fastlane.scheduler.limits import Limits
@@ -13,20 +15,18 @@ from fastlane.scheduler.worker import WorkerSettings
 
 def default(name: str) -> Any:
     """The value of a setting that nobody set."""
-    setting = next(setting for setting in SETTINGS if setting.name == name)
-    return setting.type.read(setting.default)
+    return getattr(Settings.defaults(), name)
 
 
 def default_limits(**changes: float) -> Limits:
     """The limits, with these changes."""
-    named = {name: default(name) for name in ("pending_deadline", "pull_deadline", "host_lost_after")}
-    return Limits(**{"timeout": default("hard_timeout"), **named, **changes})
+    return replace(app.worker_settings(Settings.defaults()).limits, **changes)
 
 
 def default_worker(pools: tuple[Pool, ...], limits: Limits | None = None, **changes: float) -> WorkerSettings:
     """A worker's settings, with these changes."""
-    named = {"lease": default("lease"), "renew": default("renew"), "log_cap": default("max_log_bytes")}
-    return WorkerSettings(pools, limits or default_limits(), **{**named, **changes})
+    made = app.worker_settings(Settings.defaults(pools=pools))
+    return replace(made, limits=limits or made.limits, **changes)
 
 
 def default_executor(hosts: Sequence[str], installation: str, **options: Any) -> SwarmExecutor:

@@ -1,14 +1,14 @@
-"""The services in tests: built as ``fastlane.app`` builds them, over a hub that carries nothing; and each of their methods by name."""
+"""The services in tests: built by ``fastlane.app``, over a hub that carries nothing; and each of their methods by name."""
 
 from collections.abc import Callable
 from typing import Any
 
+from fastlane import app
 from fastlane.clock import Clock
+from fastlane.config.settings import Settings
 from fastlane.models.placement.pool import Pool
-from fastlane.services import assembly
 from fastlane.services.assembly import Services
 from fastlane.streams.hub import OnHint
-from tests.support.defaults import default
 
 METHODS = {
     "enqueue": "submissions.enqueue",
@@ -40,9 +40,7 @@ class SilentHub:
 
 def services_of(store: Any, queue: Any, clock: Clock, pools: tuple[Pool, ...]) -> Services:
     """The services of a process to which nobody sends hints."""
-    return assembly.build_services(
-        store, queue, queue.reports, queue.tickets, SilentHub(), clock, pools, start_wait=default("ws_start_wait")
-    )
+    return app.make_services(Settings.defaults(pools=pools), store, queue, SilentHub(), clock)
 
 
 def method(services: Services, verb: str) -> Callable[..., Any]:

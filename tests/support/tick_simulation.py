@@ -25,12 +25,11 @@ from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Claim, EntryKind, Lane, Lease
 from fastlane.queue.redis.keys import Keys as KeyNames
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.repair.rebuilder import BUILDER_LOST_AFTER, Rebuilder
-from fastlane.scheduler.repair.reconciler import Reconciler
-from fastlane.scheduler.settler import Settler
-from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.repair.rebuilder import BUILDER_LOST_AFTER
+from fastlane.scheduler.worker import build_parts
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.side import Keys
+from tests.support.defaults import default_worker
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Call, Died, Intercepted
 from tests.support.services import services_of
@@ -104,11 +103,10 @@ class SimulatedWorker:
         self.store: Any = Intercepted(simulation.store, self._call)
         self.queue: Any = Intercepted(simulation.queue, self._call)
         generation: Any = Intercepted(simulation.queue.generation, self._call)
-        parts = (self.store, self.queue)
-        self.settler = Settler(*parts, InstantExecutor((HOST,), self.clock), self.clock, POOLS)
-        self.timer = Timer(*parts, self.clock, self.name, POOLS)
-        self.rebuilder = Rebuilder(*parts, generation, self.clock, self.name, POOLS)
-        self.reconciler = Reconciler(*parts, InstantExecutor((HOST,), self.clock), self.clock, self.settler, POOLS, every=30.0)
+        executor: Any = InstantExecutor((HOST,), self.clock)
+        settings = default_worker(POOLS, lease=LEASE / 1000)
+        parts = build_parts(self.name, self.store, self.queue, generation, executor, self.clock, settings)
+        self.settler, self.timer, self.rebuilder, self.reconciler = parts.settler, parts.timer, parts.rebuilder, parts.reconciler
         self.generation = ""
 
     async def _call(self, call: Call) -> Any:

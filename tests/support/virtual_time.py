@@ -20,15 +20,10 @@ from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.launcher import Launcher
-from fastlane.scheduler.leases import Leases
-from fastlane.scheduler.repair.rebuilder import Rebuilder
-from fastlane.scheduler.repair.reconciler import Reconciler
-from fastlane.scheduler.settler import Settler
-from fastlane.scheduler.timer import Timer
+from fastlane.scheduler.worker import WorkerParts, build_parts
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
-from tests.support.defaults import default_limits
+from tests.support.defaults import default_worker
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Act, Intercepted
 from tests.support.ledger import ticks_of
@@ -72,13 +67,10 @@ class VirtualFastlane:
         self.services = services_of(store, self.queue, self.clock, POOLS)
         self.others = services_of(self.real_store, self.real_queue, self.clock, POOLS)
         self.executor = InstantExecutor((HOST,), self.clock)
-        worker: Any = self.worker_store
-        self.timer = Timer(worker, self.real_queue, self.clock, "me", POOLS)
-        self.settler = Settler(worker, self.real_queue, self.executor, self.clock, POOLS)
-        self.reconciler = Reconciler(worker, self.real_queue, self.executor, self.clock, self.settler, POOLS, every=30.0)
-        self.leases = Leases(self.real_queue, self.clock, "me", duration=LEASE / 1000, every=5.0)
+        parts = self._parts("me", self.worker_store)
+        self.timer, self.settler, self.reconciler, self.launcher = parts.timer, parts.settler, parts.reconciler, parts.launcher
+        self.leases = parts.leases
         self.leases.enter_generation("1")
-        self.launcher = Launcher(worker, self.real_queue, self.executor, self.clock, self.leases, POOLS, default_limits())
         self.generation = "1"
 
     async def __aenter__(self) -> "VirtualFastlane":
@@ -198,11 +190,14 @@ class VirtualFastlane:
         """The queue's data are lost, and it is built anew, by a worker that is at its first look."""
         if flush:
             await self.real_queue.generation.wipe()
-        rebuilder = Rebuilder(self.real_store, self.real_queue, self.real_queue.generation, self.clock, f"builder-{uuid4().hex[:6]}", POOLS)
+        rebuilder = self._parts(f"builder-{uuid4().hex[:6]}", self.real_store).rebuilder
         self.generation = await rebuilder.ensure()
-        assert rebuilder._streaming is not None
         async with asyncio.timeout(20):
-            await rebuilder._streaming
+            await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "rebuild"))
+
+    def _parts(self, worker_id: str, store: Any) -> WorkerParts:
+        settings = default_worker(POOLS, lease=LEASE / 1000)
+        return build_parts(worker_id, store, self.real_queue, self.real_queue.generation, self.executor, self.clock, settings)
 
     async def _change(self, change: Any) -> Execution:
         after = await self.real_store.change(change)
