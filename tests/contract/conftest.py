@@ -8,7 +8,7 @@ import pytest
 from fastlane.queue.base import Entry, EntryKind, Lane
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.support.clocked_queue import ClockedQueue
+from tests.support.clocked_queue import ClockedQueue, clocked_queues
 from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 
@@ -44,11 +44,26 @@ def server() -> Iterator[RealRedis]:
 
 @pytest.fixture
 async def queue(server, installation) -> AsyncIterator[ClockedQueue]:
-    queue = ClockedQueue(server.url, installation)
-    await queue.open()
-    await queue.generation.set_generation("1")
-    yield queue
-    await queue.close()
+    async with clocked_queues(server.url, installation, 1) as (queue,):
+        yield queue
+
+
+@pytest.fixture
+async def queues(server, installation) -> AsyncIterator[list[ClockedQueue]]:
+    """Eight clients of one queue."""
+    async with clocked_queues(server.url, installation) as queues:
+        yield queues
+
+
+@pytest.fixture
+def leftovers(server, installation) -> Callable[[], set[str]]:
+    """Asks the adapter's server what it still keeps of entries."""
+
+    def look() -> set[str]:
+        with server.client() as client:
+            return {key.split("}:")[1] for key in client.keys(f"{{fl:{installation}:v1}}:*")} - {"gen", "lanes", "arrivals"}
+
+    return look
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from uuid import uuid4
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import TICKS, Cancelled, EntryKind, Lane, LaneCounts, Renewal, Report
-from fastlane.queue.redis.queue import RedisQueue
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
 
@@ -73,17 +72,6 @@ async def test_a_full_lane_is_not_a_reason_to_claim_again_at_once(queue):
     assert [lease.id for lease in first.leases] == ["a"]
     assert first.next_at == NOW + LEASE
     assert (await claim(queue, Lane("main", 1))).next_at == NOW + LEASE
-
-
-async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, server, installation):
-    await queue.put([make_entry("a")])
-    real = RedisQueue(server.url, installation)
-    await real.open()
-    given = await real.claim("1", "me", [MAIN], 10, lease=LEASE)
-    await real.close()
-    assert [lease.id for lease in given.leases] == ["a"]
-    assert given.now > NOW
-    assert given.next_at == given.now + LEASE
 
 
 async def test_entries_of_one_due_time_are_claimed_in_the_order_in_which_they_were_put(queue):

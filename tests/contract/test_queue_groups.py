@@ -8,7 +8,6 @@ from fastlane.queue.base import TICKS, Cancelled, Lane, LaneCounts, Renewal
 from tests.contract.test_queue import LEASE, MAIN, MINUTE, claim, claimed
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
-from tests.support.redis import RealRedis
 
 OTHER = Lane("other", 10)
 
@@ -27,12 +26,6 @@ async def watched(queue: ClockedQueue, *watch: str, lanes: tuple[Lane, ...] = ()
 
 async def counted(queue: ClockedQueue, lane: str = "main") -> LaneCounts:
     return (await queue.counts([lane]))[lane]
-
-
-async def nothing_left(server: RealRedis, installation: str) -> bool:
-    """Whether only what says nothing of entries is left."""
-    with server.client() as client:
-        return {key.split("}:")[1] for key in client.keys(f"{{fl:{installation}:v1}}:*")} <= {"gen", "lanes", "arrivals"}
 
 
 async def test_no_more_of_a_group_hold_slots_than_each_allows(queue):
@@ -200,13 +193,13 @@ async def test_the_next_is_unblocked_once_the_one_before_it_has_expired(queue):
     ],
     ids=["cancelled", "finished", "moved"],
 )
-async def test_a_blocked_one_is_removed_from_where_it_waits(queue, server, installation, leave):
+async def test_a_blocked_one_is_removed_from_where_it_waits(queue, leftovers, leave):
     await queue.put(grouped("a", "b"))
     await claim(queue)
     await leave(queue)
     assert (await counted(queue)).blocked == 0
     await queue.finish({"a": 0, "b": 9})
-    assert await nothing_left(server, installation)
+    assert leftovers() == set()
 
 
 async def test_a_cancel_of_a_blocked_one_removes_it(queue):
@@ -299,12 +292,12 @@ async def test_groups_that_are_freed_together_each_go_on(queue):
         await queue.finish(dict.fromkeys(got, 0))
 
 
-async def test_nothing_is_left_when_all_is_finished(queue, server, installation):
+async def test_nothing_is_left_when_all_is_finished(queue, leftovers):
     await queue.at(NOW).put(both(grouped(*"abc"), grouped(*"def", lane="other", expires=NOW + 3), grouped("t", due=NOW + 9)))
     while any(one.ready + one.timed + one.blocked for one in (await queue.counts(["main", "other"])).values()):
         got = await claimed(queue, MAIN, OTHER, now=NOW + 9)
         await queue.at(NOW + 9).finish(dict.fromkeys(got, 0))
-    assert await nothing_left(server, installation)
+    assert leftovers() == set()
 
 
 async def test_from_its_moment_on_it_is_only_leased_to_be_ended(queue):
@@ -316,14 +309,14 @@ async def test_from_its_moment_on_it_is_only_leased_to_be_ended(queue):
     assert (await counted(queue)).running == 1
 
 
-async def test_one_that_has_its_lease_in_time_is_left_alone(queue, server, installation):
+async def test_one_that_has_its_lease_in_time_is_left_alone(queue, leftovers):
     await queue.put([make_entry("a", expires=NOW + 5)])
     assert (await claim(queue)).next_at == NOW + LEASE
     assert await claimed(queue, now=NOW + 6) == []
     (lease,) = (await claim(queue, owner="other", now=NOW + LEASE)).leases
     assert (lease.resume, lease.expired) == (True, False)
     await queue.at(NOW + LEASE).finish({"a": 0})
-    assert await nothing_left(server, installation)
+    assert leftovers() == set()
 
 
 @pytest.mark.parametrize("place", ["ready", "timed", "blocked"])
@@ -397,10 +390,10 @@ async def test_a_higher_revision_changes_the_moment(queue):
     assert [lease.expired for lease in (await claim(queue, now=NOW + 2)).leases] == [False, False]
 
 
-async def test_a_cancel_takes_the_moment_with_it(queue, server, installation):
+async def test_a_cancel_takes_the_moment_with_it(queue, leftovers):
     await queue.put([make_entry("a", NOW + 3, expires=NOW + 5), make_entry("b", expires=NOW + 5)])
     assert [await queue.cancel(id) for id in "ab"] == ["removed", "removed"]
-    assert await nothing_left(server, installation)
+    assert leftovers() == set()
 
 
 async def test_a_put_that_expires_sooner_than_all_others_wakes(queue, listened):

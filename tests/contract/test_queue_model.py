@@ -95,12 +95,6 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RealRedis]:
-    with RealRedis() as server:
-        yield server
-
-
 def resolved(step: Step, model: Model) -> Step:
     """``end`` finishes, and ``back`` gives back, one of those that are leased at that time."""
     leased = model.leased()

@@ -2,9 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-
-import pytest
 
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Cancelled, Lane
@@ -15,17 +12,6 @@ from tests.support.waiting import PATIENCE
 LEASE = 10_000
 CLIENTS = 8
 LANES = (Lane("main", 50), Lane("other", 50), Lane(TICKS, None))
-
-
-@pytest.fixture
-async def queues(server, installation) -> AsyncIterator[list[ClockedQueue]]:
-    queues = [ClockedQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
-    for queue in queues:
-        await queue.open()
-    await queues[0].generation.set_generation("1")
-    yield queues
-    for queue in queues:
-        await queue.close()
 
 
 async def claim(queue: ClockedQueue, now: int = NOW, **more):

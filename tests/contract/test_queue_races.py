@@ -2,16 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from uuid import uuid4
 
 import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import TICKS, Cancelled, Entry, EntryKind, Lane, LaneCounts, Renewal, Report
-from tests.support.clocked_queue import ClockedQueue
+from tests.support.clocked_queue import ClockedQueue, claim_all, everyone
 from tests.support.factories import NOW, make_entries
-from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 
 LEASE = 10_000
@@ -19,39 +16,9 @@ CLIENTS = 8
 LANES = (Lane("main", 5), Lane("other", 3), Lane(TICKS, None))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RealRedis]:
-    with RealRedis() as server:
-        yield server
-
-
-@pytest.fixture
-async def queues(server) -> AsyncIterator[list[ClockedQueue]]:
-    installation = uuid4().hex
-    queues = [ClockedQueue(server.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
-    for queue in queues:
-        await queue.open()
-    await queues[0].generation.set_generation("1")
-    yield queues
-    for queue in queues:
-        await queue.close()
-
-
 @pytest.fixture
 def queue(queues) -> ClockedQueue:
     return queues[0]
-
-
-async def everyone(queues, act) -> list:
-    """What each client's ``act(number, queue)`` returned, all at once."""
-    return await asyncio.gather(*(act(number, queue) for number, queue in enumerate(queues)))
-
-
-async def claim_all(queue, *lanes: Lane, owner: str = "me", now: int = NOW) -> list:
-    got = []
-    while leases := (await queue.at(now).claim("1", owner, lanes or LANES, 256, lease=LEASE)).leases:
-        got += leases
-    return got
 
 
 async def test_entries_put_by_all_at_once_are_there_once(queues, queue):
@@ -70,7 +37,7 @@ async def test_the_highest_revision_of_racing_puts_stays_and_stands_in_one_place
     await everyone(queues, act)
     counts = await queue.counts(["main", "other"])
     assert sum(count.ready + count.timed for count in counts.values()) == 1
-    (lease,) = await claim_all(queue, now=NOW + 5)
+    (lease,) = await claim_all(queue, *LANES, now=NOW + 5)
     assert lease.revision == 399
 
 
@@ -210,7 +177,7 @@ async def test_racing_restores_and_puts_leave_each_entry_in_one_place(queues, qu
     assert sorted(lease.id for lease in leases) == [thing.id for thing in things]
 
 
-async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(queues, queue, server):
+async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(queues, queue, leftovers):
     async def act(number, one):
         for turn in range(20):
             if number == 0:
@@ -220,8 +187,7 @@ async def test_a_wipe_races_puts_of_new_lanes_and_a_second_one_leaves_nothing(qu
 
     await everyone(queues, act)
     await queue.generation.wipe()
-    with server.client() as client:
-        assert client.keys(queue._keys.generation.removesuffix("gen") + "*") == []
+    assert leftovers() == set()
 
 
 async def test_racing_generations_leave_one_and_claims_of_all_others_are_cold(queues, queue):
@@ -249,14 +215,7 @@ def grouped(count: int, group: str, concurrency: int, lane: str = "main", **valu
     return make_entries(count, lane, name=f"{group}-{lane}", group=group, concurrency=concurrency, **values)
 
 
-async def nothing_left(queue, server) -> bool:
-    """Whether no key of this installation says anything of an entry."""
-    with server.client() as client:
-        left = {key.split("}:")[1] for key in client.keys(queue._keys.generation.removesuffix("gen") + "*")}
-    return left <= {"gen", "lanes", "arrivals"}
-
-
-async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, server):
+async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, leftovers):
     limits = {"a": 1, "b": 2, "c": 5}
     things = [thing for group, limit in limits.items() for lane in ("main", "other") for thing in grouped(60, group, limit, lane)]
     things += make_entries(60, "main")
@@ -284,10 +243,10 @@ async def test_no_group_is_exceeded_and_nothing_gets_stuck(queues, queue, server
         await everyone(queues, act)
     assert set(worked.values()) == {1}
     assert len(worked) == len(things)
-    assert await nothing_left(queue, server)
+    assert leftovers() == set()
 
 
-async def test_blocked_entries_race_cancels_puts_and_finishes_and_none_is_left_behind(queues, queue, server):
+async def test_blocked_entries_race_cancels_puts_and_finishes_and_none_is_left_behind(queues, queue, leftovers):
     things = grouped(160, "a", 1) + grouped(40, "a", 2, "other")
     await queue.put(things)
     gone = set()
@@ -311,10 +270,10 @@ async def test_blocked_entries_race_cancels_puts_and_finishes_and_none_is_left_b
     async with asyncio.timeout(PATIENCE * 2):
         await everyone(queues, act)
     await queue.finish(dict.fromkeys(gone, 9))
-    assert await nothing_left(queue, server)
+    assert leftovers() == set()
 
 
-async def test_one_that_expires_is_given_once_whether_it_starts_or_is_ended(queues, queue, server):
+async def test_one_that_expires_is_given_once_whether_it_starts_or_is_ended(queues, queue, leftovers):
     things = grouped(200, "a", 3, expires=NOW + 50)
     await queue.at(NOW).put(things)
     started, ended = Counter(), Counter()
@@ -335,4 +294,4 @@ async def test_one_that_expires_is_given_once_whether_it_starts_or_is_ended(queu
     assert set((started + ended).values()) == {1}
     assert started
     assert ended
-    assert await nothing_left(queue, server)
+    assert leftovers() == set()

@@ -8,6 +8,7 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
 from tests.support.redis import RealRedis
@@ -349,3 +350,21 @@ async def test_ids_that_have_no_entry_any_more_are_dropped_by_a_claim(queue, red
         client.delete("{fl:test:v1}:entries")
     given = await claim(queue, now=NOW + 10)
     assert (given.leases, given.next_at) == ((), None)
+
+
+async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, redis):
+    await queue.put([make_entry("a")])
+    real = RedisQueue(redis.url, "test")
+    await real.open()
+    given = await real.claim("1", "me", MAIN, 10, lease=10_000)
+    await real.close()
+    assert [lease.id for lease in given.leases] == ["a"]
+    assert given.now > NOW
+    assert given.next_at == given.now + 10_000
+
+
+async def test_a_ticket_is_a_key_that_goes_by_itself(queue, redis):
+    assert await queue.tickets.put("a", "text", ttl=60_000)
+    with redis.client() as client:
+        (key,) = client.keys("*:ticket:*")
+        assert 0 < client.pttl(key) <= 60_000

@@ -16,9 +16,8 @@ from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report
 from fastlane.queue.redis.script import NAMES
-from tests.support.clocked_queue import ClockedQueue
+from tests.support.clocked_queue import ClockedQueue, claim_all, clocked_queues, everyone
 from tests.support.factories import NOW, make_entries
-from tests.support.waiting import PATIENCE
 
 LEASE = 10_000
 CLIENTS = 8
@@ -53,13 +52,8 @@ def test_every_script_has_its_race():
 
 @pytest.fixture
 async def queues(shared_redis, installation) -> AsyncIterator[list[ClockedQueue]]:
-    queues = [ClockedQueue(shared_redis.url, installation, deadline=PATIENCE) for _ in range(CLIENTS)]
-    for queue in queues:
-        await queue.open()
-    await queues[0].generation.set_generation("1")
-    yield queues
-    for queue in queues:
-        await queue.close()
+    async with clocked_queues(shared_redis.url, installation, CLIENTS) as queues:
+        yield queues
 
 
 @pytest.fixture
@@ -90,19 +84,6 @@ def whole(shared_redis, installation):
         assert set(expiring) <= entries - leased
 
     return check
-
-
-async def everyone(queues, act) -> list:
-    """What each client's ``act(number, queue)`` returned, all at once."""
-    async with asyncio.timeout(2 * PATIENCE):
-        return await asyncio.gather(*(act(number, queue) for number, queue in enumerate(queues)))
-
-
-async def claim_all(queue, *lanes: Lane, owner: str = "me", now: int = NOW) -> list:
-    got = []
-    while leases := (await queue.at(now).claim("1", owner, lanes or LANES, 256, lease=LEASE)).leases:
-        got += leases
-    return got
 
 
 async def test_renewals_releases_cancels_and_finishes_of_the_same_leases_leave_each_whole(queues, whole):
@@ -165,10 +146,10 @@ async def test_the_newest_of_racing_pauses_holds_and_nothing_is_given_against_it
     await everyone(queues, act)
     assert given_after == []
     await queues[0].pause(Pauses(38))
-    assert await claim_all(queues[0]) == []
+    assert await claim_all(queues[0], *LANES) == []
     whole()
     await queues[0].pause(Pauses(40))
-    assert await claim_all(queues[0])
+    assert await claim_all(queues[0], *LANES)
 
 
 async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues, whole):
