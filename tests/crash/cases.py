@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tests.crash import api_and_reconciler as others
-from tests.crash import owners
+from tests.crash import deletions, owners
 from tests.crash.scenarios import (
     Case,
     Covered,
@@ -39,6 +39,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "expired": Expired,
     "expired-meanwhile": ExpiredMeanwhile,
     "other-lane": OtherLane,
+    "deleted": deletions.Deleted,
     "overtaken": owners.Overtaken,
     "overtaken-by-a-stop": owners.OvertakenByAStop,
     "overtaken-without-image": owners.OvertakenWithoutImage,
@@ -77,6 +78,7 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "expired": ("store.expire", "store.close_tick", "store.settle"),
     "expired-meanwhile": ("queue.claim", "store.claim", "store.bind", "queue.renew"),
     "other-lane": ("queue.requeue", "queue.claim 2"),
+    "deleted": ("store.discard",),
     "taken-over": ("queue.claim", "store.take-over", "store.re-place", "engine.park", "store.bind"),
     "rebuilt": ("store.change_generation", "queue.wipe", "queue.restore", "queue.set_generation", "queue.claim 2", "store.take-over"),
     "handed-over": ("queue.release",),

@@ -165,7 +165,8 @@ def late_and_taken(passages: list[tuple[str, Any]]) -> list[str]:
     return taken
 
 
-OWNERS = {f"after store.{name}" for name in ("claim", "take-over", "re-place", "bind", "give-up", "run", "end", "advance", "settle")}
+OWNED = ("claim", "take-over", "re-place", "bind", "give-up", "run", "end", "advance", "settle", "discard")
+OWNERS = {f"after store.{name}" for name in OWNED}
 """What only the first to do it may do: each answers what became of it."""
 
 
