@@ -2,12 +2,14 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from fastlane.web.handler import handler
 from fastlane.web.http import deadlines
 from fastlane.web.server import http_server
+from tests.support.intercept import Call, intercept
 from tests.support.waiting import PATIENCE, until
 
 HEAD = b"POST /tasks/task HTTP/1.1\r\nHost: localhost\r\nContent-Length: 26\r\n\r\n"
@@ -63,14 +65,14 @@ async def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
 async def test_who_waits_for_an_answer_is_not_hung_up_on(server, monkeypatch):
     monkeypatch.setattr(http_server, "HEADER_DEADLINE", 1.0)
     monkeypatch.setattr(handler, "BODY_DEADLINE", 1.0)
-    create, working, go = server.store.create, asyncio.Event(), asyncio.Event()
+    working, go = asyncio.Event(), asyncio.Event()
 
-    async def slow(*args):
+    async def slow(call: Call) -> Any:
         working.set()
         await go.wait()
-        return await create(*args)
+        return await call.carry()
 
-    server.store.create = slow
+    intercept(server.store, "create", slow)
     waiting = asyncio.create_task(rest(server, HEAD + BODY))
     await asyncio.wait_for(working.wait(), PATIENCE)
     assert await rest(server, b"") == b""  # came later, had as long, and is gone

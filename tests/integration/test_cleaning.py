@@ -21,6 +21,7 @@ from fastlane.services.results import Enqueued
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.fastlane import Fastlane
+from tests.support.intercept import Call, failing, intercept, intercepted, keeping
 from tests.support.redis import RealRedis
 
 MARK = "fastlane-test-of-cleaning"
@@ -77,19 +78,15 @@ async def rounds(crew: Fastlane, count: int = 3) -> None:
     """So many rounds of the reconciler have passed."""
     for _ in range(count):
         seen = asyncio.Event()
-        services = crew.executor.services
 
-        async def looked(host: str, services: Any = services, seen: asyncio.Event = seen) -> Any:
-            found = await services(host)
+        async def look(call: Call, seen: asyncio.Event = seen) -> Any:
+            found = await call.carry()
             seen.set()
             return found
 
-        crew.executor.services = looked
-        try:
+        with intercepted(crew.executor, "services", look):
             async with asyncio.timeout(60):
                 await seen.wait()
-        finally:
-            del crew.executor.services
 
 
 async def test_each_installation_removes_what_it_has_done_with_and_nothing_else(
@@ -172,22 +169,14 @@ async def test_jobs_that_are_deleted_as_soon_as_they_are_posted_leave_no_service
 
 async def test_a_row_is_clean_only_when_its_service_is_seen_to_be_gone(engine: str, redis: RealRedis, tmp_path: Path) -> None:
     async with crew_on(tmp_path / "one", redis, engine) as one:
-        remove, tries = one.executor.remove, []
-
-        async def half(host: str, service_id: str) -> None:
-            """It ends well only at its third try."""
-            tries.append(service_id)
-            if len(tries) >= 3:
-                await remove(host, service_id)
-            else:
-                raise reconciler.FastlaneError("it is still there")
-
-        one.executor.remove = half
+        tries: list[Call] = []
+        intercept(one.executor, "remove", failing(reconciler.FastlaneError("it is still there"), times=2))
+        intercept(one.executor, "remove", keeping(tries))
         await one.hire()
         job = await run(one, "true")
         done = await one.reaches(job, "done")
         assert not done.cleaned
         clean = await one.cleaned(job)
         assert len(tries) >= 3
-        assert set(tries) == {clean.service_id}
+        assert {call.arguments[1] for call in tries} == {clean.service_id}
         assert list(await one.executor.services(engine)) == []

@@ -14,7 +14,7 @@ import pytest
 from fastlane.clock import SystemClock
 from fastlane.errors import LogLost
 from fastlane.executors.base import EngineTask, Phase
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark
+from fastlane.models.logs.chunk import STDERR, STDOUT, Mark
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.pump import LogEnd, Pump
 from tests.contract.test_executor import SHELL, Bench, content
@@ -22,6 +22,7 @@ from tests.support import frames
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, remove_all
 from tests.support.factories import joined, new
+from tests.support.intercept import Call, intercept
 from tests.support.relay import Relay
 from tests.support.waiting import wait_until
 
@@ -43,23 +44,27 @@ class Slow(SystemClock):
         await asyncio.sleep(seconds * 3.3)
 
 
-class Store(SqliteStore):
-    """Counts the chunks that it refuses."""
-
-    refused = 0
-
-    async def append(self, chunk: Chunk) -> bool:
-        kept = await super().append(chunk)
-        self.refused += not kept
-        return kept
-
-
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "store.db")
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "store.db")
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def refused(store: SqliteStore) -> list[Call]:
+    """The chunks that the store refuses."""
+    refused: list[Call] = []
+
+    async def append(call: Call) -> Any:
+        kept = await call.carry()
+        if not kept:
+            refused.append(call)
+        return kept
+
+    intercept(store, "append", append)
+    return refused
 
 
 @pytest.fixture
@@ -84,19 +89,21 @@ async def bench(engine: str, relay: Relay) -> AsyncIterator[Bench]:
         remove_all(engine, LABEL)
 
 
-async def an_execution(store: Store) -> str:
+async def an_execution(store: SqliteStore) -> str:
     job, tick, execution = new()
     await store.create(job, tick, execution)
     return execution.id
 
 
-async def stored(store: Store, execution_id: str) -> tuple[bytes, bytes]:
+async def stored(store: SqliteStore, execution_id: str) -> tuple[bytes, bytes]:
     """Both streams, as they are stored."""
     pieces = (await store.read_log(execution_id, 0, MUCH)).pieces
     return joined(pieces, STDOUT), joined(pieces, STDERR)
 
 
-async def test_two_pumps_at_once_store_one_log_though_one_is_cut_off_time_and_again(bench: Bench, relay: Relay, store: Store) -> None:
+async def test_two_pumps_at_once_store_one_log_though_one_is_cut_off_time_and_again(
+    bench: Bench, relay: Relay, store: SqliteStore, refused: list[Call]
+) -> None:
     id = await an_execution(store)
     service = await bench.start(("sh", "-c", POUR))
     task = await bench.task(service, Phase.RUNNING)
@@ -115,7 +122,7 @@ async def test_two_pumps_at_once_store_one_log_though_one_is_cut_off_time_and_ag
     tails = await asyncio.gather(*(pump.finish(host, task.id) for host, pump in pumps))
     assert await stored(store, id) == (OUT, ERR)
     assert tails == [LogEnd(await store.log_head(id))] * 2
-    assert store.refused > 0
+    assert refused
 
 
 async def test_a_log_is_read_on_from_any_of_its_frames(bench: Bench) -> None:
@@ -134,7 +141,7 @@ async def test_a_log_is_read_on_from_any_of_its_frames(bench: Bench) -> None:
         assert not any(portion.dropped for portion in rest)
 
 
-async def test_a_log_that_went_with_its_container_is_lost_to_who_has_read_some_of_it(bench: Bench, store: Store) -> None:
+async def test_a_log_that_went_with_its_container_is_lost_to_who_has_read_some_of_it(bench: Bench, store: SqliteStore) -> None:
     id = await an_execution(store)
     _, task = await bench.run(("sh", "-c", "echo one; echo two >&2"))
     pump = Pump(store, bench.executor, SystemClock(), id, most=MUCH)
@@ -145,7 +152,7 @@ async def test_a_log_that_went_with_its_container_is_lost_to_who_has_read_some_o
     assert await stored(store, id) == (b"one\n", b"two\n")
 
 
-async def test_what_the_engine_threw_away_before_it_was_read_is_told_as_truncated(bench: Bench, store: Store) -> None:
+async def test_what_the_engine_threw_away_before_it_was_read_is_told_as_truncated(bench: Bench, store: SqliteStore) -> None:
     id = await an_execution(store)
     script = "echo first; while [ ! -e /go ]; do sleep 0.05; done; seq 1 300000; echo last"
     service = await asyncio.to_thread(small_log, bench.host, script)

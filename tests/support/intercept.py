@@ -18,8 +18,6 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastlane.errors import FastlaneError
-
 Act = Callable[[], Awaitable[object]]
 
 END = object()
@@ -147,7 +145,7 @@ class Intercepted:
             await acts.pop(0)()
 
 
-def failing(error: FastlaneError, *, times: int | None = None, carried_out: bool = False) -> Around:
+def failing(error: Exception, *, times: int | None = None, carried_out: bool = False) -> Around:
     """A hook that raises the error, at the first ``times`` calls (None: at all); ``carried_out``: only the answer is lost."""
     left = [times]
 
@@ -161,6 +159,16 @@ def failing(error: FastlaneError, *, times: int | None = None, carried_out: bool
         raise error
 
     return fail
+
+
+def keeping(calls: list[Call]) -> Around:
+    """A hook that carries each call out and adds it to the list."""
+
+    async def keep(call: Call) -> Any:
+        calls.append(call)
+        return await call.carry()
+
+    return keep
 
 
 def answering(answer: Any) -> Around:

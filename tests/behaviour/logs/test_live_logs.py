@@ -20,6 +20,7 @@ from fastlane.streams.followers import Followers
 from fastlane.web.routes import websocket
 from tests.support.fastlane import Fastlane
 from tests.support.followers import Lossy, Socket, socket
+from tests.support.intercept import Call, answering, intercept, keeping
 from tests.support.waiting import until
 
 DONE, RETRY = (1000, "done"), (1000, "retry")
@@ -195,20 +196,13 @@ async def test_two_hundred_followers_get_the_same_and_the_store_is_read_once_for
     reply = await server.enqueue()
     execution = await server.run(reply)
     await server.append_log(execution, (1, lines(0, 1_000)))
-    reads = 0
-    read_log = server.store.read_log
-
-    async def counted(*arguments):
-        nonlocal reads
-        reads += 1
-        return await read_log(*arguments)
-
+    reads: list[Call] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session, AsyncExitStack() as stack:
         made = [stack.enter_async_context(Socket(session, reply["jobUrl"] + "ws")) for _ in range(200)]
         clients = [await client for client in made]
         for client in clients:
             await client.until(lambda got: len(got.text) == len(lines(0, 1_000)))
-        server.store.read_log = counted
+        intercept(server.store, "read_log", keeping(reads))
         for start in range(1_000, 3_000, 100):
             await server.append_log(execution, (1, lines(start, start + 100)))
             await clients[0].until(lambda got, end=start + 100: len(got.text) >= len(lines(0, end)))
@@ -216,7 +210,7 @@ async def test_two_hundred_followers_get_the_same_and_the_store_is_read_once_for
         results = [await client.closed() for client in clients]
     assert {got.text for got in results} == {lines(0, 3_000).decode()}
     assert {got.end for got in results} == {DONE}
-    assert reads < 150
+    assert len(reads) < 150
     await until(lambda: len(server.followers) == 0, "the followers are not forgotten")
 
 
@@ -271,13 +265,9 @@ async def test_stopped_while_a_socket_waits_is_done(server):
 
 async def test_a_job_that_is_deleted_is_done(server):
     reply = await server.enqueue()
-
-    async def gone(_job_id):
-        return None
-
     async with socket(server, reply["jobUrl"] + "ws") as client:
         await until(lambda: len(server.followers) == 1, "a follower")
-        server.store.job = gone
+        intercept(server.store, "job", answering(None))
         assert (await client.closed()).end == DONE
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from tests.support.intercept import Call, intercept, keeping
 
 KINDS = ["stdout", "stderr", "logs"]
 
@@ -169,15 +171,8 @@ async def test_a_reader_who_hangs_stops_the_reading_and_nobody_else(server):
     execution = await server.run(reply)
     for _ in range(40):
         await server.append_log(execution, (1, b"x" * 500_000))
-    slices = 0
-    read_log = server.store.read_log
-
-    async def counted(*arguments):
-        nonlocal slices
-        slices += 1
-        return await read_log(*arguments)
-
-    server.store.read_log = counted
+    slices: list[Call] = []
+    intercept(server.store, "read_log", keeping(slices))
     path = f"/tasks/task/jobs/{reply['jobId']}/stdout"
     hanging = socket.socket()
     hanging.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -186,25 +181,26 @@ async def test_a_reader_who_hangs_stops_the_reading_and_nobody_else(server):
         hanging.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         seen = -1
         async with asyncio.timeout(20):
-            while slices != seen or slices == 0:
-                seen = slices
+            while len(slices) != seen or not slices:
+                seen = len(slices)
                 await asyncio.sleep(0.2)  # as long as the server reads on
-        assert slices < 80, "the whole log was read for a client that takes nothing"
+        assert len(slices) < 80, "the whole log was read for a client that takes nothing"
         assert (await server.get("/livez")).status == 200
     finally:
         hanging.close()
 
 
-async def test_a_job_that_runs_while_its_log_is_asked_for_is_not_said_to_have_no_output(server, monkeypatch):
+async def test_a_job_that_runs_while_its_log_is_asked_for_is_not_said_to_have_no_output(server):
     reply = await server.enqueue("task")
-    read = server.store.executions_of
+    reads: list[Call] = []
 
-    async def read_as_it_ends(*arguments, **options):
-        found = await read(*arguments, **options)
-        monkeypatch.setattr(server.store, "executions_of", read)
-        await server.end(await server.run(reply))
+    async def read_as_it_ends(call: Call) -> Any:
+        reads.append(call)
+        found = await call.carry()
+        if len(reads) == 1:
+            await server.end(await server.run(reply))
         return found
 
-    monkeypatch.setattr(server.store, "executions_of", read_as_it_ends)
+    intercept(server.store, "executions_of", read_as_it_ends)
     answer = await server.get(f"{reply['jobUrl']}stdout")
     assert (answer.status, answer.headers["Fastlane-Status"], answer.headers["Fastlane-Exit-Code"]) == (200, "done", "0")

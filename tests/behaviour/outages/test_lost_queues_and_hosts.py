@@ -3,14 +3,15 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastlane.errors import HostDown, QueueDown
-from fastlane.executors.base import Activation
 from fastlane.models.status import Status
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
+from tests.support.intercept import Call, intercept
 from tests.support.redis import RealRedis
 
 
@@ -71,21 +72,22 @@ async def _waits(crew: Fastlane) -> bool:
     return counts["default"].ready + counts["default"].timed == 1
 
 
-class Unreachable(InstantExecutor):
-    """Its hosts go away in the moment of an activation, as often as is said."""
+def lose_at_activation(executor: InstantExecutor) -> None:
+    """The host goes away in the moment of the first activation."""
+    left = [1]
 
-    failures = 1
+    async def activate(call: Call) -> Any:
+        if left:
+            left.clear()
+            executor.down(HOST)
+            raise HostDown(f"{HOST} refused the connection")
+        return await call.carry()
 
-    async def activate(self, host: str, service_id: str) -> Activation:
-        if self.failures > 0:
-            self.failures -= 1
-            self.down(host)
-            raise HostDown(f"{host} refused the connection")
-        return await super().activate(host, service_id)
+    intercept(executor, "activate", activate)
 
 
 async def test_a_host_that_goes_away_before_the_start_and_comes_back_starts_it_once(crew: Fastlane) -> None:
-    crew.executor = Unreachable([HOST], crew.clock)
+    lose_at_activation(crew.executor)
     await crew.hire()
     job = await crew.submit("exit", "4")
     await crew.reaches(job, "pulling")
@@ -102,7 +104,7 @@ async def _is_down(crew: Fastlane) -> bool:
 
 async def test_a_host_that_stays_away_ends_what_was_placed_there_as_lost(shared_redis: RealRedis, tmp_path: Path) -> None:
     async with Fastlane(tmp_path, shared_redis.url, host_lost_after=1.0) as crew:
-        crew.executor = Unreachable([HOST], crew.clock)
+        lose_at_activation(crew.executor)
         await crew.hire()
         waiting = await crew.submit("exit", "0")
         ended = await crew.reaches(waiting, "failed")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from fastlane.errors import QueueDown, StoreDown
 from fastlane.models import transitions
 from fastlane.queue.base import Lane
 from tests.support.fastlane import Fastlane
+from tests.support.intercept import Call, failing, intercept
 from tests.support.waiting import PATIENCE
 
 BODY = {"image": "ubuntu:latest"}
@@ -89,11 +91,8 @@ async def test_a_server_ends_while_entries_still_wait_for_the_queue(own_redis, t
 
 async def test_without_a_store_the_answer_is_503(server):
     reply = await server.enqueue()
-
-    async def down(*arguments):
-        raise StoreDown("the disk is full")
-
-    server.store.create = server.store.job = server.store.task = down
+    for verb in ("create", "job", "task"):
+        intercept(server.store, verb, failing(StoreDown("the disk is full")))
     for answer in (await server.post("/tasks/task", BODY), await server.get(reply["jobUrl"]), await server.get("/tasks/task")):
         assert answer.status == 503
         assert "disk is full" in answer.json["detail"]
@@ -102,14 +101,14 @@ async def test_without_a_store_the_answer_is_503(server):
 
 async def test_a_log_whose_store_goes_away_is_cut_rather_than_ended_well(server):
     reply = await server.run_to_end("task", (1, b"x" * 300_000), (1, b"y" * 300_000))
-    read_log = server.store.read_log
 
-    async def once(execution_id, offset, *more):
+    async def once(call: Call) -> Any:
+        _execution_id, offset, *_ = call.arguments
         if offset:
             raise StoreDown("gone")
-        return await read_log(execution_id, offset, *more)
+        return await call.carry()
 
-    server.store.read_log = once
+    intercept(server.store, "read_log", once)
     path = f"/tasks/task/jobs/{reply['jobId']}/stdout"
     answer = await server.raw(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     head, body = answer.split(b"\r\n\r\n", 1)
@@ -118,10 +117,7 @@ async def test_a_log_whose_store_goes_away_is_cut_rather_than_ended_well(server)
 
 
 async def test_an_error_of_our_own_tells_nothing_of_the_inside(server):
-    async def broken(*arguments):
-        raise RuntimeError("the inside /etc/secret.py")
-
-    server.store.task = broken
+    intercept(server.store, "task", failing(RuntimeError("the inside /etc/secret.py")))
     answer = await server.get("/tasks/task")
     assert answer.status == 500
     assert b"inside" not in answer.body.replace(b"of the inside", b"")
@@ -174,14 +170,13 @@ async def test_status_counts_what_is_not_removed_from_its_host_yet(server):
 async def test_an_answer_under_way_is_given_before_the_server_closes(shared_redis, tmp_path):
     async with Fastlane(tmp_path, shared_redis.url) as server:
         entered, go_on = asyncio.Event(), asyncio.Event()
-        task = server.store.task
 
-        async def slow(task_id):
+        async def slow(call: Call) -> Any:
             entered.set()
             await go_on.wait()
-            return await task(task_id)
+            return await call.carry()
 
-        server.store.task = slow
+        intercept(server.store, "task", slow)
         await server.enqueue()
         asking = asyncio.create_task(server.get("/tasks/task"))
         await asyncio.wait_for(entered.wait(), PATIENCE)

@@ -13,11 +13,12 @@ from fastlane.models.container.container import Container, Mount, MountKind, Res
 from fastlane.models.container.policy import DEFAULT_POLICY, Policy
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool, Pull
+from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.intercept import Call, Intercepted, answering, intercept, keeping
 from tests.support.redis import RealRedis
 
 WIDE = Pool("wide", "", (HOST,), policy=Policy(mounts=("/srv/",), user=("*",)), limits=Resources(cpus=2, memory=1 << 30, pids=100))
@@ -29,15 +30,13 @@ class Watched(Fastlane):
 
     def __init__(self, folder: Path, redis_url: str, *, pools: tuple[Pool, ...] = (WIDE,), **settings: Any) -> None:
         super().__init__(folder, redis_url, pools=pools, **settings)
-        self.parked: list[tuple[Order, str]] = []
-        park = self.executor.park
+        self._parks: list[Call] = []
+        intercept(self.executor, "park", keeping(self._parks))
 
-        async def keeping(host, order, image):
-            id = await park(host, order, image)
-            self.parked.append((order, image.reference))
-            return id
-
-        self.executor.park = keeping
+    @property
+    def parked(self) -> list[tuple[Order, str]]:
+        """The orders, each with its image's reference."""
+        return [(order, image.reference) for _host, order, image in (call.arguments for call in self._parks)]
 
     async def runs(self, *command: str, **spec: object) -> Enqueued:
         return await self.services.submissions.enqueue("task", Spec("ubuntu:latest", command or None, **spec), Schedule())
@@ -116,20 +115,18 @@ async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_a_retry
 async def test_an_attempt_whose_host_has_not_the_local_image_of_the_one_before_asks_anew(shared_redis: RealRedis, tmp_path: Path) -> None:
     local = "sha256:" + "0" * 64
     async with crew(tmp_path, shared_redis) as made:
-        resolve = made.executor.resolve
 
-        async def locally(_host: str, _image: str, _pull: Pull) -> Image:
-            return Image(local, local)
-
-        async def elsewhere(host: str, image: str, pull: Pull) -> Image:
+        async def elsewhere(call: Call) -> Any:
+            host, image, _pull = call.arguments
             if image == local:
                 raise ImageRefused(f"there is no image {local} on {host}")
-            return await resolve(host, image, pull)
+            return await call.carry()
 
-        made.executor.resolve = locally
+        made.executor = Intercepted(made.executor)
+        made.executor.around("resolve", answering(Image(local, local)))
         await made.hire()
         job = await made.runs("hold", "exit", "3", retries=1, retry_delay=1)
-        await made.second_attempt(job, lambda: setattr(made.executor, "resolve", elsewhere))
+        await made.second_attempt(job, lambda: made.executor.around("resolve", elsewhere))
         first, second = await made.attempts(job)
         assert first.image_reference == local
         assert str(second.image_reference).startswith("ubuntu:latest@sha256:")

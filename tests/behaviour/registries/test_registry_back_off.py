@@ -8,16 +8,16 @@ import pytest
 import structlog
 
 from fastlane.errors import QueueDown, RegistryDown
-from fastlane.executors.base import Image
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.note import Obstacle
-from fastlane.models.placement.pool import Pool, Pull
+from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.intercept import Call, failing, intercept, intercepted
 from tests.support.redis import RealRedis
 
 AWAY = "away.example/team/app:1"
@@ -33,16 +33,15 @@ class Behind(Fastlane):
         self.back = False
         self.asked = 0
         self.silence = 0.0
-        resolve = self.executor.resolve
+        intercept(self.executor, "resolve", self._ask)
 
-        async def asking(host: str, image: str, pull: Pull) -> Image:
-            if image == AWAY and not self.back:
-                await self.clock.sleep(self.silence)
-                self.asked += 1
-                raise RegistryDown("dial tcp: connection refused")
-            return await resolve(host, image, pull)
-
-        self.executor.resolve = asking
+    async def _ask(self, call: Call) -> Any:
+        _host, image, _pull = call.arguments
+        if image == AWAY and not self.back:
+            await self.clock.sleep(self.silence)
+            self.asked += 1
+            raise RegistryDown("dial tcp: connection refused")
+        return await call.carry()
 
     async def posts(self, image: str, *command: str, **spec: object) -> Enqueued:
         return await self.services.submissions.enqueue("task", Spec(image, command or None, **spec), Schedule())
@@ -100,17 +99,11 @@ async def test_a_stop_whose_giver_died_before_it_told_of_it_ends_it_although_the
     await crew.idle()
 
 
-async def test_a_stop_that_the_queue_did_not_hear_of_ends_it_although_the_pool_is_full(
-    crew: Behind, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_stop_that_the_queue_did_not_hear_of_ends_it_although_the_pool_is_full(crew: Behind) -> None:
     waiting = await crew.waiting()
     full = await crew.posts("ubuntu:latest", "hold")
     await crew.reaches(full, "running")
-
-    async def down(*_arguments: object, **_options: object) -> None:
-        raise QueueDown("Redis does not answer")
-
-    monkeypatch.setattr(crew.queue, "cancel", down)
+    intercept(crew.queue, "cancel", failing(QueueDown("Redis does not answer")))
     await crew.services.stops.stop_job("task", waiting.job_id)
     assert (await crew.cleaned(waiting)).status is Status.STOPPED
     crew.executor.release((await crew.latest_execution(full)).id)
@@ -118,19 +111,17 @@ async def test_a_stop_that_the_queue_did_not_hear_of_ends_it_although_the_pool_i
     await crew.idle()
 
 
-async def test_a_lost_answer_of_the_giving_back_lets_it_start_once(crew: Behind, monkeypatch: pytest.MonkeyPatch) -> None:
-    requeue, lost = RedisQueue.requeue, []
+async def test_a_lost_answer_of_the_giving_back_lets_it_start_once(crew: Behind) -> None:
+    lose = failing(QueueDown("Redis did not answer"), times=1, carried_out=True)
 
-    async def losing(queue: RedisQueue, *arguments: Any, **options: Any) -> None:
-        await requeue(queue, *arguments, **options)
+    async def requeue(call: Call) -> Any:
         crew.back = True
-        if not lost:
-            lost.append(True)
-            raise QueueDown("Redis did not answer")
+        return await lose(call)
 
-    monkeypatch.setattr(RedisQueue, "requeue", losing)
-    ended = await crew.cleaned(await crew.posts(AWAY))
-    assert (ended.status, crew.executor.starts.count(ended.id), lost) == (Status.DONE, 1, [True])
+    with intercepted(RedisQueue, "requeue", requeue):
+        ended = await crew.cleaned(await crew.posts(AWAY))
+    assert crew.back
+    assert (ended.status, crew.executor.starts.count(ended.id)) == (Status.DONE, 1)
     await crew.idle()
 
 

@@ -1,8 +1,8 @@
 """Automatic retries, seen from outside: attempts, back-off, stops between them, and workers that die meanwhile."""
 
 from dataclasses import replace
+from typing import Any
 
-from fastlane.executors.base import Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.schedule.tick import execution_id, next_execution
@@ -10,25 +10,22 @@ from fastlane.models.status import Status
 from fastlane.scheduler.settler import Settler
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
-from tests.support.instant import InstantExecutor
+from tests.support.intercept import Call, intercept
 from tests.support.scenarios import has_executions, hourly
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 
 
-class Failing(InstantExecutor):
-    """The first attempts at everything end with exit code 1, the next one well."""
-
-    failures = 2
-
-    async def park(self, host: str, order: Order, image: Image) -> str:
-        command = ("exit", "1") if order.attempt <= self.failures else ("exit", "0")
-        return await super().park(host, replace(order, command=command), image)
+async def fail_twice(call: Call) -> Any:
+    """The first two attempts end with exit code 1, the next one well."""
+    host, order, image = call.arguments
+    command = ("exit", "1") if order.attempt <= 2 else ("exit", "0")
+    return await call.real(host, replace(order, command=command), image)
 
 
 async def test_a_job_that_fails_twice_is_done_at_the_third_attempt(crew: Fastlane) -> None:
-    crew.executor = Failing([HOST], crew.clock)
+    intercept(crew.executor, "park", fail_twice)
     for _ in range(2):
         await crew.hire()
     job = await crew.submit(retries=5, retry_delay=100)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,10 @@ from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, Schedu
 from fastlane.models.schedule.tick import cron_key, tick_id
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Lease
-from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.timer import Timer
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.intercept import Call, Intercepted
 from tests.support.scenarios import has_executions, hourly
 
 MINUTE = 60_000
@@ -170,19 +171,6 @@ async def test_a_job_for_a_moment_that_comes_up_too_late_is_expired(crew: Fastla
     await crew.idle()
 
 
-class Losing(RedisQueue):
-    """Goes away in the moment of the puts that are named, counted from 1."""
-
-    losses: frozenset[int] = frozenset()
-    puts = 0
-
-    async def put(self, entries: Sequence[Entry]) -> None:
-        self.puts += 1
-        if self.puts in self.losses:
-            raise QueueDown("the connection was lost")
-        await super().put(entries)
-
-
 async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_again(crew: Fastlane) -> None:
     """Two ticks are due; after each the queue goes away. Nothing is left to the reconciler."""
     boundary = (crew.clock.now() // MINUTE + 1) * MINUTE
@@ -191,18 +179,21 @@ async def test_an_execution_whose_put_was_lost_is_put_when_its_job_is_looked_at_
     await crew.queue.cancel(job.job_id)
     await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, 1)])
     await crew.queue.generation.set_generation("1")
-    lost = Losing(crew.redis_url, crew.installation)
-    lost.losses = frozenset({1, 3})
-    timer = Timer(crew.store, lost, crew.clock, "w", crew.pools)
+    queue, puts = Intercepted(crew.queue), list[Call]()
+
+    async def lose_the_first_and_the_third(call: Call) -> Any:
+        puts.append(call)
+        if len(puts) in {1, 3}:
+            raise QueueDown("the connection was lost")
+        return await call.carry()
+
+    queue.around("put", lose_the_first_and_the_third)
+    timer = Timer(crew.store, queue, crew.clock, "w", crew.pools)
     (lease,) = await _claim(crew, Lane(TICKS, None))
-    try:
-        await lost.open()
-        for _ in range(2):
-            with pytest.raises(QueueDown):
-                await timer.handle(lease, boundary + 10_000)
-        await timer.handle(lease, boundary + 10_000)
-    finally:
-        await lost.close()
+    for _ in range(2):
+        with pytest.raises(QueueDown):
+            await timer.handle(lease, boundary + 10_000)
+    await timer.handle(lease, boundary + 10_000)
     made = await crew.attempts(job)
     assert [one.scheduled_for for one in made] == [boundary - 40_000, boundary]
     waiting = await crew.queue.counts(["default"])

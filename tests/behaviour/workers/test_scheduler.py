@@ -3,11 +3,9 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 from fastlane.errors import OrderRefused
-from fastlane.executors.base import Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending
 from fastlane.models.job_change import fire
@@ -15,7 +13,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind
 from tests.support.fastlane import HOST, Fastlane
-from tests.support.instant import InstantExecutor
+from tests.support.intercept import Call, intercept
 from tests.support.redis import RealRedis
 
 
@@ -137,12 +135,12 @@ async def test_a_late_write_of_an_old_owner_is_refused(crew: Fastlane) -> None:
     assert await crew.store.change(transitions.end(taken, ending)) is not None
 
 
-async def test_what_a_late_owner_parks_goes_at_once(shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_late_owner_parks_goes_at_once(shared_redis: RealRedis, tmp_path: Path) -> None:
     """While it parked, another owner took over and bound a service of its own; no reconciler comes by."""
-    park = InstantExecutor.park
 
-    async def late(self: InstantExecutor, host: str, order: Order, image: Image) -> str:
-        service_id = await park(self, host, order, image)
+    async def late(call: Call) -> Any:
+        _host, order, _image = call.arguments
+        service_id = await call.carry()
         row = await crew.store.execution(order.execution_id)
         assert row is not None
         taken = await crew.store.change(transitions.take_over(row))
@@ -150,8 +148,8 @@ async def test_what_a_late_owner_parks_goes_at_once(shared_redis: RealRedis, tmp
         await crew.store.change(transitions.bind(taken, service_id="another", swarm_id="", image_digest=None, now=crew.clock.now()))
         return service_id
 
-    monkeypatch.setattr(InstantExecutor, "park", late)
     async with Fastlane(tmp_path, shared_redis.url) as crew:
+        intercept(crew.executor, "park", late)
         crew.reconcile = 600.0
         await crew.hire()
         job = await crew.submit("exit", "0")
