@@ -20,3 +20,6 @@ async def crew(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlan
 async def virtual(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[VirtualFastlane]:
     async with VirtualFastlane(tmp_path, shared_redis.url) as virtual:
         yield virtual
+        assert virtual.store.quiet
+        assert virtual.queue.quiet
+        assert virtual.worker_store.quiet

@@ -18,7 +18,7 @@ LANES = (Lane("default", 10), Lane("fast", 10), Lane("@ticks", None))
 
 async def ran(virtual: VirtualFastlane, code: int = 0, **rules: int) -> Enqueued:
     """A job that ran at once and has ended with that code."""
-    job = await virtual.services.submissions.enqueue("t", make_spec(**rules), Schedule())
+    job = await virtual.others.submissions.enqueue("t", make_spec(**rules), Schedule())
     assert await virtual.work() == [job.execution_id]
     await virtual.finish(str(job.execution_id), code)
     return job
@@ -27,6 +27,12 @@ async def ran(virtual: VirtualFastlane, code: int = 0, **rules: int) -> Enqueued
 def first_minute(virtual: VirtualFastlane) -> int:
     """The first full minute to come."""
     return virtual.clock.now() // MINUTE * MINUTE + MINUTE
+
+
+async def later(virtual: VirtualFastlane, hours: int = 10) -> list[str]:
+    """What is to be started hours from now."""
+    virtual.clock.set(virtual.clock.now() + hours * 60 * MINUTE)
+    return await virtual.work()
 
 
 async def has_executions(crew: Fastlane, job: Enqueued, count: int) -> bool:
