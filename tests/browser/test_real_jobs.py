@@ -8,7 +8,6 @@ from playwright.async_api import BrowserContext, expect
 
 from tests.browser.logpage import DESK, PHONE, open_log, shoot
 from tests.support.installation import Installation, installed
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -26,7 +25,7 @@ done
 def fastlane(engine: str, tmp_path: Path) -> Iterator[Installation]:
     with installed(tmp_path, engine) as installation:
         installation.serve("up")
-        wait_until(lambda: installation.get("/healthcheck").status == 200, "health")
+        installation.until_healthy()
         yield installation
 
 

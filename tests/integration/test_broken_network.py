@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import installed
-from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_reads, wait_until_healthy
+from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_reads
 from tests.support.relay import ThreadRelay
 
 SEED = 20261125
@@ -47,7 +47,7 @@ def test_twenty_jobs_on_a_network_that_breaks_all_the_time_each_run_once(engine:
         installed(tmp_path, relay.url) as fastlane,
     ):
         fastlane.serve("up")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "up")
         first = posted.post(*lines(400, 0.05)).json
         end = time.monotonic() + SECONDS
@@ -60,5 +60,5 @@ def test_twenty_jobs_on_a_network_that_breaks_all_the_time_each_run_once(engine:
         assert len(posted.accepted) == 20
         assert not posted.refused
         posted.check_ends(witness)
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         watch.check()

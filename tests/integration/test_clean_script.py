@@ -4,7 +4,6 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.checkout import checkout, succeed
-from tests.support.engine import IMAGE, script
+from tests.support.engine import IMAGE, private_engine
 
 SWARM = "{{with .Swarm.Cluster}}{{.ID}}{{end}}"
 DOCKER_THAT_CANNOT_INSPECT = """#!/bin/bash
@@ -24,14 +23,8 @@ exec {docker} "$@"
 @pytest.fixture(scope="module")
 def own_engine() -> Iterator[str]:
     """An engine that no other test uses, as a user has it: its URL."""
-    folder = tempfile.mkdtemp(prefix="fl", dir="/tmp")
-    try:
-        url = script("start", folder, "--private")
-        script("image", url, IMAGE)
+    with private_engine() as url:
         yield url
-    finally:
-        script("stop", folder)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class UserEngine:

@@ -58,7 +58,7 @@ def halted(fastlane: Installation, node: Node) -> dict[str, Any]:
     reply = begun(fastlane, PLAIN)
     node.halt()
     node.start()
-    wait_until(lambda: fastlane.get("/healthcheck").status == 200, "it to be well", 120)
+    fastlane.until_healthy(120)
     return reply
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.installation import Installation, installed
-from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_health, check_reads, fill, small_disk, wait_until_healthy
+from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_health, check_reads, fill, small_disk
 from tests.support.redis import RealRedis
 from tests.support.relay import ThreadRelay
 from tests.support.waiting import wait_until
@@ -47,7 +47,7 @@ def apart(engine: str, tmp_path: Path, redis: RealRedis) -> Iterator[Installatio
     with installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1") as fastlane:
         fastlane.serve("api")
         fastlane.start("worker")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         yield fastlane
 
 
@@ -59,7 +59,7 @@ def outlast(seconds: float) -> None:
 def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Path, witness: EngineEvents) -> None:
     with small_disk(tmp_path / "data", 32) as disk, installed(tmp_path, engine, data_dir=str(disk)) as fastlane:
         fastlane.serve("up")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "up")
         first = posted.post().json
         for _ in range(4):
@@ -74,7 +74,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Pat
             assert check_health(fastlane, "store") == words
             watch.check()
             filler.unlink()
-            wait_until(lambda: fastlane.get("/healthcheck").status == 200, "health", 30)
+            fastlane.until_healthy()
         assert "full" in words
         posted.check_refusals(WRITE_WITHIN)
         assert posted.post().status == 200
@@ -90,7 +90,7 @@ def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Pa
     ):
         fastlane.serve("api")
         fastlane.start("worker")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "api", "worker")
         long = posted.post(*counting(40_000, 16)).json
         short = posted.post(*counting(20_000, 4)).json
@@ -123,7 +123,7 @@ def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis:
         check_health(apart, "redis")
         watch.check()
         client.config_set("maxmemory", 0)
-        wait_until_healthy(apart, 30)
+        apart.until_healthy(30)
     assert "maxmemory" in posted.refused[0][1].json["detail"]
     posted.check_refusals(WRITE_WITHIN)
     assert posted.post().status == 200
@@ -150,7 +150,7 @@ def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(
         check_reads(apart, first)
         watch.check()
         redis.go_on()
-        wait_until_healthy(apart, 30)
+        apart.until_healthy(30)
     posted.check_refusals(5)
     assert posted.post().status == 200
     posted.check_ends(witness)
@@ -187,7 +187,7 @@ def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(
             watch.check()
             assert holder.stdin is not None
             holder.stdin.close()
-        wait_until_healthy(apart, 30)
+        apart.until_healthy(30)
     posted.check_refusals(WRITE_WITHIN)
     assert posted.post().status == 200
     posted.check_ends(witness)
@@ -201,7 +201,7 @@ def test_while_the_engine_is_away_jobs_wait_and_health_says_why(
 ) -> None:
     with ThreadRelay(tmp_path / "e", engine) as relay, installed(tmp_path, relay.url) as fastlane:
         fastlane.serve("up")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         posted, watch = PostedJobs(fastlane), ProcessWatch(fastlane, "up")
         first = posted.post(*counting(1_000, 10)).json
         posted.post("sleep 3; echo slept", b"slept\n")
@@ -215,7 +215,7 @@ def test_while_the_engine_is_away_jobs_wait_and_health_says_why(
             outlast(5)
             watch.check()
             (relay.start if how == "stop" else relay.flow)()
-            wait_until_healthy(fastlane)
+            fastlane.until_healthy()
         assert not posted.refused
         posted.check_ends(witness)
         watch.check()

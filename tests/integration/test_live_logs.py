@@ -10,14 +10,13 @@ import pytest
 
 from tests.support.followers import Socket
 from tests.support.installation import Installation, installed
-from tests.support.waiting import wait_until
 
 
 @pytest.fixture
 def fastlane(engine: str, tmp_path: Path) -> Iterator[Installation]:
     with installed(tmp_path, engine) as installation:
         installation.serve("up")
-        wait_until(lambda: installation.get("/healthcheck").status == 200, "health")
+        installation.until_healthy()
         yield installation
 
 

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 def fastlane(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with installed(tmp_path_factory.mktemp("up"), engine) as installation:
         installation.serve("up")
-        wait_until(lambda: installation.get("/healthcheck").status == 200, f"health: {installation.get('/healthcheck').body!r}")
+        installation.until_healthy()
         yield installation
 
 

@@ -27,7 +27,7 @@ from tests.support.defaults import default_executor
 from tests.support.engine import task_in
 from tests.support.engine_views import LABEL
 from tests.support.nodes import docker_command, image_of
-from tests.support.outages import EngineEvents, wait_until_healthy
+from tests.support.outages import EngineEvents
 from tests.support.redis import RealRedis
 from tests.support.scripted_jobs import HALF, lines, scripted_jobs
 from tests.support.swarms import Node, Swarms
@@ -62,7 +62,7 @@ def test_thirty_jobs_run_once_each_wherever_they_are_put_though_their_worker_is_
     ):
         work.fastlane.serve("api")
         first = work.fastlane.start("worker")
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         nodes = [three_managers.nodes[number // 8].name if number < 24 else None for number in range(30)]
         jobs = [work.waits(number % 3, node=node) for number, node in enumerate(nodes[::4])]
         work.begun(*jobs)
@@ -89,8 +89,8 @@ def test_two_installations_and_strangers_on_one_swarm_leave_each_other_alone(thr
     with scripted_jobs(tmp_path / "a", three_managers, image) as one, scripted_jobs(tmp_path / "b", three_managers, image) as two:
         for work in (one, two):
             work.fastlane.serve("up")
-        wait_until_healthy(one.fastlane)
-        wait_until_healthy(two.fastlane)
+        one.fastlane.until_healthy()
+        two.fastlane.until_healthy()
         strangers = foreign_services(three_managers.nodes[0], one.fastlane.name, image)
         ours = [one.waits(), one.waits(3), *(one.counts(20) for _ in range(3))]
         theirs = [two.waits(), two.waits(3), *(two.counts(20) for _ in range(3))]
@@ -160,7 +160,7 @@ def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_manag
     drained = three_managers.nodes[1]
     with witnesses(three_managers, tmp_path) as seen, scripted_jobs(tmp_path / "f", three_managers, image) as work:
         work.fastlane.serve("up")
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         once = work.waits(node=drained.name)
         jobs = [work.waits(retries=1, retryDelay="1s") for _ in range(5)]
         work.begun(once, *jobs)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.nodes import docker_command, image_of, leader
-from tests.support.outages import check_health, check_reads, wait_until_healthy
+from tests.support.outages import check_health, check_reads
 from tests.support.redis import RealRedis
 from tests.support.scripted_jobs import HALF, Posted, ScriptedJobs, lines, scripted_jobs
 from tests.support.swarms import Node, Swarms
@@ -107,7 +107,7 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
 ) -> None:
     with scripted_jobs(tmp_path, three_managers, image, host_lost_after=patience) as work:
         work.fastlane.serve("up")
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         lead, later = leader(three_managers), list[Posted]()
         jobs = [work.waits(retries=1, retryDelay="1s") for _ in range(9)]
         jobs += [work.waits(3, node=node.name) for node in three_managers.nodes]
@@ -126,7 +126,7 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
         work.let_go(*safe)
         for job in safe:
             work.check_whole(job)
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         for job in talkers:
             goes_on(work, job)
         for job in lost:
@@ -160,7 +160,7 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
     """After 18 s it has been down in the others' eyes, and Swarm ends what runs there; not so after 3, but for an engine that died."""
     with scripted_jobs(tmp_path, three_managers, image, host_lost_after="60s") as work:
         work.fastlane.serve("up")
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         lead, later = leader(three_managers), list[Posted]()
         jobs = [work.waits(code, node=node.name) for node in three_managers.nodes for code in (0, 3)]
         work.begun(*jobs)
@@ -197,7 +197,7 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
 ) -> None:
     with scripted_jobs(tmp_path, three_managers, image, host_lost_after="5m") as work:
         work.fastlane.serve("up")
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         lead, later = leader(three_managers), list[Posted]()
         struck = [lead, next(node for node in three_managers.nodes if node is not lead)]
         jobs = [work.waits(number % 2 * 3, node=three_managers.nodes[number % 3].name) for number in range(6)]
@@ -220,7 +220,7 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
         assert work.fastlane.execution(waiting.reply)["status"] == "enqueued"
         for node in struck:
             undo(node, fault)
-        wait_until_healthy(work.fastlane, 120)
+        work.fastlane.until_healthy(120)
         work.let_go(*jobs)
         for job in (*later, waiting):
             ends_well(work, job)
@@ -242,7 +242,7 @@ def test_a_job_whose_node_dies_with_the_end_of_its_log_ends_as_its_command_did(t
     with RealRedis() as redis, scripted_jobs(tmp_path, three_managers, image, redis=redis.url, listen="127.0.0.1") as work:
         work.fastlane.serve("api")
         worker = work.fastlane.start("worker")
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         lead = leader(three_managers)
         dying = next(node for node in three_managers.nodes if node is not lead)
         jobs = [work.waits(code, node=dying.name) for code in (0, 3)]

@@ -8,7 +8,6 @@ import pytest
 
 from tests.integration.test_three_managers_lost import ends_well, is_lost, strike, undo, unusable
 from tests.support.engine import IMAGE
-from tests.support.outages import wait_until_healthy
 from tests.support.scripted_jobs import scripted_jobs
 from tests.support.swarms import Swarms
 from tests.support.waiting import wait_until
@@ -24,7 +23,7 @@ def test_jobs_of_a_lost_swarm_are_tried_again_on_the_others_which_go_on(three_sw
     victim = three_swarms.nodes[1]
     with scripted_jobs(tmp_path, three_swarms, IMAGE, host_lost_after="5s") as work:
         work.fastlane.serve("up")
-        wait_until_healthy(work.fastlane)
+        work.fastlane.until_healthy()
         jobs = [work.waits(retries=0 if number < 3 else 1, retryDelay="1s") for number in range(9)]
         work.begun(*jobs)
         places = Counter(work.fastlane.execution(job.reply)["host"] for job in jobs)

@@ -1,9 +1,7 @@
 """What a job says that it waits for when a swarm, a host or a registry does not do its part; real processes on a real engine."""
 
 import contextlib
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine import IMAGE, script
+from tests.support.engine import IMAGE, private_engine
 from tests.support.installation import Installation, installed
-from tests.support.outages import wait_until_healthy
 from tests.support.relay import ThreadRelay
 from tests.support.waiting import wait_until
 
@@ -25,14 +22,8 @@ Wait = dict[str, Any]
 @pytest.fixture(scope="module")
 def own_engine() -> Iterator[str]:
     """An engine whose only node a test may drain, and in whose network it may listen."""
-    folder = tempfile.mkdtemp(prefix="fl", dir="/tmp")  # short: a socket's path holds 107 bytes
-    try:
-        url = script("start", folder, "--private")
-        script("image", url, IMAGE)
+    with private_engine() as url:
         yield url
-    finally:
-        script("stop", folder)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def docker(engine: str, *words: str) -> str:
@@ -70,7 +61,7 @@ def test_no_node_then_no_host_then_an_open_breaker_are_told_and_the_job_runs_in_
     rules = {"breaker_max_fails": "3", "pending_deadline": "40m", "host_lost_after": "20m"}
     with ThreadRelay(tmp_path / "e", own_engine) as relay, installed(tmp_path, relay.url, **rules) as fastlane:
         fastlane.serve("up")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         with drained(own_engine):
             reply = fastlane.run("echo", "at last")
             (wait,) = wait_until(
@@ -104,7 +95,7 @@ def test_a_pull_from_a_registry_that_says_nothing_is_told_until_the_job_is_stopp
     docker(own_engine, "run", "-d", "--network", "host", "--stop-signal", "KILL", IMAGE, *silent)
     with installed(tmp_path, own_engine, pull_deadline="10m") as fastlane:
         fastlane.serve("up")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         reply = fastlane.post("/tasks/test", {"image": f"127.0.0.1:5999/some/thing@sha256:{'a' * 64}"}).json
         fastlane.reaches(reply, "pulling")
         found = wait_until(lambda: [wait for wait in waits(fastlane, reply, "image") if wait["until"]], "a node to pull")
@@ -118,7 +109,7 @@ def test_a_pull_from_a_registry_that_says_nothing_is_told_until_the_job_is_stopp
 def test_a_registry_that_refuses_is_told_in_the_engines_words_until_the_job_is_stopped(engine: str, tmp_path: Path) -> None:
     with installed(tmp_path, engine, pull_deadline="10m") as fastlane:
         fastlane.serve("up")
-        wait_until_healthy(fastlane)
+        fastlane.until_healthy()
         reply = fastlane.post("/tasks/test", {"image": "127.0.0.1:9/some/thing:1", "envs": {"TOKEN": "127.0.0.1:9"}}).json
         (wait,) = waits(fastlane, reply, "registry")
         assert "dial tcp ********: connect: connection refused" in wait["message"]  # a secret is one, whoever says it

@@ -28,13 +28,9 @@ def script(*words: str) -> str:
     return lines[-1] if lines else ""
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[str]:
-    """The engine's URL (``unix://…``). It has the image ``ubuntu:latest``, and no way to a registry."""
-    given = os.environ.get("FASTLANE_TEST_ENGINE")
-    if given:
-        yield given
-        return
+@contextlib.contextmanager
+def private_engine() -> Iterator[str]:
+    """An engine that no other test uses: its URL. It has the image ``ubuntu:latest``, and no way to a registry."""
     folder = tempfile.mkdtemp(prefix="fl", dir="/tmp")  # short: a socket's path holds 107 bytes
     try:
         url = script("start", folder, "--private")
@@ -43,6 +39,17 @@ def engine() -> Iterator[str]:
     finally:
         script("stop", folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[str]:
+    """The engine's URL (``unix://…``). It has the image ``ubuntu:latest``, and no way to a registry."""
+    given = os.environ.get("FASTLANE_TEST_ENGINE")
+    if given:
+        yield given
+        return
+    with private_engine() as url:
+        yield url
 
 
 def connect(url: str) -> docker.APIClient:

@@ -89,6 +89,10 @@ class Installation:
         wait_until(lambda: self._alive(process), f"{role} to serve: {self.log(role)}")
         return process
 
+    def until_healthy(self, patience: float = LONG_PATIENCE) -> None:
+        """Returns once the health check is good."""
+        wait_until(lambda: self.get("/healthcheck").status == 200, f"health: {self.get('/healthcheck').body!r}", patience)
+
     def log(self, role: str) -> str:
         """The end of the output of a role's processes."""
         with contextlib.suppress(FileNotFoundError):

@@ -180,8 +180,3 @@ def check_health(fastlane: Installation, part: str) -> str:
     assert answer.json[part] is False, answer.json
     words: str = next(error["message"] for error in answer.json["errors"] if error["source"] == part)
     return words
-
-
-def wait_until_healthy(fastlane: Installation, patience: float = 60) -> None:
-    """Returns once the healthcheck succeeds."""
-    wait_until(lambda: fastlane.get("/healthcheck").status == 200, f"health: {fastlane.get('/healthcheck').body!r}", patience)

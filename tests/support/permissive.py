@@ -7,7 +7,6 @@ from typing import Any
 
 from tests.support.engine_views import DockerEngine
 from tests.support.installation import Installation, installed
-from tests.support.waiting import wait_until
 
 ALLOWED = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
 
@@ -18,7 +17,7 @@ def permissive(folder: Path, engine: str, *, most: int = 10, **settings: str) ->
     policy = {**dict.fromkeys(ALLOWED, True), "stopGrace": "10m", "init": True}
     with installed(folder, engine, pool={"maxRunning": most, "policy": policy}, with_token=True, **settings) as fastlane:
         fastlane.serve("up")
-        wait_until(lambda: fastlane.get("/healthcheck").status == 200, "health")
+        fastlane.until_healthy()
         yield fastlane
 
 
