@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.outages import EngineEvents, PostedJobs, ProcessWatch, check_reads
 from tests.support.installation import installed
-from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_reads
 from tests.support.relay import ThreadRelay
 
 SEED = 20261125

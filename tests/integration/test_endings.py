@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.integration.permissive import engine_of, is_clean, is_gone, permissive, service_of
 from tests.support.installation import Installation
-from tests.support.permissive import engine_of, is_clean, is_gone, permissive, service_of
 from tests.support.waiting import wait_until
 
 Reply = dict[str, Any]

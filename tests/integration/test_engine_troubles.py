@@ -20,10 +20,10 @@ from fastlane.executors.swarm.client import client
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
+from tests.integration.permissive import is_gone, permissive
 from tests.support.defaults import default
 from tests.support.engine import IMAGE, remove_all, task_in
 from tests.support.installation import Installation
-from tests.support.permissive import is_gone, permissive
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import LONG_PATIENCE, until, wait_until
 

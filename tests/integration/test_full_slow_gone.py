@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.outages import EngineEvents, PostedJobs, ProcessWatch, check_health, check_reads, fill, small_disk
 from tests.support.installation import Installation, installed
-from tests.support.outages import EngineEvents, PostedJobs, ProcessWatch, check_health, check_reads, fill, small_disk
 from tests.support.redis import RealRedis
 from tests.support.relay import ThreadRelay
 from tests.support.waiting import wait_until

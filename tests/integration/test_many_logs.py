@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.permissive import containers_of, is_clean, permissive
 from tests.support.installation import Installation
-from tests.support.permissive import containers_of, is_clean, permissive
 from tests.support.waiting import wait_until
 
 LINES = 1000

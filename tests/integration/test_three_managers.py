@@ -23,13 +23,13 @@ from fastlane.scheduler.repair import reconciler
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.sqlite.store import SqliteStore
+from tests.integration.outages import EngineEvents
+from tests.integration.scripted_jobs import HALF, lines, scripted_jobs
 from tests.support.defaults import default_executor
 from tests.support.engine import task_in
 from tests.support.engine_views import LABEL
 from tests.support.nodes import docker_command, image_of
-from tests.support.outages import EngineEvents
 from tests.support.redis import RealRedis
-from tests.support.scripted_jobs import HALF, lines, scripted_jobs
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import wait_until
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration.outages import check_health, check_reads
+from tests.integration.scripted_jobs import HALF, Posted, ScriptedJobs, lines, scripted_jobs
 from tests.support.nodes import docker_command, image_of, leader
-from tests.support.outages import check_health, check_reads
 from tests.support.redis import RealRedis
-from tests.support.scripted_jobs import HALF, Posted, ScriptedJobs, lines, scripted_jobs
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import wait_until
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.scripted_jobs import scripted_jobs
 from tests.integration.test_three_managers_lost import ends_well, is_lost, strike, undo, unusable
 from tests.support.engine import IMAGE
-from tests.support.scripted_jobs import scripted_jobs
 from tests.support.swarms import Swarms
 from tests.support.waiting import wait_until
 

@@ -10,10 +10,10 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import Lane
+from tests.adapters.redis.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import make_entry
 from tests.support.redis import RealRedis
-from tests.support.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
 from tests.support.waiting import PATIENCE, until
 
 DEADLINE = 1.0

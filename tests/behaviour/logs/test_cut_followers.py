@@ -10,7 +10,7 @@ import pytest
 
 from fastlane.services import assembly
 from fastlane.streams.followers import Followers
-from tests.support.cutting import Unsteady
+from tests.behaviour.logs.cutting import Unsteady
 from tests.support.fastlane import Fastlane
 from tests.support.followers import Lossy
 

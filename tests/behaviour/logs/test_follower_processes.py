@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.cutting import Unsteady
+from tests.behaviour.logs.cutting import Unsteady
 from tests.support.engine_views import NoDocker
 from tests.support.followers import Received, Socket
 from tests.support.installation import Installation

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.short_jobs import ShortJobs, short_jobs
+from tests.behaviour.outages.short_jobs import ShortJobs, short_jobs
 from tests.support.waiting import wait_until
 
 JOBS = 400

@@ -13,7 +13,7 @@ import pytest
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.storage.base import Generation
 from fastlane.storage.sqlite.store import SqliteStore
-from tests.support.short_jobs import ShortJobs, short_jobs
+from tests.behaviour.outages.short_jobs import ShortJobs, short_jobs
 
 JOBS = 100
 FACTOR = 5

@@ -17,9 +17,9 @@ from fastlane.models.execution import Execution
 from fastlane.models.schedule.schedule import CatchUp, Overlap
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
+from tests.behaviour.schedule.tick_simulation import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, TickSimulation
 from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
-from tests.support.tick_simulation import DAY, HOUR, LONGEST_RESTART, MINUTE, SECOND, Plan, TickSimulation
 from tests.unit.models.schedule.test_cron_oracle import lag, plain
 
 MEMORY = Path("/dev/shm")
