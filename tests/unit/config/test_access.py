@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from fastlane.config import legacy
 from fastlane.config.credentials import hash_password, hash_token, token_digest
 from fastlane.config.load import load
 from fastlane.errors import Invalid
@@ -13,13 +12,6 @@ from fastlane.models.access import Principal, Role
 SECRET = "hunter2"
 PASSWORD, TOKEN = hash_password(SECRET), hash_token(SECRET)
 OTHER = hash_token("other")
-
-
-@pytest.fixture(autouse=True)
-def _bare(monkeypatch, tmp_path):
-    for name in ("FASTLANE_USERS", "FASTLANE_TOKENS", "FASTLANE_CONFIG", *legacy.NAMES):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
 
 
 def faults() -> list[str]:

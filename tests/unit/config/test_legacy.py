@@ -5,20 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from fastlane.config import legacy
 from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.models.placement.pool import Pool
 
 SECRET = "hunter2"
-
-
-@pytest.fixture(autouse=True)
-def _bare(monkeypatch, tmp_path):
-    for name in ("FASTLANE_POOLS", "FASTLANE_REDIS_URL", "FASTLANE_CONFIG", "DOCKER_HOST", *legacy.NAMES):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
 
 
 def faults() -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What the settings say that a pool's containers may have: how it is read, shown again, and when it is too much."""
 
 import json
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.config import legacy
 from fastlane.config.credentials import hash_password, hash_token, make_token
 from fastlane.config.load import load
 from fastlane.config.pools import LIMIT_KEYS, POLICY_KEYS, POOLS
@@ -22,15 +20,6 @@ from fastlane.models.placement.pool import Pool
 
 POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["h:2375"]\n'
 LISTS = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
-
-
-@pytest.fixture(autouse=True)
-def _bare(monkeypatch, tmp_path):
-    """No variables of ours, and an empty current directory."""
-    for name in list(os.environ):
-        if name.startswith(("FASTLANE_", "DOCKER_")) or name in legacy.NAMES:
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 def pool(**more: Any) -> Pool:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from fastlane.cli.main import main
-from fastlane.config import legacy
 from fastlane.config.load import load
 from fastlane.errors import Invalid
 from fastlane.models.container.registry import RegistryLogin
@@ -15,11 +14,8 @@ SECRET = "hunter2 "
 
 
 @pytest.fixture(autouse=True)
-def _bare(monkeypatch, tmp_path):
-    for name in ("FASTLANE_REGISTRIES", "FASTLANE_DOCKER_CONFIG", "DOCKER_CONFIG", "FASTLANE_CONFIG", *legacy.NAMES):
-        monkeypatch.delenv(name, raising=False)
+def _home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
 
 
 def faults() -> list[str]:

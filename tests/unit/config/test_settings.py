@@ -1,7 +1,6 @@
 """Where settings come from, what their values may be, and what is said about wrong ones."""
 
 import contextlib
-import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.config import legacy, types
+from fastlane.config import types
 from fastlane.config.load import load
 from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
@@ -18,15 +17,6 @@ from fastlane.errors import Invalid
 from fastlane.models.placement.pool import Pool, Pull
 
 SECRET = "hunter2"
-
-
-@pytest.fixture(autouse=True)
-def _bare(monkeypatch, tmp_path):
-    """No variables of ours, and an empty current directory."""
-    for name in list(os.environ):
-        if name.startswith(("FASTLANE_", "DOCKER_")) or name in legacy.NAMES:
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 def toml(text: str) -> None:
