@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.support.engine import SCRIPT
+from tests.support.waiting import wait_until
 
 TABLES = ("filter", "nat", "mangle")
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
@@ -55,8 +56,7 @@ class Network:
 @pytest.fixture
 def network() -> Iterator[Network]:
     with TemporaryDirectory(prefix="fl-", dir="/tmp") as folder, subprocess.Popen(["unshare", "--net", "sleep", "infinity"]) as holder:
-        while os.readlink(f"/proc/{holder.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
-            os.sched_yield()
+        wait_until(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "a network of its own")
         network = Network(holder.pid, Path(folder))
         network.run("ip", "link", "set", "lo", "up")
         try:
