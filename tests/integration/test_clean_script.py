@@ -13,6 +13,7 @@ import pytest
 from tests.support.checkout import checkout, succeed
 from tests.support.engine import IMAGE, private_engine
 
+SHORT = 12
 SWARM = "{{with .Swarm.Cluster}}{{.ID}}{{end}}"
 DOCKER_THAT_CANNOT_INSPECT = """#!/bin/bash
 case " $* " in *" service inspect "*) exit 1 ;; esac
@@ -53,10 +54,10 @@ class UserEngine:
     def service(self, **labels: str) -> str:
         """A service that runs nothing; its id."""
         words = [word for name, value in labels.items() for word in ("--label", f"fastlane.{name}={value}")]
-        return self("service", "create", "--detach", "--quiet", "--no-resolve-image", "--replicas", "0", *words, IMAGE)
+        return self("service", "create", "--detach", "--quiet", "--no-resolve-image", "--replicas", "0", *words, IMAGE)[:SHORT]
 
     def services(self) -> set[str]:
-        return set(self("service", "ls", "--quiet", "--no-trunc").split())
+        return {id[:SHORT] for id in self("service", "ls", "--quiet").split()}
 
 
 @pytest.fixture
@@ -108,22 +109,28 @@ CONTENTS: dict[str, tuple[str, ...]] = {
     "secret": ("secret", "create", "theirs", "-"),
     "config": ("config", "create", "theirs", "-"),
     "network": ("network", "create", "--driver", "overlay", "theirs"),
-    "label": ("node", "update", "--label-add", "theirs=1", "self"),
 }
 
 
-@pytest.mark.parametrize("kind", CONTENTS)
-def test_a_swarm_that_was_made_is_kept_when_the_user_has_put_something_into_it(folder: Path, user: UserEngine, kind: str) -> None:
-    choose(folder, user)
-    made, words = user.swarm(), CONTENTS[kind]
-    if kind == "label":
-        words = (*words[:-1], user("info", "--format", "{{.Swarm.NodeID}}"))
-    user(*words, given="text")
+def test_a_swarm_that_was_made_is_kept_when_the_user_has_put_something_into_it(folder: Path, user: UserEngine) -> None:
+    made = user.new_swarm()
+    node = user("info", "--format", "{{.Swarm.NodeID}}")
 
-    said = clean(folder)
+    def cleaned() -> str:
+        (folder / ".fastlane").mkdir()
+        (folder / ".fastlane/made").write_text(f"swarm {made} {user.url}\n")
+        return clean(folder)
 
+    for kind, words in CONTENTS.items():
+        user(*words, given="text")
+        assert f"{kind} theirs" in cleaned()
+        user(kind, "rm", "theirs")
+    user("node", "update", "--label-add", "theirs=1", node)
+    assert "label theirs" in cleaned()
     assert user.swarm() == made
-    assert f"{kind} theirs" in said
+    user("node", "update", "--label-rm", "theirs", node)
+    cleaned()
+    assert user.swarm() == ""
 
 
 def test_another_swarm_at_the_same_url_is_left_alone(folder: Path, user: UserEngine) -> None:
@@ -185,11 +192,11 @@ def test_a_service_whose_inspection_fails_is_left_alone(folder: Path, user: User
     assert user.services() == {service}
 
 
-@pytest.mark.parametrize("line", ["swarm {url}", "swarm  {url}", "services {url}", "services  {url}", "image {url} ubuntu:latest"])
-def test_a_record_without_an_id_proves_nothing(folder: Path, user: UserEngine, line: str) -> None:
+def test_records_without_an_id_prove_nothing(folder: Path, user: UserEngine) -> None:
     swarm = user.new_swarm()
     (folder / ".fastlane").mkdir()
-    (folder / ".fastlane/made").write_text(line.format(url=user.url) + "\n")
+    lines = ("swarm {0}", "swarm  {0}", "services {0}", "services  {0}", "image {0} ubuntu:latest", "image   ubuntu:latest {0}")
+    (folder / ".fastlane/made").write_text("".join(line.format(user.url) + "\n" for line in lines))
     execution = str(uuid4())
     database(folder, execution)
     service = user.service(installation="fastlane", execution=execution)
@@ -217,7 +224,7 @@ def test_an_image_is_removed_only_while_it_is_the_one_that_was_pulled(folder: Pa
     assert "pulled:1" not in tags
 
 
-def test_other_virtual_environments_in_the_checkout_stay(folder: Path, user: UserEngine) -> None:
+def test_other_virtual_environments_in_the_checkout_stay(folder: Path) -> None:
     for name in (".venv", ".venv-test", ".venv-mine"):
         (folder / name).mkdir()
 

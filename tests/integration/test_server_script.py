@@ -14,7 +14,7 @@ from tests.support.checkout import checkout, command
 from tests.support.installation import free_port
 
 STARTING = """#!/bin/bash
-exec -a starting python3 server.py
+exec python3 server.py
 """
 """A Python whose command line does not name the program, as it does not while a process starts."""
 ENDING = """#!/bin/bash
@@ -72,10 +72,10 @@ def test_a_server_that_is_starting_is_not_taken_for_one_that_ended(folder: Path)
 
     assert started.returncode == 0, started.stdout
     process = psutil.Process(int((folder / ".fastlane/up.pid").read_text().split()[0]))
-    assert process.cmdline()[0] == "starting"
+    assert "fastlane up" not in " ".join(process.cmdline())
     assert "already running" in server(folder, "start", "unix:///none", port=port).stdout
     assert server(folder, "stop").returncode == 0
-    assert not process.is_running()
+    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_server_that_ended_is_reported_at_once_with_what_it_said(folder: Path) -> None:
