@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.intercept import Call, intercept
 from tests.support.waiting import until
 
 WHO = {"users": (user("anna", "annas", "admin"), user("vera", "veras", "read", "team-")), "tokens": (token("ci", "fl_right", "run"),)}
@@ -50,10 +51,10 @@ async def test_health_says_what_is_missing(server):
 async def test_health_answers_within_two_seconds_whatever_hangs(alone, own_redis, how):
     getattr(own_redis, how)()
 
-    async def hangs():
+    async def hang(_call: Call) -> None:
         await asyncio.Event().wait()
 
-    alone.store.check = hangs
+    intercept(alone.store, "check", hang)
     before = time.monotonic()
     answer = await alone.get("/healthcheck")
     own_redis.go_on()
@@ -111,10 +112,10 @@ async def test_a_server_whose_store_cannot_be_written_is_not_ready_until_it_can(
 
 
 async def test_a_server_whose_store_hangs_says_so_in_bounded_time(server):
-    async def hangs():
+    async def hang(_call: Call) -> None:
         await asyncio.Event().wait()
 
-    server.store.check = hangs
+    intercept(server.store, "check", hang)
     before = time.monotonic()
     answers = await asyncio.gather(*(server.get("/readyz") for _ in range(20)))
     assert {answer.status for answer in answers} == {503}
