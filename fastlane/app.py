@@ -34,6 +34,7 @@ from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
+from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
@@ -198,7 +199,8 @@ async def running(role: Role, settings: Settings, factories: Factories = PRODUCT
             await enter(opened(executor))
             await enter(working(worker))
         if role != "worker":
-            services = make_services(settings, store, queue, hub, clock)
+            server_clock = await enter(aligned(clock, queue.time))
+            services = make_services(settings, store, queue, hub, server_clock)
             port = sockets[0].getsockname()[1]
             application = make_application(services, web_settings(settings))
             server = make_server(application, factories.connection_limit())

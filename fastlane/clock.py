@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Protocol
 
 EPOCH = date(1970, 1, 1)
+ROUNDING = 1
+"""Milliseconds by which two clocks seem to differ only because each cuts off its fractions."""
 
 
 class Clock(Protocol):
@@ -27,6 +30,37 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class AlignedClock:
+    """A clock that goes by another one, such as Redis's: its own time, moved by the difference that the other's answers show."""
+
+    def __init__(self, own: Clock) -> None:
+        self._own = own
+        self._skew = 0
+
+    @property
+    def skew(self) -> int:
+        """Milliseconds by which the other clock is ahead of this machine's."""
+        return self._skew
+
+    def now(self) -> int:
+        return self._own.now() + self._skew
+
+    async def sleep(self, seconds: float) -> None:
+        await self._own.sleep(seconds)
+
+    async def align(self, ask: Callable[[], Awaitable[int]]) -> None:
+        """Asks the other clock for its time (milliseconds), and goes by it from then on. Raises what ``ask`` does."""
+        before = self._own.now()
+        theirs = await ask()
+        self._skew = corrected(self._skew, theirs, before, self._own.now())
+
+
+def corrected(skew: int, theirs: int, before: int, after: int) -> int:
+    """How far another clock is ahead of one's own, now that it showed ``theirs`` at a moment between ``before`` and ``after`` of one's own:
+    ``skew``, changed only as far as that demands. So the time that an answer takes is not taken for a difference. All in milliseconds."""
+    return min(max(skew, theirs - after - ROUNDING), theirs - before + ROUNDING)
 
 
 def iso(moment: int) -> str:

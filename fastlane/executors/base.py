@@ -122,7 +122,8 @@ class Executor(Protocol):
     """Runs executions on hosts."""
 
     async def open(self) -> None:
-        """Starts probing the hosts, and returns after the first probe of each. Does not fail when some are away."""
+        """Starts probing the hosts, and returns soon: after the first probe of each that answers at once. A host whose probe takes longer
+        becomes usable later, which ``subscribe`` tells."""
 
     async def close(self) -> None:
         """Ends its threads, connections and tasks. Containers go on."""

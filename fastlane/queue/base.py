@@ -154,13 +154,14 @@ class LaneCounts:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a worker says about itself every second: its id, when it started (milliseconds), how it sees the hosts, and what keeps its
-    executions waiting. Workers of several versions may run side by side, and each reads only the fields that it knows: a new field
-    needs a default."""
+    executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. Workers of several versions may run side by
+    side, and each reads only the fields that it knows: a new field needs a default."""
 
     worker: str
     started_at: int
     hosts: tuple[HostView, ...]
     notes: tuple[Note, ...] = ()
+    clock_skew: int | None = None
 
 
 class TimedQueue(Protocol):
@@ -171,6 +172,9 @@ class TimedQueue(Protocol):
 
     async def close(self) -> None:
         """Ends all connections and tasks."""
+
+    async def time(self) -> int:
+        """Redis's time (milliseconds): the one by which entries are due and leases end."""
 
     async def check(self) -> None:
         """Returns when Redis answers and accepts a write; raises QueueDown otherwise."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 
 import structlog
 
-from fastlane.clock import Clock, first_of
+from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.placement.pool import Pool
@@ -61,6 +61,12 @@ class Dispatcher:
         self._on_rebuilt = on_rebuilt
         self._wake = asyncio.Event()
         self._skewed = False
+        self._skew: int | None = None
+
+    @property
+    def clock_skew(self) -> int | None:
+        """How far this worker's clock is ahead of the queue's, in milliseconds, by the last claim; None before the first."""
+        return self._skew
 
     def wake(self) -> None:
         """Claims again soon: something may have become claimable."""
@@ -87,11 +93,12 @@ class Dispatcher:
         count = 0 if self._skewed else max(0, min(BATCH, MAX_ASSIGNMENTS - len(self._leases)))
         lanes = lanes_of(self._pools, usable)
         shut = [pool.name for pool in self._pools if pool.name not in {lane.name for lane in lanes}]
+        before = self._clock.now()
         claim = await self._queue.claim(self._leases.generation, self._leases.owner, lanes, count, lease=self._leases.duration, watch=shut)
         if claim.cold:
             self._rebuilder.doubt()
             return 0.0
-        if await self._too_skewed(claim):
+        if await self._too_skewed(claim, before):
             return MAX_SLEEP
         for lease in claim.leases:
             assignment = Assignment(lease)
@@ -102,8 +109,8 @@ class Dispatcher:
             return 0.0
         return MAX_SLEEP if claim.wait is None else min(MAX_SLEEP, claim.wait)
 
-    async def _too_skewed(self, claim: Claim) -> bool:
-        skew = self._clock.now() - claim.now
+    async def _too_skewed(self, claim: Claim, before: int) -> bool:
+        skew = self._skew = -corrected(-(self._skew or 0), claim.now, before, self._clock.now())
         if self._skewed != (abs(skew) > MAX_SKEW):
             self._skewed = not self._skewed
             log.warning("clock.skewed" if self._skewed else "clock.right_again", milliseconds=skew)

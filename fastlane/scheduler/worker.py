@@ -149,7 +149,8 @@ class Worker:
             self._changed.clear()
             try:
                 hosts, kept = tuple(self._executor.hosts()), notes.oldest(self._leases.notes())
-                await self._reports.announce(Report(self.id, self._started_at, hosts, kept), ttl=ANNOUNCE_TTL)
+                report = Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew)
+                await self._reports.announce(report, ttl=ANNOUNCE_TTL)
             except QueueDown as error:
                 log.debug("worker.not_announced", error=str(error))
             await first_of(self._clock, ANNOUNCE_EVERY, self._changed)

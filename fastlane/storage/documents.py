@@ -157,13 +157,17 @@ def requester_from_json(text: str | None) -> Requester | None:
 
 def marks_to_json(marks: Mapping[int, Mark]) -> str:
     """A log head's marks as JSON text."""
-    return orjson.dumps({str(stream): [mark.time, mark.ordinal] for stream, mark in marks.items()}).decode()
+    return orjson.dumps({str(stream): _mark_values(mark) for stream, mark in marks.items()}).decode()
+
+
+def _mark_values(mark: Mark) -> list[int]:
+    return [mark.time, mark.ordinal, *([mark.latest] if mark.latest else [])]
 
 
 def marks_from_json(text: str) -> dict[int, Mark]:
     """The marks that ``marks_to_json`` wrote. Raises Unreadable."""
     try:
-        return {int(stream): Mark(time, ordinal) for stream, (time, ordinal) in orjson.loads(text).items()}
+        return {int(stream): Mark(*values) for stream, values in orjson.loads(text).items()}
     except FAULTS as error:
         raise _unreadable("a part of a log", error) from error
 

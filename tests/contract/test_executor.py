@@ -16,7 +16,7 @@ from fastlane.models.container.container import Container
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all, task_in
+from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
 from tests.support.instant import InstantExecutor
 from tests.support.waiting import until
 
@@ -123,7 +123,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     url = request.getfixturevalue("engine")
     installation = f"contract-{uuid4().hex[:8]}"
     swarm = default_executor([url], installation, probe_every=0.2)
-    await swarm.open()
+    await open_probed(swarm)
     try:
         yield Bench(swarm, url, SHELL, lambda view: containers_of(url, view.id))
     finally:

@@ -19,7 +19,7 @@ from fastlane.models.schedule.schedule import Schedule
 from fastlane.scheduler.repair import reconciler
 from fastlane.services.results import Enqueued
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.engine import IMAGE, connect, open_probed, remove_all
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, failing, intercept, intercepted, keeping
 from tests.support.redis import RealRedis
@@ -47,7 +47,7 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[
     await asyncio.to_thread(folder.mkdir)
     async with Fastlane(folder, redis.url, pools=(Pool("default", "", (engine,)),)) as crew:
         executor = default_executor([engine], crew.installation, probe_every=0.2)
-        await executor.open()
+        await open_probed(executor)
         crew.executor = executor
         try:
             yield crew

@@ -16,7 +16,7 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all, task_in
+from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
 from tests.support.waiting import until
 
 PATIENCE = 60.0
@@ -77,7 +77,7 @@ class Bench:
 async def bench(engine: str) -> AsyncIterator[Bench]:
     installation, api = f"knobs-{uuid4().hex[:8]}", connect(engine)
     executor = default_executor([engine], installation, probe_every=0.2)
-    await executor.open()
+    await open_probed(executor)
     try:
         yield Bench(executor, engine, installation, api)
     finally:

@@ -22,7 +22,7 @@ from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
 from tests.integration.permissive import is_gone, permissive
 from tests.support.defaults import default
-from tests.support.engine import IMAGE, remove_all, task_in
+from tests.support.engine import IMAGE, open_probed, remove_all, task_in
 from tests.support.installation import Installation
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import LONG_PATIENCE, until, wait_until
@@ -196,7 +196,7 @@ async def executor(node: Node, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(client, "CallTimeouts", partial(client.CallTimeouts, read=3.0, whole=4.0))
     installation = f"late-{uuid4().hex[:8]}"
     executor = Freezing([node.url], installation, SystemClock(), probe_every=0.2, max_fails=default("breaker_max_fails"), reset=0.5)
-    await executor.open()
+    await open_probed(executor)
     try:
         yield executor
     finally:

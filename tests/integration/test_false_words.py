@@ -20,6 +20,7 @@ from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import order_of
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.defaults import default_executor, default_limits
+from tests.support.engine import open_probed
 from tests.support.fastlane import Fastlane
 from tests.support.nodes import agreed, image_of
 from tests.support.redis import RealRedis
@@ -33,7 +34,7 @@ PATIENCE = 120.0
 async def on(node: Node) -> AsyncIterator[SwarmExecutor]:
     """An executor whose only host is this manager, by its socket, which no cut of its network concerns."""
     executor = default_executor([node.url], "alone", reset=0.5, probe_every=0.2)
-    await executor.open()
+    await open_probed(executor)
     try:
         yield executor
     finally:

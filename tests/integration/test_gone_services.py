@@ -20,7 +20,7 @@ from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.services.results import Enqueued
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.engine import IMAGE, connect, open_probed, remove_all
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, Intercepted
 from tests.support.redis import RealRedis
@@ -49,7 +49,7 @@ async def crew_on(folder: Path, redis: RealRedis, engine: str, **settings: float
     pool = Pool("default", "", (engine,), policy=Policy(mounts=("*",)))
     async with Fastlane(folder, redis.url, pools=(pool,), **settings) as crew:
         executor = Intercepted(default_executor([engine], crew.installation, probe_every=0.2))
-        await executor.open()
+        await open_probed(executor)
         crew.executor = executor  # type: ignore[assignment]
         try:
             await crew.hire()

@@ -20,7 +20,7 @@ from fastlane.streams.pump import LogEnd, Pump
 from tests.contract.test_executor import SHELL, Bench, content
 from tests.support import frames
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.engine import IMAGE, connect, open_probed, remove_all
 from tests.support.factories import joined, new
 from tests.support.intercept import Call, intercept
 from tests.support.relay import Relay
@@ -81,7 +81,7 @@ async def relay(engine: str) -> AsyncIterator[Relay]:
 async def bench(engine: str, relay: Relay) -> AsyncIterator[Bench]:
     """The engine, and the same one behind the relay."""
     executor = default_executor([engine, relay.place], LABEL, probe_every=0.2, max_fails=1_000)
-    await executor.open()
+    await open_probed(executor)
     try:
         yield Bench(executor, engine, SHELL, lambda _view: 1)
     finally:

@@ -18,7 +18,7 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, remove_all
+from tests.support.engine import IMAGE, open_probed, remove_all
 from tests.support.waiting import LONG_PATIENCE, until
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ SEED = 20261126
 @asynccontextmanager
 async def opened(engine: str, installation: str) -> AsyncIterator[SwarmExecutor]:
     executor = default_executor([engine], installation, probe_every=0.5)
-    await executor.open()
+    await open_probed(executor)
     try:
         yield executor
     finally:

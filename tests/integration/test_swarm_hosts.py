@@ -21,7 +21,7 @@ from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 from tests.support import waiting
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, remove_all, task_in
+from tests.support.engine import IMAGE, open_probed, remove_all, task_in
 from tests.support.relay import Relay
 
 PATIENCE = 30.0
@@ -47,7 +47,7 @@ def installation(engine: str) -> Iterator[str]:
 @contextlib.asynccontextmanager
 async def opened(hosts: list[str], installation: str, **options: float) -> AsyncIterator[SwarmExecutor]:
     executor = default_executor(hosts, installation, probe_every=0.1, **options)
-    await executor.open()
+    await open_probed(executor)
     try:
         yield executor
     finally:

@@ -26,7 +26,7 @@ from fastlane.storage.sqlite.store import SqliteStore
 from tests.integration.outages import EngineEvents
 from tests.integration.scripted_jobs import HALF, lines, scripted_jobs
 from tests.support.defaults import default_executor
-from tests.support.engine import task_in
+from tests.support.engine import first_probes, open_probed, task_in
 from tests.support.engine_views import LABEL
 from tests.support.nodes import docker_command, image_of
 from tests.support.redis import RealRedis
@@ -137,6 +137,7 @@ async def test_a_cleaner_to_whom_nothing_is_known_removes_only_its_own_installat
             for part in (store, queue, ours, theirs):
                 await part.open()
                 stack.push_async_callback(part.close)
+            await asyncio.gather(first_probes(ours), first_probes(theirs))
             kept = set(foreign_services(three_managers.nodes[2], "install", image))
             for executor in (ours, theirs):
                 made = Order(str(uuid4()), "t", "j", 1, 1, 0, ("true",), {})
@@ -218,7 +219,7 @@ async def check_log(host: str, hosts: list[str], image: str) -> None:
     """A job of the second node is followed, and read at its end, by an executor that asks this host, and knows these."""
     CALLER.set(host)
     executor = default_executor(hosts, f"logs-{uuid4().hex[:8]}")
-    await executor.open()
+    await open_probed(executor)
     try:
         script = "i=0; while [ $i -lt 300 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done; sleep 1; echo last; sleep 1"
         order = Order(str(uuid4()), "t", "j", 1, 1, 0, ("sh", "-c", script), {}, container=Container(constraints=("node.hostname==node2",)))

@@ -1,7 +1,9 @@
-"""A clock that tests move by hand: time passes only in ``advance``, and then at once."""
+"""A clock that tests move by hand: time passes only in ``advance``, and then at once. And one that is wrong."""
 
 import asyncio
 import heapq
+
+from fastlane.clock import SystemClock
 
 SETTLING = 50
 """Turns of the event loop in which everything that waits for nothing but memory has come to rest."""
@@ -62,3 +64,19 @@ class FakeClock:
             sign.set_result(None)
             await settle()
         self._microseconds = end
+
+
+class ShiftedClock:
+    """The machine's clock, ``ahead`` by so many milliseconds. A ``Clock``."""
+
+    def __init__(self, ahead: int) -> None:
+        self.ahead = ahead
+        self._own = SystemClock()
+
+    def now(self) -> int:
+        """The moment that it shows."""
+        return self._own.now() + self.ahead
+
+    async def sleep(self, seconds: float) -> None:
+        """Takes as long as on any other clock."""
+        await self._own.sleep(seconds)

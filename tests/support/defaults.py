@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from fastlane import app
-from fastlane.clock import SystemClock
+from fastlane.clock import Clock, SystemClock
 from fastlane.config.settings import Settings
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.placement.pool import Pool
@@ -29,7 +29,7 @@ def default_worker(pools: tuple[Pool, ...], limits: Limits | None = None, **chan
     return replace(made, limits=limits or made.limits, **changes)
 
 
-def default_executor(hosts: Sequence[str], installation: str, **options: Any) -> SwarmExecutor:
+def default_executor(hosts: Sequence[str], installation: str, *, clock: Clock | None = None, **options: Any) -> SwarmExecutor:
     """The executor of Docker Swarm, with these options."""
     named = {"max_fails": default("breaker_max_fails"), "reset": default("breaker_reset")}
-    return SwarmExecutor(hosts, installation, SystemClock(), **{**named, **options})
+    return SwarmExecutor(hosts, installation, clock or SystemClock(), **{**named, **options})

@@ -88,6 +88,17 @@ def remove_images(url: str, port: str) -> None:
         client.close()
 
 
+async def open_probed(executor: Executor) -> None:
+    """Opens an executor, and returns once each of its hosts was probed: on a busy machine that takes longer than a start waits."""
+    await executor.open()
+    await first_probes(executor)
+
+
+async def first_probes(executor: Executor) -> None:
+    """Returns once each host of an open executor was probed."""
+    await until(lambda: all(view.reason != "is not probed yet" for view in executor.hosts()), "the first probes", LONG_PATIENCE)
+
+
 async def task_in(phase: Phase, executor: Executor, host: str, service: str) -> EngineTask:
     """The service's first task, once it is in this phase."""
 

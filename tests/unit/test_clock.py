@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.clock import SystemClock, first_of, iso
-from tests.support.clock import FakeClock, settle
+from fastlane.clock import ROUNDING, AlignedClock, SystemClock, corrected, first_of, iso
+from tests.support.clock import FakeClock, ShiftedClock, settle
 
 LAST_MOMENT = 253_402_300_799_999
 """The last millisecond of the year 9999."""
@@ -105,3 +105,53 @@ async def test_virtual_sleepers_wake_at_their_moments_and_in_order() -> None:
     await clock.advance(1)
     assert woken[-1] == ("c", 3000)
     await asyncio.gather(*tasks)
+
+
+# another clock
+
+
+@given(skew=st.integers(-100_000, 100_000), known=st.integers(-100_000, 100_000), way=st.integers(0, 500), back=st.integers(0, 500))
+def test_a_skew_is_never_further_off_than_the_answer_took(skew: int, known: int, way: int, back: int) -> None:
+    before = 1_700_000_000_000
+    found = corrected(known, before + way + skew, before, before + way + back)
+    assert skew - back - ROUNDING <= found <= skew + way + ROUNDING
+
+
+@given(skew=st.integers(-100_000, 100_000), trips=st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), min_size=1))
+def test_each_answer_only_brings_a_skew_nearer(skew: int, trips: list[tuple[int, int]]) -> None:
+    found, off = 0, abs(skew)
+    for way, back in trips:
+        found = corrected(found, 1_700_000_000_000 + way + skew, 1_700_000_000_000, 1_700_000_000_000 + way + back)
+        assert abs(found - skew) <= max(off, ROUNDING)
+        off = abs(found - skew)
+
+
+@given(way=st.integers(0, 500), back=st.integers(0, 500))
+def test_clocks_that_agree_have_no_skew_however_long_an_answer_takes(way: int, back: int) -> None:
+    assert corrected(0, 1_000 + way, 1_000, 1_000 + way + back) == 0
+
+
+async def test_an_aligned_clock_goes_by_the_other_one() -> None:
+    own = ShiftedClock(3_600_000)
+    clock, right = AlignedClock(own), SystemClock()
+
+    async def ask() -> int:
+        return right.now()
+
+    await clock.align(ask)
+    assert abs(clock.now() - right.now()) < 1_000
+    assert abs(clock.skew + own.ahead) < 1_000
+    own.ahead = -3_600_000
+    await clock.align(ask)
+    assert abs(clock.now() - right.now()) < 1_000
+
+
+async def test_an_answer_that_never_came_leaves_an_aligned_clock_as_it_was() -> None:
+    clock = AlignedClock(FakeClock(5))
+
+    async def fail() -> int:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await clock.align(fail)
+    assert (clock.now(), clock.skew) == (5, 0)

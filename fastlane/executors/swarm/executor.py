@@ -7,6 +7,7 @@ Every method does what the port (``base.py``) says by a few calls to an engine. 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -28,6 +29,7 @@ from fastlane.executors.swarm.images.registries import Credentials, Registries
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.observe import Observer
 from fastlane.executors.swarm.service import spec
+from fastlane.executors.swarm.service.clocks import leader_of
 from fastlane.executors.swarm.service.names import ids_for
 from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
 from fastlane.models.logs.chunk import Mark, Portion
@@ -68,7 +70,7 @@ class SwarmExecutor:
             ]
         )
         self._readers: dict[str, LogReader] = {}
-        self._observer = Observer(tuple(self._hosts), installation, clock)
+        self._observer = Observer(self._hosts, installation, clock)
 
     # its life
 
@@ -170,7 +172,8 @@ class SwarmExecutor:
             found.call(lambda api: api.nodes()),
         )
         states = node_states(nodes)
-        views = task_views(tasks, states, await self._containers(found, tasks), node_details(nodes))
+        clocks = self._hosts.clocks(found, leader_of(nodes))
+        views = task_views(tasks, states, await self._containers(found, tasks), node_details(nodes), clocks)
         silent = self._hosts.silent_nodes()
         return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
@@ -179,7 +182,10 @@ class SwarmExecutor:
 
     async def services(self, host: str) -> Sequence[EngineService]:
         filters = {"label": f"{spec.INSTALLATION}={self._installation}"}
-        return [spec.view(raw) for raw in await self._hosts.named(host).call(lambda api: api.services(filters=filters))]
+        found = self._hosts.named(host)
+        views = [spec.view(raw) for raw in await found.call(lambda api: api.services(filters=filters))]
+        clocks = self._hosts.clocks(found)
+        return [replace(view, created_at=clocks.of_leader(view.created_at)) for view in views]
 
     async def _inspected(self, host: Host, service_id: str) -> Raw:
         raw: Raw = await host.call(lambda api: api.inspect_service(service_id))
@@ -220,7 +226,7 @@ class SwarmExecutor:
         at, container = await self._log_source(self._hosts.reachable_manager(self._hosts.named(host)), task_id)
         reader = self._readers[at.name]
         async with at.guarded():
-            response = await reader.open(at.client.version, task_id, marks, follow=follow, container=container)
+            response = await reader.open(at.client.version, task_id, marks, follow=follow, container=container, set_back_to=at.set_back_to)
         async with aclosing(reader.portions(response, marks, follow=follow, of_container=container is not None)) as portions:
             async for portion in portions:
                 yield portion

@@ -25,8 +25,14 @@ from fastlane.models.placement.pool import Pull
 T = TypeVar("T")
 log = structlog.get_logger()
 
+FIRST_PROBE_WITHIN = 0.5
+"""Seconds that a host's first probe may delay the start. A host that is well answers in some milliseconds, and is usable from the start."""
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
+
+
+SET_BACK = 1_000
+"""Milliseconds by which a host's clock must go back between two probes, so that its logs are read again from before that."""
 
 
 class Host:
@@ -40,6 +46,9 @@ class Host:
         self._registry = Client(name, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
         self._images = Images(self.call, self._registry, registries, clock)
         self.facts: EngineFacts | None = None
+        self.set_back_to: int | None = None
+        """The earliest time (milliseconds, by its own clock) at which its clock may have been after it was set back; None if it was not."""
+        self._answered_at = clock.now()
         self._clock = clock
         self._breaker = breaker
         self._every = probe_every
@@ -55,9 +64,11 @@ class Host:
         self._parked: dict[str, int] = {}
 
     async def open(self) -> None:
-        """Begins to probe, and returns after the first probe."""
+        """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
         self._loop = asyncio.create_task(self._probing(), name=f"probe {self.name}")
-        await self._probed.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_PROBE_WITHIN):
+                await self._probed.wait()
 
     async def close(self) -> None:
         """Ends its loop, threads and connections."""
@@ -104,6 +115,7 @@ class Host:
             running=len(self._seen) + len(self._parked),
             faults=self._breaker.faults,
             retry_at=self._breaker.retry_at(now),
+            clock_skew=self.facts.skew if self.facts else None,
         )
 
     def parked(self, service_id: str) -> None:
@@ -135,7 +147,10 @@ class Host:
 
     @contextlib.asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
-        """Puts the breaker around a block that talks to the host and raises fastlane's exceptions."""
+        """Puts the breaker around a block that talks to the host and raises fastlane's exceptions. Before a probe has succeeded nothing is
+        asked: in an older version of its API a host would show, and take back, a service without the parts that are new."""
+        if self.facts is None:
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
         if not self._breaker.admit(self._clock.now()):
             raise NotHostsFault(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
         try:
@@ -175,9 +190,9 @@ class Host:
             await self._pause()
 
     async def _probe(self) -> None:
-        was_well = self._fault is None
+        was_well, before = self._fault is None, self.facts
         try:
-            self.facts = await probe(self.client, self.facts if was_well else None)
+            self.facts = await probe(self.client, before if was_well else None, self._clock)
         except NotHostsFault:
             return  # all threads are busy, and their calls show how the host is
         except FastlaneError as error:
@@ -186,7 +201,17 @@ class Host:
         else:
             self._fault = None
             self._breaker.recovered()
+            self._note_clock(before, self.facts)
         self._compare()
+
+    def _note_clock(self, before: EngineFacts | None, after: EngineFacts) -> None:
+        now, last = self._clock.now(), self._answered_at
+        self._answered_at = now
+        if before is None or before.skew is None or after.skew is None or before.skew - after.skew < SET_BACK:
+            return
+        log.warning("host.clock_set_back", host=self.name, milliseconds=before.skew - after.skew)
+        back_at = max(0, last + after.skew)
+        self.set_back_to = back_at if self.set_back_to is None else min(self.set_back_to, back_at)
 
     async def _pause(self) -> None:
         """Waits until the next probe is due, which is at once when a call to a host that seemed well has failed."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.host import Host
+from fastlane.executors.swarm.service.clocks import Clocks
 
 
 class Hosts:
@@ -34,6 +35,13 @@ class Hosts:
         """The host that is this node, if it answers; ``asked``, the host that is asked anyway, counts as one that does."""
         candidates = (host for host in (asked, *self) if host is asked or host.reachable)
         return next((host for host in candidates if host.facts is not None and host.facts.node_id == node_id), None)
+
+    def clocks(self, asked: Host, leader: str | None = None) -> Clocks:
+        """The clocks that were measured. ``leader``: the node that leads the swarm of the host that was asked. While it is not a host, the
+        asked one's clock stands for its."""
+        known = {facts.node_id: facts.skew for host in self if (facts := host.facts) is not None and facts.skew is not None}
+        own = asked.facts.skew if asked.facts is not None else None
+        return Clocks(known, known.get(leader or "", own or 0))
 
     def silent_nodes(self) -> frozenset[str]:
         """The nodes that are hosts and do not answer now."""

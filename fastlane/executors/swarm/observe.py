@@ -9,6 +9,7 @@ from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import ClusterSnapshot, EngineTask, Phase
 from fastlane.executors.swarm.host import Host
+from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.service.spec import INSTALLATION
 from fastlane.executors.swarm.service.states import by_service, node_states
 
@@ -27,7 +28,7 @@ Tasks = Mapping[str, Sequence[EngineTask]]
 class Observer:
     """Observes this installation's tasks on these hosts' swarms."""
 
-    def __init__(self, hosts: Sequence[Host], installation: str, clock: Clock) -> None:
+    def __init__(self, hosts: Hosts, installation: str, clock: Clock) -> None:
         self._hosts = hosts
         self._label = f"{INSTALLATION}={installation}"
         self._clock = clock
@@ -84,7 +85,7 @@ class Observer:
                     self._node_states(swarm, host),
                 )
                 self._answered[swarm] = host.name
-                return by_service(raws, nodes)
+                return by_service(raws, nodes, self._hosts.clocks(host))
             except FastlaneError as error:
                 log.info("host.look_failed", host=host.name, error=str(error))
         return None

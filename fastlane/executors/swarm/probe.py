@@ -1,18 +1,20 @@
 """The probe of a host: what it asks, and whether the answers make the host usable.
 
 ``/nodes`` shows whether the host is a manager of a swarm with a leader (``_ping`` is answered without one), ``/info`` which swarm that is.
-``/info`` may hang when ``/nodes`` does not; an earlier answer then stays valid.
+``/info`` may hang when ``/nodes`` does not; an earlier answer then stays valid. It also shows the time of the host's clock.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fastlane.clock import Clock, corrected
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.client.client import Api, Client, negotiate
 from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, HostTimeout
 from fastlane.executors.swarm.service.states import node_states
+from fastlane.executors.swarm.service.timestamps import milliseconds
 
 LEAST_HISTORY = 2
 """With fewer old tasks kept, Swarm deletes a stopped task together with its exit code."""
@@ -23,12 +25,14 @@ INFO_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states."""
+    """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states. ``skew``:
+    how far its clock is ahead of this process's, in milliseconds; None while that was not measured."""
 
     swarm_id: str
     node_id: str
     history: int
     nodes: Mapping[str, str]
+    skew: int | None = None
 
     @property
     def one_node(self) -> bool:
@@ -46,31 +50,51 @@ class EngineFacts:
         return None
 
 
-async def probe(client: Client, known: EngineFacts | None) -> EngineFacts:
+@dataclass(frozen=True, slots=True)
+class Info:
+    """An engine's ``/info``, and when it was asked for and answered (milliseconds of this process's clock)."""
+
+    values: Mapping[str, Any]
+    before: int
+    after: int
+
+    def skew(self, known: int) -> int | None:
+        """How far the engine's clock is ahead, given what an earlier answer showed; None when the engine does not tell its time."""
+        theirs = milliseconds(self.values.get("SystemTime"))
+        return None if theirs is None else corrected(known, theirs, self.before, self.after)
+
+
+async def probe(client: Client, known: EngineFacts | None, clock: Clock) -> EngineFacts:
     """The facts of a host. Raises what ``Client.call`` raises, and HostDown when the host is not a manager."""
     if known is None:
         client.use_version(await negotiate(client, NODES_WITHIN))
     nodes, info = await asyncio.gather(
         client.call(_nodes, NODES_WITHIN),
-        client.call(_info, INFO_WITHIN),
+        client.call(_info(clock), INFO_WITHIN),
         return_exceptions=True,
     )
     if isinstance(nodes, BaseException):
         raise nodes
     states = node_states(nodes)
     if isinstance(info, HostTimeout) and known is not None:
-        return EngineFacts(known.swarm_id, known.node_id, known.history, states)
+        return replace(known, nodes=states)
     if isinstance(info, BaseException):
         raise info
-    return read_info(info, states, client.host)
+    earlier = known.skew if known is not None else None
+    return replace(read_info(info.values, states, client.host), skew=info.skew(earlier or 0))
 
 
 def _nodes(api: Api) -> list[Mapping[str, Any]]:
     return list(api.nodes())
 
 
-def _info(api: Api) -> Mapping[str, Any]:
-    return dict(api.info())
+def _info(clock: Clock) -> Callable[[Api], Info]:
+    def ask(api: Api) -> Info:
+        before = clock.now()  # read in the thread that asks, since the call may have waited for it
+        values = dict(api.info())
+        return Info(values, before, clock.now())
+
+    return ask
 
 
 def read_info(info: Mapping[str, Any], nodes: Mapping[str, str], host: str) -> EngineFacts:

@@ -23,10 +23,19 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far one stream of the engine's log was read: the time of its last frame, and how many frames of exactly that time came."""
+    """How far one stream of the engine's log was read: the time of its last frame, and how many frames of exactly that time came.
+
+    ``latest``: the latest time that came before it, where that is later, since the node's clock was set back in between; else 0.
+    """
 
     time: int
     ordinal: int
+    latest: int = 0
+
+    @property
+    def set_back(self) -> bool:
+        """Whether the node's clock was set back before this frame."""
+        return self.latest > self.time
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class HostView:
     """What is known of a host now. ``reason`` says in words why it is not usable, ``since`` (milliseconds) since when. ``circuit`` is the
-    state of its breaker, ``faults`` the number in a row until now, ``retry_at`` (milliseconds) when an open breaker admits a call."""
+    state of its breaker, ``faults`` the number in a row until now, ``retry_at`` (milliseconds) when an open breaker admits a call.
+    ``clock_skew``: how far its clock is ahead of the worker's, in milliseconds; None while that is not known."""
 
     name: str
     usable: bool
@@ -19,6 +20,7 @@ class HostView:
     weight: int = 1
     faults: int = 0
     retry_at: int | None = None
+    clock_skew: int | None = None
 
 
 def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None) -> str:

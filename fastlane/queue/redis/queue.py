@@ -38,6 +38,7 @@ class RedisQueue:
         self._deadline = deadline
         self._connections = [Connections(url, deadline) for _ in range(2)]
         self._pipeline = Pipeline(self._connections[0].make, deadline)
+        self._time = time
         self._scripts = ScriptRunner(self._pipeline, self._keys, time)
         self.generation = RedisGeneration(self._pipeline, self._scripts, self._keys)
         self.reports = RedisReports(self._scripts, self._keys)
@@ -64,6 +65,14 @@ class RedisQueue:
             await coalescer.close()
         for connections in self._connections:
             await connections.close()
+
+    async def time(self) -> int:
+        """The time that the scripts take for now."""
+        given = self._time()
+        if given != "":
+            return int(given)
+        seconds, micros = await self._pipeline.call("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def check(self) -> None:
         """Writes a key that expires: a full or read-only server answers a read but not this."""

@@ -24,7 +24,8 @@ PAGE = 500
 CHECK_EVERY = 2000
 """Milliseconds for which a queue is trusted after a check."""
 BUILDER_LOST_AFTER = 30_000
-"""Milliseconds without a sign of life from the builder after which another worker starts over."""
+"""Milliseconds of Redis's time without a sign of life from the builder after which another worker starts over. Workers' own clocks may
+differ."""
 FOREVER = 1 << 60
 
 
@@ -52,9 +53,9 @@ class Rebuilder:
         if now < self._good_until:
             return self._generation
         stored = await self._store.generation()
-        identity = await self._data.identity()
+        identity, moment = await asyncio.gather(self._data.identity(), self._queue.time())
         held = stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
-        alive = stored.builder is None or now - stored.since < BUILDER_LOST_AFTER
+        alive = stored.builder is None or moment - stored.since < BUILDER_LOST_AFTER
         if not held or not alive:
             if not held and stored.builder not in (None, self._owner) and alive:
                 raise QueueDown(f"worker {stored.builder} is rebuilding the queue")
@@ -73,7 +74,7 @@ class Rebuilder:
 
     async def _begin(self, seen: Generation, run_id: str) -> Generation:
         await self.close()
-        mine = Generation(seen.number + 1, run_id, self._owner, self._clock.now())
+        mine = Generation(seen.number + 1, run_id, self._owner, await self._queue.time())
         if not await self._store.change_generation(seen, mine):
             raise QueueDown("another worker has begun to rebuild the queue")
         log.warning("queue.rebuilding", generation=mine.number)
@@ -126,7 +127,7 @@ class Rebuilder:
 
     async def _renewed(self, mine: Generation) -> Generation | None:
         """Renews the sign of life in the store; None when another worker has become the builder."""
-        newer = replace(mine, since=self._clock.now())
+        newer = replace(mine, since=await self._queue.time())
         if await self._store.change_generation(mine, newer):
             return newer
         stored = await self._store.generation()

@@ -2,6 +2,9 @@
 
 Only a final task state ends an execution. The task that counts is the one first seen for the service: a stop leaves a second one, which
 never starts.
+
+A task's times are by this process's clock. They may be off where a node's clock could not be measured, so a start is not believed to be
+before the binding, nor a start or an end after ``now``.
 """
 
 from dataclasses import dataclass
@@ -86,7 +89,7 @@ def judge(execution: Execution, service: EngineService, now: int, limits: Limits
     if not service.activated and task is None:
         return ActivateService()
     if task is not None and task.phase is Phase.RUNNING and execution.status is Status.PULLING:
-        return RecordStart(_started(task))
+        return RecordStart(_started(execution, task, now))
     return WaitUntil(_next_deadline(execution, task, limits))
 
 
@@ -110,9 +113,11 @@ def task_of(execution: Execution, service: EngineService) -> EngineTask | None:
 
 def ending_of(execution: Execution, service: EngineService, task: EngineTask, now: int, limits: Limits) -> Ending:
     """How it ended, from its task's final state. A stop that came after the container's end changes nothing."""
-    started = _started(task) if task.started_at is not None and execution.started_at is None else None
+    finished_at = task.finished_at or task.changed_at or now
+    ahead = max(0, finished_at - now)
+    started = _started(execution, task, now, ahead) if task.started_at is not None and execution.started_at is None else None
     began_at = started.started_at if started else execution.started_at or 0
-    finished_at = max(began_at, task.finished_at or task.changed_at or now)
+    finished_at = max(began_at, finished_at - ahead)
     if task.end is TaskEnd.EXITED and task.exit_code == 0:
         return Ending(Status.DONE, finished_at, 0, started=started)
     if _is_by_our_stop(execution, service, task):
@@ -221,5 +226,7 @@ def wait_ends(execution: Execution, task: EngineTask | None, limits: Limits) -> 
     return None
 
 
-def _started(task: EngineTask) -> Started:
-    return Started(task.id, task.container_id, task.started_at or task.changed_at)
+def _started(execution: Execution, task: EngineTask, now: int, ahead: int = 0) -> Started:
+    """``ahead``: how far the task's clock is known to be ahead of ``now``, by its end."""
+    at = (task.started_at or task.changed_at) - ahead
+    return Started(task.id, task.container_id, max(execution.bound_at or 0, min(at, now)))

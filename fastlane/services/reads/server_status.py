@@ -28,10 +28,11 @@ class HostRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker that is alive, and when it started (milliseconds)."""
+    """A worker that is alive, when it started (milliseconds), and how far its clock is ahead of Redis's (milliseconds), if it knows."""
 
     id: str
     started_at: int
+    clock_skew: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class StatusReader:
         pauses = await self._store.paused_pools()
         return StatusView(
             uptime=max(0, self._clock.now() - self._started_at),
-            workers=tuple(WorkerRow(report.worker, report.started_at) for report in reports),
+            workers=tuple(WorkerRow(report.worker, report.started_at, report.clock_skew) for report in reports),
             hosts=host_rows(self._pools, reports),
             running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MAX_RUNNING)),
             queues={pool.name: _queue_row(pool, lanes[pool.name], pauses) for pool in self._pools},

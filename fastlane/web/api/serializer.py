@@ -150,10 +150,10 @@ def timestamp(read: Callable[[Value], int | None], about: str, *, null: bool = F
 
 
 def integer(
-    read: Callable[[Value], int | None], about: str = "", *, null: bool = False, optional: bool = False, least: int = 0
+    read: Callable[[Value], int | None], about: str = "", *, null: bool = False, optional: bool = False, least: int | None = 0
 ) -> Field[Value]:
-    """A whole number."""
-    return _plain(read, {"type": "integer", "minimum": least}, about, null, optional)
+    """A whole number of at least ``least`` (None: any)."""
+    return _plain(read, {"type": "integer", **({} if least is None else {"minimum": least})}, about, null, optional)
 
 
 def number(read: Callable[[Value], float | None], about: str) -> Field[Value]:

@@ -9,6 +9,9 @@ import pytest
 
 from fastlane.errors import HostDown, QueueDown
 from fastlane.models.status import Status
+from fastlane.scheduler.repair.rebuilder import BUILDER_LOST_AFTER, Rebuilder
+from fastlane.storage.base import Generation
+from tests.support.clock import ShiftedClock
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Call, intercept
@@ -44,6 +47,15 @@ async def test_a_redis_that_restarts_empty_loses_no_job(own_redis: RealRedis, tm
         crew.executor.release(running.id)
         assert (await crew.cleaned(held)).status is Status.DONE
         assert set(Counter(crew.executor.starts).values()) == {1}
+
+
+async def test_a_worker_whose_clock_is_ahead_leaves_a_rebuild_to_its_builder(crew: Fastlane) -> None:
+    seen = await crew.store.generation()
+    building = Generation(seen.number + 1, "run", "builder", await crew.queue.time())
+    assert await crew.store.change_generation(seen, building)
+    rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, ShiftedClock(2 * BUILDER_LOST_AFTER), "ahead", crew.pools)
+    with pytest.raises(QueueDown, match="worker builder is rebuilding"):
+        await rebuilder.ensure()
 
 
 async def test_an_entry_that_was_never_put_is_found_by_the_reconciler(crew: Fastlane) -> None:

@@ -146,6 +146,7 @@ async def test_status_shows_the_whole_picture(server):
         "circuit": "closed",
         "error": None,
         "running": 0,
+        "clockSkewMs": None,
     }
     (container,) = shown["containers"]["running"]
     assert (container["task"], container["job"], container["execution"]) == ("task", running["jobId"], running["executionId"])

@@ -159,7 +159,7 @@ def test_a_requester_comes_back(requester):
     assert documents.requester_from_json(documents.requester_to_json(requester)) == requester
 
 
-@pytest.mark.parametrize("marks", [{}, {1: Mark(1_700_000_000_123_456_789, 3)}, {1: Mark(5, 1), 2: Mark(6, 2)}])
+@pytest.mark.parametrize("marks", [{}, {1: Mark(1_700_000_000_123_456_789, 3)}, {1: Mark(5, 1), 2: Mark(6, 2, latest=9)}])
 def test_marks_come_back_to_the_nanosecond(marks):
     assert documents.marks_from_json(documents.marks_to_json(marks)) == marks
 

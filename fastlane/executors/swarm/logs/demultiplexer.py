@@ -27,37 +27,49 @@ _HEAD = _HEADER.size + _TIME + 1
 _MILLISECOND = 23
 """The characters of a time down to its millisecond."""
 
+
+def _place_at(mark: Mark) -> "_Place":
+    return _Place(rfc3339(mark.time).encode(), mark.ordinal, rfc3339(mark.latest).encode() if mark.latest else b"")
+
+
 Runs = list[tuple[int, int, list[bytes]]]
 
 
 def begin(marks: Mapping[int, Mark]) -> int:
     """The time (nanoseconds) from which to read, 0 for the start. All that comes after the marks came then or later.
 
-    With a mark of each stream that is the earlier mark; or, if that is long ago, some slack before the later one.
+    With a mark of each stream that is the earlier mark; or, if that is long ago, some slack before the later one. Once the node's clock was
+    set back it is some slack before the earlier one, since the other may be from before that.
     """
     if not marks:
         return 0
     times = [mark.time for mark in marks.values()]
+    if any(mark.set_back for mark in marks.values()):
+        return max(0, min(times) - SLACK)
     slack = max(0, max(times) - SLACK)
     return max(slack, min(times)) if len(times) > 1 else slack
 
 
 class _Place:
-    """How far a stream was read: the time of its last frame as the log has it, and how many frames of exactly that time came."""
+    """How far a stream was read: the time of its last frame as the log has it, and how many frames of exactly that time came. ``latest``:
+    the latest time until its last run; a clock that is set back makes it later than the last frame's."""
 
-    __slots__ = ("ordinal", "stamp")
+    __slots__ = ("latest", "ordinal", "stamp")
 
-    def __init__(self, stamp: bytes = b"", ordinal: int = 0) -> None:
+    def __init__(self, stamp: bytes = b"", ordinal: int = 0, latest: bytes = b"") -> None:
         self.stamp = stamp
         self.ordinal = ordinal
+        self.latest = max(stamp, latest)
 
 
 class _Unread:
-    """Finds what lies after one stream's mark. Once the mark is passed everything does, whatever its time: a clock may be set back."""
+    """Finds what lies after one stream's mark. Once the mark is passed everything does, whatever its time: a clock may be set back. Before
+    that, a frame later than all that came until the mark shows that the mark is gone."""
 
-    def __init__(self, stamp: bytes, ordinal: int) -> None:
+    def __init__(self, stamp: bytes, ordinal: int, latest: bytes) -> None:
         self._stamp = stamp
         self._left = ordinal
+        self._latest = latest
 
     @property
     def met(self) -> bool:
@@ -66,7 +78,7 @@ class _Unread:
 
     def is_new(self, stamp: bytes) -> bool:
         """Whether the stream's next frame, with this time, was not read before."""
-        if not self._left or stamp > self._stamp:
+        if not self._left or stamp > self._latest:
             return True
         self._left -= stamp == self._stamp
         return False
@@ -77,11 +89,12 @@ class Demultiplexer:
 
     def __init__(self, marks: Mapping[int, Mark]) -> None:
         start = begin(marks)
-        stamps = {stream: rfc3339(mark.time).encode() for stream, mark in marks.items()}
-        self._places = {STDOUT: _Place(), STDERR: _Place()}
-        self._places |= {stream: _Place(stamps[stream], mark.ordinal) for stream, mark in marks.items()}
-        self._known = {stream: _Unread(stamps[stream], mark.ordinal) for stream, mark in marks.items()}
+        places = {stream: _place_at(mark) for stream, mark in marks.items()}
+        self._places = {STDOUT: _Place(), STDERR: _Place(), **places}
+        self._known = {stream: _Unread(place.stamp, place.ordinal, place.latest) for stream, place in places.items()}
         self._due = {stream for stream, mark in marks.items() if mark.time >= start}
+        self._latest = max((max(mark.time, mark.latest) for mark in marks.values()), default=0)
+        self._set_back = any(mark.set_back for mark in marks.values())
         self._gap = False
         self._rest = b""
         self._second = b""
@@ -107,8 +120,17 @@ class Demultiplexer:
         self._rest = data[self._take(data, runs) :]
         gap, self._gap = self._gap, False
         pieces = [Piece(stream, time, b"".join(contents)) for stream, time, contents in runs]
-        marks = {stream: Mark(self._time(place.stamp), place.ordinal) for stream, place in self._places.items() if place.ordinal}
-        return Portion(pieces, marks, int(gap))
+        return Portion(pieces, self._marks(), int(gap))
+
+    def _marks(self) -> dict[int, Mark]:
+        """How far each stream was read. A stream that only began after the clock was set back shows that by the other one's times."""
+        reached = {stream: place for stream, place in self._places.items() if place.ordinal}
+        times = {stream: self._time(place.stamp) for stream, place in reached.items()}
+        latest = {stream: max(times[stream], self._time(place.latest)) for stream, place in reached.items()}
+        if self._set_back:
+            latest = dict.fromkeys(latest, max(latest.values()))
+        latest = {stream: moment for stream, moment in latest.items() if moment > times[stream]}
+        return {stream: Mark(time, reached[stream].ordinal, latest.get(stream, 0)) for stream, time in times.items()}
 
     def _take(self, data: bytes, runs: Runs) -> int:
         """Takes the whole frames, as runs of one stream and one millisecond; the position after them. Written for speed, since the loop
@@ -136,6 +158,7 @@ class Demultiplexer:
                 stream, low = kind, stamp[:_MILLISECOND]
                 high = low + b":"  # which comes after every digit
                 last = self._places[kind]
+                self._note_time(last, stamp, time)
                 contents: list[bytes] = []
                 runs.append((kind, time, contents))
             if stamp == last.stamp:
@@ -158,6 +181,12 @@ class Demultiplexer:
         if new or unread.met:
             self._due.discard(stream)
         return new
+
+    def _note_time(self, place: _Place, stamp: bytes, time: int) -> None:
+        """Notes the time of a new run: whether the clock was set back before it."""
+        place.latest = max(place.latest, place.stamp, stamp)
+        self._set_back = self._set_back or time + SLACK < self._latest
+        self._latest = max(self._latest, time)
 
     def _time(self, stamp: bytes) -> int:
         """A time in nanoseconds; most share their second with the one before. Raises ValueError for bytes that are not a time."""

@@ -13,7 +13,7 @@ import aiohttp
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
 from fastlane.executors.swarm.client.client import base_url
 from fastlane.executors.swarm.client.faults import NotHostsFault, message, plain, refusal
-from fastlane.executors.swarm.logs.demultiplexer import Demultiplexer, begin
+from fastlane.executors.swarm.logs.demultiplexer import SLACK, Demultiplexer, begin
 from fastlane.models.logs.chunk import Mark, Portion
 
 CONNECT_WITHIN = 5.0
@@ -57,11 +57,18 @@ class LogReader:
         await self._session.close()
 
     async def open(
-        self, version: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool, container: str | None = None
+        self,
+        version: str,
+        task_id: str,
+        marks: Mapping[int, Mark],
+        *,
+        follow: bool,
+        container: str | None = None,
+        set_back_to: int | None = None,
     ) -> aiohttp.ClientResponse:
-        """The engine's answer, of which only the head has been read. ``container``: the task's, if it is on this engine. Raises HostDown,
-        ServiceGone, LogLost."""
-        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks)}
+        """The engine's answer, of which only the head has been read. ``container``: the task's, if it is on this engine. ``set_back_to``:
+        the time (milliseconds) to which the engine's clock was set back. Raises HostDown, ServiceGone, LogLost."""
+        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks, set_back_to)}
         url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
         try:
             async with asyncio.timeout(OPEN_WITHIN):
@@ -122,9 +129,12 @@ class LogReader:
         return refusal(response.status, message(await response.content.read(4096)), self._host)
 
 
-def since(marks: Mapping[int, Mark]) -> str:
-    """Where to begin to read, in the engine's form (seconds and nanoseconds); ``0`` for the start."""
+def since(marks: Mapping[int, Mark], set_back_to: int | None = None) -> str:
+    """Where to begin to read, in the engine's form (seconds and nanoseconds); ``0`` for the start. What came after the engine's clock was
+    set back may have earlier times than what was read before."""
     start = begin(marks)
+    if set_back_to is not None:
+        start = min(start, max(0, set_back_to * 1_000_000 - SLACK))
     return f"{start // 1_000_000_000}.{start % 1_000_000_000:09d}" if start else "0"
 
 

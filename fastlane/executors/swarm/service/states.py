@@ -35,10 +35,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.executors.base import EngineTask, Phase, TaskEnd
+from fastlane.executors.swarm.service.clocks import NO_SKEW, Clocks
 from fastlane.executors.swarm.service.timestamps import milliseconds
 
 Raw = Mapping[str, Any]
 
+_BY_MANAGERS = frozenset({"new", "allocated", "pending", "assigned", "orphaned", "remove"})
+"""The states that a manager writes; a task's node writes the others."""
 _PHASES: Mapping[str, Phase] = {
     **dict.fromkeys(("new", "allocated", "pending", "assigned", "accepted"), Phase.WAITING),
     **dict.fromkeys(("preparing", "ready", "starting"), Phase.PREPARING),
@@ -72,20 +75,21 @@ def task_views(
     nodes: Mapping[str, str],
     containers: Mapping[str, Raw] | None = None,
     details: Mapping[str, NodeDetails] | None = None,
+    clocks: Clocks = NO_SKEW,
 ) -> tuple[EngineTask, ...]:
     """Tasks in order of creation. ``nodes``: each node's state; ``containers``: containers as inspected, by id; ``details``: what else is
-    known of the nodes."""
+    known of the nodes; ``clocks``: theirs."""
     known, more = containers or {}, details or {}
     ordered = sorted(raws, key=lambda raw: (str(raw.get("CreatedAt", "")), str(raw["ID"])))
-    return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID")))) for raw in ordered)
+    return tuple(task_view(raw, nodes, known.get(container_id(raw) or ""), more.get(str(raw.get("NodeID"))), clocks) for raw in ordered)
 
 
-def by_service(raws: Sequence[Raw], nodes: Mapping[str, str]) -> dict[str, tuple[EngineTask, ...]]:
+def by_service(raws: Sequence[Raw], nodes: Mapping[str, str], clocks: Clocks = NO_SKEW) -> dict[str, tuple[EngineTask, ...]]:
     """The tasks of each service, in order of creation, by the service's id."""
     grouped: dict[str, list[Raw]] = {}
     for raw in raws:
         grouped.setdefault(str(raw.get("ServiceID", "")), []).append(raw)
-    return {service: task_views(tasks, nodes) for service, tasks in grouped.items()}
+    return {service: task_views(tasks, nodes, clocks=clocks) for service, tasks in grouped.items()}
 
 
 def node_states(raws: Iterable[Raw]) -> dict[str, str]:
@@ -108,15 +112,18 @@ def container_id(raw: Raw) -> str | None:
     return _container(raw).get("ContainerID") or None
 
 
-def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, node: NodeDetails | None = None) -> EngineTask:
-    """One task. ``container`` is its container as the node shows it, if the node could be asked: only that has the start and the end to the
-    millisecond, and whether memory ran out. Without it the task's last change stands for both."""
+def task_view(
+    raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, node: NodeDetails | None = None, clocks: Clocks = NO_SKEW
+) -> EngineTask:
+    """One task, with its times by this process's clock. ``container`` is its container as the node shows it, if the node could be asked:
+    only that has the start and the end to the millisecond, and whether memory ran out. Without it the task's last change stands for both.
+    """
     status: Raw = raw.get("Status") or {}
     state = str(status.get("State", ""))
     phase = _phase(raw, state, nodes)
-    started, finished = _moments(raw, phase, container)
+    started, finished = _moments(raw, phase, container, clocks)
     ended = phase is Phase.ENDED
-    missed = _is_missed(raw, container, node)
+    missed = _is_missed(raw, container, node, clocks)
     return EngineTask(
         id=str(raw["ID"]),
         service_id=str(raw.get("ServiceID", "")),
@@ -127,7 +134,7 @@ def task_view(raw: Raw, nodes: Mapping[str, str], container: Raw | None = None, 
         exit_code=_exit_code(raw, state, started, container, missed=missed) if ended else None,
         container_id=container_id(raw),
         node_id=raw.get("NodeID") or None,
-        changed_at=_changed_at(raw),
+        changed_at=_changed_at(raw, clocks),
         started_at=started,
         finished_at=finished,
         lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
@@ -185,12 +192,12 @@ def _is_evicted(raw: Raw) -> bool:
     return _state(raw) == "rejected" and _error(raw) == EVICTED
 
 
-def _is_missed(raw: Raw, container: Raw | None, node: NodeDetails | None) -> bool:
+def _is_missed(raw: Raw, container: Raw | None, node: NodeDetails | None, clocks: Clocks) -> bool:
     """Whether its engine was away at the container's end, or ended it as it came back."""
-    finished = milliseconds(_container_state(container or {}).get("FinishedAt"))
+    finished = _at_node(_container_state(container or {}).get("FinishedAt"), raw, clocks)
     if finished is None or node is None or _code(raw) not in AT_RETURN:
         return False
-    return _changed_at(raw) - finished > LATE and node.changed_at > finished
+    return _changed_at(raw, clocks) - finished > LATE and clocks.of_leader(node.changed_at) > finished
 
 
 def _state(raw: Raw) -> str:
@@ -211,24 +218,34 @@ def _code(raw: Raw) -> int | None:
     return int(code) if found.get("ContainerID") and code >= 0 else None
 
 
-def _moments(raw: Raw, phase: Phase, container: Raw | None) -> tuple[int | None, int | None]:
+def _moments(raw: Raw, phase: Phase, container: Raw | None, clocks: Clocks) -> tuple[int | None, int | None]:
     """When its container started and finished, milliseconds."""
     if phase not in {Phase.RUNNING, Phase.ENDED}:
         return None, None
-    changed = _changed_at(raw)
+    changed = _changed_at(raw, clocks)
     if container is None:
         ran = container_id(raw) is not None and not _error(raw).startswith(START_FAILED)
         return changed if ran else None, changed if phase is Phase.ENDED else None
     state = _container_state(container)
-    started = milliseconds(state.get("StartedAt"))
+    started = _at_node(state.get("StartedAt"), raw, clocks)
     if phase is not Phase.ENDED:
         return started, None
-    finished = milliseconds(state.get("FinishedAt")) or changed
+    finished = _at_node(state.get("FinishedAt"), raw, clocks) or changed
     return started, max(finished, started or 0)  # an engine may record a short container's end a little before its start
 
 
-def _changed_at(raw: Raw) -> int:
-    return milliseconds((raw.get("Status") or {}).get("Timestamp")) or 0
+def _changed_at(raw: Raw, clocks: Clocks) -> int:
+    """When its state last changed; 0 when the engine does not tell."""
+    at = (raw.get("Status") or {}).get("Timestamp")
+    if not raw.get("NodeID") or _state(raw) in _BY_MANAGERS or _is_evicted(raw):
+        return clocks.of_leader(milliseconds(at) or 0)
+    return _at_node(at, raw, clocks) or 0
+
+
+def _at_node(time: str | None, raw: Raw, clocks: Clocks) -> int | None:
+    """A time of the clock of a task's node as this process's."""
+    moment = milliseconds(time)
+    return None if moment is None else moment - clocks.at_node(raw)
 
 
 def _container(raw: Raw) -> Raw:

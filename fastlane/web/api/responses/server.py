@@ -55,6 +55,9 @@ WORKER = Serializer[WorkerRow](
     "A worker that is alive.",
     id=string(lambda worker: worker.id),
     startedAt=timestamp(lambda worker: worker.started_at, "When it started."),
+    clockSkewMs=integer(
+        lambda worker: worker.clock_skew, "How far its clock is ahead of Redis's. With over 2,000 it runs nothing.", null=True, least=None
+    ),
 )
 
 WORKERS = Serializer[Sequence[WorkerRow]](
@@ -76,6 +79,9 @@ HOST = Serializer[HostRow](
     circuit=string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
     error=string(lambda row: row.view.reason if row.view else NOT_SEEN, null=True),
     running=integer(lambda row: row.view.running if row.view else 0),
+    clockSkewMs=integer(
+        lambda row: row.view.clock_skew if row.view else None, "How far its clock is ahead of a worker's.", null=True, least=None
+    ),
 )
 
 RUNNING = Serializer[Execution](

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from fastlane.clock import ROUNDING
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.probe import EngineFacts, read_info
+from fastlane.executors.swarm.probe import EngineFacts, Info, read_info
 
 READY = {"n1": "ready"}
 
@@ -34,3 +35,19 @@ def test_a_swarm_that_keeps_fewer_than_two_old_tasks_cannot_be_used(history: int
     flaw = read_info(info(history=history), READY, "h").flaw
     assert (flaw is None) is usable
     assert flaw is None or "docker swarm update --task-history-limit" in flaw
+
+
+@pytest.mark.parametrize(
+    ("time", "skew"),
+    [
+        ("2026-11-25T13:02:35.100999999Z", 0),
+        ("2026-11-25T14:02:35.1+01:00", 0),
+        ("2026-11-25T13:02:45.3Z", 10_000 - ROUNDING),
+        ("2026-11-25T13:02:25Z", -10_000 + ROUNDING),
+        ("", None),
+        ("soon", None),
+    ],
+)
+def test_the_skew_of_a_hosts_clock_is_no_more_than_its_answer_shows(time: str, skew: int | None) -> None:
+    asked = 1_795_611_755_000  # 13:02:35
+    assert Info({"SystemTime": time}, asked, asked + 300).skew(0) == skew

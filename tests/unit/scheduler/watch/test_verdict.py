@@ -698,3 +698,23 @@ def test_whatever_is_shown_the_rules_hold(execution: Execution, view: EngineServ
         case RecordStart(started):
             assert execution.status is Status.PULLING
             assert started.engine_task_id in {task.id for task in view.tasks}
+
+
+# a node whose clock could not be measured
+
+
+@pytest.mark.parametrize("off", [3_600_000, -3_600_000])
+def test_a_start_by_a_wrong_clock_lies_between_the_binding_and_now(off: int) -> None:
+    verdict = judge(pulling(), a_service(a_task(Phase.RUNNING, started_at=STARTED + off, container_id="c1")), NOW, LIMITS)
+    assert isinstance(verdict, RecordStart)
+    assert verdict.started.started_at == (NOW if off > 0 else BOUND)
+
+
+def test_a_run_by_a_clock_that_is_ahead_ends_now_and_keeps_its_length() -> None:
+    ending = finish(pulling(), ended(TaskEnd.EXITED, 0, started_at=NOW + 60_000, finished_at=NOW + 63_000))
+    assert (ending.started and ending.started.started_at, ending.finished_at) == (NOW - 3_000, NOW)
+
+
+def test_an_end_by_a_clock_that_is_behind_is_not_before_the_start() -> None:
+    ending = finish(running(), ended(TaskEnd.EXITED, 0, started_at=STARTED - 60_000, finished_at=STARTED - 59_000))
+    assert ending.finished_at == STARTED

@@ -115,6 +115,57 @@ def test_a_clock_that_was_set_back_loses_nothing_once_the_mark_is_passed() -> No
     assert portion.marks == {STDOUT: Mark(NOW + 100, 1)}
 
 
+SECOND = 1_000_000_000
+
+
+@given(FRAMES, st.lists(st.tuples(st.sampled_from([2, 15, 50, 4_000]), FRAMES), min_size=1, max_size=3), st.data())
+def test_a_log_whose_clock_was_set_back_is_read_on_without_a_loss_or_a_repeat(
+    first: list[tuple[int, int, bytes]], later: list[tuple[int, list[tuple[int, int, bytes]]]], data: st.DataObject
+) -> None:
+    """Wherever the reading was broken off, also before the clock was set back. A reader knows of that when it happens while it is away."""
+    log, lowest = a_log(first), None
+    for back, drawn in later:
+        at = (log[-1][1] if log else NOW) - back * SECOND + 1  # no two readings of the clock are the same
+        lowest = at if lowest is None else min(lowest, at)
+        for stream, step, text in drawn:
+            at += step
+            log.append((stream, at, text))
+    read = data.draw(st.integers(0, len(log)))
+    seen = Demultiplexer({})
+    fed(written(log[:read]), taken=seen)
+    marks = fed(written(log[:read]))[-1].marks if read else {}
+    start = min(begin(marks), (lowest or 0) - SLACK)
+    taken = Demultiplexer(marks)
+    portions = fed(written([one for one in log if one[1] >= start]), (data.draw(st.integers(1, 60)),), taken)
+    for stream in (STDOUT, STDERR):
+        assert content(portions, stream) == b"".join(text for of, _, text in log[read:] if of == stream)
+    assert not taken.missed
+    assert not any(portion.dropped for portion in portions)
+
+
+def test_what_was_read_after_the_clock_was_set_back_is_not_read_again() -> None:
+    log = [(STDOUT, NOW + time * SECOND, b"%d " % time) for time in (90, 100, 50, 60)]
+    marks = fed(written(log))[-1].marks
+    assert marks == {STDOUT: Mark(NOW + 60 * SECOND, 1, latest=NOW + 100 * SECOND)}
+    taken = Demultiplexer(marks)
+    again = [one for one in [*log, (STDOUT, NOW + 70 * SECOND, b"70 ")] if one[1] >= begin(marks)]
+    portions = fed(written(again), taken=taken)
+    assert content(portions, STDOUT) == b"70 "
+    assert portions[-1].marks == {STDOUT: Mark(NOW + 70 * SECOND, 1, latest=NOW + 100 * SECOND)}
+
+
+def test_a_reading_begins_before_the_stream_that_began_after_the_clock_was_set_back() -> None:
+    log = [(STDOUT, NOW + 100 * SECOND, b"out"), (STDERR, NOW + 50 * SECOND, b"err")]
+    marks = fed(written(log))[-1].marks
+    assert begin(marks) <= NOW + 50 * SECOND
+
+
+def test_a_mark_from_after_the_clock_was_set_back_that_is_gone_leaves_a_gap() -> None:
+    taken = Demultiplexer({STDOUT: Mark(NOW + 60 * SECOND, 1, latest=NOW + 100 * SECOND)})
+    (portion,) = fed(written([(STDOUT, NOW + 70 * SECOND, b"seventy "), (STDOUT, NOW + 101 * SECOND, b"more")]), taken=taken)
+    assert (content([portion], STDOUT), portion.dropped) == (b"more", 1)
+
+
 # what is gone
 
 

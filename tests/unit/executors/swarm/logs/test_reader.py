@@ -108,6 +108,19 @@ async def test_a_log_is_read_on_from_its_marks(engine: Engine, reader: LogReader
     assert engine.queries[0]["since"] == ["1795611459.852824433"]
 
 
+@pytest.mark.parametrize(
+    ("set_back_to", "since"),
+    [(None, "1795611459.852824433"), (1_795_611_520_000, "1795611459.852824433"), (1_795_611_420_000, "1795611410.000000000")],
+)
+async def test_a_log_is_read_on_from_before_the_time_to_which_its_clock_was_set_back(
+    engine: Engine, reader: LogReader, set_back_to: int | None, since: str
+) -> None:
+    marks = {STDOUT: Mark(NOW, 1), STDERR: Mark(NOW + 1, 1)}
+    response = await reader.open("1.41", "task", marks, follow=False, set_back_to=set_back_to)
+    response.close()
+    assert engine.queries[0]["since"] == [since]
+
+
 async def test_what_follows_comes_at_once_and_is_left_at_once(engine: Engine, reader: LogReader) -> None:
     engine.parts, engine.hold = [chunked(frame(STDOUT, NOW, b"one\n"))], True
     response = await reader.open("1.41", "task", {}, follow=True)

@@ -6,6 +6,7 @@ import pytest
 
 from fastlane.clock import iso
 from fastlane.executors.base import Phase, TaskEnd
+from fastlane.executors.swarm.service.clocks import Clocks, leader_of
 from fastlane.executors.swarm.service.states import NodeDetails, by_service, node_details, node_states, task_view, task_views
 
 NODES = {"n1": "ready", "n2": "down"}
@@ -183,3 +184,51 @@ def test_tasks_come_in_order_of_creation_and_by_service() -> None:
 
 def test_a_nodes_state() -> None:
     assert node_states([{"ID": "n1", "Status": {"State": "ready"}}, {"ID": "n2"}]) == {"n1": "ready", "n2": "unknown"}
+
+
+# clocks
+
+HOUR = 3_600_000
+
+
+def test_times_of_a_node_and_of_a_manager_are_told_by_our_clock() -> None:
+    clocks = Clocks({"n1": HOUR, "n2": -HOUR}, leader=5_000)
+    view = task_view(task("complete", code=0), NODES, container(), clocks=clocks)
+    assert (view.started_at, view.finished_at, view.changed_at) == (AT_MS - HOUR,) * 3
+    view = task_view(task("complete", code=0, node="n2"), NODES, clocks=clocks)
+    assert (view.started_at, view.finished_at, view.changed_at) == (AT_MS + HOUR,) * 3
+    for raw in (task("pending", node=""), task("assigned"), task("orphaned", code=0), task("rejected", EVICTED, 0)):
+        assert task_view(raw, NODES, clocks=clocks).changed_at == AT_MS - 5_000
+
+
+@pytest.mark.parametrize(
+    ("heard", "ahead"),
+    [
+        ("2026-11-25T13:02:35.4Z", 0),
+        ("2026-11-25T13:02:34.5Z", 0),
+        ("2026-11-25T13:03:35.347785353Z", -60_000),
+        ("2026-11-25T13:01:35.347785353Z", 60_000),
+        ("", 0),
+    ],
+)
+def test_a_clock_that_was_not_measured_shows_in_when_the_leader_heard_of_it(heard: str, ahead: int) -> None:
+    raw = task("running", code=0) | {"UpdatedAt": heard}
+    assert task_view(raw, NODES, clocks=Clocks(leader=2_000)).started_at == AT_MS - 2_000 - ahead
+    assert task_view(raw, NODES, clocks=Clocks({"n1": 7}, leader=2_000)).started_at == AT_MS - 7
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+def test_an_end_that_its_engine_missed_shows_although_its_clock_is_wrong(ahead: int) -> None:
+    """The node came back, and changed, a minute after the container's end."""
+    raw = task("failed", "task: non-zero exit (143)", 143)
+    finished = container(finished="2026-11-25T13:02:34Z")
+    for changed, end in ((AT_MS, TaskEnd.KILLED), (AT_MS - 2_000, TaskEnd.EXITED)):
+        node = NodeDetails(changed_at=changed - ahead)
+        view = task_view(raw, NODES, finished, node, Clocks({"n1": 0}, leader=-ahead))
+        assert view.end is end
+
+
+def test_the_leader_is_the_node_that_says_so() -> None:
+    nodes = [{"ID": "a"}, {"ID": "b", "ManagerStatus": {"Reachability": "reachable"}}, {"ID": "c", "ManagerStatus": {"Leader": True}}]
+    assert leader_of(nodes) == "c"
+    assert leader_of(nodes[:2]) is None

@@ -111,7 +111,10 @@ FAILED = replace(
     requested_by=Requester(None, "10.0.0.1"),
 )
 VIEW, FULL_VIEW = ExecutionView(EXECUTION, 0, 0, truncated=False), ExecutionView(FAILED, 3, 4, True, "out", "err")
-ROWS = HostRow("fast", "tcp://h:1", HostView("tcp://h:1", usable=False, reason="is away", swarm_id="s")), HostRow("fast", "h:2", None)
+ROWS = (
+    HostRow("fast", "tcp://h:1", HostView("tcp://h:1", usable=False, reason="is away", swarm_id="s", clock_skew=-7)),
+    HostRow("fast", "h:2", None),
+)
 URL = ListUrl("http://x/list/", {"status": "done"})
 
 
@@ -138,7 +141,7 @@ WAITS = (
 )
 GONE = (UncleanedRow("10.0.0.1:2375", 2, NOW),)
 LANES = {"fast": QueueRow(1, 2, 3, 4, paused=True)}
-STATUS = StatusView(12_345, (WorkerRow("w", NOW),), ROWS, (FAILED,), LANES, Counts(1, 2, {Status.DONE: 4}), (JOB,), GONE)
+STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (FAILED,), LANES, Counts(1, 2, {Status.DONE: 4}), (JOB,), GONE)
 JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),

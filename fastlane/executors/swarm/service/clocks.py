@@ -1,0 +1,49 @@
+"""The clocks of a swarm's nodes: what turns a time that a node or a manager wrote into this process's time. Pure.
+
+A container's start and end, and what a node reports of a task, are times of the node's clock. What a manager decides (that a task waits for
+a node, say) is a time of the leader's. The clock of a registered host is measured by its probe. That of another node shows in its
+reports: the leader writes down when it heard of each.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastlane.executors.swarm.service.timestamps import milliseconds
+
+Raw = Mapping[str, Any]
+
+REPORTED_WITHIN = 1_000
+"""Milliseconds that a report may take to the leader. A time that differs by less says nothing about the node's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """How far clocks are ahead of this process's, in milliseconds: each that was measured, by node, and the leader's."""
+
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    leader: int = 0
+
+    def at_node(self, task: Raw) -> int:
+        """How far the clock of this task's node is ahead."""
+        node = str(task.get("NodeID") or "")
+        return self.nodes[node] if node in self.nodes else self.leader - self._delay(task)
+
+    def of_leader(self, moment: int) -> int:
+        """A time of the leader's clock as this process's."""
+        return moment - self.leader if moment else 0
+
+    def _delay(self, task: Raw) -> int:
+        """How much later than its own time the leader heard of the node's last report, if that is more than its way explains."""
+        reported, heard = milliseconds((task.get("Status") or {}).get("Timestamp")), milliseconds(task.get("UpdatedAt"))
+        if reported is None or heard is None or abs(heard - reported) <= REPORTED_WITHIN:
+            return 0
+        return heard - reported
+
+
+NO_SKEW = Clocks()
+
+
+def leader_of(nodes: Iterable[Raw]) -> str | None:
+    """The id of the swarm's leader, by a list of its nodes."""
+    return next((str(raw["ID"]) for raw in nodes if (raw.get("ManagerStatus") or {}).get("Leader")), None)

@@ -1,0 +1,45 @@
+"""Keeps a server's clock at the queue's time, so that what a client asks for now is due now, however wrong the machine's clock is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from fastlane.clock import AlignedClock, Clock
+from fastlane.errors import QueueDown
+
+log = structlog.get_logger()
+
+EVERY = 2.0
+"""Seconds between two looks at the queue's time."""
+FIRST_WITHIN = 0.5
+"""Seconds that the first look may delay the start."""
+WRONG = 2_000
+"""Milliseconds from which on the log says that the machine's clock is wrong; a worker with such a clock runs nothing."""
+
+
+@asynccontextmanager
+async def aligned(own: Clock, ask: Callable[[], Awaitable[int]]) -> AsyncIterator[AlignedClock]:
+    """A clock that goes by the time that ``ask`` returns, until the context ends. While the queue is away it goes on as it was."""
+    clock = AlignedClock(own)
+    with suppress(QueueDown, TimeoutError):
+        async with asyncio.timeout(FIRST_WITHIN):
+            await clock.align(ask)
+    keeping = asyncio.create_task(_keep(clock, ask), name="align clock")
+    try:
+        yield clock
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def _keep(clock: AlignedClock, ask: Callable[[], Awaitable[int]]) -> None:
+    wrong = False
+    while True:
+        if wrong != (abs(clock.skew) > WRONG):
+            wrong = not wrong
+            log.warning("clock.skewed" if wrong else "clock.right_again", milliseconds=-clock.skew)
+        await clock.sleep(EVERY)
+        with suppress(QueueDown):
+            await clock.align(ask)
