@@ -16,17 +16,19 @@ from fastlane.executors.swarm.images.registries import Registries
 from fastlane.models.container.container import Container, Mount, MountKind
 from fastlane.models.container.policy import Policy
 from fastlane.models.container.registry import RegistryLogin
+from fastlane.models.execution import FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all, remove_images, task_in
+from tests.support.engine import IMAGE, connect, open_probed, remove_all, remove_images, task_in
 from tests.support.fastlane import Fastlane
 from tests.support.installation import installed
 from tests.support.redis import RealRedis
 from tests.support.registry import Registry
 from tests.support.swarms import Swarms
+from tests.support.waiting import until
 
 PATIENCE = 60.0
 
@@ -36,7 +38,7 @@ async def opened(url: str, *logins: RegistryLogin, config: Path | None = None) -
     """An executor on this engine, with these log-ins; its services are gone afterwards."""
     installation = f"reg-{uuid4().hex[:8]}"
     executor = default_executor([url], installation, probe_every=0.2, registries=Registries(logins, config))
-    await executor.open()
+    await open_probed(executor)
     try:
         yield executor
     finally:
@@ -197,11 +199,40 @@ async def test_registries_that_hang_hold_up_no_start_no_other_registry_and_no_pr
             assert pinned.reference == ready.pinned
             assert (await run(executor, engine, local)).exit_code == 0
             assert executor.hosts()[0].usable
-            assert not any(task.done() for task in hanging)
+            found = await asyncio.gather(*hanging, return_exceptions=True)  # nobody waits for as long as the registry hangs
+            assert {type(answer) for answer in found} == {RegistryDown}
         finally:
             registry.resume()
-            found = await asyncio.gather(*hanging, return_exceptions=True)
-        assert {type(answer) for answer in found} <= {ImageRefused, RegistryDown}
+
+        async def answered() -> bool:
+            try:
+                await executor.resolve(engine, ready.reference, Pull.ALWAYS)
+            except RegistryDown:
+                return False
+            return True
+
+        await until(answered, "the registry to be asked again", PATIENCE)
+
+
+async def test_jobs_of_a_registry_that_hangs_let_others_have_their_slot(engine: str, registry: Registry, tmp_path: Path) -> None:
+    ready = registry.push(engine, "app:1", "one")
+    pool = Pool("default", "", (engine,), max_running=1)
+    with RealRedis() as redis:
+        async with Fastlane(tmp_path, redis.url, pools=(pool,)) as crew, opened(engine) as executor:
+            crew.executor = executor
+            registry.pause()
+            try:
+                images = [ready.reference, f"{registry.address}/hangs-1:1", f"{registry.address}/hangs-2:1"]
+                hanging = [await crew.services.submissions.enqueue("task", Spec(image, ("true",)), Schedule()) for image in images]
+                other = await crew.services.submissions.enqueue("task", Spec(IMAGE, ("true",)), Schedule())
+                await crew.hire()
+                await crew.reaches(other, "done")
+                assert {(await crew.latest_execution(job)).status for job in hanging} <= {Status.PULLING, Status.ENQUEUED}
+            finally:
+                registry.resume()
+            assert (await crew.reaches(hanging[0], "done", "failed")).status is Status.DONE
+            assert (await crew.reaches(hanging[1], "done", "failed")).failure.reason is FailureReason.IMAGE
+            await crew.cleaned(hanging[0])
 
 
 async def test_each_attempt_runs_the_same_image_though_its_tag_moved_and_its_registry_is_gone(

@@ -2,7 +2,8 @@
 
 A tag is resolved once, before the service is made: so retries run the same image, and no node pulls a tag that has moved, or waits for a
 registry that does not answer. Registries' answers are cached for a minute. The engine is asked each time about its own images, so that a
-freshly built image runs. A registry that hangs blocks only a few threads; a reference with a digest needs no registry.
+freshly built image runs. A registry that hangs blocks only a few threads, and no caller for long: the question goes on without its caller,
+who finds the answer when it asks again. A reference with a digest needs no registry.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.client import Api, Client
 from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault, plain, refusal
 from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
+from fastlane.executors.swarm.images.outages import RegistryOutages
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.models.container.registry import is_image_id, registry_of
 from fastlane.models.placement.pool import Pull
@@ -29,6 +31,8 @@ REGISTRY_THREADS, THREADS_OF_ONE = 8, 2
 """How many calls wait for registries at once, and how many of them for the same registry."""
 PLACE_WITHIN = 30.0
 """Seconds to wait for one of a registry's threads."""
+ANSWER_WITHIN, TRIAL_WITHIN = 3.0, 0.25
+"""Seconds for which a caller, who holds a slot, waits for a registry that is well, and for one that failed lately."""
 
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
 _REFUSALS = (
@@ -73,6 +77,7 @@ class Images:
         self._registry = registry
         self._registries = registries
         self._places = KeyedSemaphore(THREADS_OF_ONE, PLACE_WITHIN)
+        self._outages = RegistryOutages(clock)
         self._clock = clock
         self._known: OrderedDict[str, tuple[int, Image]] = OrderedDict()
         self._asked: dict[str, asyncio.Task[Image]] = {}
@@ -125,18 +130,26 @@ class Images:
         return Image(str(raw["Id"]), str(raw["Id"]))
 
     async def _remote(self, image: str) -> Image:
-        """Asks the registry, once for all callers that wait for the same image."""
+        """Asks the registry, once for all callers that wait for the same image. Fails at once while the registry is known to be away."""
         known = self._known.get(image)
         if known is not None and self._clock.now() - known[0] < REMEMBERED:
             return known[1]
+        registry = registry_of(image) or ""
+        away = self._outages.is_away(registry)
+        self._outages.check(registry)
         task = self._asked.get(image)
         if task is None:
-            task = asyncio.create_task(self._ask(image))
+            task = asyncio.create_task(self._ask(image, registry, on_trial=away))
             self._asked[image] = task
             task.add_done_callback(lambda done: self._answered(image, done))
-        return await asyncio.shield(task)
+        await asyncio.wait({task}, timeout=TRIAL_WITHIN if away else ANSWER_WITHIN)
+        if not task.done():
+            overdue = RegistryDown(f"the registry of {image} did not answer in time")
+            self._outages.failed(registry, overdue)
+            raise overdue
+        return task.result()
 
-    async def _ask(self, image: str) -> Image:
+    async def _ask(self, image: str, registry: str, *, on_trial: bool) -> Image:
         credentials = dict(await self._registries.credentials(image))
 
         def distribution(api: Api) -> Any:
@@ -148,10 +161,23 @@ class Images:
                 raise registry_fault(error.status_code or 0, error.explanation or "", image, self._registry.host) from error
 
         try:
-            async with self._places.hold(registry_of(image) or ""):
+            async with self._places.hold(registry):
+                if not on_trial:
+                    self._outages.check(registry)  # it may have failed while this waited for its turn
                 raw = await self._registry.call(distribution)
-        except (HostTimeout, NotHostsFault, TimeoutError):
-            raise RegistryDown(f"the registry of {image} did not answer in time") from None
+        except NotHostsFault:  # other registries have all threads
+            raise RegistryDown(f"the registry of {image} could not be asked in time") from None
+        except (HostTimeout, TimeoutError):
+            fault = RegistryDown(f"the registry of {image} did not answer in time")
+            self._outages.failed(registry, fault)
+            raise fault from None
+        except RegistryDown as error:
+            self._outages.failed(registry, error)
+            raise
+        except ImageRefused:
+            self._outages.answered(registry)
+            raise
+        self._outages.answered(registry)
         digest = str(raw["Descriptor"]["digest"])
         return Image(f"{image}@{digest}", digest)
 
