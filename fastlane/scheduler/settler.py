@@ -73,15 +73,16 @@ class Settler:
             log.info("execution.retried", execution_id=execution.id, next_execution_id=following.id, attempt=following.attempt, due=due)
         await self._queue.put([execution_entry(following, self._pools)])
 
-    async def clean(self, execution: Execution) -> None:
-        """Removes its service and marks it clean. When the host is away, the reconciler does so later."""
+    async def clean(self, execution: Execution) -> bool:
+        """Removes its service and marks it clean; whether that is done. When the host is away, the reconciler does so later."""
         if execution.cleaned:
-            return
+            return True
         if execution.service_id is not None and execution.host is not None:
             host = reachable_manager(self._executor.hosts(), execution.host, execution.swarm_id)
             try:
                 await self._executor.remove(host, execution.service_id)
             except FastlaneError as error:
                 log.warning("service.not_removed", execution_id=execution.id, host=host, error=str(error))
-                return
+                return False
         await self._store.change(transitions.clean(execution))
+        return True

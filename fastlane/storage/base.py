@@ -179,8 +179,8 @@ class ExecutionStore(Protocol):
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         """Final executions that are not settled yet, oldest first."""
 
-    async def uncleaned(self, limit: int) -> Sequence[Execution]:
-        """Settled executions whose service's removal has not been verified yet, oldest first."""
+    async def uncleaned(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        """Settled executions whose service's removal has not been verified yet, by (finished_at, id), after the named one."""
 
     async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
         """The executions that keep a job from being deleted: those that belong to it and are under way, not settled or not cleaned. Oldest

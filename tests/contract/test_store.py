@@ -604,6 +604,8 @@ async def test_what_ended_is_unsettled_until_settled_then_uncleaned_until_cleane
     assert await store.unsettled(10) == []
     assert await store.uncleaned(10) == [early, late]
     assert await store.uncleaned(1) == [early]
+    assert await store.uncleaned(10, (early.finished_at, early.id)) == [late]
+    assert await store.uncleaned(10, (late.finished_at, late.id)) == []
     await store.change(transitions.clean(early))
     assert await store.uncleaned(10) == [late]
 

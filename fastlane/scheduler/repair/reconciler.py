@@ -1,11 +1,13 @@
 """Repairs what a crash or a lost write left behind: entries missing from the queue, stops that did not reach it, final rows that are not
 settled, services that are not removed.
 
-It reads the store and the hosts in regular rounds, a page at a time, and repeats what is safe to repeat. Nothing else waits for it.
+It reads the store and the hosts in regular rounds, a page at a time, and repeats what is safe to repeat. Nothing else waits for it. What
+needs no host has rounds of its own, and hosts get theirs side by side: so one that is away delays nothing but its own cleaning.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -17,6 +19,8 @@ from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, UNDER_WAY
 from fastlane.queue.base import TimedQueue, execution_entry, job_entry, pass_on_stop, slotless_entry
+from fastlane.scheduler.repair.by_host import side_by_side
+from fastlane.scheduler.repair.cleaner import Cleaner
 from fastlane.scheduler.settler import Settler
 from fastlane.storage.base import Store
 
@@ -52,18 +56,15 @@ class Reconciler:
         self._pools = pools
         self._every = every
         self._pruned_up_to = ""
+        self._cleaner = Cleaner(store, executor, settler)
 
     async def run(self) -> None:
         """Makes a round at each interval, forever. A failing part of a round does not stop the others."""
-        parts: tuple[Callable[[], Awaitable[None]], ...] = (
-            self.pause,
-            self.requeue,
-            self.stop,
-            self.settle,
-            self.clean,
-            self.remove_leftovers,
-            self.prune_logs,
-        )
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._rounds(self.pause, self.requeue, self.stop, self.settle, self.prune_logs))
+            loops.create_task(self._rounds(self.clean, self.remove_leftovers))
+
+    async def _rounds(self, *parts: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self._clock.sleep(self._every)
             for part in parts:
@@ -123,23 +124,25 @@ class Reconciler:
 
     async def clean(self) -> None:
         """Removes services that are still there although their rows are settled."""
-        for row in await self._store.uncleaned(PAGE):
-            await self._settler.clean(row)
+        await self._cleaner.clean()
 
     async def remove_leftovers(self) -> None:
         """Removes services that can never be used: those whose execution is settled, or bound to another service."""
-        for host in [view.name for view in self._executor.hosts() if view.usable]:
-            for service in await self._executor.services(host):
-                try:
-                    row = await self._store.execution(service.execution_id)
-                except Unreadable as error:
-                    log.warning("service.left_alone", host=host, service_id=service.id, error=str(error))
-                    continue
-                if row is None:
-                    await self._unknown(host, service)
-                elif is_leftover(row, service):
-                    log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
-                    await self._remove(host, service)
+        usable = [view.name for view in self._executor.hosts() if view.usable]
+        await side_by_side("remove_leftovers", {host: partial(self._remove_leftovers_of, host) for host in usable})
+
+    async def _remove_leftovers_of(self, host: str) -> None:
+        for service in await self._executor.services(host):
+            try:
+                row = await self._store.execution(service.execution_id)
+            except Unreadable as error:
+                log.warning("service.left_alone", host=host, service_id=service.id, error=str(error))
+                continue
+            if row is None:
+                await self._unknown(host, service)
+            elif is_leftover(row, service):
+                log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
+                await self._remove(host, service)
 
     async def prune_logs(self) -> None:
         """Removes logs that a process stored after their execution was deleted: a page in each round, over and over."""

@@ -141,11 +141,11 @@ def unsettled(db: sqlite3.Connection, limit: int) -> list[Execution]:
     return filled(lambda count: fetched(db, query, (count,)), limit, _execution)
 
 
-def uncleaned(db: sqlite3.Connection, limit: int) -> list[Execution]:
-    """Settled executions that are not cleaned yet, oldest first."""
+def uncleaned(db: sqlite3.Connection, limit: int, after: tuple[int, str] | None) -> list[Execution]:
+    """Settled executions that are not cleaned yet, by (finished_at, id)."""
     query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_uncleaned
-        WHERE settled = 1 AND cleaned = 0 ORDER BY finished_at, id LIMIT ?"""
-    return filled(lambda count: fetched(db, query, (count,)), limit, _execution)
+        WHERE settled = 1 AND cleaned = 0 AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?"""
+    return filled(lambda count: fetched(db, query, (*(after or FIRST), count)), limit, _execution)
 
 
 @lru_cache(maxsize=256)

@@ -185,8 +185,8 @@ class SqliteStore:
     async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
         return await self._readers.run(lambda db: deletion.unfinished(db, task_id, job_id, limit))
 
-    async def uncleaned(self, limit: int) -> Sequence[Execution]:
-        return await self._readers.run(lambda db: executions.uncleaned(db, limit))
+    async def uncleaned(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
+        return await self._readers.run(lambda db: executions.uncleaned(db, limit, after))
 
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._writer.run(lambda db: jobs.close_tick(db, tick_id, outcome, reason))
