@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone, TransientError
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
@@ -29,7 +29,9 @@ from fastlane.storage.base import Store
 log = structlog.get_logger()
 
 MIN_BACK_OFF, MAX_BACK_OFF = 250, 60_000
-"""Bounds, in milliseconds, of the wait before an unreachable registry is asked again: a quarter of the time that it has been so."""
+"""Bounds, in milliseconds, of the wait before a start that failed is tried again: a quarter of the time that it has been tried."""
+HELD_FOR = 10_000
+"""Milliseconds after its placing for which an execution keeps its slot although its host fails."""
 
 
 class Launcher:
@@ -114,13 +116,23 @@ class Launcher:
         bound = await self._store.change(bind)
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
-    async def put_back(self, assignment: Assignment, execution: Execution, error: RegistryDown) -> None:
-        """Puts the execution back into the queue until its registry is asked again, so that it does not hold a slot until then."""
-        now, deadline = self._clock.now(), registry_deadline(execution, error, self.limits)
+    def backs_off(self, execution: Execution, error: TransientError) -> bool:
+        """Whether an execution whose step failed is to let others have its slot: at once when its registry is away, and after a while when
+        a host does not make its service. What has a service keeps its slot."""
+        if isinstance(error, RegistryDown):
+            return True
+        unbound = execution.status is Status.PULLING and execution.service_id is None
+        return unbound and isinstance(error, HostDown) and self._clock.now() - (execution.placed_at or 0) >= HELD_FOR
+
+    async def put_back(self, assignment: Assignment, execution: Execution, error: TransientError) -> None:
+        """Puts the execution back into the queue until its start is tried again, so that it does not hold a slot until then."""
+        now = self._clock.now()
         waited = now - (execution.placed_at or now)
-        due = min(deadline, now + max(MIN_BACK_OFF, min(MAX_BACK_OFF, waited // 4)))
+        due = now + max(MIN_BACK_OFF, min(MAX_BACK_OFF, waited // 4))
+        if isinstance(error, RegistryDown):
+            due = min(due, registry_deadline(execution, error, self.limits))
         await self._queue.requeue(self._leases.owner, execution.id, due)
-        if execution.epoch == 1:  # its first try only, or an outage of an hour fills a disk
+        if isinstance(error, RegistryDown) and execution.epoch == 1:  # its first try only, or an outage of an hour fills a disk
             log.warning("execution.registry_down", **named(execution), error=str(error))
         self._leases.keep_note(assignment, due)
 

@@ -8,7 +8,7 @@ import random
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import RegistryDown, TransientError, Unreadable
+from fastlane.errors import TransientError, Unreadable
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
@@ -114,7 +114,7 @@ class Runner:
             after = await self._step(assignment, execution)
         except TransientError as error:
             assignment.explain(notes.of_error(error, execution, assignment.note, self._clock.now(), self._launcher.limits))
-            if not isinstance(error, RegistryDown) or assignment.stop_requested:
+            if assignment.stop_requested or not self._launcher.backs_off(execution, error):
                 raise
             await self._launcher.put_back(assignment, execution, error)
             return None
