@@ -37,7 +37,7 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
     given["tasks"] = orjson.dumps(tasks).decode()
     each = len(tasks) <= FEW_TASKS and (window.after is not None or window.offset + window.per_page <= NEAR)
     walks = _walks_of_each(wanted) if each else _walks_of_seen(wanted)
-    return page(db, EXECUTIONS, walks, window, given, lambda: _count_of_seen(db, wanted, given, each=each))
+    return page(db, EXECUTIONS, walks, window, given, lambda: _count_of_seen(db, wanted, given))
 
 
 def _visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
@@ -114,15 +114,14 @@ def _count_of_any(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
     return _counted(db, wanted, "task_id = :task_id", given) + walked
 
 
-def _count_of_seen(db: sqlite3.Connection, wanted: Wanted, given: Values, *, each: bool) -> int:
+def _count_of_seen(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
+    """Counts task by task, so that nobody else's executions are passed over."""
     under_way, ended = (replace(wanted, statuses=wanted.statuses & some) for some in (UNDER_WAY, FINAL))
     walked = _count(db, _walks_of_seen(under_way), given) if under_way.statuses else 0
     if wanted.statuses and not ended.statuses:
         return walked
     if wanted.since is None:
         return walked + _counted(db, ended, "task_id IN (SELECT value FROM json_each(:tasks))", given)
-    if not each:
-        return walked + _count(db, _walks_of_seen(ended), given)
     sources = [f"(SELECT count(*) FROM {source}{_since(ended)})" for source in _sources(ended.statuses, "seen_tasks.task")]
     return walked + number(db, f"{_SEEN}SELECT ifnull(sum({' + '.join(sources)}), 0) FROM seen_tasks", given)
 
