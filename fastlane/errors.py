@@ -53,7 +53,11 @@ class ImageRefused(FastlaneError):
 
 
 class OrderRefused(FastlaneError):
-    """The engine refused to create this service: a fault of the order, not of the host."""
+    """The engine answered that it will not do this: a fault of what it was asked, not of the host."""
+
+
+class RefusedForNow(OrderRefused, TransientError):
+    """The engine answered with an error that fastlane does not know. It may pass, but what waits for that needs a deadline."""
 
 
 class ServiceGone(FastlaneError):

@@ -5,7 +5,8 @@ makes a service that runs nothing (late, twice or on a hung host, that does no h
 compare-and-set; ``activate`` starts a bound service, at most once.
 
 Methods that talk to a host raise ``HostDown`` for the host's own faults (its breaker counts them), ``OrderRefused`` for what the engine
-will never accept, and ``ServiceGone`` when the engine says that it does not have the service. Each method ends within a deadline.
+refuses (``RefusedForNow`` when that may pass), and ``ServiceGone`` when the engine says that it does not have the service. Any method may
+be refused at any time: an engine has its limits, and a proxy may stand before it. Each method ends within a deadline.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence

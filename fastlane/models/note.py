@@ -10,6 +10,7 @@ class Obstacle(StrEnum):
     REGISTRY = "registry"
     NO_HOST = "no-host"
     HOST_AWAY = "host-away"
+    REFUSED = "refused"
     NO_NODE = "no-node"
     IMAGE = "image"
     NODE_DOWN = "node-down"

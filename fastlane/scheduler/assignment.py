@@ -20,6 +20,7 @@ class Assignment:
         self._epoch: int | None = None
         self._watched = False
         self._host: str | None = None
+        self._refused_since: int | None = None
         self._note: Callable[[], Note | None] = lambda: None
         if lease.stop:
             self._stop.set()
@@ -91,6 +92,11 @@ class Assignment:
     def place_on(self, host: str | None) -> None:
         """Records the chosen host; None: its service is there now."""
         self._host = host
+
+    def refused_since(self, now: int) -> int:
+        """Records that an engine refuses to make its service; since when (milliseconds) this worker knows that."""
+        self._refused_since = now if self._refused_since is None else self._refused_since
+        return self._refused_since
 
     # what delays it
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RegistryDown, ServiceGone, TransientError
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RefusedForNow, RegistryDown, TransientError
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
@@ -103,6 +103,10 @@ class Launcher:
         except ImageRefused as error:
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.IMAGE, str(error)))
         except OrderRefused as error:
+            now = self._clock.now()
+            patience = self.limits.refused_after * 1000 if isinstance(error, RefusedForNow) else 0
+            if now - assignment.refused_since(now) < patience:
+                raise
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.REJECTED, str(error)))
         self._leases.place(assignment, None)
         bind = transitions.bind(
@@ -139,7 +143,8 @@ class Launcher:
     async def activate(self, assignment: Assignment, execution: Execution) -> bool:
         """Starts the bound service of a pulling execution, unless a stop came first; False when another worker has taken the execution.
 
-        When the host does not answer, the service may have started: the watcher inspects it, and calls this again if it is still parked.
+        Raises HostDown, OrderRefused, ServiceGone. The service may have started nevertheless: the watcher inspects it, and calls this again
+        if it is still parked.
         """
         if execution.service_id is None or execution.host is None or execution.status is not Status.PULLING:
             return True
@@ -152,9 +157,8 @@ class Launcher:
             return False
         if assignment.stop_requested or fresh.stop_requested_at is not None or is_over(fresh, self._clock.now()):
             return True
-        with suppress(ServiceGone, HostDown):
-            if await self._executor.activate(host, execution.service_id or "") is Activation.STARTED:
-                log.debug("execution.activated", **named(execution), host=host)
+        if await self._executor.activate(host, execution.service_id) is Activation.STARTED:
+            log.debug("execution.activated", **named(execution), host=host)
         return True
 
     async def give_up(self, execution: Execution, final: Status, failure: Failure | None) -> Execution | None:

@@ -12,13 +12,15 @@ UNKNOWN_REGISTRY_PATIENCE = 40.0
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds for running, for waiting for a node, for a registry or the pull of the image, and for a host that is away. ``gone_after``:
-    how long an engine must say that a service is gone before that is believed."""
+    how long an engine must say that a service is gone before that is believed. ``refused_after``: how long it may refuse what it is asked
+    before the execution ends without it."""
 
     timeout: float
     pending_deadline: float
     pull_deadline: float
     host_lost_after: float
     gone_after: float = 60
+    refused_after: float = 60
 
 
 def registry_deadline(execution: Execution, error: RegistryDown, limits: Limits) -> int:

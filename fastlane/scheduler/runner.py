@@ -4,11 +4,12 @@ Each step reads the row or gets it from the step before; what fails and may succ
 """
 
 import random
+from contextlib import suppress
 
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import TransientError, Unreadable
+from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
@@ -126,6 +127,7 @@ class Runner:
             return await self._launcher.claim(assignment, execution)
         if execution.service_id is None:
             return await self._launcher.bind(assignment, execution)
-        if not await self._launcher.activate(assignment, execution):
-            return None
+        with suppress(ServiceGone, HostDown, OrderRefused):  # the watch tries it again, within a bound
+            if not await self._launcher.activate(assignment, execution):
+                return None
         return await self._watcher.watch(assignment, execution)

@@ -258,6 +258,7 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"envs": {"A": {}}}, "envs.A", "quotes"),
         ({"envs": {"A": "********"}}, "envs.A", "secret"),
         ({"envs": {f"A{number}": 1 for number in range(1_001)}}, "envs", "more than"),
+        ({"envs": {"A": "{" * 90_000}}, "envs", "each {{ takes 8 bytes"),
         ({"metadata": "x"}, "metadata", "object"),
         ({"metadata": {"x": "y" * 16_384}}, "metadata", "longer"),
     ],

@@ -11,6 +11,7 @@ import docker
 import pytest
 
 from fastlane.executors.swarm.service import spec
+from fastlane.models.container.templates import literal
 from tests.support.engine import IMAGE, connect, remove_all, remove_images, update
 from tests.support.registry import Registry
 from tests.support.waiting import wait_until
@@ -71,11 +72,11 @@ def ended(api: docker.APIClient, service: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_templates_are_expanded_in_the_environment_and_in_what_is_mounted_where_and_nowhere_else(api: docker.APIClient) -> None:
-    mounts = [{"Type": "tmpfs", "Target": f"/{TEMPLATE}"}, {"Type": "tmpfs", "Target": spec.literal(f"/literal-{TEMPLATE}")}]
+    mounts = [{"Type": "tmpfs", "Target": f"/{TEMPLATE}"}, {"Type": "tmpfs", "Target": literal(f"/literal-{TEMPLATE}")}]
     script = f"echo $ENV $LITERAL; pwd; grep -o '{TEMPLATE}$' /etc/hosts; cut -d' ' -f2 /proc/mounts | grep -e facts- -e {TEMPLATE}"
     container = {
         "Args": ["sh", "-c", script],
-        "Env": [f"ENV={TEMPLATE}", f"LITERAL={spec.literal(TEMPLATE)}"],
+        "Env": [f"ENV={TEMPLATE}", f"LITERAL={literal(TEMPLATE)}"],
         "Dir": f"/{TEMPLATE}",
         "Hosts": [f"10.0.0.1 {TEMPLATE}"],
         "Mounts": mounts,

@@ -11,6 +11,7 @@ import docker
 import pytest
 
 from fastlane.executors.swarm.service import spec
+from fastlane.models.container.templates import literal
 from tests.support import frames
 from tests.support.engine import IMAGE, connect, remove_all, update
 from tests.support.waiting import wait_until
@@ -209,14 +210,14 @@ def test_a_removed_service_is_gone_at_once(api: docker.APIClient) -> None:
 
 
 def test_templates_are_expanded_in_the_environment_unless_escaped_and_nowhere_else(api: docker.APIClient) -> None:
-    literal = 'x{{.Service.Name}}y}}z{{{ "q" {{"{{"}}'
+    text = 'x{{.Service.Name}}y}}z{{{ "q" {{"{{"}}'
     service = create(
         api,
-        ["sh", "-c", 'printf "%s\n" "$A" "$B" "$1"', "sh", literal],
+        ["sh", "-c", 'printf "%s\n" "$A" "$B" "$1"', "sh", text],
         labels={"odd": "a\u202e✓{{.Node.ID}}"},
-        Env=["A={{.Task.Slot}}", spec.literal(f"B={literal}")],
+        Env=["A={{.Task.Slot}}", literal(f"B={text}")],
     )
-    assert output(api, service).decode().splitlines() == ["1", literal, literal]
+    assert output(api, service).decode().splitlines() == ["1", text, text]
     assert api.inspect_service(service)["Spec"]["Labels"]["odd"] == "a\u202e✓{{.Node.ID}}"
 
 

@@ -82,8 +82,8 @@ class Fastlane:
     """One ``fastlane api`` and any number of workers, on one store. Used as an async context manager.
 
     ``settings`` are values by the names of ``Settings``; what is not named has its default, but for a free port and an installation of its
-    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds; ``reconcile`` and ``gone_after`` are of workers, which
-    take them when they are hired, like ``executor``.
+    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds; ``reconcile``, ``gone_after`` and
+    ``refused_after`` are of workers, which take them when they are hired, like ``executor``.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Fastlane:
         connections: int = 1_000,
         reconcile: float = 0.5,
         gone_after: float = 1.0,
+        refused_after: float = 1.0,
         **settings: Any,
     ) -> None:
         named = {"port": 0, "pools": POOLS, "installation": f"test-{uuid4().hex[:8]}", "data_dir": folder} | settings
@@ -104,6 +105,7 @@ class Fastlane:
         self.executor: Any = InstantExecutor(app.hosts_of(self.settings.pools), self.clock)
         self.reconcile = reconcile
         self.gone_after = gone_after
+        self.refused_after = refused_after
         self.on_answer: Callable[[str, str, Answer], None] | None = None
         """Called with the method, the path and the answer of each request."""
         self._workers = workers
@@ -201,7 +203,8 @@ class Fastlane:
 
     def _worker_settings(self, settings: Settings) -> WorkerSettings:
         made = app.worker_settings(settings)
-        return replace(made, reconcile=self.reconcile, limits=replace(made.limits, gone_after=self.gone_after))
+        limits = replace(made.limits, gone_after=self.gone_after, refused_after=self.refused_after)
+        return replace(made, reconcile=self.reconcile, limits=limits)
 
     # a client
 

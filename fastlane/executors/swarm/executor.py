@@ -103,6 +103,8 @@ class SwarmExecutor:
         found = self._hosts.named(host)
         ids = await ids_for(order.container, found.call)
         wanted = spec.creation(order, image, self._installation, ids)
+        if (size := spec.size(wanted)) > spec.MAX_SIZE:  # the swarm might take it now, and then neither start nor stop it
+            raise OrderRefused(f"its service would take {size} bytes, of {spec.MAX_SIZE} at most: shorten its envs, command or mounts")
         credentials = await self._registries.credentials(image.reference)
         try:
             raw: Raw = await found.call(partial(_create, wanted, credentials))
@@ -117,7 +119,10 @@ class SwarmExecutor:
     async def _existing(self, host: Host, order: Order) -> Raw:
         """The service of this name, if it is the one that an earlier call made for the same order."""
         name = spec.service_name(order)
-        raw = await self._inspected(host, name)
+        try:
+            raw = await self._inspected(host, name)
+        except ServiceGone as error:
+            raise HostDown(f"{host.name} says that the name {name} is taken, and that there is no such service") from error
         if not spec.is_made_for(raw, order, self._installation):
             raise OrderRefused(f"a service named {name} is there and is not this execution's; remove it by hand")
         return raw
@@ -192,7 +197,7 @@ class SwarmExecutor:
         return raw
 
     async def _containers(self, host: Host, tasks: Sequence[Raw]) -> dict[str, Raw]:
-        """What the reachable nodes say of these tasks' containers, by container id."""
+        """What the reachable nodes say of these tasks' containers, by container id. A node may refuse that, as some proxies do."""
         found: dict[str, Raw] = {}
         for task in tasks:
             container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=host)
@@ -200,8 +205,8 @@ class SwarmExecutor:
                 continue
             try:
                 found[container] = await at.call(partial(_container, container))
-            except ServiceGone:
-                log.info("container.gone", host=at.name, container_id=container)
+            except (ServiceGone, OrderRefused) as error:
+                log.info("container.not_shown", host=at.name, container_id=container, error=str(error))
             except HostDown:
                 if at is host:
                     raise
@@ -237,7 +242,10 @@ class SwarmExecutor:
         cut-off leader loses its place in the swarm (see docs/swarm.md)."""
         if manager.facts is None or manager.facts.one_node:
             return manager, None
-        task: Raw = await manager.call(lambda api: api.inspect_task(task_id))
+        try:
+            task: Raw = await manager.call(lambda api: api.inspect_task(task_id))
+        except OrderRefused:
+            return manager, None  # it may still give the log
         container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=manager)
         return (manager, None) if container is None or at is None else (at, container)
 

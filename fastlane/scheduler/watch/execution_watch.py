@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from fastlane.clock import Clock, first_of
-from fastlane.errors import HostDown, ServiceGone
+from fastlane.errors import HostDown, OrderRefused, ServiceGone
 from fastlane.executors.base import EngineService, EngineTask, Executor, Phase
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import reachable_managers
+from fastlane.models.status import Status
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.settler import is_last_word
@@ -30,6 +31,7 @@ from fastlane.scheduler.watch.verdict import (
     WaitUntil,
     ending_when_gone,
     ending_when_lost,
+    ending_when_removed,
     judge,
     task_of,
 )
@@ -76,6 +78,7 @@ class ExecutionWatch:
         self._gone_since: int | None = None
         self._away_since: int | None = None
         self._node_down_since: int | None = None
+        self._disobeyed_since: int | None = None
         self._trouble: Note | None = None
         self._last_manager: str | None = None
         self._is_ours = True
@@ -120,29 +123,33 @@ class ExecutionWatch:
             return await self._act(service, task)
         except ServiceGone:
             return await self._missing(failures.REMOVED)
-        except HostDown as error:
+        except (HostDown, OrderRefused) as error:
             self._gone_since = None  # a leader that is cut off answers 404 falsely, falls silent, and may answer 404 again as it comes back
-            return await self._away(str(error))
+            return await self._unseen(error)
 
     async def _inspect(self) -> EngineService:
         """Its service. Raises ServiceGone only when every manager of its swarm that can be asked answers so, since one may do so falsely.
-        The manager that knows the service is asked first from then on."""
-        service_id, missing = self._execution.service_id or "", None
+        The manager that shows the service is asked first from then on."""
+        service_id = self._execution.service_id or ""
+        fault: ServiceGone | OrderRefused | None = None
         for host in self._managers():
             try:
                 service = await self._executor.inspect(host, service_id)
-            except ServiceGone as error:
-                missing = error
+            except (ServiceGone, OrderRefused) as error:
+                fault = error if fault is None or isinstance(error, OrderRefused) else fault
                 continue
             self._last_manager = host
             return service
-        raise missing or ServiceGone(service_id)
+        raise fault or ServiceGone(service_id)
 
     async def _act(self, service: EngineService, task: EngineTask | None) -> Execution | None:
         verdict = judge(self._execution, service, self._clock.now(), self._limits)
         if isinstance(verdict, ServiceMissing):
             return await self._missing(verdict.why)
         self._gone_since = None
+        if isinstance(verdict, StopService | ActivateService):
+            return await self._demand(verdict, service)
+        self._disobeyed_since = None
         match verdict:
             case RecordEnd():
                 return await self._finish(verdict.ending, verdict.task)
@@ -152,16 +159,63 @@ class ExecutionWatch:
                 if ran is not None:
                     self._publish(Hint(ran.id, 0, ran.status))
                     log.info("execution.started", task_id=ran.task_id, job_id=ran.job_id, execution_id=ran.id, host=ran.host)
-            case StopService():
-                log.info("execution.stopping", execution_id=self._execution.id, why=verdict.why)
-                await self._executor.stop(self._manager(), self._execution.service_id or "", verdict.why)
-            case ActivateService():
-                self._is_ours = await self._activate(self._assignment, self._execution)
             case WaitUntil():
                 if task is not None and task.phase is Phase.RUNNING:
                     self._log_copy.start(self._manager(), task.id)
                 await self._wait(verdict.until, stop_shown=service.stopping)
         return None
+
+    async def _demand(self, demand: StopService | ActivateService, service: EngineService) -> Execution | None:
+        """Stops or activates its service. When the host does not do so for a while, the execution ends nevertheless."""
+        try:
+            if isinstance(demand, ActivateService):
+                self._is_ours = await self._activate(self._assignment, self._execution)
+            else:
+                await self._stop(demand.why)
+        except (HostDown, OrderRefused) as error:
+            return await self._disobeyed(demand, service, error)
+        self._disobeyed_since = None
+        return None
+
+    async def _stop(self, why: str) -> None:
+        if self._disobeyed_since is None:
+            log.info("execution.stopping", execution_id=self._execution.id, why=why)
+        await self._executor.stop(self._manager(), self._execution.service_id or "", why)
+
+    async def _disobeyed(
+        self, demand: StopService | ActivateService, service: EngineService, error: HostDown | OrderRefused
+    ) -> Execution | None:
+        """Handles a host that shows its service, but does not start or stop it."""
+        now = self._clock.now()
+        since = self._disobeyed_since = self._disobeyed_since or now
+        patience = self._limits.refused_after if isinstance(error, OrderRefused) else self._limits.host_lost_after
+        if now - since < patience * 1000:
+            self._explain(_obstacle(error), str(error), since, patience)
+            await self._clock.sleep(min(1.0, patience / 3))
+            return None
+        if isinstance(demand, StopService):
+            return await self._remove(ending_when_removed(self._execution, service, demand.why, now, self._limits), service)
+        # The row first: no owner activates a service of a final row, and its service is removed after that.
+        return await self._write(Ending(Status.FAILED, now, failure=failures.not_started(self._execution, error, patience)), None)
+
+    async def _remove(self, ending: Ending, service: EngineService) -> Execution | None:
+        """Removes a service that its host does not stop: that takes no room in the swarm, and ends a container as a stop does, but may lose
+        its result and the end of its log. When the host refuses this for as long as it may be away, the execution ends nevertheless."""
+        fresh = await self._store.execution(self._execution.id)
+        if fresh is None or fresh.epoch != self._execution.epoch:
+            return None
+        since = self._disobeyed_since or self._clock.now()
+        try:
+            await self._executor.remove(self._manager(), service.id)
+        except (HostDown, OrderRefused) as error:
+            if self._clock.now() - since >= self._limits.host_lost_after * 1000:
+                return await self._write(ending, None)
+            self._explain(_obstacle(error), str(error), since, self._limits.host_lost_after)
+            await self._clock.sleep(min(5.0, self._limits.host_lost_after / 10))
+            return None
+        log.warning("service.removed_early", execution_id=self._execution.id, service_id=service.id, status=ending.status.value)
+        self._ending = ending  # written once it is certain that the service is gone; until then its log is copied
+        return await self._write(ending, None) if not service.activated else None
 
     async def _finish(self, ending: Ending, task: EngineTask | None) -> Execution | None:
         """Stores the log to its end, then the final row."""
@@ -200,19 +254,21 @@ class ExecutionWatch:
         await self._clock.sleep(min(5.0, self._limits.gone_after / 3))
         return None
 
-    async def _away(self, why: str) -> Execution | None:
-        """Handles a swarm whose managers do not answer: waits, and ends the execution as lost after a while."""
-        now = self._clock.now()
+    async def _unseen(self, error: HostDown | OrderRefused) -> Execution | None:
+        """Handles a swarm whose managers do not answer, or refuse to show its service: waits, and ends the execution as lost after a
+        while."""
+        now, why = self._clock.now(), str(error)
         self._away_since = self._away_since or now
         if now - self._away_since >= self._limits.host_lost_after * 1000:
-            words = f"its host could not be reached: {why.replace(' is not asked: ', ' ')}"
-            return await self._write(self._ending or ending_when_lost(self._execution, words, now, self._limits), None)
-        self._explain(Obstacle.HOST_AWAY, why, self._away_since, self._limits.host_lost_after)
+            words = f"its host {'refused to show it' if isinstance(error, OrderRefused) else 'could not be reached'}: "
+            ending = self._ending or ending_when_lost(self._execution, words + why.replace(" is not asked: ", " "), now, self._limits)
+            return await self._write(ending, None)
+        self._explain(_obstacle(error), why, self._away_since, self._limits.host_lost_after)
         await self._clock.sleep(1.0)
         return None
 
     async def _node_down(self, task: EngineTask) -> Execution | None:
-        """Handles a task whose node is down, as ``_away`` does a host."""
+        """Handles a task whose node is down, as ``_unseen`` does a host."""
         now = self._clock.now()
         self._node_down_since = self._node_down_since or now
         if now - self._node_down_since >= self._limits.host_lost_after * 1000:
@@ -240,3 +296,7 @@ class ExecutionWatch:
         changed = self._observation.changed
         events = [changed] if stop_shown else [changed, self._assignment.stop_event]
         await first_of(self._clock, left, *events)
+
+
+def _obstacle(error: HostDown | OrderRefused) -> Obstacle:
+    return Obstacle.REFUSED if isinstance(error, OrderRefused) else Obstacle.HOST_AWAY

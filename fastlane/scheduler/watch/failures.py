@@ -3,6 +3,7 @@
 import re
 import signal
 
+from fastlane.errors import FastlaneError, OrderRefused
 from fastlane.executors.base import EngineService, EngineTask, TaskEnd
 from fastlane.models.execution import Execution, Failure, FailureReason
 
@@ -50,6 +51,13 @@ def host_lost(execution: Execution, why: str, after: float) -> Failure:
     """Why an execution failed after its host or node was away for ``after`` seconds. ``why``: a clause that says what was away."""
     state = "may still run" if execution.has_started else "may have been started"
     return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; its container {state} there)")
+
+
+def not_started(execution: Execution, error: FastlaneError, after: float) -> Failure:
+    """Why an execution failed whose service its host did not start for ``after`` seconds, and which was removed then."""
+    if isinstance(error, OrderRefused):
+        return _failure(FailureReason.REJECTED, f"its host {execution.host} refused to start its service: {plain(str(error))}")
+    return _failure(FailureReason.HOST_LOST, f"its host {execution.host} did not start its service for {after:g} s: {plain(str(error))}")
 
 
 def service_gone(why: str) -> Failure:

@@ -5,7 +5,7 @@ A note is for people who ask why. No decision depends on one.
 
 from collections.abc import Iterable, Sequence
 
-from fastlane.errors import FastlaneError, HostDown, NoHost, RegistryDown, StoreDown
+from fastlane.errors import FastlaneError, HostDown, NoHost, OrderRefused, RegistryDown, StoreDown
 from fastlane.executors.base import EngineTask, Phase
 from fastlane.log import scrub
 from fastlane.models.execution import Execution
@@ -22,6 +22,7 @@ MET = (
     (RegistryDown, Obstacle.REGISTRY),
     (NoHost, Obstacle.NO_HOST),
     (HostDown, Obstacle.HOST_AWAY),
+    (OrderRefused, Obstacle.REFUSED),
     (StoreDown, Obstacle.STORE),
 )
 """The obstacle that an error means; the first that fits."""

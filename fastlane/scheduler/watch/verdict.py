@@ -7,7 +7,7 @@ A task's times are by this process's clock. They may be off where a node's clock
 before the binding, nor a start or an end after ``now``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container.container import STOP_GRACE
@@ -145,6 +145,15 @@ def ending_when_gone(execution: Execution, why: str, since: int, limits: Limits)
     """How an execution ends whose service, or its task, someone removed: it is confirmed to be gone since then."""
     status = _status_when_unseen(execution, since, limits)
     return Ending(status, max(since, execution.started_at or 0), failure=failures.service_gone(why) if status is Status.FAILED else None)
+
+
+def ending_when_removed(execution: Execution, service: EngineService, why: str, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose service had to be stopped for the reason ``why``, and was removed because its engine did not stop it."""
+    status = _status_when_stopped(execution, now, limits)
+    if status is not Status.FAILED:
+        return Ending(status, now)
+    task = task_of(execution, service)
+    return Ending(status, now, failure=_failure_when_stopped(execution, replace(service, stop_why=why), task, now, limits))
 
 
 def _status_when_stopped(execution: Execution, now: int, limits: Limits, started: Started | None = None) -> Status:

@@ -21,6 +21,7 @@ class Cause(StrEnum):
     NO_NODE = "no-node"
     IMAGE = "image"
     HOST_AWAY = "host-away"
+    REFUSED = "refused"
     BREAKER = "breaker"
     NODE_DOWN = "node-down"
     SERVICE_GONE = "service-gone"

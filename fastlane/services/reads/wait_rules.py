@@ -217,6 +217,8 @@ def _sentence(execution: Execution, note: Note) -> str:
             return f"its node pulls the image {image} if necessary and creates its container; the engine says: {note.words}"
         case Obstacle.HOST_AWAY:
             return f"its host does not answer: {note.words}"
+        case Obstacle.REFUSED:
+            return f"its host {host} refuses what it is asked: {note.words}"
         case Obstacle.NODE_DOWN:
             return f"its node {note.words} is down, and may come back"
         case Obstacle.SERVICE_GONE:

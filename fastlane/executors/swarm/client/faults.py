@@ -12,6 +12,7 @@ no manager, no leader, disk full, 502…504  ``APIError``                   Host
 out of sequence                            ``APIError`` 500               OutOfSequence
 the name is taken                          ``APIError`` 409               NameTaken
 404                                        ``NotFound``                   ServiceGone
+a 5xx that fastlane does not know          ``APIError``                   RefusedForNow
 every other refusal                        ``APIError``                   OrderRefused
 what docker-py itself will not send        ``InvalidRepository``, …       OrderRefused
 a fault while negotiating the version      ``DockerException``            HostDown
@@ -25,12 +26,13 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from http import HTTPStatus
 
 import requests
 import urllib3
 from docker.errors import APIError, DockerException, InvalidArgument, InvalidRepository, NullResource
 
-from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
+from fastlane.errors import FastlaneError, HostDown, OrderRefused, RefusedForNow, ServiceGone
 
 DRIVER_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 """What docker-py raises for faults outside this process."""
@@ -70,6 +72,8 @@ _HOST_WORDS = (
     ("code = Canceled", "lost the connection to its swarm's leader"),
 )
 _HOST_STATUSES = frozenset({429, 502, 503, 504})
+_ORDER_WORDS = ("raft message is too large", "message larger than max", "constraint expected", "code = InvalidArgument")
+"""Words of a 500 by which the engine means what it was asked, so that it will say the same again."""
 
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "refused the connection"),
@@ -114,7 +118,11 @@ def refusal(status: int, explanation: str, host: str) -> FastlaneError:
         return OutOfSequence(explanation)
     if status == 409 and "name conflicts" in explanation:
         return NameTaken(explanation)
-    return ServiceGone(plain(explanation)) if status == 404 else OrderRefused(plain(explanation) or f"status {status}")
+    words = plain(explanation) or f"status {status}"
+    if status == 404:
+        return ServiceGone(words)
+    unknown = status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED and not any(order in explanation for order in _ORDER_WORDS)
+    return RefusedForNow(words) if unknown else OrderRefused(words)
 
 
 def message(body: bytes) -> str:

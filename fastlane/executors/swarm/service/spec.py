@@ -4,7 +4,7 @@ A service is one-shot: replicated, restart condition ``none``. Once it is activa
 change would run a finished command again. So an update sends back what was inspected, with additions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastlane.executors.base import EngineService, EngineTask, Image, Order
 from fastlane.executors.swarm.service.names import NO_IDS, Ids
 from fastlane.executors.swarm.service.timestamps import milliseconds
 from fastlane.models.container.container import NO_RESOURCES, STOP_GRACE, Container, Mount, MountKind, Resources, Secret
+from fastlane.models.container.templates import literal
 
 INSTALLATION = "fastlane.installation"
 TASK = "fastlane.task"
@@ -31,6 +32,12 @@ NOWHERE = "node.id==stopped-by-fastlane"
 """A constraint that no node meets: it makes Swarm end the running task and start no other."""
 
 Raw = Mapping[str, Any]
+
+MAX_SIZE = 700_000
+"""The most bytes of a spec, as ``size`` counts them. A swarm writes no change of more than 1.5 MiB, and an activation or a stop writes the
+spec twice: as it is, and as it was."""
+OVERHEAD = 8
+"""At least as many bytes as each value of a spec takes beside its text."""
 
 LOG_DRIVER: Mapping[str, Any] = {"Name": "local", "Options": {"max-size": "1g", "max-file": "2", "compress": "false"}}
 """``local`` keeps bytes as they are; ``json-file`` does not. The size is far more than fastlane stores of a log, since a command may write
@@ -66,14 +73,6 @@ def environment(order: Order) -> list[str]:
     return [literal(f"{name}={value}") for name, value in sorted(envs.items())]
 
 
-def literal(text: str) -> str:
-    """Text that Swarm, which expands Go templates in an environment and in what is mounted where, expands to the text itself.
-
-    (It expands a host name and a volume's labels and options too, which are never submitted. Everything else it leaves alone.)
-    """
-    return text.replace("{{", '{{"{{"}}')
-
-
 def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS) -> dict[str, Any]:
     """The spec of a parked service: complete, but without a replica. It publishes no port, and has no virtual address on a network."""
     template: dict[str, Any] = {
@@ -95,6 +94,15 @@ def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS) -
         "UpdateConfig": {"Parallelism": 1, "Order": "stop-first", "FailureAction": "continue"},
         "EndpointSpec": {"Mode": "dnsrr"},
     }
+
+
+def size(part: object) -> int:
+    """About how many bytes a swarm stores of a spec, or of a part of it; not fewer than it does."""
+    if isinstance(part, Mapping):
+        return OVERHEAD + sum(size(key) + size(value) for key, value in part.items())
+    if isinstance(part, Sequence) and not isinstance(part, str):
+        return OVERHEAD + sum(size(value) for value in part)
+    return OVERHEAD + (len(part.encode()) if isinstance(part, str) else 0)
 
 
 def _container(order: Order, image: Image, ids: Ids) -> dict[str, Any]:

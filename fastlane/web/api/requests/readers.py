@@ -12,6 +12,7 @@ from marshmallow import ValidationError
 
 from fastlane.models.container.image_reference import EXAMPLES, reference_fault
 from fastlane.models.container.options import as_integer
+from fastlane.models.container.templates import ESCAPED, OPENING, literal_size
 from fastlane.models.schedule.schedule import TEN_YEARS, read_duration
 from fastlane.web.api import json_schema
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
@@ -67,6 +68,11 @@ def read_envs(value: object) -> dict[str, str]:
     sizes = [len(name) + 1 + len(given.encode()) for name, given in envs.items()]
     if sizes and (max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_ENVS_BYTES):
         raise ValidationError(f"is longer than {MAX_ARGUMENT} bytes in one variable or {MAX_ENVS_BYTES} in all; shorten it")
+    if sum(len(name) + 1 + literal_size(given) for name, given in envs.items()) > MAX_ENVS_BYTES:
+        raise ValidationError(
+            f"is longer than {MAX_ENVS_BYTES} bytes in all, because each {OPENING} takes {len(ESCAPED)} bytes (Swarm would expand it "
+            "otherwise); write fewer of them, or put the text into a file of the image"
+        )
     return envs
 
 

@@ -210,6 +210,7 @@ SAYS = {
     Obstacle.NO_NODE: "no node of the swarm of a:2375 takes it: in these words",
     Obstacle.IMAGE: "its node pulls the image ubuntu if necessary and creates its container; the engine says: in these words",
     Obstacle.HOST_AWAY: "its host does not answer: in these words; it counts as lost at 2023-11-14T22:20:00.000Z",
+    Obstacle.REFUSED: "its host a:2375 refuses what it is asked: in these words; it is given up at 2023-11-14T22:20:00.000Z",
     Obstacle.NODE_DOWN: "its node in these words is down",
     Obstacle.SERVICE_GONE: "which is asked again because it may be wrong; that is believed at 2023-11-14T22:20:00.000Z",
     Obstacle.STORE: "its worker cannot use the store: in these words",

@@ -9,7 +9,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, InvalidRepository
 
-from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RegistryDown, ServiceGone
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RefusedForNow, RegistryDown, ServiceGone
 from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, refusal, translate
 from fastlane.executors.swarm.images.images import registry_fault
 
@@ -92,6 +92,12 @@ ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
         'ContainerSpec: "x y"',
     ),
     (500, "rpc error: code = Unknown desc = constraint expected one operator from ==, !=", OrderRefused, "constraint expected"),
+    (500, "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (5 vs. 4)", OrderRefused, "larger than max"),
+    (500, "rpc error: code = Unknown desc = something quite new", RefusedForNow, "something quite new"),
+    (500, "", RefusedForNow, "status 500"),
+    (507, "no room", RefusedForNow, "no room"),
+    (501, "not implemented", OrderRefused, "not implemented"),
+    (403, "a proxy does not allow this", OrderRefused, "does not allow"),
     (409, "something else", OrderRefused, "something else"),
     (400, "", OrderRefused, "status 400"),
 ]

@@ -1,6 +1,7 @@
 """What is submitted for an order, and what an activation and a stop change of it."""
 
 import copy
+import json
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -118,6 +119,14 @@ def test_the_environment_is_sorted_and_literal_and_has_the_executions_ids() -> N
         "FASTLANE_SCHEDULED_FOR=2023-11-14T22:13:20.123Z",
         "FASTLANE_TASK_ID=a task",
     ]
+
+
+def test_the_size_of_a_spec_counts_the_bytes_of_each_text_and_something_for_each_value() -> None:
+    assert spec.size({"A": ["✓", 1, None]}) == spec.OVERHEAD * 6 + len("A") + 3
+    made = spec.creation(ORDER, IMAGE, "ours")
+    assert spec.size(made) > len(json.dumps(made, ensure_ascii=False))
+    longer = spec.creation(replace(ORDER, envs={"A": "{{" * 1_000}), IMAGE, "ours")
+    assert spec.size(longer) - spec.size(spec.creation(replace(ORDER, envs={"A": ""}), IMAGE, "ours")) == 8_000
 
 
 def test_without_a_command_the_image_keeps_its_own() -> None:

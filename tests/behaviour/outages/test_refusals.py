@@ -1,0 +1,75 @@
+"""A host that answers, but refuses: what may pass is tried again within a bound, and a stop is heard meanwhile."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastlane.errors import HostDown, OrderRefused, RefusedForNow
+from fastlane.models.execution import FailureReason
+from fastlane.models.status import Status
+from tests.support.fastlane import Fastlane
+from tests.support.intercept import Intercepted, failing
+from tests.support.redis import RealRedis
+
+NEW = RefusedForNow("something quite new")
+
+
+def refusing(crew: Fastlane, **errors: Any) -> Intercepted:
+    """The crew's executor, which refuses these verbs at each call, or as told."""
+    executor = Intercepted(crew.executor)
+    for verb, error in errors.items():
+        executor.around(verb, failing(error) if isinstance(error, Exception) else error)
+    crew.executor = executor
+    return executor
+
+
+async def test_a_create_that_fails_for_an_unknown_reason_is_tried_again(crew: Fastlane) -> None:
+    refusing(crew, park=failing(NEW, times=3))
+    await crew.hire()
+    ended = await crew.cleaned(await crew.submit("exit", "4"))
+    assert (ended.exit_code, ended.epoch) == (4, 1)
+    assert crew.executor.starts == [ended.id]
+
+
+async def test_a_create_that_goes_on_failing_ends_as_rejected(crew: Fastlane) -> None:
+    refusing(crew, park=NEW)
+    await crew.hire()
+    ended = await crew.cleaned(await crew.submit())
+    assert ended.failure is not None
+    assert (ended.failure.reason, ended.failure.message) == (FailureReason.REJECTED, "something quite new")
+    await crew.idle()
+
+
+@pytest.mark.parametrize("refused", ["park", "activate"])
+async def test_what_a_host_refuses_to_start_can_be_stopped(crew: Fastlane, refused: str) -> None:
+    crew.refused_after = 600.0
+    refusing(crew, **{refused: NEW})
+    await crew.hire()
+    job = await crew.submit()
+    row = await crew.reaches(job, "pulling")
+
+    async def noted() -> bool:
+        (wait,) = (await crew.get(f"/tasks/task/jobs/{job.job_id}/why")).json["waitingFor"] or [{"reason": ""}]
+        return wait["reason"] == "refused" and "something quite new" in wait["message"]
+
+    await crew.until(noted, "the refusal to be told")
+    await crew.services.stops.stop_job("task", job.job_id)
+    ended = await crew.cleaned(job)
+    assert (ended.status, ended.id) == (Status.STOPPED, row.id)
+    assert crew.executor.starts == []
+    await crew.idle()
+
+
+@pytest.mark.parametrize("error", [OrderRefused("not allowed"), HostDown("no space left")])
+async def test_a_stop_that_a_host_never_obeys_ends_the_execution_all_the_same(
+    shared_redis: RealRedis, tmp_path: Path, error: Exception
+) -> None:
+    async with Fastlane(tmp_path, shared_redis.url, host_lost_after=1.5) as crew:
+        refusing(crew, stop=error, remove=error)
+        await crew.hire()
+        job = await crew.submit("hold")
+        await crew.reaches(job, "running")
+        await crew.services.stops.stop_job("task", job.job_id)
+        assert (await crew.reaches(job, "stopped")).exit_code is None
+        await crew.idle()
