@@ -19,6 +19,7 @@ class Assignment:
         self._task: asyncio.Task[None] | None = None
         self._epoch: int | None = None
         self._watched = False
+        self._given_away = False
         self._host: str | None = None
         self._refused_since: int | None = None
         self._note: Callable[[], Note | None] = lambda: None
@@ -83,6 +84,15 @@ class Assignment:
         """Records that a watch of the execution begins; whether it is the first, so that this worker cannot have stored any of its log."""
         first, self._watched = not self._watched, True
         return first
+
+    @property
+    def given_away(self) -> bool:
+        """Whether another worker is to have it."""
+        return self._given_away
+
+    def give_away(self) -> None:
+        """Records that another worker is to have it, which can ask its host."""
+        self._given_away = True
 
     @property
     def host(self) -> str | None:

@@ -86,6 +86,8 @@ class Dispatcher:
 
     async def _round(self) -> float:
         """Claims once; the seconds to wait after it."""
+        if self._leases.rest:
+            return self._leases.rest
         generation = await self._rebuilder.ensure()
         if self._leases.enter_generation(generation):
             self._on_rebuilt()

@@ -24,6 +24,8 @@ MAX_KEPT_NOTES = 500
 """Notes kept of assignments that were put back into the queue."""
 GRACE = 5_000
 """Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and make its own note."""
+REST = 250
+"""Milliseconds in which another worker claims what was handed over."""
 
 
 class Leases:
@@ -39,6 +41,7 @@ class Leases:
         self._assignments: dict[str, Assignment] = {}
         self._placed: Counter[str] = Counter()
         self._kept_notes: dict[str, tuple[Note, int]] = {}
+        self._rests_until = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._unconfirmed: list[tuple[str, asyncio.Future[bool], asyncio.Task[None] | None]] = []
 
@@ -88,6 +91,22 @@ class Leases:
         if self._assignments.get(assignment.id) is assignment:
             self.place(assignment, None)
             del self._assignments[assignment.id]
+
+    async def hand_over(self, assignment: Assignment) -> None:
+        """Releases the lease of an assignment that another worker is to have, and lets this worker claim nothing for a moment, or it would
+        be the first to claim it again."""
+        self._rests_until = self._clock.now() + REST
+        try:
+            await self._queue.release(self.owner, [assignment.id])
+        except QueueDown as error:
+            log.warning("leases.not_released", held=1, error=str(error))  # it runs out by itself
+        finally:
+            self.forget(assignment)
+
+    @property
+    def rest(self) -> float:
+        """Seconds for which this worker is to claim nothing."""
+        return max(0, self._rests_until - self._clock.now()) / 1000
 
     def place(self, assignment: Assignment, host: str | None) -> None:
         """Counts the assignment as placed on a host; None: its service is there now, and the host itself counts it."""

@@ -15,6 +15,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
 from fastlane.queue.base import EntryKind, TimedQueue
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.settler import Settler
@@ -29,6 +30,8 @@ MIN_PAUSE, MAX_PAUSE = 0.1, 5.0
 """Seconds between two tries of a step, doubled each time."""
 UNREADABLE_BACK_OFF = 60_000
 """Milliseconds until a worker reads an unreadable row again."""
+HAND_OVER_AFTER = 0.5
+"""Seconds."""
 
 
 class Runner:
@@ -44,6 +47,7 @@ class Runner:
         launcher: Launcher,
         watcher: Watcher,
         settler: Settler,
+        known_hosts: KnownHosts,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -53,6 +57,7 @@ class Runner:
         self._launcher = launcher
         self._watcher = watcher
         self._settler = settler
+        self._known_hosts = known_hosts
 
     async def run(self, assignment: Assignment, now: int) -> None:
         """Does all that an assignment needs, however often that takes. ``now``: the queue's time at the claim."""
@@ -60,6 +65,8 @@ class Runner:
         while True:
             try:
                 await self._attempt(assignment, now)
+                if assignment.given_away:
+                    await self._hand_over(assignment)
                 return
             except TransientError as error:
                 if logged != str(error):  # once for each reason, or an outage of an hour fills a disk
@@ -88,12 +95,21 @@ class Runner:
             log.error("assignment.unreadable", id=assignment.id, error=str(error))
             await self._queue.requeue(self._leases.owner, assignment.id, self._clock.now() + UNREADABLE_BACK_OFF)
 
+    async def _hand_over(self, assignment: Assignment) -> None:
+        """Leaves it to a worker that can ask its host. When that one is too slow, this worker claims it again, but not too often."""
+        log.info("assignment.handed_over", id=assignment.id)
+        await self._clock.sleep(HAND_OVER_AFTER)
+        await self._leases.hand_over(assignment)
+
     async def _run_execution(self, assignment: Assignment) -> None:
         execution = await self._store.execution(assignment.id)
         if execution is None:
             await self._queue.finish({assignment.id: assignment.lease.revision})
             return
         if execution.status in STARTING and assignment.epoch is None:
+            if await self._known_hosts.is_elsewhere(execution):
+                assignment.give_away()
+                return
             taken = await self._store.change(transitions.take_over(execution))
             if taken is not None:
                 assignment.take_over(taken.epoch)

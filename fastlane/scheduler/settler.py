@@ -1,5 +1,6 @@
 """What follows a final state: the next attempt, the tick's row and the queue's slot; after that, the removal of the service."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
@@ -15,6 +16,7 @@ from fastlane.models.schedule.retry import retry_due
 from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
 from fastlane.queue.base import TimedQueue, execution_entry
+from fastlane.scheduler.known_hosts import never_forgotten
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -39,14 +41,25 @@ def is_tick_closed_by(execution: Execution) -> bool:
 
 
 class Settler:
-    """Settles and cleans final executions. Any worker may repeat both, from any point."""
+    """Settles and cleans final executions. Any worker may repeat both, from any point. ``is_forgotten`` says whether an execution's host is
+    gone for good."""
 
-    def __init__(self, store: Store, queue: TimedQueue, executor: Executor, clock: Clock, pools: tuple[Pool, ...]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: TimedQueue,
+        executor: Executor,
+        clock: Clock,
+        pools: tuple[Pool, ...],
+        *,
+        is_forgotten: Callable[[Execution], Awaitable[bool]] = never_forgotten,
+    ) -> None:
         self._store = store
         self._queue = queue
         self._executor = executor
         self._clock = clock
         self._pools = pools
+        self._is_forgotten = is_forgotten
 
     async def settle(self, execution: Execution) -> Execution:
         """Inserts the next attempt if there is one, closes the tick's row if nothing ran, and frees the slot; the row after it."""
@@ -74,15 +87,24 @@ class Settler:
         await self._queue.put([execution_entry(following, self._pools)])
 
     async def clean(self, execution: Execution) -> bool:
-        """Removes its service and marks it clean; whether that is done. When the host is away, the reconciler does so later."""
+        """Removes its service and marks it clean; whether that is done. When the host is away, the reconciler does so later. When the host
+        is gone for good, nothing can be removed; should it come back, the reconciler finds the service there."""
         if execution.cleaned:
             return True
         if execution.service_id is not None and execution.host is not None:
-            host = reachable_manager(self._executor.hosts(), execution.host, execution.swarm_id)
-            try:
-                await self._executor.remove(host, execution.service_id)
-            except FastlaneError as error:
-                log.warning("service.not_removed", execution_id=execution.id, host=host, error=str(error))
+            fault = await self._remove(execution.host, execution.swarm_id, execution.service_id)
+            if fault is not None and not await self._is_forgotten(execution):
+                log.warning("service.not_removed", execution_id=execution.id, host=execution.host, error=fault)
                 return False
+            if fault is not None:
+                log.warning("execution.host_forgotten", execution_id=execution.id, host=execution.host, service_id=execution.service_id)
         await self._store.change(transitions.clean(execution))
         return True
+
+    async def _remove(self, host: str, swarm_id: str | None, service_id: str) -> str | None:
+        """Why its service could not be removed; None when it is gone."""
+        try:
+            await self._executor.remove(reachable_manager(self._executor.hosts(), host, swarm_id), service_id)
+        except FastlaneError as error:
+            return str(error)
+        return None

@@ -15,6 +15,7 @@ from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports
 from fastlane.scheduler.dispatcher import Dispatcher
+from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits
@@ -66,6 +67,7 @@ def build_parts(
     store: Store,
     queue: TimedQueue,
     generation: QueueGeneration,
+    reports: WorkerReports,
     executor: Executor,
     clock: Clock,
     settings: WorkerSettings,
@@ -74,10 +76,20 @@ def build_parts(
     """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
     pools = settings.pools
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew)
-    settler = Settler(store, queue, executor, clock, pools)
+    known_hosts = KnownHosts(reports, executor, clock, worker_id, settings.limits.host_lost_after)
+    settler = Settler(store, queue, executor, clock, pools, is_forgotten=known_hosts.is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)
     launcher = Launcher(store, queue, executor, clock, leases, pools, settings.limits)
-    watcher = Watcher(store, executor, clock, settings.limits, activate=launcher.activate, log_cap=settings.log_cap, publish=publish)
+    watcher = Watcher(
+        store,
+        executor,
+        clock,
+        settings.limits,
+        activate=launcher.activate,
+        log_cap=settings.log_cap,
+        publish=publish,
+        is_elsewhere=known_hosts.is_elsewhere,
+    )
     every = settings.reconcile * (0.75 + random.random() / 2)
     return WorkerParts(
         leases=leases,
@@ -86,7 +98,7 @@ def build_parts(
         timer=timer,
         launcher=launcher,
         watcher=watcher,
-        runner=Runner(store, queue, clock, leases, timer, launcher, watcher, settler),
+        runner=Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts),
         reconciler=Reconciler(store, queue, executor, clock, settler, pools, every=every),
     )
 
@@ -111,7 +123,7 @@ class Worker:
         self._clock = clock
         self._started_at = clock.now()
         self._changed = asyncio.Event()
-        parts = build_parts(self.id, store, queue, generation, executor, clock, settings, publish)
+        parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish)
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
         self._dispatcher = Dispatcher(
             queue, executor, clock, parts.leases, settings.pools, parts.rebuilder, parts.runner.run, self._changed.set

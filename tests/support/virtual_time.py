@@ -197,7 +197,8 @@ class VirtualFastlane:
 
     def _parts(self, worker_id: str, store: Any) -> WorkerParts:
         settings = default_worker(POOLS, lease=LEASE / 1000)
-        return build_parts(worker_id, store, self.real_queue, self.real_queue.generation, self.executor, self.clock, settings)
+        queue = self.real_queue
+        return build_parts(worker_id, store, queue, queue.generation, queue.reports, self.executor, self.clock, settings)
 
     async def _change(self, change: Any) -> Execution:
         after = await self.real_store.change(change)

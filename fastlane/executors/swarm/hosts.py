@@ -20,7 +20,7 @@ class Hosts:
         """The host of this name. Raises HostDown when it is not registered, as a host that cannot be reached would."""
         host = self._hosts.get(name)
         if host is None:
-            raise HostDown(f"{name} is not a registered host")
+            raise HostDown(f"{name} is not a registered host: no pool of the worker's settings names it")
         return host
 
     def reachable_manager(self, host: Host) -> Host:

@@ -63,6 +63,7 @@ class ExecutionWatch:
         *,
         activate: Activate,
         publish: Callable[[Hint], None],
+        is_elsewhere: Callable[[Execution], Awaitable[bool]],
     ) -> None:
         self._store = store
         self._executor = executor
@@ -74,6 +75,7 @@ class ExecutionWatch:
         self._log_copy = log_copy
         self._activate = activate
         self._publish = publish
+        self._is_elsewhere = is_elsewhere
         self._ending: Ending | None = None
         self._gone_since: int | None = None
         self._away_since: int | None = None
@@ -255,8 +257,12 @@ class ExecutionWatch:
         return None
 
     async def _unseen(self, error: HostDown | OrderRefused) -> Execution | None:
-        """Handles a swarm whose managers do not answer, or refuse to show its service: waits, and ends the execution as lost after a
-        while."""
+        """Handles a swarm whose managers do not answer, or refuse to show its service: waits, and ends the execution as lost after a while.
+        When this worker does not know any of them, it leaves the execution to one that does."""
+        if await self._is_elsewhere(self._execution):
+            self._assignment.give_away()
+            self._is_ours = False
+            return None
         now, why = self._clock.now(), str(error)
         self._away_since = self._away_since or now
         if now - self._away_since >= self._limits.host_lost_after * 1000:

@@ -4,7 +4,7 @@ A snapshot is only a hint: when a service's task changes phase, the execution's 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -14,6 +14,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.host import reachable_manager
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.known_hosts import nowhere_else
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch.execution_watch import Activate, ExecutionWatch
 from fastlane.scheduler.watch.log_copy import LogCopy
@@ -29,7 +30,8 @@ FASTEST, SLOWEST = 0.02, 0.5
 
 class Watcher:
     """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found
-    parked; ``publish`` sends a hint to those who follow the execution's log."""
+    parked; ``publish`` sends a hint to those who follow the execution's log; ``is_elsewhere`` says whether only another worker can ask an
+    execution's host."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Watcher:
         activate: Activate,
         log_cap: int,
         publish: Callable[[Hint], None] = no_hints,
+        is_elsewhere: Callable[[Execution], Awaitable[bool]] = nowhere_else,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -49,6 +52,7 @@ class Watcher:
         self._activate = activate
         self._log_cap = log_cap
         self._publish = publish
+        self._is_elsewhere = is_elsewhere
         self._observations: dict[str, ServiceObservation] = {}
         self._wanted = asyncio.Event()
 
@@ -100,6 +104,7 @@ class Watcher:
             copy,
             activate=self._activate,
             publish=self._publish,
+            is_elsewhere=self._is_elsewhere,
         )
         assignment.explain_with(watch.note)
         return watch

@@ -105,7 +105,7 @@ class SimulatedWorker:
         generation: Any = Intercepted(simulation.queue.generation, self._call)
         executor: Any = InstantExecutor((HOST,), self.clock)
         settings = default_worker(POOLS, lease=LEASE / 1000)
-        parts = build_parts(self.name, self.store, self.queue, generation, executor, self.clock, settings)
+        parts = build_parts(self.name, self.store, self.queue, generation, simulation.queue.reports, executor, self.clock, settings)
         self.settler, self.timer, self.rebuilder, self.reconciler = parts.settler, parts.timer, parts.rebuilder, parts.reconciler
         self.generation = ""
 

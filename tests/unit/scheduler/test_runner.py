@@ -35,7 +35,7 @@ class Deaf:
 async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None:
     clock = FakeClock()
     store = Away(*["full"] * 50, "locked", *["full"] * 50)
-    parts = cast(Any, [store, Deaf(), clock, *[None] * 5])
+    parts = cast(Any, [store, Deaf(), clock, *[None] * 6])
     runner = Runner(*parts)
     with capture_logs() as logs:
         work = asyncio.create_task(runner.run(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0, False, False)), clock.now()))
