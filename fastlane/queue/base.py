@@ -154,14 +154,16 @@ class LaneCounts:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a worker says about itself every second: its id, when it started (milliseconds), how it sees the hosts, and what keeps its
-    executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. Workers of several versions may run side by
-    side, and each reads only the fields that it knows: a new field needs a default."""
+    executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more executions it takes
+    (None: it does not say). Workers of several versions may run side by side, and each reads only the fields that it knows: a new field
+    needs a default."""
 
     worker: str
     started_at: int
     hosts: tuple[HostView, ...]
     notes: tuple[Note, ...] = ()
     clock_skew: int | None = None
+    room: int | None = None
 
 
 class TimedQueue(Protocol):

@@ -14,27 +14,20 @@ from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import TICKS, Claim, Lane, TimedQueue
+from fastlane.queue.base import Claim, TimedQueue
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.capacity import claim_request
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 
 log = structlog.get_logger()
 
-BATCH = 64
-MAX_ASSIGNMENTS = 2000
 MAX_SLEEP = 2.0
 MAX_SKEW = 2000
 """Milliseconds by which a worker's clock may differ from Redis's."""
 
 Run = Callable[[Assignment, int], Coroutine[None, None, None]]
 """Does all that an assignment needs; the number is the queue's time at its claim."""
-
-
-def lanes_of(pools: tuple[Pool, ...], usable: frozenset[str]) -> list[Lane]:
-    """The lanes to ask for work: the ticks' lane, and that of each pool with a usable host."""
-    lanes = [Lane(pool.name, pool.max_running) for pool in pools if usable.intersection(pool.hosts)]
-    return [Lane(TICKS, None), *lanes]
 
 
 class Dispatcher:
@@ -92,11 +85,12 @@ class Dispatcher:
         if self._leases.enter_generation(generation):
             self._on_rebuilt()
         usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
-        count = 0 if self._skewed else max(0, min(BATCH, MAX_ASSIGNMENTS - len(self._leases)))
-        lanes = lanes_of(self._pools, usable)
-        shut = [pool.name for pool in self._pools if pool.name not in {lane.name for lane in lanes}]
+        request = claim_request(self._pools, usable, self._leases.room)
+        count = 0 if self._skewed else request.count
         before = self._clock.now()
-        claim = await self._queue.claim(self._leases.generation, self._leases.owner, lanes, count, lease=self._leases.duration, watch=shut)
+        claim = await self._queue.claim(
+            self._leases.generation, self._leases.owner, request.lanes, count, lease=self._leases.duration, watch=request.watch
+        )
         if claim.cold:
             self._rebuilder.doubt()
             return 0.0

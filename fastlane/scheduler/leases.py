@@ -6,7 +6,7 @@ goes on; when the queue says that a lease is lost, the work on it ends at once.
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 
 import structlog
 
@@ -15,6 +15,7 @@ from fastlane.errors import QueueDown
 from fastlane.models.note import Note
 from fastlane.queue.base import Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_EXECUTIONS, Room, Work, work_of
 
 log = structlog.get_logger()
 
@@ -26,12 +27,17 @@ GRACE = 5_000
 """Milliseconds for which such a note outlives the back-off, so that a worker has time to claim the entry and make its own note."""
 REST = 250
 """Milliseconds in which another worker claims what was handed over."""
+FULL_UNTIL = 0.9
+"""The share of its executions below which a worker that was full no longer counts as that."""
 
 
 class Leases:
-    """The assignments of one worker. ``duration`` and ``every`` in seconds."""
+    """The assignments of one worker. ``duration`` and ``every`` in seconds; ``max_executions``: how many it holds before it starts no
+    more."""
 
-    def __init__(self, queue: TimedQueue, clock: Clock, owner: str, *, duration: float, every: float) -> None:
+    def __init__(
+        self, queue: TimedQueue, clock: Clock, owner: str, *, duration: float, every: float, max_executions: int = MAX_EXECUTIONS
+    ) -> None:
         self.owner = owner
         self._generation = ""
         self._queue = queue
@@ -39,14 +45,24 @@ class Leases:
         self._duration = round(duration * 1000)
         self._every = every
         self._assignments: dict[str, Assignment] = {}
+        self._held: Counter[Work] = Counter()
+        self._max_executions = max_executions
+        self._is_full = False
+        self._on_room: Callable[[], None] = lambda: None
         self._placed: Counter[str] = Counter()
         self._kept_notes: dict[str, tuple[Note, int]] = {}
         self._rests_until = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._unconfirmed: list[tuple[str, asyncio.Future[bool], asyncio.Task[None] | None]] = []
 
-    def __len__(self) -> int:
-        return len(self._assignments)
+    @property
+    def room(self) -> Room:
+        """How much more this worker takes."""
+        return Room(self._max_executions - self._held[Work.EXECUTION], MAX_ERRANDS - self._held[Work.ERRAND])
+
+    def subscribe(self, on_room: Callable[[], None]) -> None:
+        """Calls ``on_room`` when there is room again for what there was none."""
+        self._on_room = on_room
 
     @property
     def duration(self) -> int:
@@ -82,6 +98,7 @@ class Leases:
         if old is not None:
             self._lose(old)
         self._assignments[assignment.id] = assignment
+        self._count(assignment, 1)
         task = self._start(work, f"assignment {assignment.id}")
         assignment.start(task)
         task.add_done_callback(lambda _: self.forget(assignment))
@@ -91,6 +108,7 @@ class Leases:
         if self._assignments.get(assignment.id) is assignment:
             self.place(assignment, None)
             del self._assignments[assignment.id]
+            self._count(assignment, -1)
 
     async def hand_over(self, assignment: Assignment) -> None:
         """Releases the lease of an assignment that another worker is to have, and lets this worker claim nothing for a moment, or it would
@@ -190,6 +208,17 @@ class Leases:
                     answer.set_exception(QueueDown(failure))
                 else:
                     answer.set_result(answers[id] is not Renewal.LOST)
+
+    def _count(self, assignment: Assignment, change: int) -> None:
+        before = self.room
+        self._held[work_of(assignment.lease)] += change
+        if change < 0 and min(before.executions, before.errands) < 1:
+            self._on_room()
+        executions = self._held[Work.EXECUTION]
+        if executions >= self._max_executions and not self._is_full:
+            log.warning("worker.full", executions=executions)
+        # Logged once, and not at each execution that ends and each that takes its place.
+        self._is_full = executions >= self._max_executions * (FULL_UNTIL if self._is_full else 1)
 
     def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

@@ -14,6 +14,7 @@ from fastlane.executors.base import Executor
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports
+from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.launcher import Launcher
@@ -38,7 +39,8 @@ ANNOUNCE_TTL = 5000
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes."""
+    """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes;
+    ``max_executions``: how many it holds before it starts no more."""
 
     pools: tuple[Pool, ...]
     limits: Limits
@@ -46,6 +48,7 @@ class WorkerSettings:
     renew: float
     log_cap: int
     reconcile: float = 30.0
+    max_executions: int = MAX_EXECUTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def build_parts(
 ) -> WorkerParts:
     """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
     pools = settings.pools
-    leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew)
+    leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
     known_hosts = KnownHosts(reports, executor, clock, worker_id, settings.limits.host_lost_after)
     settler = Settler(store, queue, executor, clock, pools, is_forgotten=known_hosts.is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)
@@ -123,6 +126,7 @@ class Worker:
         self._clock = clock
         self._started_at = clock.now()
         self._changed = asyncio.Event()
+        self._workers_needed = workers_needed(settings.pools, settings.max_executions)
         parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish)
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
         self._dispatcher = Dispatcher(
@@ -134,6 +138,8 @@ class Worker:
     async def run(self) -> None:
         """Works until it is cancelled; then claims no more, releases its leases, and leaves containers running."""
         log.info("worker.started", worker=self.id)
+        if self._workers_needed > 1:
+            log.warning("worker.holds_less_than_max_running", executions=self._leases.room.executions, workers_needed=self._workers_needed)
         try:
             async with asyncio.TaskGroup() as loops:
                 for loop in (self._dispatcher.run, self._leases.run, self._watcher.run, self._reconciler.run, self._announce):
@@ -161,7 +167,8 @@ class Worker:
             self._changed.clear()
             try:
                 hosts, kept = tuple(self._executor.hosts()), notes.oldest(self._leases.notes())
-                report = Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew)
+                room = max(0, self._leases.room.executions)
+                report = Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room)
                 await self._reports.announce(report, ttl=ANNOUNCE_TTL)
             except QueueDown as error:
                 log.debug("worker.not_announced", error=str(error))

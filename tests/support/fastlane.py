@@ -33,6 +33,7 @@ from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind, Report
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler.capacity import MAX_EXECUTIONS
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
@@ -82,8 +83,8 @@ class Fastlane:
     """One ``fastlane api`` and any number of workers, on one store. Used as an async context manager.
 
     ``settings`` are values by the names of ``Settings``; what is not named has its default, but for a free port and an installation of its
-    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds; ``reconcile``, ``gone_after`` and
-    ``refused_after`` are of workers, which take them when they are hired, like ``executor``.
+    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds; ``reconcile``, ``gone_after``,
+    ``refused_after`` and ``max_executions`` are of workers, which take them when they are hired, like ``executor``.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Fastlane:
         reconcile: float = 0.5,
         gone_after: float = 1.0,
         refused_after: float = 1.0,
+        max_executions: int = MAX_EXECUTIONS,
         **settings: Any,
     ) -> None:
         named = {"port": 0, "pools": POOLS, "installation": f"test-{uuid4().hex[:8]}", "data_dir": folder} | settings
@@ -106,6 +108,7 @@ class Fastlane:
         self.reconcile = reconcile
         self.gone_after = gone_after
         self.refused_after = refused_after
+        self.max_executions = max_executions
         self.on_answer: Callable[[str, str, Answer], None] | None = None
         """Called with the method, the path and the answer of each request."""
         self._workers = workers
@@ -204,7 +207,7 @@ class Fastlane:
     def _worker_settings(self, settings: Settings) -> WorkerSettings:
         made = app.worker_settings(settings)
         limits = replace(made.limits, gone_after=self.gone_after, refused_after=self.refused_after)
-        return replace(made, reconcile=self.reconcile, limits=limits)
+        return replace(made, reconcile=self.reconcile, limits=limits, max_executions=self.max_executions)
 
     # a client
 

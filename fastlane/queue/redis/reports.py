@@ -39,7 +39,7 @@ def _read(values: Mapping[str, Any]) -> Report:
         for note in values.get("notes", ())
         if (obstacle := OBSTACLES.get(note["obstacle"])) is not None
     )
-    return Report(values["worker"], values["started_at"], hosts, notes, values.get("clock_skew"))
+    return Report(values["worker"], values["started_at"], hosts, notes, values.get("clock_skew"), values.get("room"))
 
 
 def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ class Cause(StrEnum):
     POOL_PAUSED = "pool-paused"
     NO_HOST = "no-host"
     POOL_FULL = "pool-full"
+    WORKERS_FULL = "workers-full"
     CONCURRENCY = "concurrency"
     REGISTRY = "registry"
     NO_NODE = "no-node"

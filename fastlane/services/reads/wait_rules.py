@@ -34,7 +34,8 @@ class WaitFacts:
     """The state of things at ``now`` (milliseconds) for the executions of one task.
 
     ``pool``: the task's pool; None when no pool takes it. ``paused``: whether the pool is. ``running``: the pool's executions that hold a
-    slot. ``ready``: those that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive.
+    slot. ``ready``: those that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive,
+    and ``full`` whether none of them takes more executions.
     ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers`` are then unknown. ``of_task``: the
     task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question.
     """
@@ -44,6 +45,7 @@ class WaitFacts:
     paused: bool = False
     queue_fault: str | None = None
     workers: int = 0
+    full: bool = False
     hosts: tuple[HostView, ...] = ()
     running: int = 0
     ready: int = 0
@@ -117,6 +119,9 @@ def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
         message = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a slot"
         details = FullPool(pool.name, facts.running, pool.max_running, facts.ready)
         waits.append(WaitReason(Cause.POOL_FULL, message, due, details=details))
+    elif facts.full:
+        message = "the workers hold as many executions as they can; start one more with `fastlane worker`, or wait until some have ended"
+        waits.append(WaitReason(Cause.WORKERS_FULL, message))
     return waits
 
 

@@ -67,6 +67,7 @@ class WaitExplainer:
             paused=name in pauses.names,
             queue_fault=fault,
             workers=len(reports),
+            full=bool(reports) and all(report.room == 0 for report in reports),
             hosts=tuple(views[host] for host in _hosts(pool, execution) if host in views),
             running=lane.running,
             ready=lane.ready,

@@ -5,14 +5,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from fastlane.errors import QueueDown
-from fastlane.queue.base import EntryKind, Lease, Renewal, TimedQueue
+from fastlane.queue.base import TICKS, EntryKind, Lease, Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.capacity import MAX_ERRANDS, Room
 from fastlane.scheduler.leases import Leases
 from tests.support.clock import FakeClock, settle
 
 DURATION, EVERY = 15.0, 5.0
+MAX = 10
 
 
 class Lender:
@@ -67,7 +70,7 @@ class Bench:
     def __init__(self) -> None:
         self.queue = Lender()
         self.clock = FakeClock()
-        self.leases = Leases(cast(TimedQueue, self.queue), self.clock, "w1", duration=DURATION, every=EVERY)
+        self.leases = Leases(cast(TimedQueue, self.queue), self.clock, "w1", duration=DURATION, every=EVERY, max_executions=MAX)
         self.leases.enter_generation("7")
         self._run: asyncio.Task[None] | None = None
 
@@ -82,6 +85,11 @@ class Bench:
         await asyncio.gather(self._run, return_exceptions=True)
         self.queue.answer.set()
         await self.leases.close()
+
+    @property
+    def held(self) -> int:
+        """How many executions it holds."""
+        return MAX - self.leases.room.executions
 
     async def take(self, id: str, *, stop: bool = False) -> tuple[Assignment, Work]:
         assignment, work = Assignment(Lease(id, EntryKind.EXECUTION, "default", 0, stop=stop)), Work()
@@ -118,7 +126,7 @@ async def test_a_lost_lease_ends_its_work_at_once_and_no_others() -> None:
         await bench.clock.advance(5)
         assert lost.cancelled
         assert not kept.cancelled
-        assert len(bench.leases) == 1
+        assert bench.held == 1
         await bench.clock.advance(5)
         assert bench.queue.renewed[-1] == ["b"]
 
@@ -131,7 +139,7 @@ async def test_a_stop_found_at_a_renewal_is_passed_on_and_the_work_goes_on() -> 
         await bench.clock.advance(5)
         assert assignment.stop_requested
         assert not work.cancelled
-        assert len(bench.leases) == 1
+        assert bench.held == 1
 
 
 async def test_a_stop_found_at_the_claim_is_there_from_the_beginning() -> None:
@@ -166,7 +174,7 @@ async def test_work_that_has_ended_is_not_renewed() -> None:
         _, work = await bench.take("a")
         work.done.set()
         await settle()
-        assert len(bench.leases) == 0
+        assert bench.held == 0
         await bench.clock.advance(5)
         assert bench.queue.renewed == []
 
@@ -179,7 +187,7 @@ async def test_what_was_let_go_is_neither_renewed_nor_released_and_its_work_goes
         await bench.clock.advance(5)
         assert bench.queue.renewed == []
         assert not work.cancelled
-        assert len(bench.leases) == 0
+        assert bench.held == 0
         await bench.leases.close()
         assert bench.queue.released == []
         assert work.cancelled
@@ -191,9 +199,9 @@ async def test_an_entry_claimed_again_ends_the_earlier_work_on_it() -> None:
         second, new = await bench.take("a")
         assert old.cancelled
         assert not new.cancelled
-        assert len(bench.leases) == 1
+        assert bench.held == 1
         bench.leases.forget(first)
-        assert len(bench.leases) == 1
+        assert bench.held == 1
         bench.leases.hint_stop("a")
         assert second.stop_requested
         assert not first.stop_requested
@@ -213,7 +221,7 @@ async def test_closing_ends_all_work_before_it_hands_the_leases_over() -> None:
         await bench.leases.close()
         assert ended_first == [True]
         assert bench.queue.released == [["a", "b", "c"]]
-        assert len(bench.leases) == 0
+        assert bench.held == 0
 
 
 async def test_closing_with_nothing_held_asks_for_nothing() -> None:
@@ -282,7 +290,7 @@ async def test_work_that_learns_of_its_own_loss_can_still_end_itself() -> None:
         bench.leases.hold(assignment, confirming(bench.leases.confirm, assignment, heard))
         await settle()
         assert heard == [False]
-        assert len(bench.leases) == 0
+        assert bench.held == 0
 
 
 async def confirming(confirm: Callable[[Assignment], Awaitable[bool]], assignment: Assignment, heard: list[bool]) -> None:
@@ -303,7 +311,7 @@ async def test_an_answer_about_an_old_lease_does_not_end_the_work_on_a_new_one()
         bench.queue.answer.set()
         await settle()
         assert not new.cancelled
-        assert len(bench.leases) == 1
+        assert bench.held == 1
 
 
 async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
@@ -319,3 +327,56 @@ async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
 def test_durations_are_passed_in_milliseconds() -> None:
     assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=15, every=5).duration == 15_000
     assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=0.3, every=0.1).duration == 300
+
+
+async def test_room_is_counted_for_executions_and_errands_apart() -> None:
+    async with Bench() as bench:
+        await bench.take("a")
+        bench.leases.hold(Assignment(Lease("job", EntryKind.JOB, TICKS, 0)), Work().run())
+        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS - 1)
+
+
+async def test_it_says_when_there_is_room_again_and_not_before() -> None:
+    async with Bench() as bench:
+        told = []
+        bench.leases.subscribe(lambda: told.append(bench.leases.room.executions))
+        works = [(await bench.take(str(number)))[1] for number in range(MAX + 1)]
+        for work in works[:3]:
+            work.done.set()
+            await settle()
+        assert told == [0, 1]
+        assert bench.leases.room.executions == 2
+
+
+async def test_being_full_is_logged_once_and_again_after_a_real_change() -> None:
+    with capture_logs() as logs:
+        async with Bench() as bench:
+            works = [(await bench.take(str(number)))[1] for number in range(MAX)]
+            works.pop().done.set()
+            await settle()
+            works.append((await bench.take("another"))[1])
+            for _ in range(2):
+                works.pop().done.set()
+                await settle()
+            for name in ("more", "most"):
+                await bench.take(name)
+    assert [line["executions"] for line in logs if line["event"] == "worker.full"] == [MAX, MAX]
+
+
+async def test_what_is_handed_over_is_released_and_nothing_is_claimed_for_a_moment() -> None:
+    async with Bench() as bench:
+        assignment, _ = await bench.take("a")
+        assert bench.leases.rest == 0
+        await bench.leases.hand_over(assignment)
+        assert (bench.queue.released, bench.held) == ([["a"]], 0)
+        assert 0 < bench.leases.rest < 1
+        await bench.clock.advance(1)
+        assert bench.leases.rest == 0
+
+
+async def test_a_hand_over_that_the_queue_does_not_hear_of_ends_with_the_lease() -> None:
+    async with Bench() as bench:
+        assignment, _ = await bench.take("a")
+        bench.queue.down = True
+        await bench.leases.hand_over(assignment)
+        assert bench.held == 0

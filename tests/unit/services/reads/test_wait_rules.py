@@ -90,6 +90,8 @@ EXECUTIONS = {
         [(Cause.NO_WORKER, None, None), (Cause.IMAGE, NOW - 4_000, None)],
     ),
     "a full pool does not matter any more": (PULLING, replace(WORKS, running=4), [(Cause.IMAGE, NOW - 4_000, None)]),
+    "all workers are full": (ONE, replace(WORKS, full=True), [(Cause.WORKERS_FULL, None, None)]),
+    "its pool is full, and so are all workers": (ONE, replace(WORKS, running=4, full=True), [(Cause.POOL_FULL, DUE, None)]),
     "given back long ago, and its pool is full": (GIVEN_BACK, replace(WORKS, running=4), [(Cause.POOL_FULL, DUE, None)]),
     "given back long ago, and its pool is paused": (GIVEN_BACK, replace(WORKS, paused=True), [(Cause.POOL_PAUSED, None, None)]),
     "given back long ago, and another of its task runs": (

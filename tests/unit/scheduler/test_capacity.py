@@ -1,0 +1,71 @@
+"""What a worker claims: from which lanes, and how much, by its usable hosts and by its room for each kind of work."""
+
+import pytest
+
+from fastlane.models.placement.pool import Pool
+from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
+from fastlane.scheduler.capacity import BATCH, ClaimRequest, Room, Work, claim_request, work_of, workers_needed
+
+FAST = Pool("fast", "f", ("a", "b"), 3)
+SLOW = Pool("slow", "", ("b", "c"), 7)
+POOLS = (FAST, SLOW)
+ROOMY = Room(1_000, 1_000)
+ALL = frozenset({"a", "b", "c"})
+
+
+@pytest.mark.parametrize(
+    ("usable", "lanes", "watch"),
+    [
+        ((), [], ["fast", "slow"]),
+        (("a",), [Lane("fast", 3)], ["slow"]),
+        (("b",), [Lane("fast", 3), Lane("slow", 7)], []),
+        (("c",), [Lane("slow", 7)], ["fast"]),
+        (("a", "b", "c"), [Lane("fast", 3), Lane("slow", 7)], []),
+        (("of nobody",), [], ["fast", "slow"]),
+    ],
+)
+def test_a_pools_lane_is_asked_for_only_while_one_of_its_hosts_is_usable(
+    usable: tuple[str, ...], lanes: list[Lane], watch: list[str]
+) -> None:
+    assert claim_request(POOLS, frozenset(usable), ROOMY) == ClaimRequest((Lane(TICKS, None), *lanes), tuple(watch), BATCH)
+
+
+def test_ticks_are_asked_for_whatever_the_hosts_do() -> None:
+    assert claim_request((), frozenset(), ROOMY).lanes == (Lane(TICKS, None),)
+
+
+@pytest.mark.parametrize("executions", [0, -500])
+def test_a_worker_full_of_executions_starts_none_and_asks_for_everything_else(executions: int) -> None:
+    assert claim_request(POOLS, ALL, Room(executions, 1_000)) == ClaimRequest((Lane(TICKS, None),), ("fast", "slow"), BATCH)
+
+
+def test_a_worker_full_of_errands_still_takes_over_what_others_left() -> None:
+    assert claim_request(POOLS, ALL, Room(1_000, 0)) == ClaimRequest((), (), BATCH)
+
+
+@pytest.mark.parametrize(
+    ("room", "count"), [(Room(5, 1_000), 5), (Room(1_000, 7), 7), (Room(0, 7), 7), (Room(BATCH + 1, BATCH + 1), BATCH)]
+)
+def test_no_claim_is_larger_than_the_room_for_what_it_may_give(room: Room, count: int) -> None:
+    assert claim_request(POOLS, ALL, room).count == count
+
+
+@pytest.mark.parametrize(
+    ("lease", "work"),
+    [
+        (Lease("j", EntryKind.JOB, TICKS, 1), Work.ERRAND),
+        (Lease("j", EntryKind.JOB, TICKS, 1, resume=True), Work.ERRAND),
+        (Lease("e", EntryKind.EXECUTION, TICKS, 1), Work.ERRAND),
+        (Lease("e", EntryKind.EXECUTION, "fast", 1, expired=True), Work.ERRAND),
+        (Lease("e", EntryKind.EXECUTION, "fast", 1), Work.EXECUTION),
+        (Lease("e", EntryKind.EXECUTION, "fast", 1, resume=True), Work.EXECUTION),
+        (Lease("e", EntryKind.EXECUTION, TICKS, 1, resume=True), Work.EXECUTION),
+    ],
+)
+def test_what_a_lease_is_for(lease: Lease, work: Work) -> None:
+    assert work_of(lease) is work
+
+
+@pytest.mark.parametrize(("most", "needed"), [(10, 1), (9, 2), (5, 2), (3, 4)])
+def test_the_workers_that_the_pools_need(most: int, needed: int) -> None:
+    assert workers_needed(POOLS, most) == needed
