@@ -212,7 +212,8 @@ class Leases:
     def _count(self, assignment: Assignment, change: int) -> None:
         before = self.room
         self._held[work_of(assignment.lease)] += change
-        if change < 0 and min(before.executions, before.errands) < 1:
+        after = self.room
+        if before.executions < 1 <= after.executions or before.errands < 1 <= after.errands:
             self._on_room()
         executions = self._held[Work.EXECUTION]
         if executions >= self._max_executions and not self._is_full:

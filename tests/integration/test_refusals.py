@@ -110,15 +110,18 @@ async def test_a_timeout_acts_although_stops_are_refused(scene: Scene) -> None:
     await scene.is_clean(job)
 
 
-async def test_an_execution_that_a_host_refuses_to_show_counts_as_lost_and_is_cleaned_later(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "words"), [("refused", "its host refused to show it: "), ("garbled", "answered what is not an engine's answer")]
+)
+async def test_an_execution_that_a_host_does_not_show_counts_as_lost_and_is_cleaned_later(scene: Scene, trouble: str, words: str) -> None:
     job = await scene.submit(*HOLD)
     await scene.crew.reaches(job, "running")
-    scene.engine.refused = {"inspect"}
+    setattr(scene.engine, trouble, {"inspect"})
     ended = await scene.ended(job)
     assert ended.failure is not None
     assert ended.failure.reason is FailureReason.HOST_LOST
-    assert "its host refused to show it: " in ended.failure.message
-    scene.engine.refused = set()
+    assert words in ended.failure.message
+    setattr(scene.engine, trouble, set())
     await scene.is_clean(job)
 
 

@@ -191,7 +191,7 @@ class InstantExecutor:
         return HostView(name, usable=reason is None, reason=reason, since=since, swarm_id=f"swarm of {name}", running=running)
 
     def _services(self, host: str) -> dict[str, Run]:
-        if host in self._down or host not in self.world:
+        if host in self._down or host not in self._names:
             raise HostDown(f"{host} {self._down.get(host, ('is not a registered host', 0))[0]}")
         return self.world[host]
 

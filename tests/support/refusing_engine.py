@@ -16,11 +16,13 @@ SPOILED = {
 
 class RefusingEngine:
     """The filters of a relay before an engine. ``refused``: the calls that the engine does not understand from now on; it does not carry
-    them out. ``broken``: how many answers to each of these calls become a 500, although the call was carried out."""
+    them out. ``broken``: how many answers to each of these calls become a 500, although the call was carried out. ``garbled``: the calls
+    whose answers have another form than an engine's."""
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
         self.broken: dict[str, int] = {}
+        self.garbled: set[str] = set()
         self.calls: list[str] = []
 
     def filters(self) -> tuple[Filter, Filter]:
@@ -37,6 +39,8 @@ class RefusingEngine:
             return self._spoiled(last, found[0]) + data[found.end() :]
 
         def answers(data: bytes) -> bytes:
+            if last in self.garbled:
+                return data.replace(b'"Spec":', b'"Spek":')
             left = self.broken.get(last, 0)
             if not left or not data.startswith(b"HTTP/1.1 2"):
                 return data

@@ -22,7 +22,7 @@ from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
 from fastlane.executors.swarm.client.breaker import Breaker
 from fastlane.executors.swarm.client.client import Api
-from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, timeout_words
+from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, readable, timeout_words
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.images.registries import Credentials, Registries
@@ -101,7 +101,8 @@ class SwarmExecutor:
 
     async def park(self, host: str, order: Order, image: Image) -> str:
         found = self._hosts.named(host)
-        ids = await ids_for(order.container, found.call)
+        with readable(host):
+            ids = await ids_for(order.container, found.call)
         wanted = spec.creation(order, image, self._installation, ids)
         if (size := spec.size(wanted)) > spec.MAX_SIZE:  # the swarm might take it now, and then neither start nor stop it
             raise OrderRefused(f"its service would take {size} bytes, of {spec.MAX_SIZE} at most: shorten its envs, command or mounts")
@@ -112,7 +113,8 @@ class SwarmExecutor:
             raw = await self._existing(found, order)
         except ServiceGone as error:  # a network or secret is gone since its id was found
             raise OrderRefused(str(error)) from error
-        service_id = str(raw["ID"])
+        with readable(host):
+            service_id = str(raw["ID"])
         found.parked(service_id)
         return service_id
 
@@ -156,11 +158,12 @@ class SwarmExecutor:
         fault: FastlaneError | None = None
         for _ in range(UPDATE_TRIES):
             raw = await self._inspected(host, service_id)
-            wanted = change(raw)
+            with readable(host.name):
+                wanted, version = change(raw), spec.version(raw)
             if wanted is None:
                 return raw
             try:
-                await host.call(_updating(service_id, spec.version(raw), wanted))
+                await host.call(_updating(service_id, version, wanted))
                 return None
             except (OutOfSequence, HostDown) as error:
                 fault = error
@@ -176,11 +179,11 @@ class SwarmExecutor:
             found.call(lambda api: api.tasks(filters={"service": service_id})),
             found.call(lambda api: api.nodes()),
         )
-        states = node_states(nodes)
-        clocks = self._hosts.clocks(found, leader_of(nodes))
-        views = task_views(tasks, states, await self._containers(found, tasks), node_details(nodes), clocks)
-        silent = self._hosts.silent_nodes()
-        return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
+        with readable(host):
+            clocks = self._hosts.clocks(found, leader_of(nodes))
+            views = task_views(tasks, node_states(nodes), await self._containers(found, tasks), node_details(nodes), clocks)
+            silent = self._hosts.silent_nodes()
+            return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
     async def snapshot(self) -> ClusterSnapshot:
         return await self._observer.snapshot()
@@ -188,7 +191,9 @@ class SwarmExecutor:
     async def services(self, host: str) -> Sequence[EngineService]:
         filters = {"label": f"{spec.INSTALLATION}={self._installation}"}
         found = self._hosts.named(host)
-        views = [spec.view(raw) for raw in await found.call(lambda api: api.services(filters=filters))]
+        raws = await found.call(lambda api: api.services(filters=filters))
+        with readable(host):
+            views = [spec.view(raw) for raw in raws]
         clocks = self._hosts.clocks(found)
         return [replace(view, created_at=clocks.of_leader(view.created_at)) for view in views]
 

@@ -8,6 +8,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import ClusterSnapshot, EngineTask, Phase
+from fastlane.executors.swarm.client.faults import readable
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.service.spec import INSTALLATION
@@ -84,8 +85,10 @@ class Observer:
                     host.call(lambda api: api.tasks(filters={"label": self._label}), ANSWER_WITHIN),
                     self._node_states(swarm, host),
                 )
+                with readable(host.name):
+                    tasks = by_service(raws, nodes, self._hosts.clocks(host))
                 self._answered[swarm] = host.name
-                return by_service(raws, nodes, self._hosts.clocks(host))
+                return tasks
             except FastlaneError as error:
                 log.info("host.look_failed", host=host.name, error=str(error))
         return None
@@ -95,7 +98,9 @@ class Observer:
         known = self._nodes.get(swarm)
         if known is not None and 0 <= now - known[0] < NODES_EVERY:
             return known[1]
-        states = node_states(await host.call(lambda api: api.nodes(), ANSWER_WITHIN))
+        nodes = await host.call(lambda api: api.nodes(), ANSWER_WITHIN)
+        with readable(host.name):
+            states = node_states(nodes)
         self._nodes[swarm] = (now, states)
         return states
 

@@ -7,6 +7,7 @@ refused, reset, closed, no name, no socket ``ConnectionError``            HostDo
 a black hole                               ``ConnectTimeout``             HostTimeout
 a host that says nothing, or stops midway  ``ReadTimeout``                HostTimeout
 an answer that is not JSON                 ``JSONDecodeError``            HostDown
+an answer of another form than an engine's (``readable``)                 HostDown
 TLS                                        ``SSLError``                   HostDown
 no manager, no leader, disk full, 502…504  ``APIError``                   HostDown
 out of sequence                            ``APIError`` 500               OutOfSequence
@@ -26,6 +27,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 import requests
@@ -123,6 +125,15 @@ def refusal(status: int, explanation: str, host: str) -> FastlaneError:
         return ServiceGone(words)
     unknown = status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED and not any(order in explanation for order in _ORDER_WORDS)
     return RefusedForNow(words) if unknown else OrderRefused(words)
+
+
+@contextmanager
+def readable(host: str) -> Iterator[None]:
+    """Stands around code that reads an engine's answer: one of another form than an engine's is the host's fault. Raises HostDown then."""
+    try:
+        yield
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise HostDown(f"{host} answered what is not an engine's answer ({type(error).__name__}: {error})") from error
 
 
 def message(body: bytes) -> str:

@@ -18,7 +18,7 @@ from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, RegistryDown
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.client import Api, Client
-from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault, plain, refusal
+from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault, plain, readable, refusal
 from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
 from fastlane.executors.swarm.images.outages import RegistryOutages
 from fastlane.executors.swarm.images.registries import Registries
@@ -178,7 +178,8 @@ class Images:
             self._outages.answered(registry)
             raise
         self._outages.answered(registry)
-        digest = str(raw["Descriptor"]["digest"])
+        with readable(self._registry.host):
+            digest = str(raw["Descriptor"]["digest"])
         return Image(f"{image}@{digest}", digest)
 
     def _answered(self, image: str, task: "asyncio.Task[Image]") -> None:
