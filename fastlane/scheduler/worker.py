@@ -132,6 +132,7 @@ class Worker:
         self._dispatcher = Dispatcher(
             queue, executor, clock, parts.leases, settings.pools, parts.rebuilder, parts.runner.run, self._changed.set
         )
+        self._leases.subscribe(self._dispatcher.wake)
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
 
