@@ -23,19 +23,20 @@ from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.embedded.engine import ensure_swarm
 from fastlane.embedded.redis_server import RedisServer
-from fastlane.errors import FastlaneError
+from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
 from fastlane.executors.base import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import Queue
+from fastlane.queue.base import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services
+from fastlane.services.high_water import HighWaterMark
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
@@ -192,10 +193,13 @@ async def running(role: Role, settings: Settings, factories: Factories = PRODUCT
         queue = factories.queue(settings, redis_url)
         if role == "api":
             await enter(opened(queue))
+            await refuse_eviction(queue.generation)
+            await enter(opened(HighWaterMark(store, queue.generation, clock)))
         else:
             executor = factories.executor(settings, clock)
             worker = make_worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish)
             await enter(opened(queue))  # after the worker has subscribed to it
+            await refuse_eviction(queue.generation)
             await enter(opened(executor))
             await enter(working(worker))
         if role != "worker":
@@ -225,6 +229,16 @@ async def opened(resource: R) -> AsyncIterator[R]:
         yield resource
     finally:
         await resource.close()
+
+
+async def refuse_eviction(queue: QueueGeneration) -> None:
+    """Raises QueueUnfit. While Redis does not answer, the workers ask it again before they first use it."""
+    try:
+        await queue.refuse_eviction()
+    except QueueUnfit:
+        raise
+    except QueueDown as error:
+        log.warning("queue.not_checked", error=str(error))
 
 
 @asynccontextmanager

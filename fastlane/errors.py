@@ -32,6 +32,10 @@ class QueueDown(TransientError):
     """The queue (Redis) is unreachable, hangs, or refuses writes now."""
 
 
+class QueueUnfit(QueueDown):
+    """The queue would lose entries because of how Redis is set up; the message says what to set."""
+
+
 class HostDown(TransientError):
     """A Docker host failed through its own fault (see ``executors/swarm/client/faults.py``); its circuit breaker has counted that."""
 

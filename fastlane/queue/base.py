@@ -13,7 +13,7 @@ keeps what workers say about themselves, and ``TicketStore`` keeps secrets that 
 when Redis cannot be reached, answers with an error, or does not answer within the adapter's deadline.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -23,6 +23,7 @@ from fastlane.models.job import Job
 from fastlane.models.note import Note
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses, Pool, pool_for
+from fastlane.models.store_version import StoreVersion
 
 TICKS = "@ticks"
 
@@ -134,10 +135,20 @@ class Cancelled(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which data the queue holds: the generation written into it (None: none), and the run id of the server process that answered."""
+    """Which data the queue holds: the generation written into it (None: none), and the run id of the server process that answered.
+    ``store``: how far the store had come, as far as the queue has heard."""
 
     generation: str | None
     run_id: str
+    store: StoreVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """What is wrong on a page of the queue's data (None: nothing), and the name of the next page (None: that was the last)."""
+
+    wrong: str | None
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +165,9 @@ class LaneCounts:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a worker says about itself every second: its id, when it started (milliseconds), how it sees the hosts, and what keeps its
-    executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more executions it takes
-    (None: it does not say). Workers of several versions may run side by side, and each reads only the fields that it knows: a new field
-    needs a default."""
+    executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more executions it takes.
+    ``pools``: the name and ``match`` of each of its pools, in order. (None: it does not say.) Workers of several versions may run side by
+    side, and each reads only the fields that it knows: a new field needs a default."""
 
     worker: str
     started_at: int
@@ -164,6 +175,18 @@ class Report:
     notes: tuple[Note, ...] = ()
     clock_skew: int | None = None
     room: int | None = None
+    pools: tuple[tuple[str, str], ...] | None = None
+
+
+def rules_of(pools: Sequence[Pool]) -> tuple[tuple[str, str], ...]:
+    """The pools as a report names them."""
+    return tuple((pool.name, pool.match) for pool in pools)
+
+
+def stranded_lanes(lanes: Iterable[str], pools: Sequence[Pool], reports: Sequence[Report]) -> list[str]:
+    """Those of the lanes that belong to none of these pools, and to none that a live worker reports."""
+    served = {TICKS, *(pool.name for pool in pools), *(name for report in reports for name, _ in report.pools or ())}
+    return sorted(set(lanes) - served)
 
 
 class TimedQueue(Protocol):
@@ -212,7 +235,8 @@ class TimedQueue(Protocol):
         higher one stays as it is and counts as absent."""
 
     async def pause(self, pauses: Pauses) -> None:
-        """Replaces the set of paused lanes: a claim only watches those, whatever its caller asks for. Pauses whose revision is not higher
+        """Replaces the set of paused lanes: a claim only watches those, whatever its caller asks for; while all dispatch is paused, all
+        lanes but ``@ticks``. Pauses whose revision is not higher
         than the known one change nothing. Wakes the workers. A ``wipe`` forgets the pauses."""
 
     async def finish(self, ids: Mapping[str, int]) -> None:
@@ -220,8 +244,17 @@ class TimedQueue(Protocol):
         An entry for which a higher revision was put in between stays, at its new due time. Entries that waited for a freed group become
         ready in their order, as many as the group has room for. Safe to repeat."""
 
-    async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
-        """How many entries are in each place, per lane. A due entry counts as timed until a claim sees it."""
+    async def adopt(self, entries: Sequence[Entry], lanes: Sequence[str] | None = None) -> int:
+        """Moves those of these entries that are in one of ``lanes`` (None: in any) to the lane that is named now, because their pool was
+        renamed or removed. One that waits keeps its rank and its time; a leased one its lease and its slot. Nothing leaves ``@ticks``, and
+        nothing leased goes there. How many moved; wakes the workers."""
+
+    async def lane_of(self, id: str) -> str | None:
+        """The lane of an entry; None when there is no such entry."""
+
+    async def counts(self, lanes: Sequence[str] | None = None) -> Mapping[str, LaneCounts]:
+        """How many entries are in each place, per lane; None: for every lane that holds any. A due entry counts as timed until a claim
+        sees it."""
 
 
 class QueueGeneration(Protocol):
@@ -230,8 +263,20 @@ class QueueGeneration(Protocol):
     async def identity(self) -> Identity:
         """Which data the queue holds now. Compare it with the store's generation after each connection."""
 
-    async def wipe(self, *, generation: str | None = None) -> None:
-        """Removes everything of this installation but the tickets, and sets the generation in the same step (None: none)."""
+    async def remember_store(self, version: StoreVersion) -> None:
+        """Keeps how far the store has come, so that the queue tells when it went back. What is known of another store stays until a
+        ``wipe``."""
+
+    async def refuse_eviction(self) -> None:
+        """Raises QueueUnfit when the server drops entries on its own once its memory is full."""
+
+    async def audit(self, generation: str, page: str | None = None) -> AuditPage:
+        """Looks at a page of the data of this generation (None: the first) for what was lost, or changed by somebody else. Damaged data are
+        condemned: nothing is claimed from them any more, so that they are rebuilt."""
+
+    async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:
+        """Removes everything of this installation but the tickets, and sets the generation in the same step (None: none). ``lanes`` are
+        removed even if the list of all lanes was lost."""
 
     async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane]) -> None:
         """Puts back entries that were under way when the queue was lost, as leases that have run out. Each holds a slot, but for those in

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import structlog
 
-from fastlane.clock import Clock
+from fastlane.clock import Clock, iso
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RefusedForNow, RegistryDown, TransientError
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import transitions
@@ -57,7 +57,7 @@ class Launcher:
         if pool is None:
             return await self._claim(assignment, transitions.claim(execution, host=None, pool=None, now=now))
         if assignment.lease.lane != pool.name:
-            await self._queue.requeue(self._leases.owner, execution.id, now, lane=pool.name)
+            await self._queue.requeue(self._leases.owner, execution.id, min(now, execution.scheduled_for), lane=pool.name)
             return None
         placement = place(pool, self._hosts())
         self._leases.place(assignment, placement.host)
@@ -85,8 +85,7 @@ class Launcher:
         if assignment.lease.expired or is_over(execution, self._clock.now()):
             return await self.give_up(execution, Status.EXPIRED, None)
         pool = pool_for(self._pools, execution.task_id)
-        if pool is None and execution.host is None:
-            words = f"no pool matches the task {execution.task_id!r}: add one to the settings"
+        if pool is None and (words := self._no_place(execution)):
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
         # The pool may have changed since the job was accepted; without a pool nothing is allowed.
         if faults := refusals(pool or Pool(execution.pool or "", "", ()), execution.spec):
@@ -203,6 +202,18 @@ class Launcher:
         """The hosts. What this worker is about to start counts as running, or all that is due at once would go to the same host."""
         return [replace(view, running=view.running + self._leases.placed_on(view.name)) for view in self._executor.hosts()]
 
+    def _no_place(self, execution: Execution) -> str | None:
+        """Why an execution without a pool is not to wait for its host any longer; None while it is."""
+        if execution.host is None:
+            return f"no pool matches the task {execution.task_id!r}: add one to the settings"
+        waited = self._clock.now() - (execution.placed_at or 0)
+        if waited < self.limits.pending_deadline * 1000 or any(view.name == execution.host and view.usable for view in self._hosts()):
+            return None
+        return (
+            f"no pool matches the task {execution.task_id!r} any longer, and its host {execution.host} cannot be used "
+            f"(waited for {self.limits.pending_deadline:g} s)"
+        )
+
     async def _host_for(self, execution: Execution) -> str:
         """Its host while that is usable, else another of its pool. Raises NoHost."""
         views = self._hosts()
@@ -212,7 +223,10 @@ class Launcher:
         pool = pool_for(self._pools, execution.task_id)
         placement = place(pool, views) if pool else None
         if pool is None or placement is None:
-            raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer")
+            deadline = iso((execution.placed_at or 0) + round(self.limits.pending_deadline * 1000))
+            raise NoHost(
+                f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer; it fails at {deadline}"
+            )
         if placement.host is None:
             reasons = "; ".join(f"{name} {reason}" for name, reason in placement.passed_over.items())
             raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")

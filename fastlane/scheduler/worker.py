@@ -3,23 +3,25 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
 
 from fastlane.clock import Clock, first_of
-from fastlane.errors import QueueDown
+from fastlane.errors import QueueDown, TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
-from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports
+from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits
+from fastlane.scheduler.repair.lanes import LaneKeeper
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
 from fastlane.scheduler.runner import Runner
@@ -93,16 +95,17 @@ def build_parts(
         publish=publish,
         is_elsewhere=known_hosts.is_elsewhere,
     )
+    rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools)
     every = settings.reconcile * (0.75 + random.random() / 2)
     return WorkerParts(
         leases=leases,
-        rebuilder=Rebuilder(store, queue, generation, clock, worker_id, pools),
+        rebuilder=rebuilder,
         settler=settler,
         timer=timer,
         launcher=launcher,
         watcher=watcher,
         runner=Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts),
-        reconciler=Reconciler(store, queue, executor, clock, settler, pools, every=every),
+        reconciler=Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit),
     )
 
 
@@ -133,6 +136,8 @@ class Worker:
             queue, executor, clock, parts.leases, settings.pools, parts.rebuilder, parts.runner.run, self._changed.set
         )
         self._leases.subscribe(self._dispatcher.wake)
+        self._rules = rules_of(settings.pools)
+        self._lanes = LaneKeeper(store, queue, reports, clock, self.id, settings.pools, every=settings.reconcile)
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
 
@@ -143,12 +148,23 @@ class Worker:
             log.warning("worker.holds_less_than_max_running", executions=self._leases.room.executions, workers_needed=self._workers_needed)
         try:
             async with asyncio.TaskGroup() as loops:
-                for loop in (self._dispatcher.run, self._leases.run, self._watcher.run, self._reconciler.run, self._announce):
+                for loop in self._loops():
                     loops.create_task(self._for_ever(loop))
         finally:
             await self._rebuilder.close()
             await self._leases.close()
+            await self._leave()
             log.info("worker.stopped", worker=self.id)
+
+    def _loops(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        return (
+            self._dispatcher.run,
+            self._leases.run,
+            self._watcher.run,
+            self._reconciler.run,
+            self._lanes.run,
+            self._announce,
+        )
 
     async def _for_ever(self, loop: Callable[[], Awaitable[None]]) -> None:
         """Runs a loop again and again: an unexpected fault is logged and does not end it."""
@@ -167,10 +183,19 @@ class Worker:
         while True:
             self._changed.clear()
             try:
-                hosts, kept = tuple(self._executor.hosts()), notes.oldest(self._leases.notes())
-                room = max(0, self._leases.room.executions)
-                report = Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room)
-                await self._reports.announce(report, ttl=ANNOUNCE_TTL)
+                await self._reports.announce(self._report(), ttl=ANNOUNCE_TTL)
             except QueueDown as error:
                 log.debug("worker.not_announced", error=str(error))
             await first_of(self._clock, ANNOUNCE_EVERY, self._changed)
+
+    async def _leave(self) -> None:
+        """Lets the others know at once that this worker serves its pools no more, and the queue how far the store has come."""
+        with suppress(TransientError):
+            await self._reports.announce(Report(self.id, self._started_at, ()), ttl=0)
+        with suppress(TransientError):
+            await self._rebuilder.remember_store()
+
+    def _report(self) -> Report:
+        hosts, kept = tuple(self._executor.hosts()), notes.oldest(self._leases.notes())
+        room = max(0, self._leases.room.executions)
+        return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, self._rules)

@@ -1,18 +1,21 @@
-"""Pauses and resumes pools. Nothing is dispatched to a paused pool; what runs there goes on, and what expires there ends."""
+"""Pauses and resumes pools, or all dispatch.
+
+Nothing is dispatched to a paused pool; what runs there goes on, and what expires there ends.
+"""
 
 import structlog
 
 from fastlane.errors import NotFound, QueueDown
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import HOLDS, REQUESTED, Pool
 from fastlane.services.jobs.outbox import QueueOutbox
-from fastlane.services.results import PoolPaused
+from fastlane.services.results import DispatchPaused, PoolPaused
 from fastlane.storage.base import PoolStore
 
 log = structlog.get_logger()
 
 
 class Pools:
-    """Pauses and resumes pools: the store remembers which are paused, and the queue enforces it."""
+    """Pauses and resumes pools, or all of them: the store remembers which are paused, and the queue enforces it."""
 
     def __init__(self, store: PoolStore, outbox: QueueOutbox, pools: tuple[Pool, ...]) -> None:
         self._store = store
@@ -30,6 +33,24 @@ class Pools:
         """Dispatches to the pool again, as soon as the queue answers; safe to repeat. Raises NotFound for an unknown pool."""
         await self._set_paused(name, paused=False)
         return PoolPaused(name, False)
+
+    async def pause_all(self) -> DispatchPaused:
+        """Pauses all dispatch, as ``pause`` does a pool."""
+        await self._outbox.check()
+        pauses = await self._store.pause_pool(REQUESTED, True)
+        log.info("dispatch.paused", revision=pauses.revision)
+        if not await self._outbox.pause(pauses):
+            raise QueueDown("the pause of all dispatch is stored, but the queue does not answer: it takes effect once the queue does")
+        return DispatchPaused(True)
+
+    async def resume_all(self) -> DispatchPaused:
+        """Ends the pause of all dispatch, whatever it was for; paused pools stay paused. Safe to repeat."""
+        await self._outbox.check()
+        for hold in sorted(HOLDS):
+            pauses = await self._store.pause_pool(hold, False)
+        log.info("dispatch.resumed", revision=pauses.revision)
+        await self._outbox.pause(pauses)
+        return DispatchPaused(False)
 
     async def _set_paused(self, name: str, *, paused: bool) -> bool:
         """Whether the queue knows of it already."""

@@ -47,3 +47,10 @@ class PoolPaused:
 
     pool: str
     paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchPaused:
+    """Whether all dispatch is paused now."""
+
+    paused: bool

@@ -23,6 +23,7 @@ from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
+from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 
@@ -217,7 +218,7 @@ class LogStore(Protocol):
 
 
 class PoolStore(Protocol):
-    """Which pools are paused."""
+    """Which pools are paused. All dispatch is paused under the names of ``models.placement.pool.HOLDS``."""
 
     async def pause_pool(self, name: str, paused: bool) -> Pauses:
         """Pauses a pool, or ends its pause; safe to repeat. The paused pools after it."""
@@ -234,6 +235,10 @@ class GenerationStore(Protocol):
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         """Replaces ``seen`` by ``new``; False when ``seen`` is no longer what is stored."""
+
+    async def version(self) -> StoreVersion:
+        """How far the store has come. Each commit that changes anything raises it, so it goes back only when an older copy of the store
+        was put in its place."""
 
 
 class Store(JobStore, ExecutionStore, LogStore, PoolStore, GenerationStore, Protocol):

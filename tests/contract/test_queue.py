@@ -422,7 +422,7 @@ async def test_reports_of_workers_are_kept_for_their_time(queue):
 async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):
     host = HostView("tcp://a:2375", False, "did not answer", 5, None, "open", 3, 2, 6, 65_000, -1_500)
     notes = (Note("e", 1, Obstacle.REGISTRY, 'dial tcp: "refused" ✓', 5, 6), Note("f", None, Obstacle.STORE, "", 7))
-    report = Report("one", 1, (host,), notes, 20, 7)
+    report = Report("one", 1, (host,), notes, 20, 7, (("fast", "fast-"), ("default", "")))
     await queue.reports.announce(report, ttl=1000)
     assert await queue.reports.current() == [report]
 

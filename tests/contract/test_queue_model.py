@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
 from tests.contract.queue_model import Model
+from tests.support.audits import audited
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW
 from tests.support.redis import RealRedis
@@ -207,6 +208,7 @@ async def play_on(queue: ClockedQueue, client, steps: list[Step]) -> None:
         assert answer == expected, (step, answer, expected)
         check_contents(client, model)
     assert await queue.counts(LANES) == model.counts(LANES)
+    assert await audited(queue) is None
     await finish_everything(queue, model, now)
     assert set(client.keys("*")) <= {PREFIX + name for name in ("gen", "lanes", "arrivals")}
 

@@ -3,7 +3,9 @@
 import asyncio
 from collections import Counter
 
-from fastlane.models.placement.pool import Pauses
+import pytest
+
+from fastlane.models.placement.pool import REQUESTED, RESTORED, Pauses
 from fastlane.queue.base import TICKS, Cancelled, Lane
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
@@ -30,6 +32,17 @@ async def test_a_paused_lane_is_not_served_and_the_others_are(queue):
     await queue.pause(Pauses(1, frozenset({"main"})))
     assert await ids(queue) == ["b", "c"]
     assert (await queue.counts(["main"]))["main"].ready == 1
+    await queue.pause(Pauses(2))
+    assert await ids(queue) == ["a"]
+
+
+@pytest.mark.parametrize("names", [{REQUESTED}, {RESTORED}, {REQUESTED, RESTORED, "main"}])
+async def test_while_all_dispatch_is_paused_only_what_needs_no_slot_is_served_and_what_expires_is_ended(queue, names):
+    await queue.put([make_entry("a"), make_entry("b", lane="other", expires=NOW + 5), make_entry("c", lane=TICKS)])
+    await queue.pause(Pauses(1, frozenset(names)))
+    assert await ids(queue) == ["c"]
+    (lease,) = (await claim(queue, NOW + 5)).leases
+    assert (lease.id, lease.expired) == ("b", True)
     await queue.pause(Pauses(2))
     assert await ids(queue) == ["a"]
 

@@ -93,6 +93,13 @@ async def test_who_says_who_they_are_may_come_in(guarded, credential):
         assert (await guarded.get("/status", headers=credential)).status == 200
 
 
+@pytest.mark.parametrize("path", ["/dispatch/pause", "/dispatch/resume", "/pools/default/pause", "/pools/default/resume"])
+async def test_only_admins_pause_pools_and_all_dispatch(guarded, path):
+    for credential in (RUNNER, READER):
+        assert (await guarded.post(path, headers=credential)).status == 403
+    assert (await guarded.post(path, headers=ADMIN)).status == 200
+
+
 async def test_a_wrong_password_and_an_unknown_user_are_answered_alike(guarded):
     wrong = [await guarded.get("/status", headers=basic(name, "wrong")) for name in ("anna", "nobody")]
     assert [answer.status for answer in wrong] == [401, 401]

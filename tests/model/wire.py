@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.errors import HostDown, QueueDown, RegistryDown, StoreDown, TransientError
@@ -325,7 +325,7 @@ class GenerationPort(Port):
     async def identity(self) -> Any:
         async def asked() -> Any:
             found = await self._real.identity()
-            return type(found)(found.generation, self._run_id())
+            return replace(found, run_id=self._run_id())
 
         return await self._node.call("queue", "queue.identity", asked, ())
 

@@ -310,6 +310,7 @@ class World:
             names.reports,
             names.check,
             names.pauses,
+            names.store,
             names.generation.removesuffix("gen") + "arrivals",
         }
         return [name for name in self.keys.names() if name not in kept]

@@ -39,12 +39,24 @@ class Pool:
         return re.match(self.match, task_id) is not None
 
 
+REQUESTED, RESTORED = "*", "*restored"
+"""The names under which all dispatch is paused: because somebody asked for it, or because the store went back to an earlier state. They
+cannot be names of pools."""
+HOLDS = frozenset({REQUESTED, RESTORED})
+
+
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Which pools are paused, by name. Each change raises ``revision`` (0: none yet), so that a stale set can be recognised."""
+    """Which pools are paused, by name, and whether all dispatch is. Each change raises ``revision`` (0: none yet), so that a stale set can
+    be recognised."""
 
     revision: int = 0
     names: frozenset[str] = frozenset()
+
+    @property
+    def hold(self) -> str | None:
+        """Why all dispatch is paused, one of ``HOLDS``; None while it is not."""
+        return next((name for name in (RESTORED, REQUESTED) if name in self.names), None)
 
 
 def pool_for(pools: Sequence[Pool], task_id: str) -> Pool | None:

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
-from fastlane.queue.base import TICKS, Entry, Identity, Lane
+from fastlane.errors import QueueUnfit
+from fastlane.models.store_version import StoreVersion
+from fastlane.queue.base import TICKS, AuditPage, Entry, Identity, Lane
 from fastlane.queue.redis.arguments import batches, entry_arguments
 from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.pipeline import Pipeline
 from fastlane.queue.redis.runner import ScriptRunner
+
+NO_EVICTION = "noeviction"
 
 
 class RedisGeneration:
@@ -18,17 +22,36 @@ class RedisGeneration:
         self._keys = keys
 
     async def identity(self) -> Identity:
-        """Reads the generation and the server's run id."""
+        """Reads the generation, the server's run id, and what is known of the store."""
         generation = await self._pipeline.call("GET", self._keys.generation)
-        lines = (await self._pipeline.call("INFO", "server")).splitlines()
-        server = dict(line.split(":", 1) for line in lines if ":" in line)
-        return Identity(generation, server.get("run_id", ""))
+        id, commits = await self._pipeline.call("HMGET", self._keys.store, "id", "commits")
+        seen = None if id is None else StoreVersion(id, int(commits or 0))
+        return Identity(generation, (await self._info("server")).get("run_id", ""), seen)
 
-    async def wipe(self, *, generation: str | None = None) -> None:
-        """Removes all keys of this installation but the tickets', and sets the generation in the same step."""
+    async def remember_store(self, version: StoreVersion) -> None:
+        """Keeps how far the store has come."""
+        await self._scripts.run("remember_store", (), [version.store, version.commits], self._keys.store)
+
+    async def refuse_eviction(self) -> None:
+        """Reads the server's policy; a server that does not tell it is trusted."""
+        policy = (await self._info("memory")).get("maxmemory_policy", NO_EVICTION)
+        if policy != NO_EVICTION:
+            raise QueueUnfit(
+                f"Redis drops entries when its memory is full, because its maxmemory-policy is {policy}: "
+                f"set it to {NO_EVICTION} (CONFIG SET maxmemory-policy {NO_EVICTION}, and in its configuration)"
+            )
+
+    async def audit(self, generation: str, page: str | None = None) -> AuditPage:
+        """Looks at some 256 members of the sets."""
         lanes = await self._pipeline.call("SMEMBERS", self._keys.lanes)
-        own = (self._keys.workers, self._keys.reports, self._keys.check, self._keys.pauses)
-        await self._scripts.run("wipe", lanes, [generation or ""], *own)
+        following, wrong = await self._scripts.run("audit", lanes, [generation, page or ""])
+        return AuditPage(wrong or None, following or None)
+
+    async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:
+        """Removes all keys of this installation but the tickets', and sets the generation in the same step."""
+        known = {*await self._pipeline.call("SMEMBERS", self._keys.lanes), *lanes}
+        own = (self._keys.workers, self._keys.reports, self._keys.check, self._keys.pauses, self._keys.store)
+        await self._scripts.run("wipe", known, [generation or ""], *own)
 
     async def restore(self, entries: Sequence[Entry], limits: Sequence[Lane]) -> None:
         """Puts entries back as leases that have run out, with their slots."""
@@ -41,3 +64,7 @@ class RedisGeneration:
     async def set_generation(self, generation: str, *, before: str | None = None) -> bool:
         """Sets the generation if the queue is of the one ``before``, or if none is given."""
         return bool(await self._scripts.run("set_generation", (), [generation, before or ""]) == 1)
+
+    async def _info(self, section: str) -> dict[str, str]:
+        lines = (await self._pipeline.call("INFO", section)).splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)

@@ -18,6 +18,7 @@ class Keys:
         self.reports = prefix + "reports"
         self.check = prefix + "check"
         self.pauses = prefix + "pauses"
+        self.store = prefix + "store"
         self.channel = prefix + "signals"
         self.hints = prefix + "hints"
         self._fixed = (self.generation, *(prefix + name for name in ("entries", "leases", "lanes", "arrivals", "blocked", "groups")))

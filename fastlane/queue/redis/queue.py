@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from fastlane.models.placement.pool import Pauses
+from fastlane.models.placement.pool import HOLDS, Pauses
 from fastlane.queue.base import Cancelled, Claim, Entry, Lane, LaneCounts, Lease, Renewal
 from fastlane.queue.redis.arguments import KINDS, batches, entry_arguments
 from fastlane.queue.redis.coalescer import Coalescer
@@ -24,6 +24,8 @@ MAX_CLAIM_ITEMS = 256
 REMEMBERED_LANES = 10_000
 CHECK_TTL = 60_000
 WATCHED = "watch"
+ALL = "*"
+EMPTY = LaneCounts(0, 0, 0)
 
 
 class RedisQueue:
@@ -138,7 +140,8 @@ class RedisQueue:
 
     async def pause(self, pauses: Pauses) -> None:
         """Replaces the set of paused lanes."""
-        await self._scripts.run("pause", (), [pauses.revision, *sorted(pauses.names)], self._keys.pauses)
+        names = sorted({ALL if name in HOLDS else name for name in pauses.names})
+        await self._scripts.run("pause", (), [pauses.revision, *names], self._keys.pauses)
 
     async def finish(self, ids: Mapping[str, int]) -> None:
         """Removes entries, those of one loop turn in one call."""
@@ -152,10 +155,28 @@ class RedisQueue:
                 self._lanes.pop(id, None)
         return ()
 
-    async def counts(self, lanes: Sequence[str]) -> Mapping[str, LaneCounts]:
+    async def adopt(self, entries: Sequence[Entry], lanes: Sequence[str] | None = None) -> int:
+        """Moves entries of renamed or removed pools to the lanes in which they belong now."""
+        moved = 0
+        if lanes is not None and not lanes:
+            return moved
+        for batch in batches(entries):
+            pairs = [word for entry in batch for word in (entry.id, entry.lane)]
+            arguments: list[str | int] = [len(lanes or ()), *(lanes or ()), *pairs]
+            moved += await self._scripts.run("adopt", {entry.lane for entry in batch}, arguments)
+        return moved
+
+    async def lane_of(self, id: str) -> str | None:
+        """The lane of an entry."""
+        lane: str | None = await self._scripts.run("lane_of", (), [id])
+        return lane
+
+    async def counts(self, lanes: Sequence[str] | None = None) -> Mapping[str, LaneCounts]:
         """How many entries are in each place, per lane."""
-        numbers = await self._scripts.run("counts", lanes, [])
-        return {lane: LaneCounts(*numbers[4 * place : 4 * place + 4]) for place, lane in enumerate(lanes)}
+        names = sorted(await self._pipeline.call("SMEMBERS", self._keys.lanes)) if lanes is None else lanes
+        numbers = await self._scripts.run("counts", names, [])
+        counts = {lane: LaneCounts(*numbers[4 * place : 4 * place + 4]) for place, lane in enumerate(names)}
+        return counts if lanes is not None else {lane: row for lane, row in counts.items() if row != EMPTY}
 
     def _remember(self, id: str, lane: str) -> None:
         """Remembers the lane of a leased entry, so that its finish needs only one call. It may be forgotten or outdated: the script then

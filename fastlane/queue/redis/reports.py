@@ -39,7 +39,9 @@ def _read(values: Mapping[str, Any]) -> Report:
         for note in values.get("notes", ())
         if (obstacle := OBSTACLES.get(note["obstacle"])) is not None
     )
-    return Report(values["worker"], values["started_at"], hosts, notes, values.get("clock_skew"), values.get("room"))
+    pools = values.get("pools")
+    rules = None if pools is None else tuple(map(tuple, pools))
+    return Report(values["worker"], values["started_at"], hosts, notes, values.get("clock_skew"), values.get("room"), rules)
 
 
 def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:

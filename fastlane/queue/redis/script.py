@@ -6,6 +6,7 @@ from importlib.resources import files
 
 NAMES = (
     "put",
+    "adopt",
     "claim",
     "renew",
     "release",
@@ -16,7 +17,10 @@ NAMES = (
     "restore",
     "wipe",
     "set_generation",
+    "audit",
+    "remember_store",
     "counts",
+    "lane_of",
     "announce",
     "reports",
 )

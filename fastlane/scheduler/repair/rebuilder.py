@@ -2,9 +2,13 @@
 
 A generation tells: its number is in the store, and must be in Redis too, held by the same Redis process. Dispatch waits only until what
 may run is in the queue with its slots; the rest is put in afterwards, soonest due first.
+
+The queue also remembers how far the store had come. When the store is behind that, an older copy of it was put in its place: then the queue
+is rebuilt, and all dispatch is paused first, because some of what waits may have run already.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -13,9 +17,10 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown, TransientError
 from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.status import STARTING, Status
-from fastlane.queue.base import TICKS, Entry, Lane, QueueGeneration, TimedQueue, execution_entry, job_entry
+from fastlane.models.store_version import StoreVersion
+from fastlane.queue.base import TICKS, Entry, Identity, Lane, QueueGeneration, TimedQueue, execution_entry, job_entry
 from fastlane.storage.base import Generation, Store
 
 log = structlog.get_logger()
@@ -26,6 +31,8 @@ CHECK_EVERY = 2000
 BUILDER_LOST_AFTER = 30_000
 """Milliseconds of Redis's time without a sign of life from the builder after which another worker starts over. Workers' own clocks may
 differ."""
+AUDIT_PAGES = 200
+"""Pages in one audit, of some 256 entries each. The next audit goes on after the last of them."""
 FOREVER = 1 << 60
 
 
@@ -41,6 +48,8 @@ class Rebuilder:
         self._pools = pools
         self._good_until = 0
         self._generation = ""
+        self._audited: str | None = None
+        self._remembered: StoreVersion | None = None
         self._streaming: asyncio.Task[None] | None = None
 
     def doubt(self) -> None:
@@ -54,17 +63,32 @@ class Rebuilder:
             return self._generation
         stored = await self._store.generation()
         identity, moment = await asyncio.gather(self._data.identity(), self._queue.time())
-        held = stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
+        version = await self._store.version()  # read after what the queue has seen of it, or a commit in between would look like a loss
+        replaced = identity.store is not None and not version.continues(identity.store)
+        held = not replaced and stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
         alive = stored.builder is None or moment - stored.since < BUILDER_LOST_AFTER
         if not held or not alive:
             if not held and stored.builder not in (None, self._owner) and alive:
                 raise QueueDown(f"worker {stored.builder} is rebuilding the queue")
-            stored = await self._begin(stored, identity.run_id)
+            stored = await self._begin(stored, identity, version)
+        await self._remember(version)
         if stored.builder == self._owner and (self._streaming is None or self._streaming.done()):
             self._streaming = asyncio.create_task(self._stream_again(stored), name="rebuild")
         self._generation = str(stored.number)
         self._good_until = now + CHECK_EVERY
         return self._generation
+
+    async def audit(self) -> None:
+        """Looks for keys that were lost or changed. Damaged data are condemned, and rebuilt before the next claim of any worker."""
+        stored = await self._store.generation()
+        for _ in range(AUDIT_PAGES):
+            found = await self._data.audit(str(stored.number), self._audited)
+            self._audited = found.next
+            if found.wrong is not None:
+                log.error("queue.damaged", generation=stored.number, found=found.wrong)
+                self.doubt()
+            if found.next is None:
+                return
 
     async def close(self) -> None:
         """Ends the rebuild; another worker starts over."""
@@ -72,14 +96,31 @@ class Rebuilder:
             self._streaming.cancel()
             await asyncio.gather(self._streaming, return_exceptions=True)
 
-    async def _begin(self, seen: Generation, run_id: str) -> Generation:
+    async def remember_store(self) -> None:
+        """Tells the queue how far the store has come. Call it once nothing is written any more."""
+        await self._remember(await self._store.version())
+
+    async def _remember(self, version: StoreVersion) -> None:
+        if version != self._remembered:
+            await self._data.remember_store(version)
+            self._remembered = version
+
+    async def _begin(self, seen: Generation, identity: Identity, version: StoreVersion) -> Generation:
+        await self._data.refuse_eviction()
         await self.close()
-        mine = Generation(seen.number + 1, run_id, self._owner, await self._queue.time())
+        # The queue's number may be the higher one when the store went back.
+        number = max(seen.number, number_of(identity.generation)) + 1
+        mine = Generation(number, identity.run_id, self._owner, await self._queue.time())
         if not await self._store.change_generation(seen, mine):
             raise QueueDown("another worker has begun to rebuild the queue")
         log.warning("queue.rebuilding", generation=mine.number)
+        if identity.store is not None and went_back(version, identity.store, seen):
+            # Before the wipe, which removes what tells that it went back.
+            await self._store.pause_pool(RESTORED, True)
+            log.error("store.went_back", commits=version.commits, seen=identity.store.commits)
+        self._remembered = None
         unfinished = f"{mine.number}, in the making by {self._owner}"
-        await self._data.wipe(generation=unfinished)
+        await self._data.wipe(generation=unfinished, lanes=[lane.name for lane in self._lanes()])
         count = 0
         async for page in self._pages(STARTING):
             # An execution without a service cannot run, and may have been put back: slots for all of them could exceed the limits.
@@ -145,3 +186,15 @@ class Rebuilder:
 
     def _lanes(self) -> list[Lane]:
         return [Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in self._pools)]
+
+
+def went_back(version: StoreVersion, seen: StoreVersion, generation: Generation) -> bool:
+    """Whether a store that had a queue is behind what the queue has ``seen``, so that what it has to do may have been done. (A copy from
+    before stores had an id looks like another store. One that never had a queue is new.)"""
+    return not version.continues(seen) and (version.store == seen.store or generation.number > 0)
+
+
+def number_of(generation: str | None) -> int:
+    """The number of a generation, whole, damaged or in the making; 0 without one."""
+    digits = re.match(r"\d+", generation or "")
+    return int(digits.group()) if digits else 0

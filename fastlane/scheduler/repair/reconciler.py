@@ -34,8 +34,11 @@ UNKNOWN_AFTER = 3_600_000
 removed if it is parked, and reported otherwise."""
 
 
+Part = Callable[[], Awaitable[None]]
+
+
 class Reconciler:
-    """The rounds of one worker. ``every`` in seconds."""
+    """The rounds of one worker. ``every`` in seconds; ``first``: what each round begins with."""
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Reconciler:
         pools: tuple[Pool, ...],
         *,
         every: float,
+        first: Part | None = None,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -55,16 +59,17 @@ class Reconciler:
         self._settler = settler
         self._pools = pools
         self._every = every
+        self._first = () if first is None else (first,)
         self._pruned_up_to = ""
         self._cleaner = Cleaner(store, executor, settler)
 
     async def run(self) -> None:
         """Makes a round at each interval, forever. A failing part of a round does not stop the others."""
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._rounds(self.pause, self.requeue, self.stop, self.settle, self.prune_logs))
+            loops.create_task(self._rounds(*self._first, self.pause, self.requeue, self.stop, self.settle, self.prune_logs))
             loops.create_task(self._rounds(self.clean, self.remove_leftovers))
 
-    async def _rounds(self, *parts: Callable[[], Awaitable[None]]) -> None:
+    async def _rounds(self, *parts: Part) -> None:
         while True:
             await self._clock.sleep(self._every)
             for part in parts:

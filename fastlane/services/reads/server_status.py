@@ -9,12 +9,13 @@ from fastlane.models.job import Job
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.models.status import Status
-from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
+from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
 from fastlane.storage.base import Counts, Store
 
 MAX_RUNNING, MAX_UNCLEANED = 1_000, 1_000
 MAX_SCHEDULED = 20
 NO_LIMIT = 1 << 62
+EMPTY = LaneCounts(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +48,42 @@ class UncleanedRow:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """How many entries of a pool's queue wait for a slot, wait for their time, or run; how many may run at once, and whether the pool is
-    paused."""
+    """How many entries of a pool's queue wait for a slot, wait for their time, run, or wait until fewer of their task run; how many may run
+    at once, and whether the pool is paused."""
 
     ready: int
     timed: int
     running: int
+    blocked: int
     max_running: int
     paused: bool
 
 
 @dataclass(frozen=True, slots=True)
+class StrandedRow:
+    """The same of a queue whose pool no worker has."""
+
+    ready: int
+    timed: int
+    running: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
-    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool."""
+    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: those of
+    pools that no worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not."""
 
     uptime: int
     workers: tuple[WorkerRow, ...]
     hosts: tuple[HostRow, ...]
     running: tuple[Execution, ...]
     queues: Mapping[str, QueueRow]
+    stranded: Mapping[str, StrandedRow]
     counts: Counts
     scheduled: tuple[Job, ...]
     uncleaned: tuple[UncleanedRow, ...]
+    hold: str | None = None
 
     def only(self, sees: Callable[[str], bool]) -> "StatusView":
         """The same without the executions and jobs of tasks that the reader may not see. The counts still include them."""
@@ -90,22 +105,28 @@ class StatusReader:
     async def read(self) -> StatusView:
         """The status now, with at most 1,000 running and 1,000 uncleaned executions and the next 20 scheduled jobs."""
         reports = await self._reports.current()
-        lanes = await self._queue.counts([pool.name for pool in self._pools])
+        lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
         return StatusView(
             uptime=max(0, self._clock.now() - self._started_at),
             workers=tuple(WorkerRow(report.worker, report.started_at, report.clock_skew) for report in reports),
             hosts=host_rows(self._pools, reports),
             running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MAX_RUNNING)),
-            queues={pool.name: _queue_row(pool, lanes[pool.name], pauses) for pool in self._pools},
+            queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
+            stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=await self._store.counts(),
             scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED)),
             uncleaned=uncleaned_rows(await self._store.uncleaned(MAX_UNCLEANED)),
+            hold=pauses.hold,
         )
 
 
 def _queue_row(pool: Pool, lane: LaneCounts, pauses: Pauses) -> QueueRow:
-    return QueueRow(lane.ready, lane.timed, lane.running, pool.max_running, pool.name in pauses.names)
+    return QueueRow(lane.ready, lane.timed, lane.running, lane.blocked, pool.max_running, pool.name in pauses.names)
+
+
+def _stranded_row(lane: LaneCounts) -> StrandedRow:
+    return StrandedRow(lane.ready, lane.timed, lane.running, lane.blocked)
 
 
 def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow, ...]:

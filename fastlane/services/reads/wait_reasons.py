@@ -13,7 +13,9 @@ class Cause(StrEnum):
     NO_POOL = "no-pool"
     NO_QUEUE = "no-queue"
     NO_WORKER = "no-worker"
+    DISPATCH_PAUSED = "dispatch-paused"
     POOL_PAUSED = "pool-paused"
+    OTHER_LANE = "other-lane"
     NO_HOST = "no-host"
     POOL_FULL = "pool-full"
     WORKERS_FULL = "workers-full"
@@ -53,7 +55,7 @@ class HeldTick:
 
 @dataclass(frozen=True, slots=True)
 class PausedPool:
-    """A pool that is paused."""
+    """A pool that is paused, or in whose lane an entry was left."""
 
     pool: str
 

@@ -8,9 +8,10 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.schedule.retry import retry_due
 from fastlane.models.status import Status
+from fastlane.queue.base import TICKS
 from fastlane.services.reads.wait_reasons import (
     Cause,
     FullPool,
@@ -37,7 +38,8 @@ class WaitFacts:
     slot. ``ready``: those that wait for one. ``hosts``: the pool's hosts that a worker sees. ``workers``: how many are alive,
     and ``full`` whether none of them takes more executions.
     ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers`` are then unknown. ``of_task``: the
-    task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question.
+    task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question. ``lane``: the lane in which
+    its entry is; None when it has none. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not.
     """
 
     now: int
@@ -51,6 +53,8 @@ class WaitFacts:
     ready: int = 0
     of_task: int = 0
     note: Note | None = None
+    lane: str | None = None
+    hold: str | None = None
 
 
 def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[WaitReason]:
@@ -94,13 +98,35 @@ def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
 
 def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     """What keeps the execution from a slot."""
-    waits = []
+    waits = _held(facts)
+    if facts.lane not in (None, TICKS, pool.name):
+        return [*waits, _other_lane(str(facts.lane), pool)]
     if facts.paused:
         message = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
         waits.append(WaitReason(Cause.POOL_PAUSED, message, details=PausedPool(pool.name)))
     if facts.queue_fault is None:
         waits += _pool_lacks(pool, facts, execution.scheduled_for)
     return waits + _concurrency(execution, facts)
+
+
+def _held(facts: WaitFacts) -> list[WaitReason]:
+    if facts.hold is None:
+        return []
+    message = "all dispatch is paused; POST /dispatch/resume ends that"
+    if facts.hold == RESTORED:
+        message = (
+            "all dispatch is paused, because the store went back to an earlier state, as after a backup was restored, and what waits may "
+            "have run already: look at what is to run, stop what is not, then POST /dispatch/resume"
+        )
+    return [WaitReason(Cause.DISPATCH_PAUSED, message)]
+
+
+def _other_lane(lane: str, pool: Pool) -> WaitReason:
+    message = (
+        f"it waits in the queue of pool {lane!r}, to which it belonged under other settings; "
+        f"a worker moves it to pool {pool.name!r} once no worker has the pool {lane!r}"
+    )
+    return WaitReason(Cause.OTHER_LANE, message, details=PausedPool(lane))
 
 
 def _nothing_takes_it(facts: WaitFacts) -> list[WaitReason]:

@@ -56,8 +56,8 @@ class WaitExplainer:
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)
         name = pool.name if pool is not None else ""
-        pauses, (fault, reports, lanes), of_task = await asyncio.gather(
-            self._store.paused_pools(), self._ask_queue(name), self._of_task(task_id, execution)
+        pauses, (fault, reports, lanes, own), of_task = await asyncio.gather(
+            self._store.paused_pools(), self._ask_queue(name, execution), self._of_task(task_id, execution)
         )
         lane = lanes.get(name, LaneCounts(0, 0, 0))
         views = best_views(reports)
@@ -73,14 +73,20 @@ class WaitExplainer:
             ready=lane.ready,
             of_task=of_task,
             note=_note(execution, reports),
+            lane=own,
+            hold=pauses.hold,
         )
 
-    async def _ask_queue(self, pool: str) -> tuple[str | None, Sequence[Report], Mapping[str, LaneCounts]]:
-        """Why the queue does not answer, or else the live workers' reports and the pool's entry counts."""
+    async def _ask_queue(
+        self, pool: str, execution: Execution | None
+    ) -> tuple[str | None, Sequence[Report], Mapping[str, LaneCounts], str | None]:
+        """Why the queue does not answer, or else the live workers' reports, the pool's entry counts and the execution's lane."""
         try:
-            return None, await self._reports.current(), await self._queue.counts([pool] if pool else [])
+            counts = await self._queue.counts([pool] if pool else [])
+            lane = None if execution is None or execution.status.final else await self._queue.lane_of(execution.id)
+            return None, await self._reports.current(), counts, lane
         except QueueDown as error:
-            return str(error), (), {}
+            return str(error), (), {}, None
 
     async def _of_task(self, task_id: str, execution: Execution | None) -> int:
         if execution is None or not execution.spec.concurrency:

@@ -243,6 +243,14 @@ MIGRATIONS: Sequence[Migration] = (
                 INSERT OR REPLACE INTO deleted_executions VALUES (old.id, unixepoch()); END""",
         ),
     ),
+    Migration(
+        version=9,
+        min_reader=1,
+        statements=(
+            "CREATE TABLE version (id INTEGER PRIMARY KEY CHECK (id = 1), store TEXT NOT NULL, commits INTEGER NOT NULL) STRICT",
+            "INSERT INTO version VALUES (1, lower(hex(randomblob(16))), 0)",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

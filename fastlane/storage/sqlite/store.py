@@ -20,11 +20,12 @@ from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
+from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
-from fastlane.storage.sqlite import deletion, execution_lists, executions, idempotency, jobs, lists, logs, pauses
+from fastlane.storage.sqlite import deletion, execution_lists, executions, idempotency, jobs, lists, logs, pauses, version
 from fastlane.storage.sqlite.creation import NewJob, create
 from fastlane.storage.sqlite.memory import keep_freed_memory
 from fastlane.storage.sqlite.migration import Progress, prepare
@@ -51,7 +52,7 @@ class SqliteStore:
         self._path = Path(path)
         self._busy_timeout = busy_timeout
         self._deadline = busy_timeout + GRACE
-        self._writer = Writer(self._connect, busy_timeout, self._deadline)
+        self._writer = Writer(self._connect, busy_timeout, self._deadline, version.count_commit)
         self._readers = Readers(self._connect, self._deadline)
         self._list_readers = Readers(
             self._connect, LIST_DEADLINE, threads=LIST_THREADS, batch=1, name="sqlite-list-reader", advice=LIST_ADVICE
@@ -231,6 +232,9 @@ class SqliteStore:
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         return await self._writer.run(lambda db: _change_generation(db, seen, new))
+
+    async def version(self) -> StoreVersion:
+        return await self._readers.run(version.version)
 
     def _connect(self) -> sqlite3.Connection:
         return connect(self._path, self._busy_timeout)

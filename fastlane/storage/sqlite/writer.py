@@ -26,12 +26,22 @@ OPERATION_ERRORS = (FastlaneError, sqlite3.Error, ValueError, TypeError, Overflo
 MAX_WAITING = 4096
 MAX_BATCH = 256
 
+BeforeCommit = Callable[[sqlite3.Connection], None]
+
+
+def _nothing(_db: sqlite3.Connection) -> None:
+    """Adds nothing to a transaction."""
+
 
 class Writer:
     """Owns the thread and its connection. A transaction waits ``patience`` seconds for other processes; a call takes ``deadline`` seconds
-    at most; at most ``MAX_WAITING`` operations wait or run."""
+    at most; at most ``MAX_WAITING`` operations wait or run. ``before_commit`` is called at the end of each transaction that changed
+    anything."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], patience: float, deadline: float) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], patience: float, deadline: float, before_commit: BeforeCommit = _nothing
+    ) -> None:
+        self._before_commit = before_commit
         self._connect = connect
         self._patience = patience
         self._deadline = deadline
@@ -65,7 +75,7 @@ class Writer:
             else:
                 # BEGIN may have waited for another process: taken after it, the batch has all that came in that time.
                 items = self._queue.take(MAX_BATCH)
-                _commit(db, items, self._patience)
+                _commit(db, items, self._patience, self._before_commit)
                 self._queue.answer(items)
         if db is not None:
             with contextlib.suppress(sqlite3.Error):
@@ -77,13 +87,16 @@ class Writer:
         return db
 
 
-def _commit(db: sqlite3.Connection, batch: list[QueuedOperation], patience: float) -> None:
+def _commit(db: sqlite3.Connection, batch: list[QueuedOperation], patience: float, before_commit: BeforeCommit) -> None:
     """Runs and commits the operations in the transaction that has begun."""
+    changes = db.total_changes
     try:
         if not _run_together(db, batch):
             db.execute("ROLLBACK")
             execute_patiently(db, "BEGIN IMMEDIATE", patience)
             _run_apart(db, batch)
+        if db.total_changes != changes:  # otherwise nothing is written, and nothing need be synced
+            before_commit(db)
         db.execute("COMMIT")
     except (sqlite3.Error, StoreDown) as error:
         _fail(batch, error)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastlane.web.handler.handler import Handler
+from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
 from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
@@ -46,6 +47,8 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket": TicketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
+    "/dispatch/pause": PauseDispatchHandler,
+    "/dispatch/resume": ResumeDispatchHandler,
     "/pools": PoolsHandler,
     "/pools/{pool}/pause": PausePoolHandler,
     "/pools/{pool}/resume": ResumePoolHandler,

@@ -6,6 +6,7 @@ import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
+from fastlane.models.store_version import StoreVersion
 from fastlane.queue.base import TICKS, Lane, Report
 from fastlane.queue.redis.script import NAMES
 from tests.support.clocked_queue import ClockedQueue, claim_all, clocked_queues
@@ -66,6 +67,10 @@ CALLS: dict[str, Callable[[ClockedQueue], Awaitable[object]]] = {
     "restore": lambda queue: queue.at(AFTER).generation.restore(make_entries(8, name="later"), LANES),
     "wipe": lambda queue: queue.generation.wipe(generation="2"),
     "set_generation": lambda queue: queue.generation.set_generation("2", before="1"),
+    "remember_store": lambda queue: queue.generation.remember_store(StoreVersion("s", 1)),
+    "audit": lambda queue: queue.generation.audit("1", "slots:mine:0"),
+    "adopt": lambda queue: queue.at(AFTER).adopt(make_entries(4, "main", name="behind"), ["mine"]),
+    "lane_of": lambda queue: queue.lane_of("ready-00003"),
     "counts": lambda queue: queue.counts([lane.name for lane in LANES]),
     "announce": lambda queue: queue.at(AFTER).reports.announce(Report("new", NOW, ()), ttl=LEASE),
     "reports": lambda queue: queue.at(AFTER).reports.current(),

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,8 +15,10 @@ import pytest
 
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pauses
+from fastlane.models.store_version import StoreVersion
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Renewal, Report
 from fastlane.queue.redis.script import NAMES
+from tests.support.audits import audited
 from tests.support.clocked_queue import ClockedQueue, claim_all, clocked_queues, everyone
 from tests.support.factories import NOW, make_entries
 
@@ -36,10 +39,17 @@ RACES = {
     "pause": "test_the_newest_of_racing_pauses_holds_and_nothing_is_given_against_it",
     "wipe": "test_a_wipe_ends_every_lease_and_claim_of_the_generation_before",
     "set_generation": "test_of_eight_that_would_follow_the_same_generation_one_does",
+    "adopt": "test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once",
+    "lane_of": "test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once",
+    "audit": "test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be_ended",
+    "remember_store": "test_the_highest_of_racing_versions_of_a_store_is_remembered",
     "counts": "test_counts_see_every_entry_once_whatever_moves",
     "announce": "test_reports_that_run_out_are_dropped_while_others_come_and_those_are_kept",
     "reports": "test_racing_reports_are_all_kept",
 }
+
+
+OTHER_SCRIPTS = ("renew", "release", "requeue", "cancel", "finish", "restore", "counts")
 
 
 def test_every_script_has_its_race():
@@ -216,6 +226,43 @@ async def test_counts_see_every_entry_once_whatever_moves(queues, whole):
     whole()
 
 
+@pytest.mark.parametrize("concurrency", [0, 3])
+async def test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once(queues, whole, concurrency):
+    """Half of them move everything to one lane, and half to the other; each works on its own."""
+    things = make_entries(120, group="a" if concurrency else "", concurrency=concurrency)
+    await queues[0].put(things)
+    done: Counter[str] = Counter()
+
+    async def act(number, one):
+        lane = ("main", "other")[number % 2]
+        while done.total() < len(things):
+            await one.adopt([replace(thing, lane=lane) for thing in things])
+            leases = (await one.claim("1", f"w{number}", [Lane(lane, 3)], 2, lease=NEVER)).leases
+            counts = await one.counts()
+            assert not concurrency or sum(row.running for row in counts.values()) <= concurrency
+            assert {await one.lane_of(lease.id) for lease in leases} <= {"main", "other"}
+            done.update(lease.id for lease in leases)
+            await one.finish({lease.id: 0 for lease in leases})
+
+    await everyone(queues, act)
+    whole()
+    assert done == Counter(thing.id for thing in things)
+    assert await queues[0].counts() == {}
+
+
+async def test_the_highest_of_racing_versions_of_a_store_is_remembered(queues, whole):
+    async def act(number, one):
+        for commits in range(number, 400, CLIENTS):
+            await one.generation.remember_store(StoreVersion("a", commits))
+            seen = (await one.generation.identity()).store
+            assert seen is not None
+            assert seen.commits >= commits
+
+    await everyone(queues, act)
+    whole()
+    assert (await queues[0].generation.identity()).store == StoreVersion("a", 399)
+
+
 async def test_reports_that_run_out_are_dropped_while_others_come_and_those_are_kept(queues, shared_redis, installation):
     async def act(number, one):
         for turn in range(40):
@@ -251,7 +298,11 @@ async def test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be
         chance, owner, held = random.Random(f"{seed} {number}"), f"w{number}", []
         for turn in range(120):
             now = NOW + turn // 2
-            match chance.choice(("put", "put", "claim", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "counts")):
+            match chance.choice(("put", "put", "claim", "claim", "adopt", "audit", *OTHER_SCRIPTS)):
+                case "adopt":
+                    await one.at(now).adopt([entry(chance) for _ in range(3)], chance.choice((None, ["main"])))
+                case "audit":
+                    assert await audited(one) is None
                 case "put":
                     await one.at(now).put([entry(chance) for _ in range(3)])
                 case "claim":

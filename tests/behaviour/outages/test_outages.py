@@ -151,7 +151,7 @@ async def test_status_shows_the_whole_picture(server):
     (container,) = shown["containers"]["running"]
     assert (container["task"], container["job"], container["execution"]) == ("task", running["jobId"], running["executionId"])
     assert (container["host"], container["port"], container["id"], container["image"]) == ("10.0.0.7", 2375, "container", "ubuntu:latest")
-    assert shown["queues"]["fast"] == {"ready": 0, "timed": 0, "running": 0, "maxRunning": 10, "paused": False}
+    assert shown["queues"]["fast"] == {"ready": 0, "timed": 0, "running": 0, "blocked": 0, "maxRunning": 10, "paused": False}
     assert shown["queues"]["default"]["ready"] + shown["queues"]["default"]["timed"] == 2
     assert (shown["tasks"]["count"], shown["jobs"]["count"]) == (1, 3)
     assert (shown["executions"]["running"], shown["executions"]["failed"], shown["executions"]["done"]) == (1, 1, 0)

@@ -1,4 +1,4 @@
-"""Pause and resume of a job and of a pool, over HTTP."""
+"""Pause and resume of a job, of a pool, and of all dispatch, over HTTP."""
 
 from tests.support.scenarios import claimed
 
@@ -33,3 +33,20 @@ async def test_an_unknown_pool_is_404_and_the_known_ones_are_named(server):
     answer = await server.post("/pools/slow/pause")
     assert answer.status == 404
     assert "default, fast" in answer.json["detail"]
+
+
+async def test_all_dispatch_is_paused_until_it_is_resumed_and_says_so(server):
+    await server.report_worker()
+    for _ in range(2):
+        assert (await server.post("/dispatch/pause")).json == {"paused": True}
+    held = [await server.enqueue(task) for task in ("task", "fast-one")]
+    assert await claimed(server) == []
+    assert (await server.get("/status")).json["dispatch"] == {"paused": True, "reason": "requested"}
+    for reply in held:
+        (wait,) = (await server.get(reply["jobUrl"] + "why")).json["waitingFor"]
+        assert (wait["reason"], wait["message"]) == ("dispatch-paused", "all dispatch is paused; POST /dispatch/resume ends that")
+    for _ in range(2):
+        assert (await server.post("/dispatch/resume/")).json == {"paused": False}
+    assert sorted(await claimed(server)) == sorted(reply["executionId"] for reply in held)
+    assert (await server.get("/status")).json["dispatch"] == {"paused": False, "reason": None}
+    assert (await server.get("/dispatch/resume")).status == 405

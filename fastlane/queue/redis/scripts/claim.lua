@@ -2,7 +2,8 @@
 -- lanes; then the best ready ones of the lanes to serve that find a free slot and room in their group. An entry whose group is full is
 -- set aside. An id without an entry (from a server that evicts keys) is dropped where it is met.
 -- Keys: those of entries.lua; the lanes to serve and those that are only watched are declared, in the order in which they take turns.
--- Then pauses (hash: a paused lane's name -> '1'; '' -> the revision of the set): a paused lane is only watched.
+-- Then pauses (hash: a paused lane's name -> '1'; '' -> the revision of the set; '*' -> '1' when all lanes with slots are paused): a paused
+-- lane is only watched.
 -- Arguments: generation, owner, the most entries to lease (at most 256), the lease in milliseconds, then for each declared lane its limit
 -- (empty: none; 'watch': it is not served).
 -- Answer: now; the next time at which a claim could give more (-1: time alone changes nothing); 1 when the generation is another, or 0;
@@ -14,12 +15,14 @@ local FIRST_LIMIT = FIRST_ARGUMENT + 4
 local PAGE = 16
 if redis.call('GET', GENERATION) ~= generation then return { NOW, -1, 1, {}, NOW_MICROS } end
 
-local paused = DECLARED > 0 and redis.call('HMGET', KEYS[FIRST_KEY], unpack(ARGV, FIRST_LANE, FIRST_LANE - 1 + DECLARED)) or {}
+local all_paused, paused = redis.call('HGET', KEYS[FIRST_KEY], '*'), {}
+if DECLARED > 0 then paused = redis.call('HMGET', KEYS[FIRST_KEY], unpack(ARGV, FIRST_LANE, FIRST_LANE - 1 + DECLARED)) end
 local leases, group_slots, served, declared = {}, {}, {}, {}
 for number = 1, DECLARED do
   local name, limit = ARGV[FIRST_LANE - 1 + number], ARGV[FIRST_LIMIT - 1 + number]
   declared[number] = { name = name, keys = lanes[name], limit = tonumber(limit), taken = {} }
-  if limit ~= 'watch' and not paused[number] then served[#served + 1] = declared[number] end
+  local held = paused[number] or (all_paused and name ~= SLOTLESS)
+  if limit ~= 'watch' and not held then served[#served + 1] = declared[number] end
 end
 -- How many entries of one lane a claim may look at, and make ready: each lane has its share, so that none waits for another's backlog.
 local SHARE = math.max(1, math.floor(MOST / math.max(1, #served)))

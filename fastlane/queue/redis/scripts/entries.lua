@@ -34,6 +34,8 @@ local MINUTE = 60000
 local MOST = 256
 -- Added to a score, so that it sorts as text.
 local SCORE_OFFSET = 2 ^ 52
+-- The lane in which no entry takes a slot: TICKS of queue/base.py.
+local SLOTLESS = '@ticks'
 
 if not NOW then
   local time = redis.call('TIME')
@@ -200,6 +202,33 @@ local function remove(id)
     redis.call('ZREM', lane.waiting, id)
     redis.call('ZREM', BLOCKED, blocked_member(id, score))
   end
+end
+
+-- Moves an entry that is not leased to another lane, at its rank.
+local function move_waiting(id, name)
+  local entry, to = entries[id], lanes[name]
+  local from = lanes[entry.lane]
+  local due = redis.call('ZSCORE', from.timed, id)
+  local score = redis.call('ZSCORE', from.ready, ready_member(id)) or redis.call('ZSCORE', from.waiting, id)
+  remove(id)
+  entry.lane = name
+  save_entry(id)
+  redis.call('SADD', LANES, name)
+  if entry.expires then redis.call('ZADD', to.expiries, entry.expires, id) end
+  if due then
+    redis.call('ZADD', to.timed, due, id)
+  elseif score then
+    redis.call('ZADD', to.ready, score, ready_member(id))
+  end
+end
+
+-- Moves a leased entry to another lane, with its slot.
+local function move_leased(id, name)
+  local entry = entries[id]
+  if redis.call('SREM', lanes[entry.lane].slots, id) == 1 then redis.call('SADD', lanes[name].slots, id) end
+  entry.lane = name
+  save_entry(id)
+  redis.call('SADD', LANES, name)
 end
 
 -- Ends a lease and frees its slot; answers whether an entry may be waiting for that slot.

@@ -1,6 +1,6 @@
 -- pause: replaces the set of paused lanes, unless a newer one is known; wakes the workers, for the lanes that are served again.
 -- Keys: those of entries.lua; then pauses, as in claim.
--- Arguments: the revision of the set, then the names of all paused lanes.
+-- Arguments: the revision of the set, then the names of all paused lanes ('*': all that have slots).
 -- Answer: 1, or 0 when the known set is as new.
 local PAUSES, revision = KEYS[FIRST_KEY], tonumber(ARGV[FIRST_ARGUMENT])
 if revision <= tonumber(redis.call('HGET', PAUSES, '') or 0) then return 0 end

@@ -1,5 +1,5 @@
 -- wipe: removes everything of this installation but its tickets, and sets the generation in the same step.
--- Keys: those of entries.lua; every lane that was ever used is declared; then workers, reports, check and pauses.
+-- Keys: those of entries.lua; every lane that was ever used is declared; then workers, reports, check, pauses and store.
 -- Arguments: the generation (empty: none).
 -- Answer: how many keys were removed, or LANE.
 for _, lane in ipairs(redis.call('SMEMBERS', LANES)) do require_lane(lane) end

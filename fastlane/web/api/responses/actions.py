@@ -7,7 +7,7 @@ from fastlane.clock import iso
 from fastlane.services.jobs.preview import Preview
 from fastlane.services.reads.server_status import HostRow
 from fastlane.services.reads.views import ExecutionView
-from fastlane.services.results import CurrentStatus, Deleted, Enqueued, PoolPaused, TaskStopped
+from fastlane.services.results import CurrentStatus, Deleted, DispatchPaused, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.tickets import Ticket
 from fastlane.web.api.container.responses import RESOURCES, asked_resources
 from fastlane.web.api.render_context import RenderContext
@@ -127,6 +127,12 @@ POOL_PAUSED = Serializer[PoolPaused](
     "A pool, and whether it is paused.",
     pool=string(lambda pool: pool.pool),
     paused=boolean(lambda pool: pool.paused),
+)
+
+DISPATCH_PAUSED = Serializer[DispatchPaused](
+    "DispatchPaused",
+    "Whether all dispatch is paused.",
+    paused=boolean(lambda dispatch: dispatch.paused),
 )
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
+from fastlane.models.placement.pool import REQUESTED, RESTORED
 from fastlane.models.status import Status
 from fastlane.services.reads.health import HealthProblem, HealthReport
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, UncleanedRow, WorkerRow
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, UncleanedRow, WorkerRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
@@ -108,8 +109,31 @@ QUEUE = Serializer[QueueRow](
     ready=integer(lambda queue: queue.ready),
     timed=integer(lambda queue: queue.timed),
     running=integer(lambda queue: queue.running),
+    blocked=integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
     maxRunning=integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
-    paused=boolean(lambda queue: queue.paused, "Whether nothing is dispatched to the pool now."),
+    paused=boolean(lambda queue: queue.paused, "Whether the pool is paused."),
+)
+
+STRANDED = Serializer[StrandedRow](
+    "StrandedLane",
+    "How many entries of a queue that no worker serves are in each state.",
+    ready=integer(lambda queue: queue.ready),
+    timed=integer(lambda queue: queue.timed),
+    running=integer(lambda queue: queue.running),
+    blocked=integer(lambda queue: queue.blocked),
+)
+
+HOLD_REASONS = {REQUESTED: "requested", RESTORED: "restored"}
+
+DISPATCH = Serializer[StatusView](
+    "Dispatch",
+    "Whether all dispatch is paused.",
+    paused=boolean(lambda view: view.hold is not None),
+    reason=string(
+        lambda view: None if view.hold is None else HOLD_REASONS[view.hold],
+        "requested, or restored: the store went back to an earlier state, as after a backup was restored.",
+        null=True,
+    ),
 )
 
 UNCLEANED = Serializer[UncleanedRow](
@@ -157,7 +181,13 @@ SERVER_STATUS = Serializer[ServerStatus](
     workers=nested(WORKERS, lambda status: status.view.workers),
     hosts=array(HOST, lambda status: status.view.hosts),
     containers=nested(CONTAINERS, lambda status: status.view.running),
+    dispatch=nested(DISPATCH, lambda status: status.view),
     queues=table(QUEUE, lambda status: status.view.queues, "By pool."),
+    strandedQueues=table(
+        STRANDED,
+        lambda status: status.view.stranded,
+        "Those of pools that were renamed or removed, until a worker moves what waits there.",
+    ),
     tasks=nested(TASK_COUNT, lambda status: status.view),
     jobs=nested(JOB_COUNT, lambda status: status.view),
     executions=nested(EXECUTION_COUNTS, lambda status: status.view),

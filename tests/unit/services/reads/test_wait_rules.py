@@ -12,6 +12,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
+from fastlane.queue.base import TICKS
 from fastlane.services.reads.wait_reasons import Cause, FullPool, FullTask, ImagePull, Noted, UnusableHost, UnusableHosts
 from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
 from tests.support.factories import make_execution
@@ -65,6 +66,16 @@ EXECUTIONS = {
         [(Cause.NO_QUEUE, None, None), (Cause.POOL_PAUSED, None, None)],
     ),
     "its pool is paused": (ONE, replace(WORKS, paused=True), [(Cause.POOL_PAUSED, None, None)]),
+    "all dispatch is paused, and its pool": (
+        ONE,
+        replace(WORKS, hold="*", paused=True),
+        [(Cause.DISPATCH_PAUSED, None, None), (Cause.POOL_PAUSED, None, None)],
+    ),
+    "a backup was restored": (ONE, replace(WORKS, hold="*restored"), [(Cause.DISPATCH_PAUSED, None, None)]),
+    "all dispatch is paused, but it runs": (RUNNING, replace(WORKS, hold="*"), []),
+    "its entry is in the lane of a pool that it had": (ONE, replace(WORKS, lane="old", running=4), [(Cause.OTHER_LANE, None, None)]),
+    "its entry is in its pool's lane": (ONE, replace(WORKS, lane="fast"), []),
+    "its entry is in the lane without slots": (ONE, replace(WORKS, lane=TICKS), []),
     "no host can be used": (ONE, replace(WORKS, hosts=(AWAY, GONE)), [(Cause.NO_HOST, NOW - 3_000, None)]),
     "no host is known": (ONE, replace(WORKS, hosts=()), [(Cause.NO_HOST, None, None)]),
     "its pool has one place left": (ONE, replace(WORKS, running=3), []),

@@ -14,7 +14,7 @@ from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.placement.host import HostView
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
@@ -25,7 +25,7 @@ from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.pools import PoolView
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, UncleanedRow, WorkerRow
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, UncleanedRow, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import (
     Cause,
@@ -140,8 +140,10 @@ WAITS = (
     WaitReason(Cause.NO_WORKER, "none"),
 )
 GONE = (UncleanedRow("10.0.0.1:2375", 2, NOW),)
-LANES = {"fast": QueueRow(1, 2, 3, 4, paused=True)}
-STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (FAILED,), LANES, Counts(1, 2, {Status.DONE: 4}), (JOB,), GONE)
+LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
+LEFT = {"old": StrandedRow(1, 0, 2, 3)}
+COUNTS = Counts(1, 2, {Status.DONE: 4})
+STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (FAILED,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED)
 JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),

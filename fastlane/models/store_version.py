@@ -1,0 +1,15 @@
+"""How far a store has come, by which it is noticed that an older copy of it, or another store, was put in its place."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StoreVersion:
+    """A store's id, which it keeps for ever, and the number of its commits, which only grows."""
+
+    store: str
+    commits: int
+
+    def continues(self, seen: "StoreVersion") -> bool:
+        """Whether everything that was in the store when it was ``seen`` is in this one."""
+        return self.store == seen.store and self.commits >= seen.commits
