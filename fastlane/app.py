@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from ssl import SSLContext
 from typing import Protocol, TypeVar
 
 import structlog
@@ -19,6 +20,7 @@ from tornado.web import Application
 
 from fastlane import __version__, process
 from fastlane.clock import Clock, SystemClock
+from fastlane.config.access_files import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.embedded.engine import ensure_swarm
@@ -42,6 +44,9 @@ from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
 from fastlane.web.server.application import close_server, make_application, make_server
+from fastlane.web.server.file_watch import FileWatch
+from fastlane.web.server.reload import access_watch
+from fastlane.web.server.tls import TlsCertificate
 from fastlane.web.settings import WebSettings
 
 log = structlog.get_logger()
@@ -123,6 +128,7 @@ def web_settings(settings: Settings) -> WebSettings:
         public_url=settings.public_url,
         trusted_proxies=settings.trusted_proxies,
         allowed_origins=settings.allowed_origins,
+        open_reads=settings.open_reads,
         users=settings.users,
         tokens=settings.tokens,
         redact_words=settings.redact_words,
@@ -176,8 +182,11 @@ PRODUCTION = Factories()
 
 
 @asynccontextmanager
-async def running(role: Role, settings: Settings, factories: Factories = PRODUCTION) -> AsyncIterator[Running]:
-    """Everything that ``fastlane <role>`` consists of, open until the context ends."""
+async def running(
+    role: Role, settings: Settings, factories: Factories = PRODUCTION, access: AccessFiles | None = None
+) -> AsyncIterator[Running]:
+    """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
+    again when they change."""
     sockets = [] if role == "worker" else bind(settings)
     clock = factories.clock()
     worker = services = application = server = port = None
@@ -207,18 +216,19 @@ async def running(role: Role, settings: Settings, factories: Factories = PRODUCT
             services = make_services(settings, store, queue, hub, server_clock)
             port = sockets[0].getsockname()[1]
             application = make_application(services, web_settings(settings))
-            server = make_server(application, factories.connection_limit())
+            server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
+            await enter(watching(None if access is None else access_watch(application, access)))
             await enter(serving(services, application, server, sockets))
         yield Running(store, queue, hub, clock, worker, services, application, server, port)
 
 
-def run(role: Role, settings: Settings, factories: Factories = PRODUCTION) -> int:
+def run(role: Role, settings: Settings, factories: Factories = PRODUCTION, access: AccessFiles | None = None) -> int:
     """Runs ``fastlane <role>`` until a signal. Returns the exit code."""
     if role == "up":
         for host in hosts_of(settings.pools):
             if host.startswith("unix://"):
                 ensure_swarm(host, lambda text: log.warning("engine.prepared", said=text))
-    return process.run(running(role, settings, factories))
+    return process.run(running(role, settings, factories, access))
 
 
 @asynccontextmanager
@@ -260,6 +270,30 @@ async def working(worker: Worker) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def watching(watch: FileWatch | None) -> AsyncIterator[None]:
+    """Watches files, if there are any to watch."""
+    task = None if watch is None else asyncio.create_task(watch.run(), name="file watch")
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def tls(settings: Settings) -> AsyncIterator[SSLContext | None]:
+    """What serves HTTPS, with a certificate that is read again when it changes; None: plain HTTP. Raises FastlaneError when its files
+    cannot be used."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        yield None
+        return
+    certificate = TlsCertificate(settings.tls_certificate, settings.tls_key)
+    async with watching(certificate.watch()):
+        yield certificate.context
 
 
 @asynccontextmanager

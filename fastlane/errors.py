@@ -88,6 +88,10 @@ class Conflict(FastlaneError):
     """The request contradicts the current state (HTTP 409)."""
 
 
+class TooMany(FastlaneError):
+    """The caller has as many of something as one caller may have (HTTP 429)."""
+
+
 class Repeated(FastlaneError):
     """A request with this key had its effect already; the store has its record."""
 

@@ -7,7 +7,8 @@ import contextlib
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 import orjson
@@ -17,7 +18,10 @@ MAX_FIELD = 2_000
 MAX_TRACEBACK = 16_000
 MAX_ITEMS = 50
 DEEPEST = 4
+CLIENT_FAULTS = ("SSL Error on ",)
+"""How the library's warnings about faults of a client begin."""
 MASK = "********"
+OWN_FIELDS = ("time", "level", "event")
 
 _USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*@")
 _CUT_USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*\Z")
@@ -33,10 +37,21 @@ def scrub(text: str) -> str:
     return _QUERY.sub(rf"\1={MASK}", _USERINFO.sub(rf"\1:{MASK}@", text))
 
 
-def configure(format: str, level: str) -> None:
+Redact = Callable[[str, Mapping[str, str]], str]
+"""Makes a text that may quote environment variables into one without those that are secret."""
+
+_quotable: ContextVar[Mapping[str, str]] = ContextVar("quotable")
+
+
+def _unchanged(text: str, _envs: Mapping[str, str]) -> str:
+    return text
+
+
+def configure(format: str, level: str, redact: Redact = _unchanged) -> None:
     """Sets up structlog and the standard library's logging. Libraries log from ``warning`` up.
 
-    ``format`` is ``console`` or ``json``; ``level`` is ``debug``, ``info``, ``warning`` or ``error``.
+    ``format`` is ``console`` or ``json``; ``level`` is ``debug``, ``info``, ``warning`` or ``error``. ``redact`` is applied to lines that
+    are written after ``may_quote``.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
@@ -45,6 +60,7 @@ def configure(format: str, level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
+            Redactor(redact),
             bounded,
             _console() if format == "console" else _json,
         ],
@@ -54,6 +70,12 @@ def configure(format: str, level: str) -> None:
     )
     logging.basicConfig(handlers=[_Libraries()], level=max(threshold, logging.WARNING), force=True)
     logging.captureWarnings(True)
+
+
+def may_quote(envs: Mapping[str, str]) -> None:
+    """From now on, log lines of this asyncio task, and of those that it starts, may quote these environment variables, for instance in the
+    words of an engine. Secret ones are cut out."""
+    _quotable.set(envs)
 
 
 def bounded(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -89,13 +111,30 @@ def _printable(text: str) -> str:
 
 
 def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    first = {key: event[key] for key in ("time", "level", "event") if key in event}
+    first = {key: event[key] for key in OWN_FIELDS if key in event}
     return orjson.dumps(first | dict(event)).decode()
 
 
 def _console() -> structlog.types.Processor:
     colors = sys.stderr is not None and sys.stderr.isatty()
     return structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", repr_native_str=True, pad_event_to=28, pad_level=False)
+
+
+class Redactor:
+    """A structlog processor: cuts the secrets of the variables that a line may quote out of its texts."""
+
+    def __init__(self, redact: Redact) -> None:
+        self._redact = redact
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        envs = _quotable.get({})
+        if not envs:
+            return event
+        texts = {key: value for key, value in event.items() if isinstance(value, str) and key not in OWN_FIELDS}
+        redacted = self._redact("\0".join(texts.values()), envs).split("\0")  # all at once: to look for many secrets takes a while
+        if len(redacted) != len(texts):
+            redacted = [self._redact(text, envs) for text in texts.values()]
+        return {**event, **dict(zip(texts, redacted, strict=True))}
 
 
 class _StandardError:
@@ -117,9 +156,10 @@ class _Libraries(logging.Handler):
     """Passes records of the standard library's logging to structlog; the event is the logger's name."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Logs one record."""
+        """Logs one record. What any client can cause as often as it likes has level debug."""
+        level = logging.DEBUG if isinstance(record.msg, str) and record.msg.startswith(CLIENT_FAULTS) else record.levelno
         try:
             fields = {"exc_info": record.exc_info} if record.exc_info else {}
-            structlog.get_logger().log(record.levelno, record.name, message=record.getMessage(), **fields)
+            structlog.get_logger().log(level, record.name, message=record.getMessage(), **fields)
         except (TypeError, ValueError, KeyError):
             self.handleError(record)

@@ -10,6 +10,7 @@ from fastlane import log
 from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, load_or_exit, say, with_options
 from fastlane.config.types import Role
 from fastlane.errors import FastlaneError
+from fastlane.redaction import redaction_of
 
 
 @click.command()
@@ -52,14 +53,14 @@ def worker(config: str | None, **options: str | None) -> None:
 def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> None:
     loaded = load_or_exit(role, config, options)
     settings = loaded.settings
-    log.configure(settings.log_format, settings.log_level)
+    log.configure(settings.log_format, settings.log_level, redaction_of(settings.redact_words).message)
     logger = structlog.get_logger()
     for deprecation in loaded.deprecations:
         logger.warning("setting.renamed", old=deprecation.old, new=deprecation.new, used=deprecation.used)
     try:
         from fastlane import app  # only now, so that help, the version and faults in settings appear at once
 
-        sys.exit(app.run(role, settings))
+        sys.exit(app.run(role, settings, access=loaded.access))
     except FastlaneError as error:
         say(str(error))
     except Exception as error:

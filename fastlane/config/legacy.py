@@ -7,6 +7,7 @@ plain text, so it is hashed here before anything else sees it.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fastlane.config.credentials import hash_password
 from fastlane.errors import quoted
@@ -88,7 +89,7 @@ LEGACY_NAMES = (
     LegacyName("HARD_EXECUTION_TIMEOUT_SECONDS", "hard_timeout", "a duration (`30m`) instead of seconds", _seconds),
     LegacyName("DOCKER_CIRCUIT_BREAKER_MAX_FAILS", "breaker_max_fails", "none", _unchanged),
     LegacyName("DOCKER_CIRCUIT_BREAKER_RESET_TIMEOUT_SECONDS", "breaker_reset", "a duration (`1m`) instead of seconds", _seconds),
-    LegacyName("ENV_BLACKLISTED_WORDS", "redact_words", "`token` is a default word now, too", _unchanged),
+    LegacyName("ENV_BLACKLISTED_WORDS", "redact_words", "there are more default words now", _unchanged),
     LegacyName("PAGINATION_PER_PAGE", "per_page", "at most 100", _unchanged),
 )
 NAMES = (*(row.old for row in LEGACY_NAMES), USERNAME, USER, PASSWORD)
@@ -118,4 +119,10 @@ def _basic_auth(values: Mapping[str, object], report: Callable[[str, str], None]
     if not isinstance(name, str) or not isinstance(password, str):
         report(old[0], "is not text; put it in quotes")
         return []
-    return [TranslatedValue(old, "users", [{"name": name, "password": hash_password(password), "role": "admin"}])]
+    return [TranslatedValue(old, "users", [{"name": name, "password": _hash(password), "role": "admin"}])]
+
+
+@lru_cache(maxsize=1)
+def _hash(password: str) -> str:
+    """The same hash for the same password when it is read again: a new one would end the sessions of its user."""
+    return hash_password(password)

@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from environs import Env, FileAwareEnv
 
 from fastlane.config import legacy
 from fastlane.config.access import duplicate_names
+from fastlane.config.access_files import Access, AccessFiles, fingerprint
 from fastlane.config.legacy import Deprecation
 from fastlane.config.pools import unprotected_policies
-from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Settings
+from fastlane.config.settings import NAMES, PREFIX, SETTINGS, Setting, Settings
 from fastlane.config.types import Invocation, Role, unknown
 from fastlane.errors import Fault, Invalid
 from fastlane.models.schedule.schedule import show_duration
@@ -29,14 +31,22 @@ NOT_SETTINGS = re.compile(r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID
 """Variables with our prefix that are not settings: those of tests, those that every container gets, and those that Kubernetes sets for a
 service named ``fastlane``."""
 
+ACCESS = tuple(setting for setting in SETTINGS if setting.name in ("users", "tokens"))
+LOOPBACK = "127.0.0.1"
+WAYS_OUT = (
+    f"set users or tokens (`fastlane token` makes one), or listen on {LOOPBACK}, or, where everyone may do everything, set "
+    "allow_anonymous = true"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The settings; by name, where each value came from (``default``, or the name of a file, a variable or an option); and the names of
-    fastlane 2.x that were found."""
+    """The settings; by name, where each value came from (``default``, or the name of a file, a variable or an option); the files of users
+    and tokens; and the names of fastlane 2.x that were found."""
 
     settings: Settings
     origins: Mapping[str, str]
+    access: AccessFiles
     deprecations: Sequence[Deprecation] = ()
 
 
@@ -54,8 +64,10 @@ def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | No
     else the one that FASTLANE_CONFIG names, else ``fastlane.toml`` in ``cwd`` if it exists. Raises Invalid with every fault.
     """
     invocation = _invocation(role, cwd)
+    named = config or os.environ.get("FASTLANE_CONFIG")
+    access = _access_files(invocation, named)
     faults: list[Fault] = []
-    written = _from_file(invocation.cwd, config or os.environ.get("FASTLANE_CONFIG"), faults) | _from_environment(faults)
+    written = _from_file(invocation.cwd, named, faults) | _from_environment(faults)
     written |= _from_options(options or {})
     written, deprecations = _translate_legacy_names(written, faults)
     values = _values(written, invocation, faults)
@@ -63,7 +75,31 @@ def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | No
     if faults:
         raise Invalid(faults)
     origins = dict.fromkeys(NAMES, "default") | ({"pools": "DOCKER_HOST"} if invocation.docker_host else {})
-    return LoadedSettings(Settings(**values), origins | {name: raw.origin for name, raw in written.items()}, deprecations)
+    return LoadedSettings(Settings(**values), origins | {name: raw.origin for name, raw in written.items()}, access, deprecations)
+
+
+def _access_files(invocation: Invocation, named: str | None) -> AccessFiles:
+    """The files of users and tokens: the settings' own file, and those that the environment names. None when one of these is a pipe, which
+    can be read only once."""
+    variables = [Path(name) for setting in ACCESS if (name := os.environ.get(f"{setting.variable}_FILE"))]
+    files = (invocation.cwd / (named or FILE_NAME), *variables)
+    if any(file.exists() and not file.is_file() for file in files):
+        files = ()
+    seen = fingerprint(files)
+    expected = named if named or seen[:1] in ((), (None,)) else FILE_NAME  # a file that was there must not be missing later
+    return AccessFiles(files, seen, lambda: _read_access(invocation, expected))
+
+
+def _read_access(invocation: Invocation, named: str | None) -> Access:
+    """The users and tokens as they are written now. Raises Invalid; the faults of other settings do not count."""
+    faults: list[Fault] = []
+    written = _from_file(invocation.cwd, named, faults) | _from_variables(ACCESS, faults) | _legacy_variables()
+    written, _ = _translate_legacy_names(written, faults)
+    values = _values(written, invocation, faults, ACCESS)
+    faults += _names_of_two(values)
+    if faults:
+        raise Invalid(faults)
+    return Access(**values)
 
 
 def _invocation(role: Role, cwd: Path | None) -> Invocation:
@@ -94,10 +130,12 @@ def _translate_legacy_names(written: Mapping[str, _RawValue], faults: list[Fault
     return values, deprecations
 
 
-def _values(written: Mapping[str, _RawValue], invocation: Invocation, faults: list[Fault]) -> dict[str, Any]:
-    """The value of every setting that has no fault."""
+def _values(
+    written: Mapping[str, _RawValue], invocation: Invocation, faults: list[Fault], settings: Sequence[Setting] = SETTINGS
+) -> dict[str, Any]:
+    """The value of each of these settings that has no fault."""
     values: dict[str, Any] = {}
-    for setting in SETTINGS:
+    for setting in settings:
         raw = written.get(setting.name)
         try:
             values[setting.name] = setting.value(raw.value, invocation) if raw else setting.default_value(invocation, values)
@@ -116,10 +154,26 @@ def _check_combinations(role: Role, values: Mapping[str, Any], faults: list[Faul
     if "lease" in values and values["lease"] < 2 * values.get("renew", 0):
         renew = show_duration(values["renew"])
         faults.append(Fault("lease", f"must be at least twice renew ({renew}), or leases run out between renewals"))
-    known = [row.principal for row in (*values.get("users", ()), *values.get("tokens", ()))]
-    faults += [Fault("tokens", f"a user and a token are both named {name!r}; rename one") for name in duplicate_names(known)]
+    faults += _names_of_two(values)
+    if (values.get("tls_certificate") is None) is not (values.get("tls_key") is None) and {"tls_certificate", "tls_key"} <= values.keys():
+        missing, given = sorted(("tls_certificate", "tls_key"), key=lambda name: values[name] is not None)
+        faults.append(Fault(missing, f"is not set, but {given} is; TLS needs both"))
     if role != "worker" and values.get("users") == values.get("tokens") == ():
-        faults += unprotected_policies(values.get("pools", ()))
+        faults += unprotected_policies(values.get("pools", ())) or _anonymous_access(values)
+
+
+def _names_of_two(values: Mapping[str, Any]) -> list[Fault]:
+    known = [row.principal for row in (*values.get("users", ()), *values.get("tokens", ()))]
+    return [Fault("tokens", f"a user and a token are both named {name!r}; rename one") for name in duplicate_names(known)]
+
+
+def _anonymous_access(values: Mapping[str, Any]) -> list[Fault]:
+    """A fault if other machines can reach a server that has no users and no tokens, unless that is wanted."""
+    listen = values.get("listen", LOOPBACK)
+    if ip_address(listen).is_loopback or values.get("allow_anonymous", True):
+        return []
+    words = f"{listen} lets other machines in, and without users and tokens anyone who reaches the server could run any container"
+    return [Fault("listen", f"{words}: {WAYS_OUT}")]
 
 
 def _from_file(cwd: Path, named: str | None, faults: list[Fault]) -> dict[str, _RawValue]:
@@ -142,13 +196,25 @@ def _from_file(cwd: Path, named: str | None, faults: list[Fault]) -> dict[str, _
 
 
 def _from_environment(faults: list[Fault]) -> dict[str, _RawValue]:
-    """The values of environment variables. An empty variable counts as unset. ``<NAME>_FILE`` may name a file that holds a secret."""
+    """The values of environment variables; unknown names of ours are faults."""
+    written = _from_variables(SETTINGS, faults) | _legacy_variables()
+    known = {setting.variable for setting in SETTINGS} | {f"{setting.variable}_FILE" for setting in SETTINGS if setting.secret}
+    ours = (name for name in sorted(os.environ) if name.startswith(PREFIX) and not NOT_SETTINGS.match(name))
+    faults += [Fault(name, unknown(name, known)) for name in ours if name not in known]
+    return written
+
+
+def _legacy_variables() -> dict[str, _RawValue]:
+    return {name: _RawValue(value, name, name) for name in legacy.NAMES if (value := os.environ.get(name))}
+
+
+def _from_variables(settings: Sequence[Setting], faults: list[Fault]) -> dict[str, _RawValue]:
+    """The values of these settings' variables. An empty variable counts as unset. ``<NAME>_FILE`` may name a file that holds a secret."""
     plain, secrets = Env(), FileAwareEnv(strip_whitespace=True)
-    written, known = {}, set()
-    for setting in SETTINGS:
+    written = {}
+    for setting in settings:
         variable = setting.variable
         file = f"{variable}_FILE" if setting.secret and os.environ.get(f"{variable}_FILE") else None
-        known |= {variable, f"{variable}_FILE"} if setting.secret else {variable}
         try:
             value = (secrets if setting.secret else plain).str(variable, None)
         except (OSError, ValueError):
@@ -158,7 +224,4 @@ def _from_environment(faults: list[Fault]) -> dict[str, _RawValue]:
             faults.append(Fault(variable, f"and {file} are both set; unset one of them"))
         elif value or file:
             written[setting.name] = _RawValue(value, file or variable, file or variable)
-    written |= {name: _RawValue(value, name, name) for name in legacy.NAMES if (value := os.environ.get(name))}
-    ours = (name for name in sorted(os.environ) if name.startswith(PREFIX) and not NOT_SETTINGS.match(name))
-    faults += [Fault(name, unknown(name, known)) for name in ours if name not in known]
     return written

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastlane.config.types import Invocation, KeyReaders, SettingType, read_stripped_text, read_tables
-from fastlane.errors import Fault, Invalid, quoted
+from fastlane.config.types import Invocation, KeyReaders, SettingType, read_file_path, read_stripped_text, read_tables
+from fastlane.errors import Fault, Invalid
 from fastlane.log import MASK
 from fastlane.models.container.options import read_text
 from fastlane.models.container.registry import RegistryLogin, registry_host
@@ -45,13 +45,7 @@ def _password(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    text = read_stripped_text(value)
-    if not text or "\0" in text:
-        raise ValueError("is not a file; write a path such as /run/secrets/registry")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{quoted(text)} names the home of an unknown user; write the whole path") from None
+    return read_file_path(value, "/run/secrets/registry")
 
 
 REGISTRY_KEYS: KeyReaders = {

@@ -29,9 +29,13 @@ class Settings:
     redis_url: str | None = field(repr=False)
     listen: str
     port: int
+    tls_certificate: Path | None
+    tls_key: Path | None
     public_url: str | None
     trusted_proxies: tuple[str, ...]
     allowed_origins: tuple[str, ...]
+    open_reads: bool
+    allow_anonymous: bool
     users: tuple[User, ...] = field(repr=False)
     tokens: tuple[Token, ...] = field(repr=False)
     redact_words: tuple[str, ...]
@@ -126,10 +130,24 @@ SETTINGS = (
     ),
     Setting("port", types.PORT, "10000", "port to serve HTTP on; 0 takes any free port"),
     Setting(
+        "tls_certificate",
+        types.TLS_FILE,
+        "none: plain HTTP",
+        "PEM file of the certificate, with its chain, to serve HTTPS with; read again when it changes",
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting(
+        "tls_key",
+        types.TLS_FILE,
+        "none",
+        "PEM file of the certificate's key, without a password; read again when it changes",
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting(
         "public_url",
         types.PUBLIC_URL,
         "none",
-        "address that URLs in responses begin with; none: the address of the request",
+        "address that URLs in responses begin with, with a path if a proxy adds one; none: the address of the request",
         computed=lambda _invocation, _values: None,
     ),
     Setting(
@@ -147,6 +165,18 @@ SETTINGS = (
         computed=lambda _invocation, _values: (),
     ),
     Setting(
+        "open_reads",
+        types.FLAG,
+        "true",
+        "whether pages of all other sites may read where everyone may: on a server beyond loopback without users and tokens",
+    ),
+    Setting(
+        "allow_anonymous",
+        types.FLAG,
+        "false",
+        "whether to serve beyond loopback without users and tokens: anyone who reaches the server may then do anything",
+    ),
+    Setting(
         "users",
         USERS,
         "none: anyone may do anything",
@@ -158,8 +188,9 @@ SETTINGS = (
     Setting(
         "redact_words",
         types.REDACT_WORDS,
-        "password,key,secret,token,client_id",
-        "an environment variable whose name contains one of these words is shown without its value",
+        "password,passwd,passphrase,secret,token,key,credential,private,client_id,_pass_,_pwd_,_auth_,_cred_,_dsn_",
+        "an environment variable whose name contains one of these words is shown without its value; `_pass_` means the whole word "
+        "between underscores: `DB_PASS`, not `COMPASS`",
     ),
     Setting("per_page", types.PER_PAGE, "10", "rows on a page when the request sets no number; at most 100"),
     Setting("installation", types.INSTALLATION, "fastlane", "name that marks the Swarm services and Redis keys of this installation"),

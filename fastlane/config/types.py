@@ -62,6 +62,17 @@ def _directory(value: object) -> Path:
         raise ValueError(f"{quoted(text)} names the home of an unknown user; write the whole path") from None
 
 
+def read_file_path(value: object, example: str) -> Path:
+    """The path of a file."""
+    text = read_stripped_text(value)
+    if not text or "\0" in text:
+        raise ValueError(f"is not a file; write a path such as {example}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{quoted(text)} names the home of an unknown user; write the whole path") from None
+
+
 def _store_url(value: object) -> str:
     text = read_stripped_text(value)
     if text.startswith(("mongodb://", "mongodb+srv://")):
@@ -119,15 +130,30 @@ def read_number(value: object, least: int, most: int) -> int:
     return value
 
 
+def _flag(value: object) -> bool:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("true", "1", True):
+        return True
+    if word in ("false", "0", False):
+        return False
+    raise ValueError(f"{quoted(value)} is neither true nor false")
+
+
+_URL_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)*", re.ASCII)
+
+
 def _public_url(value: object) -> str:
     text = read_stripped_text(value).removesuffix("/")
     try:
         url = urlsplit(text)
-        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and bool(_URL_PATH.fullmatch(url.path))
     except ValueError:
         usable = False
-    if not usable or text != f"{url.scheme}://{url.netloc}" or "@" in url.netloc:
-        raise ValueError("is not the address under which people reach fastlane; write https://HOST or http://HOST:PORT, without a path")
+    if not usable or text != f"{url.scheme}://{url.netloc}{url.path}" or "@" in url.netloc:
+        raise ValueError(
+            "is not the address under which people reach fastlane; write https://HOST or http://HOST:PORT, with the path below which a "
+            "proxy serves it, if any: https://HOST/PATH"
+        )
     return text
 
 
@@ -167,6 +193,8 @@ def _redact_words(value: object) -> tuple[str, ...]:
     words = _words(value, "password", "token")
     if not all(words):
         raise ValueError("has an empty word, which every name contains; leave it out")
+    if any(not word.strip("_") for word in words):
+        raise ValueError("has a word of underscores only; write the word between them: _pass_")
     return words
 
 
@@ -265,6 +293,7 @@ def read_choice(*words: str) -> Callable[[object], str]:
 
 
 DIRECTORY = SettingType(_directory, resolve=lambda path, invocation: invocation.cwd / path)
+TLS_FILE = SettingType(lambda value: read_file_path(value, "/etc/fastlane/tls.pem"), resolve=lambda path, invocation: invocation.cwd / path)
 STORE_URL = SettingType(_store_url, scrub, resolve=lambda url, invocation: f"{SQLITE}{invocation.cwd / url.removeprefix(SQLITE)}")
 REDIS_URL = SettingType(_redis_url, scrub)
 ADDRESS = SettingType(_address)
@@ -276,6 +305,7 @@ REDACT_WORDS = SettingType(_redact_words, ",".join)
 INSTALLATION = SettingType(_installation)
 DURATION = SettingType(_duration, show_duration)
 SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
+FLAG = SettingType(_flag, lambda value: "true" if value else "false")
 COUNT = SettingType(lambda value: read_number(value, 1, 1000))
 PER_PAGE = SettingType(lambda value: read_number(value, 1, 100))
 LOG_FORMAT = SettingType(

@@ -10,6 +10,7 @@ import structlog
 
 from fastlane.clock import Clock
 from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
+from fastlane.log import may_quote
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
@@ -106,6 +107,7 @@ class Runner:
         if execution is None:
             await self._queue.finish({assignment.id: assignment.lease.revision})
             return
+        may_quote(execution.spec.envs)
         if execution.status in STARTING and assignment.epoch is None:
             if await self._known_hosts.is_elsewhere(execution):
                 assignment.give_away()

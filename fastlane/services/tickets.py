@@ -1,8 +1,9 @@
 """Tickets and sessions: access for a browser, which cannot send a token when it opens a page or a WebSocket.
 
 A ticket is good once, for 30 seconds, for a job or an execution. A page that was opened with a ticket starts a session, which may read that
-job for 12 hours. Both are 256 random bits. Redis keeps only their digests, so every replica knows them, and a copy of its data grants
-nothing. This module knows no credentials, only their seals; what a seal's owner may do is looked up in the settings at each use.
+job for 12 hours. A browser that logged in with a token has a session that may do what the token may, for 12 hours too. All are 256 random
+bits. Redis keeps only their digests, so every replica knows them, and a copy of its data grants nothing. This module knows no credentials,
+only their seals; what a seal's owner may do is looked up in the settings at each use.
 """
 
 import re
@@ -86,6 +87,21 @@ class Tickets:
     async def session(self, secret: str) -> Grant | None:
         """What the session with this secret allows; None when it is over or never existed."""
         return _read(await self._store.peek(_digest("visit", secret))) if FORMAT.fullmatch(secret) else None
+
+    async def start_login(self, seal: str) -> str:
+        """Starts the session of a browser that logged in with the credential of this seal; its secret. Raises TooManyTickets."""
+        self._count(seal, self._clock.now())
+        return await self._keep("login", Grant(seal, "", ""), SESSION_TTL)
+
+    async def login(self, secret: str) -> str | None:
+        """The seal of the session with this secret; None when it is over or never existed."""
+        grant = _read(await self._store.peek(_digest("login", secret))) if FORMAT.fullmatch(secret) else None
+        return None if grant is None else grant.seal
+
+    async def end_login(self, secret: str) -> None:
+        """Ends the session with this secret, if there is one."""
+        if FORMAT.fullmatch(secret):
+            await self._store.take(_digest("login", secret))
 
     def _count(self, seal: str, now: int) -> None:
         if now // MINUTE != self._minute:

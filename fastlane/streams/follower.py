@@ -81,6 +81,14 @@ class StartPosition:
     stream: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """By whom a follower was asked for (None: by nobody who is counted), and under which revision of what callers may do."""
+
+    caller: str | None = None
+    revision: int = 0
+
+
 class Sink(Protocol):
     """Where a follower writes."""
 
@@ -131,7 +139,9 @@ class Follower:
         *,
         start_wait: float,
         slow_after: float,
+        admitted: Admitted,
     ) -> None:
+        self.admitted = admitted
         self._admission = admission
         self._store = store
         self._clock = clock

@@ -1,19 +1,23 @@
 """All followers of this process: it admits them, checks where they want to begin, and ends them with the process."""
 
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 
 from fastlane.clock import Clock
-from fastlane.errors import Fault, Invalid, TransientError
+from fastlane.errors import Fault, Invalid, TooMany, TransientError
 from fastlane.models.execution import Execution
 from fastlane.models.logs.cursor import Cursor
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
-from fastlane.streams.follower import Follower, StartPosition
+from fastlane.streams.follower import Admitted, Follower, StartPosition
 from fastlane.streams.hub import Hub
 from fastlane.streams.shared_reads import SharedReads
 
 MAX_FOLLOWERS = 5_000
 """Followers at once in one process."""
+SHARE = 5
+"""One caller has at most one in this many of them."""
 SLOW_AFTER = 15.0
 """Seconds that a sink may take for one batch (128 KiB at most)."""
 
@@ -22,8 +26,13 @@ class TooManyFollowers(TransientError):
     """This process follows as many logs as it may, or it ends."""
 
 
+class CallerFollowsTooMany(TooMany):
+    """The caller follows as many logs as one caller may."""
+
+
 class Followers:
-    """Makes followers. Each waits ``start_wait`` seconds for a start, and gives its sink up when a batch takes ``slow_after`` seconds."""
+    """Makes followers. Each waits ``start_wait`` seconds for a start, and gives its sink up when a batch takes ``slow_after`` seconds. At
+    most ``most`` run at once, and a share of them for one caller."""
 
     def __init__(
         self, store: Store, hub: Hub, clock: Clock, *, start_wait: float, slow_after: float = SLOW_AFTER, most: int = MAX_FOLLOWERS
@@ -34,7 +43,10 @@ class Followers:
         self._slow_after = slow_after
         self._most = most
         self._reads = SharedReads(store, hub)
+        self._most_of_caller = max(1, most // SHARE)
         self._running: set[Follower] = set()
+        self._callers: Counter[str] = Counter()
+        self._revision = 0
         self._closed = False
 
     def __len__(self) -> int:
@@ -50,11 +62,23 @@ class Followers:
         for follower in list(self._running):
             follower.interrupt()
 
-    async def follow(self, task_id: str, job_id: str, execution_id: str | None, start: StartPosition) -> Follower:
-        """A follower of a job, or of one of its executions, to be run. Raises NotFound, TooManyFollowers, and Invalid for a cursor of
-        another job or execution."""
+    def revoke(self, callers: Collection[str]) -> None:
+        """Ends the followers of these callers as ``retry``: they may no longer do what they could. Nobody who was admitted before and does
+        not run yet will run."""
+        self._revision += 1
+        for follower in [one for one in self._running if one.admitted.caller in callers]:
+            follower.interrupt()
+
+    async def follow(
+        self, task_id: str, job_id: str, execution_id: str | None, start: StartPosition, caller: str | None = None
+    ) -> Follower:
+        """A follower of a job, or of one of its executions, to be run. ``caller``: on whose account; None: on nobody's. Raises NotFound,
+        TooManyFollowers, CallerFollowsTooMany, and Invalid for a cursor of another job or execution."""
+        admitted = Admitted(caller, self._revision)
         if self._is_full():
             raise TooManyFollowers("this server ends" if self._closed else f"{self._most} logs are followed here already")
+        if self._has_its_share(caller):
+            raise CallerFollowsTooMany(f"you follow {self._most_of_caller} logs here already; close one first")
         job = await find_job(self._store, task_id, job_id)
         execution = None if execution_id is None else await find_execution(self._store, task_id, job_id, execution_id)
         if start.cursor is not None and start.cursor.ended and start.cursor.execution_id == job_id:
@@ -71,18 +95,32 @@ class Followers:
             start,
             start_wait=self._start_wait,
             slow_after=self._slow_after,
+            admitted=admitted,
         )
 
     def enter(self, follower: Follower) -> bool:
         """Counts a follower that begins to run; False when it may not."""
-        if self._is_full():
+        caller = follower.admitted.caller
+        if self._is_full() or self._has_its_share(caller) or follower.admitted.revision != self._revision:
             return False
         self._running.add(follower)
+        if caller is not None:
+            self._callers[caller] += 1
         return True
 
     def leave(self, follower: Follower) -> None:
         """Counts it no more: it has ended."""
-        self._running.discard(follower)
+        if follower not in self._running:
+            return
+        self._running.remove(follower)
+        caller = follower.admitted.caller
+        if caller is not None:
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]
+
+    def _has_its_share(self, caller: str | None) -> bool:
+        return caller is not None and self._callers[caller] >= self._most_of_caller
 
     def _is_full(self) -> bool:
         return self._closed or len(self._running) >= self._most

@@ -10,7 +10,8 @@ class WebSettings:
     """The settings of HTTP; docs/configuration.md explains them and names their defaults.
 
     ``max_body`` is in bytes. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only this machine can reach the
-    server, and only under its own names. ``users`` and ``tokens`` may log in; without any, everyone has access.
+    server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may. ``users`` and ``tokens`` may log
+    in; without any, everyone has access.
     """
 
     version: str
@@ -18,6 +19,7 @@ class WebSettings:
     public_url: str | None
     trusted_proxies: tuple[str, ...]
     allowed_origins: tuple[str, ...]
+    open_reads: bool
     max_body: int
     hard_retries: int
     redact_words: tuple[str, ...]

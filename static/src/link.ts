@@ -81,7 +81,9 @@ export class Link {
       const again = { words: "Look again", act: () => location.reload() };
       notice("link", { tone: "bad", words: ["There is nothing at this address."], button: again });
     } else if (state.is === "barred") {
-      notice("link", { tone: "bad", words: [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`] });
+      const words = [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`];
+      const login = state.status === 401 ? { words: "Log in", act: () => location.reload() } : undefined;
+      notice("link", { tone: "bad", words, button: login });
     } else {
       notice("link", null);
     }

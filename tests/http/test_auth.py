@@ -277,6 +277,32 @@ async def test_guesses_that_come_all_at_once_are_counted_as_they_come(guarded, h
     )
 
 
+async def test_guesses_at_one_user_from_everywhere_are_slowed_and_the_user_is_not_kept_out(guarded, hashing, monkeypatch):
+    monkeypatch.setattr(auth, "MAX_REMEMBERED", 1)
+    assert (await guarded.get("/status", headers=from_("10.1.1.1", ADMIN))).status == 200
+    assert (await guarded.get("/status", headers=from_("10.1.1.1", READER))).status == 200  # ADMIN is remembered no more
+    guesses = [
+        (await guarded.get("/status", headers=from_(f"10.9.{n}.1", basic("anna", f"{n}")))).status
+        for n in range(throttle.FREE_FOR_NAME + 1)
+    ]
+    assert guesses == [401] * throttle.FREE_FOR_NAME + [429]
+    assert (await guarded.get("/status", headers=from_("10.1.1.1", ADMIN))).status == 200
+    assert (await guarded.get("/status", headers=from_("10.2.2.2", RUNNER))).status == 200
+
+
+async def test_one_network_leaves_places_for_others_to_log_in(guarded, hashing):
+    hashing.go.clear()
+    crowd = [asyncio.create_task(guarded.get("/status", headers=from_(f"10.9.9.{n}", basic("anna", f"{n}")))) for n in range(40)]
+    await until(lambda: sum(task.done() for task in crowd) == 40 - auth.MAX_OF_NETWORK, "nobody was sent away")
+    other = asyncio.create_task(guarded.get("/status", headers=from_("10.1.1.1", READER)))
+    await until(lambda: len(guarded.context.authenticator._verifying) > auth.MAX_OF_NETWORK, "there was no place for another network")
+    hashing.go.set()
+    assert (await other).status == 200
+    assert sorted(answer.status for answer in await asyncio.gather(*crowd)) == [401] * auth.MAX_OF_NETWORK + [503] * (
+        40 - auth.MAX_OF_NETWORK
+    )
+
+
 async def test_an_address_that_nobody_vouches_for_does_not_count(shared_redis, tmp_path):
     async with Fastlane(tmp_path, shared_redis.url, **WHO) as server:
         guesses = [
@@ -324,3 +350,14 @@ async def test_closing_gives_up_the_passwords_that_wait(shared_redis, tmp_path, 
         await asyncio.gather(*crowd, return_exceptions=True)
         hashing.go.set()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("passwords")]
+
+
+async def test_no_cache_keeps_what_only_some_may_see(guarded):
+    reply = (await guarded.post("/tasks/team-a-1", OK, headers=ADMIN)).json
+    await guarded.run(reply)
+    job = reply["jobUrl"]
+    for path in ("/tasks", "/status", "/openapi.json", job, reply["executionUrl"], f"{job}stdout", f"{job}why", "/executions", "/nothing"):
+        for credential in (ADMIN, {}):
+            answer = await guarded.get(path, headers=credential)
+            assert answer.headers.get("Cache-Control") == "no-store", (path, answer.status)
+    assert (await guarded.post(f"{job}stop", headers=ADMIN)).headers["Cache-Control"] == "no-store"

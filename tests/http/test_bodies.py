@@ -372,3 +372,21 @@ async def test_a_long_list_is_rendered_and_compressed_beside_the_event_loop(serv
     answer = await server.get("/tasks/task?perPage=10", headers=asked)
     assert len(json.loads(gzip.decompress(answer.body))["jobs"]) == 10
     assert threads == {"encode_json": {True, False}, "gzipped": {True, False}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("envs", {"DB": "postgres://me:********@db/x"}),
+        ("envs", {"DB": "https://x/?token=********&a=1"}),
+        ("envs", {"KEY": "********"}),
+        ("command", "curl https://me:********@x"),
+        ("command", ["curl", "https://me:********@x"]),
+    ],
+)
+async def test_what_is_shown_in_place_of_a_secret_is_never_taken_for_one(server, field, value):
+    answer = await server.post("/tasks/task", {"image": "x", field: value})
+    assert answer.status == 400
+    (fault,) = answer.json["errors"]
+    assert fault["field"].startswith(field)
+    assert "give the secret itself" in fault["message"]

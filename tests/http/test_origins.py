@@ -49,6 +49,18 @@ async def test_a_foreign_page_reads_only_where_everybody_may(asked):
         assert "Origin" in answer.headers["Vary"]
 
 
+async def test_with_open_reads_off_an_open_server_is_read_by_listed_pages_only(shared_redis, tmp_path):
+    settings = {"listen": "0.0.0.0", "open_reads": False, "allowed_origins": (LISTED,)}
+    async with Fastlane(tmp_path, shared_redis.url, **settings) as server:
+        reply = await server.run_to_end()
+        for origin, may in ((EVIL, None), (LISTED, LISTED)):
+            answer = await server.get("/status", headers={"Origin": origin})
+            assert answer.headers.get("Access-Control-Allow-Origin") == may
+            handshake = {"Origin": origin, "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+            opened = await server.get(reply["jobUrl"] + "ws", headers=handshake | {"Sec-WebSocket-Key": "eA" * 11 + "=="})
+            assert opened.status == (101 if may else 403)
+
+
 async def test_a_listed_page_reads_and_writes_and_sees_our_headers(asked):
     listed = {"Origin": LISTED, **asked.headers}
     reply = await asked.post("/tasks/task", OK, headers=listed)
@@ -124,3 +136,16 @@ async def test_a_secret_comes_back_in_no_answer(shared_redis, tmp_path, words):
         assert answers[1].json["job"]["spec"]["envs"]["PLAIN"] == "shown"
         message = answers[2].json["execution"]["failure"]["message"]
         assert message == f"the engine said: bad variable {name}=********"
+
+
+async def test_the_password_of_a_url_comes_back_in_no_answer(server):
+    envs = {"DATABASE": "postgres://me:hunter2@db/x", "AUTHOR": "anna"}
+    reply = await server.enqueue("task", envs=envs, command=["curl", "https://me:hunter2@x/?api_key=hunter2"])
+    await server.pull(reply)
+    for path in ("/tasks/task", reply["jobUrl"], reply["executionUrl"], "/executions", "/status"):
+        answer = await server.get(path)
+        assert answer.status == 200
+        assert b"hunter2" not in answer.body, path
+    spec = (await server.get(reply["jobUrl"])).json["job"]["spec"]
+    assert spec["envs"] == {"DATABASE": "postgres://me:********@db/x", "AUTHOR": "anna"}
+    assert spec["command"] == "curl 'https://me:********@x/?api_key=********'"

@@ -1,8 +1,10 @@
 """Paths, methods, names and URLs: API.md's rules for every route."""
 
 import json
+import re
 
 import pytest
+from yarl import URL
 
 from fastlane import __version__
 from tests.support.fastlane import Fastlane
@@ -179,6 +181,35 @@ async def test_public_url_goes_before_every_path(shared_redis, tmp_path):
         assert (await server.enqueue())["taskUrl"] == "https://fast.example.com:8443/tasks/task/"
         named = await server.get("/tasks/task", headers={"Host": "fast.example.com:8443"})
         assert named.json["url"] == "https://fast.example.com:8443/tasks/task/"
+
+
+PUBLIC = "https://example.com/tools/fast-lane"
+
+
+@pytest.mark.parametrize("prefix", ["", "/tools/fast-lane"])
+async def test_a_public_url_may_have_a_path_which_the_proxy_removes_or_not(shared_redis, tmp_path, prefix):
+    own = {"Host": "example.com", "Origin": "https://example.com"}
+    async with Fastlane(tmp_path, shared_redis.url, public_url=PUBLIC) as server:
+        reply = (await server.post(f"{prefix}/tasks/task", {"image": "ubuntu"}, headers=own)).json
+        assert reply["jobUrl"] == f"{PUBLIC}/tasks/task/jobs/{reply['jobId']}/"
+        job = f"{prefix}/tasks/task/jobs/{reply['jobId']}"
+        assert (await server.get(f"{job}/", headers=own)).json["job"]["url"] == reply["jobUrl"]
+        assert (await server.get(f"{prefix}/openapi.json")).json["servers"] == [{"url": PUBLIC}]
+        assert (await server.get(f"{prefix}/nothing")).status == 404
+        assert (
+            await server.post(f"{prefix}/tasks/task", {"image": "x"}, headers=own | {"Origin": "https://evil.example.com"})
+        ).status == 403
+        for path in ("", "/", "/docs", f"/tasks/task/jobs/{reply['jobId']}/stream"):
+            page = await server.get(f"{prefix}{path}" or "/", headers={"Accept": "text/html"})
+            assert page.status == 200, path
+            link = re.search(rb'href="([^"]+favicon[^"]+)"', page.body)[1].decode()
+            assert str(URL(f"{PUBLIC}{path}").join(URL(link))).startswith(f"{PUBLIC}/static/favicon") or not (prefix or path)
+
+
+@pytest.mark.parametrize("path", ["/tools/fast-lanes/livez", "/tools/livez", "/fast-lane/livez", "/tools/fast-lane/tools/fast-lane/livez"])
+async def test_no_other_path_is_taken_for_that_of_public_url(shared_redis, tmp_path, path):
+    async with Fastlane(tmp_path, shared_redis.url, public_url=PUBLIC) as server:
+        assert (await server.get(path)).status == 404
 
 
 async def test_forwarded_headers_count_only_behind_a_trusted_proxy(shared_redis, tmp_path):

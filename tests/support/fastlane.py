@@ -18,6 +18,7 @@ from yarl import URL
 
 from fastlane import app
 from fastlane.clock import Clock, SystemClock
+from fastlane.config.access_files import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.executors.base import Executor
 from fastlane.models import transitions
@@ -83,8 +84,9 @@ class Fastlane:
     """One ``fastlane api`` and any number of workers, on one store. Used as an async context manager.
 
     ``settings`` are values by the names of ``Settings``; what is not named has its default, but for a free port and an installation of its
-    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds; ``reconcile``, ``gone_after``,
-    ``refused_after`` and ``max_executions`` are of workers, which take them when they are hired, like ``executor``.
+    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds, ``access`` are the files of its users and tokens;
+    ``reconcile``, ``gone_after``, ``refused_after`` and ``max_executions`` are of workers, which take them when they are hired, like
+    ``executor``.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Fastlane:
         workers: int = 0,
         hub: Callable[[Any], Any] = lambda hub: hub,
         connections: int = 1_000,
+        access: AccessFiles | None = None,
         reconcile: float = 0.5,
         gone_after: float = 1.0,
         refused_after: float = 1.0,
@@ -112,6 +115,7 @@ class Fastlane:
         self.on_answer: Callable[[str, str, Answer], None] | None = None
         """Called with the method, the path and the answer of each request."""
         self._workers = workers
+        self._access = access
         self._api_factories = app.Factories(
             clock=lambda: self.clock,
             store=lambda settings: SqliteStore(settings.store_path, busy_timeout=1.0),
@@ -125,7 +129,7 @@ class Fastlane:
     async def __aenter__(self) -> "Fastlane":
         self.settings.data_dir.mkdir(exist_ok=True)
         await self._stack.__aenter__()
-        api = await self._stack.enter_async_context(app.running("api", self.settings, self._api_factories))
+        api = await self._stack.enter_async_context(app.running("api", self.settings, self._api_factories, self._access))
         assert api.services is not None
         assert api.port is not None
         self.api, self.services, self.port = api, api.services, api.port
@@ -146,7 +150,7 @@ class Fastlane:
 
     @property
     def base(self) -> str:
-        return f"http://localhost:{self.port}"
+        return f"http{'s' if self.settings.tls_certificate else ''}://localhost:{self.port}"
 
     @property
     def pools(self) -> tuple[Pool, ...]:

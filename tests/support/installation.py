@@ -199,6 +199,7 @@ class Installation:
             "LEASE": "3s",
             "RENEW": "1s",
             "LOG_FORMAT": "json",
+            "LISTEN": "127.0.0.1",
             **({"REDIS_URL": self.redis} if self.redis else {}),
             **({"TOKENS": json.dumps([token])} if token else {}),
             **self.settings,

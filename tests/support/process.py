@@ -29,12 +29,13 @@ from tests.support.seams import Hook, Journal, Trip, Watched, report_idleness
 def run(role: Role) -> int:
     """Runs the process until a signal. Returns the exit code."""
     options = ProcessOptions.of_environment()
-    settings = load(role).settings
+    loaded = load(role)
+    settings = loaded.settings
     log.configure(settings.log_format, settings.log_level)
     change_constants(options)
     factories = factories_of(options)
     if options.journal is None:
-        return app.run(role, settings, factories)
+        return app.run(role, settings, factories, loaded.access)
     journal = Journal(Path(options.journal))
     hook = Hook(journal, Trip.of(options.trip), wait_for_writer(settings.store_path))
     return process.run(journaled(role, settings, watched_by(hook, factories), journal))

@@ -9,12 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
-LEAVES = ("config", "errors", "clock", "log")
+LEAVES = ("config", "errors", "clock", "log", "redaction")
 
 ALLOWED = {
     "errors": (),
     "clock": (),
     "log": (),
+    "redaction": ("log",),
     "process": (),
     "config": ("models", "errors", "log"),
     "models": ("errors",),

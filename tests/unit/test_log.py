@@ -1,5 +1,6 @@
 """What a log line looks like, and what never stands in one."""
 
+import asyncio
 import json
 import logging
 import os
@@ -65,6 +66,34 @@ def test_libraries_speak_from_warning_up_in_the_same_format(capsys, name):
     logging.getLogger(name).warning("trouble with %s", f"redis://:{SECRET}@q")
     (line,) = lines(capsys)
     assert (line["level"], line["event"], line["message"]) == ("warning", name, "trouble with redis://:********@q")
+
+
+def test_what_any_client_can_cause_is_no_warning(capsys):
+    log.configure("json", "info")
+    logging.getLogger("tornado.general").warning("SSL Error on %s %s: %s", 7, "peer", "wrong version number")
+    logging.getLogger("tornado.general").warning("something else")
+    assert [line["message"] for line in lines(capsys)] == ["something else"]
+
+
+async def test_a_line_may_quote_the_variables_of_its_task_and_no_secret_among_them(capsys):
+    log.configure("json", "info", lambda text, envs: text.replace(envs["KEY"], "********"))
+
+    async def work(secret: str) -> None:
+        log.may_quote({"KEY": secret})
+        await asyncio.sleep(0)
+        structlog.get_logger().info("info", said=f"{secret} and two", count=3)
+        structlog.get_logger().info("x", error="a\0b two", level_of="info")
+
+    await asyncio.gather(work("one"), work("two"))
+    structlog.get_logger().info("x", said="one and two")
+    found = [(line["event"], line.get("said") or line["error"]) for line in lines(capsys)]
+    assert found == [
+        ("info", "******** and two"),
+        ("x", "a\0b two"),
+        ("info", "******** and ********"),
+        ("x", "a\0b ********"),
+        ("x", "one and two"),
+    ]
 
 
 def test_warnings_are_logged(capsys):

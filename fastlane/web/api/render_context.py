@@ -1,20 +1,18 @@
 """The context in which an answer's value becomes JSON: the server's URL for this client, and which variables are secret."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
-REDACTED = "********"
-MIN_SECRET = 4
-"""Characters. A shorter value also occurs in ordinary words, so it is not cut out of messages."""
+from fastlane.redaction import redaction_of
 
 
 class RenderContext:
-    """Belongs to one request. ``base`` is the URL before every path. A variable with one of ``redact_words`` in its name is secret."""
+    """Belongs to one request. ``base`` is the URL before every path. ``redaction`` are the rules of ``redact_words``."""
 
     def __init__(self, base: str, redact_words: Sequence[str]) -> None:
         self._base = base
-        self._redact_words = redact_words
+        self.redaction = redaction_of(tuple(redact_words))
 
     def task_url(self, task_id: str) -> str:
         """The URL of a task."""
@@ -33,20 +31,6 @@ class RenderContext:
         if job_id is None:
             return self.task_url(task_id)
         return self.job_url(task_id, job_id) if execution_id is None else self.execution_url(task_id, job_id, execution_id)
-
-    def redacted(self, envs: Mapping[str, str]) -> dict[str, str]:
-        """Environment variables, with asterisks in place of each secret."""
-        return {name: REDACTED if self._is_secret(name) else value for name, value in envs.items()}
-
-    def without_secrets(self, message: str, envs: Mapping[str, str]) -> str:
-        """A message from an engine, a node or a registry, without the values of these variables that are secret."""
-        for name, value in envs.items():
-            if len(value) >= MIN_SECRET and self._is_secret(name):
-                message = message.replace(value, REDACTED)
-        return message
-
-    def _is_secret(self, name: str) -> bool:
-        return any(word.lower() in name.lower() for word in self._redact_words)
 
 
 @lru_cache(maxsize=1024)

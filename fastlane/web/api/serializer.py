@@ -206,12 +206,21 @@ def url(read: Callable[[Value, RenderContext], str | None], about: str, *, null:
 def envs(read: Callable[[Value], Mapping[str, str]]) -> Field[Value]:
     """Environment variables; secrets are redacted."""
     schema = {"type": "object", "additionalProperties": {"type": "string"}}
-    return _rendered(lambda value, render: render.redacted(read(value)), schema, "A secret's value is shown as ********.")
+    return _rendered(
+        lambda value, render: render.redaction.envs(read(value)),
+        schema,
+        "A secret's value, and the password of a URL, are shown as ********.",
+    )
 
 
 def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]]) -> Field[Value]:
     """A message that may quote environment variables: their secret values are redacted."""
-    return _rendered(lambda value, render: render.without_secrets(read(value), envs(value)), {"type": "string"}, "")
+    return _rendered(lambda value, render: render.redaction.message(read(value), envs(value)), {"type": "string"}, "")
+
+
+def rendered_text(read: Callable[[Value, RenderContext], str | None], about: str) -> Field[Value]:
+    """Text that depends on the request, or null."""
+    return _rendered(read, {"type": "string"}, about, null=True)
 
 
 def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False) -> Field[Value]:

@@ -9,7 +9,9 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import cached_property, lru_cache, partial
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -29,6 +31,7 @@ from fastlane.web.api.responses.pages import Listing
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.handler.context import AppContext
+from fastlane.web.handler.page import finish_page, wants_html
 from fastlane.web.http.body import RequestBody
 from fastlane.web.http.encoding import GZIP_FROM, LARGE, accepts_gzip, encode_json, gzipped
 from fastlane.web.http.path import check_length, read_path
@@ -36,6 +39,7 @@ from fastlane.web.http.problems import Problem, problem_of
 from fastlane.web.http.query import read_query
 from fastlane.web.security.auth import authorize
 from fastlane.web.security.login import log_in
+from fastlane.web.security.throttle import address_key
 from fastlane.web.settings import WebSettings
 
 METHODS = ("DELETE", "GET", "POST", "PUT")
@@ -115,6 +119,15 @@ class Handler(RequestHandler):
         return Requester(user, self.context.origins.client_address(self.request))
 
     @property
+    def caller(self) -> str | None:
+        """By whom what one caller may use at once is counted: the credential, else the address. None for this machine's own address, which
+        tells nobody apart."""
+        if self.principal is not None and self.context.authenticator is not None:
+            return self.context.authenticator.seal(self.principal)
+        address = self.context.origins.client_address(self.request)
+        return None if address is None or ip_address(address).is_loopback else address_key(address)
+
+    @property
     def task_filter(self) -> Callable[[str], bool] | None:
         """Tells by its id whether the principal may see a task; None: they may see all."""
         return None if self.principal is None or not self.principal.tasks else self.principal.sees
@@ -128,6 +141,12 @@ class Handler(RequestHandler):
     def render_context(self) -> RenderContext:
         """The parts of the request that its answer's JSON depends on."""
         return RenderContext(self.base_url, self.web_settings.redact_words)
+
+    @property
+    def asks_for_login_by_page(self) -> bool:
+        """Whether a browser is shown a form for a token when it is not logged in: without users, it has no form of its own for that."""
+        authenticator = self.context.authenticator
+        return authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and wants_html(self.request)
 
     @cached_property
     def request_id(self) -> str:
@@ -256,6 +275,10 @@ class Handler(RequestHandler):
             problem = Problem(405, words, headers={"Allow": allowed})
         for name, value in problem.headers.items():
             self.set_header(name, value)
+        if problem.status == 401 and self.asks_for_login_by_page and "Authorization" not in self.request.headers:
+            with suppress(Problem):  # where the pages were not built, the problem itself must do
+                finish_page(self, "login.html", self.base_url, status=401)
+                return
         self.set_header("Cache-Control", "no-store")
         self._finish_json(encode_json(PROBLEM.serialize(problem, NO_CONTEXT)), problem.status, "application/problem+json")
 
@@ -277,6 +300,8 @@ class Handler(RequestHandler):
         self.base_url = self.context.origins.base_url(self.request)
         if self.request.method == "OPTIONS" and "Access-Control-Request-Method" in self.request.headers:
             return await self._answer_preflight()
+        if self.context.authenticator is not None:
+            self.set_header("Cache-Control", "no-store")  # routes whose answers are the same for everyone set another
         if not self.public:
             await self.log_in()
         method = "GET" if self.request.method == "HEAD" else self.request.method or ""

@@ -33,9 +33,11 @@ class StaticFiles:
         self._root = root or files("fastlane.static")
 
     def page(self, name: str, *, path: str, base_url: str) -> bytes:
-        """A page for a request of this path; ``base_url`` is the server's URL. Its links are relative to the path, so that they work behind
-        a proxy that adds a prefix."""
+        """A page for a request of this path below ``base_url``, the server's URL. Its links are relative to the path, so that they work
+        behind a proxy that adds a prefix."""
         root = "../" * (path.count("/") - 1) or "./"
+        if not path:  # that of public_url itself, without a slash at its end
+            root = f"./{base_url.rpartition('/')[2]}/"
         return self._pages[name].replace("{{root}}", root).replace("{{base}}", escape(base_url)).encode()
 
     def asset(self, name: str) -> Asset | None:

@@ -42,7 +42,7 @@ PROBLEMS: Mapping[int, tuple[str, str]] = {
     416: ("OutOfRange", "The range lies past the end."),
     422: ("KeyReused", "The Idempotency-Key was sent with another request before."),
     426: ("UpgradeRequired", "This route is a WebSocket."),
-    429: ("TooMany", "Too many failed logins from this address, or too many tickets."),
+    429: ("TooMany", "Too many failed logins, tickets or followed logs."),
     503: ("Unavailable", "The store or the queue does not answer; nothing is wrong with the request."),
 }
 

@@ -59,7 +59,7 @@ class LogFollowing:
         handler, headers = self._handler, self._handler.request.headers
         as_events = "text/event-stream" in headers.get("Accept", "").lower()
         start = read_follow_query(handler.query, headers.get("Last-Event-ID") if as_events else None)
-        follower = self._follower = await handler.services.followers.follow(*self._ids, start)
+        follower = self._follower = await handler.services.followers.follow(*self._ids, start, handler.caller)
         self._set_headers()
         if as_events and start.cursor is not None and start.cursor.ended:
             handler.set_status(204)  # tells a browser not to reconnect

@@ -65,7 +65,7 @@ class LogsHandler(Handler):
             200: Response("stdout, a line -=-, stderr; or the log as it grows.", media=(TEXT, EVENTS), headers=LOG_HEADERS),
             204: Response("For a Last-Event-ID that is the end's: nothing follows."),
         },
-        refusals=(404,),
+        refusals=(404, 429),
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """Both streams' bytes, so far or as they come."""

@@ -1,10 +1,8 @@
 """The pages: a live log at ``…/stream``, the HTTP API at ``/docs``, a start page at ``/``; and ``/static/FILE``, which they load.
 
-The pages get their data from the API, as any client does. Each page's policy lets it run this server's files only, and send requests to
-this server only.
+The pages get their data from the API, as any client does.
 """
 
-from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
@@ -13,24 +11,17 @@ from fastlane.errors import NotFound, NotStarted, TransientError
 from fastlane.web.api.contract import Response, operation
 from fastlane.web.api.responses.server import HEALTH
 from fastlane.web.handler.handler import Handler
+from fastlane.web.handler.page import HTML, OWN_FILES, STRICT_POLICY, finish_page, static_files, wants_html
 from fastlane.web.http.encoding import accepts_gzip
 from fastlane.web.http.problems import Problem, problem_of
-from fastlane.web.http.static_files import StaticFiles
 from fastlane.web.routes.health import answer_health
 from fastlane.web.routes.log_lookup import find_log
 from fastlane.web.routes.tickets import TICKET_QUERY
-from fastlane.web.security.tickets import TICKET, session_cookie
+from fastlane.web.security.tickets import TICKET, session_cookie, ticket_in
 
-HTML = "text/html; charset=utf-8"
 IMMUTABLE = "public, max-age=31536000, immutable"
 """An asset's name contains a hash of its content."""
 
-OWN_FILES = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-STRICT_POLICY = f"{OWN_FILES}; img-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
-"""A page may load from and send to this server only, and may not turn text into markup."""
 DOCS_POLICY = f"{OWN_FILES}; img-src 'self' data:"
 """The library of this page has images inside its style sheet."""
 
@@ -58,16 +49,16 @@ class StreamPageHandler(Handler):
         return await show_page(self, "stream.html")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """A problem, but the page itself in two cases: the log does not exist, or a browser needs a login that it cannot ask for."""
+        """A problem, but the page itself in two cases: the log does not exist, or a ticket was refused and a browser has no own login."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         problem = problem_of(error)
-        needs_token = isinstance(error, Problem) and error.status == 401 and not self.web_settings.users and wants_html(self)
-        if not isinstance(error, NotFound) and not needs_token:
+        refused = isinstance(error, Problem) and error.status == 401 and self.asks_for_login_by_page and ticket_in(self.request) is not None
+        if not isinstance(error, NotFound) and not refused:
             return super().write_error(status_code, **kwargs)
         for name, value in problem.headers.items():
             self.set_header(name, value)
         try:
-            _finish_page(self, "stream.html", STRICT_POLICY, problem.status)
+            finish_page(self, "stream.html", self.base_url, status=problem.status)
         except Problem:
             super().write_error(problem.status, exc_info=(type(problem), problem, None))
 
@@ -110,7 +101,7 @@ class RootHandler(Handler):
     async def on_get(self) -> None:
         """The health, or a start page."""
         self.set_header("Vary", "Accept, Accept-Encoding, Origin")
-        if wants_html(self):
+        if wants_html(self.request):
             await show_page(self, "home.html")
         else:
             await answer_health(self)
@@ -137,26 +128,4 @@ class AssetHandler(Handler):
 
 async def show_page(handler: Handler, name: str, policy: str = STRICT_POLICY) -> None:
     """Answers with a page."""
-    await handler.deliver(_finish_page(handler, name, policy, 200))
-
-
-def static_files(handler: Handler) -> StaticFiles:
-    """The files that were built for this server."""
-    found = handler.application.settings["static_files"]
-    assert isinstance(found, StaticFiles)
-    return found
-
-
-def wants_html(handler: Handler) -> bool:
-    """Whether a browser asks for a page."""
-    return "text/html" in handler.request.headers.get("Accept", "").lower()
-
-
-def _finish_page(handler: Handler, name: str, policy: str, status: int) -> Awaitable[None]:
-    data = static_files(handler).page(name, path=handler.request.path, base_url=handler.base_url)
-    handler.set_status(status)
-    handler.set_header("Content-Type", HTML)
-    handler.set_header("Content-Security-Policy", policy)
-    handler.set_header("Referrer-Policy", "no-referrer")
-    handler.set_header("Cache-Control", "no-cache")
-    return handler.finish(data)
+    await handler.deliver(finish_page(handler, name, handler.base_url, policy=policy))

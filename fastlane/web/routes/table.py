@@ -11,6 +11,7 @@ from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.openapi import OpenApiHandler
 from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
 from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ResumePoolHandler
+from fastlane.web.routes.session import LoginPageHandler, SessionHandler
 from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TasksHandler
 from fastlane.web.routes.tickets import TicketHandler
 from fastlane.web.routes.ticks import TicksHandler
@@ -62,5 +63,5 @@ ROUTES: Mapping[str, type[Handler]] = {
 }
 """The public API, which the OpenAPI document describes."""
 
-UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler}
+UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler, "/login": LoginPageHandler, "/session": SessionHandler}
 """Routes that only our own pages use."""

@@ -50,7 +50,7 @@ class SocketHandler(Handler, WebSocketHandler):
             **TICKET_QUERY,
         },
         answers={101: Response("The log as it grows, by WebSocket. The close reason is done or retry.")},
-        refusals=(404, 426),
+        refusals=(404, 426, 429),
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """The handshake, and the connection until it is closed."""
@@ -62,7 +62,7 @@ class SocketHandler(Handler, WebSocketHandler):
             raise Invalid([Fault("format", 'is neither "text" nor "json"')])
         start = read_follow_query(self.query)
         self._format, self._stream = LogFormat(format), start.stream
-        self._follower = await self.services.followers.follow(task_id, job_id, execution_id, start)
+        self._follower = await self.services.followers.follow(task_id, job_id, execution_id, start, self.caller)
         try:
             await WebSocketHandler.get(self)
         finally:

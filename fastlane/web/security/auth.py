@@ -1,7 +1,8 @@
 """Authenticates requests by HTTP Basic and bearer tokens, if the settings name any. ``models/access.py`` says what each principal may do.
 
 A valid credential is remembered by a keyed digest, so only its first request pays for the password hash. One thread computes the hashes and
-few may wait for it, so a client cannot take over the event loop or the memory; repeated failures slow an address down.
+few may wait for it, of each network fewer, so no client can take over the event loop, the memory or the places; repeated failures are
+slowed down (``throttle``).
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import secrets
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b, sha256
 from math import ceil
@@ -20,34 +21,54 @@ import structlog
 from fastlane.config.credentials import Token, User, token_digest
 from fastlane.models.access import Principal, Role, needed_role, refusal
 from fastlane.web.http.problems import Problem
-from fastlane.web.security.throttle import LoginThrottle
+from fastlane.web.security.throttle import LoginSlots, LoginThrottle
 
 MAX_REMEMBERED = 1_024
-MAX_VERIFYING = 16
+MAX_VERIFYING = 32
 """Different passwords that may wait for their hash. The next one gets a 503."""
+MAX_OF_NETWORK = 10
+"""How many of them may come from one network (/24, /48)."""
 
 log = structlog.get_logger()
 
 
 class Authenticator:
-    """Finds the principal of a credential. ``close`` ends its thread."""
+    """Finds the principal of a credential. ``replace`` changes the users and tokens. ``close`` ends its thread."""
 
     def __init__(self, users: Sequence[User], tokens: Sequence[Token]) -> None:
+        self._throttle = LoginThrottle()
+        self._slots = LoginSlots(MAX_VERIFYING, MAX_OF_NETWORK)
+        self._key = secrets.token_bytes(32)
+        self._remembered: OrderedDict[bytes, str] = OrderedDict()
+        self._verifying: dict[bytes, asyncio.Task[str | None]] = {}
+        self._thread = ThreadPoolExecutor(1, "passwords")
+        self._principals: Mapping[str, Principal] = {}
+        self.replace(users, tokens)
+
+    def replace(self, users: Sequence[User], tokens: Sequence[Token]) -> set[str]:
+        """Lets these users and tokens in from now on, and no others. Returns the seals of the credentials that are gone, or that may now do
+        something else."""
+        before = self._principals
+        digests = [(user.principal, user.password.digest) for user in users] + [(token.principal, token.digest) for token in tokens]
         self._users = {user.principal.name: user for user in users}
         self._tokens = tuple(tokens)
-        digests = [(user.principal, user.password.digest) for user in users] + [(token.principal, token.digest) for token in tokens]
         self._seals = {principal.name: _seal(principal.name, digest) for principal, digest in digests}
         self._principals = {self._seals[principal.name]: principal for principal, _ in digests}
         self._decoy = users[0].password.decoy() if users else None
-        self._throttle = LoginThrottle()
-        self._key = secrets.token_bytes(32)
-        self._remembered: OrderedDict[bytes, Principal] = OrderedDict()
-        self._verifying: dict[bytes, asyncio.Task[Principal | None]] = {}
-        self._thread = ThreadPoolExecutor(1, "passwords")
+        return {seal for seal, principal in before.items() if self._principals.get(seal) != principal}
+
+    @property
+    def takes_passwords(self) -> bool:
+        """Whether there are users, as whom a browser can log in by its own form."""
+        return bool(self._users)
 
     def seal(self, principal: Principal) -> str:
-        """An opaque name of the principal's credential. It changes with the password or token."""
-        return self._seals[principal.name]
+        """An opaque name of the principal's credential. It changes with the password or token. Raises a 401 when that has just been
+        revoked."""
+        found = self._seals.get(principal.name)
+        if found is None:
+            raise self._unauthorized(f"the login was revoked; send {self._ways()}")
+        return found
 
     def principal_of(self, seal: str) -> Principal | None:
         """The principal whose credential has this seal, with their present rights; None when the credential no longer exists."""
@@ -63,23 +84,38 @@ class Authenticator:
     def cached(self, header: str) -> Principal | None:
         """The principal of this Authorization header, if it was authenticated before. Takes microseconds."""
         digest = self._digest(header)
-        principal = self._remembered.get(digest)
-        if principal is not None:
-            self._remembered.move_to_end(digest)
-        return principal
+        seal = self._remembered.get(digest)
+        if seal is None:
+            return None
+        self._remembered.move_to_end(digest)
+        return self._principals.get(seal)
 
     async def authenticate(self, header: str, address: str) -> Principal:
-        """The principal of this Authorization header, sent from ``address``. Raises a 401 for a wrong or missing credential, a 429 when the
-        address has failed too often, and a 503 when too many other logins wait."""
+        """The principal of this Authorization header, sent from ``address``. Raises a 401 for a wrong or missing credential, a 429 after
+        too many failures, and a 503 when too many other logins wait."""
         scheme, _, rest = header.strip().partition(" ")
         match scheme.lower():
             case "bearer" if self._tokens:
-                return self._authenticate_token(header, rest.strip(), address)
+                principal = self.principal_of_token(rest.strip(), address)
+                self._remember(self._digest(header), self._seals[principal.name])
+                return principal
             case "basic" if self._users:
                 return await self._authenticate_password(header, rest.strip(), address)
             case "":
                 raise self._unauthorized(f"this server needs a login; send {self._ways()}")
         raise self._unauthorized(f"this server does not accept this kind of Authorization header; send {self._ways()}")
+
+    def principal_of_token(self, token: str, address: str) -> Principal:
+        """The principal of a token, sent from ``address``. Raises a 401 for an unknown one, and a 429 after too many of these."""
+        digest, found = token_digest(token), None
+        for known in self._tokens:
+            if hmac.compare_digest(digest, known.digest):
+                found = known.principal
+        if found is None:
+            self._check_throttle(address, None)
+            self._throttle.count_failure(address)
+            raise self._failed("bearer", None, address)
+        return found
 
     def close(self) -> None:
         """Ends the thread, and cancels the logins that wait for it."""
@@ -87,46 +123,41 @@ class Authenticator:
             task.cancel()
         self._thread.shutdown(cancel_futures=True)
 
-    def _authenticate_token(self, header: str, token: str, address: str) -> Principal:
-        digest, found = token_digest(token), None
-        for known in self._tokens:
-            if hmac.compare_digest(digest, known.digest):
-                found = known.principal
-        if found is None:
-            self._check_throttle(address)
-            self._throttle.count_failure(address)
-            raise self._failed("bearer", None, address)
-        self._remember(self._digest(header), found)
-        return found
-
     async def _authenticate_password(self, header: str, encoded: str, address: str) -> Principal:
         name, password = self._basic(encoded)
         digest = self._digest(header)
         task = self._verifying.get(digest)
         if task is None:
-            self._check_throttle(address)
-            if len(self._verifying) >= MAX_VERIFYING:
+            self._check_throttle(address, name)
+            if not self._slots.acquire(address):
                 raise Problem(503, "too many logins at the same time; send it again in a few seconds", headers={"Retry-After": "2"})
-            self._throttle.count_failure(address)
+            self._throttle.count_failure(address, name)
             task = asyncio.create_task(self._verify(name, password, digest, address), name="verify a password")
             self._verifying[digest] = task
-            task.add_done_callback(lambda _: self._verifying.pop(digest, None))
-        principal = await asyncio.shield(task)
+            task.add_done_callback(lambda _: self._verified(digest, address))
+        seal = await asyncio.shield(task)
+        principal = None if seal is None else self._principals.get(seal)
         if principal is None:
             raise self._failed("basic", name, address)
         return principal
 
-    async def _verify(self, name: str, password: str, digest: bytes, address: str) -> Principal | None:
-        """Computes one hash whether the user exists or not, so that the time taken does not reveal it."""
+    async def _verify(self, name: str, password: str, digest: bytes, address: str) -> str | None:
+        """The seal of the user, if it is their password. Computes one hash whether the user exists or not, so that the time taken does not
+        reveal it."""
         user = self._users.get(name)
         expected = user.password if user else self._decoy
         assert expected is not None
+        seal = self._seals[name] if user else None
         good = await asyncio.get_running_loop().run_in_executor(self._thread, expected.matches, password)
-        if not good or user is None:
+        if not good or seal is None:
             return None
-        self._throttle.refund(address)
-        self._remember(digest, user.principal)
-        return user.principal
+        self._throttle.refund(address, name)
+        self._remember(digest, seal)
+        return seal
+
+    def _verified(self, digest: bytes, address: str) -> None:
+        self._verifying.pop(digest, None)
+        self._slots.release(address)
 
     def _basic(self, encoded: str) -> tuple[str, str]:
         try:
@@ -137,10 +168,10 @@ class Authenticator:
             raise self._unauthorized("the Authorization header is not Basic and the base64 of USER:PASSWORD in UTF-8; curl -u writes it")
         return name, password
 
-    def _check_throttle(self, address: str) -> None:
-        wait = ceil(self._throttle.wait(address))
+    def _check_throttle(self, address: str, name: str | None) -> None:
+        wait = ceil(self._throttle.wait(address, name))
         if wait > 0:
-            words = f"too many failed logins from your address; try again in {wait} seconds"
+            words = f"too many failed logins from your address or its network, or as this user; try again in {wait} seconds"
             raise Problem(429, words, headers={"Retry-After": str(wait)})
 
     def _failed(self, scheme: str, name: str | None, address: str) -> Problem:
@@ -157,13 +188,13 @@ class Authenticator:
     def _ways(self) -> str:
         ways = ["HTTP Basic (curl -u USER)"] if self._users else []
         ways += ['a bearer token (curl -H "Authorization: Bearer TOKEN")'] if self._tokens else []
-        return " or ".join(ways)
+        return " or ".join(ways) or "a login that its administrator has yet to configure"
 
     def _digest(self, header: str) -> bytes:
         return blake2b(header.encode("utf-8", "surrogateescape"), key=self._key, digest_size=32).digest()
 
-    def _remember(self, digest: bytes, principal: Principal) -> None:
-        self._remembered[digest] = principal
+    def _remember(self, digest: bytes, seal: str) -> None:
+        self._remembered[digest] = seal
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
 

@@ -1,4 +1,4 @@
-"""Finds the principal of a request by its ticket, its browser session or its Authorization header, in this order."""
+"""Finds the principal of a request by its ticket, its browser's session or its Authorization header, in this order."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from tornado.httputil import HTTPServerRequest
 from fastlane.models.access import Principal
 from fastlane.services.tickets import Grant, Tickets
 from fastlane.web.security.auth import Authenticator
+from fastlane.web.security.browser_login import browser_principal
 from fastlane.web.security.origins import RequestOrigins
 from fastlane.web.security.tickets import session_principal, ticket_in, use_ticket
 
@@ -37,6 +38,8 @@ async def log_in(
         if not request.headers.keys() & {"Authorization", "Cookie"}:
             raise authenticator.ticket_refused(origins.client_address(request) or "unknown")
     principal = await session_principal(request, path, authenticator, tickets)
+    if principal is None:
+        principal = await browser_principal(request, authenticator, tickets)
     if principal is None:
         header = request.headers.get("Authorization", "")
         principal = authenticator.cached(header)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
@@ -34,12 +35,12 @@ class RequestOrigins:
 
     def __init__(self, settings: WebSettings) -> None:
         self._public_url = settings.public_url.rstrip("/") if settings.public_url else None
-        self._public_host = _netloc(self._public_url) if self._public_url else None
+        self._public_host = _netloc("://".join(urlsplit(self._public_url)[:2])) if self._public_url else None
         self._proxies = [ip_network(proxy, strict=False) for proxy in settings.trusted_proxies]
         self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
         self._loopback = settings.listen_is_loopback
         self._has_auth = settings.has_auth
-        self._open = not settings.listen_is_loopback and not settings.has_auth
+        self._open = settings.open_reads and not settings.listen_is_loopback and not settings.has_auth
 
     def base_url(self, request: HTTPServerRequest) -> str:
         """The URL before every path in answers. Raises a 400 for a malformed Host, and a 403 for one that is not this server's."""

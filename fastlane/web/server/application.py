@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from contextlib import suppress
+from ssl import SSLContext
+from urllib.parse import urlsplit
 
 import structlog
 from tornado.httpserver import HTTPServer
@@ -47,10 +49,13 @@ def make_application(services: Services, settings: WebSettings) -> Application:
     return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
 
 
-def make_server(app: Application, most_connections: int) -> HTTPServer:
-    """A server of this application that does not listen yet. It ignores forwarded headers: handlers read them, and know which to trust."""
-    router = PathRouter(app, {**ROUTES, **UNDOCUMENTED})
-    server = LimitedHTTPServer(router, max_body_size=UNLIMITED, max_buffer_size=READ_BUFFER, max_header_size=MAX_HEAD)
+def make_server(app: Application, most_connections: int, tls: SSLContext | None = None) -> HTTPServer:
+    """A server of this application that does not listen yet; with ``tls`` it serves HTTPS only. It ignores forwarded headers: handlers read
+    them, and know which to trust."""
+    public_url = context_of(app).settings.public_url
+    router = PathRouter(app, {**ROUTES, **UNDOCUMENTED}, urlsplit(public_url).path if public_url else "")
+    limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD}
+    server = LimitedHTTPServer(router, ssl_options=tls, **limits)
     server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)
     return server
 

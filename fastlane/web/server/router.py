@@ -48,10 +48,12 @@ class RouteNode:
 
 
 class PathRouter(Router):
-    """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``."""
+    """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``. ``prefix`` is the path of ``public_url``: requests
+    may come with it or without it, since some proxies remove it and others do not."""
 
-    def __init__(self, app: Application, routes: Mapping[str, type[Handler]]) -> None:
+    def __init__(self, app: Application, routes: Mapping[str, type[Handler]], prefix: str = "") -> None:
         self._app = app
+        self._prefix = prefix
         self._root = RouteNode()
         for route, handler in routes.items():
             self._root.add(route, handler)
@@ -60,6 +62,9 @@ class PathRouter(Router):
     def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
         """See Tornado."""
         handler, parameters = self._root.find(request.path) if request.path[:1] in ("", "/") else (UnknownRoute, {})
+        if handler is UnknownRoute and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
+            request.path = request.path.removeprefix(self._prefix)
+            handler, parameters = self._root.find(request.path)
         return self._app.get_handler_delegate(request, handler, {"path": parameters})
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from fastlane.errors import QueueDown
 from fastlane.queue.base import Lane
-from tests.adapters.redis.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports, make_certificate
+from tests.adapters.redis.sentinels import PASSWORD, QUOTED_PASSWORD, Sentinels, TlsFront, free_ports
+from tests.support.certificates import make_certificate
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import make_entry
 from tests.support.redis import RealRedis

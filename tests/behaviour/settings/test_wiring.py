@@ -26,6 +26,8 @@ redis_url = "{redis}"
 public_url = "https://jobs.example.com"
 trusted_proxies = ["10.9.0.0/16"]
 allowed_origins = ["https://dash.example.com"]
+open_reads = false
+allow_anonymous = true
 redact_words = ["pin"]
 per_page = 7
 max_body = "77KiB"
@@ -117,6 +119,7 @@ WEB = (
     "public_url",
     "trusted_proxies",
     "allowed_origins",
+    "open_reads",
     "users",
     "tokens",
     "redact_words",
@@ -129,7 +132,7 @@ WEB = (
 def test_each_setting_of_the_file_differs_from_its_default(shared_redis: RealRedis, tmp_path: Path) -> None:
     (tmp_path / "fastlane.toml").write_text(FILE.format(redis=shared_redis.url, password=hash_password("x"), token=hash_token(TOKEN)))
     found, usual = load("up", cwd=tmp_path).settings, Settings.defaults(tmp_path)
-    unset = {"data_dir", "store_url", "listen", "log_format", "log_level"}
+    unset = {"tls_certificate", "tls_key", "data_dir", "store_url", "listen", "log_format", "log_level"}
     assert {name for name in Settings.__slots__ if getattr(found, name) == getattr(usual, name)} <= unset
 
 

@@ -46,7 +46,7 @@ def app(monkeypatch):
     module = ModuleType("fastlane.app")
     module.seen = []
     module.ends = lambda: 0
-    module.run = lambda role, settings: (module.seen.append((role, settings)), module.ends())[1]
+    module.run = lambda role, settings, access: (module.seen.append((role, settings)), module.ends())[1]
     monkeypatch.setitem(sys.modules, "fastlane.app", module)
     monkeypatch.setattr("fastlane.app", module, raising=False)
     return module
@@ -74,7 +74,7 @@ def test_every_help_has_an_example(fastlane, command):
 @pytest.mark.parametrize("role", ["up", "api", "worker"])
 def test_a_command_hands_its_settings_on_and_ends_with_the_code_it_gets(fastlane, app, role, tmp_path):
     app.ends = lambda: 7
-    done = fastlane(role, "--data-dir", "here", FASTLANE_REDIS_URL="redis://q")
+    done = fastlane(role, "--data-dir", "here", FASTLANE_REDIS_URL="redis://q", FASTLANE_LISTEN="127.0.0.1")
     assert done.exit_code == 7
     ((seen, settings),) = app.seen
     assert seen == role
@@ -90,7 +90,7 @@ def test_options_reach_the_settings(fastlane, app, tmp_path):
 
 @pytest.mark.parametrize("command", ["up", "api", "worker", "config"])
 def test_wrong_settings_are_all_named_on_stderr_with_exit_code_2(fastlane, app, command):
-    done = fastlane(command, FASTLANE_PROT="1", FASTLANE_LEASE="15", FASTLANE_REDIS_URL=f"http://:{SECRET}@q")
+    done = fastlane(command, FASTLANE_PROT="1", FASTLANE_LEASE="15", FASTLANE_REDIS_URL=f"http://:{SECRET}@q", FASTLANE_LISTEN="127.0.0.1")
     assert done.exit_code == 2
     assert done.stdout == ""
     assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
@@ -99,6 +99,13 @@ def test_wrong_settings_are_all_named_on_stderr_with_exit_code_2(fastlane, app, 
         ["fastlane", "FASTLANE_LEASE"],
     ]
     assert SECRET not in done.stderr
+    assert app.seen == []
+
+
+def test_an_api_that_everyone_could_use_does_not_start(fastlane, app):
+    done = fastlane("api", FASTLANE_REDIS_URL="redis://q")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("fastlane: listen: 0.0.0.0 lets other machines in")
     assert app.seen == []
 
 
@@ -141,7 +148,9 @@ def test_config_shows_every_setting_with_its_origin(fastlane):
 
 def test_config_has_the_defaults_of_the_command_that_is_asked_for(fastlane):
     def listens(*arguments):
-        return json.loads(fastlane("config", "--json", *arguments, FASTLANE_REDIS_URL="redis://q").stdout)["listen"]["value"]
+        return json.loads(fastlane("config", "--json", *arguments, FASTLANE_REDIS_URL="redis://q", FASTLANE_ALLOW_ANONYMOUS="true").stdout)[
+            "listen"
+        ]["value"]
 
     assert (listens(), listens("--for", "api")) == ("127.0.0.1", "0.0.0.0")
     assert fastlane("config", "--for", "worker").exit_code == 2

@@ -1,6 +1,7 @@
 """Where settings come from, what their values may be, and what is said about wrong ones."""
 
 import contextlib
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlane.config import types
+from fastlane.config.credentials import hash_token
 from fastlane.config.load import load
 from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
@@ -62,8 +64,39 @@ def test_the_table_and_the_settings_have_the_same_names():
 
 def test_api_listens_on_all_interfaces(monkeypatch):
     monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q:6379/0")
+    monkeypatch.setenv("FASTLANE_ALLOW_ANONYMOUS", "true")
     assert load("api").settings.listen == "0.0.0.0"
     assert load("up").settings.listen == "127.0.0.1"
+
+
+@pytest.mark.parametrize(("role", "listen"), [("api", ""), ("api", "10.0.0.7"), ("up", "0.0.0.0"), ("up", "::")])
+def test_a_server_that_others_reach_needs_users_unless_it_says_that_it_wants_none(monkeypatch, role, listen):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q:6379/0")
+    monkeypatch.setenv("FASTLANE_LISTEN", listen)
+    assert "set users or tokens" in faults(role)["listen"]
+    assert "allow_anonymous = true" in faults(role)["listen"]
+    with monkeypatch.context() as patch:
+        patch.setenv("FASTLANE_TOKENS", json.dumps([{"name": "ci", "token": hash_token("t"), "role": "run"}]))
+        assert load(role).settings.tokens
+    monkeypatch.setenv("FASTLANE_ALLOW_ANONYMOUS", "1")
+    assert load(role).settings.allow_anonymous
+    monkeypatch.delenv("FASTLANE_ALLOW_ANONYMOUS")
+    monkeypatch.setenv("FASTLANE_LISTEN", "127.0.0.2")
+    assert not load(role).settings.allow_anonymous
+
+
+@pytest.mark.parametrize(("given", "missing"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")])
+def test_tls_needs_the_certificate_and_its_key(given, missing, tmp_path):
+    toml(f'{given} = "tls.pem"')
+    assert faults() == {missing: f"is not set, but {given} is; TLS needs both"}
+    toml(f'{given} = "tls.pem"\n{missing} = "tls.key"')
+    assert getattr(load("up").settings, given) == tmp_path / "tls.pem"
+
+
+def test_a_worker_serves_nobody_and_needs_no_users(monkeypatch):
+    monkeypatch.setenv("FASTLANE_REDIS_URL", "redis://q:6379/0")
+    monkeypatch.setenv("FASTLANE_LISTEN", "0.0.0.0")
+    assert load("worker").settings.listen == "0.0.0.0"
 
 
 @pytest.mark.parametrize("role", ["api", "worker"])
@@ -75,6 +108,7 @@ def test_an_option_wins_over_the_environment_and_that_over_the_file(monkeypatch)
     toml('port = 1\nlisten = "10.0.0.1"\ninstallation = "filed"')
     monkeypatch.setenv("FASTLANE_PORT", "2")
     monkeypatch.setenv("FASTLANE_LISTEN", "10.0.0.2")
+    monkeypatch.setenv("FASTLANE_ALLOW_ANONYMOUS", "true")
     loaded = load("up", options={"port": "3"})
     assert (loaded.settings.port, loaded.origins["port"]) == (3, "--port")
     assert (loaded.settings.listen, loaded.origins["listen"]) == ("10.0.0.2", "FASTLANE_LISTEN")
@@ -215,7 +249,10 @@ def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
         ('listen = "localhost"', "write 127.0.0.1"),
         ('max_body = "1MB"', '"1MiB"'),
         ("max_body = 0", '"1MiB"'),
-        ('public_url = "https://h/path"', "without a path"),
+        ('public_url = "https://h/a//b"', "https://HOST/PATH"),
+        ('public_url = "https://h/a/../b"', "https://HOST/PATH"),
+        ('public_url = "https://h/a?b"', "https://HOST/PATH"),
+        ('public_url = "https://h/a b"', "https://HOST/PATH"),
         ('public_url = "ftp://h"', "https://HOST"),
         ('public_url = "https://u:p@h"', "https://HOST"),
         ('trusted_proxies = ["10.0.0.1/8"]', "not an IP address"),
@@ -228,6 +265,9 @@ def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
         ('allowed_origins = ["https://u@h"]', "is not the origin"),
         ('allowed_origins = "dash.example.com"', "https://HOST"),
         ('redact_words = ["a", ""]', "empty word"),
+        ('redact_words = ["__"]', "underscores only"),
+        ('open_reads = "perhaps"', "neither true nor false"),
+        ("allow_anonymous = 2", "neither true nor false"),
         ('redact_words = 1', "is not a list"),
         ("per_page = 101", "from 1 to 100"),
         ('installation = "Big Name"', "a-z"),
@@ -256,9 +296,12 @@ def test_a_wrong_value_is_answered_with_what_to_write(line, part):
         ("port", "0", 0),
         ("listen", "::1", "::1"),
         ("public_url", "https://fl.example.com/", "https://fl.example.com"),
+        ("public_url", "https://example.com:8443/tools/fast-lane/", "https://example.com:8443/tools/fast-lane"),
         ("trusted_proxies", "10.0.0.1, 10.1.0.0/16", ("10.0.0.1", "10.1.0.0/16")),
         ("allowed_origins", "https://Dash.example.com/, http://localhost:3000", ("https://dash.example.com", "http://localhost:3000")),
         ("redact_words", "password, pin", ("password", "pin")),
+        ("open_reads", "False", False),
+        ("allow_anonymous", "1", True),
         ("redis_url", "unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("redis_url", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2", "redis+sentinel://u:p@a:26379,[::1]:1,c/main/2"),
         ("log_level", "DEBUG", "debug"),

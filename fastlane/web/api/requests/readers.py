@@ -10,13 +10,14 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from fastlane.log import MASK
 from fastlane.models.container.image_reference import EXAMPLES, reference_fault
 from fastlane.models.container.options import as_integer
 from fastlane.models.container.templates import ESCAPED, OPENING, literal_size
 from fastlane.models.schedule.schedule import TEN_YEARS, read_duration
+from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
-from fastlane.web.api.render_context import REDACTED
 from fastlane.web.api.requests.shell_words import split
 from fastlane.web.http.fields import MAX_FAULTS
 
@@ -29,6 +30,8 @@ MAX_ARGUMENTS = 10_000
 MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
 MAX_METADATA = 16 * 1024
+
+MASKED = f"has {MASK}, which fastlane shows in place of a secret; give the secret itself"
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
@@ -47,6 +50,8 @@ def read_command(value: object) -> tuple[str, ...]:
     arguments = _split(value) if isinstance(value, str) else _listed(value)
     if not arguments:
         raise ValidationError("is empty; leave it out to run the image's own command")
+    if any(map(has_mask, arguments)):
+        raise ValidationError(MASKED)
     if len(arguments) > MAX_ARGUMENTS:
         raise ValidationError(f"has more than {MAX_ARGUMENTS} arguments; put them into a file of the image or a variable")
     sizes = [len(argument.encode()) for argument in arguments]
@@ -138,9 +143,7 @@ COMMAND: JsonSchema = {
     ],
     "examples": ["ls -lah", ["sh", "-c", "echo $HOME"]],
 }
-VARIABLE: JsonSchema = {
-    "anyOf": [{"type": "string", "maxLength": MAX_ARGUMENT, "not": {"const": REDACTED}}, {"type": ["number", "boolean"]}]
-}
+VARIABLE: JsonSchema = {"anyOf": [{"type": "string", "maxLength": MAX_ARGUMENT, "not": {"const": MASK}}, {"type": ["number", "boolean"]}]}
 ENVS: JsonSchema = {
     "type": "object",
     "propertyNames": {"pattern": f"^{ENV_NAME.pattern}$"},
@@ -174,6 +177,6 @@ def _env_fault(name: str, value: object) -> str | None:
         return "is not a variable's name: letters, digits and _, not beginning with a digit"
     if not isinstance(value, str | int | float):
         return "is not text, a number or a boolean; put it in quotes, or leave it out"
-    if value == REDACTED:
-        return f"is {REDACTED}, which fastlane shows in place of a secret; give the secret itself"
+    if isinstance(value, str) and has_mask(value):
+        return MASKED
     return None

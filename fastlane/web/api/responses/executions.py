@@ -1,16 +1,19 @@
 """Executions: in brief, in full, and in pages."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastlane.models.access import Requester
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.status import Status
 from fastlane.services.reads.views import ExecutionView
+from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.links import LINK
 from fastlane.web.api.responses.pages import page_of
 from fastlane.web.api.serializer import (
+    Field,
     Serializer,
     boolean,
     enum,
@@ -18,11 +21,14 @@ from fastlane.web.api.serializer import (
     integer,
     message,
     nested,
+    rendered_text,
     string,
     timestamp,
     url,
     uuid,
 )
+
+Value = TypeVar("Value")
 
 
 def split_host(host: str | None) -> tuple[str | None, int | None]:
@@ -33,9 +39,14 @@ def split_host(host: str | None) -> tuple[str | None, int | None]:
     return (name, int(port)) if name and port.isascii() and port.isdigit() else (host, None)
 
 
-def command_text(command: tuple[str, ...] | None) -> str | None:
-    """Text that a shell splits into the same arguments."""
-    return None if command is None else shlex.join(command)
+def command(read: Callable[[Value], Sequence[str] | None]) -> Field[Value]:
+    """A command as text, without the passwords of the URLs in it."""
+
+    def show(value: Value, render: RenderContext) -> str | None:
+        arguments = read(value)
+        return None if arguments is None else shlex.join(map(render.redaction.text, arguments))
+
+    return rendered_text(show, "Text that a shell splits into the same arguments.")
 
 
 def _duration(execution: Execution) -> int | None:
@@ -109,7 +120,7 @@ EXECUTION = Serializer[ExecutionView](
     taskId=string(lambda view: view.execution.task_id),
     image=string(lambda view: view.execution.spec.image),
     imageDigest=string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),
-    command=string(lambda view: command_text(view.execution.spec.command), "Text that a shell splits into the same arguments.", null=True),
+    command=command(lambda view: view.execution.spec.command),
     attempt=integer(lambda view: view.execution.attempt, "1, and one more for each retry.", least=1),
     scheduledFor=timestamp(lambda view: view.execution.scheduled_for, "When it was due."),
     durationMs=integer(lambda view: _duration(view.execution), "How long it ran.", null=True),

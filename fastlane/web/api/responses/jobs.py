@@ -12,7 +12,7 @@ from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.views import JobView
 from fastlane.web.api.container.responses import CONTAINER, RESOURCES, asked_container, asked_resources
-from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command_text
+from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.responses.links import LINK
 from fastlane.web.api.responses.pages import Listing, page_of, pagination
 from fastlane.web.api.serializer import (
@@ -51,7 +51,7 @@ SPEC = Serializer[Spec](
     "Spec",
     "What a job runs, and by which rules.",
     image=string(lambda spec: spec.image),
-    command=string(lambda spec: command_text(spec.command), "Text that a shell splits into the same arguments.", null=True),
+    command=command(lambda spec: spec.command),
     envs=envs(lambda spec: spec.envs),
     metadata=mapping(lambda spec: spec.metadata, "What the client gave."),
     retries=integer(lambda spec: spec.retries),
@@ -73,7 +73,7 @@ JOB_ROW = Serializer[JobView](
     createdAt=timestamp(lambda view: view.job.created_at, "When it was made."),
     lastModifiedAt=timestamp(lambda view: view.job.modified_at, "When it was last changed."),
     image=string(lambda view: view.job.spec.image),
-    command=string(lambda view: command_text(view.job.spec.command), null=True),
+    command=command(lambda view: view.job.spec.command),
     schedule=nested(SCHEDULE, lambda view: view.job.schedule),
     status=enum(JOB_STATUSES, lambda view: view.status),
     nextRunAt=timestamp(lambda view: view.job.next_tick, "Its next tick.", null=True),

@@ -3,7 +3,7 @@
 import pytest
 
 from fastlane.web.security import throttle
-from fastlane.web.security.throttle import LoginThrottle
+from fastlane.web.security.throttle import LoginSlots, LoginThrottle
 
 
 class Watch:
@@ -21,9 +21,9 @@ def watch():
     return Watch()
 
 
-def fail(tries: LoginThrottle, times: int, address: str = "10.0.0.1") -> None:
+def fail(tries: LoginThrottle, times: int, address: str = "10.0.0.1", name: str | None = None) -> None:
     for _ in range(times):
-        tries.count_failure(address)
+        tries.count_failure(address, name)
 
 
 def test_a_few_failures_cost_nothing_and_each_further_one_doubles_the_wait(watch):
@@ -95,3 +95,57 @@ def test_the_memory_is_bounded_and_the_latest_are_kept(watch, monkeypatch):
         fail(tries, 1, "10.0.0.1" if number % 50 == 0 else f"10.1.{number // 256}.{number % 256}")
     assert len(tries._addresses) == 100
     assert tries.wait("10.0.0.1") > 0
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "other"),
+    [("10.0.0.{}", "10.0.0.200", "10.0.1.1"), ("2001:db8:0:{}::1", "2001:db8:0:ffff::1", "2001:db8:1::1")],
+)
+def test_one_network_with_many_addresses_has_to_wait(watch, near, far, other):
+    tries = LoginThrottle(watch)
+    for number in range(throttle.FREE_IN_NETWORK):
+        assert tries.wait(far) == 0
+        fail(tries, 1, near.format(number))
+    assert tries.wait(far) == 1
+    assert tries.wait(other) == 0
+
+
+def test_guesses_at_one_name_from_everywhere_have_to_wait_and_other_names_do_not(watch):
+    tries = LoginThrottle(watch)
+    for number in range(throttle.FREE_FOR_NAME):
+        assert tries.wait("10.9.9.9", "anna") == 0
+        fail(tries, 1, f"10.{number}.0.1", "anna")
+    assert tries.wait("10.9.9.9", "anna") == 1
+    assert tries.wait("10.9.9.9", "rob") == 0
+    assert tries.wait("10.9.9.9") == 0
+
+
+def test_where_a_user_logged_in_before_no_stranger_keeps_them_out(watch):
+    tries = LoginThrottle(watch)
+    fail(tries, 1, "10.9.9.9", "anna")
+    tries.refund("10.9.9.9", "anna")
+    for number in range(throttle.FREE_FOR_NAME + 5):
+        fail(tries, 1, f"10.{number}.0.1", "anna")
+    assert tries.wait("10.9.9.9", "anna") == 0
+    assert tries.wait("10.9.9.8", "anna") > 0
+    fail(tries, throttle.FREE_FAILURES, "10.9.9.9", "anna")  # who guesses there has to wait all the same
+    assert tries.wait("10.9.9.9", "anna") > 0
+
+
+def test_names_of_any_length_and_number_take_bounded_memory(watch, monkeypatch):
+    monkeypatch.setattr(throttle, "MAX_ADDRESSES", 100)
+    tries = LoginThrottle(watch)
+    for number in range(1_000):
+        name = f"{number}" * 1_000
+        fail(tries, 1, f"10.{number % 250}.{number // 250}.1", name)
+        tries.refund("10.255.0.1", f"{number}")
+    assert [len(part) for part in (tries._names, tries._networks, tries._known)] == [100, 100, 100]
+    assert max(len(name) for name in tries._names._recent) == throttle.LONGEST_NAME
+
+
+def test_one_network_does_not_take_every_place():
+    slots = LoginSlots(5, 3)
+    assert [slots.acquire(f"10.0.0.{number}") for number in range(4)] == [True, True, True, False]
+    assert [slots.acquire(f"10.0.{number}.1") for number in (1, 2, 3)] == [True, True, False]
+    slots.release("10.0.0.99")
+    assert [slots.acquire("10.0.3.1"), slots.acquire("10.0.0.1")] == [True, False]

@@ -1,0 +1,90 @@
+"""People in front of a server with tokens only: they log in with one on any page, go on there, and log out."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import expect
+
+from tests.browser.logpage import DESK, PHONE, LogPage, shoot, violations
+from tests.support.credentials import bearer, token
+from tests.support.fastlane import Fastlane
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def guarded(shared_redis, tmp_path) -> AsyncIterator[Fastlane]:
+    tokens = (token("anna", "fl_anna"), token("ci", "fl_ci"))
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", tokens=tokens, ws_start_wait=1.0) as server:
+        await server.report_worker()
+        yield server
+
+
+async def test_a_log_opens_after_a_login_and_closes_after_logging_out(context, guarded):
+    reply = (await guarded.post("/tasks/task", {"image": "ubuntu:latest"}, headers=bearer("fl_ci"))).json
+    execution = await guarded.run(reply)
+    await guarded.append_log(execution, (1, b"first\n"))
+    log = LogPage(await context.new_page())
+    page = log.page
+    await page.goto(f"{reply['jobUrl']}stream")
+    await page.get_by_label("Token").fill("fl_wrong")
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.locator("#words")).to_have_text("The token is not valid here.")
+    await page.get_by_label("Token").fill(" fl_anna ")
+    await page.get_by_label("Token").press("Enter")
+    await expect(log.lines).to_have_text(["first"])
+    await guarded.append_log(execution, (1, b"second\n"))
+    await expect(log.lines).to_have_text(["first", "second"])
+    assert await page.evaluate("document.cookie") == ""
+    await page.goto(f"{guarded.base}/login")
+    await expect(page.locator("#words")).to_have_text("You are logged in as anna (run).")
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_label("Token")).to_be_visible()
+    await page.goto(f"{reply['jobUrl']}stream")
+    await expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    assert log.faults == []
+
+
+async def test_a_logged_in_person_tries_the_api_out(context, guarded):
+    page = await context.new_page()
+    await page.goto(f"{guarded.base}/docs")
+    await page.get_by_label("Token").fill("fl_anna")
+    await page.get_by_role("button", name="Log in").click()
+    one = page.locator("#operations-tasks-enqueue")
+    await one.locator(".opblock-summary-control").click()
+    await one.locator("tr[data-param-name=task_id] input").fill("by-hand")
+    await one.get_by_role("button", name="Execute").click()
+    await expect(one.locator(".live-responses-table tbody .response-col_status").first).to_contain_text("200")
+    tasks = (await guarded.get("/tasks", headers=bearer("fl_ci"))).json["items"]
+    assert [row["taskId"] for row in tasks] == ["by-hand"]
+
+
+async def test_a_session_that_ended_meanwhile_is_begun_again_on_the_page(context, guarded):
+    reply = (await guarded.post("/tasks/task", {"image": "ubuntu:latest"}, headers=bearer("fl_ci"))).json
+    await guarded.append_log(await guarded.run(reply), (1, b"first\n"))
+    log = LogPage(await context.new_page())
+    await log.page.goto(f"{reply['jobUrl']}stream")
+    await log.page.get_by_label("Token").fill("fl_anna")
+    await log.page.get_by_role("button", name="Log in").click()
+    await expect(log.lines).to_have_text(["first"])
+    await context.clear_cookies()
+    guarded.followers.interrupt()
+    await expect(log.notices).to_contain_text("You are not logged in here.")
+    await log.page.get_by_role("button", name="Log in").click()
+    await expect(log.page.get_by_label("Token")).to_be_visible()
+    assert log.faults == []
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_in_the_form(context, guarded, size, theme):
+    page = await context.new_page()
+    await page.set_viewport_size(size)
+    await page.emulate_media(color_scheme=theme)
+    await page.goto(f"{guarded.base}/docs")
+    await page.get_by_label("Token").fill("fl_wrong")
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.locator("#words")).to_have_text("The token is not valid here.")
+    assert await violations(page) == []
+    await shoot(page, f"login-{'desk' if size is DESK else 'phone'}-{theme}")
