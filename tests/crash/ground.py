@@ -39,6 +39,7 @@ from tests.support.redis import RealRedis
 from tests.support.relay import Relay
 from tests.support.seams import Journal, Trip
 from tests.support.services import services_of
+from tests.support.waiting import pause
 
 T = TypeVar("T")
 
@@ -349,11 +350,11 @@ class Ground:
 
     async def until(self, condition: Callable[[], Awaitable[T]], what: str, patience: float = PATIENCE) -> T:
         """What the condition answers once it is true; fails with all that is known when that does not come."""
-        give_up = time.monotonic() + patience
+        began = time.monotonic()
         while not (answer := await condition()):
-            if time.monotonic() > give_up:
+            if time.monotonic() > began + patience:
                 raise AssertionError(f"waited {patience:g} s in vain for {what}\n{await self.told()}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause(began, 0.05))
         return answer
 
     async def told(self) -> str:
