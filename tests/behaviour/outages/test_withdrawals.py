@@ -40,7 +40,7 @@ async def waiting(server: Fastlane) -> int | None:
         return None
 
 
-async def test_what_a_stop_a_pause_and_a_put_withdraw_leaves_the_queue_when_it_is_back(server, relay):
+async def test_what_a_stop_a_pause_and_a_deletion_withdraw_leaves_the_queue_when_it_is_back(server, relay):
     stopped, paused, kept, deleted = [await server.enqueue("task", startIn="1h") for _ in range(4)]
     assert await waiting(server) == 4
     async with outage(relay):
