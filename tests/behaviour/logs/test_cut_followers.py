@@ -18,11 +18,6 @@ CLIENTS = 12
 LINES = 800
 
 
-@pytest.fixture
-def serve(shared_redis, tmp_path):
-    return partial(Fastlane, tmp_path, shared_redis.url)
-
-
 def lines(number: int, dice: random.Random) -> bytes:
     """A numbered line, some short and some long, with characters of several bytes."""
     return f"{number} {dice.choice(('', 'ä', '✓ done', '🚀'))}{'x' * dice.choice((0, 20, 300, 9_000))}\n".encode()

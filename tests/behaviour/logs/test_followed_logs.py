@@ -3,7 +3,6 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from functools import partial
 
 import aiohttp
 import pytest
@@ -11,15 +10,9 @@ import pytest
 from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.web.routes import log_following
-from tests.support.fastlane import Fastlane
 from tests.support.waiting import until
 
 EVENTS = {"Accept": "text/event-stream"}
-
-
-@pytest.fixture
-def serve(shared_redis, tmp_path):
-    return partial(Fastlane, tmp_path, shared_redis.url)
 
 
 @asynccontextmanager
