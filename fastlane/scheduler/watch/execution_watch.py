@@ -43,6 +43,9 @@ log = structlog.get_logger()
 RECHECK = 30.0
 """Seconds after which the service is inspected even when no snapshot showed a change."""
 
+MIN_PAUSE, MAX_PAUSE = 0.25, 5.0
+"""Bounds, in seconds, of the wait before a service that was not started or stopped is told so again: a quarter of the time since then."""
+
 Activate = Callable[[Assignment, Execution], Awaitable[bool]]
 """Activates an execution's service; False when another worker has taken the execution."""
 
@@ -193,7 +196,8 @@ class ExecutionWatch:
         patience = self._limits.refused_after if isinstance(error, OrderRefused) else self._limits.host_lost_after
         if now - since < patience * 1000:
             self._explain(_obstacle(error), str(error), since, patience)
-            await self._clock.sleep(min(1.0, patience / 3))
+            pause = min(max(MIN_PAUSE, (now - since) / 4000), MAX_PAUSE, patience / 3)
+            await first_of(self._clock, pause, self._assignment.stop_event)
             return None
         if isinstance(demand, StopService):
             return await self._remove(ending_when_removed(self._execution, service, demand.why, now, self._limits), service)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.watch.execution_watch import MAX_PAUSE, MIN_PAUSE
 from fastlane.scheduler.watch.watcher import Watcher
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_limits
@@ -103,16 +105,21 @@ async def never(_assignment: Assignment, _execution: Execution) -> bool:
     raise AssertionError("it was activated long ago")
 
 
-@pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
-    clock = FakeClock()
-    executor = Managers(clock)
+async def bound(executor: Managers, clock: FakeClock) -> Row:
+    """An execution whose service is parked."""
     now = clock.now()
     execution = make_execution(scheduled_for=now, created_at=now, status=Status.PULLING, epoch=1)
     order = Order("e", "task", "job", 1, 1, now, ("hold",), {})
     service = await executor.park(OWN, order, await executor.resolve(OWN, "ubuntu", Pull.MISSING))
-    assert await executor.activate(OWN, service) is Activation.STARTED
-    row = Row(replace(execution, host=OWN, swarm_id="s", service_id=service, bound_at=now))
+    return Row(replace(execution, host=OWN, swarm_id="s", service_id=service, bound_at=now))
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    clock = FakeClock()
+    executor = Managers(clock)
+    row, now = await bound(executor, clock), clock.now()
+    assert await executor.activate(OWN, str(row.execution_now.service_id)) is Activation.STARTED
     assignment = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, now))
     watcher = Watcher(row, executor, clock, default_limits(), activate=never, log_cap=1000)
     watching = asyncio.create_task(watcher.watch(assignment, row.execution_now))
@@ -155,6 +162,30 @@ async def test_a_service_that_reappears_must_be_missing_for_another_minute(scene
     await scene.miss(OWN, OTHER, THIRD)
     assert (await scene.after(MINUTE - 1)).status is Status.RUNNING
     assert (await scene.after(6)).status is Status.FAILED
+
+
+async def test_a_start_that_keeps_failing_is_tried_less_and_less_often() -> None:
+    clock, tries = FakeClock(), []
+    executor = Managers(clock)
+    row = await bound(executor, clock)
+
+    async def failing(_assignment: Assignment, _execution: Execution) -> bool:
+        tries.append(clock.now())
+        raise HostDown(f"{OWN} did not take an update")
+
+    watcher = Watcher(row, executor, clock, default_limits(), activate=failing, log_cap=1000)
+    assignment = Assignment(Lease("e", EntryKind.EXECUTION, "default", 0, clock.now()))
+    watching = asyncio.create_task(watcher.watch(assignment, row.execution_now))
+    await clock.advance(2 * MINUTE)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (1000 * MIN_PAUSE, 1000 * MAX_PAUSE)
+    row.execution_now = replace(row.execution_now, stop_requested_at=clock.now())
+    assignment.request_stop()
+    await clock.advance(MIN_PAUSE)
+    assert executor.stopped_at == [OWN]
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 async def test_it_is_not_believed_while_a_usable_manager_does_not_answer(scene: Scene) -> None:
