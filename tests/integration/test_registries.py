@@ -31,6 +31,8 @@ from tests.support.swarms import Swarms
 from tests.support.waiting import until
 
 PATIENCE = 60.0
+LET_BY = 20.0
+"""Seconds: a question to a registry that hangs takes 25."""
 
 
 @contextlib.asynccontextmanager
@@ -226,7 +228,8 @@ async def test_jobs_of_a_registry_that_hangs_let_others_have_their_slot(engine: 
                 hanging = [await crew.services.submissions.enqueue("task", Spec(image, ("true",)), Schedule()) for image in images]
                 other = await crew.services.submissions.enqueue("task", Spec(IMAGE, ("true",)), Schedule())
                 await crew.hire()
-                await crew.reaches(other, "done")
+                async with asyncio.timeout(LET_BY):
+                    await crew.reaches(other, "done")
                 assert {(await crew.latest_execution(job)).status for job in hanging} <= {Status.PULLING, Status.ENQUEUED}
             finally:
                 registry.resume()
