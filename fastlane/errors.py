@@ -20,6 +20,10 @@ class StoreDown(TransientError):
     """The store cannot be read or written now: it is locked, full or unreachable."""
 
 
+class ReadTooLong(StoreDown):
+    """A read was given up because it took too long; the message says how to ask for less."""
+
+
 class Unreadable(FastlaneError):
     """A stored row cannot be read: a newer fastlane wrote it, or it is damaged. ``may_run``: it has a service, or may have one."""
 

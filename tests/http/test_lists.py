@@ -8,9 +8,11 @@ import orjson
 import pytest
 
 from fastlane.clock import iso
+from fastlane.errors import ReadTooLong
 from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from tests.support.intercept import failing, intercept
 
 KEYS = {"total", "page", "pages", "perPage", "hasNext", "hasPrev", "nextUrl", "prevUrl"}
 
@@ -231,3 +233,21 @@ async def test_a_task_that_is_walked_over_shows_an_execution_once_whatever_becom
     rest = (await server.get(first["nextUrl"])).json
     assert [row["executionId"] for row in (*first["items"], *rest["items"])] == [reply["executionId"] for reply in reversed(replies)]
     assert rest["items"][-1]["status"] == "stopped"
+
+
+async def test_a_search_has_at_most_twenty_different_words(server):
+    await server.enqueue("nightly")
+    many = "+".join(["n", "ni"] * 30)
+    assert (await server.get(f"/search?query={many}")).json["total"] == 1
+    answer = await server.get("/search?query=" + "+".join(f"word{number}" for number in range(21)))
+    assert answer.status == 400
+    assert answer.json["errors"] == [
+        {"field": "query", "message": "has 21 words; name at most 20, the ones that tell the task from others"}
+    ]
+
+
+async def test_a_list_that_takes_too_long_is_a_503_that_says_how_to_ask_for_less(server):
+    intercept(server.store, "list_executions", failing(ReadTooLong("the store did not answer within 5 s; ask for less")))
+    answer = await server.get("/executions")
+    assert (answer.status, answer.json["detail"]) == (503, "the store did not answer within 5 s; ask for less")
+    assert answer.headers["Retry-After"]

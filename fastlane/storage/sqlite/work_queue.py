@@ -11,9 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from fastlane.errors import StoreDown
+from fastlane.errors import ReadTooLong, StoreDown
 
 Input = TypeVar("Input")
 Answer = TypeVar("Answer")
@@ -61,10 +62,10 @@ class QueuedOperation:
         """Whether the caller no longer waits. Any thread may ask."""
         return self.future.done()
 
-    def give_up(self, words: str) -> None:
+    def give_up(self, error: StoreDown) -> None:
         """Tells the caller that its time is over; the operation does not begin any more."""
         if not self.future.done():
-            self.future.set_exception(StoreDown(words))
+            self.future.set_exception(error)
 
 
 class WorkQueue:
@@ -73,7 +74,8 @@ class WorkQueue:
 
     def __init__(self, deadline: float, advice: str = "") -> None:
         self._deadline = deadline
-        self._late = f"the store did not answer within {deadline:g} s" + (f"; {advice}" if advice else "")
+        words = f"the store did not answer within {deadline:g} s"
+        self._late = partial(ReadTooLong, f"{words}; {advice}") if advice else partial(StoreDown, words)
         self._waiting: deque[QueuedOperation] = deque()
         self._running = 0
         self._lock = threading.Lock()
@@ -160,7 +162,7 @@ class WorkQueue:
         unanswered = self._unanswered[loop]
         while unanswered and (oldest := next(iter(unanswered))).until <= loop.time():
             del unanswered[oldest]
-            oldest.give_up(self._late)
+            oldest.give_up(self._late())
         if unanswered:
             loop.call_at(next(iter(unanswered)).until, self._give_up, loop)
         else:

@@ -5,7 +5,19 @@ from http import HTTPStatus
 
 from tornado.web import HTTPError
 
-from fastlane.errors import Conflict, Fault, Forbidden, Invalid, KeyReused, NotFound, NotStarted, TooMany, TransientError, Unreadable
+from fastlane.errors import (
+    Conflict,
+    Fault,
+    Forbidden,
+    Invalid,
+    KeyReused,
+    NotFound,
+    NotStarted,
+    ReadTooLong,
+    TooMany,
+    TransientError,
+    Unreadable,
+)
 
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the store or the queue is down, or when it has too many of something."""
@@ -55,6 +67,8 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(422, str(error))
         case TooMany():
             return Problem(429, str(error), headers={"Retry-After": str(RETRY_AFTER)})
+        case ReadTooLong():
+            return Problem(503, str(error), headers={"Retry-After": str(RETRY_AFTER)})
         case TransientError():
             words = f"{error}; nothing is wrong with the request, send it again in a few seconds"
             return Problem(503, words, headers={"Retry-After": str(RETRY_AFTER)})
