@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -83,13 +84,31 @@ async def test_a_renewed_certificate_is_served_and_nobody_is_cut_off(server, fil
     assert (await server.get("/livez", ssl=trusting(files))).status == 200
 
 
+async def vanish_after_handshake(server: Fastlane) -> None:
+    """Closes a connection before the server hears that the handshake is done, so that its next writes fail."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client, loop = context.wrap_bio(incoming, outgoing), asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", server.port))
+        while True:
+            with suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+                sock.send(outgoing.read())
+                return
+            await loop.sock_sendall(sock, outgoing.read())
+            incoming.write(await loop.sock_recv(sock, 65_536))
+
+
 async def test_a_client_that_closes_right_after_its_handshake_cuts_nobody_else_off(server, files):
     reply = (await server.ask("POST", "/tasks/task", json={"image": "x"}, headers=CI, ssl=trusting(files))).json
     execution = await server.run(reply)
     async with Socket(server.client, f"{reply['jobUrl']}ws", headers=CI, ssl=trusting(files)) as follower:
         await until(lambda: len(server.followers) == 1, "the follower to run")
-        for _ in range(10):
-            await served(server)
+        for _ in range(20):
+            await vanish_after_handshake(server)
         await server.append_log(execution, (1, b"still here"))
         await follower.until(lambda got: got.text == "still here")
 
