@@ -133,7 +133,7 @@ class ShortJobs:
         prefix = keys.generation.removesuffix("gen")
         with self.redis.client() as client:
             left = {str(key).removeprefix(prefix) for key in client.keys("*") if str(key).startswith(prefix)}
-        assert left <= {"gen", "lanes", "arrivals", "workers", "reports", "check", "pauses"}
+        assert left <= {"gen", "lanes", "arrivals", "workers", "reports", "check", "pauses", "store"}
 
     def _at_rest(self, jobs: int) -> bool:
         """Whether all is over, cleaning included."""
