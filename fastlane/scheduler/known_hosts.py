@@ -28,8 +28,9 @@ class KnownHosts:
         self._unknown_since: dict[str, int] = {}
 
     async def is_elsewhere(self, execution: Execution) -> bool:
-        """Whether another live worker can ask the host of this execution's service, and this worker cannot. Raises QueueDown."""
-        if execution.service_id is None or self._is_here(execution):
+        """Whether another live worker can ask the host on which this execution was placed, and this worker cannot. (Its settings may lack
+        the pool, too, so it must not decide about an execution without a service either.) Raises QueueDown."""
+        if execution.host is None or self._is_here(execution):
             return False
         return any(_knows(report, execution) for report in await self._others())
 

@@ -6,15 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from fastlane.errors import HostDown
+from fastlane.errors import HostDown, RefusedForNow
 from fastlane.models.execution import Execution, FailureReason
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
+from fastlane.queue.base import Report
 from fastlane.scheduler import worker
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import Fastlane
 from tests.support.instant import InstantExecutor
+from tests.support.intercept import failing, intercept
 from tests.support.redis import RealRedis
 
 OLD, NEW = "unix:///old", "unix:///new"
@@ -44,37 +48,56 @@ async def one_on_the_new_host(crew: Fastlane) -> tuple[Enqueued, Execution]:
     return job, row
 
 
-async def knows(crew: Fastlane, count: int) -> None:
-    """Waits until so many workers have reported that they know the new host."""
+async def left_alone(crew: Fastlane, *ids: str) -> None:
+    """Hires a worker that knows only the old host, beside one that has just reported the new one. Returns once the first has had each of
+    these, and left it alone."""
+    view = HostView(NEW, usable=True)
+    await crew.queue.reports.announce(Report("another", crew.clock.now(), (view,)), ttl=60_000)
+    knowing(crew, OLD)
+    with capture_logs() as logs:
+        await crew.hire()
+        await crew.dismiss()
 
-    async def reported() -> bool:
-        reports = await crew.queue.reports.current()
-        return sum(any(view.name == NEW for view in report.hosts) for report in reports) == count
+        async def handed_over() -> bool:
+            return {line["id"] for line in logs if line["event"] == "assignment.handed_over"} >= set(ids)
 
-    await crew.until(reported, f"{count} workers that know the new host")
+        await crew.until(handed_over, "the hand-over of all")
+    for id in ids:
+        row = await crew.store.execution(id)
+        assert row is not None
+        assert (row.epoch, row.status.final) == (1, False)
 
 
 async def test_what_runs_on_a_host_that_only_other_workers_know_is_left_to_them(crew: Fastlane) -> None:
     both = crew.executor
     await crew.hire()
-    jobs = [await crew.submit("hold", "exit", "3") for _ in range(20)]
+    jobs = [await crew.submit("hold", "exit", "3") for _ in range(5)]
     rows = [await crew.reaches(job, "running") for job in jobs]
-    knowing(crew, OLD)
-    await crew.hire()
+    there = [row.id for row in rows if row.host == NEW]
+    assert len(there) > 1
+    await left_alone(crew, *there)
     crew.executor = both
     await crew.hire()
-    await knows(crew, 2)
-    await crew.dismiss()
-
-    async def taken_over() -> bool:
-        return all([(await crew.store.execution(row.id)).epoch > 1 for row in rows])
-
-    await crew.until(taken_over, "their take-over")
     for row in rows:
         both.release(row.id)
     ends = [await crew.cleaned(job) for job in jobs]
-    assert {(end.status, end.exit_code) for end in ends} == {(Status.FAILED, 3)}
+    assert {(end.status, end.exit_code, end.epoch) for end in ends} == {(Status.FAILED, 3, 2)}
     assert sorted(both.starts) == sorted(row.id for row in rows)
+
+
+async def test_what_is_about_to_start_in_a_pool_that_only_other_workers_know_is_left_to_them(crew: Fastlane) -> None:
+    both, settings = crew.executor, crew.settings
+    real = both.park
+    intercept(both, "park", failing(RefusedForNow("not now")))
+    crew.refused_after = 600.0
+    await crew.hire()
+    job = await crew.submit("exit", "3")
+    row = await crew.reaches(job, "pulling")
+    crew.settings = replace(settings, pools=(Pool("other", "other-", (OLD,)),))
+    await left_alone(crew, row.id)
+    both.park, crew.settings, crew.executor = real, settings, both
+    await crew.hire()
+    assert (await crew.cleaned(job)).exit_code == 3
 
 
 async def test_a_worker_that_kept_an_execution_whose_host_it_does_not_know_gives_it_to_the_first_that_does(crew: Fastlane) -> None:

@@ -66,9 +66,10 @@ async def test_a_host_is_elsewhere_when_only_another_worker_has_it_or_a_manager_
     assert await scene.known.is_elsewhere(placed()) is elsewhere
 
 
-async def test_an_execution_without_a_service_is_nobodys_yet() -> None:
+async def test_an_execution_is_left_to_others_once_it_is_placed() -> None:
     scene = Scene([], {"other": [view(HOST)]})
-    assert not await scene.known.is_elsewhere(placed(service_id=None))
+    assert await scene.known.is_elsewhere(placed(service_id=None, swarm_id=None))
+    assert not await scene.known.is_elsewhere(placed(service_id=None, swarm_id=None, host=None))
 
 
 async def test_two_hosts_without_a_known_swarm_are_not_of_one_swarm() -> None:
