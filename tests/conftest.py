@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from tests.support.engine import engine
@@ -14,6 +15,11 @@ from tests.support.side_by_side import Units, check_units, in_order
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
 
 __all__ = ["engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
+
+
+# No example has to be quick: other processes, and a lower priority, delay any of them. The rest is as Hypothesis has it, here or in CI.
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(optionalhook=True)
