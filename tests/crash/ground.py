@@ -226,7 +226,7 @@ class Ground:
         """Sends a request to the API on trial once it serves, with an idempotency key if one is given; where its answer will come."""
         reader, writer = await self.until(self._connected, "the API to serve")
         data = orjson.dumps(body)
-        lines = [f"{method} {path} HTTP/1.1", "Host: trial", "Content-Type: application/json", f"Content-Length: {len(data)}"]
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {len(data)}"]
         lines += [] if key is None else [f"Idempotency-Key: {key}"]
         writer.write("\r\n".join([*lines, "", ""]).encode() + data)
         await writer.drain()
