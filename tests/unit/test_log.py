@@ -140,9 +140,9 @@ def test_passwords_in_urls_are_scrubbed_and_nothing_else(text, scrubbed):
     "hostile", ["&" + "token" * 12_000, "?" * 30_000, "?password" * 900, "://" * 20_000, "://a:@" * 10_000, "?a=" * 20_000]
 )
 def test_a_text_made_to_be_slow_is_scrubbed_at_once(hostile):
-    before = time.perf_counter()
+    before = time.process_time()
     log.scrub(f"http://10.0.0.7:2375/{hostile}")
-    assert time.perf_counter() - before < 3  # a thousandth of that; with a pattern that starts over at each character, ten seconds and more
+    assert time.process_time() - before < 3  # a thousandth of that; with a pattern that starts over at each character, ten seconds and more
 
 
 def test_a_long_text_is_cut_before_it_is_scrubbed(monkeypatch, capsys):

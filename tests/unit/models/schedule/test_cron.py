@@ -153,13 +153,13 @@ def test_the_next_tick_is_found_fast(text: str, milliseconds: float) -> None:
     """The best of some runs, so that a busy machine does not decide. Measured: 0.01 to 0.06 ms, and 0.3 to 1 ms for a 29 February."""
     cron, spent = read_cron(text, BERLIN), []
     for run in range(30):
-        started = time.perf_counter()
+        started = time.process_time()
         next_tick(cron, at("2096-03-01 00:00") + run * 3_600_000)
-        spent.append((time.perf_counter() - started) * 1000)
+        spent.append((time.process_time() - started) * 1000)
     assert min(spent) < milliseconds
 
 
 def test_ten_years_of_minutes_have_a_last_tick_at_once() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert last_tick(read_cron("* * * * *", BERLIN), at("2016-01-01 00:00"), at("2026-01-01 00:00")) == at("2026-01-01 00:00")
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

@@ -189,9 +189,9 @@ def test_years_away_are_one_row_and_cost_nothing(text: str, catch_up: CatchUp, y
     cron, now = read_cron(text, "Europe/Berlin"), at("2026-01-01 00:07:30.5")
     due = next_tick(cron, at(f"{2026 - years}-01-01 00:00"))
     assert due is not None
-    started = time.perf_counter()
+    started = time.process_time()
     decision = decide(FiringRules(cron, catch_up=catch_up), due, running_before=False, now=now)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert decision.missed is not None
     assert (decision.missed.first, decision.missed.count, decision.missed.at_least) == (due, count, at_least)
     assert decision.next_tick is not None

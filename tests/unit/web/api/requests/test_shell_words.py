@@ -35,6 +35,6 @@ def test_what_is_never_closed_is_named(text, fault):
 def test_no_command_keeps_other_requests_waiting(part):
     """Where ``shlex`` takes 30 to 80 ms, and a pattern that tries again and again would take minutes."""
     text = (part * SIZE)[:SIZE]
-    began = time.perf_counter()
+    began = time.process_time()
     words(split, text)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
