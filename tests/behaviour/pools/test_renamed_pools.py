@@ -62,9 +62,14 @@ async def test_what_waits_and_runs_in_a_renamed_pool_goes_on_in_the_new_one(crew
 
 
 async def test_what_waits_in_a_pool_that_is_gone_without_another_ends_as_unschedulable(crew: Renamed) -> None:
-    waiting = await crew.submit(task="task")
+    await crew.hire_with(OLD)
+    runs = await crew.submit("hold")
+    running = await crew.reaches(runs, "running")
+    waiting = await crew.submit()
     await crew.hire_with(replace(NEW, match="another"))
     ended = await crew.cleaned(waiting)
+    crew.executor.release(running.id)
+    assert (await crew.cleaned(runs)).status is Status.DONE
     assert ended.failure is not None
     assert (ended.status, ended.failure.reason) == (Status.FAILED, FailureReason.UNSCHEDULABLE)
     await crew.idle()
