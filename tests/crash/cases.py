@@ -21,6 +21,7 @@ from tests.crash.scenarios import (
     StoppedMeanwhile,
     StoppedWhileRunning,
     TakenOver,
+    UnservedLane,
 )
 from tests.support.seams import NAMES as NAMES
 from tests.support.seams import Trip
@@ -39,6 +40,7 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "expired": Expired,
     "expired-meanwhile": ExpiredMeanwhile,
     "other-lane": OtherLane,
+    "unserved-lane": UnservedLane,
     "deleted": deletions.Deleted,
     "overtaken": owners.Overtaken,
     "overtaken-by-a-stop": owners.OvertakenByAStop,
@@ -78,9 +80,19 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "expired": ("store.expire", "store.close_tick", "store.settle"),
     "expired-meanwhile": ("queue.claim", "store.claim", "store.bind", "queue.renew"),
     "other-lane": ("queue.requeue", "queue.claim 2"),
+    "unserved-lane": ("queue.adopt",),
     "deleted": ("store.discard",),
     "taken-over": ("queue.claim", "store.take-over", "store.re-place", "engine.park", "store.bind"),
-    "rebuilt": ("store.change_generation", "queue.wipe", "queue.restore", "queue.set_generation", "queue.claim 2", "store.take-over"),
+    "rebuilt": (
+        "store.change_generation",
+        "queue.wipe",
+        "queue.restore",
+        "queue.set_generation",
+        "queue.claim 2",
+        "store.take-over",
+        "queue.remember_store",
+        "queue.audit",
+    ),
     "handed-over": ("queue.release",),
     "posted": ("store.create", "queue.put"),
     "posted-later": ("store.create", "queue.put"),

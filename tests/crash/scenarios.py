@@ -305,6 +305,16 @@ class OtherLane(Scenario):
         await ground.queue.put([Entry(job.execution_id, EntryKind.EXECUTION, TICKS, ground.clock.now())])
 
 
+class UnservedLane(Scenario):
+    """Its entry stands in the lane of a pool that no worker has any more."""
+
+    async def before(self, ground: Ground) -> None:
+        job = await ground.enqueue()
+        assert job.execution_id is not None
+        await ground.queue.cancel(job.execution_id)
+        await ground.queue.put([Entry(job.execution_id, EntryKind.EXECUTION, "removed", ground.clock.now())])
+
+
 class TakenOver(Scenario):
     """Its first owner claimed it for a host that is away, and is gone."""
 

@@ -18,8 +18,9 @@ REDIS = {
     "now": ("claim", "renew", "renew 2", "finish", "announce", "GET", "INFO", "SUBSCRIBE"),
     "later": ("claim", "put", "finish", "finish 2"),
     "other-lane": ("requeue",),
+    "unserved-lane": ("adopt",),
     "stopped-first": ("finish",),
-    "rebuilt": ("wipe", "restore", "set_generation", "SMEMBERS", "claim 2"),
+    "rebuilt": ("remember_store", "audit", "wipe", "restore", "set_generation", "SMEMBERS", "claim 2"),
     "handed-over": ("release",),
     "posted": ("put",),
     "posted-later": ("put",),
@@ -55,8 +56,9 @@ ENGINE = {
 CUT = (Lost("engine", "logs", 1, 400), Lost("engine", "logs", 2, 400), Lost("engine", "logs", 2, 4000))
 """Answers that are cut in their middle."""
 
-NOBODYS = {"counts", "reports", "pause"}
-"""Scripts by which nothing is decided about a job: the status page's, and a pool's pause (tests/behaviour/pools/test_pool_pauses.py)."""
+NOBODYS = {"counts", "reports", "pause", "lane_of"}
+"""Scripts by which nothing is decided about a job: the status page's, what explains a wait, and a pool's pause
+(tests/behaviour/pools/test_pool_pauses.py)."""
 
 QUICK = {
     "redis-now-claim",
