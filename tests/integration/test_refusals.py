@@ -22,7 +22,7 @@ from fastlane.scheduler.watch import execution_watch
 from fastlane.services.results import Enqueued
 from fastlane.web.api.requests.readers import MAX_ARGUMENT, MAX_COMMAND, MAX_ENVS_BYTES
 from tests.support.defaults import default_executor
-from tests.support.engine import IMAGE, connect, remove_all
+from tests.support.engine import IMAGE, connect, open_probed, remove_all
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 from tests.support.refusing_engine import RefusingEngine
@@ -74,7 +74,7 @@ async def scene(engine: str, shared_redis: RealRedis, tmp_path: Path, monkeypatc
         )
         stack.callback(remove_all, engine, crew.installation)
         executor = default_executor([str(relay.place)], crew.installation, probe_every=0.2)
-        await executor.open()
+        await open_probed(executor)
         stack.push_async_callback(executor.close)
         api = stack.enter_context(contextlib.closing(connect(engine)))
         crew.executor = executor
