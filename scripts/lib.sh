@@ -30,9 +30,11 @@ identity() {
     else
         about=$(ps -p "$1" -o stat= -o lstart=) || return 1
     fi
-    case $about in Z* | X*) return 1 ;; esac
-    about=${about#* }
-    echo "${about// /-}"
+    # Without /proc, the blanks after the state depend on the state.
+    read -r -a fields <<<"$about"
+    case ${fields[0]} in Z* | X*) return 1 ;; esac
+    local IFS=-
+    echo "${fields[*]:1}"
 }
 
 # What `aside` has started and nobody has waited for: NAME=PID=FILE of its output. (The bash of macOS has no associative arrays.)

@@ -85,11 +85,11 @@ def clean(folder: Path, **environment: str) -> str:
     return succeed(folder, "scripts/clean", **environment)
 
 
-def database(folder: Path, *executions: str) -> None:
-    """The database of a fastlane that had these executions."""
+def database(folder: Path, *executions: str, table: str = "executions") -> None:
+    """Writes into the database that fastlane had these executions."""
     with sqlite3.connect(folder / ".fastlane/fastlane.db") as rows:
-        rows.execute("CREATE TABLE executions (id TEXT PRIMARY KEY)")
-        rows.executemany("INSERT INTO executions VALUES (?)", [(execution,) for execution in executions])
+        rows.execute(f"CREATE TABLE {table} (id TEXT PRIMARY KEY)")
+        rows.executemany(f"INSERT INTO {table} VALUES (?)", [(execution,) for execution in executions])
     rows.close()
 
 
@@ -160,10 +160,12 @@ def test_a_swarm_that_another_made_meanwhile_is_not_taken_for_ours(folder: Path,
 def test_only_services_that_are_proved_to_be_ours_are_removed(folder: Path, user: UserEngine) -> None:
     user.new_swarm()
     choose(folder, user)
-    execution = str(uuid4())
+    execution, deleted = str(uuid4()), str(uuid4())
     database(folder, execution)
+    database(folder, deleted, table="deleted_executions")
     (folder / ".fastlane/installation").write_text("fastlane-0123456789abcdef\n")
     user.service(installation="fastlane", execution=execution)
+    user.service(installation="fastlane", execution=deleted)
     user.service(installation="fastlane-0123456789abcdef", execution=str(uuid4()))
     theirs = {
         user.service(installation="fastlane", execution=str(uuid4())),
@@ -225,7 +227,7 @@ def test_an_image_is_removed_only_while_it_is_the_one_that_was_pulled(folder: Pa
 
 
 def test_other_virtual_environments_in_the_checkout_stay(folder: Path) -> None:
-    for name in (".venv", ".venv-test", ".venv-mine"):
+    for name in (".venv", ".venv-test", ".venv-peers", ".venv-mine"):
         (folder / name).mkdir()
 
     clean(folder)

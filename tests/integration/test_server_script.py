@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.checkout import checkout, command
 from tests.support.installation import free_port
+from tests.support.waiting import wait_until
 
 STARTING = """#!/bin/bash
 exec python3 server.py
@@ -64,6 +65,19 @@ def server(folder: Path, *words: str, port: int = 0) -> subprocess.CompletedProc
     return command(folder, "scripts/server", *words, FASTLANE_PORT=str(port))
 
 
+@contextlib.contextmanager
+def earlier_server(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server as an earlier version started it, with its record."""
+    with subprocess.Popen(["bash", "-c", 'exec -a "$0" sleep 300', f"{folder}/.venv/bin/fastlane up"]) as process:
+        try:
+            wait_until(lambda: "fastlane up" in " ".join(psutil.Process(process.pid).cmdline()), "the process's name")
+            (folder / ".fastlane").mkdir()
+            (folder / ".fastlane/up.pid").write_text(f"{process.pid} {free_port()} unix:///none 1-2-\n")
+            yield process
+        finally:
+            process.kill()
+
+
 def test_a_server_that_is_starting_is_not_taken_for_one_that_ended(folder: Path) -> None:
     with_program(folder, STARTING)
     port = free_port()
@@ -86,6 +100,39 @@ def test_a_server_that_ended_is_reported_at_once_with_what_it_said(folder: Path)
     assert started.returncode == 1
     assert "no such setting" in started.stdout
     assert "fastlane up ended" in started.stdout
+
+
+def test_a_server_that_an_earlier_version_started_is_stopped(folder: Path) -> None:
+    """Its record has no identity: the port comes after the pid."""
+    with earlier_server(folder) as earlier:
+        assert server(folder, "stop").returncode == 0
+        assert earlier.wait(timeout=60) == -signal.SIGTERM
+    assert not (folder / ".fastlane/up.pid").exists()
+
+
+def test_a_server_that_an_earlier_version_started_is_replaced_when_the_program_has_changed(folder: Path) -> None:
+    with_program(folder, STARTING)
+    with earlier_server(folder) as earlier:
+        port = int((folder / ".fastlane/up.pid").read_text().split()[1])
+        assert f"already running on port {port}" in server(folder, "start", "unix:///none", port=port + 1).stdout
+        assert "already running on the engine at unix:///none" in server(folder, "start", "unix:///other", port=port).stdout
+        assert earlier.poll() is None
+        started = server(folder, "start", "unix:///none", port=port)
+        assert started.returncode == 0, started.stdout
+        assert "restarting it" in started.stdout
+        assert earlier.wait(timeout=60) == -signal.SIGTERM
+    assert server(folder, "stop").returncode == 0
+
+
+def test_a_process_that_has_the_pid_of_a_server_of_an_earlier_version_is_left_alone(folder: Path) -> None:
+    with subprocess.Popen(["sleep", "300"]) as other:
+        try:
+            (folder / ".fastlane").mkdir()
+            (folder / ".fastlane/up.pid").write_text(f"{other.pid} 10000 unix:///none 1\n")
+            assert server(folder, "stop").returncode == 0
+            assert other.poll() is None
+        finally:
+            other.kill()
 
 
 def test_a_process_that_has_the_pid_of_an_ended_server_is_left_alone(folder: Path) -> None:
@@ -111,5 +158,30 @@ def test_each_checkout_names_its_services_once_unless_the_user_names_them(folder
     assert first.startswith("fastlane-")
     assert named() == first
     assert named(FASTLANE_INSTALLATION="mine") == "mine"
-    (folder / "fastlane.toml").write_text('installation = "mine"\n')
+    (folder / "fastlane.toml").write_text("port = 10000\n")
+    assert named() == first
+    (folder / "other.toml").write_text(' "installation"="mine"\n')
+    assert named(FASTLANE_CONFIG="other.toml") == ""
+    (folder / "fastlane.toml").write_text('port = 10000\ninstallation = "mine"\n')
     assert named() == ""
+
+
+STATE_AND_START = """#!/bin/bash
+echo "$STATE Thu Nov  5 21:00:58 2026    "
+"""
+"""What ps prints on macOS: the state in a column of fixed width."""
+
+
+def test_without_proc_a_process_is_known_by_its_start_in_whatever_state_it_is(folder: Path) -> None:
+    ps = folder / "bin/ps"
+    ps.parent.mkdir()
+    ps.write_text(STATE_AND_START)
+    ps.chmod(0o755)
+    states = 'for STATE in "S   " "Ss  " "R+  " "Z   "; do export STATE; identity 1; done'
+
+    done = command(
+        folder, "unshare", "--mount", "bash", "-c", f"mount -t tmpfs none /proc && PATH=$PWD/bin:$PATH && . scripts/lib.sh && {states}"
+    )
+
+    assert done.stdout.splitlines() == ["Thu-Nov-5-21:00:58-2026"] * 3
+    assert done.returncode == 1
