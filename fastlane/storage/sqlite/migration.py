@@ -103,7 +103,7 @@ def migrate(
 ) -> None:
     """Applies the parts that the file does not have yet. Takes no lock when there are none. Waits ``patience`` seconds for the lock."""
     progress = progress or Progress()
-    began, count = time.monotonic(), len(_missing(db, migrations))
+    began, count, version = time.monotonic(), len(_missing(db, migrations)), 0
     while left := _missing(db, migrations):
         started = time.monotonic()
         version = _version(db)

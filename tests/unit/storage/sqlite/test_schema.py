@@ -91,6 +91,24 @@ def test_a_migration_that_fails_leaves_nothing_of_it(path):
     db.close()
 
 
+def test_another_process_may_apply_the_last_part_just_before(path):
+    looks = []
+
+    def look(statement):
+        """Just before the second look for what is missing, the other process applies it."""
+        if "max(version)" in statement:
+            looks.append(statement)
+            if len(looks) == 2:
+                migrated(path, LATER)
+
+    db = connect(path, 5.0)
+    db.set_trace_callback(look)
+    migrate(db, 5.0, [*MIGRATIONS, LATER])
+    assert len(looks) >= 2
+    assert db.execute("SELECT max(version) FROM schema").fetchone() == (LATER.version,)
+    db.close()
+
+
 async def test_a_file_that_is_not_a_database_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a database, by far\n" * 100)
