@@ -1,4 +1,4 @@
-"""Deletes jobs and tasks, and finds what keeps them from being deleted.
+"""Deletes jobs, tasks and executions that belong to none, and finds what keeps them from being deleted.
 
 A job's history goes in slices of bounded size, each in its own transaction, so that no other writer waits for a long one. The job's
 floor is raised first: an execution with a sequence up to the floor must never run, so an attempt that is inserted late does no harm.
@@ -11,6 +11,7 @@ from typing import Any
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
+from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
 from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
@@ -35,6 +36,8 @@ _DELETE_CHUNKS = """DELETE FROM log_chunks WHERE rowid IN
     (SELECT rowid FROM log_chunks WHERE execution_id = ? ORDER BY sequence DESC LIMIT ?)"""
 _FORGET = """DELETE FROM deleted_executions WHERE id IN
     (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
+_DISCARD = f"""DELETE FROM executions WHERE id = ? AND epoch = ? AND status IN ('{Status.ENQUEUED}', '{Status.PULLING}')
+    AND service_id IS NULL"""
 _LEAVE_TASK = "UPDATE tasks SET modified_at = ?, jobs_count = jobs_count - 1 WHERE id = ?"
 
 
@@ -68,6 +71,12 @@ def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) 
     db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
     db.execute(_LEAVE_TASK, (now, task_id))
     return Deletion.DONE
+
+
+def discard(db: sqlite3.Connection, execution_id: str, epoch: int) -> bool:
+    """Deletes an execution that was never bound to a service, if it still has this epoch."""
+    db.execute(_FORGET, (2,))  # more than this adds
+    return db.execute(_DISCARD, (execution_id, epoch)).rowcount == 1
 
 
 def was_deleted(db: sqlite3.Connection, execution_id: str) -> bool:

@@ -24,8 +24,6 @@ from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
 _ALL = ", ".join(EXECUTION_FIELDS)
 _INSERT = insert_into("executions", EXECUTION_FIELDS)
 _INSERT_ATTEMPT = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
-_DISCARD = f"""DELETE FROM executions WHERE id = ? AND epoch = ? AND status IN ('{Status.ENQUEUED}', '{Status.PULLING}')
-    AND service_id IS NULL"""
 QUALIFIED = ", ".join(f"executions.{field}" for field in EXECUTION_FIELDS)
 _IN_UNDER_WAY = "INDEXED BY executions_under_way"
 _NEWEST = "ORDER BY sequence DESC, attempt DESC"
@@ -55,11 +53,6 @@ def insert(db: sqlite3.Connection, execution: Mapping[str, Any]) -> None:
 def insert_attempt(db: sqlite3.Connection, execution: Mapping[str, Any]) -> bool:
     """Inserts a further attempt, unless a row has its id already."""
     return db.execute(_INSERT_ATTEMPT, tuple(execution.values())).rowcount == 1
-
-
-def discard(db: sqlite3.Connection, execution_id: str, epoch: int) -> bool:
-    """Deletes an execution that was never bound to a service, if it still has this epoch."""
-    return db.execute(_DISCARD, (execution_id, epoch)).rowcount == 1
 
 
 def apply(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[Execution | None]:

@@ -153,7 +153,7 @@ class SqliteStore:
         return await self._writer.run(lambda db: executions.insert_attempt(db, row))
 
     async def discard(self, execution: Execution) -> bool:
-        return await self._writer.run(lambda db: executions.discard(db, execution.id, execution.epoch))
+        return await self._writer.run(lambda db: deletion.discard(db, execution.id, execution.epoch))
 
     async def was_deleted(self, execution_id: str) -> bool:
         return await self._readers.run(lambda db: deletion.was_deleted(db, execution_id))
