@@ -131,7 +131,8 @@ minute. For a registry in both places, `registries` wins. A helper that fails, o
 ## Users and tokens
 
 Without users and tokens, anyone who can reach the server may do anything. With them, every request except those for `/livez`,
-`/readyz` and `/healthcheck` must authenticate, by HTTP Basic or a bearer token. [security.md](security.md) explains the details.
+`/readyz`, `/healthcheck`, `/` and `/login` must authenticate, by HTTP Basic or a bearer token. [security.md](security.md) explains the
+details.
 
 ```toml
 [[users]]

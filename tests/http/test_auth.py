@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.config.credentials import PasswordHash
+from fastlane.config.page import markdown
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.security import auth, throttle
 from tests.support.credentials import basic, bearer, token, user
@@ -65,6 +67,12 @@ def from_(address: str, credential: dict[str, str] | None = None) -> dict[str, s
 
 def test_only_what_tells_that_the_server_lives_is_public():
     assert {path for path, handler in ROUTES.items() if handler.public} == PUBLIC
+
+
+def test_the_reference_names_what_is_public():
+    """That, and the page on which people log in."""
+    (named,) = re.findall("except those for (.*?) must authenticate", markdown().replace("\n", " "))
+    assert set(re.findall("`(.*?)`", named)) == {*PUBLIC, "/login"}
 
 
 @pytest.mark.parametrize("path", [*sorted(ROUTES.keys() - PUBLIC), "/nothing", "/tasks/%00"])
