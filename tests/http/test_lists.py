@@ -12,6 +12,7 @@ from fastlane.errors import ReadTooLong
 from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.storage.sqlite import lists
 from tests.support.intercept import failing, intercept
 
 KEYS = {"total", "page", "pages", "perPage", "hasNext", "hasPrev", "nextUrl", "prevUrl"}
@@ -143,6 +144,17 @@ async def test_a_tasks_jobs_are_filtered_by_status(server):
     answer = await server.get("/tasks/task?status=finished&page=0&perPage=1001")
     assert answer.status == 400
     assert {fault["field"] for fault in answer.json["errors"]} == {"status", "page", "perPage"}
+
+
+async def test_a_tasks_jobs_come_in_smaller_pages_when_they_are_large_unless_the_query_asks_for_a_page(server, monkeypatch):
+    monkeypatch.setattr(lists, "MAX_TEXT", 12_000)
+    replies = [await server.enqueue("task", command="x" * 1_000) for _ in range(12)]
+    pages = await walk(server, "/tasks/task", lambda page: page["jobs"])
+    assert [page["perPage"] for page in pages] == [10, 10]
+    assert [job["id"] for page in pages for job in page["jobs"]] == [reply["jobId"] for reply in reversed(replies)]
+    for query in ("perPage=1000", "perPage=12", "page=1"):
+        answer = await server.get(f"/tasks/task?{query}")
+        assert (answer.status, answer.json["errors"][0]["field"]) == (400, "perPage")
 
 
 async def test_executions_are_listed_in_full_with_the_latest_due_first(server):

@@ -4,9 +4,9 @@ Lists over several tasks take ``visible``, a regular expression of the task ids 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fastlane.errors import NotFound
+from fastlane.errors import Invalid, NotFound
 from fastlane.models.job import Job
 from fastlane.models.paging import Page, Row, Wanted, Window
 from fastlane.models.schedule.tick import Tick
@@ -54,12 +54,13 @@ class Lists:
         """The tasks whose id contains all of these words or beginnings of words, most recently changed first."""
         return _checked(await self._store.search_tasks(words, window, visible=visible))
 
-    async def task(self, task_id: str, window: Window, status: str | None = None) -> TaskJobsView:
-        """A task with a page of its jobs (those with this status, if one is given)."""
+    async def task(self, task_id: str, window: Window, status: str | None = None, fewer: Sequence[int] = ()) -> TaskJobsView:
+        """A task with a page of its jobs (those with this status, if one is given). When they are too large for a page, tries these smaller
+        ones."""
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        page = _checked(await self._store.list_jobs(task_id, window, status=status))
+        page = _checked(await self._jobs(task_id, window, status, fewer))
         return TaskJobsView(task, page.of(await view_jobs(self._store, page.rows)))
 
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
@@ -77,6 +78,14 @@ class Lists:
         """A page of a job's ticks: what became of each due time."""
         job = await find_job(self._store, task_id, job_id)
         return TicksView(job, _checked(await self._store.list_ticks(job_id, window)))
+
+    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> Page[Job]:
+        try:
+            return await self._store.list_jobs(task_id, window, status=status)
+        except Invalid:
+            if not fewer:
+                raise
+            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, fewer[1:])
 
 
 def _checked(page: Page[Row]) -> Page[Row]:

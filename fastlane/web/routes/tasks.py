@@ -8,13 +8,13 @@ from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, TASK_
 from fastlane.web.api.responses.jobs import JOB_STATUSES, TASK_JOBS, TASK_PAGE
 from fastlane.web.api.responses.pages import Listing
 from fastlane.web.handler.handler import Handler
-from fastlane.web.http.paging import ListUrl
+from fastlane.web.http.paging import NAMES, ListUrl
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import read_all, read_flag, read_integer
 from fastlane.web.routes.job_requests import DELETE_QUERY, mark_replayed, read_idempotency_key, read_job_body, read_stop_first
 
-JOBS, MAX_JOBS = 1_000, 1_000
-"""Jobs in a task's answer: unless ``perPage`` says otherwise, and at most."""
+JOBS, FEWER_JOBS, MAX_JOBS = 1_000, (100, 10), 1_000
+"""Jobs in a task's answer: unless the query asks for a page, when so many of its jobs are too large for one, and at most."""
 MAX_SEARCH, MAX_WORDS = 1_000, 20
 """Characters and different words of a search: each word is a search of its own."""
 MAX_WAIT = 60
@@ -73,14 +73,17 @@ class TaskHandler(Handler):
     @operation(
         "listJobs",
         TASK_JOBS,
-        query={"status": Parameter("Only jobs with this status.", enum(JOB_STATUSES)), **pages(f"{JOBS:,}", MAX_JOBS)},
+        query={
+            "status": Parameter("Only jobs with this status.", enum(JOB_STATUSES)),
+            **pages(f"{JOBS:,}, fewer if the jobs are large", MAX_JOBS),
+        },
         refusals=(404,),
     )
     async def on_get(self, task_id: str) -> None:
         """The task's jobs, newest first."""
         url = ListUrl.of_query(self.render_context.task_url(task_id), self.query)
         status, window = read_all(self._status, lambda: url.window(self.query, default=JOBS, most=MAX_JOBS))
-        view = await self.services.lists.task(task_id, window, status)
+        view = await self.services.lists.task(task_id, window, status, () if self.query.keys() & NAMES else FEWER_JOBS)
         await self.answer(TASK_JOBS, Listing(url, view.jobs, view))
 
     @operation(
