@@ -20,6 +20,7 @@ from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
 from fastlane.models.paging import Page, Wanted, Window
+from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
@@ -182,6 +183,9 @@ class ExecutionStore(Protocol):
 
     async def uncleaned(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         """Settled executions whose service's removal has not been verified yet, by (finished_at, id), after the named one."""
+
+    async def uncleaned_by_host(self, limit: int) -> Sequence[Uncleaned]:
+        """How many of the ``limit`` oldest of these each host has, the host with the oldest first. Reads none of them whole."""
 
     async def unfinished(self, task_id: str, job_id: str, limit: int) -> Sequence[Execution]:
         """The executions that keep a job from being deleted: those that belong to it and are under way, not settled or not cleaned. Oldest

@@ -10,6 +10,7 @@ from fastlane.errors import Conflict, StoreDown
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Job, Spec
+from fastlane.models.placement.host import Uncleaned
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick, next_execution
@@ -38,8 +39,8 @@ def missed_ticks(job: Job, first: int, *, until: int, count: int) -> Tick:
     return replace(tick, outcome=Outcome.MISSED, execution_id=None, reason="nothing looked", until=until, count=count, at_least=True)
 
 
-async def ended(store: Store, final: Status, at: int) -> Execution:
-    return await created(store, status=final, finished_at=at)
+async def ended(store: Store, final: Status, at: int, **values: object) -> Execution:
+    return await created(store, status=final, finished_at=at, **values)
 
 
 # jobs
@@ -608,6 +609,20 @@ async def test_what_ended_is_unsettled_until_settled_then_uncleaned_until_cleane
     assert await store.uncleaned(10, (late.finished_at, late.id)) == []
     await store.change(transitions.clean(early))
     assert await store.uncleaned(10) == [late]
+
+
+async def test_what_is_not_cleaned_yet_is_counted_for_each_host(store):
+    assert await store.uncleaned_by_host(10) == []
+    hosts = {"b:2375": (400, 200), "a:2375": (300, 500, 200), None: (600,)}
+    for host, moments in hosts.items():
+        for moment in moments:
+            await store.change(transitions.settle(await ended(store, Status.DONE, moment, host=host)))
+    await ended(store, Status.DONE, 100, host="a:2375")
+    cleaned = await store.change(transitions.settle(await ended(store, Status.FAILED, 100, host="c:2375")))
+    await store.change(transitions.clean(cleaned))
+    expected = [Uncleaned("a:2375", 3, 200), Uncleaned("b:2375", 2, 200), Uncleaned(None, 1, 600)]
+    assert await store.uncleaned_by_host(10) == expected
+    assert await store.uncleaned_by_host(4) == [Uncleaned("a:2375", 2, 200), Uncleaned("b:2375", 2, 200)]
 
 
 async def test_an_execution_cancelled_before_its_start_needs_no_cleaning(store):

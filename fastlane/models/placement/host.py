@@ -1,4 +1,4 @@
-"""A host as the scheduler sees it, and which manager to ask about what runs there."""
+"""A host as the scheduler sees it, what is to be removed from it, and which manager to ask about what runs there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +21,16 @@ class HostView:
     faults: int = 0
     retry_at: int | None = None
     clock_skew: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uncleaned:
+    """How many executions of a host have ended although their services are not removed yet, and when the first of them ended
+    (milliseconds)."""
+
+    host: str | None
+    count: int
+    since: int | None
 
 
 def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None) -> str:

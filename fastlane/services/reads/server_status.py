@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fastlane.clock import Clock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
-from fastlane.models.placement.host import HostView
+from fastlane.models.placement.host import HostView, Uncleaned
 from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.models.status import Status
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
@@ -34,16 +34,6 @@ class WorkerRow:
     id: str
     started_at: int
     clock_skew: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UncleanedRow:
-    """How many executions of a host have ended although their services are not removed yet, and when the first of them ended
-    (milliseconds)."""
-
-    host: str | None
-    count: int
-    since: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +72,7 @@ class StatusView:
     stranded: Mapping[str, StrandedRow]
     counts: Counts
     scheduled: tuple[Job, ...]
-    uncleaned: tuple[UncleanedRow, ...]
+    uncleaned: tuple[Uncleaned, ...]
     hold: str | None = None
 
     def only(self, sees: Callable[[str], bool]) -> "StatusView":
@@ -116,7 +106,7 @@ class StatusReader:
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=await self._store.counts(),
             scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED)),
-            uncleaned=uncleaned_rows(await self._store.uncleaned(MAX_UNCLEANED)),
+            uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
             hold=pauses.hold,
         )
 
@@ -133,14 +123,6 @@ def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow
     """Each pool's hosts as the workers see them."""
     views = best_views(reports)
     return tuple(HostRow(pool.name, name, views.get(name)) for pool in pools for name in pool.hosts)
-
-
-def uncleaned_rows(executions: Sequence[Execution]) -> tuple[UncleanedRow, ...]:
-    """Executions that are not cleaned, oldest first, as a row for each host."""
-    by_host: dict[str | None, list[Execution]] = {}
-    for execution in executions:
-        by_host.setdefault(execution.host, []).append(execution)
-    return tuple(UncleanedRow(host, len(rows), rows[0].finished_at) for host, rows in by_host.items())
 
 
 def best_views(reports: Sequence[Report]) -> dict[str, HostView]:

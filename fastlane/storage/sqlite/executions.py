@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from fastlane.models.execution import Execution
+from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
@@ -139,6 +140,14 @@ def uncleaned(db: sqlite3.Connection, limit: int, after: tuple[int, str] | None)
     query = f"""SELECT {_ALL} FROM executions INDEXED BY executions_uncleaned
         WHERE settled = 1 AND cleaned = 0 AND (finished_at, id) > (?, ?) ORDER BY finished_at, id LIMIT ?"""
     return filled(lambda count: fetched(db, query, (*(after or FIRST), count)), limit, _execution)
+
+
+def uncleaned_by_host(db: sqlite3.Connection, limit: int) -> list[Uncleaned]:
+    """How many of the oldest of these each host has. The index holds the host: to get at it in a row, SQLite would read the row's spec."""
+    query = """SELECT host, count(*), min(finished_at) FROM (
+        SELECT host, finished_at FROM executions INDEXED BY executions_uncleaned
+        WHERE settled = 1 AND cleaned = 0 ORDER BY finished_at, id LIMIT ?) AS one_page GROUP BY host ORDER BY 3, 1"""
+    return [Uncleaned(*row) for row in fetched(db, query, (limit,))]
 
 
 @lru_cache(maxsize=256)

@@ -251,6 +251,14 @@ MIGRATIONS: Sequence[Migration] = (
             "INSERT INTO version VALUES (1, lower(hex(randomblob(16))), 0)",
         ),
     ),
+    Migration(
+        version=10,
+        min_reader=1,
+        statements=(
+            "DROP INDEX executions_uncleaned",
+            "CREATE INDEX executions_uncleaned ON executions (finished_at, id, host) WHERE settled = 1 AND cleaned = 0",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -17,6 +17,7 @@ from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.paging import Page, Wanted, Window
+from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
@@ -188,6 +189,9 @@ class SqliteStore:
 
     async def uncleaned(self, limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.uncleaned(db, limit, after))
+
+    async def uncleaned_by_host(self, limit: int) -> Sequence[Uncleaned]:
+        return await self._readers.run(lambda db: executions.uncleaned_by_host(db, limit))
 
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._writer.run(lambda db: jobs.close_tick(db, tick_id, outcome, reason))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import structlog
 from fastlane.errors import Unreadable
 from fastlane.models import transitions
 from fastlane.models.paging import Wanted, Window
+from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite import rows
@@ -105,6 +107,14 @@ async def test_an_unreadable_tick_and_an_unreadable_log_fail_alone(store: Sqlite
     change(tmp_path / "store.db", "UPDATE ticks SET outcome = 'postponed' WHERE id = ?", made[1][1].id)
     assert [len((await store.list_ticks(job.id, WIDE)).rows) for job, *_ in made] == [1, 0, 1]
     assert await tick_of(store, made[0][0].id, made[0][1].id) == made[0][1]
+
+
+async def test_an_unreadable_execution_counts_among_those_of_its_host_that_are_not_cleaned(store: SqliteStore, tmp_path: Path) -> None:
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, status=Status.DONE, host="h:2375", finished_at=5, settled=True))
+    change(tmp_path / "store.db", f"UPDATE executions SET spec = {DAMAGE['half of its text']} WHERE id = ?", execution.id)
+    assert await store.uncleaned(10) == []
+    assert await store.uncleaned_by_host(10) == [Uncleaned("h:2375", 1, 5)]
 
 
 async def test_a_change_of_an_unreadable_execution_fails_alone_and_changes_nothing(store: Store, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The store or the queue is away: what is refused, what is accepted all the same, and how fast either is said."""
 
 import asyncio
+import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -166,6 +167,16 @@ async def test_status_counts_what_is_not_removed_from_its_host_yet(server):
     assert row == {"host": "10.0.0.7", "port": 2375, "count": 1, "since": iso(settled.finished_at)}
     await server.change(transitions.clean(settled))
     assert (await server.get("/status")).json["uncleaned"] == []
+
+
+async def test_status_counts_what_is_not_removed_without_reading_it(server):
+    """Each may have 256 KiB of variables, and there may be a thousand."""
+    settled = await server.change(transitions.settle(await server.end(await server.run(await server.enqueue()))))
+    with closing(sqlite3.connect(server.settings.store_path)) as db:
+        assert db.execute("UPDATE executions SET spec = 'unreadable' WHERE id = ?", (settled.id,)).rowcount == 1
+        db.commit()
+    (row,) = (await server.get("/status")).json["uncleaned"]
+    assert (row["host"], row["count"]) == ("10.0.0.7", 1)
 
 
 async def test_an_answer_under_way_is_given_before_the_server_closes(shared_redis, tmp_path):

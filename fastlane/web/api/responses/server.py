@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
+from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import REQUESTED, RESTORED
 from fastlane.models.status import Status
 from fastlane.services.reads.health import HealthProblem, HealthReport
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, UncleanedRow, WorkerRow
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
@@ -136,7 +137,7 @@ DISPATCH = Serializer[StatusView](
     ),
 )
 
-UNCLEANED = Serializer[UncleanedRow](
+UNCLEANED = Serializer[Uncleaned](
     "Uncleaned",
     "Executions of a host that have ended, but whose services are not removed yet.",
     host=string(lambda row: split_host(row.host)[0], null=True),

@@ -13,7 +13,7 @@ from fastlane.models.container.policy import Policy
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.paging import After, Page, Window
-from fastlane.models.placement.host import HostView
+from fastlane.models.placement.host import HostView, Uncleaned
 from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
@@ -25,7 +25,7 @@ from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.pools import PoolView
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, UncleanedRow, WorkerRow
+from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import (
     Cause,
@@ -139,7 +139,7 @@ WAITS = (
     WaitReason(Cause.PAUSED, "held", details=HeldTick(NOW)),
     WaitReason(Cause.NO_WORKER, "none"),
 )
-GONE = (UncleanedRow("10.0.0.1:2375", 2, NOW),)
+GONE = (Uncleaned("10.0.0.1:2375", 2, NOW),)
 LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
 LEFT = {"old": StrandedRow(1, 0, 2, 3)}
 COUNTS = Counts(1, 2, {Status.DONE: 4})
