@@ -22,6 +22,8 @@ CLIENT_FAULTS = ("SSL Error on ",)
 """How the library's warnings about faults of a client begin."""
 MASK = "********"
 OWN_FIELDS = ("time", "level", "event")
+WORDS = ("error", "exception", "message", "reason", "said")
+"""The fields with words of other programs. They may quote secrets; ids, hosts and the like do not."""
 
 _USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*@")
 _CUT_USERINFO = re.compile(r"(?<=://)([^\s:@/?#]*):[^\s/?#]*\Z")
@@ -35,6 +37,12 @@ _QUERY = re.compile(
 def scrub(text: str) -> str:
     """The text with the password of every URL in it replaced by ``********``: before the ``@``, and in the query."""
     return _QUERY.sub(rf"\1={MASK}", _USERINFO.sub(rf"\1:{MASK}@", text))
+
+
+def one_line(text: str) -> str:
+    """The text as one line: without characters that cannot be printed, and with single blanks."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else " ".join("".join(sign if sign.isprintable() else " " for sign in line).split())
 
 
 Redact = Callable[[str, Mapping[str, str]], str]
@@ -74,7 +82,7 @@ def configure(format: str, level: str, redact: Redact = _unchanged) -> None:
 
 def may_quote(envs: Mapping[str, str]) -> None:
     """From now on, log lines of this asyncio task, and of those that it starts, may quote these environment variables, for instance in the
-    words of an engine. Secret ones are cut out."""
+    words of an engine. Secret ones are cut out of the fields ``WORDS``."""
     _quotable.set(envs)
 
 
@@ -121,7 +129,7 @@ def _console() -> structlog.types.Processor:
 
 
 class Redactor:
-    """A structlog processor: cuts the secrets of the variables that a line may quote out of its texts."""
+    """A structlog processor: cuts the secrets of the variables that a line may quote out of the words of others in it."""
 
     def __init__(self, redact: Redact) -> None:
         self._redact = redact
@@ -130,11 +138,8 @@ class Redactor:
         envs = _quotable.get({})
         if not envs:
             return event
-        texts = {key: value for key, value in event.items() if isinstance(value, str) and key not in OWN_FIELDS}
-        redacted = self._redact("\0".join(texts.values()), envs).split("\0")  # all at once: to look for many secrets takes a while
-        if len(redacted) != len(texts):
-            redacted = [self._redact(text, envs) for text in texts.values()]
-        return {**event, **dict(zip(texts, redacted, strict=True))}
+        words = {key: event[key] for key in WORDS if isinstance(event.get(key), str)}
+        return {**event, **{key: self._redact(text, envs) for key, text in words.items()}} if words else event
 
 
 class _StandardError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
-from fastlane.log import MASK, scrub
+from fastlane.log import MASK, one_line, scrub
 
 MIN_SECRET = 4
 """Characters. A shorter value also occurs in ordinary words, so it is not cut out of messages."""
@@ -21,9 +21,16 @@ MIN_LINE = 8
 MAX_LINES = 8 * 1024
 """Characters of a secret whose lines are looked for one by one."""
 MAY_BE_CUT = 500
-"""Characters. A shorter text without ``…`` at its end was not cut."""
+"""Characters. The end of a shorter text was not cut."""
+MAX_SEARCH = 20_000
+"""Characters of secrets that are looked for in all their forms in one text, and ``PER_PART`` for each: that takes some 10 ms."""
+PER_PART = 100
+HIDDEN = "(hidden: it may quote one of many secrets)"
+"""Shown in place of a text in which more secrets than that may be."""
 
 _PARAMETER = re.compile(r"(?<=[?&])([^\s=&#?]{1,128})=([^\s&#\"'<>]+)")
+_KEPT = re.compile(r"[\w.-]{3}", re.ASCII)
+"""Characters that no form changes."""
 _MASKED = re.compile(r":\*{8}@|[?&][^\s=&#?]{1,128}=\*{8}(?![^\s&#\"'<>])")
 
 
@@ -54,12 +61,19 @@ class Redaction:
     def message(self, text: str, envs: Mapping[str, str]) -> str:
         """Another program's words, such as an engine's, without the values of these variables that are secret, in any of the forms in
         which programs quote a value."""
-        secrets = [value for name, value in envs.items() if self.is_secret(name)]
-        secrets += [found for value in envs.values() for found in _url_passwords(value)]
-        found = {form for secret in secrets for part in _parts(secret, len(text)) for form in forms(part)}
+        parts = {part for secret in self._secrets(envs) for part in _parts(secret, len(text)) if _may_be_in(part, text)}
+        if sum(len(part) + PER_PART for part in parts) > MAX_SEARCH:
+            return HIDDEN
+        found = {form for part in parts for form in forms(part)}
         for form in sorted(found, key=len, reverse=True):
-            text = _without_end_of_cut(text.replace(form, MASK), form)
+            text = _without_cut(text.replace(form, MASK), form)
         return self.text(text)
+
+    def _secrets(self, envs: Mapping[str, str]) -> Iterator[str]:
+        for name, value in envs.items():
+            if self.is_secret(name):
+                yield value
+            yield from _url_passwords(value)
 
 
 @lru_cache(maxsize=16)
@@ -75,34 +89,54 @@ def has_mask(text: str) -> bool:
 
 def forms(plain: str) -> Iterator[str]:
     """The forms in which an engine, a registry or a library may quote a value: as it is; escaped for Swarm's templates, JSON, Go, Python, a
-    shell, HTML or a URL; or as a JSON text inside another one."""
+    shell, HTML or a URL; or as a JSON text inside another one. Each also as ``one_line`` shows it."""
     for text in {plain, plain.replace("{{", '{{"{{"}}')}:
         ascii_text, json_text = json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
         go_text = json_text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
-        yield from (text, ascii_text, json_text, go_text, repr(text)[1:-1], shlex.quote(text), html.escape(text))
-        yield from (json.dumps(form)[1:-1] for form in (ascii_text, json_text, go_text))
-        yield from (quote(text, safe="", errors="replace"), quote(text, errors="replace"), quote_plus(text, errors="replace"))
+        for form in (
+            *(text, ascii_text, json_text, go_text, repr(text)[1:-1], shlex.quote(text), html.escape(text)),
+            *(json.dumps(form)[1:-1] for form in (ascii_text, json_text, go_text)),
+            *(quote(text, safe="", errors="replace"), quote(text, errors="replace"), quote_plus(text, errors="replace")),
+        ):
+            yield form
+            if len(line := one_line(form)) >= MIN_SECRET:
+                yield line
 
 
 def _parts(secret: str, longest: int) -> Iterator[str]:
-    """What of a secret may be in a text of this length: the secret, cut when it is longer; and its lines, which may be quoted alone."""
+    """What of a secret may be in a text of this length: the secret, and its lines, which may be quoted alone."""
     if len(secret) >= MIN_SECRET:
-        yield secret[: longest + 1]
+        yield _cut(secret, longest)
     lines = secret[:MAX_LINES].splitlines()
     if len(lines) > 1:
-        yield from (line[: longest + 1] for line in lines if len(line) >= MIN_LINE)
+        yield from (_cut(line, longest) for line in lines if len(line) >= MIN_LINE)
 
 
-def _without_end_of_cut(text: str, form: str) -> str:
-    """The text without the beginning of a secret at its end, if it was or may have been cut there."""
-    body = text.removesuffix("…")
-    if body == text and len(text) < MAY_BE_CUT:
-        return text
-    at = body.find(form[:MIN_SECRET], max(0, len(body) - len(form) + 1))
+def _cut(part: str, longest: int) -> str:
+    """A part of a secret, cut when it is longer than the text even as one line."""
+    return part if len(part) <= longest else part[: longest + 1 + len(part) - len(one_line(part))]
+
+
+def _may_be_in(part: str, text: str) -> bool:
+    """Whether a form of this may be in the text, or its beginning where the text was cut. This is quick, and nearly always false."""
+    kept = _KEPT.search(part)
+    return kept is None or kept[0] in text or (kept.start() > 0 and (len(text) >= MAY_BE_CUT or "…" in text))
+
+
+def _without_cut(text: str, form: str) -> str:
+    """The text without the beginning of a secret where it was cut, which is before its last ``…``, or may have been, at its end."""
+    body, cut, rest = text.rpartition("…")
+    if cut and (shorter := _without_end(body, form)) != body:
+        text = shorter + rest
+    return _without_end(text, form) if len(text) >= MAY_BE_CUT else text
+
+
+def _without_end(text: str, form: str) -> str:
+    at = text.find(form[:MIN_SECRET], max(0, len(text) - len(form) + 1))
     while at >= 0:
-        if form.startswith(body[at:]):
-            return body[:at] + MASK
-        at = body.find(form[:MIN_SECRET], at + 1)
+        if form.startswith(text[at:]):
+            return text[:at] + MASK
+        at = text.find(form[:MIN_SECRET], at + 1)
     return text
 
 

@@ -1,5 +1,6 @@
 """The lists over HTTP: tasks, search, a task's jobs, executions; by page numbers, and by walks along ``nextUrl``."""
 
+import threading
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 from urllib.parse import parse_qs, quote, urlsplit
@@ -12,7 +13,9 @@ from fastlane.errors import ReadTooLong
 from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.redaction import Redaction
 from fastlane.storage.sqlite import lists
+from fastlane.web.handler import handler
 from tests.support.intercept import failing, intercept
 
 KEYS = {"total", "page", "pages", "perPage", "hasNext", "hasPrev", "nextUrl", "prevUrl"}
@@ -263,3 +266,23 @@ async def test_a_list_that_takes_too_long_is_a_503_that_says_how_to_ask_for_less
     answer = await server.get("/executions")
     assert (answer.status, answer.json["detail"]) == (503, "the store did not answer within 5 s; ask for less")
     assert answer.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("path", ["/executions", "/tasks/history", "/tasks/history/jobs/{job}", "/tasks/history/jobs/{job}/executions"])
+async def test_secrets_in_the_messages_of_a_list_are_looked_for_in_a_thread(server, monkeypatch, path):
+    reply = await server.run_to_end("history", code=1)
+    threads, message = [], Redaction.message
+    monkeypatch.setattr(Redaction, "message", lambda *given: [message(*given), threads.append(threading.current_thread())][0])
+    assert (await server.get(path.format(job=reply["jobId"]))).status == 200
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+@pytest.mark.parametrize("path", ["/tasks/t", "/executions", "/tasks/t/jobs/{job}?include=logs"])
+async def test_a_list_with_logs_or_long_commands_is_rendered_in_a_thread(server, monkeypatch, path):
+    reply = await server.enqueue("t", command=["echo", "long " * 4_000] if "logs" not in path else None)
+    threads, encode = [], handler.encode_json
+    monkeypatch.setattr(handler, "encode_json", lambda value: [encode(value), threads.append(threading.current_thread())][0])
+    assert (await server.get(path.format(job=reply["jobId"]))).status == 200
+    assert len(threads) == 1
+    assert threading.current_thread() not in threads

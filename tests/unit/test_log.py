@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import re
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 import structlog
@@ -14,6 +16,7 @@ import structlog
 from fastlane import log
 
 SECRET = "hunter2"
+PACKAGE = Path(__file__).parents[2] / "fastlane"
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +97,27 @@ async def test_a_line_may_quote_the_variables_of_its_task_and_no_secret_among_th
         ("x", "a\0b ********"),
         ("x", "one and two"),
     ]
+
+
+async def test_only_the_words_of_others_are_searched_for_secrets(capsys):
+    searched = []
+    log.configure("json", "info", lambda text, _envs: [text, searched.append(text)][0])
+    await asyncio.to_thread(_log_with_variables)
+    assert searched == [*log.WORDS]
+    assert lines(capsys)[0]["execution_id"] == "e1"
+
+
+def _log_with_variables() -> None:
+    log.may_quote({"KEY": SECRET})
+    structlog.get_logger().info("x", execution_id="e1", host="h1", status="done", **{name: name for name in log.WORDS})
+    structlog.get_logger().info("execution.started", execution_id="e1", host="h1")
+
+
+def test_each_word_of_a_caught_error_is_in_a_field_that_is_searched():
+    calls = [line for path in PACKAGE.rglob("*.py") for line in re.findall(r"\blog\.\w+\([^\n]*", path.read_text())]
+    fields = {name for call in calls for name in re.findall(r"(\w+)=(?:str\((?:error|fault)|error\b|fault\b)", call)}
+    assert fields == {"error"}
+    assert fields < set(log.WORDS)
 
 
 def test_warnings_are_logged(capsys):

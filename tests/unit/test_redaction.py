@@ -2,12 +2,14 @@
 
 import json
 import shlex
+import time
 from urllib.parse import quote, quote_plus
 
 import pytest
 
 from fastlane.config.settings import Settings
-from fastlane.redaction import MIN_SECRET, Redaction, forms, has_mask
+from fastlane.log import one_line
+from fastlane.redaction import HIDDEN, MIN_SECRET, Redaction, forms, has_mask
 
 MASK = "********"
 USUAL = Redaction(Settings.defaults().redact_words)
@@ -125,6 +127,54 @@ def test_the_beginning_of_a_secret_at_which_a_message_was_cut_is_masked(kept, en
     secret = "correct horse battery staple"
     said = "x" * 990 + " "
     assert USUAL.message(said + secret[:kept] + end, {"PASSPHRASE": secret}) == said + MASK
+
+
+SPREAD = ("horse  battery\tstaple", "ab1\ncd2\r\nef3", " \x07x\u200by  z ", 'a  "b"  &c', "k  {{v}}\t1")
+
+
+@pytest.mark.parametrize("secret", SPREAD)
+def test_a_secret_is_masked_where_it_is_shown_as_one_line(secret):
+    for form in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], secret.replace("{{", '{{"{{"}}')):
+        said = one_line(f"no login with {form} at all")
+        assert USUAL.message(said, {"PASSPHRASE": secret}) == f"no login with {MASK} at all"
+
+
+def test_a_long_secret_is_masked_to_its_end_where_its_blanks_are_gone():
+    secret = "a word" + "  b" * 200
+    assert USUAL.message(f"no {one_line(secret)}", {"KEY": secret}) == f"no {MASK}"
+
+
+def test_blanks_alone_make_no_secret_of_short_words():
+    assert USUAL.message("a b", {"KEY": "a\n\n\n b"}) == "a b"
+
+
+@pytest.mark.parametrize("kept", [MIN_SECRET, 12, 25])
+def test_the_beginning_of_a_secret_is_masked_where_words_in_the_middle_were_cut(kept):
+    secret = "correct horse battery staple"
+    said = f"it says: {secret[:kept]}…; look there"
+    assert USUAL.message(said, {"PASSPHRASE": secret}) == f"it says: {MASK}; look there"
+
+
+LINES = {
+    "plain": "\n".join(f"{number:09}" for number in range(819)),
+    "templates": "\n".join(f"é{{{{{number:03}\x01&" for number in range(819)),
+    "other letters": "\n".join(chr(0x4E00 + number) * 8 for number in range(819)),
+}
+
+
+@pytest.mark.parametrize("lines", LINES)
+@pytest.mark.parametrize("text", ["nothing of them", "nothing of them " * 60])
+def test_lines_made_to_be_slow_are_looked_for_within_a_bound(lines, text):
+    envs = {f"KEY_{number}": LINES[lines] + f"{number}" for number in range(31)}
+    before = time.process_time()
+    for _ in range(10):
+        assert USUAL.message(text, envs) in (text, HIDDEN)
+    assert time.process_time() - before < 2  # a tenth of that; without a bound, 3 to 10 seconds
+
+
+def test_a_text_in_which_too_many_secrets_may_be_is_not_shown():
+    envs = {f"KEY_{number}": chr(0x4E00 + number) * 8 for number in range(300)}
+    assert USUAL.message(f"no login with {envs['KEY_299']}", envs) == HIDDEN
 
 
 def test_a_message_costs_little_however_much_is_secret():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from fastlane.errors import FastlaneError, HostDown, NoHost, OrderRefused, RegistryDown, StoreDown
 from fastlane.executors.base import EngineTask, Phase
-from fastlane.log import scrub
+from fastlane.log import one_line, scrub
 from fastlane.models.execution import Execution
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.status import Status
@@ -75,6 +75,6 @@ def _or_expiry(execution: Execution, until: int | None) -> int | None:
 
 def shown(words: str) -> str:
     """Another system's words in a form that may be shown: one line, of bounded length, without the secrets of a URL."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in scrub(words)).split())
+    line = one_line(scrub(words))
     data = line.encode(errors="replace")
     return line if len(data) <= MAX_WORDS else data[: MAX_WORDS - 3].decode(errors="ignore") + "…"

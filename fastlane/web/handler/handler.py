@@ -48,8 +48,6 @@ BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
 WRITE_DEADLINE = 60.0
 """Seconds that a client has to take an answer, or a part of one."""
-LONG_LIST = 50
-"""Rows from which a list is rendered in a thread: a thousand jobs take 30 ms, and more when they are large."""
 
 NO_CONTEXT = RenderContext("", ())
 """For problems: they contain no URLs, and may arise before the base URL is known."""
@@ -168,11 +166,11 @@ class Handler(RequestHandler):
         )
 
     async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
-        """Sends a value as JSON; returns when the client has taken it, or is gone. A long list is rendered in a thread, so that no other
-        request waits for it."""
+        """Sends a value as JSON; returns when the client has taken it, or is gone. A list that takes long is rendered in a thread, so that
+        no other request waits for it."""
         render = partial(_render, serializer, value, self.render_context)
-        is_long = isinstance(value, Listing) and len(value.page.rows) >= LONG_LIST
-        await self._send_json(await asyncio.to_thread(render) if is_long else render(), status)
+        takes_long = isinstance(value, Listing) and value.takes_long
+        await self._send_json(await asyncio.to_thread(render) if takes_long else render(), status)
 
     async def send_json(self, content: Any) -> None:
         """Sends JSON; returns when the client has taken it, or is gone."""

@@ -112,6 +112,17 @@ async def test_words_that_repeat_a_secret_are_told_without_it(server):
     assert "denied: ******** is wrong here" in wait["message"]
 
 
+async def test_a_secret_with_lines_and_blanks_is_not_told_where_a_worker_shows_them_as_one_line(crew):
+    secret = "horse  bat\n\ttery st"
+    crew.executor.refusals += [RegistryDown(f"denied: {secret}, says r.example")] * 1_000
+    reply = await crew.enqueue(envs={"PASSPHRASE": secret})
+    await crew.hire()
+    (note,) = await noted(crew, Obstacle.REGISTRY)
+    assert note.words == "denied: horse bat tery st, says r.example"
+    _, (wait,) = await why(crew, reply)
+    assert "denied: ********, says r.example" in wait["message"]
+
+
 # reports of other versions
 
 

@@ -4,9 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from fastlane.models.job import Spec
 from fastlane.models.paging import Page
+from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, flattened, integer, url
 from fastlane.web.http.paging import ListUrl
+
+LONG_LIST = 50
+"""Rows that take long to render: a thousand jobs take 30 ms, and more when they are large."""
+LONG_COMMAND = 10_000
+"""Characters of a command that take long: each argument is quoted, and searched for passwords. 256 KiB take up to 0.1 s."""
 
 View = TypeVar("View")
 Row = TypeVar("Row")
@@ -19,6 +26,24 @@ class Listing(Generic[View]):
     list: ListUrl
     page: Page[Any]
     view: View
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether it takes long to render: because of its length, of logs, of long commands, or of messages in which secrets are looked
+        for."""
+        return len(self.page.rows) >= LONG_LIST or any(map(_takes_long, self.page.rows))
+
+
+def _takes_long(row: object) -> bool:
+    if isinstance(row, ExecutionView):
+        return row.stdout is not None or row.execution.failure is not None or _is_long(row.execution.spec)
+    if isinstance(row, JobView):
+        return (row.latest is not None and row.latest.failure is not None) or _is_long(row.job.spec)
+    return False
+
+
+def _is_long(spec: Spec) -> bool:
+    return sum(map(len, spec.command or ())) > LONG_COMMAND
 
 
 PAGE = Serializer[Listing[Any]](
