@@ -1,7 +1,8 @@
 """Slows down password guessing, in bounded memory: failed logins are counted for each address, each wider network and each user name.
 
 Without the networks, one who has many addresses could guess from each; without the names, one who has many networks. A wait for a name
-would also let strangers keep a user out, so it does not apply to addresses from which that user has logged in before.
+would also let strangers keep a user out, so it does not apply to addresses from which that user has logged in before. An address that has
+to wait by itself counts no further in its network and for the name: one machine with an old password must not keep others out.
 """
 
 import time
@@ -50,6 +51,10 @@ class _Counter:
         delay = min(MAX_WAIT, 2.0 ** min(10, failures.count - self._free))
         return max(0.0, failures.last + delay - self._now())
 
+    def count(self, key: Hashable) -> int:
+        failures = self._recent.get(key)
+        return failures.count if failures is not None else 0
+
     def add(self, key: Hashable) -> None:
         now, failures = self._now(), self._recent.pop(key, None)
         count = failures.count if failures is not None and now - failures.last < RESET_AFTER else 0
@@ -83,14 +88,18 @@ class LoginThrottle:
 
     def count_failure(self, address: str, name: str | None = None) -> None:
         """Counts a failure. A login whose outcome is still open counts too, until ``refund``."""
-        for counter, key in self._counters(address, name):
-            counter.add(key)
+        self._addresses.add(address_key(address))
+        if self._addresses.count(address_key(address)) <= FREE_FAILURES:
+            for counter, key in self._wider(address, name):
+                counter.add(key)
 
     def refund(self, address: str, name: str | None = None) -> None:
         """Takes back one failure, because the login succeeded. The others stay: otherwise one known password would allow any number of
         guesses at another."""
-        for counter, key in self._counters(address, name):
-            counter.refund(key)
+        if self._addresses.count(address_key(address)) <= FREE_FAILURES:
+            for counter, key in self._wider(address, name):
+                counter.refund(key)
+        self._addresses.refund(address_key(address))
         if name is not None:
             self._known[address_key(address), name] = None
             self._known.move_to_end((address_key(address), name))
@@ -100,8 +109,7 @@ class LoginThrottle:
     def _is_known(self, address: str, name: str) -> bool:
         return (address_key(address), name) in self._known
 
-    def _counters(self, address: str, name: str | None) -> Iterator[tuple[_Counter, Hashable]]:
-        yield self._addresses, address_key(address)
+    def _wider(self, address: str, name: str | None) -> Iterator[tuple[_Counter, Hashable]]:
         yield self._networks, network_key(address)
         if name is not None:
             yield self._names, name[:LONGEST_NAME]

@@ -110,6 +110,29 @@ def test_one_network_with_many_addresses_has_to_wait(watch, near, far, other):
     assert tries.wait(other) == 0
 
 
+def test_one_machine_with_an_old_password_keeps_nobody_else_out(watch):
+    tries = LoginThrottle(watch)
+    for _ in range(2 * throttle.FREE_FOR_NAME):
+        watch.time += tries.wait("10.0.0.1", "anna")
+        fail(tries, 1, "10.0.0.1", "anna")
+    assert tries.wait("10.0.0.1", "anna") == throttle.MAX_WAIT
+    assert (tries.wait("10.0.0.2", "rob"), tries.wait("10.9.9.9", "anna")) == (0, 0)
+    for number in range(2, 2 + throttle.FREE_IN_NETWORK // throttle.FREE_FAILURES):
+        fail(tries, throttle.FREE_FAILURES, f"10.0.0.{number}")
+    assert tries.wait("10.0.0.99", "rob") > 0
+
+
+def test_a_good_login_takes_back_only_what_it_counted(watch):
+    tries = LoginThrottle(watch)
+    fail(tries, throttle.FREE_IN_NETWORK - throttle.FREE_FAILURES, "10.0.0.2", "anna")
+    for number in range(3):
+        fail(tries, throttle.FREE_FAILURES, f"10.0.0.{number + 3}")
+    assert tries.wait("10.0.0.99") > 0
+    tries.count_failure("10.0.0.2", "anna")
+    tries.refund("10.0.0.2", "anna")
+    assert tries.wait("10.0.0.99") > 0
+
+
 def test_guesses_at_one_name_from_everywhere_have_to_wait_and_other_names_do_not(watch):
     tries = LoginThrottle(watch)
     for number in range(throttle.FREE_FOR_NAME):
