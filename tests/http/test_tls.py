@@ -65,6 +65,14 @@ async def test_urls_cookies_and_logs_are_those_of_https(server, files):
     assert len((await server.get(f"{reply['jobUrl']}stdout", headers=CI, ssl=trust)).body) == 500_000
 
 
+async def test_a_page_that_came_without_tls_writes_nothing(server, files):
+    answers = [
+        await server.ask("POST", "/tasks/t", json={"image": "x"}, headers=CI | {"Origin": origin}, ssl=trusting(files))
+        for origin in (f"http://localhost:{server.port}", f"https://localhost:{server.port}")
+    ]
+    assert [answer.status for answer in answers] == [403, 200]
+
+
 async def test_a_renewed_certificate_is_served_and_nobody_is_cut_off(server, files, tmp_path):
     first = await served(server)
     reply = (await server.ask("POST", "/tasks/task", json={"image": "x"}, headers=CI, ssl=trusting(files))).json

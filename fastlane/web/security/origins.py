@@ -117,6 +117,8 @@ class RequestOrigins:
             return False
         if netloc == self._public_host and self._public_url is not None:
             return not (self._public_url.startswith("https:") and origin.startswith("http:"))
+        if origin.startswith("http:") and self._scheme(request) == "https":
+            return False  # anyone on the way may have written the page
         return netloc in {_without_default_port(host) for host in self._proven_hosts(request)}
 
     def _proven_hosts(self, request: HTTPServerRequest) -> list[str]:

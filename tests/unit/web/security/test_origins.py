@@ -17,17 +17,19 @@ EVIL, LISTED, NEAR = "https://evil.example.com", "https://dash.example.com", "ht
 class Connection:
     """What a request knows of its socket."""
 
-    def __init__(self, remote_ip: str) -> None:
+    def __init__(self, remote_ip: str, protocol: str) -> None:
         self.context = self
         self.remote_ip = remote_ip
-        self.protocol = "http"
+        self.protocol = protocol
 
 
-def request(*headers: tuple[str, str], host: str = "10.0.0.7:10000", remote_ip: str = "192.0.2.9") -> HTTPServerRequest:
+def request(
+    *headers: tuple[str, str], host: str = "10.0.0.7:10000", remote_ip: str = "192.0.2.9", protocol: str = "http"
+) -> HTTPServerRequest:
     given = HTTPHeaders({"Host": host})
     for name, value in headers:
         given.add(name, value)
-    connection: Any = Connection(remote_ip)
+    connection: Any = Connection(remote_ip, protocol)
     return HTTPServerRequest(start_line=RequestStartLine("POST", "/tasks/t", "HTTP/1.1"), headers=given, connection=connection)
 
 
@@ -137,6 +139,19 @@ def test_without_users_only_what_nobody_can_point_here_makes_a_page_ones_own(hos
             rules.refuse_foreign_write(asked)
         assert may_write(origins(**OPEN, public_url=f"http://{host}"), asked)
         assert may_write(origins(**OPEN | {"allowed_origins": (f"http://{host}",)}), asked)
+
+
+@pytest.mark.parametrize("settings", [OPEN, OPEN | AUTH, LOOPBACK, LOOPBACK | AUTH])
+def test_a_page_that_came_without_tls_is_not_the_own_one_of_a_server_with_tls(settings):
+    rules = origins(**settings)
+    for headers, protocol in (([], "https"), ([("X-Forwarded-Proto", "https")], "http")):
+        for scheme, may in (("https", True), ("http", False)):
+            behind = origins(**settings, trusted_proxies=("192.0.2.9",) if headers else ())
+            asked = request(("Origin", f"{scheme}://localhost:10000"), *headers, host="localhost:10000", protocol=protocol)
+            assert may_write(behind, asked) is may
+            if settings == OPEN | AUTH:
+                assert behind.allows_websocket(asked) is may
+    assert may_write(rules, request(("Origin", LISTED.replace("https", "http")), protocol="https")) is False
 
 
 @pytest.mark.parametrize(
