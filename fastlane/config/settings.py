@@ -168,7 +168,8 @@ SETTINGS = (
         "open_reads",
         types.FLAG,
         "true",
-        "whether pages of all other sites may read where everyone may: on a server beyond loopback without users and tokens",
+        "whether pages of all other sites may read where everyone may: on a server beyond loopback without users and tokens; "
+        "if not, that server answers only to IP addresses and to names in its settings",
     ),
     Setting(
         "allow_anonymous",

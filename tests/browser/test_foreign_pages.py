@@ -107,6 +107,16 @@ async def test_a_name_that_was_pointed_at_a_server_without_users_writes_nothing(
         assert await page.evaluate(WRITE, ["/tasks/own", {}]) == "basic 200"
 
 
+async def test_a_name_that_was_pointed_at_a_server_with_open_reads_off_reads_nothing(context, shared_redis, tmp_path):
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", open_reads=False) as server:
+        reply = await server.enqueue("known")
+        page = await context.new_page()
+        await page.goto(f"http://rebound.example.com:{server.port}/livez")
+        assert "set public_url" in await page.evaluate(READ, ["/tasks/known", {}])
+        await page.goto(f"http://127.0.0.1:{server.port}/livez")
+        assert reply["jobId"] in await page.evaluate(READ, ["/tasks/known", {}])
+
+
 async def test_a_foreign_page_cannot_use_the_log_in_that_the_browser_remembers(context, site, shared_redis, tmp_path):
     async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **USERS) as server:
         own = await context.new_page()

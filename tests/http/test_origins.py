@@ -105,6 +105,14 @@ async def test_without_a_public_url_a_name_that_somebody_pointed_at_the_server_w
             assert (await server.post("/tasks/t", OK, headers={"Host": host, "Origin": f"http://{host}"})).status == 200
 
 
+@pytest.mark.parametrize("path", ["/status", "/livez", "/", "/nothing"])
+async def test_with_open_reads_off_a_name_that_somebody_pointed_at_the_server_gets_nothing(shared_redis, tmp_path, path):
+    async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", open_reads=False) as server:
+        answer = await server.get(path, headers={"Host": f"rebound.example.net:{server.port}"})
+        assert (answer.status, "set public_url" in answer.json["detail"]) == (403, True)
+        assert (await server.get("/status", headers={"Host": f"10.0.0.7:{server.port}"})).status == 200
+
+
 async def test_with_users_a_page_under_any_name_of_the_server_writes_with_a_login(shared_redis, tmp_path):
     async with Fastlane(tmp_path, shared_redis.url, listen="0.0.0.0", **USERS) as server:
         page = {"Host": "fast.example.com", "Origin": "http://fast.example.com"}

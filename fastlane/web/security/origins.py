@@ -2,7 +2,8 @@
 
 A server on loopback answers only to loopback names and to the name in ``public_url``, so a page whose host name points to 127.0.0.1 (DNS
 rebinding) gets no answer. On other addresses, without users, a page under such a name cannot write: the server believes only names from the
-settings, and those that no one can point here, which are IP addresses and loopback's names.
+settings, and those that no one can point here, which are IP addresses and loopback's names. With ``open_reads = false`` it answers to no
+other name at all, since a page under such a name could read.
 """
 
 import re
@@ -40,13 +41,17 @@ class RequestOrigins:
         self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
         self._loopback = settings.listen_is_loopback
         self._has_auth = settings.has_auth
-        self._open = settings.open_reads and not settings.listen_is_loopback and not settings.has_auth
+        self._is_exposed = not settings.listen_is_loopback and not settings.has_auth
+        self._open = settings.open_reads and self._is_exposed
+        self._named = {_name(host) for host in (self._public_host, *map(_netloc, self._origins)) if host}
 
     def base_url(self, request: HTTPServerRequest) -> str:
         """The URL before every path in answers. Raises a 400 for a malformed Host, and a 403 for one that is not this server's."""
         hosts = self._hosts(request)
         for host in hosts:
             self._check(host)
+        if self._is_exposed and not self._open:
+            self._check_named(hosts[-1])
         if self._public_url:
             return self._public_url
         return f"{self._scheme(request)}://{hosts[-1]}"
@@ -160,6 +165,11 @@ class RequestOrigins:
         if self._public_host is None or match[1].lower() != _name(self._public_host):
             words = f"this server listens on loopback only and does not answer to the name {match[1]!r}; use localhost, or set public_url"
             raise Problem(403, words)
+
+    def _check_named(self, host: str) -> None:
+        if not _is_address(host) and _name(host) not in self._named:
+            words = "with open_reads = false, this server answers only to IP addresses and to names in its settings"
+            raise Problem(403, f"{words}, not to {_name(host)!r}; use its address, set public_url, or name it in allowed_origins")
 
 
 def _foreign(origin: str | None) -> Problem:

@@ -154,6 +154,42 @@ def test_a_page_that_came_without_tls_is_not_the_own_one_of_a_server_with_tls(se
     assert may_write(rules, request(("Origin", LISTED.replace("https", "http")), protocol="https")) is False
 
 
+CLOSED = OPEN | {"open_reads": False}
+
+
+@pytest.mark.parametrize(
+    ("host", "may"),
+    [
+        ("10.0.0.7:10000", True),
+        ("[2001:db8::1]:10000", True),
+        ("localhost:10000", True),
+        ("fl.example.com", True),
+        ("FL.example.com:10000", True),
+        ("dash.example.com:10000", True),
+        ("rebound.example.net:10000", False),
+        ("fl.example.com.example.net", False),
+        ("fast:10000", False),
+    ],
+)
+def test_with_open_reads_off_a_server_without_users_answers_to_no_name_that_anybody_can_point_here(host, may):
+    named = {"public_url": "https://fl.example.com"}
+    if may:
+        origins(**CLOSED, **named).base_url(request(host=host))
+    else:
+        with pytest.raises(Problem, match="set public_url") as refused:
+            origins(**CLOSED, **named).base_url(request(host=host))
+        assert refused.value.status == 403
+    for settings in (OPEN, CLOSED | AUTH):
+        origins(**settings, **named).base_url(request(host=host))
+
+
+def test_behind_a_proxy_the_name_that_the_proxy_was_asked_for_counts():
+    rules = origins(**CLOSED, trusted_proxies=("192.0.2.9",), public_url="https://fl.example.com")
+    rules.base_url(request(("X-Forwarded-Host", "fl.example.com"), host="upstream:10000"))
+    with pytest.raises(Problem, match="set public_url"):
+        rules.base_url(request(("X-Forwarded-Host", "rebound.example.net"), host="10.0.0.7:10000"))
+
+
 @pytest.mark.parametrize(
     ("host", "origin", "may"),
     [
