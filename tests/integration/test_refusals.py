@@ -83,25 +83,40 @@ async def scene(engine: str, shared_redis: RealRedis, tmp_path: Path, monkeypatc
         await crew.dismiss()
 
 
-async def test_a_start_that_is_refused_ends_with_the_engines_words(scene: Scene) -> None:
-    scene.engine.refused = {"update"}
+@pytest.mark.parametrize(("trouble", "words"), [("refused", "version"), ("hidden", "not found")])
+async def test_a_start_that_is_refused_ends_with_the_engines_words(scene: Scene, trouble: str, words: str) -> None:
+    setattr(scene.engine, trouble, {"update"})
     job = await scene.submit("true")
     ended = await scene.ended(job)
     assert (ended.status, ended.started_at, ended.exit_code) == (Status.FAILED, None, None)
     assert ended.failure is not None
     assert ended.failure.reason is FailureReason.REJECTED
     assert "refused to start its service: " in ended.failure.message
-    assert "version" in ended.failure.message
+    assert words in ended.failure.message
     await scene.is_clean(job)
 
 
-async def test_a_stop_that_is_refused_is_done_by_removing_the_service(scene: Scene) -> None:
+@pytest.mark.parametrize("trouble", ["refused", "hidden"])
+async def test_a_stop_that_is_refused_is_done_by_removing_the_service(scene: Scene, trouble: str) -> None:
     job = await scene.submit(*HOLD)
     await scene.crew.reaches(job, "running")
-    scene.engine.refused = {"update"}
+    setattr(scene.engine, trouble, {"update"})
     await scene.crew.services.stops.stop_job("task", job.job_id)
     assert (await scene.ended(job)).status is Status.STOPPED
     assert (await scene.is_clean(job)).stop_requested_at is not None
+
+
+async def test_a_service_whose_removal_is_answered_with_a_false_404_is_removed_later(scene: Scene) -> None:
+    job = await scene.submit(*HOLD)
+    await scene.crew.reaches(job, "running")
+    scene.engine.hidden = {"update", "delete"}
+    await scene.crew.services.stops.stop_job("task", job.job_id)
+    ended = await scene.ended(job)
+    assert (ended.status, ended.exit_code) == (Status.STOPPED, None)
+    assert len(scene.services()) == 1
+    assert not (await scene.crew.attempts(job))[0].cleaned
+    scene.engine.hidden = set()
+    await scene.is_clean(job)
 
 
 async def test_a_timeout_acts_although_stops_are_refused(scene: Scene) -> None:

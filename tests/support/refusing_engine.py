@@ -1,5 +1,5 @@
-"""Makes a real engine refuse calls: a relay changes request lines so that the engine itself answers with a 400, or changes the status of an
-answer, as a faulty proxy does. The calls have the names of ``lost_answers.CALLS``."""
+"""Makes a real engine refuse calls: a relay changes request lines so that the engine itself answers with a 400 or a 404, or changes the
+status of an answer, as a faulty proxy does. The calls have the names of ``lost_answers.CALLS``."""
 
 import re
 
@@ -16,11 +16,13 @@ SPOILED = {
 
 class RefusingEngine:
     """The filters of a relay before an engine. ``refused``: the calls that the engine does not understand from now on; it does not carry
-    them out. ``broken``: how many answers to each of these calls become a 500, although the call was carried out. ``garbled``: the calls
-    whose answers have another form than an engine's."""
+    them out. ``hidden``: the calls that it answers with a 404, as it does for a service that is not there. ``broken``: how many answers to
+    each of these calls become a 500, although the call was carried out. ``garbled``: the calls whose answers have another form than an
+    engine's."""
 
     def __init__(self) -> None:
         self.refused: set[str] = set()
+        self.hidden: set[str] = set()
         self.broken: dict[str, int] = {}
         self.garbled: set[str] = set()
         self.calls: list[str] = []
@@ -50,6 +52,8 @@ class RefusingEngine:
         return requests, answers
 
     def _spoiled(self, call: str, line: bytes) -> bytes:
+        if call in self.hidden:
+            return line.replace(b"/services/", b"/services/no-", 1)
         if call not in self.refused:
             return line
         before, after = SPOILED[call]

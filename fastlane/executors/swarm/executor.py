@@ -6,7 +6,7 @@ Every method does what the port (``base.py``) says by a few calls to an engine. 
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -222,8 +222,9 @@ class SwarmExecutor:
     async def remove(self, host: str, service_id: str) -> None:
         found = self._hosts.named(host)
         for _ in range(REMOVE_TRIES):
-            try:
+            with suppress(ServiceGone):  # not believed: a proxy may answer 404 for what it does not allow
                 await found.call(lambda api: api.remove_service(service_id))
+            try:
                 await self._inspected(found, service_id)
             except ServiceGone:
                 found.forget(service_id)

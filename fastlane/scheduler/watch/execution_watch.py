@@ -177,7 +177,7 @@ class ExecutionWatch:
                 self._is_ours = await self._activate(self._assignment, self._execution)
             else:
                 await self._stop(demand.why)
-        except (HostDown, OrderRefused) as error:
+        except (HostDown, OrderRefused, ServiceGone) as error:  # a proxy may answer 404 to an update of a service that is there
             return await self._disobeyed(demand, service, error)
         self._disobeyed_since = None
         return None
@@ -188,12 +188,12 @@ class ExecutionWatch:
         await self._executor.stop(self._manager(), self._execution.service_id or "", why)
 
     async def _disobeyed(
-        self, demand: StopService | ActivateService, service: EngineService, error: HostDown | OrderRefused
+        self, demand: StopService | ActivateService, service: EngineService, error: HostDown | OrderRefused | ServiceGone
     ) -> Execution | None:
         """Handles a host that shows its service, but does not start or stop it."""
         now = self._clock.now()
         since = self._disobeyed_since = self._disobeyed_since or now
-        patience = self._limits.refused_after if isinstance(error, OrderRefused) else self._limits.host_lost_after
+        patience = self._limits.host_lost_after if isinstance(error, HostDown) else self._limits.refused_after
         if now - since < patience * 1000:
             self._explain(_obstacle(error), str(error), since, patience)
             pause = min(max(MIN_PAUSE, (now - since) / 4000), MAX_PAUSE, patience / 3)
@@ -220,8 +220,11 @@ class ExecutionWatch:
             await self._clock.sleep(min(5.0, self._limits.host_lost_after / 10))
             return None
         log.warning("service.removed_early", execution_id=self._execution.id, service_id=service.id, status=ending.status.value)
+        if not service.activated:
+            return await self._write(ending, None)
         self._ending = ending  # written once it is certain that the service is gone; until then its log is copied
-        return await self._write(ending, None) if not service.activated else None
+        await self._clock.sleep(MIN_PAUSE)
+        return None
 
     async def _finish(self, ending: Ending, task: EngineTask | None) -> Execution | None:
         """Stores the log to its end, then the final row."""
@@ -308,5 +311,5 @@ class ExecutionWatch:
         await first_of(self._clock, left, *events)
 
 
-def _obstacle(error: HostDown | OrderRefused) -> Obstacle:
-    return Obstacle.REFUSED if isinstance(error, OrderRefused) else Obstacle.HOST_AWAY
+def _obstacle(error: HostDown | OrderRefused | ServiceGone) -> Obstacle:
+    return Obstacle.HOST_AWAY if isinstance(error, HostDown) else Obstacle.REFUSED

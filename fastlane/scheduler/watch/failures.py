@@ -3,7 +3,7 @@
 import re
 import signal
 
-from fastlane.errors import FastlaneError, OrderRefused
+from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.base import EngineService, EngineTask, TaskEnd
 from fastlane.models.execution import Execution, Failure, FailureReason
 
@@ -55,9 +55,10 @@ def host_lost(execution: Execution, why: str, after: float) -> Failure:
 
 def not_started(execution: Execution, error: FastlaneError, after: float) -> Failure:
     """Why an execution failed whose service its host did not start for ``after`` seconds, and which was removed then."""
-    if isinstance(error, OrderRefused):
-        return _failure(FailureReason.REJECTED, f"its host {execution.host} refused to start its service: {plain(str(error))}")
-    return _failure(FailureReason.HOST_LOST, f"its host {execution.host} did not start its service for {after:g} s: {plain(str(error))}")
+    host, words = execution.host, plain(str(error))
+    if isinstance(error, HostDown):
+        return _failure(FailureReason.HOST_LOST, f"its host {host} did not start its service for {after:g} s: {words}")
+    return _failure(FailureReason.REJECTED, f"its host {host} refused to start its service: {words}")
 
 
 def service_gone(why: str) -> Failure:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fastlane.errors import HostDown, OrderRefused, RefusedForNow
+from fastlane.errors import HostDown, OrderRefused, RefusedForNow, ServiceGone
 from fastlane.models.execution import FailureReason
 from fastlane.models.status import Status
 from tests.support.fastlane import Fastlane
@@ -61,12 +61,26 @@ async def test_what_a_host_refuses_to_start_can_be_stopped(crew: Fastlane, refus
     await crew.idle()
 
 
-@pytest.mark.parametrize("error", [OrderRefused("not allowed"), HostDown("no space left")])
+async def test_a_start_that_is_answered_with_a_404_ends_as_refused_while_the_service_is_shown(crew: Fastlane) -> None:
+    refusing(crew, activate=ServiceGone("page not found"))
+    await crew.hire()
+    ended = await crew.cleaned(await crew.submit())
+    assert ended.failure is not None
+    assert ended.failure.reason is FailureReason.REJECTED
+    assert "refused to start its service: page not found" in ended.failure.message
+    assert crew.executor.starts == []
+    await crew.idle()
+
+
+REFUSED, DOWN = OrderRefused("not allowed"), HostDown("no space left")
+
+
+@pytest.mark.parametrize(("stop", "remove"), [(REFUSED, REFUSED), (DOWN, DOWN), (ServiceGone("page not found"), DOWN)])
 async def test_a_stop_that_a_host_never_obeys_ends_the_execution_all_the_same(
-    shared_redis: RealRedis, tmp_path: Path, error: Exception
+    shared_redis: RealRedis, tmp_path: Path, stop: Exception, remove: Exception
 ) -> None:
     async with Fastlane(tmp_path, shared_redis.url, host_lost_after=1.5) as crew:
-        refusing(crew, stop=error, remove=error)
+        refusing(crew, stop=stop, remove=remove)
         await crew.hire()
         job = await crew.submit("hold")
         await crew.reaches(job, "running")

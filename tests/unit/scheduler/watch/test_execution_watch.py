@@ -188,6 +188,26 @@ async def test_a_start_that_keeps_failing_is_tried_less_and_less_often() -> None
     await asyncio.gather(watching, return_exceptions=True)
 
 
+async def test_a_service_that_a_host_says_it_removed_and_still_shows_is_not_removed_again_at_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removals: list[int] = []
+
+    async def refuse(_host: str, _service_id: str, _why: str = "") -> None:
+        raise ServiceGone("page not found")
+
+    async def pretend(_host: str, _service_id: str) -> None:
+        removals.append(scene.clock.now())
+
+    monkeypatch.setattr(scene.executor, "stop", refuse)
+    monkeypatch.setattr(scene.executor, "remove", pretend)
+    scene.row.execution_now = replace(scene.row.execution_now, stop_requested_at=scene.clock.now())
+    scene.assignment.request_stop()
+    await scene.after(MINUTE + 20)
+    assert len(removals) > 1
+    assert len(set(removals)) == len(removals)
+
+
 async def test_it_is_not_believed_while_a_usable_manager_does_not_answer(scene: Scene) -> None:
     scene.executor.deaf = {OTHER}
     await scene.miss(OWN, THIRD)
