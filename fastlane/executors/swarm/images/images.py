@@ -8,8 +8,10 @@ who finds the answer when it asks again. A reference with a digest needs no regi
 
 import asyncio
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from docker.errors import APIError, InvalidRepository, NotFound
@@ -33,6 +35,8 @@ PLACE_WITHIN = 30.0
 """Seconds to wait for one of a registry's threads."""
 ANSWER_WITHIN, TRIAL_WITHIN = 3.0, 0.25
 """Seconds for which a caller, who holds a slot, waits for a registry that is well, and for one that failed lately."""
+OVERDUE_AFTER = 2.5
+"""Seconds after which a registry that has been asked counts as away when a caller gives up. A caller begins to wait somewhat earlier."""
 
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
 _REFUSALS = (
@@ -66,6 +70,18 @@ _QUERY = re.compile(r"(https?://[^\s\"?]*)\?[^\s\"]*")
 _URL = re.compile(r"\"https?://[^\"]*\"")
 
 
+@dataclass(slots=True)
+class _Question:
+    """A question that is under way. ``asked_at``: since when, by the monotonic clock, its answer is due; None while it waits its turn."""
+
+    asked_at: float | None
+    task: "asyncio.Task[Image]" = field(init=False)
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.asked_at is not None and time.monotonic() - self.asked_at >= OVERDUE_AFTER
+
+
 class Images:
     """Resolves images on one host: ``engine`` calls the engine about its own images; ``registry`` (with its own threads and timeouts, since
     a registry may hang) makes the engine ask a registry, with the credentials that ``registries`` finds."""
@@ -80,7 +96,7 @@ class Images:
         self._outages = RegistryOutages(clock)
         self._clock = clock
         self._known: OrderedDict[str, tuple[int, Image]] = OrderedDict()
-        self._asked: dict[str, asyncio.Task[Image]] = {}
+        self._asked: dict[str, _Question] = {}
 
     async def resolve(self, image: str, pull: Pull, *, one_node: bool) -> Image:
         """What to submit. Raises ImageRefused, RegistryDown (a later call may succeed), HostDown."""
@@ -101,7 +117,7 @@ class Images:
 
     async def close(self) -> None:
         """Cancels the calls that are under way."""
-        asked = list(self._asked.values())
+        asked = [question.task for question in self._asked.values()]
         for task in asked:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
@@ -137,22 +153,25 @@ class Images:
         registry = registry_of(image) or ""
         away = self._outages.is_away(registry)
         self._outages.check(registry)
-        task = self._asked.get(image)
-        if task is None:
-            task = asyncio.create_task(self._ask(image, registry, on_trial=away))
-            self._asked[image] = task
-            task.add_done_callback(lambda done: self._answered(image, done))
-        await asyncio.wait({task}, timeout=TRIAL_WITHIN if away else ANSWER_WITHIN)
-        if not task.done():
-            overdue = RegistryDown(f"the registry of {image} did not answer in time")
-            self._outages.failed(registry, overdue)
-            raise overdue
-        return task.result()
+        question = self._asked.get(image)
+        if question is None:
+            question = self._asked[image] = _Question(time.monotonic())
+            question.task = asyncio.create_task(self._ask(question, image, registry, on_trial=away))
+            question.task.add_done_callback(lambda done: self._answered(image, done))
+        await asyncio.wait({question.task}, timeout=TRIAL_WITHIN if away else ANSWER_WITHIN)
+        if not question.task.done():
+            late = RegistryDown(f"the registry of {image} did not answer in time")
+            if away or question.is_overdue:  # or else it is busy with the questions before this one
+                self._outages.failed(registry, late)
+            raise late
+        return question.task.result()
 
-    async def _ask(self, image: str, registry: str, *, on_trial: bool) -> Image:
+    async def _ask(self, question: _Question, image: str, registry: str, *, on_trial: bool) -> Image:
         credentials = dict(await self._registries.credentials(image))
+        question.asked_at = None
 
         def distribution(api: Api) -> Any:
+            question.asked_at = time.monotonic()
             try:
                 return api.inspect_distribution(image, auth_config=credentials)
             except InvalidRepository as error:
@@ -165,9 +184,9 @@ class Images:
                 if not on_trial:
                     self._outages.check(registry)  # it may have failed while this waited for its turn
                 raw = await self._registry.call(distribution)
-        except NotHostsFault:  # other registries have all threads
+        except (NotHostsFault, TimeoutError):  # other registries have all threads, or other questions all of this one's
             raise RegistryDown(f"the registry of {image} could not be asked in time") from None
-        except (HostTimeout, TimeoutError):
+        except HostTimeout:
             fault = RegistryDown(f"the registry of {image} did not answer in time")
             self._outages.failed(registry, fault)
             raise fault from None

@@ -1,0 +1,104 @@
+"""When a registry counts as away: real docker-py asks an engine over a socket, and the engine answers when the test lets it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from fastlane.errors import RegistryDown
+from fastlane.executors.base import Image
+from fastlane.executors.swarm.client.client import OLDEST_API, Client
+from fastlane.executors.swarm.images import images
+from fastlane.executors.swarm.images.images import Images
+from fastlane.executors.swarm.images.registries import Registries
+from fastlane.models.placement.pool import Pull
+from tests.support.clock import FakeClock
+from tests.support.waiting import until
+
+DIGEST = "sha256:" + "a" * 64
+SOON, NEVER = 0.05, 60.0
+
+
+class Asker:
+    """Asks an engine about images of one registry; time does not pass for its memory of outages. ``answer``: whether the engine answers
+    from now on."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer = asyncio.Event()
+        self.images: Images
+
+    async def distribution(self, request: web.Request) -> web.Response:
+        self.asked.append(request.match_info["image"])
+        await self.answer.wait()
+        return web.json_response({"Descriptor": {"digest": DIGEST}})
+
+    async def resolve(self, name: str) -> Image:
+        return await self.images.resolve(f"r.example/{name}:1", Pull.ALWAYS, one_node=False)
+
+    async def refusal(self, name: str) -> str:
+        """Why the image could not be resolved."""
+        with pytest.raises(RegistryDown) as caught:
+            await self.resolve(name)
+        return str(caught.value)
+
+
+@pytest.fixture
+def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a question waits for its turn (the test's parameter); no answer is overdue."""
+    monkeypatch.setattr(images, "PLACE_WITHIN", request.param)
+    monkeypatch.setattr(images, "OVERDUE_AFTER", NEVER)
+
+
+@pytest.fixture
+async def asker(tmp_path: Path, patience: None) -> AsyncIterator[Asker]:
+    asker = Asker()
+    application = web.Application()
+    application.router.add_get(f"/v{OLDEST_API}/distribution/{{image:.+}}/json", asker.distribution)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "s")).start()
+    client, registries = Client(f"unix://{tmp_path / 's'}"), Registries()
+    asker.images = Images(client.call, client, registries, FakeClock())
+    yield asker
+    asker.answer.set()
+    await asker.images.close()
+    await asyncio.gather(client.close(), registries.close())
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("patience", [NEVER], indirect=True)
+async def test_a_registry_that_is_busy_with_other_questions_does_not_count_as_away(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "ANSWER_WITHIN", SOON)
+    words = await asyncio.gather(*(asker.refusal(name) for name in ("one", "two", "three")))
+    assert all("did not answer in time" in said for said in words)
+    monkeypatch.setattr(images, "ANSWER_WITHIN", NEVER)
+    asker.answer.set()
+    assert (await asker.resolve("four")).digest == DIGEST
+
+
+@pytest.mark.parametrize("patience", [NEVER], indirect=True)
+async def test_a_registry_whose_answer_is_overdue_counts_as_away(asker: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "ANSWER_WITHIN", SOON)
+
+    async def asked() -> bool:
+        await asker.refusal("one")
+        return bool(asker.asked)
+
+    await until(asked, "the engine to be asked")
+    monkeypatch.setattr(images, "OVERDUE_AFTER", 0.0)
+    await asker.refusal("one")
+    assert "r.example/one:1 did not answer" in await asker.refusal("two")
+    assert asker.asked == ["r.example/one:1"]
+
+
+@pytest.mark.parametrize("patience", [SOON], indirect=True)
+async def test_a_registry_that_could_not_be_asked_for_other_questions_does_not_count_as_away(asker: Asker) -> None:
+    asking = [asyncio.create_task(asker.resolve(name)) for name in ("one", "two")]
+    await until(lambda: len(asker.asked) == 2, "the engine to be asked")
+    for name in ("three", "four"):
+        assert f"r.example/{name}:1 could not be asked in time" in await asker.refusal(name)
+    asker.answer.set()
+    assert {image.digest for image in await asyncio.gather(*asking)} == {DIGEST}
