@@ -237,7 +237,7 @@ class SwarmExecutor:
         at, container = await self._log_source(self._hosts.reachable_manager(self._hosts.named(host)), task_id)
         reader = self._readers[at.name]
         async with at.guarded():
-            response = await reader.open(at.client.version, task_id, marks, follow=follow, container=container, set_back_to=at.set_back_to)
+            response = await reader.open(at.client.version, task_id, marks, follow=follow, container=container, set_back=at.set_back)
         async with aclosing(reader.portions(response, marks, follow=follow, of_container=container is not None)) as portions:
             async for portion in portions:
                 yield portion

@@ -19,6 +19,7 @@ from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
 from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.executors.swarm.probe import EngineFacts, probe
+from fastlane.executors.swarm.service.clocks import SetBack, set_back
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
@@ -29,10 +30,6 @@ FIRST_PROBE_WITHIN = 0.5
 """Seconds that a host's first probe may delay the start. A host that is well answers in some milliseconds, and is usable from the start."""
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
-
-
-SET_BACK = 1_000
-"""Milliseconds by which a host's clock must go back between two probes, so that its logs are read again from before that."""
 
 
 class Host:
@@ -46,9 +43,9 @@ class Host:
         self._registry = Client(name, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
         self._images = Images(self.call, self._registry, registries, clock)
         self.facts: EngineFacts | None = None
-        self.set_back_to: int | None = None
-        """The earliest time (milliseconds, by its own clock) at which its clock may have been after it was set back; None if it was not."""
-        self._answered_at = clock.now()
+        self.set_back: SetBack | None = None
+        """The times that its clock may have shown twice; None when no probe saw it being set back."""
+        self._shown: tuple[int, float] | None = None
         self._clock = clock
         self._breaker = breaker
         self._every = probe_every
@@ -201,17 +198,19 @@ class Host:
         else:
             self._fault = None
             self._breaker.recovered()
-            self._note_clock(before, self.facts)
+            self._note_clock(self.facts)
         self._compare()
 
-    def _note_clock(self, before: EngineFacts | None, after: EngineFacts) -> None:
-        now, last = self._clock.now(), self._answered_at
-        self._answered_at = now
-        if before is None or before.skew is None or after.skew is None or before.skew - after.skew < SET_BACK:
+    def _note_clock(self, facts: EngineFacts) -> None:
+        """Notes what its clock shows. It is compared with a steady clock: this process's own may be set as well, or be the same one."""
+        if facts.skew is None:
             return
-        log.warning("host.clock_set_back", host=self.name, milliseconds=before.skew - after.skew)
-        back_at = max(0, last + after.skew)
-        self.set_back_to = back_at if self.set_back_to is None else min(self.set_back_to, back_at)
+        before, now = self._shown, (self._clock.now() + facts.skew, asyncio.get_running_loop().time())
+        self._shown = now
+        step = set_back(before[0], now[0], round(1000 * (now[1] - before[1]))) if before is not None else None
+        if step is not None:
+            log.warning("host.clock_set_back", host=self.name, milliseconds=step.latest - now[0])
+            self.set_back = step.joined(self.set_back)
 
     async def _pause(self) -> None:
         """Waits until the next probe is due, which is at once when a call to a host that seemed well has failed."""

@@ -14,6 +14,7 @@ from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
 from fastlane.executors.swarm.client.client import base_url
 from fastlane.executors.swarm.client.faults import NotHostsFault, message, plain, refusal
 from fastlane.executors.swarm.logs.demultiplexer import SLACK, Demultiplexer, begin
+from fastlane.executors.swarm.service.clocks import SetBack
 from fastlane.models.logs.chunk import Mark, Portion
 
 CONNECT_WITHIN = 5.0
@@ -64,11 +65,11 @@ class LogReader:
         *,
         follow: bool,
         container: str | None = None,
-        set_back_to: int | None = None,
+        set_back: SetBack | None = None,
     ) -> aiohttp.ClientResponse:
-        """The engine's answer, of which only the head has been read. ``container``: the task's, if it is on this engine. ``set_back_to``:
-        the time (milliseconds) to which the engine's clock was set back. Raises HostDown, ServiceGone, LogLost."""
-        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks, set_back_to)}
+        """The engine's answer, of which only the head has been read. ``container``: the task's, if it is on this engine. ``set_back``: of
+        the clock of the node that wrote the log. Raises HostDown, ServiceGone, LogLost."""
+        params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks, set_back)}
         url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
         try:
             async with asyncio.timeout(OPEN_WITHIN):
@@ -129,12 +130,12 @@ class LogReader:
         return refusal(response.status, message(await response.content.read(4096)), self._host)
 
 
-def since(marks: Mapping[int, Mark], set_back_to: int | None = None) -> str:
-    """Where to begin to read, in the engine's form (seconds and nanoseconds); ``0`` for the start. What came after the engine's clock was
-    set back may have earlier times than what was read before."""
+def since(marks: Mapping[int, Mark], set_back: SetBack | None = None) -> str:
+    """Where to begin to read, in the engine's form (seconds and nanoseconds); ``0`` for the start. After a mark that may be from before the
+    clock was set back, earlier times may follow; after a later mark they do not."""
     start = begin(marks)
-    if set_back_to is not None:
-        start = min(start, max(0, set_back_to * 1_000_000 - SLACK))
+    if set_back is not None and any(mark.time <= set_back.latest * 1_000_000 + SLACK for mark in marks.values()):
+        start = min(start, max(0, set_back.earliest * 1_000_000 - SLACK))
     return f"{start // 1_000_000_000}.{start % 1_000_000_000:09d}" if start else "0"
 
 

@@ -15,6 +15,8 @@ Raw = Mapping[str, Any]
 
 REPORTED_WITHIN = 1_000
 """Milliseconds that a report may take to the leader. A time that differs by less says nothing about the node's clock."""
+LEAST_STEP = 1_000
+"""Milliseconds by which a host's clock must go back between two probes to count as set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,24 @@ class Clocks:
 
 
 NO_SKEW = Clocks()
+
+
+@dataclass(frozen=True, slots=True)
+class SetBack:
+    """The times that a node's clock may have shown twice, because it was set back; in milliseconds of that clock."""
+
+    earliest: int
+    latest: int
+
+    def joined(self, other: "SetBack | None") -> "SetBack":
+        """These times, and those of another step."""
+        return self if other is None else SetBack(min(self.earliest, other.earliest), max(self.latest, other.latest))
+
+
+def set_back(last: int, now: int, elapsed: int) -> SetBack | None:
+    """What a clock may have shown twice that showed ``last``, and shows ``now`` after ``elapsed`` milliseconds of a steady clock; None when
+    it was not set back."""
+    return SetBack(max(0, now - elapsed), last + elapsed) if last + elapsed - now >= LEAST_STEP else None
 
 
 def leader_of(nodes: Iterable[Raw]) -> str | None:

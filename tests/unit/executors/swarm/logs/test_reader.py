@@ -13,6 +13,7 @@ import pytest
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone
 from fastlane.executors.swarm.logs import reader as logs
 from fastlane.executors.swarm.logs.reader import LogReader
+from fastlane.executors.swarm.service.clocks import SetBack
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
 from tests.support.frames import frame, told
 
@@ -108,15 +109,27 @@ async def test_a_log_is_read_on_from_its_marks(engine: Engine, reader: LogReader
     assert engine.queries[0]["since"] == ["1795611459.852824433"]
 
 
+MARK = 1_795_611_459_853
+"""The millisecond after ``NOW``."""
+
+
 @pytest.mark.parametrize(
-    ("set_back_to", "since"),
-    [(None, "1795611459.852824433"), (1_795_611_520_000, "1795611459.852824433"), (1_795_611_420_000, "1795611410.000000000")],
+    ("set_back", "since"),
+    [
+        (None, "1795611459.852824433"),
+        (SetBack(MARK - 40_000, MARK + 40_000), "1795611409.853000000"),
+        (SetBack(MARK - 40_000, MARK), "1795611409.853000000"),
+        (SetBack(MARK - 40_000, MARK - 9_999), "1795611409.853000000"),
+        (SetBack(MARK - 40_000, MARK - 10_001), "1795611459.852824433"),
+        (SetBack(MARK + 60_000, MARK + 90_000), "1795611459.852824433"),
+    ],
+    ids=["never", "before the mark or after it", "at the mark", "a moment before it", "long before it", "after it"],
 )
 async def test_a_log_is_read_on_from_before_the_time_to_which_its_clock_was_set_back(
-    engine: Engine, reader: LogReader, set_back_to: int | None, since: str
+    engine: Engine, reader: LogReader, set_back: SetBack | None, since: str
 ) -> None:
     marks = {STDOUT: Mark(NOW, 1), STDERR: Mark(NOW + 1, 1)}
-    response = await reader.open("1.41", "task", marks, follow=False, set_back_to=set_back_to)
+    response = await reader.open("1.41", "task", marks, follow=False, set_back=set_back)
     response.close()
     assert engine.queries[0]["since"] == [since]
 

@@ -1,0 +1,94 @@
+"""What a host's probes tell of its clock, and when that counts as set back."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fastlane.executors.swarm import host as module
+from fastlane.executors.swarm.client.breaker import Breaker
+from fastlane.executors.swarm.host import Host
+from fastlane.executors.swarm.images.registries import Registries
+from fastlane.executors.swarm.probe import EngineFacts
+from fastlane.executors.swarm.service.clocks import SetBack, set_back
+from tests.support.clock import ShiftedClock
+from tests.support.waiting import until
+
+NOW, HOUR, MINUTE = 1_795_611_459_000, 3_600_000, 60_000
+PROBE_EVERY = 0.01
+ROUNDING = 2
+
+
+class Probes:
+    """A host that is probed all the time. Its clock is ``ahead`` of this machine's; so may the worker's ``clock`` be."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = ShiftedClock(0)
+        self.ahead = 0
+        self.made = 0
+        self._registries = Registries()
+        self.host = Host("unix:///none", self.clock, Breaker(5, 1000), PROBE_EVERY, self._registries, lambda: None)
+        monkeypatch.setattr(module, "probe", self._probe)
+
+    async def _probe(self, *_: object) -> EngineFacts:
+        self.made += 1
+        return EngineFacts("swarm", "node", 5, {"node": "ready"}, skew=self.ahead - self.clock.ahead)
+
+    async def seen(self) -> SetBack | None:
+        """What the host says of its clock after some more probes."""
+        made = self.made
+        await until(lambda: self.made > made + 2, "three more probes")
+        return self.host.set_back
+
+    async def close(self) -> None:
+        await self.host.close()
+        await self._registries.close()
+
+
+@pytest.fixture
+async def probes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Probes]:
+    probes = Probes(monkeypatch)
+    await probes.host.open()
+    assert await probes.seen() is None
+    yield probes
+    await probes.close()
+
+
+async def test_what_a_clock_showed_twice_is_known_once_it_was_set_back(probes: Probes) -> None:
+    began = probes.clock.now()
+    probes.ahead = -MINUTE
+    first = await probes.seen()
+    assert first is not None
+    assert first.earliest <= began - MINUTE + ROUNDING
+    assert began - ROUNDING <= first.latest <= probes.clock.now() + ROUNDING
+    assert await probes.seen() == first
+    probes.ahead = -HOUR
+    both = await probes.seen()
+    assert both is not None
+    assert both.earliest < first.earliest
+    assert both.latest == first.latest
+
+
+async def test_a_worker_whose_own_clock_is_set_forward_takes_no_hosts_clock_for_set_back(probes: Probes) -> None:
+    probes.clock.ahead = HOUR
+    assert await probes.seen() is None
+
+
+async def test_a_clock_that_the_worker_shares_is_seen_being_set_back(probes: Probes) -> None:
+    probes.clock.ahead = probes.ahead = -MINUTE
+    assert await probes.seen() is not None
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (NOW + 2_000, None),
+        (NOW + 1_001, None),
+        (NOW + 1_000, SetBack(NOW - 1_000, NOW + 2_000)),
+        (NOW - MINUTE, SetBack(NOW - MINUTE - 2_000, NOW + 2_000)),
+        (NOW + MINUTE, None),
+        (500, SetBack(0, NOW + 2_000)),
+    ],
+    ids=["right", "a bit slow", "a second back", "a minute back", "forward", "back to the beginning of time"],
+)
+def test_a_clock_was_set_back_when_it_shows_less_than_a_steady_one_would(now: int, expected: SetBack | None) -> None:
+    assert set_back(NOW, now, elapsed=2_000) == expected
