@@ -50,7 +50,7 @@ class Leases:
         self._is_full = False
         self._on_room: Callable[[], None] = lambda: None
         self._placed: Counter[str] = Counter()
-        self._kept_notes: dict[str, tuple[Note, int]] = {}
+        self._kept_notes: dict[str, tuple[Note, int, int]] = {}
         self._rests_until = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._unconfirmed: list[tuple[str, asyncio.Future[bool], asyncio.Task[None] | None]] = []
@@ -82,14 +82,14 @@ class Leases:
     def notes(self) -> list[Note | None]:
         """What delays each assignment, and each of those that were put back into the queue until later."""
         now = self._clock.now()
-        self._kept_notes = {id: (note, until) for id, (note, until) in self._kept_notes.items() if now < until}
-        return [assignment.note for assignment in self._assignments.values()] + [note for note, _ in self._kept_notes.values()]
+        self._kept_notes = {id: kept for id, kept in self._kept_notes.items() if kept[1] <= now < kept[2]}
+        return [assignment.note for assignment in self._assignments.values()] + [note for note, _, _ in self._kept_notes.values()]
 
     def keep_note(self, assignment: Assignment, until: int) -> None:
         """Keeps the note of an assignment that was put back until this moment (milliseconds): no other worker knows why it waits."""
         note = assignment.note
         if note is not None and len(self._kept_notes) < MAX_KEPT_NOTES:
-            self._kept_notes[assignment.id] = (note, until + GRACE)
+            self._kept_notes[assignment.id] = (note, self._clock.now(), until + GRACE)
 
     def hold(self, assignment: Assignment, work: Coroutine[None, None, None]) -> None:
         """Renews the assignment and works on it, until the work ends or the lease is lost."""
@@ -124,7 +124,8 @@ class Leases:
     @property
     def rest(self) -> float:
         """Seconds for which this worker is to claim nothing."""
-        return max(0, self._rests_until - self._clock.now()) / 1000
+        left = self._rests_until - self._clock.now()
+        return left / 1000 if 0 < left <= REST else 0.0  # longer, once the clock was set back
 
     def place(self, assignment: Assignment, host: str | None) -> None:
         """Counts the assignment as placed on a host; None: its service is there now, and the host itself counts it."""

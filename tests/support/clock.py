@@ -52,6 +52,12 @@ class FakeClock:
                 return True
         return False
 
+    def set_back(self, seconds: float) -> None:
+        """Shows an earlier time from now on, as a machine's clock that is set. Sleeps last as long as before."""
+        step = round(seconds * 1_000_000)
+        self._microseconds -= step
+        self._sleepers = [(due - step, number, sign) for due, number, sign in self._sleepers]
+
     async def advance(self, seconds: float) -> None:
         """Lets that much time pass: wakes each sleeper at its moment, in order, and lets it do what it then does."""
         end = self._microseconds + round(seconds * 1_000_000)

@@ -101,7 +101,7 @@ class Host:
     def view(self) -> HostView:
         """What is known of it now."""
         now = self._clock.now()
-        self._parked = {service: at for service, at in self._parked.items() if now - at < PARK_SEEN_WITHIN}
+        self._parked = {service: at for service, at in self._parked.items() if 0 <= now - at < PARK_SEEN_WITHIN}
         return HostView(
             name=self.name,
             usable=self.usable,

@@ -59,7 +59,7 @@ class Rebuilder:
     async def ensure(self) -> str:
         """The generation to claim with; rebuilds the queue first if it must. Raises QueueDown while another worker rebuilds it."""
         now = self._clock.now()
-        if now < self._good_until:
+        if 0 < self._good_until - now <= CHECK_EVERY:  # longer, once the clock was set back
             return self._generation
         stored = await self._store.generation()
         identity, moment = await asyncio.gather(self._data.identity(), self._queue.time())

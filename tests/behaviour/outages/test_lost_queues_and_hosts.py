@@ -17,6 +17,8 @@ from tests.support.instant import InstantExecutor
 from tests.support.intercept import Call, intercept
 from tests.support.redis import RealRedis
 
+HOUR = 3_600_000
+
 
 async def test_a_queue_that_lost_everything_is_built_anew(crew: Fastlane, shared_redis: RealRedis) -> None:
     await crew.hire()
@@ -56,6 +58,21 @@ async def test_a_worker_whose_clock_is_ahead_leaves_a_rebuild_to_its_builder(cre
     rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, ShiftedClock(2 * BUILDER_LOST_AFTER), "ahead", crew.pools)
     with pytest.raises(QueueDown, match="worker builder is rebuilding"):
         await rebuilder.ensure()
+
+
+async def test_a_worker_whose_clock_was_set_back_looks_again_whether_the_queue_is_whole(crew: Fastlane) -> None:
+    clock = ShiftedClock(0)
+    rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, clock, "set back", crew.pools)
+    first = await rebuilder.ensure()
+
+    async def is_built() -> bool:
+        return (await crew.store.generation()).builder is None
+
+    await crew.until(is_built, "the queue to be whole")
+    await crew.queue.generation.wipe()
+    clock.ahead = -HOUR
+    assert await rebuilder.ensure() != first
+    await rebuilder.close()
 
 
 async def test_an_entry_that_was_never_put_is_found_by_the_reconciler(crew: Fastlane) -> None:

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fastlane.errors import QueueDown
+from fastlane.models.note import Note, Obstacle
 from fastlane.queue.base import TICKS, EntryKind, Lease, Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.capacity import MAX_ERRANDS, Room
@@ -372,6 +373,27 @@ async def test_what_is_handed_over_is_released_and_nothing_is_claimed_for_a_mome
         assert 0 < bench.leases.rest < 1
         await bench.clock.advance(1)
         assert bench.leases.rest == 0
+
+
+async def test_a_clock_that_was_set_back_prolongs_no_rest() -> None:
+    async with Bench() as bench:
+        assignment, _ = await bench.take("a")
+        await bench.leases.hand_over(assignment)
+        bench.clock.set_back(3600)
+        assert bench.leases.rest == 0
+
+
+async def test_the_note_of_what_was_put_back_is_kept_until_it_is_due_or_the_clock_is_set_back() -> None:
+    async with Bench() as bench:
+        note = Note("a", 1, Obstacle.REGISTRY, "", bench.clock.now())
+        assignment, _ = await bench.take("a")
+        assignment.explain(note)
+        bench.leases.keep_note(assignment, bench.clock.now() + 60_000)
+        bench.leases.forget(assignment)
+        await bench.clock.advance(60)
+        assert bench.leases.notes() == [note]
+        bench.clock.set_back(3600)
+        assert bench.leases.notes() == []
 
 
 async def test_a_hand_over_that_the_queue_does_not_hear_of_ends_with_the_lease() -> None:

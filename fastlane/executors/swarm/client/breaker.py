@@ -49,7 +49,7 @@ class Breaker:
         """The state at this moment."""
         if self._opened_at is None:
             return Circuit.CLOSED
-        return Circuit.HALF_OPEN if now - self._opened_at >= self._reset else Circuit.OPEN
+        return Circuit.OPEN if 0 <= now - self._opened_at < self._reset else Circuit.HALF_OPEN  # less than 0, once the clock was set back
 
     def admit(self, now: int) -> bool:
         """Whether a call may go through; one that may must end in ``succeeded``, ``failed`` or ``abandoned``."""

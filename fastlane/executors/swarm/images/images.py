@@ -148,7 +148,7 @@ class Images:
     async def _remote(self, image: str) -> Image:
         """Asks the registry, once for all callers that wait for the same image. Fails at once while the registry is known to be away."""
         known = self._known.get(image)
-        if known is not None and self._clock.now() - known[0] < REMEMBERED:
+        if known is not None and 0 <= self._clock.now() - known[0] < REMEMBERED:
             return known[1]
         registry = registry_of(image) or ""
         away = self._outages.is_away(registry)

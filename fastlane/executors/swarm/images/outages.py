@@ -45,7 +45,7 @@ class RegistryOutages:
         outage, now = self._outages.get(registry), self._clock.now()
         if outage is None:
             return
-        if now < outage.until:
+        if 0 < outage.until - now <= outage.pause:  # longer, once the clock was set back
             raise RegistryDown(str(outage.error), nameless=outage.error.nameless)
         outage.until, outage.on_trial = now + outage.pause, True
 

@@ -78,6 +78,13 @@ async def test_a_clock_that_the_worker_shares_is_seen_being_set_back(probes: Pro
     assert await probes.seen() is not None
 
 
+async def test_a_parked_service_does_not_count_as_running_once_the_clock_was_set_back(probes: Probes) -> None:
+    probes.host.parked("service")
+    assert probes.host.view().running == 1
+    probes.clock.ahead = probes.ahead = -MINUTE
+    assert probes.host.view().running == 0
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [

@@ -24,6 +24,15 @@ STORIES = {
         (101, "refuse", OPEN),
         (102, "nothing", HALF),
     ],
+    "it is half open once the clock was set back": [
+        (1000, "fail", SHUT),
+        (1001, "fail", SHUT),
+        (1002, "fail", OPEN),
+        (500, "nothing", HALF),
+        (501, "fail", OPEN),
+        (600, "refuse", OPEN),
+        (601, "nothing", HALF),
+    ],
     "a success closes a half open one": [
         (0, "fail", SHUT),
         (1, "fail", SHUT),

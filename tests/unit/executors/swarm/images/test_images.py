@@ -22,12 +22,13 @@ SOON, NEVER = 0.05, 60.0
 
 
 class Asker:
-    """Asks an engine about images of one registry; time does not pass for its memory of outages. ``answer``: whether the engine answers
+    """Asks an engine about images of one registry; time does not pass for its memory. ``answer``: whether the engine answers
     from now on."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answer = asyncio.Event()
+        self.clock = FakeClock()
         self.images: Images
 
     async def distribution(self, request: web.Request) -> web.Response:
@@ -61,7 +62,7 @@ async def asker(tmp_path: Path, patience: None) -> AsyncIterator[Asker]:
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "s")).start()
     client, registries = Client(f"unix://{tmp_path / 's'}"), Registries()
-    asker.images = Images(client.call, client, registries, FakeClock())
+    asker.images = Images(client.call, client, registries, asker.clock)
     yield asker
     asker.answer.set()
     await asker.images.close()
@@ -102,3 +103,14 @@ async def test_a_registry_that_could_not_be_asked_for_other_questions_does_not_c
         assert f"r.example/{name}:1 could not be asked in time" in await asker.refusal(name)
     asker.answer.set()
     assert {image.digest for image in await asyncio.gather(*asking)} == {DIGEST}
+
+
+@pytest.mark.parametrize("patience", [NEVER], indirect=True)
+async def test_an_answer_is_forgotten_when_the_clock_was_set_back(asker: Asker) -> None:
+    asker.answer.set()
+    for _ in range(2):
+        await asker.resolve("one")
+    assert len(asker.asked) == 1
+    asker.clock.set_back(3600)
+    await asker.resolve("one")
+    assert len(asker.asked) == 2

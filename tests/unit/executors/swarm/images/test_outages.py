@@ -69,6 +69,13 @@ async def test_a_trial_that_nobody_finished_is_followed_by_another(outages: Regi
     assert not away(outages)
 
 
+def test_a_clock_that_was_set_back_keeps_no_registry_from_being_asked(outages: RegistryOutages, clock: FakeClock) -> None:
+    outages.failed(HUB, REFUSED)
+    clock.set_back(3600)
+    assert not away(outages)
+    assert away(outages)
+
+
 def test_the_memory_is_bounded(outages: RegistryOutages) -> None:
     for number in range(MOST + 1):
         outages.failed(f"r{number}.example", REFUSED)
