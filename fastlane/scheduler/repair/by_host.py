@@ -15,16 +15,16 @@ WITHIN = 30.0
 Work = Callable[[], Awaitable[None]]
 
 
-async def side_by_side(part: str, work: Mapping[str, Work], within: float = WITHIN) -> None:
-    """Does each host's work, for so many seconds at most. A fault of one host is logged, and neither ends nor delays another one's work."""
-    found = await asyncio.gather(*(_bounded(one, within) for one in work.values()), return_exceptions=True)
+async def side_by_side(part: str, work: Mapping[str, Work]) -> None:
+    """Does each host's work, for a limited time. A fault of one host is logged, and neither ends nor delays another one's work."""
+    found = await asyncio.gather(*(_bounded(one) for one in work.values()), return_exceptions=True)
     for host, fault in zip(work, found, strict=True):
         if isinstance(fault, FastlaneError | TimeoutError):
-            log.warning("reconciler.waiting", part=part, host=host, error=str(fault) or f"took over {within:g} s")
+            log.warning("reconciler.waiting", part=part, host=host, error=str(fault) or f"took over {WITHIN:g} s")
         elif fault is not None:
             raise fault
 
 
-async def _bounded(work: Work, within: float) -> None:
-    async with asyncio.timeout(within):
+async def _bounded(work: Work) -> None:
+    async with asyncio.timeout(WITHIN):
         await work()

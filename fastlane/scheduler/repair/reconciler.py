@@ -6,6 +6,7 @@ needs no host has rounds of its own, and hosts get theirs side by side: so one t
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -137,7 +138,9 @@ class Reconciler:
         await side_by_side("remove_leftovers", {host: partial(self._remove_leftovers_of, host) for host in usable})
 
     async def _remove_leftovers_of(self, host: str) -> None:
-        for service in await self._executor.services(host):
+        """In another order each time: no few removals that hang can keep the others waiting."""
+        services = await self._executor.services(host)
+        for service in random.sample(services, len(services)):
             try:
                 row = await self._store.execution(service.execution_id)
             except Unreadable as error:

@@ -14,9 +14,11 @@ from fastlane.config.settings import Settings
 from fastlane.errors import HostDown
 from fastlane.executors.base import Image, Order
 from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import Pool, Pull
 from fastlane.models.status import Status
 from fastlane.scheduler import launcher
+from fastlane.scheduler.launcher import order_of
+from fastlane.scheduler.repair import by_host
 from tests.support.factories import new
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
@@ -81,6 +83,30 @@ async def test_a_host_that_is_away_keeps_no_other_hosts_services_from_being_remo
 
         await crew.until(cleaned, "the services of the host that answers to be removed")
         assert len(await crew.store.uncleaned(A_PAGE + 10)) == A_PAGE + 1
+
+
+async def test_a_leftover_whose_removal_hangs_keeps_no_other_from_being_removed(
+    shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_host, "WITHIN", 0.2)
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("default", "", (HERE,)),), reconcile=0.05) as crew:
+        image = await crew.executor.resolve(HERE, "ubuntu", Pull.MISSING)
+        ended = [await _left(crew, HERE, number) for number in range(1, 5)]
+        first, *others = [await crew.executor.park(HERE, order_of(one, None), image) for one in ended]
+
+        async def remove(host: str, service_id: str, own: object = crew.executor.remove) -> None:
+            if service_id == first:
+                await asyncio.Event().wait()
+            await own(host, service_id)  # type: ignore[operator]
+
+        crew.executor.remove = remove
+        assert [service.id for service in await crew.executor.services(HERE)] == [first, *others]
+        await crew.hire()
+
+        async def is_alone() -> bool:
+            return [service.id for service in await crew.executor.services(HERE)] == [first]
+
+        await crew.until(is_alone, "the others to be removed")
 
 
 async def _left(crew: Fastlane, host: str, finished_at: int) -> Execution:
