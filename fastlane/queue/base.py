@@ -226,9 +226,10 @@ class TimedQueue(Protocol):
     async def release(self, owner: str, ids: Sequence[str]) -> None:
         """Ends the leases now but keeps the slots, so that other workers take the entries over at once."""
 
-    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None) -> None:
-        """Gives an entry back, claimable from ``due`` on, in ``lane`` if one is named, and frees its slot. Does nothing when the lease
-        is not the owner's. If a higher revision was put in between, the entry takes its due time and lane."""
+    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, strict: bool = False) -> None:
+        """Gives an entry back, claimable from ``due`` on, in ``lane`` if one is named, and frees its slot. One that is to be stopped, or
+        has expired, is claimable at once, unless ``strict``. Does nothing when the lease is not the owner's. If a higher revision was
+        put in between, the entry takes its due time and lane."""
 
     async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:
         """Removes an entry that is not leased; tells the owner of a leased one to stop it. When ``revision`` is given, an entry with a

@@ -4,6 +4,7 @@ Each step reads the row or gets it from the step before; what fails and may succ
 """
 
 import random
+from collections import deque
 from contextlib import suppress
 
 import structlog
@@ -31,6 +32,8 @@ MIN_PAUSE, MAX_PAUSE = 0.1, 5.0
 """Seconds between two tries of a step, doubled each time."""
 UNREADABLE_BACK_OFF = 60_000
 """Milliseconds until a worker reads an unreadable row again."""
+REPORTED = 1024
+"""How many unreadable rows are reported once. Each is met every minute, and would fill the log."""
 HAND_OVER_AFTER = 0.5
 """Seconds."""
 
@@ -59,6 +62,7 @@ class Runner:
         self._watcher = watcher
         self._settler = settler
         self._known_hosts = known_hosts
+        self._reported: deque[str] = deque(maxlen=REPORTED)
 
     async def run(self, assignment: Assignment, now: int) -> None:
         """Does all that an assignment needs, however often that takes. ``now``: the queue's time at the claim."""
@@ -93,8 +97,11 @@ class Runner:
         except Unreadable as error:
             if error.may_run:
                 raise
-            log.error("assignment.unreadable", id=assignment.id, error=str(error))
-            await self._queue.requeue(self._leases.owner, assignment.id, self._clock.now() + UNREADABLE_BACK_OFF)
+            if assignment.id not in self._reported:
+                self._reported.append(assignment.id)
+                log.error("assignment.unreadable", id=assignment.id, error=str(error))
+            # Strictly, or one that has expired or is to be stopped would be back at once, again and again.
+            await self._queue.requeue(self._leases.owner, assignment.id, self._clock.now() + UNREADABLE_BACK_OFF, strict=True)
 
     async def _hand_over(self, assignment: Assignment) -> None:
         """Leaves it to a worker that can ask its host. When that one is too slow, this worker claims it again, but not too often."""

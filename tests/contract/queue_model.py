@@ -86,7 +86,7 @@ class Model:
             if row is not None and row.place == "leased" and row.owner == owner:
                 row.owner, row.when = "", now
 
-    def requeue(self, owner: str, id: str, due: int, lane: str | None, now: int) -> None:
+    def requeue(self, owner: str, id: str, due: int, lane: str | None, now: int, strict: bool = False) -> None:
         row = self.rows.get(id)
         if row is None or row.place != "leased" or row.owner != owner:
             return
@@ -95,7 +95,9 @@ class Model:
             self._renew_entry(row, now)
         else:
             row.entry, row.owner = replace(row.entry, lane=lane or row.entry.lane), ""
-            self._place(row, now if row.stop else due, now)
+            if strict and row.entry.expires is not None:
+                row.entry = replace(row.entry, expires=max(row.entry.expires, due))
+            self._place(row, now if row.stop and not strict else due, now)
         self._unblock()
 
     def cancel(self, id: str) -> Cancelled:

@@ -314,6 +314,18 @@ async def test_what_is_to_be_stopped_is_claimed_at_once_after_a_requeue(queue):
     assert lease.stop
 
 
+async def test_what_is_requeued_strictly_is_not_claimed_before_that_although_it_is_to_be_stopped_and_has_expired(queue):
+    await queue.put([make_entry("a", expires=NOW + 5)])
+    await claim(queue)
+    await queue.cancel("a")
+    for due in (NOW + MINUTE, NOW + 2 * MINUTE):
+        await queue.requeue("me", "a", due, strict=True)
+        early = await claim(queue, now=due - 1)
+        assert (early.leases, early.next_at) == ((), due)
+        (lease,) = (await claim(queue, now=due)).leases
+        assert (lease.stop, lease.expired) == (True, True)
+
+
 async def test_what_is_put_after_a_cancel_is_not_to_be_stopped(queue):
     await queue.put([make_entry("a", revision=1)])
     await claim(queue)

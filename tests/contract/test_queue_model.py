@@ -71,8 +71,13 @@ claims = step(
     watch=some.sampled_from(((), (), ("other",), ("main", "other"), (TICKS,))),
 )
 ends = step("end", nth=some.integers(0, 5))
+strict = some.sampled_from((False, False, True))
 backs = step(
-    "back", nth=some.integers(0, 5), due=some.integers(-1, 3).map(lambda by: NOW + by), lane=some.sampled_from((None, None, *LANES))
+    "back",
+    nth=some.integers(0, 5),
+    due=some.integers(-1, 3).map(lambda by: NOW + by),
+    lane=some.sampled_from((None, None, *LANES)),
+    strict=strict,
 )
 puts = step("put", entries=some.lists(entries, min_size=1, max_size=5))
 finishes = step("finish", ids=some.dictionaries(ids, some.sampled_from((9, 9, 9, 1)), min_size=1, max_size=2))
@@ -84,7 +89,14 @@ steps = some.one_of(
     finishes,
     step("renew", owner=owners, ids=lists),
     step("release", owner=owners, ids=lists),
-    step("requeue", owner=owners, id=ids, due=some.integers(-1, 4).map(lambda by: NOW + by), lane=some.sampled_from((None, *LANES))),
+    step(
+        "requeue",
+        owner=owners,
+        id=ids,
+        due=some.integers(-1, 4).map(lambda by: NOW + by),
+        lane=some.sampled_from((None, *LANES)),
+        strict=strict,
+    ),
     *[step("cancel", id=ids)] * 2,
     step("restore", entries=some.lists(entries, max_size=2)),
 )
@@ -105,7 +117,8 @@ def resolved(step: Step, model: Model) -> Step:
     id, owner = (row.entry.id, row.owner) if row else (IDS[0], OWNERS[0])
     if step.verb == "end":
         return Step("finish", {"ids": {id: 9}}, step.passed)
-    return Step("requeue", {"owner": owner, "id": id, "due": step.values["due"], "lane": step.values["lane"]}, step.passed)
+    how = {name: value for name, value in step.values.items() if name != "nth"}
+    return Step("requeue", {"owner": owner, "id": id} | how, step.passed)
 
 
 async def act(queue: ClockedQueue, step: Step, now: int) -> object:
@@ -115,8 +128,6 @@ async def act(queue: ClockedQueue, step: Step, now: int) -> object:
             return await queue.at(now).claim("1", **values, lease=LEASE)
         case "renew":
             return await queue.at(now).renew("1", **values, lease=LEASE)
-        case "requeue":
-            return await queue.at(now).requeue(values["owner"], values["id"], values["due"], lane=values["lane"])
         case "restore":
             return await queue.at(now).generation.restore(values["entries"], SLOTLESS)
         case verb:

@@ -128,10 +128,10 @@ class RedisQueue:
         for batch in batches(ids):
             await self._scripts.run("release", (), [owner, *batch])
 
-    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None) -> None:
+    async def requeue(self, owner: str, id: str, due: int, *, lane: str | None = None, strict: bool = False) -> None:
         """Gives an entry back and frees its slot."""
         lanes = self._known([id]) | ({lane} if lane else set())
-        await self._scripts.run("requeue", lanes, [owner, id, due, lane or ""])
+        await self._scripts.run("requeue", lanes, [owner, id, due, lane or "", int(strict)])
         self._lanes.pop(id, None)
 
     async def cancel(self, id: str, *, revision: int | None = None) -> Cancelled:

@@ -7,8 +7,10 @@ from pathlib import Path
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
+from fastlane.queue.redis.queue import RedisQueue
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
+from tests.support.intercept import Call, intercepted, keeping
 from tests.support.redis import RealRedis
 from tests.support.virtual_time import HOST as VIRTUAL_HOST
 from tests.support.virtual_time import VirtualFastlane
@@ -38,6 +40,20 @@ async def test_a_pool_with_one_slot_and_the_lists_go_on_beside_an_unreadable_exe
         answer = await server.get(f"{of_bad}/executions/{bad.execution_id}")
         assert "cannot be read from the store" in answer.json["detail"]
         assert (await server.ask("DELETE", "/tasks/task?stop=1")).status != 200
+
+
+async def test_an_unreadable_execution_that_has_expired_is_looked_at_once_a_minute(shared_redis: RealRedis, tmp_path: Path) -> None:
+    calls: list[Call] = []
+    async with Fastlane(tmp_path, shared_redis.url, workers=1) as server:
+        await server.dismiss()
+        bad = await server.submit("exit", "0", expires_in=1)
+        damage(server.settings.store_path, "executions", bad.execution_id)
+        with intercepted(RedisQueue, "requeue", keeping(calls)):
+            await server.hire()
+            for _ in range(3):
+                assert (await server.cleaned(await server.submit("exit", "0"))).status is Status.DONE
+        assert [call.arguments[2] for call in calls].count(bad.execution_id) == 1
+        assert (await server.queue.counts(["default"]))["default"].timed == 1
 
 
 async def test_the_reconciler_does_its_work_on_all_other_rows(virtual: VirtualFastlane, tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from typing import Any, cast
 
 from structlog.testing import capture_logs
 
-from fastlane.errors import StoreDown
+from fastlane.errors import StoreDown, Unreadable
 from fastlane.queue.base import EntryKind, Lease
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.runner import Runner
 from tests.support.clock import FakeClock
+from tests.support.intercept import Call, intercept, keeping
 
 
 class Away:
@@ -31,6 +32,22 @@ class Deaf:
     async def finish(self, _ids: object) -> None:
         return None
 
+    async def requeue(self, _owner: str, _id: str, _due: int, *, strict: bool) -> None:
+        return None
+
+
+class Damaged:
+    """A store none of whose rows can be read."""
+
+    async def execution(self, id: str) -> None:
+        raise Unreadable(f"{id} cannot be read")
+
+
+class Owner:
+    """The leases of a worker."""
+
+    owner = "me"
+
 
 async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None:
     clock = FakeClock()
@@ -43,3 +60,19 @@ async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None
         await work
     assert store.asked == 102
     assert [event["error"] for event in logs if event["event"] == "assignment.waiting"] == ["full", "locked", "full"]
+
+
+async def test_an_unreadable_row_is_logged_once_however_often_it_is_claimed_and_put_back() -> None:
+    clock, queue, calls = FakeClock(), Deaf(), list[Call]()
+    intercept(queue, "requeue", keeping(calls))
+    parts = cast(Any, [Damaged(), queue, clock, Owner(), *[None] * 5])
+    runner = Runner(*parts)
+    with capture_logs() as logs:
+        for id in ("a", "b", "a"):
+            await runner.run(Assignment(Lease(id, EntryKind.EXECUTION, "default", 0)), clock.now())
+    assert [(call.arguments[1], call.arguments[2] - clock.now(), call.named["strict"]) for call in calls] == [
+        ("a", 60_000, True),
+        ("b", 60_000, True),
+        ("a", 60_000, True),
+    ]
+    assert [event["id"] for event in logs] == ["a", "b"]
