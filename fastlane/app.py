@@ -203,7 +203,6 @@ async def running(
         if role == "api":
             await enter(opened(queue))
             await refuse_eviction(queue.generation)
-            await enter(opened(HighWaterMark(store, queue.generation, clock)))
         else:
             executor = factories.executor(settings, clock)
             worker = make_worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish)
@@ -212,6 +211,7 @@ async def running(
             await enter(opened(executor))
             await enter(working(worker))
         if role != "worker":
+            await enter(opened(HighWaterMark(store, queue.generation, clock)))
             server_clock = await enter(aligned(clock, queue.time))
             services = make_services(settings, store, queue, hub, server_clock)
             port = sockets[0].getsockname()[1]

@@ -13,6 +13,7 @@ keeps what workers say about themselves, and ``TicketStore`` keeps secrets that 
 when Redis cannot be reached, answers with an error, or does not answer within the adapter's deadline.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,6 +27,8 @@ from fastlane.models.placement.pool import Pauses, Pool, pool_for
 from fastlane.models.store_version import StoreVersion
 
 TICKS = "@ticks"
+WENT_BACK = ", store went back"
+"""What the generation of a queue ends with whose store went back, until its rebuild begins."""
 
 
 class EntryKind(StrEnum):
@@ -141,6 +144,17 @@ class Identity:
     generation: str | None
     run_id: str
     store: StoreVersion | None = None
+
+    @property
+    def number(self) -> int:
+        """The number of the generation, whole, damaged or in the making; 0 without one."""
+        digits = re.match(r"\d+", self.generation or "")
+        return int(digits.group()) if digits else 0
+
+    @property
+    def store_went_back(self) -> bool:
+        """Whether somebody has marked the queue as that of a store that went back."""
+        return (self.generation or "").endswith(WENT_BACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +347,12 @@ def needs_entry(found: Cancelled, *, absent_too: bool) -> bool:
     """Whether an execution that was asked to stop must be put back after a cancel, so that a worker ends or settles it. ``absent_too``:
     even when it had no entry, as an execution that has ended already."""
     return found is Cancelled.REMOVED or (absent_too and found is Cancelled.ABSENT)
+
+
+async def mark_went_back(data: QueueGeneration, seen: Identity) -> bool:
+    """Marks the queue as that of a store that went back: nothing is claimed from it any more, and whoever rebuilds it pauses all dispatch.
+    False when the queue is not the one ``seen`` any more: somebody else has marked it, or begun to rebuild it."""
+    return await data.set_generation(f"{seen.number}{WENT_BACK}", before=seen.generation)
 
 
 async def pass_on_stop(queue: TimedQueue, execution: Execution, *, now: int) -> None:

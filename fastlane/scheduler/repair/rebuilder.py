@@ -4,11 +4,11 @@ A generation tells: its number is in the store, and must be in Redis too, held b
 may run is in the queue with its slots; the rest is put in afterwards, soonest due first.
 
 The queue also remembers how far the store had come. When the store is behind that, an older copy of it was put in its place: then the queue
-is rebuilt, and all dispatch is paused first, because some of what waits may have run already.
+is rebuilt, and all dispatch is paused first, because some of what waits may have run already. A server may have noticed before
+(``services/high_water.py``), and have marked the queue.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.status import STARTING, Status
 from fastlane.models.store_version import StoreVersion
-from fastlane.queue.base import TICKS, Entry, Identity, Lane, QueueGeneration, TimedQueue, execution_entry, job_entry
+from fastlane.queue.base import TICKS, Entry, Identity, Lane, QueueGeneration, TimedQueue, execution_entry, job_entry, mark_went_back
 from fastlane.storage.base import Generation, Store
 
 log = structlog.get_logger()
@@ -108,16 +108,14 @@ class Rebuilder:
     async def _begin(self, seen: Generation, identity: Identity, version: StoreVersion) -> Generation:
         await self._data.refuse_eviction()
         await self.close()
+        if identity.store_went_back or version.went_back(identity.store, had_queue=seen.number > 0):
+            await self._hold(identity, version)
         # The queue's number may be the higher one when the store went back.
-        number = max(seen.number, number_of(identity.generation)) + 1
+        number = max(seen.number, identity.number) + 1
         mine = Generation(number, identity.run_id, self._owner, await self._queue.time())
         if not await self._store.change_generation(seen, mine):
             raise QueueDown("another worker has begun to rebuild the queue")
         log.warning("queue.rebuilding", generation=mine.number)
-        if identity.store is not None and went_back(version, identity.store, seen):
-            # Before the wipe, which removes what tells that it went back.
-            await self._store.pause_pool(RESTORED, True)
-            log.error("store.went_back", commits=version.commits, seen=identity.store.commits)
         self._remembered = None
         unfinished = f"{mine.number}, in the making by {self._owner}"
         await self._data.wipe(generation=unfinished, lanes=[lane.name for lane in self._lanes()])
@@ -134,6 +132,15 @@ class Rebuilder:
             raise QueueDown("the queue was lost again, or another worker began, during its rebuild")
         log.info("queue.dispatchable", generation=mine.number, under_way=count)
         return current
+
+    async def _hold(self, identity: Identity, version: StoreVersion) -> None:
+        """Pauses all dispatch because the store went back. The queue is marked before anything is written to the store, which may bring it
+        as far as the queue has seen it, and stays marked until its wipe. A slow worker changes nothing: others have done all this, and
+        somebody may have resumed dispatch."""
+        if not await mark_went_back(self._data, identity):
+            raise QueueDown("another worker has begun to rebuild the queue")
+        await self._store.pause_pool(RESTORED, True)
+        log.error("store.went_back", commits=version.commits, seen=identity.store and identity.store.commits)
 
     async def _stream_again(self, mine: Generation) -> None:
         """Puts in the rest, from the start again after an outage, until the queue is whole or another worker rebuilds it."""
@@ -186,15 +193,3 @@ class Rebuilder:
 
     def _lanes(self) -> list[Lane]:
         return [Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in self._pools)]
-
-
-def went_back(version: StoreVersion, seen: StoreVersion, generation: Generation) -> bool:
-    """Whether a store that had a queue is behind what the queue has ``seen``, so that what it has to do may have been done. (A copy from
-    before stores had an id looks like another store. One that never had a queue is new.)"""
-    return not version.continues(seen) and (version.store == seen.store or generation.number > 0)
-
-
-def number_of(generation: str | None) -> int:
-    """The number of a generation, whole, damaged or in the making; 0 without one."""
-    digits = re.match(r"\d+", generation or "")
-    return int(digits.group()) if digits else 0

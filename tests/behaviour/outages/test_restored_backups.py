@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,8 +15,9 @@ from fastlane.models.placement.pool import REQUESTED, RESTORED, Pauses
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
+from fastlane.queue.base import mark_went_back
 from fastlane.scheduler.repair.rebuilder import Rebuilder
-from tests.support.factories import make_spec
+from tests.support.factories import make_entry, make_spec
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Died, Intercepted, dies
 from tests.support.redis import RealRedis
@@ -63,8 +65,10 @@ async def test_a_restored_backup_is_noticed_and_nothing_is_dispatched_until_it_i
             await crew.post(f"/pools/default/{verb}")
     restore(crew, tmp_path / "copy")
     async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
+        number = (await crew.store.generation()).number
         await crew.hire()
-        await crew.until(lambda: is_held(crew), "dispatch to be held")
+        await crew.until(lambda: is_built(crew, after=number), "the queue to be rebuilt")
+        assert await is_held(crew)
         assert (await crew.get(f"/tasks/since/jobs/{since['jobId']}")).status == 404
         assert (await crew.post("/pools/fast/resume")).json == {"pool": "fast", "paused": False}
         waits = (await crew.get(f"/tasks/fast-ran/jobs/{ran['jobId']}/why")).json["waitingFor"]
@@ -102,6 +106,30 @@ async def test_an_api_alone_tells_the_queue_what_was_written_while_no_worker_was
         await crew.until(lambda: is_held(crew), "dispatch to be held")
 
 
+async def test_what_is_written_before_the_first_worker_is_alive_does_not_hide_that_the_store_went_back(
+    shared_redis: RealRedis, tmp_path: Path
+) -> None:
+    named = {"installation": f"test-{uuid4().hex[:8]}"}
+    async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
+        await crew.hire()
+        await crew.until(lambda: is_built(crew), "the queue to be built")
+        back_up(crew, tmp_path / "copy")
+        moved = await crew.enqueue("moved", startIn="1h")
+    restore(crew, tmp_path / "copy")
+    async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
+        assert await is_held(crew)
+        waiting = [await crew.enqueue("now") for _ in range(20)]
+    async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
+        number = (await crew.store.generation()).number
+        await crew.hire()
+        await crew.until(lambda: is_built(crew, after=number), "the queue to be rebuilt")
+        assert await is_held(crew)
+        assert await crew.queue.lane_of(moved["jobId"]) is None, "the queue has no entry that the store does not have"
+        assert (await crew.post("/dispatch/resume")).json == {"paused": False}
+        for reply in waiting:
+            await crew.until(partial(has_ended, crew, reply), "what was written since to run")
+
+
 async def test_a_new_store_beside_an_old_redis_is_not_held(shared_redis: RealRedis, tmp_path: Path) -> None:
     named = {"installation": f"test-{uuid4().hex[:8]}"}
     async with Fastlane(tmp_path / "old", shared_redis.url, **named) as crew:
@@ -115,19 +143,19 @@ async def test_a_new_store_beside_an_old_redis_is_not_held(shared_redis: RealRed
         await crew.idle()
 
 
-async def is_built(crew: Fastlane) -> bool:
+async def is_built(crew: Fastlane, after: int = 0) -> bool:
     stored = await crew.store.generation()
-    return stored.number > 0 and stored.builder is None
+    return stored.number > after and stored.builder is None
 
 
 # each step of noticing may be a worker's last
 
 
-async def far_ahead(virtual: VirtualFastlane) -> None:
+async def ahead(virtual: VirtualFastlane, by: int = 1_000) -> None:
     """The queue has seen more commits than the store has, as after a backup was restored."""
     version = await virtual.real_store.version()
     await virtual.real_queue.generation.wipe(generation="1")
-    await virtual.real_queue.generation.remember_store(StoreVersion(version.store, version.commits + 1_000))
+    await virtual.real_queue.generation.remember_store(StoreVersion(version.store, version.commits + by))
 
 
 @pytest.mark.parametrize(("port", "verb"), [("store", "pause_pool"), ("data", "wipe"), ("data", "set_generation")])
@@ -137,13 +165,8 @@ async def test_a_worker_that_dies_while_it_notices_leaves_dispatch_held(
 ) -> None:
     await virtual.rebuild()
     waiting = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
-    await far_ahead(virtual)
-    ports = {"store": Intercepted(virtual.real_store), "data": Intercepted(virtual.real_queue.generation)}
-    getattr(ports[port], moment)(verb, dies)
-    dying: Any = (ports["store"], virtual.real_queue, ports["data"], virtual.clock, "dying", POOLS)
-    with pytest.raises(Died):
-        await Rebuilder(*dying).ensure()
-    virtual.clock.set(virtual.clock.now() + 60_000)
+    await ahead(virtual)
+    await die(virtual, port, verb, moment)
     await virtual.rebuild(flush=False)
     assert (await virtual.real_store.paused_pools()).hold == RESTORED
     assert await virtual.work() == []
@@ -151,9 +174,52 @@ async def test_a_worker_that_dies_while_it_notices_leaves_dispatch_held(
     assert await virtual.work() == [waiting.execution_id]
 
 
+async def die(virtual: VirtualFastlane, port: str, verb: str, moment: str) -> None:
+    """A worker ends before or after this call of its first look. A minute passes."""
+    ports = {"store": Intercepted(virtual.real_store), "data": Intercepted(virtual.real_queue.generation)}
+    getattr(ports[port], moment)(verb, dies)
+    dying: Any = (ports["store"], virtual.real_queue, ports["data"], virtual.clock, "dying", POOLS)
+    with pytest.raises(Died):
+        await Rebuilder(*dying).ensure()
+    virtual.clock.set(virtual.clock.now() + 60_000)
+
+
+@pytest.mark.parametrize(
+    ("moment", "port", "verb"),
+    [
+        ("after", "data", "set_generation"),
+        ("before", "store", "pause_pool"),
+        ("after", "store", "pause_pool"),
+        ("after", "store", "change_generation"),
+        ("after", "data", "wipe"),
+    ],
+)
+async def test_what_is_written_after_such_a_worker_died_does_not_hide_that_the_store_went_back(
+    virtual: VirtualFastlane, port: str, verb: str, moment: str
+) -> None:
+    await virtual.rebuild()
+    await virtual.real_queue.put([make_entry("gone", virtual.clock.now() + 3_600_000, "default")])
+    await ahead(virtual, by=1)
+    await die(virtual, port, verb, moment)
+    waiting = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.rebuild(flush=False)
+    assert (await virtual.real_store.paused_pools()).hold == RESTORED
+    assert await virtual.real_queue.lane_of("gone") is None
+    assert await virtual.work() == []
+    await virtual.services.pools.resume_all()
+    assert await virtual.work() == [waiting.execution_id]
+
+
+async def test_the_mark_of_another_process_is_enough(virtual: VirtualFastlane) -> None:
+    await virtual.rebuild()
+    assert await mark_went_back(virtual.real_queue.generation, await virtual.real_queue.generation.identity())
+    await virtual.rebuild(flush=False)
+    assert (await virtual.real_store.paused_pools()).hold == RESTORED
+
+
 async def test_a_slow_worker_does_not_pause_again_what_was_resumed_meanwhile(virtual: VirtualFastlane) -> None:
     await virtual.rebuild()
-    await far_ahead(virtual)
+    await ahead(virtual)
     data = Intercepted(virtual.real_queue.generation)
 
     async def others_resume() -> None:
