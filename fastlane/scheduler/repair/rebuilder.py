@@ -47,6 +47,7 @@ class Rebuilder:
         self._owner = owner
         self._pools = pools
         self._good_until = 0
+        self._fit = False
         self._generation = ""
         self._audited: str | None = None
         self._remembered: StoreVersion | None = None
@@ -67,6 +68,9 @@ class Rebuilder:
         replaced = identity.store is not None and not version.continues(identity.store)
         held = not replaced and stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
         alive = stored.builder is None or moment - stored.since < BUILDER_LOST_AFTER
+        if not (held and alive and self._fit):
+            await self._data.refuse_eviction()  # it was away at the start; or data were lost, perhaps by this
+            self._fit = True
         if not held or not alive:
             if not held and stored.builder not in (None, self._owner) and alive:
                 raise QueueDown(f"worker {stored.builder} is rebuilding the queue")
@@ -106,7 +110,6 @@ class Rebuilder:
             self._remembered = version
 
     async def _begin(self, seen: Generation, identity: Identity, version: StoreVersion) -> Generation:
-        await self._data.refuse_eviction()
         await self.close()
         if identity.store_went_back or version.went_back(identity.store, had_queue=seen.number > 0):
             await self._hold(identity, version)

@@ -1,10 +1,13 @@
 """A Redis that loses one of the queue's keys while jobs wait and run, or that may: no job is lost, and none runs twice."""
 
 from collections import Counter
+from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from fastlane import app
 from fastlane.errors import QueueUnfit
@@ -13,6 +16,7 @@ from fastlane.queue.base import TICKS
 from tests.support.audits import audited
 from tests.support.fastlane import POOLS, Fastlane
 from tests.support.redis import RealRedis
+from tests.support.relay import Relay
 
 FULL = tuple(replace(pool, max_running=1 if pool.name == "default" else 5) for pool in POOLS)
 HOUR = 3_600_000
@@ -86,6 +90,30 @@ async def test_a_redis_that_was_away_at_the_start_and_evicts_is_not_used(tmp_pat
                 client.config_set("maxmemory-policy", "noeviction")
             assert (await crew.cleaned(job)).status is Status.DONE
             await crew.dismiss()
+
+
+async def test_a_redis_with_the_queue_that_was_out_of_reach_at_the_start_and_evicts_is_not_used(
+    own_redis: RealRedis, tmp_path: Path
+) -> None:
+    async with Relay(f"{own_redis.url}-relay", own_redis.url) as relay, Fastlane(tmp_path, str(relay.place), workers=1) as crew:
+        await crew.dismiss()
+        await relay.stop()
+        with capture_logs() as logs:
+            await crew.hire()
+            with own_redis.client() as client:
+                client.config_set("maxmemory-policy", "allkeys-lru")
+            await relay.start()
+            await crew.until(lambda: is_refused(logs), "the worker to refuse it")
+        await crew.until(lambda: answers(crew), "Redis to answer")
+        job = await crew.submit("exit", "0")
+        with own_redis.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+        assert (await crew.cleaned(job)).status is Status.DONE
+
+
+async def is_refused(logs: list[MutableMapping[str, Any]]) -> bool:
+    """Whether a worker waits for a Redis that does not evict."""
+    return any(line["event"] == "dispatcher.waiting" and "set it to noeviction" in line["error"] for line in logs)
 
 
 async def answers(crew: Fastlane) -> bool:
