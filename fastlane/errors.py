@@ -48,6 +48,10 @@ class NoHost(HostDown):
     """No host of a pool is usable now; the message gives the reason for each."""
 
 
+class NoPool(NoHost):
+    """No pool of this worker takes the task; a worker with other settings may come that has one."""
+
+
 class RegistryDown(TransientError):
     """A registry could not be reached; ``nameless``: its host name could not be resolved."""
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from fastlane.clock import Clock, iso
-from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, OrderRefused, RefusedForNow, RegistryDown, TransientError
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, NoHost, NoPool, OrderRefused, RefusedForNow, RegistryDown, TransientError
 from fastlane.executors.base import Activation, Executor, Image, Order
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason
@@ -20,8 +20,9 @@ from fastlane.models.placement.place import place
 from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
-from fastlane.queue.base import TimedQueue
+from fastlane.queue.base import TICKS, TimedQueue
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits, registry_deadline
 from fastlane.storage.base import Store
@@ -38,7 +39,15 @@ class Launcher:
     """The steps before an execution's service is watched. Any of them may raise a TransientError: the caller then tries it again."""
 
     def __init__(
-        self, store: Store, queue: TimedQueue, executor: Executor, clock: Clock, leases: Leases, pools: tuple[Pool, ...], limits: Limits
+        self,
+        store: Store,
+        queue: TimedQueue,
+        executor: Executor,
+        clock: Clock,
+        leases: Leases,
+        pools: tuple[Pool, ...],
+        known_pools: KnownPools,
+        limits: Limits,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -46,16 +55,18 @@ class Launcher:
         self._clock = clock
         self._leases = leases
         self._pools = pools
+        self._known_pools = known_pools
         self.limits = limits
 
     async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
-        """enqueued → pulling on the best host of its pool, or on no host when no pool matches. None when it was put back into the queue."""
+        """enqueued → pulling on the best host of its pool, or on no host when no pool matches. None when it was put back into the queue.
+        Raises NoPool."""
         now = self._clock.now()
         pool = pool_for(self._pools, execution.task_id)
         if assignment.lease.expired or is_over(execution, now):
             return await self._expire(assignment, execution, now)
         if pool is None:
-            return await self._claim(assignment, transitions.claim(execution, host=None, pool=None, now=now))
+            return await self._claim_without_pool(assignment, execution, now)
         if assignment.lease.lane != pool.name:
             await self._queue.requeue(self._leases.owner, execution.id, min(now, execution.scheduled_for), lane=pool.name)
             return None
@@ -85,6 +96,8 @@ class Launcher:
         if assignment.lease.expired or is_over(execution, self._clock.now()):
             return await self.give_up(execution, Status.EXPIRED, None)
         pool = pool_for(self._pools, execution.task_id)
+        if await self._is_in_wrong_lane(assignment, execution, pool):
+            return None
         if pool is None and (words := self._no_place(execution)):
             return await self.give_up(execution, Status.FAILED, Failure(FailureReason.UNSCHEDULABLE, words))
         # The pool may have changed since the job was accepted; without a pool nothing is allowed.
@@ -120,9 +133,9 @@ class Launcher:
         return bound if bound is not None else await self._unbound(execution.id, host, service_id)
 
     def backs_off(self, execution: Execution, error: TransientError) -> bool:
-        """Whether an execution whose step failed is to let others have its slot: at once when its registry is away, and after a while when
-        a host does not make its service. What has a service keeps its slot."""
-        if isinstance(error, RegistryDown):
+        """Whether an execution whose step failed is to let others have its slot: at once when its registry is away or it has no pool, and
+        after a while when a host does not make its service. What has a service keeps its slot."""
+        if isinstance(error, RegistryDown | NoPool):
             return True
         unbound = execution.status is Status.PULLING and execution.service_id is None
         return unbound and isinstance(error, HostDown) and self._clock.now() - (execution.placed_at or 0) >= HELD_FOR
@@ -130,7 +143,7 @@ class Launcher:
     async def put_back(self, assignment: Assignment, execution: Execution, error: TransientError) -> None:
         """Puts the execution back into the queue until its start is tried again, so that it does not hold a slot until then."""
         now = self._clock.now()
-        waited = now - (execution.placed_at or now)
+        waited = now - (execution.placed_at or execution.scheduled_for)
         due = now + max(MIN_BACK_OFF, min(MAX_BACK_OFF, waited // 4))
         if isinstance(error, RegistryDown):
             due = min(due, registry_deadline(execution, error, self.limits))
@@ -174,6 +187,39 @@ class Launcher:
         assignment.take_over(claimed.epoch)
         return claimed
 
+    async def _claim_without_pool(self, assignment: Assignment, execution: Execution, now: int) -> Execution | None:
+        """The execution claimed without a host, to be stopped, discarded or failed; None when another worker takes it. Raises NoPool."""
+        job = await self._store.job_bounds(execution.job_id)
+        may_start = job is not None and execution.belongs_to(job) and not job.stops(execution.sequence)
+        if may_start and await self._is_left_to_others(assignment, execution):
+            return None
+        return await self._claim(assignment, transitions.claim(execution, host=None, pool=None, now=now))
+
+    async def _is_in_wrong_lane(self, assignment: Assignment, execution: Execution, pool: Pool | None) -> bool:
+        """Whether an execution that is to start was put into another lane, because its own is that of another worker's pool, or because it
+        was in the lane without slots. Raises NoPool."""
+        if pool is None:
+            return await self._is_left_to_others(assignment, execution)
+        if assignment.lease.lane != TICKS:
+            return False
+        await self._queue.requeue(self._leases.owner, execution.id, min(self._clock.now(), execution.scheduled_for), lane=pool.name)
+        return True
+
+    async def _is_left_to_others(self, assignment: Assignment, execution: Execution) -> bool:
+        """Whether an execution that no pool of this worker takes was put into the pool in which another live worker takes it. Raises NoPool
+        while such a worker may still come."""
+        now = self._clock.now()
+        lane = await self._known_pools.taker(execution.task_id)
+        if lane is not None:
+            # In the same lane this worker could be the first to claim it again.
+            due = now + MIN_BACK_OFF if lane == assignment.lease.lane else min(now, execution.scheduled_for)
+            await self._queue.requeue(self._leases.owner, execution.id, due, lane=lane)
+            return True
+        until = self._known_pools.awaited_until(execution)
+        if now < until:
+            raise NoPool(f"no live worker has a pool for the task {execution.task_id!r}; it is waited for until {iso(until)}")
+        return False
+
     async def _expire(self, assignment: Assignment, execution: Execution, now: int) -> Execution | None:
         """enqueued → expired, unless it was inserted after its job was deleted."""
         job = await self._store.job_bounds(execution.job_id)
@@ -203,11 +249,10 @@ class Launcher:
         return [replace(view, running=view.running + self._leases.placed_on(view.name)) for view in self._executor.hosts()]
 
     def _no_place(self, execution: Execution) -> str | None:
-        """Why an execution without a pool is not to wait for its host any longer; None while it is."""
+        """Why an execution for which no pool has come cannot start; None when its host can be used."""
         if execution.host is None:
             return f"no pool matches the task {execution.task_id!r}: add one to the settings"
-        waited = self._clock.now() - (execution.placed_at or 0)
-        if waited < self.limits.pending_deadline * 1000 or any(view.name == execution.host and view.usable for view in self._hosts()):
+        if any(view.name == execution.host and view.usable for view in self._hosts()):
             return None
         return (
             f"no pool matches the task {execution.task_id!r} any longer, and its host {execution.host} cannot be used "
@@ -221,12 +266,9 @@ class Launcher:
             if view.name == execution.host and view.usable:
                 return view.name
         pool = pool_for(self._pools, execution.task_id)
-        placement = place(pool, views) if pool else None
-        if pool is None or placement is None:
-            deadline = iso((execution.placed_at or 0) + round(self.limits.pending_deadline * 1000))
-            raise NoHost(
-                f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer; it fails at {deadline}"
-            )
+        if pool is None:
+            raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer")
+        placement = place(pool, views)
         if placement.host is None:
             reasons = "; ".join(f"{name} {reason}" for name, reason in placement.passed_over.items())
             raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")

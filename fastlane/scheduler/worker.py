@@ -18,6 +18,8 @@ from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerRepor
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.known_hosts import KnownHosts
+from fastlane.scheduler.known_pools import KnownPools
+from fastlane.scheduler.known_workers import KnownWorkers
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits
@@ -65,6 +67,7 @@ class WorkerParts:
     watcher: Watcher
     runner: Runner
     reconciler: Reconciler
+    lanes: LaneKeeper
 
 
 def build_parts(
@@ -79,17 +82,19 @@ def build_parts(
     publish: Callable[[Hint], None] = no_hints,
 ) -> WorkerParts:
     """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
-    pools = settings.pools
+    pools, limits = settings.pools, settings.limits
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
-    known_hosts = KnownHosts(reports, executor, clock, worker_id, settings.limits.host_lost_after)
+    known_workers = KnownWorkers(reports, clock, worker_id, limits.pending_deadline)
+    known_hosts = KnownHosts(reports, executor, clock, worker_id, limits.host_lost_after)
+    known_pools = KnownPools(known_workers, limits.pending_deadline)
     settler = Settler(store, queue, executor, clock, pools, is_forgotten=known_hosts.is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)
-    launcher = Launcher(store, queue, executor, clock, leases, pools, settings.limits)
+    launcher = Launcher(store, queue, executor, clock, leases, pools, known_pools, limits)
     watcher = Watcher(
         store,
         executor,
         clock,
-        settings.limits,
+        limits,
         activate=launcher.activate,
         log_cap=settings.log_cap,
         publish=publish,
@@ -106,6 +111,7 @@ def build_parts(
         watcher=watcher,
         runner=Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts),
         reconciler=Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit),
+        lanes=LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile),
     )
 
 
@@ -137,7 +143,7 @@ class Worker:
         )
         self._leases.subscribe(self._dispatcher.wake)
         self._rules = rules_of(settings.pools)
-        self._lanes = LaneKeeper(store, queue, reports, clock, self.id, settings.pools, every=settings.reconcile)
+        self._lanes = parts.lanes
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
 

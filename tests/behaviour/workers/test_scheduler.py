@@ -96,7 +96,7 @@ async def test_an_order_that_the_engine_refuses_fails_with_its_words(crew: Fastl
 async def test_an_execution_for_which_no_pool_is_left_fails_and_says_so(shared_redis: RealRedis, tmp_path: Path) -> None:
     async with Fastlane(tmp_path, shared_redis.url) as before:
         job = await before.submit()
-    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("other", "other", (HOST,)),)) as after:
+    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("other", "other", (HOST,)),), pending_deadline=0.5) as after:
         await after.hire()
         ended = await after.cleaned(job)
     assert ended.failure is not None
