@@ -166,6 +166,14 @@ class AuditPage:
 
 
 @dataclass(frozen=True, slots=True)
+class LanePage:
+    """The ids on a page of a lane's entries, and the name of the next page (None: that was the last)."""
+
+    ids: tuple[str, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LaneCounts:
     """How many entries of a lane are in each place. ``running``: leased ones that hold a slot. ``blocked``: due ones that wait for
     their group; ``ready`` does not include them."""
@@ -266,6 +274,10 @@ class TimedQueue(Protocol):
 
     async def lane_of(self, id: str) -> str | None:
         """The lane of an entry; None when there is no such entry."""
+
+    async def members(self, lane: str, page: str | None = None) -> LanePage:
+        """The ids of some entries of a lane (``page`` None: the first) that wait or hold a slot, wherever they are in it. One that moves
+        during a walk may be met twice, or not at all; all others are met."""
 
     async def counts(self, lanes: Sequence[str] | None = None) -> Mapping[str, LaneCounts]:
         """How many entries are in each place, per lane; None: for every lane that holds any. A due entry counts as timed until a claim

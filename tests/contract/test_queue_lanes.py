@@ -109,3 +109,34 @@ async def test_the_lane_of_an_entry_can_be_asked_for(queue):
     assert (await queue.lane_of("a"), await queue.lane_of("b")) == ("old", None)
     await adopt(queue, "a")
     assert await queue.lane_of("a") == "new"
+
+
+async def members(queue: ClockedQueue, lane: str) -> list[str]:
+    page = await queue.members(lane)
+    ids = [*page.ids]
+    while page.next is not None:
+        page = await queue.members(lane, page.next)
+        ids += page.ids
+    return sorted(ids)
+
+
+async def test_the_members_of_a_lane_are_all_that_waits_there_or_holds_a_slot(queue):
+    await queue.put([make_entry(name, NOW - rank, "old", group="g", concurrency=1) for rank, name in enumerate(("waits", "runs"))])
+    assert await ids(queue, Lane("old", 1)) == ["runs"]
+    await queue.put([make_entry("ready", lane="old"), make_entry("later", NOW + 50, "old"), make_entry("elsewhere", lane="new")])
+    assert await members(queue, "old") == ["later", "ready", "runs", "waits"]
+    assert await members(queue, "unknown") == []
+
+
+async def test_a_walk_through_a_lane_meets_all_members_although_those_that_were_met_leave_it(queue):
+    names = [f"{number:04}" for number in range(1_000)]
+    await queue.put([make_entry(name, NOW + int(name) % 2, "old") for name in names])
+    met: list[str] = []
+    following: str | None = ""
+    while following is not None:
+        page = await queue.members("old", following or None)
+        assert await adopt(queue, *page.ids) == len(page.ids) < 600
+        met += page.ids
+        following = page.next
+    assert sorted(met) == names
+    assert await queue.counts() == {"new": LaneCounts(500, 500, 0)}

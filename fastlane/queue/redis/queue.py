@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from fastlane.models.placement.pool import HOLDS, Pauses
-from fastlane.queue.base import Cancelled, Claim, Entry, Lane, LaneCounts, Lease, Renewal
+from fastlane.queue.base import Cancelled, Claim, Entry, Lane, LaneCounts, LanePage, Lease, Renewal
 from fastlane.queue.redis.arguments import KINDS, batches, entry_arguments
 from fastlane.queue.redis.coalescer import Coalescer
 from fastlane.queue.redis.connections import Connections
@@ -170,6 +170,11 @@ class RedisQueue:
         """The lane of an entry."""
         lane: str | None = await self._scripts.run("lane_of", (), [id])
         return lane
+
+    async def members(self, lane: str, page: str | None = None) -> LanePage:
+        """Some 256 entries of a lane."""
+        following, ids = await self._scripts.run("members", [lane], [page or ""])
+        return LanePage(tuple(ids), following or None)
 
     async def counts(self, lanes: Sequence[str] | None = None) -> Mapping[str, LaneCounts]:
         """How many entries are in each place, per lane."""

@@ -21,6 +21,7 @@ NAMES = (
     "remember_store",
     "counts",
     "lane_of",
+    "members",
     "announce",
     "reports",
 )

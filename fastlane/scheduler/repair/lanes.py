@@ -5,15 +5,15 @@ it, unless all of them have the pools of this one; and what no pool of this work
 that takes it.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import TransientError
+from fastlane.errors import TransientError, Unreadable
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
-from fastlane.models.status import UNDER_WAY
 from fastlane.queue.base import TICKS, Entry, TimedQueue, execution_entry, rules_of, slotless_entry, stranded_lanes
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.known_workers import KnownWorkers
@@ -21,9 +21,10 @@ from fastlane.storage.base import ExecutionStore
 
 log = structlog.get_logger()
 
-PAGE = 500
 LOOK_EVERY = 5.0
 """Seconds between two looks at the lanes, at most."""
+FRUITLESS = 8
+"""Pages of a lane in a row that nothing leaves before the rest of it waits for the next look."""
 
 
 class LaneKeeper:
@@ -49,6 +50,7 @@ class LaneKeeper:
         self._every = min(every, LOOK_EVERY)
         self._others: dict[str, tuple[tuple[str, str], ...] | None] | None = None
         self._all_alike = False
+        self._reached: dict[str, str] = {}
 
     async def run(self) -> None:
         """Looks at each interval, forever."""
@@ -68,26 +70,58 @@ class LaneKeeper:
         if not steady or None in others.values():  # None: an older version, which does not say what it serves
             return
         all_alike = all(theirs == rules_of(self._pools) for theirs in others.values())
-        stranded = stranded_lanes(await self._queue.counts(), self._pools, reports)
+        lanes = await self._queue.counts()
         if all_alike and not self._all_alike:
-            await self._adopt(None)
-        elif stranded:
-            await self._adopt(stranded)
+            for lane in sorted(set(lanes) - {TICKS}):
+                await self._walk(lane, whole=True)
+        else:
+            for lane in stranded_lanes(lanes, self._pools, reports):
+                await self._walk(lane)
         self._all_alike = all_alike
 
-    async def _adopt(self, lanes: Sequence[str] | None) -> None:
-        moved = 0
-        after: tuple[int, str] | None = None
-        while page := await self._store.executions_in(UNDER_WAY, PAGE, after):
-            moved += await self._queue.adopt(self._entries(page), lanes)
-            after = (page[-1].scheduled_for, page[-1].id)
-        unsettled = await self._store.unsettled(PAGE)
-        moved += await self._queue.adopt([slotless_entry(row, due=0) for row in unsettled], lanes)
+    async def _walk(self, lane: str, *, whole: bool = False) -> None:
+        """Goes on through a lane, and moves out of it what belongs elsewhere. Unless it looks at the whole lane, what cannot leave it costs
+        no more than some pages at each look."""
+        page, moved, fruitless = self._reached.pop(lane, None), 0, 0
+        while True:
+            found = await self._queue.members(lane, page)
+            left = await self._empty(lane, found.ids)
+            moved, fruitless, page = moved + left, 0 if left else fruitless + 1, found.next
+            if page is None or (fruitless >= FRUITLESS and not whole):
+                break
+        if page is not None:
+            self._reached[lane] = page
         if moved:
-            log.info("lanes.adopted", lanes=lanes, entries=moved)
+            log.info("lanes.adopted", lane=lane, entries=moved)
 
-    def _entries(self, page: Sequence[Execution]) -> list[Entry]:
-        """Where these executions belong, but for those whose pool may still come."""
-        now = self._clock.now()
-        entries = [(execution, execution_entry(execution, self._pools)) for execution in page]
-        return [entry for execution, entry in entries if entry.lane != TICKS or now >= self._known_pools.awaited_until(execution)]
+    async def _empty(self, lane: str, ids: Sequence[str]) -> int:
+        """Moves these entries out of the lane to where they belong, and removes those that nothing is to be done for; how many left it."""
+        over: dict[str, int] = {}
+        entries: list[Entry] = []
+        for id, row in zip(ids, await self._rows(ids), strict=True):
+            if isinstance(row, Unreadable):  # a newer worker may read it
+                continue
+            if row is None or row.settled:
+                over[id] = 0
+            elif (entry := self._entry(row)) and entry.lane != lane:
+                entries.append(entry)
+        if over:
+            await self._queue.finish(over)
+        return len(over) + await self._queue.adopt(entries, [lane])
+
+    async def _rows(self, ids: Sequence[str]) -> list[Execution | Unreadable | None]:
+        async def read(id: str) -> Execution | Unreadable | None:
+            try:
+                return await self._store.execution(id)
+            except Unreadable as error:
+                return error
+
+        return await asyncio.gather(*map(read, ids))
+
+    def _entry(self, row: Execution) -> Entry | None:
+        """Where the execution belongs; None while a worker may come that has a pool for it."""
+        if row.status.final:
+            return slotless_entry(row, due=0)
+        entry = execution_entry(row, self._pools)
+        waits = entry.lane == TICKS and self._clock.now() < self._known_pools.awaited_until(row)
+        return None if waits else entry

@@ -71,6 +71,7 @@ CALLS: dict[str, Callable[[ClockedQueue], Awaitable[object]]] = {
     "audit": lambda queue: queue.generation.audit("1", "slots:mine:0"),
     "adopt": lambda queue: queue.at(AFTER).adopt(make_entries(4, "main", name="behind"), ["mine"]),
     "lane_of": lambda queue: queue.lane_of("ready-00003"),
+    "members": lambda queue: queue.members("main"),
     "counts": lambda queue: queue.counts([lane.name for lane in LANES]),
     "announce": lambda queue: queue.at(AFTER).reports.announce(Report("new", NOW, ()), ttl=LEASE),
     "reports": lambda queue: queue.at(AFTER).reports.current(),

@@ -40,6 +40,7 @@ RACES = {
     "wipe": "test_a_wipe_ends_every_lease_and_claim_of_the_generation_before",
     "set_generation": "test_of_eight_that_would_follow_the_same_generation_one_does",
     "adopt": "test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once",
+    "members": "test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once",
     "lane_of": "test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once",
     "audit": "test_all_scripts_at_once_leave_every_entry_in_one_place_and_all_can_be_ended",
     "remember_store": "test_the_highest_of_racing_versions_of_a_store_is_remembered",
@@ -231,6 +232,7 @@ async def test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once(
     """Half of them move everything to one lane, and half to the other; each works on its own."""
     things = make_entries(120, group="a" if concurrency else "", concurrency=concurrency)
     await queues[0].put(things)
+    known = {thing.id for thing in things}
     done: Counter[str] = Counter()
 
     async def act(number, one):
@@ -238,6 +240,7 @@ async def test_what_is_moved_to_other_lanes_while_others_work_is_worked_on_once(
         while done.total() < len(things):
             await one.adopt([replace(thing, lane=lane) for thing in things])
             leases = (await one.claim("1", f"w{number}", [Lane(lane, 3)], 2, lease=NEVER)).leases
+            assert {*(await one.members(lane)).ids} <= known
             counts = await one.counts()
             assert not concurrency or sum(row.running for row in counts.values()) <= concurrency
             assert {await one.lane_of(lease.id) for lease in leases} <= {"main", "other"}

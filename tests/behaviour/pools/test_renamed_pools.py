@@ -6,19 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from fastlane.errors import Unreadable
 from fastlane.models.execution import FailureReason
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
-from fastlane.queue.base import TICKS, LaneCounts, Report, execution_entry, rules_of
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, LaneCounts, Report, execution_entry, rules_of
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.known_workers import KnownWorkers
+from fastlane.scheduler.repair import lanes
 from fastlane.scheduler.repair.lanes import LaneKeeper
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.instant import InstantExecutor
+from tests.support.intercept import Call, failing, keeping
 from tests.support.redis import RealRedis
-from tests.support.virtual_time import POOLS, VirtualFastlane
+from tests.support.virtual_time import LEASE, POOLS, VirtualFastlane
 
 ELSEWHERE = "10.0.0.8:2375"
 OLD = Pool("old", "", (HOST,), max_running=1)
@@ -226,3 +229,80 @@ async def test_what_waits_to_be_ended_stays_where_no_slot_is_needed(looks: Looks
     await looks.services.stops.stop_job("t", execution.job_id)
     await look(looks.keeper(NEW))
     assert await looks.real_queue.counts() == {TICKS: LaneCounts(1, 0, 0)}
+
+
+# lanes that nobody serves, and that cannot be emptied by a move
+
+
+async def stranded(looks: Looks, *ids: str) -> None:
+    """Puts what is there by these ids into a lane that nobody serves."""
+    await looks.real_queue.put([Entry(id, EntryKind.EXECUTION, "gone", 1) for id in ids])
+
+
+async def test_what_is_over_is_removed_from_a_lane_that_nobody_serves(looks: Looks) -> None:
+    """Such an entry was put again by who read the row before its end."""
+    id = await looks.waits()
+    await looks.finish(id)
+    await stranded(looks, id, "deleted")
+    await look(looks.keeper(*POOLS))
+    assert await looks.real_queue.counts() == {}
+
+
+async def test_what_has_ended_and_is_not_settled_is_settled_although_nobody_serves_its_lane(looks: Looks) -> None:
+    id = await looks.waits()
+    await looks.run(id)
+    await looks.end(id)
+    await looks.real_queue.finish({id: 0})
+    await stranded(looks, id)
+    await look(looks.keeper(*POOLS))
+    assert await looks.real_queue.lane_of(id) == TICKS
+
+
+async def test_what_cannot_be_read_stays_in_its_lane(looks: Looks) -> None:
+    id = await looks.waits()
+    await looks.real_queue.finish({id: 0})
+    await stranded(looks, id)
+    looks.store.around("execution", failing(Unreadable("a newer fastlane wrote it")))
+    await look(looks.keeper(*POOLS))
+    assert await looks.real_queue.lane_of(id) == "gone"
+
+
+async def test_a_lane_that_cannot_be_emptied_costs_the_reading_of_some_of_what_is_in_it(looks: Looks) -> None:
+    for _ in range(20):
+        await looks.waits()
+    runs = await looks.waits()
+    await looks.real_queue.finish({runs: 0})
+    await stranded(looks, runs)
+    await looks.real_queue.claim("1", "me", [Lane("gone", 1)], 1, lease=LEASE)
+    keeper = looks.keeper(*POOLS[:1])
+    await looks.report(*POOLS)  # what is in the lane of these is left to them
+    await look(keeper)
+    reads: list[Call] = []
+    looks.store.around("execution", keeping(reads))
+    looks.store.around("executions_in", keeping(reads))
+    await look(keeper)
+    assert [call.arguments[0] for call in reads] == [runs, runs]
+
+
+async def test_each_look_at_a_long_lane_that_cannot_be_emptied_goes_on_where_the_last_one_ended(
+    looks: Looks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "FRUITLESS", 2)
+    ids = [f"{number:04}" for number in range(2_000)]
+    await stranded(looks, *ids)
+    await looks.report(*POOLS)
+    read: list[str] = []
+
+    async def unreadable(call: Call) -> None:
+        read.append(call.arguments[0])
+        raise Unreadable("a newer fastlane wrote it")
+
+    looks.store.around("execution", unreadable)
+    keeper = looks.keeper(*POOLS[:1])
+    await look(keeper)
+    assert 2 <= len(read) < 1_200
+    while len(read) < 2_000:
+        before = len(read)
+        await keeper.look()
+        assert before < len(read) < before + 1_200
+    assert sorted(read) == ids
