@@ -8,53 +8,39 @@ from fastlane.clock import Clock
 from fastlane.errors import QueueDown
 from fastlane.executors.base import Executor
 from fastlane.models.execution import Execution
-from fastlane.queue.base import Report, WorkerReports
-
-FRESH = 500
-"""Milliseconds for which the workers' reports are not read again."""
+from fastlane.queue.base import Report
+from fastlane.scheduler.known_workers import KnownWorkers
 
 
 class KnownHosts:
-    """What the worker ``worker`` can tell of its own hosts and of those of the others. ``patience``: for how many seconds a host may be
-    away."""
+    """What a worker can tell of its own hosts and of those of the others. ``patience``: for how many seconds a host may be away."""
 
-    def __init__(self, reports: WorkerReports, executor: Executor, clock: Clock, worker: str, patience: float) -> None:
-        self._reports = reports
+    def __init__(self, workers: KnownWorkers, executor: Executor, clock: Clock, patience: float) -> None:
+        self._workers = workers
         self._executor = executor
         self._clock = clock
-        self._worker = worker
         self._patience = round(patience * 1000)
-        self._read: tuple[int, tuple[Report, ...]] | None = None
-        self._unknown_since: dict[str, int] = {}
 
     async def is_elsewhere(self, execution: Execution) -> bool:
         """Whether another live worker can ask the host on which this execution was placed, and this worker cannot. (Its settings may lack
         the pool, too, so it must not decide about an execution without a service either.) Raises QueueDown."""
         if execution.host is None or self._is_here(execution):
             return False
-        return any(_knows(report, execution) for report in await self._others())
+        return any(_knows(report, execution) for report in await self._workers.current())
 
     async def is_forgotten(self, execution: Execution) -> bool:
-        """Whether no live worker has been able to ask its host since this worker first noticed that, a host's patience ago."""
-        host = execution.host or ""
-        try:
-            known = self._is_here(execution) or await self.is_elsewhere(execution)
-        except QueueDown:
-            known = True
-        if known:
-            self._unknown_since.pop(host, None)
+        """Whether no live worker has been able to ask its host for a host's patience, as far as this worker has seen the others."""
+        if self._is_here(execution):
             return False
-        now = self._clock.now()
-        return now - self._unknown_since.setdefault(host, now) >= self._patience
+        try:
+            await self._workers.current()
+        except QueueDown:
+            return False
+        seen = self._workers.last_seen(lambda report: _knows(report, execution))
+        return self._clock.now() - seen >= self._patience
 
     def _is_here(self, execution: Execution) -> bool:
         return any(_is_of(view.name, view.swarm_id, execution) for view in self._executor.hosts())
-
-    async def _others(self) -> tuple[Report, ...]:
-        now = self._clock.now()
-        if self._read is None or not 0 <= now - self._read[0] < FRESH:
-            self._read = (now, tuple(await self._reports.current()))
-        return tuple(report for report in self._read[1] if report.worker != self._worker)
 
 
 def _knows(report: Report, execution: Execution) -> bool:

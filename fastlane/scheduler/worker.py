@@ -84,8 +84,8 @@ def build_parts(
     """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
     pools, limits = settings.pools, settings.limits
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
-    known_workers = KnownWorkers(reports, clock, worker_id, limits.pending_deadline)
-    known_hosts = KnownHosts(reports, executor, clock, worker_id, limits.host_lost_after)
+    known_workers = KnownWorkers(reports, clock, worker_id, max(limits.pending_deadline, limits.host_lost_after))
+    known_hosts = KnownHosts(known_workers, executor, clock, limits.host_lost_after)
     known_pools = KnownPools(known_workers, limits.pending_deadline)
     settler = Settler(store, queue, executor, clock, pools, is_forgotten=known_hosts.is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)

@@ -11,6 +11,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
 from fastlane.scheduler.known_hosts import KnownHosts
+from fastlane.scheduler.known_workers import KnownWorkers
 from tests.support.clock import FakeClock
 from tests.support.factories import make_execution
 
@@ -28,7 +29,8 @@ class Scene:
     down: bool = False
 
     def __post_init__(self) -> None:
-        self.known = KnownHosts(cast(Any, self), cast(Any, self), self.clock, "me", PATIENCE)
+        self.workers = KnownWorkers(cast(Any, self), self.clock, "me", PATIENCE)
+        self.known = KnownHosts(self.workers, cast(Any, self), self.clock, PATIENCE)
 
     def hosts(self) -> Sequence[HostView]:
         return self.own
@@ -37,6 +39,13 @@ class Scene:
         if self.down:
             raise QueueDown("away")
         return [Report(worker, 0, tuple(hosts)) for worker, hosts in self.reports.items()]
+
+    async def passes(self, seconds: float) -> None:
+        """Time passes, and the worker looks every 10 s."""
+        while seconds > 0:
+            await self.clock.advance(min(10, seconds))
+            await self.workers.look()
+            seconds -= 10
 
 
 def view(name: str, swarm: str | None = None) -> HostView:
@@ -79,22 +88,33 @@ async def test_two_hosts_without_a_known_swarm_are_not_of_one_swarm() -> None:
 
 async def test_a_host_is_forgotten_once_no_worker_has_known_it_for_a_while() -> None:
     scene = Scene()
-    assert not await scene.known.is_forgotten(placed())
-    await scene.clock.advance(PATIENCE - 1)
+    await scene.passes(PATIENCE - 1)
     assert not await scene.known.is_forgotten(placed())
     scene.reports = {"other": [view(HOST)]}
-    await scene.clock.advance(1)
+    await scene.passes(1)
     assert not await scene.known.is_forgotten(placed())
     scene.reports = {}
-    await scene.clock.advance(1)
-    assert not await scene.known.is_forgotten(placed())  # noticed anew
-    await scene.clock.advance(PATIENCE)
+    await scene.passes(PATIENCE - 1)
+    assert not await scene.known.is_forgotten(placed())
+    await scene.passes(1)
     assert await scene.known.is_forgotten(placed())
+
+
+async def test_a_worker_that_is_away_for_a_moment_now_and_then_is_waited_for_each_time() -> None:
+    scene = Scene()
+    for _ in range(3):
+        scene.reports = {"other": [view(HOST)]}
+        await scene.passes(2 * PATIENCE)
+        scene.reports = {}
+        await scene.passes(2)
+        assert not await scene.known.is_forgotten(placed())
 
 
 async def test_nothing_is_forgotten_while_the_queue_cannot_tell_who_lives() -> None:
     scene = Scene()
-    assert not await scene.known.is_forgotten(placed())
+    await scene.passes(PATIENCE - 1)
     scene.down = True
-    await scene.clock.advance(PATIENCE + 1)
+    await scene.clock.advance(PATIENCE)
+    assert not await scene.known.is_forgotten(placed())
+    scene.down = False
     assert not await scene.known.is_forgotten(placed())
