@@ -41,7 +41,7 @@ async def test_lines_appear_before_the_job_ends_and_done_comes_with_its_code(fas
     assert "".join(event["text"] for event in got.events[:-1] if event["stream"] == "stdout") == "".join(f"out {n}\n" for n in range(1, 9))
     assert sorted(text.text.splitlines()) == sorted(f"{word} {n}" for word in ("out", "err") for n in range(1, 9))
     assert text.text == got.log
-    assert sorted(late)[4] < 1.0, late
+    assert sorted(late)[4] < 20.0, late  # it takes some 30 ms; a busy engine may stall for seconds
 
 
 def test_curl_follows_a_log_to_its_end(fastlane: Installation) -> None:
