@@ -45,6 +45,11 @@ class LogPage:
         await self.page.locator("#view summary").click()
 
 
+def numbered(first: int, last: int, width: int = 0) -> bytes:
+    """Lines of a log: `line 7 …`, each with this many dots."""
+    return b"".join(b"line %d %s\n" % (number, b"." * width) for number in range(first, last))
+
+
 async def open_log(context: BrowserContext, url: str) -> LogPage:
     """The page at this address; a job's, or an execution's, or one with all of the path."""
     log = LogPage(await context.new_page())

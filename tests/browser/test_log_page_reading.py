@@ -1,0 +1,69 @@
+"""What a person does in the log page: follow, scroll, search, copy, in windows of any size."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.logpage import numbered, open_log, shoot
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_scrolling_up_pauses_and_the_end_is_one_press_away(context, server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    await server.append_log(execution, (1, numbered(0, 500)))
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.lines.last).to_be_in_viewport()
+    await log.page.locator("#log").hover()
+    await log.page.mouse.wheel(0, -2_000)
+    follow = log.page.locator("#follow")
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+    seen = await log.page.locator("#log").evaluate("(log) => log.scrollTop")
+    await server.append_log(execution, (1, numbered(500, 700)))
+    await expect(log.page.locator("#newer")).to_have_text("↓ 200 new lines")
+    assert await log.page.locator("#log").evaluate("(log) => log.scrollTop") == seen
+    await log.page.locator("#newer").click()
+    await expect(log.lines.last).to_be_in_viewport()
+    await server.append_log(execution, (1, numbered(700, 900)))
+    await expect(log.page.locator("#log .text", has_text="line 899 ")).to_be_in_viewport()
+    await follow.click()
+    await server.append_log(execution, (1, numbered(900, 950)))
+    await expect(log.page.locator("#newer")).to_have_text("↓ 50 new lines")
+
+
+async def test_search_and_choices_by_the_keyboard_alone(context, server):
+    reply = await server.run_to_end("task", (1, b"one apple\n\x1b[32mtwo\x1b[0m pears\n"), (2, b"three APPLES\n"), (1, b"four\n"))
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.lines).to_have_count(4)
+    keyboard = log.page.keyboard
+    await keyboard.press("Control+f")
+    await keyboard.type("apple")
+    found, current = log.page.locator("#found"), log.page.locator("#log .row.current .text")
+    await expect(found).to_have_text("2")
+    await keyboard.press("Enter")
+    await expect(current).to_have_text("one apple")
+    await keyboard.press("Enter")
+    await expect(current).to_have_text("three APPLES")
+    await expect(found).to_have_text("2 of 2")
+    assert await log.page.evaluate("[...CSS.highlights.get('current')].map(String)") == ["APPLE"]
+    await shoot(log.page, "search")
+    await keyboard.press("Escape")
+    await expect(log.page.locator("#log")).to_be_focused()
+    await log.view(shown="stderr")
+    await expect(log.lines).to_have_text(["three APPLES"])
+    await log.view(shown="found", times=True)
+    await expect(log.lines).to_have_text(["one apple", "three APPLES"])
+    await expect(log.page.locator("#log .time").first).to_be_visible()
+    await log.view(shown="all")
+    await expect(log.lines).to_have_count(4)
+
+
+async def test_the_download_is_the_log_byte_for_byte(context, server):
+    reply = await server.run_to_end("my%20task!", (1, b"\x1b[31mred\x1b[0m\r\n"), (2, b"\xff\n"))
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.lines).to_have_count(2)
+    async with log.page.expect_download() as started:
+        await log.page.locator("#download").click()
+    download = await started.value
+    assert download.suggested_filename == f"my-task--{reply['executionId'][:8]}.log.txt"
+    assert (await download.path()).read_bytes() == b"\x1b[31mred\x1b[0m\r\n\xff\n"
