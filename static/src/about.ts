@@ -2,7 +2,7 @@
 
 import { type Execution, FINAL, type Job, type Place } from "./api";
 import { el, redraw, the } from "./dom";
-import { count, duration, moment, short, size } from "./words";
+import { count, duration, moment, short, shortId, size } from "./words";
 
 const STATUS: Record<string, string> = { timedout: "timed out", enqueued: "waiting", pulling: "starting", barred: "not allowed" };
 
@@ -19,7 +19,7 @@ export function running(one: Execution): number | null {
 export function drawPlace(place: Place): void {
   the("task").textContent = place.task;
   const job = the<HTMLAnchorElement>("job");
-  job.textContent = place.job.slice(0, 8);
+  job.textContent = `…${shortId(place.job)}`;
   job.href = place.jobUrl.href;
   job.title = `job ${place.job}`;
   job.setAttribute("aria-label", `job ${place.job}`);

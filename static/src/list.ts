@@ -34,6 +34,8 @@ export class LineList {
   private wrapped = false;
   private columns = 80;
   private rowHeight = 20;
+  /** Digits for which the column of line numbers has room. */
+  private digits = 4;
 
   constructor(
     private readonly scroller: HTMLElement,
@@ -46,6 +48,7 @@ export class LineList {
 
   /** Adds lines at the end. */
   append(lines: readonly Line[]): void {
+    this.widen(lines);
     for (const line of lines) {
       let block = this.blocks.at(-1);
       if (!block || block.lines.length >= BLOCK) {
@@ -246,11 +249,20 @@ export class LineList {
     block.element.style.height = `${rows * this.rowHeight}px`;
   }
 
+  /** Makes room for the numbers of these lines. */
+  private widen(lines: readonly Line[]): void {
+    const { length } = String(lines.reduce((most, line) => Math.max(most, line.number), 0));
+    if (length <= this.digits) return;
+    this.digits = length;
+    this.scroller.style.setProperty("--digits", String(length));
+    this.measure();
+  }
+
   /** Measures again after the size of the view or the layout of lines has changed. */
   private measure(): void {
     const style = getComputedStyle(this.scroller);
     this.rowHeight = parseFloat(style.lineHeight) || 20;
-    const gutter = parseFloat(style.getPropertyValue("--gutter")) || 10;
+    const gutter = (parseFloat(style.getPropertyValue("--gutter")) || 5) + this.digits;
     this.columns = Math.max(10, Math.floor(this.scroller.clientWidth / (parseFloat(style.fontSize) * 0.6) - gutter));
     for (const block of this.blocks) if (!block.filled) block.stale = true;
     this.draw();

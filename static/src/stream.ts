@@ -9,7 +9,7 @@ import { Link } from "./link";
 import { Log } from "./log";
 import { notice, tick } from "./notices";
 import { equip, press } from "./tools";
-import { count, moment } from "./words";
+import { count, moment, shortId } from "./words";
 
 /** For a log of more than this many bytes, the page asks for the last lines only. */
 const LARGE = 48_000_000;
@@ -190,7 +190,7 @@ function drawDownload(): void {
   link.removeAttribute("aria-disabled");
   link.href = new URL(`executions/${one.executionId}/${path}`, here.jobUrl).href;
   const task = here.task.replaceAll(/[^\w.-]+/g, "-").slice(0, 60);
-  link.download = `${task}-${one.executionId.slice(0, 8)}.${stream === path ? stream : "log"}.txt`;
+  link.download = `${task}-${shortId(one.executionId)}.${stream === path ? stream : "log"}.txt`;
 }
 
 async function showOlder(): Promise<void> {

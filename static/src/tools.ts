@@ -32,12 +32,21 @@ export function press(id: string, act: () => void): void {
 function equipSearch(log: Log): void {
   const query = the<HTMLInputElement>("query");
   let typing = 0;
+  const find = () => {
+    clearTimeout(typing);
+    typing = 0;
+    log.find(query.value);
+  };
   query.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = window.setTimeout(() => log.find(query.value), TYPING);
+    typing = window.setTimeout(find, TYPING);
   });
   query.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") log.search.step(event.shiftKey ? -1 : 1);
+    if (event.isComposing) return;
+    if (event.key === "Enter") {
+      if (typing) find();
+      log.search.step(event.shiftKey ? -1 : 1);
+    }
     if (event.key === "Escape") the("log").focus();
   });
   press("next", () => log.search.step(1));

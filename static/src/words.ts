@@ -20,6 +20,9 @@ export function short(iso: string): string {
   return today ? hours.format(date) : clock.format(date);
 }
 
+/** Shortens a UUID to its last 8 digits. Ids begin with the time of their creation, so those of jobs posted together differ only at the end. */
+export const shortId = (id: string): string => id.slice(-8);
+
 /** Formats a duration: 340 ms, 4.2 s, 3 m 20 s, 2 h 5 m, 3 d 4 h. */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.logpage import numbered, open_log, shoot
+from tests.browser.logpage import DESK, PHONE, numbered, open_log, shoot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -58,6 +58,57 @@ async def test_search_and_choices_by_the_keyboard_alone(context, server):
     await expect(log.lines).to_have_count(4)
 
 
+async def test_enter_right_after_the_last_key_goes_to_the_first_match(context, server):
+    reply = await server.run_to_end("task", (1, b"one\ntwo\nthree\n"))
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.lines).to_have_count(3)
+    current = log.page.locator("#log .row.current .text")
+    for words in ("two", "three"):
+        await log.page.locator("#query").evaluate(TYPE_AND_ENTER, words)
+        await expect(current).to_have_text(words)
+    await expect(log.page.locator("#found")).to_have_text("1 of 1")
+
+
+TYPE_AND_ENTER = """(query, words) => {
+    query.value = words;
+    query.dispatchEvent(new InputEvent("input"));
+    query.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter"}));
+}"""
+"""Types these words and presses Enter before the page can do anything in between."""
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+async def test_line_numbers_of_any_length_are_beside_their_lines(context, server, size):
+    reply = await server.run_to_end("task", (1, b"x\n" * 100_001))
+    log = await open_log(context, reply["jobUrl"])
+    await log.page.set_viewport_size(size)
+    last = log.page.locator("#log .row").last
+    await expect(last.locator(".no")).to_have_attribute("data-no", "100001")
+    assert await last.evaluate(NUMBER_FITS)
+
+
+NUMBER_FITS = """(row) => {
+    const column = row.querySelector(".no"), style = getComputedStyle(column);
+    const room = column.clientWidth - parseFloat(style.paddingRight);
+    const ruler = document.createElement("span");
+    ruler.textContent = column.dataset.no;
+    column.append(ruler);
+    const width = ruler.getBoundingClientRect().width;
+    ruler.remove();
+    return width <= room;
+}"""
+
+
+async def test_jobs_posted_together_can_be_told_apart(context, server):
+    ids = [(await server.enqueue("task", startIn="1h"))["jobId"] for _ in range(5)]
+    shown = set()
+    for one in ids:
+        log = await open_log(context, f"{server.base}/tasks/task/jobs/{one}/")
+        await expect(log.page.locator("#job")).to_have_text(f"…{one[-8:]}")
+        shown.add(await log.page.locator("#job").text_content())
+    assert len(shown) == 5
+
+
 async def test_the_download_is_the_log_byte_for_byte(context, server):
     reply = await server.run_to_end("my%20task!", (1, b"\x1b[31mred\x1b[0m\r\n"), (2, b"\xff\n"))
     log = await open_log(context, reply["jobUrl"])
@@ -65,5 +116,5 @@ async def test_the_download_is_the_log_byte_for_byte(context, server):
     async with log.page.expect_download() as started:
         await log.page.locator("#download").click()
     download = await started.value
-    assert download.suggested_filename == f"my-task--{reply['executionId'][:8]}.log.txt"
+    assert download.suggested_filename == f"my-task--{reply['executionId'][-8:]}.log.txt"
     assert (await download.path()).read_bytes() == b"\x1b[31mred\x1b[0m\r\n\xff\n"
