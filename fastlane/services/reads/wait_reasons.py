@@ -48,14 +48,28 @@ class UnusableHost:
 
 @dataclass(frozen=True, slots=True)
 class HeldTick:
-    """The tick that a pause holds, by its due time in milliseconds."""
+    """The tick that a job's pause holds, by its due time in milliseconds."""
 
     due: int
+    task_id: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PausedDispatch:
+    """All dispatch is paused."""
 
 
 @dataclass(frozen=True, slots=True)
 class PausedPool:
-    """A pool that is paused, or in whose lane an entry was left."""
+    """A pool that is paused."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormerPool:
+    """A pool in whose lane an entry was left."""
 
     pool: str
 
@@ -110,7 +124,7 @@ class NextAttempt:
     attempt: int
 
 
-Details = HeldTick | PausedPool | FullPool | UnusableHosts | FullTask | ImagePull | Noted | NextAttempt
+Details = HeldTick | PausedDispatch | PausedPool | FormerPool | FullPool | UnusableHosts | FullTask | ImagePull | Noted | NextAttempt
 
 
 @dataclass(frozen=True, slots=True)

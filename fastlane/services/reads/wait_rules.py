@@ -14,12 +14,14 @@ from fastlane.models.status import Status
 from fastlane.queue.base import TICKS
 from fastlane.services.reads.wait_reasons import (
     Cause,
+    FormerPool,
     FullPool,
     FullTask,
     HeldTick,
     ImagePull,
     NextAttempt,
     Noted,
+    PausedDispatch,
     PausedPool,
     UnusableHost,
     UnusableHosts,
@@ -61,8 +63,8 @@ def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[Wait
     """What a job waits for. ``latest``: its execution under way, or else its last one."""
     waits = execution_waits(latest, facts) if latest is not None else []
     if job.held_tick is not None:
-        message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held; POST …/resume releases it"
-        return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick))]
+        message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held until someone resumes the job"
+        return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick, job.task_id, job.id))]
     if waits or job.next_tick is None or (latest is not None and not latest.status.final):
         return waits
     if job.next_tick > facts.now:
@@ -102,7 +104,7 @@ def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitRea
     if facts.lane not in (None, TICKS, pool.name):
         return [*waits, _other_lane(str(facts.lane), pool)]
     if facts.paused:
-        message = f"pool {pool.name!r} is paused; POST /pools/{pool.name}/resume ends that"
+        message = f"pool {pool.name!r} is paused until someone resumes it"
         waits.append(WaitReason(Cause.POOL_PAUSED, message, details=PausedPool(pool.name)))
     if facts.queue_fault is None:
         waits += _pool_lacks(pool, facts, execution.scheduled_for)
@@ -112,13 +114,13 @@ def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitRea
 def _held(facts: WaitFacts) -> list[WaitReason]:
     if facts.hold is None:
         return []
-    message = "all dispatch is paused; POST /dispatch/resume ends that"
+    message = "all dispatch is paused until an administrator resumes it"
     if facts.hold == RESTORED:
         message = (
             "all dispatch is paused, because the store went back to an earlier state, as after a backup was restored, and what waits may "
-            "have run already: look at what is to run, stop what is not, then POST /dispatch/resume"
+            "have run already; an administrator has to look at what waits, stop what must not run again, and resume dispatch"
         )
-    return [WaitReason(Cause.DISPATCH_PAUSED, message)]
+    return [WaitReason(Cause.DISPATCH_PAUSED, message, details=PausedDispatch())]
 
 
 def _other_lane(lane: str, pool: Pool) -> WaitReason:
@@ -126,7 +128,7 @@ def _other_lane(lane: str, pool: Pool) -> WaitReason:
         f"it waits in the queue of pool {lane!r}, to which it belonged under other settings; "
         f"a worker moves it to pool {pool.name!r} once no worker has the pool {lane!r}"
     )
-    return WaitReason(Cause.OTHER_LANE, message, details=PausedPool(lane))
+    return WaitReason(Cause.OTHER_LANE, message, details=FormerPool(lane))
 
 
 def _nothing_takes_it(facts: WaitFacts) -> list[WaitReason]:

@@ -14,6 +14,14 @@ class RenderContext:
         self._base = base
         self.redaction = redaction_of(tuple(redact_words))
 
+    def dispatch_url(self) -> str:
+        """The URL before what holds and releases all dispatch."""
+        return f"{self._base}/dispatch/"
+
+    def pool_url(self, pool: str) -> str:
+        """The URL of a pool."""
+        return f"{self._base}/pools/{quote(pool, safe='')}/"
+
     def task_url(self, task_id: str) -> str:
         """The URL of a task."""
         return f"{self._base}/tasks/{_quoted(task_id)}/"

@@ -74,7 +74,7 @@ async def test_a_restored_backup_is_noticed_and_nothing_is_dispatched_until_it_i
         waits = (await crew.get(f"/tasks/fast-ran/jobs/{ran['jobId']}/why")).json["waitingFor"]
         assert [wait["reason"] for wait in waits] == ["dispatch-paused"]
         assert "a backup was restored" in waits[0]["message"]
-        assert "POST /dispatch/resume" in waits[0]["message"]
+        assert waits[0]["resumeUrl"] == f"{crew.base}/dispatch/resume/"
         assert (await status(crew))["queues"]["fast"]["ready"] + (await status(crew))["queues"]["fast"]["timed"] == 1
         assert (await crew.get(f"/tasks/moved/jobs/{moved['jobId']}")).json["job"]["nextRunAt"] == due
         counts = await crew.queue.counts(["@ticks"])

@@ -29,6 +29,20 @@ async def test_a_paused_pool_is_served_again_when_it_is_resumed(server):
     assert await claimed(server) == [held["executionId"]]
 
 
+async def test_what_a_pause_holds_says_where_it_is_resumed(server):
+    await server.report_worker()
+    job = await server.enqueue("a%20task", cron="0 3 * * 1")
+    await server.post(job["jobUrl"] + "pause")
+    held = await server.enqueue()
+    await server.post("/pools/default/pause")
+    for reply, words in ((job, "is held until someone resumes the job"), (held, "pool 'default' is paused until someone resumes it")):
+        (wait,) = (await server.get(reply["jobUrl"] + "why")).json["waitingFor"]
+        assert wait["message"].endswith(words)
+        assert (await server.post(wait["resumeUrl"])).status == 200
+        assert (await server.get(reply["jobUrl"])).json["job"]["status"] in {"scheduled", "enqueued"}
+        assert "paused" not in (await server.get(reply["jobUrl"] + "why")).body.decode()
+
+
 async def test_an_unknown_pool_is_404_and_the_known_ones_are_named(server):
     answer = await server.post("/pools/slow/pause")
     assert answer.status == 404
@@ -44,9 +58,9 @@ async def test_all_dispatch_is_paused_until_it_is_resumed_and_says_so(server):
     assert (await server.get("/status")).json["dispatch"] == {"paused": True, "reason": "requested"}
     for reply in held:
         (wait,) = (await server.get(reply["jobUrl"] + "why")).json["waitingFor"]
-        assert (wait["reason"], wait["message"]) == ("dispatch-paused", "all dispatch is paused; POST /dispatch/resume ends that")
+        assert (wait["reason"], wait["message"]) == ("dispatch-paused", "all dispatch is paused until an administrator resumes it")
     for _ in range(2):
-        assert (await server.post("/dispatch/resume/")).json == {"paused": False}
+        assert (await server.post(wait["resumeUrl"])).json == {"paused": False}
     assert sorted(await claimed(server)) == sorted(reply["executionId"] for reply in held)
     assert (await server.get("/status")).json["dispatch"] == {"paused": False, "reason": None}
     assert (await server.get("/dispatch/resume")).status == 405

@@ -1,25 +1,28 @@
 """What a job or an execution waits for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fastlane.services.reads.wait_reasons import (
     Cause,
+    FormerPool,
     FullPool,
     FullTask,
     HeldTick,
     ImagePull,
     NextAttempt,
     Noted,
+    PausedDispatch,
     PausedPool,
     UnusableHost,
     UnusableHosts,
     WaitReason,
 )
 from fastlane.services.reads.why import Explanation
+from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.jobs import JOB_STATUSES
-from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, string, timestamp, variants
+from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, string, timestamp, url, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,19 @@ POOL: Field[Any] = string(lambda details: details.pool, null=True)
 RUNNING: Field[Any] = integer(lambda details: details.running, "How many run.")
 HOST: Field[Any] = string(lambda details: details.host, null=True)
 
+
+def _resume_url(read: Callable[[Any, RenderContext], str]) -> Mapping[str, Field[Any]]:
+    return {"resumeUrl": url(read, "Where a POST ends the pause.")}
+
+
 DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
-    HeldTick: {"heldTick": timestamp(lambda details: details.due, "The tick that a pause holds.")},
-    PausedPool: {"pool": POOL},
+    HeldTick: {
+        "heldTick": timestamp(lambda details: details.due, "The tick that a pause holds."),
+        **_resume_url(lambda details, render: f"{render.job_url(details.task_id, details.job_id)}resume/"),
+    },
+    PausedDispatch: _resume_url(lambda _, render: f"{render.dispatch_url()}resume/"),
+    PausedPool: {"pool": POOL, **_resume_url(lambda details, render: f"{render.pool_url(details.pool)}resume/")},
+    FormerPool: {"pool": POOL},
     FullPool: {
         "pool": POOL,
         "running": RUNNING,

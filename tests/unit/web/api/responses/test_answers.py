@@ -29,12 +29,14 @@ from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView,
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import (
     Cause,
+    FormerPool,
     FullPool,
     FullTask,
     HeldTick,
     ImagePull,
     NextAttempt,
     Noted,
+    PausedDispatch,
     PausedPool,
     UnusableHost,
     UnusableHosts,
@@ -129,6 +131,8 @@ WAITS = (
     WaitReason(Cause.NO_HOST, "none", details=UnusableHosts(None, ())),
     WaitReason(Cause.POOL_FULL, "full", details=FullPool("fast", 4, 4, 7)),
     WaitReason(Cause.POOL_PAUSED, "held", details=PausedPool("fast")),
+    WaitReason(Cause.DISPATCH_PAUSED, "held", details=PausedDispatch()),
+    WaitReason(Cause.OTHER_LANE, "left", details=FormerPool("old")),
     WaitReason(Cause.CONCURRENCY, "busy", details=FullTask(2, 2)),
     WaitReason(Cause.IMAGE, "pulls", details=ImagePull("ubuntu", "h")),
     WaitReason(Cause.IMAGE, "looks for it", details=ImagePull("ubuntu", None)),
@@ -136,7 +140,7 @@ WAITS = (
     WaitReason(Cause.HOST_AWAY, "away", details=Noted("h", hosts=(UnusableHost("h", "is away"),))),
     WaitReason(Cause.STORE, "away", details=Noted(None)),
     WaitReason(Cause.RETRY, "again", until=NOW, details=NextAttempt(2)),
-    WaitReason(Cause.PAUSED, "held", details=HeldTick(NOW)),
+    WaitReason(Cause.PAUSED, "held", details=HeldTick(NOW, "a b", J)),
     WaitReason(Cause.NO_WORKER, "none"),
 )
 GONE = (Uncleaned("10.0.0.1:2375", 2, NOW),)
@@ -201,12 +205,16 @@ def test_each_answer_has_its_keys_in_order(name):
 
 def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reasons():
     schema = WAIT.schema
-    common, own = ["reason", "message", "since", "until"], ["heldTick", "pool", "running", "maxRunning", "ready", "hosts", "concurrency"]
+    common, own = (
+        ["reason", "message", "since", "until"],
+        ["heldTick", "resumeUrl", "pool", "running", "maxRunning", "ready", "hosts", "concurrency"],
+    )
     assert list(schema["properties"]) == [*common, *own, "image", "host", "attempt"]
     assert (schema["required"], schema["additionalProperties"]) == (common, True)
     types = {key: schema["properties"][key]["type"] for key in (*own, "image", "host", "attempt")}
     assert types == {key: "integer" for key in types} | {
         "heldTick": "string",
+        "resumeUrl": "string",
         "pool": ["string", "null"],
         "hosts": "array",
         "image": "string",
