@@ -283,7 +283,10 @@ class Launcher:
             deadline = registry_deadline(execution, error, self.limits)
             if self._clock.now() < deadline:
                 raise
-            raise ImageRefused(f"{error} (tried for {(deadline - (execution.placed_at or 0)) / 1000:g} s)") from error
+            waited = (deadline - (execution.placed_at or 0)) / 1000
+            raise ImageRefused(
+                f"the image {execution.spec.image} could not be looked up in its registry for {waited:g} s: {error}"
+            ) from error
 
     async def _resolve(self, execution: Execution, host: str, pull: Pull) -> Image:
         """The image that the attempt before it ran, or else the one that its image's name means now."""

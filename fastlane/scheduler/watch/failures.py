@@ -29,15 +29,15 @@ SCALED = "someone scaled its service to 0 replicas"
 CHANGED = "someone changed its service"
 
 
-def failure_of(task: EngineTask, service: EngineService) -> Failure:
-    """Why the execution of a task that fastlane did not stop failed."""
+def failure_of(execution: Execution, task: EngineTask, service: EngineService) -> Failure:
+    """Why an execution failed whose task fastlane did not stop."""
     match task.end:
         case TaskEnd.EXITED:
             return _failure(FailureReason.EXIT, _exited(task))
         case TaskEnd.OOM:
-            return _failure(FailureReason.OOM, f"memory ran out, and the container was killed{_with_code(task)}")
+            return _failure(FailureReason.OOM, _out_of_memory(execution, task))
         case TaskEnd.IMAGE:
-            return _failure(FailureReason.IMAGE, f"its node could not get the image: {plain(task.message)}")
+            return _failure(FailureReason.IMAGE, f"its node could not get the image {execution.spec.image}: {plain(task.message)}")
         case TaskEnd.REJECTED:
             return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
         case TaskEnd.LOST:
@@ -99,6 +99,12 @@ def _exited(task: EngineTask) -> str:
         return f"the command could not be started{_with_code(task)}: {plain(task.message)}"
     cause = CAUSE.match(task.message)
     return f"the command ended with exit code {task.exit_code}{_meaning(task.exit_code)}{_after_colon(cause[1] if cause else '')}"
+
+
+def _out_of_memory(execution: Execution, task: EngineTask) -> str:
+    limit = execution.spec.resources.memory
+    what = "memory ran out" if limit is None else f"it used more than its limit of {limit / 2**20:,.10g} MiB of memory"
+    return f"{what}, and the container was killed{_with_code(task)}"
 
 
 def _meaning(code: int | None) -> str:

@@ -124,7 +124,7 @@ def ending_of(execution: Execution, service: EngineService, task: EngineTask, no
         status = _status_when_stopped(execution, now, limits, started)
         failure = _failure_when_stopped(execution, service, task, now, limits) if status is Status.FAILED else None
         return Ending(status, finished_at, task.exit_code, failure, started)
-    return Ending(Status.FAILED, finished_at, task.exit_code, failures.failure_of(task, service), started)
+    return Ending(Status.FAILED, finished_at, task.exit_code, failures.failure_of(execution, task, service), started)
 
 
 def _is_by_our_stop(execution: Execution, service: EngineService, task: EngineTask) -> bool:

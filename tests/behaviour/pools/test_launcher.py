@@ -141,4 +141,5 @@ async def test_credentials_that_cannot_be_had_are_waited_for_until_the_deadline(
         ended = await made.cleaned(await made.runs("exit", "0"))
         assert ended.failure is not None
         assert ended.failure.reason is FailureReason.IMAGE
-        assert ended.failure.message == "the file with the password for r cannot be read (tried for 4 s)"
+        words = "could not be looked up in its registry for 4 s: the file with the password for r cannot be read"
+        assert ended.failure.message == f"the image {ended.spec.image} {words}"

@@ -174,7 +174,10 @@ async def test_its_deadline_ends_it_with_the_registrys_words(shared_redis: RealR
         ended = await crew.cleaned(await crew.posts(AWAY))
         assert (ended.status, ended.attempt, ended.service_id) == (Status.FAILED, 1, None)
         assert ended.failure is not None
-        assert (ended.failure.reason, ended.failure.message) == (FailureReason.IMAGE, "dial tcp: connection refused (tried for 1.5 s)")
+        assert (ended.failure.reason, ended.failure.message) == (
+            FailureReason.IMAGE,
+            f"the image {ended.spec.image} could not be looked up in its registry for 1.5 s: dial tcp: connection refused",
+        )
         assert crew.asked > 1
         await crew.idle()
 

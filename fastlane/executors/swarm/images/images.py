@@ -39,18 +39,10 @@ OVERDUE_AFTER = 2.5
 """Seconds after which a registry that has been asked counts as away when a caller gives up. A caller begins to wait somewhat earlier."""
 
 _DIGEST = re.compile(r"@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$")
-_REFUSALS = (
-    "unauthorized",
-    "denied",
-    "no basic auth credentials",
-    "authentication required",
-    "manifest unknown",
-    "name unknown",
-    "not found",
-    "does not exist",
-    "no such",
-    "invalid reference",
-)
+_NO_ACCESS = ("unauthorized", "denied", "no basic auth credentials", "authentication required")
+_NOT_THERE = ("manifest unknown", "name unknown", "not found", "does not exist", "no such", "no manifest found")
+_MALFORMED = ("invalid reference", "invalid port")
+_REFUSALS = (*_NO_ACCESS, *_NOT_THERE, "invalid reference")
 _UNREACHABLE = (
     "dial tcp",
     "lookup ",
@@ -175,7 +167,7 @@ class Images:
             try:
                 return api.inspect_distribution(image, auth_config=credentials)
             except InvalidRepository as error:
-                raise ImageRefused(str(error)) from error
+                raise ImageRefused(f"{image} is not an image reference: {error}") from error
             except APIError as error:
                 raise registry_fault(error.status_code or 0, error.explanation or "", image, self._registry.host) from error
 
@@ -225,5 +217,17 @@ def registry_fault(status: int, explanation: str, image: str, host: str) -> Fast
         return host_fault
     hopeless = any(word in lower for word in _HOPELESS)
     if hopeless or status in {400, 401, 403, 404} or (not unreachable and any(word in lower for word in _REFUSALS)):
-        return ImageRefused(words or f"{image} cannot be had: status {status}")
+        return ImageRefused(f"{_why_refused(status, lower, image)}: {words or f'status {status}'}")
     return RegistryDown(words or f"the registry of {image} answered {status}", nameless=_NAMELESS.search(words) is not None)
+
+
+def _why_refused(status: int, lower: str, image: str) -> str:
+    """What a registry's refusal of an image means. ``lower``: its words in lower case."""
+    registry = registry_of(image) or "its registry"
+    if any(word in lower for word in _MALFORMED):
+        return f"{image} is not an image reference"
+    if status in {401, 403} or any(word in lower for word in _NO_ACCESS):
+        return f"the image {image} does not exist, or {registry} requires a login that fastlane does not have for it"
+    if status == 404 or any(word in lower for word in _NOT_THERE):
+        return f"there is no image {image} in {registry}"
+    return f"{registry} refuses the image {image}"

@@ -3,9 +3,10 @@
 import pytest
 
 from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
+from fastlane.models.container.container import Resources
 from fastlane.models.execution import Failure, FailureReason
 from fastlane.scheduler.watch.failures import failure_of, host_lost, no_image, no_node, plain
-from tests.support.factories import make_execution
+from tests.support.factories import make_execution, make_spec
 
 START = (
     "starting container failed: failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -70,7 +71,7 @@ def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more
         (
             task(TaskEnd.IMAGE, None, "No such image: busybox@sha256:12", container_id=None),
             FailureReason.IMAGE,
-            "its node could not get the image: No such image: busybox@sha256:12",
+            "its node could not get the image ubuntu: No such image: busybox@sha256:12",
         ),
         (
             task(TaskEnd.REJECTED, None, 'invalid mount config for type "bind": bind source path does not exist: /x', container_id=None),
@@ -86,21 +87,32 @@ def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more
     ],
 )
 def test_a_failure_is_a_sentence_with_the_engines_words(ended: EngineTask, reason: FailureReason, words: str) -> None:
-    assert failure_of(ended, EngineService("s", "e", activated=True, stopping=False, created_at=1, tasks=(ended,))) == Failure(
-        reason, words
-    )
+    assert failure_of(
+        make_execution(), ended, EngineService("s", "e", activated=True, stopping=False, created_at=1, tasks=(ended,))
+    ) == Failure(reason, words)
 
 
 def test_no_message_has_the_name_of_a_container() -> None:
     assert (
         CONTAINER
-        not in failure_of(task(TaskEnd.KILLED, None, f"No such container: {CONTAINER}"), EngineService("s", "e", True, False, 1)).message
+        not in failure_of(
+            make_execution(), task(TaskEnd.KILLED, None, f"No such container: {CONTAINER}"), EngineService("s", "e", True, False, 1)
+        ).message
     )
 
 
 def test_a_long_message_is_cut() -> None:
-    found = failure_of(task(TaskEnd.REJECTED, None, "x" * 5_000), EngineService("s", "e", activated=True, stopping=False, created_at=1))
+    found = failure_of(
+        make_execution(), task(TaskEnd.REJECTED, None, "x" * 5_000), EngineService("s", "e", activated=True, stopping=False, created_at=1)
+    )
     assert len(found.message) == 1_000
+
+
+def test_a_container_that_used_too_much_memory_is_told_its_limit() -> None:
+    limited = make_execution(spec=make_spec(resources=Resources(memory=3 * 2**29)))
+    ended = task(TaskEnd.OOM, 137, "task: non-zero exit (137)")
+    found = failure_of(limited, ended, EngineService("s", "e", activated=True, stopping=False, created_at=1))
+    assert found.message == "it used more than its limit of 1,536 MiB of memory, and the container was killed (exit code 137)"
 
 
 def test_a_missed_deadline_names_what_did_not_happen() -> None:

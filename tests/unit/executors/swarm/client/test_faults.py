@@ -149,8 +149,36 @@ def test_an_image_that_an_engine_could_not_resolve(status: int, text: str, expec
     assert text.splitlines()[0] in str(found)
 
 
+@pytest.mark.parametrize(
+    ("image", "status", "text", "words"),
+    [
+        ("ubunut:latest", 404, "manifest unknown", "there is no image ubunut:latest in docker.io: manifest unknown"),
+        ("r:5000/app:1", 404, "", "there is no image r:5000/app:1 in r:5000: status 404"),
+        (
+            "ubunut",
+            500,
+            "pull access denied for ubunut, repository does not exist",
+            "the image ubunut does not exist, or docker.io requires a login that fastlane does not have for it: "
+            "pull access denied for ubunut, repository does not exist",
+        ),
+        (
+            "r:5000/app",
+            401,
+            "incorrect username or password",
+            "the image r:5000/app does not exist, or r:5000 requires a login that fastlane does not have for it: "
+            "incorrect username or password",
+        ),
+        ("A/b", 400, "invalid reference format", "A/b is not an image reference: invalid reference format"),
+        ("ab", 400, "unsupported", "docker.io refuses the image ab: unsupported"),
+    ],
+)
+def test_an_image_that_is_refused_is_named_and_explained_before_the_registrys_words(image: str, status: int, text: str, words: str) -> None:
+    assert str(registry_fault(status, text, image, "h:2375")) == words
+
+
 def test_the_words_of_a_registry_do_not_tell_the_account() -> None:
     text = 'Get "https://auth.docker.io/token?account=anna&scope=repository%3Ax&service=r": unauthorized: incorrect username or password'
     found = registry_fault(401, text, "image:1", "h:2375")
-    assert str(found) == 'Get "https://auth.docker.io/token": unauthorized: incorrect username or password'
+    assert str(found).endswith(': Get "https://auth.docker.io/token": unauthorized: incorrect username or password')
+    assert "anna" not in str(found)
     assert type(found) is ImageRefused
