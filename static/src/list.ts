@@ -7,6 +7,9 @@ const BLOCK = 100;
 /** Pixels above and below the view within which blocks are filled (NEAR), and beyond which they are emptied (FAR). */
 const NEAR = 800;
 const FAR = 4_000;
+const UP = new Set(["ArrowUp", "PageUp", "Home"]);
+/** Pixels from the end within which scrolling down starts following. */
+const CLOSE = 12;
 
 interface Block {
   readonly element: HTMLElement;
@@ -43,6 +46,10 @@ export class LineList {
     private readonly options: ListOptions,
   ) {
     scroller.addEventListener("scroll", () => this.onScroll(), { passive: true });
+    // A gentle scroll starts with a fraction of a pixel, so these count before anything has moved.
+    scroller.addEventListener("wheel", (event) => !event.ctrlKey && this.onTurn(event.deltaY), { passive: true });
+    scroller.addEventListener("keydown", (event) => UP.has(event.key) && this.onTurn(-1));
+    this.pauseOnSelection();
     new ResizeObserver(() => this.measure()).observe(scroller);
   }
 
@@ -102,12 +109,23 @@ export class LineList {
     this.measure();
   }
 
+  /** Shows the time of each line. */
+  time(on: boolean): void {
+    this.scroller.classList.toggle("timed", on);
+    this.measure();
+  }
+
   follow(on: boolean): void {
     if (this.following !== on) {
       this.following = on;
       this.options.onFollow(on);
     }
     this.draw();
+  }
+
+  /** Whether the end is in view, or nearly. */
+  get atEnd(): boolean {
+    return this.below < CLOSE;
   }
 
   /** Scrolls a line to the middle of the view. */
@@ -135,9 +153,35 @@ export class LineList {
   }
 
   private onScroll(): void {
-    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    if (Math.abs(scrollTop - this.expected) > 1) this.follow(scrollHeight - scrollTop - clientHeight < 12);
+    const moved = this.scroller.scrollTop - this.expected;
+    // The browser itself moves up when the lines get shorter or the view gets higher: to the very end.
+    if (moved < -0.5 && this.below >= 1) this.follow(false);
+    else if (moved > 0.5 && this.atEnd) this.follow(true);
+    this.expected = this.scroller.scrollTop;
     this.draw();
+  }
+
+  /** A turn of the wheel, or a key: negative for up. */
+  private onTurn(by: number): void {
+    if (by < 0 && this.scroller.scrollTop > 0) this.follow(false);
+    else if (by > 0 && this.atEnd) this.follow(true);
+  }
+
+  /** Stops following when a person begins to select text. Following again lasts, although the text is still selected. */
+  private pauseOnSelection(): void {
+    let begun = false;
+    this.content.addEventListener("selectstart", () => (begun = true));
+    document.addEventListener("selectionchange", () => {
+      if (!begun || getSelection()?.isCollapsed !== false) return;
+      begun = false;
+      this.follow(false);
+    });
+  }
+
+  /** Pixels between the bottom of the view and the end. */
+  private get below(): number {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    return scrollHeight - scrollTop - clientHeight;
   }
 
   private update(): void {
@@ -260,6 +304,7 @@ export class LineList {
 
   /** Measures again after the size of the view or the layout of lines has changed. */
   private measure(): void {
+    if (this.following) this.hold(null);
     const style = getComputedStyle(this.scroller);
     this.rowHeight = parseFloat(style.lineHeight) || 20;
     const gutter = (parseFloat(style.getPropertyValue("--gutter")) || 5) + this.digits;

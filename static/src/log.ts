@@ -42,7 +42,10 @@ export class Log {
     this.list = new LineList(the("log"), the("lines"), {
       render: (line) => row(line, this.colours),
       onFollow: () => this.drawFollow(),
-      onDraw: () => this.search.mark(),
+      onDraw: () => {
+        this.drawFollow();
+        this.search.mark();
+      },
     });
     this.search = new Search(this.list, () => this.drawFound());
     this.drawFollow();
@@ -143,8 +146,9 @@ export class Log {
     if (following) this.unread = 0;
     the("follow").setAttribute("aria-pressed", String(following));
     const newer = the("newer");
-    newer.hidden = following;
-    newer.textContent = this.unread ? `↓ ${count(this.unread)} new ${this.unread === 1 ? "line" : "lines"}` : "↓ To the end";
+    newer.hidden = following || this.list.atEnd;
+    const words = this.unread ? `↓ ${count(this.unread)} new ${this.unread === 1 ? "line" : "lines"}` : "↓ To the end";
+    if (newer.textContent !== words) newer.textContent = words;
   }
 
   private drawFound(): void {

@@ -19,7 +19,7 @@ export function equip(log: Log, onShow: () => void): void {
     onShow();
   });
   remember("wrap", true, (on) => log.list.wrap(on));
-  remember("times", false, (on) => the("log").classList.toggle("timed", on));
+  remember("times", false, (on) => log.list.time(on));
   equipMenu();
   unfold("others", "(min-width: 1100px)");
   unfold("about", "(min-width: 720px)");

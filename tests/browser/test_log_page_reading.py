@@ -9,11 +9,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_scrolling_up_pauses_and_the_end_is_one_press_away(context, server):
-    reply = await server.enqueue()
-    execution = await server.run(reply)
-    await server.append_log(execution, (1, numbered(0, 500)))
-    log = await open_log(context, reply["jobUrl"])
-    await expect(log.lines.last).to_be_in_viewport()
+    execution, log = await five_hundred_lines(context, server)
     await log.page.locator("#log").hover()
     await log.page.mouse.wheel(0, -2_000)
     follow = log.page.locator("#follow")
@@ -29,6 +25,51 @@ async def test_scrolling_up_pauses_and_the_end_is_one_press_away(context, server
     await follow.click()
     await server.append_log(execution, (1, numbered(900, 950)))
     await expect(log.page.locator("#newer")).to_have_text("↓ 50 new lines")
+
+
+async def test_scrolling_up_even_gently_pauses_and_scrolling_to_the_end_follows_again(context, server):
+    execution, log = await five_hundred_lines(context, server)
+    follow, view = log.page.locator("#follow"), log.page.locator("#log")
+    await view.hover()
+    for up in (lambda: log.page.mouse.wheel(0, -3), lambda: view.press("ArrowUp")):
+        await up()
+        await expect(follow).to_have_attribute("aria-pressed", "false")
+        await log.page.mouse.wheel(0, 200)
+        await expect(follow).to_have_attribute("aria-pressed", "true")
+    await view.evaluate("(log) => { log.scrollTop -= 3 }")  # as a finger or the bar does
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+    await server.append_log(execution, (1, numbered(500, 600)))
+    await expect(log.page.locator("#newer")).to_have_text("↓ 100 new lines")
+
+
+async def test_selecting_text_pauses_and_leaves_it_selected_while_more_comes(context, server):
+    execution, log = await five_hundred_lines(context, server)
+    line = log.page.locator("#log .text", has_text="line 497 ")
+    await line.hover(position={"x": 2, "y": 5})
+    await log.page.mouse.down()
+    await line.hover(position={"x": 40, "y": 5})
+    follow = log.page.locator("#follow")
+    await expect(follow).to_have_attribute("aria-pressed", "false")
+    await server.append_log(execution, (1, numbered(500, 600)))
+    await expect(log.page.locator("#newer")).to_have_text("↓ 100 new lines")
+    await log.page.mouse.up()
+    selected = await log.page.evaluate("getSelection().toString()")
+    assert selected
+    assert "line 497 ".startswith(selected)
+    await follow.click()
+    await server.append_log(execution, (1, numbered(600, 700)))
+    await expect(log.page.locator("#log .text", has_text="line 699 ")).to_be_in_viewport()
+    await expect(follow).to_have_attribute("aria-pressed", "true")
+
+
+async def five_hundred_lines(context, server):
+    """A running execution that wrote 500 lines, and its page, which follows."""
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    await server.append_log(execution, (1, numbered(0, 500)))
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.page.locator("#log .text", has_text="line 499 ")).to_be_in_viewport()
+    return execution, log
 
 
 async def test_search_and_choices_by_the_keyboard_alone(context, server):
