@@ -103,13 +103,18 @@ class Job:
         """Whether its next tick is held."""
         return self.held_tick is not None
 
+    def next_run(self, now: int) -> int | None:
+        """The due time of its next tick, unless nothing could start then any more, by its ``expiration``. ``now`` in milliseconds."""
+        due = self.next_tick
+        return None if due is None or self.spec.is_over(max(due, now)) else due
 
-def job_status(job: Job, latest: Status | None) -> str:
+
+def job_status(job: Job, latest: Status | None, now: int) -> str:
     """A job's status in the API: paused; otherwise the status of its execution under way; otherwise stopped (for a stopped cron, or a job
-    that never ran), scheduled, or how the last execution ended.
+    that never ran), scheduled, expired (for a cron), or how the last execution ended.
 
-    ``latest`` is the status of its execution under way or else of its last one, None when it has none. A job with neither an execution nor
-    a tick to come has expired: its last tick came too late to make an execution.
+    ``latest`` is the status of its execution under way or else of its last one, None when it has none. ``now`` in milliseconds. A cron
+    without a run to come has expired, whatever ran before. So has any job without an execution: its tick came too late to make one.
     """
     if job.paused:
         return "paused"
@@ -117,6 +122,6 @@ def job_status(job: Job, latest: Status | None) -> str:
         return latest.value
     if job.stopped and (latest is None or job.schedule.cron is not None):
         return "stopped"
-    if job.next_tick is not None:
+    if job.next_run(now) is not None:
         return "scheduled"
-    return latest.value if latest is not None else Status.EXPIRED.value
+    return latest.value if latest is not None and job.schedule.cron is None else Status.EXPIRED.value

@@ -135,8 +135,8 @@ class JobStore(Protocol):
         changed last first. A word is a run of letters, digits and symbols (So of Unicode). Several in one of ``words`` must follow each
         other. Text without a word is ignored; without any word no task is found."""
 
-    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> Page[Job]:
-        """A task's jobs (with this status, as ``job_status`` gives it), newest first."""
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
+        """A task's jobs (with this status, as ``job_status`` gives it at ``now``), newest first."""
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
         """A job's ledger, the latest due first."""

@@ -315,7 +315,7 @@ class Follower:
 
     def _final_state(self, execution: Execution | None, sent: Detached | None) -> FinalState:
         if execution is None:
-            return FinalState(job_status(self._job, None), None, Cursor(self._job.id, 0, ended=True))
+            return FinalState(job_status(self._job, None, self._clock.now()), None, Cursor(self._job.id, 0, ended=True))
         was_sent = sent is not None and sent.cursor.execution_id == execution.id
         cursor = replace(sent.cursor, ended=True) if sent is not None and was_sent else Cursor(execution.id, 0, ended=True)
         return FinalState(execution.status.value, execution.exit_code, cursor)

@@ -9,7 +9,7 @@ import pytest
 
 from fastlane.errors import NotFound
 from fastlane.models.execution import Ending
-from fastlane.models.job import job_status
+from fastlane.models.job import Spec, job_status
 from fastlane.models.paging import After, Wanted, Window
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
@@ -205,12 +205,22 @@ async def test_one_store_counts_what_another_made(store, open_store):
 
 async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
     expected = {}
-    schedules = (Schedule(), Schedule(ScheduleKind.AT, 9_000), Schedule(ScheduleKind.CRON, None, Cron("* * * * *")))
-    latest = (None, *Status)
-    for schedule, next_tick, held, (armed, stop), before, last in itertools.product(
-        schedules, (None, 9_000), (None, 9_000), ((0, 0), (0, 5), (5, 3)), (None, Status.RUNNING), latest
+    at, cron = Schedule(ScheduleKind.AT, 9_000), Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
+    ends = ((Schedule(), None), (at, None), (at, 9_000), (cron, None), (cron, 8_000), (cron, 9_000), (cron, 9_001))
+    now, latest = 8_000, (None, *Status)
+    for (schedule, end), next_tick, held, (armed, stop), before, last in itertools.product(
+        ends, (None, 9_000), (None, 9_000), ((0, 0), (0, 5), (5, 3)), (None, Status.RUNNING), latest
     ):
-        job = replace(new_job("t"), schedule=schedule, next_tick=next_tick, held_tick=held, armed=armed, stop_sequence=stop, sequence=6)
+        job = replace(
+            new_job("t"),
+            spec=Spec("ubuntu", expiration=end),
+            schedule=schedule,
+            next_tick=next_tick,
+            held_tick=held,
+            armed=armed,
+            stop_sequence=stop,
+            sequence=6,
+        )
         made = [status for status in (before, last) if status is not None]
         rows = [first_of(job, key=f"c:{place}", sequence=place + 1) for place in range(len(made))]
         executions = [replace(row[1], status=status) for row, status in zip(rows, made, strict=True)]
@@ -218,10 +228,10 @@ async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
         if len(rows) > 1:
             assert await store.advance(job, job, [rows[1][0]], executions[1])
         under_way = [status for status in made if status in UNDER_WAY]
-        expected[job.id] = job_status(job, under_way[-1] if under_way else made[-1] if made else None)
+        expected[job.id] = job_status(job, under_way[-1] if under_way else made[-1] if made else None, now)
     found = {}
     for status in (*Status, "scheduled", "paused"):
-        page = await store.list_jobs("t", WIDE, status=str(status))
+        page = await store.list_jobs("t", WIDE, status=str(status), now=now)
         assert page.total == len(page.rows) > 0, status
         found |= {job.id: str(status) for job in page.rows}
     assert found == expected

@@ -84,11 +84,11 @@ class Counts:
             total = (await store.list_executions(Wanted(frozenset({status}), task), Window(1, 1))).total
             if total != count:
                 self._complain(f"task {task} has {count} executions that are {status}, its list says {total}")
-        latest = await store.latest(list(jobs))
+        latest, now = await store.latest(list(jobs)), self._world.clock.now()
         for status_of_job, count in Counter(
-            job_status(self._witness.jobs[id], latest[id].status if id in latest else None) for id in jobs
+            job_status(self._witness.jobs[id], latest[id].status if id in latest else None, now) for id in jobs
         ).items():
-            total = (await store.list_jobs(task, Window(1, 1), status=status_of_job)).total
+            total = (await store.list_jobs(task, Window(1, 1), status=status_of_job, now=now)).total
             if total != count:
                 self._complain(f"task {task} has {count} jobs that are {status_of_job}, its list says {total}")
 

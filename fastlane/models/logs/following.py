@@ -56,8 +56,8 @@ def first_step(progress: Progress, *, now: int, give_up_at: int) -> Follow | Awa
     under_way = progress.under_way or (newest if newest is not None and is_under_way(newest) else None)
     if under_way is not None:
         return _wait_for(under_way.scheduled_for, now, give_up_at)
-    if job.next_tick is not None:
-        return _wait_for(job.next_tick, now, give_up_at)
+    if (next_run := job.next_run(now)) is not None:
+        return _wait_for(next_run, now, give_up_at)
     return RetryLater() if job.paused else Finished(newest)
 
 

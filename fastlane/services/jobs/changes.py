@@ -53,7 +53,7 @@ class JobChanges:
     async def current_status(self, job: Job) -> CurrentStatus:
         """The job's status, by its latest execution."""
         latest = (await self._store.latest([job.id])).get(job.id)
-        return CurrentStatus(job.task_id, job.id, None, job_status(job, latest.status if latest else None))
+        return CurrentStatus(job.task_id, job.id, None, job_status(job, latest.status if latest else None, self._clock.now()))
 
 
 async def until_written(job_id: str, write: Callable[[], Awaitable[T | None]]) -> T:

@@ -52,7 +52,7 @@ class ManualRuns:
         while it runs or is about to."""
 
         async def step(seen: Job, now: int) -> JobChange:
-            return self._run_now(seen, await self._last_spec(seen), now, by)
+            return self._run_now(seen, await self._last_spec(seen, now), now, by)
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
@@ -65,9 +65,9 @@ class ManualRuns:
             check_allowed(pool, spec)
         return job_change.run_now(seen, spec, now=now, by=by)
 
-    async def _last_spec(self, job: Job) -> Spec:
+    async def _last_spec(self, job: Job, now: int) -> Spec:
         """What the job's last execution ran. The execution is read after the job: a newer one changes the job, and the step is repeated."""
-        if job.next_tick is not None or job.paused:
+        if job.next_run(now) is not None or job.paused:
             state = "paused" if job.paused else "scheduled"
             raise Conflict(f"job {job.id} is {state}: it has a tick to come; use run to run it once now")
         last = (await self._store.latest([job.id])).get(job.id)

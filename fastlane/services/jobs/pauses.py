@@ -27,7 +27,7 @@ class JobPauses:
         async def step(seen: Job, now: int) -> JobChange | None:
             if seen.paused:
                 return None
-            if seen.next_tick is None:
+            if seen.next_run(now) is None:
                 raise Conflict(f"job {job_id} has no tick to come, so there is nothing to pause; a PUT gives it a schedule")
             return JobChange(job_change.pause(seen, now=now))
 
@@ -38,9 +38,11 @@ class JobPauses:
 
     async def resume(self, task_id: str, job_id: str) -> CurrentStatus:
         """Resumes a paused job: at its due time, at once when that has passed, or at its cron's next tick. A job that is not paused stays
-        as it is. Raises NotFound."""
+        as it is. Raises NotFound, and Conflict when it was stopped."""
 
         async def step(seen: Job, now: int) -> JobChange | None:
+            if seen.stopped:
+                raise Conflict(f"job {job_id} was stopped, so there is nothing to resume; a PUT gives it a schedule again")
             return job_change.resume(seen, now=now) if seen.paused else None
 
         await self._outbox.check()

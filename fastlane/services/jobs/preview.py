@@ -41,16 +41,16 @@ class Previewer:
         """Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the container."""
         pool = admit(self._pools, task_id, spec)
         hosts = host_rows([pool], await self._reports.current())
-        return Preview(spec, schedule, pool, hosts, next_runs(schedule, self._clock.now()), spec.resources.within(pool.limits))
+        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, self._clock.now()), spec.resources.within(pool.limits))
 
 
-def next_runs(schedule: Schedule, now: int) -> tuple[int, ...]:
-    """The next due times of a job that is created now: the next five of a cron, one of any other schedule."""
+def next_runs(spec: Spec, schedule: Schedule, now: int) -> tuple[int, ...]:
+    """The next due times of a job that is created now: of a cron the next five before its ``expiration``, one of any other schedule."""
     moment = schedule.first_tick(now)
     if schedule.cron is None:
         return (now if moment is None else max(moment, now),)
     found: list[int] = []
-    while moment is not None and len(found) < MAX_RUNS:
+    while moment is not None and not spec.is_over(moment) and len(found) < MAX_RUNS:
         found.append(moment)
         moment = next_tick(schedule.cron, moment)
     return tuple(found)

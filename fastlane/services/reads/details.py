@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fastlane.clock import Clock
 from fastlane.models.paging import Page, Window
 from fastlane.services.reads.views import ExecutionView, JobView, view_execution, view_executions, view_jobs
 from fastlane.storage.base import Store
@@ -19,13 +20,14 @@ class JobDetail:
 class Details:
     """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     async def job(self, task_id: str, job_id: str, window: Window, *, texts: bool) -> JobDetail:
         """A job with a page of its executions; with the text of their logs if ``texts``."""
         job = await find_job(self._store, task_id, job_id)
-        (view,) = await view_jobs(self._store, [job])
+        (view,) = await view_jobs(self._store, [job], self._clock.now())
         page = await self._store.list_executions_of(job_id, window)
         page.check()
         return JobDetail(view, page.of(await view_executions(self._store, page.rows, texts=texts)))

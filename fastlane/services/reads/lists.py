@@ -6,6 +6,7 @@ Lists over several tasks take ``visible``, a regular expression of the task ids 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fastlane.clock import Clock
 from fastlane.errors import Invalid, NotFound
 from fastlane.models.job import Job
 from fastlane.models.paging import Page, Row, Wanted, Window
@@ -43,8 +44,9 @@ class TicksView:
 class Lists:
     """Raises NotFound for a page past the end and for the list of a task or job that does not exist, and StoreDown."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     async def tasks(self, window: Window, visible: str | None = None) -> Page[Task]:
         """All tasks, most recently changed first."""
@@ -60,8 +62,9 @@ class Lists:
         task = await self._store.task(task_id)
         if task is None:
             raise NotFound(f"there is no task {task_id!r}; a POST of a job to it makes it")
-        page = _checked(await self._jobs(task_id, window, status, fewer))
-        return TaskJobsView(task, page.of(await view_jobs(self._store, page.rows)))
+        now = self._clock.now()
+        page = _checked(await self._jobs(task_id, window, status, now, fewer))
+        return TaskJobsView(task, page.of(await view_jobs(self._store, page.rows, now)))
 
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""
@@ -79,13 +82,13 @@ class Lists:
         job = await find_job(self._store, task_id, job_id)
         return TicksView(job, _checked(await self._store.list_ticks(job_id, window)))
 
-    async def _jobs(self, task_id: str, window: Window, status: str | None, fewer: Sequence[int]) -> Page[Job]:
+    async def _jobs(self, task_id: str, window: Window, status: str | None, now: int, fewer: Sequence[int]) -> Page[Job]:
         try:
-            return await self._store.list_jobs(task_id, window, status=status)
+            return await self._store.list_jobs(task_id, window, status=status, now=now)
         except Invalid:
             if not fewer:
                 raise
-            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, fewer[1:])
+            return await self._jobs(task_id, replace(window, per_page=fewer[0]), status, now, fewer[1:])
 
 
 def _checked(page: Page[Row]) -> Page[Row]:

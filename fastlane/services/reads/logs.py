@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from fastlane.clock import Clock
 from fastlane.errors import NotStarted
 from fastlane.models.execution import Execution
 from fastlane.models.logs.chunk import Head
@@ -26,8 +27,9 @@ class LogView:
 class Logs:
     """Raises NotFound for an execution that does not exist or belongs to another job or task, and StoreDown."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     async def of_job(self, task_id: str, job_id: str) -> LogView:
         """The log of the job's newest execution that has started; while none has, the empty log of the newest final one. Raises
@@ -38,7 +40,7 @@ class Logs:
             return await self._log(started)
         ended = await self._store.executions_of(job_id, 1, statuses=FINAL)
         if not ended:
-            (view,) = await view_jobs(self._store, [job])
+            (view,) = await view_jobs(self._store, [job], self._clock.now())
             if view.latest is not None and view.latest.status in STARTED:  # since the reads above
                 return await self._log(view.latest)
             raise NotStarted(f"job {job_id} has no output yet: it is {view.status} and nothing of it has started", view.status)

@@ -97,15 +97,16 @@ class StatusReader:
         reports = await self._reports.current()
         lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
+        now = self._clock.now()
         return StatusView(
-            uptime=max(0, self._clock.now() - self._started_at),
+            uptime=max(0, now - self._started_at),
             workers=tuple(WorkerRow(report.worker, report.started_at, report.clock_skew) for report in reports),
             hosts=host_rows(self._pools, reports),
             running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MAX_RUNNING)),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=await self._store.counts(),
-            scheduled=tuple(await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED)),
+            scheduled=tuple(job for job in await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED) if job.next_run(now) is not None),
             uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
             hold=pauses.hold,
         )

@@ -19,11 +19,13 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job, its status in the API, and its latest execution (the one under way, or else the last one)."""
+    """A job, its status in the API, its latest execution (the one under way, or else the last one), and when it runs next by its
+    schedule (milliseconds)."""
 
     job: Job
     status: str
     latest: Execution | None
+    next_run: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,10 @@ class ExecutionView:
     stderr: str | None = None
 
 
-async def view_jobs(store: ExecutionStore, jobs: Sequence[Job]) -> list[JobView]:
-    """Each job with its status and its latest execution."""
+async def view_jobs(store: ExecutionStore, jobs: Sequence[Job], now: int) -> list[JobView]:
+    """Each job as it stands at ``now`` (milliseconds)."""
     latest = await store.latest([job.id for job in jobs]) if jobs else {}
-    return [_view(job, latest.get(job.id)) for job in jobs]
+    return [_view(job, latest.get(job.id), now) for job in jobs]
 
 
 async def view_executions(store: LogStore, executions: Sequence[Execution], *, texts: bool = False) -> list[ExecutionView]:
@@ -66,8 +68,8 @@ async def view_execution(store: LogStore, execution: Execution, *, texts: bool) 
     return ExecutionView(execution, head.stdout, head.stderr, truncated, stdout, stderr)
 
 
-def _view(job: Job, latest: Execution | None) -> JobView:
-    return JobView(job, job_status(job, latest.status if latest else None), latest)
+def _view(job: Job, latest: Execution | None, now: int) -> JobView:
+    return JobView(job, job_status(job, latest.status if latest else None, now), latest, job.next_run(now))
 
 
 async def _text(store: LogStore, execution_id: str, stream: int, end: int) -> str:

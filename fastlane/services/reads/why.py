@@ -44,8 +44,9 @@ class WaitExplainer:
         """What a job waits for."""
         job = await find_job(self._store, task_id, job_id)
         latest = (await self._store.latest([job_id])).get(job_id)
-        waits = job_waits(job, latest, await self._facts(task_id, latest))
-        return Explanation(job_status(job, latest.status if latest else None), tuple(waits), (latest or job).spec.envs)
+        facts = await self._facts(task_id, latest)
+        status = job_status(job, latest.status if latest else None, facts.now)
+        return Explanation(status, tuple(job_waits(job, latest, facts)), (latest or job).spec.envs)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""

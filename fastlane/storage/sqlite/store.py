@@ -135,8 +135,8 @@ class SqliteStore:
     async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
         return await self._list_readers.run(lambda db: lists.tasks_with(db, words, window, visible))
 
-    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None) -> Page[Job]:
-        return await self._list_readers.run(lambda db: lists.jobs(db, task_id, window, status))
+    async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
+        return await self._list_readers.run(lambda db: lists.jobs(db, task_id, window, status, now))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
         return await self._list_readers.run(lambda db: lists.ticks(db, job_id, window))

@@ -87,6 +87,7 @@ async def test_a_stop_of_a_paused_job_stops_it_for_good(virtual):
     job = await virtual.services.submissions.enqueue("t", make_spec(), EACH_MINUTE)
     await virtual.services.pauses.pause("t", job.job_id)
     assert (await virtual.services.stops.stop_job("t", job.job_id)).status == "stopped"
-    assert (await virtual.services.pauses.resume("t", job.job_id)).status == "stopped"
+    with pytest.raises(Conflict, match="was stopped, so there is nothing to resume"):
+        await virtual.services.pauses.resume("t", job.job_id)
     virtual.clock.set(first_minute(virtual))
     assert await virtual.work() == []

@@ -117,6 +117,7 @@ async def test_a_stop_between_a_resume_s_look_and_its_write_keeps_it_stopped(vir
     await virtual.others.pauses.pause("t", job.job_id)
     virtual.clock.set(first_minute(virtual) + MINUTE)
     virtual.store.before("advance", lambda: virtual.others.stops.stop_job("t", job.job_id))
-    assert (await virtual.services.pauses.resume("t", job.job_id)).status == "stopped"
+    with pytest.raises(Conflict, match="was stopped"):
+        await virtual.services.pauses.resume("t", job.job_id)
     assert await virtual.ledger(job.job_id) == ["skipped"]
     assert await later(virtual) == []

@@ -166,7 +166,7 @@ async def test_a_job_for_a_moment_that_comes_up_too_late_is_expired(crew: Fastla
     assert tick.id == job.tick_id
     stored = await crew.store.job(job.job_id)
     assert stored is not None
-    assert job_status(stored, None) == "expired"
+    assert job_status(stored, None, crew.clock.now()) == "expired"
     assert await crew.latest_execution(job) is None
     await crew.idle()
 

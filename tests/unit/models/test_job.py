@@ -1,5 +1,7 @@
 """What a job's status is, and what its stop covers."""
 
+from dataclasses import replace
+
 import pytest
 
 from fastlane.models.job import Job, Spec, job_status
@@ -8,6 +10,7 @@ from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from tests.support.factories import make_job
 
+NOW = 5000
 NOW_JOB = Schedule()
 AT_JOB = Schedule(ScheduleKind.AT, 9000)
 CRON_JOB = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
@@ -21,9 +24,11 @@ def a_job(
     next_tick: int | None = None,
     held_tick: int | None = None,
     schedule: Schedule = NOW_JOB,
+    expiration: int | None = None,
 ) -> Job:
     numbers = {"sequence": sequence, "stop_sequence": stop, "armed": armed}
-    return make_job(schedule=schedule, **numbers, next_tick=next_tick, held_tick=held_tick)
+    job = make_job(schedule=schedule, **numbers, next_tick=next_tick, held_tick=held_tick)
+    return replace(job, spec=replace(job.spec, expiration=expiration))
 
 
 @pytest.mark.parametrize("under_way", [Status.ENQUEUED, Status.PULLING, Status.RUNNING])
@@ -37,49 +42,57 @@ def a_job(
     ],
 )
 def test_while_an_execution_is_under_way_the_jobs_status_is_its(job: Job, under_way: Status) -> None:
-    assert job_status(job, under_way) == under_way.value
+    assert job_status(job, under_way, NOW) == under_way.value
 
 
 @pytest.mark.parametrize("final", [Status.DONE, Status.FAILED, Status.TIMEDOUT, Status.STOPPED, Status.EXPIRED])
 def test_with_nothing_to_come_a_jobs_status_is_how_its_last_execution_ended(final: Status) -> None:
-    assert job_status(a_job(), final) == final.value
+    assert job_status(a_job(), final, NOW) == final.value
 
 
 @pytest.mark.parametrize("final", [Status.DONE, Status.FAILED, Status.TIMEDOUT])
 def test_a_stop_after_the_end_leaves_a_jobs_status_as_it_ended(final: Status) -> None:
-    assert job_status(a_job(sequence=2, stop=2), final) == final.value
+    assert job_status(a_job(sequence=2, stop=2), final, NOW) == final.value
 
 
 @pytest.mark.parametrize("final", [Status.DONE, Status.FAILED, Status.STOPPED])
 def test_a_job_with_a_tick_to_come_is_scheduled_however_it_ended_before(final: Status) -> None:
-    assert job_status(a_job(next_tick=9000, schedule=AT_JOB), final) == "scheduled"
+    assert job_status(a_job(next_tick=9000, schedule=AT_JOB), final, NOW) == "scheduled"
 
 
 def test_a_job_that_never_ran_is_scheduled_until_its_moment() -> None:
-    assert job_status(a_job(sequence=0, next_tick=9000, schedule=AT_JOB), None) == "scheduled"
+    assert job_status(a_job(sequence=0, next_tick=9000, schedule=AT_JOB), None, NOW) == "scheduled"
 
 
 def test_a_job_stopped_before_anything_ran_is_stopped() -> None:
-    assert job_status(a_job(sequence=1, stop=1, schedule=AT_JOB), None) == "stopped"
+    assert job_status(a_job(sequence=1, stop=1, schedule=AT_JOB), None, NOW) == "stopped"
 
 
 @pytest.mark.parametrize("latest", [None, Status.DONE, Status.FAILED, Status.STOPPED])
 def test_a_cron_that_was_stopped_is_stopped_however_its_last_execution_ended(latest: Status | None) -> None:
-    assert job_status(a_job(sequence=4, stop=4, schedule=CRON_JOB), latest) == "stopped"
+    assert job_status(a_job(sequence=4, stop=4, schedule=CRON_JOB), latest, NOW) == "stopped"
 
 
-def test_a_cron_that_came_to_its_end_has_the_status_of_its_last_execution() -> None:
-    assert job_status(a_job(sequence=4, schedule=CRON_JOB), Status.DONE) == "done"
+@pytest.mark.parametrize(("next_tick", "expiration"), [(None, 4000), (9000, 9000), (4500, 5000)])
+def test_a_cron_that_came_to_its_end_is_expired_and_has_no_next_run(next_tick: int | None, expiration: int) -> None:
+    job = a_job(sequence=4, schedule=CRON_JOB, next_tick=next_tick, expiration=expiration)
+    assert (job_status(job, Status.DONE, NOW), job.next_run(NOW)) == ("expired", None)
+    assert job_status(job, Status.RUNNING, NOW) == "running"
+
+
+def test_a_cron_runs_up_to_its_expiration() -> None:
+    job = a_job(sequence=4, schedule=CRON_JOB, next_tick=9000, expiration=9001)
+    assert (job_status(job, Status.DONE, NOW), job.next_run(NOW)) == ("scheduled", 9000)
 
 
 def test_a_job_whose_only_tick_came_too_late_to_make_an_execution_is_expired() -> None:
-    assert job_status(a_job(sequence=1, schedule=AT_JOB), None) == "expired"
+    assert job_status(a_job(sequence=1, schedule=AT_JOB), None, NOW) == "expired"
 
 
 def test_a_job_armed_again_after_a_stop_is_alive_again() -> None:
     job = a_job(sequence=3, stop=2, armed=3, next_tick=9000, schedule=AT_JOB)
     assert not job.stopped
-    assert job_status(job, None) == "scheduled"
+    assert job_status(job, None, NOW) == "scheduled"
 
 
 @pytest.mark.parametrize(("stop", "sequence", "covered"), [(0, 1, False), (2, 1, True), (2, 2, False), (2, 3, False), (1, 0, True)])
@@ -95,7 +108,7 @@ def test_a_job_is_stopped_since_a_stop_until_it_is_armed_again(stop: int, armed:
 
 
 def test_what_is_run_by_hand_leaves_a_stopped_cron_stopped() -> None:
-    assert job_status(a_job(sequence=5, stop=4, schedule=CRON_JOB), Status.DONE) == "stopped"
+    assert job_status(a_job(sequence=5, stop=4, schedule=CRON_JOB), Status.DONE, NOW) == "stopped"
 
 
 @pytest.mark.parametrize("latest", [None, *Status])
@@ -103,7 +116,7 @@ def test_what_is_run_by_hand_leaves_a_stopped_cron_stopped() -> None:
 def test_a_paused_job_is_paused_whatever_runs_or_ran(schedule: Schedule, latest: Status | None) -> None:
     job = a_job(held_tick=9000, schedule=schedule)
     assert job.paused
-    assert job_status(job, latest) == "paused"
+    assert job_status(job, latest, NOW) == "paused"
 
 
 @pytest.mark.parametrize(("expiration", "over"), [(None, False), (4_999, True), (5_000, True), (5_001, False)])

@@ -76,7 +76,7 @@ JOB_ROW = Serializer[JobView](
     command=command(lambda view: view.job.spec.command),
     schedule=nested(SCHEDULE, lambda view: view.job.schedule),
     status=enum(JOB_STATUSES, lambda view: view.status),
-    nextRunAt=timestamp(lambda view: view.job.next_tick, "Its next tick.", null=True),
+    nextRunAt=timestamp(lambda view: view.next_run, "Its next tick.", null=True),
     lastExecution=nested(LAST_EXECUTION, lambda view: view.latest, null=True),
 )
 
@@ -134,9 +134,9 @@ JOB_FULL = Serializer[JobDetail](
     taskId=string(lambda detail: detail.view.job.task_id),
     createdAt=timestamp(lambda detail: detail.view.job.created_at, "When it was made."),
     lastModifiedAt=timestamp(lambda detail: detail.view.job.modified_at, "When it was last changed."),
-    scheduled=boolean(lambda detail: detail.view.job.next_tick is not None, "Whether a tick is to come."),
+    scheduled=boolean(lambda detail: detail.view.next_run is not None, "Whether a tick is to come."),
     status=enum(JOB_STATUSES, lambda detail: detail.view.status),
-    nextRunAt=timestamp(lambda detail: detail.view.job.next_tick, "Its next tick.", null=True),
+    nextRunAt=timestamp(lambda detail: detail.view.next_run, "Its next tick.", null=True),
     spec=nested(SPEC, lambda detail: detail.view.job.spec),
     schedule=nested(SCHEDULE, lambda detail: detail.view.job.schedule),
     executionCount=integer(lambda detail: detail.executions.total),

@@ -56,6 +56,7 @@ def prospect(job=JOB, under_way=None, newest=None, started=None):
         (prospect(job=replace(JOB, next_tick=SOON)), AwaitStart()),
         (prospect(job=replace(JOB, next_tick=LATE)), RetryLater()),
         (prospect(job=replace(JOB, next_tick=LATE), newest=NO_IMAGE), RetryLater()),
+        (prospect(job=replace(JOB, next_tick=LATE, spec=replace(JOB.spec, expiration=LATE)), newest=NO_IMAGE), Finished(NO_IMAGE)),
         (prospect(job=replace(JOB, next_tick=LATE), under_way=WAITS, newest=WAITS), AwaitStart()),
         (prospect(job=replace(JOB, held_tick=SOON)), RetryLater()),
         (prospect(job=replace(JOB, stop_sequence=1)), Finished(None)),

@@ -148,7 +148,7 @@ LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
 LEFT = {"old": StrandedRow(1, 0, 2, 3)}
 COUNTS = Counts(1, 2, {Status.DONE: 4})
 STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (FAILED,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED)
-JOB_ROWS = JobView(JOB, "running", FAILED), JobView(ONCE, "expired", None)
+JOB_ROWS = JobView(JOB, "running", FAILED, NOW + 2), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
     Tick("u", J, "l", NOW, NOW, Outcome.MISSED, None, "was down", NOW + 1, 5, at_least=True),
@@ -173,7 +173,7 @@ ENQUEUED_JOB = Enqueued("a b", J, "t", E)
 ANSWERS = {
     "tasks": (TASK_PAGE, listing(None, Task("a/ü", NOW, NOW + 1, 3))),
     "jobs of a task": (TASK_JOBS, listing(lambda page: TaskJobsView(Task("a b", NOW, NOW, 2), page), *JOB_ROWS)),
-    "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED), page), FULL_VIEW, VIEW)),
+    "job": (JOB_DETAIL, listing(lambda page: JobDetail(JobView(JOB, "failed", FAILED, NOW + 2), page), FULL_VIEW, VIEW)),
     "execution": (EXECUTION_DETAIL, FULL_VIEW),
     "executions": (EXECUTION_PAGE, listing(None, VIEW)),
     "ticks": (TICK_PAGE, listing(lambda page: TicksView(JOB, page), *TICKS)),
