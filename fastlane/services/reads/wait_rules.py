@@ -65,11 +65,12 @@ def job_waits(job: Job, latest: Execution | None, facts: WaitFacts) -> list[Wait
     if job.held_tick is not None:
         message = f"its schedule is paused, and the tick of {iso(job.held_tick)} is held until someone resumes the job"
         return [*waits, WaitReason(Cause.PAUSED, message, job.modified_at, details=HeldTick(job.held_tick, job.task_id, job.id))]
-    if waits or job.next_tick is None or (latest is not None and not latest.status.final):
+    due = job.next_run(facts.now)
+    if waits or due is None or (latest is not None and not latest.status.final):
         return waits
-    if job.next_tick > facts.now:
-        return [WaitReason(Cause.DUE, f"its next tick is due at {iso(job.next_tick)}", until=job.next_tick)]
-    return _nothing_takes_it(facts)
+    if due > facts.now:
+        return [WaitReason(Cause.DUE, f"its next tick is due at {iso(due)}", until=due)]
+    return _at_the_latest(job.spec.expires_at(due), _nothing_takes_it(facts))
 
 
 def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
@@ -80,9 +81,17 @@ def execution_waits(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
     if execution.stop_requested_at is not None:
         stop = WaitReason(Cause.STOP, "it was asked to stop and may use its grace period", execution.stop_requested_at)
         return [stop, *_unexpected(execution, facts)]
-    if execution.status is Status.PULLING:
-        return _pulling(execution, facts)
-    return _enqueued(execution, facts) if execution.status is Status.ENQUEUED else _unexpected(execution, facts)
+    if execution.status is Status.RUNNING:
+        return _unexpected(execution, facts)
+    waits = _pulling(execution, facts) if execution.status is Status.PULLING else _enqueued(execution, facts)
+    return _at_the_latest(execution.expires_at, waits)
+
+
+def _at_the_latest(end: int | None, waits: list[WaitReason]) -> list[WaitReason]:
+    """The waits, none of which lasts longer than to ``end``: the moment from which on nothing may start any more."""
+    if end is None:
+        return waits
+    return [wait if wait.until is not None and wait.until <= end else replace(wait, until=end) for wait in waits]
 
 
 def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:

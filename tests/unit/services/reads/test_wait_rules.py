@@ -82,6 +82,28 @@ EXECUTIONS = {
     "its pool is full": (ONE, replace(WORKS, running=4, ready=7), [(Cause.POOL_FULL, DUE, None)]),
     "its task has one place left": (BUSY, replace(WORKS, of_task=1), []),
     "its task is at its concurrency": (BUSY, replace(WORKS, of_task=2), [(Cause.CONCURRENCY, DUE, None)]),
+    "its pool is full until it expires": (
+        replace(BUSY, expires_at=UNTIL),
+        replace(WORKS, running=4, of_task=2),
+        [(Cause.POOL_FULL, DUE, UNTIL), (Cause.CONCURRENCY, DUE, UNTIL)],
+    ),
+    "it is due before it expires": (replace(ONE, scheduled_for=LATER, expires_at=UNTIL), WORKS, [(Cause.DUE, DUE, LATER)]),
+    "a node pulls its image until it expires": (replace(BOUND, expires_at=UNTIL), WORKS, [(Cause.IMAGE, NOW - 2_000, UNTIL)]),
+    "it expires before its registry is given up": (
+        replace(PULLING, expires_at=UNTIL - 1),
+        noted(Obstacle.REGISTRY),
+        [(Cause.REGISTRY, SINCE, UNTIL - 1)],
+    ),
+    "it runs on, though its time to start is over": (
+        replace(RUNNING, expires_at=NOW - 1),
+        noted(Obstacle.NODE_DOWN),
+        [(Cause.NODE_DOWN, SINCE, UNTIL)],
+    ),
+    "it was asked to stop, and would expire": (
+        replace(BOUND, stop_requested_at=NOW - 1, expires_at=UNTIL),
+        WORKS,
+        [(Cause.STOP, NOW - 1, None)],
+    ),
     "it does not care how many run": (ONE, replace(WORKS, of_task=99), []),
     "several things at once": (
         BUSY,
@@ -180,6 +202,14 @@ JOBS = {
     "its next tick is to come": (COMING, DONE, WORKS, [(Cause.DUE, None, LATER)]),
     "its tick is due": (OVERDUE, DONE, WORKS, []),
     "its tick is due and nobody is there": (OVERDUE, DONE, replace(WORKS, workers=0), [(Cause.NO_WORKER, None, None)]),
+    "its tick is due, nobody is there, and it expires": (
+        replace(OVERDUE, spec=Spec("ubuntu", expires_in=60_000)),
+        None,
+        replace(WORKS, workers=0),
+        [(Cause.NO_WORKER, None, DUE + 60_000)],
+    ),
+    "its expiration is over": (replace(OVERDUE, spec=Spec("ubuntu", expiration=NOW)), DONE, replace(WORKS, workers=0), []),
+    "its next tick comes after its expiration": (replace(COMING, spec=Spec("ubuntu", expiration=LATER)), DONE, WORKS, []),
     "its tick is due and the queue is down": (OVERDUE, None, DOWN, [(Cause.NO_QUEUE, None, None)]),
     "its execution waits": (COMING, ONE, replace(WORKS, running=4), [(Cause.POOL_FULL, DUE, None)]),
     "its execution runs": (COMING, replace(BOUND, status=Status.RUNNING), WORKS, []),
