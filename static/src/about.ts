@@ -19,7 +19,7 @@ export function running(one: Execution): number | null {
 export function drawPlace(place: Place): void {
   the("task").textContent = place.task;
   const job = the<HTMLAnchorElement>("job");
-  job.textContent = `…${shortId(place.job)}`;
+  job.textContent = shortId(place.job);
   job.href = place.jobUrl.href;
   job.title = `job ${place.job}`;
   job.setAttribute("aria-label", `job ${place.job}`);
