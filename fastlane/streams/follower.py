@@ -96,13 +96,16 @@ class Sink(Protocol):
         """The bytes to send for a batch; empty when there is nothing to send."""
 
     def ready(self) -> bool:
-        """Whether the client has taken all that was sent."""
+        """Whether the client has taken enough of what was sent to get more."""
 
     def send(self, data: bytes) -> None:
         """Sends the bytes; does nothing when the client is gone."""
 
     async def drained(self, seconds: float) -> bool:
-        """Waits until the client has taken all that was sent; False after ``seconds``. Raises ConnectionError when it is gone."""
+        """Waits until it is ready; False when the client takes nothing for that many seconds. Raises ConnectionError when it is gone."""
+
+    async def finished(self, seconds: float) -> bool:
+        """Waits until the client has taken all that was sent, so that the connection can be closed; else as ``drained``."""
 
     def begin(self, execution: Execution, *, first: bool) -> None:
         """Called before an attempt's log is sent; ``first``: it is the first of this follower."""
@@ -119,7 +122,7 @@ class Admission(Protocol):
 
 
 class TooSlow(Exception):
-    """The sink took too little for too long."""
+    """The sink took nothing for too long."""
 
 
 class Follower:
@@ -208,7 +211,7 @@ class Follower:
             step = Finished(sent.execution) if self._only else await self._await_next(execution, sent)
         if isinstance(step, RetryLater):
             return Closing(CloseReason.RETRY, started=False)
-        await self._drain(sink)
+        await self._wait_for(sink.finished)
         return Closing(CloseReason.DONE, self._final_state(step.execution, sent), started=sent is not None)
 
     async def _start_of(self, execution: Execution) -> Cursor:
@@ -300,10 +303,10 @@ class Follower:
     async def _give(self, batch: Batch) -> None:
         while not self.consume(batch):
             if self._sink is not None:
-                await self._drain(self._sink)
+                await self._wait_for(self._sink.drained)
 
-    async def _drain(self, sink: Sink) -> None:
-        if not await sink.drained(self._slow_after):
+    async def _wait_for(self, taken: Callable[[float], Awaitable[bool]]) -> None:
+        if not await taken(self._slow_after):
             raise TooSlow
 
     async def _read_patiently(self, read: Callable[[], Awaitable[Batch | None]]) -> Batch | None:

@@ -18,8 +18,8 @@ MAX_FOLLOWERS = 5_000
 """Followers at once in one process."""
 SHARE = 5
 """One caller has at most one in this many of them."""
-SLOW_AFTER = 15.0
-"""Seconds that a sink may take for one batch (128 KiB at most)."""
+SLOW_AFTER = 300.0
+"""Seconds for which a client may take nothing of what was sent. However slow it is, it is waited for."""
 
 
 class TooManyFollowers(TransientError):
@@ -31,8 +31,8 @@ class CallerFollowsTooMany(TooMany):
 
 
 class Followers:
-    """Makes followers. Each waits ``start_wait`` seconds for a start, and gives its sink up when a batch takes ``slow_after`` seconds. At
-    most ``most`` run at once, and a share of them for one caller."""
+    """Makes followers. Each waits ``start_wait`` seconds for a start, and gives its sink up when that takes nothing for ``slow_after``
+    seconds. At most ``most`` run at once, and a share of them for one caller."""
 
     def __init__(
         self, store: Store, hub: Hub, clock: Clock, *, start_wait: float, slow_after: float = SLOW_AFTER, most: int = MAX_FOLLOWERS

@@ -49,6 +49,11 @@ def websocket_frame(payload: bytes) -> bytes:
     return (pack(">BBH", 0x81, 126, size) if size < 65_536 else pack(">BBQ", 0x81, 127, size)) + payload
 
 
+def websocket_ping(payload: bytes) -> bytes:
+    """A ping, whose answer has the same payload of at most 125 bytes."""
+    return bytes((0x89, len(payload))) + payload
+
+
 def attempt_event(execution: Execution) -> bytes:
     """The JSON that announces the next attempt."""
     return orjson.dumps({"event": "attempt", "executionId": execution.id, "attempt": execution.attempt})

@@ -158,6 +158,10 @@ class ResponseSink(ABC):
             raise ConnectionError
         return True
 
+    async def finished(self, seconds: float) -> bool:
+        """Waits for the connection."""
+        return await self.drained(seconds)
+
     def _flush(self) -> None:
         self.begun = True
         self._written = self._handler.flush()

@@ -1,29 +1,31 @@
 """``…/ws``: a log by WebSocket, on Tornado's own handler.
 
-A message is encoded once for all clients that get the same. What clients send is ignored. The close reason says what to do: ``done``, or
-``retry``.
+A message is encoded once for all clients that get the same. Of what clients send, only pongs matter. The close reason says what to do:
+``done``, or ``retry``.
 """
 
 import asyncio
 
 import structlog
-from tornado.iostream import IOStream, StreamClosedError
 from tornado.websocket import WebSocketHandler
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.execution import Execution
-from fastlane.streams.batch import Batch
-from fastlane.streams.follower import CloseReason, FinalState, Follower
+from fastlane.streams.follower import CloseReason, Follower
+from fastlane.streams.followers import SLOW_AFTER
 from fastlane.web.api.contract import Parameter, Response, operation
 from fastlane.web.api.follow_query import FOLLOW_QUERY, read_follow_query
 from fastlane.web.api.json_schema import enum
-from fastlane.web.api.log_encoding import LogFormat, attempt_event, encoder, end_event, websocket_frame
+from fastlane.web.api.log_encoding import LogFormat
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.problems import Problem
 from fastlane.web.routes.tickets import TICKET_QUERY
+from fastlane.web.routes.websocket_sink import SocketSink
 
 PING_EVERY = 20.0
-"""Seconds between pings. A peer that has not answered one when the next is due is disconnected."""
+"""Seconds between pings while nothing else is sent."""
+LOST_PINGS = 3
+"""A client that has nothing left to read, and does not answer for as long as so many pings take, is disconnected. One that still has
+something to read has ``SLOW_AFTER`` seconds for each answer."""
 LARGEST_MESSAGE = 4 * 1024
 """Bytes of a client's message, which is ignored; for a larger one the connection is closed."""
 NORMAL_CLOSURE = 1000
@@ -40,7 +42,9 @@ class SocketHandler(Handler, WebSocketHandler):
     _follower: Follower
     _format = LogFormat.TEXT
     _stream: int | None = None
+    _sink: SocketSink | None = None
     _following: asyncio.Task[None] | None = None
+    _watching: asyncio.Task[None] | None = None
 
     @operation(
         "followLog",
@@ -66,16 +70,17 @@ class SocketHandler(Handler, WebSocketHandler):
         try:
             await WebSocketHandler.get(self)
         finally:
-            if self._following is not None:
-                self._following.cancel()
-                await asyncio.wait([self._following])
+            if tasks := [task for task in (self._following, self._watching) if task is not None]:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
 
     # what Tornado asks and calls
 
     @property
     def ping_interval(self) -> float | None:
-        """Seconds."""
-        return PING_EVERY
+        """None: the sink sends the pings. Tornado would give up a client that has not read up to a ping by the next one."""
+        return None
 
     @property
     def max_message_size(self) -> int:
@@ -90,10 +95,17 @@ class SocketHandler(Handler, WebSocketHandler):
         """The handshake is done."""
         self.set_nodelay(True)
         connection = self.ws_connection.stream if self.ws_connection is not None else None
-        self._following = asyncio.create_task(self._follow(SocketSink(connection, self._format, self._stream)), name="follower")
+        sink = self._sink = SocketSink(connection, self._format, self._stream)
+        self._following = asyncio.create_task(self._follow(sink), name="follower")
+        self._watching = asyncio.create_task(self._watch(sink), name="pings of a follower")
 
     def on_message(self, message: str | bytes) -> None:
         """Ignores the message."""
+
+    def on_pong(self, data: bytes) -> None:
+        """The client has read up to a ping."""
+        if self._sink is not None:
+            self._sink.on_pong(data)
 
     def on_close(self) -> None:
         """The connection is closed."""
@@ -112,52 +124,15 @@ class SocketHandler(Handler, WebSocketHandler):
             sink.end(closing.end)
         return self.close(NORMAL_CLOSURE, closing.reason.value)
 
-
-class SocketSink:
-    """A WebSocket's connection, as the sink of a follower. It writes complete frames past Tornado, which would build them again for each
-    client."""
-
-    def __init__(self, connection: IOStream | None, format: LogFormat, stream: int | None) -> None:
-        self._connection = connection
-        self._format = format
-        self._encode = encoder(format, stream)
-
-    def encode(self, batch: Batch) -> bytes:
-        """See ``streams.follower.Sink``."""
-        return batch.rendered(self._encode)
-
-    def ready(self) -> bool:
-        """Whether the connection has taken everything."""
-        return self._connection is not None and not self._connection.writing()
-
-    def send(self, data: bytes) -> None:
-        """Sends complete frames."""
-        if self._connection is not None:
-            try:
-                self._connection.write(data)
-            except StreamClosedError:
-                self._connection = None
-
-    async def drained(self, seconds: float) -> bool:
-        """Waits for the connection."""
-        if self._connection is None:
-            raise ConnectionError
-        try:
-            written = self._connection.write(b"")  # done when everything before it is written
-            await asyncio.wait([written], timeout=seconds)
-            return written.done() and written.result() is None
-        except StreamClosedError:
-            raise ConnectionError from None
-
-    def begin(self, execution: Execution, *, first: bool) -> None:
-        """Announces a further attempt, in JSON only."""
-        if self._format is LogFormat.JSON and not first:
-            self.send(websocket_frame(attempt_event(execution)))
-
-    def end(self, state: FinalState) -> None:
-        """Announces the end, in JSON only."""
-        if self._format is LogFormat.JSON:
-            self.send(websocket_frame(end_event(state)))
+    async def _watch(self, sink: SocketSink) -> None:
+        """Sends pings while nothing else is sent, and gives up a client that answers none."""
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            silent = sink.silent_for()
+            if not silent:
+                sink.ping()
+            elif silent >= (LOST_PINGS * PING_EVERY if sink.caught_up else SLOW_AFTER):
+                self._follower.interrupt()
 
 
 def check_handshake(handler: Handler) -> None:

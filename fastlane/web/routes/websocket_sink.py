@@ -1,0 +1,121 @@
+"""A WebSocket's connection, as the sink of a follower. It writes complete frames past Tornado, which would build them again for each
+client.
+
+TCP accepts megabytes for a client that reads nothing, and a ping waits behind them. So this sink never sends far ahead of its client: after
+every few frames it sends a ping, and the answer tells how far the client has read.
+"""
+
+import asyncio
+
+from tornado.iostream import IOStream, StreamClosedError
+
+from fastlane.models.execution import Execution
+from fastlane.streams.batch import Batch
+from fastlane.streams.follower import FinalState
+from fastlane.web.api.log_encoding import LogFormat, attempt_event, encoder, end_event, websocket_frame, websocket_ping
+
+PING_AFTER = 64 * 1024
+"""Bytes of frames after which a ping asks whether the client has read them."""
+WINDOW = 256 * 1024
+"""While the client has not read this many bytes, nothing more is sent. (A batch is sent whole, so it may be more by that.)"""
+LAST_BYTES = 16 * 1024
+"""So few bytes may still be unread when the connection is closed: any client reads them in time."""
+
+
+class SocketSink:
+    """See ``streams.follower.Sink``. ``on_pong`` takes the client's answers."""
+
+    def __init__(self, connection: IOStream | None, format: LogFormat, stream: int | None) -> None:
+        self._connection = connection
+        self._format = format
+        self._encode = encoder(format, stream)
+        self._sent = 0
+        self._asked = 0
+        self._read = 0
+        self._asked_at: float | None = None
+        self._progress = asyncio.Event()
+
+    def encode(self, batch: Batch) -> bytes:
+        """See ``streams.follower.Sink``."""
+        return batch.rendered(self._encode)
+
+    def ready(self) -> bool:
+        """Whether the client has read enough of what was sent."""
+        return self._open and self._sent - self._read <= WINDOW
+
+    def send(self, data: bytes) -> None:
+        """Sends complete frames."""
+        self._write(data)
+        self._sent += len(data)
+        if self._sent - self._asked >= PING_AFTER:
+            self.ping()
+
+    def ping(self) -> None:
+        """Asks how far the client has read."""
+        self._asked = self._sent
+        if self._asked_at is None:
+            self._asked_at = asyncio.get_running_loop().time()
+        self._write(websocket_ping(b"%d" % self._sent))
+
+    def on_pong(self, data: bytes) -> None:
+        """The client has read all that came before a ping. A pong that answers none of ours means nothing."""
+        number = int(data) if data.isdigit() and len(data) < 20 else -1
+        if not self._read <= number <= self._asked:
+            return
+        self._read = number
+        self._asked_at = None if number == self._asked else asyncio.get_running_loop().time()
+        self._progress.set()
+
+    def silent_for(self) -> float:
+        """Seconds for which a ping has waited for an answer, or since the answer to an earlier one; 0 when none waits."""
+        return 0.0 if self._asked_at is None else asyncio.get_running_loop().time() - self._asked_at
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the client had read everything when it was last asked."""
+        return self._read == self._asked
+
+    async def drained(self, seconds: float) -> bool:
+        """Waits until the client has read enough."""
+        return await self._advanced(self._sent - WINDOW, seconds)
+
+    async def finished(self, seconds: float) -> bool:
+        """Waits until the client has read everything, but for a small rest: the connection is closed a few seconds later."""
+        if self._sent - self._read <= LAST_BYTES:
+            return True
+        self.ping()
+        return await self._advanced(self._sent, seconds)
+
+    def begin(self, execution: Execution, *, first: bool) -> None:
+        """Announces a further attempt, in JSON only."""
+        if self._format is LogFormat.JSON and not first:
+            self.send(websocket_frame(attempt_event(execution)))
+
+    def end(self, state: FinalState) -> None:
+        """Announces the end, in JSON only."""
+        if self._format is LogFormat.JSON:
+            self.send(websocket_frame(end_event(state)))
+
+    @property
+    def _open(self) -> bool:
+        return self._connection is not None and not self._connection.closed()
+
+    def _write(self, data: bytes) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.write(data)
+            except StreamClosedError:
+                self._connection = None
+
+    async def _advanced(self, position: int, seconds: float) -> bool:
+        """Waits until the client has read up to there. False when it reads nothing for that many seconds."""
+        while self._open and self._read < position:
+            self._progress.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._progress.wait()
+            except TimeoutError:
+                return False
+        if not self._open:
+            raise ConnectionError
+        return True
