@@ -20,8 +20,8 @@ export function short(iso: string): string {
   return today ? hours.format(date) : clock.format(date);
 }
 
-/** Shortens a UUID to its last 8 digits. Ids begin with the time of their creation, so those of jobs posted together differ only at the end. */
-export const shortId = (id: string): string => id.slice(-8);
+/** Shortens a UUID to its last group. Ids begin with the time of their creation: those of jobs posted together differ only at the end. */
+export const shortId = (id: string): string => id.slice(id.lastIndexOf("-") + 1);
 
 /** Formats a duration: 340 ms, 4.2 s, 3 m 20 s, 2 h 5 m, 3 d 4 h. */
 export function duration(milliseconds: number): string {
