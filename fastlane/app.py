@@ -135,6 +135,7 @@ def web_settings(settings: Settings) -> WebSettings:
         per_page=settings.per_page,
         max_body=settings.max_body,
         hard_retries=settings.hard_retries,
+        hard_timeout=settings.hard_timeout,
     )
 
 

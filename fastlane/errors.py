@@ -4,8 +4,9 @@ A driver's own exceptions end in its adapter, which raises one of these instead.
 later; after any other error it fails until something changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 
 class FastlaneError(Exception):
@@ -109,12 +110,24 @@ class KeyReused(FastlaneError):
 
 
 MAX_QUOTE = 60
+NEAR = 0.6
+"""How similar a known name must be (0 to 1, by difflib) for someone to have meant it."""
 
 
 def quoted(value: object) -> str:
     """A wrong value as a fault quotes it: cut when it is long."""
     text = repr(value)
     return text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that someone who wrote this one probably meant; None when none is near."""
+
+    def similarity(candidate: str) -> float:
+        return SequenceMatcher(None, candidate.lower(), name[:80].lower()).ratio()
+
+    best = max(known, key=similarity, default=None)
+    return None if best is None or similarity(best) < NEAR else best
 
 
 @dataclass(frozen=True, slots=True)

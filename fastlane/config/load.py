@@ -200,7 +200,7 @@ def _from_environment(faults: list[Fault]) -> dict[str, _RawValue]:
     written = _from_variables(SETTINGS, faults) | _legacy_variables()
     known = {setting.variable for setting in SETTINGS} | {f"{setting.variable}_FILE" for setting in SETTINGS if setting.secret}
     ours = (name for name in sorted(os.environ) if name.startswith(PREFIX) and not NOT_SETTINGS.match(name))
-    faults += [Fault(name, unknown(name, known)) for name in ours if name not in known]
+    faults += [Fault(name, unknown(name, known, PREFIX)) for name in ours if name not in known]
     return written
 
 

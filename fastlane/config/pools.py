@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from fastlane.config.types import KeyReaders, SettingType, read_choice, read_number, read_stripped_text, read_table, read_tables
+from fastlane.config.types import KeyReaders, SettingType, read_choice, read_number, read_stripped_text, read_table, read_valid_keys
 from fastlane.errors import Fault, Invalid, quoted
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_RESOURCES, Resources
@@ -96,10 +97,16 @@ POOL_KEYS: KeyReaders = {
 
 def _pools(value: object) -> tuple[Pool, ...]:
     example = f'[{{"name": "default", "match": "", "hosts": ["{LOCAL_ENGINE}"]}}]'
-    pools = [Pool(**row) for row in read_tables(value, "pool", POOL_KEYS, ("name", "match", "hosts"), example)]
-    if messages := pool_faults(pools):
-        raise Invalid([Fault("", message) for message in messages])
+    rows, faults = read_valid_keys(value, "pool", POOL_KEYS, ("name", "match", "hosts"), example)
+    pools = [Pool(**{**_stand_in(number), **row}) for number, row in enumerate(rows, 1)]
+    if faults := [*faults, *(Fault("", message) for message in pool_faults(pools))]:
+        raise Invalid(faults)
     return tuple(pools)
+
+
+def _stand_in(number: int) -> dict[str, Any]:
+    """Values without a fault in place of those that could not be read, so that the faults between pools are found at once too."""
+    return {"name": f"number-{number}", "match": f"number-{number}$", "hosts": (LOCAL_ENGINE,)}
 
 
 def _show_pools(pools: Sequence[Pool]) -> str:

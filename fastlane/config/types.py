@@ -4,7 +4,6 @@ A reader raises ``ValueError`` whose text says what to write instead, or ``Inval
 ``show`` writes. Readers of secrets never repeat the value.
 """
 
-import difflib
 import ipaddress
 import json
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from fastlane.errors import Fault, Invalid, quoted
+from fastlane.errors import Fault, Invalid, nearest, quoted
 from fastlane.log import scrub
 from fastlane.models.container.options import read_size, read_text, show_size
 from fastlane.models.schedule.schedule import read_duration, show_duration
@@ -223,6 +222,16 @@ def read_tables(
 ) -> list[dict[str, Any]]:
     """The attributes of each table in a list from TOML or from JSON text. Raises Invalid with the faults of all tables, ValueError for
     anything but a list of tables. A fault repeats a value only where a key's reader does."""
+    tables, faults = read_valid_keys(value, noun, keys, required, example, plural)
+    if faults:
+        raise Invalid(faults)
+    return tables
+
+
+def read_valid_keys(
+    value: object, noun: str, keys: KeyReaders, required: Iterable[str], example: str, plural: str | None = None
+) -> tuple[list[dict[str, Any]], list[Fault]]:
+    """As ``read_tables``, but returns what can be read of each table, and the faults of the rest."""
     rows = value
     if isinstance(value, str):
         try:
@@ -234,9 +243,7 @@ def read_tables(
         raise ValueError(f"is not a list of {plural}; write a table [[{plural}]] for each, in the environment a JSON list of objects")
     faults: list[Fault] = []
     tables = [_read_row(row, f"{noun} {number}", keys, required, faults) for number, row in enumerate(rows, 1)]
-    if faults:
-        raise Invalid(faults)
-    return tables
+    return tables, faults
 
 
 def read_table(value: object, keys: KeyReaders) -> dict[str, Any]:
@@ -244,11 +251,18 @@ def read_table(value: object, keys: KeyReaders) -> dict[str, Any]:
     a table."""
     if not isinstance(value, dict):
         raise ValueError("is not a table; write { NAME = VALUE }, as JSON an object")
+    found, faults = _read_keys(value, keys)
+    if faults:
+        raise Invalid(faults)
+    return found
+
+
+def _read_keys(value: Mapping[str, object], keys: KeyReaders) -> tuple[dict[str, Any], list[Fault]]:
     found: dict[str, Any] = {}
     faults: list[Fault] = []
     for key, given in value.items():
         if key not in keys:
-            faults.append(Fault(key, _is_unknown(key, keys)))
+            faults.append(Fault(key, _unknown_key(key, keys)))
             continue
         attribute, read = keys[key]
         try:
@@ -257,28 +271,27 @@ def read_table(value: object, keys: KeyReaders) -> dict[str, Any]:
             faults += [Fault(f"{key}.{fault.field}" if fault.field else key, fault.message) for fault in error.faults]
         except ValueError as error:
             faults.append(Fault(key, str(error)))
-    if faults:
-        raise Invalid(faults)
-    return found
+    return found, faults
 
 
 def _read_row(row: Mapping[str, object], place: str, keys: KeyReaders, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
     faults += [Fault("", f"{place}: has no {key}") for key in required if key not in row]
-    try:
-        return read_table(row, keys)
-    except Invalid as error:
-        faults += [Fault("", f"{place}: {fault.field} {fault.message}") for fault in error.faults]
-        return {}
+    found, wrong = _read_keys(row, keys)
+    faults += [Fault("", f"{place}: {fault.field} {fault.message}") for fault in wrong]
+    return found
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    """The fault of a name that is not known, with the nearest known name."""
-    return f"{name} {_is_unknown(name, known)}"
+def unknown(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """The fault of the name of a setting that is not known, with the nearest known name if one is near. ``prefix``: what all of these names
+    begin with, which makes none nearer."""
+    near = nearest(name.removeprefix(prefix), sorted(text.removeprefix(prefix) for text in known))
+    hint = f"the nearest known name is {prefix}{near}" if near else "`fastlane config` lists all settings"
+    return f"{name} is not known; {hint}"
 
 
-def _is_unknown(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
-    return f"is not known; the nearest known name is {nearest[0]}"
+def _unknown_key(key: str, keys: KeyReaders) -> str:
+    near = nearest(key, keys)
+    return "is not known; " + (f"the nearest known name is {near}" if near else f"there are: {', '.join(keys)}")
 
 
 def read_choice(*words: str) -> Callable[[object], str]:

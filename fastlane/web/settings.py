@@ -9,9 +9,9 @@ from fastlane.config.credentials import Token, User
 class WebSettings:
     """The settings of HTTP; docs/configuration.md explains them and names their defaults.
 
-    ``max_body`` is in bytes. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only this machine can reach the
-    server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may. ``users`` and ``tokens`` may log
-    in; without any, everyone has access.
+    ``max_body`` is in bytes, ``hard_timeout`` in seconds. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only
+    this machine can reach the server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may.
+    ``users`` and ``tokens`` may log in; without any, everyone has access.
     """
 
     version: str
@@ -22,6 +22,7 @@ class WebSettings:
     open_reads: bool
     max_body: int
     hard_retries: int
+    hard_timeout: float
     redact_words: tuple[str, ...]
     per_page: int
     users: tuple[User, ...]

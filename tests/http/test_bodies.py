@@ -5,6 +5,7 @@ import gzip
 import json
 import threading
 import time
+from uuid import uuid4
 
 import pytest
 
@@ -125,6 +126,28 @@ async def test_an_unknown_field_is_named_with_the_nearest_known_one(server, name
     assert f'nearest is "{near}"' in faults(await server.post("/tasks/task", OK | {name: "x"}))[name]
 
 
+@pytest.mark.parametrize(
+    ("fields", "field", "home"),
+    [
+        ({"memory": "512m"}, "memory", "resources.memory"),
+        ({"schedule": "* * * * *"}, "schedule", "cron"),
+        ({"Mounts": []}, "Mounts", "container.mounts"),
+        ({"container": {"memory": "512m"}}, "container.memory", "resources.memory"),
+        ({"resources": {"timeout": 60}}, "resources.timeout", "timeout, a field of the job itself"),
+    ],
+)
+async def test_a_field_that_belongs_elsewhere_is_told_where(server, fields, field, home):
+    assert faults(await server.post("/tasks/task", OK | fields))[field].endswith(f"; use {home}")
+
+
+@pytest.mark.parametrize("name", ["colour", "x", "", "notReallyAnything"])
+async def test_nothing_is_called_near_that_is_not(server, name):
+    found = faults(await server.post("/tasks/task", OK | {name: 1}))[name or "(empty)"]
+    assert "nearest" not in found
+    assert "; there are: image, command, " in found
+    assert "nearest" not in faults(await server.get("/tasks?colour=1"))["colour"]
+
+
 @pytest.mark.parametrize("name", ["notify", "webhooks"])
 async def test_a_field_that_later_work_brings_is_refused_rather_than_ignored(server, name):
     assert name in faults(await server.post("/tasks/task", OK | {name: 1}))
@@ -134,6 +157,15 @@ async def test_all_faults_come_in_one_answer(server):
     body = {"image": "UPPER", "command": "it's", "envs": {"A-B": 1, "C": [], "D": None}, "startIn": "soon", "metadata": [], "colour": 1}
     found = faults(await server.post("/tasks/task", body))
     assert set(found) == {"image", "command", "envs.A-B", "envs.C", "envs.D", "startIn", "metadata", "colour"}
+
+
+async def test_detail_tells_one_fault_whole_and_of_several_the_names(server):
+    one = (await server.post("/tasks/task", OK | {"startIn": "soon"})).json
+    assert one["detail"] == one["error"] == f"startIn: {one['errors'][0]['message']}"
+    several = (await server.post("/tasks/task", OK | {"startIn": "soon", "priority": 1000})).json
+    assert several["detail"] == several["error"] == "2 fields are wrong: startIn, priority; errors says what to do about each"
+    whole = (await server.post("/tasks/task", b"{")).json
+    assert whole["errors"] == [{"field": "", "message": whole["detail"]}]
 
 
 async def test_a_field_with_two_faults_has_both_told(server):
@@ -159,6 +191,14 @@ async def test_a_server_says_how_many_retries_it_allows(shared_redis, tmp_path):
         assert "allows (2)" in faults(await server.post("/tasks/task", OK | {"retries": 3}))["retries"]
         reply = await server.enqueue(retries=2)
         assert (await server.get(reply["jobUrl"])).json["job"]["spec"]["retries"] == 2
+
+
+async def test_a_server_says_how_long_it_lets_a_job_run(shared_redis, tmp_path):
+    async with Fastlane(tmp_path, shared_redis.url, hard_timeout=90) as server:
+        assert "allows (1m30s)" in faults(await server.post("/tasks/task", OK | {"timeout": 91}))["timeout"]
+        assert "allows (1m30s)" in faults(await server.put(f"/tasks/task/jobs/{uuid4()}", OK | {"timeout": 91}))["timeout"]
+        reply = await server.enqueue(timeout=90)
+        assert (await server.get(reply["jobUrl"])).json["job"]["spec"]["timeout"] == 90
 
 
 async def test_a_body_of_noise_gets_a_short_answer(server):
@@ -193,6 +233,8 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"cron": "61 * * * *"}, "cron", "minute"),
         ({"cron": "0 22-2 * * *"}, "cron", "22-23"),
         ({"cron": "@reboot"}, "cron", "@hourly"),
+        ({"cron": "@every 5m"}, "cron", '; write "*/5 * * * *"'),
+        ({"cron": "0 0 L * *"}, "cron", "write 28, or 1"),
         ({"timezone": "Europe/Berlin"}, "timezone", "give one"),
         ({"timezone": "Europe/Berlin", "startIn": "5m"}, "timezone", "cron"),
         ({"overlap": "skip"}, "overlap", "give one"),
@@ -219,7 +261,13 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"timeout": -1}, "timeout", "above 0"),
         ({"timeout": "60"}, "timeout", "above 0"),
         ({"timeout": True}, "timeout", "above 0"),
-        ({"timeout": 10**12}, "timeout", "above 0"),
+        ({"timeout": 10**12}, "timeout", "too large"),
+        ({"timeout": 1e18}, "timeout", "too large"),
+        ({"startAt": 1e18}, "startAt", "too large"),
+        ({"priority": 1e18}, "priority", "too large; write a whole number from -100 to 100"),
+        ({"resources": {"cpus": 1e18}}, "resources.cpus", "too large"),
+        ({"resources": {"memory": 10**18}}, "resources.memory", "too large"),
+        ({"resources": {"pids": 1e18}}, "resources.pids", "too large"),
         ({"expiration": True}, "expiration", "boolean"),
         ({"expiration": "soon"}, "expiration", "ISO 8601"),
         ({"expiration": 1645113692000}, "expiration", "milliseconds"),
@@ -255,6 +303,8 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"envs": {"1A": "x"}}, "envs.1A", "name"),
         ({"envs": {"": "x"}}, "envs.(empty)", "name"),
         ({"envs": {"Ä": "x"}}, "envs.Ä", "name"),
+        ({"envs": {"FASTLANE_TASK_ID": "x"}}, "envs.FASTLANE_TASK_ID", "begins with FASTLANE_"),
+        ({"envs": {"FASTLANE_OWN": "x"}}, "envs.FASTLANE_OWN", "choose another name"),
         ({"envs": {"A": {}}}, "envs.A", "quotes"),
         ({"envs": {"A": "********"}}, "envs.A", "secret"),
         ({"envs": {f"A{number}": 1 for number in range(1_001)}}, "envs", "more than"),

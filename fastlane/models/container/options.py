@@ -55,8 +55,10 @@ UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 def read_cpus(value: object) -> float:
     """Reads a number of processors, such as 0.5."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST_CPUS <= value <= MAX_CPUS:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= LEAST_CPUS:
         raise ValueError(f"{quoted(value)} is not a number of processors from {LEAST_CPUS} to {MAX_CPUS}; write 0.5 for half of one")
+    if value > MAX_CPUS:
+        raise ValueError(f"{quoted(value)} is too large; write a number of processors from {LEAST_CPUS} to {MAX_CPUS}")
     return float(value)
 
 
@@ -68,8 +70,10 @@ def read_memory(value: object) -> int:
 def read_pids(value: object) -> int:
     """Reads a number of processes and threads."""
     number = as_integer(value)
-    if number is None or not 1 <= number <= MAX_PIDS:
+    if number is None or number < 1:
         raise ValueError(f"{quoted(value)} is not a whole number of processes from 1 to {MAX_PIDS}")
+    if number > MAX_PIDS:
+        raise ValueError(f"{quoted(value)} is too large; write a whole number of processes from 1 to {MAX_PIDS}")
     return number
 
 
@@ -79,7 +83,9 @@ def read_size(value: object, least: int) -> int:
     size = int(float(found[1]) * UNITS.get((found[2] or "").lower(), 1)) if found else as_integer(value)
     if size is None:
         raise ValueError(f'{quoted(value)} is not a size; write "512m", "1.5g", "512KiB", "1MiB", or a number of bytes from {least}')
-    if not least <= size <= MAX_BYTES:
+    if size > MAX_BYTES:
+        raise ValueError(f"{quoted(value)} is too large; write a size from {show_size(least)} to {show_size(MAX_BYTES)}")
+    if size < least:
         raise ValueError(f'{quoted(value)} is not a size from {show_size(least)} to {show_size(MAX_BYTES)}, such as "512m" or "1MiB"')
     return size
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from croniter import croniter
 
 from fastlane.errors import quoted
+from fastlane.models.schedule.cron_dialects import every_advice, item_advice
 
 MAX_TEXT = 256
 ALIASES = {
@@ -108,6 +109,8 @@ def _split(text: str) -> list[str]:
     """The five fields of an expression or an alias."""
     if len(text) > MAX_TEXT:
         raise ValueError(f"has more than {MAX_TEXT} characters; {FORMS}")
+    if advice := every_advice(text):
+        raise ValueError(advice)
     parts = re.findall(r"\S+", text, re.ASCII)
     if len(parts) == 1 and parts[0].startswith("@"):
         if parts[0].lower() not in ALIASES:
@@ -122,6 +125,8 @@ def _split(text: str) -> list[str]:
 
 def _item(spec: FieldSpec, item: str) -> str:
     """One item of a field's list, validated, in a form that croniter reads as cron does."""
+    if advice := item_advice(item.lower()):
+        raise ValueError(f"{quoted(item)} cannot be the {spec.name}: {advice}")
     match = _ITEM.fullmatch(item.lower())
     if match is None:
         raise ValueError(f"{quoted(item) if item else 'an empty item'} cannot be the {spec.name}; {spec.forms}")

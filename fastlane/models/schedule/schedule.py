@@ -103,6 +103,8 @@ def read_moment(value: object) -> int:
         value = float(text)
     if not isinstance(value, int | float):
         raise ValueError(f"is not a time; {MOMENT_FORMS}")
+    if value > LAST_MOMENT:
+        raise ValueError(f"is too large; {MOMENT_FORMS}")
     if value > LARGEST_UNIX_SECONDS:
         raise ValueError("looks like milliseconds; divide by 1000 to give Unix seconds")
     if not value >= 0:

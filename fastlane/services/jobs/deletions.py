@@ -108,9 +108,8 @@ class Deletions:
 def _blocked_by(job: Job, execution: Execution, *, stop: bool) -> DeletionBlocker:
     named = f"execution {execution.id} of job {job.id}"
     if not execution.status.final:
-        if stop and job.stops(execution.sequence):
-            reason = f"{named} was asked to stop and is still {execution.status}; try again when it has ended"
-            return DeletionBlocker(reason, temporary=True)
+        if job.stops(execution.sequence) or execution.stop_requested_at is not None:
+            return DeletionBlocker(f"{named} is stopping; try again when it has ended", temporary=stop)
         return DeletionBlocker(f"{named} is {execution.status}; {_advice(stop)}", temporary=False)
     if not execution.settled:
         reason = f"{named} has ended ({execution.status}), but a worker has not settled it yet; try again in a moment"

@@ -74,7 +74,8 @@ class ManualRuns:
         if last is None:
             raise Conflict(f"nothing of job {job.id} ever ran, so there is nothing to retry; use run")
         if not last.status.final:
-            raise Conflict(f"execution {last.id} of job {job.id} is {last.status}; retry it when it has ended")
+            stopping = job.stops(last.sequence) or last.stop_requested_at is not None
+            raise Conflict(f"execution {last.id} of job {job.id} is {'stopping' if stopping else last.status}; try again when it has ended")
         if is_under_way(last):
             raise Conflict(f"execution {last.id} of job {job.id} failed and is about to be tried again by itself")
         return last.spec

@@ -8,7 +8,7 @@ the request: an earlier answer would close the connection while the client still
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 from ipaddress import ip_address
@@ -373,8 +373,14 @@ class UnknownRoute(Handler):
 
     write_role = Role.READ
 
+    def initialize(self, *, path: Mapping[str, str], near: Sequence[str] = ()) -> None:
+        """Takes the routes that begin as the path does."""
+        super().initialize(path=path)
+        self._near = near
+
     async def on_get(self) -> None:
         """404."""
-        raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are under /tasks, /status and /healthcheck")
+        routes = ", ".join(route.replace("{task_id}", "T").replace("{job_id}", "J").replace("{execution_id}", "E") for route in self._near)
+        raise Problem(404, f"there is no route {self.request.path[:200]}; here are: {routes}. GET /openapi.json describes all routes")
 
     on_post = on_put = on_patch = on_delete = on_options = on_get

@@ -1,11 +1,11 @@
 """Reads the fields of objects and lists inside a body, and finds all faults at once. Each fault is named by the path to its field."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from marshmallow import ValidationError
 
-from fastlane.web.http.query import nearest
+from fastlane.errors import nearest
 
 Reader = Callable[[object], Any]
 """Turns a field into a value. Raises ValueError for a fault, or ValidationError when the field is an object with fields."""
@@ -48,8 +48,25 @@ class Faults:
             raise ValidationError(self._found)
 
 
-def read_fields(value: object, readers: Mapping[str, Reader], noun: str, required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The values of an object's fields by name. A null field counts as absent. ``noun`` is what a fault calls the object."""
+NO_HOMES: Mapping[str, str] = {}
+
+
+def unknown_field(name: str, known: Collection[str], noun: str, homes: Mapping[str, str]) -> str:
+    """The fault of a name that an object does not have. ``homes``: what to write instead of a name that belongs elsewhere, by that name in
+    small letters."""
+    own = {field.lower() for field in known}
+    if name.lower() not in own and (home := homes.get(name.lower())):
+        return f"is not a field of {noun}; use {home}"
+    near = nearest(name, known)
+    hint = f'the nearest is "{near}" (there are: {", ".join(known)})' if near else f"there are: {', '.join(known)}"
+    return f"is not a field of {noun}; {hint}"
+
+
+def read_fields(
+    value: object, readers: Mapping[str, Reader], noun: str, required: tuple[str, ...] = (), homes: Mapping[str, str] = NO_HOMES
+) -> dict[str, Any]:
+    """The values of an object's fields by name. A null field counts as absent. ``noun`` is what a fault calls the object; ``homes`` as in
+    ``unknown_field``."""
     if not isinstance(value, dict):
         raise ValidationError(f'is not an object; write {{"{next(iter(readers))}": …}}')
     faults, found = Faults(), {}
@@ -57,8 +74,7 @@ def read_fields(value: object, readers: Mapping[str, Reader], noun: str, require
         if faults.enough:
             break
         if name not in readers:
-            words = f'is not a field of {noun}; the nearest is "{nearest(name, readers)}" (there are: {", ".join(readers)})'
-            faults.add(name or "(empty)", [words])
+            faults.add(name or "(empty)", [unknown_field(name, readers, noun, homes)])
         elif given is not None:
             found[name] = faults.read(name, readers[name], given)
     for name in required:

@@ -19,6 +19,8 @@ from fastlane.errors import (
     Unreadable,
 )
 
+MAX_NAMED = 10
+"""Faulty fields that a detail names."""
 RETRY_AFTER = 2
 """Seconds after which a client may try again when the store or the queue is down, or when it has too many of something."""
 
@@ -54,9 +56,9 @@ def problem_of(error: BaseException | None) -> Problem:
         case Problem():
             return error
         case Invalid():
-            return Problem(400, str(error), faults=error.faults)
+            return _problem_of_faults(400, error.faults)
         case Forbidden():
-            return Problem(403, str(error), faults=error.faults)
+            return _problem_of_faults(403, error.faults)
         case NotStarted():
             return Problem(404, str(error), headers={"Fastlane-Status": error.status}, execution_status=error.status)
         case NotFound():
@@ -77,3 +79,13 @@ def problem_of(error: BaseException | None) -> Problem:
         case HTTPError():
             return Problem(error.status_code, HTTPStatus(error.status_code).description or HTTPStatus(error.status_code).phrase)
     return Problem(500, "fastlane failed; its log has the error under the request id of this answer")
+
+
+def _problem_of_faults(status: int, faults: Sequence[Fault]) -> Problem:
+    """One fault is told whole in the detail. Of several, the detail names the fields, and ``errors`` says what to do about each."""
+    fields = list(dict.fromkeys(fault.field or "the body" for fault in faults))
+    if len(fields) == 1:
+        return Problem(status, "; ".join(map(str, faults)), faults=faults)
+    names = ", ".join(fields[:MAX_NAMED]) + (f" and {len(fields) - MAX_NAMED} more" if len(fields) > MAX_NAMED else "")
+    verb = "not allowed" if status == 403 else "wrong"
+    return Problem(status, f"{len(fields)} fields are {verb}: {names}; errors says what to do about each", faults=faults)

@@ -1,6 +1,5 @@
 """Reads the query and the Range header strictly, and names every fault."""
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
 from itertools import islice
@@ -8,7 +7,7 @@ from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 
-from fastlane.errors import Fault, Invalid
+from fastlane.errors import Fault, Invalid, nearest
 from fastlane.models.schedule.schedule import read_moment
 from fastlane.web.http.problems import Problem
 
@@ -17,19 +16,13 @@ MAX_NAMES = 50
 """No route knows that many. Later ones are ignored, since one of the first must be unknown."""
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """The known name that is most similar to this one."""
-    return max(known, key=lambda candidate: difflib.SequenceMatcher(None, candidate.lower(), name[:80].lower()).ratio())
-
-
 def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, str]:
     """The query's values by name. Raises Invalid for an unknown name and for one that is repeated."""
     values: dict[str, str] = {}
     faults: list[Fault] = []
     for name, given in islice(request.query_arguments.items(), MAX_NAMES):
         if name not in known:
-            hint = f'; the nearest known one is "{nearest(name, known)}"' if known else "; this route takes no query"
-            faults.append(Fault(name[:80], f"is not a query name of this route{hint}"))
+            faults.append(Fault(name[:80], f"is not a query name of this route; {_known_names(name, known)}"))
         elif len(given) > 1:
             faults.append(Fault(name, "appears twice; leave one out"))
         else:
@@ -37,6 +30,12 @@ def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, 
     if faults:
         raise Invalid(faults)
     return values
+
+
+def _known_names(name: str, known: Collection[str]) -> str:
+    if near := nearest(name, known):
+        return f'the nearest known one is "{near}"'
+    return f"it knows: {', '.join(known)}" if known else "it takes no query"
 
 
 def read_flag(values: Mapping[str, str], name: str) -> bool:
@@ -52,9 +51,12 @@ def read_integer(values: Mapping[str, str], name: str, default: int, least: int,
     text = values.get(name)
     if text is None:
         return default
-    if not re.fullmatch(r"[0-9]{1,12}", text, re.ASCII) or not least <= int(text) <= most:
+    number = int(text) if re.fullmatch(r"[0-9]{1,100}", text, re.ASCII) else least - 1
+    if number < least:
         raise Invalid([Fault(name, f"is not a whole number from {least} to {most}")])
-    return int(text)
+    if number > most:
+        raise Invalid([Fault(name, f"is too large; write a whole number from {least} to {most}")])
+    return number
 
 
 def read_since(values: Mapping[str, str]) -> int | None:

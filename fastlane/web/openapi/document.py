@@ -73,7 +73,7 @@ class Document:
         for route, handler in self._routes.items():
             spec.path(route, parameters=_path_parameters(route), operations=dict(self._operations(route, handler)))
         content: Json = spec.to_dict()
-        return _with_rules(content, self._settings.hard_retries)
+        return _with_rules(content, self._settings)
 
     def _add_components(self, spec: APISpec) -> None:
         spec.components.schema("Data", dict(ANY_DATA))
@@ -188,10 +188,11 @@ def _problem(name: str, description: str) -> Json:
     return {"description": description, "headers": headers, "content": {"application/problem+json": {"schema": dict(PROBLEM.reference)}}}
 
 
-def _with_rules(content: Json, hard_retries: int) -> Json:
-    """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the setting ``hard_retries``."""
+def _with_rules(content: Json, settings: WebSettings) -> Json:
+    """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the server's own limits."""
     job = content["components"]["schemas"][JobSchema.__name__.removesuffix("Schema")]
-    job["properties"]["retries"]["maximum"] = hard_retries
+    job["properties"]["retries"]["maximum"] = settings.hard_retries
+    job["properties"]["timeout"]["maximum"] = settings.hard_timeout
     job["oneOf"] = [
         _start("now", None, (*STARTS, *CRON_FIELDS)),
         *(_start(f"by {name}", name, {*STARTS, *CRON_FIELDS} - {name, *(CRON_FIELDS if name == "cron" else ())}) for name in STARTS),

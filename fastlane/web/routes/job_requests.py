@@ -17,8 +17,13 @@ DELETE_QUERY = {"stop": flag("Stops it before deleting it.")}
 
 def read_job_body(handler: Handler) -> tuple[Spec, Schedule]:
     """What to run and when. Raises Invalid with every fault."""
-    now, most = handler.services.clock.now(), handler.web_settings.hard_retries
-    return read_job(read_object(bytes(handler.body)), now, hard_retries=most)
+    body, now = read_object(bytes(handler.body)), handler.services.clock.now()
+    return read_job(body, now, hard_retries=handler.web_settings.hard_retries, hard_timeout=_hard_timeout(handler))
+
+
+def _hard_timeout(handler: Handler) -> float:
+    """The longest ``timeout`` that a job of the request's task may have, in seconds."""
+    return handler.web_settings.hard_timeout
 
 
 def read_stop_first(handler: Handler) -> bool:

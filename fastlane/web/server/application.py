@@ -53,7 +53,7 @@ def make_server(app: Application, most_connections: int, tls: SSLContext | None 
     """A server of this application that does not listen yet; with ``tls`` it serves HTTPS only. It ignores forwarded headers: handlers read
     them, and know which to trust."""
     public_url = context_of(app).settings.public_url
-    router = PathRouter(app, {**ROUTES, **UNDOCUMENTED}, urlsplit(public_url).path if public_url else "")
+    router = PathRouter(app, ROUTES, urlsplit(public_url).path if public_url else "", own=UNDOCUMENTED)
     limits = {"max_body_size": UNLIMITED, "max_buffer_size": READ_BUFFER, "max_header_size": MAX_HEAD}
     server = LimitedHTTPServer(router, ssl_options=tls, **limits)
     server.limit(ConnectionLimit(most_connections), context_of(app).deadlines)

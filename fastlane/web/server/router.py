@@ -1,6 +1,6 @@
 """Finds the handler for a path."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -14,14 +14,16 @@ from fastlane.web.handler.handler import Handler, UnknownRoute
 @dataclass(slots=True)
 class RouteNode:
     """One segment of the routes' tree. ``literals`` are the fixed segments that may follow; ``parameter`` is the node of a named one, whose
-    name is ``parameter_name``. ``handler`` serves the paths that end here."""
+    name is ``parameter_name``. ``handler`` serves the paths that end here. ``route`` is their form in the docs, empty for routes of our own
+    pages."""
 
     handler: type[Handler] | None = None
+    route: str = ""
     literals: "dict[str, RouteNode]" = field(default_factory=dict)
     parameter_name: str = ""
     parameter: "RouteNode | None" = None
 
-    def add(self, route: str, handler: type[Handler]) -> None:
+    def add(self, route: str, handler: type[Handler], *, public: bool = True) -> None:
         """Adds a route such as ``/tasks/{task_id}``. Routes that have a parameter in the same place use the same name for it."""
         node = self
         for segment in filter(None, route.split("/")):
@@ -30,7 +32,25 @@ class RouteNode:
                 node = node.parameter
             else:
                 node = node.literals.setdefault(segment, RouteNode())
-        node.handler = handler
+        node.handler, node.route = handler, route if public else ""
+
+    def near(self, path: str) -> tuple[str, ...]:
+        """The routes that begin as a path without a route does, each as far as the next handler."""
+        node = self
+        for segment in filter(None, path.split("/")):
+            below = node.literals.get(segment, node.parameter)
+            if below is None:
+                break
+            node = below
+        return tuple(route for route in dict.fromkeys((node.route, *node.routes_below())) if route)
+
+    def routes_below(self) -> Iterator[str]:
+        """The first routes on each way down."""
+        for node in (*self.literals.values(), *filter(None, (self.parameter,))):
+            if node.handler is not None:
+                yield node.route
+            else:
+                yield from node.routes_below()
 
     def find(self, path: str) -> tuple[type[Handler], dict[str, str]]:
         """The handler of a path (its bytes as Latin-1) and the percent-decoded parameters; ``%2F`` does not separate segments. Repeated
@@ -49,14 +69,18 @@ class RouteNode:
 
 class PathRouter(Router):
     """Routes requests to an application's handlers. ``/task`` is an alias of ``/tasks``. ``prefix`` is the path of ``public_url``: requests
-    may come with it or without it, since some proxies remove it and others do not."""
+    may come with it or without it, since some proxies remove it and others do not. ``own``: routes that only our own pages use."""
 
-    def __init__(self, app: Application, routes: Mapping[str, type[Handler]], prefix: str = "") -> None:
+    def __init__(
+        self, app: Application, routes: Mapping[str, type[Handler]], prefix: str = "", own: Mapping[str, type[Handler]] | None = None
+    ) -> None:
         self._app = app
         self._prefix = prefix
         self._root = RouteNode()
         for route, handler in routes.items():
             self._root.add(route, handler)
+        for route, handler in (own or {}).items():
+            self._root.add(route, handler, public=False)
         self._root.literals["task"] = self._root.literals["tasks"]
 
     def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
@@ -65,7 +89,8 @@ class PathRouter(Router):
         if handler is UnknownRoute and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
             request.path = request.path.removeprefix(self._prefix)
             handler, parameters = self._root.find(request.path)
-        return self._app.get_handler_delegate(request, handler, {"path": parameters})
+        more = {"near": self._root.near(request.path)} if handler is UnknownRoute else {}
+        return self._app.get_handler_delegate(request, handler, {"path": parameters, **more})
 
 
 def _decoded(segment: str) -> str:

@@ -88,6 +88,20 @@ async def test_what_is_scheduled_or_runs_is_not_deleted_and_the_words_say_so(vir
     assert (await virtual.real_store.task("t")).jobs_count == 2
 
 
+@pytest.mark.parametrize("whole", [False, True])
+async def test_what_is_being_stopped_is_stopping_for_a_deletion_and_a_retry(virtual, whole):
+    job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
+    await virtual.work()
+    await virtual.run(str(job.execution_id))
+    if whole:
+        await virtual.services.stops.stop_job("t", job.job_id)
+    else:
+        await virtual.services.stops.stop_execution("t", job.job_id, str(job.execution_id))
+    for attempt in (virtual.services.deletions.delete_job, virtual.services.manual_runs.retry):
+        with pytest.raises(Conflict, match=rf"{job.execution_id} of job .* is stopping; try again when it has ended"):
+            await attempt("t", job.job_id)
+
+
 @pytest.mark.parametrize("stop", [False, True])
 async def test_an_end_that_nobody_settles_is_waited_for_and_named(virtual, stop):
     job = await virtual.services.submissions.enqueue("t", make_spec(), Schedule())
@@ -140,7 +154,7 @@ async def test_with_stop_one_that_does_not_end_in_time_is_kept_and_named(virtual
     await virtual.work()
     await virtual.run(str(job.execution_id))
     before = virtual.clock.now()
-    with pytest.raises(Conflict, match="was asked to stop and is still running; try again when it has ended"):
+    with pytest.raises(Conflict, match="is stopping; try again when it has ended"):
         await virtual.services.deletions.delete_job("t", job.job_id, stop=True)
     assert MAX_WAIT <= virtual.clock.now() - before <= MAX_WAIT + 1_000
     assert (await virtual.real_store.execution(job.execution_id)).stop_requested_at is not None

@@ -51,7 +51,7 @@ async def test_while_an_execution_is_under_way_there_is_no_retry(virtual, moment
     await virtual.work()
     if moment == "runs":
         await virtual.run(str(job.execution_id))
-    with pytest.raises(Conflict, match=rf"{job.execution_id} .* is (enqueued|running); retry it when it has ended"):
+    with pytest.raises(Conflict, match=rf"{job.execution_id} .* is (enqueued|running); try again when it has ended"):
         await virtual.services.manual_runs.retry("t", job.job_id)
     assert len(await virtual.executions(job.job_id)) == 1
 

@@ -109,7 +109,7 @@ def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits:
 @pytest.mark.parametrize(
     ("policy", "fault"),
     [
-        ({"colour": True}, "policy.colour is not known; the nearest known name is "),
+        ({"colour": True}, "policy.colour is not known; there are: user, workdir, "),
         ({"networs": True}, "policy.networs is not known; the nearest known name is networks"),
         ({"networks": 1}, "policy.networks is neither true (anything), false, text nor a list of texts"),
         ({"networks": ["a", 1]}, "policy.networks is neither true"),
@@ -146,7 +146,7 @@ def test_a_wrong_policy_is_answered_with_its_pool_its_key_and_what_to_write(poli
     ("limits", "fault"),
     [
         ({"cpus": "2"}, "limits.cpus '2' is not a number of processors"),
-        ({"cpus": float("inf")}, "is not a number of processors"),
+        ({"cpus": float("inf")}, "is too large; write a number of processors"),
         ({"memory": "1m"}, "limits.memory '1m' is not a size from 4MiB"),
         ({"memory": "much"}, "limits.memory 'much' is not a size"),
         ({"pids": 0}, "limits.pids 0 is not a whole number"),
@@ -241,3 +241,14 @@ def test_no_users_and_an_empty_list_of_them_are_the_same():
 
 def test_the_keys_of_limits_are_those_of_resources():
     assert [attribute for attribute, _ in LIMIT_KEYS.values()] == ["cpus", "memory", "pids"]
+
+
+def test_the_faults_of_single_pools_and_those_between_pools_come_at_once() -> None:
+    rows = [{"name": "a", "match": "", "hosts": ["h:2375"], "maxRunning": 0}, {"name": "a", "match": "(", "hosts": []}, {"match": 5}]
+    with pytest.raises(Invalid) as caught:
+        POOLS.read(rows)
+    found = [fault.message for fault in caught.value.faults]
+    wanted = ("pool 1: maxRunning", "pool 3: has no name", "pool 3: has no hosts", "pool 3: match", "two pools are named 'a'")
+    for words in (*wanted, "matches every task and stands before", "pool 'a' has no hosts", "match is not a regular expression"):
+        assert any(words in message for message in found), (words, found)
+    assert len(found) == 8

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastlane.models.container import options
+from fastlane.web.api.field_homes import HOMES
 from fastlane.web.api.json_schema import JsonSchema, integer, nullable
 from fastlane.web.http.fields import Reader, read_fields
 
@@ -42,7 +43,7 @@ class BodyObject:
 
     def read(self, value: object) -> dict[str, Any]:
         """The fields that are given, by name; null counts as not given. Raises ValidationError with all faults."""
-        return read_fields(value, self._readers, self._noun, self._required)
+        return read_fields(value, self._readers, self._noun, self._required, HOMES)
 
     @property
     def schema(self) -> JsonSchema:

@@ -13,15 +13,15 @@ from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Cont
 from fastlane.models.container.image_reference import EXAMPLES
 from fastlane.models.job import Spec
 from fastlane.models.schedule.cron import read_cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind, read_duration, read_moment
+from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind, read_duration, read_moment, show_duration
 from fastlane.models.schedule.timezone import read_timezone
 from fastlane.web.api import json_schema
 from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, differs, read_container, read_hosts
 from fastlane.web.api.container.resources import RESOURCES, read_resources
+from fastlane.web.api.field_homes import HOMES
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
-from fastlane.web.http.fields import MAX_FAULTS
-from fastlane.web.http.query import nearest
+from fastlane.web.http.fields import MAX_FAULTS, unknown_field
 
 
 def field(read: Callable[[object], Any], schema: JsonSchema, about: str, **options: Any) -> fields.Function:
@@ -136,8 +136,8 @@ READERS = {name: one.deserialize for name, one in JOB.fields.items()}
 REQUIRED = {name for name, one in JOB.fields.items() if one.required}
 
 
-def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int) -> tuple[Spec, Schedule]:
-    """What to run and when, of a decoded body; ``now`` in milliseconds. Raises Invalid with every fault."""
+def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int, hard_timeout: float) -> tuple[Spec, Schedule]:
+    """What to run and when, of a decoded body; ``now`` in milliseconds, ``hard_timeout`` in seconds. Raises Invalid with every fault."""
     faults: list[Fault] = []
     given = {name: value for name, value in body.items() if value is not None}
     wanted = read_valid(given)
@@ -145,6 +145,11 @@ def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int) -> tuple[S
         wanted, faults = _read_invalid(given)
     if wanted.get("retries", 0) > hard_retries:
         faults.append(Fault("retries", f"is more than this server allows ({hard_retries}); choose fewer, or ask for a higher hard_retries"))
+    if wanted.get("timeout", 0) > hard_timeout:
+        longest = show_duration(hard_timeout)
+        faults.append(
+            Fault("timeout", f"is more than this server allows ({longest}); choose a shorter one, or ask for a higher hard_timeout")
+        )
     schedule = _schedule(wanted, now)
     if not faults and (fault := _never_in_time(wanted, schedule, now)):
         faults.append(fault)
@@ -228,9 +233,7 @@ def _faults(messages: Mapping[Any, Any], path: str = "") -> Iterator[Fault]:
     for name, below in messages.items():
         field = f"{path}{name}"
         if not path and name not in JOB.fields:
-            yield Fault(
-                field[:80], f'is not a field of a job; the nearest is "{nearest(name, JOB.fields)}" (there are: {", ".join(JOB.fields)})'
-            )
+            yield Fault(field[:80] or "(empty)", unknown_field(name, JOB.fields, "a job", HOMES))
         elif isinstance(below, Mapping):
             yield from _faults(below, f"{field}.")
         else:

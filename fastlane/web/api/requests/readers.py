@@ -33,6 +33,7 @@ MAX_METADATA = 16 * 1024
 
 MASKED = f"has {MASK}, which fastlane shows in place of a secret; give the secret itself"
 
+OWN_PREFIX = "FASTLANE_"
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -95,8 +96,10 @@ def integer(least: int, most: int) -> Callable[[object], int]:
 
     def read(value: object) -> int:
         number = as_integer(value)
-        if number is None or not least <= number <= most:
+        if number is None or number < least:
             raise ValidationError(f"is not a whole number from {least} to {most}")
+        if number > most:
+            raise ValidationError(f"is too large; write a whole number from {least} to {most}")
         return number
 
     return read
@@ -112,8 +115,10 @@ def read_retries(value: object) -> int:
 
 def read_seconds(value: object) -> float:
     """Seconds, as a number from a thousandth to ten years."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not MILLISECOND <= value <= TEN_YEARS:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= MILLISECOND:
         raise ValidationError("is not a number of seconds above 0, such as 60")
+    if value > TEN_YEARS:
+        raise ValidationError("is too large: more than ten years; choose a shorter time, in seconds")
     return value
 
 
@@ -146,7 +151,7 @@ COMMAND: JsonSchema = {
 VARIABLE: JsonSchema = {"anyOf": [{"type": "string", "maxLength": MAX_ARGUMENT, "not": {"const": MASK}}, {"type": ["number", "boolean"]}]}
 ENVS: JsonSchema = {
     "type": "object",
-    "propertyNames": {"pattern": f"^{ENV_NAME.pattern}$"},
+    "propertyNames": {"pattern": f"^(?!{OWN_PREFIX}){ENV_NAME.pattern}$"},
     "additionalProperties": VARIABLE,
     "maxProperties": MAX_ENVS,
     "examples": [{"LEVEL": "debug", "WORKERS": 4}],
@@ -175,6 +180,8 @@ def _listed(value: object) -> tuple[str, ...]:
 def _env_fault(name: str, value: object) -> str | None:
     if not ENV_NAME.fullmatch(name):
         return "is not a variable's name: letters, digits and _, not beginning with a digit"
+    if name.startswith(OWN_PREFIX):
+        return f"begins with {OWN_PREFIX}, which is for the variables that fastlane sets; choose another name"
     if not isinstance(value, str | int | float):
         return "is not text, a number or a boolean; put it in quotes, or leave it out"
     if isinstance(value, str) and has_mask(value):

@@ -18,8 +18,8 @@ PROBLEM = Serializer[Problem](
     type=string(lambda _: "about:blank"),
     title=string(lambda problem: problem.title),
     status=integer(lambda problem: problem.status, least=400),
-    detail=string(lambda problem: problem.detail, "What is wrong, and what to do."),
-    error=string(lambda problem: problem.detail, "The detail, under the name that it had in fastlane 2.x."),
-    errors=array(FAULT, lambda problem: problem.faults or None, "Every fault of a request that is not valid.", optional=True),
+    detail=string(lambda problem: problem.detail, "What is wrong and what to do, for people; of several faults, the names of the fields."),
+    error=string(lambda problem: problem.detail, "The detail again, for clients of fastlane 2.x."),
+    errors=array(FAULT, lambda problem: problem.faults or None, "Every fault by its field, for programs and forms.", optional=True),
     executionStatus=enum(JOB_STATUSES, lambda problem: problem.execution_status, "The status of what has no log yet.", optional=True),
 )

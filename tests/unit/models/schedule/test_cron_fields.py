@@ -102,7 +102,6 @@ def test_an_alias_stands_for_five_fields(alias: str, text: str) -> None:
         ("0 0 0 1 1 * 2030", "has 7 fields, and cron has five (none for seconds or years)"),
         ("0\u00a00 * * *", "has 4 fields"),
         ("@reboot", "write one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually, or five fields"),
-        ("@every 5m", "has 2 fields"),
         ("@dayly", "write one of @hourly"),
         ("60 * * * *", "'60' cannot be the minute; write numbers from 0 to 59"),
         ("* 24 * * *", "'24' cannot be the hour; write numbers from 0 to 23"),
@@ -233,3 +232,26 @@ def test_any_text_is_read_or_refused_in_words(text: str) -> None:
 def test_croniter_still_takes_a_range_of_one_for_the_whole_field() -> None:
     """The fault that ``_item`` works around; when this fails, the work-around can go."""
     assert croniter.expand("5-5 * * * *")[0][0] == ["*"]
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("@every 1m", "* * * * *"),
+        ("@every 5m", "*/5 * * * *"),
+        ("@every 300s", "*/5 * * * *"),
+        ("@Every 60m", "@hourly"),
+        ("@every 6h", "0 */6 * * *"),
+        ("@every 1d", "@daily"),
+        *((text, "*/5 * * * *") for text in ("@every 7m", "@every 90s", "@every 30s", "@every 7h", "@every 0s", "@every", "@every 1h30m")),
+        ("0 0 ? * 1", None),
+        *((f"0 0 {day} * *", None) for day in ("L", "L-3", "LW", "15W")),
+        *((f"0 0 * * {day}", None) for day in ("L", "5L", "friL", "1#2", "MON#2")),
+    ],
+)
+def test_forms_of_other_schedulers_are_told_what_to_write(text: str, instead: str | None) -> None:
+    words = refusal(text)
+    assert "write" in words
+    assert "cron has no" in words or (instead and f'"{instead}"' in words)
+    if instead:
+        parse_fields(instead)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastlane.errors import nearest
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import byte_range, nearest
+from fastlane.web.http.query import byte_range
 
 
 @given(st.integers(1, 50), st.integers(0, 49), st.integers(0, 60))
@@ -38,6 +39,6 @@ def test_anything_but_a_single_range_of_bytes_is_ignored(text):
     assert byte_range(None, 10) is None
 
 
-@pytest.mark.parametrize(("name", "near"), [("perpage", "perPage"), ("p", "page"), ("", "page")])
-def test_the_nearest_name(name, near):
+@pytest.mark.parametrize(("name", "near"), [("perpage", "perPage"), ("pag", "page"), ("p", None), ("", None)])
+def test_the_nearest_name_is_one_that_is_near(name, near):
     assert nearest(name, ["page", "perPage"]) == near

@@ -51,7 +51,7 @@ def operations(content: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]
 def faults(body: dict[str, Any]) -> Sequence[Fault]:
     """What the server has against it."""
     try:
-        read_job(read_object(json.dumps(body).encode()), NOW, hard_retries=10)
+        read_job(read_object(json.dumps(body).encode()), NOW, hard_retries=10, hard_timeout=1800)
     except Invalid as error:
         return error.faults
     return ()
@@ -104,7 +104,7 @@ def test_a_job_has_the_fields_that_validate_it_and_no_other() -> None:
 def test_each_example_of_the_how_to_is_valid_by_the_document_and_by_the_server(name: str) -> None:
     body = EXAMPLES[name][1]
     assert JOB_FORM.is_valid(body)
-    read_job(body, NOW, hard_retries=10)
+    read_job(body, NOW, hard_retries=10, hard_timeout=1800)
     assert body in [example["value"] for example in _enqueue()["requestBody"]["content"]["application/json"]["examples"].values()]
 
 
@@ -114,7 +114,7 @@ def test_the_examples_of_each_field_are_valid_by_the_document_and_by_the_server(
             beside = {"cron": "@daily"} if name in ("timezone", "overlap", "catchUp") else {}
             body = {"image": "ubuntu", **beside, name: example}
             assert JOB_FORM.is_valid(body), body
-            read_job(body, NOW, hard_retries=10)
+            read_job(body, NOW, hard_retries=10, hard_timeout=1800)
 
 
 @given(bodies())
@@ -261,12 +261,12 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
 def test_the_document_and_the_server_take_the_same(body: dict[str, Any]) -> None:
     given = {"image": "ubuntu:latest", **body}
     assert JOB_FORM.is_valid(given), list(JOB_FORM.iter_errors(given))
-    read_job(given, NOW, hard_retries=10)
+    read_job(given, NOW, hard_retries=10, hard_timeout=1800)
 
 
 def test_a_server_s_settings_stand_in_its_document() -> None:
-    settings = web_settings(hard_retries=2)
-    assert document(settings)["components"]["schemas"]["Job"]["properties"]["retries"]["maximum"] == 2
+    fields = document(web_settings(hard_retries=2, hard_timeout=90.0))["components"]["schemas"]["Job"]["properties"]
+    assert (fields["retries"]["maximum"], fields["timeout"]["maximum"]) == (2, 90)
     assert "securitySchemes" not in DOCUMENT["components"]
     assert not any("security" in one or "401" in one["responses"] for _, _, one in operations(DOCUMENT))
 

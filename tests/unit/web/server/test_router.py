@@ -41,3 +41,17 @@ for route, there in {
 )
 def test_a_path_leads_to_its_route_with_its_parts_decoded(path, handler, parts):
     assert TREE.find(path) == (handler, parts)
+
+
+@pytest.mark.parametrize(
+    ("path", "routes"),
+    [
+        ("/nowhere", ("/", "/a", "/tasks/{task_id}")),
+        ("/a/b", ("/a",)),
+        ("/tasks", ("/tasks/{task_id}",)),
+        ("/tasks/x/jobs", ("/tasks/{task_id}", "/tasks/{task_id}/b/{job_id}")),
+        ("/tasks/x/b/y/z", ("/tasks/{task_id}/b/{job_id}",)),
+    ],
+)
+def test_a_path_without_a_route_is_told_the_routes_that_begin_as_it_does(path, routes):
+    assert TREE.near(path) == routes

@@ -8,20 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastlane.errors import Invalid
+from fastlane.errors import Invalid, nearest
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
 from fastlane.models.job import Spec
 from fastlane.web.api.container import options as schemas
 from fastlane.web.api.container.options import OLD_HOSTS
+from fastlane.web.api.container.resources import RESOURCES as resource_schema
 from fastlane.web.api.container.resources import read_resources
 from fastlane.web.api.container.responses import CONTAINER, RESOURCES
+from fastlane.web.api.field_homes import HOMES
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.requests.job import read_job
 from fastlane.web.api.responses.jobs import SPEC
 from fastlane.web.http import fields as body_fields
 from fastlane.web.http.fields import MAX_FAULTS
-from fastlane.web.http.query import nearest
 
 NOW = 1_700_000_000_000
 """Milliseconds."""
@@ -29,7 +30,7 @@ CONTEXT = RenderContext("http://x", ())
 
 
 def read(**body: Any) -> Spec:
-    return read_job({"image": "ubuntu", **body}, NOW, hard_retries=10)[0]
+    return read_job({"image": "ubuntu", **body}, NOW, hard_retries=10, hard_timeout=1800)[0]
 
 
 def faults(**body: Any) -> dict[str, str]:
@@ -73,7 +74,7 @@ ANY_RESOURCES = st.builds(Resources, CPUS, st.none() | SIZES, st.none() | st.int
 def test_what_is_shown_can_be_sent_again_and_means_the_same(container: Container, resources: Resources) -> None:
     shown = SPEC.serialize(Spec("ubuntu", container=container, resources=resources), CONTEXT)
     again = json.loads(json.dumps({name: shown[name] for name in ("image", "resources", "container")}))
-    spec = read_job(again, NOW, hard_retries=10)[0]
+    spec = read_job(again, NOW, hard_retries=10, hard_timeout=1800)[0]
     assert (spec.container, spec.resources) == (container, resources)
 
 
@@ -343,3 +344,10 @@ def test_noise_is_not_looked_at_for_longer_than_one_answer_needs(monkeypatch, bo
     assert len(looked) <= 2 * MAX_FAULTS
     assert len(caught.value.faults) <= MAX_FAULTS
     assert len(str(caught.value)) < 50_000
+
+
+def test_every_field_of_resources_and_container_is_told_its_home():
+    homes = {
+        name: HOMES.get(name.lower()) for name in (*resource_schema["properties"], *schemas.CONTAINER["properties"]) if name != OLD_HOSTS
+    }
+    assert {name: home.partition(".")[2] for name, home in homes.items()} == {name: name for name in homes}

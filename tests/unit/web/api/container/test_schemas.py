@@ -32,7 +32,7 @@ def made_of(schema: JsonSchema) -> st.SearchStrategy[Any]:
 def faults_of(body: dict[str, Any]) -> Sequence[Fault]:
     """What the server has against it."""
     try:
-        read_job(body, 0, hard_retries=10)
+        read_job(body, 0, hard_retries=10, hard_timeout=1800)
     except Invalid as error:
         return error.faults
     return ()
@@ -52,4 +52,4 @@ def test_what_the_schema_allows_is_read_but_for_what_no_schema_can_say(data: st.
 def test_each_schema_s_examples_are_valid(name: str) -> None:
     for example in SCHEMAS[name].get("examples", ()):
         assert Draft202012Validator(SCHEMAS[name]).is_valid(example)
-        read_job({"image": "ubuntu", name: example}, 0, hard_retries=10)
+        read_job({"image": "ubuntu", name: example}, 0, hard_retries=10, hard_timeout=1800)
