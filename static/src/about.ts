@@ -1,23 +1,14 @@
 // The facts about the job and about the execution whose log is shown, and the list of the job's executions.
 
-import { type Execution, FINAL, type Job, type Place } from "./api";
-import { el, redraw, the } from "./dom";
-import { count, duration, moment, short, shortId, size } from "./words";
-
-const STATUS: Record<string, string> = { timedout: "timed out", enqueued: "waiting", pulling: "starting", barred: "not allowed" };
-
-export const statusWords = (status: string): string => STATUS[status] ?? status;
-
-/** How long the execution ran, or has run so far, in milliseconds; null before its start. */
-export function running(one: Execution): number | null {
-  if (!one.startedAt) return null;
-  if (one.durationMs !== null) return one.durationMs;
-  const end = one.finishedAt ? Date.parse(one.finishedAt) : Date.now();
-  return Math.max(0, end - Date.parse(one.startedAt));
-}
+import { type Execution, FINAL, type Job, type Place, statusWords } from "./api";
+import { el, redraw, say, the } from "./dom";
+import { attemptWords, running } from "./outcome";
+import { put } from "./tools";
+import { count, duration, isolated, moment, shortId, size, zone } from "./words";
 
 export function drawPlace(place: Place): void {
   the("task").textContent = place.task;
+  the("zone").textContent = zone();
   const job = the<HTMLAnchorElement>("job");
   job.textContent = shortId(place.job);
   job.href = place.jobUrl.href;
@@ -31,7 +22,7 @@ export function drawStatus(status: string, place: Place): void {
   const chip = the("status");
   chip.dataset.status = status;
   chip.textContent = statusWords(status);
-  document.title = `${statusWords(status)} · ${place.task} · fastlane`;
+  document.title = `${statusWords(status)} · ${isolated(place.task)} · fastlane`;
 }
 
 /** Shows the exit code, duration and attempt beside the status. */
@@ -41,7 +32,8 @@ export function drawGist(one: Execution | null): void {
     if (one.exitCode !== null) parts.push(`exit code ${one.exitCode}`);
     const time = running(one);
     if (time !== null) parts.push(duration(time));
-    if (one.attempt > 1) parts.push(`attempt ${one.attempt}`);
+    const attempt = attemptWords(one);
+    if (attempt) parts.push(attempt);
   }
   const gist = the("gist");
   const text = parts.join(" · ");
@@ -51,10 +43,8 @@ export function drawGist(one: Execution | null): void {
 export function drawFacts(one: Execution | null, job: Job | null): void {
   const facts: [string, string | null | undefined][] = [
     ["Image", one?.image ?? job?.spec.image],
-    ["Command", one ? (one.command ?? "the image's own") : job && (job.spec.command ?? "the image's own")],
     ["Schedule", job?.schedule.cron && `${job.schedule.cron} (${job.schedule.timezone})`],
     ["Host", one?.host && (one.pool ? `${one.host} (pool ${one.pool})` : one.host)],
-    ["Attempt", one && String(one.attempt)],
     ["Started", one?.startedAt && moment(one.startedAt)],
     ["Ended", one?.finishedAt && moment(one.finishedAt)],
     ["Log", one?.startedAt && logWords(one)],
@@ -62,7 +52,26 @@ export function drawFacts(one: Execution | null, job: Job | null): void {
   ];
   const known = facts.filter((fact): fact is [string, string] => Boolean(fact[1]));
   const row = (name: string, value: string) => el("div", {}, el("dt", {}, name), el("dd", { title: value }, value));
-  redraw(the("facts"), known.map(([name, value]) => [`${name} ${value}`, () => row(name, value)] as const));
+  const rows = known.map(([name, value]) => [`${name} ${value}`, () => row(name, value)] as const);
+  const command = one ? one.command : job?.spec.command;
+  if (command !== undefined) rows.push([`Command ${command}`, () => commandRow(command)]);
+  redraw(the("facts"), rows);
+}
+
+/** The command in full, with a button that copies it. */
+function commandRow(command: string | null): HTMLDivElement {
+  const name = el("dt", {}, "Command");
+  if (command === null) return el("div", {}, name, el("dd", {}, "the image's own"));
+  const button = el("button", { type: "button", "aria-label": "Copy the command" }, "Copy");
+  button.addEventListener("click", () => void copy(command, button));
+  return el("div", { className: "command" }, name, el("dd", {}, el("code", { tabIndex: 0 }, command), button));
+}
+
+async function copy(text: string, button: HTMLElement): Promise<void> {
+  const done = await put(text);
+  button.textContent = done ? "Copied" : "Not allowed";
+  say(done ? "Command copied" : "The browser does not allow copying");
+  setTimeout(() => (button.textContent = "Copy"), 2_000);
 }
 
 function logWords(one: Execution): string {
@@ -91,8 +100,8 @@ function item(one: Execution, current: boolean, place: Place): HTMLElement {
     "a",
     { href: new URL(`executions/${one.executionId}/stream`, place.jobUrl).href, "aria-current": current ? "true" : null },
     el("span", { className: "mark", "data-status": one.status }, statusWords(one.status)),
-    el("time", { dateTime: one.startedAt ?? one.scheduledFor }, short(one.startedAt ?? one.scheduledFor)),
     el("span", { className: "gist" }, gist.join(" · ")),
+    el("time", { dateTime: one.startedAt ?? one.scheduledFor }, moment(one.startedAt ?? one.scheduledFor)),
   );
   return el("li", {}, link);
 }

@@ -2,11 +2,17 @@
 
 export interface Execution {
   executionId: string;
+  /** The tick that it is an attempt at. */
+  queueJobId: string;
   status: string;
   failure: { reason: string; message: string } | null;
   image: string;
   command: string | null;
   attempt: number;
+  retries: number;
+  /** Seconds; null for the server's limit. */
+  timeout: number | null;
+  expiresAt: string | null;
   scheduledFor: string;
   createdAt: string;
   startedAt: string | null;
@@ -36,6 +42,17 @@ export interface Wait {
 }
 
 export const FINAL = new Set(["done", "failed", "timedout", "stopped", "expired"]);
+
+const STATUS: Record<string, string> = {
+  timedout: "timed out",
+  enqueued: "waiting",
+  pulling: "starting",
+  missing: "not found",
+  barred: "not allowed",
+};
+
+/** A status as people read it. */
+export const statusWords = (status: string): string => STATUS[status] ?? status;
 
 /** The job's address, and the execution whose log this page shows; without an execution, the job's newest. */
 export interface Place {

@@ -11,7 +11,7 @@ export type State =
   | { is: "open" }
   | { is: "waiting"; until: number; why: "retry" | "lost" | "refused" }
   | { is: "done" }
-  | { is: "gone" }
+  | { is: "missing" }
   | { is: "barred"; status: number };
 
 export interface ConnectionOptions {
@@ -56,7 +56,7 @@ export class Connection {
 
   /** Gives up: the log does not exist (404), or this user may not read it. */
   refuse(status: number): void {
-    this.become(status === 404 ? { is: "gone" } : { is: "barred", status });
+    this.become(status === 404 ? { is: "missing" } : { is: "barred", status });
   }
 
   /** Closes an open socket because the server no longer answers, which the socket may not have noticed. */

@@ -1,5 +1,5 @@
 // What the page says about its connection. While a job waits, the server soon closes each connection and the page reconnects. The page then
-// says that it looks again, and does not report each reconnect.
+// says that it reconnects, and does not report each time.
 
 import type { State } from "./connection";
 import { say, the } from "./dom";
@@ -13,9 +13,10 @@ const WORDS: Record<State["is"], string> = {
   open: "Live",
   waiting: "Reconnecting",
   done: "Ended",
-  gone: "Gone",
-  barred: "Not allowed",
+  missing: "Not connected",
+  barred: "Not connected",
 };
+export const RECONNECT = "Reconnect now";
 const BARRED: Record<number, string> = {
   401: "You are not logged in here. If you followed a link, it was used before or is too old. Ask for a new one.",
   403: "You may not read this log: your user is limited to other tasks.",
@@ -24,6 +25,8 @@ const BARRED: Record<number, string> = {
 export interface LinkOptions {
   /** Whether the job or execution has started. */
   started(): boolean;
+  /** What is followed, as a word, if it was there when the page looked before; null if it was never there. */
+  existed(): "job" | "execution" | null;
   /** Connects now. */
   connect(): void;
   /** Called when another state is shown. */
@@ -62,7 +65,7 @@ export class Link {
     this.shown = state;
     const looks = state.is === "waiting" && state.why === "retry" && !this.options.started();
     the("link").dataset.is = looks ? "looks" : state.is;
-    the("link-words").textContent = looks ? "Looking again" : WORDS[state.is];
+    the("link-words").textContent = WORDS[state.is];
     const counter = the("link-count");
     counter.textContent = "";
     if (state.is === "waiting") counter.dataset.until = String(state.until);
@@ -74,12 +77,13 @@ export class Link {
   }
 
   private note(state: State, looks: boolean): void {
-    const button = { words: "Connect now", act: () => this.options.connect() };
+    const button = { words: RECONNECT, act: () => this.options.connect() };
     if (state.is === "waiting" && !looks) {
       notice("link", { tone: state.why === "retry" ? "info" : "warn", words: [reason(state.why)], until: state.until, button });
-    } else if (state.is === "gone") {
-      const again = { words: "Look again", act: () => location.reload() };
-      notice("link", { tone: "bad", words: ["There is nothing at this address."], button: again });
+    } else if (state.is === "missing") {
+      const existed = this.options.existed();
+      const words = existed ? `This ${existed} was deleted.` : "There is nothing at this address.";
+      notice("link", { tone: "bad", words: [words], button: { words: "Reload", act: () => location.reload() } });
     } else if (state.is === "barred") {
       const words = [BARRED[state.status] ?? `The server does not let you read this (${state.status}).`];
       const login = state.status === 401 ? { words: "Log in", act: () => location.reload() } : undefined;
@@ -91,12 +95,12 @@ export class Link {
 }
 
 function reason(why: "retry" | "lost" | "refused"): string {
-  if (why === "lost") return "The connection was lost. Connecting again";
-  return why === "refused" ? "The server cannot be reached. Trying again" : "The log has not ended yet. Looking again";
+  if (why === "lost") return "The connection was lost. Reconnecting";
+  return why === "refused" ? "The server cannot be reached. Reconnecting" : "The log has not ended yet. Reconnecting";
 }
 
 /** The words for screen readers: the same for each try, so that they are said once. */
 function spoken(state: State, looks: boolean): string {
-  if (looks) return "Nothing has started yet. The page looks again every 5 seconds.";
+  if (looks) return "Nothing has started yet. The page reconnects every 5 seconds.";
   return state.is === "waiting" ? `${reason(state.why)} every 5 seconds` : WORDS[state.is];
 }

@@ -46,6 +46,6 @@ function draw(given: Notice): HTMLElement {
 export function tick(within: ParentNode = document): void {
   for (const place of within.querySelectorAll<HTMLElement>("[data-until]")) {
     const left = Number(place.dataset.until) - Date.now();
-    place.textContent = left > 0 ? `in ${duration(Math.ceil(left / 1_000) * 1_000).replace(".0", "")}` : "now";
+    place.textContent = left > 0 ? `in ${duration(Math.ceil(left / 1_000) * 1_000)}` : "now";
   }
 }

@@ -1,15 +1,16 @@
 // The page of a live log: joins the connection, the log, and the facts about the job.
 
 import "./stream.css";
-import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus, statusWords } from "./about";
+import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus } from "./about";
 import { type Execution, FINAL, type Job, place, read, type Wait } from "./api";
 import { Connection, type Message, type State } from "./connection";
 import { el, the } from "./dom";
-import { Link } from "./link";
+import { Link, RECONNECT } from "./link";
 import { Log } from "./log";
 import { notice, tick } from "./notices";
+import { reasonWords, retryWords } from "./outcome";
 import { equip, press } from "./tools";
-import { count, moment, shortId } from "./words";
+import { count, isolated, moment, shortId } from "./words";
 
 /** For a log of more than this many bytes, the page asks for the last lines only. */
 const LARGE = 48_000_000;
@@ -28,7 +29,7 @@ let lookTimer = 0;
 let whole = true;
 
 const log = new Log({ onChange: drawAmount });
-const link = new Link({ started: () => Boolean(one?.startedAt), connect: () => connection.now(), onShow: showLink });
+const link = new Link({ started: () => Boolean(one?.startedAt), existed, connect: () => connection.now(), onShow: showLink });
 const connection = new Connection({
   url: socketUrl(),
   check: look,
@@ -112,20 +113,26 @@ async function drawAll(): Promise<void> {
   const until = last?.until ? Date.parse(last.until) : null;
   const words = why?.map((wait) => sentence(wait.message)) ?? [];
   if (until) words.push(words.pop()!.replace(/\.$/, ","));
-  const again = connection.state.is === "waiting" ? { words: "Look now", act: () => connection.now() } : undefined;
+  const again = connection.state.is === "waiting" ? { words: RECONNECT, act: () => connection.now() } : undefined;
   notice("why", words.length ? { tone: "info", words, until, button: one?.startedAt ? undefined : again } : null);
 }
 
 /** The server's words as a sentence, with times in this browser's zone and format. */
 function sentence(words: string): string {
-  const local = words.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, moment);
+  const local = isolated(words.trim().replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, moment)).replace(/\.$/, "");
   return `${local.charAt(0).toUpperCase()}${local.slice(1)}.`;
+}
+
+/** What is followed, when the page has seen it. */
+function existed(): "job" | "execution" | null {
+  if (here.execution) return one ? "execution" : null;
+  return job ? "job" : null;
 }
 
 /** Shows how the execution ended, and what comes next. */
 function drawEnd(): void {
-  const bad = one?.failure && FINAL.has(one.status) && one.failure.reason !== "exit";
-  notice("failure", bad ? { tone: "bad", words: [sentence(`${statusWords(one!.status)}: ${one!.failure!.message}`)] } : null);
+  const reason = one && reasonWords(one);
+  notice("failure", reason ? { tone: "bad", words: [`${sentence(reason)} ${retryWords(one!)}`.trim()] } : null);
   const over = connection.state.is === "done" && job && !here.execution;
   const next = over && job!.nextRunAt ? Date.parse(job!.nextRunAt) : null;
   notice("next", next ? { tone: "info", words: [`Next run: ${moment(job!.nextRunAt!)},`], until: next } : null);
@@ -160,17 +167,18 @@ function drawNothing(): void {
   if (place.hidden) return;
   let words = "Waiting for the first line.";
   if (is === "barred") words = "Nothing can be shown.";
-  else if (is === "gone") words = here.execution ? "This execution does not exist." : "This job does not exist.";
+  else if (is === "missing") words = existed() ? "Its log was deleted with it." : `This ${here.execution ? "execution" : "job"} does not exist.`;
   else if (all) words = "No matching lines.";
   else if (is === "done") words = one?.startedAt ? "There was no output." : "It never ran.";
   else if (!one?.startedAt) words = "Nothing has started yet.";
   if (place.firstChild?.textContent === words) return;
-  place.replaceChildren(el("p", {}, words), is === "gone" ? el("p", {}, "It was deleted, it never existed, or its address is wrong.") : "");
+  const hint = is === "missing" && !existed() ? el("p", {}, "Check its address. It may also have been deleted before.") : "";
+  place.replaceChildren(el("p", {}, words), hint);
 }
 
 function showLink(state: State): void {
-  if (state.is === "gone" || state.is === "barred") {
-    drawStatus(state.is, here);
+  if (state.is === "missing" || state.is === "barred") {
+    drawStatus(state.is === "missing" && existed() ? "deleted" : state.is, here);
     document.body.classList.add("gone");
     for (const key of ["why", "next", "newer"] as const) notice(key, null);
   }

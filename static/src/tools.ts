@@ -112,7 +112,7 @@ async function copy(log: Log): Promise<void> {
 }
 
 /** Copies to the clipboard; by the old API where a page without TLS may not use the new one. */
-async function put(text: string): Promise<boolean> {
+export async function put(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;

@@ -68,20 +68,21 @@ async def test_it_is_served_at_every_spelling(context, server, path):
     assert log.faults == []
 
 
-async def test_a_job_that_is_not_there_is_gone(context, server):
+async def test_a_job_that_never_existed_is_not_found(context, server):
     log = await open_log(context, f"{server.base}/tasks/task/jobs/{NOBODY}/")
-    await expect(log.status).to_have_text("gone")
+    await expect(log.status).to_have_text("not found")
     await expect(log.notices).to_contain_text("There is nothing at this address.")
     await expect(log.page.locator("#nothing")).to_contain_text("This job does not exist.")
-    await shoot(log.page, "gone")
+    await shoot(log.page, "not-found")
 
 
-async def test_a_job_that_is_deleted_meanwhile_is_gone(context, server):
+async def test_a_job_that_is_deleted_meanwhile_is_told_as_deleted(context, server):
     reply = await server.enqueue(startIn="1h")
     log = await open_log(context, reply["jobUrl"])
-    await expect(log.link).to_contain_text("Looking again")
+    await expect(log.link).to_contain_text("Reconnecting")
     assert (await server.ask("DELETE", reply["jobUrl"] + "?stop=1")).status == 200
-    await expect(log.status).to_have_text("gone")
+    await expect(log.status).to_have_text("deleted")
+    await expect(log.notices).to_contain_text("This job was deleted.")
 
 
 async def test_while_it_waits_it_says_why(context, server):
@@ -94,7 +95,7 @@ async def test_while_it_waits_it_says_why(context, server):
     await shoot(log.page, "waiting")
     execution = await server.run(reply)
     await server.append_log(execution, (1, b"at last\n"))
-    await log.page.get_by_role("button", name="Look now").click()
+    await log.page.get_by_role("button", name="Reconnect now").click()
     await expect(log.lines).to_have_text(["at last"])
     await expect(log.notices).to_be_empty()
 
@@ -122,11 +123,11 @@ async def test_who_listens_to_a_page_that_waits_hears_it_once_and_who_looks_sees
     await page.goto(reply["jobUrl"] + "stream")
     await expect(page.locator("#notices")).to_contain_text("Its next tick is due at")
     for count in (2, 3, 4):
-        await page.get_by_role("button", name="Look now").click()
+        await page.get_by_role("button", name="Reconnect now").click()
         await until(lambda count=count: len(sockets) >= count, "one more connection")
         await expect(page.locator("#link")).to_contain_text(re.compile("in [1-5] s"))
-    assert await page.evaluate("witness.said") == ["Nothing has started yet. The page looks again every 5 seconds."]
-    assert await page.evaluate("witness.links") == ["Connecting", "Looking again"]
+    assert await page.evaluate("witness.said") == ["Nothing has started yet. The page reconnects every 5 seconds."]
+    assert await page.evaluate("witness.links") == ["Connecting", "Reconnecting"]
 
 
 WITNESS = """addEventListener("DOMContentLoaded", () => {
@@ -234,7 +235,7 @@ async def test_axe_finds_nothing(context, server, size, theme):
     states = [("running", running["jobUrl"], "Live")]
     if size is PHONE:
         states.append(("failed", (await server.run_to_end("failed", (1, b"one\n"), (2, b"two\n"), code=1))["executionUrl"], "Ended"))
-        states.append(("waiting", (await server.enqueue("waiting", cron="0 0 1 1 *"))["jobUrl"], "Looking again"))
+        states.append(("waiting", (await server.enqueue("waiting", cron="0 0 1 1 *"))["jobUrl"], "Reconnecting"))
     for name, url, link in states:
         log = await open_log(context, url)
         await log.page.set_viewport_size(size)

@@ -80,7 +80,7 @@ async def test_a_link_with_a_ticket_opens_the_page_for_as_long_as_it_is_looked_a
     await guarded.append_log(execution, (1, b"second\n"))
     await expect(log.lines).to_have_text(["first", "second"])
     guarded.followers.interrupt()
-    await page.get_by_role("button", name="Connect now").click()
+    await page.get_by_role("button", name="Reconnect now").click()
     await guarded.append_log(execution, (2, b"third\n"))
     await expect(log.lines).to_have_text(["first", "second", "third"])
     await page.reload()

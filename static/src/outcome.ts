@@ -1,0 +1,45 @@
+// How an execution ended, in one line for people: the reason, the limit that it met, and what is left of its retries. Pure.
+
+import { type Execution, FINAL, statusWords } from "./api";
+import { duration, moment } from "./words";
+
+/** The failures that are tried again. */
+const RETRIED = new Set(["exit", "oom", "killed", "host-lost"]);
+
+/** How long the execution ran, or has run so far, in milliseconds; null before its start. */
+export function running(one: Execution): number | null {
+  if (!one.startedAt) return null;
+  if (one.durationMs !== null) return one.durationMs;
+  const end = one.finishedAt ? Date.parse(one.finishedAt) : Date.now();
+  return Math.max(0, end - Date.parse(one.startedAt));
+}
+
+/** Which attempt it is, where there may be several: attempt 2 of 3. */
+export function attemptWords(one: Execution): string | null {
+  if (one.attempt === 1 && one.retries === 0) return null;
+  return `attempt ${one.attempt} of ${Math.max(one.attempt, one.retries + 1)}`;
+}
+
+/** Why an execution did not do its work, as a sentence's words without its end; null where there is nothing to explain. */
+export function reasonWords(one: Execution): string | null {
+  if (!FINAL.has(one.status)) return null;
+  const which = attemptWords(one) ?? "";
+  if (one.status === "timedout") {
+    const time = running(one);
+    const limit = one.timeout === null ? "the server's limit" : `limit ${duration(one.timeout * 1_000)}`;
+    return `${which} timed out${time === null ? "" : ` after ${duration(time)}`} (${limit})`.trim();
+  }
+  if (one.status === "expired") {
+    const words = one.expiresAt ? `it had not started by ${moment(one.expiresAt)}` : "its time to start was over";
+    return `${which} ${statusWords(one.status)}: ${words}`.trim();
+  }
+  return one.failure ? `${which} ${statusWords(one.status)}: ${one.failure.message}`.trim() : null;
+}
+
+/** What is left of the retries of an execution that ended badly. */
+export function retryWords(one: Execution): string {
+  if (one.status !== "failed" || !RETRIED.has(one.failure?.reason ?? "")) return one.retries ? "This is not retried." : "";
+  if (!one.retries) return "No retries were asked for.";
+  const left = Math.max(0, one.retries - one.attempt + 1);
+  return left ? `${left} of ${one.retries} retries left.` : `No retries left (${one.retries} of ${one.retries} used).`;
+}
