@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from tests.support.installation import Answer, Installation
+from tests.support.installation import LINGER, Answer, Installation
 from tests.support.waiting import wait_until
 
 MEMORY = 300 * 1024 * 1024
@@ -85,7 +85,7 @@ class PostedJobs:
         with self._lock:
             self._number += 1
             number = self._number
-        script, output = script or f"echo {number}", output or f"{number}\n".encode()
+        script, output = script or f"echo {number}{LINGER}", output or f"{number}\n".encode()
         before = time.monotonic()
         answer = self.fastlane.post(f"/tasks/job-{number}", {"image": "ubuntu:latest", "command": ["sh", "-c", script]})
         with self._lock:
@@ -130,7 +130,8 @@ class PostedJobs:
         for reply, output in self.accepted:
             ended = self.fastlane.ends(reply, patience)
             assert (ended["status"], ended["exitCode"], ended["attempt"]) == ("done", 0, 1), ended
-            assert self.fastlane.output(reply) == output
+            found = self.fastlane.output(reply)
+            assert found == output, f"{found!r} instead of {output!r} from {ended}"
             wait_until(lambda id=ended["executionId"]: witness.starts(id) > 0, "the engine to tell of the start", 10)
             assert witness.starts(ended["executionId"]) == 1
         wait_until(lambda: not self.fastlane.services(), "the services to go", patience)

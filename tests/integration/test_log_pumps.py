@@ -22,6 +22,7 @@ from tests.support import frames
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all
 from tests.support.factories import joined, new
+from tests.support.installation import LINGER
 from tests.support.intercept import Call, intercept
 from tests.support.relay import Relay
 from tests.support.waiting import wait_until
@@ -143,7 +144,7 @@ async def test_a_log_is_read_on_from_any_of_its_frames(bench: Bench) -> None:
 
 async def test_a_log_that_went_with_its_container_is_lost_to_who_has_read_some_of_it(bench: Bench, store: SqliteStore) -> None:
     id = await an_execution(store)
-    _, task = await bench.run(("sh", "-c", "echo one; echo two >&2"))
+    _, task = await bench.run(("sh", "-c", f"echo one; echo two >&2{LINGER}"))
     pump = Pump(store, bench.executor, SystemClock(), id, most=MUCH)
     assert (await pump.finish(bench.host, task.id)).gone is False
     await asyncio.to_thread(remove_container, bench.host, task)

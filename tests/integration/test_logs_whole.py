@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import Installation, installed
+from tests.support.installation import LINGER, Installation, installed
 from tests.support.redis import RealRedis
 from tests.support.waiting import wait_until
 
@@ -92,7 +92,7 @@ def test_the_last_bytes_before_the_end_are_there(fastlane: Installation, end: st
 
 
 def test_jobs_too_short_to_be_seen_running_have_their_lines(fastlane: Installation) -> None:
-    replies = [fastlane.run("sh", "-c", f"echo line {number}; echo error {number} >&2") for number in range(40)]
+    replies = [fastlane.run("sh", "-c", f"echo line {number}; echo error {number} >&2{LINGER}") for number in range(40)]
     for number, reply in enumerate(replies):
         fastlane.ends(reply, patience=120)
         assert both(fastlane, reply) == (b"line %d\n" % number, b"error %d\n" % number)

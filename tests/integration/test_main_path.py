@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.installation import Installation, installed
+from tests.support.installation import LINGER, Installation, installed
 from tests.support.waiting import wait_until
 
 
@@ -45,7 +45,7 @@ def test_the_how_tos_first_curl_runs_as_typed(fastlane: Installation) -> None:
 
 
 def test_stdout_and_stderr_are_told_apart_and_the_exit_code_is_true(fastlane: Installation) -> None:
-    reply = fastlane.run("sh", "-c", "printf 'out\\n'; printf 'err' >&2; exit 7")
+    reply = fastlane.run("sh", "-c", f"printf 'out\\n'; printf 'err' >&2{LINGER}; exit 7")
     ended = fastlane.ends(reply)
     assert (ended["status"], ended["exitCode"], ended["failure"]["reason"]) == ("failed", 7, "exit")
     assert fastlane.output(reply) == b"out\n"
@@ -63,7 +63,7 @@ def test_a_log_can_be_read_while_the_job_still_runs(fastlane: Installation) -> N
 
 
 def test_a_job_that_starts_later_has_no_execution_until_then(fastlane: Installation) -> None:
-    reply = fastlane.run("echo", "later", startIn="2s")
+    reply = fastlane.run("sh", "-c", f"echo later{LINGER}", startIn="2s")
     assert reply["executionId"] is None
     assert fastlane.get(f"/tasks/test/jobs/{reply['jobId']}").json["job"]["status"] == "scheduled"
     ended = fastlane.ends(reply)
@@ -125,7 +125,7 @@ def test_nothing_of_a_finished_job_stays_on_the_engine(fastlane: Installation) -
 
 
 def test_a_failed_job_with_a_retry_runs_again_and_the_ledger_has_one_tick(fastlane: Installation) -> None:
-    script = 'echo "attempt $FASTLANE_ATTEMPT"; test "$FASTLANE_ATTEMPT" = 2'
+    script = f'echo "attempt $FASTLANE_ATTEMPT"{LINGER}; test "$FASTLANE_ATTEMPT" = 2'
     reply = fastlane.run("sh", "-c", script, retries=1, retryDelay="1s")
     ended = fastlane.reaches(reply, "done")
     path = f"/tasks/test/jobs/{reply['jobId']}"
@@ -151,7 +151,7 @@ def test_a_job_that_runs_longer_than_its_timeout_ends_as_timed_out(fastlane: Ins
 
 
 def test_more_jobs_than_slots_wait_and_all_end(own: Installation) -> None:
-    replies = [own.run("sh", "-c", f"echo {number}") for number in range(20)]
+    replies = [own.run("sh", "-c", f"echo {number}{LINGER}") for number in range(20)]
     for number, reply in enumerate(replies):
         assert own.ends(reply)["exitCode"] == 0
         assert own.output(reply) == f"{number}\n".encode()

@@ -24,6 +24,8 @@ from tests.support.start_witness import TELL, StartWitness
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
+LINGER = "; sleep 0.1"
+"""The end of a script whose output is checked: a busy engine may lose what a container writes that ends at once (docs/swarm.md)."""
 
 
 @dataclass
