@@ -257,5 +257,9 @@ class Store(JobStore, ExecutionStore, LogStore, PoolStore, GenerationStore, Prot
     async def check(self) -> None:
         """Returns when the store can be written; raises StoreDown otherwise."""
 
-    async def counts(self) -> Counts:
-        """How much there is."""
+    async def counts(self, visible: str | None = None) -> Counts:
+        """How much there is, of all tasks or of those whose id matches ``visible``."""
+
+    async def jobs_by_status(self, now: int, visible: str | None = None) -> Mapping[str, int]:
+        """How many jobs have each status that any has at ``now`` (milliseconds), of the same tasks. Looks at every
+        job."""

@@ -649,6 +649,11 @@ async def test_counts_follow_every_creation_and_change(store):
     claimed = await store.change(transitions.claim(first, host="h", pool="p", now=1))
     await store.change(transitions.take_over(claimed))
     assert await store.counts() == Counts(2, 3, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
+    assert await store.counts(visible="other|x") == Counts(1, 1, empty)
+    assert await store.counts(visible="my-") == Counts(1, 2, {**empty, Status.ENQUEUED: 1, Status.PULLING: 1})
+    assert await store.jobs_by_status(9) == {"scheduled": 1, "enqueued": 1, "pulling": 1}
+    assert await store.jobs_by_status(9, visible="my-") == {"enqueued": 1, "pulling": 1}
+    assert await store.jobs_by_status(9, visible="nothing") == {}
 
 
 # the queue's generation

@@ -201,6 +201,26 @@ async def test_a_list_shows_what_its_reader_may_see_and_counts_no_more(guarded):
         status = (await guarded.get("/status", headers=credential)).json
         assert sorted(row["task"] for row in status["containers"]["running"]) == tasks
         assert sorted(row["taskId"] for row in status["jobs"]["scheduled"]) == tasks
+        assert (status["tasks"]["count"], status["jobs"]["count"], status["executions"]["running"]) == (
+            len(tasks),
+            2 * len(tasks),
+            len(tasks),
+        )
+        counted = {status: count for status, count in status["jobs"]["byStatus"].items() if count}
+        assert counted == {"running": len(tasks), "scheduled": len(tasks)}
+
+
+@pytest.mark.parametrize("path", ["/tasks?perPage=1", "/search?query=team&perPage=1", "/executions?perPage=1"])
+async def test_a_next_url_of_someone_who_may_see_more_tells_no_total(guarded, path):
+    for task in ("team-a-1", "team-b-1", "team-a-2"):
+        await guarded.post(f"/tasks/{task}", OK, headers=ADMIN)
+    page = (await guarded.get(path, headers=READER)).json
+    assert page["total"] == 3
+    assert (await guarded.get(page["nextUrl"], headers=READER)).json["total"] == 3
+    refused = await guarded.get(page["nextUrl"], headers=RUNNER)
+    assert (refused.status, refused.json["errors"][0]["field"]) == (400, "after")
+    own = (await guarded.get(path, headers=RUNNER)).json
+    assert own["total"] == (await guarded.get(own["nextUrl"], headers=RUNNER)).json["total"] == 2
 
 
 async def test_a_route_and_a_method_that_are_not_there_are_no_matter_of_roles(guarded):

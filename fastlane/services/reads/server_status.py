@@ -4,16 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastlane.clock import Clock
+from fastlane.errors import StoreDown
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.placement.host import HostView, Uncleaned
 from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.models.status import Status
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
+from fastlane.services.reads.shared_check import SharedCheck
 from fastlane.storage.base import Counts, Store
 
 MAX_RUNNING, MAX_UNCLEANED = 1_000, 1_000
 MAX_SCHEDULED = 20
+MAX_PATTERNS = 100
+"""Patterns of visible tasks for which jobs are counted at once."""
+JOB_COUNTS_VALID = 0.1
+"""Seconds for which a count of the jobs is used again, at least."""
 NO_LIMIT = 1 << 62
 EMPTY = LaneCounts(0, 0, 0)
 
@@ -61,8 +67,9 @@ class StrandedRow:
 
 @dataclass(frozen=True, slots=True)
 class StatusView:
-    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: those of
-    pools that no worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not."""
+    """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: those of pools that no
+    worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not. ``jobs_by_status``: None
+    when counting took too long."""
 
     uptime: int
     workers: tuple[WorkerRow, ...]
@@ -74,9 +81,10 @@ class StatusView:
     scheduled: tuple[Job, ...]
     uncleaned: tuple[Uncleaned, ...]
     hold: str | None = None
+    jobs_by_status: Mapping[str, int] | None = None
 
     def only(self, sees: Callable[[str], bool]) -> "StatusView":
-        """The same without the executions and jobs of tasks that the reader may not see. The counts still include them."""
+        """The same without the executions and jobs of tasks that the reader may not see."""
         running = tuple(execution for execution in self.running if sees(execution.task_id))
         return replace(self, running=running, scheduled=tuple(job for job in self.scheduled if sees(job.task_id)))
 
@@ -91,9 +99,11 @@ class StatusReader:
         self._clock = clock
         self._pools = tuple(pools)
         self._started_at = clock.now()
+        self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
-    async def read(self) -> StatusView:
-        """The status now, with at most 1,000 running and 1,000 uncleaned executions and the next 20 scheduled jobs."""
+    async def read(self, visible: str | None = None) -> StatusView:
+        """The status now, with at most 1,000 running and 1,000 uncleaned executions and the next 20 scheduled jobs. Tasks, jobs and
+        executions are counted where the task's id matches ``visible``."""
         reports = await self._reports.current()
         lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
@@ -105,11 +115,25 @@ class StatusReader:
             running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MAX_RUNNING)),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
-            counts=await self._store.counts(),
+            counts=await self._store.counts(visible),
+            jobs_by_status=await self._count_jobs(visible),
             scheduled=tuple(job for job in await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED) if job.next_run(now) is not None),
             uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
             hold=pauses.hold,
         )
+
+    async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:
+        """Looks at every job, so callers share the answer, for ten times as long as it took."""
+
+        async def count() -> Mapping[str, int] | None:
+            try:
+                return await self._store.jobs_by_status(self._clock.now(), visible)
+            except StoreDown:
+                return None
+
+        if visible not in self._job_counts and len(self._job_counts) >= MAX_PATTERNS:
+            self._job_counts.clear()
+        return await self._job_counts.setdefault(visible, SharedCheck(count, JOB_COUNTS_VALID, share=10)).answer()
 
 
 def _queue_row(pool: Pool, lane: LaneCounts, pauses: Pauses) -> QueueRow:

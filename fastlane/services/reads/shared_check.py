@@ -8,12 +8,14 @@ Answer = TypeVar("Answer")
 
 
 class SharedCheck(Generic[Answer]):
-    """The answer of ``check``, which counts for ``valid`` seconds. Those who ask while a check is under way wait for it, so that no number
-    of callers makes more work. ``check`` ends in bounded time and raises nothing."""
+    """The answer of ``check``, which counts for ``valid`` seconds, or for ``share`` times as long as it took if that is longer. Those who
+    ask while a check is under way wait for it, so that no number of callers makes more work. ``check`` ends in bounded time and raises
+    nothing."""
 
-    def __init__(self, check: Callable[[], Awaitable[Answer]], valid: float) -> None:
+    def __init__(self, check: Callable[[], Awaitable[Answer]], valid: float, *, share: float = 0) -> None:
         self._check = check
         self._valid = valid
+        self._share = share
         self._lock = asyncio.Lock()
         self._last: tuple[float, Answer] | None = None
 
@@ -21,8 +23,9 @@ class SharedCheck(Generic[Answer]):
         """The last answer, or a new one when that is too old."""
         async with self._lock:
             now = asyncio.get_running_loop().time
-            if self._last is None or now() - self._last[0] >= self._valid:
+            if self._last is None or now() >= self._last[0]:
                 self._last = None  # what a cancelled check leaves
+                began = now()
                 answer = await self._check()
-                self._last = (now(), answer)
+                self._last = (now() + max(self._valid, self._share * (now() - began)), answer)
             return self._last[1]

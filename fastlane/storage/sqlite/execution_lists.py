@@ -33,14 +33,14 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
     if wanted.task_id is not None:
         one = replace(wanted, visible=None)
         return executions(db, one, window) if re.match(wanted.visible, wanted.task_id) else Page(window, 0, (), None)
-    tasks = _visible_tasks(db, wanted.visible)
+    tasks = visible_tasks(db, wanted.visible)
     given["tasks"] = orjson.dumps(tasks).decode()
     each = len(tasks) <= FEW_TASKS and (window.after is not None or window.offset + window.per_page <= NEAR)
     walks = _walks_of_each(wanted) if each else _walks_of_seen(wanted)
     return page(db, EXECUTIONS, walks, window, given, lambda: _count_of_seen(db, wanted, given))
 
 
-def _visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
+def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
     """The ids of the tasks that a pattern matches. Those that cannot begin as it does are not looked at."""
     start = literal_start(pattern)
     query = "SELECT id FROM tasks WHERE id >= :start AND visible(:pattern, id)"

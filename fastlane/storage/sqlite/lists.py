@@ -38,7 +38,7 @@ _NEWEST = "ORDER BY sequence DESC, attempt DESC LIMIT 1"
 _LATEST = f"(SELECT status FROM executions WHERE job_id = jobs.id AND {ENDED} {_NEWEST})"
 _CRON = "CASE WHEN json_valid(schedule) THEN schedule ->> '$.cron' END"
 _IS_OVER = "ifnull(CASE WHEN json_valid(spec) THEN spec ->> '$.expiration' END <= max(next_tick, :now), FALSE)"
-_JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
+JOB_STATUS = f"""CASE WHEN held_tick IS NOT NULL THEN 'paused' ELSE coalesce(
     (SELECT status FROM executions INDEXED BY executions_under_way WHERE job_id = jobs.id AND {UNDER_WAY} AND {BELONGS} {_NEWEST}),
     CASE WHEN stop_sequence > armed AND ({_LATEST} IS NULL OR {_CRON} IS NOT NULL) THEN 'stopped'
         WHEN next_tick IS NOT NULL AND NOT {_IS_OVER} THEN 'scheduled'
@@ -82,7 +82,7 @@ def tasks_with(db: sqlite3.Connection, words: Sequence[str], window: Window, vis
 
 def jobs(db: sqlite3.Connection, task_id: str, window: Window, status: str | None, now: int) -> Page[Job]:
     """A task's jobs (with this status at ``now``), newest first."""
-    wanted = "jobs WHERE task_id = :task_id" + ("" if status is None else f" AND {_JOB_STATUS} = :status")
+    wanted = "jobs WHERE task_id = :task_id" + ("" if status is None else f" AND {JOB_STATUS} = :status")
     counted = "SELECT jobs_count FROM tasks WHERE id = :task_id" if status is None else f"SELECT count(*) FROM {wanted}"
     given = {"task_id": task_id, "status": status, "now": now}
     return page(db, JOBS, Walks([wanted]), window, given, lambda: number(db, counted, given))

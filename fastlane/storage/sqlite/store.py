@@ -26,7 +26,7 @@ from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
-from fastlane.storage.sqlite import deletion, execution_lists, executions, idempotency, jobs, lists, logs, pauses, version
+from fastlane.storage.sqlite import counts, deletion, execution_lists, executions, idempotency, jobs, lists, logs, pauses, version
 from fastlane.storage.sqlite.creation import NewJob, create
 from fastlane.storage.sqlite.memory import keep_freed_memory
 from fastlane.storage.sqlite.migration import Progress, prepare
@@ -196,9 +196,12 @@ class SqliteStore:
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         await self._writer.run(lambda db: jobs.close_tick(db, tick_id, outcome, reason))
 
-    async def counts(self) -> Counts:
+    async def counts(self, visible: str | None = None) -> Counts:
         """Triggers keep the numbers."""
-        return await self._readers.run(_counts)
+        return await (self._readers if visible is None else self._list_readers).run(lambda db: counts.counts(db, visible))
+
+    async def jobs_by_status(self, now: int, visible: str | None = None) -> Mapping[str, int]:
+        return await self._list_readers.run(lambda db: counts.jobs_by_status(db, visible, now))
 
     # logs
 
@@ -259,11 +262,6 @@ def _advance(
     if execution is not None:
         executions.insert(db, execution)
     return True
-
-
-def _counts(db: sqlite3.Connection) -> Counts:
-    stored = dict(db.execute("SELECT name, value FROM counters").fetchall())
-    return Counts(stored["tasks"], stored["jobs"], {status: stored[status.value] for status in Status})
 
 
 def _generation(db: sqlite3.Connection) -> Generation:

@@ -1,7 +1,8 @@
 """Pagination: how every list reads its page from the query and links the pages before and after it.
 
-``nextUrl`` has a page token, ``after``: the key of the page's last row and the list's length, with a checksum over both and the list's
-URL. A token that was changed, or belongs to another list, is refused. It is not a secret: a forged one shows only what other pages show.
+``nextUrl`` has a page token, ``after``: the key of the page's last row and the list's length, with a checksum over both, the list's URL and
+the tasks that its reader may see. A token that was changed, or belongs to another list, is refused. It is not a secret: a forged one shows
+only what other pages show.
 """
 
 import re
@@ -36,16 +37,19 @@ BY_NUMBER = (int, int)
 @dataclass(frozen=True, slots=True)
 class ListUrl:
     """A list as its URLs name it: the full URL of its route, which ends in a slash, and the filters in its query. ``key_types`` are the
-    types of its key's parts."""
+    types of its key's parts. ``visible``: the pattern of the task ids that a list over several tasks shows to its reader; None: all."""
 
     url: str
     filters: Mapping[str, str] = field(default_factory=dict)
     key_types: tuple[type, type] = BY_TIME
+    visible: str | None = None
 
     @classmethod
-    def of_query(cls, url: str, query: Mapping[str, str], key_types: tuple[type, type] = BY_TIME) -> "ListUrl":
+    def of_query(
+        cls, url: str, query: Mapping[str, str], key_types: tuple[type, type] = BY_TIME, *, visible: str | None = None
+    ) -> "ListUrl":
         """The list at this URL, with the filters of a query."""
-        return cls(url, {name: value for name, value in query.items() if name not in NAMES}, key_types)
+        return cls(url, {name: value for name, value in query.items() if name not in NAMES}, key_types, visible)
 
     def window(self, query: Mapping[str, str], *, default: int, most: int = MAX_ROWS) -> Window:
         """The page that a query asks for. ``default`` and ``most`` are for ``perPage``. Raises Invalid with every fault."""
@@ -98,5 +102,5 @@ class ListUrl:
 
     def _checksum(self, text: bytes) -> bytes:
         path = "/" + self.url.split("/", 3)[3]
-        name = orjson.dumps([path, sorted(self.filters.items())])
+        name = orjson.dumps([path, sorted(self.filters.items()), *([self.visible] if self.visible else [])])
         return sha256(name + b"\n" + text).digest()[:CHECKSUM_SIZE]

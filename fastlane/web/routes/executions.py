@@ -26,7 +26,7 @@ class ExecutionsHandler(Handler):
     @operation("listExecutions", EXECUTION_PAGE, query={**FILTERS, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Executions of all tasks, the latest due first; by status, by task, by due time."""
-        url = ListUrl.of_query(f"{self.base_url}/executions/", self.query)
+        url = ListUrl.of_query(f"{self.base_url}/executions/", self.query, visible=self.visible_tasks)
         statuses, task_id, since, window = read_all(
             self._statuses,
             self._task_id,

@@ -56,7 +56,7 @@ class StatusHandler(Handler):
     @operation("getStatus", SERVER_STATUS)
     async def on_get(self) -> None:
         """Workers, hosts, queues, what runs and what comes next."""
-        view = await self.services.status.read()
+        view = await self.services.status.read(self.visible_tasks)
         if self.task_filter is not None:
             view = view.only(self.task_filter)
         self.set_header("Cache-Control", "no-store")

@@ -36,7 +36,7 @@ class TasksHandler(Handler):
     @operation("listTasks", TASK_PAGE, query=pages(), refusals=(404,))
     async def on_get(self) -> None:
         """All tasks, most recently changed first."""
-        url = ListUrl.of_query(f"{self.base_url}/tasks/", self.query)
+        url = ListUrl.of_query(f"{self.base_url}/tasks/", self.query, visible=self.visible_tasks)
         window = url.window(self.query, default=self.web_settings.per_page)
         page = await self.services.lists.tasks(window, self.visible_tasks)
         await self.answer(TASK_PAGE, Listing(url, page, page))
@@ -48,7 +48,7 @@ class SearchHandler(Handler):
     @operation("searchTasks", TASK_PAGE, query={"query": SEARCH, **pages()}, refusals=(404,))
     async def on_get(self) -> None:
         """Tasks by the words in their ids."""
-        url = ListUrl.of_query(f"{self.base_url}/search/", self.query)
+        url = ListUrl.of_query(f"{self.base_url}/search/", self.query, visible=self.visible_tasks)
         words, window = read_all(self._words, lambda: url.window(self.query, default=self.web_settings.per_page))
         page = await self.services.lists.search(words, window, self.visible_tasks)
         await self.answer(TASK_PAGE, Listing(url, page, page))

@@ -1,6 +1,6 @@
 """The server itself: whether it is well, and what goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastlane.models.execution import Execution
@@ -12,6 +12,7 @@ from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
+from fastlane.web.api.responses.jobs import JOB_STATUSES
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
 
 ALIVE = Serializer[None]("Alive", "This process serves.", alive=boolean(lambda _: True))
@@ -158,10 +159,22 @@ SCHEDULED = Serializer[Job](
     stopUrl=url(lambda job, render: f"{render.job_url(job.task_id, job.id)}stop/", "POST here to stop it."),
 )
 
+
+def _job_count(status: str) -> Field[Mapping[str, int]]:
+    return integer(lambda counts: counts.get(status, 0), f"How many are {status}.")
+
+
+JOBS_BY_STATUS = Serializer[Mapping[str, int]](
+    "JobsByStatus",
+    "How many jobs have each status; null when there are too many to count in time.",
+    **{str(status): _job_count(str(status)) for status in JOB_STATUSES},
+)
+
 JOB_COUNT = Serializer[StatusView](
     "JobCount",
     "How many jobs there are, and the next that are due.",
     count=integer(lambda view: view.counts.jobs),
+    byStatus=nested(JOBS_BY_STATUS, lambda view: view.jobs_by_status, null=True),
     scheduled=array(SCHEDULED, lambda view: view.scheduled),
 )
 

@@ -147,7 +147,7 @@ GONE = (Uncleaned("10.0.0.1:2375", 2, NOW),)
 LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
 LEFT = {"old": StrandedRow(1, 0, 2, 3)}
 COUNTS = Counts(1, 2, {Status.DONE: 4})
-STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (FAILED,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED)
+STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (FAILED,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2})
 JOB_ROWS = JobView(JOB, "running", FAILED, NOW + 2), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
