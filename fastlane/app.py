@@ -110,6 +110,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         pools=settings.pools,
         limits=Limits(
             timeout=settings.hard_timeout,
+            pools=settings.pools,
             pending_deadline=settings.pending_deadline,
             pull_deadline=settings.pull_deadline,
             host_lost_after=settings.host_lost_after,
@@ -136,6 +137,7 @@ def web_settings(settings: Settings) -> WebSettings:
         max_body=settings.max_body,
         hard_retries=settings.hard_retries,
         hard_timeout=settings.hard_timeout,
+        timezone=settings.timezone,
     )
 
 

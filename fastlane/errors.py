@@ -105,6 +105,10 @@ class Repeated(FastlaneError):
     """A request with this key had its effect already; the store has its record."""
 
 
+class Changed(FastlaneError):
+    """What the request is about has changed since the client read it (HTTP 412)."""
+
+
 class KeyReused(FastlaneError):
     """An idempotency key was used before with another request (HTTP 422)."""
 

@@ -74,6 +74,7 @@ pull = "always"
 | `match` | required | which tasks; an empty one matches all tasks and must come last |
 | `hosts` | required | Docker engines that are Swarm managers: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT` |
 | `maxRunning` | 10 | how many executions of this pool run at once |
+| `hardTimeout` | `hard_timeout` | longest time that an execution of this pool may run, such as `6h`; more or less than `hard_timeout` |
 | `pull` | missing | `always` asks the registry for every image; `missing` asks only when the engine of a one-node swarm does not have it |
 | `policy` | nothing | which container options jobs may set; [containers.md](containers.md) explains each key |
 | `limits` | none | the most of a node that one container may use, which is also what it gets by default |

@@ -5,7 +5,16 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastlane.config.types import KeyReaders, SettingType, read_choice, read_number, read_stripped_text, read_table, read_valid_keys
+from fastlane.config.types import (
+    DURATION,
+    KeyReaders,
+    SettingType,
+    read_choice,
+    read_number,
+    read_stripped_text,
+    read_table,
+    read_valid_keys,
+)
 from fastlane.errors import Fault, Invalid, quoted
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_RESOURCES, Resources
@@ -89,6 +98,7 @@ POOL_KEYS: KeyReaders = {
     "match": ("match", read_text),
     "hosts": ("hosts", _hosts),
     "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
+    "hardTimeout": ("hard_timeout", DURATION.read),
     "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
     "policy": ("policy", lambda value: Policy(**read_table(value, POLICY_KEYS))),
     "limits": ("limits", lambda value: Resources(**read_table(value, LIMIT_KEYS))),
@@ -117,7 +127,8 @@ def _row(pool: Pool) -> dict[str, object]:
     """A pool as users write it, under ``[[pools]]`` or as JSON."""
     row: dict[str, object] = {key: getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
     row |= {"hosts": list(pool.hosts), "policy": _policy_row(pool.policy), "limits": _changed(pool.limits, NO_RESOURCES, LIMIT_KEYS)}
-    return {key: value for key, value in row.items() if value != {}}
+    row["hardTimeout"] = None if pool.hard_timeout is None else show_duration(pool.hard_timeout)
+    return {key: value for key, value in row.items() if value not in ({}, None)}
 
 
 def _policy_row(policy: Policy) -> dict[str, object]:

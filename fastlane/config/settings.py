@@ -48,6 +48,7 @@ class Settings:
     renew: float
     hard_timeout: float
     hard_retries: int
+    timezone: str
     pending_deadline: float
     pull_deadline: float
     host_lost_after: float
@@ -221,6 +222,12 @@ SETTINGS = (
     Setting("renew", types.DURATION, "5s", "how often a worker renews its leases; at most half of lease"),
     Setting("hard_timeout", types.DURATION, "30m", "longest time that an execution may run"),
     Setting("hard_retries", types.COUNT, "10", "largest number of retries that a job may set"),
+    Setting(
+        "timezone",
+        types.TIMEZONE,
+        "UTC",
+        "time zone of crons that name none; existing jobs keep theirs when it changes",
+    ),
     Setting("pending_deadline", types.DURATION, "1h", "how long an execution may wait for a suitable node, or for a worker with its pool"),
     Setting("pull_deadline", types.DURATION, "15m", "how long an execution may wait for a registry that does not answer"),
     Setting("host_lost_after", types.DURATION, "5m", "how long a host may be unreachable before its executions count as lost"),

@@ -17,6 +17,7 @@ from fastlane.errors import Fault, Invalid, nearest, quoted
 from fastlane.log import scrub
 from fastlane.models.container.options import read_size, read_text, show_size
 from fastlane.models.schedule.schedule import read_duration, show_duration
+from fastlane.models.schedule.timezone import read_timezone
 
 Role = Literal["up", "api", "worker"]
 
@@ -319,6 +320,7 @@ INSTALLATION = SettingType(_installation)
 DURATION = SettingType(_duration, show_duration)
 SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
 FLAG = SettingType(_flag, lambda value: "true" if value else "false")
+TIMEZONE = SettingType(lambda value: read_timezone(read_stripped_text(value)))
 COUNT = SettingType(lambda value: read_number(value, 1, 1000))
 PER_PAGE = SettingType(lambda value: read_number(value, 1, 100))
 LOG_FORMAT = SettingType(

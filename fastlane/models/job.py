@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastlane.errors import Changed
 from fastlane.models.access import Requester
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.schedule.schedule import Schedule, expiry
@@ -16,7 +17,8 @@ class Spec:
 
     Durations are in milliseconds, None for no limit: ``retry_delay`` before each further attempt (None: a growing delay), ``timeout`` of a
     run, ``expires_in`` after each due time. ``expiration`` is a moment. An execution waits while ``concurrency`` executions of its task run
-    (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up.
+    (0: it does not wait). ``resources`` and ``container`` are the container's share of a node and its set-up. ``name`` is for people;
+    jobs are found by their ``labels``.
     """
 
     image: str
@@ -32,6 +34,8 @@ class Spec:
     concurrency: int = 0
     resources: Resources = NO_RESOURCES
     container: Container = NO_CONTAINER
+    name: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def expires_at(self, due: int) -> int | None:
         """The moment after which the container of a tick with this due time must not start; None when there is none."""
@@ -94,6 +98,11 @@ class Job:
         return JobBounds(self.incarnation, self.floor, self.stop_sequence)
 
     @property
+    def version(self) -> str:
+        """Another text after each change by a request: PUT, PATCH, pause, resume, stop, and a deletion under the same id."""
+        return job_version(self.incarnation, self.revision, self.stop_sequence)
+
+    @property
     def stopped(self) -> bool:
         """Whether it was stopped after its last PUT. A run by hand after that leaves it stopped."""
         return self.stop_sequence > self.armed
@@ -107,6 +116,28 @@ class Job:
         """The due time of its next tick, unless nothing could start then any more, by its ``expiration``. ``now`` in milliseconds."""
         due = self.next_tick
         return None if due is None or self.spec.is_over(max(due, now)) else due
+
+
+def job_version(incarnation: str, revision: int, stop_sequence: int) -> str:
+    """The version of a job with these values."""
+    return f"{incarnation}.{revision}.{stop_sequence}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedVersions:
+    """The versions of a job that a request may change; ``ANY`` among them stands for all."""
+
+    versions: frozenset[str]
+
+    def check(self, job_id: str, current: str | None) -> None:
+        """Raises Changed when the job's current version is none of these; None: there is no such job."""
+        if current is None:
+            raise Changed(f"there is no job {job_id} yet, so it has none of the versions in If-Match; leave If-Match out to create it")
+        if ANY not in self.versions and current not in self.versions:
+            raise Changed(f"job {job_id} has changed since you read it; GET it again, and make your change to what it is now")
+
+
+ANY = "*"
 
 
 def job_status(job: Job, latest: Status | None, now: int) -> str:

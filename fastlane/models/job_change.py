@@ -1,5 +1,5 @@
-"""The rules by which a job changes: create, put, run now, fire, pause, resume. Each is a pure function of the job, the request and the
-time, and returns the change that the store then writes by compare-and-set.
+"""The rules by which a job changes: create, put, edit, run now, fire, pause, resume. Each is a pure function of the job, the request and
+the time, and returns the change that the store then writes by compare-and-set.
 """
 
 from collections.abc import Sequence
@@ -93,6 +93,14 @@ def put(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | N
     )
     change = _with_tick_now(after, now) if runs_now else JobChange(after)
     return replace(change, ticks=(*rows, *change.ticks))
+
+
+def edit(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | None) -> JobChange:
+    """The job with another spec and schedule. When its start changes it is active again, as after ``put``. Otherwise its next tick, pause
+    and stop stay as they are, and the new rules are those of the ticks to come."""
+    if not schedule.starts_as(job.schedule):
+        return put(job, spec, schedule, now=now, by=by)
+    return JobChange(replace(job, modified_at=now, spec=spec, schedule=schedule, revision=job.revision + 1, requested_by=by))
 
 
 def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None) -> JobChange:

@@ -7,6 +7,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TicketStore, TimedQueue, WorkerReports
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.deletions import Deletions
+from fastlane.services.jobs.edits import Edits
 from fastlane.services.jobs.idempotency import Idempotency
 from fastlane.services.jobs.manual_runs import ManualRuns
 from fastlane.services.jobs.outbox import QueueOutbox
@@ -39,6 +40,7 @@ class Services:
     """
 
     submissions: Submissions
+    edits: Edits
     manual_runs: ManualRuns
     pauses: JobPauses
     stops: Stops
@@ -77,6 +79,7 @@ def build_services(
     stops = Stops(store, outbox, clock, changes)
     return Services(
         submissions=Submissions(store, outbox, clock, pools, changes, idempotency),
+        edits=Edits(store, outbox, clock, pools, changes, idempotency),
         manual_runs=ManualRuns(store, outbox, pools, changes, idempotency),
         pauses=JobPauses(outbox, changes),
         stops=stops,

@@ -6,7 +6,7 @@ Nothing is dispatched to a paused pool; what runs there goes on, and what expire
 import structlog
 
 from fastlane.errors import NotFound, QueueDown
-from fastlane.models.placement.pool import HOLDS, REQUESTED, Pool
+from fastlane.models.placement.pool import HOLDS, REQUESTED, Pool, pool_for
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.results import DispatchPaused, PoolPaused
 from fastlane.storage.base import PoolStore
@@ -21,6 +21,11 @@ class Pools:
         self._store = store
         self._outbox = outbox
         self._pools = pools
+
+    def hard_timeout(self, task_id: str) -> float | None:
+        """The longest that an execution of the task may run, in seconds, where its pool has a limit of its own."""
+        pool = pool_for(self._pools, task_id)
+        return None if pool is None else pool.hard_timeout
 
     async def pause(self, name: str) -> PoolPaused:
         """Pauses a pool: nothing of it is claimed from the answer on. Safe to repeat. Raises NotFound for an unknown pool, and QueueDown;

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job, JobBounds
+from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.host import Uncleaned
@@ -87,12 +87,14 @@ class JobStore(Protocol):
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         """The record of a key, if it was written at that moment or later."""
 
-    async def stop_job(self, job_id: str, now: int) -> Job | None:
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None) -> Job | None:
         """Gives the job's next sequence to a stop, and removes its next tick, held or not. Ticks that came due by ``now`` and have not
-        fired get their rows in the ledger. The job after it, None when there is no such job."""
+        fired get their rows in the ledger. The job after it, None when there is no such job. Raises Changed, and nothing is written, when
+        the job has none of the expected versions."""
 
-    async def delete_job(self, job_id: str, incarnation: str, now: int) -> Deletion:
-        """Takes one step of a job's deletion, a commit of bounded size.
+    async def delete_job(self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None) -> Deletion:
+        """Takes one step of a job's deletion, a commit of bounded size. Raises Changed, and nothing is written, when the job has none of
+        the expected versions.
 
         KEPT, and nothing written, while the job has a tick to come or held, or while ``unfinished`` finds an execution. Otherwise its
         floor is raised to its sequence, and the oldest rows of its ledger go, then its oldest executions with their logs, and with the last

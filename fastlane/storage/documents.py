@@ -53,6 +53,10 @@ def spec_to_json(spec: Spec) -> str:
         rules["resources"] = _differences(NO_RESOURCES, spec.resources, RESOURCES_FIELDS)
     if spec.container != NO_CONTAINER:
         rules["container"] = _container_document(spec.container)
+    if spec.name is not None:
+        rules["name"] = spec.name
+    if spec.labels:
+        rules["labels"] = dict(spec.labels)
     stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
     return orjson.dumps(stored).decode()
 
@@ -71,6 +75,7 @@ def _spec(text: str) -> Spec:
         rules["resources"] = Resources(**stored["resources"])
     if "container" in stored:
         rules["container"] = _container(stored["container"])
+    rules |= {name: stored[name] for name in ("name", "labels") if name in stored}
     return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
 
 
@@ -78,6 +83,7 @@ def _check_types(stored: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
     """Raises TypeError for a value that would fail only where it is used."""
     command = stored["command"]
     texts = [stored["image"], *(command if command is not None else ()), *stored["envs"].values()]
+    texts += [stored.get("name", ""), *stored.get("labels", {}).values()]
     if not all(isinstance(text, str) for text in texts) or not isinstance(stored["metadata"], dict):
         raise TypeError("its spec has a value of the wrong type")
     if not all(value is None or isinstance(value, int) for value in rules.values()):

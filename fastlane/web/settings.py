@@ -23,6 +23,7 @@ class WebSettings:
     max_body: int
     hard_retries: int
     hard_timeout: float
+    timezone: str
     redact_words: tuple[str, ...]
     per_page: int
     users: tuple[User, ...]

@@ -28,6 +28,7 @@ UNSAID = (
     ("timezone", "is an offset"),
     ("expiration", "so it would never run"),  # depends on the time it is now
     ("expiresIn", "so it would never run"),
+    ("timeout", "is more than this server allows"),  # each pool has its own limit
     ("resources.reserve.*", "is more than resources."),  # one number is to be below another
     ("container.mounts.*.target", "is there twice"),  # also when one has a slash at its end
     ("container.secrets.*.target", "is there twice"),

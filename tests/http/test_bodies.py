@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from fastlane.models.placement.pool import Pool
 from fastlane.web.handler import handler
-from tests.support.fastlane import Fastlane
+from tests.support.fastlane import HOST, Fastlane
 
 OK = {"image": "ubuntu:latest"}
 CRON = {"cron": "* * * * *"}
@@ -99,7 +100,8 @@ async def test_a_byte_order_mark_is_let_by(server):
 
 
 async def test_null_is_the_same_as_absent(server):
-    names = ["command", "envs", "startIn", "startAt", "cron", "timezone", "overlap", "catchUp", "metadata", "retries", "retryDelay"]
+    names = ["name", "labels", "command", "envs", "startIn", "startAt", "cron", "timezone", "overlap", "catchUp", "metadata", "retries"]
+    names += ["retryDelay"]
     names += ["timeout", "expiration", "expiresIn", "priority", "concurrency", "resources", "container", "additionalDNSEntries"]
     reply = await server.enqueue(**dict.fromkeys(names))
     assert reply["executionId"]
@@ -178,7 +180,7 @@ async def test_a_field_with_two_faults_has_both_told(server):
 
 async def test_all_faults_of_a_schedule_and_of_its_rules_come_in_one_answer(server):
     body = OK | {
-        "cron": "0 0 31 2 *", "timezone": "Mars/Olympus", "overlap": 1, "catchUp": "x", "startIn": "5m", "retries": 11, "retryDelay": 1,
+        "cron": "0 0 31 2 *", "timezone": "Mars/Olympus", "overlap": 1, "catchUp": "x", "startIn": "5m", "retries": 11, "retryDelay": -1,
         "timeout": 0, "expiration": "never", "expiresIn": "0s", "priority": 1000, "concurrency": 0,
     }  # fmt: skip
     found = faults(await server.post("/tasks/task", body))
@@ -199,6 +201,22 @@ async def test_a_server_says_how_long_it_lets_a_job_run(shared_redis, tmp_path):
         assert "allows (1m30s)" in faults(await server.put(f"/tasks/task/jobs/{uuid4()}", OK | {"timeout": 91}))["timeout"]
         reply = await server.enqueue(timeout=90)
         assert (await server.get(reply["jobUrl"])).json["job"]["spec"]["timeout"] == 90
+
+
+async def test_a_pool_may_let_its_jobs_run_for_longer_than_others(shared_redis, tmp_path):
+    pools = (Pool("backups", "backup-", (HOST,), hard_timeout=7_200.0), Pool("default", "", (HOST,)))
+    async with Fastlane(tmp_path, shared_redis.url, hard_timeout=90, pools=pools) as server:
+        reply = await server.enqueue("backup-db", timeout="2h")
+        assert "allows (2h)" in faults(await server.ask("PATCH", reply["jobUrl"], json={"timeout": "3h"}))["timeout"]
+        assert "allows (1m30s)" in faults(await server.post("/tasks/other", OK | {"timeout": "2h"}))["timeout"]
+        assert [pool["hardTimeout"] for pool in (await server.get("/pools")).json["items"]] == [7_200, None]
+
+
+async def test_a_cron_without_a_time_zone_is_in_that_of_the_settings(shared_redis, tmp_path):
+    async with Fastlane(tmp_path, shared_redis.url, timezone="Asia/Tokyo") as server:
+        for given, timezone in (({}, "Asia/Tokyo"), ({"timezone": "UTC"}, "UTC")):
+            reply = await server.enqueue(cron="0 8 * * *", **given)
+            assert (await server.get(reply["jobUrl"])).json["job"]["schedule"]["timezone"] == timezone
 
 
 async def test_a_body_of_noise_gets_a_short_answer(server):
@@ -253,16 +271,19 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"retries": 1.5}, "retries", "0 or more"),
         ({"retries": "3"}, "retries", "0 or more"),
         ({"retries": True}, "retries", "0 or more"),
-        ({"retryDelay": 5}, "retryDelay", "5m"),
+        ({"retryDelay": "5"}, "retryDelay", 'write "5s"'),
         ({"retryDelay": "-5s"}, "retryDelay", "negative"),
         ({"retryDelay": True}, "retryDelay", "5m"),
-        ({"timeout": 0}, "timeout", "above 0"),
-        ({"timeout": 0.0004}, "timeout", "above 0"),
-        ({"timeout": -1}, "timeout", "above 0"),
-        ({"timeout": "60"}, "timeout", "above 0"),
-        ({"timeout": True}, "timeout", "above 0"),
+        ({"retryDelay": []}, "retryDelay", "neither text nor a number"),
+        ({"timeout": 0}, "timeout", "is zero"),
+        ({"timeout": "0.0004s"}, "timeout", "is zero"),
+        ({"timeout": -1}, "timeout", "negative"),
+        ({"timeout": "60"}, "timeout", 'write "60s", or the number'),
+        ({"timeout": True}, "timeout", "neither text nor a number"),
         ({"timeout": 10**12}, "timeout", "too large"),
         ({"timeout": 1e18}, "timeout", "too large"),
+        ({"expiresIn": 0}, "expiresIn", "is zero"),
+        ({"container": {"stopGrace": 0.5}}, "container.stopGrace", "from 1s to 1h"),
         ({"startAt": 1e18}, "startAt", "too large"),
         ({"priority": 1e18}, "priority", "too large; write a whole number from -100 to 100"),
         ({"resources": {"cpus": 1e18}}, "resources.cpus", "too large"),
@@ -276,7 +297,7 @@ async def test_a_body_of_noise_gets_a_short_answer(server):
         ({"expiration": 1645113693, "startAt": 1645113692}, "expiration", "never run"),
         ({"expiration": IN_A_MINUTE, "startIn": "5m"}, "expiration", "never run"),
         ({"expiration": IN_A_MINUTE, "cron": "@yearly"}, "expiration", "never run"),
-        ({"expiresIn": 5}, "expiresIn", "5m"),
+        ({"expiresIn": [5]}, "expiresIn", "5m"),
         ({"expiresIn": "0s"}, "expiresIn", "longer one"),
         ({"expiresIn": "0.0004s"}, "expiresIn", "longer one"),
         ({"expiresIn": "-5m"}, "expiresIn", "negative"),

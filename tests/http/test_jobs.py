@@ -17,7 +17,7 @@ async def test_a_job_in_full(server):
     job = shown["job"]
     assert set(job) == {
         "id", "url", "taskId", "createdAt", "lastModifiedAt", "scheduled", "status", "nextRunAt", "spec", "schedule", "executionCount",
-        "executions", "metadata", "requestedBy",
+        "executions", "metadata", "requestedBy", "name", "labels", "definition",
     }  # fmt: skip
     assert (job["id"], job["url"], job["taskId"]) == (reply["jobId"], reply["jobUrl"], "task")
     assert (job["status"], job["scheduled"], job["nextRunAt"], job["executionCount"]) == ("failed", False, None, 1)

@@ -13,6 +13,7 @@ from fastlane.streams.hub import OnHint
 METHODS = {
     "enqueue": "submissions.enqueue",
     "put": "submissions.put",
+    "edit": "edits.edit",
     "run": "manual_runs.run",
     "retry": "manual_runs.retry",
     "pause": "pauses.pause",

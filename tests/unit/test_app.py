@@ -27,6 +27,7 @@ TOKEN = TOKENS.read([{"name": "ci", "token": hash_token("x"), "role": "run"}])
         ("max_body", 77),
         ("hard_retries", 3),
         ("hard_timeout", 90.0),
+        ("timezone", "Asia/Tokyo"),
     ],
 )
 def test_a_setting_reaches_the_web(name, value):

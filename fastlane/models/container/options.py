@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 from fastlane.errors import quoted
 from fastlane.models.container.container import Mount, MountKind
-from fastlane.models.schedule.schedule import read_duration, show_duration
+from fastlane.models.schedule.schedule import read_duration_or_seconds, show_duration
 
 LEAST_CPUS, MAX_CPUS = 0.001, 100_000
 LEAST_MEMORY = 4 * 1024**2
@@ -134,7 +134,7 @@ def read_signal(value: object) -> str:
 
 def read_grace(value: object) -> int:
     """Reads a duration from one second to one hour, in milliseconds."""
-    milliseconds = round(read_duration(value) * 1000)
+    milliseconds = round(read_duration_or_seconds(value) * 1000)
     if not LEAST_GRACE <= milliseconds <= MAX_GRACE:
         least, most = show_duration(LEAST_GRACE / 1000), show_duration(MAX_GRACE / 1000)
         raise ValueError(f"{quoted(value)} is not a duration from {least} to {most}")

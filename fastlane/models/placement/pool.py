@@ -24,6 +24,7 @@ class Pool:
 
     ``hosts`` are engine addresses: ``unix:///var/run/docker.sock``, ``10.0.0.7:2375``, ``tcp://10.0.0.7:2375``. ``policy``: what a
     container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask (nothing is reserved).
+    ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name says.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Pool:
     pull: Pull = Pull.MISSING
     policy: Policy = DEFAULT_POLICY
     limits: Resources = NO_RESOURCES
+    hard_timeout: float | None = None
 
     def matches(self, task_id: str) -> bool:
         """Whether a task belongs here, were this the only pool."""

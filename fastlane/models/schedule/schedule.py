@@ -18,6 +18,8 @@ TEN_YEARS = 10 * 366 * 86_400
 LARGEST_UNIX_SECONDS = 100_000_000_000
 """A larger number of "seconds" (after the year 5138) can only mean milliseconds."""
 
+MAX_DURATION = 64
+"""Characters of a duration."""
 LAST_MOMENT = 253_402_300_799_999
 DURATION_FORMS = 'write a duration such as "10s", "5m", "2m30s", "4h30m25s" or "240h"'
 MOMENT_FORMS = 'write Unix seconds (1645113692) or ISO 8601 with an offset ("2022-02-17T16:01:32Z")'
@@ -61,6 +63,10 @@ class Schedule:
             return next_tick(self.cron, now)
         return self.at if self.kind is ScheduleKind.AT else None
 
+    def starts_as(self, other: "Schedule") -> bool:
+        """Whether both have the same due times."""
+        return (self.kind, self.at, self.cron) == (other.kind, other.at, other.cron)
+
 
 def expiry(due: int, expires_in: int | None, expiration: int | None) -> int | None:
     """The latest start of a tick due at ``due``: ``expires_in`` after it or ``expiration``, whichever is earlier; None without both."""
@@ -73,7 +79,7 @@ def read_duration(text: object) -> float:
     if not isinstance(text, str):
         raise ValueError(f"is not text; {DURATION_FORMS}")
     seconds = None
-    if len(text) <= 64 and text.isascii() and re.search(r"[a-zA-Z:]", text):
+    if len(text) <= MAX_DURATION and text.isascii() and re.search(r"[a-zA-Z:]", text):
         seconds = timeparse(text)
     if seconds is None or not math.isfinite(seconds):
         raise ValueError(f"{quoted(text)} is not a duration; {DURATION_FORMS}")
@@ -84,12 +90,27 @@ def read_duration(text: object) -> float:
     return float(seconds)
 
 
+def read_duration_or_seconds(value: object) -> float:
+    """Reads a duration from 0 to ten years, as text or as a number of seconds, in seconds. Raises ValueError."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", value, re.ASCII):
+        raise ValueError(f'{quoted(value)} has no unit; write "{value.strip()[:MAX_DURATION]}s", or the number of seconds without quotes')
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"is neither text nor a number; {DURATION_FORMS}, or seconds such as 90")
+    if isinstance(value, str):
+        return read_duration(value)
+    if value < 0:
+        raise ValueError(f"is negative; {DURATION_FORMS}, or seconds such as 90")
+    if not value <= TEN_YEARS:
+        raise ValueError("is too large: more than ten years; choose a shorter duration")
+    return float(value)
+
+
 def show_duration(seconds: float) -> str:
-    """A positive number of seconds as a user writes it: ``1h30m``."""
+    """A number of seconds as a user writes it, exact to the millisecond: ``1h30m``, ``0s``."""
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)
     parts = [f"{hours:.0f}h"] * (hours > 0) + [f"{minutes:.0f}m"] * (minutes > 0) + [f"{rest:.10g}s"] * (rest > 0)
-    return "".join(parts)
+    return "".join(parts) or "0s"
 
 
 def read_moment(value: object) -> int:

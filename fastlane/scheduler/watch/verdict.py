@@ -177,7 +177,7 @@ def _status_when_unseen(execution: Execution, now: int, limits: Limits) -> Statu
 
 def _timeout_at(execution: Execution, limits: Limits) -> int:
     """The moment at which its timeout passes: the installation's limit or its own, whichever is lower."""
-    most = round(limits.timeout * 1000)
+    most = round(limits.timeout_of(execution) * 1000)
     own = execution.spec.timeout
     return (execution.started_at or 0) + (most if own is None else min(own, most))
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from fastlane.clock import Clock
 from fastlane.errors import StoreDown
 from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job, job_status
+from fastlane.models.job import ExpectedVersions, Job, job_status
 from fastlane.models.job_change import JobChange
 from fastlane.services.results import CurrentStatus
 from fastlane.storage.base import Store
@@ -20,6 +20,12 @@ Record = Callable[[JobChange, int], IdempotencyRecord | None]
 
 MAX_TRIES = 200
 """Writes that may lose to another process's before a job counts as too busy."""
+
+
+def check_version(seen: Job | None, job_id: str, expected: ExpectedVersions | None) -> None:
+    """Raises Changed when a request expects another version of the job than the one that was read."""
+    if expected is not None:
+        expected.check(job_id, None if seen is None else seen.version)
 
 
 def no_record(_change: JobChange, _now: int) -> None:

@@ -8,8 +8,9 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import Conflict
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import ExpectedVersions, Job
 from fastlane.services.jobs.batches import in_batches
+from fastlane.services.jobs.changes import check_version
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.jobs.stops import Stops
 from fastlane.services.results import Deleted
@@ -43,11 +44,16 @@ class Deletions:
         self._clock = clock
         self._stops = stops
 
-    async def delete_job(self, task_id: str, job_id: str, *, stop: bool = False) -> Deleted:
-        """Deletes a job with its ticks, executions and logs. With ``stop`` it is stopped first and given 20 s to end. Raises NotFound, and
-        Conflict with the reason when something blocks the deletion; part of the history may be gone by then. Safe to repeat."""
-        job = await (self._stops.apply(task_id, job_id) if stop else find_job(self._store, task_id, job_id))
-        await self._delete(job, stop=stop, until=self._clock.now() + MAX_WAIT)
+    async def delete_job(self, task_id: str, job_id: str, *, stop: bool = False, expected: ExpectedVersions | None = None) -> Deleted:
+        """Deletes a job with its ticks, executions and logs. With ``stop`` it is stopped first and given 20 s to end. Raises NotFound,
+        Changed when the job has none of the expected versions as the first write begins, and Conflict with the reason when something blocks
+        the deletion; part of the history may be gone by then. Safe to repeat."""
+        if stop:
+            job, expected = await self._stops.apply(task_id, job_id, expected), None
+        else:
+            job = await find_job(self._store, task_id, job_id)
+            check_version(job, job_id, expected)
+        await self._delete(job, stop=stop, until=self._clock.now() + MAX_WAIT, expected=expected)
         return Deleted(task_id, job_id)
 
     async def delete_task(self, task_id: str, *, stop: bool = False) -> Deleted:
@@ -78,10 +84,11 @@ class Deletions:
                     raise Conflict(blocker.reason)
             after = page[-1].id
 
-    async def _delete(self, job: Job, *, stop: bool, until: int) -> None:
+    async def _delete(self, job: Job, *, stop: bool, until: int, expected: ExpectedVersions | None = None) -> None:
         """Deletes one job, step by step. Raises Conflict for a blocker that is not temporary, or that is still there at ``until``."""
         pause = FIRST_PAUSE
-        while (step := await self._store.delete_job(job.id, job.incarnation, self._clock.now())) is not Deletion.DONE:
+        while (step := await self._store.delete_job(job.id, job.incarnation, self._clock.now(), expected)) is not Deletion.DONE:
+            expected = None if step is Deletion.MORE else expected
             blocker = await self._blocker(job, stop=stop) if step is Deletion.KEPT else None
             if blocker is None:
                 continue

@@ -6,7 +6,7 @@ from fastlane.clock import Clock
 from fastlane.errors import NotFound
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import ExpectedVersions, Job
 from fastlane.models.schedule.schedule import ScheduleKind
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.services.jobs.batches import in_batches
@@ -33,9 +33,10 @@ class Stops:
         self._clock = clock
         self._changes = changes
 
-    async def stop_job(self, task_id: str, job_id: str) -> CurrentStatus:
-        """Lets no further execution of the job start, and stops those that are under way."""
-        return await self._changes.current_status(await self.apply(task_id, job_id))
+    async def stop_job(self, task_id: str, job_id: str, expected: ExpectedVersions | None = None) -> CurrentStatus:
+        """Lets no further execution of the job start, and stops those that are under way. Raises Changed when the job has none of the
+        expected versions."""
+        return await self._changes.current_status(await self.apply(task_id, job_id, expected))
 
     async def stop_execution(self, task_id: str, job_id: str, execution_id: str) -> CurrentStatus:
         """Stops one execution; a final one stays as it ended."""
@@ -55,10 +56,10 @@ class Stops:
         log.info("task.stop", task_id=task_id, jobs=count)
         return TaskStopped(task_id, count)
 
-    async def apply(self, task_id: str, job_id: str) -> Job:
+    async def apply(self, task_id: str, job_id: str, expected: ExpectedVersions | None = None) -> Job:
         """Stops the job as ``stop_job`` does; the job after it."""
         await find_job(self._store, task_id, job_id)
-        job = await self._store.stop_job(job_id, self._clock.now())
+        job = await self._store.stop_job(job_id, self._clock.now(), expected)
         if job is None:
             raise no_such_job(task_id, job_id)
         log.info("job.stop", task_id=task_id, job_id=job_id, sequence=job.stop_sequence)

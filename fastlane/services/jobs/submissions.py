@@ -10,12 +10,12 @@ from fastlane.models import job_change
 from fastlane.models.access import Requester
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.ids import new_id
-from fastlane.models.job import Job, Spec
+from fastlane.models.job import ExpectedVersions, Job, Spec
 from fastlane.models.job_change import JobChange
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.services.jobs.admission import admit
-from fastlane.services.jobs.changes import JobChanges, until_written
+from fastlane.services.jobs.changes import JobChanges, check_version, until_written
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
 from fastlane.services.jobs.outbox import QueueOutbox
 from fastlane.services.results import Enqueued
@@ -54,11 +54,25 @@ class Submissions:
         return await self._idempotency.run_once(key, partial(self._enqueue, task_id, spec, schedule, by, key))
 
     async def put(
-        self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None = None, key: IdempotencyKey | None = None
+        self,
+        task_id: str,
+        job_id: str,
+        spec: Spec,
+        schedule: Schedule,
+        by: Requester | None = None,
+        key: IdempotencyKey | None = None,
+        expected: ExpectedVersions | None = None,
     ) -> Enqueued:
         """Creates the job under that id, or replaces its spec and schedule as if it were new: a stopped or paused job is active again, its
-        next tick moves, and what runs is left alone. Raises Conflict when another task has the id."""
-        return await self._idempotency.run_once(key, partial(self._put, task_id, job_id, spec, schedule, by, key))
+        next tick moves, and what runs is left alone. Raises Conflict when another task has the id, and Changed when the job has none of the
+        expected versions."""
+        return await self._idempotency.run_once(key, partial(self._put, task_id, job_id, spec, schedule, by, key, expected))
+
+    async def check_put(self, task_id: str, job_id: str, expected: ExpectedVersions | None) -> None:
+        """Raises what ``put`` would raise about the job that has the id now."""
+        seen = await self._store.job(job_id)
+        _check_task(seen, task_id)
+        check_version(seen, job_id, expected)
 
     async def _enqueue(self, task_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None) -> Enqueued:
         admit(self._pools, task_id, spec)
@@ -72,11 +86,18 @@ class Submissions:
         return answer
 
     async def _put(
-        self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None
+        self,
+        task_id: str,
+        job_id: str,
+        spec: Spec,
+        schedule: Schedule,
+        by: Requester | None,
+        key: IdempotencyKey | None,
+        expected: ExpectedVersions | None,
     ) -> Enqueued:
         admit(self._pools, task_id, spec)
         await self._outbox.check()
-        write = partial(self._create_or_replace, task_id, job_id, spec, schedule, by, key)
+        write = partial(self._create_or_replace, task_id, job_id, spec, schedule, by, key, expected)
         change, replaced = await until_written(job_id, write)
         await self._outbox.enqueue(change.execution, change.job)
         if replaced and change.job.next_tick is None:
@@ -86,15 +107,22 @@ class Submissions:
         return answer
 
     async def _create_or_replace(
-        self, task_id: str, job_id: str, spec: Spec, schedule: Schedule, by: Requester | None, key: IdempotencyKey | None
+        self,
+        task_id: str,
+        job_id: str,
+        spec: Spec,
+        schedule: Schedule,
+        by: Requester | None,
+        key: IdempotencyKey | None,
+        expected: ExpectedVersions | None,
     ) -> tuple[JobChange, bool] | None:
         """What was written, and whether it replaced a job; None when another process created or changed the job at the same time."""
         seen, now = await self._store.job(job_id), self._clock.now()
+        _check_task(seen, task_id)
+        check_version(seen, job_id, expected)
         if seen is None:
             created = create_under(job_id, task_id, spec, schedule, now, by)
             return (created, False) if await self._create_if_absent(created, key) else None
-        if seen.task_id != task_id:
-            raise Conflict(f"job {job_id} is in another task than {task_id!r}; choose another id")
         change = job_change.put(seen, spec, schedule, now=now, by=by)
         return (change, True) if await self._changes.replace(seen, change, record_of(key, change, now)) else None
 
@@ -108,6 +136,11 @@ class Submissions:
     async def _create(self, change: JobChange, key: IdempotencyKey | None) -> None:
         record = record_of(key, change, change.job.created_at)
         await self._store.create(change.job, change.ticks[0] if change.ticks else None, change.execution, record)
+
+
+def _check_task(seen: Job | None, task_id: str) -> None:
+    if seen is not None and seen.task_id != task_id:
+        raise Conflict(f"job {seen.id} is in another task than {task_id!r}; choose another id")
 
 
 def create_under(job_id: str, task_id: str, spec: Spec, schedule: Schedule, now: int, by: Requester | None) -> JobChange:

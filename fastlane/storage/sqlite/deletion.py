@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from fastlane.models.execution import Execution
-from fastlane.models.job import Job
+from fastlane.models.job import ExpectedVersions, Job, job_version
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
@@ -56,12 +56,15 @@ def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) ->
     return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
 
 
-def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int) -> Deletion:
+def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None) -> Deletion:
     """Deletes one slice of a job's history, and with the last one the job."""
-    found = db.execute(f"SELECT task_id, {TO_COME} FROM jobs WHERE id = ? AND incarnation = ?", (job_id, incarnation)).fetchall()
+    columns = f"task_id, {TO_COME}, revision, stop_sequence"
+    found = db.execute(f"SELECT {columns} FROM jobs WHERE id = ? AND incarnation = ?", (job_id, incarnation)).fetchall()
     if not found:
         return Deletion.DONE
-    task_id, to_come = found[0]
+    task_id, to_come, revision, stop_sequence = found[0]
+    if expected is not None:
+        expected.check(job_id, job_version(incarnation, revision, stop_sequence))
     if to_come or db.execute(_UNFINISHED, (job_id, task_id, 1)).fetchall():
         return Deletion.KEPT
     db.execute("UPDATE jobs SET floor = sequence WHERE id = ?", (job_id,))

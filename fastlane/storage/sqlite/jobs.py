@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from fastlane.models.job import Job, JobBounds
+from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.task import Task
@@ -53,11 +53,13 @@ def advance(db: sqlite3.Connection, seen: Job, job: Document) -> bool:
     return advanced
 
 
-def stop(db: sqlite3.Connection, job_id: str, now: int) -> Job | None:
+def stop(db: sqlite3.Connection, job_id: str, now: int, expected: ExpectedVersions | None) -> Job | None:
     """Gives the job's next sequence to a stop, and a row to each tick that came due and has not fired; the job after it."""
     (seen,) = get(db, [job_id])
     if seen is None:
         return None
+    if expected is not None:
+        expected.check(job_id, seen.version)
     rows, last = unfired(seen, Outcome.STOPPED, STOPPED, now=now)
     for row in rows:
         insert_tick(db, tick_document(row))

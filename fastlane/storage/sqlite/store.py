@@ -14,7 +14,7 @@ from typing import Any
 from fastlane.errors import StoreDown
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.models.job import Job, JobBounds
+from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.placement.host import Uncleaned
@@ -100,11 +100,11 @@ class SqliteStore:
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         return await self._readers.run(lambda db: idempotency.get(db, key, since))
 
-    async def stop_job(self, job_id: str, now: int) -> Job | None:
-        return await self._writer.run(lambda db: jobs.stop(db, job_id, now))
+    async def stop_job(self, job_id: str, now: int, expected: ExpectedVersions | None = None) -> Job | None:
+        return await self._writer.run(lambda db: jobs.stop(db, job_id, now, expected))
 
-    async def delete_job(self, job_id: str, incarnation: str, now: int) -> Deletion:
-        return await self._writer.run(lambda db: deletion.delete_job(db, job_id, incarnation, now))
+    async def delete_job(self, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None = None) -> Deletion:
+        return await self._writer.run(lambda db: deletion.delete_job(db, job_id, incarnation, now, expected))
 
     async def delete_task(self, task_id: str) -> bool:
         return await self._writer.run(lambda db: deletion.delete_task(db, task_id))

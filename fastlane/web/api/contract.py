@@ -1,7 +1,7 @@
 """What a route declares of itself: the names that its query takes, its responses, its refusals.
 
-``operation`` decorates a handler's ``on_get``, ``on_post``, ``on_put`` or ``on_delete``. Requests are checked against it (an unknown query
-name is refused), and the OpenAPI document is made from it, with the method's docstring as the summary.
+``operation`` decorates a handler's methods: ``on_get``, ``on_post``, ``on_put``, ``on_patch``, ``on_delete``. Requests are checked against
+it (an unknown query name is refused), and the OpenAPI document is made from it, with the method's docstring as the summary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +70,15 @@ IDEMPOTENCY_HEADERS = {
 }
 IDEMPOTENCY_REFUSALS = (409, 422)
 
+IF_MATCH, ETAG = "If-Match", "ETag"
+_TAG = r'(?:W/)?"[!#-~]*"'
+TAGS = rf"^\s*(?:\*|{_TAG}(?:\s*,\s*{_TAG})*)\s*$"
+IF_MATCH_HEADERS = {
+    IF_MATCH: Parameter(
+        "The ETag of the job as the client knows it: if the job has changed since, nothing happens.", {"type": "string", "pattern": TAGS}
+    )
+}
+
 
 def operation(
     id: str,
@@ -78,18 +87,20 @@ def operation(
     query: Mapping[str, Parameter] | None = None,
     body: type[Schema] | None = None,
     idempotent: bool = False,
+    conditional: bool = False,
+    etag: bool = False,
     refusals: Sequence[int] = (),
     more: str = "",
 ) -> Callable[[Act], Act]:
     """Declares what a handler's method does. With 200 it answers one of ``bodies``, or it answers as ``answers`` says. ``idempotent``: it
-    takes an ``Idempotency-Key``."""
+    takes an ``Idempotency-Key``; ``conditional``: it takes an ``If-Match``; ``etag``: its answer has an ``ETag``."""
 
     def declare(act: Act) -> Act:
         summary = (act.__doc__ or "").strip().rstrip(".")
-        response = Response("What was asked for.", bodies, headers=(REPLAYED,) if idempotent else ())
+        response = Response("What was asked for.", bodies, headers=(*((REPLAYED,) if idempotent else ()), *((ETAG,) if etag else ())))
         responses = {**({200: response} if bodies else {}), **(answers or {})}
-        headers = IDEMPOTENCY_HEADERS if idempotent else {}
-        refused = (*refusals, *(IDEMPOTENCY_REFUSALS if idempotent else ()))
+        headers = (IDEMPOTENCY_HEADERS if idempotent else {}) | (IF_MATCH_HEADERS if conditional else {})
+        refused = (*refusals, *(IDEMPOTENCY_REFUSALS if idempotent else ()), *((412,) if conditional else ()))
         declared = Operation(id, responses, query or {}, headers, body, refused, summary, more)
         act.__dict__["operation"] = declared
         return act

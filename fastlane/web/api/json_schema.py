@@ -60,6 +60,11 @@ POSITIVE_DURATION: JsonSchema = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f
 DURATION_WORDS = (
     f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
 )
+DURATION_OR_SECONDS: JsonSchema = {"anyOf": [DURATION, {"type": "number", "minimum": 0, "maximum": TEN_YEARS}]}
+POSITIVE_DURATION_OR_SECONDS: JsonSchema = {
+    "anyOf": [POSITIVE_DURATION, {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}],
+    "examples": ["1m30s", 90],
+}
 
 _SINCE_1970: JsonSchema = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
 _DIGITS: JsonSchema = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}
@@ -70,7 +75,6 @@ MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
 _FIELD = "[0-9A-Za-z*,/-]+"
 CRON: JsonSchema = {"type": "string", "maxLength": MAX_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}
 TIMEZONE: JsonSchema = {"type": "string", "maxLength": MAX_TIMEZONE, "pattern": "^[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*$"}
-SECONDS: JsonSchema = {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}
 
 DATA: JsonSchema = {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/Data"}}
 """Any JSON object of a body."""

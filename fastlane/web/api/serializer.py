@@ -188,9 +188,11 @@ def strings(read: Callable[[Value], Iterable[str]], about: str = "", **more: Any
     return _plain(lambda value: list(read(value)), {"type": "array", "items": {"type": "string", **more}}, about)
 
 
-def mapping(read: Callable[[Value], Mapping[str, Any]], about: str = "", *, values: JsonSchema | None = None) -> Field[Value]:
+def mapping(
+    read: Callable[[Value], Mapping[str, Any] | None], about: str = "", *, values: JsonSchema | None = None, optional: bool = False
+) -> Field[Value]:
     """An object whose keys are data. ``values``: the schema of its values."""
-    return _plain(read, {"type": "object", "additionalProperties": values or {}}, about)
+    return _plain(read, {"type": "object", "additionalProperties": values or {}}, about, optional=optional)
 
 
 def objects(read: Callable[[Value], Iterable[Any]]) -> Field[Value]:
@@ -203,14 +205,17 @@ def url(read: Callable[[Value, RenderContext], str | None], about: str, *, null:
     return _rendered(read, {"type": "string", "format": "uri"}, about, null)
 
 
-def envs(read: Callable[[Value], Mapping[str, str]]) -> Field[Value]:
-    """Environment variables; secrets are redacted."""
-    schema = {"type": "object", "additionalProperties": {"type": "string"}}
-    return _rendered(
-        lambda value, render: render.redaction.envs(read(value)),
-        schema,
+def envs(read: Callable[[Value], Mapping[str, str]], *, optional: bool = False) -> Field[Value]:
+    """Environment variables; secrets are redacted. ``optional``: no key where there are none."""
+    schema = _described(
+        {"type": "object", "additionalProperties": {"type": "string"}},
         "A secret's value, and the password of a URL, are shown as ********.",
     )
+
+    def show(value: Value, render: RenderContext) -> Mapping[str, str] | None:
+        return render.redaction.envs(read(value)) or (None if optional else {})
+
+    return Field(schema, show, Form.OPTIONAL if optional else Form.RENDERED)
 
 
 def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]]) -> Field[Value]:
@@ -223,7 +228,12 @@ def rendered_text(read: Callable[[Value, RenderContext], str | None], about: str
     return _rendered(read, {"type": "string"}, about, null=True)
 
 
-def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False) -> Field[Value]:
+def rendered(read: Callable[[Value, RenderContext], Any], schema: JsonSchema, about: str) -> Field[Value]:
+    """Anything that depends on the request; no key where it is None."""
+    return Field(_described(schema, about), read, Form.OPTIONAL)
+
+
+def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, null: bool = False, optional: bool = False) -> Field[Value]:
     """An object."""
     serialize = inner.serialize
 
@@ -232,7 +242,7 @@ def nested(inner: Serializer[Part], read: Callable[[Value], Part | None], *, nul
         return None if part is None else serialize(part, render)
 
     schema = {"anyOf": [inner.reference, {"type": "null"}]} if null else inner.reference
-    return Field(schema, show, Form.RENDERED, inner)
+    return Field(schema, show, Form.OPTIONAL if optional else Form.RENDERED, inner)
 
 
 def array(

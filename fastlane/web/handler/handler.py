@@ -42,7 +42,7 @@ from fastlane.web.security.login import log_in
 from fastlane.web.security.throttle import address_key
 from fastlane.web.settings import WebSettings
 
-METHODS = ("DELETE", "GET", "POST", "PUT")
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@~-]{1,128}", re.ASCII)
 BODY_DEADLINE = 60.0
 """Seconds that a client has to send a body."""
@@ -289,7 +289,11 @@ class Handler(RequestHandler):
             log.error("http.failed", method=self.request.method, path=self.request.path, exc_info=(typ, value, tb))
 
     def compute_etag(self) -> None:
-        """None: answers change too often for an ETag to help."""
+        """None: a route that has an ETag sets it."""
+
+    def check_etag_header(self) -> bool:
+        """False: a 304 would hide a changed status, of which an ETag says nothing."""
+        return False
 
     # how a request is handled
 

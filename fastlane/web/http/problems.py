@@ -6,6 +6,7 @@ from http import HTTPStatus
 from tornado.web import HTTPError
 
 from fastlane.errors import (
+    Changed,
     Conflict,
     Fault,
     Forbidden,
@@ -65,6 +66,8 @@ def problem_of(error: BaseException | None) -> Problem:
             return Problem(404, str(error))
         case Conflict():
             return Problem(409, str(error))
+        case Changed():
+            return Problem(412, str(error))
         case KeyReused():
             return Problem(422, str(error))
         case TooMany():

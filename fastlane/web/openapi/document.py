@@ -14,7 +14,7 @@ from marshmallow import Schema, fields
 
 from fastlane.web.api.contract import Operation, Parameter, Response, declared
 from fastlane.web.api.json_schema import ANY_DATA, JsonSchema
-from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobSchema
+from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
 from fastlane.web.api.responses.actions import ENQUEUED, WAITED
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
@@ -22,7 +22,7 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.openapi.texts import ABOUT, EXAMPLES, HEADERS, PATH_PARAMETERS, PROBLEMS, TAGS
 from fastlane.web.settings import WebSettings
 
-METHODS = ("GET", "PUT", "POST", "DELETE")
+METHODS = ("GET", "PUT", "PATCH", "POST", "DELETE")
 OPENAPI = "3.1.0"
 
 Json = dict[str, Any]
@@ -190,14 +190,20 @@ def _problem(name: str, description: str) -> Json:
 
 def _with_rules(content: Json, settings: WebSettings) -> Json:
     """Adds what the fields of a job's schema cannot say: which fields exclude each other, and the server's own limits."""
-    job = content["components"]["schemas"][JobSchema.__name__.removesuffix("Schema")]
-    job["properties"]["retries"]["maximum"] = settings.hard_retries
-    job["properties"]["timeout"]["maximum"] = settings.hard_timeout
+    job, change = (content["components"]["schemas"][_name(schema)] for schema in (JobSchema, JobChangeSchema))
+    job["properties"]["timezone"]["default"] = settings.timezone
+    for schema in (job, change):
+        schema["properties"]["retries"]["maximum"] = settings.hard_retries
+    change["oneOf"] = [_start("as before", None, STARTS), *(_start(f"by {name}", name, {*STARTS} - {name}) for name in STARTS)]
     job["oneOf"] = [
         _start("now", None, (*STARTS, *CRON_FIELDS)),
         *(_start(f"by {name}", name, {*STARTS, *CRON_FIELDS} - {name, *(CRON_FIELDS if name == "cron" else ())}) for name in STARTS),
     ]
     return content
+
+
+def _name(schema: type[Schema]) -> str:
+    return schema.__name__.removesuffix("Schema")
 
 
 def _start(title: str, name: str | None, absent: Any) -> Json:

@@ -1,29 +1,64 @@
-"""What requests about tasks and about jobs have in common: the body that describes a job, the idempotency key, the query of a deletion."""
+"""What requests about tasks and about jobs have in common: the body that describes a job, the headers and the queries, the answers."""
+
+from typing import Any
 
 from fastlane.models.idempotency import IdempotencyKey
-from fastlane.models.job import Spec
+from fastlane.models.job import ExpectedVersions, Job, Spec
 from fastlane.models.schedule.schedule import Schedule
+from fastlane.services.jobs.edits import Edit
 from fastlane.services.results import Enqueued
-from fastlane.web.api.contract import REPLAYED, flag
+from fastlane.web.api.contract import REPLAYED, Parameter, flag
 from fastlane.web.api.idempotency import read_key
+from fastlane.web.api.json_schema import integer
+from fastlane.web.api.requests.change import read_change
 from fastlane.web.api.requests.job import read_job
-from fastlane.web.api.responses.actions import ENQUEUED
+from fastlane.web.api.responses.actions import DRY_RUN, ENQUEUED, WAITED, WaitedFor
+from fastlane.web.api.versions import read_if_match
 from fastlane.web.handler.handler import Handler
-from fastlane.web.http.query import read_flag
+from fastlane.web.http.query import read_all, read_flag, read_integer
 from fastlane.web.http.strict_json import read_object
 
+MAX_WAIT = 60
+
 DELETE_QUERY = {"stop": flag("Stops it before deleting it.")}
+ENQUEUE_QUERY = {
+    "dryRun": flag("Previews the job and changes nothing."),
+    "wait": Parameter("Waits for the execution to end, for at most this many seconds, before it answers.", integer(0, MAX_WAIT)),
+}
 
 
-def read_job_body(handler: Handler) -> tuple[Spec, Schedule]:
+def read_job_body(handler: Handler, task_id: str) -> tuple[Spec, Schedule]:
     """What to run and when. Raises Invalid with every fault."""
-    body, now = read_object(bytes(handler.body)), handler.services.clock.now()
-    return read_job(body, now, hard_retries=handler.web_settings.hard_retries, hard_timeout=_hard_timeout(handler))
+    return read_job(read_object(bytes(handler.body)), handler.services.clock.now(), **_rules(handler, task_id))
 
 
-def _hard_timeout(handler: Handler) -> float:
-    """The longest ``timeout`` that a job of the request's task may have, in seconds."""
-    return handler.web_settings.hard_timeout
+def read_edit(handler: Handler, task_id: str) -> Edit:
+    """The change of a job that the body describes. Raises Invalid when it is not an object; the edit raises all other faults."""
+    body, rules = read_object(bytes(handler.body)), _rules(handler, task_id)
+
+    def edit(job: Job, now: int) -> tuple[Spec, Schedule]:
+        return read_change(body, job, now, **rules)
+
+    return edit
+
+
+def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
+    """The server's rules for a job of the task: its limits, and the zone of a cron that names none."""
+    settings = handler.web_settings
+    own = handler.services.pools.hard_timeout(task_id)
+    timeout = settings.hard_timeout if own is None else own
+    return {"hard_retries": settings.hard_retries, "hard_timeout": timeout, "timezone": settings.timezone}
+
+
+def read_enqueue_query(handler: Handler) -> tuple[bool, int]:
+    """Whether a request is a dry run, and how many seconds it waits for the execution. Raises Invalid with every fault."""
+    if not handler.query:
+        return False, 0
+    dry_run, seconds = read_all(
+        lambda: read_flag(handler.query, "dryRun"),
+        lambda: read_integer(handler.query, "wait", 0, 0, MAX_WAIT),
+    )
+    return dry_run, seconds
 
 
 def read_stop_first(handler: Handler) -> bool:
@@ -36,13 +71,20 @@ def read_idempotency_key(handler: Handler, *scope: str) -> IdempotencyKey | None
     return read_key(handler.request.headers, handler.requester.user, bytes(handler.body), *scope)
 
 
-def mark_replayed(handler: Handler, made: Enqueued) -> None:
-    """Tells in a header that this answers an earlier request, if it does."""
+def read_expected(handler: Handler) -> ExpectedVersions | None:
+    """The versions of the job that the request expects. Raises Invalid."""
+    return read_if_match(handler.request.headers)
+
+
+async def answer_preview(handler: Handler, task_id: str, spec: Spec, schedule: Schedule) -> None:
+    """Answers with what a job would be."""
+    await handler.answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
+
+
+async def answer_enqueued(handler: Handler, made: Enqueued, seconds: int = 0) -> None:
+    """Answers with the ids of an accepted job and, after waiting for at most so many seconds, with its execution."""
     if made.replayed:
         handler.set_header(REPLAYED, "true")
-
-
-async def answer_enqueued(handler: Handler, made: Enqueued) -> None:
-    """Answers with the ids of an accepted job."""
-    mark_replayed(handler, made)
-    await handler.answer(ENQUEUED, made)
+    if not seconds:
+        return await handler.answer(ENQUEUED, made)
+    return await handler.answer(WAITED, WaitedFor(made, await handler.services.completion.wait(made, seconds)))

@@ -1,17 +1,29 @@
 """``/tasks/T/jobs/J``, and what can be done to a job: stop, retry, run, pause and resume."""
 
 from fastlane.errors import Fault, Invalid
-from fastlane.web.api.contract import Parameter, operation, pages
+from fastlane.web.api.contract import ETAG, Parameter, operation, pages
 from fastlane.web.api.json_schema import enum
-from fastlane.web.api.requests.job import JobSchema
-from fastlane.web.api.responses.actions import DELETED, ENQUEUED, STOPPED
+from fastlane.web.api.requests.job import JobChangeSchema, JobSchema
+from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED
 from fastlane.web.api.responses.jobs import JOB_DETAIL
 from fastlane.web.api.responses.pages import Listing
+from fastlane.web.api.versions import etag
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.query import read_all
-from fastlane.web.routes.job_requests import DELETE_QUERY, answer_enqueued, read_idempotency_key, read_job_body, read_stop_first
+from fastlane.web.routes.job_requests import (
+    DELETE_QUERY,
+    ENQUEUE_QUERY,
+    answer_enqueued,
+    answer_preview,
+    read_edit,
+    read_enqueue_query,
+    read_expected,
+    read_idempotency_key,
+    read_job_body,
+    read_stop_first,
+)
 
 EXECUTIONS = 20
 """Executions in a job's answer, unless ``perPage`` says otherwise."""
@@ -27,6 +39,7 @@ class JobHandler(Handler):
         "getJob",
         JOB_DETAIL,
         query={"include": Parameter("Includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
+        etag=True,
         refusals=(404,),
     )
     async def on_get(self, task_id: str, job_id: str) -> None:
@@ -34,21 +47,51 @@ class JobHandler(Handler):
         url = ListUrl.of_query(self.render_context.job_url(task_id, job_id), self.query, BY_NUMBER)
         include_logs, window = read_all(self._include_logs, lambda: url.window(self.query, default=EXECUTIONS))
         detail = await self.services.details.job(task_id, job_id, window, texts=include_logs)
+        self.set_header(ETAG, etag(detail.view.job))
         await self.answer(JOB_DETAIL, Listing(url, detail.executions, detail))
 
-    @operation("putJob", ENQUEUED, body=JobSchema, idempotent=True)
+    @operation("putJob", *(ENQUEUED, WAITED, DRY_RUN), query=ENQUEUE_QUERY, body=JobSchema, idempotent=True, conditional=True)
     async def on_put(self, task_id: str, job_id: str) -> None:
-        """Creates the job, or replaces its details and schedules it again."""
+        """Creates the job, or replaces its details and schedules it again; or previews that."""
         if not self.body.strip():
             raise Problem(400, 'the body is empty; send a job such as {"image": "ubuntu:latest", "command": "ls -lah"}')
-        spec, schedule = read_job_body(self)
-        key = read_idempotency_key(self, "put", task_id, job_id)
-        await answer_enqueued(self, await self.services.submissions.put(task_id, job_id, spec, schedule, self.requester, key))
+        dry_run, seconds = read_enqueue_query(self)
+        key, expected = read_idempotency_key(self, "put", task_id, job_id), read_expected(self)
+        spec, schedule = read_job_body(self, task_id)
+        submissions = self.services.submissions
+        if dry_run:
+            await submissions.check_put(task_id, job_id, expected)
+            return await answer_preview(self, task_id, spec, schedule)
+        made = await submissions.put(task_id, job_id, spec, schedule, self.requester, key, expected)
+        return await answer_enqueued(self, made, seconds)
 
-    @operation("deleteJob", DELETED, query=DELETE_QUERY, refusals=(404, 409))
+    @operation(
+        "patchJob",
+        *(ENQUEUED, WAITED, DRY_RUN),
+        query=ENQUEUE_QUERY,
+        body=JobChangeSchema,
+        idempotent=True,
+        conditional=True,
+        refusals=(404,),
+        more="Null removes a field. The job is scheduled again only when its startAt, startIn, cron or timezone changes.",
+    )
+    async def on_patch(self, task_id: str, job_id: str) -> None:
+        """Changes fields of the job; or previews that."""
+        if not self.body.strip():
+            raise Problem(400, 'the body is empty; send the fields that change, such as {"image": "ubuntu:24.04"}')
+        dry_run, seconds = read_enqueue_query(self)
+        key, expected = read_idempotency_key(self, "patch", task_id, job_id), read_expected(self)
+        edits, edit = self.services.edits, read_edit(self, task_id)
+        if dry_run:
+            return await answer_preview(self, task_id, *await edits.preview(task_id, job_id, edit, expected))
+        made = await edits.edit(task_id, job_id, edit, self.requester, key, expected)
+        return await answer_enqueued(self, made, seconds)
+
+    @operation("deleteJob", DELETED, query=DELETE_QUERY, conditional=True, refusals=(404, 409))
     async def on_delete(self, task_id: str, job_id: str) -> None:
         """Deletes the job and everything in it."""
-        await self.answer(DELETED, await self.services.deletions.delete_job(task_id, job_id, stop=read_stop_first(self)))
+        stop, expected = read_stop_first(self), read_expected(self)
+        await self.answer(DELETED, await self.services.deletions.delete_job(task_id, job_id, stop=stop, expected=expected))
 
     def _include_logs(self) -> bool:
         if self.query.get("include", "logs") != "logs":
@@ -59,10 +102,10 @@ class JobHandler(Handler):
 class StopJobHandler(Handler):
     """``/tasks/T/jobs/J/stop``."""
 
-    @operation("stopJob", STOPPED, refusals=(404,), more="Safe to repeat at any time.")
+    @operation("stopJob", STOPPED, conditional=True, refusals=(404,), more="Safe to repeat at any time.")
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Stops the job's executions and keeps new ones from starting."""
-        await self.answer(STOPPED, await self.services.stops.stop_job(task_id, job_id))
+        await self.answer(STOPPED, await self.services.stops.stop_job(task_id, job_id, read_expected(self)))
 
 
 class RetryJobHandler(Handler):

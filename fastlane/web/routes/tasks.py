@@ -1,33 +1,37 @@
 """``/tasks``, ``/search``, ``/tasks/T`` and ``/tasks/T/stop``."""
 
 from fastlane.errors import Fault, Invalid
-from fastlane.web.api.contract import Parameter, flag, operation, pages
-from fastlane.web.api.json_schema import enum, integer
+from fastlane.web.api.contract import Parameter, operation, pages
+from fastlane.web.api.json_schema import enum
 from fastlane.web.api.requests.job import JobSchema
-from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, TASK_STOPPED, WAITED, WaitedFor
+from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, TASK_STOPPED, WAITED
 from fastlane.web.api.responses.jobs import JOB_STATUSES, TASK_JOBS, TASK_PAGE
 from fastlane.web.api.responses.pages import Listing
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import NAMES, ListUrl
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import read_all, read_flag, read_integer
-from fastlane.web.routes.job_requests import DELETE_QUERY, mark_replayed, read_idempotency_key, read_job_body, read_stop_first
+from fastlane.web.http.query import read_all
+from fastlane.web.routes.job_requests import (
+    DELETE_QUERY,
+    ENQUEUE_QUERY,
+    answer_enqueued,
+    answer_preview,
+    read_enqueue_query,
+    read_idempotency_key,
+    read_job_body,
+    read_stop_first,
+)
 
 JOBS, FEWER_JOBS, MAX_JOBS = 1_000, (100, 10), 1_000
 """Jobs in a task's answer: unless the query asks for a page, when so many of its jobs are too large for one, and at most."""
 MAX_SEARCH, MAX_WORDS = 1_000, 20
 """Characters and different words of a search: each word is a search of its own."""
-MAX_WAIT = 60
 
 SEARCH = Parameter(
     f"Words in task ids, or the beginnings of words; at most {MAX_WORDS}.",
     {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
     required=True,
 )
-ENQUEUE_QUERY = {
-    "dryRun": flag("Previews the job and creates nothing."),
-    "wait": Parameter("Waits for the execution to end, for at most this many seconds, before it answers.", integer(0, MAX_WAIT)),
-}
 
 
 class TasksHandler(Handler):
@@ -98,16 +102,13 @@ class TaskHandler(Handler):
         """Creates a job and enqueues or schedules it; or previews it."""
         if not self.body.strip():
             raise self._empty_body(task_id)
-        dry_run, seconds = read_all(self._dry_run, self._wait) if self.query else (False, 0)
+        dry_run, seconds = read_enqueue_query(self)
         key = read_idempotency_key(self, "enqueue", task_id)
-        spec, schedule = read_job_body(self)
+        spec, schedule = read_job_body(self, task_id)
         if dry_run:
-            return await self.answer(DRY_RUN, await self.services.previewer.preview(task_id, spec, schedule))
+            return await answer_preview(self, task_id, spec, schedule)
         made = await self.services.submissions.enqueue(task_id, spec, schedule, self.requester, key)
-        mark_replayed(self, made)
-        if not seconds:
-            return await self.answer(ENQUEUED, made)
-        return await self.answer(WAITED, WaitedFor(made, await self.services.completion.wait(made, seconds)))
+        return await answer_enqueued(self, made, seconds)
 
     @operation("deleteTask", DELETED, query=DELETE_QUERY, refusals=(404, 409))
     async def on_delete(self, task_id: str) -> None:
@@ -119,12 +120,6 @@ class TaskHandler(Handler):
         if status is not None and status not in JOB_STATUSES:
             raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)}")])
         return status
-
-    def _dry_run(self) -> bool:
-        return read_flag(self.query, "dryRun")
-
-    def _wait(self) -> int:
-        return read_integer(self.query, "wait", 0, 0, MAX_WAIT)
 
     def _empty_body(self, task_id: str) -> Problem:
         url = self.render_context.task_url(task_id)

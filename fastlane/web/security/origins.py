@@ -21,11 +21,11 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(
 ORIGIN = re.compile(r"(https?)://(.+)", re.ASCII)
 EXPOSED = (
     "Fastlane-Exit-Code, Fastlane-Execution-Id, Fastlane-Status, X-Request-Id, X-Fastlane-Version, Idempotent-Replayed, Retry-After, "
-    "Content-Range"
+    "Content-Range, ETag"
 )
 """Our headers that pages of other origins may read."""
 READABLE_BY_ALL = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": EXPOSED}
-SENDABLE = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Request-Id"
+SENDABLE = "Authorization, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, Range, X-Request-Id"
 """The headers that a page of another origin may send in addition to those that browsers always allow."""
 PREFLIGHT_MAX_AGE = "600"
 """Seconds."""

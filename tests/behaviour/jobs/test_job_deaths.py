@@ -94,6 +94,18 @@ async def test_a_tick_that_a_put_moved_to_a_later_moment_fires_only_then(virtual
     assert len(await virtual.executions(job.job_id)) == 1
 
 
+@pytest.mark.parametrize("finder", [None, *FINDERS])
+async def test_a_tick_whose_job_was_edited_fires_once_at_its_moment_with_the_new_details(virtual, finder):
+    job = await virtual.others.submissions.enqueue("t", make_spec("old"), virtual.at(60))
+    due = virtual.clock.now() + MINUTE
+    await died(virtual, "edit", "t", job.job_id, lambda seen, _now: (make_spec("new"), seen.schedule))
+    if finder:
+        await found(virtual, finder)
+    assert await virtual.work() == []
+    assert len(await virtual.until(due)) == 1
+    assert [one.spec.image for one in await virtual.executions(job.job_id)] == ["new"]
+
+
 @pytest.mark.parametrize("finder", FINDERS)
 async def test_a_put_of_a_job_that_runs_now_leaves_no_tick_to_fire(virtual, finder):
     """It died after it had put the execution, before the old tick's entry was out of the queue."""

@@ -56,6 +56,19 @@ async def test_an_unchanged_cron_s_tick_fires_once_when_a_put_meets_the_timer(vi
     assert len(await virtual.until(minute + MINUTE)) == 1
 
 
+async def test_an_edit_that_meets_the_timer_keeps_what_the_timer_did(virtual):
+    """The tick has fired with the old details between the edit's look and its write; the edit is made again to the job after that."""
+    job = await virtual.others.submissions.enqueue("t", make_spec("one"), EACH_MINUTE)
+    virtual.clock.set(first_minute(virtual))
+    virtual.store.before("advance", virtual.work)
+    await virtual.services.edits.edit("t", job.job_id, lambda seen, _now: (make_spec("two"), seen.schedule))
+    (first,) = await virtual.executions(job.job_id)
+    assert first.spec.image == "one"
+    after = await virtual.job(job.job_id)
+    assert (after.spec.image, after.next_tick) == ("two", first.scheduled_for + MINUTE)
+    assert len(await virtual.until(after.next_tick)) == 1
+
+
 async def test_a_put_that_comes_while_the_timer_gives_the_entry_back_has_its_tick_on_time(virtual):
     """The timer has fired, and is about to put the job to its cron's next tick; the put wants another one sooner."""
     job = await virtual.others.submissions.enqueue("t", make_spec(), HOURLY)

@@ -32,6 +32,7 @@ redact_words = ["pin"]
 per_page = 7
 max_body = "77KiB"
 hard_retries = 3
+timezone = "Asia/Tokyo"
 ws_start_wait = "1s"
 lease = "21s"
 renew = "4s"
@@ -126,6 +127,7 @@ WEB = (
     "per_page",
     "max_body",
     "hard_retries",
+    "timezone",
 )
 
 

@@ -54,6 +54,12 @@ def test_true_is_anything():
     assert policy(**dict.fromkeys(POLICY_KEYS, True)) == Policy(init=True, stop_grace=MAX_GRACE, **anything)
 
 
+def test_a_pool_may_let_executions_run_for_longer_than_the_others():
+    assert (pool().hard_timeout, pool(hardTimeout="6h").hard_timeout) == (None, 21_600)
+    (fault,) = faults(hardTimeout=60)
+    assert 'write "60s"' in fault
+
+
 def test_a_policy_is_written_in_toml(tmp_path):
     Path("fastlane.toml").write_text(
         f'[[users]]\nname = "anna"\npassword = "{hash_password("x")}"\nrole = "admin"\n'
@@ -123,7 +129,7 @@ def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits:
         ({"workdir": "/srv/../x"}, "has an empty part"),
         ({"stopSignal": "FOO"}, "is not a signal"),
         ({"stopGrace": "2h"}, "is not a duration from 1s to 1h"),
-        ({"stopGrace": 10}, "is not text"),
+        ({"stopGrace": "10"}, 'write "10s"'),
         ({"init": "yes"}, "is neither true nor false"),
         ({"mounts": "/srv/*"}, 'write "/PATH/" for every path below it'),
         ({"mounts": "srv"}, "is not a pattern of mounts"),

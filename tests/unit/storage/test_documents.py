@@ -52,6 +52,8 @@ specs = st.builds(
     st.dictionaries(texts, st.recursive(st.none() | st.booleans() | texts | st.integers(-(2**63), 2**63), st.lists)),
     resources=resources,
     container=containers,
+    name=st.none() | texts,
+    labels=st.dictionaries(texts, texts, max_size=3),
 )
 
 
@@ -135,6 +137,8 @@ def test_every_field_of_a_spec_is_stored():
         "metadata",
         "resources",
         "container",
+        "name",
+        "labels",
         *documents.SPEC_RULES,
     }
 

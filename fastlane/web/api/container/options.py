@@ -82,7 +82,12 @@ _SIGNAL: JsonSchema = {
         {"type": "integer", "enum": sorted(options.SIGNALS.values())},
     ]
 }
-_GRACE: JsonSchema = {"type": "string", "pattern": r"^(?:[1-9][0-9]{0,2}s|[1-9]m|[1-5][0-9]m|1h)$"}
+_GRACE: JsonSchema = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^(?:[1-9][0-9]{0,2}s|[1-9]m|[1-5][0-9]m|1h)$"},
+        {"type": "number", "minimum": options.LEAST_GRACE / 1000, "maximum": options.MAX_GRACE / 1000},
+    ]
+}
 _IPV4: JsonSchema = {"format": "ipv4", "pattern": r"^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}$"}
 _IPV6: JsonSchema = {"format": "ipv6", "pattern": "^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*$"}
 HOSTS: JsonSchema = {
@@ -100,7 +105,9 @@ _CONTAINER = BodyObject(
     workdir=BodyField(options.read_path, ABSOLUTE_PATH, "The directory in which the command starts."),
     init=BodyField(options.read_boolean, {"type": "boolean"}, "Whether an init process starts the command: true unless given."),
     stopSignal=BodyField(options.read_signal, _SIGNAL, "The signal that asks it to end, by name or number."),
-    stopGrace=BodyField(options.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h, in any form that startIn has."),
+    stopGrace=BodyField(
+        options.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h, as startIn is written, or in seconds."
+    ),
     mounts=BodyField(
         _unique(list_of(read_mount, MAX_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),
         array(MOUNT, MAX_MOUNTS),

@@ -9,14 +9,23 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validates_schema
 
 from fastlane.errors import Fault, Invalid
-from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container
+from fastlane.models.container.container import NO_CONTAINER, Container
 from fastlane.models.container.image_reference import EXAMPLES
 from fastlane.models.job import Spec
 from fastlane.models.schedule.cron import read_cron
-from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind, read_duration, read_moment, show_duration
+from fastlane.models.schedule.schedule import (
+    CatchUp,
+    Overlap,
+    Schedule,
+    ScheduleKind,
+    read_duration,
+    read_duration_or_seconds,
+    read_moment,
+    show_duration,
+)
 from fastlane.models.schedule.timezone import read_timezone
 from fastlane.web.api import json_schema
-from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, differs, read_container, read_hosts
+from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, OLD_HOSTS, differs, read_container, read_hosts
 from fastlane.web.api.container.resources import RESOURCES, read_resources
 from fastlane.web.api.field_homes import HOMES
 from fastlane.web.api.json_schema import JsonSchema
@@ -24,9 +33,9 @@ from fastlane.web.api.requests import readers
 from fastlane.web.http.fields import MAX_FAULTS, unknown_field
 
 
-def field(read: Callable[[object], Any], schema: JsonSchema, about: str, **options: Any) -> fields.Function:
+def field(read: Callable[[object], Any], schema: JsonSchema, about: str, *, null: bool = True, **options: Any) -> fields.Function:
     """A field whose value a reader makes, which raises ValidationError or ValueError with what is wrong. ``schema`` is what JSON Schema can
-    say of the values that it reads."""
+    say of the values that it reads. ``null``: it may be null."""
 
     def load(value: object) -> Any:
         try:
@@ -36,7 +45,7 @@ def field(read: Callable[[object], Any], schema: JsonSchema, about: str, **optio
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
-    own = schema if options.get("required") else json_schema.nullable(schema)
+    own = json_schema.nullable(schema) if null else schema
     return fields.Function(deserialize=load, metadata={"description": about, JSON_SCHEMA: own}, **options)
 
 
@@ -57,6 +66,7 @@ STARTS = ("startIn", "startAt", "cron")
 """The fields that say when a job is due. Without one of them it is due now."""
 CRON_FIELDS = ("timezone", "overlap", "catchUp")
 """The fields that are only valid together with ``cron``."""
+NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
 
 
 class JobSchema(Schema):
@@ -69,6 +79,7 @@ class JobSchema(Schema):
         readers.read_image,
         {**json_schema.IMAGE, "examples": ["ubuntu:latest", "registry.example.com:5000/team/app:1.2"]},
         "The image: any reference, with a registry, a path, a tag or a digest.",
+        null=False,
         required=True,
         error_messages={"required": f"is missing; {EXAMPLES}"},
     )
@@ -87,19 +98,31 @@ class JobSchema(Schema):
         json_schema.CRON,
         "When it starts, repeatedly: five fields (minute, hour, day, month, day of week; 0 and 7 are Sunday).",
     )
-    timezone = field(read_timezone, json_schema.TIMEZONE, "The IANA name of the zone whose clocks the cron means; UTC unless given.")
+    timezone = field(
+        read_timezone,
+        json_schema.TIMEZONE,
+        "The IANA name of the zone whose clocks the cron means; that of the settings unless given.",
+    )
     overlap = choice(Overlap, "What a tick of the cron does while an earlier execution runs: allow (the default) or skip.")
     catchUp = choice(CatchUp, "What follows when ticks were missed: the latest of them runs late (the default), or none does.")
     retries = field(readers.read_retries, json_schema.integer(0), "How many further attempts may follow a failed one; 0 unless given.")
-    retryDelay = field(read_duration, json_schema.DURATION, "The time before each further attempt; exponential back-off unless given.")
-    timeout = field(readers.read_seconds, json_schema.SECONDS, "Seconds that it may run, up to the server's hard_timeout.")
+    retryDelay = field(
+        read_duration_or_seconds,
+        json_schema.DURATION_OR_SECONDS,
+        f"The time before each further attempt: {json_schema.DURATION_WORDS}, or seconds; exponential back-off unless given.",
+    )
+    timeout = field(
+        readers.read_timeout,
+        json_schema.POSITIVE_DURATION_OR_SECONDS,
+        f"How long it may run: {json_schema.DURATION_WORDS}, or seconds; up to the hard_timeout of its pool or of the server.",
+    )
     expiration = field(
         read_moment, json_schema.MOMENT, f"The moment, after its first start, by which it must have started: {json_schema.MOMENT_WORDS}."
     )
     expiresIn = field(
-        readers.read_positive_duration,
-        json_schema.POSITIVE_DURATION,
-        f"How long after it was due it may still start: {json_schema.DURATION_WORDS}.",
+        readers.read_time_to_start,
+        json_schema.POSITIVE_DURATION_OR_SECONDS,
+        f"How long after it was due it may still start: {json_schema.DURATION_WORDS}, or seconds.",
     )
     priority = number(-100, 100, "Within its pool, a point counts as a minute of waiting; 0 unless given.")
     concurrency = number(1, 1000, "It waits while this many executions of its task run.")
@@ -110,20 +133,23 @@ class JobSchema(Schema):
         "How its container is set up. The policy of its pool says what is allowed; anything else is a 403.",
     )
     additionalDNSEntries = field(read_hosts, {**HOSTS, "deprecated": True}, "The name of container.extraHosts in fastlane 2.x.")
+    name = field(readers.read_name, readers.NAME, "A name for people.")
+    labels = field(readers.read_labels, readers.LABELS, "Labels, by which GET /jobs?label=NAME=VALUE finds the job.")
     metadata = field(
         readers.read_metadata, json_schema.DATA, f"Whatever the client wants to find again, up to {readers.MAX_METADATA} bytes of JSON."
     )
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def rules(self, data: Mapping[str, Any], original: Mapping[str, Any], **_options: Any) -> None:
-        """What must hold between fields: a job has one kind of start, and fields about a cron's ticks need a cron."""
+    def rules(self, data: Mapping[str, Any], original: Mapping[str, Any], *, partial: bool = False, **_options: Any) -> None:
+        """What must hold between fields: a job has one kind of start, and fields about a cron's ticks need a cron, which in a ``partial``
+        body may be the job's own."""
         faults: dict[str, list[str]] = {}
         starts = [name for name in STARTS if name in original]
         if len(starts) > 1:
             faults[starts[0]] = [f"cannot be used together with {' and '.join(starts[1:])}; keep one of them"]
         for name in CRON_FIELDS:
-            if name in original and "cron" not in original:
-                faults[name] = ["is for a job with a cron; give one, or leave this out"]
+            if name in original and "cron" not in original and not partial:
+                faults[name] = [NEEDS_CRON]
         container: Container = data.get("container") or NO_CONTAINER
         if differs(data.get("additionalDNSEntries"), container.extra_hosts):
             faults["additionalDNSEntries"] = [NOT_THE_SAME]
@@ -131,18 +157,38 @@ class JobSchema(Schema):
             raise ValidationError(faults)
 
 
+class JobChangeSchema(JobSchema):
+    """The body of ``PATCH /tasks/T/jobs/J``: the fields that change. Null removes a field."""
+
+    image = field(readers.read_image, json_schema.IMAGE, "Another image. It cannot be removed.", null=False)
+
+
 JOB = JobSchema()
 READERS = {name: one.deserialize for name, one in JOB.fields.items()}
 REQUIRED = {name for name, one in JOB.fields.items() if one.required}
 
 
-def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int, hard_timeout: float) -> tuple[Spec, Schedule]:
-    """What to run and when, of a decoded body; ``now`` in milliseconds, ``hard_timeout`` in seconds. Raises Invalid with every fault."""
-    faults: list[Fault] = []
+def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int, hard_timeout: float, timezone: str = "UTC") -> tuple[Spec, Schedule]:
+    """What to run and when, of a decoded body; ``now`` in milliseconds, ``hard_timeout`` in seconds, ``timezone`` for a cron that names
+    none. Raises Invalid with every fault."""
     given = {name: value for name, value in body.items() if value is not None}
-    wanted = read_valid(given)
+    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout)
+    if faults:
+        raise Invalid(faults)
+    spec, schedule = Spec(**spec_values(wanted)), schedule_of(wanted, now, timezone)
+    if fault := never_in_time(spec, schedule, now):
+        raise Invalid([fault])
+    return spec, schedule
+
+
+def read_given(
+    given: Mapping[str, Any], *, hard_retries: int, hard_timeout: float, partial: bool = False
+) -> tuple[Mapping[str, Any], list[Fault]]:
+    """The values of a body's fields that can be read, and the faults of the others. A ``partial`` body may lack fields."""
+    faults: list[Fault] = []
+    wanted = read_valid(given, partial=partial)
     if wanted is None:
-        wanted, faults = _read_invalid(given)
+        wanted, faults = _read_invalid(given, partial=partial)
     if wanted.get("retries", 0) > hard_retries:
         faults.append(Fault("retries", f"is more than this server allows ({hard_retries}); choose fewer, or ask for a higher hard_retries"))
     if wanted.get("timeout", 0) > hard_timeout:
@@ -150,82 +196,76 @@ def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int, hard_timeo
         faults.append(
             Fault("timeout", f"is more than this server allows ({longest}); choose a shorter one, or ask for a higher hard_timeout")
         )
-    schedule = _schedule(wanted, now)
-    if not faults and (fault := _never_in_time(wanted, schedule, now)):
-        faults.append(fault)
-    if faults:
-        raise Invalid(faults)
-    return _spec(wanted), schedule
+    return wanted, faults
 
 
-def read_valid(given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def read_valid(given: Mapping[str, Any], *, partial: bool = False) -> Mapping[str, Any] | None:
     """The values of a body without a fault, by the schema's own readers and rules; None for any other body. ``JOB.load`` does the same at
     five times the cost: it visits every field of the schema."""
     try:
         wanted = {name: READERS[name](value) for name, value in given.items()}
-        JOB.rules(wanted, given)
+        JOB.rules(wanted, given, partial=partial)
     except (KeyError, ValidationError):
         return None
-    return wanted if wanted.keys() >= REQUIRED else None
+    return wanted if partial or wanted.keys() >= REQUIRED else None
 
 
-def _read_invalid(given: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Fault]]:
+def _read_invalid(given: Mapping[str, Any], *, partial: bool) -> tuple[Mapping[str, Any], list[Fault]]:
     """The values of a body that can be read, and the faults of the others."""
     try:
-        return JOB.load(given), []
+        return JOB.load(given, partial=partial), []
     except ValidationError as error:
         wanted = error.valid_data if isinstance(error.valid_data, dict) else {}
         return wanted, list(islice(_faults(error.messages_dict), MAX_FAULTS))
 
 
-def _spec(wanted: Mapping[str, Any]) -> Spec:
-    return Spec(
-        image=wanted["image"],
-        command=wanted.get("command"),
-        envs=wanted.get("envs", {}),
-        metadata=wanted.get("metadata", {}),
-        retries=wanted.get("retries", 0),
-        retry_delay=_milliseconds(wanted.get("retryDelay")),
-        timeout=_milliseconds(wanted.get("timeout")),
-        expires_in=_milliseconds(wanted.get("expiresIn")),
-        expiration=wanted.get("expiration"),
-        priority=wanted.get("priority", 0),
-        concurrency=wanted.get("concurrency", 0),
-        resources=wanted.get("resources", NO_RESOURCES),
-        container=_container(wanted),
-    )
+def spec_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a spec, by its attributes, that these fields give."""
+    values = {attribute: convert(wanted[name]) for name, (attribute, convert) in SPEC_FIELDS.items() if name in wanted}
+    if hosts := wanted.get(OLD_HOSTS):
+        values["container"] = replace(wanted.get("container", NO_CONTAINER), extra_hosts=hosts)
+    return values
 
 
-def _container(wanted: Mapping[str, Any]) -> Container:
-    container: Container = wanted.get("container", NO_CONTAINER)
-    hosts = wanted.get("additionalDNSEntries")
-    return replace(container, extra_hosts=hosts) if hosts else container
-
-
-def _schedule(wanted: Mapping[str, Any], now: int) -> Schedule:
+def schedule_of(wanted: Mapping[str, Any], now: int, timezone: str) -> Schedule:
+    """The schedule that these fields give; ``timezone`` for a cron without one."""
     if "startIn" in wanted:
         return Schedule(ScheduleKind.AT, now + round(wanted["startIn"] * 1000))
     if "startAt" in wanted:
         return Schedule(ScheduleKind.AT, wanted["startAt"])
     if "cron" not in wanted:
         return Schedule()
-    cron = replace(wanted["cron"], timezone=wanted.get("timezone", "UTC"))
+    cron = replace(wanted["cron"], timezone=wanted.get("timezone", timezone))
     return Schedule(ScheduleKind.CRON, None, cron, wanted.get("overlap", Overlap.ALLOW), wanted.get("catchUp", CatchUp.LATEST))
 
 
-def _never_in_time(wanted: Mapping[str, Any], schedule: Schedule, now: int) -> Fault | None:
+def never_in_time(spec: Spec, schedule: Schedule, now: int) -> Fault | None:
     """The fault of a job that would expire before it is first due."""
     first = schedule.first_tick(now)
     due = now if first is None else first
-    if "expiration" in wanted and wanted["expiration"] <= max(due, now):
+    if spec.expiration is not None and spec.expiration <= max(due, now):
         return Fault("expiration", "is before the job first starts, so it would never run; choose a later moment")
-    if "expiresIn" in wanted and due + wanted["expiresIn"] * 1000 <= now:
+    if spec.expires_in is not None and due + spec.expires_in <= now:
         return Fault("expiresIn", "ended before now, counted from startAt, so it would never run; choose a longer one, or a later startAt")
     return None
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
+def _same(value: Any) -> Any:
+    return value
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+SPEC_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    **{name: (name, _same) for name in ("image", "command", "envs", "metadata", "retries", "priority", "concurrency")},
+    **{name: (name, _same) for name in ("expiration", "resources", "container", "name", "labels")},
+    "retryDelay": ("retry_delay", _milliseconds),
+    "timeout": ("timeout", _milliseconds),
+    "expiresIn": ("expires_in", _milliseconds),
+}
+"""The fields that make a spec: what ``Spec`` calls each, and how its value is converted."""
 
 
 def _faults(messages: Mapping[Any, Any], path: str = "") -> Iterator[Fault]:

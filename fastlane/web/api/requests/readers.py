@@ -14,7 +14,8 @@ from fastlane.log import MASK
 from fastlane.models.container.image_reference import EXAMPLES, reference_fault
 from fastlane.models.container.options import as_integer
 from fastlane.models.container.templates import ESCAPED, OPENING, literal_size
-from fastlane.models.schedule.schedule import TEN_YEARS, read_duration
+from fastlane.models.schedule.schedule import read_duration_or_seconds
+from fastlane.models.task import CONTROL
 from fastlane.redaction import has_mask
 from fastlane.web.api import json_schema
 from fastlane.web.api.json_schema import MILLISECOND, JsonSchema
@@ -31,7 +32,14 @@ MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
 MAX_METADATA = 16 * 1024
 
-MASKED = f"has {MASK}, which fastlane shows in place of a secret; give the secret itself"
+MASKED = f"has {MASK}, which fastlane shows in place of a secret; give the secret itself, or PATCH other fields, which keeps it as it is"
+
+MAX_NAME = 255
+MAX_LABELS = 50
+LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?", re.ASCII)
+"""The name of a label. It has no ``=``, which ends it in a query."""
+MAX_LABEL = 255
+"""Characters of a label's value."""
 
 OWN_PREFIX = "FASTLANE_"
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -91,6 +99,26 @@ def read_metadata(value: object) -> dict[str, Any]:
     return value
 
 
+def read_name(value: object) -> str:
+    """A name for people."""
+    if not isinstance(value, str):
+        raise ValidationError('is not text; write a name for people, such as "nightly backup"')
+    if not value.strip() or len(value) > MAX_NAME or CONTROL.search(value):
+        raise ValidationError(f"is not 1 to {MAX_NAME} characters without control characters; choose another name")
+    return value
+
+
+def read_labels(value: object) -> dict[str, str]:
+    """Labels: names to text."""
+    if not isinstance(value, dict):
+        raise ValidationError('is not an object; write {"team": "data"}')
+    if len(value) > MAX_LABELS:
+        raise ValidationError(f"has more than {MAX_LABELS} labels; put the others into metadata")
+    if faults := {name[:80] or "(empty)": [fault] for name, given in value.items() if (fault := _label_fault(name, given))}:
+        raise ValidationError(faults)
+    return value
+
+
 def integer(least: int, most: int) -> Callable[[object], int]:
     """A reader of whole numbers in a range."""
 
@@ -113,18 +141,17 @@ def read_retries(value: object) -> int:
     return number
 
 
-def read_seconds(value: object) -> float:
-    """Seconds, as a number from a thousandth to ten years."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= MILLISECOND:
-        raise ValidationError("is not a number of seconds above 0, such as 60")
-    if value > TEN_YEARS:
-        raise ValidationError("is too large: more than ten years; choose a shorter time, in seconds")
-    return value
+def read_timeout(value: object) -> float:
+    """A duration above zero, in seconds."""
+    seconds = read_duration_or_seconds(value)
+    if seconds < MILLISECOND:
+        raise ValidationError("is zero, so it would be stopped at once; choose a longer one, or leave it out")
+    return seconds
 
 
-def read_positive_duration(value: object) -> float:
-    """A duration above zero."""
-    seconds = read_duration(value)
+def read_time_to_start(value: object) -> float:
+    """A duration above zero, in seconds."""
+    seconds = read_duration_or_seconds(value)
     if seconds < MILLISECOND:
         raise ValidationError("is zero, so nothing would ever start; choose a longer one")
     return seconds
@@ -158,6 +185,21 @@ ENVS: JsonSchema = {
 }
 
 
+NAME: JsonSchema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_NAME,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$",
+}
+LABELS: JsonSchema = {
+    "type": "object",
+    "propertyNames": {"pattern": f"^{LABEL.pattern}$"},
+    "additionalProperties": {"type": "string", "maxLength": MAX_LABEL, "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"},
+    "maxProperties": MAX_LABELS,
+    "examples": [{"team": "data", "env": "production"}],
+}
+
+
 def _split(text: str) -> tuple[str, ...]:
     if len(text) > MAX_COMMAND_TEXT:
         raise ValidationError(f"is longer than {MAX_COMMAND_TEXT} characters; give a list of texts, or shorten it")
@@ -175,6 +217,16 @@ def _listed(value: object) -> tuple[str, ...]:
     if faults:
         raise ValidationError(dict(islice(faults.items(), MAX_FAULTS)))
     return tuple(value)
+
+
+def _label_fault(name: str, value: object) -> str | None:
+    if not LABEL.fullmatch(name):
+        return "is not a label's name: up to 63 letters, digits, '.', '_', '-' and '/', with a letter or digit at both ends"
+    if not isinstance(value, str):
+        return "is not text; put it in quotes, or leave it out"
+    if len(value) > MAX_LABEL or CONTROL.search(value):
+        return f"is longer than {MAX_LABEL} characters, or has control characters; shorten it, or put it into metadata"
+    return None
 
 
 def _env_fault(name: str, value: object) -> str | None:

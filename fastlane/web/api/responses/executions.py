@@ -125,7 +125,9 @@ EXECUTION = Serializer[ExecutionView](
     command=command(lambda view: view.execution.spec.command),
     attempt=integer(lambda view: view.execution.attempt, "1, and one more for each retry.", least=1),
     retries=integer(lambda view: view.execution.spec.retries, "How many attempts may follow the first."),
-    timeout=seconds(lambda view: view.execution.spec.timeout, "Seconds of running; null: the setting hard_timeout."),
+    timeout=seconds(
+        lambda view: view.execution.spec.timeout, "Seconds of running; null: as its pool, or else the setting hard_timeout, says."
+    ),
     expiresAt=timestamp(lambda view: view.execution.expires_at, "It does not start after that.", null=True),
     scheduledFor=timestamp(lambda view: view.execution.scheduled_for, "When it was due."),
     durationMs=integer(lambda view: _duration(view.execution), "How long it ran.", null=True),

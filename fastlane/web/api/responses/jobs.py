@@ -12,6 +12,7 @@ from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.views import JobView
 from fastlane.web.api.container.responses import CONTAINER, RESOURCES, asked_container, asked_resources
+from fastlane.web.api.responses.definition import DEFINITION
 from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.responses.links import LINK
 from fastlane.web.api.responses.pages import Listing, page_of, pagination
@@ -70,6 +71,9 @@ JOB_ROW = Serializer[JobView](
     "A job in a list.",
     id=uuid(lambda view: view.job.id),
     url=url(lambda view, render: render.job_url(view.job.task_id, view.job.id), "Where it is read."),
+    taskId=string(lambda view: view.job.task_id),
+    name=string(lambda view: view.job.spec.name, "A name for people.", null=True),
+    labels=mapping(lambda view: view.job.spec.labels, values={"type": "string"}),
     createdAt=timestamp(lambda view: view.job.created_at, "When it was made."),
     lastModifiedAt=timestamp(lambda view: view.job.modified_at, "When it was last changed."),
     image=string(lambda view: view.job.spec.image),
@@ -143,6 +147,9 @@ JOB_FULL = Serializer[JobDetail](
     executions=array(EXECUTION, lambda detail: detail.executions.rows, "A page of them, newest first."),
     metadata=nested(JOB_METADATA, lambda detail: detail.view.job),
     requestedBy=nested(REQUESTER, lambda detail: detail.view.job.requested_by, null=True),
+    name=string(lambda detail: detail.view.job.spec.name, "A name for people.", null=True),
+    labels=mapping(lambda detail: detail.view.job.spec.labels, values={"type": "string"}),
+    definition=nested(DEFINITION, lambda detail: detail.view.job),
 )
 
 JOB_DETAIL = Serializer[Listing[JobDetail]](

@@ -62,6 +62,7 @@ POOL = Serializer[PoolView](
     match=string(lambda view: view.pool.match, "A regular expression: the first pool that it matches from the start takes a task."),
     hosts=array(POOL_HOST, lambda view: view.hosts),
     maxRunning=integer(lambda view: view.pool.max_running, "How many executions may run at once.", least=1),
+    hardTimeout=number(lambda view: view.pool.hard_timeout, "Seconds that an execution may run; null: the setting hard_timeout."),
     running=integer(lambda view: view.running, "Executions that hold a slot."),
     waiting=integer(
         lambda view: view.waiting, "Executions that will want a slot: for a free one, for others of their task, or for their next try."

@@ -112,12 +112,12 @@ def test_every_signal_is_known_by_its_number_too(name):
     assert options.read_signal(name) == options.read_signal(f"SIG{name}") == options.read_signal(options.SIGNALS[name]) == f"SIG{name}"
 
 
-@pytest.mark.parametrize(("value", "milliseconds"), [("1s", 1_000), ("1m30s", 90_000), ("1h", 3_600_000), ("60m", 3_600_000)])
+@pytest.mark.parametrize(("value", "milliseconds"), [("1s", 1_000), ("1m30s", 90_000), ("1h", 3_600_000), ("60m", 3_600_000), (10, 10_000)])
 def test_a_grace_is_a_duration(value, milliseconds):
     assert options.read_grace(value) == milliseconds
 
 
-@pytest.mark.parametrize("value", ["0s", "0.9s", "3601s", "61m", "1d", "10", 10, "-5s", None])
+@pytest.mark.parametrize("value", ["0s", "0.9s", "3601s", "61m", "1d", 0.9, 3601, "-5s", None])
 def test_a_grace_is_from_a_second_to_an_hour(value):
     with pytest.raises(ValueError, match=r"from 1s to 1h|duration"):
         options.read_grace(value)

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from fastlane.clock import iso
 from fastlane.models.schedule.cron import read_cron
-from fastlane.models.schedule.schedule import LARGEST_UNIX_SECONDS, TEN_YEARS, Schedule, ScheduleKind, expiry, read_duration, read_moment
+from fastlane.models.schedule.schedule import (
+    LARGEST_UNIX_SECONDS,
+    TEN_YEARS,
+    Schedule,
+    ScheduleKind,
+    expiry,
+    read_duration,
+    read_duration_or_seconds,
+    read_moment,
+    show_duration,
+)
 
 HOUR = 3600
 LAST_MOMENT = 253_402_300_799_999
@@ -101,6 +111,36 @@ def test_an_invalid_duration_is_refused_with_a_hint(text: object, hint: str) -> 
 def test_any_text_is_a_duration_from_0_to_ten_years_or_refused(text: str) -> None:
     read, refusal = attempt(read_duration, text)
     assert "duration" in refusal or 0 <= read <= TEN_YEARS
+
+
+@pytest.mark.parametrize(("value", "seconds"), [(90, 90), (1.5, 1.5), (0, 0), (TEN_YEARS, TEN_YEARS), ("1m30s", 90)])
+def test_a_duration_may_be_a_number_of_seconds(value: object, seconds: float) -> None:
+    assert read_duration_or_seconds(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("90", 'write "90s", or the number of seconds without quotes'),
+        (True, "neither text nor a number"),
+        (None, "neither text nor a number"),
+        (-0.5, "negative"),
+        (TEN_YEARS + 1, "more than ten years"),
+        (10**400, "more than ten years"),
+        (float("nan"), "too large: more than ten years"),
+    ],
+)
+def test_a_number_that_is_no_duration_is_refused_with_a_hint(value: object, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        read_duration_or_seconds(value)
+
+
+@given(st.integers(0, TEN_YEARS * 1000))
+@example(0)
+@example(59_999)
+@example(3_600_001)
+def test_a_duration_is_shown_as_it_is_read(milliseconds: int) -> None:
+    assert round(read_duration(show_duration(milliseconds / 1000)) * 1000) == milliseconds
 
 
 @given(st.integers(0, 9999), st.integers(0, 999), st.integers(0, 999))

@@ -11,6 +11,7 @@ from fastlane.executors.base import EngineService, EngineTask, Phase, TaskEnd
 from fastlane.models.container.container import Container
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
+from fastlane.models.placement.pool import Pool
 from fastlane.models.status import Status
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch.verdict import (
@@ -548,6 +549,20 @@ def test_the_clock_of_the_timeout_starts_with_the_container() -> None:
     late = BOUND + TIMEOUT + 1
     assert late < STARTED + TIMEOUT
     assert judge(running(), a_service(RUNNING), late, LIMITS) == WaitUntil(STARTED + TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("execution", "seconds"),
+    [
+        (running(pool="long", spec=Spec("ubuntu", timeout=10**9)), 7_200),
+        (running(pool="long", spec=Spec("ubuntu", timeout=5_000)), 5),
+        (running(pool="other"), LIMITS.timeout),
+        (running(pool="renamed", task_id="long-task"), 7_200),
+    ],
+)
+def test_a_pool_may_have_a_longest_timeout_of_its_own(execution: Execution, seconds: float) -> None:
+    pools = (Pool("long", "long-", ("h:1",), hard_timeout=7_200.0), Pool("other", "", ("h:1",)))
+    assert judge(execution, a_service(RUNNING), STARTED, replace(LIMITS, pools=pools)) == WaitUntil(STARTED + round(seconds * 1000))
 
 
 def test_a_long_wait_for_a_node_leaves_the_image_its_whole_time() -> None:

@@ -124,7 +124,7 @@ def test_what_the_document_calls_valid_is_read_but_for_what_no_schema_can_say(bo
             assert is_in_table(fault.field, fault.message), str(fault)
 
 
-NARROWER = ("startIn", "retryDelay", "expiresIn", "startAt", "expiration")
+NARROWER = ("startIn", "retryDelay", "timeout", "expiresIn", "startAt", "expiration")
 """Fields of which the reader takes more forms than the document names."""
 
 
@@ -196,7 +196,7 @@ def test_null_is_valid_where_it_means_that_the_field_is_absent(name: str) -> Non
         {"container": {"stopSignal": "SIGFOO"}},
         {"container": {"stopSignal": 32}},
         {"container": {"stopGrace": "2h"}},
-        {"container": {"stopGrace": 10}},
+        {"container": {"stopGrace": "10"}},
         {"container": {"mounts": ["/srv/data"]}},
         {"container": {"mounts": ["/srv/./data:/data"]}},
         {"container": {"mounts": ["/srv/..:/data"]}},
@@ -239,7 +239,8 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"command": ["", "x"]},
         {"startIn": "4h30m25s"},
         {"startIn": "0s"},
-        {"expiresIn": "1.5s"},
+        {"expiresIn": "1.5s", "retryDelay": 0, "timeout": "1m30s"},
+        {"expiresIn": 90, "retryDelay": "0s", "timeout": 0.001},
         {"startAt": 1645113692.5},
         {"startAt": "1645113692"},
         {"startAt": "2022-02-17T16:01:32+02:00"},
@@ -249,7 +250,7 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"resources": {"cpus": 0.001, "memory": "4m", "pids": 1.0, "reserve": {"cpus": None, "memory": 4 * 2**20}}},
         {"resources": {"memory": "4GiB", "reserve": None}},
         {"container": {"user": "1000:1000", "workdir": "/", "init": False, "stopSignal": "RTMIN+3", "stopGrace": "1h"}},
-        {"container": {"stopSignal": 15, "mounts": None, "stopGrace": "1s"}},
+        {"container": {"stopSignal": 15, "mounts": None, "stopGrace": 1.5}},
         {"container": {"mounts": ["/:/host:ro", "data:/data/", "/srv/..data/x.y:/x/...", "/ü:/ö:rw"]}},
         {"container": {"mounts": [{"type": "bind", "source": "/srv/", "target": "/data", "readOnly": True, "size": None}]}},
         {"container": {"mounts": [{"type": "tmpfs", "target": "/tmp", "size": 4096, "source": None}]}},
@@ -265,8 +266,8 @@ def test_the_document_and_the_server_take_the_same(body: dict[str, Any]) -> None
 
 
 def test_a_server_s_settings_stand_in_its_document() -> None:
-    fields = document(web_settings(hard_retries=2, hard_timeout=90.0))["components"]["schemas"]["Job"]["properties"]
-    assert (fields["retries"]["maximum"], fields["timeout"]["maximum"]) == (2, 90)
+    fields = document(web_settings(hard_retries=2, timezone="Asia/Tokyo"))["components"]["schemas"]["Job"]["properties"]
+    assert (fields["retries"]["maximum"], fields["timezone"]["default"]) == (2, "Asia/Tokyo")
     assert "securitySchemes" not in DOCUMENT["components"]
     assert not any("security" in one or "401" in one["responses"] for _, _, one in operations(DOCUMENT))
 

@@ -195,7 +195,7 @@ def test_all_faults_come_at_once_each_under_its_own_path():
             "workdir": "srv",
             "init": "yes",
             "stopSignal": "FOO",
-            "stopGrace": 5,
+            "stopGrace": 0,
             "mounts": ["/srv:/data", "/srv/..:/data", {"type": "bind"}, {"type": "x", "target": "data", "readonly": True}, None],
             "networks": ["a", "b c"],
             "secrets": ["a", {"nam": "b"}],

@@ -95,6 +95,8 @@ SPEC = Spec(
     concurrency=3,
     resources=Resources(2.0, 2**29, None, 0.5),
     container=CONTAINER,
+    name="nightly",
+    labels={"team": "data"},
 )
 CRON = Schedule(ScheduleKind.CRON, None, Cron("0 8 * * *", "Europe/Berlin"), Overlap.SKIP, CatchUp.NONE)
 JOB = Job(J, "a b", "i", NOW, NOW + 1, SPEC, CRON, next_tick=NOW + 2, requested_by=Requester("ann", "10.0.0.1"))

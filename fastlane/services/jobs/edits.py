@@ -1,0 +1,86 @@
+"""Changes single fields of a job: PATCH."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.models import job_change
+from fastlane.models.access import Requester
+from fastlane.models.idempotency import IdempotencyKey
+from fastlane.models.job import ExpectedVersions, Job, Spec
+from fastlane.models.job_change import JobChange
+from fastlane.models.placement.pool import Pool
+from fastlane.models.schedule.schedule import Schedule
+from fastlane.services.jobs.admission import admit
+from fastlane.services.jobs.changes import JobChanges, check_version
+from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
+from fastlane.services.jobs.outbox import QueueOutbox
+from fastlane.services.results import Enqueued
+from fastlane.storage.base import JobStore
+from fastlane.storage.lookup import find_job
+
+Edit = Callable[[Job, int], tuple[Spec, Schedule]]
+"""What a job runs and when, after a change of the job that was read, at a moment (milliseconds). Raises Invalid."""
+
+log = structlog.get_logger()
+
+
+class Edits:
+    """Changes jobs. A change that another process made in between is kept: the edit is made again to what the job is then.
+
+    Both methods raise NotFound, Changed when the job has none of the expected versions, and what the edit raises. A new start makes the job
+    active again, as ``Submissions.put`` does, and raises the same; any other change leaves its next tick, pause and stop as they are.
+    """
+
+    def __init__(
+        self, store: JobStore, outbox: QueueOutbox, clock: Clock, pools: Sequence[Pool], changes: JobChanges, idempotency: Idempotency
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._pools = tuple(pools)
+        self._changes = changes
+        self._idempotency = idempotency
+
+    async def preview(self, task_id: str, job_id: str, edit: Edit, expected: ExpectedVersions | None = None) -> tuple[Spec, Schedule]:
+        """What the job would run and when. Writes nothing."""
+        seen = await find_job(self._store, task_id, job_id)
+        check_version(seen, job_id, expected)
+        return edit(seen, self._clock.now())
+
+    async def edit(
+        self,
+        task_id: str,
+        job_id: str,
+        edit: Edit,
+        by: Requester | None = None,
+        key: IdempotencyKey | None = None,
+        expected: ExpectedVersions | None = None,
+    ) -> Enqueued:
+        """Changes the job. Raises KeyReused for a known idempotency key with another body; with the same body the first answer comes
+        again."""
+
+        async def step(seen: Job, now: int) -> JobChange:
+            check_version(seen, job_id, expected)
+            spec, schedule = edit(seen, now)
+            if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
+                admit(self._pools, task_id, spec)
+            return job_change.edit(seen, spec, schedule, now=now, by=by)
+
+        async def apply() -> Enqueued:
+            await self._outbox.check()
+            change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
+            await self._outbox.enqueue(change.execution, change.job)
+            if change.job.next_tick is None:
+                await self._outbox.withdraw(change.job)
+            log.info("job.edited", task_id=task_id, job_id=job_id, revision=change.job.revision, next_tick=change.job.next_tick)
+            return enqueued(change)
+
+        return await self._idempotency.run_once(key, apply)
+
+
+def _admitted(spec: Spec) -> tuple[object, ...]:
+    """What of a spec a pool may refuse. The rest changes even when the pool has since become stricter."""
+    return spec.resources, spec.container, spec.timeout

@@ -1,0 +1,82 @@
+"""A job as the body that PUT takes: read it, edit it, send it back. What was not asked for is not there."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastlane.models.job import Job
+from fastlane.models.schedule.schedule import CatchUp, Overlap, show_duration
+from fastlane.web.api.container.responses import CONTAINER, RESOURCES, asked_container, asked_resources
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.requests.readers import MAX_COMMAND_TEXT
+from fastlane.web.api.serializer import Field, Serializer, enum, envs, integer, mapping, nested, rendered, string, timestamp
+
+
+def _command(job: Job, render: RenderContext) -> str | list[str] | None:
+    arguments: Sequence[str] | None = job.spec.command
+    if arguments is None:
+        return None
+    shown = [render.redaction.text(argument) for argument in arguments]
+    text = shlex.join(shown)
+    return text if len(text) <= MAX_COMMAND_TEXT else shown
+
+
+def _duration(name: str) -> Field[Job]:
+    """A duration of the spec, as text, unless it is None."""
+
+    def show(job: Job) -> str | None:
+        milliseconds = getattr(job.spec, name)
+        return None if milliseconds is None else show_duration(milliseconds / 1000)
+
+    return string(show, optional=True, examples=["1m30s"])
+
+
+def _given(values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    return values or None
+
+
+def _cron(job: Job) -> str | None:
+    return job.schedule.cron.text if job.schedule.cron else None
+
+
+def _overlap(job: Job) -> Overlap | None:
+    return None if job.schedule.overlap is Overlap.ALLOW else job.schedule.overlap
+
+
+def _catch_up(job: Job) -> CatchUp | None:
+    return None if job.schedule.catch_up is CatchUp.LATEST else job.schedule.catch_up
+
+
+def _integer(name: str, least: int = 1) -> Field[Job]:
+    """A number of the spec, unless it is 0."""
+    return integer(lambda job: getattr(job.spec, name) or None, optional=True, least=least)
+
+
+DEFINITION = Serializer[Job](
+    "Definition",
+    "The job as the body that PUT takes. Only redacted values (********) must be filled in before it is sent.",
+    name=string(lambda job: job.spec.name, optional=True),
+    labels=mapping(lambda job: _given(job.spec.labels), values={"type": "string"}, optional=True),
+    image=string(lambda job: job.spec.image),
+    command=rendered(
+        _command,
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+        f"Text; a list when it is longer than {MAX_COMMAND_TEXT} characters.",
+    ),
+    envs=envs(lambda job: job.spec.envs, optional=True),
+    startAt=timestamp(lambda job: job.schedule.at, "When a job that runs once, later, is due.", optional=True),
+    cron=string(_cron, optional=True),
+    timezone=string(lambda job: job.schedule.cron.timezone if job.schedule.cron else None, "Of each cron.", optional=True),
+    overlap=enum(Overlap, _overlap, optional=True),
+    catchUp=enum(CatchUp, _catch_up, optional=True),
+    retries=_integer("retries"),
+    retryDelay=_duration("retry_delay"),
+    timeout=_duration("timeout"),
+    expiration=timestamp(lambda job: job.spec.expiration, "", optional=True),
+    expiresIn=_duration("expires_in"),
+    priority=_integer("priority", -100),
+    concurrency=_integer("concurrency"),
+    resources=nested(RESOURCES, lambda job: asked_resources(job.spec.resources), optional=True),
+    container=nested(CONTAINER, lambda job: asked_container(job.spec.container), optional=True),
+    metadata=mapping(lambda job: _given(job.spec.metadata), optional=True),
+)
