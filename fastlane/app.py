@@ -19,7 +19,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from fastlane import __version__, process
-from fastlane.clock import Clock, SystemClock
+from fastlane.clock import AlignedClock, Clock, SystemClock
 from fastlane.config.access_files import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
@@ -142,10 +142,16 @@ def web_settings(settings: Settings) -> WebSettings:
 
 
 def make_worker(
-    store: Store, queue: Queue, executor: Executor, clock: Clock, settings: WorkerSettings, publish: Callable[[Hint], None] = no_hints
+    store: Store,
+    queue: Queue,
+    executor: Executor,
+    clock: Clock,
+    settings: WorkerSettings,
+    publish: Callable[[Hint], None] = no_hints,
+    machine: Clock | None = None,
 ) -> Worker:
     """A worker, which has not begun."""
-    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, publish)
+    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, publish, machine)
 
 
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock) -> Services:
@@ -191,7 +197,8 @@ async def running(
     """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
     again when they change."""
     sockets = [] if role == "worker" else bind(settings)
-    clock = factories.clock()
+    machine = factories.clock()
+    clock = AlignedClock(machine)
     worker = services = application = server = port = None
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -203,20 +210,18 @@ async def running(
         store = await enter(opened(factories.store(settings)))
         hub = await enter(opened(factories.hub(settings, redis_url)))
         queue = factories.queue(settings, redis_url)
-        if role == "api":
-            await enter(opened(queue))
-            await refuse_eviction(queue.generation)
-        else:
+        if role != "api":
             executor = factories.executor(settings, clock)
-            worker = make_worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish)
-            await enter(opened(queue))  # after the worker has subscribed to it
-            await refuse_eviction(queue.generation)
+            worker = make_worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish, machine)
+        await enter(opened(queue))  # after the worker has subscribed to it
+        await refuse_eviction(queue.generation)
+        await enter(aligned(clock, queue.time))
+        if worker is not None:
             await enter(opened(executor))
             await enter(working(worker))
         if role != "worker":
             await enter(opened(HighWaterMark(store, queue.generation, clock)))
-            server_clock = await enter(aligned(clock, queue.time))
-            services = make_services(settings, store, queue, hub, server_clock)
+            services = make_services(settings, store, queue, hub, clock)
             port = sockets[0].getsockname()[1]
             application = make_application(services, web_settings(settings))
             server = make_server(application, factories.connection_limit(), await enter(tls(settings)))

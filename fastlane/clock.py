@@ -32,29 +32,39 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-class AlignedClock:
-    """A clock that goes by another one, such as Redis's: its own time, moved by the difference that the other's answers show."""
+def steady() -> float:
+    """Seconds that nobody can set, and that pass while the machine sleeps too."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
-    def __init__(self, own: Clock) -> None:
-        self._own = own
-        self._skew = 0
+
+class AlignedClock:
+    """A clock that goes by another one, such as Redis's. Between two answers of the other it counts ``steady`` seconds, so it does not
+    notice when the machine's clock is set. Until the first answer it shows the machine's time at its making, counted on."""
+
+    def __init__(self, machine: Clock, steady: Callable[[], float] = steady) -> None:
+        self._machine = machine
+        self._steady = steady
+        self._at_zero = machine.now() - self._counted()
 
     @property
     def skew(self) -> int:
-        """Milliseconds by which the other clock is ahead of this machine's."""
-        return self._skew
+        """Milliseconds by which this clock is ahead of the machine's."""
+        return self.now() - self._machine.now()
 
     def now(self) -> int:
-        return self._own.now() + self._skew
+        return self._at_zero + self._counted()
 
     async def sleep(self, seconds: float) -> None:
-        await self._own.sleep(seconds)
+        await self._machine.sleep(seconds)
 
     async def align(self, ask: Callable[[], Awaitable[int]]) -> None:
         """Asks the other clock for its time (milliseconds), and goes by it from then on. Raises what ``ask`` does."""
-        before = self._own.now()
+        before = self.now()
         theirs = await ask()
-        self._skew = corrected(self._skew, theirs, before, self._own.now())
+        self._at_zero += corrected(0, theirs, before, self.now())
+
+    def _counted(self) -> int:
+        return int(self._steady() * 1000)
 
 
 def corrected(skew: int, theirs: int, before: int, after: int) -> int:

@@ -1,7 +1,7 @@
 """Claims what is due, and starts the work on it.
 
-It does not poll: it sleeps until the moment that its last claim named, or a wake-up, or for two seconds. A worker whose clock differs
-from Redis's by over two seconds logs that and claims nothing.
+It does not poll: it sleeps until the moment that its last claim named, or a wake-up, or for two seconds. A worker goes by Redis's time.
+While its clock is over two seconds away from that (Redis has not told it the time yet), it claims nothing.
 """
 
 import asyncio
@@ -24,20 +24,22 @@ log = structlog.get_logger()
 
 MAX_SLEEP = 2.0
 MAX_SKEW = 2000
-"""Milliseconds by which a worker's clock may differ from Redis's."""
+"""Milliseconds by which the clock that a worker goes by may differ from Redis's."""
 
 Run = Callable[[Assignment, int], Coroutine[None, None, None]]
 """Does all that an assignment needs; the number is the queue's time at its claim."""
 
 
 class Dispatcher:
-    """The claim loop of one worker. It calls ``on_rebuilt`` when it finds a rebuilt queue, which knows no worker yet."""
+    """The claim loop of one worker. It calls ``on_rebuilt`` when it finds a rebuilt queue, which knows no worker yet. It goes by ``clock``,
+    and only measures the ``machine``'s."""
 
     def __init__(
         self,
         queue: TimedQueue,
         executor: Executor,
         clock: Clock,
+        machine: Clock,
         leases: Leases,
         pools: tuple[Pool, ...],
         rebuilder: Rebuilder,
@@ -47,18 +49,20 @@ class Dispatcher:
         self._queue = queue
         self._executor = executor
         self._clock = clock
+        self._machine = machine
         self._leases = leases
         self._pools = pools
         self._rebuilder = rebuilder
         self._run = run
         self._on_rebuilt = on_rebuilt
         self._wake = asyncio.Event()
-        self._skewed = False
+        self._unaligned = False
+        self._off = 0
         self._skew: int | None = None
 
     @property
     def clock_skew(self) -> int | None:
-        """How far this worker's clock is ahead of the queue's, in milliseconds, by the last claim; None before the first."""
+        """How far the machine's clock is ahead of the queue's, in milliseconds, by the last claim; None before the first."""
         return self._skew
 
     def wake(self) -> None:
@@ -86,15 +90,17 @@ class Dispatcher:
             self._on_rebuilt()
         usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
         request = claim_request(self._pools, usable, self._leases.room)
-        count = 0 if self._skewed else request.count
-        before = self._clock.now()
+        count = 0 if self._unaligned else request.count
+        before, shown = self._clock.now(), self._machine.now()
         claim = await self._queue.claim(
             self._leases.generation, self._leases.owner, request.lanes, count, lease=self._leases.duration, watch=request.watch
         )
         if claim.cold:
             self._rebuilder.doubt()
             return 0.0
-        if await self._too_skewed(claim, before):
+        self._skew = _ahead(self._skew or 0, claim.now, shown, self._machine.now())
+        self._off = _ahead(self._off, claim.now, before, self._clock.now())
+        if await self._is_unaligned(claim):
             return MAX_SLEEP
         for lease in claim.leases:
             assignment = Assignment(lease)
@@ -105,11 +111,15 @@ class Dispatcher:
             return 0.0
         return MAX_SLEEP if claim.wait is None else min(MAX_SLEEP, claim.wait)
 
-    async def _too_skewed(self, claim: Claim, before: int) -> bool:
-        skew = self._skew = -corrected(-(self._skew or 0), claim.now, before, self._clock.now())
-        if self._skewed != (abs(skew) > MAX_SKEW):
-            self._skewed = not self._skewed
-            log.warning("clock.skewed" if self._skewed else "clock.right_again", milliseconds=skew)
-        if self._skewed and claim.leases:
+    async def _is_unaligned(self, claim: Claim) -> bool:
+        if self._unaligned != (abs(self._off) > MAX_SKEW):
+            self._unaligned = not self._unaligned
+            log.warning("dispatcher.clock_unaligned" if self._unaligned else "dispatcher.clock_aligned", milliseconds=self._off)
+        if self._unaligned and claim.leases:
             await self._queue.release(self._leases.owner, [lease.id for lease in claim.leases])
-        return self._skewed
+        return self._unaligned
+
+
+def _ahead(known: int, queue_time: int, before: int, after: int) -> int:
+    """How far a clock that showed ``before`` and ``after`` around an answer is ahead of the queue's; ``known``: so far."""
+    return -corrected(-known, queue_time, before, after)

@@ -116,7 +116,8 @@ def build_parts(
 
 
 class Worker:
-    """Runs executions: claims, starts, watches, settles and cleans them. Several share the work by leases."""
+    """Runs executions: claims, starts, watches, settles and cleans them. Several share the work by leases. It goes by ``clock``, which is
+    to show Redis's time, and reports how far the ``machine``'s is off (by default, both are one)."""
 
     def __init__(
         self,
@@ -128,18 +129,19 @@ class Worker:
         clock: Clock,
         settings: WorkerSettings,
         publish: Callable[[Hint], None] = no_hints,
+        machine: Clock | None = None,
     ) -> None:
         self.id = uuid4().hex[:12]
         self._reports = reports
         self._executor = executor
         self._clock = clock
-        self._started_at = clock.now()
+        self._started_at = 0
         self._changed = asyncio.Event()
         self._workers_needed = workers_needed(settings.pools, settings.max_executions)
         parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish)
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
         self._dispatcher = Dispatcher(
-            queue, executor, clock, parts.leases, settings.pools, parts.rebuilder, parts.runner.run, self._changed.set
+            queue, executor, clock, machine or clock, parts.leases, settings.pools, parts.rebuilder, parts.runner.run, self._changed.set
         )
         self._leases.subscribe(self._dispatcher.wake)
         self._rules = rules_of(settings.pools)
@@ -149,6 +151,7 @@ class Worker:
 
     async def run(self) -> None:
         """Works until it is cancelled; then claims no more, releases its leases, and leaves containers running."""
+        self._started_at = self._clock.now()
         log.info("worker.started", worker=self.id)
         if self._workers_needed > 1:
             log.warning("worker.holds_less_than_max_running", executions=self._leases.room.executions, workers_needed=self._workers_needed)

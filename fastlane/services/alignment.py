@@ -1,4 +1,5 @@
-"""Keeps a server's clock at the queue's time, so that what a client asks for now is due now, however wrong the machine's clock is."""
+"""Keeps a process's clock at the queue's time, however wrong the machine's clock is. So what a client asks for now is due now, and a
+worker ends nothing before its time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from fastlane.clock import AlignedClock, Clock
+from fastlane.clock import AlignedClock
 from fastlane.errors import QueueDown
 
 log = structlog.get_logger()
@@ -16,19 +17,18 @@ EVERY = 2.0
 FIRST_WITHIN = 0.5
 """Seconds that the first look may delay the start."""
 WRONG = 2_000
-"""Milliseconds from which on the log says that the machine's clock is wrong; a worker with such a clock runs nothing."""
+"""Milliseconds from which on the log says that the machine's clock is wrong."""
 
 
 @asynccontextmanager
-async def aligned(own: Clock, ask: Callable[[], Awaitable[int]]) -> AsyncIterator[AlignedClock]:
-    """A clock that goes by the time that ``ask`` returns, until the context ends. While the queue is away it goes on as it was."""
-    clock = AlignedClock(own)
+async def aligned(clock: AlignedClock, ask: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
+    """Keeps the clock at the time that ``ask`` returns, until the context ends. While the queue is away, the clock goes on by itself."""
     with suppress(QueueDown, TimeoutError):
         async with asyncio.timeout(FIRST_WITHIN):
             await clock.align(ask)
     keeping = asyncio.create_task(_keep(clock, ask), name="align clock")
     try:
-        yield clock
+        yield
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A node whose clock differs from the worker's: an engine whose clock is right, and a worker (with its queue) whose clock is not."""
+"""A node whose clock differs from the worker's: an engine whose clock is right, and a worker that goes by a Redis whose clock is not."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +18,6 @@ from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 
 AHEAD = 1_900
-"""Milliseconds: a worker that is further from Redis claims nothing."""
 SHORT = 1_500
 TOLERANCE = 500
 
@@ -31,9 +30,10 @@ def redis() -> Iterator[RealRedis]:
 
 @asynccontextmanager
 async def crew_with(ahead: int, folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[Fastlane]:
-    """A crew whose worker is ahead of the engine by so many milliseconds."""
-    async with Fastlane(folder, redis.url, pools=(Pool("default", "", (engine,)),)) as crew:
-        crew.clock = ShiftedClock(ahead)
+    """A crew whose queue, and so its worker, is ahead of the engine by so many milliseconds."""
+    clock = ShiftedClock(ahead)
+    async with Fastlane(folder, redis.url, pools=(Pool("default", "", (engine,)),), queue_time=clock.now) as crew:
+        crew.clock = clock
         crew.executor = executor = default_executor([engine], crew.installation, clock=crew.clock, probe_every=0.2)
         await open_probed(executor)
         try:

@@ -34,6 +34,7 @@ from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind, Report
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.queue.redis.runner import TimeSource, redis_time
 from fastlane.scheduler.capacity import MAX_EXECUTIONS
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.results import Enqueued
@@ -84,7 +85,8 @@ class Fastlane:
     """One ``fastlane api`` and any number of workers, on one store. Used as an async context manager.
 
     ``settings`` are values by the names of ``Settings``; what is not named has its default, but for a free port and an installation of its
-    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds, ``access`` are the files of its users and tokens;
+    own. ``hub`` wraps the hub of the api, ``connections`` is how many the api holds, ``access`` are the files of its users and tokens,
+    ``queue_time`` is the time that the queue goes by;
     ``reconcile``, ``gone_after``, ``refused_after`` and ``max_executions`` are of workers, which take them when they are hired, like
     ``executor``.
     """
@@ -102,6 +104,7 @@ class Fastlane:
         gone_after: float = 1.0,
         refused_after: float = 1.0,
         max_executions: int = MAX_EXECUTIONS,
+        queue_time: TimeSource = redis_time,
         **settings: Any,
     ) -> None:
         named = {"port": 0, "pools": POOLS, "installation": f"test-{uuid4().hex[:8]}", "data_dir": folder} | settings
@@ -112,6 +115,7 @@ class Fastlane:
         self.gone_after = gone_after
         self.refused_after = refused_after
         self.max_executions = max_executions
+        self._queue_time = queue_time
         self.on_answer: Callable[[str, str, Answer], None] | None = None
         """Called with the method, the path and the answer of each request."""
         self._workers = workers
@@ -120,7 +124,7 @@ class Fastlane:
             clock=lambda: self.clock,
             store=lambda settings: SqliteStore(settings.store_path, busy_timeout=1.0),
             hub=lambda settings, url: hub(RedisHints(url, settings.installation, deadline=1.0)),
-            queue=lambda settings, url: RedisQueue(url, settings.installation, deadline=1.0),
+            queue=lambda settings, url: RedisQueue(url, settings.installation, deadline=1.0, time=queue_time),
             connection_limit=lambda: connections,
         )
         self._hired: list[AsyncExitStack] = []
@@ -191,6 +195,7 @@ class Fastlane:
         factories = app.Factories(
             clock=lambda: self.clock,
             store=lambda _settings: Borrowed(self.store),
+            queue=lambda settings, url: RedisQueue(url, settings.installation, time=self._queue_time),
             executor=lambda _settings, _clock: self._borrowed_executor(),
             worker_settings=self._worker_settings,
         )

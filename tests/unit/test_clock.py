@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fastlane.clock import ROUNDING, AlignedClock, SystemClock, corrected, first_of, iso
 from tests.support.clock import FakeClock, ShiftedClock, settle
 
+HOUR = 3_600_000
 LAST_MOMENT = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 
@@ -131,23 +132,31 @@ def test_clocks_that_agree_have_no_skew_however_long_an_answer_takes(way: int, b
     assert corrected(0, 1_000 + way, 1_000, 1_000 + way + back) == 0
 
 
-async def test_an_aligned_clock_goes_by_the_other_one() -> None:
-    own = ShiftedClock(3_600_000)
-    clock, right = AlignedClock(own), SystemClock()
+async def test_an_aligned_clock_goes_by_the_other_one_however_its_machines_is_set() -> None:
+    machine, seconds, theirs = FakeClock(HOUR), [1_000.0], 500
+    clock = AlignedClock(machine, lambda: seconds[0])
 
     async def ask() -> int:
-        return right.now()
+        return theirs
 
     await clock.align(ask)
-    assert abs(clock.now() - right.now()) < 1_000
-    assert abs(clock.skew + own.ahead) < 1_000
-    own.ahead = -3_600_000
+    assert (clock.now(), clock.skew) == (theirs + ROUNDING, theirs + ROUNDING - HOUR)
+    for step in (2 * HOUR, -HOUR):
+        machine.set_back(step / 1000)
+        seconds[0] += 0.25
+        theirs += 250
+        assert (clock.now(), clock.skew) == (theirs + ROUNDING, theirs + ROUNDING - machine.now())
+    theirs += HOUR
     await clock.align(ask)
-    assert abs(clock.now() - right.now()) < 1_000
+    assert clock.now() == theirs - ROUNDING
+
+
+def test_a_clock_that_is_not_aligned_yet_shows_its_machines_time() -> None:
+    assert abs(AlignedClock(ShiftedClock(HOUR)).now() - SystemClock().now() - HOUR) < 1_000
 
 
 async def test_an_answer_that_never_came_leaves_an_aligned_clock_as_it_was() -> None:
-    clock = AlignedClock(FakeClock(5))
+    clock = AlignedClock(FakeClock(5), lambda: 7.0)
 
     async def fail() -> int:
         raise ConnectionError

@@ -62,6 +62,7 @@ class Host:
 
     async def open(self) -> None:
         """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
+        self._since = self._clock.now()
         self._loop = asyncio.create_task(self._probing(), name=f"probe {self.name}")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_PROBE_WITHIN):

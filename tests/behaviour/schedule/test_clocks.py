@@ -1,11 +1,14 @@
-"""A server whose machine has a wrong clock: what clients ask for is due when it is due by Redis's time, which workers go by."""
+"""Servers and workers whose machines have a wrong clock: they go by Redis's time."""
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastlane.clock import SystemClock
+from fastlane.clock import AlignedClock, SystemClock
+from fastlane.errors import QueueDown
+from fastlane.scheduler.watch import execution_watch
 from tests.support.clock import ShiftedClock
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
@@ -31,18 +34,51 @@ async def test_a_servers_wrong_clock_delays_and_hastens_nothing(shared_redis: Re
         assert (await crew.get(late["jobUrl"])).json["job"]["status"] == "scheduled"
 
 
-async def test_status_tells_how_wrong_a_workers_clock_is(shared_redis: RealRedis, tmp_path: Path) -> None:
+async def test_a_worker_whose_clock_is_wrong_works_and_status_tells_how_wrong_it_is(shared_redis: RealRedis, tmp_path: Path) -> None:
     async with Fastlane(tmp_path, shared_redis.url) as crew:
         crew.clock = ShiftedClock(-FAR)
         await crew.hire()
+        before = SystemClock().now()
+        job = await _ended(crew, await crew.enqueue())
+        assert before <= _milliseconds(job["executions"][0]["finishedAt"]) <= SystemClock().now()
         await crew.until(lambda: _skew_shown(crew, -FAR), "the worker's skew to be shown")
-        job = await crew.enqueue()
-        await crew.dismiss()
-        assert (await crew.get(job["jobUrl"])).json["job"]["status"] == "enqueued", "a worker with a wrong clock claims nothing"
-        crew.clock = SystemClock()
+
+
+async def test_a_worker_whose_clock_is_set_ends_nothing_before_its_time(
+    shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution_watch, "RECHECK", 0.05)  # or it looks at a service every 30 s
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
+        crew.clock = machine = ShiftedClock(0)
         await crew.hire()
+        held = await crew.enqueue(command=["hold"], timeout=600)
+        await crew.until(lambda: _has_status(crew, held, "running"), "the job to run")
+        machine.ahead = FAR
+        await crew.until(lambda: _skew_shown(crew, FAR), "the worker's skew to be shown")
+        assert await _has_status(crew, held, "running")
+        crew.executor.release(held["executionId"])
+        assert (await _ended(crew, held))["status"] == "done"
+
+
+async def test_a_worker_that_does_not_know_rediss_time_yet_claims_nothing(
+    shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unanswered(_clock: AlignedClock, _ask: object) -> None:
+        raise QueueDown("no answer")
+
+    async with Fastlane(tmp_path, shared_redis.url) as crew:
+        with monkeypatch.context() as patch:
+            patch.setattr(AlignedClock, "align", unanswered)
+            crew.clock = ShiftedClock(-FAR)
+            await crew.hire()
+            job = await crew.enqueue()
+            await crew.until(lambda: _skew_shown(crew, -FAR), "the worker's skew to be shown")
+            assert await _has_status(crew, job, "enqueued")
         await _ended(crew, job)
-        await crew.until(lambda: _skew_shown(crew, 0), "the other worker's skew to be shown")
+
+
+async def _has_status(crew: Fastlane, reply: dict[str, str], status: str) -> bool:
+    return bool((await crew.get(reply["jobUrl"])).json["job"]["status"] == status)
 
 
 async def _skew_shown(crew: Fastlane, skew: int) -> bool:
@@ -51,9 +87,9 @@ async def _skew_shown(crew: Fastlane, skew: int) -> bool:
     return any(abs(one - skew) < 1_000 for one in shown)
 
 
-async def _ended(crew: Fastlane, reply: dict[str, str]) -> dict[str, object]:
-    async def ended() -> dict[str, object] | None:
-        job: dict[str, object] = (await crew.get(reply["jobUrl"])).json["job"]
+async def _ended(crew: Fastlane, reply: dict[str, str]) -> dict[str, Any]:
+    async def ended() -> dict[str, Any] | None:
+        job: dict[str, Any] = (await crew.get(reply["jobUrl"])).json["job"]
         return job if job["status"] in {"done", "failed", "expired"} else None
 
     return await crew.until(ended, "the job to end")

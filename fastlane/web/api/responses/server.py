@@ -58,9 +58,7 @@ WORKER = Serializer[WorkerRow](
     "A worker that is alive.",
     id=string(lambda worker: worker.id),
     startedAt=timestamp(lambda worker: worker.started_at, "When it started."),
-    clockSkewMs=integer(
-        lambda worker: worker.clock_skew, "How far its clock is ahead of Redis's. With over 2,000 it runs nothing.", null=True, least=None
-    ),
+    clockSkewMs=integer(lambda worker: worker.clock_skew, "How far its machine's clock is ahead of Redis's.", null=True, least=None),
 )
 
 WORKERS = Serializer[Sequence[WorkerRow]](
