@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StoreVersion:
-    """A store's id, which it keeps for ever, and the number of its commits, which only grows."""
+    """A store's id, which it keeps forever, and the number of its commits, which only grows."""
 
     store: str
     commits: int

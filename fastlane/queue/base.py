@@ -28,7 +28,7 @@ from fastlane.models.store_version import StoreVersion
 
 TICKS = "@ticks"
 WENT_BACK = ", store went back"
-"""What the generation of a queue ends with whose store went back, until its rebuild begins."""
+"""The end of a queue's generation after its store went back, until the rebuild begins."""
 
 
 class EntryKind(StrEnum):
@@ -139,7 +139,7 @@ class Cancelled(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which data the queue holds: the generation written into it (None: none), and the run id of the server process that answered.
-    ``store``: how far the store had come, as far as the queue has heard."""
+    ``store``: the highest version of the store that the queue was told."""
 
     generation: str | None
     run_id: str
@@ -153,7 +153,7 @@ class Identity:
 
     @property
     def store_went_back(self) -> bool:
-        """Whether somebody has marked the queue as that of a store that went back."""
+        """Whether the queue is marked because its store went back."""
         return (self.generation or "").endswith(WENT_BACK)
 
 
@@ -206,7 +206,7 @@ def rules_of(pools: Sequence[Pool]) -> tuple[tuple[str, str], ...]:
 
 
 def stranded_lanes(lanes: Iterable[str], pools: Sequence[Pool], reports: Sequence[Report]) -> list[str]:
-    """Those of the lanes that belong to none of these pools, and to none that a live worker reports."""
+    """The lanes that belong neither to one of these pools nor to one that a live worker reports."""
     served = {TICKS, *(pool.name for pool in pools), *(name for report in reports for name, _ in report.pools or ())}
     return sorted(set(lanes) - served)
 
@@ -258,9 +258,9 @@ class TimedQueue(Protocol):
         higher one stays as it is and counts as absent."""
 
     async def pause(self, pauses: Pauses) -> None:
-        """Replaces the set of paused lanes: a claim only watches those, whatever its caller asks for; while all dispatch is paused, all
-        lanes but ``@ticks``. Pauses whose revision is not higher
-        than the known one change nothing. Wakes the workers. A ``wipe`` forgets the pauses."""
+        """Replaces the set of paused lanes. A claim only watches a paused lane, whatever its caller asks for; while all dispatch is paused,
+        that goes for all lanes but ``@ticks``. Pauses whose revision is not higher than the known one change nothing. Wakes the workers.
+        A ``wipe`` forgets the pauses."""
 
     async def finish(self, ids: Mapping[str, int]) -> None:
         """Removes these entries (id to the revision that was worked on) from wherever they are, frees their slots, and wakes the workers.
@@ -268,16 +268,16 @@ class TimedQueue(Protocol):
         ready in their order, as many as the group has room for. Safe to repeat."""
 
     async def adopt(self, entries: Sequence[Entry], lanes: Sequence[str] | None = None) -> int:
-        """Moves those of these entries that are in one of ``lanes`` (None: in any) to the lane that is named now, because their pool was
-        renamed or removed. One that waits keeps its rank and its time; a leased one its lease and its slot. Nothing leaves ``@ticks``, and
-        nothing leased goes there. How many moved; wakes the workers."""
+        """Moves entries to the lanes that they name, because their pools were renamed or removed. Only entries that are in one of ``lanes``
+        move (None: in any lane). A waiting entry keeps its rank and its time; a leased entry keeps its lease and its slot. Nothing leaves
+        ``@ticks``, and nothing leased goes there. Wakes the workers, and returns how many entries moved."""
 
     async def lane_of(self, id: str) -> str | None:
         """The lane of an entry; None when there is no such entry."""
 
     async def members(self, lane: str, page: str | None = None) -> LanePage:
-        """The ids of some entries of a lane (``page`` None: the first) that wait or hold a slot, wherever they are in it. One that moves
-        during a walk may be met twice, or not at all; all others are met."""
+        """A page of the ids of a lane's entries that wait or hold a slot (``page`` None: the first). A walk over all pages meets each
+        entry. An entry that moves meanwhile may be met twice, or not at all."""
 
     async def counts(self, lanes: Sequence[str] | None = None) -> Mapping[str, LaneCounts]:
         """How many entries are in each place, per lane; None: for every lane that holds any. A due entry counts as timed until a claim
@@ -291,15 +291,15 @@ class QueueGeneration(Protocol):
         """Which data the queue holds now. Compare it with the store's generation after each connection."""
 
     async def remember_store(self, version: StoreVersion) -> None:
-        """Keeps how far the store has come, so that the queue tells when it went back. What is known of another store stays until a
+        """Keeps the store's version, by which the queue can tell that the store went back. The version of another store stays until a
         ``wipe``."""
 
     async def refuse_eviction(self) -> None:
         """Raises QueueUnfit when the server drops entries on its own once its memory is full."""
 
     async def audit(self, generation: str, page: str | None = None) -> AuditPage:
-        """Looks at a page of the data of this generation (None: the first) for what was lost, or changed by somebody else. Damaged data are
-        condemned: nothing is claimed from them any more, so that they are rebuilt."""
+        """Looks at a page of the data of this generation (None: the first) for what was lost, or changed by another program. Damaged data
+        is condemned: nothing is claimed from it any more, so that it is rebuilt."""
 
     async def wipe(self, *, generation: str | None = None, lanes: Sequence[str] = ()) -> None:
         """Removes everything of this installation but the tickets, and sets the generation in the same step (None: none). ``lanes`` are
@@ -362,8 +362,8 @@ def needs_entry(found: Cancelled, *, absent_too: bool) -> bool:
 
 
 async def mark_went_back(data: QueueGeneration, seen: Identity) -> bool:
-    """Marks the queue as that of a store that went back: nothing is claimed from it any more, and whoever rebuilds it pauses all dispatch.
-    False when the queue is not the one ``seen`` any more: somebody else has marked it, or begun to rebuild it."""
+    """Marks the queue because its store went back: nothing is claimed from it any more, and the worker that rebuilds it pauses all
+    dispatch. False when the queue is no longer the one that was ``seen``: another process has marked it, or begun to rebuild it."""
     return await data.set_generation(f"{seen.number}{WENT_BACK}", before=seen.generation)
 
 

@@ -101,18 +101,11 @@ def build_parts(
         is_elsewhere=known_hosts.is_elsewhere,
     )
     rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools)
+    runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts)
     every = settings.reconcile * (0.75 + random.random() / 2)
-    return WorkerParts(
-        leases=leases,
-        rebuilder=rebuilder,
-        settler=settler,
-        timer=timer,
-        launcher=launcher,
-        watcher=watcher,
-        runner=Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts),
-        reconciler=Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit),
-        lanes=LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile),
-    )
+    reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit)
+    lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile)
+    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes)
 
 
 class Worker:
@@ -158,7 +151,7 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as loops:
                 for loop in self._loops():
-                    loops.create_task(self._for_ever(loop))
+                    loops.create_task(self._repeat(loop))
         finally:
             await self._rebuilder.close()
             await self._leases.close()
@@ -175,7 +168,7 @@ class Worker:
             self._announce,
         )
 
-    async def _for_ever(self, loop: Callable[[], Awaitable[None]]) -> None:
+    async def _repeat(self, loop: Callable[[], Awaitable[None]]) -> None:
         """Runs a loop again and again: an unexpected fault is logged and does not end it."""
         while True:
             try:

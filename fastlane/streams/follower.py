@@ -83,7 +83,7 @@ class StartPosition:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """By whom a follower was asked for (None: by nobody who is counted), and under which revision of what callers may do."""
+    """The caller that a follower counts for (None: nobody), and the revision of the callers' rights when it was admitted."""
 
     caller: str | None = None
     revision: int = 0
@@ -118,7 +118,7 @@ class Admission(Protocol):
         """Counts a follower; False when it may not run."""
 
     def leave(self, follower: "Follower") -> None:
-        """Counts it no more."""
+        """Stops counting it."""
 
 
 class TooSlow(Exception):

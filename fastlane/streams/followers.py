@@ -17,13 +17,13 @@ from fastlane.streams.shared_reads import SharedReads
 MAX_FOLLOWERS = 5_000
 """Followers at once in one process."""
 SHARE = 5
-"""One caller has at most one in this many of them."""
+"""One caller may have one in this many of them."""
 SLOW_AFTER = 300.0
 """Seconds for which a client may take nothing of what was sent. However slow it is, it is waited for."""
 
 
 class TooManyFollowers(TransientError):
-    """This process follows as many logs as it may, or it ends."""
+    """This process follows as many logs as it may, or is ending."""
 
 
 class CallerFollowsTooMany(TooMany):
@@ -31,8 +31,8 @@ class CallerFollowsTooMany(TooMany):
 
 
 class Followers:
-    """Makes followers. Each waits ``start_wait`` seconds for a start, and gives its sink up when that takes nothing for ``slow_after``
-    seconds. At most ``most`` run at once, and a share of them for one caller."""
+    """Makes followers. Each waits ``start_wait`` seconds for a start, and ends when its sink takes nothing for ``slow_after`` seconds. At
+    most ``most`` run at once. One caller may have a share of them."""
 
     def __init__(
         self, store: Store, hub: Hub, clock: Clock, *, start_wait: float, slow_after: float = SLOW_AFTER, most: int = MAX_FOLLOWERS
@@ -63,8 +63,8 @@ class Followers:
             follower.interrupt()
 
     def revoke(self, callers: Collection[str]) -> None:
-        """Ends the followers of these callers as ``retry``: they may no longer do what they could. Nobody who was admitted before and does
-        not run yet will run."""
+        """Ends the followers of these callers as ``retry``: what they may do has changed. A follower that was admitted before and does not
+        run yet never will."""
         self._revision += 1
         for follower in [one for one in self._running if one.admitted.caller in callers]:
             follower.interrupt()
@@ -72,7 +72,7 @@ class Followers:
     async def follow(
         self, task_id: str, job_id: str, execution_id: str | None, start: StartPosition, caller: str | None = None
     ) -> Follower:
-        """A follower of a job, or of one of its executions, to be run. ``caller``: on whose account; None: on nobody's. Raises NotFound,
+        """A follower of a job, or of one of its executions, to be run. It counts for ``caller`` (None: for nobody). Raises NotFound,
         TooManyFollowers, CallerFollowsTooMany, and Invalid for a cursor of another job or execution."""
         admitted = Admitted(caller, self._revision)
         if self._is_full():
@@ -109,7 +109,7 @@ class Followers:
         return True
 
     def leave(self, follower: Follower) -> None:
-        """Counts it no more: it has ended."""
+        """Stops counting it: it has ended."""
         if follower not in self._running:
             return
         self._running.remove(follower)

@@ -90,7 +90,7 @@ async def test_a_page_runs_only_what_comes_from_its_server(server):
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_files_are_kept_for_ever_and_gzipped_for_whoever_takes_that(server):
+async def test_files_are_kept_forever_and_gzipped_for_whoever_takes_that(server):
     page = (await server.get("/docs")).body.decode()
     files = re.findall(r'(?:href|src)="\./(static/[^"]+)"', page)
     assert {name.rpartition(".")[2] for name in files} == {"css", "js", "svg"}

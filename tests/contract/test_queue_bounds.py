@@ -79,7 +79,7 @@ async def test_a_lane_with_a_huge_backlog_does_not_starve_another(queue, how):
             await queue.finish(dict.fromkeys(mine, 0))
 
 
-async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
+async def test_of_a_backlog_what_waits_longest_is_not_passed_by_forever(queue):
     await queue.at(NOW).put([Entry("patient", EntryKind.EXECUTION, "main", NOW, priority=-1)])
     got, minute = [], 0
     while "patient" not in got:
@@ -88,4 +88,4 @@ async def test_of_a_backlog_what_waits_longest_is_not_passed_by_for_ever(queue):
         got = [lease.id for lease in await claim(queue, Lane("main", 3), count=3, lease=NEVER, now=moment)]
         await queue.at(moment).finish(dict.fromkeys(got, 0))
         minute += 1
-        assert minute < 10, "it waits for ever"
+        assert minute < 10, "it waits forever"

@@ -172,7 +172,7 @@ async def test_a_body_that_comes_a_byte_at_a_time_is_read_until_its_time_is_over
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
-    """Blanks, for ever, and never a whole body's worth of them at once."""
+    """Blanks, forever, and never a whole body's worth of them at once."""
     for _ in range(20):
         writer.write(b" ")
         await writer.drain()

@@ -1,4 +1,4 @@
-"""An engine that answers, and refuses: no execution waits for it for ever, whatever it refuses."""
+"""An engine that answers, and refuses: no execution waits for it forever, whatever it refuses."""
 
 import contextlib
 import shutil

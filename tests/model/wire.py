@@ -300,7 +300,7 @@ class QueuePort(Port):
     async def renew(self, generation: str, owner: str, ids: Any, *, lease: int) -> Any:
         """A renewal that the loop of renewals did not ask for is a confirmation, just before what cannot be taken back."""
         task = asyncio.current_task()
-        by_loop = task is not None and getattr(task.get_coro(), "__name__", "") == Worker._for_ever.__name__
+        by_loop = task is not None and getattr(task.get_coro(), "__name__", "") == Worker._repeat.__name__
         point = "queue.renew" if by_loop else "queue.confirm"
         arguments = (generation, owner, ids, self._node.wire.events)
         return await self._node.call("queue", point, lambda: self._real.renew(generation, owner, ids, lease=lease), arguments)

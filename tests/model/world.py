@@ -201,7 +201,7 @@ class World:
             self.begin(self.clients.meddle(what, job))
 
     def stop_endless(self) -> None:
-        """What would go on for ever is stopped."""
+        """What would go on forever is stopped."""
         far = self.clock.now() + FAR
         for job in list(self.witness.jobs.values()):
             if job.next_tick is not None and (job.schedule.cron is not None or job.next_tick > far):

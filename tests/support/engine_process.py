@@ -165,7 +165,7 @@ class EngineProcess:
 
 
 async def serve(path: str, witness: str, hosts: Sequence[str]) -> None:
-    """Answers for ever."""
+    """Answers forever."""
     executor = InstantExecutor(hosts, witness=Path(witness))
     tasks: set[asyncio.Task[None]] = set()
 

@@ -146,7 +146,7 @@ class Watched(Intercepted):
 
 
 async def report_idleness(journal: Journal) -> None:
-    """Writes ``working`` and ``idle`` into the journal as the process takes assignments up and has ended all of them, for ever."""
+    """Writes ``working`` and ``idle`` into the journal as the process takes assignments up and has ended all of them, forever."""
     was: bool | None = None
     while True:
         works = any(task.get_name().startswith("assignment ") for task in asyncio.all_tasks())

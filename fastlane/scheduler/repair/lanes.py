@@ -1,8 +1,8 @@
-"""Moves entries out of lanes that nobody serves: their pools were renamed or removed, and the queue was not rebuilt since.
+"""Moves entries out of lanes that no worker serves: their pools were renamed or removed, and the queue was not rebuilt.
 
-Workers may have other settings while they are replaced one after another. So what waits in a lane that any live worker serves is left to
-it, unless all of them have the pools of this one; and what no pool of this worker takes stays where it is, as long as a worker may come
-that takes it.
+Workers may have different settings while they are replaced one after another. So a lane that another live worker serves is left to that
+worker, unless all workers have the same pools. An entry that no pool of this worker takes stays where it is while a worker that takes it
+may still come.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 LOOK_EVERY = 5.0
 """Seconds between two looks at the lanes, at most."""
 FRUITLESS = 8
-"""Pages of a lane in a row that nothing leaves before the rest of it waits for the next look."""
+"""After this many pages in a row that no entry can leave, the rest of a lane waits for the next look."""
 
 
 class LaneKeeper:
@@ -62,8 +62,8 @@ class LaneKeeper:
                 log.warning("lanes.waiting", error=str(error))
 
     async def look(self) -> None:
-        """Moves what is stranded; and all that is in a wrong lane, once the live workers have the same pools. Only when the workers are the
-        same as at the last look: the reports may just have been lost, or one may be late."""
+        """Moves stranded entries; once all live workers have the same pools, moves every entry that is in a wrong lane. Waits until the
+        workers are the same as at the last look, because reports may be lost or late."""
         reports = await self._workers.look()
         others = {report.worker: report.pools for report in reports}
         steady, self._others = others == self._others, others
@@ -80,8 +80,8 @@ class LaneKeeper:
         self._all_alike = all_alike
 
     async def _walk(self, lane: str, *, whole: bool = False) -> None:
-        """Goes on through a lane, and moves out of it what belongs elsewhere. Unless it looks at the whole lane, what cannot leave it costs
-        no more than some pages at each look."""
+        """Goes on through a lane, and moves out what belongs elsewhere. Unless it is to walk the ``whole`` lane, it stops after some pages
+        that no entry can leave."""
         page, moved, fruitless = self._reached.pop(lane, None), 0, 0
         while True:
             found = await self._queue.members(lane, page)
@@ -95,7 +95,7 @@ class LaneKeeper:
             log.info("lanes.adopted", lane=lane, entries=moved)
 
     async def _empty(self, lane: str, ids: Sequence[str]) -> int:
-        """Moves these entries out of the lane to where they belong, and removes those that nothing is to be done for; how many left it."""
+        """Moves these entries to the lanes where they belong, and removes those that need nothing more. Returns how many left the lane."""
         over: dict[str, int] = {}
         entries: list[Entry] = []
         for id, row in zip(ids, await self._rows(ids), strict=True):
@@ -119,7 +119,7 @@ class LaneKeeper:
         return await asyncio.gather(*map(read, ids))
 
     def _entry(self, row: Execution) -> Entry | None:
-        """Where the execution belongs; None while a worker may come that has a pool for it."""
+        """The entry in the lane where the execution belongs; None while a worker with a pool for it may still come."""
         if row.status.final:
             return slotless_entry(row, due=0)
         entry = execution_entry(row, self._pools)

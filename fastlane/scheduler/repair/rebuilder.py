@@ -1,6 +1,6 @@
 """Rebuilds the queue from the store when its data is lost, old or new. One worker does so, chosen by a compare-and-set.
 
-A generation tells: its number is in the store, and must be in Redis too, held by the same Redis process. Dispatch waits only until what
+The generation shows that: its number is in the store, and must be in Redis too, in the same Redis process. Dispatch waits only until what
 may run is in the queue with its slots; the rest is put in afterwards, soonest due first.
 
 The queue also remembers how far the store had come. When the store is behind that, an older copy of it was put in its place: then the queue
@@ -29,8 +29,7 @@ PAGE = 500
 CHECK_EVERY = 2000
 """Milliseconds for which a queue is trusted after a check."""
 BUILDER_LOST_AFTER = 30_000
-"""Milliseconds of Redis's time without a sign of life from the builder after which another worker starts over. Workers' own clocks may
-differ."""
+"""After this many milliseconds of Redis's time without a sign of life from the builder, another worker starts over."""
 AUDIT_PAGES = 200
 """Pages in one audit, of some 256 entries each. The next audit goes on after the last of them."""
 FOREVER = 1 << 60
@@ -69,7 +68,7 @@ class Rebuilder:
         held = not replaced and stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id
         alive = stored.builder is None or moment - stored.since < BUILDER_LOST_AFTER
         if not (held and alive and self._fit):
-            await self._data.refuse_eviction()  # it was away at the start; or data were lost, perhaps by this
+            await self._data.refuse_eviction()  # Redis was away at the start; or data was lost, perhaps by eviction
             self._fit = True
         if not held or not alive:
             if not held and stored.builder not in (None, self._owner) and alive:
@@ -137,9 +136,9 @@ class Rebuilder:
         return current
 
     async def _hold(self, identity: Identity, version: StoreVersion) -> None:
-        """Pauses all dispatch because the store went back. The queue is marked before anything is written to the store, which may bring it
-        as far as the queue has seen it, and stays marked until its wipe. A slow worker changes nothing: others have done all this, and
-        somebody may have resumed dispatch."""
+        """Pauses all dispatch because the store went back. The queue is marked first, because a write may bring the store up to the version
+        that the queue has seen; the mark stays until the wipe. A worker that comes late changes nothing: others have done all this, and an
+        operator may have resumed dispatch."""
         if not await mark_went_back(self._data, identity):
             raise QueueDown("another worker has begun to rebuild the queue")
         await self._store.pause_pool(RESTORED, True)

@@ -1,7 +1,7 @@
 """The list of executions over several jobs: of all tasks, of one, or of those that a caller may see.
 
-Its cost does not grow with the executions of tasks that the caller may not see, but for a caller who sees many tasks and whose tasks have
-few of all executions: those are passed over in the index alone.
+Executions of tasks that the caller may not see cost nothing, with one exception: when the caller sees many tasks, and these have few of all
+executions, the others are skipped in the index.
 """
 
 import re
@@ -18,7 +18,7 @@ from fastlane.storage.sqlite.lists import EXECUTIONS, Values, Walks, number, pag
 from fastlane.storage.sqlite.schema import ENDED
 
 FEW_TASKS, NEAR = 200, 1_000
-"""Up to so many visible tasks, and so many rows into the list, each task is walked by itself and the walks are merged."""
+"""Up to this many visible tasks, and this many rows into the list, each task is walked separately, and the walks are merged."""
 
 LITERAL = re.compile(r"[A-Za-z0-9_/ -]*")
 _SEEN = "WITH seen_tasks AS MATERIALIZED (SELECT value AS task FROM json_each(:tasks)) "
@@ -41,7 +41,7 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
 
 
 def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
-    """The ids of the tasks that a pattern matches. Those that cannot begin as it does are not looked at."""
+    """The ids of the tasks that a pattern matches. Tasks whose ids begin differently are not read."""
     start = literal_start(pattern)
     query = "SELECT id FROM tasks WHERE id >= :start AND visible(:pattern, id)"
     query += " AND id < :end" if start else ""
@@ -50,7 +50,7 @@ def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
 
 
 def literal_start(pattern: str) -> str:
-    """Text that every match of a regular expression, at the start of a text, begins with: perhaps not all of it, perhaps none."""
+    """A text with which every match of a regular expression begins. It may be shorter than it could be, or empty."""
     found = LITERAL.match(pattern)
     start = found.group() if found else ""
     rest = pattern[len(start) :]
@@ -60,18 +60,19 @@ def literal_start(pattern: str) -> str:
 
 
 def _walks_of_any(wanted: Wanted) -> Walks:
-    """Of all tasks, or of one."""
+    """The walks through all tasks, or through one."""
     task = None if wanted.task_id is None else ":task_id"
     return Walks([f"{source}{_since(wanted)}" for source in _sources(wanted.statuses, task)])
 
 
 def _walks_of_seen(wanted: Wanted) -> Walks:
-    """Of all tasks, where those that are not visible are passed over."""
+    """The walks through all tasks, which skip those that are not visible."""
     return Walks([f"{source} AND {_IS_SEEN}{_since(wanted)}" for source in _sources(wanted.statuses, None)], before=_SEEN)
 
 
 def _walks_of_each(wanted: Wanted) -> Walks:
-    """Of each visible task by itself, as far as the page may reach. What is under way has no index by task, since it is little."""
+    """The walks through each visible task, as far as the page may reach. Executions under way have no index by task, because they are
+    few."""
     found = "(scheduled_for, id) < (:first, :second) ORDER BY scheduled_for DESC, id DESC LIMIT :skipped + :size"
     ended = wanted.statuses & FINAL
     whole = [] if wanted.statuses and not ended else _sources(ended, "seen_tasks.task")
@@ -115,7 +116,7 @@ def _count_of_any(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
 
 
 def _count_of_seen(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
-    """Counts task by task, so that nobody else's executions are passed over."""
+    """Counts task by task, so that no one else's executions are read."""
     under_way, ended = (replace(wanted, statuses=wanted.statuses & some) for some in (UNDER_WAY, FINAL))
     walked = _count(db, _walks_of_seen(under_way), given) if under_way.statuses else 0
     if wanted.statuses and not ended.statuses:
@@ -127,7 +128,7 @@ def _count_of_seen(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int
 
 
 def _counted(db: sqlite3.Connection, wanted: Wanted, condition: str, given: Values) -> int:
-    """What the counters of some tasks say."""
+    """The sum of the counters of some tasks."""
     kept = _quoted(wanted.statuses & FINAL) if wanted.statuses else "'executions'"
     return number(db, f"SELECT ifnull(sum(value), 0) FROM task_counts WHERE name IN ({kept}) AND {condition}", given)
 

@@ -17,12 +17,12 @@ MAX_WAITING = 1024
 MAX_BATCH = 64
 """Waiting reads that one thread takes at once; other threads take the rest."""
 INSTRUCTIONS = 50_000
-"""Instructions of SQLite, about a millisecond, between two looks whether anyone still waits for a read that runs."""
+"""How many of SQLite's instructions (about a millisecond's worth) run between two checks whether anyone still waits for the read."""
 
 
 class Readers:
     """Owns the threads and their connections. A call takes ``deadline`` seconds at most; then, and when its caller is cancelled, the read
-    is interrupted. At most ``MAX_WAITING`` reads wait or run. ``advice`` is what a caller is told whose read took too long."""
+    is interrupted. At most ``MAX_WAITING`` reads wait or run. ``advice`` is told to a caller whose read takes too long."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Readers:
 
 
 def split(items: list[QueuedOperation]) -> tuple[list[QueuedOperation], list[QueuedOperation]]:
-    """The quick operations, which run in batches, and the others, which run alone and do not delay the first."""
+    """The quick operations, which run in batches, and the others, which run alone and do not delay these."""
     batched = [item for item in items if isinstance(item.operation, BatchOperation)]
     return batched, [item for item in items if not isinstance(item.operation, BatchOperation)]
 

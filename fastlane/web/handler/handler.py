@@ -118,8 +118,8 @@ class Handler(RequestHandler):
 
     @property
     def caller(self) -> str | None:
-        """By whom what one caller may use at once is counted: the credential, else the address. None for this machine's own address, which
-        tells nobody apart."""
+        """The key under which a caller's followers are counted: the credential, or else the address. None for this machine's own address,
+        which different callers may share."""
         if self.principal is not None and self.context.authenticator is not None:
             return self.context.authenticator.seal(self.principal)
         address = self.context.origins.client_address(self.request)
@@ -142,7 +142,8 @@ class Handler(RequestHandler):
 
     @property
     def asks_for_login_by_page(self) -> bool:
-        """Whether a browser is shown a form for a token when it is not logged in: without users, it has no form of its own for that."""
+        """Whether a browser that is not logged in gets a page with a form for a token. Browsers have a form of their own for passwords, but
+        none for tokens."""
         authenticator = self.context.authenticator
         return authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and wants_html(self.request)
 
@@ -242,8 +243,8 @@ class Handler(RequestHandler):
             self.send_error(413, exc_info=(Problem, self._too_large(), None))
 
     def on_finish(self) -> None:
-        """The answer is complete. The client has a minute to take it, whatever it says: one that takes nothing keeps its connection no
-        longer, and its place goes to a new client when there is no other."""
+        """The answer is complete, and the client has a minute to take it. Then the connection is closed; sooner, when a new client needs
+        its place."""
         self.context.deadlines.set(self.request.server_connection, WRITE_DEADLINE)
         self._body.release()
 

@@ -18,7 +18,7 @@ def say(*words: str) -> None:
 
 
 async def write(path: str) -> None:
-    """Creates jobs and claims their executions for ever, and says each one's id once it has the answer."""
+    """Creates jobs and claims their executions forever, and says each one's id once it has the answer."""
     store = SqliteStore(path)
     await store.open()
 

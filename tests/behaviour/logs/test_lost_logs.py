@@ -16,7 +16,7 @@ from tests.support.redis import RealRedis
 
 
 class Mute(InstantExecutor):
-    """An engine whose logs break off with ``fault`` after the first portion, or before it; ``left`` times (for ever without)."""
+    """An engine whose logs break off with ``fault`` after the first portion, or before it; ``left`` times (forever without)."""
 
     def __init__(self, fault: FastlaneError, *, after: int, left: int = 1 << 30) -> None:
         super().__init__([HOST], SystemClock())

@@ -6,7 +6,7 @@ from tests.support.fastlane import Fastlane
 from tests.support.ledger import tick_of
 
 
-async def test_a_stop_while_no_worker_is_there_ends_a_waiting_job_at_once_and_for_ever(crew: Fastlane) -> None:
+async def test_a_stop_while_no_worker_is_there_ends_a_waiting_job_at_once_and_forever(crew: Fastlane) -> None:
     job = await crew.submit("exit", "0")
     assert (await crew.services.stops.stop_job("task", job.job_id)).status == "stopped"
     await crew.hire()

@@ -14,7 +14,7 @@ from tests.support.intercept import Call, intercept, keeping
 
 
 class Away:
-    """A store that says in turn why it does not answer, the last of it for ever; then that there is no such row."""
+    """A store that says in turn why it does not answer, the last of it forever; then that there is no such row."""
 
     def __init__(self, *reasons: str) -> None:
         self.reasons = list(reasons)

@@ -65,7 +65,7 @@ def never_started(end: TaskEnd, message: str, **values: Any) -> EngineTask:
 
 
 SECOND = a_task(Phase.WAITING, id="t2", message="no suitable node", changed_at=NOW)
-"""The task that a stop leaves behind: it waits for ever."""
+"""The task that a stop leaves behind: it waits forever."""
 
 
 def a_service(*tasks: EngineTask, stopping: bool = False, activated: bool = True) -> EngineService:
