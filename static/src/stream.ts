@@ -1,6 +1,7 @@
 // The page of a live log: joins the connection, the log, and the facts about the job.
 
 import "./stream.css";
+import "./windows.css";
 import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus } from "./about";
 import { type Execution, FINAL, type Job, place, read, type Wait } from "./api";
 import { Connection, type Message, type State } from "./connection";

@@ -22,7 +22,7 @@ export function equip(log: Log, onShow: () => void): void {
   remember("times", false, (on) => log.list.time(on));
   equipMenu();
   unfold("others", "(min-width: 1100px)");
-  unfold("about", "(min-width: 720px)");
+  unfold("about", "(min-width: 720px) and (min-height: 521px)");
 }
 
 export function press(id: string, act: () => void): void {

@@ -1,9 +1,12 @@
 """What a person does in the log page: follow, scroll, search, copy, in windows of any size."""
 
+from dataclasses import replace
+
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.logpage import DESK, PHONE, numbered, open_log, shoot
+from fastlane.models.schedule.tick import next_execution
+from tests.browser.logpage import DESK, PHONE, numbered, open_log, shoot, violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,6 +37,9 @@ async def test_scrolling_up_even_gently_pauses_and_scrolling_to_the_end_follows_
     for up in (lambda: log.page.mouse.wheel(0, -3), lambda: view.press("ArrowUp")):
         await up()
         await expect(follow).to_have_attribute("aria-pressed", "false")
+        await log.page.wait_for_function(
+            "() => { const log = document.getElementById('log'); return log.scrollTop < log.scrollHeight - log.clientHeight - 2 }"
+        )
         await log.page.mouse.wheel(0, 200)
         await expect(follow).to_have_attribute("aria-pressed", "true")
     await view.evaluate("(log) => { log.scrollTop -= 3 }")  # as a finger or the bar does
@@ -159,3 +165,48 @@ async def test_the_download_is_the_log_byte_for_byte(context, server):
     download = await started.value
     assert download.suggested_filename == f"my-task--{reply['executionId'][-12:]}.log.txt"
     assert (await download.path()).read_bytes() == b"\x1b[31mred\x1b[0m\r\n\xff\n"
+
+
+# windows of any size
+
+
+@pytest.mark.parametrize(("width", "height"), [(844, 390), (640, 400), (667, 375), (1280, 300)])
+async def test_in_a_low_window_the_log_has_the_room(context, server, width, height):
+    """A phone on its side, 200 % zoom of a small screen, a smaller phone, docked developer tools."""
+    reply = await server.run_to_end("task", (1, numbered(0, 300)), code=3)
+    one = await server.execution(reply)
+    for _ in range(20):
+        one = replace(next_execution(one, due=1, now=1), sequence=9)
+        assert await server.store.insert(one)
+    log = await open_log(context, reply["executionUrl"])
+    await log.page.set_viewport_size({"width": width, "height": height})
+    await expect(log.lines.last).to_be_in_viewport()
+    await expect(log.link).to_contain_text("Ended")
+    await expect(log.page.locator("#facts")).to_be_hidden()
+    await shoot(log.page, f"low-{width}-{height}")
+    assert await log.page.evaluate("document.getElementById('log').clientHeight / innerHeight") > 0.65
+    assert await log.page.evaluate(OVERFLOW) == {"x": 0, "y": 0}
+    await log.page.locator("#about summary").click()
+    if not await log.page.locator("#executions").is_visible():
+        await log.page.locator("#others summary").click()
+        await expect(log.page.locator("#executions a").first).to_be_in_viewport()
+    await shoot(log.page, f"low-open-{width}-{height}")
+    assert await log.page.evaluate("document.getElementById('log').clientHeight / innerHeight") > 0.5
+    assert await violations(log.page) == []
+
+
+OVERFLOW = "({x: document.body.scrollWidth - innerWidth, y: document.body.scrollHeight - innerHeight})"
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 780), (320, 256), (844, 390)])
+async def test_all_of_the_view_menu_is_in_the_window(context, server, width, height):
+    reply = await server.run_to_end("task", (1, b"x\n"))
+    log = await open_log(context, reply["jobUrl"])
+    await log.page.set_viewport_size({"width": width, "height": height})
+    await expect(log.link).to_contain_text("Ended")
+    await log.page.locator("#view summary").click()
+    await shoot(log.page, f"view-{width}-{height}")
+    for label in await log.page.locator("#view label").all():
+        await label.scroll_into_view_if_needed()
+        await expect(label).to_be_in_viewport(ratio=0.95)
+    assert await log.page.evaluate("document.body.scrollWidth <= innerWidth")
