@@ -7,7 +7,7 @@ running. A test passes ``Factories`` with its own store, queue, executor or cloc
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from ssl import SSLContext
@@ -230,13 +230,27 @@ async def running(
         yield Running(store, queue, hub, clock, worker, services, application, server, port)
 
 
-def run(role: Role, settings: Settings, factories: Factories = PRODUCTION, access: AccessFiles | None = None) -> int:
-    """Runs ``fastlane <role>`` until a signal. Returns the exit code."""
+def run(
+    role: Role,
+    settings: Settings,
+    factories: Factories = PRODUCTION,
+    access: AccessFiles | None = None,
+    announce: Callable[[int], None] | None = None,
+) -> int:
+    """Runs ``fastlane <role>`` until a signal. Returns the exit code. ``announce`` is called with the port once it serves HTTP."""
     if role == "up":
         for host in hosts_of(settings.pools):
             if host.startswith("unix://"):
-                ensure_swarm(host, lambda text: log.warning("engine.prepared", said=text))
-    return process.run(running(role, settings, factories, access))
+                ensure_swarm(host, lambda text: log.info("engine.prepared", said=text))
+    return process.run(_announced(running(role, settings, factories, access), announce))
+
+
+@asynccontextmanager
+async def _announced(parts: AbstractAsyncContextManager[Running], announce: Callable[[int], None] | None) -> AsyncIterator[Running]:
+    async with parts as running:
+        if announce is not None and running.port is not None:
+            announce(running.port)
+        yield running
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ def show_config(config: str | None, role: Role, as_json: bool, as_markdown: bool
     \b
     Examples:
       fastlane config
-      fastlane config --for worker --json
+      FASTLANE_REDIS_URL=redis://queue:6379/0 fastlane config --for worker --json
     """
     if as_markdown:
         click.echo(markdown(), nl=False)

@@ -8,6 +8,8 @@ import structlog
 
 from fastlane import log
 from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, load_or_exit, say, with_options
+from fastlane.cli.welcome import open_to_all, welcome
+from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.errors import FastlaneError
 from fastlane.redaction import redaction_of
@@ -33,7 +35,7 @@ def api(config: str | None, **options: str | None) -> None:
 
     \b
     Example:
-      FASTLANE_REDIS_URL=redis://queue:6379/0 fastlane api --listen 0.0.0.0
+      FASTLANE_REDIS_URL=redis://queue:6379/0 fastlane api --listen 127.0.0.1
     """
     _run("api", config, options)
 
@@ -60,7 +62,9 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
     try:
         from fastlane import app  # only now, so that help, the version and faults in settings appear at once
 
-        sys.exit(app.run(role, settings, access=loaded.access))
+        if role != "worker" and (warning := open_to_all(settings)):
+            say(warning)
+        sys.exit(app.run(role, settings, access=loaded.access, announce=lambda port: _announce(role, settings, port)))
     except FastlaneError as error:
         say(str(error))
     except Exception as error:
@@ -68,3 +72,8 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
             logger.exception("command.failed", command=role)
         say(f"failed because of a bug in fastlane, {type(error).__name__}: {error} (FASTLANE_LOG_LEVEL=debug shows where)")
     sys.exit(1)
+
+
+def _announce(role: Role, settings: Settings, port: int) -> None:
+    if role == "up":
+        click.echo(welcome(settings, port))

@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type, in a clone: `make run`, `make stop`, `make clean`; and what pip installs from it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.checkout import PATIENCE, ROOT, checkout, plain_environment, succeed
+from tests.support.checkout import PATIENCE, checkout, plain_environment, succeed
 from tests.support.engine import connect
 from tests.support.installation import free_port
 from tests.support.waiting import wait_until
@@ -49,7 +50,9 @@ def test_make_run_runs_a_first_job_make_stop_ends_it_and_make_clean_leaves_only_
     port = free_port()
     own = {"FASTLANE_PORT": str(port), "DOCKER_HOST": engine}
     try:
-        assert "==> done, exit code 0" in succeed(clone, "make", "run", **own)
+        first = succeed(clone, "make", "run", **own)
+        assert "==> done, exit code 0" in first
+        assert re.search(rf"its log     http://localhost:{port}/tasks/test-task/jobs/[0-9a-f-]+/stream\n", first)
         health = requests.get(f"http://localhost:{port}/healthcheck", timeout=30)
         assert health.status_code == 200, health.text
         assert requests.get(f"http://localhost:{port}/docs", timeout=30).headers["Content-Type"].startswith("text/html")
@@ -75,44 +78,36 @@ def test_make_run_runs_a_first_job_make_stop_ends_it_and_make_clean_leaves_only_
     assert {path.name for path in clone.iterdir()} >= BROUGHT_BY_GIT
 
 
-def installed_from(clone: Path, folder: Path) -> Path:
+def installed_from(clone: Path, folder: Path, **environment: str) -> Path:
     """What `pip install .` installs of the project itself; its dependencies are those of the tests."""
-    install = [*PIP, "install", "-q", "--no-deps", "--no-build-isolation", "--target"]
-    subprocess.run([*install, str(folder), "."], cwd=clone, check=True, timeout=PATIENCE)
+    install = [*PIP, "install", "-q", "--no-deps", "--no-build-isolation", "--target", str(folder), "."]
+    subprocess.run(install, cwd=clone, env={**plain_environment(), **environment}, check=True, timeout=PATIENCE)
     return folder
 
 
-def test_pip_install_from_a_clone_gives_a_program_that_runs(clone: Path, tmp_path: Path) -> None:
-    target = installed_from(clone, tmp_path / "site")
+def test_pip_install_without_npm_gives_a_program_that_runs_and_says_what_its_pages_need(clone: Path, tmp_path: Path) -> None:
+    target = installed_from(clone, tmp_path / "site", PATH="/nowhere")
+    environment = {**plain_environment(), "PYTHONPATH": str(target)}
 
     def says(*command: str) -> str:
-        environment = {**plain_environment(), "PYTHONPATH": str(target)}
         return subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout
 
-    assert says(str(target / "bin/fastlane"), "version").strip()
+    assert says(str(target / "bin/fastlane"), "--version").strip() == says(sys.executable, "-m", "fastlane", "version").strip()
     assert says(sys.executable, "-c", "import fastlane; print(fastlane.__file__)").strip() == str(target / "fastlane/__init__.py")
+    asks = "from fastlane.web.http.static_files import StaticFiles as S; S().page('docs.html', path='/docs', base_url='')"
+    refused = subprocess.run(
+        [sys.executable, "-c", asks], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "install Node.js and npm" in refused.stderr
 
 
-def test_the_wheel_has_the_pages_and_the_scripts_and_serves_them(engine: str, clone: Path, tmp_path: Path) -> None:
-    for built in ("assets", "pages"):
-        shutil.copytree(ROOT / "fastlane/static" / built, clone / "fastlane/static" / built)
-    wheel = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-    ]
-    subprocess.run([*wheel, "."], cwd=clone, check=True, timeout=PATIENCE)
+def test_the_wheel_builds_the_pages_and_a_normal_start_serves_them_and_warns_of_nothing(engine: str, clone: Path, tmp_path: Path) -> None:
+    wheel = [*PIP, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."]
+    subprocess.run(wheel, cwd=clone, env=plain_environment(), check=True, timeout=PATIENCE)
     (path,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(path).namelist())
     wanted = {str(file.relative_to(clone)) for kind in ("*.lua", "*.html", "*.js", "*.css") for file in (clone / "fastlane").rglob(kind)}
-    assert wanted
+    assert "fastlane/static/pages/stream.html" in wanted
     assert wanted <= names
 
     zipfile.ZipFile(path).extractall(tmp_path / "site")
@@ -132,10 +127,14 @@ def test_the_wheel_has_the_pages_and_the_scripts_and_serves_them(engine: str, cl
     try:
         wait_until(lambda: serves(f"http://localhost:{port}/docs"), f"the pages to be served: {log}")
         assert "text/html" in requests.get(f"http://localhost:{port}/", headers={"Accept": "text/html"}, timeout=30).headers["Content-Type"]
+        wait_until(lambda: "queue.rebuilt" in log.read_text(), "the worker to be ready")
     finally:
         process.terminate()
         process.wait(60)
         shutil.rmtree(settings["FASTLANE_DATA_DIR"], ignore_errors=True)
+    said = log.read_text()
+    assert f"fastlane listens on http://127.0.0.1:{port} (this machine only)\nOpen http://127.0.0.1:{port}/ in a browser" in said
+    assert '"level":"warning"' not in said
 
 
 def serves(url: str) -> bool:

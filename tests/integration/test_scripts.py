@@ -100,6 +100,22 @@ def test_a_second_start_finds_the_engine_that_runs(start: Callable[[], str]) -> 
     assert docker(url, "info", "--format", "{{.Swarm.NodeID}}") == node
 
 
+@pytest.mark.parametrize("option", [["-H", "{}"], ["-H{}"], ["--host={}"]])
+def test_an_engine_in_the_way_is_named_with_its_socket(folder: Path, option: list[str]) -> None:
+    socket = f"unix://{folder}/other.sock"
+    other = folder / "dockerd"
+    other.write_text("#!/bin/sh\nread -r _\n")
+    other.chmod(0o755)
+    words = [word.format(socket) for word in option]
+    with subprocess.Popen([str(other), *words], stdin=subprocess.PIPE) as process:
+        try:
+            done = subprocess.run([ENGINE, "start", str(folder / "own")], capture_output=True, text=True, timeout=SECONDS, check=False)
+        finally:
+            process.communicate(b"end\n")
+    assert done.returncode == 1
+    assert f"(pid {process.pid}, at {socket}) uses this machine's network: to use it, set DOCKER_HOST={socket}" in done.stderr
+
+
 def test_a_killed_engine_is_cleaned_up_by_the_next_start_and_keeps_its_data(folder: Path, start: Callable[[], str]) -> None:
     url = start()
     engine("image", url, "ubuntu:latest")

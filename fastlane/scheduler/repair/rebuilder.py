@@ -117,7 +117,8 @@ class Rebuilder:
         mine = Generation(number, identity.run_id, self._owner, await self._queue.time())
         if not await self._store.change_generation(seen, mine):
             raise QueueDown("another worker has begun to rebuild the queue")
-        log.warning("queue.rebuilding", generation=mine.number)
+        # The server of `fastlane up` keeps nothing, so that a rebuild at the start is usual. Later, data were lost.
+        (log.warning if self._generation else log.info)("queue.rebuilding", generation=mine.number)
         self._remembered = None
         unfinished = f"{mine.number}, in the making by {self._owner}"
         await self._data.wipe(generation=unfinished, lanes=[lane.name for lane in self._lanes()])

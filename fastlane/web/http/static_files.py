@@ -17,6 +17,12 @@ MEDIA = {
 }
 
 
+MISSING = (
+    "this server was installed without its web pages; the API itself works. To have them, install Node.js and npm, run "
+    "`pip install --force-reinstall --no-deps .` in a clone, then start the server again"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """A file that pages load, plain and gzipped."""
@@ -56,7 +62,7 @@ class StaticFiles:
     def _built(self, folder: str) -> list[Traversable]:
         place = self._root / folder
         if not place.is_dir():
-            raise Problem(503, "the pages were not built for this server: run scripts/static, then try again; the API itself works")
+            raise Problem(503, MISSING)
         return list(place.iterdir())
 
 

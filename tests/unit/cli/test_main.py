@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import pty
+import re
 import select
+import shlex
 import subprocess
 import sys
 from itertools import pairwise
@@ -46,7 +48,13 @@ def app(monkeypatch):
     module = ModuleType("fastlane.app")
     module.seen = []
     module.ends = lambda: 0
-    module.run = lambda role, settings, access: (module.seen.append((role, settings)), module.ends())[1]
+
+    def run(role, settings, access, announce):
+        module.seen.append((role, settings))
+        module.announce = announce
+        return module.ends()
+
+    module.run = run
     monkeypatch.setitem(sys.modules, "fastlane.app", module)
     monkeypatch.setattr("fastlane.app", module, raising=False)
     return module
@@ -61,6 +69,59 @@ def test_as_a_module_it_is_the_same_command():
 
 def test_version_says_the_python_too_when_asked(fastlane):
     assert f"Python {sys.version.split()[0]}" in fastlane("version", "--verbose").stdout
+
+
+def test_version_is_an_option_too(fastlane):
+    done = fastlane("--version")
+    assert (done.exit_code, done.stdout) == (0, f"fastlane {__version__}\n")
+
+
+def examples() -> list[str]:
+    """Every command in a help that is one of ours, without its explanation."""
+    helps = [
+        CliRunner().invoke(main, [*words, "--help"], prog_name="fastlane").stdout for words in ([], *([name] for name in main.commands))
+    ]
+    lines = [line.strip() for text in helps for line in text.split("Example")[1].split("\n\n")[0].splitlines()[1:]]
+    return [re.split(r" {3,}", line)[0] for line in lines]
+
+
+@pytest.mark.parametrize("example", examples())
+def test_every_example_of_a_help_works_as_typed(example, tmp_path):
+    """``prod.toml`` is what its reader has. Servers are only started as far as their settings."""
+    (tmp_path / "prod.toml").write_text(f'redis_url = "redis://q"\n[[tokens]]\nname = "a"\ntoken = "{hash_token("x")}"\nrole = "run"\n')
+    stub = "import sys, types; m = types.ModuleType('fastlane.app'); m.run = lambda *a, **k: 0; import fastlane; fastlane.app = m"
+    program = f"{stub}; sys.modules['fastlane.app'] = m; from fastlane.cli.main import main; main(prog_name='fastlane')"
+    shell = f'fastlane() {{ {shlex.quote(sys.executable)} -c {shlex.quote(program)} "$@"; }}; {example}'
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[3]), "PASSWORD": "x"}
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=tmp_path, env=environment, input="x", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), example
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "reach"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080", "this machine only"),
+        ("::1", "http://[::1]:8080", "this machine only"),
+        ("0.0.0.0", "http://localhost:8080", "every address of this machine"),
+        ("10.0.0.7", "http://10.0.0.7:8080", "other machines too"),
+    ],
+)
+def test_up_says_where_it_listens_what_to_open_and_who_may_come(fastlane, app, listen, url, reach):
+    app.ends = lambda: app.announce(8080) or 0
+    done = fastlane("up", "--listen", listen, FASTLANE_ALLOW_ANONYMOUS="true")
+    assert done.stdout.startswith(f"fastlane listens on {url} ({reach})\n")
+    assert f"{url}/tasks/test-task" in done.stdout
+    assert ("can run any container" in done.stderr) is (reach != "this machine only")
+
+
+def test_up_opens_its_public_url_and_does_not_warn_where_people_log_in(fastlane, app):
+    app.ends = lambda: app.announce(8080) or 0
+    tokens = [{"name": "ci", "token": hash_token(SECRET), "role": "run"}]
+    done = fastlane("up", "--listen", "0.0.0.0", FASTLANE_TOKENS=json.dumps(tokens), FASTLANE_PUBLIC_URL="https://jobs.example.com")
+    assert "https://jobs.example.com/" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("command", [[], ["up"], ["api"], ["worker"], ["config"], ["version"]])
