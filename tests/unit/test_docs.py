@@ -1,17 +1,15 @@
 """The pages in Markdown: links lead somewhere, named files exist, and shells accept the commands."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+from tests.support.docs import CODE, PAGES, ROOT, commands
+
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 GENERATED = {"docs/configuration.md"}
 
-CODE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`([a-z_][\w./]*\.(?:py|lua|md))`")
 FOLDERS = ("fastlane", "tests", "docs", "static", "scripts", "benchmarks")
@@ -26,12 +24,6 @@ def anchors(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
-
-
-def commands(page: Path) -> Iterator[str]:
-    for language, text in CODE.findall(page.read_text("utf-8")):
-        if language == "console":
-            yield from re.findall(r"^\$ (.*(?:\\\n.*)*)", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
