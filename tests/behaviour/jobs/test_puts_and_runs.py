@@ -159,7 +159,8 @@ async def test_a_run_of_a_stopped_cron_runs_and_leaves_it_stopped(virtual):
     reply = await virtual.services.manual_runs.run("t", job.job_id)
     assert await virtual.work() == [reply.execution_id]
     await virtual.finish(str(reply.execution_id))
-    assert (await virtual.services.pauses.resume("t", job.job_id)).status == "stopped"
+    with pytest.raises(Conflict, match="was stopped"):
+        await virtual.services.pauses.resume("t", job.job_id)
     virtual.clock.set(virtual.clock.now() + 10 * MINUTE)
     assert await virtual.work() == []
 
