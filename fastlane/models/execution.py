@@ -8,6 +8,7 @@ from typing import Any, Self
 from fastlane.models.access import Requester
 from fastlane.models.job import Job, JobBounds, Spec
 from fastlane.models.logs.chunk import Head
+from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.status import Status
 
 
@@ -40,6 +41,7 @@ class Execution:
     first seen for the service. ``settled`` and ``cleaned`` tell what has been done after it ended. ``requested_by`` is who asked for its
     tick, None where that was not recorded. ``image_reference`` is the image that was submitted (a name with a digest, or a local image's
     id); an attempt after the first has it from the start. ``incarnation`` is its job's, empty in rows from before executions had one.
+    ``waits`` is the rule by which it waits until other executions of its job have ended; None once it does not.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Execution:
     requested_by: Requester | None = None
     image_reference: str | None = None
     incarnation: str = ""
+    waits: Overlap | None = None
 
     def belongs_to(self, job: Job | JobBounds) -> bool:
         """Whether it is part of the job that is now stored under its ``job_id``. Otherwise, or without a job, it must never run: a process

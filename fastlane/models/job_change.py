@@ -11,7 +11,21 @@ from fastlane.models.job import Job, Spec
 from fastlane.models.schedule.cron import Cron, last_tick, next_tick
 from fastlane.models.schedule.firing import Decision, FiringRules, MissedTicks, decide, missed_ticks
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.models.schedule.tick import Outcome, Tick, cron_key, make_tick, manual_key, once_key, tick_id, unstarted_tick
+from fastlane.models.schedule.tick import (
+    STARTS,
+    Outcome,
+    OverlapDecision,
+    Tick,
+    cron_key,
+    make_tick,
+    manual_key,
+    once_key,
+    tick_id,
+    unstarted_tick,
+)
+
+UNSTARTED = frozenset({Outcome.SKIPPED, Outcome.EXPIRED})
+"""The outcomes of a tick that comes due and makes no execution."""
 
 PAUSED = "the job was paused"
 REPLACED = "the job got other details before it fired"
@@ -103,19 +117,20 @@ def edit(job: Job, spec: Spec, schedule: Schedule, *, now: int, by: Requester | 
     return JobChange(replace(job, modified_at=now, spec=spec, schedule=schedule, revision=job.revision + 1, requested_by=by))
 
 
-def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None) -> JobChange:
+def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
     """Adds a tick that is due now and runs ``spec``. The job's schedule, pause and stop stay as they are: a stop covers only ticks with a
-    lower sequence."""
+    lower sequence. ``met``: what was decided because of earlier executions."""
     after = replace(job, sequence=job.sequence + 1)
-    tick, execution = make_tick(replace(after, spec=spec), manual_key(now), sequence=after.sequence, due=now, now=now, by=by)
+    tick, execution = make_tick(replace(after, spec=spec), manual_key(now), sequence=after.sequence, due=now, now=now, by=by, met=met)
     return JobChange(after, (tick,), execution)
 
 
-def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
-    """How the job changes when it fires at ``now``. Its ``next_tick`` must be due; ``running_before``: an execution of it is under way."""
+def fire(job: Job, *, others: Sequence[Execution] = (), now: int) -> JobChange:
+    """How the job changes when it fires at ``now``. Its ``next_tick`` must be due. ``others``: its executions that are under way or not
+    settled."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no next tick")
-    decision = decide(firing_rules(job), job.next_tick, running_before=running_before, now=now)
+    decision = decide(firing_rules(job), job.next_tick, others=others, now=now)
     sequence = job.sequence + 1
     ticks = [] if decision.missed is None else [missed_row(job, decision.missed, Outcome.MISSED, now=now)]
     tick, execution = _tick_of(job, decision, sequence, now)
@@ -128,12 +143,11 @@ def fire(job: Job, *, running_before: bool, now: int) -> JobChange:
 def _tick_of(job: Job, decision: Decision, sequence: int, now: int) -> tuple[Tick | None, Execution | None]:
     if decision.tick is None:
         return None, None
-    due = decision.tick.due
+    due, met = decision.tick.due, decision.tick.met
     key = cron_key(due) if job.schedule.cron is not None else once_key(job.schedule_revision)
-    tick, execution = make_tick(job, key, sequence=sequence, due=due, now=now)
-    if decision.tick.outcome is Outcome.STARTED:
-        return tick, execution
-    return unstarted_tick(job, key, decision.tick.outcome, due=due, now=now, reason=decision.tick.reason), None
+    if met.outcome in UNSTARTED:
+        return unstarted_tick(job, key, met.outcome, due=due, now=now, reason=met.reason), None
+    return make_tick(job, key, sequence=sequence, due=due, now=now, met=met)
 
 
 def pause(job: Job, *, now: int) -> Job:

@@ -33,6 +33,7 @@ class Rule:
 RULES: Mapping[str, Rule] = {
     "claim": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.PULLING}), fenced=True, unstopped=True),
     "cancel": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.STOPPED})),
+    "release": Rule(frozenset({Status.ENQUEUED})),
     "expire": Rule(frozenset({Status.ENQUEUED}), frozenset({Status.EXPIRED})),
     "take-over": Rule(STARTING, fenced=True),
     "re-place": Rule(frozenset({Status.PULLING}), fenced=True, bound=False),
@@ -110,6 +111,11 @@ def cancel(execution: Execution, *, now: int) -> ExecutionChange:
 def expire(execution: Execution, *, now: int) -> ExecutionChange:
     """enqueued → expired: its time to start passed before a worker took it."""
     return ExecutionChange.of("expire", execution, status=Status.EXPIRED, finished_at=now, cleaned=True)
+
+
+def release(execution: Execution) -> ExecutionChange:
+    """Ends its wait for other executions of its job: a worker may take it."""
+    return ExecutionChange.of("release", execution, waits=None)
 
 
 def take_over(execution: Execution) -> ExecutionChange:

@@ -61,13 +61,16 @@ def job_entry(job: Job) -> Entry:
 
 
 def execution_entry(execution: Execution, pools: Sequence[Pool]) -> Entry:
-    """The entry that makes a worker run the execution: in its pool's lane, or in ``@ticks`` when no pool matches its task any more."""
+    """The entry that makes a worker run the execution: in its pool's lane, or in ``@ticks`` when no pool matches its task any more. That of
+    one that waits for others of its job is in ``@ticks``, too, with a lower revision: a worker looks whether it still has to wait, and the
+    entry of the released execution moves it."""
     pool = pool_for(pools, execution.task_id)
     return Entry(
         id=execution.id,
         kind=EntryKind.EXECUTION,
-        lane=pool.name if pool else TICKS,
+        lane=pool.name if pool and execution.waits is None else TICKS,
         due=execution.scheduled_for,
+        revision=0 if execution.waits is None else -1,
         priority=execution.spec.priority,
         group=execution.task_id,
         concurrency=execution.spec.concurrency,

@@ -25,6 +25,7 @@ from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits, registry_deadline
+from fastlane.scheduler.overlaps import LOOK_AGAIN, Overlaps
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Launcher:
         leases: Leases,
         pools: tuple[Pool, ...],
         known_pools: KnownPools,
+        overlaps: Overlaps,
         limits: Limits,
     ) -> None:
         self._store = store
@@ -56,6 +58,7 @@ class Launcher:
         self._leases = leases
         self._pools = pools
         self._known_pools = known_pools
+        self._overlaps = overlaps
         self.limits = limits
 
     async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
@@ -65,6 +68,10 @@ class Launcher:
         pool = pool_for(self._pools, execution.task_id)
         if assignment.lease.expired or is_over(execution, now):
             return await self._expire(assignment, execution, now)
+        if execution.waits is not None:
+            await self._overlaps.attend(execution.job_id)
+            await self._queue.requeue(self._leases.owner, execution.id, now + LOOK_AGAIN)
+            return None
         if pool is None:
             return await self._claim_without_pool(assignment, execution, now)
         if assignment.lease.lane != pool.name:

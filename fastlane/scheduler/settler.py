@@ -17,6 +17,7 @@ from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
 from fastlane.queue.base import TimedQueue, execution_entry
 from fastlane.scheduler.known_hosts import never_forgotten
+from fastlane.scheduler.overlaps import Overlaps
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Settler:
         clock: Clock,
         pools: tuple[Pool, ...],
         *,
+        overlaps: Overlaps,
         is_forgotten: Callable[[Execution], Awaitable[bool]] = never_forgotten,
     ) -> None:
         self._store = store
@@ -59,10 +61,12 @@ class Settler:
         self._executor = executor
         self._clock = clock
         self._pools = pools
+        self._overlaps = overlaps
         self._is_forgotten = is_forgotten
 
     async def settle(self, execution: Execution) -> Execution:
-        """Inserts the next attempt if there is one, closes the tick's row if nothing ran, and frees the slot; the row after it."""
+        """Inserts the next attempt if there is one, closes the tick's row if nothing ran, releases what waited for it, and frees the slot;
+        the row after it."""
         settled: Execution | None = execution
         if not execution.settled:
             await self._retry(execution)
@@ -70,6 +74,7 @@ class Settler:
                 outcome, reason = NEVER_STARTED[execution.status]
                 await self._store.close_tick(execution.tick_id, outcome, reason)
             settled = await self._store.change(transitions.settle(execution))
+        await self._overlaps.attend(execution.job_id)
         await self._queue.finish({execution.id: 0})
         return settled or execution
 

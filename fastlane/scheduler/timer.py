@@ -7,7 +7,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.job_change import fire
 from fastlane.models.placement.pool import Pool
-from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.queue.base import Lease, TimedQueue, execution_entry
 from fastlane.storage.base import Store
@@ -35,6 +35,7 @@ class Timer:
                 continue
             if not fired:
                 await self._put_again(await self._latest(lease.id))
+                await self._put_again(await self._store.waiting(lease.id))
             if job is None or job.next_tick is None:
                 await self._queue.finish({lease.id: lease.revision})
             else:
@@ -45,7 +46,10 @@ class Timer:
         latest = await self._latest(job.id)
         if first and latest is not None and latest.status is Status.ENQUEUED:
             await self._put_again(latest)
-        firing = fire(job, running_before=latest is not None and is_under_way(latest), now=max(now, self._clock.now()))
+        if first:
+            await self._put_again(await self._store.waiting(job.id))
+        others = () if job.schedule.overlap is Overlap.ALLOW else await self._store.unsettled_of(job.task_id, job.id)
+        firing = fire(job, others=others, now=max(now, self._clock.now()))
         if not await self._store.advance(job, firing.job, firing.ticks, firing.execution):
             return False
         for tick in firing.ticks:

@@ -23,6 +23,7 @@ from fastlane.scheduler.known_workers import KnownWorkers
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits
+from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.repair.lanes import LaneKeeper
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.repair.reconciler import Reconciler
@@ -87,9 +88,10 @@ def build_parts(
     known_workers = KnownWorkers(reports, clock, worker_id, max(limits.pending_deadline, limits.host_lost_after))
     known_hosts = KnownHosts(known_workers, executor, clock, limits.host_lost_after)
     known_pools = KnownPools(known_workers, limits.pending_deadline)
-    settler = Settler(store, queue, executor, clock, pools, is_forgotten=known_hosts.is_forgotten)
+    overlaps = Overlaps(store, queue, clock, pools)
+    settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=known_hosts.is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)
-    launcher = Launcher(store, queue, executor, clock, leases, pools, known_pools, limits)
+    launcher = Launcher(store, queue, executor, clock, leases, pools, known_pools, overlaps, limits)
     watcher = Watcher(
         store,
         executor,

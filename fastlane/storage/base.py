@@ -175,7 +175,15 @@ class ExecutionStore(Protocol):
         """A job's newest execution whose container has started; None when none has."""
 
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
-        """For each job that has executions, the newest under way that belongs to it, or else the newest that has ended."""
+        """For each job that has executions, the newest under way that belongs to it (one that waits for others if there are no others), or
+        else the newest that has ended."""
+
+    async def waiting(self, job_id: str) -> Execution | None:
+        """A job's newest execution that waits for others of the job; None when none does. Cheap: it is read at each execution's end."""
+
+    async def unsettled_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
+        """The executions that belong to a job and are under way, or have ended and are not settled, oldest first. They are of one moment: a
+        failed one is among them until the attempt after it is."""
 
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         """Executions with one of these statuses, by (scheduled_for, id), after the named one."""

@@ -148,6 +148,16 @@ def failure_from_json(text: str | None) -> Failure | None:
     return Failure(FailureReason(stored["reason"]), stored["message"])
 
 
+def waits_to_text(waits: Overlap | None) -> str | None:
+    """The rule of an execution that waits; None for None."""
+    return None if waits is None else waits.value
+
+
+def waits_from_text(text: str | None) -> Overlap | None:
+    """The rule that ``waits_to_text`` wrote."""
+    return None if text is None else Overlap(text)
+
+
 def requester_to_json(requester: Requester | None) -> str | None:
     """A requester as JSON text; None for None."""
     return None if requester is None else orjson.dumps({"user": requester.user, "address": requester.address}).decode()
@@ -208,6 +218,7 @@ _EXECUTION_TO: Mapping[str, Convert] = {
     "failure": failure_to_json,
     "status": str,
     "requested_by": requester_to_json,
+    "waits": waits_to_text,
 }
 _EXECUTION_FROM: Mapping[str, Convert] = {
     "spec": spec_from_json,
@@ -217,6 +228,7 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
     "settled": bool,
     "cleaned": bool,
     "requested_by": requester_from_json,
+    "waits": waits_from_text,
 }
 _ID, _SERVICE = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("service_id")
 _EXECUTION_NAMES = frozenset(EXECUTION_FIELDS)

@@ -16,7 +16,7 @@ from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, Schedu
 from fastlane.models.schedule.tick import Outcome, Tick, next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
-from fastlane.models.transitions import RULES, ExecutionChange
+from fastlane.models.transitions import RULES, ExecutionChange, cancel, release, settle
 from fastlane.storage.base import Counts, Generation, Store
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
@@ -570,6 +570,35 @@ async def test_the_latest_is_the_newest_under_way_or_else_the_newest(store):
     over, of_over = await job_with(Status.FAILED, Status.DONE)
     empty, _ = await job_with()
     assert await store.latest([busy, over, empty, "unknown"]) == {busy: of_busy[1], over: of_over[1]}
+
+
+async def test_one_that_waits_for_others_is_found_until_it_is_released_and_is_the_latest_only_without_them(store):
+    job, tick, first = new()
+    await store.create(job, tick, first)
+    assert await store.waiting(job.id) is None
+    second_tick, second = first_of(job, key="r:2", sequence=2)
+    second = replace(second, waits=Overlap.REPLACE)
+    advanced = replace(job, sequence=2)
+    assert await store.advance(job, advanced, [second_tick], second)
+    assert await store.waiting(job.id) == second
+    assert await store.latest([job.id]) == {job.id: first}
+    assert await store.unsettled_of(job.task_id, job.id) == [first, second]
+    ended = await store.change(cancel(first, now=9))
+    assert await store.latest([job.id]) == {job.id: second}
+    assert await store.unsettled_of(job.task_id, job.id) == [ended, second]
+    assert await store.change(settle(first)) is not None
+    assert await store.unsettled_of(job.task_id, job.id) == [second]
+    released = await store.change(release(second))
+    assert released is not None
+    assert released.waits is None
+    assert (await store.waiting(job.id), await store.unsettled_of("other", job.id)) == (None, [])
+
+
+async def test_what_ended_while_it_waited_waits_no_more(store):
+    job, tick, first = new()
+    await store.create(job, tick, replace(first, waits=Overlap.QUEUE))
+    await store.change(cancel(first, now=9))
+    assert await store.waiting(job.id) is None
 
 
 async def test_what_was_inserted_after_its_job_was_deleted_is_not_the_latest_of_a_job_made_under_its_id(store):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tests.crash import api_and_reconciler as others
-from tests.crash import deletions, owners
+from tests.crash import deletions, overlaps, owners
 from tests.crash.scenarios import (
     Case,
     Covered,
@@ -41,6 +41,8 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "expired-meanwhile": ExpiredMeanwhile,
     "other-lane": OtherLane,
     "unserved-lane": UnservedLane,
+    "queued": overlaps.Queued,
+    "replaced": overlaps.Replaced,
     "deleted": deletions.Deleted,
     "overtaken": owners.Overtaken,
     "overtaken-by-a-stop": owners.OvertakenByAStop,
@@ -81,6 +83,8 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "expired-meanwhile": ("queue.claim", "store.claim", "store.bind", "queue.renew"),
     "other-lane": ("queue.requeue", "queue.claim 2"),
     "unserved-lane": ("queue.adopt",),
+    "queued": ("queue.requeue", "store.release", "queue.put", "queue.finish"),
+    "replaced": ("store.flag-stop", "queue.cancel", "engine.stop"),
     "deleted": ("store.discard",),
     "taken-over": ("queue.claim", "store.take-over", "store.re-place", "engine.park", "store.bind"),
     "rebuilt": ("store.change_generation", "queue.wipe", "queue.restore", "queue.set_generation", "queue.claim 2", "store.take-over"),
@@ -159,6 +163,7 @@ QUICK = frozenset(
         "missing-image,-kill-before-store.give-up",
         "rebuilt,-kill-after-queue.wipe",
         "retried,-kill-after-store.insert",
+        "queued,-kill-before-store.release",
         "expired-meanwhile,-stop-after-queue.renew",
         "handed-over,-kill-after-queue.release",
         "posted,-kill-after-store.create",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PAGE = 1000
 CURABLE = frozenset({FailureReason.EXIT, FailureReason.OOM, FailureReason.KILLED, FailureReason.HOST_LOST})
 """The reasons after which another attempt is made."""
+STARTING = frozenset({Outcome.STARTED, Outcome.QUEUED, Outcome.REPLACED})
 UNSEEN = frozenset({FailureReason.HOST_LOST, FailureReason.KILLED})
 """The reasons after which nobody knows what the container did."""
 
@@ -91,7 +92,7 @@ class Accounts:
     async def _examine_execution(self, row: Execution) -> None:
         tick = self._witness.ticks[row.tick_id]
         never = None if row.has_started else {Status.STOPPED: Outcome.STOPPED, Status.EXPIRED: Outcome.EXPIRED}.get(row.status)
-        if row.attempt == 1 and tick.outcome is not (never or Outcome.STARTED):
+        if row.attempt == 1 and tick.outcome not in ({never} if never else STARTING):
             self._complain(f"the ledger says {tick} of {row}")
         start = self._witness.starts.get(row.id)
         unseen = self._is_unseen(row)

@@ -55,6 +55,7 @@ PULLING = frozenset({Status.PULLING})
 FINAL = frozenset(Status) - frozenset(RANK)
 ALLOWED = {
     "store.claim": Allowed(frozenset({Status.ENQUEUED}), unstopped=True),
+    "store.release": Allowed(frozenset({Status.ENQUEUED})),
     "store.cancel": Allowed(frozenset({Status.ENQUEUED})),
     "store.expire": Allowed(frozenset({Status.ENQUEUED})),
     "store.take-over": Allowed(STARTING),
@@ -172,7 +173,7 @@ class Witness:
         if launch.confirmed is None and self._holders.get(execution_id) != launch.node:
             self.complain(f"{execution_id} was started by {launch.node}, which has lost its lease")
         start.limited = self._repaired_at > self._lost_at and (launch.confirmed or self.events) > self._repaired_at
-        late = self._world.wire.queue_now() - max(row.scheduled_for, row.created_at)
+        late = self._world.wire.queue_now() - max(row.scheduled_for, row.created_at, self.book.released_at.get(execution_id, 0))
         if self._world.wire.brisk and late > LATEST:
             self.complain(f"{execution_id} started {late} ms late, and nothing was wrong")
         self._check_limit(row)
@@ -245,8 +246,13 @@ class Witness:
                 self.complain(f"{row.id} was {before.status}, and {changed} changed")
         elif row.status.final:
             self._ended_at[row.id] = self.events
+            self.book.ended_at[row.job_id] = self._world.wire.queue_now()
+        if before.waits is not None and row.waits is None:
+            self.book.released(row)
         if before.status is Status.ENQUEUED and row.status is Status.PULLING:
             self._taken(node, row)
+            if row.waits is not None:
+                self.complain(f"{row.id} was taken, and waits for others")
         return None
 
     def _check_allowed(self, node: "Node", point: str, before: Execution, row: Execution) -> None:

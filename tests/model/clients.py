@@ -53,6 +53,13 @@ class Clients:
         if self.known:
             await self.stop(*self.known[-1])
 
+    async def post_and_run(self, after: float, times: int, *values: Any) -> None:
+        """A client that runs its job by hand, again and again."""
+        await self.post(*values)
+        for _ in range(times if self.known else 0):
+            await self._world.clock.sleep(after)
+            await self.run(*self.known[-1], PLAIN)
+
     async def put(self, task: str, job_id: str, spec: Spec, when: "When | Schedule", manner: str) -> None:
         """A PUT, of new details or of the same ones."""
         schedule = when if isinstance(when, Schedule) else self._schedule(when)
@@ -60,8 +67,9 @@ class Clients:
         request = Request("put", task, job_id, spec, schedule)
         await self._send(request, manner, lambda its, once: its.submissions.put(task, job_id, spec, schedule, key=once))
 
-    async def run(self, task: str, job_id: str, manner: str) -> None:
-        await self._send(Request("run", task, job_id), manner, lambda its, once: its.manual_runs.run(task, job_id, key=once))
+    async def run(self, task: str, job_id: str, manner: str, *, force: bool = False) -> None:
+        request = Request("run", task, job_id, force=force)
+        await self._send(request, manner, lambda its, once: its.manual_runs.run(task, job_id, key=once, force=force))
 
     async def retry(self, task: str, job_id: str, manner: str) -> None:
         await self._send(Request("retry", task, job_id), manner, lambda its, once: its.manual_runs.retry(task, job_id, key=once))
@@ -150,7 +158,9 @@ class Clients:
             return
         if manner != REUSED or not self._keys:
             self._keys += 1
-        once = IdempotencyKey(f"key-{self._keys}", f"{request.verb} {request.task_id} {request.job_id} {request.spec} {request.schedule}")
+        once = IdempotencyKey(
+            f"key-{self._keys}", f"{request.verb} {request.task_id} {request.job_id} {request.spec} {request.schedule} {request.force}"
+        )
         if manner == TWICE:
             await asyncio.gather(*(self._until_answered(request, once, call) for _ in range(2)))
             return

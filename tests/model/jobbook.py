@@ -11,7 +11,7 @@ from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.schedule.tick import Tick
 from fastlane.storage.base import Deletion
 from tests.model.changes import FIRE, STOP, Change
-from tests.model.requests import REQUEST, Request
+from tests.model.requests import LOOKED, REQUEST, Request
 
 if TYPE_CHECKING:
     from tests.model.wire import Node
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LATEST = 1500
 """Milliseconds after its due time by which a tick has fired, or a command has started, where nothing goes wrong and there is room: less
 than the 2 s after which a worker looks without having been woken."""
+WAITING = frozenset({Overlap.QUEUE, Overlap.REPLACE})
 OPENING = frozenset({"enqueue", "put", "run", "retry"})
 """The requests that have an effect of their own, which a key lets them have once."""
 
@@ -43,6 +44,10 @@ class JobBook:
         self.made: dict[str, int] = {}
         self.changed: dict[str, int] = {}
         self.put_at: dict[str, int] = {}
+        self.released_at: dict[str, int] = {}
+        self.ended_at: dict[str, int] = {}
+        """When an execution that waited was let go on, and when the last of a job ended, by the queue's time."""
+        self._freed: dict[str, int] = {}
         """The events of the last change of a job, of an execution's making, and of the last put of an entry."""
         self._changed_at: dict[str, int] = {}
         self._effects: dict[str, Request] = {}
@@ -55,6 +60,7 @@ class JobBook:
             "store.delete_job": self._deleted,
             "store.delete_task": self._task_deleted,
             "store.close_tick": self._tick_closed,
+            "store.waiting": self._looked,
             "queue.put": self._put,
         }
 
@@ -89,7 +95,9 @@ class JobBook:
         wish = (None, None) if request is None else (request.spec, request.schedule)
         self._examine(Change(kind, before, job, ticks, execution, wish))
         if kind == FIRE:
-            self._check_firing(before, job, execution)
+            self._check_firing(before, job)
+        if kind in (FIRE, "run"):
+            self._check_overlap(job, execution, forced=request is not None and request.force)
         if kind == "retry" and request is not None:
             self._check_retry(job, execution, request)
         self._keep(job)
@@ -101,16 +109,43 @@ class JobBook:
         for words in change.faults():
             self._complain(f"{change.kind} of job {change.before.id} {words}")
 
-    def _check_firing(self, before: Job, job: Job, execution: Execution | None) -> None:
+    def _check_firing(self, before: Job, job: Job) -> None:
         due = before.next_tick or 0
         if due > max(self._world.wire.queue_now(), *(node.clock.now() for node in self._world.nodes)):
             self._complain(f"job {job.id} fired before its tick was due")
-        under_way = self.under_way(job.id)
-        if execution is not None and under_way and job.schedule.overlap is Overlap.SKIP:
-            self._complain(f"job {job.id} started {execution.id} beside {under_way}")
         late = self._world.wire.queue_now() - max(due, self._changed_at[job.id])
         if self._world.wire.brisk and late > LATEST:
             self._complain(f"job {job.id} fired {late} ms late, and nothing was wrong")
+
+    def _looked(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
+        LOOKED.set(self._world.wire.events)
+
+    def _check_overlap(self, job: Job, execution: Execution | None, *, forced: bool) -> None:
+        """What is made beside others is as the job says: it waits for them, and one at most waits if it is to queue."""
+        others, rule = self.under_way(job.id), Overlap.ALLOW if forced else job.schedule.overlap
+        if execution is None:
+            return
+        if others and (rule is Overlap.SKIP or (rule in WAITING and execution.waits is not rule)):
+            self._complain(f"job {job.id} started {execution.id} beside {others} (overlap: {rule})")
+        if execution.waits is not None and (execution.waits is not rule or rule not in WAITING):
+            self._complain(f"{execution.id} waits by {execution.waits}, its job says {rule}")
+        also = [id for id in others if self.rows[id].waits is not None]
+        if also and rule is Overlap.QUEUE:
+            self._complain(f"{execution.id} waits beside {also}")
+
+    def released(self, row: Execution) -> None:
+        """One that waited is let go on: nothing that it had to wait for was under way when that was looked at."""
+        now, looked, job = self._world.wire.queue_now(), LOOKED.get(), self.jobs.get(row.job_id)
+        self.released_at[row.id] = now
+        if job is None or not row.belongs_to(job) or job.stops(row.sequence) or self._freed.get(job.id, 0) >= looked:
+            return
+        others = [self.rows[id] for id in self.under_way(row.job_id) if id != row.id and self.made[id] < looked]
+        first = [other.id for other in others if other.waits is None or other.sequence < row.sequence]
+        if first and job.schedule.overlap is not Overlap.ALLOW:
+            self._complain(f"{row.id} was released beside {first}")
+        late = now - max(self.ended_at.get(row.job_id, 0), row.created_at, self._changed_at[row.job_id])
+        if self._world.wire.brisk and late > LATEST:
+            self._complain(f"{row.id} was released {late} ms late, and nothing was wrong")
 
     def _check_retry(self, job: Job, execution: Execution | None, request: Request) -> None:
         """It runs what some execution of the job ran, and none was under way all the while."""
@@ -168,6 +203,9 @@ class JobBook:
             self.ticks[id] = replace(self.ticks[id], outcome=outcome, reason=reason)
 
     def _keep(self, job: Job) -> None:
+        before = self.jobs.get(job.id, job)
+        if Overlap.ALLOW in (before.schedule.overlap, job.schedule.overlap):
+            self._freed[job.id] = self._world.wire.events
         self.jobs[job.id] = job
         self._changed_at[job.id] = self._world.wire.queue_now()
         self.changed[job.id] = self._world.wire.events

@@ -104,6 +104,13 @@ def hasty_job(draw: random.Random) -> Values:
     return (draw.choice((0.0, 0.0, 0.005, 0.02, 0.3, 1.0)), *new_job(draw))
 
 
+def busy_job(draw: random.Random) -> Values:
+    """A cron that is run by hand so many times, this often (in seconds)."""
+    task, command, image, _, rules, manner = new_job(draw)
+    when = (draw.choice(CRONS), draw.choice(list(Overlap)), draw.choice(list(CatchUp)))
+    return draw.choice((0.0, 0.02, 0.3, 1.0)), draw.choice((2, 3, 4)), task, command, image, when, rules, manner
+
+
 def details_of(draw: random.Random) -> Values:
     """The id of a slot (which begin anew), or which job; its details, or whether they stay; how it is asked for."""
     which = draw.choice(SLOTS) if draw.random() < 0.6 else recent(draw)[0]
@@ -132,6 +139,12 @@ def enqueue(world: World, task: str, command: Any, image: str, when: Any, rules:
 
 def enqueue_and_stop(world: World, after: float, task: str, command: Any, image: str, when: Any, rules: Any, manner: str) -> None:
     world.begin(world.clients.post_and_stop(after, task, spec_of(world, command, image, rules), when, manner))
+
+
+def enqueue_and_run(
+    world: World, after: float, times: int, task: str, command: Any, image: str, when: Any, rules: Any, manner: str
+) -> None:
+    world.begin(world.clients.post_and_run(after, times, task, spec_of(world, command, image, rules), when, manner))
 
 
 def put(world: World, which: str | int, task: str, command: Any, image: str, when: Any, rules: Any, same: bool, manner: str) -> None:
@@ -164,6 +177,10 @@ def to_a_job(verb: str) -> Callable[..., None]:
 
 def delete_job(world: World, which: int, stop: bool) -> None:
     to_a_job("delete")(world, which, stop=stop)
+
+
+def run_beside(world: World, which: int, manner: str) -> None:
+    to_a_job("run")(world, which, manner, force=True)
 
 
 def stop_task(world: World, task: str) -> None:
@@ -281,8 +298,10 @@ def port_for(*seconds: float) -> Callable[[random.Random], Values]:
 OPERATIONS: dict[str, Operation] = {
     "enqueue": Operation(30, new_job, enqueue),
     "enqueue_and_stop": Operation(12, hasty_job, enqueue_and_stop),
+    "enqueue_and_run": Operation(8, busy_job, enqueue_and_run),
     "put": Operation(14, details_of, put),
     "run": Operation(6, recent_and(*MANNERS), to_a_job("run")),
+    "run_beside": Operation(1, recent_and(*MANNERS), run_beside),
     "retry": Operation(5, recent_and(*MANNERS), to_a_job("retry")),
     "pause_job": Operation(6, recent, to_a_job("pause")),
     "resume_job": Operation(5, recent, to_a_job("resume")),
@@ -316,7 +335,21 @@ OPERATIONS: dict[str, Operation] = {
 
 
 ALWAYS = frozenset({"enqueue", "enqueue_and_stop", "hire", "trouble"})
-CALM = ("enqueue", "enqueue_and_stop", "put", "run", "retry", "pause_job", "resume_job", "delete_job", "stop_job", "stop_execution", "hire")
+CALM = (
+    "enqueue",
+    "enqueue_and_stop",
+    "enqueue_and_run",
+    "put",
+    "run",
+    "run_beside",
+    "retry",
+    "pause_job",
+    "resume_job",
+    "delete_job",
+    "stop_job",
+    "stop_execution",
+    "hire",
+)
 """The operations of a program in which nothing goes wrong: there nothing may be late."""
 
 

@@ -16,9 +16,11 @@ from fastlane.models.transitions import RULES, ExecutionChange
 from fastlane.queue.base import TICKS, Entry, EntryKind, execution_entry
 from fastlane.queue.redis.generation import RedisGeneration
 from fastlane.queue.redis.script import Script
+from fastlane.scheduler import overlaps
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.launcher import Launcher
 from fastlane.scheduler.leases import Leases
+from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Settler
@@ -184,10 +186,10 @@ def nothing_unfinished(right: Callable[..., Any]) -> Callable[..., Any]:
 def beside(right: Callable[..., Any]) -> Callable[..., Any]:
     """A retry by hand of what still runs."""
 
-    async def last_spec(self: ManualRuns, job: Job) -> Any:
+    async def last_spec(self: ManualRuns, job: Job, now: int) -> Any:
         last = (await self._store.latest([job.id])).get(job.id)
         if job.next_tick is not None or job.paused or last is None:
-            return await right(self, job)
+            return await right(self, job, now)
         return last.spec
 
     return last_spec
@@ -300,13 +302,16 @@ PLANTED: Mapping[str, Plant] = {
     "resume-forgets-what-came-up": method(job_change, "resume", forgotten),
     "run-without-number": method(job_change, "run_now", unnumbered),
     "retry-beside": method(ManualRuns, "_last_spec", beside),
+    "released-beside": method(overlaps, "awaited", lambda _: lambda *_others: []),
+    "not-released": method(Overlaps, "attend", told_nothing),
+    "not-replaced": method(overlaps, "replaced", lambda _: lambda *_others: []),
     "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
     "records-apart": method(assembly, "build_services", records_apart),
     "deleted-unfinished": method(deletion, "unfinished", nothing_unfinished),
     "names-again": method(submissions, "create_under", same_incarnation),
     "pauses-lost": method(Rebuilder, "_begin", pauses_lost),
     "pauses-out-of-order": script("pause", "if revision <= tonumber(redis.call('HGET', PAUSES, '') or 0) then return 0 end", ""),
-    "paused-is-served": script("claim", "if limit ~= 'watch' and not paused[number] then", "if limit ~= 'watch' then"),
+    "paused-is-served": script("claim", "if limit ~= 'watch' and not held then", "if limit ~= 'watch' then"),
     "slot-freed-at-release": script(
         "release",
         "entry.owner = ''",

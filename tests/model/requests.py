@@ -24,10 +24,14 @@ class Request:
     stops: dict[str, tuple[str, int]] = field(default_factory=dict)
     done_at: int = 0
     effects: list[tuple[str, str, str | None]] = field(default_factory=list)
+    force: bool = False
 
     def __str__(self) -> str:
         return f"{self.verb} of {self.job_id or self.task_id}{f' under the key {self.once.key}' if self.once else ''}"
 
+
+LOOKED: ContextVar[int] = ContextVar("looked", default=0)
+"""The event at which a worker began to look what an execution waits for."""
 
 REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
 """The request for which a call is made; None for what workers do by themselves."""

@@ -1,11 +1,12 @@
 """What several tests of behaviour begin with, or wait for."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.queue.base import Lane
+from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
 from fastlane.services.results import Enqueued
 from tests.support.factories import make_spec
 from tests.support.fastlane import Fastlane
@@ -50,3 +51,12 @@ async def claimed(server: Fastlane) -> list[str]:
     """Claims what is ready, as a worker; the ids."""
     await server.queue.generation.set_generation("1")
     return [lease.id for lease in (await server.queue.claim("1", "worker", LANES, 10, lease=60_000)).leases]
+
+
+async def come_due(crew: Fastlane, job: Enqueued) -> None:
+    """As ``Fastlane.move`` to now, whatever else waits in the queue."""
+    stored = await crew.store.job(job.job_id)
+    assert stored is not None
+    now = crew.clock.now()
+    assert await crew.store.advance(stored, replace(stored, revision=stored.revision + 1, next_tick=now), [], None)
+    await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, now, stored.revision + 1)])

@@ -122,6 +122,8 @@ class VirtualFastlane:
                     await self.real_queue.finish({lease.id: lease.revision})
                 elif execution.status.final:
                     await self.settle(lease.id)
+                elif execution.waits is not None:
+                    await self.launcher.claim(Assignment(lease), execution)
                 else:
                     started.append(lease.id)
         return started

@@ -4,11 +4,14 @@ One call decides at most one tick that fires and one run of missed ticks. When a
 next call decides it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastlane.models.execution import Execution
 from fastlane.models.schedule.cron import Cron, last_tick, next_tick, ticks_between
+from fastlane.models.schedule.overlap import meet
 from fastlane.models.schedule.schedule import CatchUp, Overlap, expiry
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.schedule.tick import Outcome, OverlapDecision
 
 GRACE = 60_000
 """Milliseconds by which a cron's tick may be late and still count as on time: longer than a restart or fail-over, and short enough that a
@@ -38,12 +41,10 @@ class FiringRules:
 
 @dataclass(frozen=True, slots=True)
 class DueTick:
-    """The tick that is decided now: ``STARTED`` (create its execution, which expires at ``expires_at``), ``SKIPPED`` or ``EXPIRED``."""
+    """The tick that is decided now: when it was due, and what it comes to."""
 
     due: int
-    outcome: Outcome
-    expires_at: int | None = None
-    reason: str | None = None
+    met: OverlapDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +70,16 @@ class Decision:
     next_tick: int | None
 
 
-def decide(timing: FiringRules, due: int, *, running_before: bool, now: int) -> Decision:
+def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), now: int) -> Decision:
     """Decides what a job whose next tick is due at ``due`` does at ``now`` (milliseconds): nothing before that.
 
-    ``running_before``: an execution of the job is in progress or waits for its retry.
+    ``others``: the job's executions that are under way or not settled.
     """
     if due > now:
         return Decision(None, None, due)
     cron = timing.cron
     if cron is None:
-        return Decision(_outcome(timing, due, running_before, now), None, None)
+        return Decision(_outcome(timing, due, others, now), None, None)
     firing, last_missed = _split(cron, timing.catch_up, due, now)
     why = f"was due more than a minute before anything could start it (catchUp: {timing.catch_up})"
     missed = None if last_missed is None else missed_ticks(cron, due, last_missed, why)
@@ -86,7 +87,7 @@ def decide(timing: FiringRules, due: int, *, running_before: bool, now: int) -> 
         return Decision(None, missed, next_tick(cron, last_missed or due))
     over = timing.expiration is not None and firing >= timing.expiration
     following = None if over else next_tick(cron, firing)
-    return Decision(_outcome(timing, firing, running_before, now), missed, following)
+    return Decision(_outcome(timing, firing, others, now), missed, following)
 
 
 def _split(cron: Cron, catch_up: CatchUp, due: int, now: int) -> tuple[int | None, int | None]:
@@ -110,11 +111,9 @@ def missed_ticks(cron: Cron, first: int, last: int, reason: str) -> MissedTicks:
     return MissedTicks(first, last, 1 + len(later), at_least, reason)
 
 
-def _outcome(timing: FiringRules, due: int, running_before: bool, now: int) -> DueTick:
+def _outcome(timing: FiringRules, due: int, others: Sequence[Execution], now: int) -> DueTick:
     """The outcome of the tick that fires now."""
     expires_at = timing.expires_at(due)
     if expires_at is not None and now >= expires_at:
-        return DueTick(due, Outcome.EXPIRED, expires_at, "its time to start was over when it came up")
-    if running_before and timing.overlap is Overlap.SKIP:
-        return DueTick(due, Outcome.SKIPPED, expires_at, "an earlier execution of the job was still under way (overlap: skip)")
-    return DueTick(due, Outcome.STARTED, expires_at)
+        return DueTick(due, OverlapDecision(Outcome.EXPIRED, "its time to start was over when it came up"))
+    return DueTick(due, meet(timing.overlap, others))

@@ -34,10 +34,13 @@ class ScheduleKind(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What a tick does while an earlier execution of its job is in progress: run in parallel, or be skipped."""
+    """What a tick, or a run by hand, does while an earlier execution of its job is under way: run beside it, be skipped, wait for its end,
+    or have it stopped and wait for that."""
 
     ALLOW = "allow"
     SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
 
 
 class CatchUp(StrEnum):

@@ -7,16 +7,33 @@ from fastlane.models.access import Requester
 from fastlane.models.execution import Execution
 from fastlane.models.ids import derived_id, new_id
 from fastlane.models.job import Job
+from fastlane.models.schedule.schedule import Overlap
 
 
 class Outcome(StrEnum):
-    """What became of a tick: it created its execution, or the reason why it did not."""
+    """What became of a tick: it created its execution, which waited for an earlier one to end (``queued``), perhaps because that was to be
+    stopped first (``replaced``); or the reason why it created none."""
 
     STARTED = "started"
+    QUEUED = "queued"
+    REPLACED = "replaced"
     SKIPPED = "skipped"
     MISSED = "missed"
     EXPIRED = "expired"
     STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapDecision:
+    """What a tick comes to beside earlier executions of its job: ``waits`` is the rule by which its execution waits for them (None: it does
+    not, or there is none)."""
+
+    outcome: Outcome
+    reason: str | None = None
+    waits: Overlap | None = None
+
+
+STARTS = OverlapDecision(Outcome.STARTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +99,11 @@ def next_execution(before: Execution, *, due: int, now: int) -> Execution:
     )
 
 
-def make_tick(job: Job, key: str, *, sequence: int, due: int, now: int, by: Requester | None = None) -> tuple[Tick, Execution]:
+def make_tick(
+    job: Job, key: str, *, sequence: int, due: int, now: int, by: Requester | None = None, met: OverlapDecision = STARTS
+) -> tuple[Tick, Execution]:
     """Creates a tick of the job and its first execution. ``due`` and ``now`` are in milliseconds. ``by``: the requester of this tick; None:
-    the requester of the job."""
+    the requester of the job. ``met``: what was decided because of earlier executions."""
     id = tick_id(job.incarnation, key)
     execution = Execution(
         id=execution_id(id, 1),
@@ -99,8 +118,9 @@ def make_tick(job: Job, key: str, *, sequence: int, due: int, now: int, by: Requ
         expires_at=job.spec.expires_at(due),
         requested_by=by or job.requested_by,
         incarnation=job.incarnation,
+        waits=met.waits,
     )
-    return Tick(id, job.id, key, due, now, Outcome.STARTED, execution.id), execution
+    return Tick(id, job.id, key, due, now, met.outcome, execution.id, met.reason), execution
 
 
 def unstarted_tick(

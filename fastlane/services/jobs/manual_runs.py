@@ -12,7 +12,10 @@ from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import Job, Spec
 from fastlane.models.job_change import JobChange
 from fastlane.models.placement.pool import Pool, pool_for
+from fastlane.models.schedule.overlap import meet
 from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.schedule.schedule import Overlap
+from fastlane.models.schedule.tick import STARTS, Outcome, OverlapDecision
 from fastlane.services.jobs.admission import check_allowed
 from fastlane.services.jobs.changes import JobChanges, Step
 from fastlane.services.jobs.idempotency import Idempotency, enqueued, record_of
@@ -39,11 +42,14 @@ class ManualRuns:
         self._changes = changes
         self._idempotency = idempotency
 
-    async def run(self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None) -> Enqueued:
-        """Runs the job once now. Its schedule, stop and pause stay as they are."""
+    async def run(
+        self, task_id: str, job_id: str, by: Requester | None = None, key: IdempotencyKey | None = None, *, force: bool = False
+    ) -> Enqueued:
+        """Runs the job once now. Its schedule, stop and pause stay as they are. While it runs, its ``overlap`` says what follows, as for a
+        tick; Conflict is raised in place of a skipped tick. With ``force`` it runs at once, whatever else of it does."""
 
         async def step(seen: Job, now: int) -> JobChange:
-            return self._run_now(seen, seen.spec, now, by)
+            return self._run_now(seen, seen.spec, now, by, STARTS if force else await self._met(seen))
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
@@ -56,14 +62,24 @@ class ManualRuns:
 
         return await self._idempotency.run_once(key, partial(self._apply, task_id, job_id, step, key))
 
-    def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None) -> JobChange:
+    async def _met(self, job: Job) -> OverlapDecision:
+        """What a run comes to beside what is under way. That is read after the job: a newer execution changes the job, and the step is
+        repeated."""
+        if job.schedule.overlap is Overlap.ALLOW:
+            return STARTS
+        met = meet(job.schedule.overlap, await self._store.unsettled_of(job.task_id, job.id))
+        if met.outcome is Outcome.SKIPPED:
+            raise Conflict(f"{met.reason}; run it when that has ended, or add ?force=1 to start it beside that")
+        return met
+
+    def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
         if spec.is_over(now):
             moment = iso(spec.expiration or 0)
             raise Conflict(f"the expiration of job {seen.id} was {moment}, so nothing of it would start any more; PUT it with a later one")
         pool = pool_for(self._pools, seen.task_id)
         if pool is not None:
             check_allowed(pool, spec)
-        return job_change.run_now(seen, spec, now=now, by=by)
+        return job_change.run_now(seen, spec, now=now, by=by, met=met)
 
     async def _last_spec(self, job: Job, now: int) -> Spec:
         """What the job's last execution ran. The execution is read after the job: a newer one changes the job, and the step is repeated."""

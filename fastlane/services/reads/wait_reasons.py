@@ -20,6 +20,7 @@ class Cause(StrEnum):
     POOL_FULL = "pool-full"
     WORKERS_FULL = "workers-full"
     CONCURRENCY = "concurrency"
+    OVERLAP = "overlap"
     REGISTRY = "registry"
     NO_NODE = "no-node"
     IMAGE = "image"
@@ -101,6 +102,13 @@ class FullTask:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierExecution:
+    """An execution of the same job that has to end first; None when a worker is about to look whether there is one."""
+
+    execution_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImagePull:
     """An image that a host looks for, or that one of its nodes pulls."""
 
@@ -124,7 +132,19 @@ class NextAttempt:
     attempt: int
 
 
-Details = HeldTick | PausedDispatch | PausedPool | FormerPool | FullPool | UnusableHosts | FullTask | ImagePull | Noted | NextAttempt
+Details = (
+    HeldTick
+    | PausedDispatch
+    | PausedPool
+    | FormerPool
+    | FullPool
+    | UnusableHosts
+    | FullTask
+    | EarlierExecution
+    | ImagePull
+    | Noted
+    | NextAttempt
+)
 
 
 @dataclass(frozen=True, slots=True)

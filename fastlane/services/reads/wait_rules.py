@@ -10,10 +10,12 @@ from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.schedule.retry import retry_due
+from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS
 from fastlane.services.reads.wait_reasons import (
     Cause,
+    EarlierExecution,
     FormerPool,
     FullPool,
     FullTask,
@@ -41,7 +43,8 @@ class WaitFacts:
     and ``full`` whether none of them takes more executions.
     ``queue_fault``: why the queue does not answer; ``running``, ``ready``, ``hosts`` and ``workers`` are then unknown. ``of_task``: the
     task's executions that hold a slot, in any pool. ``note``: the owner's note about the execution in question. ``lane``: the lane in which
-    its entry is; None when it has none. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not.
+    its entry is; None when it has none. ``awaited``: what it waits for by its ``waits``. ``hold``: why all dispatch is paused, one of
+    ``HOLDS``; None while it is not.
     """
 
     now: int
@@ -56,6 +59,7 @@ class WaitFacts:
     of_task: int = 0
     note: Note | None = None
     lane: str | None = None
+    awaited: Execution | None = None
     hold: str | None = None
 
 
@@ -100,11 +104,21 @@ def _enqueued(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
         if execution.attempt > 1:
             return [_retry(execution.attempt - 1, execution.created_at, due)]
         return [WaitReason(Cause.DUE, f"it is due at {iso(due)}", execution.created_at, due)]
+    if execution.waits is not None:
+        return [*_nothing_takes_it(facts), _overlap(execution, execution.waits, facts.awaited)]
     if facts.pool is None:
         return [
             WaitReason(Cause.NO_POOL, f"no pool takes the task {execution.task_id!r}; add one whose match fits it to the settings", due)
         ]
     return [*_nothing_takes_it(facts), *_no_slot(facts.pool, execution, facts), *_unexpected(execution, facts)]
+
+
+def _overlap(execution: Execution, rule: Overlap, earlier: Execution | None) -> WaitReason:
+    message, id = "a worker is about to look whether others of its job have ended", None
+    if earlier is not None:
+        id = earlier.id
+        message = f"execution {id} of its job has to {'stop' if rule is Overlap.REPLACE else 'end'} first (overlap: {rule})"
+    return WaitReason(Cause.OVERLAP, message, execution.created_at, details=EarlierExecution(id))
 
 
 def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitReason]:

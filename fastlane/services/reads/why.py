@@ -11,6 +11,7 @@ from fastlane.models.job import job_status
 from fastlane.models.note import Note
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement.pool import Pool, pool_for
+from fastlane.models.schedule.overlap import awaited
 from fastlane.models.status import STARTING
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
 from fastlane.services.reads.server_status import best_views
@@ -57,8 +58,8 @@ class WaitExplainer:
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)
         name = pool.name if pool is not None else ""
-        pauses, (fault, reports, lanes, own), of_task = await asyncio.gather(
-            self._store.paused_pools(), self._ask_queue(name, execution), self._of_task(task_id, execution)
+        pauses, (fault, reports, lanes, own), of_task, earlier = await asyncio.gather(
+            self._store.paused_pools(), self._ask_queue(name, execution), self._of_task(task_id, execution), self._awaited(execution)
         )
         lane = lanes.get(name, LaneCounts(0, 0, 0))
         views = best_views(reports)
@@ -75,6 +76,7 @@ class WaitExplainer:
             of_task=of_task,
             note=_note(execution, reports),
             lane=own,
+            awaited=earlier,
             hold=pauses.hold,
         )
 
@@ -93,6 +95,13 @@ class WaitExplainer:
         if execution is None or not execution.spec.concurrency:
             return 0
         return (await self._store.list_executions(Wanted(STARTING, task_id), Window(1, 1))).total
+
+    async def _awaited(self, execution: Execution | None) -> Execution | None:
+        """The first execution that this one waits for."""
+        if execution is None or execution.waits is None:
+            return None
+        job = await self._store.job(execution.job_id)
+        return next(iter(awaited(job, execution, await self._store.unsettled_of(execution.task_id, execution.job_id))), None)
 
 
 def _note(execution: Execution | None, reports: Sequence[Report]) -> Note | None:

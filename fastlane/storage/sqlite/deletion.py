@@ -15,14 +15,19 @@ from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
 from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
-from fastlane.storage.sqlite.rows import fetched, filled
+from fastlane.storage.sqlite.rows import fetched, filled, readable
 from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
 
 TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
 """Rows that one transaction deletes at most, which takes some milliseconds: all pages of a chunk, up to 256 KiB, must be visited."""
 
+MAX_UNSETTLED = 10_000
+
 _UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
     WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED}
+    ORDER BY executions.sequence, executions.attempt LIMIT ?"""
+_UNSETTLED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
+    WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED} AND settled = 0
     ORDER BY executions.sequence, executions.attempt LIMIT ?"""
 _OPEN = f"""SELECT {", ".join(JOB_FIELDS)} FROM (
     SELECT id AS open_id FROM jobs INDEXED BY jobs_to_come WHERE task_id = :task AND id > :after AND {TO_COME}
@@ -54,6 +59,12 @@ def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) ->
     """The executions that belong to the job and are under way, not settled or not cleaned, oldest first."""
     rows = db.execute(_UNFINISHED, (job_id, task_id, limit)).fetchall()
     return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
+
+
+def unsettled_of(db: sqlite3.Connection, task_id: str, job_id: str) -> list[Execution]:
+    """The executions that belong to the job and are under way or not settled, oldest first."""
+    rows = fetched(db, _UNSETTLED, (job_id, task_id, MAX_UNSETTLED))
+    return readable(rows, lambda row: execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))))
 
 
 def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None) -> Deletion:

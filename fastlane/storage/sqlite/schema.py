@@ -40,6 +40,7 @@ UNDER_WAY = "status IN ('enqueued', 'pulling', 'running')"
 ENDED = "status IN ('done', 'failed', 'timedout', 'stopped', 'expired')"
 TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
 UNFINISHED = "(settled = 0 OR cleaned = 0)"
+WAITING = "waits IS NOT NULL AND status = 'enqueued'"
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 MIGRATIONS: Sequence[Migration] = (
@@ -257,6 +258,15 @@ MIGRATIONS: Sequence[Migration] = (
         statements=(
             "DROP INDEX executions_uncleaned",
             "CREATE INDEX executions_uncleaned ON executions (finished_at, id, host) WHERE settled = 1 AND cleaned = 0",
+        ),
+    ),
+    Migration(
+        version=11,
+        min_reader=1,
+        statements=(
+            "ALTER TABLE executions ADD COLUMN waits TEXT",
+            COMMIT,
+            f"CREATE INDEX executions_waiting ON executions (job_id, sequence) WHERE {WAITING}",
         ),
     ),
 )

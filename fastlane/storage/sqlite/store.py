@@ -178,6 +178,12 @@ class SqliteStore:
     async def latest(self, job_ids: Sequence[str]) -> Mapping[str, Execution]:
         return await self._readers.run(lambda db: executions.latest(db, job_ids))
 
+    async def waiting(self, job_id: str) -> Execution | None:
+        return await self._readers.run(BatchOperation(job_id, executions.waiting))
+
+    async def unsettled_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
+        return await self._readers.run(lambda db: deletion.unsettled_of(db, task_id, job_id))
+
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.in_statuses(db, statuses, limit, after))
 

@@ -1,7 +1,7 @@
 """``/tasks/T/jobs/J``, and what can be done to a job: stop, retry, run, pause and resume."""
 
 from fastlane.errors import Fault, Invalid
-from fastlane.web.api.contract import ETAG, Parameter, operation, pages
+from fastlane.web.api.contract import ETAG, Parameter, flag, operation, pages
 from fastlane.web.api.json_schema import enum
 from fastlane.web.api.requests.job import JobChangeSchema, JobSchema
 from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, STOPPED, WAITED
@@ -11,7 +11,7 @@ from fastlane.web.api.versions import etag
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.problems import Problem
-from fastlane.web.http.query import read_all
+from fastlane.web.http.query import read_all, read_flag
 from fastlane.web.routes.job_requests import (
     DELETE_QUERY,
     ENQUEUE_QUERY,
@@ -25,6 +25,7 @@ from fastlane.web.routes.job_requests import (
     read_stop_first,
 )
 
+RUN_QUERY = {"force": flag("Starts it at once, whatever the job's overlap says while it runs.")}
 EXECUTIONS = 20
 """Executions in a job's answer, unless ``perPage`` says otherwise."""
 
@@ -121,11 +122,12 @@ class RetryJobHandler(Handler):
 class RunJobHandler(Handler):
     """``/tasks/T/jobs/J/run``."""
 
-    @operation("runJob", ENQUEUED, idempotent=True, refusals=(404,))
+    @operation("runJob", ENQUEUED, query=RUN_QUERY, idempotent=True, refusals=(404,))
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job once now."""
-        key = read_idempotency_key(self, "run", task_id, job_id)
-        await answer_enqueued(self, await self.services.manual_runs.run(task_id, job_id, self.requester, key))
+        force = read_flag(self.query, "force")
+        key = read_idempotency_key(self, "run", task_id, job_id, *(["force"] if force else []))
+        await answer_enqueued(self, await self.services.manual_runs.run(task_id, job_id, self.requester, key, force=force))
 
 
 class PauseJobHandler(Handler):

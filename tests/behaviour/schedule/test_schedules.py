@@ -1,7 +1,6 @@
 """Crons and jobs for a moment, seen from outside: a real store, a real Redis, workers, and an executor that counts every start."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +13,9 @@ from fastlane.models.schedule.tick import cron_key, tick_id
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Lease
 from fastlane.scheduler.timer import Timer
-from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted
-from tests.support.scenarios import has_executions, hourly
+from tests.support.scenarios import come_due, has_executions, hourly
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -101,17 +99,8 @@ async def test_a_tick_is_skipped_while_a_failed_one_waits_for_its_retry(crew: Fa
     job = await crew.submit("exit", "1", schedule=schedule, retries=1, retry_delay=HOUR)
     await crew.move(job, crew.clock.now())
     await crew.until(lambda: has_executions(crew, job, 2), "the attempt that follows")
-    await _wait_for_tick(crew, job)
+    await come_due(crew, job)
     await crew.ledger(job, "started", "skipped")
-
-
-async def _wait_for_tick(crew: Fastlane, job: Enqueued) -> None:
-    """As ``Fastlane.move``, where an execution waits in the queue too."""
-    stored = await crew.store.job(job.job_id)
-    assert stored is not None
-    now = crew.clock.now()
-    assert await crew.store.advance(stored, replace(stored, revision=stored.revision + 1, next_tick=now), [], None)
-    await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, now, stored.revision + 1)])
 
 
 @pytest.mark.parametrize(("catch_up", "outcomes", "missed"), [(CatchUp.LATEST, ("missed", "started"), 2), (CatchUp.NONE, ("missed",), 3)])

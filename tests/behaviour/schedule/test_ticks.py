@@ -54,7 +54,7 @@ async def fired(server, reply, *, due: int, now: int) -> None:
     stored = await server.store.job(reply["jobId"])
     moved = replace(stored, next_tick=due)
     assert await server.store.advance(stored, moved, [], None)
-    firing = fire(moved, running_before=False, now=now)
+    firing = fire(moved, now=now)
     assert await server.store.advance(moved, firing.job, firing.ticks, firing.execution)
 
 

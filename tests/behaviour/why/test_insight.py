@@ -146,7 +146,7 @@ async def test_a_job_that_starts_later_is_waited_for_by_its_tick(server, complet
     async with asyncio.timeout(PATIENCE):
         waiting = asyncio.create_task(completion.wait(made(later), 60))
         job = await server.store.job(later["jobId"])
-        firing = fire(job, running_before=False, now=job.next_tick)
+        firing = fire(job, now=job.next_tick)
         assert await server.store.advance(job, firing.job, firing.ticks, firing.execution)
         await server.end(await server.run(later | {"executionId": firing.execution.id}))
         assert (await waiting).execution.status == "done"

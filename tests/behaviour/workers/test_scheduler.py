@@ -188,7 +188,7 @@ async def test_a_tick_that_was_fired_but_never_put_runs_without_waiting_for_the_
     job = await crew.submit(at=crew.clock.now())
     stored = await crew.store.job(job.job_id)
     assert stored is not None
-    firing = fire(stored, running_before=False, now=crew.clock.now())
+    firing = fire(stored, now=crew.clock.now())
     assert await crew.store.advance(stored, firing.job, firing.ticks, firing.execution)
     await crew.queue.cancel(job.job_id)
     await crew.queue.put([Entry(job.job_id, EntryKind.JOB, TICKS, crew.clock.now(), stored.revision)])

@@ -1,5 +1,6 @@
 """What a due job comes to: the rows of its ledger, its execution, and the job after it, by name and number."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick, cron_key, execution_id, make_tick, once_key, tick_id
 from fastlane.models.status import Status
-from tests.support.factories import make_job, make_spec
+from tests.support.factories import make_execution, make_job, make_spec
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -21,6 +22,8 @@ TEN = 1_700_000_000_000 // HOUR * HOUR + 10 * HOUR
 """A full hour."""
 
 INCARNATION = "96812ec5-4574-46da-9474-f901b51d49ec"
+RUNNING = make_execution(status=Status.RUNNING)
+STARTING = {Outcome.STARTED, Outcome.QUEUED, Outcome.REPLACED}
 
 
 def a_job(cron: str | None, next_tick: int | None, spec: Spec | None = None, **rules: Any) -> Job:
@@ -29,15 +32,15 @@ def a_job(cron: str | None, next_tick: int | None, spec: Spec | None = None, **r
     return make_job(spec=spec or make_spec(), schedule=schedule, **numbers)
 
 
-def fired(job: Job, now: int, *, running_before: bool = False) -> JobChange:
+def fired(job: Job, now: int, *, others: Sequence[Execution] = ()) -> JobChange:
     """The firing, whose rows and execution must belong together and to the job."""
-    firing = fire(job, running_before=running_before, now=now)
+    firing = fire(job, others=others, now=now)
     assert firing.job == replace(job, sequence=8, next_tick=firing.job.next_tick, last_tick=firing.job.last_tick)
     for tick in firing.ticks:
         assert (tick.job_id, tick.created_at, tick.id) == ("j", now, tick_id(INCARNATION, tick.key))
-    started = [tick.execution_id for tick in firing.ticks if tick.outcome is Outcome.STARTED]
+    started = [tick.execution_id for tick in firing.ticks if tick.outcome in STARTING]
     assert started == ([] if firing.execution is None else [firing.execution.id])
-    assert all(tick.execution_id is None for tick in firing.ticks if tick.outcome is not Outcome.STARTED)
+    assert all(tick.execution_id is None for tick in firing.ticks if tick.outcome not in STARTING)
     return firing
 
 
@@ -104,7 +107,7 @@ def test_a_run_of_missed_ticks_too_long_to_count_says_so() -> None:
 
 
 def test_a_tick_is_skipped_while_the_one_before_runs_and_leaves_a_row() -> None:
-    firing = fired(a_job("* * * * *", TEN, overlap=Overlap.SKIP), TEN, running_before=True)
+    firing = fired(a_job("* * * * *", TEN, overlap=Overlap.SKIP), TEN, others=(RUNNING,))
     (tick,) = firing.ticks
     assert row(tick) == (Outcome.SKIPPED, cron_key(TEN), TEN, None, 1)
     assert "overlap: skip" in str(tick.reason)
@@ -112,9 +115,21 @@ def test_a_tick_is_skipped_while_the_one_before_runs_and_leaves_a_row() -> None:
     assert (firing.job.next_tick, firing.job.last_tick) == (TEN + MINUTE, TEN)
 
 
+@pytest.mark.parametrize(("overlap", "outcome"), [(Overlap.QUEUE, Outcome.QUEUED), (Overlap.REPLACE, Outcome.REPLACED)])
+def test_a_tick_that_is_to_wait_for_the_one_before_makes_an_execution_that_waits(overlap: Overlap, outcome: Outcome) -> None:
+    firing = fired(a_job("* * * * *", TEN, overlap=overlap), TEN, others=(RUNNING,))
+    (tick,) = firing.ticks
+    assert firing.execution is not None
+    assert row(tick) == (outcome, cron_key(TEN), TEN, None, 1)
+    assert (tick.execution_id, firing.execution.waits) == (firing.execution.id, overlap)
+    assert RUNNING.id in str(tick.reason)
+    alone = fired(a_job("* * * * *", TEN, overlap=overlap), TEN)
+    assert (alone.ticks[0].outcome, alone.execution and alone.execution.waits) == (Outcome.STARTED, None)
+
+
 def test_without_a_rule_for_overlap_a_tick_runs_alongside_the_one_before() -> None:
-    assert fired(a_job("* * * * *", TEN), TEN, running_before=True).execution is not None
-    assert fired(a_job("* * * * *", TEN, overlap=Overlap.SKIP), TEN, running_before=False).execution is not None
+    assert fired(a_job("* * * * *", TEN), TEN, others=(RUNNING,)).execution is not None
+    assert fired(a_job("* * * * *", TEN, overlap=Overlap.SKIP), TEN).execution is not None
 
 
 def test_a_tick_that_comes_up_after_its_time_to_start_is_expired_and_makes_no_execution() -> None:
@@ -155,7 +170,7 @@ def test_a_cron_ends_with_its_expiration() -> None:
 
 def test_a_job_without_a_tick_to_come_is_not_fired() -> None:
     with pytest.raises(ValueError, match="no next tick"):
-        fire(a_job("* * * * *", None), running_before=False, now=TEN)
+        fire(a_job("* * * * *", None), now=TEN)
 
 
 def test_workers_that_fire_the_same_job_derive_the_same_ids() -> None:

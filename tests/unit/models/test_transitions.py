@@ -46,6 +46,7 @@ TABLE = {
     "claim": Row(lambda e: transitions.claim(e, host="h", pool="p", now=NOW), ENQUEUED, Status.PULLING, True, unstopped=True),
     "cancel": Row(lambda e: transitions.cancel(e, now=NOW), ENQUEUED, Status.STOPPED, False),
     "expire": Row(lambda e: transitions.expire(e, now=NOW), ENQUEUED, Status.EXPIRED, False),
+    "release": Row(transitions.release, ENQUEUED, None, False),
     "take-over": Row(transitions.take_over, STARTING, None, True),
     "re-place": Row(lambda e: transitions.re_place(e, host="h2"), PULLING, None, True, bound=False),
     "bind": Row(

@@ -103,7 +103,11 @@ class JobSchema(Schema):
         json_schema.TIMEZONE,
         "The IANA name of the zone whose clocks the cron means; that of the settings unless given.",
     )
-    overlap = choice(Overlap, "What a tick of the cron does while an earlier execution runs: allow (the default) or skip.")
+    overlap = choice(
+        Overlap,
+        "What a tick of the cron, or run, does while an earlier execution is under way: it starts beside it (allow, the default), does not "
+        "start (skip), waits for its end (queue: one does, a second is skipped), or stops it and waits for that (replace).",
+    )
     catchUp = choice(CatchUp, "What follows when ticks were missed: the latest of them runs late (the default), or none does.")
     retries = field(readers.read_retries, json_schema.integer(0), "How many further attempts may follow a failed one; 0 unless given.")
     retryDelay = field(

@@ -169,7 +169,7 @@ TICK = Serializer[tuple[Job, Tick]](
     count=integer(lambda of: of[1].count, "How many ticks the row stands for.", least=1),
     atLeast=boolean(lambda of: of[1].at_least, "Whether there were more, which were not counted."),
     outcome=enum(Outcome, lambda of: of[1].outcome),
-    reason=string(lambda of: of[1].reason, "Why nothing started.", null=True),
+    reason=string(lambda of: of[1].reason, "Why nothing started, or what it waited for.", null=True),
     execution=nested(LINK, lambda of: (of[0].task_id, of[0].id, of[1].execution_id) if of[1].execution_id else None, null=True),
     createdAt=timestamp(lambda of: of[1].created_at, "When this was decided."),
 )

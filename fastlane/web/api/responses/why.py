@@ -6,6 +6,7 @@ from typing import Any
 
 from fastlane.services.reads.wait_reasons import (
     Cause,
+    EarlierExecution,
     FormerPool,
     FullPool,
     FullTask,
@@ -22,7 +23,7 @@ from fastlane.services.reads.wait_reasons import (
 from fastlane.services.reads.why import Explanation
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.jobs import JOB_STATUSES
-from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, string, timestamp, url, variants
+from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, string, timestamp, url, uuid, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
         "running": RUNNING,
         "concurrency": integer(lambda details: details.concurrency, "How many of its task may run at once.", least=1),
     },
+    EarlierExecution: {"executionId": uuid(lambda details: details.execution_id, null=True)},
     ImagePull: {"image": string(lambda details: details.image), "host": HOST},
     Noted: {
         "host": HOST,

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from fastlane.models.schedule.cron import next_tick, read_cron, ticks_between
 from fastlane.models.schedule.firing import GRACE, MAX_COUNTED, CatchUp, Decision, FiringRules, MissedTicks, Overlap, decide
 from fastlane.models.schedule.tick import Outcome
+from fastlane.models.status import Status
+from tests.support.factories import make_execution
 
 MINUTE, HOUR = 60_000, 3_600_000
+RUNNING = make_execution(status=Status.RUNNING)
 LATEST, NONE = CatchUp.LATEST, CatchUp.NONE
 
 
@@ -78,7 +81,7 @@ def test_due_ticks_of_a_cron(
     missed: tuple[str, str, int] | None,
     following: str | None,
 ) -> None:
-    decision = decide(FiringRules(read_cron(text), catch_up=catch_up), at(due), running_before=False, now=at(now, late))
+    decision = decide(FiringRules(read_cron(text), catch_up=catch_up), at(due), now=at(now, late))
     assert told(decision) == (fires, missed, following)
 
 
@@ -92,7 +95,7 @@ def test_due_ticks_of_a_cron(
     ],
 )
 def test_a_job_for_a_moment_runs_however_late(catch_up: CatchUp, due: str, now: str, fires: str | None) -> None:
-    decision = decide(FiringRules(catch_up=catch_up), at(due), running_before=False, now=at(now))
+    decision = decide(FiringRules(catch_up=catch_up), at(due), now=at(now))
     assert told(decision) == (fires, None, None if fires else due)
 
 
@@ -103,17 +106,20 @@ def test_a_job_for_a_moment_runs_however_late(catch_up: CatchUp, due: str, now: 
         (Overlap.ALLOW, True, Outcome.STARTED),
         (Overlap.SKIP, False, Outcome.STARTED),
         (Overlap.SKIP, True, Outcome.SKIPPED),
+        (Overlap.QUEUE, False, Outcome.STARTED),
+        (Overlap.QUEUE, True, Outcome.QUEUED),
+        (Overlap.REPLACE, True, Outcome.REPLACED),
     ],
 )
 @pytest.mark.parametrize("cron", [read_cron("* * * * *"), None])
-def test_a_tick_is_skipped_while_an_earlier_execution_runs_and_the_job_says_so(
+def test_what_a_tick_comes_to_while_an_earlier_execution_runs_is_as_the_job_says(
     cron: object, overlap: Overlap, running: bool, outcome: Outcome
 ) -> None:
     timing = FiringRules(read_cron("* * * * *") if cron else None, overlap=overlap)
-    decision = decide(timing, at("10:00"), running_before=running, now=at("10:00"))
+    decision = decide(timing, at("10:00"), others=(RUNNING,) if running else (), now=at("10:00"))
     assert decision.tick is not None
-    assert decision.tick.outcome is outcome
-    assert (decision.tick.reason is None) is (outcome is Outcome.STARTED)
+    assert decision.tick.met.outcome is outcome
+    assert (decision.tick.met.reason is None) is (outcome is Outcome.STARTED)
     assert decision.next_tick == (at("10:01") if cron else None)
 
 
@@ -141,9 +147,9 @@ def test_a_tick_whose_time_to_start_is_over_does_not_start(
         expires_in=None if expires_in is None else int(expires_in * 1000),
         expiration=None if expiration is None else at(expiration),
     )
-    tick = decide(timing, at("10:00"), running_before=False, now=at(now)).tick
+    tick = decide(timing, at("10:00"), now=at(now)).tick
     assert tick is not None
-    assert (tick.outcome, tick.expires_at) == (outcome, expires_at)
+    assert (tick.met.outcome, timing.expires_at(at("10:00"))) == (outcome, expires_at)
 
 
 @pytest.mark.parametrize(
@@ -159,17 +165,17 @@ def test_a_tick_whose_time_to_start_is_over_does_not_start(
 def test_a_schedule_ends_with_the_first_tick_after_its_expiration(
     expiration: str, due: str, now: str, outcome: Outcome, following: str | None
 ) -> None:
-    decision = decide(FiringRules(read_cron("0 * * * *"), expiration=at(expiration)), at(due), running_before=False, now=at(now))
+    decision = decide(FiringRules(read_cron("0 * * * *"), expiration=at(expiration)), at(due), now=at(now))
     assert decision.tick is not None
-    assert decision.tick.outcome is outcome
+    assert decision.tick.met.outcome is outcome
     assert hour_of(decision.next_tick) == following
 
 
 def test_a_skipped_tick_that_expired_counts_as_expired() -> None:
     timing = FiringRules(read_cron("* * * * *"), overlap=Overlap.SKIP, expires_in=10_000)
-    decision = decide(timing, at("10:00"), running_before=True, now=at("10:00", 10))
+    decision = decide(timing, at("10:00"), others=(RUNNING,), now=at("10:00", 10))
     assert decision.tick is not None
-    assert decision.tick.outcome is Outcome.EXPIRED
+    assert decision.tick.met.outcome is Outcome.EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -190,7 +196,7 @@ def test_years_away_are_one_row_and_cost_nothing(text: str, catch_up: CatchUp, y
     due = next_tick(cron, at(f"{2026 - years}-01-01 00:00"))
     assert due is not None
     started = time.process_time()
-    decision = decide(FiringRules(cron, catch_up=catch_up), due, running_before=False, now=now)
+    decision = decide(FiringRules(cron, catch_up=catch_up), due, now=now)
     assert time.process_time() - started < 1
     assert decision.missed is not None
     assert (decision.missed.first, decision.missed.count, decision.missed.at_least) == (due, count, at_least)
@@ -199,7 +205,7 @@ def test_years_away_are_one_row_and_cost_nothing(text: str, catch_up: CatchUp, y
 
 
 def test_a_day_of_minutes_is_counted_to_the_last() -> None:
-    decision = decide(FiringRules(read_cron("* * * * *")), at("2026-01-01 10:00"), running_before=False, now=at("2026-01-02 10:00"))
+    decision = decide(FiringRules(read_cron("* * * * *")), at("2026-01-01 10:00"), now=at("2026-01-02 10:00"))
     assert decision.missed == MissedTicks(
         at("2026-01-01 10:00"), at("2026-01-02 09:58"), 1439, False, decision.missed.reason if decision.missed else ""
     )
@@ -221,7 +227,7 @@ def test_whenever_the_timer_looks_every_tick_fires_or_is_missed_once(
     for wait in waits:
         now += wait
         while coming is not None and coming <= now:
-            decision = decide(timing, coming, running_before=False, now=now)
+            decision = decide(timing, coming, now=now)
             if decision.missed:
                 run = [decision.missed.first, *ticks_between(cron, decision.missed.first, decision.missed.last, 10_000)]
                 assert decision.missed.at_least or decision.missed.count == len(run)

@@ -29,6 +29,7 @@ from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView,
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import (
     Cause,
+    EarlierExecution,
     FormerPool,
     FullPool,
     FullTask,
@@ -136,6 +137,7 @@ WAITS = (
     WaitReason(Cause.DISPATCH_PAUSED, "held", details=PausedDispatch()),
     WaitReason(Cause.OTHER_LANE, "left", details=FormerPool("old")),
     WaitReason(Cause.CONCURRENCY, "busy", details=FullTask(2, 2)),
+    WaitReason(Cause.OVERLAP, "runs", details=EarlierExecution(E)),
     WaitReason(Cause.IMAGE, "pulls", details=ImagePull("ubuntu", "h")),
     WaitReason(Cause.IMAGE, "looks for it", details=ImagePull("ubuntu", None)),
     WaitReason(Cause.REGISTRY, "away", NOW, NOW, Noted("h", "ubuntu")),
@@ -209,7 +211,7 @@ def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reaso
     schema = WAIT.schema
     common, own = (
         ["reason", "message", "since", "until"],
-        ["heldTick", "resumeUrl", "pool", "running", "maxRunning", "ready", "hosts", "concurrency"],
+        ["heldTick", "resumeUrl", "pool", "running", "maxRunning", "ready", "hosts", "concurrency", "executionId"],
     )
     assert list(schema["properties"]) == [*common, *own, "image", "host", "attempt"]
     assert (schema["required"], schema["additionalProperties"]) == (common, True)
@@ -219,6 +221,7 @@ def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reaso
         "resumeUrl": "string",
         "pool": ["string", "null"],
         "hosts": "array",
+        "executionId": ["string", "null"],
         "image": "string",
         "host": ["string", "null"],
     }
