@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 
 from fastlane.models.note import Note
 from fastlane.queue.base import Lease
+from fastlane.scheduler.capacity import Work, work_of
 
 
 class Assignment:
@@ -15,6 +16,7 @@ class Assignment:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        self._work = work_of(lease)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._epoch: int | None = None
@@ -37,6 +39,15 @@ class Assignment:
         return self._lease.id
 
     # the work on it
+
+    @property
+    def work(self) -> Work:
+        """What it is counted as."""
+        return self._work
+
+    def become_execution(self) -> None:
+        """Counts it as an execution, whatever it was claimed for."""
+        self._work = Work.EXECUTION
 
     def start(self, task: asyncio.Task[None]) -> None:
         """Records the task that works on it."""

@@ -2,8 +2,9 @@
 from being claimed. Pure.
 
 Executions are held for as long as they run. Errands are short: the tick of a job, the end of an execution that will not start, a
-settlement. What another worker's lease ran out on is always taken over, since nobody would watch it otherwise: its number is bounded by
-what the workers together were allowed to start.
+settlement. An errand that turns out to have a service, which must be watched, counts as an execution from then on. What another worker's
+lease ran out on is always taken over, since nobody would watch it otherwise: its number is bounded by what the workers together were
+allowed to start.
 """
 
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ from fastlane.errors import QueueDown
 from fastlane.models.note import Note
 from fastlane.queue.base import Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_EXECUTIONS, Room, Work, work_of
+from fastlane.scheduler.capacity import MAX_ERRANDS, MAX_EXECUTIONS, Room, Work
 
 log = structlog.get_logger()
 
@@ -109,6 +109,13 @@ class Leases:
             self.place(assignment, None)
             del self._assignments[assignment.id]
             self._count(assignment, -1)
+
+    def count_as_execution(self, assignment: Assignment) -> None:
+        """Counts the assignment as an execution from now on: its service is watched, which may take long, whatever the lease was for."""
+        if self._assignments.get(assignment.id) is assignment and assignment.work is not Work.EXECUTION:
+            self._count(assignment, -1)
+            assignment.become_execution()
+            self._count(assignment, 1)
 
     async def hand_over(self, assignment: Assignment) -> None:
         """Releases the lease of an assignment that another worker is to have, and lets this worker claim nothing for a moment, or it would
@@ -212,7 +219,7 @@ class Leases:
 
     def _count(self, assignment: Assignment, change: int) -> None:
         before = self.room
-        self._held[work_of(assignment.lease)] += change
+        self._held[assignment.work] += change
         after = self.room
         if before.executions < 1 <= after.executions or before.errands < 1 <= after.errands:
             self._on_room()

@@ -152,6 +152,7 @@ class Runner:
             return await self._launcher.claim(assignment, execution)
         if execution.service_id is None:
             return await self._launcher.bind(assignment, execution)
+        self._leases.count_as_execution(assignment)
         with suppress(ServiceGone, HostDown, OrderRefused):  # the watch tries it again, within a bound
             if not await self._launcher.activate(assignment, execution):
                 return None

@@ -9,7 +9,7 @@ is rebuilt, and all dispatch is paused first, because some of what waits may hav
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import replace
 
 import structlog
@@ -126,7 +126,8 @@ class Rebuilder:
         async for page in self._pages(STARTING):
             # An execution without a service cannot run, and may have been put back: slots for all of them could exceed the limits.
             bound = [execution for execution in page if execution.service_id is not None]
-            await self._data.restore(self._entries(bound), self._lanes())
+            entries = [self._entry_with_slot(execution) for execution in bound]
+            await self._data.restore(entries, self._lanes({entry.lane for entry in entries}))
             count += len(bound)
         # Read after the wipe, which removed all pauses until then; the queue takes a later one as newer.
         await self._queue.pause(await self._store.paused_pools())
@@ -194,5 +195,13 @@ class Rebuilder:
     def _entries(self, page: Sequence[Execution]) -> list[Entry]:
         return [execution_entry(execution, self._pools) for execution in page]
 
-    def _lanes(self) -> list[Lane]:
-        return [Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in self._pools)]
+    def _entry_with_slot(self, execution: Execution) -> Entry:
+        """The entry of an execution that has a service. When no pool of this worker takes it, it keeps the slot of the pool in which it was
+        placed: other workers may have that."""
+        entry = execution_entry(execution, self._pools)
+        return replace(entry, lane=execution.pool) if entry.lane == TICKS and execution.pool is not None else entry
+
+    def _lanes(self, others: Set[str] = frozenset()) -> list[Lane]:
+        """The lanes of this worker's pools, and ``others``, which have slots too."""
+        mine = [Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in self._pools)]
+        return [*mine, *(Lane(name, 1) for name in sorted(others - {lane.name for lane in mine}))]

@@ -15,6 +15,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report, rules_of
+from fastlane.scheduler import leases
 from fastlane.scheduler.repair.lanes import LaneKeeper
 from fastlane.services.results import Enqueued
 from tests.support.fastlane import HOST, Fastlane
@@ -148,6 +149,44 @@ async def test_what_was_placed_and_waits_without_a_slot_takes_one_before_it_star
     assert crew.executor.starts == [running.id]
     crew.executor.release(running.id)
     assert (await crew.cleaned(job)).status is Status.DONE
+
+
+async def test_what_runs_without_a_pool_does_not_count_as_an_errand(crew: Mixed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a worker that watches many of them for long would fire no tick and claim nothing."""
+    monkeypatch.setattr(leases, "MAX_ERRANDS", 1)
+    await crew.hire_with(NEW)
+    running = await crew.reaches(await crew.submit("hold", task="new-1"), "running")
+    await crew.dismiss()
+    await crew.queue.finish({running.id: 0})
+    await crew.queue.put([Entry(running.id, EntryKind.EXECUTION, TICKS, crew.clock.now())])
+    await crew.hire_with(OLD)
+
+    async def taken_over() -> bool:
+        return (await crew.row(running.id)).epoch == running.epoch + 1
+
+    await crew.until(taken_over, "the take-over")
+    assert (await crew.cleaned(await crew.submit(task="old-1", at=crew.clock.now() + 50))).status is Status.DONE
+    assert (await crew.row(running.id)).status is Status.RUNNING
+
+
+async def test_what_runs_keeps_its_slot_when_a_worker_without_its_pool_rebuilds_the_queue(crew: Mixed) -> None:
+    await crew.hire_with(replace(NEW, max_running=1))
+    running = await crew.reaches(await crew.submit("hold", task="new-1"), "running")
+    await crew.dismiss()
+    await crew.hire_with(OLD)
+    await crew.queue.generation.wipe()
+
+    async def has_its_slot() -> bool:
+        return (await crew.queue.counts(["new"]))["new"].running == 1
+
+    await crew.until(has_its_slot, "the rebuild")
+    await crew.hire_with(replace(NEW, max_running=1))
+    waiting = await crew.submit(task="new-1")
+    await crew.looks(2)
+    assert crew.executor.starts == [running.id]
+    crew.executor.release(running.id)
+    assert (await crew.cleaned(waiting)).status is Status.DONE
+    await crew.idle()
 
 
 # what was placed, and its owner ended
