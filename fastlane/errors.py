@@ -26,11 +26,14 @@ class ReadTooLong(StoreDown):
 
 
 class Unreadable(FastlaneError):
-    """A stored row cannot be read: a newer fastlane wrote it, or it is damaged. ``may_run``: it has a service, or may have one."""
+    """A stored row cannot be read: a newer fastlane wrote it, or it is damaged. Of an execution that has a service, it names that, its host
+    and its swarm."""
 
-    def __init__(self, message: str, *, may_run: bool = False) -> None:
+    def __init__(self, message: str, *, service_id: str | None = None, host: str | None = None, swarm_id: str | None = None) -> None:
         super().__init__(message)
-        self.may_run = may_run
+        self.service_id = service_id
+        self.host = host
+        self.swarm_id = swarm_id
 
 
 class QueueDown(TransientError):

@@ -87,21 +87,32 @@ class Runner:
             pause = min(pause * 2, MAX_PAUSE)
 
     async def _attempt(self, assignment: Assignment, now: int) -> None:
-        """Does all that an assignment needs. One whose row cannot be read, and that cannot be running, goes back into the queue for a
-        while without its slot: a newer worker may read it, and others of its pool must not wait for it."""
+        """Does all that an assignment needs. When its row cannot be read, it goes to another worker after a while: a newer one may read it.
+        If it cannot be running, it has no slot until then, because others of its pool must not wait for it."""
         try:
             if assignment.lease.kind is EntryKind.JOB:
                 await self._timer.handle(assignment.lease, now)
             else:
                 await self._run_execution(assignment)
         except Unreadable as error:
-            if error.may_run:
-                raise
             if assignment.id not in self._reported:
                 self._reported.append(assignment.id)
                 log.error("assignment.unreadable", id=assignment.id, error=str(error))
+            if error.service_id is not None and not await self._has_ended(error, error.service_id):
+                assignment.give_away()
+                return
             # Strictly, or one that has expired or is to be stopped would be back at once, again and again.
             await self._queue.requeue(self._leases.owner, assignment.id, self._clock.now() + UNREADABLE_BACK_OFF, strict=True)
+
+    async def _has_ended(self, unreadable: Unreadable, service_id: str) -> bool:
+        """Whether the service of an unreadable row has ended. If it may still run, or is missing, the answer takes a while; one that is
+        missing all that time has ended."""
+        where = (service_id, unreadable.host or "", unreadable.swarm_id)
+        ended = await self._watcher.has_ended(*where)
+        if not ended:
+            await self._clock.sleep(UNREADABLE_BACK_OFF / 1000)
+            return ended is None and await self._watcher.has_ended(*where) is not False
+        return ended
 
     async def _hand_over(self, assignment: Assignment) -> None:
         """Leaves it to a worker that can ask its host. When that one is too slow, this worker claims it again, but not too often."""

@@ -230,7 +230,8 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
     "requested_by": requester_from_json,
     "waits": waits_from_text,
 }
-_ID, _SERVICE = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("service_id")
+_ID = EXECUTION_FIELDS.index("id")
+_WHERE = tuple(map(EXECUTION_FIELDS.index, ("service_id", "host", "swarm_id")))
 _EXECUTION_NAMES = frozenset(EXECUTION_FIELDS)
 _EXECUTION_PLACES = tuple((EXECUTION_FIELDS.index(name), convert) for name, convert in _EXECUTION_FROM.items())
 
@@ -278,13 +279,15 @@ def execution_of(values: list[Any]) -> Execution:
             values[place] = convert(values[place])
         return Execution(*values)
     except FAULTS as error:
-        raise _unreadable(f"execution {values[_ID]}", error, may_run=values[_SERVICE] is not None) from error
+        raise _unreadable(f"execution {values[_ID]}", error, *(values[place] for place in _WHERE)) from error
 
 
-def _unreadable(what: str, error: Exception, *, may_run: bool = False) -> Unreadable:
+def _unreadable(
+    what: str, error: Exception, service_id: str | None = None, host: str | None = None, swarm_id: str | None = None
+) -> Unreadable:
     kind = type(error).__name__
     words = f"{what} cannot be read from the store ({kind}): a newer fastlane wrote it, or it is damaged"
-    return Unreadable(f"{words}; upgrade fastlane, or repair the row", may_run=may_run)
+    return Unreadable(f"{words}; upgrade fastlane, or repair the row", service_id=service_id, host=host, swarm_id=swarm_id)
 
 
 def change_document(values: Mapping[str, Any]) -> dict[str, Any]:

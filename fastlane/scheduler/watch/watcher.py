@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.executors.base import ClusterSnapshot, Executor
+from fastlane.errors import HostDown, OrderRefused, ServiceGone
+from fastlane.executors.base import ClusterSnapshot, Executor, Phase
 from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.host import reachable_manager
+from fastlane.models.placement.host import reachable_manager, reachable_managers
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.known_hosts import nowhere_else
 from fastlane.scheduler.limits import Limits
@@ -88,6 +89,20 @@ class Watcher:
             if not self._observations:
                 self._wanted.clear()
             await watch.close()
+
+    async def has_ended(self, service_id: str, host: str, swarm_id: str | None) -> bool | None:
+        """Whether a service has run to its end; None when no manager has it. For an execution whose row cannot be read."""
+        gone = False
+        for manager in reachable_managers(self._executor.hosts(), host, swarm_id):
+            try:
+                tasks = (await self._executor.inspect(manager, service_id)).tasks
+            except ServiceGone:
+                gone = True
+            except (HostDown, OrderRefused):
+                return False
+            else:
+                return bool(tasks) and tasks[0].phase is Phase.ENDED and not tasks[0].lingering  # a stop leaves a second one
+        return None if gone else False
 
     def _begin(self, assignment: Assignment, execution: Execution, observation: ServiceObservation) -> ExecutionWatch:
         untouched = assignment.begin_watch() and execution.epoch == 1

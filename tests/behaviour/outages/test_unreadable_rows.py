@@ -3,14 +3,21 @@
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import cast
 
+import pytest
+
+from fastlane.errors import Unreadable
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.models.status import Status
 from fastlane.queue.redis.queue import RedisQueue
+from fastlane.scheduler import runner
+from fastlane.scheduler.watch.watcher import Watcher
+from fastlane.storage.base import Store
 from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
-from tests.support.intercept import Call, intercepted, keeping
+from tests.support.intercept import Call, Intercepted, intercepted, keeping
 from tests.support.redis import RealRedis
 from tests.support.virtual_time import HOST as VIRTUAL_HOST
 from tests.support.virtual_time import VirtualFastlane
@@ -23,23 +30,84 @@ def damage(path: Path, table: str, id: str | None) -> None:
         db.commit()
 
 
+ONE_SLOT = (Pool("default", "", (HOST,), max_running=1),)
+
+
 async def test_a_pool_with_one_slot_and_the_lists_go_on_beside_an_unreadable_execution(shared_redis: RealRedis, tmp_path: Path) -> None:
     """It is claimed first, and has the slot until it turns out that its row cannot be read. A lost queue is rebuilt without it."""
-    async with Fastlane(tmp_path, shared_redis.url, pools=(Pool("default", "", (HOST,), max_running=1),)) as server:
+    calls: list[Call] = []
+    async with Fastlane(tmp_path, shared_redis.url, pools=ONE_SLOT, workers=1) as server:
+        await server.dismiss()
         bad, good = await server.submit("exit", "0"), await server.submit("exit", "0")
         damage(server.settings.store_path, "executions", bad.execution_id)
-        await server.hire()
-        assert (await server.cleaned(good)).status is Status.DONE
+        with intercepted(RedisQueue, "requeue", keeping(calls)):
+            await server.hire()
+            assert (await server.cleaned(good)).status is Status.DONE
+        assert [call.arguments[2] for call in calls] == [bad.execution_id]
         assert server.executor.starts == [good.execution_id]
         await server.queue.generation.wipe()
         later = await server.submit("exit", "0")
         assert (await server.cleaned(later)).status is Status.DONE
+        assert await server.queue.lane_of(str(bad.execution_id)) is None
         of_bad = f"/tasks/task/jobs/{bad.job_id}"
-        for path in ("/executions", "/tasks/task", of_bad, f"{of_bad}/executions", "/status"):
+        listed = {row["executionId"] for row in (await server.get("/executions")).json["items"]}
+        assert listed == {good.execution_id, later.execution_id}
+        assert len((await server.get("/tasks/task")).json["jobs"]) == 3
+        assert (await server.get(f"{of_bad}/executions")).json["items"] == []
+        for path in (of_bad, "/status"):
             assert (await server.get(path)).status == 200, path
         answer = await server.get(f"{of_bad}/executions/{bad.execution_id}")
         assert "cannot be read from the store" in answer.json["detail"]
         assert (await server.ask("DELETE", "/tasks/task?stop=1")).status != 200
+
+
+async def test_an_unreadable_execution_keeps_its_slot_until_its_service_has_ended(
+    shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "UNREADABLE_BACK_OFF", 200)
+    looks: list[Call] = []
+    async with Fastlane(tmp_path, shared_redis.url, pools=ONE_SLOT, workers=1) as server:
+        bad = await server.reaches(await server.submit("hold"), "running")
+        await server.dismiss()
+        damage(server.settings.store_path, "executions", bad.id)
+        with intercepted(Watcher, "has_ended", keeping(looks)):
+            await server.hire()
+            good = await server.submit("exit", "0")
+
+            async def looked() -> bool:
+                return len(looks) > 2
+
+            await server.until(looked, "some looks at its service")
+            assert server.executor.starts == [bad.id]
+            server.executor.release(bad.id)
+            assert (await server.cleaned(good)).status is Status.DONE
+
+
+async def test_an_unreadable_execution_goes_to_a_worker_that_can_read_it(
+    shared_redis: RealRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "UNREADABLE_BACK_OFF", 200)
+    async with Fastlane(tmp_path, shared_redis.url, pools=ONE_SLOT, workers=1) as server:
+        job = await server.submit("hold", "exit", "4")
+        running = await server.reaches(job, "running")
+        store, old, tries = server.store, Intercepted(server.store), list[Call]()
+
+        async def refuse(call: Call) -> None:
+            tries.append(call)
+            raise Unreadable("a newer fastlane wrote it", service_id=running.service_id, host=running.host, swarm_id=running.swarm_id)
+
+        async def tried() -> bool:
+            return bool(tries)
+
+        old.around("execution", refuse)
+        server.store = cast(Store, old)
+        await server.hire()
+        server.store = store
+        await server.dismiss()
+        await server.until(tried, "the older worker to have it")
+        await server.hire()
+        server.executor.release(running.id)
+        assert (await server.cleaned(job)).exit_code == 4
 
 
 async def test_an_unreadable_execution_that_has_expired_is_looked_at_once_a_minute(shared_redis: RealRedis, tmp_path: Path) -> None:
