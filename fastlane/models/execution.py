@@ -93,6 +93,18 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningContainer:
+    """What a list of all that runs shows of an execution."""
+
+    execution_id: str
+    task_id: str
+    job_id: str
+    host: str | None
+    container_id: str | None
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """What is known of an execution once its container was seen running. ``started_at`` is in milliseconds."""
 

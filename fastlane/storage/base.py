@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from fastlane.models.execution import Execution
+from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
@@ -187,6 +187,9 @@ class ExecutionStore(Protocol):
 
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         """Executions with one of these statuses, by (scheduled_for, id), after the named one."""
+
+    async def running_containers(self, limit: int) -> Sequence[RunningContainer]:
+        """What runs, by (scheduled_for, id). Reads no execution whole."""
 
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         """Final executions that are not settled yet, oldest first."""

@@ -8,7 +8,7 @@ import pytest
 
 from fastlane.errors import Conflict, StoreDown
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, RunningContainer, Started
 from fastlane.models.job import Job, Spec
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.schedule.cron import Cron
@@ -652,6 +652,20 @@ async def test_what_is_not_cleaned_yet_is_counted_for_each_host(store):
     expected = [Uncleaned("a:2375", 3, 200), Uncleaned("b:2375", 2, 200), Uncleaned(None, 1, 600)]
     assert await store.uncleaned_by_host(10) == expected
     assert await store.uncleaned_by_host(4) == [Uncleaned("a:2375", 2, 200), Uncleaned("b:2375", 2, 200)]
+
+
+async def test_what_runs_is_listed_in_the_order_in_which_it_was_due(store):
+    assert await store.running_containers(10) == []
+    rows = []
+    for due in (300, 100, 200):
+        execution = await store.change(transitions.claim(await created(store, scheduled_for=due), host="h:2375", pool="p", now=1))
+        bound = await store.change(transitions.bind(execution, service_id="s", swarm_id="w", image_digest="d", now=2))
+        rows.append(await store.change(transitions.run(bound, Started("task", f"container of {due}", 3))))
+    await store.change(transitions.end(rows.pop(), Ending(Status.DONE, 4, 0)))
+    first, second = sorted(rows, key=lambda row: row.scheduled_for)
+    shown = [RunningContainer(row.id, row.task_id, row.job_id, "h:2375", row.container_id, row.spec.image) for row in (first, second)]
+    assert await store.running_containers(10) == shown
+    assert await store.running_containers(1) == shown[:1]
 
 
 async def test_an_execution_cancelled_before_its_start_needs_no_cleaning(store):

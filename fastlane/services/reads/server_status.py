@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 
 from fastlane.clock import Clock
 from fastlane.errors import StoreDown
-from fastlane.models.execution import Execution
+from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
 from fastlane.models.placement.host import HostView, Uncleaned
 from fastlane.models.placement.pool import Pauses, Pool
-from fastlane.models.status import Status
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
 from fastlane.services.reads.shared_check import SharedCheck
 from fastlane.storage.base import Counts, Store
@@ -74,7 +73,7 @@ class StatusView:
     uptime: int
     workers: tuple[WorkerRow, ...]
     hosts: tuple[HostRow, ...]
-    running: tuple[Execution, ...]
+    running: tuple[RunningContainer, ...]
     queues: Mapping[str, QueueRow]
     stranded: Mapping[str, StrandedRow]
     counts: Counts
@@ -85,7 +84,7 @@ class StatusView:
 
     def only(self, sees: Callable[[str], bool]) -> "StatusView":
         """The same without the executions and jobs of tasks that the reader may not see."""
-        running = tuple(execution for execution in self.running if sees(execution.task_id))
+        running = tuple(container for container in self.running if sees(container.task_id))
         return replace(self, running=running, scheduled=tuple(job for job in self.scheduled if sees(job.task_id)))
 
 
@@ -112,7 +111,7 @@ class StatusReader:
             uptime=max(0, now - self._started_at),
             workers=tuple(WorkerRow(report.worker, report.started_at, report.clock_skew) for report in reports),
             hosts=host_rows(self._pools, reports),
-            running=tuple(await self._store.executions_in(frozenset({Status.RUNNING}), MAX_RUNNING)),
+            running=tuple(await self._store.running_containers(MAX_RUNNING)),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=await self._store.counts(visible),

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from fastlane.models.execution import Execution
+from fastlane.errors import Unreadable
+from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
@@ -162,6 +163,20 @@ def uncleaned_by_host(db: sqlite3.Connection, limit: int) -> list[Uncleaned]:
         SELECT host, finished_at FROM executions INDEXED BY executions_uncleaned
         WHERE settled = 1 AND cleaned = 0 ORDER BY finished_at, id LIMIT ?) AS one_page GROUP BY host ORDER BY 3, 1"""
     return [Uncleaned(*row) for row in fetched(db, query, (limit,))]
+
+
+def running_containers(db: sqlite3.Connection, limit: int) -> list[RunningContainer]:
+    """What runs. SQLite takes the image out of the spec, which is a hundred times as long and would be costly to read in Python."""
+    query = """SELECT id, task_id, job_id, host, container_id, CASE WHEN json_valid(spec) THEN spec ->> '$.image' END
+        FROM executions WHERE status = 'running' ORDER BY scheduled_for, id LIMIT ?"""
+    return filled(lambda count: fetched(db, query, (count,)), limit, _container)
+
+
+def _container(row: Sequence[Any]) -> RunningContainer:
+    image = row[-1]
+    if not isinstance(image, str) or not image.isascii():
+        raise Unreadable(f"execution {row[0]} cannot be read from the store: its spec has no image")
+    return RunningContainer(*row)
 
 
 @lru_cache(maxsize=256)

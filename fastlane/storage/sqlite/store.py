@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import StoreDown
-from fastlane.models.execution import Execution
+from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
@@ -186,6 +186,9 @@ class SqliteStore:
 
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.in_statuses(db, statuses, limit, after))
+
+    async def running_containers(self, limit: int) -> Sequence[RunningContainer]:
+        return await self._list_readers.run(lambda db: executions.running_containers(db, limit))
 
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.unsettled(db, limit))

@@ -117,6 +117,16 @@ async def test_an_unreadable_execution_counts_among_those_of_its_host_that_are_n
     assert await store.uncleaned_by_host(10) == [Uncleaned("h:2375", 1, 5)]
 
 
+@pytest.mark.parametrize("damage", ["half of its text", "a number for an image", "bytes that are not UTF-8"])
+async def test_what_runs_is_listed_without_what_has_no_image(store: SqliteStore, tmp_path: Path, damage: str) -> None:
+    made = [new("t") for _ in range(3)]
+    for job, tick, execution in made:
+        await store.create(job, tick, replace(execution, status=Status.RUNNING))
+    change(tmp_path / "store.db", f"UPDATE executions SET spec = {DAMAGE[damage]} WHERE id = ?", made[1][2].id)
+    listed = {container.execution_id for container in await store.running_containers(3)}
+    assert listed == {made[0][2].id, made[2][2].id}
+
+
 async def test_a_change_of_an_unreadable_execution_fails_alone_and_changes_nothing(store: Store, tmp_path: Path) -> None:
     made = [new("t") for _ in range(3)]
     for job, tick, execution in made:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fastlane.models.execution import Execution
+from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import REQUESTED, RESTORED
@@ -85,22 +85,22 @@ HOST = Serializer[HostRow](
     ),
 )
 
-RUNNING = Serializer[Execution](
+RUNNING = Serializer[RunningContainer](
     "Container",
     "A container that runs.",
-    host=string(lambda execution: split_host(execution.host)[0], null=True),
-    port=integer(lambda execution: split_host(execution.host)[1], null=True, least=1),
-    task=string(lambda execution: execution.task_id),
-    job=uuid(lambda execution: execution.job_id),
-    execution=uuid(lambda execution: execution.id),
-    id=string(lambda execution: execution.container_id, "The container's id.", null=True),
-    image=string(lambda execution: execution.spec.image),
+    host=string(lambda container: split_host(container.host)[0], null=True),
+    port=integer(lambda container: split_host(container.host)[1], null=True, least=1),
+    task=string(lambda container: container.task_id),
+    job=uuid(lambda container: container.job_id),
+    execution=uuid(lambda container: container.execution_id),
+    id=string(lambda container: container.container_id, "The container's id.", null=True),
+    image=string(lambda container: container.image),
 )
 
-CONTAINERS = Serializer[Sequence[Execution]](
+CONTAINERS = Serializer[Sequence[RunningContainer]](
     "Containers",
     "What runs, up to a thousand.",
-    running=array(RUNNING, lambda executions: executions),
+    running=array(RUNNING, lambda containers: containers),
 )
 
 QUEUE = Serializer[QueueRow](

@@ -10,7 +10,7 @@ from fastlane.errors import Fault
 from fastlane.models.access import Requester
 from fastlane.models.container.container import Container, Mount, MountKind, Resources, Secret
 from fastlane.models.container.policy import Policy
-from fastlane.models.execution import Execution, Failure, FailureReason
+from fastlane.models.execution import Execution, Failure, FailureReason, RunningContainer
 from fastlane.models.job import Job, Spec
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.placement.host import HostView, Uncleaned
@@ -151,7 +151,8 @@ GONE = (Uncleaned("10.0.0.1:2375", 2, NOW),)
 LANES = {"fast": QueueRow(1, 2, 3, 5, 4, paused=True)}
 LEFT = {"old": StrandedRow(1, 0, 2, 3)}
 COUNTS = Counts(1, 2, {Status.DONE: 4})
-STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (FAILED,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2})
+RUNS = RunningContainer(FAILED.id, FAILED.task_id, FAILED.job_id, FAILED.host, FAILED.container_id, FAILED.spec.image)
+STATUS = StatusView(12_345, (WorkerRow("w", NOW, 3),), ROWS, (RUNS,), LANES, LEFT, COUNTS, (JOB,), GONE, RESTORED, {"paused": 2})
 JOB_ROWS = JobView(JOB, "running", FAILED, NOW + 2), JobView(ONCE, "expired", None)
 TICKS = (
     Tick("t", J, "k", NOW, NOW, Outcome.STARTED, E),
