@@ -19,30 +19,34 @@ from tests.support.waiting import until
 
 DIGEST = "sha256:" + "a" * 64
 SOON, NEVER = 0.05, 60.0
+REFUSED = "dial tcp 10.0.0.9:443: connect: connection refused"
 
 
 class Asker:
-    """Asks an engine about images of one registry; time does not pass for its memory. ``answer``: whether the engine answers
-    from now on."""
+    """Asks an engine about images, mostly of one registry; time does not pass for its memory. ``answer``: whether the engine answers
+    from now on; ``fault``: what it says then of a registry that it cannot reach."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.answer = asyncio.Event()
+        self.fault: str | None = None
         self.clock = FakeClock()
         self.images: Images
 
     async def distribution(self, request: web.Request) -> web.Response:
         self.asked.append(request.match_info["image"])
         await self.answer.wait()
+        if self.fault is not None:
+            return web.json_response({"message": self.fault}, status=500)
         return web.json_response({"Descriptor": {"digest": DIGEST}})
 
-    async def resolve(self, name: str) -> Image:
-        return await self.images.resolve(f"r.example/{name}:1", Pull.ALWAYS, one_node=False)
+    async def resolve(self, name: str, registry: str = "r.example") -> Image:
+        return await self.images.resolve(f"{registry}/{name}:1", Pull.ALWAYS, one_node=False)
 
-    async def refusal(self, name: str) -> str:
+    async def refusal(self, name: str, registry: str = "r.example") -> str:
         """Why the image could not be resolved."""
         with pytest.raises(RegistryDown) as caught:
-            await self.resolve(name)
+            await self.resolve(name, registry)
         return str(caught.value)
 
 
@@ -103,6 +107,27 @@ async def test_a_registry_that_could_not_be_asked_for_other_questions_does_not_c
         assert f"r.example/{name}:1 could not be asked in time" in await asker.refusal(name)
     asker.answer.set()
     assert {image.digest for image in await asyncio.gather(*asking)} == {DIGEST}
+
+
+@pytest.mark.parametrize("patience", [NEVER], indirect=True)
+async def test_the_failure_of_a_registry_is_remembered_of_it_alone(asker: Asker) -> None:
+    asker.answer.set()
+    asker.fault = REFUSED
+    assert await asker.refusal("one", "away.example") == REFUSED
+    assert await asker.refusal("two", "away.example") == REFUSED
+    assert asker.asked == ["away.example/one:1"]
+    asker.fault = None
+    assert (await asker.resolve("one")).digest == DIGEST
+
+
+@pytest.mark.parametrize("patience", [NEVER], indirect=True)
+async def test_a_question_that_waits_for_its_turn_is_not_asked_when_its_registry_fails_meanwhile(asker: Asker) -> None:
+    asking = [asyncio.create_task(asker.refusal(name)) for name in ("one", "two", "three", "four")]
+    await until(lambda: len(asker.asked) == 2, "the engine to be asked")
+    asker.fault = REFUSED
+    asker.answer.set()
+    assert await asyncio.gather(*asking) == [REFUSED] * 4
+    assert len(asker.asked) == 2
 
 
 @pytest.mark.parametrize("patience", [NEVER], indirect=True)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastlane.web.api.requests.readers import read_command
 from fastlane.web.api.requests.shell_words import split
 
 SIZE = 64 * 1024
@@ -29,6 +30,11 @@ def test_a_command_is_split_as_shlex_splits_it(text):
 def test_what_is_never_closed_is_named(text, fault):
     with pytest.raises(ValueError, match=fault):
         split(text)
+
+
+def test_a_request_is_read_without_shlex(monkeypatch):
+    monkeypatch.setattr(shlex, "shlex", None)
+    assert read_command("a 'b c'") == ("a", "b c")
 
 
 @pytest.mark.parametrize("part", ["'a' ", "a\\ b", "'", '"\\"', "'\"", '"\\', "\\'", "a" * 100 + " 'y z' "])
