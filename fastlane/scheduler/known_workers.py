@@ -32,7 +32,7 @@ class KnownWorkers:
         """Reads the reports of the other live workers. Raises QueueDown."""
         reports = tuple(report for report in await self._reports.current() if report.worker != self._worker)
         now = self._clock.now()
-        if not 0 <= now - self._read_at <= UNBROKEN:
+        if self._current is None or not 0 <= now - self._read_at <= UNBROKEN:
             self._since = now
         self._current, self._read_at = reports, now
         self._seen |= {report.worker: (replace(report, notes=()), now) for report in reports}
@@ -47,5 +47,5 @@ class KnownWorkers:
 
     def last_seen(self, fits: Callable[[Report], bool]) -> int:
         """When a worker whose report fits was last seen alive (milliseconds). At the earliest when this worker began to see the others: at
-        its start, or after an outage."""
+        its first look (its clock may have been wrong before), or after an outage."""
         return max([self._since, *(at for report, at in self._seen.values() if fits(report))])

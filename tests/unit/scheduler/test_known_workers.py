@@ -38,6 +38,7 @@ class Scene:
 
     async def passes(self, seconds: int) -> None:
         """Time passes, and the worker looks every 10 s."""
+        await self.workers.look()
         for _ in range(seconds // 10):
             await self.clock.advance(10)
             await self.workers.look()
@@ -79,6 +80,13 @@ async def test_a_task_waits_after_it_was_due_and_after_it_was_placed() -> None:
     now = scene.clock.now()
     assert (scene.waits(scheduled_for=now - 7_000), scene.waits(placed_at=now - 3_000, host="h")) == (PATIENCE - 7, PATIENCE - 3)
     assert scene.waits(placed_at=now) == -PATIENCE, "claimed to end, on no host"
+
+
+async def test_a_worker_begins_to_wait_at_its_first_look_since_its_clock_may_have_been_wrong_before() -> None:
+    scene = Scene()
+    await scene.clock.advance(30)
+    await scene.workers.look()
+    assert scene.waits() == PATIENCE
 
 
 async def test_a_worker_that_starts_or_did_not_see_the_others_for_a_while_waits_for_them() -> None:
