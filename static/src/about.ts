@@ -4,7 +4,7 @@ import { type Execution, FINAL, type Job, type Place, statusWords } from "./api"
 import { el, redraw, say, the } from "./dom";
 import { attemptWords, running } from "./outcome";
 import { put } from "./tools";
-import { count, duration, isolated, moment, shortId, size, zone } from "./words";
+import { count, duration, isolated, moment, shortId, size, until, zone } from "./words";
 
 export function drawPlace(place: Place): void {
   the("task").textContent = place.task;
@@ -17,11 +17,13 @@ export function drawPlace(place: Place): void {
   the<HTMLAnchorElement>("brand").href = place.root;
 }
 
-/** Shows the status, also in the page's title. */
-export function drawStatus(status: string, place: Place): void {
+/** Shows the status, also in the page's title. `when`: the moment in which something is due, in milliseconds. */
+export function drawStatus(status: string, place: Place, when: number | null = null): void {
   const chip = the("status");
   chip.dataset.status = status;
-  chip.textContent = statusWords(status);
+  chip.title = when === null ? "" : moment(new Date(when).toISOString());
+  const words = `${statusWords(status)}${when === null ? "" : ` ${until(when)}`}`;
+  if (chip.textContent !== words) chip.textContent = words;
   document.title = `${statusWords(status)} · ${isolated(place.task)} · fastlane`;
 }
 
@@ -100,7 +102,7 @@ function item(one: Execution, current: boolean, place: Place): HTMLElement {
     "a",
     { href: new URL(`executions/${one.executionId}/stream`, place.jobUrl).href, "aria-current": current ? "true" : null },
     el("span", { className: "mark", "data-status": one.status }, statusWords(one.status)),
-    el("span", { className: "gist" }, gist.join(" · ")),
+    el("span", { className: "gist" }, gist.map((part) => part.replaceAll(" ", "\u00a0")).join(" · ")),
     el("time", { dateTime: one.startedAt ?? one.scheduledFor }, moment(one.startedAt ?? one.scheduledFor)),
   );
   return el("li", {}, link);

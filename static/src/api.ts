@@ -28,7 +28,7 @@ export interface Execution {
 export interface Job {
   status: string;
   nextRunAt: string | null;
-  spec: { image: string; command: string | null };
+  spec: { image: string; command: string | null; retries: number };
   schedule: { kind: string; cron?: string; timezone?: string };
   executionCount: number;
   executions: Execution[];
@@ -47,6 +47,7 @@ const STATUS: Record<string, string> = {
   timedout: "timed out",
   enqueued: "waiting",
   pulling: "starting",
+  retry: "retry due",
   missing: "not found",
   barred: "not allowed",
 };

@@ -41,9 +41,10 @@ export class Connection {
     addEventListener("online", () => this.now());
   }
 
-  /** Connects for the first time; with `tail`, for this many last lines only. */
-  begin(tail: number | null): void {
+  /** Connects for the first time; with `tail`, for this many last lines only; with `from`, after that cursor. */
+  begin({ tail = null, from = null }: { tail?: number | null; from?: string | null } = {}): void {
     this.tail = tail;
+    this.cursor = from;
     this.open();
   }
 

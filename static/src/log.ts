@@ -4,6 +4,7 @@ import { Colours } from "./colours";
 import { the } from "./dom";
 import { type Growth, type Line, Lines, plain, type Stream } from "./lines";
 import { LineList } from "./list";
+import { Heading } from "./heading";
 import { row } from "./row";
 import { Search } from "./search";
 import { count } from "./words";
@@ -15,7 +16,18 @@ const ALOUD = 5;
 
 export type Choice = "all" | Stream | "found";
 
+/** An attempt's lines: those from its heading to the next. */
+interface Section {
+  readonly id: string;
+  readonly attempt: number;
+  readonly line: Line;
+  readonly heading: Heading;
+  folded: boolean;
+}
+
 export interface LogOptions {
+  /** The words of an attempt's heading. */
+  heading(id: string, attempt: number): string;
   /** Called when the number of lines changes. */
   onChange(): void;
 }
@@ -28,6 +40,8 @@ export class Log {
   private timer = 0;
   private choice: Choice = "all";
   private last = -1;
+  private shown = false;
+  private sections: Section[] = [];
   private unread = 0;
   private aloud: string[] = [];
   private colours: Colours;
@@ -40,21 +54,22 @@ export class Log {
       this.list.restyle();
     });
     this.list = new LineList(the("log"), the("lines"), {
-      render: (line) => row(line, this.colours),
+      render: (line) => this.sections.find((section) => section.line === line)?.heading.element ?? row(line, this.colours),
       onFollow: () => this.drawFollow(),
       onDraw: () => {
         this.drawFollow();
         this.search.mark();
       },
     });
-    this.search = new Search(this.list, () => this.drawFound());
+    this.search = new Search(this.list, (line) => this.unfold(line), () => this.drawFound());
     this.drawFollow();
     this.drawFound();
   }
 
-  /** How many lines are kept, whether any is shown, and how many were dropped. */
-  get counts(): { all: number; shown: boolean; dropped: number } {
-    return { all: this.lines.all.length, shown: this.last >= 0, dropped: this.lines.dropped };
+  /** How many lines are kept, whether any is shown, whether some are folded away, and how many were dropped. */
+  get counts(): { all: number; shown: boolean; folded: boolean; dropped: number } {
+    const folded = this.sections.some((section) => section.folded);
+    return { all: this.lines.all.length - this.sections.length, shown: this.shown, folded, dropped: this.lines.dropped };
   }
 
   /** Adds text of a stream. */
@@ -63,10 +78,30 @@ export class Log {
     this.gatherSoon();
   }
 
-  /** Adds a line of the page itself. */
-  note(words: string): void {
-    this.lines.note(words, this.growth);
+  /** Adds the heading of an attempt, to which the lines after it belong. */
+  begin(id: string, attempt: number): void {
+    if (this.sections.some((section) => section.id === id)) return;
+    this.lines.note(`Attempt ${attempt}`, this.growth);
+    const section: Section = {
+      id,
+      attempt,
+      line: this.growth.added.at(-1)!,
+      heading: new Heading(() => this.toggle(section)),
+      folded: false,
+    };
+    this.sections.push(section);
+    this.drawHeadings();
     this.gatherSoon();
+  }
+
+  /** Whether an attempt has a heading. */
+  get headed(): boolean {
+    return this.sections.length > 0;
+  }
+
+  /** Updates the words of all headings. */
+  drawHeadings(): void {
+    for (const { heading, id, attempt, folded } of this.sections) heading.draw(this.options.heading(id, attempt), folded);
   }
 
   /** Ends the log. */
@@ -79,6 +114,7 @@ export class Log {
   restart(): void {
     this.lines = new Lines();
     this.growth = { added: [], changed: new Set() };
+    this.sections = [];
     this.search.look(this.search.query, []);
     this.show(this.choice);
   }
@@ -94,6 +130,7 @@ export class Log {
     this.choice = choice;
     const kept = this.lines.all.filter((line) => this.isShown(line));
     this.last = kept.at(-1)?.id ?? -1;
+    this.shown = kept.some((line) => line.kind !== "note");
     this.list.reset(kept);
     this.options.onChange();
   }
@@ -110,9 +147,33 @@ export class Log {
   }
 
   private isShown(line: Line): boolean {
-    if (line.kind === "note" || this.choice === "all") return true;
+    if (line.kind === "note") return true;
+    if (this.sectionOf(line)?.folded) return false;
+    if (this.choice === "all") return true;
     if (this.choice === "found") return !this.search.query || this.search.matches(line);
     return line.kind === this.choice;
+  }
+
+  private sectionOf(line: Line): Section | undefined {
+    return this.sections.findLast((section) => section.line.id < line.id);
+  }
+
+  private toggle(section: Section): void {
+    const { following } = this.list;
+    section.folded = !section.folded;
+    this.drawHeadings();
+    this.show(this.choice);
+    if (!following) this.list.show(section.line);
+    requestAnimationFrame(() => section.heading.focus());
+  }
+
+  /** Shows a line that may be folded away. */
+  private unfold(line: Line): void {
+    const section = this.sectionOf(line);
+    if (!section?.folded) return;
+    section.folded = false;
+    this.drawHeadings();
+    this.show(this.choice);
   }
 
   private gatherSoon(): void {
@@ -128,6 +189,7 @@ export class Log {
     const fresh = [...new Set([...changed, ...added])].filter((line) => line.id >= (first ?? 0)).sort((a, b) => a.id - b.id);
     const more = fresh.filter((line) => line.id > this.last && this.isShown(line));
     this.last = more.at(-1)?.id ?? this.last;
+    this.shown ||= more.some((line) => line.kind !== "note");
     this.list.touch(changed);
     this.list.append(more);
     this.search.extend(fresh);
@@ -136,7 +198,7 @@ export class Log {
       this.search.dropBefore(first);
     }
     if (!this.list.following) this.unread += more.length;
-    if (the<HTMLInputElement>("aloud").checked) this.aloud = [...this.aloud, ...more.map(plain)].slice(-ALOUD);
+    if (the<HTMLInputElement>("aloud").checked) this.aloud = [...this.aloud, ...more.filter((line) => line.kind !== "note").map(plain)].slice(-ALOUD);
     this.drawFollow();
     this.options.onChange();
   }

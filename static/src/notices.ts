@@ -1,7 +1,7 @@
 // The notices above the log. Each has a key; they are in a fixed order, and are redrawn only when their words change.
 
 import { el, the } from "./dom";
-import { duration } from "./words";
+import { until } from "./words";
 
 const ORDER = ["why", "link", "next", "failure", "newer", "kept"] as const;
 type Key = (typeof ORDER)[number];
@@ -30,10 +30,10 @@ export function notice(key: Key, given: Notice | null): void {
 }
 
 function draw(given: Notice): HTMLElement {
-  const { words, until, button } = given;
+  const { words, until: moment, button } = given;
   const rows = words.map((one, at) => {
     const line = el("p", {}, one);
-    if (until && at === words.length - 1) line.append(" ", el("span", { className: "countdown", "data-until": until, "aria-hidden": "true" }));
+    if (moment && at === words.length - 1) line.append(" ", el("span", { className: "countdown", "data-until": moment, "aria-hidden": "true" }));
     return line;
   });
   const knob = button && el("button", { type: "button", onclick: () => button.act() }, button.words);
@@ -45,7 +45,6 @@ function draw(given: Notice): HTMLElement {
 /** Updates the countdowns; call it every second. */
 export function tick(within: ParentNode = document): void {
   for (const place of within.querySelectorAll<HTMLElement>("[data-until]")) {
-    const left = Number(place.dataset.until) - Date.now();
-    place.textContent = left > 0 ? `in ${duration(Math.ceil(left / 1_000) * 1_000)}` : "now";
+    place.textContent = until(Number(place.dataset.until));
   }
 }

@@ -36,10 +36,35 @@ export function reasonWords(one: Execution): string | null {
   return one.failure ? `${which} ${statusWords(one.status)}: ${one.failure.message}`.trim() : null;
 }
 
-/** What is left of the retries of an execution that ended badly. */
-export function retryWords(one: Execution): string {
+/** The attempt after a failed one: when it is due (milliseconds), and whether it has started or ended. */
+export interface NextAttempt {
+  attempt: number;
+  due: number;
+  begun: boolean;
+}
+
+/** What is left of the retries of an execution that ended badly. `over`: no attempt will follow that is not known. */
+export function retryWords(one: Execution, next: NextAttempt | null, over: boolean): string {
   if (one.status !== "failed" || !RETRIED.has(one.failure?.reason ?? "")) return one.retries ? "This is not retried." : "";
   if (!one.retries) return "No retries were asked for.";
   const left = Math.max(0, one.retries - one.attempt + 1);
-  return left ? `${left} of ${one.retries} retries left.` : `No retries left (${one.retries} of ${one.retries} used).`;
+  if (!left) return `No retries left (${one.retries} of ${one.retries} used).`;
+  const words = `${left} of ${one.retries} retries left`;
+  if (next?.begun) return `Attempt ${next.attempt} followed.`;
+  if (next) return `${words}; attempt ${next.attempt} is due at ${moment(new Date(next.due).toISOString())},`;
+  return over ? `${words}, but none follows: the job was stopped, or the next attempt would have come too late.` : `${words}.`;
+}
+
+/** The words of an attempt's heading in the log. */
+export function headingWords(one: Execution | undefined, attempt: number): string {
+  if (!one) return `Attempt ${attempt}`;
+  const time = running(one);
+  const parts = [
+    `Attempt ${one.attempt} of ${Math.max(one.attempt, one.retries + 1)}`,
+    statusWords(one.status),
+    one.exitCode === null ? null : `exit code ${one.exitCode}`,
+    FINAL.has(one.status) && time !== null ? duration(time) : null,
+    one.startedAt && moment(one.startedAt),
+  ];
+  return parts.filter(Boolean).join(" · ");
 }

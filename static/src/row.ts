@@ -9,7 +9,6 @@ import { stamp } from "./words";
 const STYLED = ["bold", "italic", "underline", "strikethrough", "overline"] as const;
 
 export function row(line: Line, colours: Colours): HTMLElement {
-  if (line.kind === "note") return el("div", { className: "row note" }, el("span", { className: "text" }, line.text));
   const text = el("span", { className: "text" });
   if (line.style || line.text.includes("\x1b")) styled(text, line, colours);
   else text.textContent = line.text;

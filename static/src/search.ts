@@ -12,6 +12,8 @@ export class Search {
 
   constructor(
     private readonly list: LineList,
+    /** Called before a line is shown. */
+    private readonly onStep: (line: Line) => void,
     private readonly onChange: () => void,
   ) {}
 
@@ -54,6 +56,7 @@ export class Search {
     const count = this.found.length;
     if (!count) return;
     this.current = this.current < 0 ? (by > 0 ? 0 : count - 1) : (this.current + by + count) % count;
+    this.onStep(this.found[this.current]!);
     this.list.show(this.found[this.current]!);
     this.onChange();
   }

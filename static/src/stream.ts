@@ -6,10 +6,11 @@ import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus } from "./ab
 import { type Execution, FINAL, type Job, place, read, type Wait } from "./api";
 import { Connection, type Message, type State } from "./connection";
 import { el, the } from "./dom";
+import { Executions } from "./executions";
 import { Link, RECONNECT } from "./link";
 import { Log } from "./log";
 import { notice, tick } from "./notices";
-import { reasonWords, retryWords } from "./outcome";
+import { headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
 import { equip, press } from "./tools";
 import { count, isolated, moment, shortId } from "./words";
 
@@ -17,46 +18,72 @@ import { count, isolated, moment, shortId } from "./words";
 const LARGE = 48_000_000;
 const LAST_LINES = 100_000;
 const LOOK_EVERY = 5_000;
+/** Older executions that are read again each time, because they have not ended. */
+const MOST_STALE = 5;
 
 const here = place(new URL(location.href));
 
 let job: Job | null = null;
-/** The id of the execution that is followed; `one` has its details. */
-let followed: string | null = here.execution;
+const executions = new Executions();
+/** The id of the execution whose log arrives; on the page of an execution, always its own. */
+let current: string | null = here.execution;
+/** The execution whose state is shown: on a job's page, the last attempt that has started or ended. */
 let one: Execution | null = null;
-let older: Execution[] = [];
+/** The attempt after `one`, when one is to follow. */
+let next: NextAttempt | null = null;
+/** Whether the connection was begun. */
+let following = false;
 let olderPage = 1;
 let lookTimer = 0;
+let drawing = 0;
+/** What of the log is not asked for: all but the last lines, or this many attempts. */
 let whole = true;
+let skipped = 0;
 
-const log = new Log({ onChange: drawAmount });
+const log = new Log({ heading: (id, attempt) => headingWords(executions.get(id), attempt), onChange: drawAmount });
 const link = new Link({ started: () => Boolean(one?.startedAt), existed, connect: () => connection.now(), onShow: showLink });
 const connection = new Connection({
   url: socketUrl(),
   check: look,
   onMessage: receive,
   onState: (state) => link.draw(state),
-  onRestart: () => log.restart(),
+  onRestart: restart,
 });
 
 function receive(message: Message): void {
   link.lasts();
   if ("cursor" in message) {
-    const id = message.cursor.split(":", 1)[0]!;
-    if (id !== followed) changeTo(id);
+    arrive(message.cursor.split(":", 1)[0]!);
     log.add(message.stream, message.time, message.text);
   } else if (message.event === "attempt") {
-    log.note(`Attempt ${message.attempt}`);
-    changeTo(message.executionId);
+    arrive(message.executionId, message.attempt);
   } else {
     log.finish();
   }
 }
 
-function changeTo(id: string): void {
-  followed = id;
-  one = [...(job?.executions ?? []), ...older].find((execution) => execution.executionId === id) ?? null;
+/** The log of this execution begins to arrive. */
+function arrive(id: string, attempt?: number): void {
+  if (id === current) return;
+  head(id, attempt);
   void look();
+}
+
+/** On a job's page, gives an attempt a heading if there are, or may be, several. */
+function head(id: string, attempt?: number): void {
+  current = id;
+  const known = executions.get(id);
+  const number = attempt ?? known?.attempt ?? 1;
+  if (number > 1 || (known?.retries ?? job?.spec.retries ?? 0) > 0) {
+    const before = known && !log.headed ? executions.attempts(known).filter((one) => one.attempt > skipped && one.attempt < number) : [];
+    for (const one of before) if (one.startedAt) log.begin(one.executionId, one.attempt);
+    log.begin(id, number);
+  }
+}
+
+function restart(): void {
+  current = here.execution;
+  log.restart();
 }
 
 // requests
@@ -71,28 +98,31 @@ function socketUrl(): URL {
 async function look(): Promise<number | null> {
   clearTimeout(lookTimer);
   const answer = await read<{ job: Job }>(here.jobUrl);
-  if (answer.body) job = answer.body.job;
-  else if (answer.status === null) connection.suspect();
-  if (job && answer.body) {
-    const id = followed ?? (job.executions.find((execution) => execution.startedAt) ?? job.executions[0])?.executionId ?? null;
-    one = job.executions.find((execution) => execution.executionId === id) ?? (await lookAt(id));
+  if (answer.body) {
+    job = answer.body.job;
+    executions.update(job.executions, job.executionCount);
+    await Promise.all(executions.stale.slice(0, MOST_STALE).map((stale) => lookAt(stale.executionId)));
+    if (current && !executions.get(current)) await lookAt(current);
+    one = here.execution ? (executions.get(here.execution) ?? null) : executions.state(current);
     if (here.execution && !one) return 404;
+    if (following && !current && one?.startedAt) head(one.executionId);
     await drawAll();
+  } else if (answer.status === null) {
+    connection.suspect();
   }
   const delay = answer.status === 404 ? null : nextLook();
   if (delay !== null) lookTimer = window.setTimeout(() => !document.hidden && void look(), delay);
   return answer.status;
 }
 
-async function lookAt(id: string | null): Promise<Execution | null> {
-  if (!id) return null;
-  return (await read<{ execution: Execution }>(new URL(`executions/${id}/`, here.jobUrl))).body?.execution ?? null;
+async function lookAt(id: string): Promise<void> {
+  const answer = await read<{ execution: Execution }>(new URL(`executions/${id}/`, here.jobUrl));
+  if (answer.body) executions.add([answer.body.execution]);
 }
 
 /** Milliseconds until the job may have changed; null when it will not change by itself. */
 function nextLook(): number | null {
-  if (connection.state.is !== "done") return LOOK_EVERY;
-  if (!one || !FINAL.has(one.status)) return LOOK_EVERY;
+  if (connection.state.is !== "done" || executions.unfinished.length) return LOOK_EVERY;
   if (!job?.nextRunAt) return null;
   return Math.min(Math.max(Date.parse(job.nextRunAt) - Date.now() + 1_500, LOOK_EVERY), 86_400_000);
 }
@@ -101,18 +131,56 @@ function nextLook(): number | null {
 
 async function drawAll(): Promise<void> {
   if (!job) return;
-  drawStatus(here.execution || one?.startedAt ? (one?.status ?? job.status) : job.status, here);
   drawGist(one);
   drawFacts(one, job);
-  drawExecutions([...job.executions, ...older], job.executionCount, one?.executionId ?? null, here);
+  drawExecutions(executions.all, job.executionCount, one?.executionId ?? null, here);
   drawDownload();
-  drawEnd();
+  log.drawHeadings();
   drawAmount();
-  const waits = !one || !FINAL.has(one.status) ? !one?.startedAt : connection.state.is !== "done";
+  if (next && next.attempt !== (one?.attempt ?? 0) + 1) next = null;
+  const waits = !one || !FINAL.has(one.status) ? !one?.startedAt : connection.state.is !== "done" || here.execution;
+  const number = ++drawing;
   const why = waits ? (await read<{ waitingFor: Wait[] }>(new URL("why", here.logUrl))).body?.waitingFor : null;
-  const last = why?.at(-1);
-  const until = last?.until ? Date.parse(last.until) : null;
-  const words = why?.map((wait) => sentence(wait.message)) ?? [];
+  if (number !== drawing || !isThere()) return; // a later one knows more
+  drawState(why ?? []);
+  drawWhy(why ?? []);
+}
+
+/** Shows how it is with the execution, and what comes next. */
+function drawState(why: Wait[]): void {
+  next = one && attemptAfter(one, why);
+  drawChip();
+  drawEnd();
+}
+
+/** The attempt after this one: as an execution, or before there is one, as what the job waits for. */
+function attemptAfter(before: Execution, why: Wait[]): NextAttempt | null {
+  const after = executions.after(before);
+  const begun = Boolean(after?.startedAt) || FINAL.has(after?.status ?? "");
+  if (after) return { attempt: after.attempt, due: Date.parse(after.scheduledFor), begun };
+  const retry = before.status === "failed" ? why.find((wait) => wait.reason === "retry" && wait.until) : null;
+  return retry ? { attempt: before.attempt + 1, due: Date.parse(retry.until!), begun: false } : null;
+}
+
+/** Shows the status. On a job's page, that of a failed attempt gives way to that of the next one. */
+function drawChip(): void {
+  if (!job || !isThere()) return;
+  const retries = !here.execution && next && !next.begun;
+  if (retries && next!.due > Date.now()) drawStatus("retry", here, next!.due);
+  else if (retries) drawStatus(executions.after(one!)?.status ?? "enqueued", here);
+  else drawStatus(here.execution || one?.startedAt ? (one?.status ?? job.status) : job.status, here);
+}
+
+function isThere(): boolean {
+  return connection.state.is !== "missing" && connection.state.is !== "barred";
+}
+
+/** Shows what it waits for. That of a retry is part of how the attempt before it ended. */
+function drawWhy(why: Wait[]): void {
+  const waits = why.filter((wait) => wait.reason !== "retry" || !next);
+  const last = waits.at(-1)?.until;
+  const until = last ? Date.parse(last) : null;
+  const words = waits.map((wait) => sentence(wait.message));
   if (until) words.push(words.pop()!.replace(/\.$/, ","));
   const again = connection.state.is === "waiting" ? { words: RECONNECT, act: () => connection.now() } : undefined;
   notice("why", words.length ? { tone: "info", words, until, button: one?.startedAt ? undefined : again } : null);
@@ -132,13 +200,15 @@ function existed(): "job" | "execution" | null {
 
 /** Shows how the execution ended, and what comes next. */
 function drawEnd(): void {
-  const reason = one && reasonWords(one);
-  notice("failure", reason ? { tone: "bad", words: [`${sentence(reason)} ${retryWords(one!)}`.trim()] } : null);
   const over = connection.state.is === "done" && job && !here.execution;
-  const next = over && job!.nextRunAt ? Date.parse(job!.nextRunAt) : null;
-  notice("next", next ? { tone: "info", words: [`Next run: ${moment(job!.nextRunAt!)},`], until: next } : null);
-  const newest = job?.executions.find((execution) => execution.startedAt);
-  const newer = over && newest && one && newest.executionId !== one.executionId && newest.createdAt > one.createdAt;
+  const reason = one && reasonWords(one);
+  const coming = next && !next.begun ? next.due : null;
+  const words = reason ? [`${sentence(reason)} ${retryWords(one!, next, Boolean(over))}`.trim()] : [];
+  notice("failure", reason ? { tone: coming ? "warn" : "bad", words, until: coming } : null);
+  const run = over && job!.nextRunAt ? Date.parse(job!.nextRunAt) : null;
+  notice("next", run ? { tone: "info", words: [`Next run: ${moment(job!.nextRunAt!)},`], until: run } : null);
+  const newest = executions.all.find((execution) => execution.startedAt);
+  const newer = over && newest && one && newest.queueJobId !== one.queueJobId && newest.createdAt > one.createdAt;
   notice(
     "newer",
     newer ? { tone: "info", words: ["A newer run has started."], button: { words: "Follow it", act: () => location.reload() } } : null,
@@ -151,7 +221,8 @@ function drawKept(): void {
   const words: string[] = [];
   if (one?.logInfo.truncated) words.push("The log is not complete: it was longer than the server keeps, or a part of it was lost.");
   if (!whole) words.push(`Only the last ${count(LAST_LINES)} lines are shown, numbered from the first of them. Download has them all.`);
-  else if (dropped) words.push(`The first ${count(dropped)} lines are no longer shown. Download has them all.`);
+  if (skipped) words.push(`The log is long. Attempts before attempt ${skipped + 1} are not shown; the list of executions leads to them.`);
+  if (whole && dropped) words.push(`The first ${count(dropped)} lines are no longer shown. Download has them all.`);
   notice("kept", words.length ? { tone: "warn", words } : null);
 }
 
@@ -163,8 +234,8 @@ function drawAmount(): void {
 function drawNothing(): void {
   const place = the("nothing");
   const is = connection.state.is;
-  const { all, shown } = log.counts;
-  place.hidden = shown;
+  const { all, shown, folded } = log.counts;
+  place.hidden = shown || folded;
   if (place.hidden) return;
   let words = "Waiting for the first line.";
   if (is === "barred") words = "Nothing can be shown.";
@@ -207,14 +278,14 @@ async function showOlder(): Promise<void> {
   url.searchParams.set("page", String(++olderPage));
   url.searchParams.set("perPage", "20");
   const answer = await read<{ job: Job }>(url);
-  const known = new Set([...(job?.executions ?? []), ...older].map((execution) => execution.executionId));
-  older.push(...(answer.body?.job.executions ?? []).filter((execution) => !known.has(execution.executionId)));
-  if (job) drawExecutions([...job.executions, ...older], job.executionCount, one?.executionId ?? null, here);
+  executions.add(answer.body?.job.executions ?? []);
+  if (job) drawExecutions(executions.all, job.executionCount, one?.executionId ?? null, here);
   if (!answer.body) the("older").hidden = true;
 }
 
 function everySecond(): void {
   tick();
+  drawChip();
   drawGist(one);
   const words = log.takeAloud();
   if (words) the("aloud-lines").textContent = words;
@@ -232,13 +303,39 @@ async function start(): Promise<void> {
     connection.refuse(status);
     return;
   }
-  if (one?.startedAt) followed = one.executionId;
-  if (one && one.logInfo.stdoutBytes + one.logInfo.stderrBytes > LARGE) {
-    whole = false;
-    connection.begin(LAST_LINES);
-  } else {
-    connection.begin(null);
-  }
+  await follow();
+  following = true;
+}
+
+/** Follows the log from its start: on a job's page, through all attempts. Of more than is sensible, only the end. */
+async function follow(): Promise<void> {
+  if (!one?.startedAt) return connection.begin();
+  if (here.execution) return size(one) > LARGE ? followTail() : connection.begin();
+  if (executions.attempts(one)[0]!.attempt > 1) await readMore();
+  const attempts = executions.attempts(one).filter((attempt) => attempt.startedAt);
+  let first = attempts.length;
+  for (let sum = 0; first > 0 && (sum += size(attempts[first - 1]!)) <= LARGE; ) first--;
+  if (first === attempts.length) return followTail();
+  skipped = first && attempts[first]!.attempt - 1;
+  head(attempts[first]!.executionId);
+  connection.begin({ from: `${attempts[first]!.executionId}:0` });
+}
+
+function followTail(): void {
+  whole = false;
+  head(one!.executionId);
+  connection.begin({ tail: LAST_LINES });
+}
+
+/** Reads more executions, because the first attempts are not among the newest ones. */
+async function readMore(): Promise<void> {
+  const url = new URL("executions", here.jobUrl);
+  url.searchParams.set("perPage", "100");
+  executions.add((await read<{ items: Execution[] }>(url)).body?.items ?? []);
+}
+
+function size({ logInfo }: Execution): number {
+  return logInfo.stdoutBytes + logInfo.stderrBytes;
 }
 
 void start();

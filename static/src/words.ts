@@ -41,6 +41,12 @@ export function duration(milliseconds: number): string {
   return both(Math.floor(seconds / 3_600), 24, "d", "h");
 }
 
+/** The time left until a moment in milliseconds: in 4 s, or now. */
+export function until(moment: number): string {
+  const left = moment - Date.now();
+  return left > 0 ? `in ${duration(Math.ceil(left / 1_000) * 1_000)}` : "now";
+}
+
 function both(smaller: number, each: number, large: string, small: string): string {
   const rest = smaller % each;
   return `${Math.floor(smaller / each)} ${large}${rest ? ` ${rest} ${small}` : ""}`;

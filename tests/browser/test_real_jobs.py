@@ -48,14 +48,19 @@ async def test_a_job_is_seen_live_through_a_failure_and_its_retry(context: Brows
     await expect(log.status).to_have_text("running")
     assert await out.count() < 10  # it was seen before the job had ended
     await shoot(log.page, "real-running")
-    await expect(log.page.locator("#log .row.note")).to_have_text("Attempt 2", timeout=60_000)
-    await expect(log.page.locator("#gist")).to_contain_text("attempt 2")
+    headings = log.page.locator("#log .row.attempt")
+    await expect(headings.nth(1)).to_contain_text("Attempt 2 of 2", timeout=60_000)
+    await expect(headings.nth(0)).to_contain_text("Attempt 1 of 2 · failed · exit code 7")
+    await expect(log.page.locator("#gist")).to_contain_text("attempt 2 of 2")
     await expect(log.status).to_have_text("running")
     await expect(log.status).to_have_text("done", timeout=60_000)
     await expect(log.link).to_contain_text("Ended")
     assert await out.all_inner_texts() == [*lines(1), *lines(2)]
     await expect(log.page.locator("#log .row.stderr .text")).to_have_text(["attempt 1, trouble", "attempt 2, trouble"])
     await expect(log.page.locator("#gist")).to_contain_text("exit code 0")
+    await log.page.reload()
+    await expect(headings).to_have_count(2)
+    await expect(out).to_have_text([*lines(1), *lines(2)])
     execution = fastlane.execution(reply)
     for words in ("ubuntu:latest", "FASTLANE_ATTEMPT", execution["host"], execution["executionId"]):
         await expect(log.page.locator("#facts")).to_contain_text(words)

@@ -108,7 +108,8 @@ async def test_what_a_registry_does_not_have_is_refused_with_its_words(engine: s
     pushed = registry.push(engine, "app:1", "one")
     async with opened(engine) as executor:
         for image in (f"{registry.address}/app:2", f"{registry.address}/none:1"):
-            with pytest.raises(ImageRefused, match="manifest unknown"):
+            words = f"^there is no image {image} in {registry.address}: manifest unknown"
+            with pytest.raises(ImageRefused, match=words):
                 await executor.resolve(engine, image, Pull.MISSING)
         gone = Image(f"{registry.address}/app@sha256:{'0' * 64}", "sha256:" + "0" * 64)
         task = await run(executor, engine, gone)
