@@ -3,18 +3,14 @@
 import pytest
 
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane
+from tests.contract.claiming import LEASE, claim
 from tests.support.clocked_queue import ClockedQueue, claim_all
 from tests.support.factories import NOW, make_entries
 
-LEASE = 10_000
 NEVER = 600_000
 HUGE = 5_000
 CROWD = 700
 """More than twice what a claim may look at (256)."""
-
-
-async def claim(queue: ClockedQueue, *lanes: Lane, count: int = 8, owner: str = "me", lease: int = LEASE, now: int = NOW):
-    return (await queue.at(now).claim("1", owner, lanes, count, lease=lease)).leases
 
 
 # what was begun goes first
@@ -27,7 +23,7 @@ async def test_expired_leases_are_taken_over_before_new_work_however_many_and_ho
     await queue.at(NOW).put(make_entries(300, "other", NOW - NEVER, name="new", priority=100))
     got = []
     while len(got) < CROWD + 300:
-        got += await claim(queue, Lane("other", 300), count=50, lease=NEVER, now=NOW + LEASE)
+        got += (await claim(queue, Lane("other", 300), count=50, lease=NEVER, now=NOW + LEASE)).leases
     assert [lease.resume for lease in got] == [True] * CROWD + [False] * 300
     assert {lease.id for lease in got[:CROWD]} == {one.id for one in begun}
 
@@ -36,7 +32,7 @@ async def test_a_lease_that_ran_out_is_taken_over_from_behind_a_huge_backlog(que
     await queue.put(make_entries(1, name="begun"))
     await claim(queue, Lane("main", 1), owner="dead")
     await queue.put(make_entries(HUGE, "main", NOW - NEVER, name="new", priority=100))
-    (lease,) = await claim(queue, Lane("main", 1), count=1, now=NOW + LEASE)
+    (lease,) = (await claim(queue, Lane("main", 1), count=1, now=NOW + LEASE)).leases
     assert (lease.id, lease.resume) == ("begun-00000", True)
 
 
@@ -71,7 +67,7 @@ async def test_a_lane_with_a_huge_backlog_does_not_starve_another(queue, how):
     await queue.put([*make_entries(5, "small"), *make_entries(5, "tiny")])
     left = {"small": 5, "tiny": 5}
     while any(left.values()):  # whoever is first in turn: each claim gives at least one of each lane that has any
-        got = await claim(queue, *lanes, count=8, lease=NEVER)
+        got = (await claim(queue, *lanes, count=8, lease=NEVER)).leases
         for lane in [lane for lane in left if left[lane]]:
             mine = [lease.id for lease in got if lease.lane == lane]
             assert mine
@@ -85,7 +81,7 @@ async def test_of_a_backlog_what_waits_longest_is_not_passed_by_forever(queue):
     while "patient" not in got:
         moment = NOW + minute * 60_000
         await queue.at(moment).put(make_entries(3, "main", moment, name=f"newcomer-{minute}", priority=5))
-        got = [lease.id for lease in await claim(queue, Lane("main", 3), count=3, lease=NEVER, now=moment)]
+        got = [lease.id for lease in (await claim(queue, Lane("main", 3), count=3, lease=NEVER, now=moment)).leases]
         await queue.at(moment).finish(dict.fromkeys(got, 0))
         minute += 1
         assert minute < 10, "it waits forever"

@@ -2,19 +2,11 @@
 
 from fastlane.models.placement.pool import Pauses
 from fastlane.queue.base import TICKS, Lane, LaneCounts, Renewal
+from tests.contract.claiming import LEASE, claimed, watched
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
 
-LEASE = 10_000
 OLD, NEW = Lane("old", 10), Lane("new", 10)
-
-
-async def claim(queue: ClockedQueue, *lanes: Lane, count: int = 100, now: int = NOW, **more):
-    return (await queue.at(now).claim("1", "me", lanes, count, lease=LEASE, **more)).leases
-
-
-async def ids(queue: ClockedQueue, *lanes: Lane, **more) -> list[str]:
-    return [lease.id for lease in await claim(queue, *lanes, **more)]
 
 
 async def adopt(queue: ClockedQueue, *names: str, lane: str = "new", lanes: tuple[str, ...] | None = None) -> int:
@@ -26,33 +18,33 @@ async def test_what_is_ready_moves_at_its_rank(queue):
     await queue.put([make_entry("second", NOW - 10, "new")])
     assert await adopt(queue, "first", "urgent") == 2
     assert await queue.counts() == {"new": LaneCounts(3, 0, 0)}
-    assert await ids(queue, NEW, OLD) == ["urgent", "first", "second"]
+    assert await claimed(queue, NEW, OLD) == ["urgent", "first", "second"]
 
 
 async def test_what_is_due_later_keeps_its_time(queue):
     await queue.put([make_entry("later", NOW + 50, "old")])
     await adopt(queue, "later")
     assert await queue.counts() == {"new": LaneCounts(0, 1, 0)}
-    assert await ids(queue, NEW, now=NOW + 49) == []
-    assert await ids(queue, NEW, now=NOW + 50) == ["later"]
+    assert await claimed(queue, NEW, now=NOW + 49) == []
+    assert await claimed(queue, NEW, now=NOW + 50) == ["later"]
 
 
 async def test_what_waits_for_its_group_goes_on_waiting_for_it(queue):
     await queue.put([make_entry(name, NOW - rank, "old", group="g", concurrency=1) for rank, name in enumerate("cba")])
-    assert await ids(queue, OLD) == ["a"]
+    assert await claimed(queue, OLD) == ["a"]
     assert (await queue.counts(["old"]))["old"] == LaneCounts(0, 0, 1, 2)
     await adopt(queue, "c", "b")
-    assert await ids(queue, NEW) == []
+    assert await claimed(queue, NEW) == []
     for done, following in (("a", ["b"]), ("b", ["c"])):
         await queue.finish({done: 0})
-        assert await ids(queue, NEW) == following
+        assert await claimed(queue, NEW) == following
 
 
 async def test_one_that_leaves_its_lane_blocks_nobody_there(queue):
     await queue.put([make_entry("runs", NOW - 9, "other", group="g", concurrency=1)])
-    assert await ids(queue, Lane("other", 1)) == ["runs"]
+    assert await claimed(queue, Lane("other", 1)) == ["runs"]
     await queue.put([make_entry(name, NOW - 5, "old", group="g", concurrency=1) for name in "ab"])
-    assert await ids(queue, OLD) == []
+    assert await claimed(queue, OLD) == []
     await queue.finish({"runs": 0})
     assert await queue.counts() == {"old": LaneCounts(1, 0, 0, 1)}
     await adopt(queue, "a")
@@ -61,26 +53,29 @@ async def test_one_that_leaves_its_lane_blocks_nobody_there(queue):
 
 async def test_what_is_leased_keeps_its_lease_and_takes_its_slot_along(queue):
     await queue.put([make_entry("runs", lane="old", group="g", concurrency=1), make_entry("waits", lane="new")])
-    assert await ids(queue, OLD) == ["runs"]
+    assert await claimed(queue, OLD) == ["runs"]
     await adopt(queue, "runs")
     assert await queue.counts() == {"new": LaneCounts(1, 0, 1)}
-    assert await ids(queue, Lane("new", 1)) == []
+    assert await claimed(queue, Lane("new", 1)) == []
     assert await queue.renew("1", "me", ["runs"], lease=LEASE) == {"runs": Renewal.OK}
     await queue.finish({"runs": 0})
-    assert await ids(queue, Lane("new", 1)) == ["waits"]
+    assert await claimed(queue, Lane("new", 1)) == ["waits"]
 
 
 async def test_what_expires_is_ended_in_its_new_lane(queue):
     await queue.put([make_entry("late", NOW + 100_000, "old", expires=NOW + 5), make_entry("late too", lane="old", expires=NOW + 6)])
     await adopt(queue, "late", "late too")
-    assert await claim(queue, watch=("new",), now=NOW + 4) == ()
-    assert [(lease.id, lease.expired) for lease in await claim(queue, watch=("new",), now=NOW + 6)] == [("late", True), ("late too", True)]
+    assert (await watched(queue, "new", now=NOW + 4)).leases == ()
+    assert [(lease.id, lease.expired) for lease in (await watched(queue, "new", now=NOW + 6)).leases] == [
+        ("late", True),
+        ("late too", True),
+    ]
     assert await queue.counts() == {}
 
 
 async def test_nothing_leaves_the_lane_without_slots_and_nothing_leased_goes_there(queue):
     await queue.put([make_entry("ends", lane=TICKS), make_entry("runs", NOW - 1, "old"), make_entry("waits", lane="old")])
-    assert await ids(queue, Lane("old", 1)) == ["runs"]
+    assert await claimed(queue, Lane("old", 1)) == ["runs"]
     await adopt(queue, "ends")
     assert await adopt(queue, "runs", "waits", lane=TICKS) == 1
     assert await queue.counts() == {"old": LaneCounts(0, 0, 1), TICKS: LaneCounts(2, 0, 0)}
@@ -101,7 +96,7 @@ async def test_what_moves_is_served_under_the_pauses_of_its_new_lane_and_wakes_t
     for name in ("a", "b"):
         assert (await listened(lambda name=name: adopt(queue, name)))[1]
     assert not (await listened(lambda: adopt(queue, "a", "b")))[1]
-    assert await ids(queue, OLD, NEW) == ["a"]
+    assert await claimed(queue, OLD, NEW) == ["a"]
 
 
 async def test_the_lane_of_an_entry_can_be_asked_for(queue):
@@ -122,7 +117,7 @@ async def members(queue: ClockedQueue, lane: str) -> list[str]:
 
 async def test_the_members_of_a_lane_are_all_that_waits_there_or_holds_a_slot(queue):
     await queue.put([make_entry(name, NOW - rank, "old", group="g", concurrency=1) for rank, name in enumerate(("waits", "runs"))])
-    assert await ids(queue, Lane("old", 1)) == ["runs"]
+    assert await claimed(queue, Lane("old", 1)) == ["runs"]
     await queue.put([make_entry("ready", lane="old"), make_entry("later", NOW + 50, "old"), make_entry("elsewhere", lane="new")])
     assert await members(queue, "old") == ["later", "ready", "runs", "waits"]
     assert await members(queue, "unknown") == []

@@ -1,103 +1,17 @@
-"""What a worker has been lent: kept while it works, given up at once when it is lost, handed over at the end."""
+"""What a worker has been lent: kept while it works, confirmed by the queue, given up at once when it is lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import pytest
-from structlog.testing import capture_logs
 
 from fastlane.errors import QueueDown
-from fastlane.models.note import Note, Obstacle
-from fastlane.queue.base import TICKS, EntryKind, Lease, Renewal, TimedQueue
+from fastlane.queue.base import EntryKind, Lease, Renewal, TimedQueue
 from fastlane.scheduler.assignment import Assignment
-from fastlane.scheduler.capacity import MAX_ERRANDS, Room
 from fastlane.scheduler.leases import Leases
 from tests.support.clock import FakeClock, settle
-
-DURATION, EVERY = 15.0, 5.0
-MAX = 10
-
-
-class Lender:
-    """The part of a queue that leases use. ``answers`` by id (OK for others); ``down`` refuses every call."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, Renewal] = {}
-        self.down = False
-        self.renewed: list[list[str]] = []
-        self.released: list[list[str]] = []
-        self.said: set[tuple[str, ...]] = set()
-        self.answer = asyncio.Event()
-        self.answer.set()
-
-    async def renew(self, generation: str, owner: str, ids: Sequence[str], *, lease: int) -> Mapping[str, Renewal]:
-        self._called(list(ids), self.renewed)
-        self.said.add((generation, owner, str(lease)))
-        answers = {id: self.answers.get(id, Renewal.OK) for id in ids}
-        await self.answer.wait()
-        return answers
-
-    async def release(self, owner: str, ids: Sequence[str]) -> None:
-        assert owner == "w1"
-        self._called(list(ids), self.released)
-
-    def _called(self, ids: list[str], calls: list[list[str]]) -> None:
-        if self.down:
-            raise QueueDown("away")
-        calls.append(ids)
-
-
-class Work:
-    """What is done about one assignment: it goes on until it is let, or cancelled."""
-
-    def __init__(self) -> None:
-        self.begun = False
-        self.cancelled = False
-        self.done = asyncio.Event()
-
-    async def run(self) -> None:
-        self.begun = True
-        try:
-            await self.done.wait()
-        except asyncio.CancelledError:
-            self.cancelled = True
-            raise
-
-
-class Bench:
-    """Leases of a worker ``w1`` in generation 7, whose renewals run by a clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.queue = Lender()
-        self.clock = FakeClock()
-        self.leases = Leases(cast(TimedQueue, self.queue), self.clock, "w1", duration=DURATION, every=EVERY, max_executions=MAX)
-        self.leases.enter_generation("7")
-        self._run: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> "Bench":
-        self._run = asyncio.create_task(self.leases.run())
-        await settle()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._run is not None
-        self._run.cancel()
-        await asyncio.gather(self._run, return_exceptions=True)
-        self.queue.answer.set()
-        await self.leases.close()
-
-    @property
-    def held(self) -> int:
-        """How many executions it holds."""
-        return MAX - self.leases.room.executions
-
-    async def take(self, id: str, *, stop: bool = False) -> tuple[Assignment, Work]:
-        assignment, work = Assignment(Lease(id, EntryKind.EXECUTION, "default", 0, stop=stop)), Work()
-        self.leases.hold(assignment, work.run())
-        await settle()
-        assert work.begun
-        return assignment, work
+from tests.unit.scheduler.lending import Bench, Work
 
 
 async def test_what_is_held_is_renewed_every_5_seconds_for_15() -> None:
@@ -208,37 +122,6 @@ async def test_an_entry_claimed_again_ends_the_earlier_work_on_it() -> None:
         assert not first.stop_requested
 
 
-async def test_closing_ends_all_work_before_it_hands_the_leases_over() -> None:
-    async with Bench() as bench:
-        works = [(await bench.take(id))[1] for id in "abc"]
-        ended_first: list[bool] = []
-        release = bench.queue.release
-
-        async def watched(owner: str, ids: Sequence[str]) -> None:
-            ended_first.append(all(work.cancelled for work in works))
-            await release(owner, ids)
-
-        bench.queue.release = watched  # type: ignore[method-assign]
-        await bench.leases.close()
-        assert ended_first == [True]
-        assert bench.queue.released == [["a", "b", "c"]]
-        assert bench.held == 0
-
-
-async def test_closing_with_nothing_held_asks_for_nothing() -> None:
-    async with Bench() as bench:
-        await bench.leases.close()
-        assert bench.queue.released == []
-
-
-async def test_closing_does_not_fail_when_the_queue_is_away() -> None:
-    async with Bench() as bench:
-        _, work = await bench.take("a")
-        bench.queue.down = True
-        await bench.leases.close()
-        assert work.cancelled
-
-
 @pytest.mark.parametrize(("answer", "still"), [(Renewal.OK, True), (Renewal.STOP, True), (Renewal.LOST, False)])
 async def test_a_lease_is_confirmed_by_the_queues_word_alone(answer: Renewal, still: bool) -> None:
     async with Bench() as bench:
@@ -328,77 +211,3 @@ async def test_many_leases_are_renewed_in_calls_of_bounded_size() -> None:
 def test_durations_are_passed_in_milliseconds() -> None:
     assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=15, every=5).duration == 15_000
     assert Leases(cast(TimedQueue, None), FakeClock(), "w", duration=0.3, every=0.1).duration == 300
-
-
-async def test_room_is_counted_for_executions_and_errands_apart() -> None:
-    async with Bench() as bench:
-        await bench.take("a")
-        bench.leases.hold(Assignment(Lease("job", EntryKind.JOB, TICKS, 0)), Work().run())
-        assert bench.leases.room == Room(MAX - 1, MAX_ERRANDS - 1)
-
-
-async def test_it_says_when_there_is_room_again_and_not_before() -> None:
-    async with Bench() as bench:
-        told = []
-        bench.leases.subscribe(lambda: told.append(bench.leases.room.executions))
-        works = [(await bench.take(str(number)))[1] for number in range(MAX + 1)]
-        for work in works[:3]:
-            work.done.set()
-            await settle()
-        assert told == [1]
-        assert bench.leases.room.executions == 2
-
-
-async def test_being_full_is_logged_once_and_again_after_a_real_change() -> None:
-    with capture_logs() as logs:
-        async with Bench() as bench:
-            works = [(await bench.take(str(number)))[1] for number in range(MAX)]
-            works.pop().done.set()
-            await settle()
-            works.append((await bench.take("another"))[1])
-            for _ in range(2):
-                works.pop().done.set()
-                await settle()
-            for name in ("more", "most"):
-                await bench.take(name)
-    assert [line["executions"] for line in logs if line["event"] == "worker.full"] == [MAX, MAX]
-
-
-async def test_what_is_handed_over_is_released_and_nothing_is_claimed_for_a_moment() -> None:
-    async with Bench() as bench:
-        assignment, _ = await bench.take("a")
-        assert bench.leases.rest == 0
-        await bench.leases.hand_over(assignment)
-        assert (bench.queue.released, bench.held) == ([["a"]], 0)
-        assert 0 < bench.leases.rest < 1
-        await bench.clock.advance(1)
-        assert bench.leases.rest == 0
-
-
-async def test_a_clock_that_was_set_back_prolongs_no_rest() -> None:
-    async with Bench() as bench:
-        assignment, _ = await bench.take("a")
-        await bench.leases.hand_over(assignment)
-        bench.clock.set_back(3600)
-        assert bench.leases.rest == 0
-
-
-async def test_the_note_of_what_was_put_back_is_kept_until_it_is_due_or_the_clock_is_set_back() -> None:
-    async with Bench() as bench:
-        note = Note("a", 1, Obstacle.REGISTRY, "", bench.clock.now())
-        assignment, _ = await bench.take("a")
-        assignment.explain(note)
-        bench.leases.keep_note(assignment, bench.clock.now() + 60_000)
-        bench.leases.forget(assignment)
-        await bench.clock.advance(60)
-        assert bench.leases.notes() == [note]
-        bench.clock.set_back(3600)
-        assert bench.leases.notes() == []
-
-
-async def test_a_hand_over_that_the_queue_does_not_hear_of_ends_with_the_lease() -> None:
-    async with Bench() as bench:
-        assignment, _ = await bench.take("a")
-        bench.queue.down = True
-        await bench.leases.hand_over(assignment)
-        assert bench.held == 0
