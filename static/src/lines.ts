@@ -40,6 +40,18 @@ export function plain(line: Line): string {
   return line.text.includes("\x1b") ? line.text.replace(STYLE, "") : line.text;
 }
 
+/** The text of these lines of the log, each with its line end: of the first without the characters before `begin`, of the last only those
+ * before `end`, if given. */
+export function textOf(lines: readonly Line[], begin = 0, end?: number): string {
+  const texts = lines.map((line, at) => {
+    if (line.kind === "note") return "";
+    const isCut = at === lines.length - 1 && end !== undefined;
+    const text = plain(line).slice(at === 0 ? begin : 0, isCut ? end : undefined);
+    return isCut || lines[at + 1]?.number === line.number ? text : `${text}\n`;
+  });
+  return texts.join("");
+}
+
 /** Removes the sequences that must not take effect; keeps style sequences, in their simplest form. */
 export function clean(text: string): string {
   return SPECIAL.test(text) ? text.replace(SEQUENCE, replacement) : text;

@@ -2,6 +2,7 @@
 // real or estimated height. What a person looks at stays in place when an estimate turns out to be wrong.
 
 import type { Line } from "./lines";
+import { holdsEnd, keepInRows, selectAll, selectedText } from "./selection";
 
 const BLOCK = 100;
 /** Pixels above and below the view within which blocks are filled (NEAR), and beyond which they are emptied (FAR). */
@@ -99,7 +100,9 @@ export class LineList {
 
   /** Redraws everything in place. */
   restyle(): void {
-    for (const block of this.blocks) this.empty(block);
+    this.keepSelection(() => {
+      for (const block of this.blocks) this.empty(block);
+    });
     this.draw();
   }
 
@@ -138,6 +141,17 @@ export class LineList {
     row?.scrollIntoView({ block: "center", inline: "nearest" });
     this.expected = this.scroller.scrollTop;
     this.draw();
+  }
+
+  /** Selects all lines, whether they are in the document or not. */
+  selectAll(): void {
+    this.follow(false);
+    selectAll(this.content);
+  }
+
+  /** The selected text, whether its lines are in the document or not; null when no line is selected. */
+  selected(): string | null {
+    return selectedText(this.content, this.blocks);
   }
 
   /** The lines in the document now, and their elements. */
@@ -186,8 +200,12 @@ export class LineList {
 
   private update(): void {
     const anchor = this.following ? null : this.anchor();
-    for (const line of this.touched) this.replace(line);
-    this.touched.clear();
+    if (this.touched.size) {
+      this.keepSelection(() => {
+        for (const line of this.touched) this.replace(line);
+      });
+      this.touched.clear();
+    }
     for (const block of this.blocks) if (block.stale && !block.filled) this.estimate(block);
     // Filling changes heights, and so which blocks are near: a few rounds settle that.
     for (let round = 0; round < 4; round++) {
@@ -253,6 +271,7 @@ export class LineList {
       const top = block.element.offsetTop;
       const height = block.element.offsetHeight;
       if (top + height > scrollTop - FAR && top < scrollTop + clientHeight + FAR) continue;
+      if (holdsEnd(block.element)) continue;
       this.empty(block);
       block.stale = false;
       block.element.style.height = `${height}px`;
@@ -273,6 +292,11 @@ export class LineList {
     block.stale = true;
     block.element.replaceChildren();
     for (const line of block.lines) this.rows.delete(line);
+  }
+
+  /** Changes rows, and selects again what was selected in them. */
+  private keepSelection(act: () => void): void {
+    keepInRows(this.content, this.blocks, (block) => this.fill(block), act);
   }
 
   private row(line: Line): HTMLElement {

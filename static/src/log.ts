@@ -2,7 +2,7 @@
 
 import { Colours } from "./colours";
 import { the } from "./dom";
-import { type Growth, type Line, Lines, plain, type Stream } from "./lines";
+import { type Growth, type Line, Lines, plain, type Stream, textOf } from "./lines";
 import { LineList } from "./list";
 import { Heading } from "./heading";
 import { row } from "./row";
@@ -137,8 +137,7 @@ export class Log {
 
   /** The shown lines as text. */
   text(): string {
-    const shown = this.lines.all.filter((line) => line.kind !== "note" && this.isShown(line));
-    return shown.map((line, at) => plain(line) + (shown[at + 1]?.number === line.number ? "" : "\n")).join("");
+    return textOf(this.lines.all.filter((line) => this.isShown(line)));
   }
 
   /** The lines to read aloud: those since the last call. */

@@ -2,6 +2,7 @@
 
 import { el, say, the } from "./dom";
 import type { Choice, Log } from "./log";
+import { keep, selectedAround } from "./selection";
 
 const TYPING = 120;
 
@@ -13,6 +14,7 @@ export function equip(log: Log, onShow: () => void): void {
     if (event.key === "End") log.list.follow(true);
   });
   equipSearch(log);
+  equipSelection(log);
   const shown = the<HTMLSelectElement>("shown");
   shown.addEventListener("change", () => {
     log.show(shown.value as Choice);
@@ -60,6 +62,24 @@ function equipSearch(log: Log): void {
   });
 }
 
+/** Selects and copies lines that are not in the document, too. */
+function equipSelection(log: Log): void {
+  const isField = (target: unknown) => target instanceof Element && target.matches("input, textarea, select");
+  addEventListener("keydown", (event) => {
+    if (event.key !== "a" || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return;
+    if (isField(event.target) || !log.counts.shown) return;
+    event.preventDefault();
+    log.list.selectAll();
+  });
+  document.addEventListener("copy", (event) => {
+    const text = isField(document.activeElement) ? null : log.list.selected();
+    if (text === null || !event.clipboardData) return;
+    const [before, after] = selectedAround(the("lines"));
+    event.clipboardData.setData("text/plain", [before && `${before.trimEnd()}\n`, text, after.trimStart()].join(""));
+    event.preventDefault();
+  });
+}
+
 /** Keeps a setting for the next visit. */
 function remember(id: "wrap" | "times", otherwise: boolean, apply: (on: boolean) => void): void {
   const box = the<HTMLInputElement>(id);
@@ -102,8 +122,7 @@ function unfold(id: string, room: string): void {
 }
 
 async function copy(log: Log): Promise<void> {
-  const selection = getSelection();
-  const chosen = selection && !selection.isCollapsed && the("log").contains(selection.anchorNode) ? selection.toString() : null;
+  const chosen = log.list.selected();
   const done = await put(chosen ?? log.text());
   const button = the("copy");
   button.textContent = done ? "Copied" : "Not allowed";
@@ -118,10 +137,15 @@ export async function put(text: string): Promise<boolean> {
     return true;
   } catch {
     const area = el("textarea", { value: text, className: "unseen", "aria-hidden": "true" });
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
+    const active = document.activeElement;
+    let done = false;
+    keep(() => {
+      document.body.append(area);
+      area.select();
+      done = document.execCommand("copy");
+      area.remove();
+    });
+    if (active instanceof HTMLElement) active.focus({ preventScroll: true });
     return done;
   }
 }
