@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from fastlane.web.api.requests.job import JOB
+from tests.support import api_page
 from tests.support.docs import CODE, PAGES, ROOT, commands
+from tests.unit.web.openapi.test_document import DOCUMENT, operations
 
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-GENERATED = {"docs/configuration.md"}
+GENERATED = {"docs/configuration.md", "docs/api.md"}
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED_FILE = re.compile(r"`([a-z_][\w./]*\.(?:py|lua|md))`")
@@ -57,3 +60,26 @@ def test_prose_is_wrapped_so_that_a_diff_can_be_read(page):
     for line in text.splitlines():
         spans = re.sub(r"`[^`]*`", "", line)
         assert line.startswith("|") or len(line) <= WIDTH or (spans != line and len(spans) < WIDTH * 2 // 3), line
+
+
+def test_the_page_of_all_routes_and_fields_is_that_of_the_code():
+    text = (ROOT / "docs/api.md").read_text("utf-8")
+    assert text == api_page.content(), "write it anew: .venv-test/bin/python -m tests.support.api_page > docs/api.md"
+    for path, method, _ in operations(DOCUMENT):
+        assert f"| `{method} {api_page.short(path)}` |" in text
+    for schema in DOCUMENT["components"]["schemas"].values():
+        assert all(f"`{name}` |" in text for name in schema.get("properties", {}))
+
+
+def test_the_readme_names_every_route_with_its_methods():
+    rows = re.findall(r"^\| `(/[^`]*)` \| ([A-Z, ]+) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    named = {path: set(methods.split(", ")) for path, methods in rows}
+    found: dict[str, set[str]] = {}
+    for path, method, _ in operations(DOCUMENT):
+        found.setdefault(api_page.short(path), set()).add(method)
+    assert named == found
+
+
+def test_getting_started_names_every_field_of_a_job():
+    text = (ROOT / "docs/getting-started.md").read_text("utf-8")
+    assert not [name for name in JOB.fields if f"`{name}`" not in text]
