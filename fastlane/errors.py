@@ -89,11 +89,13 @@ class NotFound(FastlaneError):
 
 
 class NotStarted(NotFound):
-    """No log exists yet, because nothing has started. ``status`` is that of the job or the execution."""
+    """There is no log, because nothing has started. ``status`` is that of the job or the execution; ``execution_id``: the execution that
+    has not started, None where there is none yet."""
 
-    def __init__(self, message: str, status: str) -> None:
+    def __init__(self, message: str, status: str, execution_id: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.execution_id = execution_id
 
 
 class Conflict(FastlaneError):

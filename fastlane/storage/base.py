@@ -229,9 +229,9 @@ class LogStore(Protocol):
         """About ``limit`` bytes at most (at least one chunk, if there is any) from ``offset`` on: of the whole log in stored order or, when
         ``stream`` is named, of that stream by its own offsets. The first piece is cut to begin at ``offset``."""
 
-    async def log_since(self, execution_id: str, stream: int, moment: int) -> int:
-        """The offset within a stream of its first byte that came at a moment (nanoseconds, the engine's time) or later; the stream's end
-        when there is no such byte."""
+    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
+        """The offset of the first byte that came at a moment (nanoseconds, the engine's time) or later: within a stream, or in stored order
+        (None). The end of the stream, or of the log, when there is no such byte."""
 
 
 class PoolStore(Protocol):

@@ -25,6 +25,7 @@ from fastlane.models.logs.following import (
     Follow,
     Progress,
     RetryLater,
+    StartWait,
     first_step,
     first_step_of_execution,
     next_step,
@@ -56,16 +57,18 @@ class CloseReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FinalState:
-    """How what was followed ended, and the cursor after its last byte. For a job that never ran the cursor names the job itself."""
+    """How what was followed ended, and the cursor after its last byte. For a job that never ran the cursor names the job itself.
+    ``failed``: the execution, if it failed and wrote nothing, so that its failure is all that there is to tell."""
 
     status: str
     exit_code: int | None
     cursor: Cursor
+    failed: Execution | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Why a follower ended; ``end`` is set for ``done`` only. ``started``: whether there was a log to send."""
+    """Why a follower ended; ``end`` is set for ``done`` only. ``started``: whether something of what was followed had started."""
 
     reason: CloseReason
     end: FinalState | None = None
@@ -74,11 +77,13 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class StartPosition:
-    """Where to begin: after a cursor; or with the last ``tail`` lines (of one ``stream``, if only that one is wanted); or at the start."""
+    """Where to begin: after a cursor; or at the start, but no earlier than the last ``tail`` lines (of one ``stream``, if only that one is
+    wanted) and than what came ``since`` a moment (milliseconds)."""
 
     cursor: Cursor | None = None
     tail: int | None = None
     stream: int | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class TooSlow(Exception):
 
 class Follower:
     """One follower: ``run`` it once; ``interrupt`` ends that as ``retry``. ``only``: the execution to follow, None for all of the job's;
-    ``resumed``: the one that the start's cursor is of."""
+    ``resumed``: the one that the start's cursor is of. ``patient``: see ``StartWait``."""
 
     def __init__(
         self,
@@ -141,6 +146,7 @@ class Follower:
         start: StartPosition,
         *,
         start_wait: float,
+        patient: bool,
         slow_after: float,
         admitted: Admitted,
     ) -> None:
@@ -154,6 +160,7 @@ class Follower:
         self._resumed = resumed
         self._start = start
         self._start_wait = start_wait
+        self._patient = patient
         self._slow_after = slow_after
         self._sink: Sink | None = None
         self._task: asyncio.Task[object] | None = None
@@ -202,28 +209,32 @@ class Follower:
     async def _run(self, sink: Sink) -> Closing:
         step: Follow | RetryLater | Finished = Follow(self._resumed) if self._resumed else await self._await_start()
         sent: Detached | None = None
+        started = False
         while isinstance(step, Follow):
             execution = step.execution
             if execution.has_started:
                 sink.begin(execution, first=sent is None)
+                started = True
             cursor = await self._start_of(execution) if sent is None else Cursor(execution.id, 0)
             sent = await self._send(execution.id, cursor)
             step = Finished(sent.execution) if self._only else await self._await_next(execution, sent)
         if isinstance(step, RetryLater):
             return Closing(CloseReason.RETRY, started=False)
         await self._wait_for(sink.finished)
-        return Closing(CloseReason.DONE, self._final_state(step.execution, sent), started=sent is not None)
+        return Closing(CloseReason.DONE, self._final_state(step.execution, sent), started=started)
 
     async def _start_of(self, execution: Execution) -> Cursor:
         start = self._start
         if start.cursor is not None:
             return replace(start.cursor, ended=False)
-        return Cursor(execution.id, 0 if start.tail is None else await last_lines(self._store, execution.id, start.tail, start.stream))
+        lines = 0 if start.tail is None else await last_lines(self._store, execution.id, start.tail, start.stream)
+        since = 0 if start.since is None else await self._store.log_since(execution.id, None, start.since * 1_000_000)
+        return Cursor(execution.id, max(lines, since))
 
     async def _await_start(self) -> Follow | Finished | RetryLater:
         """Waits until there is something to follow."""
         only = self._only
-        give_up_at = self._clock.now() + int(self._start_wait * 1000)
+        wait = StartWait(self._clock.now() + int(self._start_wait * 1000), self._patient)
         if only is not None and (only.has_started or only.status.final):
             return Follow(only)
         name, read = (only.id, self._progress_of(only.id)) if only is not None else (self._job.id, self._job_progress)
@@ -231,16 +242,13 @@ class Follower:
             number, progress = 0, None
             while True:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(max(0.0, (give_up_at - self._clock.now()) / 1000)):
+                    async with asyncio.timeout(max(0.0, (wait.give_up_at - self._clock.now()) / 1000)):
                         number, progress = await poll.after(number)
                 if progress is None:
                     raise StoreDown("the store does not say what there is to follow")
                 self._job = progress.job or self._job
                 now = self._clock.now()
-                if only is None:
-                    step = first_step(progress, now=now, give_up_at=give_up_at)
-                else:
-                    step = first_step_of_execution(progress.newest, now, give_up_at)
+                step = first_step(progress, now, wait) if only is None else first_step_of_execution(progress.newest, now, wait)
                 if not isinstance(step, AwaitStart):
                     return step
 
@@ -321,4 +329,5 @@ class Follower:
             return FinalState(job_status(self._job, None, self._clock.now()), None, Cursor(self._job.id, 0, ended=True))
         was_sent = sent is not None and sent.cursor.execution_id == execution.id
         cursor = replace(sent.cursor, ended=True) if sent is not None and was_sent else Cursor(execution.id, 0, ended=True)
-        return FinalState(execution.status.value, execution.exit_code, cursor)
+        told = execution.failure is None or cursor.offset > 0
+        return FinalState(execution.status.value, execution.exit_code, cursor, None if told else execution)

@@ -70,10 +70,18 @@ class Followers:
             follower.interrupt()
 
     async def follow(
-        self, task_id: str, job_id: str, execution_id: str | None, start: StartPosition, caller: str | None = None
+        self,
+        task_id: str,
+        job_id: str,
+        execution_id: str | None,
+        start: StartPosition,
+        caller: str | None = None,
+        *,
+        patient: bool = False,
     ) -> Follower:
-        """A follower of a job, or of one of its executions, to be run. It counts for ``caller`` (None: for nobody). Raises NotFound,
-        TooManyFollowers, CallerFollowsTooMany, and Invalid for a cursor of another job or execution."""
+        """A follower of a job, or of one of its executions, to be run. It counts for ``caller`` (None: for nobody). ``patient``: it also
+        waits for what is due later than it waits. Raises NotFound, TooManyFollowers, CallerFollowsTooMany, and Invalid for a cursor of
+        another job or execution."""
         admitted = Admitted(caller, self._revision)
         if self._is_full():
             raise TooManyFollowers("this server ends" if self._closed else f"{self._most} logs are followed here already")
@@ -94,6 +102,7 @@ class Followers:
             resumed,
             start,
             start_wait=self._start_wait,
+            patient=patient,
             slow_after=self._slow_after,
             admitted=admitted,
         )

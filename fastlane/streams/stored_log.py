@@ -30,8 +30,8 @@ async def last_lines(store: LogStore, execution_id: str, lines: int, stream: int
     return await _start_of_lines(store, execution_id, head.offset, lines, only=stream)
 
 
-async def last_lines_of_stream(store: LogStore, execution_id: str, stream: int, end: int, lines: int) -> int:
-    """The offset within a stream at which the last ``lines`` lines of its first ``end`` bytes begin."""
+async def last_lines_before(store: LogStore, execution_id: str, stream: int | None, end: int, lines: int) -> int:
+    """The offset, within a stream or in stored order (None), at which the last ``lines`` lines of the first ``end`` bytes begin."""
     return await _start_of_lines(store, execution_id, end, lines, within=stream)
 
 

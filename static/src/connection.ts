@@ -4,6 +4,7 @@
 export type Message =
   | { cursor: string; stream: "stdout" | "stderr"; time: string; text: string }
   | { event: "attempt"; executionId: string; attempt: number }
+  | { event: "failure"; reason: string; message: string }
   | { event: "end"; status: string; exitCode: number | null };
 
 export type State =

@@ -57,7 +57,7 @@ function receive(message: Message): void {
     log.add(message.stream, message.time, message.text);
   } else if (message.event === "attempt") {
     arrive(message.executionId, message.attempt);
-  } else {
+  } else if (message.event === "end") {
     log.finish();
   }
 }

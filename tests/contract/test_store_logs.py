@@ -193,7 +193,7 @@ async def test_a_large_chunk_comes_back_whole(store):
 
 
 @pytest.mark.parametrize("chunks", [0, 1, 2, 7, 40])
-async def test_what_a_stream_wrote_since_a_moment_begins_where_its_first_piece_of_then_begins(store, chunks):
+async def test_what_was_written_since_a_moment_begins_where_the_first_piece_of_then_begins(store, chunks):
     shuffled = random.Random(chunks)
     head, pieces, time = Head(), [], 0
     for _ in range(chunks):
@@ -205,7 +205,7 @@ async def test_what_a_stream_wrote_since_a_moment_begins_where_its_first_piece_o
         assert await store.append(part)
         head = part.end
         pieces += some
-    for stream in (STDOUT, STDERR):
+    for stream in (STDOUT, STDERR, None):
         for moment in range(time + 2):
-            before = sum(len(piece.data) for piece in pieces if piece.stream == stream and piece.time < moment)
+            before = sum(len(piece.data) for piece in pieces if stream in (piece.stream, None) and piece.time < moment)
             assert await store.log_since("e", stream, moment) == before, (stream, moment)

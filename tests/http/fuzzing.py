@@ -17,9 +17,9 @@ UNSAID = (
     ("from", "is not a cursor"),  # likewise
     ("from", "is a cursor of something else"),
     ("tail", "cannot be used together with from"),  # of the query one name excludes another
+    ("since", "cannot be used together with from"),
     ("from", "needs follow=1"),
     ("stream", "needs follow=1"),
-    ("tail", "needs follow=1"),
     ("", "has a NUL character"),  # in any text of a body, however deep
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),

@@ -36,6 +36,20 @@ class RetryLater:
 
 
 @dataclass(frozen=True, slots=True)
+class StartWait:
+    """How long a follower waits for a start: until ``give_up_at`` (milliseconds), but not at all for what is due later than that, unless
+    it is ``patient``."""
+
+    give_up_at: int
+    patient: bool = False
+
+    def step(self, due: int | None, now: int) -> "AwaitStart | RetryLater":
+        """Whether to wait for a start that is due then; None: it is not known when."""
+        late = not self.patient and (due is None or due > self.give_up_at)
+        return RetryLater() if late or now >= self.give_up_at else AwaitStart()
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a job has come, read in this order: the job, its next execution under way (the soonest due), its newest execution, and the
     newest that has started."""
@@ -46,8 +60,8 @@ class Progress:
     started: Execution | None
 
 
-def first_step(progress: Progress, *, now: int, give_up_at: int) -> Follow | AwaitStart | Finished | RetryLater:
-    """The first step of a job's follower. It waits for a start until ``give_up_at`` (milliseconds)."""
+def first_step(progress: Progress, now: int, wait: StartWait) -> Follow | AwaitStart | Finished | RetryLater:
+    """The first step of a job's follower, at ``now`` (milliseconds)."""
     job, newest = progress.job, progress.newest
     if progress.started is not None:
         return Follow(progress.started)
@@ -55,19 +69,19 @@ def first_step(progress: Progress, *, now: int, give_up_at: int) -> Follow | Awa
         return Finished(None)
     under_way = progress.under_way or (newest if newest is not None and is_under_way(newest) else None)
     if under_way is not None:
-        return _wait_for(under_way.scheduled_for, now, give_up_at)
+        return wait.step(under_way.scheduled_for, now)
     if (next_run := job.next_run(now)) is not None:
-        return _wait_for(next_run, now, give_up_at)
-    return RetryLater() if job.paused else Finished(newest)
+        return wait.step(next_run, now)
+    return wait.step(None, now) if job.paused else Finished(newest)
 
 
-def first_step_of_execution(execution: Execution | None, now: int, give_up_at: int) -> Follow | AwaitStart | Finished | RetryLater:
+def first_step_of_execution(execution: Execution | None, now: int, wait: StartWait) -> Follow | AwaitStart | Finished | RetryLater:
     """The first step of an execution's follower."""
     if execution is None:
         return Finished(None)
     if execution.has_started or execution.status.final:
         return Follow(execution)
-    return _wait_for(execution.scheduled_for, now, give_up_at)
+    return wait.step(execution.scheduled_for, now)
 
 
 def next_step(execution: Execution | None, following: Execution | None) -> Follow | AwaitStart | Finished:
@@ -75,7 +89,3 @@ def next_step(execution: Execution | None, following: Execution | None) -> Follo
     if following is not None:
         return Follow(following) if following.has_started or following.status.final else AwaitStart()
     return AwaitStart() if execution is not None and is_under_way(execution) else Finished(execution)
-
-
-def _wait_for(due: int, now: int, give_up_at: int) -> AwaitStart | RetryLater:
-    return RetryLater() if due > give_up_at or now >= give_up_at else AwaitStart()

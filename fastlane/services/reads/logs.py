@@ -3,17 +3,19 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from fastlane.clock import Clock
+from fastlane.clock import Clock, iso
 from fastlane.errors import NotStarted
 from fastlane.models.execution import Execution
 from fastlane.models.logs.chunk import Head
-from fastlane.models.status import FINAL, Status
-from fastlane.services.reads.views import view_jobs
+from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.status import FINAL
+from fastlane.services.reads.views import JobView, view_jobs
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
-from fastlane.streams.stored_log import last_lines_of_stream, read_slices
+from fastlane.streams.stored_log import last_lines_before, read_slices
 
-STARTED = FINAL | {Status.RUNNING}
+ENDED = frozenset(map(str, FINAL))
+"""Statuses of a job of which nothing will start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,41 +34,58 @@ class Logs:
         self._clock = clock
 
     async def of_job(self, task_id: str, job_id: str) -> LogView:
-        """The log of the job's newest execution that has started; while none has, the empty log of the newest final one. Raises
-        NotStarted."""
+        """The log of the job's newest execution that has started. Raises NotStarted."""
         job = await find_job(self._store, task_id, job_id)
         started = await self._store.last_started(job_id)
         if started is not None:
             return await self._log(started)
-        ended = await self._store.executions_of(job_id, 1, statuses=FINAL)
-        if not ended:
-            (view,) = await view_jobs(self._store, [job], self._clock.now())
-            if view.latest is not None and view.latest.status in STARTED:  # since the reads above
-                return await self._log(view.latest)
-            raise NotStarted(f"job {job_id} has no output yet: it is {view.status} and nothing of it has started", view.status)
-        return await self._log(ended[0])
+        now = self._clock.now()
+        (view,) = await view_jobs(self._store, [job], now)
+        if view.latest is not None and view.latest.has_started:  # since the read above
+            return await self._log(view.latest)
+        raise _nothing_started(view, now)
 
     async def of_execution(self, task_id: str, job_id: str, execution_id: str) -> LogView:
         """The log of one execution. Raises NotStarted."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
-        if execution.status not in STARTED:
-            message = f"execution {execution_id} has no output yet: it is {execution.status} and has not started"
-            raise NotStarted(message, execution.status)
-        return await self._log(execution)
+        if execution.has_started:
+            return await self._log(execution)
+        status = execution.status
+        words = _never(execution) if status.final else f"has no output yet: it is {status} and has not started"
+        raise NotStarted(f"execution {execution_id} {words}", status, execution_id)
 
     async def read(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[bytes]:
         """The log's bytes from ``start`` to ``end``, in slices: of one stream by its own offsets, or else of both in order of arrival."""
         async for pieces in read_slices(self._store, execution_id, start, end, stream):
             yield b"".join(piece.data for piece in pieces)
 
-    async def last_lines(self, execution_id: str, stream: int, end: int, lines: int) -> int:
-        """The offset at which the last ``lines`` lines of a stream's first ``end`` bytes begin."""
-        return await last_lines_of_stream(self._store, execution_id, stream, end, lines)
+    async def last_lines(self, execution_id: str, stream: int | None, end: int, lines: int) -> int:
+        """The offset, within a stream or in order of arrival (None), at which the last ``lines`` lines of the first ``end`` bytes begin."""
+        return await last_lines_before(self._store, execution_id, stream, end, lines)
 
-    async def since(self, execution_id: str, stream: int, moment: int) -> int:
-        """The offset at which a stream's output from a moment (milliseconds) on begins."""
+    async def since(self, execution_id: str, stream: int | None, moment: int) -> int:
+        """The offset, as in ``last_lines``, at which what was written from a moment (milliseconds) on begins."""
         return await self._store.log_since(execution_id, stream, moment * 1_000_000)
 
     async def _log(self, execution: Execution) -> LogView:
         """The execution was read before the head, so the head of a final execution is complete."""
         return LogView(execution, await self._store.log_head(execution.id))
+
+
+def _nothing_started(view: JobView, now: int) -> NotStarted:
+    """Says when something of the job is due, or that nothing will start."""
+    latest, status = view.latest, view.status
+    if status not in ENDED or (latest is not None and is_under_way(latest)):
+        due = view.next_run if latest is None or latest.status.final else latest.scheduled_for
+        words = f"has no output yet: it is {status} and nothing of it has started"
+        words += f"; it is due at {iso(due)}" if due is not None and due > now else ""
+    elif latest is not None and latest.status == status:
+        words = _never(latest)
+    else:
+        words = f"has no output: it is {status}, and nothing of it ever started"
+    return NotStarted(f"job {view.job.id} {words}", status, latest.id if latest is not None else None)
+
+
+def _never(execution: Execution) -> str:
+    why = "; its failure says why" if execution.failure is not None else ""
+    return f"has no output: it ended as {execution.status} and never started{why}"

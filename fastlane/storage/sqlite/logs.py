@@ -88,28 +88,29 @@ def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, str
     return Slice(tuple(pieces), position)
 
 
-def since(db: sqlite3.Connection, execution_id: str, stream: int, moment: int) -> int:
-    """The offset within a stream of its first byte that came at a moment (nanoseconds) or later."""
+def since(db: sqlite3.Connection, execution_id: str, stream: int | None, moment: int) -> int:
+    """The offset, within a stream or in stored order, of the first byte that came at a moment (nanoseconds) or later."""
     whole = head(db, execution_id)
     sequence = _first_since(db, execution_id, whole.sequence, stream, moment)
     query = f"SELECT {_OFFSETS[stream][0]}, pieces, data FROM log_chunks WHERE execution_id = ? AND sequence = ?"
     rows = db.execute(query, (execution_id, sequence)).fetchall()
     if not rows:
-        return whole.stdout if stream == STDOUT else whole.stderr
+        return whole.offset if stream is None else whole.stdout if stream == STDOUT else whole.stderr
     start, index, data = rows[0]
-    pieces = [piece for piece in unpack_pieces(index, data) if piece.stream == stream]
+    pieces = [piece for piece in unpack_pieces(index, data) if stream is None or piece.stream == stream]
     return int(start) + sum(len(piece.data) for piece in takewhile(lambda piece: piece.time < moment, pieces))
 
 
-def _first_since(db: sqlite3.Connection, execution_id: str, count: int, stream: int, moment: int) -> int:
-    """The first of ``count`` chunks at whose end the stream had reached the moment: a binary search by the chunks' marks."""
+def _first_since(db: sqlite3.Connection, execution_id: str, count: int, stream: int | None, moment: int) -> int:
+    """The first of ``count`` chunks at whose end the stream, or one of them, had reached the moment: a binary search by the chunks'
+    marks."""
     query = "SELECT marks FROM log_chunks WHERE execution_id = ? AND sequence = ?"
     low, high = 0, count
     while low < high:
         middle = (low + high) // 2
         ((marks,),) = db.execute(query, (execution_id, middle)).fetchall()
-        mark = marks_from_json(marks).get(stream)
-        low, high = (low, middle) if mark is not None and mark.time >= moment else (middle + 1, high)
+        reached = [mark.time for number, mark in marks_from_json(marks).items() if stream in (None, number)]
+        low, high = (low, middle) if max(reached, default=-1) >= moment else (middle + 1, high)
     return low
 
 

@@ -230,7 +230,7 @@ class SqliteStore:
     async def read_log(self, execution_id: str, offset: int, limit: int, stream: int | None = None) -> Slice:
         return await self._readers.run(lambda db: logs.read(db, execution_id, offset, limit, stream))
 
-    async def log_since(self, execution_id: str, stream: int, moment: int) -> int:
+    async def log_since(self, execution_id: str, stream: int | None, moment: int) -> int:
         return await self._readers.run(lambda db: logs.since(db, execution_id, stream, moment))
 
     # pools

@@ -6,38 +6,52 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.logs.cursor import MAX_CURSOR, Cursor, read_cursor
 from fastlane.streams.follower import StartPosition
 from fastlane.web.api.contract import Parameter
-from fastlane.web.api.json_schema import enum, integer
+from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, enum, integer
 from fastlane.web.api.log_encoding import STREAMS
-from fastlane.web.http.query import read_integer
+from fastlane.web.http.query import read_all, read_integer, read_since
 
 MAX_LINES = 1_000_000_000
-FOLLOW_QUERY = {
-    "from": Parameter("Continues after this cursor of a message; not together with tail.", {"type": "string", "maxLength": MAX_CURSOR}),
-    "stream": Parameter("Only stdout, or only stderr.", enum(tuple(STREAMS))),
-    "tail": Parameter("Starts with this many of the last lines.", integer(0, MAX_LINES)),
+PART_QUERY = {
+    "tail": Parameter("Only this many of the last lines.", integer(0, MAX_LINES)),
+    "since": Parameter(f"Only what was written at or after this time: {SINCE_WORDS}.", SINCE),
 }
+"""Which part of a log is wanted; of a log that is followed, where it begins."""
+FOLLOW_ONLY = {
+    "from": Parameter(
+        "Continues after this cursor of a message; not together with tail or since.", {"type": "string", "maxLength": MAX_CURSOR}
+    ),
+    "stream": Parameter("Only stdout, or only stderr.", enum(tuple(STREAMS))),
+}
+FOLLOW_QUERY = {**FOLLOW_ONLY, **PART_QUERY}
 
 
-def read_follow_query(query: Mapping[str, str], last_event: str | None = None) -> StartPosition:
-    """``from``, ``stream`` and ``tail``. ``last_event`` (the header Last-Event-ID) takes the place of ``from`` and ``tail``. Raises Invalid
-    with all faults."""
+def read_part(query: Mapping[str, str], now: int) -> tuple[int | None, int | None]:
+    """``tail`` (lines) and ``since`` (milliseconds), each None when it is absent. Raises Invalid with all faults."""
+    lines, since = read_all(lambda: read_integer(query, "tail", -1, 0, MAX_LINES), lambda: read_since(query, now))
+    return (None if lines < 0 else lines), since
+
+
+def read_follow_query(query: Mapping[str, str], now: int, last_event: str | None = None) -> StartPosition:
+    """``from``, ``stream``, ``tail`` and ``since``. ``last_event`` (the header Last-Event-ID) takes the place of all but ``stream``. Raises
+    Invalid with all faults."""
     faults: list[Fault] = []
     cursor: Cursor | None = None
-    tail: int | None = None
+    tail, since = None, None
     try:
         if text := last_event or query.get("from"):
             cursor = read_cursor(text)
     except ValueError as error:
         faults.append(Fault("Last-Event-ID" if last_event else "from", str(error)))
     try:
-        tail = read_integer(query, "tail", 0, 0, MAX_LINES) if "tail" in query else None
+        tail, since = read_part(query, now)
     except Invalid as error:
         faults += error.faults
     stream = query.get("stream")
     if stream is not None and stream not in STREAMS:
         faults.append(Fault("stream", 'is neither "stdout" nor "stderr"; leave it out for both'))
-    if "from" in query and "tail" in query:
-        faults.append(Fault("tail", "cannot be used together with from; leave one of them out"))
+    for name in PART_QUERY.keys() & query.keys() if "from" in query else ():
+        faults.append(Fault(name, "cannot be used together with from; leave one of them out"))
     if faults:
         raise Invalid(faults)
-    return StartPosition(cursor, None if cursor else tail, STREAMS.get(stream or ""))
+    number = STREAMS.get(stream or "")
+    return StartPosition(cursor, stream=number) if cursor else StartPosition(None, tail, number, since)

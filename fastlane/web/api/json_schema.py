@@ -69,8 +69,10 @@ POSITIVE_DURATION_OR_SECONDS: JsonSchema = {
 _SINCE_1970: JsonSchema = {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9][0-9]|[2-9][0-9]{3})-"}
 _DIGITS: JsonSchema = {"type": "string", "pattern": r"^[0-9]{1,11}(?:\.[0-9]{1,9})?$"}
 MOMENT: JsonSchema = {"anyOf": [{"type": "number", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
-MOMENT_IN_QUERY: JsonSchema = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970]}
 MOMENT_WORDS = "Unix seconds, or ISO 8601 with an offset"
+SINCE: JsonSchema = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": LARGEST_UNIX_SECONDS}, _DIGITS, _SINCE_1970, DURATION]}
+"""A time in a query, or how long ago it was."""
+SINCE_WORDS = f"{MOMENT_WORDS}; or a duration ago (1h)"
 
 _FIELD = "[0-9A-Za-z*,/-]+"
 CRON: JsonSchema = {"type": "string", "maxLength": MAX_TEXT, "pattern": rf"^\s*(?:@[A-Za-z]+|{_FIELD}(?:\s+{_FIELD}){{4}})\s*$"}

@@ -59,6 +59,11 @@ def attempt_event(execution: Execution) -> bytes:
     return orjson.dumps({"event": "attempt", "executionId": execution.id, "attempt": execution.attempt})
 
 
+def failure_event(reason: str, message: str) -> bytes:
+    """The JSON that tells why an execution without a log failed."""
+    return orjson.dumps({"event": "failure", "reason": reason, "message": message})
+
+
 def end_event(end: FinalState) -> bytes:
     """The JSON of the last event."""
     return orjson.dumps({"event": "end", "status": end.status, "exitCode": end.exit_code})

@@ -61,7 +61,8 @@ def problem_of(error: BaseException | None) -> Problem:
         case Forbidden():
             return _problem_of_faults(403, error.faults)
         case NotStarted():
-            return Problem(404, str(error), headers={"Fastlane-Status": error.status}, execution_status=error.status)
+            of = {"Fastlane-Execution-Id": error.execution_id} if error.execution_id else {}
+            return Problem(404, str(error), headers={"Fastlane-Status": error.status, **of}, execution_status=error.status)
         case NotFound():
             return Problem(404, str(error))
         case Conflict():

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 
 from fastlane.errors import Fault, Invalid, nearest
-from fastlane.models.schedule.schedule import read_moment
+from fastlane.models.schedule.schedule import read_duration, read_moment
 from fastlane.web.http.problems import Problem
 
 FLAGS = {"1": True, "true": True, "0": False, "false": False}
@@ -59,14 +60,16 @@ def read_integer(values: Mapping[str, str], name: str, default: int, least: int,
     return number
 
 
-def read_since(values: Mapping[str, str]) -> int | None:
-    """The time (in milliseconds) that ``since`` names; None when it is absent."""
+def read_since(values: Mapping[str, str], now: int) -> int | None:
+    """The time (in milliseconds) that ``since`` names, by itself or by a duration before ``now``; None when it is absent."""
     if "since" not in values:
         return None
     try:
         return read_moment(values["since"])
     except ValueError as error:
-        raise Invalid([Fault("since", str(error))]) from None
+        with suppress(ValueError):
+            return max(0, now - round(read_duration(values["since"]) * 1000))
+        raise Invalid([Fault("since", f'{error}, or a duration ago ("1h")')]) from None
 
 
 def read_all(*reads: Callable[[], Any]) -> list[Any]:

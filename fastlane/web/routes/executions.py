@@ -5,7 +5,7 @@ from fastlane.models.paging import Wanted
 from fastlane.models.status import Status
 from fastlane.models.task import task_id_fault
 from fastlane.web.api.contract import Parameter, operation, pages
-from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, TASK_ID, comma_list
+from fastlane.web.api.json_schema import SINCE, SINCE_WORDS, TASK_ID, comma_list
 from fastlane.web.api.responses.actions import EXECUTION_STOPPED
 from fastlane.web.api.responses.executions import EXECUTION_DETAIL, EXECUTION_PAGE
 from fastlane.web.api.responses.pages import Listing
@@ -16,7 +16,7 @@ from fastlane.web.http.query import read_all, read_since
 FILTERS = {
     "status": Parameter("Only executions with this status; separate several with commas.", comma_list(tuple(Status))),
     "task": Parameter("Only executions of this task.", TASK_ID),
-    "since": Parameter(f"Only executions that were due at or after this time: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
+    "since": Parameter(f"Only executions that were due at or after this time: {SINCE_WORDS}.", SINCE),
 }
 
 
@@ -30,7 +30,7 @@ class ExecutionsHandler(Handler):
         statuses, task_id, since, window = read_all(
             self._statuses,
             self._task_id,
-            lambda: read_since(self.query),
+            lambda: read_since(self.query, self.services.clock.now()),
             lambda: url.window(self.query, default=self.web_settings.per_page),
         )
         page = await self.services.lists.executions(Wanted(statuses, task_id, since, self.visible_tasks), window)

@@ -18,11 +18,11 @@ from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, Closing, Follower
 from fastlane.web.api.contract import flag
-from fastlane.web.api.follow_query import FOLLOW_QUERY, read_follow_query
-from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, server_sent_event
+from fastlane.web.api.follow_query import FOLLOW_ONLY, FOLLOW_QUERY, read_follow_query
+from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, failure_event, server_sent_event
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import read_flag
-from fastlane.web.routes.log_lookup import find_log
+from fastlane.web.routes.log_lookup import failure_words, find_log
 
 PING_EVERY = 20.0
 """Seconds between comments in an event stream."""
@@ -36,7 +36,7 @@ QUERY = {"follow": flag("The log as it grows: text, or server-sent events for Ac
 def wants_follow(query: Mapping[str, str]) -> bool:
     """Whether the query asks to follow the log. Raises Invalid for parameters that mean something only then."""
     follow = read_flag(query, "follow")
-    if not follow and (alone := FOLLOW_QUERY.keys() & query.keys()):
+    if not follow and (alone := FOLLOW_ONLY.keys() & query.keys()):
         raise Invalid([Fault(name, "needs follow=1") for name in sorted(alone)])
     return follow
 
@@ -58,8 +58,9 @@ class LogFollowing:
         """Follows the log until it ends, or the client is gone."""
         handler, headers = self._handler, self._handler.request.headers
         as_events = "text/event-stream" in headers.get("Accept", "").lower()
-        start = read_follow_query(handler.query, headers.get("Last-Event-ID") if as_events else None)
-        follower = self._follower = await handler.services.followers.follow(*self._ids, start, handler.caller)
+        now = handler.services.clock.now()
+        start = read_follow_query(handler.query, now, headers.get("Last-Event-ID") if as_events else None)
+        follower = self._follower = await handler.services.followers.follow(*self._ids, start, handler.caller, patient=True)
         self._set_headers()
         if as_events and start.cursor is not None and start.cursor.ended:
             handler.set_status(204)  # tells a browser not to reconnect
@@ -68,6 +69,7 @@ class LogFollowing:
         sink = EventSink(handler, start.stream) if as_events else TextSink(handler, start.stream)
         handler.set_header("Content-Type", sink.media)
         if handler.request.method == "HEAD":
+            await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
             await handler.deliver(handler.finish())
             return
         _keep_alive(handler)
@@ -97,18 +99,13 @@ class LogFollowing:
             await self._handler.deliver(self._handler.finish())
 
     async def _answer_unstarted(self) -> None:
-        """Answers as the route does without ``follow``: with a refusal if nothing has started, and with an empty log if the execution ended
-        before it started. An execution that has just started is followed after all."""
-        view = await find_log(self._handler, *self._ids)
-        if view.execution.has_started:
-            return await self.answer()
-        self._handler.set_header("Fastlane-Execution-Id", view.execution.id)
-        await self._handler.deliver(self._handler.finish())
-        return None
+        """Answers as the route does without ``follow``: with a refusal. An execution that has just started is followed after all."""
+        await find_log(self._handler, *self._ids)
+        await self.answer()
 
 
 class ResponseSink(ABC):
-    """A chunked answer, as the sink of a follower. ``begun``: whether a part of it was sent."""
+    """A chunked answer, as the sink of a follower. ``begun``: whether a part of it was sent, and be it only its headers."""
 
     media: str
     format: LogFormat
@@ -168,16 +165,22 @@ class ResponseSink(ABC):
 
 
 class TextSink(ResponseSink):
-    """The bytes that the command wrote."""
+    """The bytes that the command wrote. Of an execution that wrote nothing and failed, the words of its failure."""
 
     media = "text/plain; charset=utf-8"
     format = LogFormat.BYTES
+    _wrote = False
 
     def open(self) -> None:
         """Sends nothing yet: the answer's headers name the execution."""
 
     def close(self) -> None:
         """Has nothing to close."""
+
+    def send(self, data: bytes) -> None:
+        """Sends a part of the log."""
+        self._wrote = True
+        super().send(data)
 
     def begin(self, execution: Execution, *, first: bool) -> None:
         """Sends the answer's headers with the first attempt."""
@@ -187,6 +190,10 @@ class TextSink(ResponseSink):
 
     def end(self, closing: Closing) -> bool:
         """Text has no last word: only a complete answer says that the log has ended."""
+        if closing.end is not None and closing.end.failed is not None and not self._wrote:
+            if not self.begun:
+                self._handler.set_header("Fastlane-Execution-Id", closing.end.failed.id)
+            self.send(failure_words(self._handler, closing.end.failed).encode() + b"\n")
         return closing.reason is CloseReason.DONE or not closing.started
 
 
@@ -215,6 +222,9 @@ class EventSink(ResponseSink):
     def end(self, closing: Closing) -> bool:
         """Sends the last event. Browsers resume a stream that ends without one."""
         if closing.end is not None:
+            if (failed := closing.end.failed) is not None and failed.failure is not None:
+                failure = failure_event(failed.failure.reason, failure_words(self._handler, failed))
+                self.send(server_sent_event("failure", failure))
             self.send(server_sent_event("end", end_event(closing.end), closing.end.cursor))
         return True
 

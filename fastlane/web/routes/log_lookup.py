@@ -1,5 +1,6 @@
-"""Finds the log that a path names."""
+"""Finds the log that a path names, and what to tell where there is none."""
 
+from fastlane.models.execution import Execution
 from fastlane.services.reads.logs import LogView
 from fastlane.web.handler.handler import Handler
 
@@ -9,3 +10,9 @@ async def find_log(handler: Handler, task_id: str, job_id: str, execution_id: st
     if execution_id is None:
         return await handler.services.logs.of_job(task_id, job_id)
     return await handler.services.logs.of_execution(task_id, job_id, execution_id)
+
+
+def failure_words(handler: Handler, execution: Execution) -> str:
+    """Why an execution failed, without the secrets that the message may quote."""
+    failure = execution.failure
+    return "" if failure is None else handler.render_context.redaction.message(failure.message, execution.spec.envs)

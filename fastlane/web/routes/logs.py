@@ -11,25 +11,20 @@ import structlog
 from fastlane.errors import FastlaneError
 from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.services.reads.logs import LogView
-from fastlane.web.api.contract import EVENTS, TEXT, Parameter, Response, flag, operation
-from fastlane.web.api.json_schema import MOMENT_IN_QUERY, MOMENT_WORDS, integer
+from fastlane.web.api.contract import EVENTS, TEXT, Response, flag, operation
+from fastlane.web.api.follow_query import PART_QUERY, read_part
 from fastlane.web.handler.handler import Handler
-from fastlane.web.http.query import byte_range, read_all, read_flag, read_integer, read_since
+from fastlane.web.http.query import byte_range, read_flag
 from fastlane.web.routes import log_following
 from fastlane.web.routes.log_following import LogFollowing, wants_follow
 from fastlane.web.routes.log_lookup import find_log
 
 SEPARATOR = b"\n-=-\n"
-MAX_LINES = 1_000_000_000
 
 LOG_HEADERS = ("Fastlane-Execution-Id", "Fastlane-Status", "Fastlane-Exit-Code")
 STREAM_ANSWERS = {
     200: Response("The stream so far, byte for byte.", media=(TEXT,), headers=LOG_HEADERS),
     206: Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
-}
-STREAM_QUERY = {
-    "tail": Parameter("Only this many of its last lines.", integer(0, MAX_LINES)),
-    "since": Parameter(f"Only what was written at or after this time: {MOMENT_WORDS}.", MOMENT_IN_QUERY),
 }
 
 log = structlog.get_logger()
@@ -38,7 +33,7 @@ log = structlog.get_logger()
 class StdoutHandler(Handler):
     """``…/stdout``."""
 
-    @operation("getStdout", answers=STREAM_ANSWERS, query=STREAM_QUERY, refusals=(404, 416))
+    @operation("getStdout", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """What it writes to stdout."""
         await send_stream(self, STDOUT, task_id, job_id, execution_id)
@@ -47,7 +42,7 @@ class StdoutHandler(Handler):
 class StderrHandler(Handler):
     """``…/stderr``."""
 
-    @operation("getStderr", answers=STREAM_ANSWERS, query=STREAM_QUERY, refusals=(404, 416))
+    @operation("getStderr", answers=STREAM_ANSWERS, query=PART_QUERY, refusals=(404, 416))
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """What it writes to stderr."""
         await send_stream(self, STDERR, task_id, job_id, execution_id)
@@ -66,6 +61,7 @@ class LogsHandler(Handler):
             204: Response("For a Last-Event-ID that is the end's: nothing follows."),
         },
         refusals=(404, 429),
+        more="tail and since apply to each stream; with interleaved or follow, to both together.",
     )
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """Both streams' bytes, so far or as they come."""
@@ -75,11 +71,14 @@ class LogsHandler(Handler):
             return await self._following.answer()
         view = await find_log(self, task_id, job_id, execution_id)
         set_log_headers(self, view)
-        head = view.head
+        head, id = view.head, view.execution.id
         if interleaved:
-            await send_log(self, self.services.logs.read(view.execution.id, 0, head.offset), head.offset)
-        else:
-            await send_log(self, self._one_after_the_other(view), head.stdout + len(SEPARATOR) + head.stderr)
+            start = await _start_of_part(self, id, None, head.offset)
+            return await send_log(self, self.services.logs.read(id, start, head.offset), head.offset - start)
+        stdout = await _start_of_part(self, id, STDOUT, head.stdout)
+        stderr = await _start_of_part(self, id, STDERR, head.stderr)
+        size = head.stdout - stdout + len(SEPARATOR) + head.stderr - stderr
+        return await send_log(self, self._one_after_the_other(view, stdout, stderr), size)
 
     def on_connection_close(self) -> None:
         """The client has gone."""
@@ -87,12 +86,12 @@ class LogsHandler(Handler):
             self._following.interrupt()
         super().on_connection_close()
 
-    async def _one_after_the_other(self, view: LogView) -> AsyncIterator[bytes]:
+    async def _one_after_the_other(self, view: LogView, stdout: int, stderr: int) -> AsyncIterator[bytes]:
         read = self.services.logs.read
-        async for data in read(view.execution.id, 0, view.head.stdout, STDOUT):
+        async for data in read(view.execution.id, stdout, view.head.stdout, STDOUT):
             yield data
         yield SEPARATOR
-        async for data in read(view.execution.id, 0, view.head.stderr, STDERR):
+        async for data in read(view.execution.id, stderr, view.head.stderr, STDERR):
             yield data
 
 
@@ -134,13 +133,9 @@ def set_log_headers(handler: Handler, view: LogView) -> None:
 
 
 async def _requested_part(handler: Handler, execution_id: str, stream: int, size: int) -> tuple[int, int]:
-    """Where the requested part of a stream starts and ends, in bytes. ``tail`` and ``since`` read_all mean what fulfils both."""
-    query, logs = handler.query, handler.services.logs
-    lines, since = read_all(lambda: read_integer(query, "tail", -1, 0, MAX_LINES), lambda: read_since(query))
-    if lines >= 0 or since is not None:
-        tail_start = 0 if lines < 0 else await logs.last_lines(execution_id, stream, size, lines)
-        since_start = 0 if since is None else await logs.since(execution_id, stream, since)
-        return min(size, max(tail_start, since_start)), size
+    """Where the requested part of a stream starts and ends, in bytes."""
+    if PART_QUERY.keys() & handler.query.keys():
+        return await _start_of_part(handler, execution_id, stream, size), size
     conditional = "If-Range" in handler.request.headers  # never matches, since there is no validator to compare
     part = None if conditional else byte_range(handler.request.headers.get("Range"), size)
     if part is None:
@@ -148,3 +143,12 @@ async def _requested_part(handler: Handler, execution_id: str, stream: int, size
     handler.set_status(206)
     handler.set_header("Content-Range", f"bytes {part[0]}-{part[1] - 1}/{size}")
     return part
+
+
+async def _start_of_part(handler: Handler, execution_id: str, stream: int | None, size: int) -> int:
+    """Where ``tail`` and ``since`` let a stream start, or the whole log in order of arrival (None). Both apply."""
+    logs = handler.services.logs
+    lines, since = read_part(handler.query, handler.services.clock.now())
+    tail_start = 0 if lines is None else await logs.last_lines(execution_id, stream, size, lines)
+    since_start = 0 if since is None else await logs.since(execution_id, stream, since)
+    return min(size, max(tail_start, since_start))

@@ -18,6 +18,7 @@ from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import LogFormat
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.problems import Problem
+from fastlane.web.routes.log_lookup import failure_words
 from fastlane.web.routes.tickets import TICKET_QUERY
 from fastlane.web.routes.websocket_sink import SocketSink
 
@@ -64,7 +65,7 @@ class SocketHandler(Handler, WebSocketHandler):
         format = self.query.get("format", LogFormat.TEXT)
         if format not in (LogFormat.TEXT, LogFormat.JSON):
             raise Invalid([Fault("format", 'is neither "text" nor "json"')])
-        start = read_follow_query(self.query)
+        start = read_follow_query(self.query, self.services.clock.now())
         self._format, self._stream = LogFormat(format), start.stream
         self._follower = await self.services.followers.follow(task_id, job_id, execution_id, start, self.caller)
         try:
@@ -121,7 +122,8 @@ class SocketHandler(Handler, WebSocketHandler):
         if closing.reason is CloseReason.GONE:
             return None
         if closing.end is not None:
-            sink.end(closing.end)
+            words = None if closing.end.failed is None else failure_words(self, closing.end.failed)
+            sink.end(closing.end, words)
         return self.close(NORMAL_CLOSURE, closing.reason.value)
 
     async def _watch(self, sink: SocketSink) -> None:

@@ -12,7 +12,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import FinalState
-from fastlane.web.api.log_encoding import LogFormat, attempt_event, encoder, end_event, websocket_frame, websocket_ping
+from fastlane.web.api.log_encoding import LogFormat, attempt_event, encoder, end_event, failure_event, websocket_frame, websocket_ping
 
 PING_AFTER = 64 * 1024
 """Bytes of frames after which a ping asks whether the client has read them."""
@@ -91,10 +91,16 @@ class SocketSink:
         if self._format is LogFormat.JSON and not first:
             self.send(websocket_frame(attempt_event(execution)))
 
-    def end(self, state: FinalState) -> None:
-        """Announces the end, in JSON only."""
+    def end(self, state: FinalState, failure: str | None) -> None:
+        """Sends the words of a failure without a log, if any, but adds nothing to a text that has a log. Announces the end, in JSON
+        only."""
+        failed = None if state.failed is None else state.failed.failure
         if self._format is LogFormat.JSON:
+            if failed is not None and failure is not None:
+                self.send(websocket_frame(failure_event(failed.reason, failure)))
             self.send(websocket_frame(end_event(state)))
+        elif failure is not None and not self._sent:
+            self.send(websocket_frame(failure.encode() + b"\n"))
 
     @property
     def _open(self) -> bool:

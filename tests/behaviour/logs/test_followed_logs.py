@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from fastlane.clock import iso
 from fastlane.models import transitions
+from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.schedule.tick import next_execution
+from fastlane.models.status import Status
 from fastlane.web.routes import log_following
 from tests.support.waiting import until
 
@@ -61,24 +64,63 @@ async def test_text_waits_for_a_start_and_goes_through_all_attempts(server):
     assert (await reading).body == b"first\nsecond\n"
 
 
-async def test_what_does_not_start_is_a_404_as_without_following(serve):
-    async with serve(ws_start_wait=0.2) as server:
-        for reply in (await server.enqueue(), await server.enqueue(startIn="1h")):
+async def test_what_does_not_start_is_waited_for_and_then_a_404_that_says_when_it_is_due(serve):
+    async with serve(ws_start_wait=0.4) as server:
+        for reply in (await server.enqueue(), await server.enqueue(startAt=4_000_000_000)):
+            began = server.clock.now()
             answer = await server.get(reply["jobUrl"] + "logs?follow=1")
-            assert answer.status == 404
-            assert "nothing of it has started" in answer.json["detail"]
+            assert server.clock.now() - began >= 390
+            assert (answer.status, "nothing of it has started" in answer.json["detail"]) == (404, True)
+        assert f"it is due at {iso(4_000_000_000_000)}" in answer.json["detail"]
+        assert (await server.get(reply["jobUrl"] + "stdout")).json == answer.json
+
+
+async def test_what_is_due_later_and_is_run_by_hand_meanwhile_is_followed(server):
+    reply = await server.enqueue(startIn="1h")
+    reading = asyncio.create_task(server.get(reply["jobUrl"] + "logs?follow=1"))
+    await until(lambda: len(server.followers) == 1, "a follower")
+    execution = await server.run((await server.post(reply["jobUrl"] + "run")).json)
+    await server.append_log(execution, (1, b"by hand"))
+    await server.end(execution)
+    assert (await reading).body == b"by hand"
 
 
 @pytest.mark.parametrize("scheduled", [{}, {"cron": "0 0 1 1 *"}])
-async def test_what_was_stopped_before_its_start_has_an_empty_log_as_without_following(server, scheduled):
+async def test_what_was_stopped_before_its_start_is_a_404_as_without_following(server, scheduled):
     reply = await server.enqueue(**scheduled)
-    if scheduled:
-        reply = (await server.post(reply["jobUrl"] + "run")).json
-    assert (await server.post(reply["executionUrl"] + "stop")).status == 200
-    for url in (reply["jobUrl"], reply["executionUrl"]):
-        assert ((await server.get(url + "stdout")).status, (await server.get(url + "stdout")).body) == (200, b"")
+    assert (await server.post(reply["jobUrl"] + "stop")).status == 200
+    for url in [reply["jobUrl"], *([] if scheduled else [reply["executionUrl"]])]:
         answer = await server.get(url + "logs?follow=1")
-        assert (answer.status, answer.body, answer.headers["Fastlane-Execution-Id"]) == (200, b"", reply["executionId"])
+        assert (answer.status, answer.json) == (404, (await server.get(url + "stdout")).json)
+
+
+@pytest.mark.parametrize("of", ["jobUrl", "executionUrl"])
+async def test_what_failed_and_wrote_nothing_ends_with_the_words_of_its_failure(server, of):
+    """Without the values of secrets, which an engine may quote."""
+    never = await server.enqueue(envs={"A_TOKEN": "hush-hush"})
+    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "no such image: hush-hush"))
+    assert await server.store.change(transitions.give_up(await server.pull(never), ending))
+    mute = await server.run_to_end("task", code=3)
+    for reply, reason, words in ((never, "image", "no such image: ********"), (mute, "exit", "exit code 3")):
+        url = reply[of] + "logs?follow=1"
+        text = await server.get(url)
+        assert (text.status, text.body, text.headers["Fastlane-Execution-Id"]) == (200, words.encode() + b"\n", reply["executionId"])
+        failure, end = events_of((await server.get(url, headers=EVENTS)).body)
+        assert (failure["event"], json.loads(failure["data"])) == ("failure", {"event": "failure", "reason": reason, "message": words})
+        assert end["event"] == "end"
+
+
+async def test_a_text_that_has_a_log_stays_byte_for_byte(server):
+    """The last of two attempts wrote nothing, and failed: that is an event, and no part of the text."""
+    reply = await server.run_to_end("task", (1, b"x"), code=1)
+    following_one = next_execution(await server.execution(reply), due=1, now=server.clock.now())
+    assert await server.store.insert(following_one)
+    await server.end(await server.run({"executionId": following_one.id}), 2)
+    url = f"{reply['jobUrl']}logs?follow=1&from={reply['executionId']}:0"
+    assert (await server.get(url)).body == b"x"
+    events = events_of((await server.get(url, headers=EVENTS)).body)
+    assert [event["event"] for event in events] == ["log", "attempt", "failure", "end"]
+    assert (await server.get(reply["executionUrl"] + "logs?follow=1")).body == b"x"
 
 
 async def test_what_starts_just_when_the_wait_for_it_is_over_is_followed(serve):
@@ -113,7 +155,7 @@ async def test_a_server_that_ends_cuts_text_so_that_it_is_not_taken_for_the_end(
 
 
 @pytest.mark.parametrize(
-    "query", ["logs?tail=1", "logs?from=x", "logs?stream=stdout&follow=0", "logs?follow=yes", "logs?follow=1&stream=x"]
+    "query", ["logs?tail=x", "logs?from=x", "logs?stream=stdout&follow=0", "logs?follow=yes", "logs?follow=1&stream=x"]
 )
 async def test_a_query_that_means_nothing_is_refused(server, query):
     reply = await server.run_to_end("task", (1, b"x"))
@@ -131,6 +173,7 @@ async def test_head_of_a_followed_log_does_not_wait(server):
     reply = await server.enqueue()
     answer = await server.ask("HEAD", reply["jobUrl"] + "logs?follow=1", headers=EVENTS)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
+    assert "Content-Length" not in answer.headers
 
 
 # server-sent events
@@ -182,10 +225,10 @@ async def test_an_event_stream_tells_of_the_next_attempt(server):
 
 
 async def test_an_event_stream_that_cannot_go_on_ends_without_its_last_event(serve):
-    async with serve() as server:
-        for reply in (await server.enqueue(startIn="1h"),):
-            answer = await server.get(reply["jobUrl"] + "logs?follow=1", headers=EVENTS)
-            assert (answer.status, answer.body) == (200, b"retry: 5000\n\n")
+    async with serve(ws_start_wait=0.2) as server:
+        later = await server.enqueue(startIn="1h")
+        answer = await server.get(later["jobUrl"] + "logs?follow=1", headers=EVENTS)
+        assert (answer.status, answer.body) == (200, b"retry: 5000\n\n")
         running = await server.enqueue()
         execution = await server.run(running)
         await server.append_log(execution, (1, b"so far"))

@@ -69,11 +69,14 @@ async def test_a_socket_that_comes_after_the_end_gets_all_and_done(server):
 async def test_an_image_that_cannot_be_had_is_done(server):
     reply = await server.enqueue()
     pulling = await server.pull(reply)
-    async with socket(server, reply["jobUrl"] + "ws?format=json") as client:
+    async with socket(server, reply["jobUrl"] + "ws?format=json") as client, socket(server, reply["jobUrl"] + "ws") as plain:
         ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
         assert await server.store.change(transitions.give_up(pulling, ending))
         got = await client.closed()
-    assert (got.events, got.end) == ([{"event": "end", "status": "failed", "exitCode": None}], DONE)
+        text = await plain.closed()
+    failure = {"event": "failure", "reason": "image", "message": "No such image: x"}
+    assert (got.events, got.end) == ([failure, {"event": "end", "status": "failed", "exitCode": None}], DONE)
+    assert (text.text, text.end) == ("No such image: x\n", DONE)
 
 
 # JSON, cursors, streams

@@ -30,6 +30,26 @@ async def test_there_is_no_log_before_something_has_started(server, kind):
     assert (await server.get(later["jobUrl"] + kind)).headers["Fastlane-Status"] == "scheduled"
 
 
+async def test_what_never_started_is_the_same_404_in_each_case(server):
+    """A stop, an image that is not there, a cron that was stopped: by its job, and by the execution where there is one."""
+    stopped = await server.enqueue("stopped")
+    assert (await server.post(stopped["executionUrl"] + "stop")).status == 200
+    failed = await server.enqueue("failed")
+    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
+    assert await server.store.change(transitions.give_up(await server.pull(failed), ending))
+    cron = await server.enqueue("cron", cron="0 0 1 1 *")
+    assert (await server.post(cron["jobUrl"] + "stop")).status == 200
+    urls = [(reply[of], status) for reply, status in ((stopped, "stopped"), (failed, "failed")) for of in ("jobUrl", "executionUrl")]
+    for url, status in (*urls, (cron["jobUrl"], "stopped")):
+        for kind in (*KINDS, "logs?interleaved=1"):
+            answer = await server.get(url + kind)
+            assert (answer.status, answer.json["executionStatus"], answer.headers["Fastlane-Status"]) == (404, status, status)
+            assert "has no output: it" in answer.json["detail"]
+            assert "ever started" in answer.json["detail"]
+    for reply in (stopped, failed):
+        assert (await server.get(reply["jobUrl"] + "stdout")).headers["Fastlane-Execution-Id"] == reply["executionId"]
+
+
 async def test_a_running_log_comes_as_far_as_it_is_and_has_no_exit_code(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
@@ -43,15 +63,15 @@ async def test_a_running_log_comes_as_far_as_it_is_and_has_no_exit_code(server):
 
 async def test_an_end_without_a_code_has_no_exit_code(server):
     reply = await server.enqueue()
-    pulling = await server.pull(reply)
-    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
-    assert await server.store.change(transitions.give_up(pulling, ending))
+    running = await server.run(reply)
+    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.HOST_LOST, "its node is away"))
+    await server.change(transitions.end(running, ending))
     answer = await server.get(reply["jobUrl"] + "stdout")
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Fastlane-Status"] == "failed"
     assert "Fastlane-Exit-Code" not in answer.headers
     shown = (await server.get(reply["executionUrl"])).json["execution"]
-    assert shown["failure"] == {"reason": "image", "message": "No such image: x"}
+    assert shown["failure"] == {"reason": "host-lost", "message": "its node is away"}
     assert shown["exitCode"] is None
 
 
@@ -142,6 +162,45 @@ async def test_what_came_since_a_moment(server):
     assert {fault["field"] for fault in both.json["errors"]} == {"since", "tail"}
 
 
+async def test_since_takes_a_duration_ago(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    now = server.clock.now()
+    for minutes in (90, 50, 10):
+        await server.append_log(execution, (1, b"%d minutes ago\n" % minutes), at=now - minutes * 60_000)
+    for since, lines in (("1h", [50, 10]), ("30m", [10]), ("2h", [90, 50, 10]), ("1s", [])):
+        got = (await server.get(f"{reply['jobUrl']}stdout?since={since}")).body
+        assert got == b"".join(b"%d minutes ago\n" % minutes for minutes in lines), since
+    assert (await server.get("/executions?since=1h")).json["total"] == 1
+    assert (await server.get("/executions?since=1h&task=other")).json["total"] == 0
+    words = (await server.get(f"{reply['jobUrl']}stdout?since=yesterday")).json["detail"]
+    assert 'or a duration ago ("1h")' in words
+
+
+async def test_the_last_lines_and_what_came_since_of_both_streams(server):
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    for second, part in enumerate([(1, b"a\n"), (2, b"b\n"), (1, b"c\n"), (1, b"d\n")]):
+        await server.append_log(execution, part, at=1_700_000_000_000 + second * 1_000)
+    await server.end(execution)
+    url = reply["jobUrl"]
+    for query, body in (
+        ("tail=1", b"d\n\n-=-\nb\n"),
+        ("tail=0", b"\n-=-\n"),
+        ("since=1700000002", b"c\nd\n\n-=-\n"),
+        ("since=1700000001&tail=1", b"d\n\n-=-\nb\n"),
+        ("interleaved=1&tail=3", b"b\nc\nd\n"),
+        ("interleaved=1&since=1700000001", b"b\nc\nd\n"),
+        ("interleaved=1&since=1700000001&tail=9", b"b\nc\nd\n"),
+        ("follow=1&since=1700000001", b"b\nc\nd\n"),
+        ("follow=1&since=1700000001&tail=2", b"c\nd\n"),
+        ("follow=1&since=1700000000&stream=stderr", b"b\n"),
+    ):
+        answer = await server.get(f"{url}logs?{query}")
+        assert answer.body == body, query
+        assert int(answer.headers.get("Content-Length", len(body))) == len(body)
+
+
 @pytest.mark.parametrize("query", ["tail=-1", "tail=x", "tail=", "since=x", "since=", "since=1700000000000", "interleaved=1", "follow=1"])
 async def test_a_bad_query_of_a_stream_is_refused(server, query):
     reply = await server.run_to_end("task", (1, b"out"))
@@ -201,6 +260,6 @@ async def test_a_job_that_runs_while_its_log_is_asked_for_is_not_said_to_have_no
             await server.end(await server.run(reply))
         return found
 
-    intercept(server.store, "executions_of", read_as_it_ends)
+    intercept(server.store, "last_started", read_as_it_ends)
     answer = await server.get(f"{reply['jobUrl']}stdout")
     assert (answer.status, answer.headers["Fastlane-Status"], answer.headers["Fastlane-Exit-Code"]) == (200, "done", "0")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
 from fastlane.storage.base import Slice, Store
 from fastlane.streams import stored_log
-from fastlane.streams.stored_log import last_lines, last_lines_of_stream
+from fastlane.streams.stored_log import last_lines, last_lines_before
 
 
 class Rows:
@@ -68,7 +68,7 @@ class Bytes:
 async def test_the_last_lines_of_a_stream_are_those_of_splitlines(data, lines, size):
     stored_log.SLICE, before = size, stored_log.SLICE
     try:
-        start = await last_lines_of_stream(cast(Store, Bytes(data)), "e", STDOUT, len(data), lines)
+        start = await last_lines_before(cast(Store, Bytes(data)), "e", STDOUT, len(data), lines)
     finally:
         stored_log.SLICE = before
     whole = data.split(b"\n")

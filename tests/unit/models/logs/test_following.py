@@ -11,6 +11,7 @@ from fastlane.models.logs.following import (
     Follow,
     Progress,
     RetryLater,
+    StartWait,
     first_step,
     first_step_of_execution,
     next_step,
@@ -64,9 +65,11 @@ def prospect(job=JOB, under_way=None, newest=None, started=None):
     ],
 )
 def test_what_a_jobs_follower_begins_with(seen, step):
-    assert first_step(seen, now=NOW, give_up_at=UNTIL) == step
-    if step == AwaitStart():
-        assert first_step(seen, now=UNTIL, give_up_at=UNTIL) == RetryLater()
+    assert first_step(seen, NOW, StartWait(UNTIL)) == step
+    waiting = step in (AwaitStart(), RetryLater())
+    assert first_step(seen, NOW, StartWait(UNTIL, patient=True)) == (AwaitStart() if waiting else step)
+    for patient in (False, True) if waiting else ():
+        assert first_step(seen, UNTIL, StartWait(UNTIL, patient)) == RetryLater()
 
 
 @pytest.mark.parametrize(
@@ -82,9 +85,9 @@ def test_what_a_jobs_follower_begins_with(seen, step):
     ],
 )
 def test_what_an_executions_follower_begins_with(execution, step):
-    assert first_step_of_execution(execution, NOW, UNTIL) == step
+    assert first_step_of_execution(execution, NOW, StartWait(UNTIL)) == step
     if step == AwaitStart():
-        assert first_step_of_execution(execution, UNTIL, UNTIL) == RetryLater()
+        assert first_step_of_execution(execution, UNTIL, StartWait(UNTIL)) == RetryLater()
 
 
 @pytest.mark.parametrize(
