@@ -87,6 +87,11 @@ class Execution:
         return self.incarnation in ("", job.incarnation) and self.sequence > job.floor
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to stop and has not ended yet."""
+        return self.stop_requested_at is not None and not self.status.final
+
+    @property
     def has_started(self) -> bool:
         """Whether its container was seen running, or must have run."""
         return self.started_at is not None

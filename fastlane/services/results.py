@@ -17,12 +17,14 @@ class Enqueued:
 
 @dataclass(frozen=True, slots=True)
 class CurrentStatus:
-    """The status of a job or an execution after it was stopped, paused or resumed (``running`` until a stop has taken effect)."""
+    """The status of a job or an execution after it was stopped, paused or resumed. ``stopping``: it has that status only until a stop has
+    taken effect."""
 
     task_id: str
     job_id: str
     execution_id: str | None
     status: str
+    stopping: bool = False
 
 
 @dataclass(frozen=True, slots=True)

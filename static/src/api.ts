@@ -17,6 +17,7 @@ export interface Execution {
   createdAt: string;
   startedAt: string | null;
   finishedAt: string | null;
+  stopRequestedAt: string | null;
   durationMs: number | null;
   exitCode: number | null;
   host: string | null;

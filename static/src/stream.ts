@@ -166,7 +166,8 @@ function attemptAfter(before: Execution, why: Wait[]): NextAttempt | null {
 function drawChip(): void {
   if (!job || !isThere()) return;
   const retries = !here.execution && next && !next.begun;
-  if (retries && next!.due > Date.now()) drawStatus("retry", here, next!.due);
+  if (one?.stopRequestedAt && !FINAL.has(one.status)) drawStatus("stopping", here);
+  else if (retries && next!.due > Date.now()) drawStatus("retry", here, next!.due);
   else if (retries) drawStatus(executions.after(one!)?.status ?? "enqueued", here);
   else drawStatus(here.execution || one?.startedAt ? (one?.status ?? job.status) : job.status, here);
 }

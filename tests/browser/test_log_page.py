@@ -57,6 +57,17 @@ async def test_lines_appear_before_the_job_ends_and_then_how_it_ended(context, s
     assert log.faults == []
 
 
+async def test_a_stop_under_way_is_said_to_be_one(context, server):
+    reply = await server.enqueue()
+    await server.run(reply)
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.status).to_have_text("running")
+    await server.post(reply["jobUrl"] + "stop")
+    await expect(log.status).to_have_text("stopping")
+    await server.change(transitions.end(await server.execution(reply), Ending(Status.STOPPED, server.clock.now(), 143)))
+    await expect(log.status).to_have_text("stopped")
+
+
 @pytest.mark.parametrize(
     "path", ["/task/a%20task/jobs/{}/stream/", "//tasks//a%20task/jobs/{}//stream//", "/tasks/a%20task/jobs/{}/stream"]
 )

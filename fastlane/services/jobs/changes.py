@@ -59,7 +59,8 @@ class JobChanges:
     async def current_status(self, job: Job) -> CurrentStatus:
         """The job's status, by its latest execution."""
         latest = (await self._store.latest([job.id])).get(job.id)
-        return CurrentStatus(job.task_id, job.id, None, job_status(job, latest.status if latest else None, self._clock.now()))
+        status = job_status(job, latest.status if latest else None, self._clock.now())
+        return CurrentStatus(job.task_id, job.id, None, status, latest is not None and latest.is_stopping)
 
 
 async def until_written(job_id: str, write: Callable[[], Awaitable[T | None]]) -> T:

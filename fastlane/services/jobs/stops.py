@@ -42,7 +42,7 @@ class Stops:
         """Stops one execution; a final one stays as it ended."""
         await find_job(self._store, task_id, job_id)
         after = await self._stop(await find_execution(self._store, task_id, job_id, execution_id))
-        return CurrentStatus(task_id, job_id, execution_id, after.status)
+        return CurrentStatus(task_id, job_id, execution_id, after.status, after.is_stopping)
 
     async def stop_task(self, task_id: str) -> TaskStopped:
         """Stops every job of the task that has a tick to come or an execution under way, except jobs created during the call."""

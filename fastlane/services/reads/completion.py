@@ -1,4 +1,4 @@
-"""Waits for an execution to end, for a request that wants its result in the answer."""
+"""Waits for a job's attempts to end, for a request that wants their result in the answer."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from fastlane.errors import TransientError
 from fastlane.models.execution import Execution
 from fastlane.models.schedule import tick
+from fastlane.models.schedule.retry import is_under_way, retry_due
 from fastlane.services.reads.views import ExecutionView, view_execution
 from fastlane.services.results import Enqueued
 from fastlane.storage.base import Store
@@ -24,8 +25,9 @@ class CompletionWaiter:
         self._closed = False
 
     async def wait(self, enqueued: Enqueued, seconds: float) -> ExecutionView | None:
-        """The first execution of an accepted job, with its log, once it has ended or that many seconds have passed; None when it does not
-        exist by then. While the store is down this waits on, since the job was accepted, and returns what was last seen."""
+        """The last attempt at an accepted job, with its log, once it has ended and none follows; or the newest one after that many seconds,
+        None when there is none by then. While the store is down this waits on, since the job was accepted, and returns what was last
+        seen."""
         execution = await self._wait(enqueued.execution_id or tick.execution_id(enqueued.tick_id, 1), seconds)
         if execution is None:
             return None
@@ -46,10 +48,11 @@ class CompletionWaiter:
         with self._hints(execution_id) as hints:
             while True:
                 hints.clear()
-                seen = await self._read(execution_id) or seen
+                seen = await self._read(seen.id if seen is not None else execution_id) or seen
                 left = end - loop.time()
-                if left <= 0 or self._closed or (seen is not None and seen.status.final):
+                if left <= 0 or self._closed or (seen is not None and not is_under_way(seen)):
                     return seen
+                hints.subscribe([seen.id if seen is not None else execution_id])
                 await hints.wait(hurry=True, at_most=left)
 
     @contextmanager
@@ -63,7 +66,12 @@ class CompletionWaiter:
             wait.close()
 
     async def _read(self, execution_id: str) -> Execution | None:
+        """An execution, or the newest attempt after it. Each attempt is inserted before the one that it follows is settled."""
         try:
-            return await self._store.execution(execution_id)
+            execution = following = await self._store.execution(execution_id)
+            while following is not None and retry_due(following) is not None:
+                execution = following
+                following = await self._store.execution(tick.execution_id(execution.tick_id, execution.attempt + 1))
         except TransientError:
             return None
+        return following or execution

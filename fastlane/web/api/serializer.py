@@ -178,9 +178,9 @@ def seconds(read: Callable[[Value], int | None], about: str) -> Field[Value]:
     return _plain(show, {"type": "number", "minimum": 0}, about, null=True)
 
 
-def boolean(read: Callable[[Value], bool | None], about: str = "", *, null: bool = False) -> Field[Value]:
+def boolean(read: Callable[[Value], bool | None], about: str = "", *, null: bool = False, optional: bool = False) -> Field[Value]:
     """True or false."""
-    return _plain(read, {"type": "boolean"}, about, null)
+    return _plain(read, {"type": "boolean"}, about, null, optional)
 
 
 def strings(read: Callable[[Value], Iterable[str]], about: str = "", **more: Any) -> Field[Value]:

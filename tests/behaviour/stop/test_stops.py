@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from fastlane.clock import iso
+from fastlane.models import transitions
+from fastlane.models.execution import Ending
 from fastlane.models.status import Status
 from fastlane.queue.base import Lane, Renewal
 
@@ -42,6 +45,22 @@ async def test_one_that_a_worker_has_is_flagged_and_its_owner_told(server, url, 
     assert (await server.execution(reply)).stop_requested_at is not None
     renewed = await server.queue.renew("1", "worker", [reply["executionId"]], lease=60_000)
     assert renewed == {reply["executionId"]: Renewal.STOP}
+
+
+@pytest.mark.parametrize("url", ["jobUrl", "executionUrl"])
+async def test_a_stop_can_be_seen_until_it_has_taken_effect(server, url):
+    reply = await server.enqueue()
+    await server.run(reply)
+    assert (await server.get(reply["executionUrl"])).json["execution"]["stopRequestedAt"] is None
+    for _ in range(2):
+        answer = await server.post(reply[url] + "stop")
+        assert (answer.json["status"], answer.json["stopping"]) == ("running", True)
+        flagged = await server.execution(reply)
+        shown = (await server.get(reply["executionUrl"])).json["execution"]
+        assert (shown["status"], shown["stopRequestedAt"]) == ("running", iso(flagged.stop_requested_at))
+    await server.change(transitions.end(flagged, Ending(Status.STOPPED, server.clock.now(), 143)))
+    answer = await server.post(reply[url] + "stop")
+    assert (answer.json["status"], "stopping" in answer.json) == ("stopped", False)
 
 
 async def test_a_scheduled_job_that_is_stopped_leaves_the_schedule(server):

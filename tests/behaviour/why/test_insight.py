@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from fastlane.errors import StoreDown
+from fastlane.models import transitions
 from fastlane.models.job import Spec
 from fastlane.models.job_change import fire
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule.tick import next_execution
 from fastlane.queue.base import Lane
 from fastlane.services.results import Enqueued
 from fastlane.web.api.render_context import RenderContext
@@ -133,6 +135,31 @@ async def test_an_end_is_heard_of_when_it_comes(server, completion, monkeypatch)
         await server.end(execution, 3)
         view = await waiting
     assert (view.execution.status, view.execution.exit_code, view.stdout, view.stderr) == ("failed", 3, "out", "")
+
+
+async def test_the_end_of_the_last_attempt_is_waited_for(server, completion):
+    reply = await server.enqueue(retries=2)
+    async with asyncio.timeout(PATIENCE):
+        waiting = asyncio.create_task(completion.wait(made(reply), 60))
+        attempt = reply
+        for code in (1, 1, 0):
+            ended = await server.end(await server.run(attempt), code)
+            assert not waiting.done()
+            following = next_execution(ended, due=server.clock.now(), now=server.clock.now())
+            attempt = {"executionId": following.id}
+            assert not code or await server.store.insert(following)
+            assert await server.store.change(transitions.settle(ended))
+        view = await waiting
+    assert (view.execution.id, view.execution.attempt, view.execution.status) == (ended.id, 3, "done")
+
+
+async def test_who_waits_too_short_for_a_retry_gets_the_attempt_before_or_the_one_that_waits(server, completion):
+    reply = await server.enqueue(retries=1)
+    ended = await server.end(await server.run(reply), 1)
+    assert (await completion.wait(made(reply), 0.05)).execution.status == "failed"
+    assert await server.store.insert(next_execution(ended, due=server.clock.now(), now=server.clock.now()))
+    seen = (await completion.wait(made(reply), 0.05)).execution
+    assert (seen.attempt, seen.status) == (2, "enqueued")
 
 
 async def test_who_waits_long_enough_gets_what_is_known(server, completion):

@@ -96,6 +96,7 @@ STOPPED = Serializer[CurrentStatus](
     taskUrl=url(lambda stopped, render: render.task_url(stopped.task_id), "The task."),
     jobUrl=url(lambda stopped, render: render.job_url(stopped.task_id, stopped.job_id), "The job."),
     status=enum(JOB_STATUSES, lambda stopped: stopped.status),
+    stopping=boolean(lambda stopped: stopped.stopping or None, "True while a stop has not taken effect yet.", optional=True),
 )
 
 EXECUTION_STOPPED = Serializer[CurrentStatus](

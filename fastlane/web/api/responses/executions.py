@@ -136,6 +136,7 @@ EXECUTION = Serializer[ExecutionView](
     serviceId=string(lambda view: view.execution.service_id, null=True),
     containerId=string(lambda view: view.execution.container_id, null=True),
     logInfo=nested(LOG_INFO, lambda view: view),
+    stopRequestedAt=timestamp(lambda view: view.execution.stop_requested_at, "When it was first asked to stop.", null=True),
     requestedBy=nested(REQUESTER, lambda view: view.execution.requested_by, null=True),
     metadata=nested(PLACE, lambda view: view.execution),
     log=string(lambda view: view.stdout, "The end of its stdout, up to 64 KiB, where it was asked for.", optional=True),

@@ -187,7 +187,7 @@ ANSWERS = {
     "waited": (WAITED, WaitedFor(ENQUEUED_JOB, VIEW)),
     "dry run": (DRY_RUN, Preview(SPEC, CRON, Pool("fast", "", ("h",)), ROWS, (NOW, NOW + 1), Resources(1.5))),
     "stopped": (STOPPED, CurrentStatus("a b", J, None, "stopped")),
-    "execution stopped": (EXECUTION_STOPPED, CurrentStatus("a b", J, E, "running")),
+    "execution stopped": (EXECUTION_STOPPED, CurrentStatus("a b", J, E, "running", stopping=True)),
     "task stopped": (TASK_STOPPED, TaskStopped("a b", 2)),
     "deleted": (DELETED, Deleted("a b", None)),
     "pool": (POOL_PAUSED, PoolPaused("fast", paused=True)),
