@@ -53,6 +53,23 @@ def items(page):
     return page["items"]
 
 
+async def test_the_jobs_of_a_task_are_a_list_as_other_lists(server):
+    replies = [await server.enqueue() for _ in range(12)]
+    await server.post(replies[0]["jobUrl"] + "stop")
+    whole = (await server.get("/tasks/task")).json
+    pages = await walk(server, "/tasks/task/jobs", items)
+    assert [row["id"] for page in pages for row in page["items"]] == [reply["jobId"] for reply in reversed(replies)]
+    assert [row for page in pages for row in page["items"]] == whole["jobs"]
+    assert set(pages[0]) == {"items", *KEYS}
+    assert (pages[0]["perPage"], pages[0]["total"]) == (10, 12)
+    stopped = (await server.get("/tasks/task/jobs?status=stopped")).json
+    assert [row["id"] for row in stopped["items"]] == [replies[0]["jobId"]]
+    faults = (await server.get("/tasks/task/jobs?status=finished&perPage=101")).json["errors"]
+    assert {fault["field"] for fault in faults} == {"status", "perPage"}
+    assert (await server.get("/tasks/none/jobs")).status == 404
+    assert (await server.get("/tasks/task/jobs?page=3")).status == 404
+
+
 LISTS = {
     "/tasks?perPage=5": (items, 13),
     "/search?query=night&perPage=5": (items, 12),

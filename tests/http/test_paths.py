@@ -65,7 +65,7 @@ async def test_an_impossible_task_id_is_refused(server, quoted):
     [
         "/tasks/none",
         "/nothing",
-        "/tasks/task/jobs",
+        "/tasks/none/jobs",
         "/tasks/task/jobs/not-a-uuid",
         "/tasks/task/jobs/{none}",
         "/tasks/task/jobs/{job}/nothing",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import fill
 from typing import Any
 
+from fastlane.web.api.contract import PRETTY
 from fastlane.web.openapi.document import Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.web_settings import web_settings
@@ -16,7 +17,8 @@ written from that document.
 
 `T` is a task id, `J` a job id, `E` an execution id. A path works with and without a slash at its end,
 and HEAD works where GET does. In a body, `null` is the same as leaving a field out. Times in answers
-are ISO 8601 in UTC; in requests they are Unix seconds, or ISO 8601 with an offset.
+are ISO 8601 in UTC; in requests they are Unix seconds, or ISO 8601 with an offset. Every route that
+answers JSON takes `pretty=1`.
 """
 NAMES = {"task_id": "T", "job_id": "J", "execution_id": "E", "pool": "P"}
 DEEPEST = 4
@@ -44,7 +46,7 @@ def _operations(path: str, methods: Json, tag: str) -> Iterator[str]:
         if method != "parameters" and tag in operation["tags"]:
             about = _text(f"{operation['summary'].removesuffix('.')}. {operation.get('description', '')}")
             answers = dict.fromkeys(name for response in operation["responses"].values() for name in _schemas(response))
-            taken = ", ".join(f"`{row['name']}`" for row in operation["parameters"])
+            taken = ", ".join(f"`{row['name']}`" for row in operation["parameters"] if row["name"] not in PRETTY)
             yield f"| `{method.upper()} {short(path)}` | {about} | {taken or '–'} | {', '.join(map(_link, answers)) or '–'} |"
 
 

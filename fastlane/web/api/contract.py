@@ -114,15 +114,25 @@ def declared(act: object) -> Operation | None:
     return found if isinstance(found, Operation) else None
 
 
-def query_names(act: object) -> frozenset[str]:
-    """The names that a request to this method may have in its query."""
-    found = declared(act)
-    return frozenset(found.query) if found else frozenset()
-
-
 def flag(description: str) -> Parameter:
     """A parameter that is on or off."""
     return Parameter(f"{description} On with 1 or true, off with 0 or false.", FLAG)
+
+
+PRETTY = {"pretty": flag("Indents the answer's JSON, for people.")}
+"""The query of every method that answers JSON."""
+
+
+def query_of(found: Operation) -> Mapping[str, Parameter]:
+    """What a request to this method may have in its query."""
+    answers_json = any(answer.bodies or "application/json" in answer.media for answer in found.answers.values())
+    return {**found.query, **PRETTY} if answers_json else found.query
+
+
+def query_names(act: object) -> frozenset[str]:
+    """The names that a request to this method may have in its query."""
+    found = declared(act)
+    return frozenset(query_of(found)) if found else frozenset()
 
 
 def pages(default: str = "10 unless the server's settings say otherwise", most: int = MAX_ROWS) -> dict[str, Parameter]:

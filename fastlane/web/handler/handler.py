@@ -33,10 +33,10 @@ from fastlane.web.api.serializer import Serializer
 from fastlane.web.handler.context import AppContext
 from fastlane.web.handler.page import finish_page, wants_html
 from fastlane.web.http.body import RequestBody
-from fastlane.web.http.encoding import GZIP_FROM, LARGE, accepts_gzip, encode_json, gzipped
+from fastlane.web.http.encoding import GZIP_FROM, LARGE, accepts_gzip, encode_json, gzipped, indent_json
 from fastlane.web.http.path import check_length, read_path
 from fastlane.web.http.problems import Problem, problem_of
-from fastlane.web.http.query import read_query
+from fastlane.web.http.query import read_flag, read_query
 from fastlane.web.security.auth import authorize
 from fastlane.web.security.login import log_in
 from fastlane.web.security.throttle import address_key
@@ -147,6 +147,12 @@ class Handler(RequestHandler):
         authenticator = self.context.authenticator
         return authenticator is not None and not authenticator.takes_passwords and self.request.method == "GET" and wants_html(self.request)
 
+    @property
+    def encode(self) -> Callable[[Any], bytes]:
+        """Encodes JSON, indented for ``?pretty=1``: also a problem, which may arise before the query is read."""
+        pretty = self.request.query_arguments.get("pretty", [b""])[0].lower() in (b"1", b"true")
+        return indent_json if pretty else encode_json
+
     @cached_property
     def request_id(self) -> str:
         """The request's own id when it has a valid one, else a new one."""
@@ -169,13 +175,13 @@ class Handler(RequestHandler):
     async def answer(self, serializer: Serializer[Value], value: Value, *, status: int = 200) -> None:
         """Sends a value as JSON; returns when the client has taken it, or is gone. A list that takes long is rendered in a thread, so that
         no other request waits for it."""
-        render = partial(_render, serializer, value, self.render_context)
+        render = partial(_render, serializer, value, self.render_context, self.encode)
         takes_long = isinstance(value, Listing) and value.takes_long
         await self._send_json(await asyncio.to_thread(render) if takes_long else render(), status)
 
     async def send_json(self, content: Any) -> None:
         """Sends JSON; returns when the client has taken it, or is gone."""
-        await self._send_json(encode_json(content), 200)
+        await self._send_json(self.encode(content), 200)
 
     async def _send_json(self, data: bytes, status: int) -> None:
         compressed = len(data) >= LARGE and self._compresses(data)
@@ -279,7 +285,7 @@ class Handler(RequestHandler):
                 finish_page(self, "login.html", self.base_url, status=401)
                 return
         self.set_header("Cache-Control", "no-store")
-        self._finish_json(encode_json(PROBLEM.serialize(problem, NO_CONTEXT)), problem.status, "application/problem+json")
+        self._finish_json(self.encode(PROBLEM.serialize(problem, NO_CONTEXT)), problem.status, "application/problem+json")
 
     def log_exception(self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         """Logs only what operators can act on: outages and our own errors."""
@@ -318,6 +324,7 @@ class Handler(RequestHandler):
         if self.principal is not None:
             authorize(self.principal, method, parameters.get("task_id"), self.write_role)
         self.query = read_query(self.request, query_names(operation))
+        read_flag(self.query, "pretty")
         await operation(**parameters)
 
     def _check_body(self) -> None:
@@ -369,8 +376,8 @@ class Handler(RequestHandler):
         return [*names, *(["HEAD"] if "GET" in names else [])]
 
 
-def _render(serializer: Serializer[Value], value: Value, context: RenderContext) -> bytes:
-    return encode_json(serializer.serialize(value, context))
+def _render(serializer: Serializer[Value], value: Value, context: RenderContext, encode: Callable[[Any], bytes]) -> bytes:
+    return encode(serializer.serialize(value, context))
 
 
 class UnknownRoute(Handler):

@@ -17,6 +17,11 @@ def encode_json(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
 
 
+def indent_json(value: Any) -> bytes:
+    """A value as JSON for people, on many lines."""
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2)
+
+
 def gzipped(data: bytes) -> bytes:
     """A body, compressed. That takes a millisecond for each 40 KiB, so a body of ``LARGE`` bytes belongs into a thread."""
     return gzip.compress(data, 5, mtime=0)

@@ -20,6 +20,8 @@ from fastlane.models.paging import After, Key, Page, Window
 from fastlane.web.http.query import read_integer
 
 NAMES = frozenset({"page", "perPage", "after"})
+DISPLAY = frozenset({"pretty"})
+"""Names in a query that do not change which rows a list has."""
 MAX_PAGE = 1_000_000_000
 MAX_ROWS = 100
 CHECKSUM_SIZE = 8
@@ -37,19 +39,22 @@ BY_NUMBER = (int, int)
 @dataclass(frozen=True, slots=True)
 class ListUrl:
     """A list as its URLs name it: the full URL of its route, which ends in a slash, and the filters in its query. ``key_types`` are the
-    types of its key's parts. ``visible``: the pattern of the task ids that a list over several tasks shows to its reader; None: all."""
+    types of its key's parts. ``visible``: the pattern of the task ids that a list over several tasks shows to its reader; None: all.
+    ``display``: what else its links carry."""
 
     url: str
     filters: Mapping[str, str] = field(default_factory=dict)
     key_types: tuple[type, type] = BY_TIME
     visible: str | None = None
+    display: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_query(
         cls, url: str, query: Mapping[str, str], key_types: tuple[type, type] = BY_TIME, *, visible: str | None = None
     ) -> "ListUrl":
         """The list at this URL, with the filters of a query."""
-        return cls(url, {name: value for name, value in query.items() if name not in NAMES}, key_types, visible)
+        display = {name: value for name, value in query.items() if name in DISPLAY}
+        return cls(url, {name: value for name, value in query.items() if name not in NAMES | DISPLAY}, key_types, visible, display)
 
     def window(self, query: Mapping[str, str], *, default: int, most: int = MAX_ROWS) -> Window:
         """The page that a query asks for. ``default`` and ``most`` are for ``perPage``. Raises Invalid with every fault."""
@@ -76,7 +81,7 @@ class ListUrl:
         return None if page.window.page == 1 else self._link(page, page.window.page - 1, {})
 
     def _link(self, page: Page[Any], number: int, more: Mapping[str, str]) -> str:
-        return f"{self.url}?{urlencode({**self.filters, 'page': number, 'perPage': page.window.per_page, **more})}"
+        return f"{self.url}?{urlencode({**self.filters, **self.display, 'page': number, 'perPage': page.window.per_page, **more})}"
 
     def _encode_token(self, after: After) -> str:
         text = orjson.dumps([after.total, *after.key])

@@ -12,7 +12,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema, fields
 
-from fastlane.web.api.contract import Operation, Parameter, Response, declared
+from fastlane.web.api.contract import Operation, Parameter, Response, declared, query_of
 from fastlane.web.api.json_schema import ANY_DATA, JsonSchema
 from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
 from fastlane.web.api.responses.actions import ENQUEUED, WAITED
@@ -110,7 +110,7 @@ class Document:
         refusals = {*ALWAYS, *found.refusals, *(WITH_AUTH if secured else ()), *((413,) if found.body else ())} - set(found.answers)
         responses: Json = {str(status): _response(response) for status, response in found.answers.items()}
         responses |= {str(status): PROBLEMS[status][0] for status in sorted(refusals)}
-        parameters = [_parameter(name, "query", parameter) for name, parameter in found.query.items()]
+        parameters = [_parameter(name, "query", parameter) for name, parameter in query_of(found).items()]
         parameters += [_parameter(name, "header", parameter) for name, parameter in found.headers.items()]
         about: Json = {"operationId": self._id(route, handler, found), "summary": found.summary, "tags": [_tag(route)]}
         if found.more:

@@ -23,7 +23,7 @@ MAX_WAIT = 60
 DELETE_QUERY = {"stop": flag("Stops it before deleting it.")}
 ENQUEUE_QUERY = {
     "dryRun": flag("Previews the job and changes nothing."),
-    "wait": Parameter("Waits for the execution to end, for at most this many seconds, before it answers.", integer(0, MAX_WAIT)),
+    "wait": Parameter("Answers when the job has ended, with its retries, or after this many seconds.", integer(0, MAX_WAIT)),
 }
 
 

@@ -12,7 +12,7 @@ from fastlane.web.routes.openapi import OpenApiHandler
 from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
 from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ResumePoolHandler
 from fastlane.web.routes.session import LoginPageHandler, SessionHandler
-from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TasksHandler
+from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
 from fastlane.web.routes.tickets import TicketHandler
 from fastlane.web.routes.ticks import TicksHandler
 from fastlane.web.routes.websocket import SocketHandler
@@ -24,6 +24,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/executions": ExecutionsHandler,
     "/tasks/{task_id}": TaskHandler,
     "/tasks/{task_id}/stop": StopTaskHandler,
+    "/tasks/{task_id}/jobs": TaskJobsHandler,
     "/tasks/{task_id}/jobs/{job_id}": JobHandler,
     "/tasks/{task_id}/jobs/{job_id}/stop": StopJobHandler,
     "/tasks/{task_id}/jobs/{job_id}/retry": RetryJobHandler,

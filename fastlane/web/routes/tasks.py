@@ -1,11 +1,13 @@
-"""``/tasks``, ``/search``, ``/tasks/T`` and ``/tasks/T/stop``."""
+"""``/tasks``, ``/search``, ``/tasks/T``, ``/tasks/T/jobs`` and ``/tasks/T/stop``."""
+
+from collections.abc import Mapping
 
 from fastlane.errors import Fault, Invalid
 from fastlane.web.api.contract import Parameter, operation, pages
 from fastlane.web.api.json_schema import enum
 from fastlane.web.api.requests.job import JobSchema
 from fastlane.web.api.responses.actions import DELETED, DRY_RUN, ENQUEUED, TASK_STOPPED, WAITED
-from fastlane.web.api.responses.jobs import JOB_STATUSES, TASK_JOBS, TASK_PAGE
+from fastlane.web.api.responses.jobs import JOB_PAGE, JOB_STATUSES, TASK_JOBS, TASK_PAGE
 from fastlane.web.api.responses.pages import Listing
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.paging import NAMES, ListUrl
@@ -32,6 +34,9 @@ SEARCH = Parameter(
     {"type": "string", "minLength": 1, "maxLength": MAX_SEARCH, "pattern": r"[^\s\u0000\u001c-\u001f\u0085]|\ufeff"},
     required=True,
 )
+
+
+JOB_FILTERS = {"status": Parameter("Only jobs with this status.", enum(JOB_STATUSES))}
 
 
 class TasksHandler(Handler):
@@ -77,16 +82,13 @@ class TaskHandler(Handler):
     @operation(
         "listJobs",
         TASK_JOBS,
-        query={
-            "status": Parameter("Only jobs with this status.", enum(JOB_STATUSES)),
-            **pages(f"{JOBS:,}, fewer if the jobs are large", MAX_JOBS),
-        },
+        query={**JOB_FILTERS, **pages(f"{JOBS:,}, fewer if the jobs are large", MAX_JOBS)},
         refusals=(404,),
     )
     async def on_get(self, task_id: str) -> None:
-        """The task's jobs, newest first."""
+        """The task and its jobs, newest first."""
         url = ListUrl.of_query(self.render_context.task_url(task_id), self.query)
-        status, window = read_all(self._status, lambda: url.window(self.query, default=JOBS, most=MAX_JOBS))
+        status, window = read_all(lambda: _read_status(self.query), lambda: url.window(self.query, default=JOBS, most=MAX_JOBS))
         view = await self.services.lists.task(task_id, window, status, () if self.query.keys() & NAMES else FEWER_JOBS)
         await self.answer(TASK_JOBS, Listing(url, view.jobs, view))
 
@@ -115,12 +117,6 @@ class TaskHandler(Handler):
         """Deletes the task and everything in it."""
         await self.answer(DELETED, await self.services.deletions.delete_task(task_id, stop=read_stop_first(self)))
 
-    def _status(self) -> str | None:
-        status = self.query.get("status")
-        if status is not None and status not in JOB_STATUSES:
-            raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)}")])
-        return status
-
     def _empty_body(self, task_id: str) -> Problem:
         url = self.render_context.task_url(task_id)
         return Problem(
@@ -130,6 +126,18 @@ class TaskHandler(Handler):
         )
 
 
+class TaskJobsHandler(Handler):
+    """``/tasks/T/jobs``."""
+
+    @operation("listJobsOfTask", JOB_PAGE, query={**JOB_FILTERS, **pages()}, refusals=(404,))
+    async def on_get(self, task_id: str) -> None:
+        """The task's jobs, newest first, as other lists."""
+        url = ListUrl.of_query(f"{self.render_context.task_url(task_id)}jobs/", self.query)
+        status, window = read_all(lambda: _read_status(self.query), lambda: url.window(self.query, default=self.web_settings.per_page))
+        view = await self.services.lists.task(task_id, window, status)
+        await self.answer(JOB_PAGE, Listing(url, view.jobs, view.jobs))
+
+
 class StopTaskHandler(Handler):
     """``/tasks/T/stop``."""
 
@@ -137,3 +145,10 @@ class StopTaskHandler(Handler):
     async def on_post(self, task_id: str) -> None:
         """Stops every job of the task."""
         await self.answer(TASK_STOPPED, await self.services.stops.stop_task(task_id))
+
+
+def _read_status(query: Mapping[str, str]) -> str | None:
+    status = query.get("status")
+    if status is not None and status not in JOB_STATUSES:
+        raise Invalid([Fault("status", f"is not one of {', '.join(JOB_STATUSES)}")])
+    return status

@@ -96,6 +96,8 @@ TASK = Serializer[Task](
 
 TASK_PAGE = page_of("TaskPage", "A page of tasks.", TASK)
 
+JOB_PAGE = page_of("JobPage", "A page of jobs.", JOB_ROW)
+
 TASK_JOBS = Serializer[Listing[TaskJobsView]](
     "TaskJobs",
     "A task with a page of its jobs.",
