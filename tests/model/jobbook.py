@@ -60,7 +60,6 @@ class JobBook:
             "store.delete_job": self._deleted,
             "store.delete_task": self._task_deleted,
             "store.close_tick": self._tick_closed,
-            "store.waiting": self._looked,
             "queue.put": self._put,
         }
 
@@ -116,9 +115,6 @@ class JobBook:
         late = self._world.wire.queue_now() - max(due, self._changed_at[job.id])
         if self._world.wire.brisk and late > LATEST:
             self._complain(f"job {job.id} fired {late} ms late, and nothing was wrong")
-
-    def _looked(self, node: "Node", arguments: tuple[Any, ...], answer: Any) -> None:
-        LOOKED.set(self._world.wire.events)
 
     def _check_overlap(self, job: Job, execution: Execution | None, *, forced: bool) -> None:
         """What is made beside others is as the job says: it waits for them, and one at most waits if it is to queue."""

@@ -17,6 +17,7 @@ from typing import Any
 from fastlane.errors import HostDown, QueueDown, RegistryDown, StoreDown, TransientError
 from fastlane.models.logs.chunk import Portion
 from fastlane.scheduler.worker import Worker
+from tests.model.requests import LOOKED
 from tests.support.clock import FakeClock
 from tests.support.intercept import Call, Intercepted
 
@@ -201,6 +202,8 @@ class Node:
             raise
         if point == "store.execution":
             LOOK.set((arguments[0], begun[-1]))
+        elif point == "store.waiting":
+            LOOKED.set(begun[-1])
         if fault == "die-after":
             self.wire.die(self)
         elif fault is not None and fault.removesuffix("-after") in MEDDLING and fault not in MEDDLING:

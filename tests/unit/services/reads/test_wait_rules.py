@@ -10,10 +10,10 @@ from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.cron import Cron
-from fastlane.models.schedule.schedule import Schedule, ScheduleKind
+from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.models.status import FINAL, Status
 from fastlane.queue.base import TICKS
-from fastlane.services.reads.wait_reasons import Cause, FullPool, FullTask, ImagePull, Noted, UnusableHost, UnusableHosts
+from fastlane.services.reads.wait_reasons import Cause, EarlierExecution, FullPool, FullTask, ImagePull, Noted, UnusableHost, UnusableHosts
 from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
 from tests.support.factories import make_execution
 
@@ -40,6 +40,7 @@ FAILED = replace(
     finished_at=NOW - 10_000,
 )
 RUNNING = replace(BOUND, status=Status.RUNNING)
+WAITING = replace(ONE, waits=Overlap.REPLACE)
 DONE_BOUND = replace(BOUND, status=Status.DONE)
 OPEN = replace(AWAY, circuit="open", faults=5, retry_at=NOW + 30_000)
 SINCE, UNTIL = NOW - 1_500, NOW + 300_000
@@ -82,6 +83,12 @@ EXECUTIONS = {
     "its pool is full": (ONE, replace(WORKS, running=4, ready=7), [(Cause.POOL_FULL, DUE, None)]),
     "its task has one place left": (BUSY, replace(WORKS, of_task=1), []),
     "its task is at its concurrency": (BUSY, replace(WORKS, of_task=2), [(Cause.CONCURRENCY, DUE, None)]),
+    "an earlier one of its job has to end": (WAITING, replace(WORKS, awaited=RUNNING, running=4), [(Cause.OVERLAP, DUE, None)]),
+    "earlier ones have ended, and nobody is there": (
+        replace(WAITING, expires_at=UNTIL),
+        replace(WORKS, workers=0),
+        [(Cause.NO_WORKER, None, UNTIL), (Cause.OVERLAP, DUE, UNTIL)],
+    ),
     "its pool is full until it expires": (
         replace(BUSY, expires_at=UNTIL),
         replace(WORKS, running=4, of_task=2),
@@ -242,6 +249,9 @@ def test_the_words_and_fields_name_numbers_hosts_and_reasons():
     assert none.details == UnusableHosts("fast", rows)
     (busy,) = execution_waits(BUSY, replace(WORKS, of_task=2))
     assert busy.details == FullTask(2, 2)
+    (overlap,) = execution_waits(WAITING, replace(WORKS, awaited=replace(RUNNING, id="first")))
+    assert overlap.message == "execution first of its job has to stop first (overlap: replace)"
+    assert overlap.details == EarlierExecution("first")
     (retry,) = execution_waits(RETRY, WORKS)
     assert "attempt 2 failed, and attempt 3 is due at 2023-11-14T22:16:00.000Z" in retry.message
     (image,) = execution_waits(PULLING, WORKS)
