@@ -18,6 +18,7 @@ REDIS = {
     "now": ("claim", "renew", "renew 2", "finish", "announce", "GET", "INFO", "SUBSCRIBE"),
     "later": ("claim", "put", "finish", "finish 2"),
     "other-lane": ("requeue",),
+    "queued": ("requeue", "put"),
     "unserved-lane": ("members", "adopt"),
     "stopped-first": ("finish",),
     "rebuilt": ("remember_store", "audit", "wipe", "restore", "set_generation", "SMEMBERS", "claim 2"),

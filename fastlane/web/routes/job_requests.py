@@ -66,9 +66,9 @@ def read_stop_first(handler: Handler) -> bool:
     return read_flag(handler.query, "stop")
 
 
-def read_idempotency_key(handler: Handler, *scope: str) -> IdempotencyKey | None:
-    """The request's idempotency key. Raises Invalid."""
-    return read_key(handler.request.headers, handler.requester.user, bytes(handler.body), *scope)
+def read_idempotency_key(handler: Handler, *scope: str, wish: str = "") -> IdempotencyKey | None:
+    """The request's idempotency key. ``wish``: what the query asks for, which counts like a part of the body. Raises Invalid."""
+    return read_key(handler.request.headers, handler.requester.user, bytes(handler.body) + wish.encode(), *scope)
 
 
 def read_expected(handler: Handler) -> ExpectedVersions | None:

@@ -126,7 +126,7 @@ class RunJobHandler(Handler):
     async def on_post(self, task_id: str, job_id: str) -> None:
         """Runs the job once now."""
         force = read_flag(self.query, "force")
-        key = read_idempotency_key(self, "run", task_id, job_id, *(["force"] if force else []))
+        key = read_idempotency_key(self, "run", task_id, job_id, wish="force" if force else "")
         await answer_enqueued(self, await self.services.manual_runs.run(task_id, job_id, self.requester, key, force=force))
 
 

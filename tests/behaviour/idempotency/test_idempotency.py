@@ -66,6 +66,13 @@ async def test_a_job_is_run_by_hand_once(server, action):
     assert (await server.get(done["jobUrl"])).json["job"]["executionCount"] == 2
 
 
+async def test_the_key_of_a_run_does_not_force_another(server):
+    done = await server.run_to_end("task")
+    assert (await server.post(f"{done['jobUrl']}run", headers=ONCE)).status == 200
+    assert (await server.post(f"{done['jobUrl']}run?force=1", headers=ONCE)).status == 422
+    assert (await server.get(done["jobUrl"])).json["job"]["executionCount"] == 2
+
+
 async def test_a_put_arms_once(server):
     url = f"/tasks/task/jobs/{uuid4()}"
     answers = [await server.ask("PUT", url, data=b'{"image": "ubuntu"}', headers=ONCE) for _ in range(3)]
