@@ -100,7 +100,7 @@ async def test_a_job_id_in_upper_case_is_the_same_job(server):
         ("DELETE", "/tasks", "GET, HEAD"),
         ("PUT", "/tasks/task", "DELETE, GET, POST, HEAD"),
         ("PATCH", "/tasks/task", "DELETE, GET, POST, HEAD"),
-        ("POST", "/tasks/task/jobs/{job}", "DELETE, GET, PUT, HEAD"),
+        ("POST", "/tasks/task/jobs/{job}", "DELETE, GET, PATCH, PUT, HEAD"),
         ("OPTIONS", "/livez", "GET, HEAD"),
         ("POST", "/livez", "GET, HEAD"),
         ("GET", "/tasks/task/jobs/{job}/stop", "POST"),
