@@ -24,7 +24,8 @@ export function drawStatus(status: string, place: Place, when: number | null = n
   chip.title = when === null ? "" : moment(new Date(when).toISOString());
   const words = `${statusWords(status)}${when === null ? "" : ` ${until(when)}`}`;
   if (chip.textContent !== words) chip.textContent = words;
-  document.title = `${statusWords(status)} · ${isolated(place.task)} · fastlane`;
+  const title = `${statusWords(status)} · ${isolated(place.task)} · fastlane`;
+  if (document.title !== title) document.title = title;
 }
 
 /** Shows the exit code, duration and attempt beside the status. */

@@ -48,6 +48,11 @@ export class Executions {
     return this.attempts(of).find((one) => one.attempt === of.attempt + 1);
   }
 
+  /** The last attempt at the tick of this execution that has started, and so has a log. */
+  lastStarted(of: Execution): Execution | undefined {
+    return this.attempts(of).findLast((one) => one.startedAt);
+  }
+
   /** The attempt whose state is that of its tick: the last that has started or ended; of the newest tick that has started, without an id. */
   state(id: string | null): Execution | null {
     const of = id ? this.known.get(id) : (this.all.find((one) => one.startedAt) ?? this.all[0]);

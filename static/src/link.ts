@@ -14,7 +14,7 @@ const WORDS: Record<State["is"], string> = {
   waiting: "Reconnecting",
   done: "Ended",
   missing: "Not connected",
-  barred: "Not connected",
+  barred: "Not allowed",
 };
 export const RECONNECT = "Reconnect now";
 const BARRED: Record<number, string> = {

@@ -10,7 +10,7 @@ import { Executions } from "./executions";
 import { Link, RECONNECT } from "./link";
 import { Log } from "./log";
 import { notice, tick } from "./notices";
-import { headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
+import { attemptWords, headingWords, type NextAttempt, reasonWords, retryWords } from "./outcome";
 import { equip, press } from "./tools";
 import { count, isolated, moment, shortId } from "./words";
 
@@ -41,7 +41,7 @@ let whole = true;
 let skipped = 0;
 
 const log = new Log({ heading: (id, attempt) => headingWords(executions.get(id), attempt), onChange: drawAmount });
-const link = new Link({ started: () => Boolean(one?.startedAt), existed, connect: () => connection.now(), onShow: showLink });
+const link = new Link({ started: () => Boolean(lastLogged()), existed, connect: () => connection.now(), onShow: showLink });
 const connection = new Connection({
   url: socketUrl(),
   check: look,
@@ -105,7 +105,8 @@ async function look(): Promise<number | null> {
     if (current && !executions.get(current)) await lookAt(current);
     one = here.execution ? (executions.get(here.execution) ?? null) : executions.state(current);
     if (here.execution && !one) return 404;
-    if (following && !current && one?.startedAt) head(one.executionId);
+    const logged = lastLogged();
+    if (following && !current && logged) head(logged.executionId);
     await drawAll();
   } else if (answer.status === null) {
     connection.suspect();
@@ -193,6 +194,12 @@ function sentence(words: string): string {
   return `${local.charAt(0).toUpperCase()}${local.slice(1)}.`;
 }
 
+/** The execution whose log is the last on this page; null before anything has started. */
+function lastLogged(): Execution | null {
+  if (here.execution) return one?.startedAt ? one : null;
+  return (one && executions.lastStarted(one)) ?? null;
+}
+
 /** What is followed, when the page has seen it. */
 function existed(): "job" | "execution" | null {
   if (here.execution) return one ? "execution" : null;
@@ -242,8 +249,8 @@ function drawNothing(): void {
   if (is === "barred") words = "Nothing can be shown.";
   else if (is === "missing") words = existed() ? "Its log was deleted with it." : `This ${here.execution ? "execution" : "job"} does not exist.`;
   else if (all) words = "No matching lines.";
-  else if (is === "done") words = one?.startedAt ? "There was no output." : "It never ran.";
-  else if (!one?.startedAt) words = "Nothing has started yet.";
+  else if (is === "done") words = lastLogged() ? "There was no output." : "It never ran.";
+  else if (!lastLogged()) words = "Nothing has started yet.";
   if (place.firstChild?.textContent === words) return;
   const hint = is === "missing" && !existed() ? el("p", {}, "Check its address. It may also have been deleted before.") : "";
   place.replaceChildren(el("p", {}, words), hint);
@@ -263,15 +270,18 @@ function drawDownload(): void {
   const link = the<HTMLAnchorElement>("download");
   const stream = the<HTMLSelectElement>("shown").value;
   const path = stream === "stdout" || stream === "stderr" ? stream : "logs?interleaved=1";
-  if (!one?.startedAt) {
+  const logged = lastLogged();
+  const attempt = logged && attemptWords(logged);
+  link.title = attempt ? `Download the log of ${attempt}` : "";
+  if (!logged) {
     link.removeAttribute("href");
     link.setAttribute("aria-disabled", "true");
     return;
   }
   link.removeAttribute("aria-disabled");
-  link.href = new URL(`executions/${one.executionId}/${path}`, here.jobUrl).href;
+  link.href = new URL(`executions/${logged.executionId}/${path}`, here.jobUrl).href;
   const task = here.task.replaceAll(/[^\w.-]+/g, "-").slice(0, 60);
-  link.download = `${task}-${shortId(one.executionId)}.${stream === path ? stream : "log"}.txt`;
+  link.download = `${task}-${shortId(logged.executionId)}.${stream === path ? stream : "log"}.txt`;
 }
 
 async function showOlder(): Promise<void> {
@@ -310,21 +320,22 @@ async function start(): Promise<void> {
 
 /** Follows the log from its start: on a job's page, through all attempts. Of more than is sensible, only the end. */
 async function follow(): Promise<void> {
-  if (!one?.startedAt) return connection.begin();
-  if (here.execution) return size(one) > LARGE ? followTail() : connection.begin();
-  if (executions.attempts(one)[0]!.attempt > 1) await readMore();
-  const attempts = executions.attempts(one).filter((attempt) => attempt.startedAt);
+  const last = lastLogged();
+  if (!last) return connection.begin();
+  if (here.execution) return size(last) > LARGE ? followTail(last) : connection.begin();
+  if (executions.attempts(last)[0]!.attempt > 1) await readMore();
+  const attempts = executions.attempts(last).filter((attempt) => attempt.startedAt);
   let first = attempts.length;
   for (let sum = 0; first > 0 && (sum += size(attempts[first - 1]!)) <= LARGE; ) first--;
-  if (first === attempts.length) return followTail();
+  if (first === attempts.length) return followTail(last);
   skipped = first && attempts[first]!.attempt - 1;
   head(attempts[first]!.executionId);
   connection.begin({ from: `${attempts[first]!.executionId}:0` });
 }
 
-function followTail(): void {
+function followTail(last: Execution): void {
   whole = false;
-  head(one!.executionId);
+  head(last.executionId);
   connection.begin({ tail: LAST_LINES });
 }
 
