@@ -14,9 +14,11 @@ from fastlane.models import transitions
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.redaction import Redaction
+from fastlane.services.reads import server_status
 from fastlane.storage.sqlite import lists
 from fastlane.web.handler import handler
 from tests.support.intercept import failing, intercept
+from tests.support.waiting import until
 
 KEYS = {"total", "page", "pages", "perPage", "hasNext", "hasPrev", "nextUrl", "prevUrl"}
 
@@ -303,3 +305,15 @@ async def test_a_list_with_logs_or_long_commands_is_rendered_in_a_thread(server,
     assert (await server.get(path.format(job=reply["jobId"]))).status == 200
     assert len(threads) == 1
     assert threading.current_thread() not in threads
+
+
+async def test_jobs_that_take_too_long_to_count_leave_the_rest_of_the_status(server, monkeypatch):
+    await server.enqueue()
+    assert (await server.get("/status")).json["jobs"]["byStatus"]["enqueued"] == 1
+    monkeypatch.setattr(server_status, "COUNT_DEADLINE", 0.0)
+    await until(lambda: jobs_of_status(server, None), "a count that is given up")
+
+
+async def jobs_of_status(server, expected) -> bool:
+    jobs = (await server.get("/status")).json["jobs"]
+    return (jobs["count"], jobs["byStatus"]) == (1, expected)

@@ -282,3 +282,14 @@ async def test_beyond_loopback_every_page_may_read(shared_redis, tmp_path):
         answer = await server.get("/livez", headers={"Origin": "https://any.example.com"})
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert "Fastlane-Exit-Code" in answer.headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+async def test_a_path_without_a_route_is_told_the_routes_that_are_there(server, method):
+    answer = await server.ask(method, "/task/a/jbos")
+    assert answer.status == 404
+    assert answer.json["detail"].startswith("there is no route /task/a/jbos; here are: /tasks/T, /tasks/T/stop, ")
+    assert "/tasks/T/jobs" in answer.json["detail"]
+    listed = (await server.get("/nowhere")).json["detail"]
+    assert all(f" {route}," in listed for route in ("/tasks", "/executions", "/status", "/healthcheck"))
+    assert "/session" not in listed

@@ -31,6 +31,7 @@ UNITS = (
     (f"{INTEGRATION}gone_services.py",),
     (f"{INTEGRATION}why.py",),
     (f"{INTEGRATION}make_commands.py::test_make_run",),
+    (f"{INTEGRATION}make_commands.py::test_the_wheel",),
     ("tests/crash/",),
     ("tests/behaviour/schedule/test_year_of_ticks.py::test_the_ledger_of_a_year_accounts_for_each_due_time_once[1]",),
     (f"{INTEGRATION}endings.py",),

@@ -1,5 +1,6 @@
 """Reads what an operator looks at: workers, hosts, queues, what runs, and what comes next."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,8 @@ MAX_RUNNING, MAX_UNCLEANED = 1_000, 1_000
 MAX_SCHEDULED = 20
 MAX_PATTERNS = 100
 """Patterns of visible tasks for which jobs are counted at once."""
+COUNT_DEADLINE = 1.0
+"""Seconds for which a count of the jobs may hold up the status: enough for some 300,000."""
 JOB_COUNTS_VALID = 0.1
 """Seconds for which a count of the jobs is used again, at least."""
 NO_LIMIT = 1 << 62
@@ -126,8 +129,9 @@ class StatusReader:
 
         async def count() -> Mapping[str, int] | None:
             try:
-                return await self._store.jobs_by_status(self._clock.now(), visible)
-            except StoreDown:
+                async with asyncio.timeout(COUNT_DEADLINE):
+                    return await self._store.jobs_by_status(self._clock.now(), visible)
+            except (StoreDown, TimeoutError):
                 return None
 
         if visible not in self._job_counts and len(self._job_counts) >= MAX_PATTERNS:
