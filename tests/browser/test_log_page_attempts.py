@@ -70,6 +70,10 @@ async def test_all_attempts_are_in_one_log_live_and_after_a_reload_and_each_has_
     await expect(log.status).to_have_text("done")
     await expect(log.page.locator("#gist")).to_contain_text("attempt 3 of 3")
     assert await log.copied() == "in vain\nat last and on\n"
+    await log.page.locator("#log").focus()
+    for key in ("Control+a", "Control+c"):
+        await log.page.keyboard.press(key)
+    assert await log.page.evaluate("navigator.clipboard.readText()") == "in vain\nat last and on\n"
     assert await violations(log.page) == []
     await shoot(log.page, "attempts")
     others = log.page.locator("#executions a")

@@ -137,11 +137,11 @@ def _no_slot(pool: Pool, execution: Execution, facts: WaitFacts) -> list[WaitRea
 def _held(facts: WaitFacts) -> list[WaitReason]:
     if facts.hold is None:
         return []
-    message = "all dispatch is paused until an administrator resumes it"
+    message = "all dispatch is paused until someone resumes it"
     if facts.hold == RESTORED:
         message = (
             "all dispatch is paused, because the store went back to an earlier state, as after a backup was restored, and what waits may "
-            "have run already; an administrator has to look at what waits, stop what must not run again, and resume dispatch"
+            "have run already; look at what waits, stop what must not run again, and resume dispatch"
         )
     return [WaitReason(Cause.DISPATCH_PAUSED, message, details=PausedDispatch())]
 

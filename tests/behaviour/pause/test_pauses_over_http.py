@@ -58,7 +58,7 @@ async def test_all_dispatch_is_paused_until_it_is_resumed_and_says_so(server):
     assert (await server.get("/status")).json["dispatch"] == {"paused": True, "reason": "requested"}
     for reply in held:
         (wait,) = (await server.get(reply["jobUrl"] + "why")).json["waitingFor"]
-        assert (wait["reason"], wait["message"]) == ("dispatch-paused", "all dispatch is paused until an administrator resumes it")
+        assert (wait["reason"], wait["message"]) == ("dispatch-paused", "all dispatch is paused until someone resumes it")
     for _ in range(2):
         assert (await server.post(wait["resumeUrl"])).json == {"paused": False}
     assert sorted(await claimed(server)) == sorted(reply["executionId"] for reply in held)
