@@ -249,6 +249,8 @@ class Follower:
                 self._job = progress.job or self._job
                 now = self._clock.now()
                 step = first_step(progress, now, wait) if only is None else first_step_of_execution(progress.newest, now, wait)
+                if isinstance(step, Finished) and step.execution is not None and (await self._store.log_head(step.execution.id)).offset:
+                    return Follow(step.execution)  # it ran without having been seen
                 if not isinstance(step, AwaitStart):
                     return step
 

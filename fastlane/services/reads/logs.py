@@ -41,15 +41,16 @@ class Logs:
             return await self._log(started)
         now = self._clock.now()
         (view,) = await view_jobs(self._store, [job], now)
-        if view.latest is not None and view.latest.has_started:  # since the read above
-            return await self._log(view.latest)
+        log = None if view.latest is None else await self._log_if_any(view.latest)  # it may have started since the read above
+        if log is not None:
+            return log
         raise _nothing_started(view, now)
 
     async def of_execution(self, task_id: str, job_id: str, execution_id: str) -> LogView:
         """The log of one execution. Raises NotStarted."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
-        if execution.has_started:
-            return await self._log(execution)
+        if (log := await self._log_if_any(execution)) is not None:
+            return log
         status = execution.status
         words = _never(execution) if status.final else f"has no output yet: it is {status} and has not started"
         raise NotStarted(f"execution {execution_id} {words}", status, execution_id)
@@ -66,6 +67,11 @@ class Logs:
     async def since(self, execution_id: str, stream: int | None, moment: int) -> int:
         """The offset, as in ``last_lines``, at which what was written from a moment (milliseconds) on begins."""
         return await self._store.log_since(execution_id, stream, moment * 1_000_000)
+
+    async def _log_if_any(self, execution: Execution) -> LogView | None:
+        """None for an execution that has not started, unless it has a log: its container ran without having been seen."""
+        view = await self._log(execution)
+        return view if execution.has_started or view.head.offset else None
 
     async def _log(self, execution: Execution) -> LogView:
         """The execution was read before the head, so the head of a final execution is complete."""

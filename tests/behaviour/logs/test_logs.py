@@ -50,6 +50,18 @@ async def test_what_never_started_is_the_same_404_in_each_case(server):
         assert (await server.get(reply["jobUrl"] + "stdout")).headers["Fastlane-Execution-Id"] == reply["executionId"]
 
 
+async def test_a_log_is_shown_although_no_start_was_seen(server):
+    """The engine lost the service before anyone had seen its container."""
+    reply = await server.enqueue()
+    pulling = await server.pull(reply)
+    await server.append_log(pulling, (1, b"out"))
+    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.KILLED, "it is gone"))
+    assert await server.store.change(transitions.give_up(pulling, ending))
+    for url in (reply["jobUrl"], reply["executionUrl"]):
+        assert (await server.get(url + "stdout")).body == b"out"
+        assert (await server.get(url + "logs?follow=1")).body == b"out"
+
+
 async def test_a_running_log_comes_as_far_as_it_is_and_has_no_exit_code(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
