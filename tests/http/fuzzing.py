@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 UNSAID = (
     ("after", "is not from a nextUrl of this list"),  # a token that the server made
     ("from", "is not a cursor"),  # likewise
+    ("If-Match", "is not * or an ETag"),  # likewise
     ("from", "is a cursor of something else"),
     ("tail", "cannot be used together with from"),  # of the query one name excludes another
     ("since", "cannot be used together with from"),
@@ -26,6 +27,7 @@ UNSAID = (
     ("cron", "never runs"),
     ("timezone", "is not a time zone"),  # a name out of a list that changes
     ("timezone", "is an offset"),
+    ("timezone", "is for a job with a cron"),  # of a PATCH, it depends on the job
     ("expiration", "so it would never run"),  # depends on the time it is now
     ("expiresIn", "so it would never run"),
     ("timeout", "is more than this server allows"),  # each pool has its own limit
