@@ -21,7 +21,7 @@ from benchmarks.processes import child, cpu_seconds, settings_for
 from fastlane.models.ids import new_id
 from fastlane.models.job import Job
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.storage.documents import JOB_FIELDS, job_document
+from fastlane.storage.documents import JOB_COLUMNS, job_document
 from fastlane.storage.sqlite.jobs import insert_into
 from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
@@ -114,7 +114,7 @@ def fill_store(path: Path, count: int) -> None:
             numbers = range(start, min(start + PAGE, count))
             rows = [tuple(job_document(_far_job(now, now + DAY + number * APART)).values()) for number in numbers]
             db.execute("BEGIN IMMEDIATE")
-            db.executemany(insert_into("jobs", JOB_FIELDS), rows)
+            db.executemany(insert_into("jobs", JOB_COLUMNS), rows)
             db.execute("COMMIT")
         db.execute("INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES ('far', ?, ?, ?)", (now, now, count))
 

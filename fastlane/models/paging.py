@@ -28,6 +28,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedJobs:
+    """Which jobs to list: those with one of ``statuses`` (as ``job_status`` gives it at ``now``; empty: any), of the task ``task_id``, with
+    the label ``label`` (its name and its value), and of tasks whose id matches ``visible``, see ``Wanted``."""
+
+    statuses: frozenset[str] = frozenset()
+    task_id: str | None = None
+    label: tuple[str, str] | None = None
+    visible: str | None = None
+    now: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class After:
     """Where a walk goes on: after the row with this ``key``. ``total`` is the number of rows when the walk began: they are counted once for
     each walk."""

@@ -19,7 +19,7 @@ from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
-from fastlane.models.paging import Page, Wanted, Window
+from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
@@ -139,6 +139,9 @@ class JobStore(Protocol):
 
     async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
         """A task's jobs (with this status, as ``job_status`` gives it at ``now``), newest first."""
+
+    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> Page[Job]:
+        """Jobs of all tasks, newest first."""
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
         """A job's ledger, the latest due first."""

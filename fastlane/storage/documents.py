@@ -27,6 +27,8 @@ from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
+JOB_COLUMNS = (*JOB_FIELDS, "labels")
+"""What is stored of a job: its fields, and the labels of its spec as a list, by which it is found."""
 TICK_FIELDS = tuple(field.name for field in fields(Tick))
 EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
 _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgetter(*TICK_FIELDS), attrgetter(*EXECUTION_FIELDS)
@@ -237,8 +239,14 @@ _EXECUTION_PLACES = tuple((EXECUTION_FIELDS.index(name), convert) for name, conv
 
 
 def job_document(job: Job) -> dict[str, Any]:
-    """A job as it is stored."""
-    return _converted(dict(zip(JOB_FIELDS, _JOB_VALUES(job), strict=True)), _JOB_TO)
+    """A job as it is stored, in the order of ``JOB_COLUMNS``."""
+    document = _converted(dict(zip(JOB_FIELDS, _JOB_VALUES(job), strict=True)), _JOB_TO)
+    return {**document, "labels": orjson.dumps([label_text(*label) for label in sorted(job.spec.labels.items())]).decode()}
+
+
+def label_text(name: str, value: str) -> str:
+    """A label as it is stored and found."""
+    return f"{name}={value}"
 
 
 def job_from(document: Mapping[str, Any]) -> Job:

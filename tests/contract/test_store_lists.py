@@ -9,8 +9,8 @@ import pytest
 
 from fastlane.errors import NotFound
 from fastlane.models.execution import Ending
-from fastlane.models.job import Spec, job_status
-from fastlane.models.paging import After, Wanted, Window
+from fastlane.models.job import Job, Spec, job_status
+from fastlane.models.paging import After, Wanted, WantedJobs, Window
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.schedule.tick import next_execution
@@ -35,6 +35,15 @@ async def fill_tasks(store: Store):
 async def fill_jobs(store: Store):
     made = [new("t", now=1_000 + number // 2) for number in range(ROWS)]
     for one in made:
+        await store.create(*one)
+    return [job.id for job, *_ in sorted(made, key=lambda one: (one[0].created_at, one[0].id), reverse=True)]
+
+
+async def fill_labelled_jobs(store: Store):
+    """Jobs of two tasks with a label, among others without it."""
+    made = [new(f"t{number % 2}", now=1_000 + number // 2) for number in range(ROWS)]
+    made = [(replace(job, spec=replace(job.spec, labels={"team": "data", "n": "1"})), *rest) for job, *rest in made]
+    for one in (*made, new("t0", now=1_001), new("none", now=1_002)):
         await store.create(*one)
     return [job.id for job, *_ in sorted(made, key=lambda one: (one[0].created_at, one[0].id), reverse=True)]
 
@@ -74,6 +83,9 @@ LISTS = {
     "tasks with a word": (fill_tasks, lambda store, window: store.search_tasks(["task"], window)),
     "jobs": (fill_jobs, lambda store, window: store.list_jobs("t", window)),
     "jobs with a status": (fill_jobs, lambda store, window: store.list_jobs("t", window, status="enqueued")),
+    "jobs of all tasks": (fill_jobs, lambda store, window: store.list_all_jobs(WantedJobs(), window)),
+    "jobs of visible tasks": (fill_jobs, lambda store, window: store.list_all_jobs(WantedJobs(visible="t"), window)),
+    "jobs with a label": (fill_labelled_jobs, lambda store, window: store.list_all_jobs(WantedJobs(label=("team", "data")), window)),
     "ticks": (fill_ticks, lambda store, window: store.list_ticks("j", window)),
     "executions of a job": (fill_executions_of, lambda store, window: store.list_executions_of("j", window)),
     "executions": (fill_all_executions, lambda store, window: store.list_executions(Wanted(), window)),
@@ -236,6 +248,54 @@ async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
         assert page.total == len(page.rows) > 0, status
         found |= {job.id: str(status) for job in page.rows}
     assert found == expected
+
+
+JOB_FILTERS = {
+    "statuses": ((), ("enqueued",), ("done", "expired")),
+    "task_id": (None, "red", "none"),
+    "label": (None, ("team", "data"), ("team", "none")),
+    "visible": (None, "red", "blue$", "no"),
+}
+
+
+async def test_jobs_are_listed_by_status_task_label_and_pattern(store):
+    made: dict[str, tuple[Job, str]] = {}
+    for number, (task, status) in enumerate(itertools.product(("blue", "red", "redder"), (Status.ENQUEUED, Status.DONE, None))):
+        for labels in ({}, {"team": "data"}, {"team": "data", "x": "team=data"}, {"team": "other"}):
+            job, tick, execution = new(task, now=1_000 + number)
+            job = replace(job, spec=replace(job.spec, labels=labels))
+            await store.create(job, *((tick, replace(execution, status=status)) if status else (None, None)))
+            made[job.id] = (job, status or "expired")
+    newest = sorted((job for job, _ in made.values()), key=lambda job: (job.created_at, job.id), reverse=True)
+    for statuses, task_id, label, visible in itertools.product(*JOB_FILTERS.values()):
+        expected = [
+            job.id
+            for job in newest
+            if (not statuses or made[job.id][1] in statuses)
+            and task_id in (None, job.task_id)
+            and (label is None or label in job.spec.labels.items())
+            and (visible is None or re.match(visible, job.task_id))
+        ]
+        wanted = WantedJobs(frozenset(statuses), task_id, label, visible, now=9_000)
+        page = await store.list_all_jobs(wanted, WIDE)
+        assert ([job.id for job in page.rows], page.total) == (expected, len(expected)), wanted
+        second = await store.list_all_jobs(wanted, Window(2, 3))
+        assert [job.id for job in second.rows] == expected[3:6], wanted
+
+
+async def test_a_job_is_found_by_the_labels_that_it_has_now(store):
+    job, tick, execution = new("t")
+    job = replace(job, spec=replace(job.spec, labels={"a": "1", "b": "1"}))
+    await store.create(job, tick, replace(execution, status=Status.DONE, finished_at=1, settled=True, cleaned=True))
+
+    async def found(*label):
+        return [one.id for one in (await store.list_all_jobs(WantedJobs(label=label), WIDE)).rows]
+
+    after = replace(job, revision=2, spec=replace(job.spec, labels={"b": "1", "c": "1"}))
+    assert await store.advance(job, after, [], None)
+    assert (await found("a", "1"), await found("b", "1"), await found("c", "1")) == ([], [job.id], [job.id])
+    assert await store.delete_job(job.id, job.incarnation, 1) is Deletion.DONE
+    assert (await found("b", "1"), await found("c", "1")) == ([], [])
 
 
 FILTERS = {

@@ -196,7 +196,9 @@ async def test_a_list_shows_what_its_reader_may_see_and_counts_no_more(guarded):
             page = (await guarded.get(path, headers=credential)).json
             assert sorted(row["taskId"] for row in page["items"]) == tasks, path
             assert page["total"] == len(tasks)
-    assert (await guarded.get("/executions?task=team-b-1", headers=RUNNER)).json["items"] == []
+    for path in ("/executions?task=team-b-1", "/jobs?task=team-b-1"):
+        assert (await guarded.get(path, headers=RUNNER)).json["items"] == []
+    assert {row["taskId"] for row in (await guarded.get("/jobs", headers=RUNNER)).json["items"]} == {"team-a-1", "team-a-2"}
     for credential, tasks in ((RUNNER, ["team-a-1", "team-a-2"]), (READER, ["team-a-1", "team-a-2", "team-b-1"])):
         status = (await guarded.get("/status", headers=credential)).json
         assert sorted(row["task"] for row in status["containers"]["running"]) == tasks
@@ -210,7 +212,7 @@ async def test_a_list_shows_what_its_reader_may_see_and_counts_no_more(guarded):
         assert counted == {"running": len(tasks), "scheduled": len(tasks)}
 
 
-@pytest.mark.parametrize("path", ["/tasks?perPage=1", "/search?query=team&perPage=1", "/executions?perPage=1"])
+@pytest.mark.parametrize("path", ["/tasks?perPage=1", "/search?query=team&perPage=1", "/executions?perPage=1", "/jobs?perPage=1"])
 async def test_a_next_url_of_someone_who_may_see_more_tells_no_total(guarded, path):
     for task in ("team-a-1", "team-b-1", "team-a-2"):
         await guarded.post(f"/tasks/{task}", OK, headers=ADMIN)

@@ -75,6 +75,9 @@ async def test_the_jobs_of_a_task_are_a_list_as_other_lists(server):
 LISTS = {
     "/tasks?perPage=5": (items, 13),
     "/search?query=night&perPage=5": (items, 12),
+    "/jobs?perPage=5": (items, 13),
+    "/jobs?perPage=5&status=enqueued,paused": (items, 12),
+    "/jobs?perPage=5&task=history&status=failed": (items, 1),
     "/executions?perPage=5": (items, 37),
     "/executions?perPage=5&status=enqueued": (items, 12),
     "/executions?perPage=5&task=history&status=failed,done&since=1": (items, 25),
@@ -104,7 +107,15 @@ async def test_every_list_is_walked_and_paged_alike(server):
 
 
 async def test_an_empty_list_has_one_page(server):
-    for path in ("/tasks", "/search?query=x", "/executions", "/executions?task=none", "/executions?since=4000000000"):
+    for path in (
+        "/tasks",
+        "/search?query=x",
+        "/jobs",
+        "/jobs?label=a=b",
+        "/executions",
+        "/executions?task=none",
+        "/executions?since=4000000000",
+    ):
         page = (await server.get(path)).json
         assert page == {
             "items": [], "total": 0, "page": 1, "pages": 1, "perPage": 10,
@@ -205,6 +216,30 @@ async def test_the_list_of_what_is_not_there_is_404(server):
     for path in (f"/tasks/other/jobs/{reply['jobId']}/executions", f"/tasks/task/jobs/{none}/executions"):
         assert (await server.get(path)).status == 404
     assert (await server.post("/executions")).status == 405
+
+
+# the jobs of all tasks
+
+
+async def test_jobs_of_all_tasks_are_found_by_label_by_status_and_by_task(server):
+    one = await server.enqueue("a%20b", labels={"team": "data", "note": "a=b, c"}, name="nightly")
+    two = await server.enqueue("c", labels={"team": "data"}, cron="0 8 * * *")
+    await server.enqueue("c", labels={"team": "web"})
+    first, second, third = (await server.get("/jobs")).json["items"]
+    assert [row["taskId"] for row in (first, second, third)] == ["c", "c", "a b"]
+    assert third["name"] == "nightly"
+    for query, expected in (
+        ("label=team%3Ddata", [two, one]),
+        ("label=team=data&status=scheduled", [two]),
+        ("label=team=data&task=a%20b", [one]),
+        ("label=note%3Da%3Db%2C%20c", [one]),
+        ("label=team=", []),
+    ):
+        assert [row["id"] for row in (await server.get(f"/jobs?{query}")).json["items"]] == [reply["jobId"] for reply in expected], query
+    answer = await server.get("/jobs?status=ended&task=a%2Fb&label=team&colour=red")
+    assert {fault["field"] for fault in answer.json["errors"]} == {"colour"}
+    answer = await server.get("/jobs?status=ended&task=a%2Fb&label=team")
+    assert {fault["field"] for fault in answer.json["errors"]} == {"status", "task", "label"}
 
 
 # the token of a walk

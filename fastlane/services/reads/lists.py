@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fastlane.clock import Clock
 from fastlane.errors import Invalid, NotFound
 from fastlane.models.job import Job
-from fastlane.models.paging import Page, Row, Wanted, Window
+from fastlane.models.paging import Page, Row, Wanted, WantedJobs, Window
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
 from fastlane.services.reads.views import ExecutionView, JobView, view_executions, view_jobs
@@ -65,6 +65,12 @@ class Lists:
         now = self._clock.now()
         page = _checked(await self._jobs(task_id, window, status, now, fewer))
         return TaskJobsView(task, page.of(await view_jobs(self._store, page.rows, now)))
+
+    async def jobs(self, wanted: WantedJobs, window: Window) -> Page[JobView]:
+        """Jobs of all tasks or of one, newest first."""
+        now = self._clock.now()
+        page = _checked(await self._store.list_all_jobs(replace(wanted, now=now), window))
+        return page.of(await view_jobs(self._store, page.rows, now))
 
     async def executions(self, wanted: Wanted, window: Window) -> Page[ExecutionView]:
         """Executions of all tasks or of one, the latest due first."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from fastlane.errors import Conflict
 from fastlane.models.idempotency import IdempotencyRecord
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS
+from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, TICK_FIELDS
 from fastlane.storage.sqlite import idempotency
 from fastlane.storage.sqlite.jobs import count_jobs
 
@@ -37,7 +37,7 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
     for entry in new:
         if entry.record is not None:
             idempotency.insert(db, entry.record)
-    inserted = _insert(db, "jobs", JOB_FIELDS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
+    inserted = _insert(db, "jobs", JOB_COLUMNS, [entry.job for entry in new], " ON CONFLICT (id) DO NOTHING")
     if inserted < len(new):
         raise Conflict("there is a job with this id already")
     counts = Counter(entry.job["task_id"] for entry in new)

@@ -21,8 +21,9 @@ FEW_TASKS, NEAR = 200, 1_000
 """Up to this many visible tasks, and this many rows into the list, each task is walked separately, and the walks are merged."""
 
 LITERAL = re.compile(r"[A-Za-z0-9_/ -]*")
-_SEEN = "WITH seen_tasks AS MATERIALIZED (SELECT value AS task FROM json_each(:tasks)) "
-_IS_SEEN = "task_id IN (SELECT task FROM seen_tasks)"
+SEEN = "WITH seen_tasks AS MATERIALIZED (SELECT value AS task FROM json_each(:tasks)) "
+IS_SEEN = "task_id IN (SELECT task FROM seen_tasks)"
+"""The tasks in ``:tasks``, a JSON list, as a table; and the condition that a row is of one of them."""
 
 
 def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[Execution]:
@@ -67,7 +68,7 @@ def _walks_of_any(wanted: Wanted) -> Walks:
 
 def _walks_of_seen(wanted: Wanted) -> Walks:
     """The walks through all tasks, which skip those that are not visible."""
-    return Walks([f"{source} AND {_IS_SEEN}{_since(wanted)}" for source in _sources(wanted.statuses, None)], before=_SEEN)
+    return Walks([f"{source} AND {IS_SEEN}{_since(wanted)}" for source in _sources(wanted.statuses, None)], before=SEEN)
 
 
 def _walks_of_each(wanted: Wanted) -> Walks:
@@ -82,7 +83,7 @@ def _walks_of_each(wanted: Wanted) -> Walks:
     ]
     under_way = wanted.statuses & UNDER_WAY
     parts += _walks_of_seen(replace(wanted, statuses=under_way)).parts if under_way else ()
-    return Walks(parts, before=_SEEN, forwards=True)
+    return Walks(parts, before=SEEN, forwards=True)
 
 
 def _sources(statuses: frozenset[Status], task: str | None) -> list[str]:
@@ -124,7 +125,7 @@ def _count_of_seen(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int
     if wanted.since is None:
         return walked + _counted(db, ended, "task_id IN (SELECT value FROM json_each(:tasks))", given)
     sources = [f"(SELECT count(*) FROM {source}{_since(ended)})" for source in _sources(ended.statuses, "seen_tasks.task")]
-    return walked + number(db, f"{_SEEN}SELECT ifnull(sum({' + '.join(sources)}), 0) FROM seen_tasks", given)
+    return walked + number(db, f"{SEEN}SELECT ifnull(sum({' + '.join(sources)}), 0) FROM seen_tasks", given)
 
 
 def _counted(db: sqlite3.Connection, wanted: Wanted, condition: str, given: Values) -> int:

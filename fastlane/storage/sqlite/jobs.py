@@ -10,7 +10,7 @@ from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.task import Task
-from fastlane.storage.documents import JOB_FIELDS, TICK_FIELDS, job_from, tick_document
+from fastlane.storage.documents import JOB_COLUMNS, JOB_FIELDS, TICK_FIELDS, job_from, tick_document
 from fastlane.storage.sqlite.rows import fetched, filled
 
 Document = Mapping[str, Any]
@@ -31,7 +31,7 @@ _BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?)
 _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
 _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
-_ADVANCE = f"""UPDATE jobs SET {", ".join(f"{field} = :{field}" for field in JOB_FIELDS)}
+_ADVANCE = f"""UPDATE jobs SET {", ".join(f"{column} = :{column}" for column in JOB_COLUMNS)}
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
     AND next_tick IS :seen_next_tick AND floor = :seen_floor"""
 _CHANGE_TASK = "UPDATE tasks SET modified_at = ? WHERE id = ?"

@@ -43,6 +43,10 @@ UNFINISHED = "(settled = 0 OR cleaned = 0)"
 WAITING = "waits IS NOT NULL AND status = 'enqueued'"
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
+_ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
+_DROP_LABELS = """DELETE FROM job_labels WHERE label IN (SELECT value FROM json_each(old.labels))
+    AND created_at = old.created_at AND job_id = old.id"""
+
 MIGRATIONS: Sequence[Migration] = (
     Migration(
         version=1,
@@ -267,6 +271,24 @@ MIGRATIONS: Sequence[Migration] = (
             "ALTER TABLE executions ADD COLUMN waits TEXT",
             COMMIT,
             f"CREATE INDEX executions_waiting ON executions (job_id, sequence) WHERE {WAITING}",
+        ),
+    ),
+    Migration(
+        version=12,
+        min_reader=1,
+        statements=(
+            "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '[]'",
+            "CREATE INDEX jobs_by_creation ON jobs (created_at, id, task_id)",
+            COMMIT,
+            # Each label of a job as NAME=VALUE, in the order in which jobs are listed.
+            """CREATE TABLE job_labels (
+                label TEXT NOT NULL, created_at INTEGER NOT NULL, job_id TEXT NOT NULL, task_id TEXT NOT NULL,
+                PRIMARY KEY (label, created_at, job_id)
+            ) STRICT, WITHOUT ROWID""",
+            f"CREATE TRIGGER label_jobs AFTER INSERT ON jobs WHEN new.labels <> '[]' BEGIN {_ADD_LABELS}; END",
+            f"""CREATE TRIGGER relabel_jobs AFTER UPDATE OF labels ON jobs WHEN new.labels <> old.labels BEGIN
+                {_DROP_LABELS}; {_ADD_LABELS}; END""",
+            f"CREATE TRIGGER unlabel_jobs AFTER DELETE ON jobs WHEN old.labels <> '[]' BEGIN {_DROP_LABELS}; END",
         ),
     ),
 )

@@ -16,7 +16,7 @@ from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
-from fastlane.models.paging import Page, Wanted, Window
+from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import Pauses
 from fastlane.models.schedule.tick import Outcome, Tick
@@ -26,7 +26,19 @@ from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
-from fastlane.storage.sqlite import counts, deletion, execution_lists, executions, idempotency, jobs, lists, logs, pauses, version
+from fastlane.storage.sqlite import (
+    counts,
+    deletion,
+    execution_lists,
+    executions,
+    idempotency,
+    job_lists,
+    jobs,
+    lists,
+    logs,
+    pauses,
+    version,
+)
 from fastlane.storage.sqlite.creation import NewJob, create
 from fastlane.storage.sqlite.memory import keep_freed_memory
 from fastlane.storage.sqlite.migration import Progress, prepare
@@ -137,6 +149,9 @@ class SqliteStore:
 
     async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
         return await self._list_readers.run(lambda db: lists.jobs(db, task_id, window, status, now))
+
+    async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> Page[Job]:
+        return await self._list_readers.run(lambda db: job_lists.all_jobs(db, wanted, window))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
         return await self._list_readers.run(lambda db: lists.ticks(db, job_id, window))

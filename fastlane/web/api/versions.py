@@ -5,8 +5,10 @@ from collections.abc import Mapping
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.job import ExpectedVersions, Job
-from fastlane.web.api.contract import IF_MATCH, TAGS
+from fastlane.web.api.contract import IF_MATCH
 
+_TAG = r'(?:W/)?"[!#-~]*"'
+_TAGS = re.compile(rf"\*|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*")
 _OPAQUE = re.compile(r'"([^"]*)"')
 
 
@@ -20,7 +22,7 @@ def read_if_match(headers: Mapping[str, str]) -> ExpectedVersions | None:
     answer, counts too: ours name a job's version, not an answer's bytes. Raises Invalid."""
     if IF_MATCH not in headers:
         return None
-    text = headers[IF_MATCH]
-    if not re.fullmatch(TAGS, text):
+    text = headers[IF_MATCH].strip()
+    if not _TAGS.fullmatch(text):
         raise Invalid([Fault(IF_MATCH, f'is not * or an ETag with its quotes; send the one that the GET had: {IF_MATCH}: "…"')])
-    return ExpectedVersions(frozenset({"*"} if text.strip() == "*" else _OPAQUE.findall(text)))
+    return ExpectedVersions(frozenset({"*"} if text == "*" else _OPAQUE.findall(text)))

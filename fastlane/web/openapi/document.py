@@ -146,7 +146,7 @@ def _tag(route: str) -> str:
         return "logs"
     if "{execution_id}" in route or route.endswith("/executions"):
         return "executions"
-    if "{job_id}" in route:
+    if "{job_id}" in route or route == "/jobs":
         return "jobs"
     return "tasks" if route.startswith(("/tasks", "/search")) else "server"
 

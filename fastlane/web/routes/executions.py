@@ -1,5 +1,7 @@
 """``/executions``, ``/tasks/T/jobs/J/executions``, one execution, and its stop."""
 
+from collections.abc import Mapping
+
 from fastlane.errors import Fault, Invalid
 from fastlane.models.paging import Wanted
 from fastlane.models.status import Status
@@ -20,6 +22,14 @@ FILTERS = {
 }
 
 
+def read_task(query: Mapping[str, str]) -> str | None:
+    """The task that ``task`` in a list's query names; None when it is absent."""
+    task_id = query.get("task")
+    if task_id is not None and (fault := task_id_fault(task_id)):
+        raise Invalid([Fault("task", fault)])
+    return task_id
+
+
 class ExecutionsHandler(Handler):
     """``/executions``."""
 
@@ -29,7 +39,7 @@ class ExecutionsHandler(Handler):
         url = ListUrl.of_query(f"{self.base_url}/executions/", self.query, visible=self.visible_tasks)
         statuses, task_id, since, window = read_all(
             self._statuses,
-            self._task_id,
+            lambda: read_task(self.query),
             lambda: read_since(self.query, self.services.clock.now()),
             lambda: url.window(self.query, default=self.web_settings.per_page),
         )
@@ -41,12 +51,6 @@ class ExecutionsHandler(Handler):
         if any(word not in tuple(Status) for word in words):
             raise Invalid([Fault("status", f"is not one of {', '.join(Status)} (separate several with commas)")])
         return frozenset(map(Status, words))
-
-    def _task_id(self) -> str | None:
-        task_id = self.query.get("task")
-        if task_id is not None and (fault := task_id_fault(task_id)):
-            raise Invalid([Fault("task", fault)])
-        return task_id
 
 
 class JobExecutionsHandler(Handler):

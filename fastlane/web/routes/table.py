@@ -6,6 +6,7 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
+from fastlane.web.routes.job_list import JobsHandler
 from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.openapi import OpenApiHandler
@@ -21,6 +22,7 @@ from fastlane.web.routes.why import WhyHandler
 ROUTES: Mapping[str, type[Handler]] = {
     "/tasks": TasksHandler,
     "/search": SearchHandler,
+    "/jobs": JobsHandler,
     "/executions": ExecutionsHandler,
     "/tasks/{task_id}": TaskHandler,
     "/tasks/{task_id}/stop": StopTaskHandler,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fastlane.errors import ReadTooLong
-from fastlane.models.paging import Page, Wanted, Window
+from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
-from fastlane.storage.sqlite import execution_lists, lists, schema, store
+from fastlane.storage.sqlite import execution_lists, job_lists, lists, schema, store
 from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
@@ -144,6 +144,26 @@ async def test_a_pattern_is_asked_once_for_each_task_that_can_match(
 )  # fmt: skip
 def test_the_literal_start_of_a_pattern_is_no_more_than_each_match_begins_with(pattern: str, start: str) -> None:
     assert execution_lists.literal_start(pattern) == start
+
+
+async def test_jobs_of_few_visible_tasks_and_of_many_are_the_same_pages(
+    opened: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        task = ("other", "team-a", "team-b")[number % 3]
+        await opened.create(new_job(task, now=1_000 + number // 4, sequence=0), None, None)
+    db = connect(path, 5.0)
+    for statuses, page in itertools.product((frozenset[str](), frozenset({"expired"})), (1, 2, 4, 5)):
+        wanted, window = WantedJobs(statuses, visible="team"), Window(page, 7)
+        by_task = job_lists.all_jobs(db, wanted, window)
+        with monkeypatch.context() as patched:
+            patched.setattr(job_lists, "FEW_TASKS", -1)
+            assert job_lists.all_jobs(db, wanted, window) == by_task
+        assert by_task.total == 26
+        if by_task.next is not None:
+            following = Window(page + 1, 7, by_task.next)
+            assert job_lists.all_jobs(db, wanted, following).rows == job_lists.all_jobs(db, wanted, Window(page + 1, 7)).rows
+    db.close()
 
 
 @pytest.mark.parametrize("visible", ["team", "team-a$", "nobody", "(?i)TEAM-B"])

@@ -180,13 +180,13 @@ def test_a_value_is_stored_as_scalars_under_its_fields_names_and_comes_back():
     execution = replace(execution, failure=Failure(FailureReason.OOM, "m"), truncated=True, status=Status.FAILED)
     job = replace(job, schedule=Schedule(ScheduleKind.AT, 5))
     tick = replace(tick, outcome=Outcome.MISSED, until=9, count=1_500, at_least=True)
-    for value, to, back in (
-        (job, documents.job_document, documents.job_from),
-        (tick, documents.tick_document, documents.tick_from),
-        (execution, documents.execution_document, documents.execution_from),
+    for value, to, back, more in (
+        (job, documents.job_document, documents.job_from, ["labels"]),
+        (tick, documents.tick_document, documents.tick_from, []),
+        (execution, documents.execution_document, documents.execution_from, []),
     ):
         stored = to(value)
-        assert list(stored) == [field.name for field in fields(value)]
+        assert list(stored) == [*(field.name for field in fields(value)), *more]
         assert all(type(part) in SCALARS for part in stored.values())
         assert back({**stored, "more": 1}) == value
 

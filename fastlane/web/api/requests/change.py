@@ -35,7 +35,7 @@ def read_change(
     wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, partial=True)
     faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(removed & REQUIRED)]
     start = _start(job.schedule, wanted, removed)
-    faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in given and "cron" not in start]
+    faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in wanted and "cron" not in start]
     if faults:
         raise Invalid(faults)
     spec, schedule = _spec(job.spec, wanted, removed), schedule_of(start, now, timezone)

@@ -84,6 +84,8 @@ JOB_ROW = Serializer[JobView](
     lastExecution=nested(LAST_EXECUTION, lambda view: view.latest, null=True),
 )
 
+JOB_PAGE = page_of("JobPage", "A page of jobs.", JOB_ROW)
+
 TASK = Serializer[Task](
     "Task",
     "A task in a list.",
@@ -95,8 +97,6 @@ TASK = Serializer[Task](
 )
 
 TASK_PAGE = page_of("TaskPage", "A page of tasks.", TASK)
-
-JOB_PAGE = page_of("JobPage", "A page of jobs.", JOB_ROW)
 
 TASK_JOBS = Serializer[Listing[TaskJobsView]](
     "TaskJobs",

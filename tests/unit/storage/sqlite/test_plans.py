@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
-from fastlane.models.paging import After, Wanted, Window
+from fastlane.models.paging import After, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.transitions import claim
 from fastlane.storage.base import Deletion
@@ -55,6 +55,12 @@ QUERIES = {
     "list_jobs": lambda store: store.list_jobs("t", PAGE),
     "list_jobs after": lambda store: store.list_jobs("t", NEXT),
     "list_jobs with a status": lambda store: store.list_jobs("t", NEXT, status="done"),
+    "list_all_jobs": lambda store: store.list_all_jobs(WantedJobs(), PAGE),
+    "list_all_jobs after": lambda store: store.list_all_jobs(WantedJobs(), NEXT),
+    "list_all_jobs with a status": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"})), NEXT),
+    "list_all_jobs of a task": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"}), "t"), NEXT),
+    "list_all_jobs with a label": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"}), label=("a", "b")), NEXT),
+    "list_all_jobs of visible tasks": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"}), visible="t"), NEXT),
     "list_ticks": lambda store: store.list_ticks("j", PAGE),
     "list_ticks after": lambda store: store.list_ticks("j", NEXT),
     "list_executions_of": lambda store: store.list_executions_of("j", PAGE),
@@ -89,8 +95,11 @@ SHORT = (
 """What may be scanned from its start: indexes that hold nothing but what is asked for, the values of an INSERT, a list of ids,
 the rows of a page that was found, the tasks that a caller may see."""
 
-SORTED = ("list_executions of visible tasks", "list_executions of visible tasks, ended", "uncleaned_by_host")
-"""What sorts, of each visible task, the rows that the page may need; and a bounded number of small rows, by their host."""
+SORTED = (
+    *("list_executions of visible tasks", "list_executions of visible tasks, ended", "uncleaned_by_host"),
+    *("list_all_jobs of visible tasks", "list_all_jobs with a label"),
+)
+"""What sorts, of each visible task or of a label, the rows that the page may need; and a bounded number of small rows, by their host."""
 
 COVERED = ("uncleaned_by_host",)
 """What finds all that it asks for in an index: to get at a column behind a row's spec, SQLite reads the spec."""
@@ -105,6 +114,10 @@ PARTIAL = {
     "list_tasks after": "tasks_by_change",
     "list_jobs after": "jobs_of_task",
     "list_jobs with a status": "jobs_of_task",
+    "list_all_jobs after": "jobs_by_creation",
+    "list_all_jobs with a status": "jobs_by_creation",
+    "list_all_jobs of a task": "jobs_of_task",
+    "list_all_jobs of visible tasks": "jobs_of_task",
     "list_ticks after": "ticks_of_job",
     "list_executions_of after": "executions_of_job",
     "list_executions": "executions_by_status",

@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.errors import FastlaneError
 from fastlane.models.status import FINAL, UNDER_WAY, Status
-from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_document, job_document, tick_document
+from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, TICK_FIELDS, execution_document, job_document, tick_document
 from fastlane.storage.sqlite import schema
 from fastlane.storage.sqlite.migration import migrate, prepare
 from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration, connect
@@ -31,7 +31,7 @@ def migrated(path, *more):
     db.close()
 
 
-@pytest.mark.parametrize(("table", "fields"), [("jobs", JOB_FIELDS), ("ticks", TICK_FIELDS), ("executions", EXECUTION_FIELDS)])
+@pytest.mark.parametrize(("table", "fields"), [("jobs", JOB_COLUMNS), ("ticks", TICK_FIELDS), ("executions", EXECUTION_FIELDS)])
 def test_each_field_of_a_value_has_its_column(path, table, fields):
     db = connect(path, 5.0)
     columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]

@@ -1,0 +1,80 @@
+"""The list of jobs over several tasks: of all, of one, or of those that a caller may see; by label and by status.
+
+A label has an index in the list's order. A status has none: it is computed for each job that is passed over, a microsecond each.
+"""
+
+import re
+import sqlite3
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from fastlane.models.job import Job
+from fastlane.models.paging import Page, WantedJobs, Window
+from fastlane.storage.documents import label_text
+from fastlane.storage.sqlite.execution_lists import FEW_TASKS, IS_SEEN, NEAR, SEEN, visible_tasks
+from fastlane.storage.sqlite.lists import JOB_STATUS, JOBS, Values, Walks, number, page
+
+_STATUS = f"{JOB_STATUS} IN (SELECT value FROM json_each(:statuses))"
+_LABELLED = "job_labels CROSS JOIN jobs ON jobs.id = job_labels.job_id WHERE label = :label"
+
+
+def all_jobs(db: sqlite3.Connection, wanted: WantedJobs, window: Window) -> Page[Job]:
+    """Jobs of all tasks, or of one, newest first."""
+    if wanted.visible is not None and wanted.task_id is not None:
+        one = replace(wanted, visible=None)
+        return all_jobs(db, one, window) if re.match(wanted.visible, wanted.task_id) else Page(window, 0, (), None)
+    tasks = [] if wanted.visible is None else visible_tasks(db, wanted.visible)
+    given: dict[str, Any] = {
+        "task_id": wanted.task_id,
+        "label": None if wanted.label is None else label_text(*wanted.label),
+        "statuses": orjson.dumps(sorted(wanted.statuses)).decode(),
+        "tasks": orjson.dumps(tasks).decode(),
+        "now": wanted.now,
+    }
+    each = len(tasks) <= FEW_TASKS and (window.after is not None or window.offset + window.per_page <= NEAR)
+    return page(db, JOBS, _walks(wanted, each=each), window, given, lambda: _count(db, wanted, given))
+
+
+def _walks(wanted: WantedJobs, *, each: bool) -> Walks:
+    """``each``: the visible tasks are walked one by one, and the walks merged."""
+    status = f" AND {_STATUS}" if wanted.statuses else ""
+    before = "" if wanted.visible is None else SEEN
+    if wanted.label is not None:
+        found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')}{status}{_next('job_labels.created_at', 'job_labels.job_id')}"
+        return Walks([f"jobs WHERE jobs.rowid IN (SELECT jobs.rowid FROM {found})"], before, forwards=True)
+    if wanted.task_id is not None:
+        return Walks([f"jobs INDEXED BY jobs_of_task WHERE task_id = :task_id{status}"])
+    if wanted.visible is not None and each:
+        found = f"jobs INDEXED BY jobs_of_task WHERE task_id = seen_tasks.task{status}{_next('created_at', 'id')}"
+        walk = f"seen_tasks CROSS JOIN jobs ON jobs.rowid IN (SELECT jobs.rowid FROM {found}) WHERE TRUE"
+        return Walks([walk], before, forwards=True)
+    return Walks([f"jobs INDEXED BY jobs_by_creation WHERE TRUE{_of_tasks(wanted, 'jobs.')}{status}"], before)
+
+
+def _next(first: str, second: str) -> str:
+    """As many of a walk's rows as the page may reach."""
+    return f" AND ({first}, {second}) < (:first, :second) ORDER BY {first} DESC, {second} DESC LIMIT :skipped + :size"
+
+
+def _of_tasks(wanted: WantedJobs, table: str) -> str:
+    if wanted.task_id is not None:
+        return f" AND {table}task_id = :task_id"
+    return "" if wanted.visible is None else f" AND {table}{IS_SEEN}"
+
+
+def _count(db: sqlite3.Connection, wanted: WantedJobs, given: Values) -> int:
+    """Reads the counters where there are any."""
+    before = "" if wanted.visible is None else SEEN
+    if wanted.label is not None:
+        found = f"{_LABELLED}{_of_tasks(wanted, 'job_labels.')} AND {_STATUS}"
+        indexed = f"job_labels WHERE label = :label{_of_tasks(wanted, '')}"
+        return number(db, f"{before}SELECT count(*) FROM {found if wanted.statuses else indexed}", given)
+    if wanted.statuses:
+        return number(db, f"{before}SELECT count(*) FROM jobs WHERE {_STATUS}{_of_tasks(wanted, 'jobs.')}", given)
+    if wanted.task_id is not None:
+        return number(db, "SELECT jobs_count FROM tasks WHERE id = :task_id", given)
+    if wanted.visible is not None:
+        return number(db, f"{SEEN}SELECT ifnull(sum(jobs_count), 0) FROM tasks WHERE id IN (SELECT task FROM seen_tasks)", given)
+    return number(db, "SELECT value FROM counters WHERE name = 'jobs'", given)
