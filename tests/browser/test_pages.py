@@ -137,7 +137,7 @@ async def test_without_its_pages_a_server_says_so_and_does_all_else(server, tmp_
     for path in (reply["jobUrl"] + "stream", "/docs", "/static/x.js"):
         answer = await server.get(path)
         assert answer.status == 503
-        assert "scripts/static" in answer.json["detail"]
+        assert "installed without its web pages" in answer.json["detail"]
     answer = await server.get(f"/tasks/task/jobs/{NOBODY}/stream")
     assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
     assert (await server.get(reply["jobUrl"])).status == 200
