@@ -124,14 +124,14 @@ TYPE_AND_ENTER = """(query, words) => {
 """Types these words and presses Enter before the page can do anything in between."""
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-async def test_line_numbers_of_any_length_are_beside_their_lines(context, server, size):
+async def test_line_numbers_of_any_length_are_beside_their_lines(context, server):
     reply = await server.run_to_end("task", (1, b"x\n" * 100_001))
     log = await open_log(context, reply["jobUrl"])
-    await log.page.set_viewport_size(size)
     last = log.page.locator("#log .row").last
     await expect(last.locator(".no")).to_have_attribute("data-no", "100001")
-    assert await last.evaluate(NUMBER_FITS)
+    for size in (DESK, PHONE):
+        await log.page.set_viewport_size(size)
+        assert await last.evaluate(NUMBER_FITS), size
 
 
 NUMBER_FITS = """(row) => {
@@ -170,9 +170,9 @@ async def test_the_download_is_the_log_byte_for_byte(context, server):
 # windows of any size
 
 
-@pytest.mark.parametrize(("width", "height"), [(844, 390), (640, 400), (667, 375), (1280, 300)])
+@pytest.mark.parametrize(("width", "height"), [(844, 390), (640, 400), (1280, 300)])
 async def test_in_a_low_window_the_log_has_the_room(context, server, width, height):
-    """A phone on its side, 200 % zoom of a small screen, a smaller phone, docked developer tools."""
+    """A phone on its side, 200 % zoom of a small screen, docked developer tools."""
     reply = await server.run_to_end("task", (1, numbered(0, 300)), code=3)
     one = await server.execution(reply)
     for _ in range(20):
