@@ -170,3 +170,12 @@ async def test_the_list_of_executions_follows_every_execution_to_its_end(context
     await expect(log.link).to_contain_text("Ended")
     await server.change(transitions.end(running, Ending(Status.DONE, server.clock.now(), 0)))
     await expect(marks).to_have_text(["done", "done"])
+
+
+async def test_copying_leaves_out_the_headings_of_attempts(context, server):
+    reply, _ = await attempted(server, b"one\n", b"two\n")
+    log = await open_log(context, reply["jobUrl"])
+    await expect(log.lines).to_have_text(["one", "two"])
+    await log.page.keyboard.press("Control+a")
+    assert await log.copied() == "one\ntwo\n"
+    await expect(log.page.locator("#said")).to_have_text("Selection copied")
