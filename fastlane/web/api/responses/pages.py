@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from fastlane.models.job import Spec
 from fastlane.models.paging import Page
+from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, flattened, integer, url
 from fastlane.web.http.paging import ListUrl
@@ -31,10 +32,12 @@ class Listing(Generic[View]):
     def takes_long(self) -> bool:
         """Whether it takes long to render: because of its length, of logs, of long commands, or of messages in which secrets are looked
         for."""
-        return len(self.page.rows) >= LONG_LIST or any(map(_takes_long, self.page.rows))
+        return len(self.page.rows) >= LONG_LIST or any(map(_takes_long, (self.view, *self.page.rows)))
 
 
 def _takes_long(row: object) -> bool:
+    if isinstance(row, JobDetail):
+        return _is_long(row.view.job.spec)
     if isinstance(row, ExecutionView):
         return row.stdout is not None or row.execution.failure is not None or _is_long(row.execution.spec)
     if isinstance(row, JobView):

@@ -231,3 +231,10 @@ def test_the_schema_of_a_wait_has_every_key_and_requires_only_those_of_all_reaso
 def test_every_expected_answer_is_made():
     assert EXPECTED.keys() == ANSWERS.keys()
     assert all(isinstance(serializer, Serializer) for serializer, _ in ANSWERS.values())
+
+
+@pytest.mark.parametrize(("command", "takes_long"), [(("true",), False), (("x" * 20_000,), True)])
+def test_a_job_with_a_long_command_is_rendered_in_a_thread(command, takes_long):
+    job = replace(JOB, spec=replace(SPEC, command=command))
+    page = Page(Window(1, 10), 0, (), None)
+    assert Listing(URL, page, JobDetail(JobView(job, "scheduled", None), page)).takes_long is takes_long
