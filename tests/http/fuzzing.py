@@ -29,6 +29,7 @@ UNSAID = (
     ("timezone", "is not a time zone"),  # a name out of a list that changes
     ("timezone", "is an offset"),
     ("timezone", "is for a job with a cron"),  # of a PATCH, it depends on the job
+    ("catchUp", "is for a job with a cron"),
     ("expiration", "so it would never run"),  # depends on the time it is now
     ("expiresIn", "so it would never run"),
     ("*", "is for a job with a cron"),  # a PATCH: what the job has

@@ -151,7 +151,7 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
 
 
 async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring) -> None:
-    store, queue, _, _, _, clock, _, publish = wiring.positional["Worker"]
+    store, queue, _, _, _, clock, _, publish, _ = wiring.positional["Worker"]
     assert (store, queue, clock) == (wiring.running.store, wiring.running.queue, wiring.running.clock)
     assert publish == wiring.running.hub.publish
 
