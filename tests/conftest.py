@@ -49,7 +49,7 @@ def installation() -> str:
 
 
 @pytest.fixture
-async def own_redis() -> AsyncIterator[RealRedis]:
+def own_redis() -> Iterator[RealRedis]:
     """A Redis that the test may stop and pause."""
     with RealRedis() as redis:
         yield redis

@@ -1,7 +1,7 @@
 """The stores and the queue that the contract's tests run over, and an ear for what a queue tells the workers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -9,7 +9,6 @@ from fastlane.queue.base import Entry, EntryKind, Lane
 from fastlane.storage.base import Store
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clocked_queue import ClockedQueue, clocked_queues
-from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE
 
 OpenStore = Callable[[], Awaitable[Store]]
@@ -36,41 +35,35 @@ async def store(open_store) -> Store:
     return await open_store()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RealRedis]:
-    with RealRedis() as server:
-        yield server
-
-
 @pytest.fixture
-async def queue(server, installation) -> AsyncIterator[ClockedQueue]:
-    async with clocked_queues(server.url, installation, 1) as (queue,):
+async def queue(shared_redis, installation) -> AsyncIterator[ClockedQueue]:
+    async with clocked_queues(shared_redis.url, installation, 1) as (queue,):
         yield queue
 
 
 @pytest.fixture
-async def queues(server, installation) -> AsyncIterator[list[ClockedQueue]]:
+async def queues(shared_redis, installation) -> AsyncIterator[list[ClockedQueue]]:
     """Eight clients of one queue."""
-    async with clocked_queues(server.url, installation) as queues:
+    async with clocked_queues(shared_redis.url, installation) as queues:
         yield queues
 
 
 @pytest.fixture
-def leftovers(server, installation) -> Callable[[], set[str]]:
+def leftovers(shared_redis, installation) -> Callable[[], set[str]]:
     """Asks the adapter's server what it still keeps of entries."""
 
     def look() -> set[str]:
-        with server.client() as client:
+        with shared_redis.client() as client:
             return {key.split("}:")[1] for key in client.keys(f"{{fl:{installation}:v1}}:*")} - {"gen", "lanes", "arrivals"}
 
     return look
 
 
 @pytest.fixture
-async def listened(queue, server, installation):
+async def listened(queue, shared_redis, installation):
     """Runs an action and returns what a second queue of the same installation hears of it: the stops, and whether it was woken."""
     woken, told, stops = asyncio.Event(), asyncio.Event(), []
-    listening = ClockedQueue(server.url, installation)
+    listening = ClockedQueue(shared_redis.url, installation)
     listening.subscribe(woken.set, lambda id: (stops.append(id), told.set()))
     await queue.put([Entry("beacon", EntryKind.EXECUTION, "beacons", 1)])
     await queue.claim("1", "me", [Lane("beacons", None)], 1, lease=600_000)

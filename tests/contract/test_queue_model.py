@@ -200,8 +200,8 @@ async def finish_everything(queue: ClockedQueue, model: Model, now: int) -> None
         model.finish(done, now)
 
 
-async def play(server: RealRedis, client, steps: list[Step]) -> None:
-    queue = ClockedQueue(server.url, "model", deadline=PATIENCE)
+async def play(shared_redis: RealRedis, client, steps: list[Step]) -> None:
+    queue = ClockedQueue(shared_redis.url, "model", deadline=PATIENCE)
     await queue.open()
     try:
         await play_on(queue, client, steps)
@@ -234,6 +234,6 @@ async def play_on(queue: ClockedQueue, client, steps: list[Step]) -> None:
 @given(
     first=some.lists(entries, min_size=6, max_size=8, unique_by=lambda entry: entry.id), steps=some.lists(steps, min_size=10, max_size=30)
 )
-def test_random_operations_answer_and_leave_what_the_model_does(runner, server, first, steps):
-    with server.client() as client:
-        runner.run(play(server, client, [Step("put", {"entries": first}, 0), *steps]))
+def test_random_operations_answer_and_leave_what_the_model_does(runner, shared_redis, first, steps):
+    with shared_redis.client() as client:
+        runner.run(play(shared_redis, client, [Step("put", {"entries": first}, 0), *steps]))

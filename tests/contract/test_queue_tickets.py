@@ -40,10 +40,10 @@ async def test_after_its_time_it_is_gone(queue):
     assert await queue.tickets.take("a") == "text"
 
 
-async def test_a_wipe_leaves_it_and_another_installation_has_it_not(queue, server):
+async def test_a_wipe_leaves_it_and_another_installation_has_it_not(queue, shared_redis):
     assert await queue.tickets.put("a", "text", ttl=10_000)
     await queue.generation.wipe()
-    other = ClockedQueue(server.url, "another")
+    other = ClockedQueue(shared_redis.url, "another")
     await other.open()
     assert await other.tickets.take("a") is None
     await other.close()

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,6 @@ import orjson
 from fastlane.clock import SystemClock
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
-from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
@@ -39,7 +37,7 @@ from tests.support.redis import RealRedis
 from tests.support.relay import Relay
 from tests.support.seams import Journal, Trip
 from tests.support.services import services_of
-from tests.support.waiting import pause
+from tests.support.waiting import until
 
 T = TypeVar("T")
 
@@ -350,12 +348,10 @@ class Ground:
 
     async def until(self, condition: Callable[[], Awaitable[T]], what: str, patience: float = PATIENCE) -> T:
         """What the condition answers once it is true; fails with all that is known when that does not come."""
-        began = time.monotonic()
-        while not (answer := await condition()):
-            if time.monotonic() > began + patience:
-                raise AssertionError(f"waited {patience:g} s in vain for {what}\n{await self.told()}")
-            await asyncio.sleep(pause(began, 0.05))
-        return answer
+        try:
+            return await until(condition, what, patience)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{await self.told()}") from None
 
     async def told(self) -> str:
         """All that is known, for whoever reads a failure."""
@@ -373,4 +369,3 @@ class Ground:
 
 
 LANES = [Lane(TICKS, None), Lane(POOL, 10)]
-BOTH = (STDOUT, STDERR)

@@ -27,12 +27,6 @@ from tests.support.redis import RealRedis
 MARK = "fastlane-test-of-cleaning"
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis
-
-
 @pytest.fixture
 def api(engine: str) -> Iterator[docker.APIClient]:
     with contextlib.closing(connect(engine)) as client:
@@ -42,10 +36,10 @@ def api(engine: str) -> Iterator[docker.APIClient]:
 
 
 @asynccontextmanager
-async def crew_on(folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[Fastlane]:
+async def crew_on(folder: Path, shared_redis: RealRedis, engine: str) -> AsyncIterator[Fastlane]:
     """An installation of its own, with nobody at work yet."""
     await asyncio.to_thread(folder.mkdir)
-    async with Fastlane(folder, redis.url, pools=(Pool("default", "", (engine,)),)) as crew:
+    async with Fastlane(folder, shared_redis.url, pools=(Pool("default", "", (engine,)),)) as crew:
         executor = default_executor([engine], crew.installation, probe_every=0.2)
         await open_probed(executor)
         crew.executor = executor
@@ -90,10 +84,10 @@ async def rounds(crew: Fastlane, count: int = 3) -> None:
 
 
 async def test_each_installation_removes_what_it_has_done_with_and_nothing_else(
-    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient, monkeypatch: pytest.MonkeyPatch
+    engine: str, shared_redis: RealRedis, tmp_path: Path, api: docker.APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "UNKNOWN_AFTER", 1_000)
-    async with crew_on(tmp_path / "one", redis, engine) as one, crew_on(tmp_path / "two", redis, engine) as two:
+    async with crew_on(tmp_path / "one", shared_redis, engine) as one, crew_on(tmp_path / "two", shared_redis, engine) as two:
         await one.hire()
         await two.hire()
         running = await run(two, "sleep", "600")
@@ -130,9 +124,9 @@ async def only(api: docker.APIClient, kept: set[str], removed: set[str]) -> bool
 
 
 async def test_what_runs_and_is_unknown_is_left_alone_and_raises_an_alarm_after_an_hour(
-    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient, monkeypatch: pytest.MonkeyPatch
+    engine: str, shared_redis: RealRedis, tmp_path: Path, api: docker.APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with crew_on(tmp_path / "one", redis, engine) as one:
+    async with crew_on(tmp_path / "one", shared_redis, engine) as one:
         unknown = make(api, {spec.INSTALLATION: one.installation, spec.EXECUTION: str(uuid4()), spec.EPOCH: "1"})
         parked = make(api, {spec.INSTALLATION: one.installation, spec.EXECUTION: str(uuid4()), spec.EPOCH: "1"}, replicas=0)
         with structlog.testing.capture_logs() as events:
@@ -148,7 +142,9 @@ async def test_what_runs_and_is_unknown_is_left_alone_and_raises_an_alarm_after_
         assert unknown in ids(api, label=MARK)
 
 
-async def test_jobs_that_are_deleted_as_soon_as_they_are_posted_leave_no_service(engine: str, redis: RealRedis, tmp_path: Path) -> None:
+async def test_jobs_that_are_deleted_as_soon_as_they_are_posted_leave_no_service(
+    engine: str, shared_redis: RealRedis, tmp_path: Path
+) -> None:
     """Workers park services while the stops come. What one had parked goes with the job, or in the next round of the reconciler."""
 
     async def post_and_delete(crew: Fastlane, pause: float) -> None:
@@ -157,7 +153,7 @@ async def test_jobs_that_are_deleted_as_soon_as_they_are_posted_leave_no_service
         answer = await crew.ask("DELETE", f"/tasks/task/jobs/{reply['jobId']}?stop=1")
         assert answer.status == 200, answer.body
 
-    async with crew_on(tmp_path / "one", redis, engine) as one:
+    async with crew_on(tmp_path / "one", shared_redis, engine) as one:
         await one.hire()
         await one.hire()
         await one.until(one.is_healthy, "the workers")
@@ -167,8 +163,8 @@ async def test_jobs_that_are_deleted_as_soon_as_they_are_posted_leave_no_service
         assert await one.executor.services(engine) == [], f"of {len(left)} that were left by the deletions"
 
 
-async def test_a_row_is_clean_only_when_its_service_is_seen_to_be_gone(engine: str, redis: RealRedis, tmp_path: Path) -> None:
-    async with crew_on(tmp_path / "one", redis, engine) as one:
+async def test_a_row_is_clean_only_when_its_service_is_seen_to_be_gone(engine: str, shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with crew_on(tmp_path / "one", shared_redis, engine) as one:
         tries: list[Call] = []
         intercept(one.executor, "remove", failing(reconciler.FastlaneError("it is still there"), times=2))
         intercept(one.executor, "remove", keeping(tries))

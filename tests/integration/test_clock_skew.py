@@ -1,11 +1,9 @@
 """A node whose clock differs from the worker's: an engine whose clock is right, and a worker that goes by a Redis whose clock is not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-import pytest
 
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
@@ -22,17 +20,11 @@ SHORT = 1_500
 TOLERANCE = 500
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis
-
-
 @asynccontextmanager
-async def crew_with(ahead: int, folder: Path, redis: RealRedis, engine: str) -> AsyncIterator[Fastlane]:
+async def crew_with(ahead: int, folder: Path, shared_redis: RealRedis, engine: str) -> AsyncIterator[Fastlane]:
     """A crew whose queue, and so its worker, is ahead of the engine by so many milliseconds."""
     clock = ShiftedClock(ahead)
-    async with Fastlane(folder, redis.url, pools=(Pool("default", "", (engine,)),), queue_time=clock.now) as crew:
+    async with Fastlane(folder, shared_redis.url, pools=(Pool("default", "", (engine,)),), queue_time=clock.now) as crew:
         crew.clock = clock
         crew.executor = executor = default_executor([engine], crew.installation, clock=crew.clock, probe_every=0.2)
         await open_probed(executor)
@@ -50,16 +42,16 @@ async def run(crew: Fastlane, *command: str, timeout: int) -> Execution:
     return await crew.reaches(job, "done", "failed", "timedout")
 
 
-async def test_a_node_that_is_behind_ends_nothing_before_its_timeout(engine: str, redis: RealRedis, tmp_path: Path) -> None:
-    async with crew_with(AHEAD, tmp_path, redis, engine) as crew:
+async def test_a_node_that_is_behind_ends_nothing_before_its_timeout(engine: str, shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with crew_with(AHEAD, tmp_path, shared_redis, engine) as crew:
         await crew.until(lambda: skew_shown(crew, -AHEAD), "the node's skew to be shown")
         ended = await run(crew, "sleep", "0.5", timeout=SHORT)
         assert ended.status.value == "done"
         check_order(crew, ended)
 
 
-async def test_a_node_that_is_ahead_ends_what_runs_at_its_timeout(engine: str, redis: RealRedis, tmp_path: Path) -> None:
-    async with crew_with(-AHEAD, tmp_path, redis, engine) as crew:
+async def test_a_node_that_is_ahead_ends_what_runs_at_its_timeout(engine: str, shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with crew_with(-AHEAD, tmp_path, shared_redis, engine) as crew:
         await crew.until(lambda: skew_shown(crew, AHEAD), "the node's skew to be shown")
         ended = await run(crew, "sleep", "600", timeout=SHORT)
         assert ended.status.value == "timedout"

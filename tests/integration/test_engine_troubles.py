@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from tests.support.defaults import default
 from tests.support.engine import IMAGE, open_probed, remove_all, task_in
 from tests.support.installation import Installation
 from tests.support.swarms import Node, Swarms
-from tests.support.waiting import LONG_PATIENCE, until, wait_until
+from tests.support.waiting import LONG_PATIENCE, outlast, until, wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -164,7 +163,7 @@ def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_
     node.kill()
     fastlane.stop(stopped)
     wait_until(lambda: fastlane.get("/healthcheck").status == 503, "the engine to be missed")
-    time.sleep(4)  # the short one ends by itself meanwhile, and nobody hears of it
+    outlast(4)  # the short one ends by itself meanwhile, and nobody hears of it
     node.start()
     for reply, code in ((plain, 143), (short, None)):
         ended = fastlane.ends(reply, 120)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,14 +53,15 @@ async def placed(crew: Fastlane, lead: Node) -> Execution:
 
 async def start_through(executor: SwarmExecutor, other: Node, crew: Fastlane, row: Execution, image: Image) -> Execution:
     """Its service, made and activated through another manager as soon as there is a leader again."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                service = await executor.park(other.url, order_of(row, crew.pools[0]), image)
-                await executor.activate(other.url, service)
-                break
-            except HostDown:
-                await asyncio.sleep(0.05)  # the swarm has no leader yet
+
+    async def started() -> str | None:
+        with suppress(HostDown):
+            service = await executor.park(other.url, order_of(row, crew.pools[0]), image)
+            await executor.activate(other.url, service)
+            return service
+        return None
+
+    service = await until(started, "the swarm to have a leader again", PATIENCE)
     swarm_id = executor.hosts()[0].swarm_id or ""
     bind = transitions.bind(row, service_id=service, swarm_id=swarm_id, image_digest=image.digest, now=crew.clock.now())
     made = await crew.store.change(bind)

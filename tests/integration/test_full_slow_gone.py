@@ -15,7 +15,7 @@ from tests.integration.outages import EngineEvents, PostedJobs, ProcessWatch, ch
 from tests.support.installation import Installation, installed
 from tests.support.redis import RealRedis
 from tests.support.relay import ThreadRelay
-from tests.support.waiting import wait_until
+from tests.support.waiting import outlast, wait_until
 
 WRITE_WITHIN = 10.0
 """Seconds within which a write is refused: SQLite's waiting (5 s), its grace (2 s), and a busy machine."""
@@ -30,30 +30,19 @@ def counting(lines: int, seconds: int) -> tuple[str, bytes]:
 
 
 @pytest.fixture
-def redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis
-
-
-@pytest.fixture
 def witness(engine: str, tmp_path: Path) -> Iterator[EngineEvents]:
     with EngineEvents(engine, tmp_path / "starts") as witness:
         yield witness
 
 
 @pytest.fixture
-def apart(engine: str, tmp_path: Path, redis: RealRedis) -> Iterator[Installation]:
+def apart(engine: str, tmp_path: Path, own_redis: RealRedis) -> Iterator[Installation]:
     """An API and a worker on a Redis that the test may break."""
-    with installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1") as fastlane:
+    with installed(tmp_path, engine, redis=own_redis.url, listen="127.0.0.1") as fastlane:
         fastlane.serve("api")
         fastlane.start("worker")
         fastlane.until_healthy()
         yield fastlane
-
-
-def outlast(seconds: float) -> None:
-    """Lets an outage last: what must not happen meanwhile cannot be waited for."""
-    time.sleep(max(0, seconds))
 
 
 def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Path, witness: EngineEvents) -> None:
@@ -83,10 +72,10 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Pat
         watch.check()
 
 
-def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Path, redis: RealRedis, witness: EngineEvents) -> None:
+def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Path, own_redis: RealRedis, witness: EngineEvents) -> None:
     with (
         small_disk(tmp_path / "data", 32) as disk,
-        installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1", data_dir=str(disk)) as fastlane,
+        installed(tmp_path, engine, redis=own_redis.url, listen="127.0.0.1", data_dir=str(disk)) as fastlane,
     ):
         fastlane.serve("api")
         fastlane.start("worker")
@@ -108,12 +97,12 @@ def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Pa
         watch.check()
 
 
-def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis: RealRedis, witness: EngineEvents) -> None:
+def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, own_redis: RealRedis, witness: EngineEvents) -> None:
     posted, watch = PostedJobs(apart), ProcessWatch(apart, "api", "worker")
     first = posted.post().json
     for _ in range(3):
         posted.post("sleep 8; echo slept", b"slept\n")
-    with redis.client() as client, posted.posting():
+    with own_redis.client() as client, posted.posting():
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
         wait_until(lambda: posted.refused, "a refusal", 30)
@@ -134,14 +123,14 @@ def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, redis:
 
 @pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=pytest.mark.thorough)])
 def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(
-    apart: Installation, redis: RealRedis, witness: EngineEvents, seconds: int
+    apart: Installation, own_redis: RealRedis, witness: EngineEvents, seconds: int
 ) -> None:
     posted, watch = PostedJobs(apart), ProcessWatch(apart, "api", "worker")
     first = posted.post().json
     for _ in range(3):
         posted.post("sleep 5; echo slept", b"slept\n")
     with posted.posting():
-        redis.pause()
+        own_redis.pause()
         began = time.monotonic()
         wait_until(lambda: posted.refused, "a refusal", 30)
         assert "answer" in check_health(apart, "redis")
@@ -149,7 +138,7 @@ def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(
         outlast(began + seconds - time.monotonic())
         check_reads(apart, first)
         watch.check()
-        redis.go_on()
+        own_redis.go_on()
         apart.until_healthy(30)
     posted.check_refusals(5)
     assert posted.post().status == 200

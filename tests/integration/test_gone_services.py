@@ -32,12 +32,6 @@ pytestmark = pytest.mark.thorough
 HOLD = ("sh", "-c", "echo begun; exec sleep 600")
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis
-
-
 @pytest.fixture
 def api(engine: str) -> Iterator[docker.APIClient]:
     with contextlib.closing(connect(engine)) as client:
@@ -45,9 +39,9 @@ def api(engine: str) -> Iterator[docker.APIClient]:
 
 
 @asynccontextmanager
-async def crew_on(folder: Path, redis: RealRedis, engine: str, **settings: float) -> AsyncIterator[tuple[Fastlane, Intercepted]]:
+async def crew_on(folder: Path, shared_redis: RealRedis, engine: str, **settings: float) -> AsyncIterator[tuple[Fastlane, Intercepted]]:
     pool = Pool("default", "", (engine,), policy=Policy(mounts=("*",)))
-    async with Fastlane(folder, redis.url, pools=(pool,), **settings) as crew:
+    async with Fastlane(folder, shared_redis.url, pools=(pool,), **settings) as crew:
         executor = Intercepted(default_executor([engine], crew.installation, probe_every=0.2))
         await open_probed(executor)
         crew.executor = executor  # type: ignore[assignment]
@@ -78,9 +72,9 @@ def check_gone(execution: Execution) -> None:
 
 
 async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_made_again(
-    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
+    engine: str, shared_redis: RealRedis, tmp_path: Path, api: docker.APIClient
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, gone_after=2.0) as (crew, executor):
+    async with crew_on(tmp_path, shared_redis, engine, gone_after=2.0) as (crew, executor):
         removed: list[str] = []
 
         async def remove_first(call: Call) -> Any:
@@ -99,9 +93,9 @@ async def test_a_service_removed_before_its_activation_is_a_failure_and_is_not_m
 
 
 async def test_a_service_removed_while_its_container_runs_is_a_failure_that_keeps_its_log(
-    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
+    engine: str, shared_redis: RealRedis, tmp_path: Path, api: docker.APIClient
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, gone_after=2.0) as (crew, _):
+    async with crew_on(tmp_path, shared_redis, engine, gone_after=2.0) as (crew, _):
         job = await run(crew, *HOLD)
         running = await crew.reaches(job, "running")
         await crew.until(lambda: logged(crew, running), "its first line")
@@ -117,10 +111,10 @@ async def logged(crew: Fastlane, execution: Execution) -> bytes:
 
 
 async def test_a_service_removed_while_its_image_is_pulled_is_a_failure(
-    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient, registry: Registry
+    engine: str, shared_redis: RealRedis, tmp_path: Path, api: docker.APIClient, registry: Registry
 ) -> None:
     async with (
-        crew_on(tmp_path, redis, engine, gone_after=2.0) as (crew, executor),
+        crew_on(tmp_path, shared_redis, engine, gone_after=2.0) as (crew, executor),
         pulling(crew, executor, registry, engine) as job,
     ):
         placed = await crew.reaches(job, "pulling")
@@ -128,9 +122,11 @@ async def test_a_service_removed_while_its_image_is_pulled_is_a_failure(
         check_gone(await ended(crew, job))
 
 
-async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, redis: RealRedis, tmp_path: Path, registry: Registry) -> None:
+async def test_an_image_that_does_not_come_in_time_is_the_reason(
+    engine: str, shared_redis: RealRedis, tmp_path: Path, registry: Registry
+) -> None:
     async with (
-        crew_on(tmp_path, redis, engine, gone_after=60.0, pull_deadline=3.0) as (crew, executor),
+        crew_on(tmp_path, shared_redis, engine, gone_after=60.0, pull_deadline=3.0) as (crew, executor),
         pulling(crew, executor, registry, engine) as job,
     ):
         execution = await ended(crew, job)
@@ -141,9 +137,12 @@ async def test_an_image_that_does_not_come_in_time_is_the_reason(engine: str, re
 
 
 async def test_a_job_is_stopped_at_once_while_its_image_is_pulled(
-    engine: str, redis: RealRedis, tmp_path: Path, registry: Registry
+    engine: str, shared_redis: RealRedis, tmp_path: Path, registry: Registry
 ) -> None:
-    async with crew_on(tmp_path, redis, engine, gone_after=60.0) as (crew, executor), pulling(crew, executor, registry, engine) as job:
+    async with (
+        crew_on(tmp_path, shared_redis, engine, gone_after=60.0) as (crew, executor),
+        pulling(crew, executor, registry, engine) as job,
+    ):
         await crew.services.stops.stop_job("task", job.job_id)
         execution = await ended(crew, job)
         assert (execution.status, execution.failure, execution.started_at) == (Status.STOPPED, None, None)
@@ -171,7 +170,7 @@ async def prepares(crew: Fastlane, executor: Intercepted, job: Enqueued, engine:
 
 
 async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_when_its_host_is_back(
-    engine: str, redis: RealRedis, tmp_path: Path, api: docker.APIClient
+    engine: str, shared_redis: RealRedis, tmp_path: Path, api: docker.APIClient
 ) -> None:
     """Its container runs on while the host is away; once the host is back nothing of the container's fate changes the row any more."""
     told = tmp_path / "told"
@@ -180,7 +179,7 @@ async def test_what_was_given_up_as_lost_is_ended_with_its_grace_and_removed_whe
     mounted = Container(mounts=(Mount(MountKind.BIND, "/told", str(told)),))
     relay = Relay(f"unix://{tmp_path / 'e'}", engine)
     await relay.start()
-    async with crew_on(tmp_path, redis, relay.place, gone_after=60.0, host_lost_after=1.0) as (crew, _):
+    async with crew_on(tmp_path, shared_redis, relay.place, gone_after=60.0, host_lost_after=1.0) as (crew, _):
         job = await run(crew, "sh", "-c", script, container=mounted)
         running = await crew.reaches(job, "running")
         await crew.until(lambda: logged(crew, running), "its first line")

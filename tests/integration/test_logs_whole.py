@@ -31,15 +31,9 @@ def fastlane(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis
-
-
-@pytest.fixture
-def apart(engine: str, tmp_path: Path, redis: RealRedis) -> Iterator[Installation]:
+def apart(engine: str, tmp_path: Path, own_redis: RealRedis) -> Iterator[Installation]:
     """An API, and workers that a test starts and does something to."""
-    with installed(tmp_path, engine, redis=redis.url, listen="127.0.0.1") as installation:
+    with installed(tmp_path, engine, redis=own_redis.url, listen="127.0.0.1") as installation:
         installation.serve("api")
         yield installation
 

@@ -4,7 +4,6 @@ The services are one-shot as the adapter's are. Starts are counted on the nodes,
 """
 
 import struct
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -22,6 +21,7 @@ import requests
 from fastlane.executors.swarm.service import spec
 from tests.support.engine import IMAGE, connect, update
 from tests.support.swarms import Node, Swarms
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.thorough
 
@@ -89,16 +89,16 @@ def create(manager: Manager, command: Sequence[str], *, replicas: int = 1, const
 
 def until(holds: Callable[[], T]) -> T:
     """The first true value, or whatever an engine without a leader lets us see of it."""
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        trouble: object = None
+    troubles: list[Exception] = []
+
+    def look() -> T | None:
         try:
-            if found := holds():
-                return found
+            return holds()
         except (docker.errors.APIError, requests.RequestException) as error:
-            trouble = error
-        assert time.monotonic() < give_up, trouble
-        time.sleep(0.05)
+            troubles.append(error)
+            return None
+
+    return wait_until(look, troubles, PATIENCE)
 
 
 def state(task: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from tests.integration.scripted_jobs import HALF, Posted, ScriptedJobs, lines, s
 from tests.support.nodes import docker_command, image_of, leader
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
-from tests.support.waiting import wait_until
+from tests.support.waiting import outlast, wait_until
 
 pytestmark = pytest.mark.thorough
 AGAIN = pytest.mark.repeated
@@ -55,11 +55,6 @@ def posting(work: ScriptedJobs, jobs: list[Posted], every: float = 0.3) -> Itera
     finally:
         over.set()
         poster.join()
-
-
-def last(moment: float) -> None:
-    """Lets an outage last: what must not happen meanwhile cannot be waited for."""
-    time.sleep(max(0.0, moment - time.monotonic()))
 
 
 def are_on(work: ScriptedJobs, node: Node, jobs: list[Posted]) -> list[Posted]:
@@ -118,9 +113,9 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
         safe = [job for job in jobs if job not in lost]
         assert {job.node for job in lost} == {lead.name, None}
         with posting(work, later):
-            last(time.monotonic() + 1.5)
+            outlast(1.5)
             strike(lead, fault)
-            last(time.monotonic() + 4)
+            outlast(4)
         for job in talkers:
             goes_on(work, job)  # without a leader, since each log is read from its own node
         work.let_go(*safe)
@@ -166,11 +161,11 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
         work.begun(*jobs)
         there = are_on(work, lead, jobs)
         with posting(work, later):
-            last(time.monotonic() + 1.5)
+            outlast(1.5)
             strike(lead, fault)
             struck = time.monotonic()
             work.let_go(there[0])
-            last(struck + seconds)
+            outlast(struck + seconds - time.monotonic())
             undo(lead, fault)
         work.let_go(*jobs)
         for job in (*(job for job in jobs if job not in there), *([] if fault == "kill" else there[:1])):
@@ -203,7 +198,7 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
         jobs = [work.waits(number % 2 * 3, node=three_managers.nodes[number % 3].name) for number in range(6)]
         work.begun(*jobs)
         with posting(work, later):
-            last(time.monotonic() + 1.5)
+            outlast(1.5)
             for node in struck:
                 strike(node, fault)
             began = time.monotonic()
@@ -216,7 +211,7 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
         assert {row["host"] for row in reasons["no-host"]["hosts"]} == set(work.view.hosts), reasons
         check_reads(work.fastlane, jobs[0].reply)
         work.let_go(*jobs[:3])
-        last(began + 20)
+        outlast(began + 20 - time.monotonic())
         assert work.fastlane.execution(waiting.reply)["status"] == "enqueued"
         for node in struck:
             undo(node, fault)

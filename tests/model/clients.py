@@ -18,7 +18,6 @@ from tests.model.requests import REQUEST, Request
 if TYPE_CHECKING:
     from tests.model.world import World
 
-Rules = tuple[tuple[str, Any], ...]
 When = float | tuple[str, Overlap, CatchUp] | None
 Call = Callable[[Services, IdempotencyKey | None], Awaitable[Any]]
 

@@ -24,7 +24,7 @@ from fastlane.executors.base import Executor
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Mark, Piece
+from fastlane.models.logs.chunk import Piece
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
@@ -41,8 +41,10 @@ from fastlane.services.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.followers import Followers
 from fastlane.web.server.application import close_server
+from tests.support.factories import chunk
 from tests.support.instant import InstantExecutor
 from tests.support.ledger import ticks_of
+from tests.support.waiting import until
 
 T = TypeVar("T")
 
@@ -245,14 +247,13 @@ class Fastlane:
         assert answer.status == 200, answer.body
         return answer.json
 
-    async def raw(self, *parts: bytes, pause: float = 0.0, host: str = "127.0.0.1") -> bytes:
+    async def raw(self, *parts: bytes, host: str = "127.0.0.1") -> bytes:
         """All that comes back for these bytes until the server closes the connection."""
         reader, writer = await asyncio.open_connection(host, self.port)
         try:
             for part in parts:
                 writer.write(part)
                 await writer.drain()
-                await asyncio.sleep(pause)
             async with asyncio.timeout(10):
                 return await reader.read()
         finally:
@@ -269,13 +270,7 @@ class Fastlane:
 
     async def until(self, condition: Callable[[], Awaitable[T]], what: str) -> T:
         """The condition's result once it is true; fails with ``what`` when that takes too long."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while not (answer := await condition()):
-                    await self.clock.sleep(0.005)
-                return answer
-        except TimeoutError:
-            raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}") from None
+        return await until(condition, what, PATIENCE, longest=0.005)
 
     async def latest_execution(self, job: Enqueued) -> Execution | None:
         """The newest execution of a job, None while there is none."""
@@ -379,18 +374,9 @@ class Fastlane:
     async def append_log(self, execution: Execution, *parts: tuple[int, bytes], at: int = 1_700_000_000_000) -> None:
         """Stores more of its log, in this order: pairs of stream (1, 2) and bytes, written ``at`` a moment (milliseconds)."""
         head = await self.store.log_head(execution.id)
-        pieces = tuple(Piece(stream, at * 1_000_000, data) for stream, data in parts)
-        sizes = {stream: sum(len(piece.data) for piece in pieces if piece.stream == stream) for stream in (STDOUT, STDERR)}
-        end = replace(
-            head,
-            sequence=head.sequence + 1,
-            offset=head.offset + sizes[STDOUT] + sizes[STDERR],
-            stdout=head.stdout + sizes[STDOUT],
-            stderr=head.stderr + sizes[STDERR],
-            marks={**head.marks, **{piece.stream: Mark(piece.time, 1) for piece in pieces}},
-        )
-        assert await self.store.append(Chunk(execution.id, head, end, pieces))
-        self.hub.publish(Hint(execution.id, end.offset, Status.RUNNING))
+        more = chunk(execution.id, head, [Piece(stream, at * 1_000_000, data) for stream, data in parts])
+        assert await self.store.append(more)
+        self.hub.publish(Hint(execution.id, more.end.offset, Status.RUNNING))
 
     async def run_to_end(self, task: str = "task", *parts: tuple[int, bytes], code: int = 0) -> dict[str, Any]:
         """Enqueues a job, runs it, stores this log and ends it. Returns the enqueue reply."""

@@ -9,7 +9,6 @@ import contextlib
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ import requests
 
 from tests.support.engine import connect
 from tests.support.registry import Registry
+from tests.support.waiting import wait_until
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "swarms"
 PATIENCE = 180
@@ -179,11 +179,10 @@ def emptied(client: docker.APIClient) -> bool:
     for service in client.services():
         with contextlib.suppress(docker.errors.NotFound):
             client.remove_service(service["ID"])
-    give_up = time.monotonic() + EMPTYING_SECONDS
-    while client.tasks():
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.05)
+    try:
+        wait_until(lambda: not client.tasks(), "the tasks to go", EMPTYING_SECONDS)
+    except AssertionError:
+        return False
     return True
 
 

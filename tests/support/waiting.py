@@ -13,11 +13,19 @@ LONGEST_LOOK = 0.1
 PATIENCE = 20.0
 """Seconds within which a condition in this process holds: a deadline, not a measurement."""
 
+REST = 0.2
+"""Seconds without a change after which nothing goes on."""
+
 LONG_PATIENCE = 60.0
 """The same of what other processes, or containers, do in about a second."""
 
 
-async def until(condition: Callable[[], T | None] | Callable[[], Awaitable[T | None]], what: str, patience: float = PATIENCE) -> T:
+async def until(
+    condition: Callable[[], T | None] | Callable[[], Awaitable[T | None]],
+    what: object,
+    patience: float = PATIENCE,
+    longest: float = LONGEST_LOOK,
+) -> T:
     """Returns what the condition answers, or what awaiting its answer gives, once that is true; fails with ``what`` if none comes."""
     began = time.monotonic()
     while True:
@@ -26,16 +34,30 @@ async def until(condition: Callable[[], T | None] | Callable[[], Awaitable[T | N
         if found:
             return found
         assert time.monotonic() < began + patience, f"waited {patience:g} s in vain: {what}"
-        await asyncio.sleep(pause(began))
+        await asyncio.sleep(min(longest, pause(began)))
 
 
-def wait_until(condition: Callable[[], T | None], what: str, patience: float = LONG_PATIENCE) -> T:
+def wait_until(condition: Callable[[], T | None], what: object, patience: float = LONG_PATIENCE) -> T:
     """As ``until``, but blocks: for tests without an event loop."""
     began = time.monotonic()
     while not (answer := condition()):
         assert time.monotonic() < began + patience, f"waited {patience:g} s in vain for {what}"
         time.sleep(pause(began, 2 * LOOK))
     return answer
+
+
+async def at_rest(value: Callable[[], T]) -> T:
+    """Returns the value once two looks in a row find the same: what goes on no further has no event."""
+    before, now = None, value()
+    while before != now:
+        await asyncio.sleep(REST)
+        before, now = now, value()
+    return now
+
+
+def outlast(seconds: float) -> None:
+    """Lets a trouble last: what must not happen meanwhile cannot be waited for."""
+    time.sleep(max(0.0, seconds))
 
 
 def pause(began: float, shortest: float = LOOK, longest: float = LONGEST_LOOK) -> float:

@@ -23,12 +23,6 @@ FAIL_OVER = 60.0
 
 
 @pytest.fixture
-def redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis
-
-
-@pytest.fixture
 async def queue_at() -> AsyncIterator:
     """Opens a queue at a URL; all are closed in the end."""
     queues = []
@@ -50,8 +44,8 @@ async def claimed(queue: ClockedQueue) -> list[str]:
 
 
 @pytest.fixture
-async def tls(redis, tmp_path) -> AsyncIterator[TlsFront]:
-    async with TlsFront(redis, *make_certificate(tmp_path, "localhost")) as front:
+async def tls(own_redis, tmp_path) -> AsyncIterator[TlsFront]:
+    async with TlsFront(own_redis, *make_certificate(tmp_path, "localhost")) as front:
         yield front
 
 
@@ -71,8 +65,8 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(queue_at, tls):
         await queue.check()
 
 
-async def test_a_certificate_of_another_host_is_refused(queue_at, redis, tmp_path):
-    async with TlsFront(redis, *make_certificate(tmp_path, "other.example")) as front:
+async def test_a_certificate_of_another_host_is_refused(queue_at, own_redis, tmp_path):
+    async with TlsFront(own_redis, *make_certificate(tmp_path, "other.example")) as front:
         queue = await queue_at(f"rediss://localhost:{front.port}/0?ssl_ca_certs={tmp_path}/other.example.pem", deadline=PATIENCE)
         with pytest.raises(QueueDown, match="certificate"):
             await queue.check()

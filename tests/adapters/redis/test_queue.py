@@ -1,7 +1,7 @@
 """The Redis adapter on a server that is killed, paused, flushed, filled and watched."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -11,17 +11,10 @@ from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.clocked_queue import ClockedQueue
 from tests.support.factories import NOW, make_entry
-from tests.support.redis import RealRedis
 from tests.support.waiting import PATIENCE, until
 
 DEADLINE = 0.5
 MAIN = [Lane("main", 10)]
-
-
-@pytest.fixture
-def redis() -> Iterator[RealRedis]:
-    with RealRedis() as redis:
-        yield redis
 
 
 class Heard:
@@ -43,8 +36,8 @@ def heard() -> Heard:
 
 
 @pytest.fixture
-async def queue(redis, heard) -> AsyncIterator[ClockedQueue]:
-    queue = ClockedQueue(redis.url, "test", deadline=DEADLINE)
+async def queue(own_redis, heard) -> AsyncIterator[ClockedQueue]:
+    queue = ClockedQueue(own_redis.url, "test", deadline=DEADLINE)
     queue.subscribe(heard.woken.set, lambda id: heard.told.set())
     await queue.open()
     await queue.generation.set_generation("1")
@@ -57,15 +50,15 @@ async def claim(queue: ClockedQueue, owner: str = "me", lanes=MAIN, now: int = N
     return await queue.at(now).claim("1", owner, lanes, 100, lease=10_000)
 
 
-async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, redis, heard):
+async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, own_redis, heard):
     await queue.put([make_entry("a")])
     before = await queue.generation.identity()
     heard.woken.clear()
-    redis.kill()
+    own_redis.kill()
     for act in (queue.check(), queue.put([make_entry("b")]), claim(queue), queue.generation.identity(), queue.generation.wipe()):
         with pytest.raises(QueueDown, match="cannot be reached"):
             await act
-    redis.start()
+    own_redis.start()
     await heard.a_wake()
     await queue.check()
     assert (await claim(queue)).cold
@@ -77,9 +70,9 @@ async def test_a_killed_redis_is_down_at_once_and_cold_once_it_is_back(queue, re
     assert [lease.id for lease in (await claim(queue)).leases] == ["a"]
 
 
-async def test_signals_are_heard_again_after_a_restart(queue, redis, heard):
-    redis.kill()
-    redis.start()
+async def test_signals_are_heard_again_after_a_restart(queue, own_redis, heard):
+    own_redis.kill()
+    own_redis.start()
     await heard.a_wake()
     await queue.generation.set_generation("1")
     await queue.put([make_entry("a")])
@@ -90,24 +83,24 @@ async def test_signals_are_heard_again_after_a_restart(queue, redis, heard):
         await heard.told.wait()
 
 
-async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_without_a_restart(queue, redis):
+async def test_a_paused_redis_is_down_within_the_deadline_and_serves_again_without_a_restart(queue, own_redis):
     await queue.put([make_entry("a")])
-    redis.pause()
+    own_redis.pause()
     acts = [queue.check(), claim(queue), queue.generation.identity(), *(queue.put([make_entry(str(number))]) for number in range(50))]
     async with asyncio.timeout(PATIENCE):  # one after the other they would take longer
         answers = await asyncio.gather(*acts, return_exceptions=True)
     assert {type(answer) for answer in answers} == {QueueDown}
     assert "did not answer within 0.5 s" in str(answers[0])
-    redis.go_on()
+    own_redis.go_on()
     await queue.check()
     assert "a" in [lease.id for lease in (await claim(queue)).leases]
 
 
-async def test_calls_that_wait_behind_a_hung_one_keep_their_own_deadline(redis):
-    queue = ClockedQueue(redis.url, "test", deadline=2.0)
+async def test_calls_that_wait_behind_a_hung_one_keep_their_own_deadline(own_redis):
+    queue = ClockedQueue(own_redis.url, "test", deadline=2.0)
     await queue.open()
     await queue.check()
-    redis.pause()
+    own_redis.pause()
     calls = [asyncio.create_task(queue.check())]
     for _ in range(20):
         await asyncio.sleep(0)
@@ -116,78 +109,78 @@ async def test_calls_that_wait_behind_a_hung_one_keep_their_own_deadline(redis):
     _, waiting = await asyncio.wait(calls, timeout=0.9 * 2.0)  # those that begin after the first one's end take as long again
     assert not waiting
     assert {type(call.exception()) for call in calls} == {QueueDown}
-    redis.go_on()
+    own_redis.go_on()
     await queue.close()
 
 
-async def test_a_redis_that_hangs_again_and_again_uses_up_nothing(queue, redis):
+async def test_a_redis_that_hangs_again_and_again_uses_up_nothing(queue, own_redis):
     for _ in range(4):
-        redis.pause()
+        own_redis.pause()
         with pytest.raises(QueueDown):
             await queue.check()
-        redis.go_on()
+        own_redis.go_on()
         await queue.check()
-    with redis.client() as client:
+    with own_redis.client() as client:
         await until(lambda: len(client.client_list()) <= 4, "connections to be closed")
 
 
-async def test_a_queue_that_opens_before_its_redis_works_once_it_is_there(redis, heard):
-    redis.kill()
-    queue = ClockedQueue(redis.url, "test", deadline=DEADLINE)
+async def test_a_queue_that_opens_before_its_redis_works_once_it_is_there(own_redis, heard):
+    own_redis.kill()
+    queue = ClockedQueue(own_redis.url, "test", deadline=DEADLINE)
     queue.subscribe(heard.woken.set, lambda id: None)
     await queue.open()
     with pytest.raises(QueueDown):
         await queue.check()
-    redis.start()
+    own_redis.start()
     await heard.a_wake()
     await queue.check()
     await queue.close()
 
 
-async def test_a_closed_queue_is_down_and_leaves_no_connection(queue, redis):
+async def test_a_closed_queue_is_down_and_leaves_no_connection(queue, own_redis):
     await queue.check()
     await queue.close()
     with pytest.raises(QueueDown, match="closed"):
         await queue.check()
-    with redis.client() as client:
+    with own_redis.client() as client:
         await until(lambda: len(client.client_list()) == 1, "the queue's connections to be closed")
 
 
-async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, redis):
-    redis.pause()
+async def test_a_caller_that_gives_up_leaves_the_others_alone(queue, own_redis):
+    own_redis.pause()
     given_up = asyncio.create_task(queue.put([make_entry("a")]))
     await asyncio.sleep(0)
     given_up.cancel()
     other = asyncio.create_task(queue.check())
     await asyncio.sleep(0)
-    redis.go_on()
+    own_redis.go_on()
     await other
     with pytest.raises(asyncio.CancelledError):
         await given_up
 
 
-async def test_a_flushed_queue_is_cold(queue, redis):
+async def test_a_flushed_queue_is_cold(queue, own_redis):
     await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue)
-    redis.flush()
+    own_redis.flush()
     assert (await claim(queue)).cold
     assert set((await queue.renew("1", "me", ["a", "b"], lease=1000)).values()) == {"lost"}
     await queue.finish({"a": 0})
     await queue.release("me", ["b"])
 
 
-async def test_a_server_that_forgot_the_scripts_is_told_them_again(queue, redis):
+async def test_a_server_that_forgot_the_scripts_is_told_them_again(queue, own_redis):
     await queue.put([make_entry("a")])
-    with redis.client() as client:
+    with own_redis.client() as client:
         client.script_flush()
     await asyncio.gather(*(queue.put([make_entry(str(number))]) for number in range(20)))
     assert len((await claim(queue, lanes=[Lane("main", None)])).leases) == 21
 
 
-async def test_a_full_redis_is_down_for_writes_with_words_that_say_what_to_do(queue, redis):
+async def test_a_full_redis_is_down_for_writes_with_words_that_say_what_to_do(queue, own_redis):
     await queue.put([make_entry("a"), make_entry("b")])
     await claim(queue)
-    with redis.client() as client:
+    with own_redis.client() as client:
         client.config_set("maxmemory", 1)
         for act in (queue.check(), queue.put([make_entry("c")])):
             with pytest.raises(QueueDown, match=r"full.*maxmemory"):
@@ -198,8 +191,8 @@ async def test_a_full_redis_is_down_for_writes_with_words_that_say_what_to_do(qu
     assert (await queue.counts(["main"]))["main"].running == 1
 
 
-async def test_a_replica_is_no_queue(queue, redis):
-    with redis.client() as client:
+async def test_a_replica_is_no_queue(queue, own_redis):
+    with own_redis.client() as client:
         client.replicaof("127.0.0.1", 1)
         with pytest.raises(QueueDown, match="replica"):
             await queue.check()
@@ -207,10 +200,10 @@ async def test_a_replica_is_no_queue(queue, redis):
     await queue.check()
 
 
-async def test_a_wrong_password_is_said_without_the_password(redis):
-    with redis.client() as client:
+async def test_a_wrong_password_is_said_without_the_password(own_redis):
+    with own_redis.client() as client:
         client.config_set("requirepass", "right")
-    queue = ClockedQueue(redis.url.replace("unix://", "unix://:very-wrong@"), "test", deadline=DEADLINE)
+    queue = ClockedQueue(own_redis.url.replace("unix://", "unix://:very-wrong@"), "test", deadline=DEADLINE)
     await queue.open()
     with pytest.raises(QueueDown, match="password") as refused:
         await queue.check()
@@ -218,13 +211,13 @@ async def test_a_wrong_password_is_said_without_the_password(redis):
     await queue.close()
 
 
-async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, redis):
-    other = ClockedQueue(redis.url, "neighbour")
+async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, own_redis):
+    other = ClockedQueue(own_redis.url, "neighbour")
     await other.open()
     await other.put([make_entry("theirs")])
     await _use_everything(queue)
     await queue.generation.wipe()
-    with redis.client() as client:
+    with own_redis.client() as client:
         keys = client.keys("*")
     assert keys
     assert all(key.startswith("{fl:neighbour:v1}:") for key in keys)
@@ -232,11 +225,11 @@ async def test_a_wipe_leaves_no_key_and_touches_no_other_installation(queue, red
 
 
 @pytest.mark.parametrize(("limits", "most"), [({}, 275), ({"group": "a-task-of-20-letters"}, 300)], ids=["alone", "in a group"])
-async def test_a_timed_entry_takes_at_most_275_bytes_and_its_group_s_name(queue, redis, limits, most):
+async def test_a_timed_entry_takes_at_most_275_bytes_and_its_group_s_name(queue, own_redis, limits, most):
     entries = [
         Entry(str(uuid4()), EntryKind.EXECUTION, "default", NOW + number, number % 5, number % 3, **limits) for number in range(20_000)
     ]
-    with redis.client() as client:
+    with own_redis.client() as client:
         before = client.info("memory")["used_memory"]
         await queue.at(NOW - 1).put(entries)
         after = client.info("memory")["used_memory"]
@@ -292,8 +285,8 @@ async def _use_groups(queue: ClockedQueue, lanes: list[Lane]) -> None:
     await queue.at(later + 7).finish({"far-g5": 0, first.id: 0, "main-g5": 0})
 
 
-async def test_every_key_that_a_script_touches_is_declared(queue, redis):
-    with redis.client() as client, client.monitor() as monitor:
+async def test_every_key_that_a_script_touches_is_declared(queue, own_redis):
+    with own_redis.client() as client, client.monitor() as monitor:
         await _use_everything(queue)
         await queue.generation.wipe()
         client.ping()
@@ -319,8 +312,8 @@ def _check_each_script(monitor) -> list[tuple[str, str]]:
     return touched
 
 
-async def test_the_calls_of_one_loop_turn_leave_together(queue, redis):
-    with redis.client() as client:
+async def test_the_calls_of_one_loop_turn_leave_together(queue, own_redis):
+    with own_redis.client() as client:
         await queue.put([make_entry("warm")])
         before = client.info("stats")
         await asyncio.gather(*(queue.put([make_entry(str(number))]) for number in range(200)))
@@ -336,25 +329,25 @@ async def test_a_claim_moves_at_most_256_entries_whatever_is_due(queue):
     assert first.next_at == NOW + 1
 
 
-async def test_reports_whose_time_is_over_are_dropped(queue, redis):
+async def test_reports_whose_time_is_over_are_dropped(queue, own_redis):
     await queue.reports.announce(Report("gone", 1, ()), ttl=1000)
     await queue.at(NOW + 1000).reports.announce(Report("here", 1, ()), ttl=1000)
-    with redis.client() as client:
+    with own_redis.client() as client:
         assert client.hkeys("{fl:test:v1}:reports") == client.zrange("{fl:test:v1}:workers", 0, -1) == ["here"]
 
 
-async def test_ids_that_have_no_entry_any_more_are_dropped_by_a_claim(queue, redis):
+async def test_ids_that_have_no_entry_any_more_are_dropped_by_a_claim(queue, own_redis):
     await queue.put([make_entry("leased"), make_entry("ready"), make_entry("timed", NOW + 5)])
     await queue.claim("1", "me", MAIN, 1, lease=1)
-    with redis.client() as client:
+    with own_redis.client() as client:
         client.delete("{fl:test:v1}:entries")
     given = await claim(queue, now=NOW + 10)
     assert (given.leases, given.next_at) == ((), None)
 
 
-async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, redis):
+async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, own_redis):
     await queue.put([make_entry("a")])
-    real = RedisQueue(redis.url, "test")
+    real = RedisQueue(own_redis.url, "test")
     await real.open()
     before = await real.time()
     given = await real.claim("1", "me", MAIN, 10, lease=10_000)
@@ -365,8 +358,8 @@ async def test_unless_told_otherwise_the_queue_takes_redis_s_own_time(queue, red
     assert given.next_at == given.now + 10_000
 
 
-async def test_a_ticket_is_a_key_that_goes_by_itself(queue, redis):
+async def test_a_ticket_is_a_key_that_goes_by_itself(queue, own_redis):
     assert await queue.tickets.put("a", "text", ttl=60_000)
-    with redis.client() as client:
+    with own_redis.client() as client:
         (key,) = client.keys("*:ticket:*")
         assert 0 < client.pttl(key) <= 60_000

@@ -21,6 +21,7 @@ from fastlane.queue.redis.script import NAMES
 from tests.support.audits import audited
 from tests.support.clocked_queue import ClockedQueue, claim_all, clocked_queues, everyone
 from tests.support.factories import NOW, make_entries
+from tests.support.waiting import until
 
 LEASE = 10_000
 CLIENTS = 8
@@ -166,14 +167,15 @@ async def test_the_newest_of_racing_pauses_holds_and_nothing_is_given_against_it
 async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues, whole):
     generations = 12
     cold = [False] * (generations + 1)
+    turns = Counter()
 
     async def act(number, one):
         if number == 0:
             for generation in range(2, generations + 1):
+                await until(lambda generation=generation: turns[generation - 1] >= 4, "the others to work under this generation")
                 await one.generation.wipe(generation=f"{generation}, in the making")
                 cold[generation - 1] = True
                 assert await one.generation.set_generation(str(generation), before=f"{generation}, in the making")
-                await asyncio.sleep(0.01)  # time for the others to work under this generation
             return
         generation, turn = 1, 0
         while generation < generations:
@@ -187,6 +189,7 @@ async def test_a_wipe_ends_every_lease_and_claim_of_the_generation_before(queues
             renewed = await one.renew(str(generation), f"w{number}", held, lease=LEASE)
             assert not known or set(renewed.values()) <= {Renewal.LOST}
             await one.finish(dict.fromkeys(held[:1], 0))
+            turns[generation] += 1
             generation += claim.cold and cold[generation]
 
     await everyone(queues, act)

@@ -1,6 +1,5 @@
 """Logs over HTTP: bytes as they were written, ranges, last lines, and readers who hang."""
 
-import asyncio
 import socket
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from fastlane.models.execution import Ending, Failure, FailureReason
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from tests.support.intercept import Call, intercept, keeping
+from tests.support.waiting import at_rest, until
 
 KINDS = ["stdout", "stderr", "logs"]
 
@@ -250,12 +250,8 @@ async def test_a_reader_who_hangs_stops_the_reading_and_nobody_else(server):
     hanging.connect(("127.0.0.1", server.port))
     try:
         hanging.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        seen = -1
-        async with asyncio.timeout(20):
-            while len(slices) != seen or not slices:
-                seen = len(slices)
-                await asyncio.sleep(0.2)  # as long as the server reads on
-        assert len(slices) < 80, "the whole log was read for a client that takes nothing"
+        await until(lambda: slices, "the log to be read")
+        assert await at_rest(lambda: len(slices)) < 80, "the whole log was read for a client that takes nothing"
         assert (await server.get("/livez")).status == 200
     finally:
         hanging.close()

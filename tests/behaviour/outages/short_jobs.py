@@ -144,7 +144,6 @@ class ShortJobs:
             # A rebuild may put an entry of an execution that has ended since: the worker that claims it finds that out.
             return over and not any(any(astuple(lane)) for lane in (await queue.counts([POOL])).values())
 
-        time.sleep(0.1)  # each look opens the store and the queue
         return self.look(see) and not self.engine.services()
 
     def _counts(self) -> dict[str, int]:

@@ -5,14 +5,13 @@ each runs exactly once, by the word of an engine that knows nothing of fastlane.
 import contextlib
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.behaviour.outages.short_jobs import ShortJobs, short_jobs
-from tests.support.waiting import wait_until
+from tests.support.waiting import outlast, wait_until
 
 JOBS = 400
 """Jobs that are posted around each disaster."""
@@ -41,11 +40,6 @@ def in_the_midst(jobs: ShortJobs) -> Iterator[None]:
         assert some < known or len(jobs.accepted) < before + JOBS
         yield
     wait_until(lambda: jobs.started(before)[0] > JOBS // 4, "more jobs of a batch to start")
-
-
-def outlast(seconds: float) -> None:
-    """Lets a disaster last: what must not happen meanwhile cannot be waited for."""
-    time.sleep(seconds)
 
 
 @pytest.mark.timeout(300)

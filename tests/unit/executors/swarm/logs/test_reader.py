@@ -16,6 +16,7 @@ from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.service.clocks import SetBack
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
 from tests.support.frames import frame, told
+from tests.support.waiting import at_rest
 
 NOW = 1_795_611_459_852_824_433
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.multiplexed-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -241,11 +242,7 @@ async def test_an_engine_is_not_read_ahead_of_who_takes_it(engine: Engine, reade
     response = await reader.open("1.41", "task", {}, follow=False)
     portions = reader.portions(response, {}, follow=False)
     size = (await anext(portions)).size
-    sent = -1
-    while sent != engine.sent:  # for as long as the engine can write anything
-        sent = engine.sent
-        await asyncio.sleep(0.1)
-    assert sent < 4 * 1024 * 1024
+    assert await at_rest(lambda: engine.sent) < 4 * 1024 * 1024
     async with asyncio.timeout(PATIENCE):
         async for portion in portions:
             size += portion.size
