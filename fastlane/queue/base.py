@@ -280,7 +280,7 @@ class TimedQueue(Protocol):
 
     async def members(self, lane: str, page: str | None = None) -> LanePage:
         """A page of the ids of a lane's entries that wait or hold a slot (``page`` None: the first). A walk over all pages meets each
-        entry. An entry that moves meanwhile may be met twice, or not at all."""
+        entry, those that hold a slot first. An entry that moves meanwhile may be met twice, or not at all."""
 
     async def counts(self, lanes: Sequence[str] | None = None) -> Mapping[str, LaneCounts]:
         """How many entries are in each place, per lane; None: for every lane that holds any. A due entry counts as timed until a claim

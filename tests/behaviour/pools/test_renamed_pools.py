@@ -58,8 +58,8 @@ async def test_what_waits_and_runs_in_a_renamed_pool_goes_on_in_the_new_one(crew
     dying = await crew.submit("exit", "0", expires_in=1_000)
     await crew.hire_with(NEW)
     await crew.until(crew.has_adopted, "the old lane to be left")
-    assert crew.executor.starts == [running.id], "the slot of what runs counts in the new pool"
     assert (await crew.reaches(dying, "expired")).started_at is None
+    assert crew.executor.starts == [running.id], "the slot of what runs counts in the new pool"
     crew.executor.release(running.id)
     for job in (runs, *waiting):
         assert (await crew.cleaned(job)).status is Status.DONE

@@ -1,11 +1,11 @@
--- members: a page of the entries of the declared lane: due later, ready, waiting for their group, or holding a slot. One that changes its
--- place meanwhile may be on two pages, or on none.
+-- members: a page of the entries of the declared lane: holding a slot, due later, ready, or waiting for their group. One that changes its
+-- place meanwhile may be on two pages, or on none. Slots come first: who moves all to another lane must not exceed its limit meanwhile.
 -- Keys: those of entries.lua.
 -- Arguments: the page to begin with (number of the part ':' cursor; empty: the first).
 -- Answer: the page to go on with (empty: that was the last), and the ids.
 local lane = lanes[ARGV[FIRST_LANE]]
-local PARTS = { { 'ZSCAN', lane.timed }, { 'ZSCAN', lane.ready }, { 'ZSCAN', lane.waiting }, { 'SSCAN', lane.slots } }
-local READY = 2
+local PARTS = { { 'SSCAN', lane.slots }, { 'ZSCAN', lane.timed }, { 'ZSCAN', lane.ready }, { 'ZSCAN', lane.waiting } }
+local READY = 3
 local number, cursor = string.match(ARGV[FIRST_ARGUMENT], '^(%d+):(%d+)$')
 number, cursor = tonumber(number or 1), cursor or '0'
 
