@@ -90,12 +90,13 @@ class NotFound(FastlaneError):
 
 class NotStarted(NotFound):
     """There is no log, because nothing has started. ``status`` is that of the job or the execution; ``execution_id``: the execution that
-    has not started, None where there is none yet."""
+    has not started, None where there is none yet; ``exit_code``: what the engine gave for a container that could not start."""
 
-    def __init__(self, message: str, status: str, execution_id: str | None = None) -> None:
+    def __init__(self, message: str, status: str, execution_id: str | None = None, exit_code: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.execution_id = execution_id
+        self.exit_code = exit_code
 
 
 class Conflict(FastlaneError):

@@ -69,7 +69,7 @@ BY_ITSELF = {
     "by a signal of its own": Case("failed", 139, "exit", ("139", "SIGSEGV"), of_shell("kill -SEGV $$")),
     "with a code that means a kill": Case("failed", 137, "killed", ("SIGKILL", "137"), of_shell("exit 137")),
     "out of memory": Case(
-        "failed", 137, "oom", ("memory ran out",), of_shell("x=a; while :; do x=$x$x; done", resources={"memory": "16m"})
+        "failed", 137, "oom", ("more than its limit of 16 MiB",), of_shell("x=a; while :; do x=$x$x; done", resources={"memory": "16m"})
     ),
     "without a folder to mount": Case(
         "failed", None, "rejected", ("refused the container", "bind source path does not exist"), {"mounts": ["/not/there:/x"]}

@@ -53,7 +53,7 @@ class Logs:
             return log
         status = execution.status
         words = _never(execution) if status.final else f"has no output yet: it is {status} and has not started"
-        raise NotStarted(f"execution {execution_id} {words}", status, execution_id)
+        raise NotStarted(f"execution {execution_id} {words}", status, execution_id, execution.exit_code)
 
     async def read(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[bytes]:
         """The log's bytes from ``start`` to ``end``, in slices: of one stream by its own offsets, or else of both in order of arrival."""
@@ -89,7 +89,8 @@ def _nothing_started(view: JobView, now: int) -> NotStarted:
         words = _never(latest)
     else:
         words = f"has no output: it is {status}, and nothing of it ever started"
-    return NotStarted(f"job {view.job.id} {words}", status, latest.id if latest is not None else None)
+    id, code = (None, None) if latest is None else (latest.id, latest.exit_code)
+    return NotStarted(f"job {view.job.id} {words}", status, id, code)
 
 
 def _never(execution: Execution) -> str:

@@ -61,8 +61,13 @@ def problem_of(error: BaseException | None) -> Problem:
         case Forbidden():
             return _problem_of_faults(403, error.faults)
         case NotStarted():
-            of = {"Fastlane-Execution-Id": error.execution_id} if error.execution_id else {}
-            return Problem(404, str(error), headers={"Fastlane-Status": error.status, **of}, execution_status=error.status)
+            told = {
+                "Fastlane-Status": error.status,
+                "Fastlane-Execution-Id": error.execution_id,
+                "Fastlane-Exit-Code": None if error.exit_code is None else str(error.exit_code),
+            }
+            headers = {name: value for name, value in told.items() if value is not None}
+            return Problem(404, str(error), headers=headers, execution_status=error.status)
         case NotFound():
             return Problem(404, str(error))
         case Conflict():

@@ -35,7 +35,7 @@ async def test_what_never_started_is_the_same_404_in_each_case(server):
     stopped = await server.enqueue("stopped")
     assert (await server.post(stopped["executionUrl"] + "stop")).status == 200
     failed = await server.enqueue("failed")
-    ending = Ending(Status.FAILED, server.clock.now(), failure=Failure(FailureReason.IMAGE, "No such image: x"))
+    ending = Ending(Status.FAILED, server.clock.now(), 127, Failure(FailureReason.EXIT, "it could not be started"))
     assert await server.store.change(transitions.give_up(await server.pull(failed), ending))
     cron = await server.enqueue("cron", cron="0 0 1 1 *")
     assert (await server.post(cron["jobUrl"] + "stop")).status == 200
@@ -48,6 +48,8 @@ async def test_what_never_started_is_the_same_404_in_each_case(server):
             assert "ever started" in answer.json["detail"]
     for reply in (stopped, failed):
         assert (await server.get(reply["jobUrl"] + "stdout")).headers["Fastlane-Execution-Id"] == reply["executionId"]
+    codes = [(await server.get(failed[of] + "stdout")).headers.get("Fastlane-Exit-Code") for of in ("jobUrl", "executionUrl")]
+    assert codes == ["127", "127"]
 
 
 async def test_a_log_is_shown_although_no_start_was_seen(server):
