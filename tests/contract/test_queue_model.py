@@ -221,7 +221,7 @@ async def play_on(queue: ClockedQueue, client, steps: list[Step]) -> None:
     assert await queue.counts(LANES) == model.counts(LANES)
     assert await audited(queue) is None
     await finish_everything(queue, model, now)
-    assert set(client.keys("*")) <= {PREFIX + name for name in ("gen", "lanes", "arrivals")}
+    assert set(client.keys(f"{PREFIX}*")) <= {PREFIX + name for name in ("gen", "lanes", "arrivals")}
 
 
 @settings(
