@@ -8,9 +8,10 @@ that ends in between leaves an entry by which another one looks.
 import structlog
 
 from fastlane.clock import Clock
+from fastlane.errors import Unreadable
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.schedule.overlap import awaited, replaced
 from fastlane.models.status import Status
 from fastlane.queue.base import TimedQueue, execution_entry, pass_on_stop
@@ -33,17 +34,30 @@ class Overlaps:
         self._pools = pools
 
     async def attend(self, job_id: str) -> None:
-        """Releases the job's execution that waits, if there is one and it has nothing to wait for; or else stops what it is to replace."""
+        """Releases the job's execution that waits, if there is one and it has nothing to wait for; or else stops what it is to replace.
+        While a row cannot be read, it may be one that runs: the one that waits goes on waiting, and all else goes on."""
+        try:
+            await self._attend(job_id)
+        except Unreadable as error:
+            log.error("overlap.unreadable", job_id=job_id, error=str(error))
+
+    async def _attend(self, job_id: str) -> None:
         waiting = await self._store.waiting(job_id)
         if waiting is None:
             return
         job = await self._store.job(job_id)
         first = awaited(job, waiting, await self._store.unsettled_of(waiting.task_id, job_id))
-        for execution in replaced(waiting, first):
-            await self._stop(execution, waiting)
+        if not await self._is_held(waiting):
+            for execution in replaced(waiting, first):
+                await self._stop(execution, waiting)
         if not first and (released := await self._store.change(transitions.release(waiting))) is not None:
             log.info("execution.released", task_id=released.task_id, job_id=job_id, execution_id=released.id)
             await self._queue.put([execution_entry(released, self._pools)])
+
+    async def _is_held(self, waiting: Execution) -> bool:
+        """Whether a pause keeps it from starting now. What runs then goes on, and is replaced at a look after the pause."""
+        pauses, pool = await self._store.paused_pools(), pool_for(self._pools, waiting.task_id)
+        return pauses.hold is not None or (pool is not None and pool.name in pauses.names)
 
     async def _stop(self, execution: Execution, waiting: Execution) -> None:
         """Stops an execution. When another process changes it first, the next look finds it as it is then."""

@@ -186,7 +186,7 @@ class ExecutionStore(Protocol):
 
     async def unsettled_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
         """The executions that belong to a job and are under way, or have ended and are not settled, oldest first. They are of one moment: a
-        failed one is among them until the attempt after it is."""
+        failed one is among them until the attempt after it is. Raises Unreadable when one cannot be read, since that may run."""
 
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         """Executions with one of these statuses, by (scheduled_for, id), after the named one."""

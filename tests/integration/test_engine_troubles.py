@@ -23,6 +23,7 @@ from tests.integration.permissive import is_gone, permissive
 from tests.support.defaults import default
 from tests.support.engine import IMAGE, open_probed, remove_all, task_in
 from tests.support.installation import Installation
+from tests.support.start_witness import HOLD as UNTIL_RELEASED
 from tests.support.swarms import Node, Swarms
 from tests.support.waiting import LONG_PATIENCE, outlast, until, wait_until
 
@@ -158,12 +159,13 @@ def test_stops_while_the_node_is_changed_all_the_time_keep_code_and_log(fastlane
 
 
 def test_an_engine_that_is_killed_and_comes_back_ends_jobs_as_killed_and_starts_none_twice(fastlane: Installation, node: Node) -> None:
-    plain, short, stopped = begun(fastlane, PLAIN), begun(fastlane, "echo begun; sleep 4; exit 3"), begun(fastlane, PLAIN)
+    plain, short, stopped = begun(fastlane, PLAIN), begun(fastlane, f"echo begun; {UNTIL_RELEASED}exit 3"), begun(fastlane, PLAIN)
     again = begun(fastlane, "echo begun; [ $FASTLANE_ATTEMPT = 2 ] && exit 0; exec sleep 600", retries=1, retryDelay="1s")
     node.kill()
     fastlane.stop(stopped)
     wait_until(lambda: fastlane.get("/healthcheck").status == 503, "the engine to be missed")
-    outlast(4)  # the short one ends by itself meanwhile, and nobody hears of it
+    fastlane.witness.release(short["jobId"])
+    outlast(2)  # it ends by itself meanwhile, and nobody hears of it
     node.start()
     for reply, code in ((plain, 143), (short, None)):
         ended = fastlane.ends(reply, 120)

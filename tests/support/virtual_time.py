@@ -60,7 +60,8 @@ class VirtualFastlane:
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.clock = SkippingClock()
-        self.real_store = SqliteStore(folder / "store.db")
+        self.store_path = folder / "store.db"
+        self.real_store = SqliteStore(self.store_path)
         self.real_queue = RedisQueue(redis_url, f"virtual-{uuid4().hex[:8]}", time=self.clock.now)
         self.store, self.queue, self.worker_store = Intercepted(self.real_store), Intercepted(self.real_queue), Intercepted(self.real_store)
         store: Any = self.store

@@ -6,6 +6,7 @@ from functools import partial
 import structlog
 
 from fastlane.clock import Clock
+from fastlane.errors import Conflict
 from fastlane.models import job_change
 from fastlane.models.access import Requester
 from fastlane.models.idempotency import IdempotencyKey
@@ -65,6 +66,8 @@ class Edits:
         async def step(seen: Job, now: int) -> JobChange:
             check_version(seen, job_id, expected)
             spec, schedule = edit(seen, now)
+            if _would_revive(seen, spec, schedule):
+                raise Conflict(f"job {job_id} has expired, and a later expiration alone does not start it again: PUT it with that")
             if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
                 admit(self._pools, task_id, spec)
             return job_change.edit(seen, spec, schedule, now=now, by=by)
@@ -79,6 +82,12 @@ class Edits:
             return enqueued(change)
 
         return await self._idempotency.run_once(key, apply)
+
+
+def _would_revive(job: Job, spec: Spec, schedule: Schedule) -> bool:
+    """Whether only the expiration of a cron changes that has no run to come because of it."""
+    over = job.next_tick is None and not job.stopped and not job.paused and schedule.cron is not None
+    return over and schedule.starts_as(job.schedule) and spec.expiration != job.spec.expiration
 
 
 def _admitted(spec: Spec) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from functools import partial
 import structlog
 
 from fastlane.clock import iso
-from fastlane.errors import Conflict
+from fastlane.errors import Conflict, Unreadable
 from fastlane.models import job_change
 from fastlane.models.access import Requester
 from fastlane.models.idempotency import IdempotencyKey
@@ -67,7 +67,11 @@ class ManualRuns:
         repeated."""
         if job.schedule.overlap is Overlap.ALLOW:
             return STARTS
-        met = meet(job.schedule.overlap, await self._store.unsettled_of(job.task_id, job.id))
+        try:
+            others = await self._store.unsettled_of(job.task_id, job.id)
+        except Unreadable as error:
+            raise Conflict(f"whether the job runs cannot be told: {error}; or add ?force=1 to start it whatever else of it runs") from error
+        met = meet(job.schedule.overlap, others)
         if met.outcome is Outcome.SKIPPED:
             raise Conflict(f"{met.reason}; run it when that has ended, or add ?force=1 to start it beside that")
         return met

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fastlane.clock import Clock
-from fastlane.errors import QueueDown
+from fastlane.errors import QueueDown, Unreadable
 from fastlane.models.execution import Execution
 from fastlane.models.job import job_status
 from fastlane.models.note import Note
@@ -100,8 +100,12 @@ class WaitExplainer:
         """The first execution that this one waits for."""
         if execution is None or execution.waits is None:
             return None
-        job = await self._store.job(execution.job_id)
-        return next(iter(awaited(job, execution, await self._store.unsettled_of(execution.task_id, execution.job_id))), None)
+        try:
+            job = await self._store.job(execution.job_id)
+            others = await self._store.unsettled_of(execution.task_id, execution.job_id)
+        except Unreadable:
+            return None
+        return next(iter(awaited(job, execution, others)), None)
 
 
 def _note(execution: Execution | None, reports: Sequence[Report]) -> Note | None:

@@ -15,7 +15,7 @@ from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, execution_from, job_from
 from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
-from fastlane.storage.sqlite.rows import fetched, filled, readable
+from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
 
 TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
@@ -62,9 +62,10 @@ def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) ->
 
 
 def unsettled_of(db: sqlite3.Connection, task_id: str, job_id: str) -> list[Execution]:
-    """The executions that belong to the job and are under way or not settled, oldest first."""
+    """The executions that belong to the job and are under way or not settled, oldest first. Raises Unreadable: one that cannot be read may
+    run."""
     rows = fetched(db, _UNSETTLED, (job_id, task_id, MAX_UNSETTLED))
-    return readable(rows, lambda row: execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))))
+    return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
 
 
 def delete_job(db: sqlite3.Connection, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None) -> Deletion:

@@ -2,6 +2,7 @@
 or between the store and the queue."""
 
 import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -124,3 +125,18 @@ async def test_many_puts_of_one_id_at_once_make_one_job_that_runs_each(virtual):
     assert sorted(await virtual.work()) == sorted(str(reply.execution_id) for reply in replies)
     job = await virtual.job(id)
     assert (job.sequence, job.schedule_revision) == (24, 24)
+
+
+async def test_an_expired_cron_is_not_brought_back_by_another_expiration_alone(virtual):
+    """Nothing would ever start it, although the answer named a tick to come."""
+    start = first_minute(virtual)
+    job = await virtual.others.submissions.enqueue("t", make_spec(expiration=start + MINUTE), EACH_MINUTE)
+    for moment in (start, start + MINUTE):
+        await virtual.until(moment)
+    assert (await virtual.job(job.job_id)).next_tick is None
+    later = make_spec(expiration=start + 60 * MINUTE)
+    with pytest.raises(Conflict, match="PUT it"):
+        await virtual.services.edits.edit("t", job.job_id, lambda seen, _now: (later, seen.schedule))
+    await virtual.services.edits.edit("t", job.job_id, lambda seen, _now: (replace(seen.spec, name="over"), seen.schedule))
+    await virtual.services.submissions.put("t", job.job_id, later, EACH_MINUTE)
+    assert (await virtual.job(job.job_id)).next_tick == start + 2 * MINUTE

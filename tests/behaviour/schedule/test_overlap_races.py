@@ -1,10 +1,14 @@
 """An execution that waits for another of its job, and that one's end, a second run or a lost queue: who comes between a look and a write,
 and who falls. What waits starts once, and never beside the other."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from fastlane.errors import Conflict
 from fastlane.models import transitions
+from fastlane.models.placement.pool import REQUESTED
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.scheduler.overlaps import LOOK_AGAIN
@@ -157,3 +161,43 @@ async def test_one_that_waits_and_whose_job_is_stopped_ends_although_the_call_fe
     assert (await virtual.real_store.execution(second)).status == "stopped"
     await over(virtual, first)
     assert await virtual.work() == []
+
+
+def damage(virtual: VirtualFastlane, table: str, column: str, id: str) -> None:
+    """As if a newer fastlane had written the row."""
+    with closing(sqlite3.connect(virtual.store_path)) as db, db:
+        assert db.execute(f"UPDATE {table} SET {column} = '{{}}' WHERE id = ?", (id,)).rowcount == 1
+
+
+async def test_an_execution_that_cannot_be_read_may_run_so_nothing_starts_beside_it(virtual):
+    job_id, first, _ = await waiting(virtual)
+    damage(virtual, "executions", "spec", first)
+    virtual.clock.set(virtual.clock.now() + LOOK_AGAIN)
+    assert await virtual.work() == []
+    with pytest.raises(Conflict, match=r"cannot be read.*force=1"):
+        await run(virtual, job_id)
+    forced = await virtual.others.manual_runs.run("t", job_id, force=True)
+    assert await virtual.work() == [forced.execution_id]
+
+
+async def test_an_execution_ends_and_leaves_the_queue_although_its_job_cannot_be_read_while_another_waits(virtual):
+    job_id, first, second = await waiting(virtual)
+    damage(virtual, "jobs", "schedule", job_id)
+    await over(virtual, first)
+    assert await virtual.real_queue.lane_of(first) is None
+    assert await virtual.real_queue.lane_of(second) is not None
+
+
+@pytest.mark.parametrize("paused", ["default", REQUESTED])
+async def test_nothing_is_stopped_for_one_that_a_pause_keeps_from_starting(virtual, paused):
+    job_id, first = await running(virtual, Overlap.REPLACE)
+    await virtual.real_store.pause_pool(paused, True)
+    second = await run(virtual, job_id)
+    assert await virtual.work() == []
+    assert (await virtual.real_store.execution(first)).stop_requested_at is None
+    await virtual.real_store.pause_pool(paused, False)
+    virtual.clock.set(virtual.clock.now() + LOOK_AGAIN)
+    assert await virtual.work() == []
+    assert (await virtual.real_store.execution(first)).stop_requested_at is not None
+    await over(virtual, first)
+    assert await virtual.work() == [second]
