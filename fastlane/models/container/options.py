@@ -82,11 +82,11 @@ def read_size(value: object, least: int) -> int:
     found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     size = int(float(found[1]) * UNITS.get((found[2] or "").lower(), 1)) if found else as_integer(value)
     if size is None:
-        raise ValueError(f'{quoted(value)} is not a size; write "512m", "1.5g", "512KiB", "1MiB", or a number of bytes from {least}')
+        raise ValueError(f'{quoted(value)} is not a size; write "512m", "1.5g", "512MiB", or a number of bytes from {least}')
     if size > MAX_BYTES:
         raise ValueError(f"{quoted(value)} is too large; write a size from {show_size(least)} to {show_size(MAX_BYTES)}")
     if size < least:
-        raise ValueError(f'{quoted(value)} is not a size from {show_size(least)} to {show_size(MAX_BYTES)}, such as "512m" or "1MiB"')
+        raise ValueError(f'{quoted(value)} is not a size from {show_size(least)} to {show_size(MAX_BYTES)}, such as "512m" or "1GiB"')
     return size
 
 

@@ -36,7 +36,9 @@ ENQUEUED = Serializer[Enqueued](
     "The ids and URLs of an accepted job.",
     taskId=string(lambda made: made.task_id),
     jobId=uuid(lambda made: made.job_id),
-    executionId=uuid(lambda made: made.execution_id, "Null for a job that starts later: it has none yet.", null=True),
+    executionId=uuid(
+        lambda made: made.execution_id, "Null for a job with a start, even one in the past: a worker makes it when that is due.", null=True
+    ),
     queueJobId=uuid(lambda made: made.tick_id, "The tick, as logs and /ticks name it."),
     taskUrl=url(lambda made, render: render.task_url(made.task_id), "The task."),
     jobUrl=url(lambda made, render: render.job_url(made.task_id, made.job_id), "The job."),
