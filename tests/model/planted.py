@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from fastlane import app
 from fastlane.models import job_change, transitions
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
@@ -24,7 +25,6 @@ from fastlane.scheduler.overlaps import Overlaps
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.scheduler.runner import Runner
 from fastlane.scheduler.settler import Settler
-from fastlane.services import assembly
 from fastlane.services.assembly import Services
 from fastlane.services.jobs import submissions
 from fastlane.services.jobs.manual_runs import ManualRuns
@@ -178,9 +178,9 @@ def same_incarnation(right: Callable[..., Any]) -> Callable[..., Any]:
     return create_under
 
 
-def nothing_unfinished(right: Callable[..., Any]) -> Callable[..., Any]:
+def nothing_unfinished(stack: ExitStack) -> None:
     """A deletion that does not look at what is under way."""
-    return lambda *_: []
+    stack.enter_context(patch.object(deletion, "_UNFINISHED", deletion._UNFINISHED.replace("ORDER BY", "AND 0 ORDER BY")))
 
 
 def beside(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -243,10 +243,10 @@ def unrestored(right: Callable[..., Any]) -> Callable[..., Any]:
 def unheard(right: Callable[..., Any]) -> Callable[..., Any]:
     """A stop that the queue never hears of."""
 
-    async def cancel(self: QueueOutbox, entry_id: str, *, revision: int | None = None) -> None:
+    async def pass_on_stop(self: QueueOutbox, execution: Execution) -> None:
         return None
 
-    return cancel
+    return pass_on_stop
 
 
 def unread(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -287,12 +287,12 @@ PLANTED: Mapping[str, Plant] = {
     "cancel-running": rule("cancel", sources=UNDER_WAY),
     "take-over-without-fence": rule("take-over", fenced=False),
     "same-epoch": lambda stack: stack.enter_context(patch.object(transitions, "take_over", same_epoch)) and None,
-    "put-before-store": method(assembly, "build_services", put_before_store),
+    "put-before-store": method(app, "build_services", put_before_store),
     "finish-before-end": method(Runner, "_step", finish_before_end),
     "unwoken": script("put", "if unblock() or wakes then wake_workers() end", "unblock()"),
     "unconfirmed": method(Leases, "confirm", unconfirmed),
     "unrestored": method(RedisGeneration, "restore", unrestored),
-    "flag-only": both(method(QueueOutbox, "cancel", unheard), method(Launcher, "activate", unread)),
+    "flag-only": both(method(QueueOutbox, "pass_on_stop", unheard), method(Launcher, "activate", unread)),
     "unsettled": method(Settler, "settle", unsettled),
     "put-keeps-schedule-revision": method(job_change, "put", changed(schedule_revision=lambda before, _: before.schedule_revision)),
     "put-keeps-revision": method(job_change, "put", changed(revision=lambda before, _: before.revision)),
@@ -306,8 +306,8 @@ PLANTED: Mapping[str, Plant] = {
     "not-released": method(Overlaps, "attend", told_nothing),
     "not-replaced": method(overlaps, "replaced", lambda _: lambda *_others: []),
     "not-withdrawn": method(QueueOutbox, "withdraw", told_nothing),
-    "records-apart": method(assembly, "build_services", records_apart),
-    "deleted-unfinished": method(deletion, "unfinished", nothing_unfinished),
+    "records-apart": method(app, "build_services", records_apart),
+    "deleted-unfinished": nothing_unfinished,
     "names-again": method(submissions, "create_under", same_incarnation),
     "pauses-lost": method(Rebuilder, "_begin", pauses_lost),
     "pauses-out-of-order": script("pause", "if revision <= tonumber(redis.call('HGET', PAUSES, '') or 0) then return 0 end", ""),
