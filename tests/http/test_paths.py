@@ -116,6 +116,7 @@ async def test_a_wrong_method_is_told_which_are_right(server, method, path, allo
     assert answer.headers["Allow"] == allow
     if method != "HEAD":
         assert answer.json["status"] == 405
+        assert ("to create a job, POST it to /tasks/TASK" in answer.json["detail"]) is (method == "POST")
 
 
 async def test_head_answers_as_get_without_a_body(server):

@@ -277,6 +277,8 @@ class Handler(RequestHandler):
         if problem.status == 405:
             allowed = ", ".join(self._allowed_methods())
             words = f"{self.request.method} is not for this route; it takes {allowed or 'nothing'}"
+            if self.request.method == "POST":
+                words += "; to create a job, POST it to /tasks/TASK"
             problem = Problem(405, words, headers={"Allow": allowed})
         for name, value in problem.headers.items():
             self.set_header(name, value)
