@@ -222,9 +222,10 @@ async def awake(executor: Freezing, node: Node) -> None:
 
 
 async def started(witness: Path) -> int:
-    """How many have started, once one has."""
-    await until(witness.joinpath("starts").exists, "a start", LONG_PATIENCE)
-    return len(witness.joinpath("starts").read_text().split())
+    """How many have started, once one has written its line: the shell makes the file a moment before it writes."""
+    starts = witness / "starts"
+    await until(lambda: starts.exists() and starts.read_text().endswith("\n"), "a start", LONG_PATIENCE)
+    return len(starts.read_text().split())
 
 
 async def test_a_create_that_hung_and_was_made_late_is_found_again_and_runs_nothing(executor: Freezing, node: Node, tmp_path: Path) -> None:
