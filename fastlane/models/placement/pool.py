@@ -9,6 +9,7 @@ from fastlane.errors import Fault
 from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.policy import DEFAULT_POLICY, Policy, limit_faults, policy_faults
 from fastlane.models.job import Spec
+from fastlane.models.placement.endpoint import NO_SSH_FILES, Endpoint, SshFiles, TlsFiles
 
 
 class Pull(StrEnum):
@@ -22,9 +23,10 @@ class Pull(StrEnum):
 class Pool:
     """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
 
-    ``hosts`` are engine addresses: ``unix:///var/run/docker.sock``, ``10.0.0.7:2375``, ``tcp://10.0.0.7:2375``. ``policy``: what a
-    container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask (nothing is reserved).
-    ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name says.
+    ``hosts`` are addresses of engines (see ``endpoint.py``), which are reached with ``tls`` or ``ssh``; ``insecure``: by TCP without TLS.
+    ``policy``: what a container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask
+    (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
+    says.
     """
 
     name: str
@@ -35,10 +37,23 @@ class Pool:
     policy: Policy = DEFAULT_POLICY
     limits: Resources = NO_RESOURCES
     hard_timeout: float | None = None
+    tls: TlsFiles | None = None
+    ssh: SshFiles = NO_SSH_FILES
+    insecure: bool = False
 
     def matches(self, task_id: str) -> bool:
         """Whether a task belongs here, were this the only pool."""
         return re.match(self.match, task_id) is not None
+
+    def endpoint(self, host: str) -> Endpoint:
+        """How one of its hosts is reached, or one that may be added to it."""
+        match Endpoint(host).scheme:
+            case "tcp":
+                return Endpoint(host, tls=self.tls, insecure=self.insecure)
+            case "ssh":
+                return Endpoint(host, ssh=self.ssh)
+            case _:
+                return Endpoint(host)
 
 
 REQUESTED, RESTORED = "*", "*restored"
@@ -92,3 +107,8 @@ def pool_faults(pools: Sequence[Pool]) -> list[str]:
         if pool.match == "" and place != len(pools) - 1:
             faults.append(f"pool {pool.name!r} matches every task and stands before others; move it to the end")
     return faults
+
+
+def endpoints_of(pools: Sequence[Pool]) -> tuple[Endpoint, ...]:
+    """How each host of the pools is reached, once, in order."""
+    return tuple(dict.fromkeys(pool.endpoint(host) for pool in pools for host in pool.hosts))
