@@ -12,6 +12,11 @@ from fastlane.models.logs.cursor import NOTHING, Cursor, Unfinished, decode
 
 LARGEST_PART = 16 * 1024
 """The largest message, in bytes of the log."""
+MOST_PIECES = 4096
+"""Pieces of one batch. A command that writes single bytes to both of its streams in turn makes a piece of each, and a piece takes up to 190
+bytes as an event."""
+WEIGHT_OF_BYTE, WEIGHT_OF_MESSAGE = 4, 640
+"""What a batch takes of memory, with all that is rendered of it: bytes for each byte of the log, and for each message."""
 
 
 class Message(NamedTuple):
@@ -41,6 +46,11 @@ class Batch:
         """How many bytes of the log it has."""
         return self.end.offset - self.start.offset
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory it takes."""
+        return WEIGHT_OF_BYTE * self.size + WEIGHT_OF_MESSAGE * len(self.messages)
+
     def rendered(self, render: Callable[["Batch"], bytes]) -> bytes:
         """What this function makes of it, made once."""
         data = self._rendered.get(render)
@@ -54,7 +64,7 @@ def batch_of(start: Cursor, pieces: Sequence[Piece]) -> Batch:
     unfinished, offset = start.unfinished, start.offset
     messages = []
     for piece in pieces:
-        for data in _parts(piece.data):
+        for data in parts(piece.data):
             offset += len(data)
             stdout, stderr = unfinished
             if piece.stream == STDOUT:
@@ -80,7 +90,7 @@ def last_batch(start: Cursor, time: int) -> Batch:
 
 
 def cut(pieces: Sequence[Piece], size: int) -> Iterator[list[Piece]]:
-    """The pieces in runs of ``size`` bytes; the last may have fewer."""
+    """The pieces in runs of ``size`` bytes. A run of ``MOST_PIECES``, and the last, may have fewer."""
     run: list[Piece] = []
     room = size
     for piece in pieces:
@@ -89,14 +99,15 @@ def cut(pieces: Sequence[Piece], size: int) -> Iterator[list[Piece]]:
             run.append(piece if len(data) == len(piece.data) <= room else Piece(piece.stream, piece.time, data[:room]))
             taken = len(run[-1].data)
             data, room = data[taken:], room - taken
-            if not room:
+            if not room or len(run) == MOST_PIECES:
                 yield run
                 run, room = [], size
     if run:
         yield run
 
 
-def _parts(data: bytes) -> Iterator[bytes]:
+def parts(data: bytes) -> Iterator[bytes]:
+    """The bytes in runs of the size of the largest message; the last may have fewer."""
     if len(data) <= LARGEST_PART:
         yield data
         return
@@ -105,12 +116,12 @@ def _parts(data: bytes) -> Iterator[bytes]:
 
 
 class BatchCache:
-    """The batches that were used last, by where they start; ``most`` bytes of logs in all."""
+    """The batches that were used last, by where they start; about ``most`` bytes of memory in all."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._batches: OrderedDict[Cursor, Batch] = OrderedDict()
-        self._size = 0
+        self._weight = 0
 
     def get(self, start: Cursor) -> Batch | None:
         """The batch that starts there."""
@@ -122,7 +133,7 @@ class BatchCache:
     def keep(self, batch: Batch) -> None:
         """Keeps the batch, and drops those that were not used for the longest time."""
         before = self._batches.pop(batch.start, None)
-        self._size += batch.size - (before.size if before else 0)
+        self._weight += batch.weight - (before.weight if before else 0)
         self._batches[batch.start] = batch
-        while self._size > self._most:
-            self._size -= self._batches.popitem(last=False)[1].size
+        while self._weight > self._most:
+            self._weight -= self._batches.popitem(last=False)[1].weight

@@ -177,6 +177,7 @@ class Reader:
                 self._time = pieces[-1].time
                 self._cache.keep(batch)
                 spent += await self._hand_out(batch)
+                await asyncio.sleep(0)  # a part of many pieces is many batches
             if not to_the_end and self._at is start and part.next_offset - offset < SLICE // 2:
                 self._hinted.set()
                 return spent

@@ -10,8 +10,8 @@ from fastlane.streams.hub import Hub
 from fastlane.streams.reader import Reader
 from fastlane.streams.shared_poll import SharedPoll, Snapshot
 
-MAX_CACHED = 4 * 1024 * 1024
-"""Bytes of logs that are kept for followers who want the same."""
+MAX_CACHED = 32 * 1024 * 1024
+"""Bytes of memory for what followers want who are at the same place: some 3 MB of a log with ordinary lines."""
 
 ReadProgress = Callable[[], Awaitable[Snapshot[Progress]]]
 

@@ -2,10 +2,12 @@
 client.
 
 TCP accepts megabytes for a client that reads nothing, and a ping waits behind them. So this sink never sends far ahead of its client: after
-every few frames it sends a ping, and the answer tells how far the client has read.
+every few frames it sends a ping, and the answer tells how far the client has read. The payload of each ping is random: a client that could
+answer a ping without having read it could make the server hold the whole log.
 """
 
 import asyncio
+from secrets import token_hex
 
 from tornado.iostream import IOStream, StreamClosedError
 
@@ -18,6 +20,8 @@ PING_AFTER = 64 * 1024
 """Bytes of frames after which a ping asks whether the client has read them."""
 WINDOW = 256 * 1024
 """While the client has not read this many bytes, nothing more is sent. (A batch is sent whole, so it may be more by that.)"""
+NONCE = 8
+"""Random bytes in a ping."""
 LAST_BYTES = 16 * 1024
 """So few bytes may still be unread when the connection is closed: any client reads them in time."""
 
@@ -32,6 +36,7 @@ class SocketSink:
         self._sent = 0
         self._asked = 0
         self._read = 0
+        self._pings: dict[bytes, int] = {}
         self._asked_at: float | None = None
         self._progress = asyncio.Event()
 
@@ -55,15 +60,18 @@ class SocketSink:
         self._asked = self._sent
         if self._asked_at is None:
             self._asked_at = asyncio.get_running_loop().time()
-        self._write(websocket_ping(b"%d" % self._sent))
+        payload = token_hex(NONCE).encode()
+        self._pings[payload] = self._sent
+        self._write(websocket_ping(payload))
 
     def on_pong(self, data: bytes) -> None:
-        """The client has read all that came before a ping. A pong that answers none of ours means nothing."""
-        number = int(data) if data.isdigit() and len(data) < 20 else -1
-        if not self._read <= number <= self._asked:
+        """The client has read all that came before a ping, and may leave earlier pings without an answer. A pong that answers none of ours
+        means nothing."""
+        if data not in self._pings:
             return
-        self._read = number
-        self._asked_at = None if number == self._asked else asyncio.get_running_loop().time()
+        self._read = self._pings[data]
+        self._pings = {payload: position for payload, position in self._pings.items() if position > self._read}
+        self._asked_at = asyncio.get_running_loop().time() if self._pings else None
         self._progress.set()
 
     def silent_for(self) -> float:

@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from fastlane.services import assembly
 from fastlane.streams.followers import Followers
 from fastlane.web.routes import websocket
+from fastlane.web.routes.websocket_sink import SocketSink
 from tests.support.fastlane import Fastlane
 from tests.support.followers import socket
 
@@ -61,3 +62,50 @@ async def test_a_websocket_is_never_sent_much_that_it_has_not_read(serve, monkey
         async with socket(server, f"{reply['jobUrl']}ws") as reader:
             got = await reader.closed()
         assert (got.text, got.end) == (BLOCK.decode() * BLOCKS, (1000, "done"))
+
+
+async def test_a_websocket_that_claims_to_have_read_what_it_has_not_is_sent_no_more(server, monkeypatch):
+    """Its answers name positions that it may guess, and it takes nothing from its connection: only the server could hold the log."""
+    sent = []
+    send = SocketSink.send
+    monkeypatch.setattr(SocketSink, "send", lambda sink, data: (sent.append(len(data)), send(sink, data)))
+    reply = await large(server)
+    reader, writer = await asyncio.open_connection(sock=narrow(server), limit=64 * 1024)
+    writer.write(handshake(f"{urlsplit(reply['jobUrl']).path}ws"))
+    try:
+        async with asyncio.timeout(60):
+            await reader.readuntil(b"\r\n\r\n")
+            for position in range(0, len(BLOCK) * BLOCKS, 16 * 1024):
+                writer.write(pong(b"%d" % position))
+                await asyncio.sleep(0.002)  # the server reads on, if it believes this
+    finally:
+        writer.close()
+    assert 128 * 1024 < sum(sent) < 512 * 1024
+
+
+async def test_a_websocket_is_never_sent_much_json_of_a_log_of_single_bytes(serve, monkeypatch):
+    """Each byte that a command writes to its streams in turn is a message of its own, which takes more than a hundred bytes."""
+    monkeypatch.setattr(assembly, "Followers", partial(Followers, slow_after=0.3))
+    async with serve() as server:
+        reply = await server.enqueue()
+        execution = await server.run(reply)
+        await server.append_log(execution, *[(number % 2 + 1, b"\n") for number in range(60_000)])
+        await server.end(execution)
+        size = 0
+        async with asyncio.timeout(30), server.client.ws_connect(f"{reply['jobUrl']}ws?format=json", autoping=False) as client:
+            while (message := await client.receive()).type is not aiohttp.WSMsgType.CLOSE:
+                size += len(message.data) if message.type is aiohttp.WSMsgType.TEXT else 0
+        assert 128 * 1024 < size < 1024 * 1024
+        async with socket(server, f"{reply['jobUrl']}ws?format=json") as reader:
+            got = await reader.closed()
+        assert (got.log, got.end) == ("\n" * 60_000, (1000, "done"))
+
+
+def handshake(path: str) -> bytes:
+    lines = (f"GET {path} HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    return "\r\n".join((*lines, f"Sec-WebSocket-Key: {'A' * 22}==", "", "")).encode()
+
+
+def pong(payload: bytes) -> bytes:
+    """A pong as clients send it, masked with zeros."""
+    return bytes((0x8A, 0x80 | len(payload), 0, 0, 0, 0)) + payload

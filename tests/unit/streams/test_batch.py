@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import NOTHING, Cursor
-from fastlane.streams.batch import LARGEST_PART, Batch, BatchCache, batch_of, cut, last_batch
+from fastlane.streams.batch import LARGEST_PART, MOST_PIECES, Batch, BatchCache, batch_of, cut, last_batch
 
 START = Cursor("e", 0)
 TEXT = st.one_of(st.binary(min_size=1, max_size=5), st.text(min_size=1, max_size=3).map(str.encode))
@@ -65,6 +65,11 @@ def test_pieces_are_cut_into_runs_of_one_size(pieces, size):
         assert bytes_of([piece for run in runs for piece in run], stream) == bytes_of(pieces, stream)
 
 
+def test_a_run_has_few_enough_pieces_to_be_handled_at_once():
+    pieces = [Piece(number % 2 + 1, 1, b"\n") for number in range(2 * MOST_PIECES + 1)]
+    assert [len(run) for run in cut(pieces, 1 << 20)] == [MOST_PIECES, MOST_PIECES, 1]
+
+
 def test_a_batch_is_rendered_once_in_each_form():
     calls = []
 
@@ -78,8 +83,8 @@ def test_a_batch_is_rendered_once_in_each_form():
 
 
 def test_what_was_not_asked_for_the_longest_is_forgotten_first():
-    recent = BatchCache(most=25)
     batches = [batch_of(Cursor("e", place), [Piece(STDOUT, 1, b"x" * 10)]) for place in (0, 10, 20)]
+    recent = BatchCache(most=2 * batches[0].weight)
     recent.keep(batches[0])
     recent.keep(batches[1])
     assert recent.get(Cursor("e", 0)) is batches[0]
@@ -89,6 +94,15 @@ def test_what_was_not_asked_for_the_longest_is_forgotten_first():
     assert recent.get(Cursor("e", 0, (b"\xc3", b""))) is None
     recent.keep(batch_of(Cursor("e", 30), [Piece(STDOUT, 1, b"x" * 1_000)]))
     assert recent.get(Cursor("e", 30)) is None
+
+
+def test_a_batch_of_many_messages_counts_for_what_they_take_of_memory():
+    one, many = (batch_of(START, [Piece(STDOUT, 1, b"x" * (1_000 // count))] * count) for count in (1, 1_000))
+    recent = BatchCache(most=100_000)
+    recent.keep(one)
+    assert recent.get(START) is one
+    recent.keep(many)
+    assert recent.get(START) is None
 
 
 def test_a_log_that_ends_within_characters_of_both_streams_ends_with_a_sign_for_each():

@@ -117,7 +117,7 @@ async def test_each_follower_gets_each_byte_once(monkeypatch, seed, lost):
     monkeypatch.setattr(reader, "AT_ONCE", 2)
     dice = random.Random(seed)
     rows, hub = Rows(dice, faults=0.05 if seed % 2 else 0.0), LossyHub(dice, lost)
-    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(500), "e")
+    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(9_000), "e")
     consumers: list[Consumer] = []
     following: list[asyncio.Task[None]] = []
 
@@ -151,7 +151,7 @@ async def test_who_comes_with_a_forged_beginning_of_a_character_spoils_nobody_el
     dice = random.Random(1)
     rows, hub = Rows(dice), LossyHub(dice, 0.0)
     rows.pieces.append(Piece(1, 1, b"honest"))
-    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(500), "e")
+    one = Reader(cast(Store, rows), cast(Any, hub), BatchCache(9_000), "e")
     forger, other = Consumer(dice), Consumer(dice)
     try:
         first = asyncio.create_task(forger.follow(one, Cursor("e", 6, (b"\xf0\x9f", b""))))
