@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -147,6 +148,7 @@ async def test_a_patch_of_a_job_that_ran_runs_nothing_and_the_next_run_takes_the
         ({"colour": None, "timeout": 0, "retries": 11}, {"colour", "timeout", "retries"}),
         ({"cron": "@daily", "startIn": "5m"}, {"startIn"}),
         ({"timezone": "UTC", "overlap": None}, {"timezone"}),
+        ({"cron": "often", "timezone": "UTC"}, {"cron"}),
         ({"expiration": 1}, {"expiration"}),
     ],
 )
@@ -177,8 +179,10 @@ async def test_a_pool_that_has_become_stricter_refuses_only_what_a_patch_asks_of
     settings = {"pools": (Pool("strict", "", (HOST,)),), "installation": permissive.installation}
     async with Fastlane(permissive.settings.data_dir, shared_redis.url, **settings) as strict:
         reply["jobUrl"] = reply["jobUrl"].replace(permissive.base, strict.base)
-        assert (await patch(strict, reply, {"name": "x"})).status == 200
-        assert (await patch(strict, reply, {"container": {"user": "root"}})).status == 403
+        for query in ("?dryRun=1", ""):
+            url = {"jobUrl": reply["jobUrl"] + query}
+            assert (await patch(strict, url, {"name": "x"})).status == 200
+            assert (await patch(strict, url, {"container": {"user": "root"}})).status == 403
 
 
 async def test_a_dry_run_of_a_put_or_a_patch_changes_nothing(server):
@@ -190,6 +194,34 @@ async def test_a_dry_run_of_a_put_or_a_patch_changes_nothing(server):
         assert datetime.fromisoformat(preview.json["nextRuns"][0]).astimezone(UTC).hour == 9
     assert (await server.put(reply["jobUrl"].replace("/task/", "/other/") + "?dryRun=1", {"image": "other"})).status == 409
     assert (await server.store.job(reply["jobId"])).revision == 1
+
+
+async def test_a_dry_run_of_a_patch_shows_the_runs_that_would_follow_it(server):
+    async def runs(reply, body):
+        preview = await server.ask("PATCH", reply["jobUrl"] + "?dryRun=1", json=body)
+        assert preview.status == 200, preview.body
+        return preview.json["nextRuns"]
+
+    ended = await server.run_to_end("task")
+    assert await runs(ended, {"name": "x"}) == []
+    assert await runs(ended, {"startAt": "2090-01-01T00:00:00Z"}) == ["2090-01-01T00:00:00.000Z"]
+    cron = await server.enqueue(cron="0 8 * * *")
+    assert (await runs(cron, {"name": "x"}))[0] == (await job_of(server, cron))["nextRunAt"]
+    assert len(await runs(cron, {"cron": None})) == 1  # it would run at once
+    for verb in ("pause", "stop"):
+        await server.post(cron["jobUrl"] + verb)
+        assert await runs(cron, {"name": "x"}) == []
+        assert len(await runs(cron, {"cron": "0 9 * * *"})) == 5
+
+
+async def test_a_dry_run_refuses_the_patch_that_would_be_refused(server):
+    reply = await server.enqueue(cron="* * * * *", expiration="2090-01-01T00:00:00Z")
+    job = await server.store.job(reply["jobId"])
+    over = replace(job, next_tick=None, spec=replace(job.spec, expiration=server.clock.now()))
+    assert await server.store.advance(job, over, [], None)
+    for query in ("?dryRun=1", ""):
+        refused = await server.ask("PATCH", reply["jobUrl"] + query, json={"expiration": "2090-01-01T00:00:00Z"})
+        assert refused.status == 409
 
 
 async def test_a_put_waits_for_its_execution(server):

@@ -45,11 +45,9 @@ class Edits:
         self._changes = changes
         self._idempotency = idempotency
 
-    async def preview(self, task_id: str, job_id: str, edit: Edit, expected: ExpectedVersions | None = None) -> tuple[Spec, Schedule]:
-        """What the job would run and when. Writes nothing."""
-        seen = await find_job(self._store, task_id, job_id)
-        check_version(seen, job_id, expected)
-        return edit(seen, self._clock.now())
+    async def preview(self, task_id: str, job_id: str, edit: Edit, expected: ExpectedVersions | None = None) -> JobChange:
+        """The change that ``edit`` would write. Writes nothing."""
+        return self._change(await find_job(self._store, task_id, job_id), edit, self._clock.now(), None, expected)
 
     async def edit(
         self,
@@ -64,13 +62,7 @@ class Edits:
         again."""
 
         async def step(seen: Job, now: int) -> JobChange:
-            check_version(seen, job_id, expected)
-            spec, schedule = edit(seen, now)
-            if _would_revive(seen, spec, schedule):
-                raise Conflict(f"job {job_id} has expired, and a later expiration alone does not start it again: PUT it with that")
-            if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
-                admit(self._pools, task_id, spec)
-            return job_change.edit(seen, spec, schedule, now=now, by=by)
+            return self._change(seen, edit, now, by, expected)
 
         async def apply() -> Enqueued:
             await self._outbox.check()
@@ -82,6 +74,15 @@ class Edits:
             return enqueued(change)
 
         return await self._idempotency.run_once(key, apply)
+
+    def _change(self, seen: Job, edit: Edit, now: int, by: Requester | None, expected: ExpectedVersions | None) -> JobChange:
+        check_version(seen, seen.id, expected)
+        spec, schedule = edit(seen, now)
+        if _would_revive(seen, spec, schedule):
+            raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not start it again: PUT it with that")
+        if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
+            admit(self._pools, seen.task_id, spec)
+        return job_change.edit(seen, spec, schedule, now=now, by=by)
 
 
 def _would_revive(job: Job, spec: Spec, schedule: Schedule) -> bool:

@@ -1,4 +1,4 @@
-"""Previews a job without creating it: its pool and hosts, and when it would run."""
+"""Previews a job, or a change of one, without writing it: its pool and hosts, and when it would run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fastlane.clock import Clock
 from fastlane.models.container.container import Resources
 from fastlane.models.job import Spec
-from fastlane.models.placement.pool import Pool
+from fastlane.models.job_change import JobChange
+from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.schedule.cron import next_tick
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.queue.base import WorkerReports
@@ -38,18 +39,35 @@ class Previewer:
         self._pools = tuple(pools)
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
-        """Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the container."""
-        pool = admit(self._pools, task_id, spec)
+        """A job that would be created now. Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the
+        container."""
+        return await self._preview(admit(self._pools, task_id, spec), spec, schedule, first_run(schedule, self._clock.now()))
+
+    async def preview_change(self, change: JobChange) -> Preview:
+        """A job after a change that was admitted. Raises Invalid when no pool takes its task."""
+        job = change.job
+        pool = pool_for(self._pools, job.task_id) or admit(self._pools, job.task_id, job.spec)
+        first = job.next_run(self._clock.now()) if change.execution is None else change.execution.scheduled_for
+        return await self._preview(pool, job.spec, job.schedule, first)
+
+    async def _preview(self, pool: Pool, spec: Spec, schedule: Schedule, first: int | None) -> Preview:
         hosts = host_rows([pool], await self._reports.current())
-        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, self._clock.now()), spec.resources.within(pool.limits))
+        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, first), spec.resources.within(pool.limits))
 
 
-def next_runs(spec: Spec, schedule: Schedule, now: int) -> tuple[int, ...]:
-    """The next due times of a job that is created now: of a cron the next five before its ``expiration``, one of any other schedule."""
+def first_run(schedule: Schedule, now: int) -> int | None:
+    """When a job that is created now is first due; None for a cron that never is."""
     moment = schedule.first_tick(now)
-    if schedule.cron is None:
-        return (now if moment is None else max(moment, now),)
+    return moment if schedule.cron is not None else max(moment or now, now)
+
+
+def next_runs(spec: Spec, schedule: Schedule, first: int | None) -> tuple[int, ...]:
+    """The due times from the first on (None: there is none): of a cron the next five before its ``expiration``, one of any other
+    schedule."""
+    if schedule.cron is None or first is None:
+        return () if first is None else (first,)
     found: list[int] = []
+    moment: int | None = first
     while moment is not None and not spec.is_over(moment) and len(found) < MAX_RUNS:
         found.append(moment)
         moment = next_tick(schedule.cron, moment)

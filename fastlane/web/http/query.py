@@ -36,7 +36,7 @@ def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, 
 def _known_names(name: str, known: Collection[str]) -> str:
     if near := nearest(name, known):
         return f'the nearest known one is "{near}"'
-    return f"it knows: {', '.join(known)}" if known else "it takes no query"
+    return f"it knows: {', '.join(sorted(known))}" if known else "it takes no query"
 
 
 def read_flag(values: Mapping[str, str], name: str) -> bool:

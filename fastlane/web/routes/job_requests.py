@@ -4,6 +4,7 @@ from typing import Any
 
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import ExpectedVersions, Job, Spec
+from fastlane.models.job_change import JobChange
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.services.jobs.edits import Edit
 from fastlane.services.results import Enqueued
@@ -79,6 +80,11 @@ def read_expected(handler: Handler) -> ExpectedVersions | None:
 async def answer_preview(handler: Handler, task_id: str, spec: Spec, schedule: Schedule) -> None:
     """Answers with what a job would be."""
     await handler.answer(DRY_RUN, await handler.services.previewer.preview(task_id, spec, schedule))
+
+
+async def answer_changed_preview(handler: Handler, change: JobChange) -> None:
+    """Answers with what a job would be after a change."""
+    await handler.answer(DRY_RUN, await handler.services.previewer.preview_change(change))
 
 
 async def answer_enqueued(handler: Handler, made: Enqueued, seconds: int = 0) -> None:

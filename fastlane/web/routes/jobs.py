@@ -15,6 +15,7 @@ from fastlane.web.http.query import read_all, read_flag
 from fastlane.web.routes.job_requests import (
     DELETE_QUERY,
     ENQUEUE_QUERY,
+    answer_changed_preview,
     answer_enqueued,
     answer_preview,
     read_edit,
@@ -84,7 +85,7 @@ class JobHandler(Handler):
         key, expected = read_idempotency_key(self, "patch", task_id, job_id), read_expected(self)
         edits, edit = self.services.edits, read_edit(self, task_id)
         if dry_run:
-            return await answer_preview(self, task_id, *await edits.preview(task_id, job_id, edit, expected))
+            return await answer_changed_preview(self, await edits.preview(task_id, job_id, edit, expected))
         made = await edits.edit(task_id, job_id, edit, self.requester, key, expected)
         return await answer_enqueued(self, made, seconds)
 

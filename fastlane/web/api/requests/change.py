@@ -35,7 +35,8 @@ def read_change(
     wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, partial=True)
     faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(removed & REQUIRED)]
     start = _start(job.schedule, wanted, removed)
-    faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in wanted and "cron" not in start]
+    if "cron" not in start and "cron" not in given:
+        faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in wanted]
     if faults:
         raise Invalid(faults)
     spec, schedule = _spec(job.spec, wanted, removed), schedule_of(start, now, timezone)

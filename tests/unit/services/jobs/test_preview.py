@@ -5,7 +5,7 @@ import pytest
 from fastlane.models.job import Spec
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
-from fastlane.services.jobs.preview import next_runs
+from fastlane.services.jobs.preview import first_run, next_runs
 
 NOW = 1_700_000_000_000
 MINUTE = 60_000
@@ -21,16 +21,18 @@ MINUTE = 60_000
     ],
 )
 def test_the_next_runs_of_a_job(schedule, runs):
-    assert next_runs(Spec("ubuntu"), schedule, NOW) == runs
+    assert next_runs(Spec("ubuntu"), schedule, first_run(schedule, NOW)) == runs
 
 
 def test_a_cron_is_previewed_up_to_its_expiration():
     schedule = Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
     first = NOW + 40_000
-    assert next_runs(Spec("ubuntu", expiration=first + 2 * MINUTE), schedule, NOW) == (first, first + MINUTE)
-    assert next_runs(Spec("ubuntu", expiration=first), schedule, NOW) == ()
+    assert next_runs(Spec("ubuntu", expiration=first + 2 * MINUTE), schedule, first) == (first, first + MINUTE)
+    assert next_runs(Spec("ubuntu", expiration=first), schedule, first) == ()
+    assert next_runs(Spec("ubuntu"), schedule, None) == ()
 
 
 def test_a_cron_whose_next_tick_is_years_away_is_previewed_too():
-    first, second, *_ = next_runs(Spec("ubuntu"), Schedule(ScheduleKind.CRON, None, Cron("0 0 29 2 *")), NOW)
+    schedule = Schedule(ScheduleKind.CRON, None, Cron("0 0 29 2 *"))
+    first, second, *_ = next_runs(Spec("ubuntu"), schedule, first_run(schedule, NOW))
     assert second - first == 1_461 * 24 * 60 * MINUTE
