@@ -18,6 +18,7 @@ from fastlane import app, log, process
 from fastlane.config.load import load
 from fastlane.executors.base import Activation
 from fastlane.models.placement.host import HostView
+from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
 
 
@@ -47,7 +48,7 @@ async def work() -> None:
     log.configure(settings.log_format, settings.log_level)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    factories = app.Factories(executor=lambda settings, clock: Instant(app.hosts_of(settings.pools), clock))
+    factories = app.Factories(executor=lambda settings, clock: Instant(hosts_of(settings.pools), clock))
     async with app.running("worker", settings, factories):
         click.echo("ready")
         sys.stdout.flush()

@@ -21,6 +21,7 @@ from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.repair.rebuilder import Rebuilder
+from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
 
 OWNER = "lateness"
@@ -43,7 +44,7 @@ async def work() -> None:
         queue = RedisQueue(settings.redis_url or "", settings.installation)
         leases = Leases(queue, clock, OWNER, duration=settings.lease, every=settings.renew)
         rebuilder = Rebuilder(store, queue, queue.generation, clock, OWNER, settings.pools)
-        executor = InstantExecutor(app.hosts_of(settings.pools))
+        executor = InstantExecutor(hosts_of(settings.pools))
         dispatcher = Dispatcher(queue, executor, clock, leases, settings.pools, rebuilder, partial(finish, queue), lambda: None)
         queue.subscribe(dispatcher.wake, leases.hint_stop)
         async with app.opened(queue), asyncio.TaskGroup() as loops:

@@ -30,7 +30,7 @@ from fastlane.executors.base import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import endpoints_of
 from fastlane.queue.base import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
@@ -72,11 +72,6 @@ class ResourceHub(Hub, Resource, Protocol):
 R = TypeVar("R", bound=Resource)
 
 
-def hosts_of(pools: tuple[Pool, ...]) -> tuple[str, ...]:
-    """Every host of the pools, once, in order."""
-    return tuple(dict.fromkeys(host for pool in pools for host in pool.hosts))
-
-
 def make_store(settings: Settings) -> SqliteStore:
     """The store that the settings name."""
     return SqliteStore(settings.store_path)
@@ -95,7 +90,7 @@ def make_queue(settings: Settings, redis_url: str) -> Queue:
 def make_executor(settings: Settings, clock: Clock) -> Executor:
     """The executor on the hosts of all pools."""
     return SwarmExecutor(
-        hosts_of(settings.pools),
+        endpoints_of(settings.pools),
         settings.installation,
         clock,
         max_fails=settings.breaker_max_fails,
@@ -239,9 +234,9 @@ def run(
 ) -> int:
     """Runs ``fastlane <role>`` until a signal. Returns the exit code. ``announce`` is called with the port once it serves HTTP."""
     if role == "up":
-        for host in hosts_of(settings.pools):
-            if host.startswith("unix://"):
-                ensure_swarm(host, lambda text: log.info("engine.prepared", said=text))
+        for endpoint in endpoints_of(settings.pools):
+            if endpoint.scheme == "unix":
+                ensure_swarm(endpoint.address, lambda text: log.info("engine.prepared", said=text))
     return process.run(_announced(running(role, settings, factories, access), announce))
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from fastlane.config.credentials import hash_password
 from fastlane.errors import quoted
+from fastlane.models.placement.endpoint import Endpoint
 
 USERNAME, USER, PASSWORD = "BASIC_AUTH_USERNAME", "BASIC_AUTH_USER", "BASIC_AUTH_PASSWORD"
 """2.x read the first; the second is a common mistake."""
@@ -77,14 +78,22 @@ def _pools(value: object) -> object:
 
 
 def _pool(row: Mapping[str, object], number: int) -> dict[str, object]:
-    known = {key: row[key] for key in ("match", "hosts", "maxRunning") if key in row}
+    known: dict[str, object] = {key: row[key] for key in ("match", "hosts", "maxRunning") if key in row}
+    hosts = known.get("hosts")
+    if isinstance(hosts, list) and any(isinstance(host, str) and Endpoint(host.strip()).scheme == "tcp" for host in hosts):
+        known["insecure"] = True  # 2.x knew no TLS
     if known.get("match", "") is None:
         known["match"] = ""
     return {"name": "default" if known.get("match") == "" else f"pool-{number}", **known}
 
 
 LEGACY_NAMES = (
-    LegacyName("DOCKER_HOSTS", "pools", "JSON; pools have names now: `default` for the empty match, else `pool-1`, `pool-2`…", _pools),
+    LegacyName(
+        "DOCKER_HOSTS",
+        "pools",
+        "JSON; pools have names now: `default` for the empty match, else `pool-1`, `pool-2`…; `insecure = true` is assumed",
+        _pools,
+    ),
     LegacyName("REDIS_URL", "redis_url", "none", _unchanged),
     LegacyName("HARD_EXECUTION_TIMEOUT_SECONDS", "hard_timeout", "a duration (`30m`) instead of seconds", _seconds),
     LegacyName("DOCKER_CIRCUIT_BREAKER_MAX_FAILS", "breaker_max_fails", "none", _unchanged),

@@ -108,8 +108,16 @@ def _invocation(role: Role, cwd: Path | None) -> Invocation:
         Path.cwd() if cwd is None else cwd,
         docker_host=os.environ.get("DOCKER_HOST"),
         docker_config=os.environ.get("DOCKER_CONFIG"),
+        docker_certificates=_docker_certificates(),
         terminal=sys.stderr is not None and sys.stderr.isatty(),
     )
+
+
+def _docker_certificates() -> Path | None:
+    """The folder in which the docker command looks for its certificates; None when it would not use any."""
+    if not os.environ.get("DOCKER_TLS_VERIFY"):
+        return None
+    return Path(os.environ.get("DOCKER_CERT_PATH") or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))
 
 
 def _from_options(options: Mapping[str, str]) -> dict[str, _RawValue]:

@@ -52,13 +52,15 @@ fastlane takes a value from the first of these that sets it:
 
 A pool says which tasks run on which Docker hosts, and how many of their executions run at once. `match` is a regular expression that
 must match from the start of the task's id; a task belongs to the first pool that matches. If you configure no pools, there is one for all
-tasks: on the engine that `DOCKER_HOST` names (`unix://` or `tcp://`), else on `unix:///var/run/docker.sock`.
+tasks: on the engine that `DOCKER_HOST` names, else on `unix:///var/run/docker.sock`. TCP in `DOCKER_HOST` needs `DOCKER_TLS_VERIFY` and
+`DOCKER_CERT_PATH`, which mean what they mean to the `docker` command.
 
 ```toml
 [[pools]]
 name = "reports"
 match = "report-"
-hosts = ["10.0.0.7:2375", "10.0.0.8:2375"]
+hosts = ["10.0.0.7:2376", "10.0.0.8:2376"]
+tls = {{ ca = "/run/secrets/docker-ca", certificate = "/run/secrets/docker-cert", key = "/run/secrets/docker-key" }}
 maxRunning = 20
 
 [[pools]]
@@ -72,7 +74,10 @@ pull = "always"
 | --- | --- | --- |
 | `name` | required | 1 to 64 letters, digits, `_` and `-` |
 | `match` | required | which tasks; an empty one matches all tasks and must come last |
-| `hosts` | required | Docker engines that are Swarm managers: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT` |
+| `hosts` | required | Docker engines that are Swarm managers: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT`, `ssh://USER@HOST` |
+| `tls` | none | how hosts with `HOST:PORT` are reached: the files `ca`, `certificate` and `key`; see below |
+| `ssh` | ssh's own | how hosts with `ssh://` are reached: the files `identity` and `knownHosts`; see below |
+| `insecure` | false | `true` allows `HOST:PORT` without TLS: anyone who can connect to it, a container too, controls the engine |
 | `maxRunning` | 10 | how many executions of this pool run at once |
 | `hardTimeout` | `hard_timeout` | longest time that an execution of this pool may run, such as `6h`; more or less than `hard_timeout` |
 | `pull` | missing | `always` asks the registry for every image; `missing` asks only when the engine of a one-node swarm does not have it |
@@ -83,7 +88,7 @@ pull = "always"
 [[pools]]
 name = "reports"
 match = "report-"
-hosts = ["10.0.0.7:2375"]
+hosts = ["ssh://fastlane@10.0.0.7"]
 limits = {{ cpus = 2, memory = "1g", pids = 500 }}
 
 [pools.policy]
@@ -103,7 +108,24 @@ allows read-only mounts only. The keys of `limits`: {limits}.
 A pool with a policy needs `users` or `tokens`. Without them, anyone who reaches the server could use what the policy allows, so
 `fastlane up` and `fastlane api` refuse to start.
 
-The same in the environment, as JSON: `FASTLANE_POOLS=[{{"name": "default", "match": "", "hosts": ["10.0.0.7:2375"]}}]`.
+The same in the environment, as JSON: `FASTLANE_POOLS=[{{"name": "default", "match": "", "hosts": ["ssh://fastlane@10.0.0.7"]}}]`.
+[examples/](../examples/README.md) has files for common cases.
+
+### How hosts are reached
+
+A pool's hosts are reached in the same way for calls and for logs. [security.md](security.md#engines-of-other-machines) shows how to set up
+each way. A host that is in two pools must be reached in the same way in both.
+
+- `unix:///PATH`: a socket of this machine. The user of the worker needs access to it.
+- `HOST:PORT` or `tcp://HOST:PORT`: TCP with TLS. `tls` has three PEM files: `ca` verifies the engine, `certificate` and `key` (without a
+  password) identify fastlane to it. The engine's certificate must be signed by `ca` and name `HOST`; nothing turns that off. The files are
+  read again when they change: new connections use the new ones, and logs that are being followed go on. While they cannot be used, for
+  instance because only one of them is new, fastlane keeps what it has and says so (`host.tls_not_loaded`).
+- `ssh://[USER@]HOST[:PORT][/PATH]`: OpenSSH's own `ssh`, which must be installed where the worker runs. Each worker keeps one connection to
+  each such host. `PATH` is the engine's socket there (default: `/var/run/docker.sock`), which `USER` needs access to. `identity` is the
+  private key, without a passphrase (default: ssh's agent and the keys in `~/.ssh`), `knownHosts` has the host keys (default: ssh's files).
+  An unknown or changed host key is refused. fastlane reads no configuration file of ssh.
+- `HOST:PORT` with `insecure = true`: TCP without TLS. The worker warns about each such host when it starts (`host.insecure`).
 
 ## Registries
 

@@ -3,13 +3,18 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from fastlane.config.types import (
     DURATION,
+    FLAG,
+    Invocation,
     KeyReaders,
     SettingType,
     read_choice,
+    read_file_path,
     read_number,
     read_stripped_text,
     read_table,
@@ -20,27 +25,46 @@ from fastlane.models.container import options
 from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.options import read_text
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, read_mount_pattern
+from fastlane.models.placement.endpoint import LOCAL_ENGINE, SshFiles, TlsFiles, read_address
 from fastlane.models.placement.pool import Pool, Pull, pool_faults
 from fastlane.models.schedule.schedule import show_duration
 
-LOCAL_ENGINE = "unix:///var/run/docker.sock"
+REACH = ("hosts", "tls", "ssh", "insecure")
+"""The keys that say where a pool's hosts are, and how they are reached."""
 MAX_PATTERNS = 100
 MAX_PATTERN = 1024
 
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def _host(value: object) -> str:
-    text = read_stripped_text(value)
-    if not re.fullmatch(r"unix:///\S+|(tcp://)?([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", text, re.ASCII):
-        raise ValueError(f"{quoted(text)} is not the address of a Docker engine; write {LOCAL_ENGINE}, HOST:2375 or tcp://HOST:2375")
-    return text
-
-
 def _hosts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError(f'is not a list; write ["{LOCAL_ENGINE}"]')
-    return tuple(_host(row) for row in value)
+    return tuple(read_address(row) for row in value)
+
+
+def _file(name: str) -> Callable[[object], Path]:
+    return lambda value: read_file_path(value, f"/run/secrets/{name}")
+
+
+TLS_KEYS: KeyReaders = {
+    "ca": ("ca", _file("docker-ca")),
+    "certificate": ("certificate", _file("docker-cert")),
+    "key": ("key", _file("docker-key")),
+}
+SSH_KEYS: KeyReaders = {
+    "identity": ("identity", _file("docker-ssh")),
+    "knownHosts": ("known_hosts", _file("docker-known-hosts")),
+}
+
+
+def _tls(value: object) -> TlsFiles:
+    found = read_table(value, TLS_KEYS)
+    if missing := [key for key in TLS_KEYS if key not in found]:
+        raise ValueError(
+            f"has no {' and no '.join(missing)}; TLS needs three files: ca verifies the engine, certificate and key identify fastlane"
+        )
+    return TlsFiles(**found)
 
 
 def _patterns(read: Callable[[str], str]) -> Callable[[object], tuple[str, ...]]:
@@ -97,6 +121,9 @@ POOL_KEYS: KeyReaders = {
     "name": ("name", read_stripped_text),
     "match": ("match", read_text),
     "hosts": ("hosts", _hosts),
+    "tls": ("tls", _tls),
+    "ssh": ("ssh", lambda value: SshFiles(**read_table(value, SSH_KEYS))),
+    "insecure": ("insecure", FLAG.read),
     "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
     "hardTimeout": ("hard_timeout", DURATION.read),
     "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
@@ -108,10 +135,17 @@ POOL_KEYS: KeyReaders = {
 def _pools(value: object) -> tuple[Pool, ...]:
     example = f'[{{"name": "default", "match": "", "hosts": ["{LOCAL_ENGINE}"]}}]'
     rows, faults = read_valid_keys(value, "pool", POOL_KEYS, ("name", "match", "hosts"), example)
-    pools = [Pool(**{**_stand_in(number), **row}) for number, row in enumerate(rows, 1)]
+    pools = [Pool(**{**_stand_in(number), **_without_faults(number, row, faults)}) for number, row in enumerate(rows, 1)]
     if faults := [*faults, *(Fault("", message) for message in pool_faults(pools))]:
         raise Invalid(faults)
     return tuple(pools)
+
+
+def _without_faults(number: int, row: dict[str, Any], faults: Sequence[Fault]) -> dict[str, Any]:
+    """The attributes of a pool, without its hosts and the way to them if one of these could not be read: else each would be at fault."""
+    unread = tuple(f"pool {number}: {key}" for key in REACH)
+    hidden = REACH if any(fault.message.startswith(unread) for fault in faults) else ()
+    return {name: value for name, value in row.items() if name not in hidden}
 
 
 def _stand_in(number: int) -> dict[str, Any]:
@@ -127,8 +161,24 @@ def _row(pool: Pool) -> dict[str, object]:
     """A pool as users write it, under ``[[pools]]`` or as JSON."""
     row: dict[str, object] = {key: getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
     row |= {"hosts": list(pool.hosts), "policy": _policy_row(pool.policy), "limits": _changed(pool.limits, NO_RESOURCES, LIMIT_KEYS)}
+    row |= {"tls": _paths(pool.tls, TLS_KEYS), "ssh": _paths(pool.ssh, SSH_KEYS), "insecure": pool.insecure or None}
     row["hardTimeout"] = None if pool.hard_timeout is None else show_duration(pool.hard_timeout)
     return {key: value for key, value in row.items() if value not in ({}, None)}
+
+
+def _paths(files: TlsFiles | SshFiles | None, keys: KeyReaders) -> dict[str, str]:
+    named = {key: getattr(files, attribute, None) for key, (attribute, _) in keys.items()}
+    return {key: str(path) for key, path in named.items() if path is not None}
+
+
+def _resolve_files(pools: tuple[Pool, ...], invocation: Invocation) -> tuple[Pool, ...]:
+    """The pools with absolute paths."""
+
+    def absolute(files: Any) -> Any:
+        paths = {field.name: getattr(files, field.name) for field in fields(files)}
+        return replace(files, **{name: path and invocation.cwd / path for name, path in paths.items()})
+
+    return tuple(replace(pool, tls=pool.tls and absolute(pool.tls), ssh=absolute(pool.ssh)) for pool in pools)
 
 
 def _policy_row(policy: Policy) -> dict[str, object]:
@@ -142,9 +192,22 @@ def _changed(value: object, default: object, keys: KeyReaders) -> dict[str, obje
     return {key: own for key, (own, usual) in named.items() if own != usual}
 
 
-def default_pools(docker_host: str | None) -> tuple[Pool, ...]:
-    """One pool for all tasks, on the engine that DOCKER_HOST names, else on the local one."""
-    return (Pool("default", "", (_host(docker_host) if docker_host else LOCAL_ENGINE,)),)
+def default_pools(invocation: Invocation) -> tuple[Pool, ...]:
+    """One pool for all tasks: on the engine that DOCKER_HOST names, with TLS where DOCKER_TLS_VERIFY asks for it as of the docker command,
+    else on the local engine. Raises ValueError for a DOCKER_HOST that cannot be used."""
+    if not invocation.docker_host:
+        return (Pool("default", "", (LOCAL_ENGINE,)),)
+    folder = invocation.docker_certificates
+    tls = None if folder is None else TlsFiles(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+    pool = Pool("default", "", (read_address(invocation.docker_host),))
+    endpoint = pool.endpoint(pool.hosts[0])
+    if endpoint.is_plain and tls is None:
+        raise ValueError(
+            f"{endpoint.address} is TCP without TLS, where anyone who connects, a container too, controls the engine; set "
+            "DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH (the folder of ca.pem, cert.pem and key.pem), write ssh://USER@HOST, or name "
+            "the host in a pool of the settings that has insecure = true"
+        )
+    return (replace(pool, tls=tls if endpoint.scheme == "tcp" else None),)
 
 
 def unprotected_policies(pools: Sequence[Pool]) -> list[Fault]:
@@ -158,4 +221,4 @@ def unprotected_policies(pools: Sequence[Pool]) -> list[Fault]:
     ]
 
 
-POOLS = SettingType(_pools, _show_pools, tables=True)
+POOLS = SettingType(_pools, _show_pools, _resolve_files, tables=True)

@@ -201,7 +201,7 @@ SETTINGS = (
         POOLS,
         "one for all tasks: the local engine, 10 at once",
         "which tasks run on which hosts, how many at once, and what their containers may use",
-        computed=lambda invocation, _values: default_pools(invocation.docker_host),
+        computed=lambda invocation, _values: default_pools(invocation),
     ),
     Setting(
         "registries",

@@ -26,13 +26,14 @@ SQLITE = "sqlite:///"
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What defaults depend on: the command, the current directory, the variables DOCKER_HOST and DOCKER_CONFIG, and whether standard error
-    is a terminal."""
+    """What defaults depend on: the command, the current directory, the variables DOCKER_HOST and DOCKER_CONFIG, the folder of Docker's
+    certificates if DOCKER_TLS_VERIFY is set, and whether standard error is a terminal."""
 
     role: Role
     cwd: Path
     docker_host: str | None = None
     docker_config: str | None = None
+    docker_certificates: Path | None = None
     terminal: bool = False
 
 

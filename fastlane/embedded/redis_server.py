@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from fastlane.embedded import tether
+from fastlane import tether
 from fastlane.errors import Conflict, QueueDown
 
 MAX_SOCKET = 103

@@ -35,8 +35,7 @@ async def test_docs_show_every_route_and_send_requests(context, server):
     assert faults == []
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "theme"), [(DESK, "light"), (PHONE, "dark")], ids=["light-desk", "dark-phone"])
 async def test_axe_finds_nothing_in_the_docs(context, server, size, theme):
     """Closed, and with an operation open, ready to be sent, and answered."""
     page = await context.new_page()

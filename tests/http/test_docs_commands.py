@@ -31,6 +31,10 @@ ELSEWHERE = {
     "FASTLANE_TEST_ENGINE=": "this run",
     "scripts/test-engine": "scripts/test",
     "scripts/swarms": "test_swarms_script.py",
+    "fastlane config --config examples/": "test_examples.py loads each",
+    "openssl": "test_tls_hosts.py runs the page's commands one after the other",
+    "curl --cacert": "test_tls_hosts.py",
+    "ssh-key": "test_ssh_hosts.py",
     "docker service inspect": "test_swarm_facts.py asks the same of an engine",
 }
 """Commands that other tests run, since they need an engine or an installation. Here a shell only reads them."""

@@ -152,7 +152,7 @@ async def test_a_registry_with_a_password_is_asked_and_pulled_from_with_it(engin
             shown = json.dumps([api.services(), api.tasks(), api.containers(all=True), api.info()])
             api.close()
             assert private_registry.password not in shown
-            assert private_registry.username + '"' not in shown
+            assert private_registry.username not in shown
         forget(engine, pushed.pinned)
 
 

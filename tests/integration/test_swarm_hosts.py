@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +17,7 @@ from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm import observe
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container
+from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 from tests.support import waiting
@@ -45,7 +46,7 @@ def installation(engine: str) -> Iterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def opened(hosts: list[str], installation: str, **options: float) -> AsyncIterator[SwarmExecutor]:
+async def opened(hosts: Sequence[str | Endpoint], installation: str, **options: float) -> AsyncIterator[SwarmExecutor]:
     executor = default_executor(hosts, installation, probe_every=0.1, **options)
     await open_probed(executor)
     try:

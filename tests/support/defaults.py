@@ -8,7 +8,8 @@ from fastlane import app
 from fastlane.clock import Clock, SystemClock
 from fastlane.config.settings import Settings
 from fastlane.executors.swarm.executor import SwarmExecutor
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.endpoint import Endpoint
+from fastlane.models.placement.pool import Pool, endpoints_of
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.worker import WorkerSettings
 
@@ -29,7 +30,13 @@ def default_worker(pools: tuple[Pool, ...], limits: Limits | None = None, **chan
     return replace(made, limits=limits or made.limits, **changes)
 
 
-def default_executor(hosts: Sequence[str], installation: str, *, clock: Clock | None = None, **options: Any) -> SwarmExecutor:
+def hosts_of(pools: Sequence[Pool]) -> tuple[str, ...]:
+    """The address of every host of the pools, once, in order."""
+    return tuple(endpoint.address for endpoint in endpoints_of(pools))
+
+
+def default_executor(hosts: Sequence[str | Endpoint], installation: str, *, clock: Clock | None = None, **options: Any) -> SwarmExecutor:
     """The executor of Docker Swarm, with these options."""
+    endpoints = [host if isinstance(host, Endpoint) else Endpoint(host) for host in hosts]
     named = {"max_fails": default("breaker_max_fails"), "reset": default("breaker_reset")}
-    return SwarmExecutor(hosts, installation, clock or SystemClock(), **{**named, **options})
+    return SwarmExecutor(endpoints, installation, clock or SystemClock(), **{**named, **options})

@@ -6,15 +6,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples/README.md"]
 CODE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def commands(page: Path) -> Iterator[str]:
     """Each command of a page, with all of its lines: one goes on while a quote is open or a line ends in a backslash."""
-    for language, text in CODE.findall(page.read_text("utf-8")):
-        if language == "console":
-            yield from _commands(text.splitlines())
+    return commands_in(page.read_text("utf-8"))
+
+
+def commands_in(text: str) -> Iterator[str]:
+    """Each command of a text."""
+    for block in blocks(text, "console"):
+        yield from _commands(block.splitlines())
+
+
+def section(page: Path, heading: str) -> str:
+    """What stands below a heading of the third level, up to the next heading of that level or a higher one."""
+    _, _, rest = page.read_text("utf-8").partition(f"\n### {heading}\n")
+    assert rest, f"{page.name} has no heading {heading}"
+    return re.split(r"^#{1,3} (?=[A-Z])", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The blocks of code in this language."""
+    return [code for found, code in CODE.findall(text) if found == language]
 
 
 def _commands(lines: list[str]) -> Iterator[str]:

@@ -41,6 +41,7 @@ from fastlane.services.results import Enqueued
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.followers import Followers
 from fastlane.web.server.application import close_server
+from tests.support.defaults import hosts_of
 from tests.support.factories import chunk
 from tests.support.instant import InstantExecutor
 from tests.support.ledger import ticks_of
@@ -112,7 +113,7 @@ class Fastlane:
         named = {"port": 0, "pools": POOLS, "installation": f"test-{uuid4().hex[:8]}", "data_dir": folder} | settings
         self.settings = Settings.defaults(redis_url=redis_url, **named)
         self.clock: Clock = SystemClock()
-        self.executor: Any = InstantExecutor(app.hosts_of(self.settings.pools), self.clock)
+        self.executor: Any = InstantExecutor(hosts_of(self.settings.pools), self.clock)
         self.reconcile = reconcile
         self.gone_after = gone_after
         self.refused_after = refused_after

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastlane.embedded import tether
+from fastlane import tether
 from tests.support import process
 
 

@@ -20,6 +20,7 @@ from fastlane.executors.swarm.service import spec
 from fastlane.scheduler.repair import rebuilder
 from fastlane.scheduler.watch import execution_watch
 from fastlane.scheduler.worker import WorkerSettings
+from tests.support.defaults import hosts_of
 from tests.support.engine_process import SharedExecutor
 from tests.support.log_writing_engine import LogWritingExecutor
 from tests.support.process_options import ProcessOptions
@@ -47,7 +48,7 @@ def factories_of(options: ProcessOptions) -> app.Factories:
     def executor(settings: Settings, clock: Clock) -> Executor:
         kind, _, place = (options.executor or "").partition(":")
         if kind == "instant":
-            return SharedExecutor(place, app.hosts_of(settings.pools))
+            return SharedExecutor(place, hosts_of(settings.pools))
         if kind == "log-writing":
             return LogWritingExecutor(Path(place))
         reset = settings.breaker_reset if options.breaker_reset is None else options.breaker_reset

@@ -54,7 +54,7 @@ class Registry:
         self._inside = list(inside)
         self._home = home
         self._host = host
-        self.username = "fastlane" if password else ""
+        self.username = "reader-of-images" if password else ""
         self.password = secrets.token_urlsafe(12) if password else ""
         self.address = ""
         """``HOST:PORT``, the same after a stop and a start."""

@@ -15,7 +15,12 @@ Filter = Callable[[bytes], bytes | None]
 Filters = Callable[[], tuple[Filter, Filter]]
 """Makes the filters of a new connection: of what the client sends, and of what it gets."""
 
+Target = str | int | tuple[str, int]
+"""``unix://PATH``, a port of this machine, or an address and a port."""
+
 UNIX = "unix://"
+DRIP = 0.05
+"""Seconds between two bytes of a connection that drips."""
 
 TURNS = 10
 """Turns of the event loop between the removal of the socket's file and the end of the server: asyncio leaks a connection whose server
@@ -28,10 +33,10 @@ def unfiltered() -> tuple[Filter, Filter]:
 
 
 class Relay:
-    """Passes on to ``target`` what comes to ``place``. Either is ``unix://PATH`` or a port of this machine; port 0 at ``place`` takes any
-    that is free, and keeps it. Used as an async context manager, or by ``start`` and ``stop``."""
+    """Passes on to ``target`` what comes to ``place``, which is ``unix://PATH`` or a port of this machine; port 0 takes any that is free,
+    and keeps it. Used as an async context manager, or by ``start`` and ``stop``."""
 
-    def __init__(self, place: str | int, target: str | int, filters: Filters = unfiltered) -> None:
+    def __init__(self, place: str | int, target: Target, filters: Filters = unfiltered) -> None:
         self.place = place
         self._target = target
         self._filters = filters
@@ -40,6 +45,8 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self.drips = False
+        """Whether it passes on answers one byte at a time, slowly."""
 
     async def __aenter__(self) -> "Relay":
         await self.start()
@@ -106,16 +113,22 @@ class Relay:
             return
         self._writers.add(back)
         sent, got = self._filters()
-        self._begin(self._copy(there, writer, got, (writer, back)))
+        self._begin(self._copy(there, writer, got, (writer, back), answers=True))
         await self._copy(reader, back, sent, (writer, back))
 
     async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._target, str):
             return await asyncio.open_unix_connection(self._target.removeprefix(UNIX))
-        return await asyncio.open_connection("127.0.0.1", self._target)
+        return await asyncio.open_connection(*(self._target if isinstance(self._target, tuple) else ("127.0.0.1", self._target)))
 
     async def _copy(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, filter: Filter, sides: tuple[asyncio.StreamWriter, ...]
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        filter: Filter,
+        sides: tuple[asyncio.StreamWriter, ...],
+        *,
+        answers: bool = False,
     ) -> None:
         with contextlib.suppress(OSError), contextlib.closing(sink):
             while data := await source.read(65_536):
@@ -125,18 +138,24 @@ class Relay:
                     for side in sides:
                         side.transport.abort()
                     return
-                sink.write(passed)
-                await sink.drain()
+                for part in [bytes([byte]) for byte in passed] if self.drips and answers else [passed]:
+                    sink.write(part)
+                    await sink.drain()
+                    await asyncio.sleep(DRIP if self.drips else 0)
 
 
 class ThreadRelay:
     """A ``Relay`` with an event loop of its own, for tests without one. Used as a context manager."""
 
-    def __init__(self, path: Path, target: str) -> None:
-        self.url = f"{UNIX}{path}"
-        self._relay = Relay(self.url, target)
+    def __init__(self, place: Path | int, target: Target) -> None:
+        self._relay = Relay(place if isinstance(place, int) else f"{UNIX}{place}", target)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Its socket or, once it listens, its address and port."""
+        return self._relay.place if isinstance(self._relay.place, str) else f"127.0.0.1:{self._relay.place}"
 
     def __enter__(self) -> "ThreadRelay":
         self._thread.start()

@@ -29,6 +29,7 @@ UNITS = (
     # Only these create networks, volumes and secrets on the shared engine, so that one of them can look at all that is there.
     (f"{INTEGRATION}containers.py", f"{INTEGRATION}submission_facts.py"),
     (f"{INTEGRATION}gone_services.py",),
+    (f"{INTEGRATION}tls_hosts.py",),
     (f"{INTEGRATION}why.py",),
     (f"{INTEGRATION}make_commands.py::test_make_run",),
     (f"{INTEGRATION}make_commands.py::test_the_wheel",),

@@ -64,8 +64,3 @@ def test_a_setting_reaches_the_worker(name, value, of_worker):
 def test_a_limit_reaches_the_worker(name, limit):
     found = asdict(app.worker_settings(Settings.defaults(**{name: 12345.0})).limits)
     assert found == asdict(app.worker_settings(Settings.defaults()).limits) | {limit: 12345.0}
-
-
-def test_each_host_is_named_once():
-    pools = (Pool("a", "a", ("x:1", "y:1")), Pool("b", "", ("y:1", "z:1")))
-    assert app.hosts_of(pools) == ("x:1", "y:1", "z:1")

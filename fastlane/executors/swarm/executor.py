@@ -33,6 +33,7 @@ from fastlane.executors.swarm.service.clocks import leader_of
 from fastlane.executors.swarm.service.names import ids_for
 from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
 from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
@@ -51,7 +52,7 @@ class SwarmExecutor:
 
     def __init__(
         self,
-        hosts: Sequence[str],
+        endpoints: Sequence[Endpoint],
         installation: str,
         clock: Clock,
         *,
@@ -65,8 +66,8 @@ class SwarmExecutor:
         self._listeners: list[Callable[[], None]] = []
         self._hosts = Hosts(
             [
-                Host(name, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
-                for name in dict.fromkeys(hosts)
+                Host(endpoint, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
+                for endpoint in dict.fromkeys(endpoints)
             ]
         )
         self._readers: dict[str, LogReader] = {}
@@ -75,7 +76,7 @@ class SwarmExecutor:
     # its life
 
     async def open(self) -> None:
-        self._readers = {host.name: LogReader(host.name) for host in self._hosts}
+        self._readers = {host.name: LogReader(host.transport) for host in self._hosts}
         await asyncio.gather(*(host.open() for host in self._hosts))
 
     async def close(self) -> None:

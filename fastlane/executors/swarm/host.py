@@ -16,10 +16,12 @@ from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.breaker import Breaker, Circuit
 from fastlane.executors.swarm.client.client import Api, CallTimeouts, Client
 from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
+from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.executors.swarm.probe import EngineFacts, probe
 from fastlane.executors.swarm.service.clocks import SetBack, set_back
+from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
@@ -28,6 +30,7 @@ log = structlog.get_logger()
 
 FIRST_PROBE_WITHIN = 0.5
 """Seconds that a host's first probe may delay the start. A host that is well answers in some milliseconds, and is usable from the start."""
+PLAIN = "anyone who can connect to this port, a container too, controls the engine and its machine"
 PARK_SEEN_WITHIN = 30_000
 """Milliseconds after which a parked service that no snapshot has shown no longer counts as running."""
 
@@ -36,11 +39,12 @@ class Host:
     """A host. It calls ``on_change`` whenever it becomes usable or unusable; ``probe_every`` in seconds."""
 
     def __init__(
-        self, name: str, clock: Clock, breaker: Breaker, probe_every: float, registries: Registries, on_change: Callable[[], None]
+        self, endpoint: Endpoint, clock: Clock, breaker: Breaker, probe_every: float, registries: Registries, on_change: Callable[[], None]
     ) -> None:
-        self.name = name
-        self.client = Client(name)
-        self._registry = Client(name, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
+        self.name = endpoint.address
+        self.transport = Transport(endpoint)
+        self.client = Client(self.transport)
+        self._registry = Client(self.transport, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
         self._images = Images(self.call, self._registry, registries, clock)
         self.facts: EngineFacts | None = None
         self.set_back: SetBack | None = None
@@ -63,6 +67,8 @@ class Host:
     async def open(self) -> None:
         """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
         self._since = self._clock.now()
+        if self.transport.is_plain:
+            log.warning("host.insecure", host=self.name, meaning=PLAIN)
         self._loop = asyncio.create_task(self._probing(), name=f"probe {self.name}")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_PROBE_WITHIN):
@@ -75,6 +81,7 @@ class Host:
             await asyncio.gather(self._loop, return_exceptions=True)
         await self._images.close()
         await asyncio.gather(self.client.close(), self._registry.close())
+        await self.transport.close()
 
     # what is known of it
 
@@ -190,6 +197,7 @@ class Host:
     async def _probe(self) -> None:
         was_well, before = self._fault is None, self.facts
         try:
+            await self.transport.connect()
             self.facts = await probe(self.client, before if was_well else None, self._clock)
         except NotHostsFault:
             return  # all threads are busy, and their calls show how the host is

@@ -106,7 +106,31 @@ def pool_faults(pools: Sequence[Pool]) -> list[str]:
             faults.append(f"pool {pool.name!r}: match is not a regular expression: {error}")
         if pool.match == "" and place != len(pools) - 1:
             faults.append(f"pool {pool.name!r} matches every task and stands before others; move it to the end")
-    return faults
+        faults += [f"pool {pool.name!r}: {fault}" for fault in _reach_faults(pool)]
+    return faults + _reached_in_two_ways(pools)
+
+
+def _reach_faults(pool: Pool) -> list[str]:
+    """What is wrong with the way in which a pool reaches its hosts."""
+    endpoints = [pool.endpoint(host) for host in pool.hosts]
+    schemes = {endpoint.scheme for endpoint in endpoints}
+    faults = [fault for endpoint in endpoints if (fault := endpoint.fault)]
+    if pool.tls is not None and pool.insecure:
+        faults.append("has both tls and insecure = true; with tls, every host is verified, so remove insecure")
+    if "tcp" not in schemes and (pool.tls is not None or pool.insecure):
+        faults.append(f"has {'tls' if pool.tls else 'insecure = true'}, which is for hosts such as HOST:2376, and none of its hosts is one")
+    if "ssh" not in schemes and pool.ssh != NO_SSH_FILES:
+        faults.append("has ssh, which is for hosts such as ssh://USER@HOST, and none of its hosts is one")
+    return faults if schemes else []
+
+
+def _reached_in_two_ways(pools: Sequence[Pool]) -> list[str]:
+    """A fault for each host that two pools name, and reach in different ways."""
+    ways: dict[str, set[Endpoint]] = {}
+    for pool in pools:
+        for host in pool.hosts:
+            ways.setdefault(host, set()).add(pool.endpoint(host))
+    return [f"{host} is in pools that differ in tls, ssh or insecure; write the same in each" for host in ways if len(ways[host]) > 1]
 
 
 def endpoints_of(pools: Sequence[Pool]) -> tuple[Endpoint, ...]:

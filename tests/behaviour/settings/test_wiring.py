@@ -16,6 +16,7 @@ from fastlane import app
 from fastlane.config.credentials import hash_password, hash_token
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
+from fastlane.models.placement.endpoint import Endpoint
 from fastlane.web.server.application import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
@@ -57,6 +58,7 @@ role = "run"
 name = "only"
 match = ""
 hosts = ["10.0.0.8:2375"]
+insecure = true
 maxRunning = 5
 [[registries]]
 host = "registry.example.com"
@@ -96,8 +98,9 @@ class Wiring:
         return self.positional["Worker"][6]
 
 
-def unreachable(hosts: tuple[str, ...], *_arguments: Any, **_named: Any) -> InstantExecutor:
+def unreachable(endpoints: tuple[Endpoint, ...], *_arguments: Any, **_named: Any) -> InstantExecutor:
     """An executor none of whose hosts answers, so that nothing starts."""
+    hosts = [endpoint.address for endpoint in endpoints]
     executor = InstantExecutor(hosts)
     for host in hosts:
         executor.down(host)
@@ -158,7 +161,7 @@ async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring
 
 async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wiring: Wiring) -> None:
     hosts, installation, clock = wiring.positional["SwarmExecutor"]
-    assert (hosts, installation, clock) == (("10.0.0.8:2375",), "wired", wiring.running.clock)
+    assert (hosts, installation, clock) == ((Endpoint("10.0.0.8:2375", insecure=True),), "wired", wiring.running.clock)
     named = wiring.named["SwarmExecutor"]
     assert (named["max_fails"], named["reset"]) == (9, 17.0)
     assert wiring.positional["Registries"] == (wiring.settings.registries, Path("/nowhere/docker.json"))

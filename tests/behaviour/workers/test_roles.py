@@ -9,11 +9,12 @@ from fastlane import app
 from fastlane.config.settings import Settings
 from fastlane.errors import FastlaneError
 from fastlane.models.placement.pool import Pool
+from tests.support.defaults import hosts_of
 from tests.support.instant import InstantExecutor
 from tests.support.waiting import until
 
 POOLS = (Pool("default", "", ("unix:///instant",)),)
-FACTORIES = app.Factories(executor=lambda settings, clock: InstantExecutor(app.hosts_of(settings.pools), clock))
+FACTORIES = app.Factories(executor=lambda settings, clock: InstantExecutor(hosts_of(settings.pools), clock))
 
 
 async def ended(client: aiohttp.ClientSession, url: str) -> dict[str, object]:

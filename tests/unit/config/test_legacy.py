@@ -49,7 +49,7 @@ FARMS = [
 
 def test_docker_hosts_are_pools():
     Path("fastlane.toml").write_text('DOCKER_HOSTS = [{match = "", hosts = ["localhost:2375"], maxRunning = 2}]\n')
-    assert load("up").settings.pools == (Pool("default", "", ("localhost:2375",), 2),)
+    assert load("up").settings.pools == (Pool("default", "", ("localhost:2375",), 2, insecure=True),)
 
 
 @pytest.mark.parametrize("farms", [FARMS, FARMS[1], [{"match": None, "hosts": ["h:1"]}], [{**FARMS[0], "note": "x"}, FARMS[1]]])

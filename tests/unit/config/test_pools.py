@@ -18,13 +18,13 @@ from fastlane.models.container.options import MAX_BYTES, MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy
 from fastlane.models.placement.pool import Pool
 
-POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["h:2375"]\n'
+POOL = '[[pools]]\nname = "default"\nmatch = ""\nhosts = ["unix:///s"]\n'
 LISTS = ("user", "workdir", "stopSignal", "mounts", "networks", "secrets", "constraints", "extraHosts")
 
 
 def pool(**more: Any) -> Pool:
     """The one pool of such settings."""
-    (found,) = POOLS.read([{"name": "default", "match": "", "hosts": ["h:2375"], **more}])
+    (found,) = POOLS.read([{"name": "default", "match": "", "hosts": ["unix:///s"], **more}])
     return found
 
 
@@ -105,7 +105,7 @@ LIMITS = st.builds(
 
 @given(POLICIES, LIMITS)
 def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits: Resources) -> None:
-    pools = (Pool("default", "", ("h:2375",), policy=policy, limits=limits),)
+    pools = (Pool("default", "", ("unix:///s",), policy=policy, limits=limits),)
     assert POOLS.read(POOLS.show(pools)) == pools
     (row,) = json.loads(POOLS.show(pools))
     assert row.get("policy", {}).keys() <= POLICY_KEYS.keys()
@@ -212,7 +212,7 @@ def test_limits_and_a_policy_of_nothing_need_no_users(allows):
 
 
 def test_every_pool_that_allows_something_is_named(monkeypatch):
-    rows = [{"name": name, "match": name, "hosts": ["h:1"], "policy": {"init": name != "b"}} for name in "abc"]
+    rows = [{"name": name, "match": name, "hosts": ["unix:///s"], "policy": {"init": name != "b"}} for name in "abc"]
     monkeypatch.setenv("FASTLANE_POOLS", json.dumps(rows))
     assert [fault.split("'")[1] for fault in told("up")] == ["a", "c"]
 
@@ -250,7 +250,7 @@ def test_the_keys_of_limits_are_those_of_resources():
 
 
 def test_the_faults_of_single_pools_and_those_between_pools_come_at_once() -> None:
-    rows = [{"name": "a", "match": "", "hosts": ["h:2375"], "maxRunning": 0}, {"name": "a", "match": "(", "hosts": []}, {"match": 5}]
+    rows = [{"name": "a", "match": "", "hosts": ["unix:///s"], "maxRunning": 0}, {"name": "a", "match": "(", "hosts": []}, {"match": 5}]
     with pytest.raises(Invalid) as caught:
         POOLS.read(rows)
     found = [fault.message for fault in caught.value.faults]

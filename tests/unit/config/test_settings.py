@@ -16,6 +16,7 @@ from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
 from fastlane.config.settings import NAMES, SETTINGS, Settings
 from fastlane.errors import Invalid
+from fastlane.models.placement.endpoint import TlsFiles
 from fastlane.models.placement.pool import Pool, Pull
 
 SECRET = "hunter2"
@@ -312,12 +313,15 @@ def test_a_value_is_read_as_people_write_it(monkeypatch, name, text, value):
     assert getattr(load("up").settings, name) == value
 
 
-POOLS = (Pool("big", "report-", ("10.0.0.7:2375", "tcp://10.0.0.8:2375"), 20), Pool("rest", "", ("unix:///s",), pull=Pull.ALWAYS))
+POOLS = (
+    Pool("big", "report-", ("10.0.0.7:2375", "tcp://10.0.0.8:2375"), 20, insecure=True),
+    Pool("rest", "", ("unix:///s",), pull=Pull.ALWAYS),
+)
 
 
 def test_pools_are_tables_in_the_file():
     toml(
-        '[[pools]]\nname = "big"\nmatch = "report-"\nhosts = ["10.0.0.7:2375", "tcp://10.0.0.8:2375"]\nmaxRunning = 20\n'
+        '[[pools]]\nname = "big"\nmatch = "report-"\nhosts = ["10.0.0.7:2375", "tcp://10.0.0.8:2375"]\nmaxRunning = 20\ninsecure = true\n'
         '[[pools]]\nname = "rest"\nmatch = ""\nhosts = ["unix:///s"]\npull = "always"'
     )
     assert load("up").settings.pools == POOLS
@@ -331,15 +335,15 @@ def test_pools_are_json_in_the_environment_as_config_shows_them(monkeypatch):
 @pytest.mark.parametrize(
     ("pool", "part"),
     [
-        ('"name": "a", "match": "", "hosts": ["h:1"], "maxrunning": 1', "the nearest known name is maxRunning"),
-        ('"name": "a", "match": "", "hosts": ["h:1"], "polcy": {}', "polcy is not known; the nearest known name is policy"),
+        ('"name": "a", "match": "", "hosts": ["unix:///s"], "maxrunning": 1', "the nearest known name is maxRunning"),
+        ('"name": "a", "match": "", "hosts": ["unix:///s"], "polcy": {}', "polcy is not known; the nearest known name is policy"),
         ('"name": "a", "match": ""', "has no hosts"),
-        ('"name": "a", "match": "", "hosts": "h:1"', "is not a list"),
-        ('"name": "a", "match": "", "hosts": ["ssh://h"]', "is not the address of a Docker engine"),
-        ('"name": "a", "match": "(", "hosts": ["h:1"]', "not a regular expression"),
-        ('"name": "a", "match": "", "hosts": ["h:1"], "maxRunning": true', "from 1 to"),
-        ('"name": "a", "match": "", "hosts": ["h:1"], "pull": "never"', "always, missing"),
-        ('"name": 1, "match": "", "hosts": ["h:1"]', "is not text"),
+        ('"name": "a", "match": "", "hosts": "unix:///s"', "is not a list"),
+        ('"name": "a", "match": "", "hosts": ["http://h"]', "is not the address of a Docker engine"),
+        ('"name": "a", "match": "(", "hosts": ["unix:///s"]', "not a regular expression"),
+        ('"name": "a", "match": "", "hosts": ["unix:///s"], "maxRunning": true', "from 1 to"),
+        ('"name": "a", "match": "", "hosts": ["unix:///s"], "pull": "never"', "always, missing"),
+        ('"name": 1, "match": "", "hosts": ["unix:///s"]', "is not text"),
     ],
 )
 def test_a_wrong_pool_is_answered_with_what_is_wrong(monkeypatch, pool, part):
@@ -353,15 +357,31 @@ def test_pools_other_than_a_list_of_objects_are_a_fault(monkeypatch, text):
     assert "FASTLANE_POOLS" in faults()
 
 
-def test_the_default_pool_is_on_the_engine_that_docker_host_names(monkeypatch):
-    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.7:2375")
+@pytest.mark.parametrize("host", ["unix:///run/user/1000/docker.sock", "ssh://me@10.0.0.7"])
+def test_the_default_pool_is_on_the_engine_that_docker_host_names(monkeypatch, host):
+    monkeypatch.setenv("DOCKER_HOST", host)
     loaded = load("up")
-    assert loaded.settings.pools[0].hosts == ("tcp://10.0.0.7:2375",)
+    assert loaded.settings.pools == (Pool("default", "", (host,)),)
     assert loaded.origins["pools"] == "DOCKER_HOST"
 
 
+def test_docker_host_is_reached_with_tls_as_the_docker_command_would(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.7:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    (pool,) = load("up").settings.pools
+    assert (pool.hosts, pool.tls) == (("tcp://10.0.0.7:2376",), TlsFiles(*(tmp_path / f"{name}.pem" for name in ("ca", "cert", "key"))))
+    monkeypatch.setenv("DOCKER_HOST", "unix:///s")
+    assert load("up").settings.pools == (Pool("default", "", ("unix:///s",)),)
+
+
+def test_docker_host_is_never_reached_by_tcp_without_tls(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.7:2375")
+    assert "set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH" in faults()["DOCKER_HOST"]
+
+
 def test_a_docker_host_that_cannot_be_used_is_a_fault_only_while_no_pool_is_named(monkeypatch):
-    monkeypatch.setenv("DOCKER_HOST", "ssh://me@there")
+    monkeypatch.setenv("DOCKER_HOST", "fd://")
     assert "not the address of a Docker engine" in faults()["DOCKER_HOST"]
     monkeypatch.setenv("FASTLANE_POOLS", POOLS_TYPE.show(POOLS))
     assert load("up").settings.pools == POOLS

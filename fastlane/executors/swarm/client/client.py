@@ -4,6 +4,7 @@ It knows neither services nor breakers: it makes a call, and says whose fault a 
 ``HTTP_PROXY``) changes what it does.
 """
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +15,12 @@ import requests
 from docker.auth import AuthConfig
 from docker.constants import DEFAULT_USER_AGENT
 from docker.utils.proxy import ProxyConfig
-from docker.utils.utils import parse_host
 from requests.adapters import HTTPAdapter
 
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull
 from fastlane.executors.swarm.client.faults import DRIVER_ERRORS, HostTimeout, NotHostsFault, timeout_words, translate
-from fastlane.executors.swarm.client.transport import UnixAdapter
+from fastlane.executors.swarm.client.transport import TlsAdapter, Transport, UnixAdapter
 
 T = TypeVar("T")
 Api = Any
@@ -30,11 +30,6 @@ OLDEST_API = "1.41"
 """Docker 20.10, the first with process limits and capabilities for services."""
 KNOWN_API = "1.45"
 """The newest that fastlane was tested with; newer engines speak it too."""
-
-
-def base_url(host: str) -> str:
-    """The URL of a host's address in a pool: ``unix:///…`` and ``tcp://h:2375`` stay, ``h:2375`` becomes a TCP address."""
-    return host if "://" in host else f"tcp://{host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +42,17 @@ class CallTimeouts:
 
 
 class Client:
-    """Calls one engine. ``close`` ends its threads."""
+    """Calls one engine on this way. ``close`` ends its threads."""
 
-    def __init__(self, host: str, *, threads: int = 8, waiting: int = 512, timeouts: CallTimeouts | None = None) -> None:
-        self.host = host
+    def __init__(self, transport: Transport, *, threads: int = 8, waiting: int = 512, timeouts: CallTimeouts | None = None) -> None:
+        self.host = transport.name
         self.timeouts = timeouts or CallTimeouts()
+        self._transport = transport
         self._threads = threads
-        self._bulkhead = Bulkhead(f"docker {host}", threads, waiting)
+        self._bulkhead = Bulkhead(f"docker {self.host}", threads, waiting)
         self._lock = threading.Lock()
         self._api: docker.APIClient | None = None
+        self._context: ssl.SSLContext | None = None
         self._version = OLDEST_API
 
     @property
@@ -73,6 +70,7 @@ class Client:
         """What ``verb`` returns, called in a thread with docker-py's client. Raises what ``faults.py`` says, HostTimeout after the deadline
         (seconds), and NotHostsFault when too many calls are under way."""
         limit = self.timeouts.whole if deadline is None else deadline
+        self._transport.check()
         try:
             return await self._bulkhead.run(lambda: self._made(verb), limit)
         except BulkheadFull as error:
@@ -90,23 +88,27 @@ class Client:
         try:
             return verb(self._client())
         except DRIVER_ERRORS as error:
-            raise translate(error, self.host, self.timeouts.read) from error
+            found = translate(error, self.host, self.timeouts.read)
+            raise (self._transport.explain(found) if isinstance(found, HostDown) else found) from error
 
     def _client(self) -> docker.APIClient:
+        context = self._transport.context()
         with self._lock:
-            if self._api is None:
-                self._api = self._make()
+            if self._api is None or context is not self._context:
+                if self._api is not None:
+                    self._api.close()  # its idle connections; those in use end with their calls
+                self._api = Engine(self._transport, context, self._version, self.timeouts, self._threads)
+                self._context = context
             return self._api
-
-    def _make(self) -> docker.APIClient:
-        return Engine(base_url(self.host), self._version, self.timeouts, self._threads)
 
 
 class Engine(docker.APIClient):
     """docker-py's low-level client without its constructor, which would read the user's Docker configuration: its credentials would go
     with every call that may need some, and a mistake in it would look like a fault of each host."""
 
-    def __init__(self, url: str, version: str, timeouts: CallTimeouts, connections: int) -> None:
+    def __init__(
+        self, transport: Transport, context: ssl.SSLContext | None, version: str, timeouts: CallTimeouts, connections: int
+    ) -> None:
         requests.Session.__init__(self)
         self.trust_env = False  # or HTTP_PROXY and REQUESTS_CA_BUNDLE would override what is set here
         self._version = version
@@ -117,12 +119,12 @@ class Engine(docker.APIClient):
         # Each request takes this pair; docker-py's own would be one number.
         vars(self)["timeout"] = (timeouts.connect, timeouts.read)
         self.headers["User-Agent"] = DEFAULT_USER_AGENT
-        if url.startswith("unix://"):
+        if transport.socket is not None:
             self.base_url = "http+docker://localhost"
-            self._custom_adapter: HTTPAdapter = UnixAdapter(url.removeprefix("unix://"), connections)
+            self._custom_adapter: HTTPAdapter = UnixAdapter(transport.socket, connections)
         else:
-            self.base_url = str(parse_host(url))
-            self._custom_adapter = HTTPAdapter(pool_maxsize=connections)
+            self.base_url = transport.address
+            self._custom_adapter = HTTPAdapter(pool_maxsize=connections) if context is None else TlsAdapter(context, connections)
         self.adapters.clear()
         self.mount(self.base_url, self._custom_adapter)
 

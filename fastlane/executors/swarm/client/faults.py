@@ -6,9 +6,10 @@ what happened                              what docker-py raises          what w
 refused, reset, closed, no name, no socket ``ConnectionError``            HostDown
 a black hole                               ``ConnectTimeout``             HostTimeout
 a host that says nothing, or stops midway  ``ReadTimeout``                HostTimeout
+an answer that is not HTTP                 ``ConnectionError``            HostDown
 an answer that is not JSON                 ``JSONDecodeError``            HostDown
 an answer of another form than an engine's (``readable``)                 HostDown
-TLS                                        ``SSLError``                   HostDown
+TLS; a certificate that is wrong           ``SSLError``                   HostDown
 no manager, no leader, disk full, 502…504  ``APIError``                   HostDown
 out of sequence                            ``APIError`` 500               OutOfSequence
 the name is taken                          ``APIError`` 409               NameTaken
@@ -22,11 +23,12 @@ a fault while negotiating the version      ``DockerException``            HostDo
 Only a HostDown is the host's own fault. ``APIError`` is a ``RequestException``, so it is looked at first.
 """
 
+import http.client
 import json
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -72,21 +74,35 @@ _HOST_WORDS = (
     ("context deadline exceeded", "could not reach its swarm in time"),
     ("code = Unavailable", "cannot reach its swarm"),
     ("code = Canceled", "lost the connection to its swarm's leader"),
+    ("HTTP request to an HTTPS server", "speaks TLS there: name the files of tls in its pool"),
 )
 _HOST_STATUSES = frozenset({429, 502, 503, 504})
 _ORDER_WORDS = ("raft message is too large", "message larger than max", "constraint expected", "code = InvalidArgument")
 """Words of a 500 by which the engine means what it was asked, so that it will say the same again."""
+
+CLOSED = "closed the connection"
+NOT_HTTP = "answered what is not HTTP: is it a Docker engine?"
 
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (ConnectionRefusedError, "refused the connection"),
     (FileNotFoundError, "has no socket there: is the engine running?"),
     (PermissionError, "does not let this user in: join the group of its socket"),
     (socket.gaierror, "has a host name that cannot be looked up"),
-    (ssl.SSLError, "has a fault in its TLS"),
-    (ConnectionResetError, "closed the connection"),
-    (BrokenPipeError, "closed the connection"),
+    (ssl.SSLEOFError, CLOSED),
+    (ConnectionResetError, CLOSED),
+    (BrokenPipeError, CLOSED),
+    (http.client.BadStatusLine, NOT_HTTP),
     (urllib3.exceptions.NameResolutionError, "has a host name that cannot be looked up"),
 )
+_CERTIFICATES = {
+    9: "shows a certificate that is not valid yet",
+    10: "shows a certificate that has expired",
+    62: "shows a certificate for another host name than the one in its address",
+    64: "shows a certificate for another IP address than the one in its address",
+}
+"""What a code of OpenSSL's verification means."""
+_REFUSED_CERTIFICATE = re.compile(r"ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*|ACCESS_DENIED|DECRYPT_ERROR)|ALERT_HANDSHAKE_FAILURE")
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"})
 _SILENCES = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 
 
@@ -96,17 +112,39 @@ def translate(error: Exception, host: str, patience: float) -> FastlaneError:
         return refusal(error.status_code or 0, error.explanation or "", host)
     if isinstance(error, InvalidRepository | InvalidArgument | NullResource):
         return OrderRefused(str(error))
-    causes = list(_causes(error))
     if isinstance(error, requests.JSONDecodeError):
         return HostDown(f"{host} answered what is not JSON: is it a Docker engine?")
-    for kind, words in _CAUSES:  # before timeouts: urllib3 counts a connection that was refused as one that took too long
-        if any(isinstance(cause, kind) for cause in causes):
-            return HostDown(f"{host} {words}")
+    causes = list(_causes(error))
+    words = _connection_words(causes)  # before timeouts: urllib3 counts a connection that was refused as one that took too long
+    if words is not None:
+        return HostDown(f"{host} {words}")
     if any(isinstance(cause, _SILENCES) for cause in causes):
         return HostTimeout(f"{host} {timeout_words(patience)}")
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
         return HostDown(f"{host} broke off the connection")
     return HostDown(f"{host} cannot be used: {error}")
+
+
+def connection_words(error: BaseException) -> str | None:
+    """What was wrong with a connection, in words that follow the host's name; None when the error does not tell."""
+    return _connection_words(list(_causes(error)))
+
+
+def _connection_words(causes: Sequence[BaseException]) -> str | None:
+    found = (words for kind, words in _CAUSES if any(isinstance(cause, kind) for cause in causes))
+    return next(found, None) or next((_tls_words(cause) for cause in causes if isinstance(cause, ssl.SSLError)), None)
+
+
+def _tls_words(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        other = f"shows a certificate that the file ca in the settings does not vouch for ({error.verify_message})"
+        return _CERTIFICATES.get(error.verify_code, other)
+    reason = getattr(error, "reason", None) or ""
+    if _REFUSED_CERTIFICATE.search(reason):
+        return f"does not accept fastlane's certificate ({reason.replace('_', ' ').lower()})"
+    if reason in _NOT_TLS:
+        return "does not speak TLS there: let its engine verify clients (--tlsverify), or correct the port"
+    return f"has a fault in its TLS ({reason.replace('_', ' ').lower() or error})"
 
 
 def refusal(status: int, explanation: str, host: str) -> FastlaneError:

@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Mapping
 import aiohttp
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
-from fastlane.executors.swarm.client.client import base_url
-from fastlane.executors.swarm.client.faults import NotHostsFault, message, plain, refusal
+from fastlane.executors.swarm.client.faults import CLOSED, NOT_HTTP, NotHostsFault, connection_words, message, plain, refusal
+from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.logs.demultiplexer import SLACK, Demultiplexer, begin
 from fastlane.executors.swarm.service.clocks import SetBack
 from fastlane.models.logs.chunk import Mark, Portion
@@ -36,20 +36,24 @@ _FINAL = ("does not support reading", "No such container", "dead or marked for r
 """Words of errors, most of them within a log's stream, that will not pass; others, such as a node that is away, may."""
 
 
+_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
+"""What the client raises by itself, and what it means."""
+
+
 class LogReader:
     """Reads logs from one host. Create and close it in a running event loop."""
 
-    def __init__(self, host: str) -> None:
-        self._host = host
-        url = base_url(host)
+    def __init__(self, transport: Transport) -> None:
+        self._host = transport.name
+        self._transport = transport
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN)
         connector: aiohttp.BaseConnector
-        if url.startswith("unix://"):
-            connector = aiohttp.UnixConnector(path=url.removeprefix("unix://"), limit=0)
+        if transport.socket is not None:
+            connector = aiohttp.UnixConnector(path=transport.socket, limit=0)
             self._base = "http://docker"
         else:
             connector = aiohttp.TCPConnector(limit=0, socket_factory=_lively_socket)
-            self._base = url.replace("tcp://", "http://", 1)
+            self._base = transport.address
         self._time = asyncio.get_running_loop().time
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
 
@@ -71,9 +75,11 @@ class LogReader:
         the clock of the node that wrote the log. Raises HostDown, ServiceGone, LogLost."""
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks, set_back)}
         url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
+        self._transport.check()
+        context = await asyncio.to_thread(self._transport.context)
         try:
             async with asyncio.timeout(OPEN_WITHIN):
-                response = await self._session.get(url, params=params, allow_redirects=False)
+                response = await self._session.get(url, params=params, allow_redirects=False, ssl=context or True)
                 if response.status == 200:
                     return response
                 async with response:
@@ -85,7 +91,9 @@ class LogReader:
             # Another node may be silent; the probe shows whether it is this one.
             raise NotHostsFault(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            raise HostDown(f"{self._host} did not give a log: {_words(error)}") from error
+            words = connection_words(error) or next((own for kind, own in _CAUSES if isinstance(error, kind)), None)
+            found = HostDown(f"{self._host} {words or f'did not give a log: {_words(error)}'}")
+            raise self._transport.explain(found) from error
 
     async def portions(
         self, response: aiohttp.ClientResponse, marks: Mapping[int, Mark], *, follow: bool, of_container: bool = False

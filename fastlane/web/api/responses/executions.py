@@ -33,8 +33,8 @@ Value = TypeVar("Value")
 
 
 def split_host(host: str | None) -> tuple[str | None, int | None]:
-    """An engine's address as host and port. A Unix socket has no port."""
-    if host is None or host.startswith("unix:"):
+    """An engine's address as host and port. A Unix socket has no port, and what ssh reaches is no port of the engine's."""
+    if host is None or host.startswith(("unix:", "ssh:")):
         return host, None
     name, _, port = host.rpartition("://")[2].rpartition(":")
     return (name, int(port)) if name and port.isascii() and port.isdigit() else (host, None)

@@ -15,6 +15,7 @@ from fastlane.web.api.responses.executions import split_host
         ("tcp://10.0.0.7:2375", ("10.0.0.7", 2375)),
         ("[2001:db8::1]:2376", ("[2001:db8::1]", 2376)),
         ("docker", ("docker", None)),
+        ("ssh://me@10.0.0.7:22", ("ssh://me@10.0.0.7:22", None)),
     ],
 )
 def test_a_host_is_shown_as_host_and_port(host, parts):

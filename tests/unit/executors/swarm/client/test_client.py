@@ -14,8 +14,10 @@ import pytest
 
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.client.bulkhead import BlockingCall, Bulkhead, BulkheadFull
-from fastlane.executors.swarm.client.client import OLDEST_API, CallTimeouts, Client, base_url, negotiate
+from fastlane.executors.swarm.client.client import OLDEST_API, CallTimeouts, Client, negotiate
 from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
+from fastlane.executors.swarm.client.transport import Transport
+from fastlane.models.placement.endpoint import Endpoint
 from tests.support.waiting import PATIENCE
 
 
@@ -63,7 +65,7 @@ async def engine() -> AsyncIterator[Engine]:
 
 
 def client_of(engine: Engine, **options: int) -> Client:
-    return Client(engine.url, timeouts=CallTimeouts(connect=1, read=1, whole=0.3), **options)
+    return Client(Transport(Endpoint(engine.url)), timeouts=CallTimeouts(connect=1, read=1, whole=0.3), **options)
 
 
 async def test_a_call_to_a_silent_engine_ends_within_its_deadline(engine: Engine) -> None:
@@ -100,7 +102,7 @@ async def test_calls_beyond_the_bound_are_refused_at_once_and_other_hosts_are_no
 )
 async def test_what_an_engine_answers_amiss_is_its_fault(engine: Engine, body: bytes, status: str, words: str) -> None:
     engine.says(body, status)
-    client = Client(engine.url)
+    client = Client(Transport(Endpoint(engine.url)))
     with pytest.raises(HostDown, match=words):
         await client.call(lambda api: api.nodes())
     await client.close()
@@ -112,7 +114,7 @@ async def test_what_an_engine_answers_amiss_is_its_fault(engine: Engine, body: b
 )
 async def test_the_newest_version_that_both_know_is_spoken(engine: Engine, newest: str, oldest: str, spoken: str) -> None:
     engine.says(f'{{"ApiVersion": "{newest}", "MinAPIVersion": "{oldest}"}}'.encode())
-    client = Client(engine.url)
+    client = Client(Transport(Endpoint(engine.url)))
     assert client.version == OLDEST_API
     client.use_version(await negotiate(client, 5))
     assert client.version == spoken
@@ -121,7 +123,7 @@ async def test_the_newest_version_that_both_know_is_spoken(engine: Engine, newes
 
 async def test_an_engine_that_is_too_old_says_so(engine: Engine) -> None:
     engine.says(b'{"ApiVersion": "1.40", "MinAPIVersion": "1.12"}')
-    client = Client(engine.url)
+    client = Client(Transport(Endpoint(engine.url)))
     with pytest.raises(HostDown, match=r"speaks Docker API 1\.40; 1\.41 is needed"):
         await negotiate(client, 5)
     await client.close()
@@ -130,7 +132,7 @@ async def test_an_engine_that_is_too_old_says_so(engine: Engine) -> None:
 async def test_nothing_in_the_environment_leads_a_call_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    client = Client("127.0.0.1:1")
+    client = Client(Transport(Endpoint("127.0.0.1:1")))
     with pytest.raises(HostDown, match=r"127\.0\.0\.1:1 refused the connection"):
         await client.call(lambda api: api.nodes())
     await client.close()
@@ -145,18 +147,10 @@ async def test_nothing_in_the_home_of_who_runs_it_changes_a_call(
     (tmp_path / "config.json").write_text(json.dumps(config))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     engine.says(b"[]")
-    client = Client(engine.url)
+    client = Client(Transport(Endpoint(engine.url)))
     assert await client.call(lambda api: api.nodes()) == []
     assert b"hunter2" not in engine.heard
     await client.close()
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [("unix:///run/docker.sock", "unix:///run/docker.sock"), ("10.0.0.7:2375", "tcp://10.0.0.7:2375"), ("tcp://h:2375", "tcp://h:2375")],
-)
-def test_a_hosts_address_as_a_url(host: str, url: str) -> None:
-    assert base_url(host) == url
 
 
 async def test_a_call_that_was_given_up_before_it_began_is_never_made() -> None:

@@ -10,9 +10,11 @@ from aiohttp import web
 from fastlane.errors import RegistryDown
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.client import OLDEST_API, Client
+from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.images import images
 from fastlane.executors.swarm.images.images import Images
 from fastlane.executors.swarm.images.registries import Registries
+from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.pool import Pull
 from tests.support.clock import FakeClock
 from tests.support.waiting import until
@@ -65,7 +67,7 @@ async def asker(tmp_path: Path, patience: None) -> AsyncIterator[Asker]:
     runner = web.AppRunner(application)
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "s")).start()
-    client, registries = Client(f"unix://{tmp_path / 's'}"), Registries()
+    client, registries = Client(Transport(Endpoint(f"unix://{tmp_path / 's'}"))), Registries()
     asker.images = Images(client.call, client, registries, asker.clock)
     yield asker
     asker.answer.set()

@@ -11,10 +11,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, ServiceGone
+from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.logs import reader as logs
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.service.clocks import SetBack
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
+from fastlane.models.placement.endpoint import Endpoint
 from tests.support.frames import frame, told
 from tests.support.waiting import at_rest
 
@@ -70,7 +72,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
 
 @pytest.fixture
 async def reader(engine: Engine) -> AsyncIterator[LogReader]:
-    reader = LogReader(engine.url)
+    reader = LogReader(Transport(Endpoint(engine.url)))
     yield reader
     await reader.close()
 
