@@ -98,7 +98,7 @@ def test_fifty_megabytes_of_one_job_are_whole_and_pass_through_little_memory(fas
     assert api.grown() < MAX_MEMORY / 2
 
 
-@pytest.mark.parametrize("size", [500_000, 2_000_000])
+@pytest.mark.parametrize("size", [pytest.param(500_000, marks=pytest.mark.repeated), 2_000_000])
 def test_forty_jobs_that_log_at_once_are_whole_and_pass_through_little_memory(fastlane: Installation, size: int) -> None:
     api, worker = map(Process, fastlane.processes)
     replies = [fastlane.run("sh", "-c", writer(size, number)) for number in range(AT_ONCE)]

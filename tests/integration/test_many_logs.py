@@ -50,6 +50,7 @@ def test_a_hundred_jobs_of_a_thousand_lines_each_have_every_byte_of_them_and_lea
 
 
 @pytest.mark.thorough
+@pytest.mark.repeated
 @pytest.mark.timeout(1200)
 def test_a_thousand_jobs_have_every_byte_of_their_logs_and_leave_nothing(crowd: Installation) -> None:
     run_all(crowd, 1000, 10, 1000)

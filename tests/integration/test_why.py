@@ -98,9 +98,9 @@ def test_a_pull_from_a_registry_that_says_nothing_is_told_until_the_job_is_stopp
         fastlane.until_healthy()
         reply = fastlane.post("/tasks/test", {"image": f"127.0.0.1:5999/some/thing@sha256:{'a' * 64}"}).json
         fastlane.reaches(reply, "pulling")
-        found = wait_until(lambda: [wait for wait in waits(fastlane, reply, "image") if wait["until"]], "a node to pull")
+        preparing = "the engine says: preparing; it is given up at "
+        found = wait_until(lambda: [wait for wait in waits(fastlane, reply, "image") if preparing in wait["message"]], "a node to pull")
         assert found[0]["message"].startswith(f"its node pulls the image 127.0.0.1:5999/some/thing@sha256:{'a' * 64} if necessary")
-        assert "the engine says: preparing; it is given up at " in found[0]["message"]
         assert seconds(found[0]["since"], found[0]["until"]) == 600
         fastlane.post(f"/tasks/test/jobs/{reply['jobId']}/stop")
         assert fastlane.ends(reply)["status"] == "stopped"
