@@ -21,7 +21,9 @@ from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head, Piece
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
+from fastlane.models.placement.host_record import HostLoad, HostRecord
 from fastlane.models.placement.pool import Pauses
+from fastlane.models.placement.pools_revision import PoolsRevision
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
@@ -247,6 +249,34 @@ class PoolStore(Protocol):
         """The paused pools."""
 
 
+class HostStore(Protocol):
+    """The hosts, and the revision of the pools. All of it is little, and read by every process."""
+
+    async def directory_mark(self) -> str:
+        """A text that is another one after each change of a host or of the revision of the pools. Cheap: every process reads it twice a
+        second."""
+
+    async def hosts(self) -> Sequence[HostRecord]:
+        """The hosts, removed ones too, by address and id."""
+
+    async def write_host(self, record: HostRecord) -> bool:
+        """Replaces the record of this id whose version is one less, or inserts it when its version is 1 and there is none. False, and
+        nothing written, when the stored one has another version."""
+
+    async def prune_hosts(self, before: int) -> None:
+        """Deletes the records of hosts that were removed before that moment."""
+
+    async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
+        """What is placed on a host, by its address: of ``placed``, those that were placed at ``since`` or later. What is bound in another
+        swarm than ``swarm_id`` (None: any) is another host's."""
+
+    async def pools_revision(self) -> PoolsRevision:
+        """The revision that was recorded last; its number is 0 when none was."""
+
+    async def record_pools(self, revision: PoolsRevision) -> bool:
+        """Replaces the revision whose number is one less. False, and nothing written, when the stored one has another number."""
+
+
 class GenerationStore(Protocol):
     """Which queue belongs to the store."""
 
@@ -261,7 +291,7 @@ class GenerationStore(Protocol):
         was put in its place."""
 
 
-class Store(JobStore, ExecutionStore, LogStore, PoolStore, GenerationStore, Protocol):
+class Store(JobStore, ExecutionStore, LogStore, PoolStore, HostStore, GenerationStore, Protocol):
     """The whole store, as ``app`` opens it and passes it on."""
 
     async def open(self) -> None:

@@ -21,6 +21,7 @@ from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Cont
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
@@ -31,6 +32,7 @@ JOB_COLUMNS = (*JOB_FIELDS, "labels")
 """What is stored of a job: its fields, and the labels of its spec as a list, by which it is found."""
 TICK_FIELDS = tuple(field.name for field in fields(Tick))
 EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
+HOST_FIELDS = tuple(field.name for field in fields(HostRecord))
 _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgetter(*TICK_FIELDS), attrgetter(*EXECUTION_FIELDS)
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
@@ -232,6 +234,8 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
     "requested_by": requester_from_json,
     "waits": waits_from_text,
 }
+_HOST_TO: Mapping[str, Convert] = {"registered_by": requester_to_json}
+_HOST_FROM: Mapping[str, Convert] = {"registered_by": requester_from_json, "drained": bool}
 _ID = EXECUTION_FIELDS.index("id")
 _WHERE = tuple(map(EXECUTION_FIELDS.index, ("service_id", "host", "swarm_id")))
 _EXECUTION_NAMES = frozenset(EXECUTION_FIELDS)
@@ -268,6 +272,19 @@ def tick_from(document: Mapping[str, Any]) -> Tick:
         return Tick(**_converted({name: document[name] for name in TICK_FIELDS}, _TICK_FROM))
     except FAULTS as error:
         raise _unreadable(f"tick {document.get('id')}", error) from error
+
+
+def host_document(record: HostRecord) -> dict[str, Any]:
+    """A host as it is stored."""
+    return _converted({name: getattr(record, name) for name in HOST_FIELDS}, _HOST_TO)
+
+
+def host_from(document: Mapping[str, Any]) -> HostRecord:
+    """The host that is stored like this. Raises Unreadable."""
+    try:
+        return HostRecord(**_converted(dict(document), _HOST_FROM))
+    except FAULTS as error:
+        raise _unreadable(f"the host {document.get('id')}", error) from error
 
 
 def execution_document(execution: Execution) -> dict[str, Any]:

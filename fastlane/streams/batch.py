@@ -64,7 +64,7 @@ def batch_of(start: Cursor, pieces: Sequence[Piece]) -> Batch:
     unfinished, offset = start.unfinished, start.offset
     messages = []
     for piece in pieces:
-        for data in _parts(piece.data):
+        for data in parts(piece.data):
             offset += len(data)
             stdout, stderr = unfinished
             if piece.stream == STDOUT:
@@ -106,7 +106,8 @@ def cut(pieces: Sequence[Piece], size: int) -> Iterator[list[Piece]]:
         yield run
 
 
-def _parts(data: bytes) -> Iterator[bytes]:
+def parts(data: bytes) -> Iterator[bytes]:
+    """The bytes in runs of the size of the largest message; the last may have fewer."""
     if len(data) <= LARGEST_PART:
         yield data
         return

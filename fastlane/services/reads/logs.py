@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from fastlane.clock import Clock, iso
 from fastlane.errors import NotStarted
 from fastlane.models.execution import Execution
-from fastlane.models.logs.chunk import Head
+from fastlane.models.logs.chunk import Head, Piece
 from fastlane.models.schedule.retry import is_under_way
 from fastlane.models.status import FINAL
 from fastlane.services.reads.views import JobView, view_jobs
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_execution, find_job
-from fastlane.streams.stored_log import last_lines_before, read_slices
+from fastlane.streams.stored_log import last_lines, last_lines_before, read_slices
 
 ENDED = frozenset(map(str, FINAL))
 """Statuses of a job of which nothing will start."""
@@ -59,6 +59,15 @@ class Logs:
         """The log's bytes from ``start`` to ``end``, in slices: of one stream by its own offsets, or else of both in order of arrival."""
         async for pieces in read_slices(self._store, execution_id, start, end, stream):
             yield b"".join(piece.data for piece in pieces)
+
+    async def pieces(self, execution_id: str, start: int, end: int) -> AsyncIterator[list[Piece]]:
+        """The log's pieces from ``start`` to ``end`` in order of arrival, in slices."""
+        async for pieces in read_slices(self._store, execution_id, start, end):
+            yield pieces
+
+    async def last_lines_in_order(self, execution_id: str, lines: int, stream: int | None) -> int:
+        """The offset in order of arrival at which the last ``lines`` lines begin: of one stream, or of both (None)."""
+        return await last_lines(self._store, execution_id, lines, stream)
 
     async def last_lines(self, execution_id: str, stream: int | None, end: int, lines: int) -> int:
         """The offset, within a stream or in order of arrival (None), at which the last ``lines`` lines of the first ``end`` bytes begin."""

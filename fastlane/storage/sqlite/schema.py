@@ -41,6 +41,7 @@ ENDED = "status IN ('done', 'failed', 'timedout', 'stopped', 'expired')"
 TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
 UNFINISHED = "(settled = 0 OR cleaned = 0)"
 WAITING = "waits IS NOT NULL AND status = 'enqueued'"
+ON_HOST = "host IS NOT NULL AND cleaned = 0"
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
@@ -289,6 +290,24 @@ MIGRATIONS: Sequence[Migration] = (
             f"""CREATE TRIGGER relabel_jobs AFTER UPDATE OF labels ON jobs WHEN new.labels <> old.labels BEGIN
                 {_DROP_LABELS}; {_ADD_LABELS}; END""",
             f"CREATE TRIGGER unlabel_jobs AFTER DELETE ON jobs WHEN old.labels <> '[]' BEGIN {_DROP_LABELS}; END",
+        ),
+    ),
+    Migration(
+        version=13,
+        min_reader=1,
+        statements=(
+            """CREATE TABLE hosts (
+                id TEXT PRIMARY KEY, address TEXT NOT NULL, version INTEGER NOT NULL, pool TEXT, weight INTEGER NOT NULL,
+                max_running INTEGER, drained INTEGER NOT NULL, engine_id TEXT, swarm_id TEXT, registered_at INTEGER, registered_by TEXT,
+                removed_at INTEGER, lost_until INTEGER, lost_swarm TEXT
+            ) STRICT, WITHOUT ROWID""",
+            """CREATE TABLE pools_revision (
+                id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, digest TEXT NOT NULL, recorded_at INTEGER NOT NULL,
+                reload INTEGER NOT NULL
+            ) STRICT""",
+            "INSERT INTO pools_revision VALUES (1, 0, '', 0, 0)",
+            COMMIT,
+            f"CREATE INDEX executions_on_host ON executions (host) WHERE {ON_HOST}",
         ),
     ),
 )

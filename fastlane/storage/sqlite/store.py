@@ -18,19 +18,22 @@ from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
+from fastlane.models.placement.host_record import HostLoad, HostRecord
 from fastlane.models.placement.pool import Pauses
+from fastlane.models.placement.pools_revision import PoolsRevision
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
 from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
-from fastlane.storage.documents import change_document, execution_document, job_document, tick_document
+from fastlane.storage.documents import change_document, execution_document, host_document, job_document, tick_document
 from fastlane.storage.sqlite import (
     counts,
     deletion,
     execution_lists,
     executions,
+    hosts,
     idempotency,
     job_lists,
     jobs,
@@ -255,6 +258,30 @@ class SqliteStore:
 
     async def paused_pools(self) -> Pauses:
         return await self._readers.run(pauses.pauses)
+
+    # hosts
+
+    async def directory_mark(self) -> str:
+        return await self._readers.run(hosts.mark)
+
+    async def hosts(self) -> Sequence[HostRecord]:
+        return await self._readers.run(hosts.all_hosts)
+
+    async def write_host(self, record: HostRecord) -> bool:
+        row = host_document(record)
+        return await self._writer.run(lambda db: hosts.write(db, row))
+
+    async def prune_hosts(self, before: int) -> None:
+        await self._writer.run(lambda db: hosts.prune(db, before))
+
+    async def host_load(self, address: str, swarm_id: str | None, since: int = 0) -> HostLoad:
+        return await self._readers.run(lambda db: hosts.load(db, address, swarm_id, since))
+
+    async def pools_revision(self) -> PoolsRevision:
+        return await self._readers.run(hosts.pools_revision)
+
+    async def record_pools(self, revision: PoolsRevision) -> bool:
+        return await self._writer.run(lambda db: hosts.record_pools(db, revision))
 
     # the queue's generation
 

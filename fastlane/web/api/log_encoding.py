@@ -3,6 +3,7 @@
 There is one encoder for each format and choice of streams, so that a batch is encoded once for all of its followers.
 """
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -12,9 +13,9 @@ import orjson
 
 from fastlane.clock import iso
 from fastlane.models.execution import Execution
-from fastlane.models.logs.chunk import STDERR, STDOUT
+from fastlane.models.logs.chunk import STDERR, STDOUT, Piece
 from fastlane.models.logs.cursor import Cursor
-from fastlane.streams.batch import Batch, Message
+from fastlane.streams.batch import Batch, Message, parts
 from fastlane.streams.follower import FinalState
 
 STREAMS = {"stdout": STDOUT, "stderr": STDERR}
@@ -28,11 +29,12 @@ Encode = Callable[[Batch], bytes]
 
 
 class LogFormat(StrEnum):
-    """The format of a followed log: WebSocket frames of text or of JSON, server-sent events, or plain bytes."""
+    """The format of a log: WebSocket frames of text or of JSON, server-sent events of text or of bytes in base64, or plain bytes."""
 
     TEXT = "text"
     JSON = "json"
     EVENTS = "events"
+    BYTE_EVENTS = "byte-events"
     BYTES = "bytes"
 
 
@@ -102,6 +104,18 @@ def _events(stream: int | None, batch: Batch) -> bytes:
     return b"".join([server_sent_event("log", _message_json(message, cursor), cursor) for message, cursor in messages])
 
 
+def _byte_events(stream: int | None, batch: Batch) -> bytes:
+    id, offset = batch.start.execution_id, batch.start.offset
+    events = []
+    for piece in batch.pieces:
+        for data in parts(piece.data):
+            offset += len(data)
+            if stream is None or piece.stream == stream:
+                cursor = Cursor(id, offset)
+                events.append(server_sent_event("log", _bytes_json(Piece(piece.stream, piece.time, data), cursor), cursor))
+    return b"".join(events)
+
+
 def _bytes(stream: int | None, batch: Batch) -> bytes:
     return b"".join([piece.data for piece in batch.pieces if stream is None or piece.stream == stream])
 
@@ -120,6 +134,17 @@ def _message_json(message: Message, cursor: Cursor) -> bytes:
     )
 
 
+def _bytes_json(piece: Piece, cursor: Cursor) -> bytes:
+    return orjson.dumps(
+        {
+            "cursor": str(cursor),
+            "stream": NAMES[piece.stream],
+            "time": _time(piece.time // 1_000_000),
+            "data": b64encode(piece.data).decode(),
+        }
+    )
+
+
 @lru_cache(maxsize=4096)
 def _time(moment: int) -> str:
     return iso(moment)
@@ -129,6 +154,7 @@ _FORMATS: Mapping[LogFormat, Callable[[int | None, Batch], bytes]] = {
     LogFormat.TEXT: _text,
     LogFormat.JSON: _json,
     LogFormat.EVENTS: _events,
+    LogFormat.BYTE_EVENTS: _byte_events,
     LogFormat.BYTES: _bytes,
 }
 ENCODERS: Mapping[tuple[LogFormat, int | None], Encode] = {

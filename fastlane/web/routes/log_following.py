@@ -17,8 +17,9 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
 from fastlane.streams.follower import CloseReason, Closing, Follower
-from fastlane.web.api.contract import flag
+from fastlane.web.api.contract import Parameter, flag
 from fastlane.web.api.follow_query import FOLLOW_ONLY, FOLLOW_QUERY, read_follow_query
+from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, failure_event, server_sent_event
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import read_flag
@@ -28,17 +29,39 @@ PING_EVERY = 20.0
 """Seconds between comments in an event stream."""
 RECONNECT_AFTER = 5_000
 """Milliseconds after which a browser reconnects."""
+TEXT, BASE64 = ENCODINGS = ("text", "base64")
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """TCP keepalive (seconds, seconds, times) finds dead peers of text, which has no pings."""
-QUERY = {"follow": flag("The log as it grows: text, or server-sent events for Accept: text/event-stream."), **FOLLOW_QUERY}
+QUERY = {
+    "follow": flag("The log as it grows: text, or server-sent events for Accept: text/event-stream."),
+    "encoding": Parameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
+    **FOLLOW_QUERY,
+}
 
 
-def wants_follow(query: Mapping[str, str]) -> bool:
-    """Whether the query asks to follow the log. Raises Invalid for parameters that mean something only then."""
+def wants_events(handler: Handler) -> bool:
+    """Whether the client asks for server-sent events."""
+    return "text/event-stream" in handler.request.headers.get("Accept", "").lower()
+
+
+def wants_follow(query: Mapping[str, str], *, as_events: bool) -> bool:
+    """Whether the query asks to follow the log. Raises Invalid for parameters that mean something only then, or only in events."""
     follow = read_flag(query, "follow")
-    if not follow and (alone := FOLLOW_ONLY.keys() & query.keys()):
-        raise Invalid([Fault(name, "needs follow=1") for name in sorted(alone)])
+    alone = set() if follow or as_events else FOLLOW_ONLY.keys() & query.keys()
+    faults = [Fault(name, "needs follow=1") for name in sorted(alone)]
+    if "encoding" in query and not as_events:
+        faults.append(Fault("encoding", "needs the header Accept: text/event-stream; text is the log byte for byte"))
+    if faults:
+        raise Invalid(faults)
     return follow
+
+
+def event_format(query: Mapping[str, str]) -> LogFormat:
+    """The format of the server-sent events that the query asks for."""
+    encoding = query.get("encoding", TEXT)
+    if encoding not in ENCODINGS:
+        raise Invalid([Fault("encoding", 'is neither "text" nor "base64"')])
+    return LogFormat.EVENTS if encoding == TEXT else LogFormat.BYTE_EVENTS
 
 
 class LogFollowing:
@@ -57,7 +80,8 @@ class LogFollowing:
     async def answer(self) -> None:
         """Follows the log until it ends, or the client is gone."""
         handler, headers = self._handler, self._handler.request.headers
-        as_events = "text/event-stream" in headers.get("Accept", "").lower()
+        as_events = wants_events(handler)
+        format = event_format(handler.query)
         now = handler.services.clock.now()
         start = read_follow_query(handler.query, now, headers.get("Last-Event-ID") if as_events else None)
         follower = self._follower = await handler.services.followers.follow(*self._ids, start, handler.caller, patient=True)
@@ -66,7 +90,7 @@ class LogFollowing:
             handler.set_status(204)  # tells a browser not to reconnect
             await handler.deliver(handler.finish())
             return
-        sink = EventSink(handler, start.stream) if as_events else TextSink(handler, start.stream)
+        sink = EventSink(handler, format, start.stream) if as_events else TextSink(handler, LogFormat.BYTES, start.stream)
         handler.set_header("Content-Type", sink.media)
         if handler.request.method == "HEAD":
             await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
@@ -108,11 +132,10 @@ class ResponseSink(ABC):
     """A chunked answer, as the sink of a follower. ``begun``: whether a part of it was sent, and be it only its headers."""
 
     media: str
-    format: LogFormat
 
-    def __init__(self, handler: Handler, stream: int | None) -> None:
+    def __init__(self, handler: Handler, format: LogFormat, stream: int | None) -> None:
         self._handler = handler
-        self._encode = encoder(self.format, stream)
+        self._encode = encoder(format, stream)
         self._written: Future[None] = Future()
         self._written.set_result(None)
         self.begun = False
@@ -168,7 +191,6 @@ class TextSink(ResponseSink):
     """The bytes that the command wrote. Of an execution that wrote nothing and failed, the words of its failure."""
 
     media = "text/plain; charset=utf-8"
-    format = LogFormat.BYTES
     _wrote = False
 
     def open(self) -> None:
@@ -201,7 +223,6 @@ class EventSink(ResponseSink):
     """Server-sent events."""
 
     media = "text/event-stream"
-    format = LogFormat.EVENTS
     _pinging: asyncio.Task[None] | None = None
 
     def open(self) -> None:

@@ -16,8 +16,9 @@ from fastlane.web.api.follow_query import PART_QUERY, read_part
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import byte_range, read_flag
 from fastlane.web.routes import log_following
-from fastlane.web.routes.log_following import LogFollowing, wants_follow
+from fastlane.web.routes.log_following import LogFollowing, wants_events, wants_follow
 from fastlane.web.routes.log_lookup import find_log
+from fastlane.web.routes.stored_events import send_events
 
 SEPARATOR = b"\n-=-\n"
 
@@ -57,7 +58,11 @@ class LogsHandler(Handler):
         "getLogs",
         query={"interleaved": flag("Both streams in order of arrival."), **log_following.QUERY},
         answers={
-            200: Response("stdout, a line -=-, stderr; or the log as it grows.", media=(TEXT, EVENTS), headers=LOG_HEADERS),
+            200: Response(
+                "stdout, a line -=-, stderr; or the log as it grows; or events of the log, so far or as it grows.",
+                media=(TEXT, EVENTS),
+                headers=LOG_HEADERS,
+            ),
             204: Response("For a Last-Event-ID that is the end's: nothing follows."),
         },
         refusals=(404, 429),
@@ -66,11 +71,14 @@ class LogsHandler(Handler):
     async def on_get(self, task_id: str, job_id: str, execution_id: str | None = None) -> None:
         """Both streams' bytes, so far or as they come."""
         interleaved = read_flag(self.query, "interleaved")
-        if wants_follow(self.query):
+        as_events = wants_events(self)
+        if wants_follow(self.query, as_events=as_events):
             self._following = LogFollowing(self, task_id, job_id, execution_id)
             return await self._following.answer()
         view = await find_log(self, task_id, job_id, execution_id)
         set_log_headers(self, view)
+        if as_events:
+            return await send_events(self, view)
         head, id = view.head, view.execution.id
         if interleaved:
             start = await _start_of_part(self, id, None, head.offset)

@@ -1,0 +1,53 @@
+"""The Python client of a fastlane server: ``Client``, and ``AsyncClient`` for asyncio. It imports nothing of the server."""
+
+from fastlane.client.address import Address
+from fastlane.client.asynchronous.client import AsyncClient
+from fastlane.client.errors import (
+    Changed,
+    ClientError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    JobFailed,
+    NotFastlane,
+    NotFound,
+    NotStarted,
+    Refused,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+    WrongAddress,
+)
+from fastlane.client.events import AttemptBegan, Ended, Failed, LogEvent, Output
+from fastlane.client.log_query import LogQuery
+from fastlane.client.results import Finished
+from fastlane.client.synchronous.client import Client
+
+__all__ = [
+    "Address",
+    "AsyncClient",
+    "AttemptBegan",
+    "Changed",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "Ended",
+    "Failed",
+    "Finished",
+    "Forbidden",
+    "Invalid",
+    "JobFailed",
+    "LogEvent",
+    "LogQuery",
+    "NotFastlane",
+    "NotFound",
+    "NotStarted",
+    "Output",
+    "Refused",
+    "TooMany",
+    "Unauthorized",
+    "Unavailable",
+    "Unreachable",
+    "WrongAddress",
+]

@@ -1,0 +1,120 @@
+"""The client of a fastlane server."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Unpack, cast
+
+from fastlane.client import contract
+from fastlane.client.address import Address
+from fastlane.client.asynchronous.executions import AsyncExecutions
+from fastlane.client.asynchronous.jobs import AsyncJobs
+from fastlane.client.asynchronous.logs import follow_log
+from fastlane.client.asynchronous.server import AsyncServer
+from fastlane.client.asynchronous.tasks import AsyncTasks
+from fastlane.client.asynchronous.transport import AsyncTransport
+from fastlane.client.contract import DryRun, Enqueued, Execution, JobFields
+from fastlane.client.errors import ClientError
+from fastlane.client.events import AttemptBegan, LogEvent, Output, Stream
+from fastlane.client.log_query import LogQuery
+from fastlane.client.results import Finished
+
+PATIENCE = 30.0
+
+
+class AsyncClient:
+    """A client; used in ``async with``. Without arguments it takes the address and the credentials from the environment: FASTLANE_URL,
+    and FASTLANE_TOKEN, or FASTLANE_USER and FASTLANE_PASSWORD.
+
+    Each method raises a ``ClientError``. A request that gets no answer, or 429 or 503, is sent again for ``patience`` seconds; it has no
+    second effect.
+    """
+
+    def __init__(self, address: Address | str | None = None, *, token: str | None = None, patience: float = PATIENCE) -> None:
+        if not isinstance(address, Address):
+            address = Address.of_environment() if address is None else Address(address, token)
+        self._transport = AsyncTransport(address, patience)
+        self.tasks = AsyncTasks(self._transport)
+        self.jobs = AsyncJobs(self._transport)
+        self.executions = AsyncExecutions(self._transport)
+        self.server = AsyncServer(self._transport)
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._transport.aclose()
+
+    @property
+    def server_version(self) -> str | None:
+        """The version of the server, once it has answered."""
+        return self._transport.server_version
+
+    async def submit(self, task: str, **fields: Unpack[JobFields]) -> Enqueued:
+        """Creates a job in a task: it runs now, later or on a schedule, as its fields say. Returns its ids and URLs."""
+        return await self._transport.call(contract.ENQUEUE, {"task_id": task}, body=cast("dict[str, Any]", fields))
+
+    async def preview(self, task: str, **fields: Unpack[JobFields]) -> DryRun:
+        """What ``submit`` would make of these fields, with the next five runs. Creates nothing."""
+        return await self._transport.call(contract.ENQUEUE_AS_DRY_RUN, {"task_id": task}, {"dryRun": 1}, cast("dict[str, Any]", fields))
+
+    async def run(
+        self, task: str, *, on_output: Callable[[Output], object] | None = None, wait_for: float | None = None, **fields: Unpack[JobFields]
+    ) -> Finished:
+        """Submits a job that runs now and waits for its end, with its retries. Returns the last attempt with what it wrote.
+
+        ``on_output`` gets the output as it comes. TimeoutError after ``wait_for`` seconds: the job goes on. (``timeout`` is a field of the
+        job, and stops it.)
+        """
+        deadline = None if wait_for is None else time.monotonic() + wait_for
+        reply = await self.submit(task, **fields)
+        if reply["executionId"] is None:
+            raise ClientError("a job for later cannot be waited for; submit it instead")
+        streams: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+        last = reply["executionId"]
+        async for event in self.events(LogQuery(task, reply["jobId"], last), deadline=deadline):
+            if isinstance(event, Output):
+                streams[event.stream].append(event.data)
+                if on_output is not None:
+                    on_output(event)
+            elif isinstance(event, AttemptBegan):
+                last, streams = event.execution_id, {"stdout": [], "stderr": []}
+        execution = await self.executions.get(task, reply["jobId"], last)
+        return Finished(execution, b"".join(streams["stdout"]), b"".join(streams["stderr"]))
+
+    async def wait(self, task: str, job: str, execution: str, *, timeout: float | None = None) -> Execution:
+        """Waits until an execution, with its retries, has ended. Returns the last attempt. TimeoutError after ``timeout`` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        last = execution
+        async for event in self.events(LogQuery(task, job, execution, stream="stderr"), deadline=deadline):
+            if isinstance(event, AttemptBegan):
+                last = event.execution_id
+        return await self.executions.get(task, job, last)
+
+    async def logs(
+        self,
+        task: str,
+        job: str,
+        execution: str | None = None,
+        *,
+        follow: bool = True,
+        stream: Stream | None = None,
+        tail: int | None = None,
+        since: str | None = None,
+    ) -> AsyncGenerator[Output, None]:
+        """What a job writes, byte for byte, until it has ended: of the newest run that has started, or of one execution. The connection is
+        made again when it is lost: no byte is lost, and none comes twice. ``follow=False``: only what is there now."""
+        wanted = LogQuery(task, job, execution, execution is not None, follow, stream, tail, since)
+        async for event in self.events(wanted):
+            if isinstance(event, Output):
+                yield event
+
+    def events(
+        self, wanted: LogQuery, *, deadline: float | None = None, on_lost: Callable[[ClientError], None] | None = None
+    ) -> AsyncGenerator[LogEvent, None]:
+        """All that happens in a log: output, further attempts, why it failed without a word, and the end. ``on_lost`` is told why a
+        connection was lost, before it is made again; TimeoutError after the ``deadline`` (of ``time.monotonic``)."""
+        return follow_log(self._transport, wanted, deadline=deadline, on_lost=on_lost)

@@ -1,0 +1,107 @@
+"""What can go wrong between a program and a fastlane server. Each class is one thing to do next; the text says what."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class ClientError(Exception):
+    """The base of all errors of the client."""
+
+
+class WrongAddress(ClientError):
+    """The address or the credentials cannot be meant: no request was sent."""
+
+
+class Unreachable(ClientError):
+    """No answer came: the server is away, or the network is. It may have carried the request out; one that was sent with an
+    Idempotency-Key can be sent again. ``permanent``: trying again cannot help."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class NotFastlane(ClientError):
+    """Something answers at the address, but not as fastlane does."""
+
+
+class Refused(ClientError):
+    """The server refused the request. ``status`` is that of HTTP, ``faults`` are what is wrong by field."""
+
+    def __init__(self, message: str, status: int, faults: Sequence[tuple[str, str]] = (), problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.faults = tuple(faults)
+        self.problem = problem or {}
+        self.repeated = False
+        """Whether the request had been sent before, without an answer."""
+
+
+class Invalid(Refused):
+    """400, 413, 422: the request is wrong; ``faults`` say where."""
+
+
+class Unauthorized(Refused):
+    """401: the server wants to know who asks, or does not know these credentials."""
+
+
+class Forbidden(Refused):
+    """403: the caller may not do this, or the pool's policy does not allow it."""
+
+
+class NotFound(Refused):
+    """404: there is no such thing, or the caller may not see it."""
+
+
+class NotStarted(NotFound):
+    """404: it has no output, since nothing of it has started."""
+
+    @property
+    def execution_status(self) -> str:
+        """The status of what has no output."""
+        return str(self.problem.get("executionStatus", ""))
+
+
+class Conflict(Refused):
+    """409: it cannot be done to it as it is now."""
+
+
+class Changed(Refused):
+    """412: the job is in another version than the caller knows."""
+
+
+class TooMany(Refused):
+    """429: too many requests, or followers; the client has already tried again."""
+
+
+class Unavailable(Refused):
+    """5xx: the server cannot answer now; the client has already tried again."""
+
+
+class JobFailed(ClientError):
+    """An execution did not end well; raised only where it was asked for. ``execution`` is as the server has it."""
+
+    def __init__(self, message: str, execution: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.execution = execution
+
+
+CLASSES: Mapping[int, type[Refused]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    412: Changed,
+    429: TooMany,
+}
+
+
+def refusal(status: int, problem: Mapping[str, Any]) -> Refused:
+    """The error that an answer with this status and this problem (RFC 9457) is."""
+    faults = [(str(row.get("field", "")), str(row.get("message", ""))) for row in problem.get("errors", ()) if isinstance(row, dict)]
+    words = "; ".join(f"{field}: {message}" if field else message for field, message in faults)
+    message = words or str(problem.get("detail") or problem.get("title") or f"HTTP status {status}")
+    kind = CLASSES.get(status, Unavailable if status >= 500 else Invalid)
+    if status == 404 and "executionStatus" in problem:
+        kind = NotStarted
+    return kind(message, status, faults, problem)

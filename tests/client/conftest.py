@@ -1,0 +1,30 @@
+"""A server in the test's process, and a client of it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fastlane.client import AsyncClient
+from tests.support.fastlane import Fastlane
+from tests.support.redis import RealRedis
+
+
+@pytest.fixture
+async def crewed(shared_redis: RealRedis, tmp_path) -> AsyncIterator[Fastlane]:
+    """A server with a worker: each job ends at once, and does what its command says (``tests/support/instant.py``)."""
+    async with Fastlane(tmp_path / "crewed", shared_redis.url, workers=1) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(server: Fastlane) -> AsyncIterator[AsyncClient]:
+    """A client of a server without workers."""
+    async with AsyncClient(server.base) as client:
+        yield client
+
+
+@pytest.fixture
+async def crewed_client(crewed: Fastlane) -> AsyncIterator[AsyncClient]:
+    """A client of a server with a worker."""
+    async with AsyncClient(crewed.base) as client:
+        yield client

@@ -1,0 +1,206 @@
+"""The Python client against a real server: what it asks, what comes back, and its errors as classes."""
+
+import asyncio
+import inspect
+import re
+from itertools import pairwise
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+
+from fastlane.client import (
+    Address,
+    AsyncClient,
+    Changed,
+    Client,
+    Conflict,
+    Forbidden,
+    Invalid,
+    JobFailed,
+    NotFastlane,
+    NotFound,
+    Unauthorized,
+    Unreachable,
+    WrongAddress,
+    contract,
+)
+from fastlane.client.operation import Operation
+from tests.support.credentials import token, user
+from tests.support.docs import ROOT
+from tests.support.fastlane import IMAGE, Fastlane
+
+COMMAND = ["out", "one\n", "err", "two\n", "hex", "ff00fe"]
+
+
+async def test_a_run_gives_both_streams_and_the_exit_code(crewed_client):
+    done = await crewed_client.run("task", image=IMAGE, command=[*COMMAND, "exit", "3"])
+    assert (done.stdout, done.stderr, done.exit_code, done.ok) == (b"one\n\xff\x00\xfe", b"two\n", 3, False)
+    with pytest.raises(JobFailed, match="exit code 3"):
+        done.check()
+
+
+async def test_a_run_of_a_job_that_is_retried_is_its_last_attempt(crewed_client):
+    heard = []
+    done = await crewed_client.run(
+        "task", image=IMAGE, command=["out", "x", "exit", "1"], retries=1, retryDelay="1s", on_output=heard.append
+    )
+    assert (done.stdout, done.execution["attempt"], len(heard)) == (b"x", 2, 2)
+
+
+async def test_a_run_that_never_starts_ends_with_its_failure(crewed):
+    crewed.executor._missing = frozenset({"none:1"})
+    async with AsyncClient(crewed.base) as client:
+        done = await client.run("task", image="none:1")
+    assert (done.execution["status"], done.exit_code, done.stdout) == ("failed", None, b"")
+    with pytest.raises(JobFailed, match="not found"):
+        done.check()
+
+
+async def test_waiting_ends_with_the_job_or_with_its_time(crewed, crewed_client):
+    reply = await crewed_client.submit("task", image=IMAGE, command=["hold"])
+    with pytest.raises(TimeoutError):
+        await crewed_client.wait("task", reply["jobId"], reply["executionId"], timeout=0.3)
+    waiting = asyncio.create_task(crewed_client.wait("task", reply["jobId"], reply["executionId"]))
+    await crewed_client.jobs.stop("task", reply["jobId"])
+    assert (await waiting)["status"] == "stopped"
+
+
+async def test_the_client_without_asyncio_does_the_same(crewed):
+    def work():
+        with Client(crewed.base) as client:
+            done = client.run("task", image=IMAGE, command=COMMAND).check()
+            reply = client.submit("task", image=IMAGE, command=COMMAND)
+            client.wait("task", reply["jobId"], reply["executionId"])
+            logs = b"".join(output.data for output in client.logs("task", reply["jobId"]))
+            return done.stdout, logs, [row["id"] for row in client.jobs.list(task="task")]
+
+    stdout, logs, jobs = await asyncio.to_thread(work)
+    assert (stdout, logs) == (b"one\n\xff\x00\xfe", b"one\ntwo\n\xff\x00\xfe")
+    assert len(jobs) == 2
+
+
+async def test_a_job_is_made_read_changed_and_removed(client):
+    id = str(uuid4())
+    made = await client.jobs.put("task", id, {"image": IMAGE, "cron": "0 3 * * *", "labels": {"team": "data"}})
+    assert made["jobId"] == id
+    read = await client.jobs.get_with_etag("task", id)
+    assert read.body["job"]["schedule"]["cron"] == "0 3 * * *"
+    await client.jobs.patch("task", id, {"timeout": "5m"}, if_match=read.etag)
+    with pytest.raises(Changed):
+        await client.jobs.patch("task", id, {"timeout": "6m"}, if_match=read.etag)
+    assert (await client.jobs.pause("task", id))["status"] == "paused"
+    assert (await client.jobs.resume("task", id))["status"] == "scheduled"
+    assert [wait["reason"] for wait in (await client.jobs.why("task", id))["waitingFor"]] == ["due"]
+    with pytest.raises(Conflict):
+        await client.jobs.delete("task", id)
+    assert (await client.jobs.delete("task", id, stop=True))["deleted"]
+    with pytest.raises(NotFound):
+        await client.jobs.get("task", id)
+
+
+async def test_lists_are_walked_to_their_end(server, client):
+    ids = [(await server.enqueue("many"))["jobId"] for _ in range(103)]
+    assert [row["id"] async for row in client.jobs.list(task="many")] == ids[::-1]
+    assert [row["id"] async for row in client.tasks.jobs("many")] == ids[::-1]
+    assert [row["taskId"] async for row in client.tasks.list()] == ["many"]
+    assert [row["taskId"] async for row in client.tasks.search("man")] == ["many"]
+    assert len([row async for row in client.executions.list(status="enqueued")]) == 103
+
+
+async def test_a_preview_makes_nothing(client):
+    preview = await client.preview("task", image=IMAGE, cron="0 3 * * 1")
+    assert len(preview["nextRuns"]) == 5
+    assert all(first < second for first, second in pairwise(preview["nextRuns"]))
+    assert [row async for row in client.tasks.list()] == []
+
+
+async def test_the_server_is_asked_how_it_is_and_told_to_wait(client):
+    assert (await client.server.status())["fastlane"]["executor"] == "swarm"
+    assert [pool["name"] for pool in await client.server.pools()] == ["fast", "default"]
+    assert (await client.server.pause_pool("fast"))["paused"]
+    assert not (await client.server.resume_pool("fast"))["paused"]
+    assert (await client.server.pause_dispatch())["paused"]
+    assert not (await client.server.resume_dispatch())["paused"]
+
+
+async def test_a_name_that_needs_quoting_stays_one(server, client):
+    name = "a b?c#d%2F&ü"
+    reply = await client.submit(name, image=IMAGE)
+    assert reply["taskId"] == name
+    assert (await client.jobs.get(name, reply["jobId"]))["task"]["id"] == name
+
+
+async def test_a_bad_request_names_every_field(client):
+    with pytest.raises(Invalid) as refused:
+        await client.submit("task", image="A B", retries=-1)
+    assert {field for field, _ in refused.value.faults} == {"image", "retries"}
+    assert "retries: " in str(refused.value)
+
+
+async def test_who_asks_is_checked(shared_redis, tmp_path):
+    access = {"users": (user("anna", "secret", "read"),), "tokens": (token("ci", "fl_ci"),)}
+    async with Fastlane(tmp_path, shared_redis.url, **access) as server:
+        async with AsyncClient(server.base) as client:
+            with pytest.raises(Unauthorized):
+                await client.server.status()
+        async with AsyncClient(server.base, token="fl_ci") as client:
+            await client.submit("task", image=IMAGE)
+        async with AsyncClient(Address(server.base, user="anna", password="secret")) as client:
+            with pytest.raises(Forbidden):
+                await client.submit("task", image=IMAGE)
+            assert [row["taskId"] async for row in client.tasks.list()] == ["task"]
+        async with AsyncClient(server.base.replace("//", "//anna:secret@")) as client:
+            assert [row["taskId"] async for row in client.tasks.list()] == ["task"]
+
+
+async def test_a_server_that_is_not_there_is_said_so_at_once(unused_tcp_port):
+    async with AsyncClient(f"http://anna:secret@127.0.0.1:{unused_tcp_port}") as client:
+        with pytest.raises(Unreachable, match="cannot be reached: ") as failed:
+            await client.server.status()
+    assert "secret" not in str(failed.value)
+
+
+async def test_what_is_not_fastlane_is_said_so(unused_tcp_port):
+    async def hello(request):
+        return web.Response(text="hello")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", hello)
+    site = web.AppRunner(app)
+    await site.setup()
+    await web.TCPSite(site, "127.0.0.1", unused_tcp_port).start()
+    async with AsyncClient(f"http://127.0.0.1:{unused_tcp_port}") as client:
+        with pytest.raises(NotFastlane, match="check the server's URL"):
+            await client.server.status()
+    await site.cleanup()
+
+
+@pytest.mark.parametrize("url", ["", "fastlane:10000", "ftp://fastlane", "http://", "http://h:port"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(WrongAddress):
+        Client(url)
+
+
+def test_a_token_with_a_line_end_is_refused_before_it_is_sent():
+    with pytest.raises(WrongAddress, match="characters"):
+        Client("http://localhost", token="a\nb")
+
+
+def test_the_address_comes_from_the_environment(tmp_path):
+    (tmp_path / "token").write_text("fl_x\n")
+    address = Address.of_environment({"FASTLANE_URL": "http://h:1", "FASTLANE_TOKEN_FILE": str(tmp_path / "token")})
+    assert (address.url, address.token) == ("http://h:1", "fl_x")
+    assert "fl_x" not in repr(address)
+    assert Address.of_environment({}).url == "http://127.0.0.1:10000"
+
+
+def test_every_operation_of_the_contract_is_used():
+    """``logs`` has text for people who use curl, and tickets are for browsers."""
+    source = "".join(path.read_text() for path in (ROOT / "fastlane/client/asynchronous").glob("*.py"))
+    names = [name for name, value in inspect.getmembers(contract) if isinstance(value, Operation)]
+    unused = {name for name in names if not re.search(rf"contract\.{name}\b", source)}
+    assert {name for name in unused if not name.endswith("_AS_WAITED")} == {
+        "GET_HEALTH", "GET_LIVENESS", "GET_READINESS", "GET_ROOT", "GET_OPEN_API",
+        "LIST_JOBS", "MAKE_TICKET", "MAKE_TICKET_OF_EXECUTION", "PATCH_JOB_AS_DRY_RUN",
+    }  # fmt: skip
