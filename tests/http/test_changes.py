@@ -37,7 +37,7 @@ async def patch(server, reply, body, **options):
 
 @pytest.fixture
 async def permissive(shared_redis, tmp_path):
-    pools = POOLS.read([{"name": "all", "match": "", "hosts": [HOST], "policy": POLICY}])
+    pools = POOLS.read([{"name": "all", "match": "", "hosts": [HOST], "policy": POLICY, "insecure": True}])
     async with Fastlane(tmp_path, shared_redis.url, pools=pools) as server:
         yield server
 
