@@ -6,7 +6,7 @@ running. A test passes ``Factories`` with its own store, queue, executor or cloc
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -23,7 +23,7 @@ from fastlane.clock import AlignedClock, Clock, SystemClock
 from fastlane.config.access_files import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
-from fastlane.embedded.engine import ensure_swarm
+from fastlane.embedded.engine import prepare_engines
 from fastlane.embedded.redis_server import RedisServer
 from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
 from fastlane.executors.base import Executor
@@ -187,11 +187,16 @@ PRODUCTION = Factories()
 
 @asynccontextmanager
 async def running(
-    role: Role, settings: Settings, factories: Factories = PRODUCTION, access: AccessFiles | None = None
+    role: Role,
+    settings: Settings,
+    factories: Factories = PRODUCTION,
+    access: AccessFiles | None = None,
+    sockets: Sequence[socket.socket] | None = None,
 ) -> AsyncIterator[Running]:
     """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
-    again when they change."""
-    sockets = [] if role == "worker" else bind(settings)
+    again when they change. ``sockets``: what to serve on, if it is bound already; they are closed at the end."""
+    if sockets is None:
+        sockets = bind(role, settings)
     machine = factories.clock()
     clock = AlignedClock(machine)
     worker = services = application = server = port = None
@@ -233,11 +238,10 @@ def run(
     announce: Callable[[int], None] | None = None,
 ) -> int:
     """Runs ``fastlane <role>`` until a signal. Returns the exit code. ``announce`` is called with the port once it serves HTTP."""
+    sockets = bind(role, settings)
     if role == "up":
-        for endpoint in endpoints_of(settings.pools):
-            if endpoint.scheme == "unix":
-                ensure_swarm(endpoint.address, lambda text: log.info("engine.prepared", said=text))
-    return process.run(_announced(running(role, settings, factories, access), announce))
+        prepare_engines(endpoint.address for endpoint in endpoints_of(settings.pools))
+    return process.run(_announced(running(role, settings, factories, access, sockets), announce))
 
 
 @asynccontextmanager
@@ -314,7 +318,9 @@ async def tls(settings: Settings) -> AsyncIterator[SSLContext | None]:
 
 
 @asynccontextmanager
-async def serving(services: Services, application: Application, server: HTTPServer, sockets: list[socket.socket]) -> AsyncIterator[None]:
+async def serving(
+    services: Services, application: Application, server: HTTPServer, sockets: Sequence[socket.socket]
+) -> AsyncIterator[None]:
     """Serves HTTP on these sockets. At the end, requests in flight get ``DRAIN`` seconds."""
     server.add_sockets(sockets)
     log.info("api.listening", addresses=[":".join(map(str, sock.getsockname()[:2])) for sock in sockets])
@@ -325,8 +331,11 @@ async def serving(services: Services, application: Application, server: HTTPServ
         await services.outbox.close()
 
 
-def bind(settings: Settings) -> list[socket.socket]:
-    """The sockets to serve on. They are bound before anything else starts, so that a port in use ends the process at once."""
+def bind(role: Role, settings: Settings) -> list[socket.socket]:
+    """The sockets to serve on; a worker has none. They are bound before anything else starts, so that a port in use ends the process at
+    once."""
+    if role == "worker":
+        return []
     try:
         return bind_sockets(settings.port, settings.listen)
     except OSError as error:

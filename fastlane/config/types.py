@@ -284,16 +284,16 @@ def _read_row(row: Mapping[str, object], place: str, keys: KeyReaders, required:
 
 
 def unknown(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """The fault of the name of a setting that is not known, with the nearest known name if one is near. ``prefix``: what all of these names
+    """What is wrong with a setting's name that is not known: the nearest known name, if one is near. ``prefix``: what all of these names
     begin with, which makes none nearer."""
     near = nearest(name.removeprefix(prefix), sorted(text.removeprefix(prefix) for text in known))
     hint = f"the nearest known name is {prefix}{near}" if near else "`fastlane config` lists all settings"
-    return f"{name} is not known; {hint}"
+    return f"is not a setting; {hint}"
 
 
 def _unknown_key(key: str, keys: KeyReaders) -> str:
     near = nearest(key, keys)
-    return "is not known; " + (f"the nearest known name is {near}" if near else f"there are: {', '.join(keys)}")
+    return "is not known; " + (f"the nearest known name is {near}" if near else f"the keys are: {', '.join(keys)}")
 
 
 def read_choice(*words: str) -> Callable[[object], str]:

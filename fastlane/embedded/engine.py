@@ -4,14 +4,17 @@ Changes nothing else, and no state of the engine is an error: ``up`` continues, 
 """
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import structlog
 from docker import APIClient
 from docker.errors import DockerException
 from requests import RequestException
 
 from fastlane.log import scrub
+
+log = structlog.get_logger()
 
 TIMEOUT = 5
 """Seconds to wait for an answer of the engine."""
@@ -27,8 +30,18 @@ ADVICE: Mapping[str, str] = {
 """What to do about an engine that is in a swarm but not a manager, by its state."""
 
 
-def ensure_swarm(url: str, say: Callable[[str], None]) -> None:
-    """Makes an engine that is not in a swarm a swarm of one node. Calls ``say`` with a sentence before it does, and with any obstacle.
+def prepare_engines(hosts: Iterable[str]) -> None:
+    """Prepares the hosts that are engines of this machine. The log says what it does, and warns of obstacles."""
+    for host in hosts:
+        if host.startswith("unix://"):
+            ensure_swarm(
+                host, lambda text: log.info("engine.preparing", said=text), lambda text: log.warning("engine.not_ready", said=text)
+            )
+
+
+def ensure_swarm(url: str, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Makes an engine that is not in a swarm a swarm of one node. Calls ``say`` with a sentence before it does, and ``warn`` with any
+    obstacle.
 
     The swarm listens on loopback only. Takes a few seconds, or longer when the engine answers slowly.
     """
@@ -36,18 +49,18 @@ def ensure_swarm(url: str, say: Callable[[str], None]) -> None:
         _reach(url)
         client = APIClient(base_url=url, version="auto", timeout=TIMEOUT)
     except (OSError, DockerException, RequestException, ValueError) as error:
-        say(f"No Docker engine answers at {scrub(url)}: {_cause(error)}. Jobs wait until one does.")
+        warn(f"No Docker engine answers at {scrub(url)}: {_cause(error)}. Jobs wait until one does.")
         return
     client.trust_env = False
     try:
-        _prepare(client, scrub(url), say)
+        _prepare(client, scrub(url), say, warn)
     except (DockerException, RequestException, ValueError) as error:
-        say(f"Cannot prepare the Docker engine at {scrub(url)}: {scrub(str(error))}. Jobs wait until it is ready; see: docker info")
+        warn(f"Cannot prepare the Docker engine at {scrub(url)}: {scrub(str(error))}. Jobs wait until it is ready; see: docker info")
     finally:
         client.close()
 
 
-def _prepare(client: APIClient, url: str, say: Callable[[str], None]) -> None:
+def _prepare(client: APIClient, url: str, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
     state = _state(client.info())
     if state == "inactive":
         say(
@@ -61,7 +74,7 @@ def _prepare(client: APIClient, url: str, say: Callable[[str], None]) -> None:
             if _state(client.info()) != "manager":
                 raise
     elif state != "manager":
-        say(f"The Docker engine at {url} {ADVICE.get(state, ADVICE['error'])}")
+        warn(f"The Docker engine at {url} {ADVICE.get(state, ADVICE['error'])}")
 
 
 def _state(info: Mapping[str, Any]) -> str:

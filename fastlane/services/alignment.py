@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from fastlane.clock import AlignedClock
-from fastlane.errors import QueueDown
+from fastlane.errors import TransientError
 
 log = structlog.get_logger()
 
@@ -22,8 +22,9 @@ WRONG = 2_000
 
 @asynccontextmanager
 async def aligned(clock: AlignedClock, ask: Callable[[], Awaitable[int]]) -> AsyncIterator[None]:
-    """Keeps the clock at the time that ``ask`` returns, until the context ends. While the queue is away, the clock goes on by itself."""
-    with suppress(QueueDown, TimeoutError):
+    """Keeps the clock at the time that ``ask`` returns, until the context ends. While there is no answer, whatever is down, the
+    clock goes on by itself."""
+    with suppress(TransientError, TimeoutError):
         async with asyncio.timeout(FIRST_WITHIN):
             await clock.align(ask)
     keeping = asyncio.create_task(_keep(clock, ask), name="align clock")
@@ -41,5 +42,5 @@ async def _keep(clock: AlignedClock, ask: Callable[[], Awaitable[int]]) -> None:
             wrong = not wrong
             log.warning("clock.skewed" if wrong else "clock.right_again", milliseconds=-clock.skew)
         await clock.sleep(EVERY)
-        with suppress(QueueDown):
+        with suppress(TransientError):
             await clock.align(ask)

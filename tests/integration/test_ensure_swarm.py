@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import docker
 import pytest
+import structlog
 
-from fastlane.embedded.engine import ensure_swarm
+from fastlane.embedded.engine import ensure_swarm, prepare_engines
 from tests.support.waiting import wait_until
 
 ENGINE = 'ip link set lo up; exec dockerd --data-root "$0/data" --exec-root "$0/exec" --pidfile "$0/pid" -H "unix://$0/s"'
@@ -55,11 +56,12 @@ def swarm_of(url: str) -> dict:
 
 def test_an_engine_in_no_swarm_becomes_one_and_is_told_so_before_and_then_left_alone(engine):
     said: list[tuple[str, str]] = []
+    warned: list[str] = []
 
     def say(text: str) -> None:
         said.append((swarm_of(engine)["LocalNodeState"], text))
 
-    ensure_swarm(engine, say)
+    ensure_swarm(engine, say, warned.append)
     ((state, text),) = said
     assert state == "inactive"
     assert "docker swarm init --advertise-addr 127.0.0.1" in text
@@ -67,8 +69,8 @@ def test_an_engine_in_no_swarm_becomes_one_and_is_told_so_before_and_then_left_a
     swarm = swarm_of(engine)
     assert (swarm["LocalNodeState"], swarm["ControlAvailable"], swarm["NodeAddr"]) == ("active", True, "127.0.0.1")
 
-    ensure_swarm(engine, say)
-    assert len(said) == 1
+    ensure_swarm(engine, say, warned.append)
+    assert (len(said), warned) == (1, [])
     assert swarm_of(engine)["Cluster"]["ID"] == swarm["Cluster"]["ID"]
 
 
@@ -109,21 +111,31 @@ class StandIn(BaseHTTPRequestHandler):
 def test_an_engine_that_is_no_manager_and_cannot_become_one_gets_advice_and_is_left_alone(swarm, advice):
     handler = type("Engine", (StandIn,), {"swarm": swarm, "asked": []})
     said: list[str] = []
+    warned: list[str] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            ensure_swarm(f"tcp://127.0.0.1:{server.server_port}", said.append)
+            ensure_swarm(f"tcp://127.0.0.1:{server.server_port}", said.append, warned.append)
         finally:
             server.shutdown()
             thread.join()
-    assert advice in said[-1]
+    assert advice in warned[-1]
+    assert len(said) == (advice == "refused")
     assert [path for path in handler.asked if path.endswith("/swarm/init")] == (["/v1.45/swarm/init"] if advice == "refused" else [])
 
 
-def test_without_an_engine_it_says_what_to_do_and_goes_on(tmp_path):
+def test_without_an_engine_it_warns_what_to_do_and_goes_on(tmp_path):
     said: list[str] = []
-    ensure_swarm(f"unix://{tmp_path}/none", said.append)
-    ensure_swarm("tcp://127.0.0.1:1", said.append)
-    assert len(said) == 2
-    assert all("start Docker" in text for text in said)
+    warned: list[str] = []
+    ensure_swarm(f"unix://{tmp_path}/none", said.append, warned.append)
+    ensure_swarm("tcp://127.0.0.1:1", said.append, warned.append)
+    assert (said, len(warned)) == ([], 2)
+    assert all("start Docker" in text for text in warned)
+
+
+def test_an_engine_that_does_not_answer_is_a_warning_of_the_log(tmp_path):
+    with structlog.testing.capture_logs() as lines:
+        prepare_engines([f"unix://{tmp_path}/none", "tcp://127.0.0.1:1"])
+    ((event, level),) = [(line["event"], line["log_level"]) for line in lines]
+    assert (event, level) == ("engine.not_ready", "warning")

@@ -59,6 +59,19 @@ async def test_a_port_in_use_is_found_before_anything_starts(tmp_path):
     assert not (tmp_path / ".fastlane").exists()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as above
+def test_a_port_in_use_is_found_before_an_engine_is_called(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(f"{tmp_path}/engine")
+        engine.listen()
+        engine.setblocking(False)
+        pools = (Pool("default", "", (f"unix://{tmp_path}/engine",)),)
+        with pytest.raises(FastlaneError, match="choose another --port"):
+            app.run("up", Settings.defaults(tmp_path, port=taken.getsockname()[1], pools=pools), FACTORIES)
+        with pytest.raises(BlockingIOError):
+            engine.accept()
+
+
 async def ready(client: aiohttp.ClientSession, port: int | None) -> None:
     """Returns once a worker has reported itself."""
 

@@ -115,7 +115,7 @@ def test_what_config_shows_of_a_pool_is_read_as_the_same(policy: Policy, limits:
 @pytest.mark.parametrize(
     ("policy", "fault"),
     [
-        ({"colour": True}, "policy.colour is not known; there are: user, workdir, "),
+        ({"colour": True}, "policy.colour is not known; the keys are: user, workdir, "),
         ({"networs": True}, "policy.networs is not known; the nearest known name is networks"),
         ({"networks": 1}, "policy.networks is neither true (anything), false, text nor a list of texts"),
         ({"networks": ["a", 1]}, "policy.networks is neither true"),

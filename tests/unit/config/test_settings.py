@@ -161,8 +161,8 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(monkeypatch):
     toml("prot = 1")
     monkeypatch.setenv("FASTLANE_REDIS_ULR", "redis://q")
     found = faults()
-    assert found["fastlane.toml: prot"].endswith("the nearest known name is port")
-    assert found["FASTLANE_REDIS_ULR"].endswith("the nearest known name is FASTLANE_REDIS_URL")
+    assert found["fastlane.toml: prot"] == "is not a setting; the nearest known name is port"
+    assert found["FASTLANE_REDIS_ULR"] == "is not a setting; the nearest known name is FASTLANE_REDIS_URL"
 
 
 @pytest.mark.parametrize("name", ["FASTLANE_TEST_MONGO_URL", "FASTLANE_JOB_ID", "FASTLANE_SERVICE_HOST", "FASTLANE_PORT_10000_TCP"])
