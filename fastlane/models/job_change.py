@@ -30,7 +30,7 @@ UNSTARTED = frozenset({Outcome.SKIPPED, Outcome.EXPIRED})
 PAUSED = "the job was paused"
 REPLACED = "the job got other details before it fired"
 STOPPED = "the job was stopped before it fired"
-TOO_LATE = "its time to start was over when it came up"
+TOO_LATE = "it had expired by the time a worker looked at it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ def run_now(job: Job, spec: Spec, *, now: int, by: Requester | None, met: Overla
 
 
 def fire(job: Job, *, others: Sequence[Execution] = (), now: int) -> JobChange:
-    """How the job changes when it fires at ``now``. Its ``next_tick`` must be due. ``others``: its executions that are under way or not
-    settled."""
+    """How the job changes when it fires at ``now``. Its ``next_tick`` must be due. ``others``: its executions that are under way
+    (see ``overlap``)."""
     if job.next_tick is None:
         raise ValueError(f"job {job.id} has no next tick")
     decision = decide(firing_rules(job), job.next_tick, others=others, now=now)

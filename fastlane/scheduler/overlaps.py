@@ -46,7 +46,7 @@ class Overlaps:
         if waiting is None:
             return
         job = await self._store.job(job_id)
-        first = awaited(job, waiting, await self._store.unsettled_of(waiting.task_id, job_id))
+        first = awaited(job, waiting, await self._store.under_way_of(waiting.task_id, job_id))
         if not await self._is_held(waiting):
             for execution in replaced(waiting, first):
                 await self._stop(execution, waiting)

@@ -48,7 +48,7 @@ class Timer:
             await self._put_again(latest)
         if first:
             await self._put_again(await self._store.waiting(job.id))
-        others = () if job.schedule.overlap is Overlap.ALLOW else await self._store.unsettled_of(job.task_id, job.id)
+        others = () if job.schedule.overlap is Overlap.ALLOW else await self._store.under_way_of(job.task_id, job.id)
         firing = fire(job, others=others, now=max(now, self._clock.now()))
         if not await self._store.advance(job, firing.job, firing.ticks, firing.execution):
             return False

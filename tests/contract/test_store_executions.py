@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from fastlane.models import transitions
-from fastlane.models.execution import Ending, Execution, RunningContainer, Started
+from fastlane.models.execution import Ending, Execution, Failure, FailureReason, RunningContainer, Started
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.schedule.tick import Outcome, next_execution
@@ -117,16 +117,30 @@ async def test_one_that_waits_for_others_is_found_until_it_is_released_and_is_th
     assert await store.advance(job, advanced, [second_tick], second)
     assert await store.waiting(job.id) == second
     assert await store.latest([job.id]) == {job.id: first}
-    assert await store.unsettled_of(job.task_id, job.id) == [first, second]
+    assert await store.under_way_of(job.task_id, job.id) == [first, second]
     over = await store.change(transitions.cancel(first, now=9))
     assert await store.latest([job.id]) == {job.id: second}
-    assert await store.unsettled_of(job.task_id, job.id) == [over, second]
+    assert over is not None
+    assert await store.under_way_of(job.task_id, job.id) == [second]
     assert await store.change(transitions.settle(first)) is not None
-    assert await store.unsettled_of(job.task_id, job.id) == [second]
+    assert await store.under_way_of(job.task_id, job.id) == [second]
     released = await store.change(transitions.release(second))
     assert released is not None
     assert released.waits is None
-    assert (await store.waiting(job.id), await store.unsettled_of("other", job.id)) == (None, [])
+    assert (await store.waiting(job.id), await store.under_way_of("other", job.id)) == (None, [])
+
+
+async def test_of_very_many_under_way_the_oldest_are_found_and_the_newest_that_waits(store):
+    job, _, first = new()
+    await store.create(job, None, None)
+    made = [replace(first, id=f"{number:04}", sequence=number, status=Status.RUNNING) for number in range(1, 151)]
+    made += [replace(first, id=f"w{number}", sequence=number, waits=Overlap.QUEUE) for number in (151, 152)]
+    made[0] = replace(made[0], status=Status.STOPPED, finished_at=1)
+    made[1] = replace(made[1], status=Status.FAILED, finished_at=1, failure=Failure(FailureReason.EXIT, "1"))
+    for execution in made:
+        assert await store.insert(execution)
+    found = await store.under_way_of(job.task_id, job.id)
+    assert [one.id for one in found] == [*(f"{number:04}" for number in range(3, 103)), "w152"]
 
 
 async def test_what_ended_while_it_waited_waits_no_more(store):

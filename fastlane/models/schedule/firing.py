@@ -73,7 +73,7 @@ class Decision:
 def decide(timing: FiringRules, due: int, *, others: Sequence[Execution] = (), now: int) -> Decision:
     """Decides what a job whose next tick is due at ``due`` does at ``now`` (milliseconds): nothing before that.
 
-    ``others``: the job's executions that are under way or not settled.
+    ``others``: the job's executions that are under way (see ``overlap``).
     """
     if due > now:
         return Decision(None, None, due)
@@ -115,5 +115,5 @@ def _outcome(timing: FiringRules, due: int, others: Sequence[Execution], now: in
     """The outcome of the tick that fires now."""
     expires_at = timing.expires_at(due)
     if expires_at is not None and now >= expires_at:
-        return DueTick(due, OverlapDecision(Outcome.EXPIRED, "its time to start was over when it came up"))
+        return DueTick(due, OverlapDecision(Outcome.EXPIRED, "it had expired by the time a worker looked at it"))
     return DueTick(due, meet(timing.overlap, others))

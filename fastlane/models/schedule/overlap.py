@@ -1,6 +1,7 @@
 """What a tick does while earlier executions of its job are under way, and when one that waits for them goes on. Pure.
 
-``others`` are the executions of the job that are under way or not settled: one that has failed counts until the attempt after it is there.
+``others`` are the executions of the job that are under way: one that has failed counts until the attempt after it is there. Of very many
+they are the oldest, and the newest that waits: so what is to be stopped for another is stopped in parts.
 """
 
 from collections.abc import Sequence

@@ -3,14 +3,21 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import structlog
+
 from fastlane.clock import Clock
-from fastlane.errors import StoreDown
+from fastlane.errors import StoreDown, Unreadable
+from fastlane.models import transitions
+from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, job_status
 from fastlane.models.job_change import JobChange
+from fastlane.models.schedule.schedule import Overlap
 from fastlane.services.results import CurrentStatus
 from fastlane.storage.base import Store
 from fastlane.storage.lookup import find_job
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 Step = Callable[[Job, int], Awaitable[JobChange | None]]
@@ -55,6 +62,21 @@ class JobChanges:
     async def replace(self, seen: Job, change: JobChange, record: IdempotencyRecord | None) -> bool:
         """Writes the change, if the job is still as it was ``seen``."""
         return await self._store.advance(seen, change.job, change.ticks, change.execution, record)
+
+    async def release_waiting(self, job: Job) -> Execution | None:
+        """Lets the job's execution that waits for others go on, now that the job allows overlap. Returns what the queue is to be told. The
+        job has been written by then, so a store that is down fails nothing: a worker looks again in half a minute."""
+        if job.schedule.overlap is not Overlap.ALLOW:
+            return None
+        try:
+            waiting = await self._store.waiting(job.id)
+            released = None if waiting is None else await self._store.change(transitions.release(waiting))
+        except (StoreDown, Unreadable) as error:
+            log.warning("execution.release_deferred", task_id=job.task_id, job_id=job.id, error=str(error))
+            return None
+        if released is not None:
+            log.info("execution.released", task_id=released.task_id, job_id=job.id, execution_id=released.id)
+        return released
 
     async def current_status(self, job: Job) -> CurrentStatus:
         """The job's status, by its latest execution."""

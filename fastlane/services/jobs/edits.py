@@ -68,6 +68,7 @@ class Edits:
             await self._outbox.check()
             change = await self._changes.apply(task_id, job_id, step, partial(record_of, key))
             await self._outbox.enqueue(change.execution, change.job)
+            await self._outbox.enqueue(await self._changes.release_waiting(change.job))
             if change.job.next_tick is None:
                 await self._outbox.withdraw(change.job)
             log.info("job.edited", task_id=task_id, job_id=job_id, revision=change.job.revision, next_tick=change.job.next_tick)
@@ -79,7 +80,7 @@ class Edits:
         check_version(seen, seen.id, expected)
         spec, schedule = edit(seen, now)
         if _would_revive(seen, spec, schedule):
-            raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not start it again: PUT it with that")
+            raise Conflict(f"job {seen.id} has expired, and a later expiration alone does not schedule it again; send a PUT")
         if not schedule.starts_as(seen.schedule) or _admitted(spec) != _admitted(seen.spec):
             admit(self._pools, seen.task_id, spec)
         return job_change.edit(seen, spec, schedule, now=now, by=by)

@@ -68,9 +68,9 @@ class ManualRuns:
         if job.schedule.overlap is Overlap.ALLOW:
             return STARTS
         try:
-            others = await self._store.unsettled_of(job.task_id, job.id)
+            others = await self._store.under_way_of(job.task_id, job.id)
         except Unreadable as error:
-            raise Conflict(f"whether the job runs cannot be told: {error}; or add ?force=1 to start it whatever else of it runs") from error
+            raise Conflict(f"whether the job runs is not known: {error}; or add ?force=1 to start it whatever else of it runs") from error
         met = meet(job.schedule.overlap, others)
         if met.outcome is Outcome.SKIPPED:
             raise Conflict(f"{met.reason}; run it when that has ended, or add ?force=1 to start it beside that")
@@ -79,7 +79,7 @@ class ManualRuns:
     def _run_now(self, seen: Job, spec: Spec, now: int, by: Requester | None, met: OverlapDecision = STARTS) -> JobChange:
         if spec.is_over(now):
             moment = iso(spec.expiration or 0)
-            raise Conflict(f"the expiration of job {seen.id} was {moment}, so nothing of it would start any more; PUT it with a later one")
+            raise Conflict(f"the expiration of job {seen.id} was {moment}, so it would not start; send a PUT with a later one")
         pool = pool_for(self._pools, seen.task_id)
         if pool is not None:
             check_allowed(pool, spec)
@@ -92,12 +92,12 @@ class ManualRuns:
             raise Conflict(f"job {job.id} is {state}: it has a tick to come; use run to run it once now")
         last = (await self._store.latest([job.id])).get(job.id)
         if last is None:
-            raise Conflict(f"nothing of job {job.id} ever ran, so there is nothing to retry; use run")
+            raise Conflict(f"job {job.id} never ran, so there is nothing to retry; use run")
         if not last.status.final:
             stopping = job.stops(last.sequence) or last.stop_requested_at is not None
             raise Conflict(f"execution {last.id} of job {job.id} is {'stopping' if stopping else last.status}; try again when it has ended")
         if is_under_way(last):
-            raise Conflict(f"execution {last.id} of job {job.id} failed and is about to be tried again by itself")
+            raise Conflict(f"execution {last.id} of job {job.id} failed, and is about to be retried")
         return last.spec
 
     async def _apply(self, task_id: str, job_id: str, step: Step, key: IdempotencyKey | None) -> Enqueued:

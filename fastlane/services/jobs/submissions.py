@@ -100,6 +100,8 @@ class Submissions:
         write = partial(self._create_or_replace, task_id, job_id, spec, schedule, by, key, expected)
         change, replaced = await until_written(job_id, write)
         await self._outbox.enqueue(change.execution, change.job)
+        if replaced:
+            await self._outbox.enqueue(await self._changes.release_waiting(change.job))
         if replaced and change.job.next_tick is None:
             await self._outbox.withdraw(change.job)
         answer = enqueued(change)

@@ -102,7 +102,7 @@ class WaitExplainer:
             return None
         try:
             job = await self._store.job(execution.job_id)
-            others = await self._store.unsettled_of(execution.task_id, execution.job_id)
+            others = await self._store.under_way_of(execution.task_id, execution.job_id)
         except Unreadable:
             return None
         return next(iter(awaited(job, execution, others)), None)

@@ -21,13 +21,8 @@ from fastlane.storage.sqlite.schema import TO_COME, UNFINISHED
 TICKS, EXECUTIONS, CHUNKS = 250, 100, 32
 """Rows that one transaction deletes at most, which takes some milliseconds: all pages of a chunk, up to 256 KiB, must be visited."""
 
-MAX_UNSETTLED = 10_000
-
 _UNFINISHED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
     WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED}
-    ORDER BY executions.sequence, executions.attempt LIMIT ?"""
-_UNSETTLED = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
-    WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED} AND settled = 0
     ORDER BY executions.sequence, executions.attempt LIMIT ?"""
 _OPEN = f"""SELECT {", ".join(JOB_FIELDS)} FROM (
     SELECT id AS open_id FROM jobs INDEXED BY jobs_to_come WHERE task_id = :task AND id > :after AND {TO_COME}
@@ -58,13 +53,6 @@ def open_of_task(db: sqlite3.Connection, task_id: str, limit: int, after: str) -
 def unfinished(db: sqlite3.Connection, task_id: str, job_id: str, limit: int) -> list[Execution]:
     """The executions that belong to the job and are under way, not settled or not cleaned, oldest first."""
     rows = db.execute(_UNFINISHED, (job_id, task_id, limit)).fetchall()
-    return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
-
-
-def unsettled_of(db: sqlite3.Connection, task_id: str, job_id: str) -> list[Execution]:
-    """The executions that belong to the job and are under way or not settled, oldest first. Raises Unreadable: one that cannot be read may
-    run."""
-    rows = fetched(db, _UNSETTLED, (job_id, task_id, MAX_UNSETTLED))
     return [execution_from(dict(zip(EXECUTION_FIELDS, row, strict=True))) for row in rows]
 
 

@@ -7,7 +7,7 @@ or gives costs Python more than it costs SQLite (measured).
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -41,9 +41,6 @@ _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON 
         AND rowid NOT IN ({_OF_THOSE_THAT_WAIT}) {_NEWEST} LIMIT 1),
     (SELECT rowid FROM executions {_IN_UNDER_WAY} WHERE job_id = wanted.value AND {UNDER_WAY_SQL} AND {BELONGS} {_NEWEST} LIMIT 1),
     (SELECT rowid FROM executions WHERE job_id = wanted.value AND {ENDED_SQL} {_NEWEST} LIMIT 1))"""
-
-_WAITING = f"""SELECT {QUALIFIED} FROM json_each(?) AS asked CROSS JOIN executions INDEXED BY executions_waiting
-    ON executions.job_id = asked.value AND {WAITING}"""
 
 _AS_JSON = f"SELECT json_group_array(json_array({QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
 _WANTED = f"{_AS_JSON} ON executions.id = asked.value"
@@ -124,13 +121,6 @@ def latest(db: sqlite3.Connection, job_ids: Sequence[str]) -> dict[str, Executio
     """For each job, its newest execution under way, or else its newest."""
     found = readable(fetched(db, _LATEST, (orjson.dumps(list(job_ids)).decode(),)), _execution)
     return {execution.job_id: execution for execution in found}
-
-
-def waiting(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Execution | None]:
-    """The newest execution of each of these jobs that waits for others of its job, in their order."""
-    found = readable(fetched(db, _WAITING, (orjson.dumps(list(job_ids)).decode(),)), _execution)
-    newest = {execution.job_id: execution for execution in sorted(found, key=attrgetter("sequence"))}
-    return [newest.get(id) for id in job_ids]
 
 
 def in_statuses(db: sqlite3.Connection, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None) -> list[Execution]:

@@ -39,6 +39,7 @@ from fastlane.storage.sqlite import (
     jobs,
     lists,
     logs,
+    overlaps,
     pauses,
     version,
 )
@@ -197,10 +198,10 @@ class SqliteStore:
         return await self._readers.run(lambda db: executions.latest(db, job_ids))
 
     async def waiting(self, job_id: str) -> Execution | None:
-        return await self._readers.run(BatchOperation(job_id, executions.waiting))
+        return await self._readers.run(BatchOperation(job_id, overlaps.waiting))
 
-    async def unsettled_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
-        return await self._readers.run(lambda db: deletion.unsettled_of(db, task_id, job_id))
+    async def under_way_of(self, task_id: str, job_id: str) -> Sequence[Execution]:
+        return await self._readers.run(lambda db: overlaps.under_way_of(db, task_id, job_id))
 
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.in_statuses(db, statuses, limit, after))

@@ -190,7 +190,7 @@ async def test_what_has_expired_for_good_is_not_run_by_hand(virtual, verb):
     await virtual.finish(str(reply.execution_id))
     virtual.clock.set(virtual.clock.now() + 1)
     before = await virtual.job(job.job_id)
-    with pytest.raises(Conflict, match=r"expiration of job .* was 20\d\d-.*PUT it with a later one"):
+    with pytest.raises(Conflict, match=r"expiration of job .* was 20\d\d-.*send a PUT with a later one"):
         await method(virtual.services, verb)("t", job.job_id)
     assert await virtual.job(job.job_id) == before
 

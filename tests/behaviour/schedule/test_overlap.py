@@ -1,6 +1,9 @@
 """Ticks and runs of a job that is under way: skipped, queued, or in place of what runs. With real workers, and over HTTP for ``run``."""
 
+import json
 from typing import Any
+
+import pytest
 
 from fastlane.models.execution import Execution
 from fastlane.models.schedule.schedule import Overlap
@@ -152,3 +155,17 @@ async def test_one_that_waits_expires_on_time_and_makes_room_for_another(crew: F
     await crew.ledger(job, "started", "expired")
     await run(crew, job)
     await crew.ledger(job, "started", "expired", "queued")
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_one_that_waits_starts_at_once_when_its_job_comes_to_allow_overlap(crew: Fastlane, method: str) -> None:
+    """Long before a worker would look at it again."""
+    await crew.hire()
+    job = await job_with(crew, Overlap.QUEUE)
+    (first,) = await crew.attempts(job)
+    waits = await run(crew, job)
+    body = {"overlap": "allow"} if method == "PATCH" else {"image": "ubuntu:latest", "command": ["hold"], "cron": "@yearly"}
+    answer = await crew.ask(method, f"/tasks/task/jobs/{job.job_id}", data=json.dumps(body).encode())
+    assert answer.status == 200, answer.body
+    await one_of(crew, waits["executionId"], RUNS)
+    assert crew.executor.starts == [first.id, waits["executionId"]]

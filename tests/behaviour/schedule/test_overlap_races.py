@@ -3,16 +3,19 @@ and who falls. What waits starts once, and never beside the other."""
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
-from fastlane.errors import Conflict
+from fastlane.errors import Conflict, StoreDown
 from fastlane.models import transitions
+from fastlane.models.job import Job, Spec
 from fastlane.models.placement.pool import REQUESTED
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.scheduler.overlaps import LOOK_AGAIN
 from tests.support.factories import make_spec
+from tests.support.intercept import Died, dies, failing
 from tests.support.virtual_time import VirtualFastlane
 
 
@@ -39,6 +42,11 @@ async def waiting(virtual: VirtualFastlane, overlap: Overlap = Overlap.QUEUE) ->
     return job_id, first, second
 
 
+def allow_overlap(job: Job, _now: int) -> tuple[Spec, Schedule]:
+    """The change of a PATCH."""
+    return job.spec, replace(job.schedule, overlap=Overlap.ALLOW)
+
+
 async def over(virtual: VirtualFastlane, execution_id: str) -> None:
     await virtual.end(execution_id)
     await virtual.settle(execution_id)
@@ -60,7 +68,7 @@ async def test_one_that_ends_between_a_run_s_look_and_its_write_is_not_waited_fo
     assert await virtual.work() == [second.execution_id]
 
 
-@pytest.mark.parametrize("call", ["waiting", "job", "unsettled_of"])
+@pytest.mark.parametrize("call", ["waiting", "job", "under_way_of"])
 async def test_one_that_ends_amid_a_worker_s_look_at_what_waits_is_not_waited_for(virtual, call):
     job_id, first = await running(virtual)
     second = await run(virtual, job_id)
@@ -110,6 +118,34 @@ async def test_one_is_released_at_the_next_look_where_nobody_looked_after_the_ot
     assert await virtual.work() == []
     virtual.clock.set(virtual.clock.now() + LOOK_AGAIN)
     assert await virtual.work() == [second]
+
+
+@pytest.mark.parametrize("point", ["waiting", "change"])
+async def test_one_whose_job_came_to_allow_overlap_starts_at_the_next_look_although_the_call_fell(virtual, point):
+    job_id, _, second = await waiting(virtual)
+    (virtual.store.before if point == "waiting" else virtual.store.after)(point, dies)
+    with pytest.raises(Died):
+        await virtual.services.edits.edit("t", job_id, allow_overlap)
+    assert await virtual.work() == []
+    virtual.clock.set(virtual.clock.now() + LOOK_AGAIN)
+    assert await virtual.work() == [second]
+
+
+async def test_a_store_that_goes_away_once_the_job_allows_overlap_fails_no_call(virtual):
+    job_id, _, second = await waiting(virtual)
+    virtual.store.around("waiting", failing(StoreDown("away")))
+    await virtual.services.edits.edit("t", job_id, allow_overlap)
+    assert (await virtual.job(job_id)).schedule.overlap is Overlap.ALLOW
+    virtual.clock.set(virtual.clock.now() + LOOK_AGAIN)
+    assert await virtual.work() == [second]
+
+
+async def test_one_whose_job_comes_to_allow_overlap_starts_at_once_and_once(virtual):
+    job_id, _, second = await waiting(virtual)
+    await virtual.services.edits.edit("t", job_id, allow_overlap)
+    assert await virtual.work() == [second]
+    virtual.clock.set(virtual.clock.now() + LOOK_AGAIN)
+    assert await virtual.work() == []
 
 
 @pytest.mark.parametrize("settled", [False, True])

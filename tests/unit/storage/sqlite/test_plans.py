@@ -30,7 +30,7 @@ QUERIES = {
     "executions_of final": lambda store: store.executions_of("j", 10, statuses=FINAL),
     "latest": lambda store: store.latest(["a", "b"]),
     "waiting": lambda store: store.waiting("j"),
-    "unsettled_of": lambda store: store.unsettled_of("t", "j"),
+    "under_way_of": lambda store: store.under_way_of("t", "j"),
     "executions_in": lambda store: store.executions_in(UNDER_WAY, 10),
     "executions_in one": lambda store: store.executions_in(frozenset({Status.DONE}), 10, (4_000, "x")),
     "executions_in all": lambda store: store.executions_in(frozenset(Status), 10, (4_000, "x")),

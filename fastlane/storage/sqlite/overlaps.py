@@ -1,0 +1,56 @@
+"""What of a job is under way: the executions that another tick of it meets, and the one that waits for them."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import islice
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from fastlane.models.execution import Execution
+from fastlane.models.schedule.retry import is_under_way
+from fastlane.models.status import FINAL, Status
+from fastlane.storage.documents import execution_of
+from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
+from fastlane.storage.sqlite.rows import fetched, readable, with_any_text
+from fastlane.storage.sqlite.schema import UNFINISHED, WAITING
+
+MOST = 100
+"""Executions under way that are read of a job. More come about by ``force`` alone."""
+
+_OVER = ", ".join(f"'{status}'" for status in sorted(FINAL - {Status.FAILED}))
+"""Final statuses after which no attempt follows. One that this version does not know may be that of a container that runs."""
+_UNDER_WAY = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
+    WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED} AND settled = 0
+        AND status NOT IN ({_OVER})
+    ORDER BY executions.sequence, executions.attempt"""
+_WAITING = f"""SELECT {QUALIFIED} FROM json_each(?) AS asked CROSS JOIN executions INDEXED BY executions_waiting
+    ON executions.job_id = asked.value AND {WAITING}"""
+
+
+def waiting(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Execution | None]:
+    """The newest execution of each of these jobs that waits for others of its job, in their order."""
+    found = readable(fetched(db, _WAITING, (orjson.dumps(list(job_ids)).decode(),)), _execution)
+    newest = {execution.job_id: execution for execution in sorted(found, key=attrgetter("sequence"))}
+    return [newest.get(id) for id in job_ids]
+
+
+def under_way_of(db: sqlite3.Connection, task_id: str, job_id: str) -> list[Execution]:
+    """The oldest ``MOST`` executions of the job that are under way, and its newest one that waits, oldest first. One statement reads the
+    former, so they are of one moment. Raises Unreadable: one that cannot be read may run."""
+    found = with_any_text(db, lambda: _oldest(db, task_id, job_id))
+    if len(found) < MOST:
+        return found
+    last = waiting(db, [job_id])[0]
+    return found if last is None or last in found else [*found, last]
+
+
+def _oldest(db: sqlite3.Connection, task_id: str, job_id: str) -> list[Execution]:
+    with closing(db.execute(_UNDER_WAY, (job_id, task_id))) as rows:
+        return list(islice(filter(is_under_way, map(_execution, rows)), MOST))
+
+
+def _execution(row: Sequence[Any]) -> Execution:
+    return execution_of(list(row))
