@@ -195,6 +195,21 @@ async def test_a_dry_run_shows_what_the_container_would_get(server):
     assert (await server.post("/tasks/task?dryRun=1", OK)).json["resources"] is None
 
 
+@pytest.mark.parametrize(
+    ("resources", "reason"),
+    [
+        ({"cpus": 1000}, "has no node with 1000 processors: its largest has 2"),
+        ({"reserve": {"cpus": 2.5}}, "has no node with 2.5 processors: its largest has 2"),
+        ({"reserve": {"memory": "16g"}}, "has no node with 16.0 GiB of memory: its largest has 8.0 GiB"),
+        ({"cpus": 2, "memory": "16g", "reserve": {"memory": "8g"}}, None),
+    ],
+)
+async def test_a_dry_run_says_that_no_node_is_large_enough(server, resources, reason):
+    await server.report_worker(node_cpus=2.0, node_memory=8 << 30)
+    (host,) = (await server.post("/tasks/task?dryRun=1", OK | {"resources": resources})).json["hosts"]
+    assert host == {"host": HOST, "usable": reason is None, "reason": reason}
+
+
 async def test_a_dry_run_is_refused_as_the_job_would_be(server):
     body = OK | {"container": {"user": "app"}, "resources": {"cpus": 3}}
     assert refused(await server.post("/tasks/small?dryRun=1", body)).keys() == {"container.user", "resources.cpus"}

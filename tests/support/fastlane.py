@@ -388,9 +388,9 @@ class Fastlane:
         await self.end(execution, code)
         return reply
 
-    async def report_worker(self, *, usable: bool = True) -> None:
-        """Reports a worker, and its host."""
-        host = HostView(HOST, usable, None if usable else "refused the connection", swarm_id="swarm")
+    async def report_worker(self, *, usable: bool = True, **known: Any) -> None:
+        """Reports a worker, and its host; ``known``: more of what it knows of that."""
+        host = HostView(HOST, usable, None if usable else "refused the connection", swarm_id="swarm", **known)
         await self.queue.reports.announce(Report("worker-1", self.clock.now(), (host,)), ttl=60_000)
 
     async def change(self, change: transitions.ExecutionChange) -> Execution:

@@ -121,6 +121,8 @@ class Host:
             faults=self._breaker.faults,
             retry_at=self._breaker.retry_at(now),
             clock_skew=self.facts.skew if self.facts else None,
+            node_cpus=self.facts.node_cpus if self.facts else None,
+            node_memory=self.facts.node_memory if self.facts else None,
         )
 
     def parked(self, service_id: str) -> None:

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,13 +26,16 @@ INFO_WITHIN = 5.0
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states. ``skew``:
-    how far its clock is ahead of this process's, in milliseconds; None while that was not measured."""
+    how far its clock is ahead of this process's, in milliseconds; None while that was not measured. ``node_cpus``
+    and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none."""
 
     swarm_id: str
     node_id: str
     history: int
     nodes: Mapping[str, str]
     skew: int | None = None
+    node_cpus: float | None = None
+    node_memory: int | None = None
 
     @property
     def one_node(self) -> bool:
@@ -77,15 +80,27 @@ async def probe(client: Client, known: EngineFacts | None, clock: Clock) -> Engi
         raise nodes
     states = node_states(nodes)
     if isinstance(info, HostTimeout) and known is not None:
-        return replace(known, nodes=states)
+        return replace(known, nodes=states, **largest(nodes))
     if isinstance(info, BaseException):
         raise info
     earlier = known.skew if known is not None else None
-    return replace(read_info(info.values, states, client.host), skew=info.skew(earlier or 0))
+    return replace(read_info(info.values, states, client.host), skew=info.skew(earlier or 0), **largest(nodes))
 
 
 def _nodes(api: Api) -> list[Mapping[str, Any]]:
     return list(api.nodes())
+
+
+def largest(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """``node_cpus`` and ``node_memory`` of the facts."""
+    able = [node for node in nodes if _takes_work(node)]
+    found = [(node.get("Description") or {}).get("Resources") or {} for node in able]
+    nano, memory = (max((int(one.get(name) or 0) for one in found), default=0) for name in ("NanoCPUs", "MemoryBytes"))
+    return {"node_cpus": nano / 1e9 or None, "node_memory": memory or None}
+
+
+def _takes_work(node: Mapping[str, Any]) -> bool:
+    return (node.get("Status") or {}).get("State") == "ready" and (node.get("Spec") or {}).get("Availability") == "active"
 
 
 def _info(clock: Clock) -> Callable[[Api], Info]:

@@ -1,7 +1,7 @@
 """Previews a job, or a change of one, without writing it: its pool and hosts, and when it would run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastlane.clock import Clock
 from fastlane.models.container.container import Resources
@@ -51,8 +51,16 @@ class Previewer:
         return await self._preview(pool, job.spec, job.schedule, first)
 
     async def _preview(self, pool: Pool, spec: Spec, schedule: Schedule, first: int | None) -> Preview:
-        hosts = host_rows([pool], await self._reports.current())
-        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, first), spec.resources.within(pool.limits))
+        resources = spec.resources.within(pool.limits)
+        hosts = tuple(_for(resources, row) for row in host_rows([pool], await self._reports.current()))
+        return Preview(spec, schedule, pool, hosts, next_runs(spec, schedule, first), resources)
+
+
+def _for(resources: Resources, row: HostRow) -> HostRow:
+    """A host as it is for a container with these resources."""
+    if row.view is None or not row.view.usable or (shortage := row.view.shortage(resources)) is None:
+        return row
+    return replace(row, view=replace(row.view, usable=False, reason=shortage))
 
 
 def first_run(schedule: Schedule, now: int) -> int | None:

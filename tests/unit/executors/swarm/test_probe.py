@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.clock import ROUNDING
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.probe import EngineFacts, Info, read_info
+from fastlane.executors.swarm.probe import EngineFacts, Info, largest, read_info
 
 READY = {"n1": "ready"}
 
@@ -51,3 +51,22 @@ def test_a_swarm_that_keeps_fewer_than_two_old_tasks_cannot_be_used(history: int
 def test_the_skew_of_a_hosts_clock_is_no_more_than_its_answer_shows(time: str, skew: int | None) -> None:
     asked = 1_795_611_755_000  # 13:02:35
     assert Info({"SystemTime": time}, asked, asked + 300).skew(0) == skew
+
+
+def node(cpus: float, memory: int, *, state: str = "ready", availability: str = "active") -> dict[str, Any]:
+    resources = {"NanoCPUs": int(cpus * 1e9), "MemoryBytes": memory}
+    return {"Spec": {"Availability": availability}, "Status": {"State": state}, "Description": {"Resources": resources}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cpus", "memory"),
+    [
+        ([node(2, 100), node(1.5, 300)], 2.0, 300),
+        ([node(2, 100), node(8, 800, state="down"), node(4, 400, availability="drain")], 2.0, 100),
+        ([node(8, 800, state="down")], None, None),
+        ([{}], None, None),
+    ],
+    ids=["two", "some take no work", "none takes work", "says nothing"],
+)
+def test_the_largest_node_is_one_that_takes_work(nodes: list[dict[str, Any]], cpus: float | None, memory: int | None) -> None:
+    assert largest(nodes) == {"node_cpus": cpus, "node_memory": memory}
