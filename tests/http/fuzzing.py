@@ -33,6 +33,7 @@ UNSAID = (
     ("expiration", "so it would never run"),  # depends on the time it is now
     ("expiresIn", "so it would never run"),
     ("*", "is for a job with a cron"),  # a PATCH: what the job has
+    ("retryDelay", "and the job has no retries"),  # likewise
     ("timeout", "is more than this server allows"),  # each pool has its own limit
     ("resources.reserve.*", "is more than resources."),  # one number is to be below another
     ("container.mounts.*.target", "is there twice"),  # also when one has a slash at its end

@@ -27,7 +27,8 @@ WHO = {
     "users": (user("anna", PASSWORD, "admin"), user("rob", "robs", "run", "team-a-"), user("vera", "veras", "read")),
     "tokens": (token("ci", TOKEN, "run", "build-"), token("eyes", "fl_eyes", "read")),
 }
-PUBLIC = {"/", "/livez", "/readyz", "/healthcheck"}
+HEALTH = {"/", "/livez", "/readyz", "/healthcheck"}
+PUBLIC = {*HEALTH, "/login"}
 
 
 @pytest.fixture
@@ -65,14 +66,13 @@ def from_(address: str, credential: dict[str, str] | None = None) -> dict[str, s
     return {**(credential or {}), "X-Forwarded-For": address}
 
 
-def test_only_what_tells_that_the_server_lives_is_public():
+def test_only_what_tells_that_the_server_lives_and_the_page_to_log_in_are_public():
     assert {path for path, handler in ROUTES.items() if handler.public} == PUBLIC
 
 
 def test_the_reference_names_what_is_public():
-    """That, and the page on which people log in."""
     (named,) = re.findall("except those for (.*?) must authenticate", markdown().replace("\n", " "))
-    assert set(re.findall("`(.*?)`", named)) == {*PUBLIC, "/login"}
+    assert set(re.findall("`(.*?)`", named)) == PUBLIC
 
 
 @pytest.mark.parametrize("path", [*sorted(ROUTES.keys() - PUBLIC), "/nothing", "/tasks/%00"])
@@ -89,7 +89,7 @@ async def test_nothing_is_told_or_done_for_who_does_not_say_who_they_are(guarded
     assert (job["status"], job["executionCount"]) == ("enqueued", 1)
 
 
-@pytest.mark.parametrize("path", sorted(PUBLIC))
+@pytest.mark.parametrize("path", sorted(HEALTH))
 async def test_health_is_told_to_everybody(guarded, path):
     assert (await guarded.get(path)).status in (200, 503)
     assert (await guarded.get(path, headers=basic("anna", "wrong"))).status in (200, 503)

@@ -130,13 +130,15 @@ async def test_a_field_that_belongs_elsewhere_is_told_where(server, fields, fiel
 async def test_nothing_is_called_near_that_is_not(server, name):
     found = faults(await server.post("/tasks/task", OK | {name: 1}))[name or "(empty)"]
     assert "nearest" not in found
-    assert "; there are: image, command, " in found
+    assert "; its fields are: image, command, " in found
     assert "nearest" not in faults(await server.get("/tasks?colour=1"))["colour"]
 
 
-@pytest.mark.parametrize("name", ["notify", "webhooks"])
-async def test_a_field_that_later_work_brings_is_refused_rather_than_ignored(server, name):
-    assert name in faults(await server.post("/tasks/task", OK | {name: 1}))
+@pytest.mark.parametrize("name", ["notify", "webhooks", "expectEvery"])
+async def test_a_field_that_later_work_brings_is_refused_with_what_to_do_meanwhile(server, name):
+    found = faults(await server.post("/tasks/task", OK | {name: 1}))
+    assert found == {name: found[name]}
+    assert "this version sends no notifications; leave it out, and ask for the job's status" in found[name]
 
 
 async def test_all_faults_come_in_one_answer(server):

@@ -48,7 +48,7 @@ async def permissive(shared_redis, tmp_path):
         {},
         FULL,
         {"command": "ls -lah"},
-        {"startAt": "2090-01-01T00:00:00.001Z", "retryDelay": "0s"},
+        {"startAt": "2090-01-01T00:00:00.001Z", "retries": 0, "retryDelay": "0s"},
         {"command": ["x" * 40_000, "y' " * 9_000]},
     ],
     ids=["least", "full", "text", "later", "long"],
@@ -72,7 +72,7 @@ async def test_durations_and_times_of_a_definition_are_text(permissive):
 
 
 async def test_a_job_is_fetched_edited_and_put_back_by_a_script_of_three_lines(server):
-    reply = await server.enqueue(cron="0 8 * * *", retryDelay=90, timeout="10m", labels={"team": "data"})
+    reply = await server.enqueue(cron="0 8 * * *", retries=1, retryDelay=90, timeout="10m", labels={"team": "data"})
     before = await job_of(server, reply)
     run = await asyncio.create_subprocess_exec(sys.executable, "-c", SCRIPT.format(url=reply["jobUrl"]))
     assert await run.wait() == 0
@@ -149,6 +149,8 @@ async def test_a_patch_of_a_job_that_ran_runs_nothing_and_the_next_run_takes_the
         ({"cron": "@daily", "startIn": "5m"}, {"startIn"}),
         ({"timezone": "UTC", "overlap": None}, {"timezone"}),
         ({"cron": "often", "timezone": "UTC"}, {"cron"}),
+        ({"retryDelay": "5s"}, {"retryDelay"}),
+        ({"retryDelay": 5, "retries": None}, {"retryDelay"}),
         ({"expiration": 1}, {"expiration"}),
     ],
 )
@@ -158,6 +160,15 @@ async def test_a_faulty_patch_names_every_fault_and_changes_nothing(server, body
     assert refused.status == 400
     assert {fault["field"] for fault in refused.json["errors"]} == fields
     assert (await server.store.job(reply["jobId"])).revision == 1
+
+
+async def test_a_patch_of_the_delay_of_retries_goes_by_the_job_s_own_retries(server):
+    reply = await server.enqueue(startAt="2090-01-01T00:00:00Z", retries=1)
+    assert (await patch(server, reply, {"retryDelay": "5s"})).status == 200
+    assert (await patch(server, reply, {"retries": None})).status == 200
+    shown = (await job_of(server, reply))["definition"]
+    assert (shown["retries"], shown["retryDelay"]) == (0, "5s")
+    assert (await server.put(reply["jobUrl"], shown)).status == 200
 
 
 async def test_a_patch_of_nothing_or_of_no_job_is_refused(server):

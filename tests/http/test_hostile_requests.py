@@ -189,7 +189,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         ("GET /tasks/" + "a" * 70_000, b"X: 1", 414, "URL"),
         ("GET /tasks?a=" + "1" * 70_000, b"X: 1", 414, "URL"),
         ("GET /livez", b"X: " + b"a" * 60_000, 200, ""),
-        ("GET /tasks?" + "a=1&" * 999, b"X: 1", 400, "not a query name"),
+        ("GET /tasks?" + "a=1&" * 999, b"X: 1", 400, "not a query parameter"),
         ("GET /tasks?" + "page=1&" * 999, b"X: 1", 400, "twice"),
         ("POST /tasks/task", b"Idempotency-Key: " + b"a" * 256, 400, "255"),
         ("POST /tasks/task", b"Origin: http://" + b"a" * 60_000, 403, "another site"),

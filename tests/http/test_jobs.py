@@ -49,7 +49,7 @@ async def test_the_rules_of_a_job_come_back_as_they_were_given(server):
 
 
 async def test_rules_that_were_not_given_are_told_as_what_they_then_are(server):
-    reply = await server.enqueue(retryDelay="1.5s", timeout=0.25)
+    reply = await server.enqueue(retries=0, retryDelay="1.5s", timeout=0.25)
     job = (await server.get(reply["jobUrl"])).json["job"]
     names = ("retries", "retryDelay", "timeout", "expiration", "expiresIn", "priority", "concurrency")
     assert [job["spec"][name] for name in names] == [0, 1.5, 0.25, None, None, 0, None]

@@ -289,7 +289,7 @@ async def test_beyond_loopback_every_page_may_read(shared_redis, tmp_path):
 async def test_a_path_without_a_route_is_told_the_routes_that_are_there(server, method):
     answer = await server.ask(method, "/task/a/jbos")
     assert answer.status == 404
-    assert answer.json["detail"].startswith("there is no route /task/a/jbos; here are: /tasks/T, /tasks/T/stop, ")
+    assert answer.json["detail"].startswith("there is no route /task/a/jbos; the routes are: /tasks/T, /tasks/T/stop, ")
     assert "/tasks/T/jobs" in answer.json["detail"]
     listed = (await server.get("/nowhere")).json["detail"]
     assert all(f" {route}," in listed for route in ("/tasks", "/executions", "/status", "/healthcheck"))

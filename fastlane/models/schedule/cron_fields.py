@@ -119,7 +119,7 @@ def _split(text: str) -> list[str]:
     if len(parts) != len(FIELDS):
         count = "1 field" if len(parts) == 1 else f"{len(parts)} fields"
         more = " (none for seconds or years)" if len(parts) > len(FIELDS) else ""
-        raise ValueError(f"{quoted(text)} has {count}, and cron has five{more}; {FORMS}")
+        raise ValueError(f"{quoted(text)} has {count}; cron needs 5{more}; {FORMS}")
     return parts
 
 

@@ -138,7 +138,7 @@ def pages(default: str = "10 unless the server's settings say otherwise", most: 
     """The query of a list."""
     token = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{1,{MAX_TOKEN}}}$"}
     return {
-        "page": Parameter("Which page; one past the end is a 404.", integer(1, MAX_PAGE)),
-        "perPage": Parameter(f"How many rows a page has: {default}.", integer(1, most)),
-        "after": Parameter("Where a page goes on, as the nextUrl of the one before had it: not made up by clients.", token),
+        "page": Parameter("Which page, from 1 on; one past the end is a 404.", integer(1, MAX_PAGE)),
+        "perPage": Parameter(f"How many rows a page has: {default}; {most:,} at most.", integer(1, most)),
+        "after": Parameter("Where the page goes on. It comes with nextUrl; clients do not make it up.", token),
     }

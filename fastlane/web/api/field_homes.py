@@ -1,4 +1,4 @@
-"""What to write instead of a name that is a field elsewhere in a job, or that other tools have for the same thing."""
+"""What to do about a name that is a field elsewhere in a job, that other tools have for the same thing, or that is still to come."""
 
 from collections.abc import Mapping
 
@@ -30,3 +30,9 @@ HOMES: Mapping[str, str] = {
     "volumes": "container.mounts",
 }
 """By the name in small letters. An object knows its own fields before it looks here."""
+
+NOT_YET: Mapping[str, str] = dict.fromkeys(
+    ("notify", "webhooks", "expectEvery"),
+    "is not supported yet: this version sends no notifications; leave it out, and ask for the job's status (its jobUrl, or ?wait=60)",
+)
+"""The faults of fields of a job that a later version brings."""

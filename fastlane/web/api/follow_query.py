@@ -12,15 +12,15 @@ from fastlane.web.http.query import read_all, read_integer, read_since
 
 MAX_LINES = 1_000_000_000
 PART_QUERY = {
-    "tail": Parameter("Only this many of the last lines.", integer(0, MAX_LINES)),
+    "tail": Parameter("Only this many of the last lines; 0 for none.", integer(0, MAX_LINES)),
     "since": Parameter(f"Only what was written at or after this time: {SINCE_WORDS}.", SINCE),
 }
 """Which part of a log is wanted; of a log that is followed, where it begins."""
 FOLLOW_ONLY = {
     "from": Parameter(
-        "Continues after this cursor of a message; not together with tail or since.", {"type": "string", "maxLength": MAX_CURSOR}
+        "Continues after the message with this cursor. Not together with tail or since.", {"type": "string", "maxLength": MAX_CURSOR}
     ),
-    "stream": Parameter("Only stdout, or only stderr.", enum(tuple(STREAMS))),
+    "stream": Parameter("Only this stream: stdout or stderr; both unless given.", enum(tuple(STREAMS))),
 }
 FOLLOW_QUERY = {**FOLLOW_ONLY, **PART_QUERY}
 

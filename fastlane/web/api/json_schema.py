@@ -58,8 +58,10 @@ DURATION: JsonSchema = {
 }
 POSITIVE_DURATION: JsonSchema = {**DURATION, "pattern": f"^(?=.*[1-9]){''.join(f'(?:{part})?' for part in _PARTS)}$"}
 DURATION_WORDS = (
-    f"written with w, d, h, m and s, the largest first, or in any other form that pytimeparse reads, {TEN_YEARS // 86_400} days at most"
+    'a duration such as "2m30s", with the units w, d, h, m and s, the largest first ("1:30", "2 hours" and the like are understood, too); '
+    "ten years at most"
 )
+LIKE_DURATION = "a duration like startIn, or a number of seconds"
 DURATION_OR_SECONDS: JsonSchema = {"anyOf": [DURATION, {"type": "number", "minimum": 0, "maximum": TEN_YEARS}]}
 POSITIVE_DURATION_OR_SECONDS: JsonSchema = {
     "anyOf": [POSITIVE_DURATION, {"type": "number", "minimum": MILLISECOND, "maximum": TEN_YEARS}],

@@ -195,9 +195,9 @@ def mapping(
     return _plain(read, {"type": "object", "additionalProperties": values or {}}, about, optional=optional)
 
 
-def objects(read: Callable[[Value], Iterable[Any]]) -> Field[Value]:
+def objects(read: Callable[[Value], Iterable[Any]], about: str) -> Field[Value]:
     """A list of anything."""
-    return _plain(read, {"type": "array", "items": {}})
+    return _plain(read, {"type": "array", "items": {}}, about)
 
 
 def url(read: Callable[[Value, RenderContext], str | None], about: str, *, null: bool = False) -> Field[Value]:
@@ -218,9 +218,9 @@ def envs(read: Callable[[Value], Mapping[str, str]], *, optional: bool = False) 
     return Field(schema, show, Form.OPTIONAL if optional else Form.RENDERED)
 
 
-def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]]) -> Field[Value]:
+def message(read: Callable[[Value], str], envs: Callable[[Value], Mapping[str, str]], about: str) -> Field[Value]:
     """A message that may quote environment variables: their secret values are redacted."""
-    return _rendered(lambda value, render: render.redaction.message(read(value), envs(value)), {"type": "string"}, "")
+    return _rendered(lambda value, render: render.redaction.message(read(value), envs(value)), {"type": "string"}, about)
 
 
 def rendered_text(read: Callable[[Value, RenderContext], str | None], about: str) -> Field[Value]:

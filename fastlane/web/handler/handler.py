@@ -395,6 +395,6 @@ class UnknownRoute(Handler):
     async def on_get(self) -> None:
         """404."""
         routes = ", ".join(route.replace("{task_id}", "T").replace("{job_id}", "J").replace("{execution_id}", "E") for route in self._near)
-        raise Problem(404, f"there is no route {self.request.path[:200]}; here are: {routes}. GET /openapi.json describes all routes")
+        raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are: {routes}. GET /openapi.json describes all routes")
 
     on_post = on_put = on_patch = on_delete = on_options = on_get

@@ -58,7 +58,7 @@ def unknown_field(name: str, known: Collection[str], noun: str, homes: Mapping[s
     if name.lower() not in own and (home := homes.get(name.lower())):
         return f"is not a field of {noun}; use {home}"
     near = nearest(name, known)
-    hint = f'the nearest is "{near}" (there are: {", ".join(known)})' if near else f"there are: {', '.join(known)}"
+    hint = f'the nearest is "{near}" (its fields are: {", ".join(known)})' if near else f"its fields are: {', '.join(known)}"
     return f"is not a field of {noun}; {hint}"
 
 

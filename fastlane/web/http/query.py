@@ -23,7 +23,7 @@ def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, 
     faults: list[Fault] = []
     for name, given in islice(request.query_arguments.items(), MAX_NAMES):
         if name not in known:
-            faults.append(Fault(name[:80], f"is not a query name of this route; {_known_names(name, known)}"))
+            faults.append(Fault(name[:80], f"is not a query parameter of this route; {_known_names(name, known)}"))
         elif len(given) > 1:
             faults.append(Fault(name, "appears twice; leave one out"))
         else:
@@ -35,8 +35,8 @@ def read_query(request: HTTPServerRequest, known: Collection[str]) -> dict[str, 
 
 def _known_names(name: str, known: Collection[str]) -> str:
     if near := nearest(name, known):
-        return f'the nearest known one is "{near}"'
-    return f"it knows: {', '.join(sorted(known))}" if known else "it takes no query"
+        return f'the nearest one is "{near}"'
+    return f"it takes {', '.join(sorted(known))}" if known else "it takes none"
 
 
 def read_flag(values: Mapping[str, str], name: str) -> bool:

@@ -199,6 +199,10 @@ def _with_rules(content: Json, settings: WebSettings) -> Json:
         _start("now", None, (*STARTS, *CRON_FIELDS)),
         *(_start(f"by {name}", name, {*STARTS, *CRON_FIELDS} - {name, *(CRON_FIELDS if name == "cron" else ())}) for name in STARTS),
     ]
+    job["anyOf"] = [
+        {"title": "without retryDelay", "properties": {"retryDelay": {"type": "null"}}},
+        {"title": "with retries", "required": ["retries"], "properties": {"retries": {"type": "integer"}}},
+    ]
     return content
 
 

@@ -16,7 +16,9 @@ from fastlane.web.http.paging import BY_NUMBER, ListUrl
 from fastlane.web.http.query import read_all, read_since
 
 FILTERS = {
-    "status": Parameter("Only executions with this status; separate several with commas.", comma_list(tuple(Status))),
+    "status": Parameter(
+        f"Only executions with this status, or with one of several, separated by commas: {', '.join(Status)}.", comma_list(tuple(Status))
+    ),
     "task": Parameter("Only executions of this task.", TASK_ID),
     "since": Parameter(f"Only executions that were due at or after this time: {SINCE_WORDS}.", SINCE),
 }

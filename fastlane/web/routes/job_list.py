@@ -13,7 +13,9 @@ from fastlane.web.http.query import read_all
 from fastlane.web.routes.executions import read_task
 
 FILTERS = {
-    "status": Parameter("Only jobs with this status; separate several with commas.", comma_list(JOB_STATUSES)),
+    "status": Parameter(
+        f"Only jobs with this status, or with one of several, separated by commas: {', '.join(JOB_STATUSES)}.", comma_list(JOB_STATUSES)
+    ),
     "task": Parameter("Only jobs of this task.", TASK_ID),
     "label": Parameter(
         "Only jobs with this label: NAME=VALUE.",

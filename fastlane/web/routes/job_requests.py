@@ -24,7 +24,9 @@ MAX_WAIT = 60
 DELETE_QUERY = {"stop": flag("Stops it before deleting it.")}
 ENQUEUE_QUERY = {
     "dryRun": flag("Previews the job and changes nothing."),
-    "wait": Parameter("Answers when the job has ended, with its retries, or after this many seconds.", integer(0, MAX_WAIT)),
+    "wait": Parameter(
+        f"Answers when the job has ended, with its retries, or after this many seconds, {MAX_WAIT} at most.", integer(0, MAX_WAIT)
+    ),
 }
 
 

@@ -40,7 +40,7 @@ class JobHandler(Handler):
     @operation(
         "getJob",
         JOB_DETAIL,
-        query={"include": Parameter("Includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
+        query={"include": Parameter("logs: includes each execution's log and error.", enum(["logs"])), **pages(f"{EXECUTIONS}")},
         etag=True,
         refusals=(404,),
     )

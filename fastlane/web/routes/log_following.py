@@ -33,7 +33,7 @@ TEXT, BASE64 = ENCODINGS = ("text", "base64")
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """TCP keepalive (seconds, seconds, times) finds dead peers of text, which has no pings."""
 QUERY = {
-    "follow": flag("The log as it grows: text, or server-sent events for Accept: text/event-stream."),
+    "follow": flag("The log as it grows: as text, or as server-sent events for Accept: text/event-stream."),
     "encoding": Parameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
     **FOLLOW_QUERY,
 }

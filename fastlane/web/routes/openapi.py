@@ -8,7 +8,7 @@ from fastlane.web.openapi.document import Document
 class OpenApiHandler(Handler):
     """``/openapi.json``."""
 
-    @operation("getOpenApi", more="This document.", answers={200: Response("An OpenAPI 3.1 document.", media=("application/json",))})
+    @operation("getOpenApi", answers={200: Response("An OpenAPI 3.1 document.", media=("application/json",))})
     async def on_get(self) -> None:
         """The contract as OpenAPI."""
         document = self.application.settings["document"]

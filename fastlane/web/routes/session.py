@@ -1,11 +1,13 @@
-"""``/login``, where people log in with a token, and ``/session``, by which that page does so. Only our own pages use them."""
+"""``/login``, where people log in with a token, and ``/session``, by which that page does so."""
 
 import structlog
 
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal
 from fastlane.services.tickets import TooManyTickets
+from fastlane.web.api.contract import Response, operation
 from fastlane.web.handler.handler import Handler
+from fastlane.web.handler.page import HTML
 from fastlane.web.http.problems import Problem
 from fastlane.web.http.strict_json import read_object
 from fastlane.web.routes.pages import show_page
@@ -20,8 +22,9 @@ class LoginPageHandler(Handler):
 
     public = True
 
+    @operation("readLogin", answers={200: Response("A page to log in with a token, and to log out.", media=(HTML,))})
     async def on_get(self) -> None:
-        """The page."""
+        """The page to log in."""
         await show_page(self, "login.html")
 
 

@@ -62,9 +62,10 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/status": StatusHandler,
     "/openapi.json": OpenApiHandler,
     "/docs": DocsHandler,
+    "/login": LoginPageHandler,
     "/": RootHandler,
 }
 """The public API, which the OpenAPI document describes."""
 
-UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler, "/login": LoginPageHandler, "/session": SessionHandler}
+UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler, "/session": SessionHandler}
 """Routes that only our own pages use."""

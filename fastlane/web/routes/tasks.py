@@ -121,7 +121,7 @@ class TaskHandler(Handler):
         url = self.render_context.task_url(task_id)
         return Problem(
             400,
-            f"the body is empty. To list the jobs of this task: curl {url} "
+            f"the body is empty. To list the jobs of this task: curl {url}. "
             f'To run one: curl -XPOST -d\'{{"image": "ubuntu:latest", "command": "ls -lah"}}\' {url} (only image is required)',
         )
 

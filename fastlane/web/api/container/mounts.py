@@ -24,10 +24,15 @@ def _read_kind(value: object) -> MountKind:
 
 _MOUNT = BodyObject(
     "a mount",
-    type=BodyField(_read_kind, {"enum": [kind.value for kind in MountKind]}, required=True),
+    type=BodyField(
+        _read_kind,
+        {"enum": [kind.value for kind in MountKind]},
+        "bind: a path of the node; volume: a named volume; tmpfs: memory.",
+        required=True,
+    ),
     source=BodyField(options.read_text, {"type": "string"}),
     target=BodyField(options.read_target, _TARGET, "Where the container finds it.", required=True),
-    readOnly=BodyField(options.read_boolean, {"type": "boolean"}),
+    readOnly=BodyField(options.read_boolean, {"type": "boolean"}, "Whether the container may only read it; false unless given."),
     size=BodyField(partial(options.read_size, least=options.LEAST_TMPFS), size(options.LEAST_TMPFS)),
 )
 
@@ -37,8 +42,8 @@ def _mount_schema(kind: MountKind, **fields: BodyField) -> JsonSchema:
     return BodyObject("a mount", **{**_MOUNT.fields, "type": replace(_MOUNT.fields["type"], schema={"const": kind.value}), **fields}).schema
 
 
-_HOST_PATH = BodyField(options.read_path, ABSOLUTE_PATH, "A path of the node.", required=True)
-_VOLUME_NAME = BodyField(options.read_volume, text(_VOLUME, 128), "A volume's name.", required=True)
+_HOST_PATH = BodyField(options.read_path, ABSOLUTE_PATH, "Of a bind: a path of the node. Of a volume: its name.", required=True)
+_VOLUME_NAME = BodyField(options.read_volume, text(_VOLUME, 128), "Its name.", required=True)
 _NO_SOURCE = replace(_MOUNT.fields["source"], schema=NULL)
 _NO_SIZE = replace(_MOUNT.fields["size"], schema=NULL)
 MOUNT: JsonSchema = {
@@ -81,8 +86,8 @@ def read_mount(value: object) -> Mount:
 
 _SECRET = BodyObject(
     "a secret",
-    name=BodyField(options.read_secret, text(options.SECRET.pattern, 64), required=True),
-    target=BodyField(options.read_secret_file, text(options.SECRET_FILE.pattern, 128)),
+    name=BodyField(options.read_secret, text(options.SECRET.pattern, 64), "Its name in the swarm.", required=True),
+    target=BodyField(options.read_secret_file, text(options.SECRET_FILE.pattern, 128), "Its file in /run/secrets: its name unless given."),
 )
 SECRET: JsonSchema = {"anyOf": [_SECRET.fields["name"].schema, _SECRET.schema]}
 

@@ -106,7 +106,7 @@ _CONTAINER = BodyObject(
     init=BodyField(options.read_boolean, {"type": "boolean"}, "Whether an init process starts the command: true unless given."),
     stopSignal=BodyField(options.read_signal, _SIGNAL, "The signal that asks it to end, by name or number."),
     stopGrace=BodyField(
-        options.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h, as startIn is written, or in seconds."
+        options.read_grace, _GRACE, "How long it has to end after that, from 1s to 1h: a duration like startIn, or a number of seconds."
     ),
     mounts=BodyField(
         _unique(list_of(read_mount, MAX_MOUNTS, '"/srv/data:/data:ro"'), _target, "target"),

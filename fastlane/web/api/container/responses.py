@@ -38,17 +38,17 @@ RESOURCES = Serializer[Resources](
 MOUNT = Serializer[Mount](
     "Mounted",
     "Something mounted in a container.",
-    type=enum(MountKind, lambda mount: mount.kind),
+    type=enum(MountKind, lambda mount: mount.kind, "What is mounted: a path of the node, a named volume, or memory."),
     source=string(lambda mount: mount.source, "The node's path or the volume's name; null: memory.", null=True),
     target=string(lambda mount: mount.target, "Where the container finds it."),
-    readOnly=boolean(lambda mount: mount.read_only),
+    readOnly=boolean(lambda mount: mount.read_only, "Whether the container may only read it."),
     size=integer(lambda mount: mount.size, "Bytes, of memory.", null=True),
 )
 
 SECRET = Serializer[Secret](
     "SecretGiven",
     "A secret of the swarm that a container is given.",
-    name=string(lambda secret: secret.name),
+    name=string(lambda secret: secret.name, "The secret's name in the swarm."),
     target=string(lambda secret: secret.target, "Its file in /run/secrets."),
 )
 

@@ -12,6 +12,7 @@ from fastlane.web.api.container.options import OLD_HOSTS
 from fastlane.web.api.requests.job import (
     CRON_FIELDS,
     NEEDS_CRON,
+    NEEDS_RETRIES,
     READERS,
     REQUIRED,
     SPEC_FIELDS,
@@ -37,6 +38,8 @@ def read_change(
     start = _start(job.schedule, wanted, removed)
     if "cron" not in start and "cron" not in given:
         faults += [Fault(name, NEEDS_CRON) for name in CRON_FIELDS if name in wanted]
+    if "retryDelay" in wanted and "retries" not in given and ("retries" in removed or not job.spec.retries):
+        faults.append(Fault("retryDelay", NEEDS_RETRIES))
     if faults:
         raise Invalid(faults)
     spec, schedule = _spec(job.spec, wanted, removed), schedule_of(start, now, timezone)

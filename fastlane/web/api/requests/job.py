@@ -27,7 +27,7 @@ from fastlane.models.schedule.timezone import read_timezone
 from fastlane.web.api import json_schema
 from fastlane.web.api.container.options import CONTAINER, HOSTS, NOT_THE_SAME, OLD_HOSTS, differs, read_container, read_hosts
 from fastlane.web.api.container.resources import RESOURCES, read_resources
-from fastlane.web.api.field_homes import HOMES
+from fastlane.web.api.field_homes import HOMES, NOT_YET
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
 from fastlane.web.http.fields import MAX_FAULTS, unknown_field
@@ -67,6 +67,7 @@ STARTS = ("startIn", "startAt", "cron")
 CRON_FIELDS = ("timezone", "overlap", "catchUp")
 """The fields that are only valid together with ``cron``."""
 NEEDS_CRON = "is for a job with a cron; give one, or leave this out"
+NEEDS_RETRIES = 'is the wait before a retry, and the job has no retries; give retries, such as "retries": 3, or leave this out'
 
 
 class JobSchema(Schema):
@@ -88,7 +89,11 @@ class JobSchema(Schema):
         readers.COMMAND,
         "What to run in place of the image's own command: text, split as a POSIX shell would split it (no shell runs it), or a list.",
     )
-    envs = field(readers.read_envs, readers.ENVS, f"Environment variables, {readers.MAX_ENVS_BYTES} bytes in all.")
+    envs = field(
+        readers.read_envs,
+        readers.ENVS,
+        f"Environment variables: text, numbers or booleans by name, {readers.MAX_ENVS_BYTES >> 10} KiB in all.",
+    )
     startIn = field(read_duration, json_schema.DURATION, f"When it starts: this long from now, {json_schema.DURATION_WORDS}.")
     startAt = field(
         read_moment, json_schema.MOMENT, f"When it starts: at a moment, as {json_schema.MOMENT_WORDS}; a moment in the past means now."
@@ -109,16 +114,20 @@ class JobSchema(Schema):
         "start (skip), waits for its end (queue: one does, a second is skipped), or stops it and waits for that (replace).",
     )
     catchUp = choice(CatchUp, "What follows when ticks were missed: the latest of them runs late (the default), or none does.")
-    retries = field(readers.read_retries, json_schema.integer(0), "How many further attempts may follow a failed one; 0 unless given.")
+    retries = field(
+        readers.read_retries,
+        json_schema.integer(0),
+        "How many further attempts may follow a failed one: up to the setting hard_retries; 0 unless given.",
+    )
     retryDelay = field(
         read_duration_or_seconds,
         json_schema.DURATION_OR_SECONDS,
-        f"The time before each further attempt: {json_schema.DURATION_WORDS}, or seconds; exponential back-off unless given.",
+        f"The time before a further attempt: {json_schema.LIKE_DURATION}. Needs retries; exponential back-off unless given.",
     )
     timeout = field(
         readers.read_timeout,
         json_schema.POSITIVE_DURATION_OR_SECONDS,
-        f"How long it may run: {json_schema.DURATION_WORDS}, or seconds; up to the hard_timeout of its pool or of the server.",
+        f"How long it may run: {json_schema.LIKE_DURATION}, up to its pool's hardTimeout, else the setting hard_timeout.",
     )
     expiration = field(
         read_moment, json_schema.MOMENT, f"The moment, after its first start, by which it must have started: {json_schema.MOMENT_WORDS}."
@@ -126,10 +135,10 @@ class JobSchema(Schema):
     expiresIn = field(
         readers.read_time_to_start,
         json_schema.POSITIVE_DURATION_OR_SECONDS,
-        f"How long after it was due it may still start: {json_schema.DURATION_WORDS}, or seconds.",
+        f"How long after it was due it may still start: {json_schema.LIKE_DURATION}.",
     )
-    priority = number(-100, 100, "Within its pool, a point counts as a minute of waiting; 0 unless given.")
-    concurrency = number(1, 1000, "It waits while this many executions of its task run.")
+    priority = number(-100, 100, "From -100 to 100: within its pool, a point counts as a minute of waiting; 0 unless given.")
+    concurrency = number(1, 1000, "From 1 to 1,000: it waits while this many executions of its task run.")
     resources = field(read_resources, RESOURCES, "How much of a node it gets, within the limits of its pool.")
     container = field(
         read_container,
@@ -137,16 +146,18 @@ class JobSchema(Schema):
         "How its container is set up. The policy of its pool says what is allowed; anything else is a 403.",
     )
     additionalDNSEntries = field(read_hosts, {**HOSTS, "deprecated": True}, "The name of container.extraHosts in fastlane 2.x.")
-    name = field(readers.read_name, readers.NAME, "A name for people.")
-    labels = field(readers.read_labels, readers.LABELS, "Labels, by which GET /jobs?label=NAME=VALUE finds the job.")
+    name = field(readers.read_name, readers.NAME, f"A name for people, up to {readers.MAX_NAME} characters.")
+    labels = field(
+        readers.read_labels, readers.LABELS, f"Up to {readers.MAX_LABELS} labels, by which GET /jobs?label=NAME=VALUE finds the job."
+    )
     metadata = field(
-        readers.read_metadata, json_schema.DATA, f"Whatever the client wants to find again, up to {readers.MAX_METADATA} bytes of JSON."
+        readers.read_metadata, json_schema.DATA, f"Any JSON object, up to {readers.MAX_METADATA >> 10} KiB; it comes back with the job."
     )
 
     @validates_schema(pass_original=True, skip_on_field_errors=False)
     def rules(self, data: Mapping[str, Any], original: Mapping[str, Any], *, partial: bool = False, **_options: Any) -> None:
-        """What must hold between fields: a job has one kind of start, and fields about a cron's ticks need a cron, which in a ``partial``
-        body may be the job's own."""
+        """What must hold between fields: a job has one kind of start, fields about a cron's ticks need a cron, and a delay of retries needs
+        retries. In a ``partial`` body these may be the job's own."""
         faults: dict[str, list[str]] = {}
         starts = [name for name in STARTS if name in original]
         if len(starts) > 1:
@@ -154,6 +165,8 @@ class JobSchema(Schema):
         for name in CRON_FIELDS:
             if name in original and "cron" not in original and not partial:
                 faults[name] = [NEEDS_CRON]
+        if "retryDelay" in original and "retries" not in original and not partial:
+            faults["retryDelay"] = [NEEDS_RETRIES]
         container: Container = data.get("container") or NO_CONTAINER
         if differs(data.get("additionalDNSEntries"), container.extra_hosts):
             faults["additionalDNSEntries"] = [NOT_THE_SAME]
@@ -277,7 +290,7 @@ def _faults(messages: Mapping[Any, Any], path: str = "") -> Iterator[Fault]:
     for name, below in messages.items():
         field = f"{path}{name}"
         if not path and name not in JOB.fields:
-            yield Fault(field[:80] or "(empty)", unknown_field(name, JOB.fields, "a job", HOMES))
+            yield Fault(field[:80] or "(empty)", NOT_YET.get(name) or unknown_field(name, JOB.fields, "a job", HOMES))
         elif isinstance(below, Mapping):
             yield from _faults(below, f"{field}.")
         else:

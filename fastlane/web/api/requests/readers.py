@@ -27,6 +27,7 @@ MAX_COMMAND = 256 * 1024
 MAX_ARGUMENT = 128 * 1024 - 1
 """Bytes. Linux takes no longer argument, and no longer variable with its name (MAX_ARG_STRLEN)."""
 
+LONGEST = f"{MAX_ARGUMENT + 1 >> 10} KiB"
 MAX_ARGUMENTS = 10_000
 MAX_ENVS = 1_000
 MAX_ENVS_BYTES = 256 * 1024
@@ -65,7 +66,7 @@ def read_command(value: object) -> tuple[str, ...]:
         raise ValidationError(f"has more than {MAX_ARGUMENTS} arguments; put them into a file of the image or a variable")
     sizes = [len(argument.encode()) for argument in arguments]
     if max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_COMMAND:
-        raise ValidationError(f"is longer than {MAX_ARGUMENT} bytes in one argument or {MAX_COMMAND} in all; shorten it")
+        raise ValidationError(f"is longer than {LONGEST} in one argument or {MAX_COMMAND >> 10} KiB in all; shorten it")
     return arguments
 
 
@@ -81,10 +82,10 @@ def read_envs(value: object) -> dict[str, str]:
     envs = {name: given if isinstance(given, str) else json.dumps(given) for name, given in value.items()}
     sizes = [len(name) + 1 + len(given.encode()) for name, given in envs.items()]
     if sizes and (max(sizes) > MAX_ARGUMENT or sum(sizes) > MAX_ENVS_BYTES):
-        raise ValidationError(f"is longer than {MAX_ARGUMENT} bytes in one variable or {MAX_ENVS_BYTES} in all; shorten it")
+        raise ValidationError(f"is longer than {LONGEST} in one variable or {MAX_ENVS_BYTES >> 10} KiB in all; shorten it")
     if sum(len(name) + 1 + literal_size(given) for name, given in envs.items()) > MAX_ENVS_BYTES:
         raise ValidationError(
-            f"is longer than {MAX_ENVS_BYTES} bytes in all, because each {OPENING} takes {len(ESCAPED)} bytes (Swarm would expand it "
+            f"is longer than {MAX_ENVS_BYTES >> 10} KiB in all, because each {OPENING} takes {len(ESCAPED)} bytes (Swarm would expand it "
             "otherwise); write fewer of them, or put the text into a file of the image"
         )
     return envs
@@ -95,7 +96,7 @@ def read_metadata(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValidationError('is not an object; write {"name": "value"}')
     if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA:
-        raise ValidationError(f"is longer than {MAX_METADATA} bytes; keep what is large elsewhere and name it here")
+        raise ValidationError(f"is longer than {MAX_METADATA >> 10} KiB; keep what is large elsewhere and name it here")
     return value
 
 

@@ -34,8 +34,8 @@ NOT_SEEN = "no worker is alive that sees it"
 ENQUEUED = Serializer[Enqueued](
     "Enqueued",
     "The ids and URLs of an accepted job.",
-    taskId=string(lambda made: made.task_id),
-    jobId=uuid(lambda made: made.job_id),
+    taskId=string(lambda made: made.task_id, "The task's id."),
+    jobId=uuid(lambda made: made.job_id, "The job's id."),
     executionId=uuid(
         lambda made: made.execution_id, "Null for a job with a start, even one in the past: a worker makes it when that is due.", null=True
     ),
@@ -68,9 +68,11 @@ WAITED = Serializer[WaitedFor](
 HOST_USE = Serializer[HostRow](
     "HostUse",
     "A host, and why it cannot be used, if so.",
-    host=string(lambda row: row.name),
-    usable=boolean(lambda row: row.view is not None and row.view.usable),
-    reason=string(lambda row: NOT_SEEN if row.view is None else None if row.view.usable else row.view.reason, null=True),
+    host=string(lambda row: row.name, "Its address, as the settings have it."),
+    usable=boolean(lambda row: row.view is not None and row.view.usable, "Whether the job could go there now."),
+    reason=string(
+        lambda row: NOT_SEEN if row.view is None else None if row.view.usable else row.view.reason, "Why it could not, if so.", null=True
+    ),
 )
 
 
@@ -81,10 +83,10 @@ def _next_runs(preview: Preview) -> Sequence[str]:
 DRY_RUN = Serializer[Preview](
     "DryRun",
     "What a job would be.",
-    valid=boolean(lambda _: True),
+    valid=boolean(lambda _: True, "Always true: a job that is not valid is refused."),
     spec=nested(SPEC, lambda preview: preview.spec),
     schedule=nested(SCHEDULE, lambda preview: preview.schedule),
-    pool=string(lambda preview: preview.pool.name),
+    pool=string(lambda preview: preview.pool.name, "The pool that takes the task."),
     resources=nested(RESOURCES, lambda preview: asked_resources(preview.resources), null=True),
     hosts=array(HOST_USE, lambda preview: preview.hosts),
     nextRuns=strings(_next_runs, "The next due times, up to five.", format="date-time"),
@@ -93,11 +95,11 @@ DRY_RUN = Serializer[Preview](
 STOPPED = Serializer[CurrentStatus](
     "Stopped",
     "What was asked to stop, pause or resume, and its status afterwards.",
-    taskId=string(lambda stopped: stopped.task_id),
-    jobId=uuid(lambda stopped: stopped.job_id),
+    taskId=string(lambda stopped: stopped.task_id, "The task's id."),
+    jobId=uuid(lambda stopped: stopped.job_id, "The job's id."),
     taskUrl=url(lambda stopped, render: render.task_url(stopped.task_id), "The task."),
     jobUrl=url(lambda stopped, render: render.job_url(stopped.task_id, stopped.job_id), "The job."),
-    status=enum(JOB_STATUSES, lambda stopped: stopped.status),
+    status=enum(JOB_STATUSES, lambda stopped: stopped.status, "The job's status now, or that of the execution that was to stop."),
     stopping=boolean(lambda stopped: stopped.stopping or None, "True while a stop has not taken effect yet.", optional=True),
 )
 
@@ -105,37 +107,37 @@ EXECUTION_STOPPED = Serializer[CurrentStatus](
     "ExecutionStopped",
     "An execution that was asked to stop, and its status afterwards.",
     job=flattened(STOPPED, lambda stopped: stopped),
-    executionId=uuid(lambda stopped: stopped.execution_id),
+    executionId=uuid(lambda stopped: stopped.execution_id, "The execution's id."),
     executionUrl=url(lambda one, render: render.resource_url(one.task_id, one.job_id, one.execution_id), "The execution."),
 )
 
 TASK_STOPPED = Serializer[TaskStopped](
     "TaskStopped",
     "How many of a task's jobs were asked to stop: those that were running or still had to run.",
-    taskId=string(lambda task: task.task_id),
+    taskId=string(lambda task: task.task_id, "The task's id."),
     taskUrl=url(lambda task, render: render.task_url(task.task_id), "The task."),
-    stopped=integer(lambda task: task.stopped),
+    stopped=integer(lambda task: task.stopped, "How many."),
 )
 
 DELETED = Serializer[Deleted](
     "Deleted",
     "What was deleted.",
-    taskId=string(lambda deleted: deleted.task_id),
+    taskId=string(lambda deleted: deleted.task_id, "The task's id."),
     jobId=uuid(lambda deleted: deleted.job_id, "Null: the whole task.", null=True),
-    deleted=boolean(lambda _: True),
+    deleted=boolean(lambda _: True, "Always true."),
 )
 
 POOL_PAUSED = Serializer[PoolPaused](
     "PoolPaused",
     "A pool, and whether it is paused.",
-    pool=string(lambda pool: pool.pool),
-    paused=boolean(lambda pool: pool.paused),
+    pool=string(lambda pool: pool.pool, "The pool's name."),
+    paused=boolean(lambda pool: pool.paused, "Whether it is paused now."),
 )
 
 DISPATCH_PAUSED = Serializer[DispatchPaused](
     "DispatchPaused",
     "Whether all dispatch is paused.",
-    paused=boolean(lambda dispatch: dispatch.paused),
+    paused=boolean(lambda dispatch: dispatch.paused, "Whether it is paused now."),
 )
 
 

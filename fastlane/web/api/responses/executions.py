@@ -80,16 +80,16 @@ REQUESTER = Serializer[Requester](
 FAILURE = Serializer[FailureView](
     "Failure",
     "Why an execution failed.",
-    reason=enum(FailureReason, lambda failure: failure.reason),
-    message=message(lambda failure: failure.message, lambda failure: failure.envs),
+    reason=enum(FailureReason, lambda failure: failure.reason, "The kind of failure, for programs."),
+    message=message(lambda failure: failure.message, lambda failure: failure.envs, "Why, for people, with the engine's own words."),
 )
 
 LAST_EXECUTION = Serializer[Execution](
     "LastExecution",
     "An execution in brief.",
-    executionId=uuid(lambda execution: execution.id),
+    executionId=uuid(lambda execution: execution.id, "The execution's id."),
     url=url(lambda one, render: render.execution_url(one.task_id, one.job_id, one.id), "Where it is read."),
-    status=enum(Status, lambda execution: execution.status),
+    status=enum(Status, lambda execution: execution.status, "How far it is, or how it ended."),
     failure=nested(FAILURE, _failure, null=True),
     createdAt=timestamp(lambda execution: execution.created_at, "When it was made."),
     startedAt=timestamp(lambda execution: execution.started_at, "When its container was seen running.", null=True),
@@ -100,27 +100,27 @@ LAST_EXECUTION = Serializer[Execution](
 LOG_INFO = Serializer[ExecutionView](
     "LogInfo",
     "How long the log is so far.",
-    stdoutBytes=integer(lambda view: view.stdout_bytes),
-    stderrBytes=integer(lambda view: view.stderr_bytes),
+    stdoutBytes=integer(lambda view: view.stdout_bytes, "Bytes of stdout."),
+    stderrBytes=integer(lambda view: view.stderr_bytes, "Bytes of stderr."),
     truncated=boolean(lambda view: view.truncated, "Whether some of it was dropped or lost."),
 )
 
 PLACE = Serializer[Execution](
     "Place",
     "Where an execution ran, under the names of fastlane 2.x.",
-    docker_host=string(lambda execution: split_host(execution.host)[0], null=True),
-    docker_port=integer(lambda execution: split_host(execution.host)[1], null=True, least=1),
-    container_id=string(lambda execution: execution.container_id, null=True),
+    docker_host=string(lambda execution: split_host(execution.host)[0], "The host's name, or its socket.", null=True),
+    docker_port=integer(lambda execution: split_host(execution.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    container_id=string(lambda execution: execution.container_id, "The id of its container.", null=True),
 )
 
 EXECUTION = Serializer[ExecutionView](
     "Execution",
     "An execution in full.",
     brief=flattened(LAST_EXECUTION, lambda view: view.execution),
-    jobId=uuid(lambda view: view.execution.job_id),
-    taskId=string(lambda view: view.execution.task_id),
+    jobId=uuid(lambda view: view.execution.job_id, "Its job's id."),
+    taskId=string(lambda view: view.execution.task_id, "Its task's id."),
     queueJobId=uuid(lambda view: view.execution.tick_id, "The tick that it is an attempt at; its retries have the same one."),
-    image=string(lambda view: view.execution.spec.image),
+    image=string(lambda view: view.execution.spec.image, "The image that it runs."),
     imageDigest=string(lambda view: view.execution.image_digest, "What the image's tag meant then.", null=True),
     command=command(lambda view: view.execution.spec.command),
     attempt=integer(lambda view: view.execution.attempt, "1, and one more for each retry.", least=1),
@@ -131,10 +131,10 @@ EXECUTION = Serializer[ExecutionView](
     expiresAt=timestamp(lambda view: view.execution.expires_at, "It does not start after that.", null=True),
     scheduledFor=timestamp(lambda view: view.execution.scheduled_for, "When it was due."),
     durationMs=integer(lambda view: _duration(view.execution), "How long it ran.", null=True),
-    host=string(lambda view: view.execution.host, null=True),
-    pool=string(lambda view: view.execution.pool, null=True),
-    serviceId=string(lambda view: view.execution.service_id, null=True),
-    containerId=string(lambda view: view.execution.container_id, null=True),
+    host=string(lambda view: view.execution.host, "The Docker host to which it was given.", null=True),
+    pool=string(lambda view: view.execution.pool, "The pool that it runs in.", null=True),
+    serviceId=string(lambda view: view.execution.service_id, "The id of its Swarm service.", null=True),
+    containerId=string(lambda view: view.execution.container_id, "The id of its container.", null=True),
     logInfo=nested(LOG_INFO, lambda view: view),
     stopRequestedAt=timestamp(lambda view: view.execution.stop_requested_at, "When it was first asked to stop.", null=True),
     requestedBy=nested(REQUESTER, lambda view: view.execution.requested_by, null=True),

@@ -34,33 +34,44 @@ from fastlane.web.api.serializer import (
 )
 
 JOB_STATUSES = (*Status, "scheduled", "paused")
+STATUS_WORDS = "paused; else that of its execution under way; else stopped or scheduled; else that of its last execution."
 
 SCHEDULE = Serializer[Schedule](
     "Schedule",
     "When a job runs.",
-    kind=enum(ScheduleKind, lambda schedule: schedule.kind),
+    kind=enum(ScheduleKind, lambda schedule: schedule.kind, "now: once, when it was posted; at: once, later; cron: repeatedly."),
     startAt=timestamp(lambda schedule: schedule.at, "Of a job that runs once, later.", null=True),
     cron=string(lambda schedule: schedule.cron.text if schedule.cron else None, "As it was given.", optional=True),
     timezone=string(
         lambda schedule: schedule.cron.timezone if schedule.cron else None, "The zone whose clocks the cron means.", optional=True
     ),
-    overlap=enum(Overlap, lambda schedule: schedule.overlap if schedule.cron else None, optional=True),
-    catchUp=enum(CatchUp, lambda schedule: schedule.catch_up if schedule.cron else None, optional=True),
+    overlap=enum(
+        Overlap,
+        lambda schedule: schedule.overlap if schedule.cron else None,
+        "What a tick of a cron does while an earlier execution is under way.",
+        optional=True,
+    ),
+    catchUp=enum(
+        CatchUp,
+        lambda schedule: schedule.catch_up if schedule.cron else None,
+        "What follows when ticks of a cron were missed.",
+        optional=True,
+    ),
 )
 
 SPEC = Serializer[Spec](
     "Spec",
     "What a job runs, and by which rules.",
-    image=string(lambda spec: spec.image),
+    image=string(lambda spec: spec.image, "The image."),
     command=command(lambda spec: spec.command),
     envs=envs(lambda spec: spec.envs),
     metadata=mapping(lambda spec: spec.metadata, "What the client gave."),
-    retries=integer(lambda spec: spec.retries),
+    retries=integer(lambda spec: spec.retries, "How many further attempts may follow a failed one."),
     retryDelay=seconds(lambda spec: spec.retry_delay, "Seconds before each further attempt; null: exponential back-off."),
     timeout=seconds(lambda spec: spec.timeout, "Seconds of running."),
     expiration=timestamp(lambda spec: spec.expiration, "It does not start after that.", null=True),
     expiresIn=seconds(lambda spec: spec.expires_in, "It does not start more than this many seconds after it was due."),
-    priority=integer(lambda spec: spec.priority, least=-100),
+    priority=integer(lambda spec: spec.priority, "Within its pool, a point counts as a minute of waiting.", least=-100),
     concurrency=integer(lambda spec: spec.concurrency or None, "It waits while this many of its task run.", null=True, least=1),
     resources=nested(RESOURCES, lambda spec: asked_resources(spec.resources), null=True),
     container=nested(CONTAINER, lambda spec: asked_container(spec.container), null=True),
@@ -69,17 +80,17 @@ SPEC = Serializer[Spec](
 JOB_ROW = Serializer[JobView](
     "JobRow",
     "A job in a list.",
-    id=uuid(lambda view: view.job.id),
+    id=uuid(lambda view: view.job.id, "The job's id."),
     url=url(lambda view, render: render.job_url(view.job.task_id, view.job.id), "Where it is read."),
-    taskId=string(lambda view: view.job.task_id),
+    taskId=string(lambda view: view.job.task_id, "Its task's id."),
     name=string(lambda view: view.job.spec.name, "A name for people.", null=True),
-    labels=mapping(lambda view: view.job.spec.labels, values={"type": "string"}),
+    labels=mapping(lambda view: view.job.spec.labels, "Its labels, by name.", values={"type": "string"}),
     createdAt=timestamp(lambda view: view.job.created_at, "When it was made."),
     lastModifiedAt=timestamp(lambda view: view.job.modified_at, "When it was last changed."),
-    image=string(lambda view: view.job.spec.image),
+    image=string(lambda view: view.job.spec.image, "The image that it runs."),
     command=command(lambda view: view.job.spec.command),
     schedule=nested(SCHEDULE, lambda view: view.job.schedule),
-    status=enum(JOB_STATUSES, lambda view: view.status),
+    status=enum(JOB_STATUSES, lambda view: view.status, STATUS_WORDS),
     nextRunAt=timestamp(lambda view: view.next_run, "Its next tick.", null=True),
     lastExecution=nested(LAST_EXECUTION, lambda view: view.latest, null=True),
 )
@@ -89,10 +100,10 @@ JOB_PAGE = page_of("JobPage", "A page of jobs.", JOB_ROW)
 TASK = Serializer[Task](
     "Task",
     "A task in a list.",
-    taskId=string(lambda task: task.id),
+    taskId=string(lambda task: task.id, "The task's id."),
     createdAt=timestamp(lambda task: task.created_at, "When its first job was made."),
     lastModifiedAt=timestamp(lambda task: task.modified_at, "When a job of it was last made or changed."),
-    jobsCount=integer(lambda task: task.jobs_count),
+    jobsCount=integer(lambda task: task.jobs_count, "How many jobs it has."),
     url=url(lambda task, render: render.task_url(task.id), "Where its jobs are listed."),
 )
 
@@ -101,9 +112,9 @@ TASK_PAGE = page_of("TaskPage", "A page of tasks.", TASK)
 TASK_JOBS = Serializer[Listing[TaskJobsView]](
     "TaskJobs",
     "A task with a page of its jobs.",
-    taskId=string(lambda listing: listing.view.task.id),
+    taskId=string(lambda listing: listing.view.task.id, "The task's id."),
     url=url(lambda listing, render: render.task_url(listing.view.task.id), "This task."),
-    jobsCount=integer(lambda listing: listing.view.task.jobs_count),
+    jobsCount=integer(lambda listing: listing.view.task.jobs_count, "How many jobs it has."),
     jobs=array(JOB_ROW, lambda listing: listing.view.jobs.rows),
     page=pagination(),
 )
@@ -113,10 +124,10 @@ NO_LISTENERS: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finis
 
 LISTENERS = Serializer[Mapping[str, Sequence[Any]]](
     "Listeners",
-    "Who is notified when a job ends.",
-    succeeds=objects(lambda listeners: listeners["succeeds"]),
-    fails=objects(lambda listeners: listeners["fails"]),
-    finishes=objects(lambda listeners: listeners["finishes"]),
+    "Who is notified when a job ends: nobody yet, so all lists are empty.",
+    succeeds=objects(lambda listeners: listeners["succeeds"], "Always empty."),
+    fails=objects(lambda listeners: listeners["fails"], "Always empty."),
+    finishes=objects(lambda listeners: listeners["finishes"], "Always empty."),
 )
 
 JOB_METADATA = Serializer[Job](
@@ -124,9 +135,9 @@ JOB_METADATA = Serializer[Job](
     "What a job was given, under the names of fastlane 2.x.",
     custom=mapping(lambda job: job.spec.metadata, "The metadata that the client gave."),
     envs=envs(lambda job: job.spec.envs),
-    retries=integer(lambda job: job.spec.retries),
+    retries=integer(lambda job: job.spec.retries, "How many further attempts may follow a failed one."),
     timeout=seconds(lambda job: job.spec.timeout, "Seconds of running."),
-    cron=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, null=True),
+    cron=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, "The cron, as it was given.", null=True),
     expiration=timestamp(lambda job: job.spec.expiration, "It does not start after that.", null=True),
     notify=nested(LISTENERS, lambda _: NO_LISTENERS),
     webhooks=nested(LISTENERS, lambda _: NO_LISTENERS),
@@ -135,22 +146,22 @@ JOB_METADATA = Serializer[Job](
 JOB_FULL = Serializer[JobDetail](
     "JobFull",
     "A job in full.",
-    id=uuid(lambda detail: detail.view.job.id),
+    id=uuid(lambda detail: detail.view.job.id, "The job's id."),
     url=url(lambda detail, render: render.job_url(detail.view.job.task_id, detail.view.job.id), "This job."),
-    taskId=string(lambda detail: detail.view.job.task_id),
+    taskId=string(lambda detail: detail.view.job.task_id, "Its task's id."),
     createdAt=timestamp(lambda detail: detail.view.job.created_at, "When it was made."),
     lastModifiedAt=timestamp(lambda detail: detail.view.job.modified_at, "When it was last changed."),
     scheduled=boolean(lambda detail: detail.view.next_run is not None, "Whether a tick is to come."),
-    status=enum(JOB_STATUSES, lambda detail: detail.view.status),
+    status=enum(JOB_STATUSES, lambda detail: detail.view.status, STATUS_WORDS),
     nextRunAt=timestamp(lambda detail: detail.view.next_run, "Its next tick.", null=True),
     spec=nested(SPEC, lambda detail: detail.view.job.spec),
     schedule=nested(SCHEDULE, lambda detail: detail.view.job.schedule),
-    executionCount=integer(lambda detail: detail.executions.total),
+    executionCount=integer(lambda detail: detail.executions.total, "How many executions it has."),
     executions=array(EXECUTION, lambda detail: detail.executions.rows, "A page of them, newest first."),
     metadata=nested(JOB_METADATA, lambda detail: detail.view.job),
     requestedBy=nested(REQUESTER, lambda detail: detail.view.job.requested_by, null=True),
     name=string(lambda detail: detail.view.job.spec.name, "A name for people.", null=True),
-    labels=mapping(lambda detail: detail.view.job.spec.labels, values={"type": "string"}),
+    labels=mapping(lambda detail: detail.view.job.spec.labels, "Its labels, by name.", values={"type": "string"}),
     definition=nested(DEFINITION, lambda detail: detail.view.job),
 )
 
@@ -165,12 +176,12 @@ JOB_DETAIL = Serializer[Listing[JobDetail]](
 TICK = Serializer[tuple[Job, Tick]](
     "Tick",
     "A due time of a job, and what became of it.",
-    id=uuid(lambda of: of[1].id),
+    id=uuid(lambda of: of[1].id, "The tick's id, which logs show, too."),
     due=timestamp(lambda of: of[1].due, "When it was due; of a run of missed ticks, the first."),
     until=timestamp(lambda of: of[1].until, "Of a run of missed ticks, the last.", null=True),
     count=integer(lambda of: of[1].count, "How many ticks the row stands for.", least=1),
     atLeast=boolean(lambda of: of[1].at_least, "Whether there were more, which were not counted."),
-    outcome=enum(Outcome, lambda of: of[1].outcome),
+    outcome=enum(Outcome, lambda of: of[1].outcome, "What became of it."),
     reason=string(lambda of: of[1].reason, "Why nothing started, or what it waited for.", null=True),
     execution=nested(LINK, lambda of: (of[0].task_id, of[0].id, of[1].execution_id) if of[1].execution_id else None, null=True),
     createdAt=timestamp(lambda of: of[1].created_at, "When this was decided."),

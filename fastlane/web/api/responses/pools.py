@@ -28,23 +28,23 @@ POOL_HOST = Serializer[HostRow](
     host=string(lambda row: row.name, "Its address, as the settings have it."),
     weight=integer(lambda row: row.view.weight if row.view else 1, "How much of the pool's work it gets, beside the others.", least=1),
     running=integer(lambda row: row.view.running if row.view else 0, "Executions on it."),
-    usable=boolean(lambda row: row.view is not None and row.view.usable),
+    usable=boolean(lambda row: row.view is not None and row.view.usable, "Whether work may go there now."),
     reason=string(_reason, "Why it cannot be used, if so.", null=True),
 )
 
 POLICY = Serializer[Policy](
     "Policy",
     "What a container of a pool may ask for, as patterns. An empty list allows nothing.",
-    user=strings(lambda policy: policy.user),
-    workdir=strings(lambda policy: policy.workdir),
+    user=strings(lambda policy: policy.user, "Users."),
+    workdir=strings(lambda policy: policy.workdir, "Directories in which a command starts."),
     init=boolean(lambda policy: policy.init, "Whether jobs may set it."),
-    stopSignal=strings(lambda policy: policy.stop_signal),
+    stopSignal=strings(lambda policy: policy.stop_signal, "Stop signals."),
     stopGrace=string(_grace, "The longest; null: jobs may not set it.", null=True, examples=["30s"]),
-    mounts=strings(lambda policy: policy.mounts),
-    networks=strings(lambda policy: policy.networks),
-    secrets=strings(lambda policy: policy.secrets),
-    constraints=strings(lambda policy: policy.constraints),
-    extraHosts=strings(lambda policy: policy.extra_hosts),
+    mounts=strings(lambda policy: policy.mounts, "Paths of the node, volumes and tmpfs."),
+    networks=strings(lambda policy: policy.networks, "Networks."),
+    secrets=strings(lambda policy: policy.secrets, "Secrets of the swarm."),
+    constraints=strings(lambda policy: policy.constraints, "Constraints of the node."),
+    extraHosts=strings(lambda policy: policy.extra_hosts, "Host names."),
 )
 
 LIMITS = Serializer[Resources](
@@ -58,7 +58,7 @@ LIMITS = Serializer[Resources](
 POOL = Serializer[PoolView](
     "Pool",
     "A pool: which tasks run there, on which hosts, how many at once, and what goes on.",
-    name=string(lambda view: view.pool.name),
+    name=string(lambda view: view.pool.name, "The pool's name."),
     match=string(lambda view: view.pool.match, "A regular expression: the first pool that it matches from the start takes a task."),
     hosts=array(POOL_HOST, lambda view: view.hosts),
     maxRunning=integer(lambda view: view.pool.max_running, "How many executions may run at once.", least=1),

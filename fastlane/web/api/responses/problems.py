@@ -15,9 +15,9 @@ FAULT = Serializer[Fault](
 PROBLEM = Serializer[Problem](
     "Problem",
     "An error (RFC 9457).",
-    type=string(lambda _: "about:blank"),
-    title=string(lambda problem: problem.title),
-    status=integer(lambda problem: problem.status, least=400),
+    type=string(lambda _: "about:blank", "Always about:blank; title and status say what kind it is."),
+    title=string(lambda problem: problem.title, "The status in words."),
+    status=integer(lambda problem: problem.status, "The HTTP status.", least=400),
     detail=string(lambda problem: problem.detail, "What is wrong and what to do, for people; of several faults, the names of the fields."),
     error=string(lambda problem: problem.detail, "The detail again, for clients of fastlane 2.x."),
     errors=array(FAULT, lambda problem: problem.faults or None, "Every fault by its field, for programs and forms.", optional=True),

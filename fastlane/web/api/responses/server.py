@@ -15,22 +15,22 @@ from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.responses.jobs import JOB_STATUSES
 from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
 
-ALIVE = Serializer[None]("Alive", "This process serves.", alive=boolean(lambda _: True))
+ALIVE = Serializer[None]("Alive", "This process serves.", alive=boolean(lambda _: True, "Always true."))
 
-READY = Serializer[None]("Ready", "This process can take requests.", ready=boolean(lambda _: True))
+READY = Serializer[None]("Ready", "This process can take requests.", ready=boolean(lambda _: True, "Always true."))
 
 HEALTH_PROBLEM = Serializer[HealthProblem](
     "Trouble",
     "What is wrong with one part.",
-    source=enum(("store", "redis", "workers", "docker"), lambda problem: problem.source),
+    source=enum(("store", "redis", "workers", "docker"), lambda problem: problem.source, "Which part."),
     message=string(lambda problem: problem.message, "Why; on a server with users or tokens, for callers who log in."),
 )
 
 HEALTH = Serializer[HealthReport](
     "Health",
     "Which parts are well.",
-    redis=boolean(lambda health: health.redis),
-    store=boolean(lambda health: health.store),
+    redis=boolean(lambda health: health.redis, "Whether the queue takes writes."),
+    store=boolean(lambda health: health.store, "Whether the store takes writes."),
     mongo=boolean(lambda health: health.store, "The store, under the name that it had in fastlane 2.x."),
     docker=boolean(lambda health: health.docker, "Whether every pool has a usable host."),
     workers=boolean(lambda health: health.workers, "Whether one is alive."),
@@ -49,14 +49,14 @@ class ServerStatus:
 ABOUT = Serializer[str](
     "About",
     "What answers.",
-    version=string(lambda version: version),
-    executor=enum(("swarm",), lambda _: "swarm"),
+    version=string(lambda version: version, "The server's version."),
+    executor=enum(("swarm",), lambda _: "swarm", "What runs the containers."),
 )
 
 WORKER = Serializer[WorkerRow](
     "Worker",
     "A worker that is alive.",
-    id=string(lambda worker: worker.id),
+    id=string(lambda worker: worker.id, "The worker's id, as logs have it."),
     startedAt=timestamp(lambda worker: worker.started_at, "When it started."),
     clockSkewMs=integer(lambda worker: worker.clock_skew, "How far its machine's clock is ahead of Redis's.", null=True, least=None),
 )
@@ -64,22 +64,22 @@ WORKER = Serializer[WorkerRow](
 WORKERS = Serializer[Sequence[WorkerRow]](
     "Workers",
     "The workers that are alive.",
-    alive=integer(len),
+    alive=integer(len, "How many."),
     items=array(WORKER, lambda workers: workers),
 )
 
 HOST = Serializer[HostRow](
     "Host",
     "A Docker host of a pool, as the workers see it.",
-    host=string(lambda row: split_host(row.name)[0]),
-    port=integer(lambda row: split_host(row.name)[1], null=True, least=1),
-    pool=string(lambda row: row.pool),
-    swarm=string(lambda row: row.view.swarm_id if row.view else None, null=True),
-    available=boolean(lambda row: row.view is not None and row.view.usable),
-    blacklisted=boolean(lambda _: False),
+    host=string(lambda row: split_host(row.name)[0], "The host's name, or its socket."),
+    port=integer(lambda row: split_host(row.name)[1], "Its port; null for a socket.", null=True, least=1),
+    pool=string(lambda row: row.pool, "The pool that it belongs to."),
+    swarm=string(lambda row: row.view.swarm_id if row.view else None, "The id of its swarm, once that is known.", null=True),
+    available=boolean(lambda row: row.view is not None and row.view.usable, "Whether work may go there now."),
+    blacklisted=boolean(lambda _: False, "Always false: hosts cannot be taken out yet."),
     circuit=string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
-    error=string(lambda row: row.view.reason if row.view else NOT_SEEN, null=True),
-    running=integer(lambda row: row.view.running if row.view else 0),
+    error=string(lambda row: row.view.reason if row.view else NOT_SEEN, "Why it cannot be used, if so.", null=True),
+    running=integer(lambda row: row.view.running if row.view else 0, "Executions on it."),
     clockSkewMs=integer(
         lambda row: row.view.clock_skew if row.view else None, "How far its clock is ahead of a worker's.", null=True, least=None
     ),
@@ -88,13 +88,13 @@ HOST = Serializer[HostRow](
 RUNNING = Serializer[RunningContainer](
     "Container",
     "A container that runs.",
-    host=string(lambda container: split_host(container.host)[0], null=True),
-    port=integer(lambda container: split_host(container.host)[1], null=True, least=1),
-    task=string(lambda container: container.task_id),
-    job=uuid(lambda container: container.job_id),
-    execution=uuid(lambda container: container.execution_id),
+    host=string(lambda container: split_host(container.host)[0], "The host's name, or its socket.", null=True),
+    port=integer(lambda container: split_host(container.host)[1], "The host's port; null for a socket.", null=True, least=1),
+    task=string(lambda container: container.task_id, "The task's id."),
+    job=uuid(lambda container: container.job_id, "The job's id."),
+    execution=uuid(lambda container: container.execution_id, "The execution's id."),
     id=string(lambda container: container.container_id, "The container's id.", null=True),
-    image=string(lambda container: container.image),
+    image=string(lambda container: container.image, "The image that it runs."),
 )
 
 CONTAINERS = Serializer[Sequence[RunningContainer]](
@@ -106,9 +106,9 @@ CONTAINERS = Serializer[Sequence[RunningContainer]](
 QUEUE = Serializer[QueueRow](
     "Lane",
     "How many entries of a pool's queue are in each state, and how many may run.",
-    ready=integer(lambda queue: queue.ready),
-    timed=integer(lambda queue: queue.timed),
-    running=integer(lambda queue: queue.running),
+    ready=integer(lambda queue: queue.ready, "How many wait for a slot."),
+    timed=integer(lambda queue: queue.timed, "How many wait for their time."),
+    running=integer(lambda queue: queue.running, "How many hold a slot."),
     blocked=integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
     maxRunning=integer(lambda queue: queue.max_running, "How many executions of the pool may run at once.", least=1),
     paused=boolean(lambda queue: queue.paused, "Whether the pool is paused."),
@@ -117,10 +117,10 @@ QUEUE = Serializer[QueueRow](
 STRANDED = Serializer[StrandedRow](
     "StrandedLane",
     "How many entries of a queue that no worker serves are in each state.",
-    ready=integer(lambda queue: queue.ready),
-    timed=integer(lambda queue: queue.timed),
-    running=integer(lambda queue: queue.running),
-    blocked=integer(lambda queue: queue.blocked),
+    ready=integer(lambda queue: queue.ready, "How many wait for a slot."),
+    timed=integer(lambda queue: queue.timed, "How many wait for their time."),
+    running=integer(lambda queue: queue.running, "How many hold a slot."),
+    blocked=integer(lambda queue: queue.blocked, "How many wait until fewer of their task run (concurrency)."),
 )
 
 HOLD_REASONS = {REQUESTED: "requested", RESTORED: "restored"}
@@ -128,7 +128,7 @@ HOLD_REASONS = {REQUESTED: "requested", RESTORED: "restored"}
 DISPATCH = Serializer[StatusView](
     "Dispatch",
     "Whether all dispatch is paused.",
-    paused=boolean(lambda view: view.hold is not None),
+    paused=boolean(lambda view: view.hold is not None, "Whether it is paused now."),
     reason=string(
         lambda view: None if view.hold is None else HOLD_REASONS[view.hold],
         "requested, or restored: the store went back to an earlier state, as after a backup was restored.",
@@ -139,19 +139,19 @@ DISPATCH = Serializer[StatusView](
 UNCLEANED = Serializer[Uncleaned](
     "Uncleaned",
     "Executions of a host that have ended, but whose services are not removed yet.",
-    host=string(lambda row: split_host(row.host)[0], null=True),
-    port=integer(lambda row: split_host(row.host)[1], null=True, least=1),
+    host=string(lambda row: split_host(row.host)[0], "The host's name, or its socket.", null=True),
+    port=integer(lambda row: split_host(row.host)[1], "The host's port; null for a socket.", null=True, least=1),
     count=integer(lambda row: row.count, "How many; a thousand at most on all hosts together."),
     since=timestamp(lambda row: row.since, "When the first of them ended.", null=True),
 )
 
-TASK_COUNT = Serializer[StatusView]("TaskCount", "How many tasks there are.", count=integer(lambda view: view.counts.tasks))
+TASK_COUNT = Serializer[StatusView]("TaskCount", "How many tasks there are.", count=integer(lambda view: view.counts.tasks, "How many."))
 
 SCHEDULED = Serializer[Job](
     "Scheduled",
     "A job that is due some time.",
-    taskId=string(lambda job: job.task_id),
-    jobId=uuid(lambda job: job.id),
+    taskId=string(lambda job: job.task_id, "Its task's id."),
+    jobId=uuid(lambda job: job.id, "The job's id."),
     url=url(lambda job, render: render.job_url(job.task_id, job.id), "The job."),
     nextRunAt=timestamp(lambda job: job.next_tick, "Its next tick.", null=True),
     stopUrl=url(lambda job, render: f"{render.job_url(job.task_id, job.id)}stop/", "POST here to stop it."),
@@ -171,7 +171,7 @@ JOBS_BY_STATUS = Serializer[Mapping[str, int]](
 JOB_COUNT = Serializer[StatusView](
     "JobCount",
     "How many jobs there are, and the next that are due.",
-    count=integer(lambda view: view.counts.jobs),
+    count=integer(lambda view: view.counts.jobs, "How many."),
     byStatus=nested(JOBS_BY_STATUS, lambda view: view.jobs_by_status, null=True),
     scheduled=array(SCHEDULED, lambda view: view.scheduled),
 )
@@ -203,5 +203,5 @@ SERVER_STATUS = Serializer[ServerStatus](
     tasks=nested(TASK_COUNT, lambda status: status.view),
     jobs=nested(JOB_COUNT, lambda status: status.view),
     executions=nested(EXECUTION_COUNTS, lambda status: status.view),
-    uncleaned=array(UNCLEANED, lambda status: status.view.uncleaned, "What is to be removed from each host; empty but for moments."),
+    uncleaned=array(UNCLEANED, lambda status: status.view.uncleaned, "What is to be removed from each host; usually empty."),
 )

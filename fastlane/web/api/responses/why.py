@@ -37,17 +37,17 @@ class WaitView:
 HOST_DOWN = Serializer[UnusableHost](
     "HostDown",
     "A host that cannot be used.",
-    host=string(lambda host: host.name),
-    reason=string(lambda host: host.reason),
+    host=string(lambda host: host.name, "Its address, as the settings have it."),
+    reason=string(lambda host: host.reason, "Why it cannot be used."),
     since=timestamp(lambda host: host.since, "Since when.", null=True),
     circuit=string(lambda host: host.circuit, "open: it is left alone.", optional=True),
     faults=integer(lambda host: host.faults, "How many faults in a row opened its breaker.", optional=True),
     retryAt=timestamp(lambda host: host.retry_at, "When it is called again, unless a probe succeeds before.", optional=True),
 )
 
-POOL: Field[Any] = string(lambda details: details.pool, null=True)
+POOL: Field[Any] = string(lambda details: details.pool, "The pool.", null=True)
 RUNNING: Field[Any] = integer(lambda details: details.running, "How many run.")
-HOST: Field[Any] = string(lambda details: details.host, null=True)
+HOST: Field[Any] = string(lambda details: details.host, "The Docker host.", null=True)
 
 
 def _resume_url(read: Callable[[Any, RenderContext], str]) -> Mapping[str, Field[Any]]:
@@ -56,7 +56,7 @@ def _resume_url(read: Callable[[Any, RenderContext], str]) -> Mapping[str, Field
 
 DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
     HeldTick: {
-        "heldTick": timestamp(lambda details: details.due, "The tick that a pause holds."),
+        "heldTick": timestamp(lambda details: details.due, "When the tick was due that the pause holds."),
         **_resume_url(lambda details, render: f"{render.job_url(details.task_id, details.job_id)}resume/"),
     },
     PausedDispatch: _resume_url(lambda _, render: f"{render.dispatch_url()}resume/"),
@@ -73,11 +73,11 @@ DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
         "running": RUNNING,
         "concurrency": integer(lambda details: details.concurrency, "How many of its task may run at once.", least=1),
     },
-    EarlierExecution: {"executionId": uuid(lambda details: details.execution_id, null=True)},
-    ImagePull: {"image": string(lambda details: details.image), "host": HOST},
+    EarlierExecution: {"executionId": uuid(lambda details: details.execution_id, "The execution that has to end first.", null=True)},
+    ImagePull: {"image": string(lambda details: details.image, "The image."), "host": HOST},
     Noted: {
         "host": HOST,
-        "image": string(lambda details: details.image, optional=True),
+        "image": string(lambda details: details.image, "The image.", optional=True),
         "hosts": array(HOST_DOWN, lambda details: details.hosts, optional=True),
     },
     NextAttempt: {"attempt": integer(lambda details: details.attempt, "The attempt to come.", least=2)},
@@ -87,8 +87,8 @@ DETAILS: Mapping[type, Mapping[str, Field[Any]]] = {
 WAIT = Serializer[WaitView](
     "Wait",
     "One thing that is waited for. Its reason decides which keys follow until.",
-    reason=enum(Cause, lambda wait: wait.reason.reason),
-    message=message(lambda wait: wait.reason.message, lambda wait: wait.envs),
+    reason=enum(Cause, lambda wait: wait.reason.reason, "The kind of wait, for programs."),
+    message=message(lambda wait: wait.reason.message, lambda wait: wait.envs, "What it waits for, for people."),
     since=timestamp(lambda wait: wait.reason.since, "Since when; null when that is not known.", null=True),
     until=timestamp(lambda wait: wait.reason.until, "Until when at the latest; null when that is not known.", null=True),
     details=variants(lambda wait: wait.reason.details, DETAILS),
@@ -97,6 +97,6 @@ WAIT = Serializer[WaitView](
 WHY = Serializer[Explanation](
     "Why",
     "What a job or an execution waits for now: nothing, one thing or several.",
-    status=enum(JOB_STATUSES, lambda explained: explained.status),
+    status=enum(JOB_STATUSES, lambda explained: explained.status, "The status of the job or the execution."),
     waitingFor=array(WAIT, lambda explained: [WaitView(wait, explained.envs) for wait in explained.waits]),
 )

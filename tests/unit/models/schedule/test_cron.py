@@ -32,7 +32,7 @@ def test_a_cron_keeps_what_was_written() -> None:
     [
         (None, None, "is not text; write five fields"),
         (5, None, "is not text; write five fields"),
-        ("* * * * * *", None, "cron has five"),
+        ("* * * * * *", None, "cron needs 5"),
         ("0 0 31 2 *", None, "never runs"),
         ("0 0 30,31 feb *", None, "never runs"),
         ("0 0 31 4,6,9,11 *", None, "never runs"),

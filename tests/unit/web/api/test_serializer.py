@@ -106,7 +106,7 @@ EVERY_TYPE = Serializer[Thing](
     data=mapping(lambda thing: {"a": [1]}),
     link=url(lambda thing, render: render.job_url("t", "j"), "Where."),
     variables=envs(lambda thing: {"A": "1", "DB_PASSWORD": "secret"}),
-    error=message(lambda thing: "it said secret", lambda thing: {"DB_PASSWORD": "secret"}),
+    error=message(lambda thing: "it said secret", lambda thing: {"DB_PASSWORD": "secret"}, "What it said."),
     one=nested(INNER, lambda thing: thing.inner, null=True),
     many=array(INNER, lambda thing: [thing, thing]),
     by_name=table(INNER, lambda thing: {"x": thing}, "By name."),

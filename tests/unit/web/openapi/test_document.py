@@ -14,7 +14,7 @@ from fastlane.config.credentials import Token, User, hash_password
 from fastlane.errors import Fault, Invalid
 from fastlane.models.access import Principal, Role
 from fastlane.web.api.contract import declared, pages
-from fastlane.web.api.requests.job import JOB, read_job
+from fastlane.web.api.requests.job import CRON_FIELDS, JOB, read_job
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http import paging
 from fastlane.web.http.strict_json import read_object
@@ -108,10 +108,14 @@ def test_each_example_of_the_how_to_is_valid_by_the_document_and_by_the_server(n
     assert body in [example["value"] for example in _enqueue()["requestBody"]["content"]["application/json"]["examples"].values()]
 
 
+BESIDE = {**{name: {"cron": "@daily"} for name in CRON_FIELDS}, "retryDelay": {"retries": 1}}
+"""What some fields need beside them."""
+
+
 def test_the_examples_of_each_field_are_valid_by_the_document_and_by_the_server() -> None:
     for name, field in DOCUMENT["components"]["schemas"]["Job"]["properties"].items():
         for example in field.get("examples", []):
-            beside = {"cron": "@daily"} if name in ("timezone", "overlap", "catchUp") else {}
+            beside = BESIDE.get(name, {})
             body = {"image": "ubuntu", **beside, name: example}
             assert JOB_FORM.is_valid(body), body
             read_job(body, NOW, hard_retries=10, hard_timeout=1800)
@@ -149,6 +153,8 @@ def test_null_is_valid_where_it_means_that_the_field_is_absent(name: str) -> Non
         {"timezone": "UTC"},
         {"timezone": "UTC", "startIn": "5m"},
         {"overlap": "skip"},
+        {"retryDelay": "5s"},
+        {"retryDelay": 5, "retries": None},
         {"colour": 1},
         {"image": "UPPER"},
         {"image": "app@sha256:abc"},
@@ -239,8 +245,8 @@ def test_the_document_says_what_is_refused(body: dict[str, Any]) -> None:
         {"command": ["", "x"]},
         {"startIn": "4h30m25s"},
         {"startIn": "0s"},
-        {"expiresIn": "1.5s", "retryDelay": 0, "timeout": "1m30s"},
-        {"expiresIn": 90, "retryDelay": "0s", "timeout": 0.001},
+        {"expiresIn": "1.5s", "retries": 0, "retryDelay": 0, "timeout": "1m30s"},
+        {"expiresIn": 90, "retries": 3, "retryDelay": "0s", "timeout": 0.001},
         {"startAt": 1645113692.5},
         {"startAt": "1645113692"},
         {"startAt": "2022-02-17T16:01:32+02:00"},
