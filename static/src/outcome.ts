@@ -30,7 +30,7 @@ export function reasonWords(one: Execution): string | null {
     return `${which} timed out${time === null ? "" : ` after ${duration(time)}`} (${limit})`.trim();
   }
   if (one.status === "expired") {
-    const words = one.expiresAt ? `it had not started by ${moment(one.expiresAt)}` : "its time to start was over";
+    const words = one.expiresAt ? `it had not started by ${moment(one.expiresAt)}` : "it had not started before it expired";
     return `${which} ${statusWords(one.status)}: ${words}`.trim();
   }
   return one.failure ? `${which} ${statusWords(one.status)}: ${one.failure.message}`.trim() : null;

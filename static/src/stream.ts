@@ -1,6 +1,11 @@
 // The page of a live log: joins the connection, the log, and the facts about the job.
 
 import "./stream.css";
+import "./head.css";
+import "./tools.css";
+import "./notices.css";
+import "./lines.css";
+import "./executions.css";
 import "./windows.css";
 import { drawExecutions, drawFacts, drawGist, drawPlace, drawStatus } from "./about";
 import { type Execution, FINAL, type Job, place, read, type Wait } from "./api";
