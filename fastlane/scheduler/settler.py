@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 NEVER_STARTED = {
     Status.STOPPED: (Outcome.STOPPED, "stopped before its container started"),
-    Status.EXPIRED: (Outcome.EXPIRED, "its container had not started when its time to start was over"),
+    Status.EXPIRED: (Outcome.EXPIRED, "its container had not started before it expired"),
 }
 
 

@@ -136,7 +136,7 @@ async def test_a_retry_that_never_ran_is_how_the_job_ended(context, server):
     assert await server.store.change(transitions.expire(following, now=server.clock.now())) is not None
     log = await open_log(context, reply["jobUrl"])
     await expect(log.status).to_have_text("expired")
-    await expect(log.notices).to_contain_text("Attempt 2 of 3 expired: its time to start was over. This is not retried.")
+    await expect(log.notices).to_contain_text("Attempt 2 of 3 expired: it had not started before it expired. This is not retried.")
     await expect(log.lines).to_have_text(["in vain"])
     await expect(log.page.locator("#download")).to_have_attribute("title", "Download the log of attempt 1 of 3")
     await expect(log.page.locator("#download")).to_have_attribute("href", re.compile(reply["executionId"]))

@@ -198,6 +198,29 @@ async def test_in_a_low_window_the_log_has_the_room(context, server, width, heig
 OVERFLOW = "({x: document.body.scrollWidth - innerWidth, y: document.body.scrollHeight - innerHeight})"
 
 
+async def test_the_details_are_opened_from_the_first_row_of_a_head_that_has_two(context, server):
+    reply = await server.enqueue("nightly-export-of-all-customers", retries=1)
+    running = await server.run(reply)
+    await server.append_log(running, (1, b"x\n"))
+    log = await open_log(context, reply["jobUrl"])
+    await log.page.set_viewport_size({"width": 844, "height": 390})
+    await expect(log.page.locator("#gist")).to_contain_text("attempt 1 of 2")
+    await expect(log.link).to_contain_text("Live")
+    await shoot(log.page, "low-two-rows")
+    rows = await log.page.evaluate(HEAD)
+    assert rows["last"] - rows["first"] > 10, "the head has one row, and shows nothing"
+    assert abs(rows["details"] - rows["first"]) < 5
+
+
+HEAD = """() => {
+    const middle = (element) => (({top, height}) => top + height / 2)(element.getBoundingClientRect());
+    const parts = [...document.querySelectorAll(".head > *")].filter((part) => part.getBoundingClientRect().height);
+    const middles = parts.map(middle);
+    return {first: Math.min(...middles), last: Math.max(...middles), details: middle(document.querySelector("#about summary"))};
+}"""
+"""The middles of the first and the last row of the head, and of what opens the details."""
+
+
 @pytest.mark.parametrize(("width", "height"), [(390, 780), (320, 256), (844, 390)])
 async def test_all_of_the_view_menu_is_in_the_window(context, server, width, height):
     reply = await server.run_to_end("task", (1, b"x\n"))
