@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from fastlane.config.pools import POOLS
 from fastlane.errors import HostDown
+from fastlane.executors.swarm.client.tunnel import Tunnel
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.placement.endpoint import Endpoint, SshFiles
 from tests.integration.test_swarm_hosts import HOLD, opened, running_task, start, until
@@ -71,6 +72,14 @@ async def connected(way: Way, installation: str, **options: float) -> AsyncItera
     async with opened([way.endpoint], installation, **options) as executor:
         await until(executor, lambda view: view.usable)
         yield executor
+
+
+async def answers(executor: SwarmExecutor, way: Way) -> bool:
+    try:
+        await executor.services(way.address)
+    except HostDown:
+        return False
+    return executor.hosts()[0].usable
 
 
 async def refused(way: Way, installation: str, words: str) -> None:
@@ -153,9 +162,10 @@ async def test_an_ssh_that_is_killed_is_replaced_by_one(way: Way, installation: 
         for _ in range(3):
             (pid,) = ssh_processes(os.getpid())
             os.kill(pid, 9)
-            await wait(lambda pid=pid: ssh_processes(os.getpid()) not in ([], [pid]), "another ssh")
-            await until(executor, lambda view: view.usable)
-        assert way.sshd.connections() == 1
+            await wait(lambda pid=pid: pid not in ssh_processes(os.getpid()), "the end of ssh")
+            await wait(lambda: answers(executor, way), "the host to answer again")
+        assert len(ssh_processes(os.getpid())) == 1
+        await wait(lambda: way.sshd.connections() == 1, "the server to miss the others")
 
 
 async def test_a_server_that_falls_silent_is_noticed(way: Way, installation: str) -> None:
@@ -165,6 +175,17 @@ async def test_a_server_that_falls_silent_is_noticed(way: Way, installation: str
         way.relay.flow()
         await until(executor, lambda view: view.usable)
         assert len(ssh_processes(os.getpid())) == 1
+
+
+async def test_an_ssh_that_failed_is_not_started_again_at_once(way: Way) -> None:
+    way.sshd.authorize("")
+    tunnel = Tunnel(way.endpoint)
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(HostDown, match="add its public key"):
+                await tunnel.connect()
+    assert [line["event"] for line in lines] == ["ssh.ended"]
+    await tunnel.close()
 
 
 async def test_the_log_tells_of_the_connection_without_secrets(way: Way, installation: str) -> None:

@@ -1,5 +1,6 @@
 """Whose fault a failed call is: the rows of SWARM's table, as docker-py raises them."""
 
+import http.client
 import json
 import ssl
 from typing import Any
@@ -31,6 +32,8 @@ DOWN: list[tuple[Exception, str]] = [
     (requests.ConnectionError("something else"), "broke off the connection"),
     (requests.exceptions.ChunkedEncodingError("cut"), "broke off the connection"),
     (requests.exceptions.SSLError(ssl.SSLError("bad certificate")), "has a fault in its TLS"),
+    (aborted(ssl.SSLEOFError(8, "EOF occurred in violation of protocol")), "closed the connection"),
+    (aborted(http.client.BadStatusLine("x")), "answered what is not HTTP"),
     (requests.exceptions.JSONDecodeError("no JSON", "<html>", 0), "is not JSON"),
     (caused(DockerException("while fetching the version"), ConnectionRefusedError()), "refused the connection"),
     (DockerException("while fetching the version"), "cannot be used: while fetching the version"),
@@ -81,6 +84,7 @@ ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
     (503, "Swarm is encrypted and needs to be unlocked before it can be used.", HostDown, "run docker swarm unlock"),
     (500, "rpc error: code = DeadlineExceeded desc = context deadline exceeded", HostDown, "in time"),
     (500, "write /var/lib/docker/swarm/…: no space left on device", HostDown, "no space left"),
+    (400, "Client sent an HTTP request to an HTTPS server.\n", HostDown, "speaks TLS there"),
     (502, "<html>Bad gateway</html>", HostDown, "answered 502"),
     (404, "service x not found", ServiceGone, "service x not found"),
     (409, "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service x already exists", NameTaken, ""),
