@@ -128,6 +128,9 @@ class JobStore(Protocol):
     async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
         """Jobs whose next tick is due before that moment, soonest first (then by id), after the named (next tick, id)."""
 
+    async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
+        """Jobs that have a ``next_run`` at ``now``, soonest first (then by id), of the tasks whose id matches ``visible`` (``Wanted``)."""
+
     async def close_tick(self, tick_id: str, outcome: Outcome, reason: str | None) -> None:
         """Writes what became of a tick; safe to repeat."""
 
@@ -194,8 +197,8 @@ class ExecutionStore(Protocol):
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         """Executions with one of these statuses, by (scheduled_for, id), after the named one."""
 
-    async def running_containers(self, limit: int) -> Sequence[RunningContainer]:
-        """What runs, by (scheduled_for, id). Reads no execution whole."""
+    async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
+        """What runs of the tasks whose id matches ``visible``, by (scheduled_for, id). Reads no execution whole."""
 
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         """Final executions that are not settled yet, oldest first."""

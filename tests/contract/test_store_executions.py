@@ -215,6 +215,8 @@ async def test_what_runs_is_listed_in_the_order_in_which_it_was_due(store):
     shown = [RunningContainer(row.id, row.task_id, row.job_id, "h:2375", row.container_id, row.spec.image) for row in (first, second)]
     assert await store.running_containers(10) == shown
     assert await store.running_containers(1) == shown[:1]
+    assert await store.running_containers(1, first.task_id) == shown[:1]
+    assert await store.running_containers(10, "none") == []
 
 
 async def test_an_execution_cancelled_before_its_start_needs_no_cleaning(store):

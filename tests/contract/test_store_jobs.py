@@ -270,6 +270,19 @@ async def test_a_tasks_jobs_are_listed_newest_first(store):
     assert await store.jobs_of("none", 3) == []
 
 
+async def test_the_jobs_that_run_next_are_those_of_visible_tasks_that_have_not_expired(store):
+    tasks = ("team-a", "team-b", "other")
+    jobs = [new_job(tasks[number % 3], at=2_000 + number) for number in range(9)]
+    over = new_job("team-a", at=1_500, spec=Spec("ubuntu:latest", expiration=1_200))
+    for job in [*jobs, over, new_job("team-a")]:
+        await store.create(job, None, None)
+    assert await store.next_jobs(100, 1_300) == jobs
+    assert await store.next_jobs(2, 1_300) == jobs[:2]
+    assert await store.next_jobs(3, 1_300, "other") == [job for job in jobs if job.task_id == "other"]
+    assert await store.next_jobs(100, 1_300, "team-") == [job for job in jobs if job.task_id != "other"]
+    assert await store.next_jobs(100, 1_300, "none") == []
+
+
 async def test_due_jobs_come_soonest_first_and_page_without_gap(store):
     jobs = [new_job(at=2_000 + number // 3) for number in range(8)]
     for job in [*jobs, new_job(), new_job(at=9_000)]:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from fastlane.config.credentials import PasswordHash
 from fastlane.config.page import markdown
+from fastlane.services.reads.server_status import MAX_SCHEDULED
 from fastlane.web.routes.table import ROUTES
 from fastlane.web.security import auth, throttle
 from tests.support.credentials import basic, bearer, token, user
@@ -210,6 +211,14 @@ async def test_a_list_shows_what_its_reader_may_see_and_counts_no_more(guarded):
         )
         counted = {status: count for status, count in status["jobs"]["byStatus"].items() if count}
         assert counted == {"running": len(tasks), "scheduled": len(tasks)}
+
+
+async def test_the_status_shows_a_reader_their_own_jobs_however_many_others_come_first(guarded):
+    for _ in range(MAX_SCHEDULED + 1):
+        await guarded.post("/tasks/team-b-1", OK | {"startIn": "1h"}, headers=ADMIN)
+    mine = (await guarded.post("/tasks/team-a-1", OK | {"startIn": "2h"}, headers=ADMIN)).json
+    status = (await guarded.get("/status", headers=RUNNER)).json
+    assert [row["jobId"] for row in status["jobs"]["scheduled"]] == [mine["jobId"]]
 
 
 @pytest.mark.parametrize("path", ["/tasks?perPage=1", "/search?query=team&perPage=1", "/executions?perPage=1", "/jobs?perPage=1"])

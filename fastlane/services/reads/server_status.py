@@ -1,8 +1,8 @@
 """Reads what an operator looks at: workers, hosts, queues, what runs, and what comes next."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from fastlane.clock import Clock
 from fastlane.errors import StoreDown
@@ -22,7 +22,6 @@ COUNT_DEADLINE = 1.0
 """Seconds for which a count of the jobs may hold up the status: enough for some 300,000."""
 JOB_COUNTS_VALID = 0.1
 """Seconds for which a count of the jobs is used again, at least."""
-NO_LIMIT = 1 << 62
 EMPTY = LaneCounts(0, 0, 0)
 
 
@@ -85,11 +84,6 @@ class StatusView:
     hold: str | None = None
     jobs_by_status: Mapping[str, int] | None = None
 
-    def only(self, sees: Callable[[str], bool]) -> "StatusView":
-        """The same without the executions and jobs of tasks that the reader may not see."""
-        running = tuple(container for container in self.running if sees(container.task_id))
-        return replace(self, running=running, scheduled=tuple(job for job in self.scheduled if sees(job.task_id)))
-
 
 class StatusReader:
     """Raises StoreDown and QueueDown."""
@@ -104,8 +98,8 @@ class StatusReader:
         self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
     async def read(self, visible: str | None = None) -> StatusView:
-        """The status now, with at most 1,000 running and 1,000 uncleaned executions and the next 20 scheduled jobs. Tasks, jobs and
-        executions are counted where the task's id matches ``visible``."""
+        """The status now, with at most 1,000 running and 1,000 uncleaned executions and the 20 jobs that run next. Tasks, jobs and
+        executions are shown and counted where the task's id matches ``visible``."""
         reports = await self._reports.current()
         lanes = await self._queue.counts()
         pauses = await self._store.paused_pools()
@@ -114,12 +108,12 @@ class StatusReader:
             uptime=max(0, now - self._started_at),
             workers=tuple(WorkerRow(report.worker, report.started_at, report.clock_skew) for report in reports),
             hosts=host_rows(self._pools, reports),
-            running=tuple(await self._store.running_containers(MAX_RUNNING)),
+            running=tuple(await self._store.running_containers(MAX_RUNNING, visible)),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
             counts=await self._store.counts(visible),
             jobs_by_status=await self._count_jobs(visible),
-            scheduled=tuple(job for job in await self._store.jobs_due(NO_LIMIT, MAX_SCHEDULED) if job.next_run(now) is not None),
+            scheduled=tuple(await self._store.next_jobs(MAX_SCHEDULED, now, visible)),
             uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
             hold=pauses.hold,
         )

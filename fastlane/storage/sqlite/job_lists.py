@@ -1,10 +1,11 @@
-"""The list of jobs over several tasks: of all, of one, or of those that a caller may see; by label and by status.
+"""The lists of jobs over several tasks: of all, of one, or of those that a caller may see; by label and by status, or those that run next.
 
 A label has an index in the list's order. A status has none: it is computed for each job that is passed over, a microsecond each.
 """
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,10 @@ import orjson
 
 from fastlane.models.job import Job
 from fastlane.models.paging import Page, WantedJobs, Window
-from fastlane.storage.documents import label_text
+from fastlane.storage.documents import JOB_FIELDS, job_from, label_text
 from fastlane.storage.sqlite.execution_lists import FEW_TASKS, IS_SEEN, NEAR, SEEN, visible_tasks
-from fastlane.storage.sqlite.lists import JOB_STATUS, JOBS, Values, Walks, number, page
+from fastlane.storage.sqlite.lists import IS_OVER, JOB_STATUS, JOBS, Values, Walks, number, page
+from fastlane.storage.sqlite.rows import fetched, filled
 
 _STATUS = f"{JOB_STATUS} IN (SELECT value FROM json_each(:statuses))"
 _LABELLED = "job_labels CROSS JOIN jobs ON jobs.id = job_labels.job_id WHERE label = :label"
@@ -35,6 +37,22 @@ def all_jobs(db: sqlite3.Connection, wanted: WantedJobs, window: Window) -> Page
     }
     each = len(tasks) <= FEW_TASKS and (window.after is not None or window.offset + window.per_page <= NEAR)
     return page(db, JOBS, _walks(wanted, each=each), window, given, lambda: _count(db, wanted, given))
+
+
+def next_jobs(db: sqlite3.Connection, limit: int, now: int, visible: str | None) -> list[Job]:
+    """The jobs that run next by their schedules, soonest first. Jobs of other tasks are skipped along the index."""
+    given: dict[str, Any] = {"now": now}
+    before, seen = "", ""
+    if visible is not None:
+        before, seen = SEEN, f" AND {IS_SEEN}"
+        given["tasks"] = orjson.dumps(visible_tasks(db, visible)).decode()
+    query = f"""{before}SELECT {", ".join(JOB_FIELDS)} FROM jobs INDEXED BY jobs_due
+        WHERE next_tick IS NOT NULL{seen} AND NOT {IS_OVER} ORDER BY next_tick, id LIMIT :limit"""
+
+    def read(row: Sequence[Any]) -> Job:
+        return job_from(dict(zip(JOB_FIELDS, row, strict=True)))
+
+    return filled(lambda count: fetched(db, query, {**given, "limit": count}), limit, read)
 
 
 def _walks(wanted: WantedJobs, *, each: bool) -> Walks:

@@ -143,6 +143,9 @@ class SqliteStore:
     async def jobs_due(self, before: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[Job]:
         return await self._readers.run(lambda db: jobs.due(db, before, limit, after))
 
+    async def next_jobs(self, limit: int, now: int, visible: str | None = None) -> Sequence[Job]:
+        return await self._list_readers.run(lambda db: job_lists.next_jobs(db, limit, now, visible))
+
     # lists
 
     async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
@@ -206,8 +209,12 @@ class SqliteStore:
     async def executions_in(self, statuses: frozenset[Status], limit: int, after: tuple[int, str] | None = None) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.in_statuses(db, statuses, limit, after))
 
-    async def running_containers(self, limit: int) -> Sequence[RunningContainer]:
-        return await self._list_readers.run(lambda db: executions.running_containers(db, limit))
+    async def running_containers(self, limit: int, visible: str | None = None) -> Sequence[RunningContainer]:
+        def read(db: sqlite3.Connection) -> list[RunningContainer]:
+            tasks = None if visible is None else execution_lists.visible_tasks(db, visible)
+            return executions.running_containers(db, limit, tasks)
+
+        return await self._list_readers.run(read)
 
     async def unsettled(self, limit: int) -> Sequence[Execution]:
         return await self._readers.run(lambda db: executions.unsettled(db, limit))

@@ -126,11 +126,6 @@ class Handler(RequestHandler):
         return None if address is None or ip_address(address).is_loopback else address_key(address)
 
     @property
-    def task_filter(self) -> Callable[[str], bool] | None:
-        """Tells by its id whether the principal may see a task; None: they may see all."""
-        return None if self.principal is None or not self.principal.tasks else self.principal.sees
-
-    @property
     def visible_tasks(self) -> str | None:
         """The pattern of the task ids that the principal may see; None: all."""
         return self.principal.tasks or None if self.principal is not None else None

@@ -57,8 +57,6 @@ class StatusHandler(Handler):
     async def on_get(self) -> None:
         """Workers, hosts, queues, what runs and what comes next."""
         view = await self.services.status.read(self.visible_tasks)
-        if self.task_filter is not None:
-            view = view.only(self.task_filter)
         self.set_header("Cache-Control", "no-store")
         await self.answer(SERVER_STATUS, ServerStatus(self.web_settings.version, view))
 
