@@ -9,27 +9,29 @@ from pathlib import Path
 
 import click
 
-from benchmarks import containers, dispatch, enqueue, followers, lists, logs, others, report, starts, timed, writes
+from benchmarks import containers, dispatch, enqueue, followers, hosts, lists, logs, others, report, starts, timed, writes
 from benchmarks.figures import Figure
 from benchmarks.others import Other
 from benchmarks.processes import ROOT
 from benchmarks.run import Run, conclude
 
-PARTS = ("enqueue", "starts", "dispatch", "timed", "lists", "followers", "logs", "writes", "containers")
+PARTS = ("enqueue", "starts", "dispatch", "timed", "hosts", "lists", "followers", "logs", "writes", "containers")
 PEERS = ("huey", "celery")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Jobs to dispatch and starts to time in each round, the sizes of the timed queue, and the bytes of a log."""
+    """Jobs to dispatch and starts to time in each round, the sizes of the timed queue, the bytes of a log, and the sizes of the part about
+    many hosts."""
 
     jobs: int = dispatch.JOBS
     starts: int = 300
     queue: timed.Sizes = field(default_factory=timed.Sizes)
     log: int = logs.SIZE
+    many: hosts.Sizes = field(default_factory=hosts.Sizes)
 
 
-QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000)
+QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, hosts.QUICK)
 """For trying out the benchmark itself."""
 
 
@@ -69,6 +71,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "starts": lambda: starts.measure(rounds, say, peers, sizes.starts),
         "dispatch": lambda: dispatch.measure(rounds, say, peers, sizes.jobs),
         "timed": lambda: timed.measure(rounds, say, sizes.queue),
+        "hosts": lambda: hosts.measure(rounds, say, sizes.many),
         "lists": lambda: lists.measure(rounds, say),
         "followers": lambda: followers.measure(rounds, say),
         "logs": lambda: logs.measure(engine, rounds, say, sizes.log),

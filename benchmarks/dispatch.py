@@ -79,10 +79,10 @@ def processed(peer: Other, jobs: int) -> tuple[float, float]:
     return enqueued, (jobs - 1) / (max(moments) - min(moments))
 
 
-def dispatch(workers: int, jobs: int = JOBS) -> float:
+def dispatch(workers: int, jobs: int = JOBS, hosts: Sequence[str] = (HOST,)) -> float:
     """Jobs a second by that many worker processes, on a new store and a new Redis."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis, contextlib.ExitStack() as stack:
-        settings = settings_for(folder, redis.url)
+        settings = settings_for(folder, redis.url, hosts=hosts)
         store = SqliteStore(Path(folder) / "fastlane.db")
         queue = RedisQueue(redis.url, settings["FASTLANE_INSTALLATION"])
         return uvloop.run(_dispatch(stack, settings, workers, jobs, store, queue))
@@ -104,20 +104,20 @@ async def _dispatch(
         await store.close()
 
 
-async def accepted(store: SqliteStore, count: int) -> list[Execution]:
+async def accepted(store: SqliteStore, count: int, task: str = "bench", spec: Spec = SPEC) -> list[Execution]:
     """Creates ``count`` jobs in the store that are not in the queue yet."""
     made = []
     for start in range(0, count, 200):
-        batch = [_job() for _ in range(min(200, count - start))]
+        batch = [_job(task, spec) for _ in range(min(200, count - start))]
         ticks = [tick.make_tick(job, tick.once_key(1), sequence=1, due=job.created_at, now=job.created_at) for job in batch]
         await asyncio.gather(*(store.create(job, *first) for job, first in zip(batch, ticks, strict=True)))
         made += [execution for _, execution in ticks]
     return made
 
 
-def _job() -> Job:
+def _job(task: str, spec: Spec) -> Job:
     now = CLOCK.now()
-    return Job(new_id(now), "bench", new_id(now), now, now, SPEC, Schedule(), sequence=1, last_tick=now)
+    return Job(new_id(now), task, new_id(now), now, now, spec, Schedule(), sequence=1, last_tick=now)
 
 
 async def _settled(store: SqliteStore, queue: RedisQueue, executions: list[Execution]) -> float:

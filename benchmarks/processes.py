@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from uuid import uuid4
@@ -26,11 +26,11 @@ AT_ONCE = 200
 
 @contextlib.contextmanager
 def child(
-    module: str, *words: str, env: Mapping[str, str] | None = None, python: Path | str = sys.executable
+    module: str, *words: str, env: Mapping[str, str] | None = None, python: Path | str = sys.executable, of: str = "benchmarks"
 ) -> Iterator[subprocess.Popen[str]]:
-    """Runs a module of this folder until the end of the block, and waits until it prints ``ready``. If it fails before that, the error
-    shows its standard error."""
-    with started([str(python), "-m", f"benchmarks.{module}", *words], env or {}) as (process, said):
+    """Runs a module of this folder (or package ``of``) until the end of the block, and waits until it prints ``ready``. If it fails
+    before that, the error shows its standard error."""
+    with started([str(python), "-m", f"{of}.{module}", *words], env or {}) as (process, said):
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError(f"{module} did not start: {_end_of(said)}")
@@ -78,9 +78,9 @@ def started(command: list[str], env: Mapping[str, str]) -> Iterator[tuple[subpro
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def settings_for(folder: Path | str, redis: str, witness: Path | None = None) -> dict[str, str]:
+def settings_for(folder: Path | str, redis: str, witness: Path | None = None, hosts: Sequence[str] = (HOST,)) -> dict[str, str]:
     """The settings of a new installation on the executor that ends at once, for its processes."""
-    pool = {"name": "default", "match": "", "hosts": [HOST], "maxRunning": AT_ONCE}
+    pool = {"name": "default", "match": "", "hosts": list(hosts), "maxRunning": AT_ONCE}
     settings = {
         "FASTLANE_DATA_DIR": str(folder),
         "FASTLANE_REDIS_URL": redis,

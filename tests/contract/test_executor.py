@@ -1,9 +1,11 @@
-"""What every executor promises (``fastlane/executors/base.py``), asked of the Swarm adapter on a real engine and of the instant one."""
+"""What every executor promises (``fastlane/executors/base.py``), asked of the Swarm adapter on a real engine and on a simulated one, and of
+the instant one."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
@@ -18,6 +20,7 @@ from fastlane.models.placement.pool import Pull
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
 from tests.support.instant import InstantExecutor
+from tests.support.simulated_engine import Simulation
 from tests.support.waiting import until
 
 T = TypeVar("T")
@@ -113,12 +116,29 @@ def containers_of(url: str, service: str) -> int:
         client.close()
 
 
-@pytest.fixture(params=["swarm", "instant"])
-async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+@contextlib.asynccontextmanager
+async def simulated(folder: Path) -> AsyncIterator[Bench]:
+    """The Swarm adapter on a simulated engine."""
+    async with Simulation(folder, 1) as simulation:
+        host = f"unix://{simulation.names[0]}"
+        swarm = default_executor([host], "contract", probe_every=0.2)
+        await open_probed(swarm)
+        try:
+            yield Bench(swarm, host, INSTANT, lambda view: simulation.runs.starts.count(view.execution_id))
+        finally:
+            await swarm.close()
+
+
+@pytest.fixture(params=["swarm", "instant", "simulated"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     if request.param == "instant":
         instant = InstantExecutor(missing=frozenset({MISSING}))
         host = instant.hosts()[0].name
         yield Bench(instant, host, INSTANT, lambda view: instant.starts.count(view.execution_id))
+        return
+    if request.param == "simulated":
+        async with simulated(tmp_path) as made:
+            yield made
         return
     url = request.getfixturevalue("engine")
     installation = f"contract-{uuid4().hex[:8]}"

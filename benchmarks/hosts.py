@@ -1,0 +1,270 @@
+"""Many hosts: what 10, 100 and 1,000 of them cost, and what one that is away costs the others.
+
+The hosts are simulated engines (``tests.support.simulated_engine``), all in one process; the workers are ``fastlane worker``, with the
+executor for Docker Swarm. Only placements are measured on the executor that ends each job at once, in the workers' own processes. Costs
+are processor time, which other work on the machine changes less than it does the clock on the wall; each is beside the same at 10 hosts.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import uvloop
+
+from benchmarks import dispatch
+from benchmarks.figures import Comparison, Figure, Target, percentile
+from benchmarks.processes import child, cpu_seconds, started
+from fastlane.models.execution import Execution
+from fastlane.models.job import Spec
+from fastlane.models.placement.pool import Pool
+from fastlane.models.status import Status
+from fastlane.queue.base import execution_entry
+from fastlane.queue.redis.queue import RedisQueue
+from fastlane.storage.sqlite.store import SqliteStore
+from tests.support.redis import RealRedis
+
+PATIENCE = 120.0
+PROBES = 3.0
+"""Seconds after the first probes in which a worker settles."""
+HOLD = Spec("ubuntu:latest", ("hold",))
+GAP = 0.02
+"""Seconds between two jobs of the hosts that are well."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many hosts; how many executions run at once; how many are placed; for how many seconds each cost is taken."""
+
+    hosts: Sequence[int] = (10, 100, 1_000)
+    running: int = 1_000
+    placed: int = 4_000
+    seconds: float = 20.0
+    jobs: int = 500
+    """Jobs on the hosts beside a silent one."""
+
+
+QUICK = Sizes((2, 20), 20, 400, 3.0, 50)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Workers on simulated hosts: the hosts' sockets, the store and queue, and the workers' processes."""
+
+    hosts: Sequence[str]
+    store: SqliteStore
+    queue: RedisQueue
+    pools: Sequence[Pool]
+    pids: Sequence[int]
+
+    async def cpu(self, seconds: float) -> float:
+        """The percentage of a core that all workers use together during that time."""
+        before = sum(map(cpu_seconds, self.pids))
+        await asyncio.sleep(seconds)
+        return (sum(map(cpu_seconds, self.pids)) - before) / seconds * 100
+
+    async def usable(self) -> list[int]:
+        """How many hosts each worker can use."""
+        return [sum(view.usable for view in report.hosts) for report in await self.queue.reports.current()]
+
+    async def put(self, task: str, spec: Spec, count: int) -> list[Execution]:
+        """Enqueues jobs of a task."""
+        executions = await dispatch.accepted(self.store, count, task, spec)
+        await self.queue.put([execution_entry(execution, self.pools) for execution in executions])
+        return executions
+
+    async def count(self, status: Status) -> int:
+        """How many executions have that status."""
+        return (await self.store.counts()).executions[status]
+
+    def control(self, host: str, what: str) -> None:
+        """Makes a simulated engine ``silent`` or ``dead``."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(host.removeprefix("unix://"))
+            connection.sendall(f"POST /simulated/{what} HTTP/1.1\r\nHost: engine\r\n\r\n".encode())
+            connection.recv(1_024)
+
+
+@contextlib.contextmanager
+def simulated(count: int) -> Iterator[list[str]]:
+    """That many engines; their addresses."""
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as folder, child("simulated_engine", folder, str(count), of="tests.support"):
+        yield [f"unix://{folder}/{number}" for number in range(count)]
+
+
+@contextlib.asynccontextmanager
+async def ground(pools: Sequence[Mapping[str, object]], hosts: Sequence[str], workers: int = 1) -> AsyncIterator[Ground]:
+    """Workers with these pools, as soon as they can use all these hosts."""
+    with tempfile.TemporaryDirectory() as folder, RealRedis() as redis, contextlib.ExitStack() as stack:
+        settings = {
+            "FASTLANE_DATA_DIR": folder,
+            "FASTLANE_REDIS_URL": redis.url,
+            "FASTLANE_INSTALLATION": f"bench-{uuid4().hex[:8]}",
+            "FASTLANE_POOLS": json.dumps(pools),
+        }
+        store, queue = SqliteStore(Path(folder) / "fastlane.db"), RedisQueue(redis.url, settings["FASTLANE_INSTALLATION"])
+        await store.open()
+        await queue.open()
+        try:
+            command = [sys.executable, "-m", "fastlane", "worker"]
+            pids = [stack.enter_context(started(command, settings))[0].pid for _ in range(workers)]
+            known = [Pool(str(pool["name"]), str(pool["match"]), tuple(hosts)) for pool in pools]
+            made = Ground(hosts, store, queue, known, pids)
+            await _until(lambda: _all_usable(made), f"{len(hosts)} hosts to be usable")
+            await asyncio.sleep(PROBES)
+            yield made
+        finally:
+            await queue.close()
+            await store.close()
+
+
+async def _all_usable(made: Ground) -> bool:
+    return await made.usable() == [len(made.hosts)] * len(made.pids)
+
+
+async def _until(done: Callable[[], Awaitable[bool]], what: str) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not await done():
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"waited {PATIENCE:g} s for {what}")
+        await asyncio.sleep(0.1)
+
+
+def pool(name: str, hosts: Sequence[str], match: str = "", running: int = 2_000) -> Mapping[str, object]:
+    """A pool as the settings have it."""
+    return {"name": name, "match": match, "hosts": list(hosts), "maxRunning": running}
+
+
+async def idle(count: int, seconds: float) -> tuple[float, float]:
+    """The percentage of a core that an idle worker uses on that many hosts, and with a dead tenth of them."""
+    with simulated(count) as hosts:
+        async with ground([pool("all", hosts)], hosts) as made:
+            well = await made.cpu(seconds)
+            for host in hosts[: max(1, count // 10)]:
+                made.control(host, "dead")
+            await asyncio.sleep(PROBES)
+            return well, await made.cpu(seconds)
+
+
+async def running(count: int, executions: int, seconds: float) -> float:
+    """The percentage of a core that two workers use together while that many executions run."""
+    with simulated(count) as hosts:
+        async with ground([pool("all", hosts)], hosts, workers=2) as made:
+            await made.put("bench", HOLD, executions)
+
+            async def all_run() -> bool:
+                return await made.count(Status.RUNNING) == executions
+
+            await _until(all_run, f"{executions} executions to run")
+            await asyncio.sleep(PROBES)
+            return await made.cpu(seconds)
+
+
+async def beside(silent: bool, jobs: int) -> list[float]:
+    """Milliseconds from the enqueue to the start of jobs on ten hosts, while jobs also come for another host; ``silent``: that one accepts
+    calls and does not answer from the first job on."""
+    with simulated(11) as hosts:
+        pools = [pool("one", hosts[:1], "^one"), pool("others", hosts[1:])]
+        async with ground(pools, hosts) as made:
+            for _ in range(20):
+                await made.put("bench", dispatch.SPEC, 1)
+                await asyncio.sleep(GAP)
+            if silent:
+                made.control(hosts[0], "silent")
+            executions = []
+            for number in range(jobs):
+                executions += await made.put("bench", dispatch.SPEC, 1)
+                if number % 5 == 0:
+                    await made.put("one", dispatch.SPEC, 1)
+                await asyncio.sleep(GAP)
+
+            async def all_done() -> bool:
+                rows = await asyncio.gather(*(made.store.execution(execution.id) for execution in executions[-50:]))
+                return all(row is not None and row.status is Status.DONE for row in rows)
+
+            await _until(all_done, "the jobs on the other hosts")
+            rows = [await made.store.execution(execution.id) for execution in executions]
+            return [float((row.started_at or 0) - row.scheduled_for) for row in rows if row is not None]
+
+
+def measure(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
+    """Measures all of it."""
+    return [*_idle(rounds, say, sizes), *_running(rounds, say, sizes), *_placed(rounds, say, sizes), *_silent(rounds, say, sizes)]
+
+
+def _idle(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
+    found: dict[int, list[tuple[float, float]]] = {count: [] for count in sizes.hosts}
+    for turn in range(rounds):
+        for count in sizes.hosts:
+            found[count].append(uvloop.run(idle(count, sizes.seconds)))
+        say(f"round {turn + 1}: idle, and with a dead tenth: {_told({count: pairs[-1] for count, pairs in found.items()})} % of a core")
+    few, most = sizes.hosts[0], sizes.hosts[-1]
+    figures = [
+        _cost(f"an idle worker, {count:,} hosts", [pair[0] for pair in pairs], [pair[0] for pair in found[few]], f"{few} hosts", limit)
+        for count, pairs in found.items()
+        if (limit := 10.0 if count == most else None) or count != few
+    ]
+    dead = found[most]
+    return [*figures, _cost(f"the same, a tenth of {most:,} dead", [pair[1] for pair in dead], [pair[0] for pair in dead], "all well")]
+
+
+def _running(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
+    found: dict[int, list[float]] = {count: [] for count in sizes.hosts}
+    for turn in range(rounds):
+        for count in sizes.hosts:
+            found[count].append(uvloop.run(running(count, sizes.running, sizes.seconds)))
+        say(f"round {turn + 1}: {sizes.running:,} running: {_told({count: (all_[-1],) for count, all_ in found.items()})} % of a core")
+    few, most = sizes.hosts[0], sizes.hosts[-1]
+    return [
+        _cost(f"{sizes.running:,} running, 2 workers, {count:,} hosts", cpu, found[few], f"{few} hosts", 100.0 if count == most else None)
+        for count, cpu in found.items()
+        if count != few
+    ]
+
+
+def _placed(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
+    found: dict[int, list[float]] = {count: [] for count in sizes.hosts}
+    for turn in range(rounds):
+        for count in sizes.hosts:
+            found[count].append(dispatch.dispatch(4, sizes.placed, [f"unix:///instant/{number}" for number in range(count)]))
+        say(f"round {turn + 1}: placed by 4 workers: {_told({count: (all_[-1],) for count, all_ in found.items()})} a second")
+    few, most = sizes.hosts[0], sizes.hosts[-1]
+    target = Target(1_500.0, at_least=True)
+    return [
+        Figure(f"placed by 4 workers, {most:,} hosts", "jobs/s", found[most], found[few], f"{few} hosts", Comparison.ALONE, target),
+        Figure(f"placed by 4 workers, {most:,} hosts, against {few}", "jobs/s", found[most], found[few], f"{few} hosts"),
+    ]
+
+
+def _silent(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
+    found: dict[bool, list[list[float]]] = {True: [], False: []}
+    for turn in range(rounds):
+        for silent, rows in found.items():
+            rows.append(uvloop.run(beside(silent, sizes.jobs)))
+        told = [f"{percentile(found[silent][-1], 50):.0f}/{percentile(found[silent][-1], 99):.0f}" for silent in (True, False)]
+        say(f"round {turn + 1}: enqueue to start beside a silent host {told[0]} ms (p50/p99), beside one that answers {told[1]}")
+    sides = [[percentile(values, 99) for values in found[silent]] for silent in (True, False)]
+    return [
+        Figure(
+            "p99 beside a silent host, enqueue to start", "ms", sides[0], sides[1], "one that answers", target=Target(1.2, at_least=False)
+        )
+    ]
+
+
+def _cost(name: str, ours: Sequence[float], peer: Sequence[float], about: str, limit: float | None = None) -> Figure:
+    if limit is None:
+        return Figure(name, "% of a core", ours, peer, about)
+    return Figure(name, "% of a core", ours, peer, about, Comparison.ALONE, Target(limit, at_least=False))
+
+
+def _told(found: Mapping[int, Sequence[float]]) -> str:
+    return ", ".join(f"{count:,} hosts {'/'.join(f'{value:.1f}' for value in values)}" for count, values in found.items())

@@ -1,0 +1,335 @@
+"""Simulated engines: one process that answers, on a unix socket for each, the calls of Docker's API that fastlane makes.
+
+Each is a swarm of one node. What its services do is the script of the executor that ends at once (``tests.support.instant``); only the way
+to it is the engine's own, so that ``SwarmExecutor`` runs on a thousand hosts on one machine. ``tests/contract/test_executor.py`` holds it
+to what a real engine does.
+
+``python -m tests.support.simulated_engine FOLDER COUNT [WITNESS]`` serves ``FOLDER/0`` to ``FOLDER/(COUNT-1)`` and prints ``ready``.
+On any of them, ``POST /simulated/silent`` makes that engine accept calls and never answer, ``/simulated/dead`` makes it refuse
+connections, and ``GET /simulated/calls`` tells how many calls all of them have had.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import struct
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+from aiohttp import web
+
+from fastlane.clock import SystemClock, iso
+from fastlane.executors.base import EngineTask, Order, Phase, TaskEnd
+from fastlane.executors.swarm.service import spec
+from fastlane.executors.swarm.service.timestamps import rfc3339
+from fastlane.models.logs.chunk import Piece
+from tests.support.instant import InstantExecutor, Run
+
+Raw = dict[str, Any]
+
+VERSION = re.compile(r"^/v1\.\d+")
+NAMELESS = "registry.invalid"
+"""A registry that cannot be looked up; every other image is on the node."""
+IMAGE_ID = "sha256:" + "1f" * 32
+
+
+class Refused(Exception):
+    """A call that the engine refuses: its status and words."""
+
+
+@dataclass
+class SimulatedEngine:
+    """One engine: its services as submitted, with their versions."""
+
+    name: str
+    runs: InstantExecutor
+    silent: bool = False
+    services: dict[str, Raw] = field(default_factory=dict)
+
+    @property
+    def _mine(self) -> dict[str, Run]:
+        return self.runs.world[self.name]
+
+    # the swarm and its node
+
+    def version(self, _request: web.BaseRequest, _id: str) -> Raw:
+        return {"ApiVersion": "1.45", "MinAPIVersion": "1.24"}
+
+    def info(self, _request: web.BaseRequest, _id: str) -> Raw:
+        cluster = {"ID": f"swarm-{self.name}", "Spec": {"Orchestration": {"TaskHistoryRetentionLimit": 5}}}
+        swarm = {"NodeID": f"node-{self.name}", "ControlAvailable": True, "Cluster": cluster}
+        return {"ID": f"engine-{self.name}", "SystemTime": _now(), "Swarm": swarm}
+
+    def nodes(self, _request: web.BaseRequest, _id: str) -> list[Raw]:
+        leader = {"Leader": True, "Reachability": "reachable"}
+        node = {"ID": f"node-{self.name}", "Spec": {"Availability": "active"}, "Status": {"State": "ready"}, "ManagerStatus": leader}
+        return [{**node, "UpdatedAt": iso(0)}]
+
+    def nothing(self, _request: web.BaseRequest, _id: str) -> list[Raw]:
+        return []
+
+    # images
+
+    def image(self, _request: web.BaseRequest, name: str) -> Raw:
+        if name.startswith(NAMELESS):
+            raise Refused(404, f"No such image: {name}")
+        return {"Id": IMAGE_ID}
+
+    def distribution(self, _request: web.BaseRequest, name: str) -> Raw:
+        raise Refused(500, f'Get "https://{NAMELESS}/v2/": dial tcp: lookup {NAMELESS}: no such host')
+
+    # services
+
+    async def create(self, request: web.BaseRequest, _id: str) -> Raw:
+        wanted: Raw = json.loads(await request.read())
+        labels, container = wanted["Labels"], wanted["TaskTemplate"]["ContainerSpec"]
+        if " " in container["Image"]:
+            raise Refused(400, f'ContainerSpec: "{container["Image"]}" is not a valid repository/tag')
+        if any(service["Spec"]["Name"] == wanted["Name"] for service in self.services.values()):
+            words = f"name conflicts with an existing object: service {wanted['Name']} already exists"
+            raise Refused(409, f"rpc error: code = AlreadyExists desc = {words}")
+        words = container.get("Args")
+        command = None if words is None else tuple(words)
+        if container["Image"] == "sha256:" + "0" * 64:
+            command = ("end", "image")
+        id = f"service{len(self.services)}x{labels[spec.EXECUTION].replace('-', '')}{labels[spec.EPOCH]}"
+        order = Order(labels[spec.EXECUTION], labels[spec.TASK], labels[spec.JOB], 1, int(labels[spec.EPOCH]), 0, command, {})
+        self._mine[id] = Run(id, order, SystemClock().now())
+        self.services[id] = {"ID": id, "Version": {"Index": 1}, "CreatedAt": _now(), "UpdatedAt": _now(), "Spec": wanted}
+        return {"ID": id}
+
+    def listed(self, request: web.BaseRequest, _id: str) -> list[Raw]:
+        return [service for service in self.services.values() if _has(service, _filters(request).get("label", ()))]
+
+    def service(self, _request: web.BaseRequest, id: str) -> Raw:
+        return self._named(id)
+
+    async def update(self, request: web.BaseRequest, id: str) -> Raw:
+        wanted: Raw = json.loads(await request.read())
+        service = self._named(id)
+        if int(request.query["version"]) != service["Version"]["Index"]:
+            raise Refused(500, "rpc error: code = Unknown desc = update out of sequence")
+        service["Spec"], service["UpdatedAt"] = wanted, _now()
+        service["Version"] = {"Index": service["Version"]["Index"] + 1}
+        constraints = (wanted["TaskTemplate"].get("Placement") or {}).get("Constraints") or ()
+        if spec.NOWHERE in constraints:
+            await self.runs.stop(self.name, service["ID"])
+        elif wanted["Mode"]["Replicated"]["Replicas"]:
+            await self.runs.activate(self.name, service["ID"])
+        return {"Warnings": None}
+
+    def remove(self, _request: web.BaseRequest, id: str) -> Raw:
+        service = self._named(id)
+        del self.services[service["ID"]]
+        self._mine.pop(service["ID"]).removed = True
+        return {}
+
+    def _named(self, name: str) -> Raw:
+        found = self.services.get(name) or next((known for known in self.services.values() if known["Spec"]["Name"] == name), None)
+        if found is None:
+            raise Refused(404, f"service {name} not found")
+        return found
+
+    # tasks
+
+    def tasks(self, request: web.BaseRequest, _id: str) -> list[Raw]:
+        wanted = _filters(request)
+        if "service" in wanted:
+            chosen = [self.services[id] for id in wanted["service"] if id in self.services]
+        else:
+            chosen = [service for service in self.services.values() if _has(service, wanted.get("label", ()))]
+        return [raw for service in chosen for raw in self._tasks_of(self._mine[service["ID"]])]
+
+    def _tasks_of(self, run: Run) -> list[Raw]:
+        """Its task and, once it was stopped, the second one that a real stop leaves."""
+        if run.task is None:
+            return []
+        first = _task(run.task, f"node-{self.name}")
+        later = {"ID": f"zlater{run.id}", "CreatedAt": _now(), "Status": {"State": "pending", "Timestamp": _now()}}
+        return [first, {**first, "NodeID": "", **later}] if run.stopping else [first]
+
+    def task(self, _request: web.BaseRequest, id: str) -> Raw:
+        return _task(self._run_of(id).task, f"node-{self.name}")
+
+    def container(self, _request: web.BaseRequest, id: str) -> Raw:
+        task = self._run_of(id).task
+        ended = task.phase is Phase.ENDED
+        state = {"Status": "exited" if ended else "running", "Running": not ended, "OOMKilled": task.end == "oom"}
+        times = {"StartedAt": _time(task.started_at), "FinishedAt": _time(task.finished_at)}
+        return {"Id": task.container_id, "State": {**state, **times, "ExitCode": task.exit_code or 0}}
+
+    async def log(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
+        run = self._run_of(id)
+        whole, _, fraction = request.query.get("since", "0").partition(".")
+        since = int(whole) * 1_000_000_000 + int(fraction or 0)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        sent = 0
+        while True:
+            run.grown.clear()
+            frames = b"".join(_frames(piece) for piece in run.log[sent:] if piece.time >= since)
+            sent = len(run.log)
+            if frames:
+                await response.write(frames)
+            if request.query.get("follow") != "1":
+                return response
+            await run.grown.wait()
+
+    def _run_of(self, id: str) -> Any:
+        """The run that has this task or container."""
+        run = self._mine.get(id.removeprefix("task-").removeprefix("container-"))
+        if run is None or run.task is None:
+            raise Refused(404, f"No such task or container: {id}")
+        return run
+
+
+ROUTES = tuple(
+    (method, re.compile(f"^{path}$"), verb)
+    for method, path, verb in (
+        ("GET", "/tasks", "tasks"),
+        ("GET", "/nodes", "nodes"),
+        ("GET", "/info", "info"),
+        ("GET", "/services/([^/]+)", "service"),
+        ("GET", "/containers/([^/]+)/json", "container"),
+        ("GET", "/images/(.+)/json", "image"),
+        ("POST", "/services/create", "create"),
+        ("POST", "/services/([^/]+)/update", "update"),
+        ("DELETE", "/services/([^/]+)", "remove"),
+        ("GET", "/services", "listed"),
+        ("GET", "/tasks/([^/]+)", "task"),
+        ("GET", "/(?:tasks|containers)/([^/]+)/logs", "log"),
+        ("GET", "/version", "version"),
+        ("GET", "/(?:networks|secrets)", "nothing"),
+        ("GET", "/distribution/(.+)/json", "distribution"),
+    )
+)
+"""Each call: its method, its path after the version, and the method that answers it."""
+
+
+class Simulation:
+    """A number of engines with their sockets. ``witness`` gets a line for each execution that starts. Used as an async context manager."""
+
+    def __init__(self, folder: Path, count: int, witness: Path | None = None) -> None:
+        self.names = [str(folder / str(number)) for number in range(count)]
+        self.runs = InstantExecutor(self.names, witness=witness)
+        self.calls: Counter[str] = Counter()
+        """How many calls of each kind all of them have had."""
+        self._engines = {name: SimulatedEngine(name, self.runs) for name in self.names}
+        self._servers: dict[str, asyncio.Server] = {}
+        self._web: dict[str, web.Server] = {}
+
+    async def __aenter__(self) -> "Simulation":
+        for name, engine in self._engines.items():
+            self._web[name] = web.Server(partial(self._answer, engine), access_log=None)
+            self._servers[name] = await asyncio.get_running_loop().create_unix_server(self._web[name], name, backlog=256)
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        for name in self.names:
+            await self.kill(name)
+
+    async def kill(self, name: str) -> None:
+        """The engine refuses connections, and ends those that it has."""
+        self._servers[name].close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        await self._web[name].shutdown(0.01)
+
+    def silence(self, name: str) -> None:
+        """The engine accepts calls from now on, and never answers."""
+        self._engines[name].silent = True
+
+    async def _answer(self, engine: SimulatedEngine, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith("/simulated/"):
+            return await self._control(engine, request.path.rpartition("/")[2])
+        path = VERSION.sub("", request.path)
+        for method, pattern, verb in ROUTES:
+            found = pattern.match(path) if method == request.method else None
+            if found is not None:
+                self.calls[verb] += 1
+                if engine.silent:
+                    await asyncio.Event().wait()
+                return await _answered(getattr(engine, verb), request, found[1] if found.re.groups else "")
+        return _json({"message": f"{request.method} {path} is not simulated"}, 501)
+
+    async def _control(self, engine: SimulatedEngine, what: str) -> web.StreamResponse:
+        if what == "silent":
+            self.silence(engine.name)
+        elif what == "dead":
+            asyncio.get_running_loop().call_later(0.05, lambda: asyncio.ensure_future(self.kill(engine.name)))
+        elif what == "calls":
+            return _json(dict(self.calls))
+        return _json({})
+
+
+async def _answered(verb: Callable[[web.BaseRequest, str], Any], request: web.BaseRequest, id: str) -> web.StreamResponse:
+    try:
+        made = verb(request, id)
+        answer = await made if asyncio.iscoroutine(made) else made
+    except Refused as error:
+        return _json({"message": error.args[1]}, error.args[0])
+    return answer if isinstance(answer, web.StreamResponse) else _json(answer, 201 if "create" in request.path else 200)
+
+
+def _json(content: object, status: int = 200) -> web.Response:
+    return web.Response(body=json.dumps(content).encode(), status=status, content_type="application/json")
+
+
+def _now() -> str:
+    return rfc3339(time.time_ns())
+
+
+def _time(moment: int | None) -> str:
+    return "0001-01-01T00:00:00Z" if moment is None else rfc3339(moment * 1_000_000)
+
+
+def _filters(request: web.BaseRequest) -> Mapping[str, Sequence[str]]:
+    found: Mapping[str, Sequence[str]] = json.loads(request.query.get("filters") or "{}")
+    return found
+
+
+def _has(service: Raw, labels: Sequence[str]) -> bool:
+    """Whether the service has all of these labels, each ``NAME=VALUE``."""
+    own = service["Spec"]["Labels"]
+    return all(own.get(name) == value for name, _, value in (label.partition("=") for label in labels))
+
+
+def _task(task: EngineTask, node: str) -> Raw:
+    """The task as an engine shows it."""
+    ended = task.phase is Phase.ENDED
+    status: Raw = {"State": task.state, "Timestamp": _time(task.changed_at), "Message": task.message or task.state}
+    if task.started_at is not None:
+        status["ContainerStatus"] = {"ContainerID": task.container_id, "PID": 0, "ExitCode": task.exit_code or 0}
+    if ended and task.state in {"failed", "rejected"}:
+        status["Err"] = "No such image" if task.end is TaskEnd.IMAGE else task.message
+    created = _time(task.started_at or task.changed_at)
+    return {"ID": task.id, "ServiceID": task.service_id, "NodeID": node, "CreatedAt": created, "UpdatedAt": _now(), "Status": status}
+
+
+def _frames(piece: Piece) -> bytes:
+    """A piece of a log as an engine sends it: a frame for each line."""
+    stamp = rfc3339(piece.time).encode() + b" "
+    lines = piece.data.splitlines(keepends=True) if b"\r" not in piece.data else [piece.data]
+    return b"".join(struct.pack(">BxxxI", piece.stream, len(stamp) + len(line)) + stamp + line for line in lines)
+
+
+async def serve(folder: Path, count: int, witness: Path | None) -> None:
+    """Answers until it is ended."""
+    async with Simulation(folder, count, witness):
+        click.echo("ready")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None))
