@@ -246,12 +246,14 @@ async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
         page = await store.list_jobs("t", WIDE, status=str(status), now=now)
         assert (await store.jobs_by_status(now)).get(str(status), 0) == page.total
         assert page.total == len(page.rows) > 0, status
+        of_all = await store.list_all_jobs(WantedJobs(frozenset({str(status)}), now=now), Window(1, 1_000))
+        assert (of_all.total, [job.id for job in of_all.rows]) == (page.total, [job.id for job in page.rows])
         found |= {job.id: str(status) for job in page.rows}
     assert found == expected
 
 
 JOB_FILTERS = {
-    "statuses": ((), ("enqueued",), ("done", "expired")),
+    "statuses": ((), ("enqueued",), ("done", "expired"), ("done", "enqueued", "paused")),
     "task_id": (None, "red", "none"),
     "label": (None, ("team", "data"), ("team", "none")),
     "visible": (None, "red", "blue$", "no"),

@@ -110,7 +110,7 @@ def _count_of_any(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int:
     if wanted.since is not None:
         return _count(db, _walks_of_any(wanted), given)
     if wanted.task_id is None:
-        return number(db, f"SELECT sum(value) FROM counters WHERE name IN ({_quoted(wanted.statuses or frozenset(Status))})", {})
+        return number(db, f"SELECT sum(value) FROM counters WHERE name IN ({quoted(wanted.statuses or frozenset(Status))})", {})
     under_way = wanted.statuses & UNDER_WAY
     walked = _count(db, _walks_of_any(replace(wanted, statuses=under_way)), given) if under_way else 0
     return _counted(db, wanted, "task_id = :task_id", given) + walked
@@ -130,7 +130,7 @@ def _count_of_seen(db: sqlite3.Connection, wanted: Wanted, given: Values) -> int
 
 def _counted(db: sqlite3.Connection, wanted: Wanted, condition: str, given: Values) -> int:
     """The sum of the counters of some tasks."""
-    kept = _quoted(wanted.statuses & FINAL) if wanted.statuses else "'executions'"
+    kept = quoted(wanted.statuses & FINAL) if wanted.statuses else "'executions'"
     return number(db, f"SELECT ifnull(sum(value), 0) FROM task_counts WHERE name IN ({kept}) AND {condition}", given)
 
 
@@ -139,5 +139,6 @@ def _count(db: sqlite3.Connection, walks: Walks, given: Values) -> int:
     return number(db, f"{walks.before}SELECT {counts}", given)
 
 
-def _quoted(words: frozenset[Status]) -> str:
+def quoted(words: frozenset[Status]) -> str:
+    """Statuses for an IN (…)."""
     return ", ".join(f"'{word}'" for word in sorted(words))

@@ -6,12 +6,12 @@ import pytest
 
 from fastlane.errors import Invalid
 from fastlane.models.job import Spec
-from fastlane.models.paging import Wanted, Window
+from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import execution_document, job_document, tick_document
-from fastlane.storage.sqlite import lists
+from fastlane.storage.sqlite import job_lists, lists
 from fastlane.storage.sqlite.jobs import insert_into
 from fastlane.storage.sqlite.migration import migrate
 from fastlane.storage.sqlite.schema import MIGRATIONS, connect
@@ -128,3 +128,34 @@ async def test_what_is_deleted_leaves_no_counts_and_no_words_behind(tmp_path):
     assert [db.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables] == [(0,)] * 3
     db.close()
     await store.close()
+
+
+async def test_jobs_with_a_status_are_the_same_whether_few_or_many_may_have_it(tmp_path, monkeypatch):
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    for number in range(40):
+        job, tick, execution = new(f"task-{number % 3}", now=1_000 + number)
+        status = (Status.DONE, Status.FAILED, Status.ENQUEUED, None)[number % 4]
+        job = replace(job, next_tick=9_000 if number % 5 == 0 else None, held_tick=9_000 if number % 7 == 0 else None)
+        await store.create(job, *((tick, replace(execution, status=status)) if status else (None, None)))
+
+    async def found() -> list[object]:
+        answers: list[object] = []
+        for statuses in ({"done"}, {"failed", "paused"}, {"scheduled"}, {"enqueued", "done", "scheduled"}, {"timedout"}):
+            for task_id, visible in ((None, None), ("task-1", None), (None, "task-[12]")):
+                wanted = WantedJobs(frozenset(statuses), task_id, visible=visible, now=8_000)
+                page = await store.list_all_jobs(wanted, Window(1, 3))
+                answers.append((statuses, page.total, [job.id for job in page.rows]))
+                answers.append([job.id for job in (await store.list_all_jobs(wanted, Window(2, 3))).rows])
+                if page.next is not None:
+                    answers.append([job.id for job in (await store.list_all_jobs(wanted, Window(2, 3, page.next))).rows])
+        return answers
+
+    ways = []
+    for candidates, most in ((-1, -1), (2_000, -1), (2_000, 1_000)):
+        monkeypatch.setattr(job_lists, "MAX_CANDIDATES", candidates)
+        monkeypatch.setattr(job_lists, "MAX_SORTED", most)
+        ways.append(await found())
+    await store.close()
+    assert ways[0] == ways[1] == ways[2]
+    assert len(ways[0]) > 30

@@ -15,6 +15,9 @@ from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, first_of, new, new_job
 
+MANY, FEW = frozenset({"done", "expired"}), frozenset({"done", "paused"})
+"""Statuses of jobs: those that a job may have without anything that says so, and those that it may not."""
+
 QUERIES = {
     "job": lambda store: store.job("j"),
     "task": lambda store: store.task("t"),
@@ -60,10 +63,11 @@ QUERIES = {
     "list_jobs with a status": lambda store: store.list_jobs("t", NEXT, status="done"),
     "list_all_jobs": lambda store: store.list_all_jobs(WantedJobs(), PAGE),
     "list_all_jobs after": lambda store: store.list_all_jobs(WantedJobs(), NEXT),
-    "list_all_jobs with a status": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"})), NEXT),
-    "list_all_jobs of a task": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"}), "t"), NEXT),
-    "list_all_jobs with a label": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"}), label=("a", "b")), NEXT),
-    "list_all_jobs of visible tasks": lambda store: store.list_all_jobs(WantedJobs(frozenset({"done"}), visible="t"), NEXT),
+    "list_all_jobs with a status": lambda store: store.list_all_jobs(WantedJobs(MANY), NEXT),
+    "list_all_jobs with a rare status": lambda store: store.list_all_jobs(WantedJobs(FEW), NEXT),
+    "list_all_jobs of a task": lambda store: store.list_all_jobs(WantedJobs(MANY, "t"), NEXT),
+    "list_all_jobs with a label": lambda store: store.list_all_jobs(WantedJobs(MANY, label=("a", "b")), NEXT),
+    "list_all_jobs of visible tasks": lambda store: store.list_all_jobs(WantedJobs(MANY, visible="t"), NEXT),
     "list_ticks": lambda store: store.list_ticks("j", PAGE),
     "list_ticks after": lambda store: store.list_ticks("j", NEXT),
     "list_executions_of": lambda store: store.list_executions_of("j", PAGE),
@@ -93,6 +97,8 @@ SHORT = (
     "one_page",
     "page",
     "seen_tasks",
+    "candidates",
+    "jobs_to_come",
     "FIRST 10",
 )
 """What may be scanned from its start: indexes that hold nothing but what is asked for, the values of an INSERT, a list of ids,
@@ -100,7 +106,7 @@ the rows of a page that was found, the tasks that a caller may see."""
 
 SORTED = (
     *("list_executions of visible tasks", "list_executions of visible tasks, ended", "uncleaned_by_host"),
-    *("list_all_jobs of visible tasks", "list_all_jobs with a label"),
+    *("list_all_jobs of visible tasks", "list_all_jobs with a label", "list_all_jobs with a rare status"),
 )
 """What sorts, of each visible task or of a label, the rows that the page may need; and a bounded number of small rows, by their host."""
 
@@ -120,6 +126,7 @@ PARTIAL = {
     "list_jobs with a status": "jobs_of_task",
     "list_all_jobs after": "jobs_by_creation",
     "list_all_jobs with a status": "jobs_by_creation",
+    "list_all_jobs with a rare status": "executions_by_status",
     "list_all_jobs of a task": "jobs_of_task",
     "list_all_jobs of visible tasks": "jobs_of_task",
     "list_ticks after": "ticks_of_job",
