@@ -1,35 +1,63 @@
 """The command group ``fastlane``.
 
-Exit codes: 0 for success, 1 for a failure, 2 for wrong settings or options.
+Exit codes: 0 for success, 1 for a failure, 2 for wrong settings or options. ``fastlane run`` has its own.
 """
 
 import click
 
 from fastlane import __version__
-from fastlane.cli.config import show_config
-from fastlane.cli.credentials import password, token
-from fastlane.cli.servers import api, up, worker
-from fastlane.cli.version import version
+from fastlane.cli.lazy import Entry, LazyGroup
+
+JOBS, LOOK, CONTROL, SERVER, FILES = "Run jobs", "Look", "Control", "Servers", "Schedules in files, and this command"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+COMMANDS = {
+    "run": Entry("fastlane.cli.client.run:run", "Run a command in a container, follow it, pass on its exit code.", JOBS),
+    "schedule": Entry("fastlane.cli.client.schedule:schedule", "Run a command later, or again and again.", JOBS),
+    "ps": Entry("fastlane.cli.client.listings:ps", "What runs and what waits.", LOOK),
+    "tasks": Entry("fastlane.cli.client.listings:tasks", "All tasks.", LOOK),
+    "jobs": Entry("fastlane.cli.client.listings:jobs", "Jobs, their schedules and how they are.", LOOK),
+    "ticks": Entry("fastlane.cli.client.listings:ticks", "What became of each due time of a job.", LOOK),
+    "logs": Entry("fastlane.cli.client.logs:logs", "What a job writes.", LOOK),
+    "why": Entry("fastlane.cli.client.details:why", "What a job waits for, or how it ended.", LOOK),
+    "inspect": Entry("fastlane.cli.client.details:inspect", "A job in full, as JSON.", LOOK),
+    "open": Entry("fastlane.cli.client.details:open_page", "The page of a job's log, in the browser.", LOOK),
+    "stop": Entry("fastlane.cli.client.control:stop", "Stop a job.", CONTROL),
+    "retry": Entry("fastlane.cli.client.control:retry", "Run a job's last execution again.", CONTROL),
+    "run-now": Entry("fastlane.cli.client.control:run_now", "Run a job once now.", CONTROL),
+    "pause": Entry("fastlane.cli.client.control:pause", "Hold a job's schedule.", CONTROL),
+    "resume": Entry("fastlane.cli.client.control:resume", "Release a job's schedule.", CONTROL),
+    "rm": Entry("fastlane.cli.client.control:rm", "Remove a job with its history.", CONTROL),
+    "status": Entry("fastlane.cli.client.details:status", "How the server is.", SERVER),
+    "pools": Entry("fastlane.cli.client.listings:pools", "Pools, their limits and what runs there.", SERVER),
+    "dispatch": Entry("fastlane.cli.client.control:dispatch", "Hold and release all that waits.", SERVER),
+    "up": Entry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
+    "api": Entry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
+    "worker": Entry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),
+    "config": Entry("fastlane.cli.config:show_config", "Show every setting.", SERVER),
+    "password": Entry("fastlane.cli.credentials:password", "Hash a password for the settings.", SERVER),
+    "token": Entry("fastlane.cli.credentials:token", "Make a bearer token.", SERVER),
+    "context": Entry("fastlane.cli.client.contexts:context", "Which server is asked, and as whom.", FILES),
+    "completion": Entry("fastlane.cli.client.completion:completion", "Completion for bash, zsh and fish.", FILES),
+    "version": Entry("fastlane.cli.version:version", "Show the version.", FILES),
+}
+
+
+@click.group(cls=LazyGroup, entries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, message="fastlane %(version)s", help="Show the version and exit.")
 def main() -> None:
-    """Runs commands in containers on Docker Swarm: now, later or on a schedule, for anyone who can send an HTTP request.
+    """Runs commands in containers on Docker Swarm: now, later or on a schedule.
 
     \b
     Examples:
-      fastlane up                           everything on this machine, at http://127.0.0.1:10000
-      fastlane config                       every setting, its value and where it comes from
-      fastlane api --config prod.toml       the HTTP server of a larger installation
-      fastlane worker --config prod.toml    a worker, which runs jobs; start any number
-      fastlane token                        a token for a user, and its hash for the settings
+      fastlane up                                         everything on this machine, at http://127.0.0.1:10000
+      fastlane run ubuntu -- ls -lah                      run a command, and see what it writes
+      fastlane schedule --cron "0 3 * * *" ubuntu -- ls   run it every night
+      fastlane ps                                         what runs and what waits
+      fastlane config                                     every setting, its value and where it comes from
+      fastlane api --config prod.toml                     the HTTP server of a larger installation
+      fastlane worker --config prod.toml                  a worker, which runs jobs; start any number
 
     \b
-    Once `fastlane up` runs, start your first job:
-      curl -X POST -d '{"image": "ubuntu", "command": "ls"}' http://127.0.0.1:10000/tasks/test
+    The commands ask the server at http://127.0.0.1:10000, or where FASTLANE_URL says; see `fastlane context --help`.
     """
-
-
-for command in (up, api, worker, show_config, password, token, version):
-    main.add_command(command)

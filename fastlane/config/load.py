@@ -27,9 +27,12 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.schedule.schedule import show_duration
 
 FILE_NAME = "fastlane.toml"
-NOT_SETTINGS = re.compile(r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID|ATTEMPT|SCHEDULED_FOR)$|SERVICE_|PORT_)")
-"""Variables with our prefix that are not settings: those of tests, those that every container gets, and those that Kubernetes sets for a
-service named ``fastlane``."""
+NOT_SETTINGS = re.compile(
+    r"FASTLANE_(CONFIG$|TEST_|(TASK_ID|JOB_ID|EXECUTION_ID|ATTEMPT|SCHEDULED_FOR)$|SERVICE_|PORT_"
+    r"|(URL|TOKEN|TOKEN_FILE|USER|PASSWORD|CA_FILE|CONTEXT)$)"
+)
+"""Variables with our prefix that are not settings: those of tests, those that every container gets, those that Kubernetes sets for a
+service named ``fastlane``, and those by which the commands find a server."""
 
 ACCESS = tuple(setting for setting in SETTINGS if setting.name in ("users", "tokens"))
 LOOPBACK = "127.0.0.1"

@@ -1,10 +1,13 @@
 """A server in the test's process, and a client of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 import pytest
 
 from fastlane.client import AsyncClient
+from tests.support.command_line import CommandLine
+from tests.support.command_server import CommandServer
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 
@@ -28,3 +31,27 @@ async def crewed_client(crewed: Fastlane) -> AsyncIterator[AsyncClient]:
     """A client of a server with a worker."""
     async with AsyncClient(crewed.base) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def command_server() -> Iterator[CommandServer]:
+    with CommandServer() as server:
+        yield server
+
+
+@pytest.fixture
+def command_at(command_server: CommandServer, tmp_path) -> Callable[..., CommandLine]:
+    """Makes the command, asking the server of a URL."""
+    return partial(CommandLine, command_server, tmp_path / "home")
+
+
+@pytest.fixture
+def command_line(server: Fastlane, command_at: Callable[..., CommandLine]) -> CommandLine:
+    """The command, asking a server without workers."""
+    return command_at(server.base)
+
+
+@pytest.fixture
+def crewed_line(crewed: Fastlane, command_at: Callable[..., CommandLine]) -> CommandLine:
+    """The command, asking a server with a worker."""
+    return command_at(crewed.base)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from fastlane.client import contract
 from fastlane.client.answers import Answered
-from fastlane.client.contract import Deleted, DryRun, Enqueued, JobChanges, JobDetail, JobFields, JobRow, Stopped, Tick, Why
+from fastlane.client.contract import Deleted, DryRun, Enqueued, JobChanges, JobDetail, JobFields, JobRow, Stopped, Tick, Ticket, Why
 from fastlane.client.errors import NotFound
 from fastlane.client.synchronous.pages import rows
 from fastlane.client.synchronous.transport import Transport
@@ -77,6 +77,10 @@ class Jobs:
     def why(self, task: str, job: str) -> Why:
         """What it waits for now."""
         return self._transport.call(contract.GET_WHY, _ids(task, job))
+
+    def ticket(self, task: str, job: str) -> Ticket:
+        """What lets a browser, which cannot send a token, open the page of its log (``streamUrl``) once, within 30 seconds."""
+        return self._transport.call(contract.MAKE_TICKET, _ids(task, job))
 
 
 def _ids(task: str, job: str) -> dict[str, str]:

@@ -165,7 +165,18 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(monkeypatch):
     assert found["FASTLANE_REDIS_ULR"] == "is not a setting; the nearest known name is FASTLANE_REDIS_URL"
 
 
-@pytest.mark.parametrize("name", ["FASTLANE_TEST_MONGO_URL", "FASTLANE_JOB_ID", "FASTLANE_SERVICE_HOST", "FASTLANE_PORT_10000_TCP"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FASTLANE_TEST_MONGO_URL",
+        "FASTLANE_JOB_ID",
+        "FASTLANE_SERVICE_HOST",
+        "FASTLANE_PORT_10000_TCP",
+        "FASTLANE_URL",
+        "FASTLANE_TOKEN",
+        "FASTLANE_CONTEXT",
+    ],
+)
 def test_variables_that_belong_to_others_are_left_alone(monkeypatch, name):
     monkeypatch.setenv(name, "x")
     load("up")

@@ -1,0 +1,149 @@
+"""The commands that look at one thing: ``why``, ``inspect``, ``open`` and ``status``."""
+
+import json
+from typing import Any
+
+import click
+
+from fastlane.cli.client.command import CONTEXT, ClientCommand, connect
+from fastlane.cli.client.output import formatted
+from fastlane.cli.client.reference import JOB, find_job
+from fastlane.cli.client.times import duration, relative
+
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")
+FORMAT = click.option("--format", metavar="TEXT", help="A line with fields in braces: '{status} {nextRunAt}'.")
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@click.command(cls=ClientCommand)
+@JOB
+@JSON
+@CONTEXT
+def why(job: str, as_json: bool, context: str | None) -> None:
+    """Says what a job waits for now; when it waits for nothing, how its last execution is or ended.
+
+    \b
+    Examples:
+      fastlane why backup
+      fastlane why backup --json
+    """
+    with connect(context) as client:
+        name = find_job(client, job, newest=True)
+        found = client.jobs.why(name.task, name.id)
+        if as_json:
+            return _print_json(found)
+        for wait in found["waitingFor"]:
+            until = f" (until {wait['until']}, {relative(wait['until'])})" if wait["until"] else ""
+            click.echo(f"{found['status']}: {wait['message']}{until}")
+        detail = client.jobs.get(name.task, name.id)["job"]
+        if detail["executions"]:
+            click.echo(outcome(detail["executions"][0], str(name)))
+        elif not found["waitingFor"]:
+            click.echo(f"{found['status']}: it waits for nothing, and nothing of it ever ran")
+    return None
+
+
+def outcome(execution: Any, name: str) -> str:
+    """How an execution is, in words, and what to look at next."""
+    status, failure = execution["status"], execution["failure"]
+    when = execution["finishedAt"] or execution["startedAt"] or execution["scheduledFor"]
+    words = f"last execution: {status} {relative(when)}"
+    if failure:
+        words += f": {failure['message']}"
+    if execution["durationMs"] is not None:
+        words += f", after {duration(execution['durationMs'] / 1000)}"
+    if execution["logInfo"]["stdoutBytes"] or execution["logInfo"]["stderrBytes"]:
+        words += f"\nits output: fastlane logs --tail 20 {name}"
+    return words
+
+
+@click.command(cls=ClientCommand)
+@JOB
+@click.option("--definition", is_flag=True, help="Only what was posted: the body that PUT takes.")
+@FORMAT
+@CONTEXT
+def inspect(job: str, definition: bool, format: str | None, context: str | None) -> None:
+    """Shows a job in full with its last executions, as JSON.
+
+    \b
+    Examples:
+      fastlane inspect backup
+      fastlane inspect backup --definition
+      fastlane inspect backup --format '{status} {schedule.cron} {nextRunAt}'
+    """
+    with connect(context) as client:
+        name = find_job(client, job, newest=True)
+        found = client.jobs.get(name.task, name.id)["job"]
+        if format is not None:
+            click.echo(formatted(format, found))
+        else:
+            _print_json(found["definition"] if definition else found)
+
+
+@click.command("open", cls=ClientCommand)
+@JOB
+@click.option("--print", "only_print", is_flag=True, help="Print the address, and open nothing.")
+@CONTEXT
+def open_page(job: str, only_print: bool, context: str | None) -> None:
+    """Opens the page of a job's log in your browser. Where you log in with a token, the address has a ticket that works once, soon.
+
+    \b
+    Examples:
+      fastlane open backup
+      fastlane open backup --print
+    """
+    from fastlane.cli.client.command import address_of
+
+    with connect(context) as client:
+        name = find_job(client, job, newest=True)
+        if address_of(context).token is not None:
+            url = client.jobs.ticket(name.task, name.id)["streamUrl"]
+        else:
+            url = client.jobs.get(name.task, name.id)["job"]["url"] + "stream"
+    if only_print or click.launch(url) != 0:
+        click.echo(url)
+
+
+@click.command(cls=ClientCommand)
+@JSON
+@FORMAT
+@CONTEXT
+def status(as_json: bool, format: str | None, context: str | None) -> None:
+    """Shows how the server is: workers, hosts, pools, and how many jobs and executions there are.
+
+    \b
+    Examples:
+      fastlane status
+      fastlane status --format '{fastlane.version} {workers.alive}'
+    """
+    with connect(context) as client:
+        found = client.server.status()
+    if as_json:
+        return _print_json(found)
+    if format is not None:
+        return click.echo(formatted(format, found))
+    for line in _status_lines(found):
+        click.echo(line)
+    return None
+
+
+def _status_lines(found: Any) -> list[str]:
+    lines = [f"fastlane {found['fastlane']['version']}, up for {duration(found['uptime'])}, {found['workers']['alive']} workers"]
+    if found["dispatch"]["paused"]:
+        lines.append(f"dispatch is paused ({found['dispatch']['reason']}); `fastlane dispatch resume` ends that")
+    for host in found["hosts"]:
+        state = "usable" if host["available"] else f"unusable: {host['error'] or 'no worker has seen it'}"
+        lines.append(
+            f"host {host['host']}{':' + str(host['port']) if host['port'] else ''} of {host['pool']}: {state}, {host['running']} running"
+        )
+    for name, lane in found["queues"].items():
+        waiting = lane["ready"] + lane["blocked"]
+        paused = ", paused" if lane["paused"] else ""
+        lines.append(f"pool {name}: {lane['running']}/{lane['maxRunning']} running, {waiting} waiting, {lane['timed']} for later{paused}")
+    counts = {status: count for status, count in found["executions"].items() if count}
+    lines.append(f"{found['tasks']['count']} tasks, {found['jobs']['count']} jobs")
+    lines.append("executions: " + (", ".join(f"{count} {status}" for status, count in counts.items()) or "none"))
+    return lines

@@ -1,0 +1,112 @@
+"""Lists as a table for people, or as JSON, lines of a format, or names for scripts. Columns are stable: new ones come last."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COLOURS = {
+    "done": "green", "running": "blue", "pulling": "cyan", "enqueued": "cyan", "scheduled": "cyan", "failed": "red", "timedout": "red",
+    "expired": "yellow", "stopped": "yellow", "paused": "yellow",
+}  # fmt: skip
+FIELD = re.compile(r"\{([A-Za-z][\w.]*)\}")
+UNLIMITED = 10_000
+"""The width where there is no terminal: nothing is cut off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading, and its text for a row. ``whole``: never cut, however narrow the terminal is; ``status``: coloured too."""
+
+    heading: str
+    text: Callable[[Any], object]
+    whole: bool = False
+    status: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A kind of list: its columns, and how a row is named for other commands."""
+
+    columns: Sequence[Column]
+    name: Callable[[Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a list is to be shown."""
+
+    as_json: bool = False
+    format: str | None = None
+    quiet: bool = False
+
+
+def form_options(function: F) -> F:
+    """The options that choose how a list is shown."""
+    function = click.option("-q", "--quiet", is_flag=True, help="Only names, one a line, as other commands take them.")(function)
+    function = click.option("--format", metavar="TEXT", help="A line for each row, with fields in braces: '{taskId} {status}'.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="JSON, as the server has it.")(function)
+
+
+def show(listing: Listing, rows: Iterable[Mapping[str, Any]], form: Form) -> None:
+    """Prints the rows."""
+    if form.as_json:
+        click.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
+    elif form.format is not None:
+        for row in rows:
+            click.echo(formatted(form.format, row))
+    elif form.quiet:
+        for row in rows:
+            click.echo(listing.name(row))
+    else:
+        _table(listing, rows)
+
+
+def formatted(format: str, row: Mapping[str, Any]) -> str:
+    """The text with each field in braces replaced. Raises click.UsageError for a field that there is not."""
+
+    def value(match: re.Match[str]) -> str:
+        found: Any = row
+        for name in match[1].split("."):
+            if not isinstance(found, Mapping) or name not in found:
+                known = list(found) if isinstance(found, Mapping) else []
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none below it'}"
+                raise click.UsageError(f"--format: there is no field {match[1]!r}; {hint}")
+            found = found[name]
+        return "" if found is None else found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+    return FIELD.sub(value, format.replace("\\t", "\t").replace("\\n", "\n"))
+
+
+def _table(listing: Listing, rows: Iterable[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, markup=False, width=None if terminal else UNLIMITED)
+    table = Table(box=None, pad_edge=False, header_style="bold" if terminal else "", show_edge=False)
+    cells = [[printable(str(column.text(row))) for column in listing.columns] for row in rows]
+    for number, column in enumerate(listing.columns):
+        longest = max((len(row[number]) for row in cells), default=0)
+        least = max(longest, len(column.heading)) if column.whole or column.status else None
+        table.add_column(column.heading, no_wrap=True, overflow="ellipsis", min_width=least)
+    for line in cells:
+        styles = [COLOURS.get(cell.split(" ")[0], "") if column.status else "" for column, cell in zip(listing.columns, line, strict=True)]
+        table.add_row(*(Text(cell, style=style) for cell, style in zip(line, styles, strict=True)))
+    with console.capture() as capture:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()), color=terminal)
+
+
+def printable(text: str) -> str:
+    """Text without characters that would act on a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -1,0 +1,83 @@
+"""The command ``fastlane run``."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fastlane.cli.client.command import CONTEXT, ClientCommand, address_of, note_version
+from fastlane.cli.client.fields import job_fields, job_options
+
+if TYPE_CHECKING:
+    from fastlane.client import Address
+
+OURS = 125
+PATIENCE = 300.0
+"""Seconds for which a server may be away while its job is followed."""
+
+
+class WrongUse(click.UsageError):
+    """Wrong options of ``run``."""
+
+    exit_code = OURS
+
+
+class RunCommand(ClientCommand):
+    """Ends with 125 for all that is not the command's own end, wrong options too, as ``docker run`` does."""
+
+    failure = OURS
+
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+        """As click does it."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            raise WrongUse(error.format_message(), error.ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As for other commands."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise WrongUse(error.format_message(), error.ctx) from None
+
+
+@click.command(cls=RunCommand, context_settings={"allow_interspersed_args": False})
+@click.option("-d", "--detach", is_flag=True, help="Print the job's name, and do not wait for it.")
+@click.option("--stop-on-exit", is_flag=True, help="Ctrl-C, SIGTERM or a closed output stop the job, without a question.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not say what it waits for.")
+@job_options
+@CONTEXT
+def run(context: str | None, detach: bool, stop_on_exit: bool, quiet: bool, task: str, **options: Any) -> None:
+    """Runs a command in a container, follows it, and ends with its exit code.
+
+    What the command writes to stdout and stderr comes out there, byte for byte. The exit code is the command's; 124 when it ran for longer
+    than --timeout; 125 when fastlane could not run it; 130 after Ctrl-C, which asks whether to stop the job. When the server restarts
+    meanwhile, the run goes on. Options come before IMAGE; what follows is the command, and no shell runs it.
+
+    \b
+    Examples:
+      fastlane run ubuntu -- ls -lah
+      fastlane run --memory 512m --timeout 5m -e LEVEL=debug ubuntu sh -c 'echo $LEVEL'
+      fastlane run --task report --retries 2 --stop-on-exit ubuntu -- true
+      fastlane run -d --task report --name weekly ubuntu -- true
+    """
+    fields = job_fields(options)
+    click.get_current_context().exit(asyncio.run(_run(address_of(context), task, fields, detach, stop_on_exit, quiet)))
+
+
+async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on_exit: bool, quiet: bool) -> int:
+    from fastlane.cli.client.following import Following
+    from fastlane.client import AsyncClient, ClientError
+
+    async with AsyncClient(address, patience=PATIENCE) as client:
+        try:
+            reply = await client.submit(task, **fields)
+            if detach:
+                click.echo(f"{reply['taskId']}/{reply['jobId']}")
+                return 0
+            assert reply["executionId"] is not None
+            return await Following(client, task, reply["jobId"], reply["executionId"], stop_on_exit, quiet).exit_code()
+        except ClientError as error:
+            note_version(error, client.server_version)
+            raise

@@ -1,0 +1,254 @@
+"""The commands that list, look and act, against a real server: tables for people, and JSON, formats and names for scripts."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from fastlane.cli.client.times import duration, relative
+from fastlane.web.openapi.document import Document
+from fastlane.web.routes.table import ROUTES
+from tests.support.command_line import Terminal
+from tests.support.fastlane import IMAGE
+from tests.support.waiting import until
+from tests.support.web_settings import web_settings
+
+SCHEMAS = {"components": Document(ROUTES, web_settings()).content["components"]}
+CRON = "0 3 * * *"
+
+
+def check(name: str, value: object) -> None:
+    """Fails for what the API's schema of this name does not allow."""
+    Draft202012Validator({"$ref": f"#/components/schemas/{name}", **SCHEMAS}).validate(value)
+
+
+async def cron(server, task="backup", **fields):
+    return await server.enqueue(task, cron=CRON, **fields)
+
+
+async def test_a_list_is_a_table_for_people(server, command_line):
+    reply = await cron(server, name="nightly", command="tar cf -")
+    failed = await server.run_to_end("report", code=3)
+    jobs = await command_line("jobs")
+    header, report, backup = jobs.lines
+    assert re.split(r"  +", header) == ["JOB", "NAME", "STATUS", "SCHEDULE", "NEXT", "LAST", "IMAGE", "COMMAND"]
+    assert backup.startswith(f"backup/{reply['jobId'][-8:]}")
+    assert all(word in backup for word in ("nightly", "scheduled", CRON, "in ", IMAGE, "tar cf -"))
+    assert report.startswith(f"report/{failed['jobId'][-8:]}")
+    assert "failed" in report
+    executions = await command_line("ps", "-a")
+    assert "failed (3)" in executions.lines[1]
+    assert len((await command_line("ps")).lines) == 1
+    assert "report  " in (await command_line("tasks")).text
+    assert len((await command_line("tasks", "back")).lines) == 2
+    assert "0/10" in (await command_line("pools")).text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "schema"),
+    [
+        (("ps", "-a"), "Execution"),
+        (("tasks",), "Task"),
+        (("jobs",), "JobRow"),
+        (("jobs", "backup", "--status", "scheduled", "--label", "team=data"), "JobRow"),
+        (("ticks", "report"), "Tick"),
+        (("pools",), "Pool"),
+    ],
+)
+async def test_a_list_is_json_as_the_api_has_it(server, command_line, arguments, schema):
+    await cron(server, labels={"team": "data"})
+    await server.run_to_end("report")
+    rows = (await command_line(*arguments, "--json")).json
+    assert rows
+    for row in rows:
+        check(schema, row)
+
+
+async def test_what_is_looked_at_is_json_as_the_api_has_it(server, command_line):
+    await cron(server)
+    check("JobFull", (await command_line("inspect", "backup")).json)
+    check("Definition", (await command_line("inspect", "backup", "--definition")).json)
+    check("Why", (await command_line("why", "backup", "--json")).json)
+    check("ServerStatus", (await command_line("status", "--json")).json)
+
+
+async def test_scripts_get_names_and_lines_of_their_own_format(server, command_line):
+    reply = await cron(server)
+    name = f"backup/{reply['jobId']}"
+    assert (await command_line("jobs", "-q")).lines == [name]
+    assert (await command_line("jobs", "--format", "{taskId}\\t{schedule.cron}|{lastExecution}")).lines == [f"backup\t{CRON}|"]
+    assert (await command_line("inspect", name, "--format", "{status} {labels}")).lines == ["scheduled {}"]
+    assert (await command_line("status", "--format", "{fastlane.executor}")).lines == ["swarm"]
+    wrong = await command_line("jobs", "--format", "{tsakId}")
+    assert (wrong.code, "'taskId'" in wrong.err) == (2, True)
+
+
+async def test_a_list_that_is_longer_than_a_page_is_whole(server, command_line):
+    for _ in range(101):
+        await server.enqueue("many")
+    assert len((await command_line("ps", "-n", "200", "-q")).lines) == 101
+    assert len((await command_line("ps", "-n", "3", "-q")).lines) == 3
+
+
+async def test_colours_are_for_terminals(server, command_line):
+    await server.run_to_end("report")
+    assert b"\x1b" not in (await command_line("ps", "-a")).out
+    command_line.environment["TERM"] = "xterm-256color"
+    with Terminal(60) as terminal:
+        process = await command_line.start("ps", "-a", stdin=terminal.there, stdout=terminal.there)
+        await process.wait()
+        await until(lambda: b"done" in terminal.said, lambda: terminal.said)
+        assert b"\x1b[32mdone" in terminal.said
+        lines = re.sub(rb"\x1b\[[0-9;]*m", b"", terminal.said).decode().splitlines()
+        assert max(len(line) for line in lines) <= 60
+    command_line.environment["NO_COLOR"] = "1"
+    with Terminal() as terminal:
+        await (await command_line.start("ps", "-a", stdin=terminal.there, stdout=terminal.there)).wait()
+        await until(lambda: b"done" in terminal.said, lambda: terminal.said)
+        assert b"\x1b[32m" not in terminal.said
+
+
+async def test_a_command_that_would_act_on_the_terminal_is_shown_and_does_not(server, command_line):
+    await server.enqueue("task", command=["echo", "\x1b[2Jgone"])
+    done = await command_line("ps")
+    assert "gone" in done.text
+    assert b"\x1b" not in done.out
+
+
+async def test_a_list_into_a_pipe_that_closes_is_quiet(server, command_line):
+    for _ in range(3):
+        await server.enqueue("many")
+    done = await command_line.shell("fastlane ps --json | head -n 1")
+    assert (done.out, done.err) == (b"[\n", "")
+
+
+@pytest.mark.parametrize("part", ["{id}", "{url}", "backup/{end}", "backup/{beginning}", "backup/nightly", "backup"])
+async def test_a_job_has_several_names(server, command_line, part):
+    reply = await cron(server, name="nightly")
+    await cron(server, task="other")
+    id = reply["jobId"]
+    name = part.format(id=f"backup/{id}", url=reply["jobUrl"], end=id[-8:], beginning=id[:18])
+    assert (await command_line("inspect", name, "--format", "{id}")).lines == [id]
+
+
+async def test_a_name_that_could_be_several_jobs_is_refused_where_something_changes(server, command_line):
+    first, second = await cron(server), await cron(server)
+    refused = await command_line("stop", "backup")
+    assert refused.code == 2
+    assert all(reply["jobId"] in refused.err for reply in (first, second))
+    assert (await command_line("inspect", "backup", "--format", "{id}")).lines == [second["jobId"]]
+    for wrong in ("backup/none", "backup/", "none", "http://localhost/x"):
+        assert (await command_line("stop", wrong)).code in (1, 2), wrong
+
+
+async def test_a_days_work(crewed, crewed_line):
+    """A nightly job is scheduled, fails, is understood, put right and run again."""
+    made = await crewed_line(
+        "schedule",
+        "--task",
+        "backup",
+        "--name",
+        "nightly",
+        "--cron",
+        CRON,
+        "--timezone",
+        "Europe/Berlin",
+        IMAGE,
+        "err",
+        "no space\n",
+        "exit",
+        "28",
+    )
+    name, *runs = made.lines
+    assert len(runs) == 5
+    assert (await crewed_line("run-now", "backup")).code == 0
+
+    async def failed():
+        return b"failed" in (await crewed_line("jobs", "backup")).out
+
+    await until(failed, "the job to fail")
+    why = await crewed_line("why", "backup/nightly")
+    assert "exit code 28" in why.text
+    assert f"fastlane logs --tail 20 {name}" in why.text
+    logs = await crewed_line("logs", "--tail", "20", "backup")
+    assert (logs.out, logs.err) == (b"", "no space\n")
+    assert (await crewed_line("pause", "backup")).text.endswith("paused\n")
+    assert (await crewed_line("resume", "backup")).text.endswith("scheduled\n")
+    ticks = await crewed_line("ticks", "backup", "--format", "{outcome}")
+    assert ticks.lines == ["started"]
+    assert (await crewed_line("stop", "backup")).text == f"{name}: stopped\n"
+    assert (await crewed_line("retry", "backup")).code == 0
+    assert (await crewed_line("rm", "--stop", "backup")).text == f"{name}: removed\n"
+    assert (await crewed_line("jobs", "-q")).lines == []
+
+
+async def test_whole_tasks_are_stopped_and_removed(server, command_line):
+    for _ in range(2):
+        await cron(server)
+    assert (await command_line("stop", "--all", "backup")).text == "backup: 2 jobs stopped\n"
+    assert (await command_line("rm", "--all", "backup")).code == 0
+    assert (await command_line("tasks", "-q")).lines == []
+
+
+async def test_dispatch_is_held_and_released(server, command_line):
+    assert (await command_line("dispatch", "pause")).code == 0
+    assert "dispatch is paused" in (await command_line("status")).text
+    assert (await command_line("dispatch", "resume")).code == 0
+    assert "dispatch is paused" not in (await command_line("status")).text
+    unknown = await command_line("dispatch", "pasue")
+    assert (unknown.code, "'pause'" in unknown.err) == (2, True)
+
+
+async def test_logs_are_those_of_a_stream_an_attempt_or_a_time(crewed, crewed_line):
+    done = await crewed_line(
+        "run", "--task", "t", "--retries", "1", "--retry-delay", "1s", IMAGE, "out", "one\ntwo", "err", "three\n", "exit", "1"
+    )
+    assert done.code == 1
+    assert (await crewed_line("logs", "t", "--stream", "stderr")).out == b""
+    assert (await crewed_line("logs", "t", "--attempt", "1", "--tail", "1")).err == "three\n"
+    stamped = await crewed_line("logs", "t", "--timestamps")
+    lines = stamped.lines
+    assert [line.split(" ")[1] for line in lines] == ["one", "two"]
+    assert all(re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z ", line) for line in lines)
+    assert (await crewed_line("logs", "t", "--since", "1h")).out == b"one\ntwo"
+    assert (await crewed_line("logs", "t", "--attempt", "3")).code == 2
+
+
+async def test_the_log_of_what_has_not_started_is_not_there_yet(server, command_line):
+    await server.enqueue("task")
+    done = await command_line("logs", "task")
+    assert (done.code, "has not started" in done.err or "nothing of it has started" in done.err) == (1, True), done.err
+
+
+async def test_the_page_of_a_log_is_named(server, command_line):
+    reply = await server.enqueue("task")
+    assert (await command_line("open", "--print", "task")).lines == [f"{reply['jobUrl']}stream"]
+
+
+@pytest.mark.parametrize("options", [(), ("--cron", CRON, "--in", "5m")])
+async def test_a_schedule_has_one_start(command_line, options):
+    assert (await command_line("schedule", *options, IMAGE)).code == 2
+
+
+async def test_a_schedule_may_be_tried_out(server, command_line):
+    done = await command_line("schedule", "--dry-run", "--cron", "@hourly", IMAGE)
+    assert len(done.lines) == 5
+    wrong = await command_line("schedule", "--cron", "0 0 31 2 *", IMAGE)
+    assert (wrong.code, "cron" in wrong.err) == (1, True)
+    assert (await server.get("/tasks")).json["items"] == []
+    assert (await command_line("schedule", "-q", "--in", "1h", IMAGE)).text.startswith("run/")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0.4s"), (59, "59s"), (125, "2m 5s"), (3_600, "1h"), (97_200, "1d 3h"), (86_400 * 40, "40d")]
+)
+def test_durations_have_two_parts(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_times_are_relative():
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert relative((now + timedelta(hours=3)).isoformat(), now) == "in 3h"
+    assert relative((now - timedelta(seconds=5)).isoformat(), now) == "5s ago"
+    assert (relative(now.isoformat(), now), relative(None, now)) == ("now", "")

@@ -1,0 +1,104 @@
+"""The helps of all commands: what they say, how soon, and that their examples work as typed."""
+
+import re
+import shlex
+import subprocess
+import sys
+from itertools import chain
+
+import click
+import pytest
+
+from fastlane.cli.main import COMMANDS, main
+from tests.support.waiting import until
+
+CLIENT = [name for name, entry in COMMANDS.items() if ".client." in entry.place]
+ON_EXISTING = {"backup": {"cron": "0 3 * * *"}, "report": {}, "old-task": {}}
+"""The jobs that examples name, and fields of each."""
+
+
+def commands(command: click.Command, words: tuple[str, ...]):
+    """The words of a command, and those of the commands in it, if it is a group."""
+    yield words, command
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            yield from commands(inner, (*words, name))
+
+
+def all_commands():
+    with click.Context(main) as context:
+        found = [(name, main.get_command(context, name)) for name in COMMANDS]
+    return list(chain.from_iterable(commands(command, (name,)) for name, command in found))
+
+
+ALL = all_commands()
+
+
+def examples_of(command: click.Command) -> list[str]:
+    """The commands in a help, as typed."""
+    text = (command.help or "").split("Example", 1)[1].split("\n\n")[0]
+    return [line.strip() for line in text.splitlines()[1:] if line.strip()]
+
+
+@pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
+def test_each_help_has_examples_of_its_command(words, command):
+    lines = examples_of(command)
+    assert lines
+    assert all(f"fastlane {' '.join(words)}" in line for line in lines if not isinstance(command, click.Group)), lines
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_in_the_list_begins_like_the_help(name):
+    """It is written a second time so that the list needs no import."""
+    help = dict(("".join(words), command) for words, command in ALL)[name].help
+    assert help
+    assert COMMANDS[name].help.endswith(".")
+
+
+@pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
+def test_each_option_says_what_it_does(words, command):
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    assert [option.name for option in options if not option.help or not option.help.endswith((".", ":", ")"))] == []
+
+
+CASES = [line for words, command in ALL if words[0] in CLIENT for line in examples_of(command)]
+
+
+@pytest.mark.parametrize("line", CASES)
+async def test_each_example_works_as_typed(crewed, crewed_line, line):
+    """In a folder with the files that examples name. A browser is not opened."""
+    for task, fields in ON_EXISTING.items():
+        if task in line:
+            reply = await crewed.enqueue(task, command=["out", "x\n", "exit", "1"], **fields)
+            if fields:
+                await crewed.post(f"{reply['jobUrl']}run")
+            await until(lambda: ended_jobs(crewed), "the job to end")
+    if line.startswith("fastlane context ") and " add " not in line:
+        for name in ("local", "prod"):
+            await crewed_line("context", "add", name, crewed.base)
+    line = line.replace("https://fastlane.example.com", crewed.base)
+    line = re.sub(r"http://127\.0\.0\.1:10000", crewed.base, line)
+    crewed_line.environment |= {"TOKEN": "fl_x", "BROWSER": "true"}
+    plain = not re.search(r"[|>]|^[A-Z_]+=", line)
+    done = await (crewed_line(*shlex.split(line)[1:]) if plain else crewed_line.shell(line))
+    assert (done.code, "Traceback" in done.err) == (0, False), done
+
+
+async def ended_jobs(server):
+    return (await server.get("/executions?status=failed")).json["items"]
+
+
+def test_help_and_the_client_commands_import_nothing_of_the_server():
+    script = (
+        "import sys; from click.testing import CliRunner; from fastlane.cli.main import main; "
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0; print('HELP', *sys.modules); "
+        "assert CliRunner().invoke(main, ['ps', '--help']).exit_code == 0; "
+        "CliRunner().invoke(main, ['ps'], env={'FASTLANE_URL': 'http://127.0.0.1:1'}); print('PS', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    helped, listed = (set(line.split()[1:]) for line in done.stdout.splitlines())
+    ours = {name for name in listed if name.startswith("fastlane.")}
+    assert {name.split(".")[1] for name in ours} == {"cli", "client"}
+    assert "fastlane.client" not in helped
+    assert not {"httpx", "rich", "yaml", "asyncio", "tornado", "marshmallow", "docker"} & helped
+    assert not {"tornado", "marshmallow", "docker", "redis", "sqlite3", "structlog"} & listed
