@@ -118,6 +118,7 @@ async def ready(command: str, plain: Fastlane, guarded: Fastlane) -> str:
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=[str(page.relative_to(ROOT)) for page in WITH_COMMANDS])
 async def test_every_command_of_a_page_works_as_typed(page, shell, plain, guarded, tmp_path):
     terminal = Terminal(shell, tmp_path)
+    terminal.environment["FASTLANE_URL"] = plain.base
     for command in commands(page):
         if any(command.startswith(words) for words in ELSEWHERE):
             typed = f"if false; then\n{command}\nfi"

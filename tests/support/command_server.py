@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from fastlane.embedded import tether
+from fastlane import tether
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 PRELOADED = ("asyncio", "rich.console", "rich.table", "yaml", "fastlane.client")
