@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from fastlane.errors import HostDown
+from fastlane.errors import FastlaneError, HostDown
+from fastlane.executors.swarm.client.client import Client
+from fastlane.executors.swarm.client.transport import Transport
+from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.models.placement.endpoint import Endpoint, TlsFiles
 from tests.integration.test_swarm_hosts import opened, running_task, start, until
 from tests.support.certificates import TLS_PAGE, follow_the_page
@@ -107,6 +110,19 @@ def test_jobs_run_on_the_pool_of_the_page(dockerd: TlsEngine, files: TlsFiles) -
 async def test_an_engine_of_another_authority_is_not_believed(relay: Relay, files: TlsFiles, foreign: Path) -> None:
     shutil.copy(foreign / "ca.pem", files.ca)
     await unusable(Endpoint(f"127.0.0.1:{relay.place}", tls=files), "that the file ca in the settings does not vouch for")
+
+
+async def test_no_public_authority_is_believed_either(relay: Relay, files: TlsFiles) -> None:
+    transport = Transport(Endpoint(f"127.0.0.1:{relay.place}", tls=files))
+    client, reader = Client(transport), LogReader(transport)
+    await client.call(lambda api: api.nodes())
+    with pytest.raises(FastlaneError, match="task nothing not found"):
+        await reader.open("1.41", "nothing", {}, follow=False)
+    context = await asyncio.to_thread(transport.context)
+    assert context is not None
+    assert len(context.get_ca_certs()) == 1
+    await client.close()
+    await reader.close()
 
 
 async def test_an_engine_under_another_name_is_not_believed(relay: Relay, files: TlsFiles) -> None:

@@ -44,9 +44,9 @@ class Transport:
         return self._endpoint.is_plain
 
     @property
-    def ssh_pid(self) -> int | None:
-        """The id of the host's ssh process, if one runs."""
-        return None if self._tunnel is None else self._tunnel.pid
+    def uses_tls(self) -> bool:
+        """Whether a connection needs a context."""
+        return self._tls is not None
 
     def context(self) -> ssl.SSLContext | None:
         """The TLS context for a new connection; None without TLS. Blocks for a moment. Raises HostDown while its files cannot be used."""

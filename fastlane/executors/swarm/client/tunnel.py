@@ -79,11 +79,6 @@ class Tunnel:
         self._not_before = 0.0
         self._lock = asyncio.Lock()
 
-    @property
-    def pid(self) -> int | None:
-        """The id of the ssh process that runs now."""
-        return self._process.pid if self._runs() and self._process is not None else None
-
     def check(self) -> None:
         """Raises HostDown, with ssh's own reason, unless the connection is there."""
         if self._fault is None and not self._runs():

@@ -76,7 +76,7 @@ class LogReader:
         params = {"stdout": "1", "stderr": "1", "timestamps": "1", "follow": str(int(follow)), "since": since(marks, set_back)}
         url = f"{self._base}/v{version}/{f'tasks/{task_id}' if container is None else f'containers/{container}'}/logs"
         self._transport.check()
-        context = await asyncio.to_thread(self._transport.context)
+        context = await asyncio.to_thread(self._transport.context) if self._transport.uses_tls else None
         try:
             async with asyncio.timeout(OPEN_WITHIN):
                 response = await self._session.get(url, params=params, allow_redirects=False, ssl=context or True)
