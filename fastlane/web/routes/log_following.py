@@ -16,7 +16,7 @@ from tornado.iostream import IOStream, StreamClosedError
 from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.streams.batch import Batch
-from fastlane.streams.follower import CloseReason, Closing, Follower
+from fastlane.streams.follower import CloseReason, Closing, FinalState, Follower
 from fastlane.web.api.contract import Parameter, flag
 from fastlane.web.api.follow_query import FOLLOW_ONLY, FOLLOW_QUERY, read_follow_query
 from fastlane.web.api.json_schema import enum
@@ -62,6 +62,14 @@ def event_format(query: Mapping[str, str]) -> LogFormat:
     if encoding not in ENCODINGS:
         raise Invalid([Fault("encoding", 'is neither "text" nor "base64"')])
     return LogFormat.EVENTS if encoding == TEXT else LogFormat.BYTE_EVENTS
+
+
+def last_events(handler: Handler, end: FinalState) -> bytes:
+    """The last server-sent events of a log: why it failed, if it wrote nothing, and its end."""
+    failure = b""
+    if end.failed is not None and end.failed.failure is not None:
+        failure = server_sent_event("failure", failure_event(end.failed.failure.reason, failure_words(handler, end.failed)))
+    return failure + server_sent_event("end", end_event(end), end.cursor)
 
 
 class LogFollowing:
@@ -243,10 +251,7 @@ class EventSink(ResponseSink):
     def end(self, closing: Closing) -> bool:
         """Sends the last event. Browsers resume a stream that ends without one."""
         if closing.end is not None:
-            if (failed := closing.end.failed) is not None and failed.failure is not None:
-                failure = failure_event(failed.failure.reason, failure_words(self._handler, failed))
-                self.send(server_sent_event("failure", failure))
-            self.send(server_sent_event("end", end_event(closing.end), closing.end.cursor))
+            self.send(last_events(self._handler, closing.end))
         return True
 
     async def _ping(self) -> None:

@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from fastlane.streams.batch import MOST_PIECES, batch_of
+from fastlane.web.routes import stored_events
+
 EVENTS = {"Accept": "text/event-stream"}
 LOG = ((1, b"one\n"), (2, b"\xff\x00two\n"), (1, "ä".encode()[:1]), (2, b"three\n"), (1, "ä".encode()[1:] + b"\r\n"))
 STDOUT = b"".join(data for stream, data in LOG if stream == 1)
@@ -79,6 +82,36 @@ async def test_a_part_of_the_log_so_far(server, query, expected):
 async def test_a_character_that_is_never_finished_is_shown_at_the_end(server):
     reply = await server.run_to_end("task", (1, b"x\xc3"))
     assert "".join(event.get("text", "") for event in await events(server, reply["jobUrl"] + "logs")) == "x\ufffd"
+
+
+@pytest.mark.parametrize("query", ["logs", "logs?follow=1"])
+async def test_events_of_what_failed_without_a_word_tell_why(server, query):
+    reply = await server.run_to_end("task", code=3)
+    assert await events(server, reply["jobUrl"] + query) == [
+        {"event": "failure", "reason": "exit", "message": "exit code 3"},
+        {"event": "end", "status": "failed", "exitCode": 3},
+    ]
+
+
+@pytest.mark.parametrize("query", ["logs", "logs?follow=1"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_browser_that_has_had_the_end_is_told_not_to_come_again(server, method, query):
+    reply = await server.run_to_end("task", (1, b"x"))
+    whole = await server.get(reply["jobUrl"] + query, headers=EVENTS)
+    last = whole.body.decode().rpartition("id: ")[2].splitlines()[0]
+    again = await server.ask(method, reply["jobUrl"] + query, headers=EVENTS | {"Last-Event-ID": last})
+    assert (again.status, again.body) == (204, b"")
+
+
+async def test_a_log_of_single_bytes_is_made_into_events_a_few_at_a_time(server, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(stored_events, "batch_of", lambda start, pieces: sizes.append(len(pieces)) or batch_of(start, pieces))
+    reply = await server.enqueue()
+    execution = await server.run(reply)
+    await server.append_log(execution, *[(number % 2 + 1, b"\n") for number in range(3 * MOST_PIECES)])
+    found = await events(server, reply["jobUrl"] + "logs")
+    assert len(found) == 3 * MOST_PIECES
+    assert max(sizes) == MOST_PIECES
 
 
 async def test_events_of_what_has_not_started_are_a_404_that_says_its_status(server):
