@@ -181,6 +181,18 @@ async def test_limits_and_what_is_kept_free(bench: Bench) -> None:
     assert kept == {"NanoCPUs": 100_000_000, "MemoryBytes": 32 << 20}
 
 
+async def test_what_its_nodes_have_is_known_and_a_node_refuses_a_limit_above_its_processors_but_none_above_its_memory(bench: Bench) -> None:
+    info = bench.api.info()
+    (view,) = bench.executor.hosts()
+    assert (view.node_cpus, view.node_memory) == (info["NCPU"], info["MemTotal"])
+    assert view.shortage(Resources(cpus=info["NCPU"], memory=2 * info["MemTotal"])) is None
+    assert await bench.says("echo yes", resources=Resources(cpus=info["NCPU"], memory=2 * info["MemTotal"])) == ["yes"]
+    assert view.shortage(Resources(cpus=info["NCPU"] + 1)) is not None
+    task = await bench.reaches(await bench.start("true", resources=Resources(cpus=info["NCPU"] + 1)), Phase.ENDED)
+    assert task.end is TaskEnd.REJECTED
+    assert "CPUs" in task.message
+
+
 async def test_a_stop_sends_the_wanted_signal_and_waits_for_the_wanted_grace(bench: Bench) -> None:
     service = await bench.start("sh", "-c", TRAPS, stop_signal="SIGUSR1", stop_grace=30_000)
     await bench.running(service)
