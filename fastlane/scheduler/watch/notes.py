@@ -18,6 +18,8 @@ MAX_NOTES = 500
 """Notes in one report. An answer to why reads the reports of all workers, so each must stay small: this is about 200 KB at most."""
 MAX_WORDS = 300
 """The longest words of a note, in bytes."""
+UNSUITABLE = "no suitable node"
+"""What a swarm says of a task once it has looked for a node in vain."""
 MET = (
     (RegistryDown, Obstacle.REGISTRY),
     (NoHost, Obstacle.NO_HOST),
@@ -56,8 +58,8 @@ def of_tasks(execution: Execution, tasks: Sequence[EngineTask], limits: Limits) 
     if execution.status is not Status.PULLING or execution.stop_requested_at is not None or not tasks:
         return None
     task = tasks[0]
-    if task.phase not in {Phase.WAITING, Phase.PREPARING}:
-        return None
+    if task.phase not in {Phase.WAITING, Phase.PREPARING} or (not task.node_id and UNSUITABLE not in task.message):
+        return None  # it starts or has ended, or the swarm has not looked for a node yet
     obstacle = Obstacle.IMAGE if task.node_id else Obstacle.NO_NODE
     since = max(execution.bound_at or 0, task.changed_at if task.node_id else 0)  # a task without a node changes at each try
     return note(execution, obstacle, task.message or task.state, since, _or_expiry(execution, wait_ends(execution, task, limits)))

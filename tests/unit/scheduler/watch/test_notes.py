@@ -65,6 +65,7 @@ def test_the_note_on_an_execution_that_no_worker_has_taken_names_no_owner():
 
 TASKS = {
     "no node takes it": (BOUND, [WAITING], (Obstacle.NO_NODE, "no suitable node (1 node is drained)", BOUND_AT, BOUND_AT + 3_600_000)),
+    "no node was looked for yet": (BOUND, [replace(WAITING, message="pending task scheduling")], None),
     "a node has it": (BOUND, [ASSIGNED], (Obstacle.IMAGE, "assigned", CHANGED, BOUND_AT + 3_600_000)),
     "its node pulls": (BOUND, [PREPARING], (Obstacle.IMAGE, "preparing", CHANGED, CHANGED + 900_000)),
     "it is parked": (BOUND, [], None),
