@@ -49,12 +49,12 @@ class Troubled:
             case "another server":
                 self.change = lambda _: HTML
 
-    async def call(self) -> FastlaneError:
-        """What a call to it raises."""
+    async def call(self, way: str) -> FastlaneError:
+        """What a call to it raises, made by docker-py or without it."""
         client = Client(self.transport, timeouts=TIMEOUTS)
         try:
             with pytest.raises(FastlaneError) as told:
-                await client.call(lambda api: api.nodes())
+                await (client.call(lambda api: api.nodes()) if way == "call" else client.get("/nodes"))
         finally:
             await client.close()
         return told.value
@@ -81,6 +81,7 @@ async def troubled(engine: str) -> AsyncIterator[Troubled]:
         yield made
 
 
+@pytest.mark.parametrize("way", ["call", "get"])
 @pytest.mark.parametrize(
     ("fault", "kind", "words"),
     [
@@ -93,9 +94,11 @@ async def troubled(engine: str) -> AsyncIterator[Troubled]:
         ("another server", HostDown, "answered what is not JSON"),
     ],
 )
-async def test_a_fault_of_a_call_is_the_hosts_and_is_named(troubled: Troubled, fault: str, kind: type[HostDown], words: str) -> None:
+async def test_a_fault_of_a_call_is_the_hosts_and_is_named(
+    troubled: Troubled, way: str, fault: str, kind: type[HostDown], words: str
+) -> None:
     await troubled.begin(fault)
-    found = await troubled.call()
+    found = await troubled.call(way)
     assert type(found) is kind
     assert words in str(found)
 
@@ -156,6 +159,8 @@ async def test_a_reset_is_the_hosts_fault_for_calls_and_logs(resetting: Resettin
     client, reader = Client(resetting.transport, timeouts=TIMEOUTS), LogReader(resetting.transport)
     with pytest.raises(HostDown, match="closed the connection"):
         await client.call(lambda api: api.nodes())
+    with pytest.raises(HostDown, match="closed the connection"):
+        await client.get("/nodes")
     with pytest.raises(HostDown, match="closed the connection"):
         await reader.open("1.41", "task", {}, follow=True)
     await client.close()

@@ -5,8 +5,8 @@ It knows how to call an engine and when not to; the executor knows what to call.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import structlog
 
@@ -151,6 +151,11 @@ class Host:
         """``Client.call`` through the breaker, which counts the host's faults. Raises NotHostsFault while it is open."""
         async with self.guarded():
             return await self.client.call(verb, deadline)
+
+    async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
+        """``Client.get`` through the breaker, as ``call`` is."""
+        async with self.guarded():
+            return await self.client.get(path, filters, deadline)
 
     @contextlib.asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:

@@ -82,7 +82,7 @@ class Observer:
         for host in sorted(managers, key=lambda manager: manager.name != self._answered.get(swarm)):
             try:
                 raws, nodes = await asyncio.gather(
-                    host.call(lambda api: api.tasks(filters={"label": self._label}), ANSWER_WITHIN),
+                    host.get("/tasks", {"label": [self._label]}, ANSWER_WITHIN),
                     self._node_states(swarm, host),
                 )
                 with readable(host.name):
@@ -98,7 +98,7 @@ class Observer:
         known = self._nodes.get(swarm)
         if known is not None and 0 <= now - known[0] < NODES_EVERY:
             return known[1]
-        nodes = await host.call(lambda api: api.nodes(), ANSWER_WITHIN)
+        nodes = await host.get("/nodes", deadline=ANSWER_WITHIN)
         with readable(host.name):
             states = node_states(nodes)
         self._nodes[swarm] = (now, states)

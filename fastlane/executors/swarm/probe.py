@@ -5,14 +5,14 @@
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.clock import Clock, corrected
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.client.client import Api, Client, negotiate
-from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, HostTimeout
+from fastlane.executors.swarm.client.client import Client, negotiate
+from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, HostTimeout, readable
 from fastlane.executors.swarm.service.states import node_states
 from fastlane.executors.swarm.service.timestamps import milliseconds
 
@@ -68,27 +68,26 @@ class Info:
 
 
 async def probe(client: Client, known: EngineFacts | None, clock: Clock) -> EngineFacts:
-    """The facts of a host. Raises what ``Client.call`` raises, and HostDown when the host is not a manager."""
+    """The facts of a host. Raises what ``Client.get`` raises, and HostDown when the host is not a manager."""
     if known is None:
         client.use_version(await negotiate(client, NODES_WITHIN))
-    nodes, info = await asyncio.gather(
-        client.call(_nodes, NODES_WITHIN),
-        client.call(_info(clock), INFO_WITHIN),
+    answers: tuple[Any, Info | BaseException] = await asyncio.gather(
+        client.get("/nodes", deadline=NODES_WITHIN),
+        _info(client, clock),
         return_exceptions=True,
     )
+    nodes, info = answers
     if isinstance(nodes, BaseException):
         raise nodes
-    states = node_states(nodes)
+    with readable(client.host):
+        states, sizes = node_states(nodes), largest(nodes)
     if isinstance(info, HostTimeout) and known is not None:
-        return replace(known, nodes=states, **largest(nodes))
+        return replace(known, nodes=states, **sizes)
     if isinstance(info, BaseException):
         raise info
     earlier = known.skew if known is not None else None
-    return replace(read_info(info.values, states, client.host), skew=info.skew(earlier or 0), **largest(nodes))
-
-
-def _nodes(api: Api) -> list[Mapping[str, Any]]:
-    return list(api.nodes())
+    with readable(client.host):
+        return replace(read_info(info.values, states, client.host), skew=info.skew(earlier or 0), **sizes)
 
 
 def largest(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -103,13 +102,10 @@ def _takes_work(node: Mapping[str, Any]) -> bool:
     return (node.get("Status") or {}).get("State") == "ready" and (node.get("Spec") or {}).get("Availability") == "active"
 
 
-def _info(clock: Clock) -> Callable[[Api], Info]:
-    def ask(api: Api) -> Info:
-        before = clock.now()  # read in the thread that asks, since the call may have waited for it
-        values = dict(api.info())
-        return Info(values, before, clock.now())
-
-    return ask
+async def _info(client: Client, clock: Clock) -> Info:
+    before = clock.now()
+    values = await client.get("/info", deadline=INFO_WITHIN)
+    return Info(values, before, clock.now())
 
 
 def read_info(info: Mapping[str, Any], nodes: Mapping[str, str], host: str) -> EngineFacts:

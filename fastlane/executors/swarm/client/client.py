@@ -1,4 +1,5 @@
-"""One host's docker-py client: it makes blocking calls in its own threads, each within a deadline, and translates their errors.
+"""One host's client: docker-py, which makes blocking calls in its own threads, each within a deadline, and translates their errors; and
+plain GETs without it, for what is asked all the time.
 
 It knows neither services nor breakers: it makes a call, and says whose fault a failure was. No user file and no variable (``~/.docker``,
 ``HTTP_PROXY``) changes what it does.
@@ -6,7 +7,7 @@ It knows neither services nor breakers: it makes a call, and says whose fault a 
 
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,7 +20,8 @@ from requests.adapters import HTTPAdapter
 
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull
-from fastlane.executors.swarm.client.faults import DRIVER_ERRORS, HostTimeout, NotHostsFault, timeout_words, translate
+from fastlane.executors.swarm.client.faults import DRIVER_ERRORS, HostTimeout, NotHostsFault, readable, timeout_words, translate
+from fastlane.executors.swarm.client.http import HttpClient
 from fastlane.executors.swarm.client.transport import TlsAdapter, Transport, UnixAdapter
 
 T = TypeVar("T")
@@ -50,6 +52,7 @@ class Client:
         self._transport = transport
         self._threads = threads
         self._bulkhead = Bulkhead(f"docker {self.host}", threads, waiting)
+        self._http = HttpClient(transport, self.timeouts.connect, self.timeouts.read)
         self._lock = threading.Lock()
         self._api: docker.APIClient | None = None
         self._context: ssl.SSLContext | None = None
@@ -78,8 +81,19 @@ class Client:
         except TimeoutError:
             raise HostTimeout(f"{self.host} {timeout_words(limit)}") from None
 
+    async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
+        """The engine's answer to a GET in its version, without docker-py and without a thread. Raises what ``call`` does."""
+        limit = self.timeouts.whole if deadline is None else deadline
+        return await self._http.get(f"/v{self._version}{path}", filters, limit)
+
+    async def versions(self, deadline: float) -> Mapping[str, Any]:
+        """What the engine says about the versions of its API."""
+        answer: Mapping[str, Any] = await self._http.get("/version", None, deadline)
+        return answer
+
     async def close(self) -> None:
         """Ends its threads and connections."""
+        await self._http.close()
         await self._bulkhead.close()
         if self._api is not None:
             self._api.close()
@@ -131,8 +145,9 @@ class Engine(docker.APIClient):
 
 async def negotiate(client: Client, deadline: float) -> str:
     """The newest API version that this engine and fastlane know. Raises HostDown when there is none."""
-    answer: dict[str, Any] = await client.call(lambda api: api.version(api_version=False), deadline)
-    newest, oldest = str(answer.get("ApiVersion", "")), str(answer.get("MinAPIVersion") or OLDEST_API)
+    with readable(client.host):
+        answer = await client.versions(deadline)
+        newest, oldest = str(answer.get("ApiVersion", "")), str(answer.get("MinAPIVersion") or OLDEST_API)
     if not newest:
         raise HostDown(f"{client.host} did not say which API it speaks: is it a Docker engine?")
     if _number(newest) < _number(OLDEST_API):

@@ -5,13 +5,13 @@ inclusive. So a reading asks for what came since the earlier stream's mark, and 
 """
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, Mapping
 
 import aiohttp
 
 from fastlane.errors import FastlaneError, HostDown, LogLost, OrderRefused
-from fastlane.executors.swarm.client.faults import CLOSED, NOT_HTTP, NotHostsFault, connection_words, message, plain, refusal
+from fastlane.executors.swarm.client.faults import NotHostsFault, message, plain, refusal
+from fastlane.executors.swarm.client.http import base_of, failure_words, session_for
 from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.logs.demultiplexer import SLACK, Demultiplexer, begin
 from fastlane.executors.swarm.service.clocks import SetBack
@@ -28,16 +28,8 @@ GATHER = 0.001
 END_SEEN_WITHIN = 10.0
 """Seconds before the end of a container's log counts as broken off: most often the container has ended, which the watcher soon sees."""
 
-KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""A followed log may be silent for as long as its job is. After 10 s without a byte the kernel probes the peer, and after 15 s more without
-an answer it breaks the connection."""
-
 _FINAL = ("does not support reading", "No such container", "dead or marked for removal")
 """Words of errors, most of them within a log's stream, that will not pass; others, such as a node that is away, may."""
-
-
-_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
-"""What the client raises by itself, and what it means."""
 
 
 class LogReader:
@@ -47,15 +39,9 @@ class LogReader:
         self._host = transport.name
         self._transport = transport
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_WITHIN)
-        connector: aiohttp.BaseConnector
-        if transport.socket is not None:
-            connector = aiohttp.UnixConnector(path=transport.socket, limit=0)
-            self._base = "http://docker"
-        else:
-            connector = aiohttp.TCPConnector(limit=0, socket_factory=_lively_socket)
-            self._base = transport.address
+        self._base = base_of(transport)
         self._time = asyncio.get_running_loop().time
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+        self._session = session_for(transport, timeout, limit=0)
 
     async def close(self) -> None:
         """Ends every connection; reads that are under way raise HostDown."""
@@ -91,8 +77,7 @@ class LogReader:
             # Another node may be silent; the probe shows whether it is this one.
             raise NotHostsFault(f"{self._host} did not give a log within {OPEN_WITHIN:g} s") from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
-            words = connection_words(error) or next((own for kind, own in _CAUSES if isinstance(error, kind)), None)
-            found = HostDown(f"{self._host} {words or f'did not give a log: {_words(error)}'}")
+            found = HostDown(f"{self._host} {failure_words(error) or f'did not give a log: {_words(error)}'}")
             raise self._transport.explain(found) from error
 
     async def portions(
@@ -167,14 +152,3 @@ def _is_final(words: str) -> bool:
 
 def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def _lively_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """A socket for this address that detects a vanished peer."""
-    family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        if hasattr(socket, name):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made

@@ -1,0 +1,107 @@
+"""The async HTTP client of one engine, for what is asked all the time: a call takes no thread, and a third of docker-py's processor time.
+
+The log reader connects in the same way. The words for what failed are those of ``faults.py``.
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+
+from fastlane.errors import FastlaneError, HostDown
+from fastlane.executors.swarm.client.faults import CLOSED, NOT_HTTP, HostTimeout, connection_words, message, refusal, timeout_words
+from fastlane.executors.swarm.client.transport import Transport
+
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A followed log may be silent for as long as its job is. After 10 s without a byte the kernel probes the peer, and after 15 s more without
+an answer it breaks the connection."""
+KEPT = 75.0
+"""Seconds for which an idle connection is kept: longer than a host that is well goes without a probe."""
+CONNECTIONS = 8
+"""The most connections of one client. More calls wait for one, within their deadlines."""
+
+_CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
+"""What the client raises by itself, and what it means."""
+
+
+def session_for(transport: Transport, timeout: aiohttp.ClientTimeout, *, limit: int) -> aiohttp.ClientSession:
+    """A session that reaches the engine on this way, with at most ``limit`` connections (0: any number). To be made in a running loop."""
+    connector: aiohttp.BaseConnector
+    if transport.socket is not None:
+        connector = aiohttp.UnixConnector(path=transport.socket, limit=limit, keepalive_timeout=KEPT)
+    else:
+        connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=KEPT, socket_factory=_lively_socket)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
+
+
+def base_of(transport: Transport) -> str:
+    """The base of the engine's URLs in such a session."""
+    return transport.address if transport.socket is None else "http://docker"
+
+
+def failure_words(error: BaseException) -> str | None:
+    """What an error of the session means, in words that follow the host's name; None when it does not tell."""
+    return connection_words(error) or next((words for kind, words in _CAUSES if isinstance(error, kind)), None)
+
+
+class HttpClient:
+    """Makes GETs to one engine. ``connect`` and ``read``: how many seconds a connection and each read of an answer may take."""
+
+    def __init__(self, transport: Transport, connect: float, read: float) -> None:
+        self._transport = transport
+        self._host = transport.name
+        self._read = read
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None, deadline: float) -> Any:
+        """The engine's answer, read as JSON. Raises HostTimeout after the deadline (seconds), and what ``faults.py`` says."""
+        self._transport.check()
+        context = await asyncio.to_thread(self._transport.context) if self._transport.uses_tls else None
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._answer(path, filters, context)
+        except aiohttp.ServerTimeoutError:
+            raise HostTimeout(f"{self._host} {timeout_words(self._read)}") from None
+        except TimeoutError:
+            raise HostTimeout(f"{self._host} {timeout_words(deadline)}") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._transport.explain(HostDown(f"{self._host} {failure_words(error) or 'broke off the connection'}")) from error
+
+    async def _answer(self, path: str, filters: Mapping[str, Sequence[str]] | None, context: ssl.SSLContext | None) -> Any:
+        if self._session is None:
+            self._session = session_for(self._transport, self._timeout, limit=CONNECTIONS)
+        params = {} if filters is None else {"filters": json.dumps(filters)}
+        url = f"{base_of(self._transport)}{path}"
+        async with self._session.get(url, params=params, allow_redirects=False, ssl=context or True) as response:
+            body = await response.read()
+        if response.status != 200:
+            raise self._refused(response.status, body)
+        try:
+            return orjson.loads(body)
+        except ValueError as error:
+            raise HostDown(f"{self._host} answered what is not JSON: is it a Docker engine?") from error
+
+    def _refused(self, status: int, body: bytes) -> FastlaneError:
+        return refusal(status, message(body), self._host)
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _lively_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    """A socket for this address that detects a vanished peer."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
