@@ -229,14 +229,18 @@ class Simulation:
         self._web: dict[str, web.Server] = {}
 
     async def __aenter__(self) -> "Simulation":
-        for name, engine in self._engines.items():
-            self._web[name] = web.Server(partial(self._answer, engine), access_log=None)
-            self._servers[name] = await asyncio.get_running_loop().create_unix_server(self._web[name], name, backlog=256)
+        for name in self.names:
+            await self.serve(name)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         for name in self.names:
             await self.kill(name)
+
+    async def serve(self, name: str) -> None:
+        """The engine accepts connections, and answers; with all that it had before."""
+        self._web[name] = web.Server(partial(self._answer, self._engines[name]), access_log=None)
+        self._servers[name] = await asyncio.get_running_loop().create_unix_server(self._web[name], name, backlog=256)
 
     async def kill(self, name: str) -> None:
         """The engine refuses connections, and ends those that it has."""

@@ -28,6 +28,7 @@ from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.images.registries import Credentials, Registries
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.observe import Observer
+from fastlane.executors.swarm.probe import Pace
 from fastlane.executors.swarm.service import spec
 from fastlane.executors.swarm.service.clocks import leader_of
 from fastlane.executors.swarm.service.names import ids_for
@@ -64,9 +65,10 @@ class SwarmExecutor:
         self._installation = installation
         self._registries = registries or Registries()
         self._listeners: list[Callable[[], None]] = []
+        pace = Pace(probe_every, lambda: len(self._hosts))
         self._hosts = Hosts(
             [
-                Host(endpoint, clock, Breaker(max_fails, round(reset * 1000)), probe_every, self._registries, self._changed)
+                Host(endpoint, clock, Breaker(max_fails, round(reset * 1000)), pace, self._registries, self._changed)
                 for endpoint in dict.fromkeys(endpoints)
             ]
         )

@@ -5,6 +5,7 @@ It knows how to call an engine and when not to; the executor knows what to call.
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
 from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
 from fastlane.executors.swarm.images.registries import Registries
-from fastlane.executors.swarm.probe import EngineFacts, probe
+from fastlane.executors.swarm.probe import EngineFacts, Pace, probe
 from fastlane.executors.swarm.service.clocks import SetBack, set_back
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
@@ -36,10 +37,10 @@ PARK_SEEN_WITHIN = 30_000
 
 
 class Host:
-    """A host. It calls ``on_change`` whenever it becomes usable or unusable; ``probe_every`` in seconds."""
+    """A host. It calls ``on_change`` whenever it becomes usable or unusable; ``pace``: how it is probed."""
 
     def __init__(
-        self, endpoint: Endpoint, clock: Clock, breaker: Breaker, probe_every: float, registries: Registries, on_change: Callable[[], None]
+        self, endpoint: Endpoint, clock: Clock, breaker: Breaker, pace: Pace, registries: Registries, on_change: Callable[[], None]
     ) -> None:
         self.name = endpoint.address
         self.transport = Transport(endpoint)
@@ -52,7 +53,7 @@ class Host:
         self._shown: tuple[int, float] | None = None
         self._clock = clock
         self._breaker = breaker
-        self._every = probe_every
+        self._pace = pace
         self._on_change = on_change
         self._fault: str | None = "is not probed yet"
         self._last_fault = ""
@@ -190,6 +191,8 @@ class Host:
     # probing
 
     async def _probing(self) -> None:
+        """Probes forever. The first pause is a random part of one, so that the probes of many hosts do not come all at once."""
+        part = random.random()
         while True:
             self._hurry.clear()
             try:
@@ -199,7 +202,8 @@ class Host:
                 self._fault = "could not be probed: see the log"
                 self._compare()
             self._probed.set()
-            await self._pause()
+            await self._pause(part * self._pace.pause(well=self._fault is None))
+            part = 1.0
 
     async def _probe(self) -> None:
         was_well, before = self._fault is None, self.facts
@@ -228,9 +232,9 @@ class Host:
             log.warning("host.clock_set_back", host=self.name, milliseconds=step.latest - now[0])
             self.set_back = step.joined(self.set_back)
 
-    async def _pause(self) -> None:
+    async def _pause(self, pause: float) -> None:
         """Waits until the next probe is due, which is at once when a call to a host that seemed well has failed."""
-        await first_of(self._clock, self._every, *([self._hurry] if self._fault is None else []))
+        await first_of(self._clock, pause, *([self._hurry] if self._fault is None else []))
 
     def _words(self, error: FastlaneError) -> str:
         return str(error).removeprefix(f"{self.name} ")

@@ -16,6 +16,9 @@ class Hosts:
     def __iter__(self) -> Iterator[Host]:
         return iter(self._hosts.values())
 
+    def __len__(self) -> int:
+        return len(self._hosts)
+
     def named(self, name: str) -> Host:
         """The host of this name. Raises HostDown when it is not registered, as a host that cannot be reached would."""
         host = self._hosts.get(name)

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,21 @@ LEAST_HISTORY = 2
 
 NODES_WITHIN = 10.0
 INFO_WITHIN = 5.0
+PROBES_A_SECOND = 100
+"""How many probes of all hosts a worker makes in a second at most: so many take some 4 % of a core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often hosts are probed: each ``every`` seconds, and among many ``hosts`` less often while a host is well. A call that fails is
+    followed by a probe at once, so only a host that nobody asks for anything is then noticed later."""
+
+    every: float
+    hosts: Callable[[], int]
+
+    def pause(self, *, well: bool) -> float:
+        """The seconds until a host's next probe."""
+        return max(self.every, self.hosts() / PROBES_A_SECOND) if well else self.every
 
 
 @dataclass(frozen=True, slots=True)

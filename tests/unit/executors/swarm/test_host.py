@@ -8,7 +8,7 @@ from fastlane.executors.swarm import host as module
 from fastlane.executors.swarm.client.breaker import Breaker
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.images.registries import Registries
-from fastlane.executors.swarm.probe import EngineFacts
+from fastlane.executors.swarm.probe import EngineFacts, Pace
 from fastlane.executors.swarm.service.clocks import SetBack, set_back
 from fastlane.models.placement.endpoint import Endpoint
 from tests.support.clock import ShiftedClock
@@ -27,7 +27,9 @@ class Probes:
         self.ahead = 0
         self.made = 0
         self._registries = Registries()
-        self.host = Host(Endpoint("unix:///none"), self.clock, Breaker(5, 1000), PROBE_EVERY, self._registries, lambda: None)
+        self.host = Host(
+            Endpoint("unix:///none"), self.clock, Breaker(5, 1000), Pace(PROBE_EVERY, lambda: 1), self._registries, lambda: None
+        )
         monkeypatch.setattr(module, "probe", self._probe)
 
     async def _probe(self, *_: object) -> EngineFacts:

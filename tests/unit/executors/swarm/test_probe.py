@@ -6,7 +6,7 @@ import pytest
 
 from fastlane.clock import ROUNDING
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.probe import EngineFacts, Info, largest, read_info
+from fastlane.executors.swarm.probe import EngineFacts, Info, Pace, largest, read_info
 
 READY = {"n1": "ready"}
 
@@ -70,3 +70,8 @@ def node(cpus: float, memory: int, *, state: str = "ready", availability: str = 
 )
 def test_the_largest_node_is_one_that_takes_work(nodes: list[dict[str, Any]], cpus: float | None, memory: int | None) -> None:
     assert largest(nodes) == {"node_cpus": cpus, "node_memory": memory}
+
+
+@pytest.mark.parametrize(("hosts", "well", "pause"), [(1, True, 2), (200, True, 2), (1_000, True, 10), (1_000, False, 2)])
+def test_a_host_that_is_well_is_probed_less_often_among_many(hosts: int, well: bool, pause: float) -> None:
+    assert Pace(2.0, lambda: hosts).pause(well=well) == pause
