@@ -191,8 +191,8 @@ class Installation:
     def environment(self, options: ProcessOptions | None = None) -> dict[str, str]:
         """The environment variables of one of its processes. The first call chooses the port."""
         self.port = self.port or free_port()  # no earlier, since another program may take it
-        plain = {"insecure": True} if any(host.startswith("tcp://") for host in self.engine.hosts) else {}
-        pool = {"name": "default", "match": "", "hosts": list(self.engine.hosts), **plain, **self.pool}
+        pool: dict[str, Any] = {"name": "default", "match": "", "hosts": list(self.engine.hosts), **self.pool}
+        pool |= {"insecure": True} if "tls" not in pool and any(host.startswith("tcp://") for host in pool["hosts"]) else {}
         token = {"name": "test", "token": hash_token(self.token), "role": "admin"} if self.token else None
         settings = {
             "PORT": str(self.port),
