@@ -28,6 +28,11 @@ STREAM_ANSWERS = {
     206: Response("The part that Range asks for.", media=(TEXT,), headers=(*LOG_HEADERS, "Content-Range")),
 }
 
+Part = tuple[int | None, int | None]
+"""``tail`` (lines) and ``since`` (milliseconds) of a query, None where they are absent. They are read before the log is looked for: they
+are just as wrong when there is no log yet."""
+WHOLE: Part = (None, None)
+
 log = structlog.get_logger()
 
 
@@ -75,16 +80,17 @@ class LogsHandler(Handler):
         if wants_follow(self.query, as_events=as_events):
             self._following = LogFollowing(self, task_id, job_id, execution_id)
             return await self._following.answer()
+        part = _read_part(self)
         view = await find_log(self, task_id, job_id, execution_id)
         set_log_headers(self, view)
         if as_events:
             return await send_events(self, view)
         head, id = view.head, view.execution.id
         if interleaved:
-            start = await _start_of_part(self, id, None, head.offset)
+            start = await _start_of_part(self, part, id, None, head.offset)
             return await send_log(self, self.services.logs.read(id, start, head.offset), head.offset - start)
-        stdout = await _start_of_part(self, id, STDOUT, head.stdout)
-        stderr = await _start_of_part(self, id, STDERR, head.stderr)
+        stdout = await _start_of_part(self, part, id, STDOUT, head.stdout)
+        stderr = await _start_of_part(self, part, id, STDERR, head.stderr)
         size = head.stdout - stdout + len(SEPARATOR) + head.stderr - stderr
         return await send_log(self, self._one_after_the_other(view, stdout, stderr), size)
 
@@ -105,16 +111,17 @@ class LogsHandler(Handler):
 
 async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, execution_id: str | None) -> None:
     """Answers with one stream: all of it so far, a range, its last lines, or what came since a moment."""
+    part = _read_part(handler)
     view = await find_log(handler, task_id, job_id, execution_id)
     set_log_headers(handler, view)
     size = view.head.stdout if stream == STDOUT else view.head.stderr
     handler.set_header("Accept-Ranges", "bytes")
-    start, end = await _requested_part(handler, view.execution.id, stream, size)
+    start, end = await _requested_range(handler, part, view.execution.id, stream, size)
     await send_log(handler, handler.services.logs.read(view.execution.id, start, end, stream), end - start)
 
 
 async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int) -> None:
-    """Sends slices of a log, which are ``length`` bytes read_all."""
+    """Sends slices of a log, which are ``length`` bytes in all."""
     handler.set_header("Content-Type", TEXT)
     handler.set_header("Cache-Control", "no-store")
     handler.set_header("Content-Length", str(length))
@@ -140,23 +147,27 @@ def set_log_headers(handler: Handler, view: LogView) -> None:
         handler.set_header("Fastlane-Exit-Code", str(execution.exit_code))
 
 
-async def _requested_part(handler: Handler, execution_id: str, stream: int, size: int) -> tuple[int, int]:
+def _read_part(handler: Handler) -> Part:
+    return read_part(handler.query, handler.services.clock.now())
+
+
+async def _requested_range(handler: Handler, part: Part, execution_id: str, stream: int, size: int) -> tuple[int, int]:
     """Where the requested part of a stream starts and ends, in bytes."""
-    if PART_QUERY.keys() & handler.query.keys():
-        return await _start_of_part(handler, execution_id, stream, size), size
+    if part != WHOLE:
+        return await _start_of_part(handler, part, execution_id, stream, size), size
     conditional = "If-Range" in handler.request.headers  # never matches, since there is no validator to compare
-    part = None if conditional else byte_range(handler.request.headers.get("Range"), size)
-    if part is None:
+    found = None if conditional else byte_range(handler.request.headers.get("Range"), size)
+    if found is None:
         return 0, size
     handler.set_status(206)
-    handler.set_header("Content-Range", f"bytes {part[0]}-{part[1] - 1}/{size}")
-    return part
+    handler.set_header("Content-Range", f"bytes {found[0]}-{found[1] - 1}/{size}")
+    return found
 
 
-async def _start_of_part(handler: Handler, execution_id: str, stream: int | None, size: int) -> int:
+async def _start_of_part(handler: Handler, part: Part, execution_id: str, stream: int | None, size: int) -> int:
     """Where ``tail`` and ``since`` let a stream start, or the whole log in order of arrival (None). Both apply."""
     logs = handler.services.logs
-    lines, since = read_part(handler.query, handler.services.clock.now())
+    lines, since = part
     tail_start = 0 if lines is None else await logs.last_lines(execution_id, stream, size, lines)
     since_start = 0 if since is None else await logs.since(execution_id, stream, since)
     return min(size, max(tail_start, since_start))

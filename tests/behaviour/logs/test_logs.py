@@ -176,6 +176,13 @@ async def test_what_came_since_a_moment(server):
     assert {fault["field"] for fault in both.json["errors"]} == {"since", "tail"}
 
 
+@pytest.mark.parametrize("path", ["stdout", "stderr", "logs", "logs?interleaved=1"])
+async def test_a_faulty_part_is_refused_before_anything_has_started_too(server, path):
+    reply = await server.enqueue()
+    refused = await server.get(f"{reply['jobUrl']}{path}{'&' if '?' in path else '?'}since=x&tail=-1")
+    assert (refused.status, {fault["field"] for fault in refused.json["errors"]}) == (400, {"since", "tail"})
+
+
 async def test_since_takes_a_duration_ago(server):
     reply = await server.enqueue()
     execution = await server.run(reply)
