@@ -29,6 +29,7 @@ from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
 from fastlane.executors.base import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
+from fastlane.liveness import answering
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import endpoints_of
 from fastlane.queue.base import Queue, QueueGeneration
@@ -241,7 +242,14 @@ def run(
     sockets = bind(role, settings)
     if role == "up":
         prepare_engines(endpoint.address for endpoint in endpoints_of(settings.pools))
-    return process.run(_announced(running(role, settings, factories, access, sockets), announce))
+    return process.run(_checkable(role, settings, _announced(running(role, settings, factories, access, sockets), announce)))
+
+
+@asynccontextmanager
+async def _checkable(role: Role, settings: Settings, parts: AbstractAsyncContextManager[Running]) -> AsyncIterator[Running]:
+    """The parts, of a process that answers `fastlane check` before they are open and until they are closed."""
+    async with answering(settings.check_socket, settings.data_dir, create=role == "up"), parts as running:
+        yield running
 
 
 @asynccontextmanager

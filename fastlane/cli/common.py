@@ -1,16 +1,18 @@
 """What the server commands share: their options, the way they load settings, and messages to the user."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from fastlane import log
-from fastlane.config.load import LoadedSettings, load
+from fastlane.config.load import LoadedSettings, load, load_paths
 from fastlane.config.types import Role
 from fastlane.errors import Invalid
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIG = click.option("--config", metavar="FILE", help="Read this file instead of ./fastlane.toml.")
@@ -32,8 +34,21 @@ def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 def load_or_exit(role: Role, config: str | None, options: Mapping[str, str | None]) -> LoadedSettings:
     """Loads the settings; on faults, prints each and exits with 2."""
+    return _or_exit(lambda: load(role, options=_given(options), config=config))
+
+
+def load_paths_or_exit(names: Sequence[str], config: str | None, options: Mapping[str, str | None]) -> Mapping[str, Path | None]:
+    """Loads these settings alone; on faults, prints each and exits with 2."""
+    return _or_exit(lambda: load_paths(names, options=_given(options), config=config))
+
+
+def _given(options: Mapping[str, str | None]) -> Mapping[str, str]:
+    return {name: text for name, text in options.items() if text is not None}
+
+
+def _or_exit(loaded: Callable[[], T]) -> T:
     try:
-        return load(role, options={name: text for name, text in options.items() if text is not None}, config=config)
+        return loaded()
     except Invalid as error:
         for fault in error.faults:
             say(str(fault))

@@ -34,6 +34,7 @@ COMMANDS = {
     "up": Entry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
     "api": Entry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
     "worker": Entry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),
+    "check": Entry("fastlane.cli.check:check", "Check whether the up, api or worker here works, for health checks.", SERVER),
     "config": Entry("fastlane.cli.config:show_config", "Show every setting.", SERVER),
     "password": Entry("fastlane.cli.credentials:password", "Hash a password for the settings.", SERVER),
     "token": Entry("fastlane.cli.credentials:token", "Make a bearer token.", SERVER),

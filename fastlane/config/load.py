@@ -81,6 +81,17 @@ def load(role: Role, *, cwd: Path | None = None, options: Mapping[str, str] | No
     return LoadedSettings(Settings(**values), origins | {name: raw.origin for name, raw in written.items()}, access, deprecations)
 
 
+def load_paths(names: Sequence[str], *, options: Mapping[str, str], config: str | None) -> Mapping[str, Path | None]:
+    """The values of these settings alone, in the order of the table; faults of others do not count. Raises Invalid."""
+    settings, faults = tuple(setting for setting in SETTINGS if setting.name in names), list[Fault]()
+    invocation = _invocation("up", None)
+    written = _from_file(invocation.cwd, config or os.environ.get("FASTLANE_CONFIG"), faults) | _from_variables(settings, faults)
+    values = _values(written | _from_options(options), invocation, faults, settings)
+    if faults:
+        raise Invalid(faults)
+    return values
+
+
 def _access_files(invocation: Invocation, named: str | None) -> AccessFiles:
     """The files of users and tokens: the settings' own file, and those that the environment names. None when one of these is a pipe, which
     can be read only once."""

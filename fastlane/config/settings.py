@@ -25,6 +25,7 @@ class Settings:
     """One process's settings. Durations are seconds, sizes bytes; paths are absolute; ``log_format`` is never ``auto``."""
 
     data_dir: Path
+    check_socket: Path | None
     store_url: str = field(repr=False)
     redis_url: str | None = field(repr=False)
     listen: str
@@ -106,6 +107,13 @@ class Setting:
 
 SETTINGS = (
     Setting("data_dir", types.DIRECTORY, ".fastlane", "directory of the SQLite file and of the other files of `fastlane up`"),
+    Setting(
+        "check_socket",
+        types.SOCKET_FILE,
+        "check.sock in data_dir",
+        "unix socket on which the process answers `fastlane check`; processes that share a data_dir need one each",
+        computed=lambda _invocation, _values: None,
+    ),
     Setting(
         "store_url",
         types.STORE_URL,

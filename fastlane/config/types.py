@@ -308,6 +308,9 @@ def read_choice(*words: str) -> Callable[[object], str]:
 
 
 DIRECTORY = SettingType(_directory, resolve=lambda path, invocation: invocation.cwd / path)
+SOCKET_FILE = SettingType(
+    lambda value: read_file_path(value, "/run/fastlane/check.sock"), resolve=lambda path, invocation: invocation.cwd / path
+)
 TLS_FILE = SettingType(lambda value: read_file_path(value, "/etc/fastlane/tls.pem"), resolve=lambda path, invocation: invocation.cwd / path)
 STORE_URL = SettingType(_store_url, scrub, resolve=lambda url, invocation: f"{SQLITE}{invocation.cwd / url.removeprefix(SQLITE)}")
 REDIS_URL = SettingType(_redis_url, scrub)

