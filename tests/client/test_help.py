@@ -76,7 +76,12 @@ async def test_each_example_works_as_typed(crewed, crewed_line, line):
     if line.startswith("fastlane context ") and " add " not in line:
         for name in ("local", "prod"):
             await crewed_line("context", "add", name, crewed.base)
-    line = line.replace("https://fastlane.example.com", crewed.base)
+    (crewed_line.folder / "jobs.yaml").write_text("set: data\njobs: {nightly: {image: ubuntu, cron: '@daily'}}\n")
+    line = (
+        line.replace("crontab -l", "echo '@daily report'")
+        .replace("/etc/crontab", "/dev/null")
+        .replace("https://fastlane.example.com", crewed.base)
+    )
     line = re.sub(r"http://127\.0\.0\.1:10000", crewed.base, line)
     crewed_line.environment |= {"TOKEN": "fl_x", "BROWSER": "true"}
     plain = not re.search(r"[|>]|^[A-Z_]+=", line)

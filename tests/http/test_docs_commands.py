@@ -16,7 +16,7 @@ from fastlane.models.container.options import MAX_GRACE
 from fastlane.models.container.policy import ANYTHING, Policy
 from fastlane.models.placement.pool import Pool
 from tests.support.credentials import token, user
-from tests.support.docs import PAGES, ROOT, commands
+from tests.support.docs import PAGES, ROOT, blocks, commands
 from tests.support.fastlane import Fastlane
 from tests.support.waiting import PATIENCE
 
@@ -119,6 +119,8 @@ async def ready(command: str, plain: Fastlane, guarded: Fastlane) -> str:
 async def test_every_command_of_a_page_works_as_typed(page, shell, plain, guarded, tmp_path):
     terminal = Terminal(shell, tmp_path)
     terminal.environment["FASTLANE_URL"] = plain.base
+    for text in blocks(page.read_text("utf-8"), "yaml"):
+        (tmp_path / "jobs.yaml").write_text(text)
     for command in commands(page):
         if any(command.startswith(words) for words in ELSEWHERE):
             typed = f"if false; then\n{command}\nfi"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastlane.web.api.requests.job import JOB
-from tests.support import api_page, client_contract, sync_client
+from tests.support import api_page, client_contract, jobs_schema, sync_client
 from tests.support.docs import CODE, PAGES, ROOT, commands
 from tests.unit.web.openapi.test_document import DOCUMENT, operations
 
@@ -74,6 +74,11 @@ def test_the_page_of_all_routes_and_fields_is_that_of_the_code():
 def test_the_contract_of_the_python_client_is_that_of_the_code():
     text = client_contract.TARGET.read_text("utf-8")
     assert text == client_contract.content(), "write it anew: .venv-test/bin/python -m tests.support.client_contract"
+
+
+def test_the_schema_of_files_of_jobs_is_that_of_the_code():
+    text = jobs_schema.TARGET.read_text("utf-8")
+    assert text == jobs_schema.content(), "write it anew: .venv-test/bin/python -m tests.support.jobs_schema"
 
 
 def test_the_client_without_asyncio_is_the_other_one_with_its_words_exchanged():

@@ -70,17 +70,18 @@ def show(listing: Listing, rows: Iterable[Mapping[str, Any]], form: Form) -> Non
 
 
 def formatted(format: str, row: Mapping[str, Any]) -> str:
-    """The text with each field in braces replaced. Raises click.UsageError for a field that there is not."""
+    """The text with each field in braces replaced. A field inside another may be missing, as a cron is where there is none. Raises
+    click.UsageError for a field that there is not."""
 
     def value(match: re.Match[str]) -> str:
-        found: Any = row
-        for name in match[1].split("."):
-            if not isinstance(found, Mapping) or name not in found:
-                known = list(found) if isinstance(found, Mapping) else []
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known) or 'none below it'}"
-                raise click.UsageError(f"--format: there is no field {match[1]!r}; {hint}")
-            found = found[name]
+        first, *inner = match[1].split(".")
+        if first not in row:
+            near = get_close_matches(first, row, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(row)}"
+            raise click.UsageError(f"--format: there is no field {first!r}; {hint}")
+        found: Any = row[first]
+        for name in inner:
+            found = found.get(name) if isinstance(found, Mapping) else None
         return "" if found is None else found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
     return FIELD.sub(value, format.replace("\\t", "\t").replace("\\n", "\n"))

@@ -1,0 +1,98 @@
+"""What applying a file would change. The server says what the file's jobs mean, so that its words and the file's can be compared."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from fastlane.cli.client.job_file import SECRETS_LABEL, SET_LABEL, JobSet, WantedJob
+from fastlane.client import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from fastlane.client import Client
+
+CREATE, CHANGE, REMOVE, KEEP = "create", "change", "remove", "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done to one job: with which fields, and of which version. ``changes``: field, old and new value, for people."""
+
+    kind: str
+    name: str
+    task: str
+    job: str
+    fields: Mapping[str, Any] | None = None
+    etag: str | None = None
+    changes: Sequence[tuple[str, object, object]] = ()
+
+
+class Rejected(Exception):
+    """The server does not take jobs of a file: a line for each fault."""
+
+
+def plan(client: "Client", wanted: JobSet) -> list[Step]:
+    """The steps, without doing any. Raises Rejected."""
+    steps, faults = [], []
+    for job in wanted.jobs:
+        try:
+            steps.append(_step(client, job))
+        except Invalid as error:
+            faults += [f"jobs.{job.key}.{field}: {message}" for field, message in error.faults] or [f"jobs.{job.key}: {error}"]
+    if faults:
+        raise Rejected("\n".join(faults))
+    ids = {job.id for job in wanted.jobs}
+    for row in client.jobs.list(label=f"{SET_LABEL}={wanted.name}"):
+        if row["id"] not in ids:
+            steps.append(Step(REMOVE, f"{row['taskId']}/{row['name'] or row['id']}", row["taskId"], row["id"]))
+    return steps
+
+
+def _step(client: "Client", job: WantedJob) -> Step:
+    preview = client.jobs.preview_put(job.task, job.id, cast("Any", job.fields))
+    fields = with_secrets(job, preview["spec"]["envs"])
+    step = Step(CREATE, f"{job.task}/{job.key}", job.task, job.id, fields)
+    try:
+        found = client.jobs.get_with_etag(job.task, job.id)
+    except NotFound:
+        return step
+    old = found.body["job"]
+    changes = list(_changes({**old["spec"], **old["schedule"]}, {**preview["spec"], **preview["schedule"]}))
+    changes += _changes({"name": old["name"], "labels": old["labels"]}, {"name": fields["name"], "labels": fields["labels"]})
+    if not old["scheduled"] and old["status"] != "paused":
+        changes.append(("status", old["status"], "scheduled"))
+    return replace(step, kind=CHANGE if changes else KEEP, etag=found.etag, changes=changes)
+
+
+def with_secrets(job: WantedJob, shown: Mapping[str, str]) -> dict[str, Any]:
+    """The fields, with a digest of the variables whose values the server does not show: it says whether they have changed. The digest is
+    slow to compute, so that nobody guesses values by it."""
+    envs = {name: _text(value) for name, value in (job.fields.get("envs") or {}).items()}
+    hidden = {name: value for name, value in sorted(envs.items()) if shown.get(name) != value}
+    if not hidden:
+        return dict(job.fields)
+    digest = hashlib.scrypt(json.dumps(hidden).encode(), salt=job.id.encode(), n=1 << 14, r=8, p=1, dklen=16).hex()
+    return {**job.fields, "labels": {**job.fields["labels"], SECRETS_LABEL: digest}}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, object, object]]:
+    """Each field that differs, with the fields inside objects apart."""
+    for name in dict.fromkeys((*old, *new)):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from _changes(before, after, f"{place}{name}.")
+        elif before != after:
+            yield f"{place}{name}", before, after
+
+
+def do(client: "Client", step: Step) -> None:
+    """Carries a step out. Raises Changed when someone else has changed the job meanwhile."""
+    if step.kind == REMOVE:
+        client.jobs.delete(step.task, step.job, stop=True)
+    elif step.kind in (CREATE, CHANGE):
+        client.jobs.put(step.task, step.job, cast("Any", step.fields), if_match=step.etag)

@@ -1,0 +1,188 @@
+"""``fastlane apply``, ``diff`` and ``import-crontab``: a team's schedules, kept in files."""
+
+import json
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from fastlane.cli.client.job_file import FileFault, read_jobs
+from tests.support import jobs_schema
+
+FILE = """\
+set: data
+defaults: {image: ubuntu, timezone: Europe/Berlin}
+jobs:
+  nightly:
+    task: backup
+    cron: "0 3 * * *"
+    command: [sh, -c, "echo $${HOME} ${GREETING}"]
+    envs: {API_TOKEN: "${SECRET}", LEVEL: 3}
+    labels: {team: data}
+  hourly: {cron: "@hourly", timeout: 5m}
+"""
+
+
+@pytest.fixture
+def line(command_line):
+    """The command in a folder with a file of two jobs."""
+    command_line.environment |= {"GREETING": "hello", "SECRET": "hunter2"}
+    (command_line.folder / "jobs.yaml").write_text(FILE)
+    return command_line
+
+
+def change(line, old: str, new: str) -> None:
+    file = line.folder / "jobs.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+async def test_a_file_is_applied_once_and_then_changes_nothing(server, line):
+    assert (await line("diff", "-f", "jobs.yaml")).code == 1
+    assert (await server.get("/jobs")).json["items"] == []
+    first = await line("apply", "-f", "jobs.yaml")
+    assert (first.code, first.lines[-1]) == (0, "2 created, 0 changed, 0 removed, 0 unchanged"), first.err
+    before = (await server.get("/jobs")).json["items"]
+    assert {(row["taskId"], row["name"], row["schedule"]["timezone"]) for row in before} == {
+        ("backup", "nightly", "Europe/Berlin"), ("hourly", "hourly", "Europe/Berlin"),
+    }  # fmt: skip
+    assert {row["command"] for row in before} == {"sh -c 'echo ${HOME} hello'", None}
+    second = await line("apply", "-f", "jobs.yaml")
+    assert second.lines == ["0 created, 0 changed, 0 removed, 2 unchanged"]
+    assert (await server.get("/jobs")).json["items"] == before
+    assert (await line("diff", "-f", "jobs.yaml")).code == 0
+
+
+async def test_what_changes_is_shown_and_only_that_is_changed(server, line):
+    await line("apply", "-f", "jobs.yaml")
+    hourly = (await server.get("/jobs?task=hourly")).json["items"]
+    change(line, '"0 3 * * *"', '"0 4 * * *"')
+    change(line, "team: data", "team: ops")
+    shown = await line("diff", "-f", "jobs.yaml")
+    assert shown.lines == [
+        "~ backup/nightly",
+        '    cron: "0 3 * * *" → "0 4 * * *"',
+        '    labels.team: "data" → "ops"',
+        "0 to create, 1 to change, 0 to remove, 1 unchanged",
+    ]
+    assert (await line("apply", "-f", "jobs.yaml")).lines[-1] == "0 created, 1 changed, 0 removed, 1 unchanged"
+    assert (await server.get("/jobs?task=hourly")).json["items"] == hourly
+    assert (await line("jobs", "backup", "--format", "{schedule.cron} {labels.team}")).lines == ["0 4 * * * ops"]
+
+
+async def test_a_secret_that_changes_is_seen_and_not_shown(server, line):
+    await line("apply", "-f", "jobs.yaml")
+    line.environment["SECRET"] = "hunter3"
+    shown = await line("diff", "-f", "jobs.yaml")
+    assert shown.lines[:2] == ["~ backup/nightly", "    a secret value changes"]
+    applied = await line("apply", "-f", "jobs.yaml")
+    assert "hunter" not in shown.text + applied.text
+    assert (await line("diff", "-f", "jobs.yaml")).code == 0
+    assert "hunter" not in (await line("inspect", "backup")).text
+
+
+async def test_only_what_the_same_set_made_is_removed_and_only_if_that_is_wanted(server, line):
+    await line("apply", "-f", "jobs.yaml")
+    await line("schedule", "--task", "hourly", "--cron", "@daily", "ubuntu")
+    (line.folder / "other.yaml").write_text("set: other\njobs: {kept: {image: ubuntu, cron: '@daily'}}\n")
+    await line("apply", "-f", "other.yaml")
+    change(line, "  hourly:", "  daily:")
+    left = await line("apply", "-f", "jobs.yaml")
+    assert "  hourly/hourly is not in the file; --prune removes it" in left.lines
+    assert (await server.get("/jobs")).json["total"] == 5
+    pruned = await line("apply", "-f", "jobs.yaml", "--prune")
+    assert pruned.lines == ["- hourly/hourly", "0 created, 0 changed, 1 removed, 2 unchanged"]
+    names = {(row["taskId"], row["name"]) for row in (await server.get("/jobs")).json["items"]}
+    assert names == {("backup", "nightly"), ("daily", "daily"), ("hourly", None), ("kept", "kept")}
+
+
+async def test_a_stopped_job_is_scheduled_again_and_a_paused_one_stays_so(server, line):
+    await line("apply", "-f", "jobs.yaml")
+    await line("stop", "backup")
+    await line("pause", "hourly")
+    applied = await line("apply", "-f", "jobs.yaml")
+    assert applied.lines[:2] == ["~ backup/nightly", '    status: "stopped" → "scheduled"']
+    assert set((await line("jobs", "--format", "{taskId} {status}")).lines) == {"backup scheduled", "hourly paused"}
+
+
+async def test_all_faults_are_named_and_nothing_is_changed(server, line):
+    change(line, "timeout: 5m", "timeout: never, imgae: x")
+    change(line, '"0 3 * * *"', '"0 0 31 2 *"')
+    refused = await line("apply", "-f", "jobs.yaml")
+    assert refused.code == 2
+    for words in ("jobs.nightly.cron: ", "jobs.hourly.timeout: ", "jobs.hourly.imgae: "):
+        assert f"fastlane: jobs.yaml: {words}" in refused.err, refused.err
+    assert (await server.get("/jobs")).json["items"] == []
+    del line.environment["SECRET"]
+    assert "the variable SECRET is not set" in (await line("apply", "-f", "jobs.yaml")).err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no jobs"),
+        ("a: [", "is not YAML"),
+        ("set: x\njobs:\n  a: {cron: '@daily'}\n  a: {cron: '@daily'}", "'a' appears twice"),
+        ("set: x\njobs: {a: {image: b}}", "jobs.a.cron: is missing"),
+        ("set: x\njobs: {a: {image: b, cron: '@daily', startIn: 5m}}", "jobs.a.startIn: cannot be applied"),
+        ("set: x y\njobs: {a: {cron: '@daily'}}", "set: needs a name"),
+        ("jbos: {}\nset: x\njobs: {a: 1}", "jbos: there is no such key"),
+        ("set: x\njobs: {a: {cron: '${NONE}'}}", "jobs.a.cron: the variable NONE is not set"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_says_why(text, words):
+    with pytest.raises(FileFault) as fault:
+        read_jobs(text, {})
+    assert words in str(fault.value)
+
+
+def test_ids_come_from_names():
+    first, again = (read_jobs(FILE, {"GREETING": "a", "SECRET": "b"}) for _ in range(2))
+    assert first == again
+    other = read_jobs(FILE.replace("set: data", "set: other"), {"GREETING": "a", "SECRET": "b"})
+    assert not {job.id for job in first.jobs} & {job.id for job in other.jobs}
+
+
+async def test_the_schema_takes_the_file_and_no_misspelled_one(line):
+    schema = json.loads((await line("apply", "--schema")).text)
+    assert schema == json.loads(jobs_schema.content())
+    validator = Draft202012Validator(schema)
+    content = yaml.safe_load(FILE)
+    validator.validate(content)
+    content["jobs"]["hourly"]["imgae"] = "x"
+    assert [error.validator for error in validator.iter_errors(content)] == ["additionalProperties"]
+
+
+CRONTAB = """\
+# a comment
+MAILTO=ops@example.com
+SHELL=/bin/bash
+LEVEL="debug"
+CRON_TZ=Europe/Berlin
+0 3 * * * /usr/local/bin/backup --all > /dev/null 2>&1
+*/5 * * * 1-5\tbackup ${HOME} 100\\%
+@reboot start-something
+@daily report
+0 1 * * * mail%hello
+nonsense
+"""
+
+
+async def test_a_crontab_becomes_a_file_that_can_be_applied(server, line):
+    made = await line("import-crontab", "--image", "ubuntu", "--set", "old", "-", input=CRONTAB.encode())
+    assert [text.split(":")[1].strip() for text in made.err.splitlines()] == ["line 2", "line 8", "line 10", "line 11"]
+    jobs = yaml.safe_load(made.text)["jobs"]
+    common = {"envs": {"LEVEL": "debug"}, "timezone": "Europe/Berlin"}
+    assert jobs == {
+        "backup": {"cron": "0 3 * * *", "command": ["/bin/bash", "-c", "/usr/local/bin/backup --all > /dev/null 2>&1"], **common},
+        "backup-2": {"cron": "*/5 * * * 1-5", "command": ["/bin/bash", "-c", "backup $${HOME} 100%"], **common},
+        "report": {"cron": "@daily", "command": ["/bin/bash", "-c", "report"], **common},
+    }
+    (line.folder / "crontab.yaml").write_text(made.text)
+    assert (await line("apply", "-f", "crontab.yaml")).lines[-1] == "3 created, 0 changed, 0 removed, 0 unchanged"
+    assert "backup ${HOME} 100%" in (await line("jobs", "old", "--format", "{command}")).text
+
+
+async def test_a_system_crontab_has_users(line):
+    made = await line("import-crontab", "--image", "ubuntu", "--system", "-", input=b"17 * * * * root run-parts /etc/cron.hourly\n")
+    assert yaml.safe_load(made.text)["jobs"]["run-parts"]["command"][2] == "run-parts /etc/cron.hourly"
