@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from ssl import SSLContext
 from typing import Protocol, TypeVar
@@ -23,6 +23,8 @@ from fastlane.clock import AlignedClock, Clock, SystemClock
 from fastlane.config.access_files import AccessFiles
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
+from fastlane.directory.current_pools import CurrentPools
+from fastlane.directory.directory import Directory
 from fastlane.embedded.engine import prepare_engines
 from fastlane.embedded.redis_server import RedisServer
 from fastlane.errors import FastlaneError, QueueDown, QueueUnfit
@@ -117,6 +119,11 @@ def worker_settings(settings: Settings) -> WorkerSettings:
     )
 
 
+def in_force(made: WorkerSettings, pools: CurrentPools) -> WorkerSettings:
+    """The settings of a worker that goes by these pools, whatever they come to be."""
+    return replace(made, pools=pools, limits=replace(made.limits, pools=pools))
+
+
 def web_settings(settings: Settings) -> WebSettings:
     """The settings of the web layer."""
     return WebSettings(
@@ -150,9 +157,20 @@ def make_worker(
     return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, publish, machine)
 
 
-def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock) -> Services:
-    """What the web layer calls. Close ``outbox`` at the end."""
-    return build_services(store, queue, queue.reports, queue.tickets, hub, clock, settings.pools, start_wait=settings.ws_start_wait)
+def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
+    """What the web layer calls. Close ``outbox`` at the end. ``directory``: the pools in force; None: those of the settings."""
+    directory = directory or Directory(store, CurrentPools(settings.pools), clock)
+    return build_services(
+        store,
+        queue,
+        queue.reports,
+        queue.tickets,
+        hub,
+        clock,
+        directory.pools,
+        start_wait=settings.ws_start_wait,
+        refresh=directory.refresh,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +227,15 @@ async def running(
         if redis_url is None:
             redis_url = await enter(embedded_redis(settings))
         store = await enter(opened(factories.store(settings)))
+        directory = await enter(opened(Directory(store, CurrentPools(settings.pools), clock)))
         hub = await enter(opened(factories.hub(settings, redis_url)))
         queue = factories.queue(settings, redis_url)
         if role != "api":
             executor = factories.executor(settings, clock)
-            worker = make_worker(store, queue, executor, clock, factories.worker_settings(settings), hub.publish, machine)
+            if directory.pools.records:
+                await executor.use_hosts(directory.hosts())
+            made = in_force(factories.worker_settings(settings), directory.pools)
+            worker = make_worker(store, queue, executor, clock, made, hub.publish, machine)
         await enter(opened(queue))  # after the worker has subscribed to it
         await refuse_eviction(queue.generation)
         await enter(aligned(clock, queue.time))
@@ -222,7 +244,7 @@ async def running(
             await enter(working(worker))
         if role != "worker":
             await enter(opened(HighWaterMark(store, queue.generation, clock)))
-            services = make_services(settings, store, queue, hub, clock)
+            services = make_services(settings, store, queue, hub, clock, directory)
             port = sockets[0].getsockname()[1]
             application = make_application(services, web_settings(settings))
             server = make_server(application, factories.connection_limit(), await enter(tls(settings)))

@@ -573,6 +573,7 @@ class Pool(TypedDict):
     name: str
     match: str
     hosts: list[PoolHost]
+    register: list[str]
     maxRunning: int
     hardTimeout: float | None
     running: int
@@ -588,6 +589,7 @@ class PoolHost(TypedDict):
 
     host: str
     weight: int
+    maxRunning: int | None
     running: int
     usable: bool
     reason: str | None
@@ -621,6 +623,47 @@ class PoolPaused(TypedDict):
 
     pool: str
     paused: bool
+
+
+class KnownHosts(TypedDict):
+    """All hosts, by address."""
+
+    items: list[KnownHost]
+
+
+class KnownHost(TypedDict):
+    """A Docker host."""
+
+    id: str
+    address: str
+    pools: list[str]
+    registered: bool
+    weight: int
+    maxRunning: int | None
+    swarm: str | None
+    engine: str | None
+    available: bool
+    blacklisted: bool
+    error: str | None
+    running: int
+    registeredAt: str | None
+    registeredBy: str | None
+
+
+class HostRemoved(TypedDict):
+    """A host that was removed."""
+
+    id: str
+    address: str
+    removed: bool
+    lost: int
+
+
+class HostDrained(TypedDict):
+    """A host, and whether it is drained."""
+
+    host: str
+    blacklisted: bool
 
 
 class Alive(TypedDict):
@@ -695,6 +738,7 @@ class Worker(TypedDict):
 class Host(TypedDict):
     """A Docker host of a pool, as the workers see it."""
 
+    id: str | None
     host: str
     port: int | None
     pool: str
@@ -936,6 +980,21 @@ class JobChanges(TypedDict):
     metadata: NotRequired[dict[str, Any] | None]
 
 
+class HostRegistration(TypedDict):
+    """The fields of HostRegistration."""
+
+    address: str
+    pool: str
+    weight: NotRequired[int | None]
+    maxRunning: NotRequired[int | None]
+
+
+class Drain(TypedDict):
+    """The fields of Drain."""
+
+    host: str
+
+
 LIST_TASKS: Operation[TaskPage] = Operation("listTasks", "GET", "/tasks")
 SEARCH_TASKS: Operation[TaskPage] = Operation("searchTasks", "GET", "/search")
 LIST_ALL_JOBS: Operation[JobPage] = Operation("listAllJobs", "GET", "/jobs")
@@ -981,6 +1040,12 @@ RESUME_DISPATCH: Operation[DispatchPaused] = Operation("resumeDispatch", "POST",
 LIST_POOLS: Operation[Pools] = Operation("listPools", "GET", "/pools")
 PAUSE_POOL: Operation[PoolPaused] = Operation("pausePool", "POST", "/pools/{pool}/pause")
 RESUME_POOL: Operation[PoolPaused] = Operation("resumePool", "POST", "/pools/{pool}/resume")
+LIST_HOSTS: Operation[KnownHosts] = Operation("listHosts", "GET", "/hosts")
+REGISTER_HOST: Operation[KnownHost] = Operation("registerHost", "POST", "/hosts")
+REMOVE_HOST: Operation[HostRemoved] = Operation("removeHost", "DELETE", "/hosts/{host}")
+DRAIN_HOST_BY_PUT: Operation[HostDrained] = Operation("drainHostByPut", "PUT", "/docker-executor/blacklist")
+DRAIN_HOST: Operation[HostDrained] = Operation("drainHost", "POST", "/docker-executor/blacklist")
+UNDRAIN_HOST: Operation[HostDrained] = Operation("undrainHost", "DELETE", "/docker-executor/blacklist")
 GET_LIVENESS: Operation[Alive] = Operation("getLiveness", "GET", "/livez")
 GET_READINESS: Operation[Ready] = Operation("getReadiness", "GET", "/readyz")
 GET_HEALTH: Operation[Health] = Operation("getHealth", "GET", "/healthcheck")

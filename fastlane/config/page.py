@@ -74,10 +74,11 @@ pull = "always"
 | --- | --- | --- |
 | `name` | required | 1 to 64 letters, digits, `_` and `-` |
 | `match` | required | which tasks; an empty one matches all tasks and must come last |
-| `hosts` | required | Docker engines that are Swarm managers: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT`, `ssh://USER@HOST` |
+| `hosts` | required, or `register` | Docker engines, Swarm managers: `unix:///PATH`, `HOST:PORT`, `tcp://HOST:PORT`, `ssh://USER@HOST` |
 | `tls` | none | how hosts with `HOST:PORT` are reached: the files `ca`, `certificate` and `key`; see below |
 | `ssh` | ssh's own | how hosts with `ssh://` are reached: the files `identity` and `knownHosts`; see below |
 | `insecure` | false | `true` allows `HOST:PORT` without TLS: anyone who can connect to it, a container too, controls the engine |
+| `register` | none | patterns (`*`: any text) of hosts that may be [registered](operations.md#add-or-remove-a-host) while fastlane runs |
 | `maxRunning` | 10 | how many executions of this pool run at once |
 | `hardTimeout` | `hard_timeout` | longest time that an execution of this pool may run, such as `6h`; more or less than `hard_timeout` |
 | `pull` | missing | `always` asks the registry for every image; `missing` asks only when the engine of a one-node swarm does not have it |
@@ -98,6 +99,11 @@ networks = "backend"
 stopGrace = "2m"
 init = true
 ```
+
+A host of `hosts` may be a table: `{{ address = "10.0.0.7:2375", weight = 2, maxRunning = 8 }}`. A host of weight 2 gets twice the work of
+one of weight 1, which is the default. It never gets more than `maxRunning` executions at once, those of other pools included. Managers of
+one swarm stand in for each other: what runs in their swarm counts once, against the largest of their weights and the least of their
+`maxRunning`.
 
 The keys of `policy`: {policy}.
 Each is `true` (anything), `false` (nothing, the default), a pattern, or a list of patterns (one must match); `*` in a pattern

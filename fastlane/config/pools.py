@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.options import read_text
 from fastlane.models.container.policy import ANYTHING, DEFAULT_POLICY, Policy, read_mount_pattern
 from fastlane.models.placement.endpoint import LOCAL_ENGINE, SshFiles, TlsFiles, read_address
-from fastlane.models.placement.pool import Pool, Pull, pool_faults
+from fastlane.models.placement.pool import ANY, HostRule, Pool, Pull, pool_faults
 from fastlane.models.schedule.schedule import show_duration
 
 REACH = ("hosts", "tls", "ssh", "insecure")
@@ -37,10 +37,21 @@ MAX_PATTERN = 1024
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def _hosts(value: object) -> tuple[str, ...]:
+def _hosts(value: object) -> dict[str, object]:
+    """The hosts of a pool, and what goes for those that are written as a table."""
     if not isinstance(value, list):
         raise ValueError(f'is not a list; write ["{LOCAL_ENGINE}"]')
-    return tuple(read_address(row) for row in value)
+    rows = [_host_row(row) for row in value]
+    return {"hosts": tuple(address for address, _ in rows), "rules": {address: rule for address, rule in rows if rule != ANY}}
+
+
+def _host_row(value: object) -> tuple[str, HostRule]:
+    if not isinstance(value, dict):
+        return read_address(value), ANY
+    found = read_table(value, HOST_KEYS)
+    if "address" not in found:
+        raise ValueError('has a host without an address; write { address = "HOST:2376", weight = 2 }')
+    return found.pop("address"), HostRule(**found)
 
 
 def _file(name: str) -> Callable[[object], Path]:
@@ -117,6 +128,11 @@ LIMIT_KEYS: KeyReaders = {
     "memory": ("memory", options.read_memory),
     "pids": ("pids", options.read_pids),
 }
+HOST_KEYS: KeyReaders = {
+    "address": ("address", read_address),
+    "weight": ("weight", lambda value: read_number(value, 1, 1000)),
+    "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
+}
 POOL_KEYS: KeyReaders = {
     "name": ("name", read_stripped_text),
     "match": ("match", read_text),
@@ -124,6 +140,7 @@ POOL_KEYS: KeyReaders = {
     "tls": ("tls", _tls),
     "ssh": ("ssh", lambda value: SshFiles(**read_table(value, SSH_KEYS))),
     "insecure": ("insecure", FLAG.read),
+    "register": ("register", _or_exact(read_address)),
     "maxRunning": ("max_running", lambda value: read_number(value, 1, 100_000)),
     "hardTimeout": ("hard_timeout", DURATION.read),
     "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
@@ -134,7 +151,7 @@ POOL_KEYS: KeyReaders = {
 
 def _pools(value: object) -> tuple[Pool, ...]:
     example = f'[{{"name": "default", "match": "", "hosts": ["{LOCAL_ENGINE}"]}}]'
-    rows, faults = read_valid_keys(value, "pool", POOL_KEYS, ("name", "match", "hosts"), example)
+    rows, faults = read_valid_keys(value, "pool", POOL_KEYS, ("name", "match", "hosts or register"), example)
     pools = [Pool(**{**_stand_in(number), **_without_faults(number, row, faults)}) for number, row in enumerate(rows, 1)]
     if faults := [*faults, *(Fault("", message) for message in pool_faults(pools))]:
         raise Invalid(faults)
@@ -145,7 +162,14 @@ def _without_faults(number: int, row: dict[str, Any], faults: Sequence[Fault]) -
     """The attributes of a pool, without its hosts and the way to them if one of these could not be read: else each would be at fault."""
     unread = tuple(f"pool {number}: {key}" for key in REACH)
     hidden = REACH if any(fault.message.startswith(unread) for fault in faults) else ()
-    return {name: value for name, value in row.items() if name not in hidden}
+    return {name: value for name, value in {**row, **_hosts_of(row)}.items() if name not in hidden}
+
+
+def _hosts_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The hosts of a pool; one that lets some be registered may begin without any."""
+    if "hosts" in row:
+        return dict(row["hosts"])
+    return {"hosts": ()} if row.get("register") else {}
 
 
 def _stand_in(number: int) -> dict[str, Any]:
@@ -160,9 +184,16 @@ def _show_pools(pools: Sequence[Pool]) -> str:
 def _row(pool: Pool) -> dict[str, object]:
     """A pool as users write it, under ``[[pools]]`` or as JSON."""
     row: dict[str, object] = {key: getattr(pool, attribute) for key, (attribute, _) in POOL_KEYS.items()}
-    row |= {"hosts": list(pool.hosts), "policy": _policy_row(pool.policy), "limits": _changed(pool.limits, NO_RESOURCES, LIMIT_KEYS)}
-    row |= {"tls": _paths(pool.tls, TLS_KEYS), "ssh": _paths(pool.ssh, SSH_KEYS), "insecure": pool.insecure or None}
+    row |= {
+        "hosts": [_shown_host(pool, host) for host in pool.hosts],
+        "policy": _policy_row(pool.policy),
+        "limits": _changed(pool.limits, NO_RESOURCES, LIMIT_KEYS),
+        "tls": _paths(pool.tls, TLS_KEYS),
+        "ssh": _paths(pool.ssh, SSH_KEYS),
+        "insecure": pool.insecure or None,
+    }
     row["hardTimeout"] = None if pool.hard_timeout is None else show_duration(pool.hard_timeout)
+    row["register"] = list(pool.register) or None
     return {key: value for key, value in row.items() if value not in ({}, None)}
 
 
@@ -179,6 +210,11 @@ def _resolve_files(pools: tuple[Pool, ...], invocation: Invocation) -> tuple[Poo
         return replace(files, **{name: path and invocation.cwd / path for name, path in paths.items()})
 
     return tuple(replace(pool, tls=pool.tls and absolute(pool.tls), ssh=absolute(pool.ssh)) for pool in pools)
+
+
+def _shown_host(pool: Pool, host: str) -> object:
+    rule = _changed(pool.rule(host), ANY, {key: reader for key, reader in HOST_KEYS.items() if key != "address"})
+    return {"address": host, **rule} if rule else host
 
 
 def _policy_row(policy: Policy) -> dict[str, object]:

@@ -233,7 +233,8 @@ def read_tables(
 def read_valid_keys(
     value: object, noun: str, keys: KeyReaders, required: Iterable[str], example: str, plural: str | None = None
 ) -> tuple[list[dict[str, Any]], list[Fault]]:
-    """As ``read_tables``, but returns what can be read of each table, and the faults of the rest."""
+    """As ``read_tables``, but returns what can be read of each table, and the faults of the rest. ``required`` may name alternatives:
+    ``a or b``."""
     rows = value
     if isinstance(value, str):
         try:
@@ -277,7 +278,7 @@ def _read_keys(value: Mapping[str, object], keys: KeyReaders) -> tuple[dict[str,
 
 
 def _read_row(row: Mapping[str, object], place: str, keys: KeyReaders, required: Iterable[str], faults: list[Fault]) -> dict[str, Any]:
-    faults += [Fault("", f"{place}: has no {key}") for key in required if key not in row]
+    faults += [Fault("", f"{place}: has no {names}") for names in required if not any(name in row for name in names.split(" or "))]
     found, wrong = _read_keys(row, keys)
     faults += [Fault("", f"{place}: {fault.field} {fault.message}") for fault in wrong]
     return found

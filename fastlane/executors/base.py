@@ -16,6 +16,7 @@ from typing import Protocol
 
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
 from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 
@@ -134,6 +135,10 @@ class Executor(Protocol):
 
     def hosts(self) -> Sequence[HostView]:
         """What is known of each host now; makes no call."""
+
+    async def use_hosts(self, hosts: Sequence[KnownHost]) -> None:
+        """Runs executions on these hosts from now on: connects to those that are new, and leaves those that are not named any longer. One
+        where another engine answers than the expected one is unusable, and is asked about nothing."""
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         """What to submit for this image reference. A reference that was submitted before stays the same, without asking a registry. Raises

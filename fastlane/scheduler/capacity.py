@@ -1,4 +1,5 @@
 """How much a worker holds at once, and what it may claim next: each kind of work has a bound of its own, so none of them keeps the others
+from collections.abc import Sequence
 from being claimed. Pure.
 
 Executions are held for as long as they run. Errands are short: the tick of a job, the end of an execution that will not start, a
@@ -7,9 +8,12 @@ lease ran out on is always taken over, since nobody would watch it otherwise: it
 allowed to start.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fastlane.models.placement.host import HostView
+from fastlane.models.placement.place import has_place, slots_of
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
 
@@ -52,17 +56,17 @@ class ClaimRequest:
     count: int
 
 
-def claim_request(pools: tuple[Pool, ...], usable: frozenset[str], room: Room) -> ClaimRequest:
-    """What a worker with these usable hosts and this room claims. Ticks are asked for whatever the hosts do; a pool is served while one of
-    its hosts is usable."""
+def claim_request(pools: Sequence[Pool], hosts: Sequence[HostView], room: Room) -> ClaimRequest:
+    """What a worker with these hosts and this room claims. Ticks are asked for whatever the hosts do; a pool is served while one of its
+    hosts may get work."""
     if room.errands < 1:
         return ClaimRequest((), (), BATCH)
-    served = [pool for pool in pools if room.executions > 0 and usable.intersection(pool.hosts)]
-    lanes = (Lane(TICKS, None), *(Lane(pool.name, pool.max_running) for pool in served))
+    served = [pool for pool in pools if room.executions > 0 and has_place(pool, hosts)]
+    lanes = (Lane(TICKS, None), *(Lane(pool.name, slots_of(pool, hosts)) for pool in served))
     watch = tuple(pool.name for pool in pools if pool not in served)
     return ClaimRequest(lanes, watch, min(BATCH, room.errands, *([room.executions] if served else [])))
 
 
-def workers_needed(pools: tuple[Pool, ...], most: int) -> int:
+def workers_needed(pools: Sequence[Pool], most: int) -> int:
     """How many workers it takes to hold as many executions as the pools may run, when each holds ``most``."""
     return -(-sum(pool.max_running for pool in pools) // most)

@@ -6,13 +6,13 @@ While its clock is over two seconds away from that (Redis has not told it the ti
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 
 import structlog
 
 from fastlane.clock import Clock, corrected, first_of
 from fastlane.errors import TransientError
-from fastlane.executors.base import Executor
+from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import Claim, TimedQueue
 from fastlane.scheduler.assignment import Assignment
@@ -37,17 +37,17 @@ class Dispatcher:
     def __init__(
         self,
         queue: TimedQueue,
-        executor: Executor,
+        hosts: Callable[[], Sequence[HostView]],
         clock: Clock,
         machine: Clock,
         leases: Leases,
-        pools: tuple[Pool, ...],
+        pools: Sequence[Pool],
         rebuilder: Rebuilder,
         run: Run,
         on_rebuilt: Callable[[], None],
     ) -> None:
         self._queue = queue
-        self._executor = executor
+        self._hosts = hosts
         self._clock = clock
         self._machine = machine
         self._leases = leases
@@ -88,8 +88,7 @@ class Dispatcher:
         generation = await self._rebuilder.ensure()
         if self._leases.enter_generation(generation):
             self._on_rebuilt()
-        usable = frozenset(view.name for view in self._executor.hosts() if view.usable)
-        request = claim_request(self._pools, usable, self._leases.room)
+        request = claim_request(self._pools, self._hosts(), self._leases.room)
         count = 0 if self._unaligned else request.count
         before, shown = self._clock.now(), self._machine.now()
         claim = await self._queue.claim(

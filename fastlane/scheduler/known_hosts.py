@@ -40,16 +40,11 @@ class KnownHosts:
         return self._clock.now() - seen >= self._patience
 
     def _is_here(self, execution: Execution) -> bool:
-        return any(_is_of(view.name, view.swarm_id, execution) for view in self._executor.hosts())
+        return any(view.has(execution.host, execution.swarm_id) for view in self._executor.hosts())
 
 
 def _knows(report: Report, execution: Execution) -> bool:
-    return any(_is_of(view.name, view.swarm_id, execution) for view in report.hosts)
-
-
-def _is_of(name: str, swarm_id: str | None, execution: Execution) -> bool:
-    """Whether this host can be asked about the execution's service: it is its host, or a manager of its swarm."""
-    return name == execution.host or (swarm_id is not None and swarm_id == execution.swarm_id)
+    return any(view.has(execution.host, execution.swarm_id) for view in report.hosts)
 
 
 async def nowhere_else(_execution: Execution) -> bool:

@@ -4,7 +4,7 @@ Each step is one write. The process may end after any of them: the worker that t
 returns the row after it, which tells the caller what is next; None means that this worker has nothing more to do with the execution.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -44,9 +44,10 @@ class Launcher:
         store: Store,
         queue: TimedQueue,
         executor: Executor,
+        hosts: Callable[[], Sequence[HostView]],
         clock: Clock,
         leases: Leases,
-        pools: tuple[Pool, ...],
+        pools: Sequence[Pool],
         known_pools: KnownPools,
         overlaps: Overlaps,
         limits: Limits,
@@ -54,6 +55,7 @@ class Launcher:
         self._store = store
         self._queue = queue
         self._executor = executor
+        self._views = hosts
         self._clock = clock
         self._leases = leases
         self._pools = pools
@@ -253,7 +255,7 @@ class Launcher:
 
     def _hosts(self) -> Sequence[HostView]:
         """The hosts. What this worker is about to start counts as running, or all that is due at once would go to the same host."""
-        return [replace(view, running=view.running + self._leases.placed_on(view.name)) for view in self._executor.hosts()]
+        return [replace(view, running=view.running + self._leases.placed_on(view.name)) for view in self._views()]
 
     def _no_place(self, execution: Execution) -> str | None:
         """Why an execution for which no pool has come cannot start; None when its host can be used."""
@@ -267,10 +269,10 @@ class Launcher:
         )
 
     async def _host_for(self, execution: Execution) -> str:
-        """Its host while that is usable, else another of its pool. Raises NoHost."""
+        """Its host while that is open, else another of its pool. Raises NoHost."""
         views = self._hosts()
         for view in views:
-            if view.name == execution.host and view.usable:
+            if view.name == execution.host and view.is_open:
                 return view.name
         pool = pool_for(self._pools, execution.task_id)
         if pool is None:

@@ -1,5 +1,6 @@
 """How long the steps of an execution may take."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.errors import RegistryDown
@@ -23,7 +24,7 @@ class Limits:
     host_lost_after: float
     gone_after: float = 60
     refused_after: float = 60
-    pools: tuple[Pool, ...] = ()
+    pools: Sequence[Pool] = ()
 
     def timeout_of(self, execution: Execution) -> float:
         """Seconds that the execution may run: by the pool that it was claimed in or, where this worker has none of that name, by the pool

@@ -5,6 +5,8 @@ that has settled another of the job, before it frees the slot. Each looks after 
 that ends in between leaves an entry by which another one looks.
 """
 
+from collections.abc import Sequence
+
 import structlog
 
 from fastlane.clock import Clock
@@ -27,7 +29,7 @@ one."""
 class Overlaps:
     """Safe to repeat, by any worker and from any point."""
 
-    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, pools: Sequence[Pool]) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock

@@ -1,6 +1,6 @@
 """What follows a final state: the next attempt, the tick's row and the queue's slot; after that, the removal of the service."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -51,7 +51,7 @@ class Settler:
         queue: TimedQueue,
         executor: Executor,
         clock: Clock,
-        pools: tuple[Pool, ...],
+        pools: Sequence[Pool],
         *,
         overlaps: Overlaps,
         is_forgotten: Callable[[Execution], Awaitable[bool]] = never_forgotten,

@@ -1,5 +1,7 @@
 """Fires jobs whose tick is due: inserts the tick and its execution, by one compare-and-set on the job."""
 
+from collections.abc import Sequence
+
 import structlog
 
 from fastlane.clock import Clock
@@ -18,7 +20,7 @@ log = structlog.get_logger()
 class Timer:
     """Handles the job entries that the dispatcher claims."""
 
-    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, clock: Clock, owner: str, pools: Sequence[Pool]) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
@@ -10,6 +10,7 @@ from uuid import uuid4
 import structlog
 
 from fastlane.clock import Clock, first_of
+from fastlane.directory.current_pools import CurrentPools
 from fastlane.errors import QueueDown, TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.logs.hint import Hint
@@ -17,6 +18,7 @@ from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
 from fastlane.scheduler.dispatcher import Dispatcher
+from fastlane.scheduler.host_keeper import HostKeeper
 from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.known_workers import KnownWorkers
@@ -47,7 +49,7 @@ class WorkerSettings:
     """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes;
     ``max_executions``: how many it holds before it starts no more."""
 
-    pools: tuple[Pool, ...]
+    pools: Sequence[Pool]
     limits: Limits
     lease: float
     renew: float
@@ -69,6 +71,7 @@ class WorkerParts:
     runner: Runner
     reconciler: Reconciler
     lanes: LaneKeeper
+    hosts: HostKeeper
 
 
 def build_parts(
@@ -81,9 +84,11 @@ def build_parts(
     clock: Clock,
     settings: WorkerSettings,
     publish: Callable[[Hint], None] = no_hints,
+    on_hosts: Callable[[], None] = lambda: None,
 ) -> WorkerParts:
     """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
-    pools, limits = settings.pools, settings.limits
+    pools, limits = CurrentPools.of(settings.pools), settings.limits
+    hosts = HostKeeper(store, executor, pools, clock, on_hosts)
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
     known_workers = KnownWorkers(reports, clock, worker_id, max(limits.pending_deadline, limits.host_lost_after))
     known_hosts = KnownHosts(known_workers, executor, clock, limits.host_lost_after)
@@ -91,7 +96,7 @@ def build_parts(
     overlaps = Overlaps(store, queue, clock, pools)
     settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=known_hosts.is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)
-    launcher = Launcher(store, queue, executor, clock, leases, pools, known_pools, overlaps, limits)
+    launcher = Launcher(store, queue, executor, hosts.views, clock, leases, pools, known_pools, overlaps, limits)
     watcher = Watcher(
         store,
         executor,
@@ -107,7 +112,7 @@ def build_parts(
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit)
     lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile)
-    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes)
+    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts)
 
 
 class Worker:
@@ -133,13 +138,21 @@ class Worker:
         self._started_at = 0
         self._changed = asyncio.Event()
         self._workers_needed = workers_needed(settings.pools, settings.max_executions)
-        parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish)
+        parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish, self._hosts_changed)
+        self._pools, self._hosts = settings.pools, parts.hosts
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
         self._dispatcher = Dispatcher(
-            queue, executor, clock, machine or clock, parts.leases, settings.pools, parts.rebuilder, parts.runner.run, self._changed.set
+            queue,
+            parts.hosts.views,
+            clock,
+            machine or clock,
+            parts.leases,
+            settings.pools,
+            parts.rebuilder,
+            parts.runner.run,
+            self._changed.set,
         )
         self._leases.subscribe(self._dispatcher.wake)
-        self._rules = rules_of(settings.pools)
         self._lanes = parts.lanes
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
@@ -167,6 +180,7 @@ class Worker:
             self._watcher.run,
             self._reconciler.run,
             self._lanes.run,
+            self._hosts.run,
             self._announce,
         )
 
@@ -200,6 +214,6 @@ class Worker:
             await self._rebuilder.remember_store()
 
     def _report(self) -> Report:
-        hosts, kept = tuple(self._executor.hosts()), notes.oldest(self._leases.notes())
+        hosts, kept = tuple(self._hosts.views()), notes.oldest(self._leases.notes())
         room = max(0, self._leases.room.executions)
-        return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, self._rules)
+        return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, rules_of(self._pools))

@@ -1,10 +1,14 @@
 """Every service that the web layer calls, and how each is built from the store, the queue, the hub, the clock and the pools."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
+from fastlane.directory.current_pools import CurrentPools
+from fastlane.directory.directory import Directory
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TicketStore, TimedQueue, WorkerReports
+from fastlane.services.hosts import Hosts
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.deletions import Deletions
 from fastlane.services.jobs.edits import Edits
@@ -34,7 +38,7 @@ from fastlane.streams.hub import Hub
 class Services:
     """What the handlers call.
 
-    ``submissions`` to ``pools`` change something. They write the store first, which is the truth, and then tell the queue through
+    ``submissions`` to ``hosts`` change something. They write the store first, which is the truth, and then tell the queue through
     ``outbox``: what the queue does not hear it is told again in the background, and the reconciler finds it in any case. So they raise
     StoreDown and QueueDown only while nothing is written (but see ``Pools.pause``). The other services only read.
     """
@@ -46,6 +50,7 @@ class Services:
     stops: Stops
     deletions: Deletions
     pools: Pools
+    hosts: Hosts
     outbox: QueueOutbox
     previewer: Previewer
     details: Details
@@ -68,11 +73,14 @@ def build_services(
     tickets: TicketStore,
     hub: Hub,
     clock: Clock,
-    pools: tuple[Pool, ...],
+    given: Sequence[Pool],
     *,
     start_wait: float,
+    refresh: Callable[[], Awaitable[None]] | None = None,
 ) -> Services:
-    """The services of one process. Close ``outbox`` at the end. ``start_wait``: seconds for which a follower waits for a job's start."""
+    """The services of one process. Close ``outbox`` at the end. ``given``: the pools in force, or pools that nothing changes.
+    ``start_wait``: seconds for which a follower waits for a job's start; ``refresh`` reads the hosts again if they have changed."""
+    pools = CurrentPools.of(given)
     outbox = QueueOutbox(queue, clock, pools)
     changes = JobChanges(store, clock)
     idempotency = Idempotency(store, outbox, clock)
@@ -85,6 +93,7 @@ def build_services(
         stops=stops,
         deletions=Deletions(store, outbox, clock, stops),
         pools=Pools(store, outbox, pools),
+        hosts=Hosts(store, reports, pools, clock, refresh or Directory(store, pools, clock).refresh),
         outbox=outbox,
         previewer=Previewer(reports, clock, pools),
         details=Details(store, clock),

@@ -3,6 +3,8 @@
 Nothing is dispatched to a paused pool; what runs there goes on, and what expires there ends.
 """
 
+from collections.abc import Sequence
+
 import structlog
 
 from fastlane.errors import NotFound, QueueDown
@@ -17,7 +19,7 @@ log = structlog.get_logger()
 class Pools:
     """Pauses and resumes pools, or all of them: the store remembers which are paused, and the queue enforces it."""
 
-    def __init__(self, store: PoolStore, outbox: QueueOutbox, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: PoolStore, outbox: QueueOutbox, pools: Sequence[Pool]) -> None:
         self._store = store
         self._outbox = outbox
         self._pools = pools

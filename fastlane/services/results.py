@@ -56,3 +56,20 @@ class DispatchPaused:
     """Whether all dispatch is paused now."""
 
     paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostDrained:
+    """A host's address, and whether it is drained now."""
+
+    address: str
+    drained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostRemoved:
+    """A host that was removed, and how many executions are lost with it."""
+
+    address: str
+    id: str
+    lost: int

@@ -26,6 +26,7 @@ from fastlane.client import (
     contract,
 )
 from fastlane.client.operation import Operation
+from fastlane.models.placement.pool import Pool
 from tests.support.credentials import token, user
 from tests.support.docs import ROOT
 from tests.support.fastlane import IMAGE, Fastlane
@@ -124,6 +125,21 @@ async def test_the_server_is_asked_how_it_is_and_told_to_wait(client):
     assert not (await client.server.resume_dispatch())["paused"]
 
 
+async def test_hosts_are_registered_drained_and_removed(shared_redis, tmp_path):
+    pools, users = (Pool("default", "", (), insecure=True, register=("h:*",)),), (token("ops", "fl_secret", "admin"),)
+    async with (
+        Fastlane(tmp_path, shared_redis.url, pools=pools, tokens=users) as server,
+        AsyncClient(server.base, token="fl_secret") as client,
+    ):
+        made = await client.server.register_host("h:2375", "default", weight=2)
+        assert (made["weight"], made["maxRunning"]) == (2, None)
+        assert await client.server.hosts() == [made]
+        assert (await client.server.drain_host("h:2375"))["blacklisted"]
+        assert not (await client.server.undrain_host(made["id"]))["blacklisted"]
+        assert (await client.server.remove_host("h:2375", force=True))["removed"]
+        assert await client.server.hosts() == []
+
+
 async def test_a_name_that_needs_quoting_stays_one(server, client):
     name = "a b?c#d%2F&ü"
     reply = await client.submit(name, image=IMAGE)
@@ -202,5 +218,5 @@ def test_every_operation_of_the_contract_is_used():
     unused = {name for name in names if not re.search(rf"contract\.{name}\b", source)}
     assert {name for name in unused if not name.endswith("_AS_WAITED")} == {
         "GET_HEALTH", "GET_LIVENESS", "GET_READINESS", "GET_ROOT", "GET_OPEN_API",
-        "LIST_JOBS", "MAKE_TICKET_OF_EXECUTION", "PATCH_JOB_AS_DRY_RUN",
+        "LIST_JOBS", "DRAIN_HOST_BY_PUT", "MAKE_TICKET_OF_EXECUTION", "PATCH_JOB_AS_DRY_RUN",
     }  # fmt: skip

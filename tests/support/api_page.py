@@ -32,9 +32,9 @@ BODY = """\
 What `POST /tasks/T` and `PUT /tasks/T/jobs/J` take. Only `image` is required. `PATCH` takes any of these
 fields.
 """
-NAMES = {"task_id": "T", "job_id": "J", "execution_id": "E", "pool": "P"}
+NAMES = {"task_id": "T", "job_id": "J", "execution_id": "E", "pool": "P", "host": "H"}
 DEEPEST = 4
-BODIES = ("Job", "JobChange")
+BODIES = ("Job", "JobChange", "HostRegistration", "Drain")
 """The schemas of bodies, which have a table of their own."""
 TYPES = {"string": "text", "array": "list", "integer": "whole number"}
 WIDTH = 100

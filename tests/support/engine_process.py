@@ -22,6 +22,7 @@ import uvloop
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
 from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
 from tests.support.instant import InstantExecutor
@@ -72,6 +73,9 @@ class SharedExecutor:
 
     def hosts(self) -> Sequence[HostView]:
         return self._views
+
+    async def use_hosts(self, hosts: Sequence[KnownHost]) -> None:
+        """Its hosts never change."""
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         answer: Image = await self._call("resolve", host, image, pull)

@@ -21,7 +21,9 @@ from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
+from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
+from fastlane.models.placement.host_record import EngineIdentity
 from fastlane.models.placement.pool import Pull
 
 LARGEST_PIECE = 16 * 1024
@@ -70,6 +72,9 @@ class InstantExecutor:
         self._witness: list[str] | Path = [] if witness is None else witness
         self._missing = missing
         self._down: dict[str, tuple[str, int]] = {}
+        self._expected: dict[str, EngineIdentity | None] = {}
+        self.engines: dict[str, EngineIdentity] = {}
+        """Which engine answers at an address; without one, no worker notes any."""
         self._listeners: list[Callable[[], None]] = []
         self.refusals: list[FastlaneError] = []
         """What the next parks raise, one each."""
@@ -112,6 +117,13 @@ class InstantExecutor:
 
     def hosts(self) -> Sequence[HostView]:
         return [self._view(name) for name in self._names]
+
+    async def use_hosts(self, hosts: Sequence[KnownHost]) -> None:
+        self._names = tuple(known.endpoint.address for known in hosts)
+        self._expected = {known.endpoint.address: known.expected for known in hosts}
+        for name in self._names:
+            self.world.setdefault(name, {})
+        self._changed()
 
     async def resolve(self, host: str, image: str, pull: Pull) -> Image:
         self._services(host)
@@ -188,7 +200,11 @@ class InstantExecutor:
     def _view(self, name: str) -> HostView:
         reason, since = self._down.get(name, (None, None))
         running = sum(run.running for run in self.world[name].values())
-        return HostView(name, usable=reason is None, reason=reason, since=since, swarm_id=f"swarm of {name}", running=running)
+        found, expected = self.engines.get(name), self._expected.get(name)
+        if reason is None and expected is not None and found != expected:
+            reason, since = "answers as another engine than before", self._clock.now()
+        swarm, engine = (found.swarm_id, found.engine_id) if found else (f"swarm of {name}", None)
+        return HostView(name, usable=reason is None, reason=reason, since=since, swarm_id=swarm, running=running, engine_id=engine)
 
     def _services(self, host: str) -> dict[str, Run]:
         if host in self._down or host not in self._names:

@@ -2,7 +2,7 @@
 
 from fastlane.client import contract
 from fastlane.client.asynchronous.transport import AsyncTransport
-from fastlane.client.contract import DispatchPaused, Pool, PoolPaused, ServerStatus
+from fastlane.client.contract import DispatchPaused, HostDrained, HostRemoved, KnownHost, Pool, PoolPaused, ServerStatus
 
 
 class AsyncServer:
@@ -34,3 +34,24 @@ class AsyncServer:
     async def resume_dispatch(self) -> DispatchPaused:
         """Starts again what waits."""
         return await self._transport.call(contract.RESUME_DISPATCH)
+
+    async def hosts(self) -> list[KnownHost]:
+        """All Docker hosts: those of the settings, and registered ones."""
+        return (await self._transport.call(contract.LIST_HOSTS))["items"]
+
+    async def register_host(self, address: str, pool: str, *, weight: int | None = None, max_running: int | None = None) -> KnownHost:
+        """Registers a host in a pool. The same again changes nothing."""
+        body = {"address": address, "pool": pool, "weight": weight, "maxRunning": max_running}
+        return await self._transport.call(contract.REGISTER_HOST, body=body)
+
+    async def drain_host(self, host: str) -> HostDrained:
+        """Gives a host no new work. ``host``: its address, or its id."""
+        return await self._transport.call(contract.DRAIN_HOST, body={"host": host})
+
+    async def undrain_host(self, host: str) -> HostDrained:
+        """Gives a drained host work again."""
+        return await self._transport.call(contract.UNDRAIN_HOST, body={"host": host})
+
+    async def remove_host(self, host: str, *, force: bool = False) -> HostRemoved:
+        """Removes a host that is drained and has nothing left. ``force``: with all that is left there, which is lost."""
+        return await self._transport.call(contract.REMOVE_HOST, {"host": host}, {"force": 1 if force else None})

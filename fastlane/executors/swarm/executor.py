@@ -34,6 +34,7 @@ from fastlane.executors.swarm.service.clocks import leader_of
 from fastlane.executors.swarm.service.names import ids_for
 from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
 from fastlane.models.logs.chunk import Mark, Portion
+from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
@@ -66,26 +67,52 @@ class SwarmExecutor:
         self._registries = registries or Registries()
         self._listeners: list[Callable[[], None]] = []
         pace = Pace(probe_every, lambda: len(self._hosts))
-        self._hosts = Hosts(
-            [
-                Host(endpoint, clock, Breaker(max_fails, round(reset * 1000)), pace, self._registries, self._changed)
-                for endpoint in dict.fromkeys(endpoints)
-            ]
+        self._make: Callable[[Endpoint], Host] = lambda endpoint: Host(
+            endpoint, clock, Breaker(max_fails, round(reset * 1000)), pace, self._registries, self._changed
         )
+        self._hosts = Hosts([self._make(endpoint) for endpoint in dict.fromkeys(endpoints)])
+        self._is_open = False
+        self._leaving: set[asyncio.Task[None]] = set()
         self._readers: dict[str, LogReader] = {}
         self._observer = Observer(self._hosts, installation, clock)
 
     # its life
 
     async def open(self) -> None:
-        self._readers = {host.name: LogReader(host.transport) for host in self._hosts}
-        await asyncio.gather(*(host.open() for host in self._hosts))
+        self._is_open = True
+        await asyncio.gather(*(self._enter(host) for host in self._hosts))
 
     async def close(self) -> None:
+        self._is_open = False
         await self._observer.close()
-        await asyncio.gather(*(reader.close() for reader in self._readers.values()))
-        await asyncio.gather(*(host.close() for host in self._hosts))
+        await asyncio.gather(*(self._leave(host, self._readers.pop(host.name, None)) for host in self._hosts), *self._leaving)
         await self._registries.close()
+
+    async def use_hosts(self, hosts: Sequence[KnownHost]) -> None:
+        wanted = {known.endpoint.address: known for known in hosts}
+        for host in [host for host in self._hosts if host.name not in wanted or wanted[host.name].endpoint != host.endpoint]:
+            self._hosts.remove(host)
+            if self._is_open:
+                leaving = asyncio.create_task(self._leave(host, self._readers.pop(host.name, None)), name=f"leave {host.name}")
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
+        new = [self._make(known.endpoint) for name, known in wanted.items() if not self._hosts.has(name)]
+        for host in new:
+            self._hosts.add(host)
+        for host in self._hosts:
+            host.expect(wanted[host.name].expected)
+        if self._is_open:
+            await asyncio.gather(*(self._enter(host) for host in new))
+        self._changed()
+
+    async def _enter(self, host: Host) -> None:
+        self._readers[host.name] = LogReader(host.transport)
+        await host.open()
+
+    async def _leave(self, host: Host, reader: LogReader | None) -> None:
+        if reader is not None:
+            await reader.close()
+        await host.close()
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
         self._listeners.append(on_change)

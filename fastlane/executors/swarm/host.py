@@ -24,6 +24,7 @@ from fastlane.executors.swarm.probe import EngineFacts, Pace, probe
 from fastlane.executors.swarm.service.clocks import SetBack, set_back
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
+from fastlane.models.placement.host_record import EngineIdentity
 from fastlane.models.placement.pool import Pull
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ class Host:
         self, endpoint: Endpoint, clock: Clock, breaker: Breaker, pace: Pace, registries: Registries, on_change: Callable[[], None]
     ) -> None:
         self.name = endpoint.address
+        self.endpoint = endpoint
         self.transport = Transport(endpoint)
         self.client = Client(self.transport)
         self._registry = Client(self.transport, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
@@ -63,6 +65,9 @@ class Host:
         self._probed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._seen: frozenset[str] = frozenset()
+        self._expected: EngineIdentity | None = None
+        self._first: EngineIdentity | None = None
+        self._is_stranger = False
         self._parked: dict[str, int] = {}
 
     async def open(self) -> None:
@@ -83,6 +88,13 @@ class Host:
         await self._images.close()
         await asyncio.gather(self.client.close(), self._registry.close())
         await self.transport.close()
+
+    def expect(self, identity: EngineIdentity | None) -> None:
+        """Says which engine has to answer there; None: the one that answers first. Another one is not used, and asked about nothing."""
+        if identity == self._expected:
+            return
+        self._expected, self._first = identity, None
+        self._hurry.set()
 
     # what is known of it
 
@@ -124,6 +136,7 @@ class Host:
             clock_skew=self.facts.skew if self.facts else None,
             node_cpus=self.facts.node_cpus if self.facts else None,
             node_memory=self.facts.node_memory if self.facts else None,
+            engine_id=self.facts.engine_id if self.facts else None,
         )
 
     def parked(self, service_id: str) -> None:
@@ -136,7 +149,7 @@ class Host:
         self._seen -= {service_id}
 
     def saw(self, running: frozenset[str], services: frozenset[str]) -> None:
-        """Takes in a snapshot: the services with a task, and those of them that run."""
+        """Takes in a snapshot of its swarm: the services with a task, and those that run and count for this host."""
         self._seen = running
         self._parked = {service: at for service, at in self._parked.items() if service not in services}
 
@@ -162,7 +175,7 @@ class Host:
     async def guarded(self) -> AsyncIterator[None]:
         """Puts the breaker around a block that talks to the host and raises fastlane's exceptions. Before a probe has succeeded nothing is
         asked: in an older version of its API a host would show, and take back, a service without the parts that are new."""
-        if self.facts is None:
+        if self.facts is None or self._is_stranger:
             raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
         if not self._breaker.admit(self._clock.now()):
             raise NotHostsFault(f"{self.name} is not asked: {self.reason or 'one call at a time finds out whether it works again'}")
@@ -209,7 +222,7 @@ class Host:
         was_well, before = self._fault is None, self.facts
         try:
             await self.transport.connect()
-            self.facts = await probe(self.client, before if was_well else None, self._clock)
+            self.facts = self._recognized(await probe(self.client, before if was_well else None, self._clock))
         except NotHostsFault:
             return  # all threads are busy, and their calls show how the host is
         except FastlaneError as error:
@@ -220,6 +233,19 @@ class Host:
             self._breaker.recovered()
             self._note_clock(self.facts)
         self._compare()
+
+    def _recognized(self, facts: EngineFacts) -> EngineFacts:
+        """The facts, if they are those of the engine that has to answer. Raises HostDown otherwise: it knows nothing of what was placed on
+        the other one, and would say that it is gone."""
+        expected = self._expected or self._first
+        self._is_stranger = expected is not None and facts.identity != expected
+        if expected is not None and self._is_stranger:
+            raise HostDown(
+                f"{self.name} answers as another engine than before (engine {facts.engine_id} in swarm {facts.swarm_id}, not engine "
+                f"{expected.engine_id} in swarm {expected.swarm_id}); if it took the place of the old one, DELETE /hosts/ADDRESS?force=1"
+            )
+        self._first = facts.identity
+        return facts
 
     def _note_clock(self, facts: EngineFacts) -> None:
         """Notes what its clock shows. It is compared with a steady clock: this process's own may be set as well, or be the same one."""

@@ -14,7 +14,19 @@ class Hosts:
         self._hosts = {host.name: host for host in hosts}
 
     def __iter__(self) -> Iterator[Host]:
-        return iter(self._hosts.values())
+        return iter(tuple(self._hosts.values()))
+
+    def has(self, name: str) -> bool:
+        """Whether a host of this name is registered."""
+        return name in self._hosts
+
+    def add(self, host: Host) -> None:
+        """Registers a host."""
+        self._hosts[host.name] = host
+
+    def remove(self, host: Host) -> None:
+        """Registers a host no longer."""
+        del self._hosts[host.name]
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -23,7 +35,7 @@ class Hosts:
         """The host of this name. Raises HostDown when it is not registered, as a host that cannot be reached would."""
         host = self._hosts.get(name)
         if host is None:
-            raise HostDown(f"{name} is not a registered host: no pool of the worker's settings names it")
+            raise HostDown(f"{name} is not a registered host: no pool of the worker has it")
         return host
 
     def reachable_manager(self, host: Host) -> Host:

@@ -72,10 +72,24 @@ class Observer:
             tasks = None if task.cancelled() else task.result()
             if tasks is None:
                 continue
-            for host in swarms.get(swarm, ()):
-                host.saw(_running(tasks), frozenset(tasks))
-                seen[host.name] = tasks
+            self._count(swarm, tasks, swarms.get(swarm, ()))
+            seen |= {host.name: tasks for host in swarms.get(swarm, ())}
         return seen
+
+    def _count(self, swarm: str, tasks: Tasks, reachable: Sequence[Host]) -> None:
+        """Tells each manager of a swarm what runs on its own node; the first that answers, what runs on no manager's. So each execution
+        counts once."""
+        running = {service: views[0].node_id for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED}
+        managers = [host for host in self._hosts if host.facts is not None and host.facts.swarm_id == swarm]
+        nodes = {host.facts.node_id: host for host in reversed(managers) if host.facts is not None}
+        rest = next(iter(reachable), None)
+        counted: dict[str, set[str]] = {host.name: set() for host in managers}
+        for service, node in running.items():
+            host = nodes.get(node or "", rest)
+            if host is not None:
+                counted.setdefault(host.name, set()).add(service)
+        for host in managers:
+            host.saw(frozenset(counted[host.name]), frozenset(tasks))
 
     async def _ask(self, swarm: str, managers: Sequence[Host]) -> Tasks | None:
         """The tasks of a swarm from the first manager that answers, beginning with the one that did last time; None when none does."""
@@ -103,8 +117,3 @@ class Observer:
             states = node_states(nodes)
         self._nodes[swarm] = (now, states)
         return states
-
-
-def _running(tasks: Tasks) -> frozenset[str]:
-    """The services whose first task has not ended. (A stop leaves a second task, which never starts.)"""
-    return frozenset(service for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED)

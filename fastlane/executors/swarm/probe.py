@@ -15,6 +15,7 @@ from fastlane.executors.swarm.client.client import Client, negotiate
 from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, HostTimeout, readable
 from fastlane.executors.swarm.service.states import node_states
 from fastlane.executors.swarm.service.timestamps import milliseconds
+from fastlane.models.placement.host_record import EngineIdentity
 
 LEAST_HISTORY = 2
 """With fewer old tasks kept, Swarm deletes a stopped task together with its exit code."""
@@ -42,7 +43,8 @@ class Pace:
 class EngineFacts:
     """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states. ``skew``:
     how far its clock is ahead of this process's, in milliseconds; None while that was not measured. ``node_cpus``
-    and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none."""
+    and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none. ``engine_id``: the
+    engine's own id."""
 
     swarm_id: str
     node_id: str
@@ -51,6 +53,12 @@ class EngineFacts:
     skew: int | None = None
     node_cpus: float | None = None
     node_memory: int | None = None
+    engine_id: str = ""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Which engine it is, in which swarm."""
+        return EngineIdentity(self.engine_id, self.swarm_id)
 
     @property
     def one_node(self) -> bool:
@@ -136,4 +144,5 @@ def read_info(info: Mapping[str, Any], nodes: Mapping[str, str], host: str) -> E
         node_id=str(swarm.get("NodeID", "")),
         history=5 if history is None else int(history),
         nodes=nodes,
+        engine_id=str(info.get("ID", "")),
     )

@@ -11,7 +11,12 @@ class HostView:
     """What is known of a host now. ``reason`` says in words why it is not usable, ``since`` (milliseconds) since when. ``circuit`` is the
     state of its breaker, ``faults`` the number in a row until now, ``retry_at`` (milliseconds) when an open breaker admits a call.
     ``clock_skew``: how far its clock is ahead of the worker's, in milliseconds; None while that is not known. ``node_cpus`` and
-    ``node_memory`` (bytes): the most that one of its swarm's nodes has which takes work now; None while that is not known."""
+    ``node_memory`` (bytes): the most that one of its swarm's nodes has which takes work now; None while that is not known.
+
+    ``running``: how many executions there are on its own node, and of its swarm's on no host's node, on one of its managers: the managers
+    of a swarm together have each once. ``closed`` says why it gets no new work although it is usable; what is there goes on. ``record`` and
+    ``version`` are those of the store's record that the worker goes by.
+    """
 
     name: str
     usable: bool
@@ -20,12 +25,32 @@ class HostView:
     swarm_id: str | None = None
     circuit: str = "closed"
     running: int = 0
-    weight: int = 1
     faults: int = 0
     retry_at: int | None = None
     clock_skew: int | None = None
     node_cpus: float | None = None
     node_memory: int | None = None
+    engine_id: str | None = None
+    closed: str | None = None
+    record: str | None = None
+    version: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may get new work."""
+        return self.usable and self.closed is None
+
+    @property
+    def swarm(self) -> str:
+        """What tells its swarm from others: the id, or its own name while that is not known."""
+        return self.swarm_id or self.name
+
+    def has(self, host: str | None, swarm_id: str | None) -> bool:
+        """Whether what was placed on a host, in a swarm if that is known, can be asked about here: this is the host, or a manager of its
+        swarm. The same address in another swarm is another host."""
+        if swarm_id and self.swarm_id:
+            return self.swarm_id == swarm_id
+        return self.name == host
 
     def shortage(self, wanted: Resources) -> str | None:
         """Why no node of its swarm is large enough, in words that follow its name; None where one may be. A node refuses a limit above its
@@ -59,6 +84,10 @@ def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None
 
 def reachable_managers(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> Sequence[str]:
     """The usable managers to ask about what was placed on the host ``name``, in the order in which to ask them: ``first``, the host itself,
-    the other managers of its swarm. The host itself when none of them is usable."""
-    usable = [host.name for host in hosts if host.usable and (host.name == name or (swarm_id and host.swarm_id == swarm_id))]
-    return sorted(usable, key=lambda other: (other != first, other != name)) or [name]
+    the other managers of its swarm. The host itself when none of them is usable; but where its address is that of another swarm's host
+    here, a name that no host has, since that one must not be asked."""
+    usable = [host.name for host in hosts if host.usable and host.has(name, swarm_id)]
+    if usable:
+        return sorted(usable, key=lambda other: (other != first, other != name))
+    taken = any(host.name == name and not host.has(name, swarm_id) for host in hosts)
+    return [f"{name} of the swarm {swarm_id}" if taken else name]

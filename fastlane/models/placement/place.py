@@ -1,4 +1,8 @@
-"""Which host of a pool an execution goes to: a pure choice, with a reason for each host that was passed over."""
+"""Which host of a pool an execution goes to: a pure choice, with a reason for each host that was passed over.
+
+The managers of one swarm stand in for each other: all that runs in their swarm counts for each of them, once, against the largest of their
+weights and the least of their limits.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +19,83 @@ class Placement:
     passed_over: Mapping[str, str]
 
 
+@dataclass(slots=True)
+class SwarmLoad:
+    """How much runs in a swarm, its weight in a pool, and how much may run there (None: no limit)."""
+
+    running: int = 0
+    weight: int = 0
+    limit: int | None = None
+
+    @property
+    def share(self) -> float:
+        """What runs there for its weight."""
+        return self.running / self.weight
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may run there."""
+        return self.limit is not None and self.running >= self.limit
+
+
+def swarm_loads(pool: Pool, hosts: Mapping[str, HostView]) -> dict[str, SwarmLoad]:
+    """The load of each swarm that a pool has hosts of."""
+    loads: dict[str, SwarmLoad] = {}
+    for name in pool.hosts:
+        if (host := hosts.get(name)) is not None:
+            load, rule = loads.setdefault(host.swarm, SwarmLoad()), pool.rule(name)
+            load.weight = max(load.weight, rule.weight)
+            load.limit = min((limit for limit in (load.limit, rule.max_running) if limit is not None), default=None)
+    for host in hosts.values():
+        if host.swarm in loads:
+            loads[host.swarm].running += host.running
+    return loads
+
+
 def place(pool: Pool, hosts: Sequence[HostView]) -> Placement:
-    """The usable host of the pool with the fewest running executions for its weight; among equals the one that the pool names first."""
+    """The open host of the pool whose swarm has the fewest running executions for its weight; of equals the one with the fewest of its own,
+    and then the one that the pool names first."""
     known = {host.name: host for host in hosts}
+    loads = swarm_loads(pool, known)
     passed_over: dict[str, str] = {}
     best: HostView | None = None
     for name in pool.hosts:
         host = known.get(name)
-        if host is None or not host.usable:
-            passed_over[name] = (host.reason if host else None) or "is not known yet"
-        elif best is None or host.running / host.weight < best.running / best.weight:
+        load = None if host is None else loads[host.swarm]
+        if host is None or load is None or not host.is_open:
+            passed_over[name] = (host.reason or host.closed if host else None) or "is not known yet"
+        elif load.full:
+            passed_over[name] = f"has as many running as it may (maxRunning {load.limit})"
+        elif best is None or _is_better(host, load, best, loads[best.swarm]):
             if best is not None:
-                passed_over[best.name] = f"has more running ({best.running})"
+                passed_over[best.name] = f"has more running ({loads[best.swarm].running})"
             best = host
         else:
-            passed_over[name] = f"has as many running ({host.running}) or more"
+            passed_over[name] = f"has as many running ({load.running}) or more"
     return Placement(best.name if best else None, passed_over)
+
+
+def _is_better(host: HostView, load: SwarmLoad, best: HostView, best_load: SwarmLoad) -> bool:
+    """Whether a host is better than the best so far, which the pool names before it."""
+    return host.running < best.running if load is best_load else load.share < best_load.share
+
+
+def slots_of(pool: Pool, hosts: Sequence[HostView]) -> int:
+    """How many executions of a pool may run at once: no more than its hosts may have together."""
+    if not pool.rules:
+        return pool.max_running
+    loads = swarm_loads(pool, {host.name: host for host in hosts})
+    limits = [load.limit for load in loads.values()]
+    limits += [pool.rule(name).max_running for name in {*pool.hosts} - {host.name for host in hosts}]
+    known = [limit for limit in limits if limit is not None]
+    return min(pool.max_running, sum(known)) if len(known) == len(limits) else pool.max_running
+
+
+def has_place(pool: Pool, hosts: Sequence[HostView]) -> bool:
+    """Whether an execution of this pool could be placed now."""
+    names = frozenset(pool.hosts)
+    is_open = [host for host in hosts if host.is_open and host.name in names]
+    if not is_open or not pool.rules:
+        return bool(is_open)
+    loads = swarm_loads(pool, {host.name: host for host in hosts})
+    return any(not loads[host.swarm].full for host in is_open)

@@ -1,9 +1,10 @@
 """A pool: a rule by which tasks find their hosts, how many of their executions run at once, and what these may ask for."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from fastlane.errors import Fault
 from fastlane.models.container.container import NO_RESOURCES, Resources
@@ -20,13 +21,26 @@ class Pull(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HostRule:
+    """What goes for one host of a pool: how much of the work it gets beside the others, and how many executions it may have at once, those
+    of other pools too (None: as many as its pools)."""
+
+    weight: int = 1
+    max_running: int | None = None
+
+
+ANY = HostRule()
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Tasks whose id ``match`` matches (Python's ``re.match``) run on ``hosts``, at most ``max_running`` at once.
 
     ``hosts`` are addresses of engines (see ``endpoint.py``), which are reached with ``tls`` or ``ssh``; ``insecure``: by TCP without TLS.
     ``policy``: what a container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask
     (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
-    says.
+    says. ``rules``: what goes for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
+    which ``*`` stands for any text.
     """
 
     name: str
@@ -40,6 +54,16 @@ class Pool:
     tls: TlsFiles | None = None
     ssh: SshFiles = NO_SSH_FILES
     insecure: bool = False
+    rules: Mapping[str, HostRule] = field(default_factory=dict)
+    register: tuple[str, ...] = ()
+
+    def rule(self, host: str) -> HostRule:
+        """What goes for one of its hosts."""
+        return self.rules.get(host, ANY)
+
+    def admits(self, address: str) -> bool:
+        """Whether a host with this address may be registered in the pool."""
+        return any(fnmatchcase(address, pattern.replace("[", "[[]").replace("?", "[?]")) for pattern in self.register)
 
     def matches(self, task_id: str) -> bool:
         """Whether a task belongs here, were this the only pool."""
@@ -94,8 +118,8 @@ def pool_faults(pools: Sequence[Pool]) -> list[str]:
     for place, pool in enumerate(pools):
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", pool.name):
             faults.append(f"pool {pool.name!r}: a name has 1 to 64 letters, digits, '_' and '-'")
-        if not pool.hosts:
-            faults.append(f"pool {pool.name!r} has no hosts")
+        if not pool.hosts and not pool.register:
+            faults.append(f'pool {pool.name!r} has no hosts; name some, or say which may be registered: register = ["10.0.0.*:2376"]')
         if len(set(pool.hosts)) < len(pool.hosts):
             faults.append(f"pool {pool.name!r} names a host twice")
         if not 1 <= pool.max_running <= 100_000:
@@ -117,9 +141,9 @@ def _reach_faults(pool: Pool) -> list[str]:
     faults = [fault for endpoint in endpoints if (fault := endpoint.fault)]
     if pool.tls is not None and pool.insecure:
         faults.append("has both tls and insecure = true; with tls, every host is verified, so remove insecure")
-    if "tcp" not in schemes and (pool.tls is not None or pool.insecure):
+    if "tcp" not in schemes and not pool.register and (pool.tls is not None or pool.insecure):
         faults.append(f"has {'tls' if pool.tls else 'insecure = true'}, which is for hosts such as HOST:2376, and none of its hosts is one")
-    if "ssh" not in schemes and pool.ssh != NO_SSH_FILES:
+    if "ssh" not in schemes and not pool.register and pool.ssh != NO_SSH_FILES:
         faults.append("has ssh, which is for hosts such as ssh://USER@HOST, and none of its hosts is one")
     return faults if schemes else []
 

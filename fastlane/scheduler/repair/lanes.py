@@ -37,7 +37,7 @@ class LaneKeeper:
         workers: KnownWorkers,
         known_pools: KnownPools,
         clock: Clock,
-        pools: tuple[Pool, ...],
+        pools: Sequence[Pool],
         *,
         every: float,
     ) -> None:

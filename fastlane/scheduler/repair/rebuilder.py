@@ -38,7 +38,7 @@ FOREVER = 1 << 60
 class Rebuilder:
     """Checks for one worker (``owner``) that the queue matches the store, and rebuilds it."""
 
-    def __init__(self, store: Store, queue: TimedQueue, data: QueueGeneration, clock: Clock, owner: str, pools: tuple[Pool, ...]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, data: QueueGeneration, clock: Clock, owner: str, pools: Sequence[Pool]) -> None:
         self._store = store
         self._queue = queue
         self._data = data

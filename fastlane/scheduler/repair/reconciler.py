@@ -7,7 +7,7 @@ needs no host has rounds of its own, and hosts get theirs side by side: so one t
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -48,7 +48,7 @@ class Reconciler:
         executor: Executor,
         clock: Clock,
         settler: Settler,
-        pools: tuple[Pool, ...],
+        pools: Sequence[Pool],
         *,
         every: float,
         first: Part | None = None,

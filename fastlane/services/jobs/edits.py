@@ -41,7 +41,7 @@ class Edits:
         self._store = store
         self._outbox = outbox
         self._clock = clock
-        self._pools = tuple(pools)
+        self._pools = pools
         self._changes = changes
         self._idempotency = idempotency
 

@@ -1,5 +1,6 @@
 """Runs a job now, outside its schedule: ``run``, and ``retry`` of its last execution."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -34,7 +35,7 @@ class ManualRuns:
     """
 
     def __init__(
-        self, store: ExecutionStore, outbox: QueueOutbox, pools: tuple[Pool, ...], changes: JobChanges, idempotency: Idempotency
+        self, store: ExecutionStore, outbox: QueueOutbox, pools: Sequence[Pool], changes: JobChanges, idempotency: Idempotency
     ) -> None:
         self._store = store
         self._outbox = outbox

@@ -48,7 +48,7 @@ class QueueOutbox:
     def __init__(self, queue: TimedQueue, clock: Clock, pools: Sequence[Pool]) -> None:
         self._queue = queue
         self._clock = clock
-        self._pools = tuple(pools)
+        self._pools = pools
         self._answered_at: int | None = None
         self._checking: asyncio.Task[None] | None = None
         self._backlog: deque[Entry | Cancellation] = deque()

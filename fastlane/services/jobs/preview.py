@@ -12,7 +12,7 @@ from fastlane.models.schedule.cron import next_tick
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.queue.base import WorkerReports
 from fastlane.services.jobs.admission import admit
-from fastlane.services.reads.server_status import HostRow, host_rows
+from fastlane.services.reads.host_rows import HostRow, host_rows
 
 MAX_RUNS = 5
 
@@ -36,7 +36,7 @@ class Previewer:
     def __init__(self, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
         self._reports = reports
         self._clock = clock
-        self._pools = tuple(pools)
+        self._pools = pools
 
     async def preview(self, task_id: str, spec: Spec, schedule: Schedule) -> Preview:
         """A job that would be created now. Raises Invalid when no pool takes the task, and Forbidden when the pool does not allow the

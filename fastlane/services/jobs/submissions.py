@@ -1,5 +1,6 @@
 """Creates jobs and replaces them: POST and PUT."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -36,7 +37,7 @@ class Submissions:
         store: JobStore,
         outbox: QueueOutbox,
         clock: Clock,
-        pools: tuple[Pool, ...],
+        pools: Sequence[Pool],
         changes: JobChanges,
         idempotency: Idempotency,
     ) -> None:

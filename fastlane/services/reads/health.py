@@ -59,7 +59,7 @@ class Health:
         self._store = SharedCheck(lambda: _fault(store.check()), VALID)
         self._queue = SharedCheck(lambda: _fault(queue.check()), VALID)
         self._reports = SharedCheck(lambda: _alive(reports), REPORTS_VALID)
-        self._pools = tuple(pools)
+        self._pools = pools
 
     async def is_ready(self) -> bool:
         """Whether this process can take requests: whether the store answers. Requests are read, and stored, without everything else."""
@@ -80,6 +80,8 @@ def pool_fault(pool: Pool, reports: Sequence[Report]) -> str | None:
     seen = [host for report in reports for host in report.hosts if host.name in pool.hosts]
     if any(host.usable for host in seen):
         return None
+    if not pool.hosts:
+        return f"pool {pool.name!r} has no host yet; register one with POST /hosts"
     if not seen:
         return f"pool {pool.name!r}: no worker is alive that sees its hosts ({', '.join(pool.hosts)})"
     reasons = {host.name: host.reason or "is not usable" for host in seen}

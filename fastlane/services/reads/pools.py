@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TimedQueue, WorkerReports
-from fastlane.services.reads.server_status import HostRow, host_rows
+from fastlane.services.reads.host_rows import HostRow, host_rows
 from fastlane.storage.base import PoolStore
 
 
@@ -29,7 +29,7 @@ class PoolReader:
         self._store = store
         self._queue = queue
         self._reports = reports
-        self._pools = tuple(pools)
+        self._pools = pools
 
     async def read(self) -> tuple[PoolView, ...]:
         """Every pool, in the order in which a task looks for its own."""

@@ -1,16 +1,18 @@
 """Reads what an operator looks at: workers, hosts, queues, what runs, and what comes next."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
+from fastlane.directory.current_pools import CurrentPools
 from fastlane.errors import StoreDown
 from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
-from fastlane.models.placement.host import HostView, Uncleaned
+from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import Pauses, Pool
-from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
+from fastlane.queue.base import LaneCounts, TimedQueue, WorkerReports, stranded_lanes
+from fastlane.services.reads.host_rows import HostRow, host_rows
 from fastlane.services.reads.shared_check import SharedCheck
 from fastlane.storage.base import Counts, Store
 
@@ -23,15 +25,6 @@ COUNT_DEADLINE = 1.0
 JOB_COUNTS_VALID = 0.1
 """Seconds for which a count of the jobs is used again, at least."""
 EMPTY = LaneCounts(0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class HostRow:
-    """A host of a pool as a worker sees it; ``view`` is None when no worker does."""
-
-    pool: str
-    name: str
-    view: HostView | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +81,12 @@ class StatusView:
 class StatusReader:
     """Raises StoreDown and QueueDown."""
 
-    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: Sequence[Pool]) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: CurrentPools) -> None:
         self._store = store
         self._queue = queue
         self._reports = reports
         self._clock = clock
-        self._pools = tuple(pools)
+        self._pools = pools
         self._started_at = clock.now()
         self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
@@ -107,7 +100,7 @@ class StatusReader:
         return StatusView(
             uptime=max(0, now - self._started_at),
             workers=tuple(WorkerRow(report.worker, report.started_at, report.clock_skew) for report in reports),
-            hosts=host_rows(self._pools, reports),
+            hosts=host_rows(self._pools, reports, self._pools.records),
             running=tuple(await self._store.running_containers(MAX_RUNNING, visible)),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
             stranded={lane: _stranded_row(lanes[lane]) for lane in stranded_lanes(lanes, self._pools, reports)},
@@ -139,19 +132,3 @@ def _queue_row(pool: Pool, lane: LaneCounts, pauses: Pauses) -> QueueRow:
 
 def _stranded_row(lane: LaneCounts) -> StrandedRow:
     return StrandedRow(lane.ready, lane.timed, lane.running, lane.blocked)
-
-
-def host_rows(pools: Sequence[Pool], reports: Sequence[Report]) -> tuple[HostRow, ...]:
-    """Each pool's hosts as the workers see them."""
-    views = best_views(reports)
-    return tuple(HostRow(pool.name, name, views.get(name)) for pool in pools for name in pool.hosts)
-
-
-def best_views(reports: Sequence[Report]) -> dict[str, HostView]:
-    """Each host that a worker sees. Where workers disagree, a worker that can use the host is believed."""
-    seen: dict[str, HostView] = {}
-    for report in reports:
-        for host in report.hosts:
-            if host.name not in seen or (host.usable and not seen[host.name].usable):
-                seen[host.name] = host
-    return seen

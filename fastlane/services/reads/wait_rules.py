@@ -8,6 +8,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.host import HostView
+from fastlane.models.placement.place import has_place, place, slots_of
 from fastlane.models.placement.pool import RESTORED, Pool
 from fastlane.models.schedule.retry import retry_due
 from fastlane.models.schedule.schedule import Overlap
@@ -164,11 +165,12 @@ def _nothing_takes_it(facts: WaitFacts) -> list[WaitReason]:
 def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
     """What the pool lacks: a usable host, or a free slot."""
     waits = []
-    if facts.workers and not any(host.usable for host in facts.hosts):
+    if facts.workers and not has_place(pool, facts.hosts):
         waits.append(_no_host(pool, facts.hosts))
-    if facts.running >= pool.max_running:
-        message = f"pool {pool.name!r} is full: {facts.running} of {pool.max_running} run, and {facts.ready} wait for a slot"
-        details = FullPool(pool.name, facts.running, pool.max_running, facts.ready)
+    slots = slots_of(pool, facts.hosts)
+    if facts.running >= slots:
+        message = f"pool {pool.name!r} is full: {facts.running} of {slots} run, and {facts.ready} wait for a slot"
+        details = FullPool(pool.name, facts.running, slots, facts.ready)
         waits.append(WaitReason(Cause.POOL_FULL, message, due, details=details))
     elif facts.full:
         message = "the workers hold as many executions as they can; start one more with `fastlane worker`, or wait until some have ended"
@@ -178,17 +180,18 @@ def _pool_lacks(pool: Pool, facts: WaitFacts, due: int) -> list[WaitReason]:
 
 def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
     seen = {host.name: host for host in hosts}
-    rows = tuple(_unusable(name, seen.get(name)) for name in pool.hosts)
+    passed_over = place(pool, hosts).passed_over
+    rows = tuple(replace(_unusable(name, seen.get(name)), reason=reason) for name, reason in passed_over.items())
     reasons = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
     since = max((host.since for host in hosts if host.since is not None), default=None)
-    message = f"no host of pool {pool.name!r} can be used: {reasons}"
+    message = f"no host of pool {pool.name!r} can be used: {reasons or 'it has none yet; register one with POST /hosts'}"
     return WaitReason(Cause.NO_HOST, message, since, details=UnusableHosts(pool.name, rows))
 
 
 def _unusable(name: str, view: HostView | None) -> UnusableHost:
     if view is None:
         return UnusableHost(name, "is not known yet")
-    row = UnusableHost(name, view.reason or "is not known yet", view.since)
+    row = UnusableHost(name, view.reason or view.closed or "is not known yet", view.since)
     return row if view.retry_at is None else replace(row, circuit=view.circuit, faults=view.faults, retry_at=view.retry_at)
 
 
@@ -248,7 +251,7 @@ def _unexpected(execution: Execution, facts: WaitFacts) -> list[WaitReason]:
 
 def _noted(execution: Execution, note: Note, facts: WaitFacts) -> WaitReason:
     """What its owner noted, as a reason."""
-    if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not any(host.usable for host in facts.hosts):
+    if note.obstacle is Obstacle.NO_HOST and facts.pool is not None and not has_place(facts.pool, facts.hosts):
         return replace(_no_host(facts.pool, facts.hosts), until=note.until)
     cause, message = Cause(note.obstacle.value), _sentence(execution, note)
     view = next((host for host in facts.hosts if host.name == execution.host), None)

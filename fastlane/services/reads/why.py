@@ -14,7 +14,7 @@ from fastlane.models.placement.pool import Pool, pool_for
 from fastlane.models.schedule.overlap import awaited
 from fastlane.models.status import STARTING
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
-from fastlane.services.reads.server_status import best_views
+from fastlane.services.reads.host_rows import distinct_views
 from fastlane.services.reads.wait_reasons import WaitReason
 from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
 from fastlane.storage.base import Store
@@ -39,7 +39,7 @@ class WaitExplainer:
         self._queue = queue
         self._reports = reports
         self._clock = clock
-        self._pools = tuple(pools)
+        self._pools = pools
 
     async def job(self, task_id: str, job_id: str) -> Explanation:
         """What a job waits for."""
@@ -62,7 +62,7 @@ class WaitExplainer:
             self._store.paused_pools(), self._ask_queue(name, execution), self._of_task(task_id, execution), self._awaited(execution)
         )
         lane = lanes.get(name, LaneCounts(0, 0, 0))
-        views = best_views(reports)
+        views = distinct_views(reports)
         return WaitFacts(
             now=self._clock.now(),
             pool=pool,
@@ -70,7 +70,7 @@ class WaitExplainer:
             queue_fault=fault,
             workers=len(reports),
             full=bool(reports) and all(report.room == 0 for report in reports),
-            hosts=tuple(views[host] for host in _hosts(pool, execution) if host in views),
+            hosts=tuple(view for host in _hosts(pool, execution) for view in views if view.name == host),
             running=lane.running,
             ready=lane.ready,
             of_task=of_task,

@@ -161,8 +161,10 @@ def _parameter(name: str, place: str, parameter: Parameter) -> Json:
 
 
 def _body(schema: type[Schema]) -> Json:
-    examples = {name: {"summary": summary, "value": value} for name, (summary, value) in EXAMPLES.items()}
-    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+    content: Json = {"schema": schema}
+    if issubclass(schema, JobSchema):
+        content["examples"] = {name: {"summary": summary, "value": value} for name, (summary, value) in EXAMPLES.items()}
+    return {"required": True, "content": {"application/json": content}}
 
 
 def _headers(names: tuple[str, ...]) -> dict[str, str]:

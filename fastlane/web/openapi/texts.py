@@ -25,6 +25,10 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
     "task_id": Parameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
     "job_id": Parameter("The job.", UUID),
     "execution_id": Parameter("The execution.", UUID),
+    "host": Parameter(
+        "The host: its id or, where no other host has it, its address.",
+        {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"},
+    ),
     "pool": Parameter("The pool.", {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"}),
 }
 

@@ -6,6 +6,7 @@ from fastlane.web.handler.handler import Handler
 from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
+from fastlane.web.routes.hosts import BlacklistHandler, HostHandler, HostsHandler
 from fastlane.web.routes.job_list import JobsHandler
 from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
@@ -56,6 +57,9 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/pools": PoolsHandler,
     "/pools/{pool}/pause": PausePoolHandler,
     "/pools/{pool}/resume": ResumePoolHandler,
+    "/hosts": HostsHandler,
+    "/hosts/{host}": HostHandler,
+    "/docker-executor/blacklist": BlacklistHandler,
     "/livez": LiveHandler,
     "/readyz": ReadyHandler,
     "/healthcheck": HealthHandler,

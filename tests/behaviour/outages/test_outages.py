@@ -138,6 +138,7 @@ async def test_status_shows_the_whole_picture(server):
     assert shown["workers"]["alive"] == 1
     assert {host["pool"] for host in shown["hosts"]} == {"fast", "default"}
     assert shown["hosts"][0] == {
+        "id": None,
         "host": "10.0.0.7",
         "port": 2375,
         "pool": "fast",

@@ -117,7 +117,7 @@ async def _left(crew: Fastlane, host: str, finished_at: int) -> Execution:
         status=Status.DONE,
         epoch=1,
         host=host,
-        swarm_id=host,
+        swarm_id=f"swarm of {host}",
         service_id=f"service-{execution.id}",
         bound_at=1,
         finished_at=finished_at,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.host import HostView
+from fastlane.models.placement.pool import HostRule, Pool
 from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
 from fastlane.scheduler.capacity import BATCH, ClaimRequest, Room, Work, claim_request, work_of, workers_needed
 
@@ -10,7 +11,7 @@ FAST = Pool("fast", "f", ("a", "b"), 3)
 SLOW = Pool("slow", "", ("b", "c"), 7)
 POOLS = (FAST, SLOW)
 ROOMY = Room(1_000, 1_000)
-ALL = frozenset({"a", "b", "c"})
+ALL = [HostView(name, True) for name in "abc"]
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,28 @@ ALL = frozenset({"a", "b", "c"})
 def test_a_pools_lane_is_asked_for_only_while_one_of_its_hosts_is_usable(
     usable: tuple[str, ...], lanes: list[Lane], watch: list[str]
 ) -> None:
-    assert claim_request(POOLS, frozenset(usable), ROOMY) == ClaimRequest((Lane(TICKS, None), *lanes), tuple(watch), BATCH)
+    assert claim_request(POOLS, [HostView(name, name in usable) for name in (*"abc", "of nobody")], ROOMY) == ClaimRequest(
+        (Lane(TICKS, None), *lanes), tuple(watch), BATCH
+    )
+
+
+@pytest.mark.parametrize(
+    ("running", "lanes"), [((0, 0), [Lane("p", 5)]), ((2, 0), [Lane("p", 5)]), ((2, 3), []), ((2, 4), []), ((0, 3), [Lane("p", 5)])]
+)
+def test_a_pool_whose_hosts_have_as_many_as_they_may_is_not_asked_for(running: tuple[int, int], lanes: list[Lane]) -> None:
+    pool = Pool("p", "", ("a", "b"), 10, rules={"a": HostRule(1, 2), "b": HostRule(1, 3)})
+    hosts = [HostView(name, True, running=count) for name, count in zip("ab", running, strict=True)]
+    assert claim_request((pool,), hosts, ROOMY).lanes == (Lane(TICKS, None), *lanes)
+
+
+def test_a_host_without_a_limit_leaves_the_limit_to_its_pool() -> None:
+    pool = Pool("p", "", ("a", "b"), 10, rules={"a": HostRule(1, 2)})
+    hosts = [HostView(name, True, running=5) for name in "ab"]
+    assert claim_request((pool,), hosts, ROOMY).lanes == (Lane(TICKS, None), Lane("p", 10))
 
 
 def test_ticks_are_asked_for_whatever_the_hosts_do() -> None:
-    assert claim_request((), frozenset(), ROOMY).lanes == (Lane(TICKS, None),)
+    assert claim_request((), [], ROOMY).lanes == (Lane(TICKS, None),)
 
 
 @pytest.mark.parametrize("executions", [0, -500])

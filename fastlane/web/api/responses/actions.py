@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastlane.clock import iso
 from fastlane.services.jobs.preview import Preview
-from fastlane.services.reads.server_status import HostRow
+from fastlane.services.reads.host_rows import HostRow
 from fastlane.services.reads.views import ExecutionView
 from fastlane.services.results import CurrentStatus, Deleted, DispatchPaused, Enqueued, PoolPaused, TaskStopped
 from fastlane.services.tickets import Ticket
@@ -68,11 +68,9 @@ WAITED = Serializer[WaitedFor](
 HOST_USE = Serializer[HostRow](
     "HostUse",
     "A host, and why it cannot be used, if so.",
-    host=string(lambda row: row.name, "Its address, as the settings have it."),
-    usable=boolean(lambda row: row.view is not None and row.view.usable, "Whether the job could go there now."),
-    reason=string(
-        lambda row: NOT_SEEN if row.view is None else None if row.view.usable else row.view.reason, "Why it could not, if so.", null=True
-    ),
+    host=string(lambda row: row.name, "Its address, as the settings or its registration have it."),
+    usable=boolean(lambda row: row.view is not None and row.view.is_open, "Whether the job could go there now."),
+    reason=string(lambda row: NOT_SEEN if row.view is None else row.fault, "Why it could not, if so.", null=True),
 )
 
 

@@ -6,8 +6,8 @@ from fastlane.models.container.container import Resources
 from fastlane.models.container.policy import Policy
 from fastlane.models.placement.pool import Pull
 from fastlane.models.schedule.schedule import show_duration
+from fastlane.services.reads.host_rows import HostRow
 from fastlane.services.reads.pools import PoolView
-from fastlane.services.reads.server_status import HostRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.serializer import Serializer, array, boolean, enum, integer, nested, number, string, strings
 
@@ -15,7 +15,7 @@ from fastlane.web.api.serializer import Serializer, array, boolean, enum, intege
 def _reason(row: HostRow) -> str | None:
     if row.view is None:
         return NOT_SEEN
-    return None if row.view.usable else row.view.reason
+    return row.fault
 
 
 def _grace(policy: Policy) -> str | None:
@@ -25,10 +25,11 @@ def _grace(policy: Policy) -> str | None:
 POOL_HOST = Serializer[HostRow](
     "PoolHost",
     "A host of a pool.",
-    host=string(lambda row: row.name, "Its address, as the settings have it."),
-    weight=integer(lambda row: row.view.weight if row.view else 1, "How much of the pool's work it gets, beside the others.", least=1),
+    host=string(lambda row: row.name, "Its address, as the settings or its registration have it."),
+    weight=integer(lambda row: row.rule.weight, "How much of the pool's work it gets, beside the others.", least=1),
+    maxRunning=integer(lambda row: row.rule.max_running, "How many executions it may have at once; null: no limit of its own.", null=True),
     running=integer(lambda row: row.view.running if row.view else 0, "Executions on it."),
-    usable=boolean(lambda row: row.view is not None and row.view.usable, "Whether work may go there now."),
+    usable=boolean(lambda row: row.view is not None and row.view.is_open, "Whether work may go there now."),
     reason=string(_reason, "Why it cannot be used, if so.", null=True),
 )
 
@@ -61,6 +62,7 @@ POOL = Serializer[PoolView](
     name=string(lambda view: view.pool.name, "The pool's name."),
     match=string(lambda view: view.pool.match, "A regular expression: the first pool that it matches from the start takes a task."),
     hosts=array(POOL_HOST, lambda view: view.hosts),
+    register=strings(lambda view: view.pool.register, "Patterns of the addresses that may be registered in it."),
     maxRunning=integer(lambda view: view.pool.max_running, "How many executions may run at once.", least=1),
     hardTimeout=number(lambda view: view.pool.hard_timeout, "Seconds that an execution may run; null: the setting hard_timeout."),
     running=integer(lambda view: view.running, "Executions that hold a slot."),

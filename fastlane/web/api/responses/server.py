@@ -9,7 +9,8 @@ from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import REQUESTED, RESTORED
 from fastlane.models.status import Status
 from fastlane.services.reads.health import HealthProblem, HealthReport
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, WorkerRow
+from fastlane.services.reads.host_rows import HostRow
+from fastlane.services.reads.server_status import QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.responses.jobs import JOB_STATUSES
@@ -71,15 +72,19 @@ WORKERS = Serializer[Sequence[WorkerRow]](
 HOST = Serializer[HostRow](
     "Host",
     "A Docker host of a pool, as the workers see it.",
+    id=uuid(lambda row: row.id, "Its id in /hosts; null until a worker has reached it.", null=True),
     host=string(lambda row: split_host(row.name)[0], "The host's name, or its socket."),
     port=integer(lambda row: split_host(row.name)[1], "Its port; null for a socket.", null=True, least=1),
     pool=string(lambda row: row.pool, "The pool that it belongs to."),
     swarm=string(lambda row: row.view.swarm_id if row.view else None, "The id of its swarm, once that is known.", null=True),
-    available=boolean(lambda row: row.view is not None and row.view.usable, "Whether work may go there now."),
-    blacklisted=boolean(lambda _: False, "Always false: hosts cannot be taken out yet."),
+    available=boolean(lambda row: row.view is not None and row.view.is_open, "Whether it may get new work."),
+    blacklisted=boolean(lambda row: row.drained, "Whether it is drained: it gets no new work, and what runs there goes on."),
     circuit=string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
-    error=string(lambda row: row.view.reason if row.view else NOT_SEEN, "Why it cannot be used, if so.", null=True),
-    running=integer(lambda row: row.view.running if row.view else 0, "Executions on it."),
+    error=string(lambda row: row.fault if row.view else NOT_SEEN, "Why it gets no new work, if so.", null=True),
+    running=integer(
+        lambda row: row.view.running if row.view else 0,
+        "Executions on it; of those in its swarm on no host's node, one manager has all.",
+    ),
     clockSkewMs=integer(
         lambda row: row.view.clock_skew if row.view else None, "How far its clock is ahead of a worker's.", null=True, least=None
     ),

@@ -14,7 +14,7 @@ from fastlane.models.execution import Execution, Failure, FailureReason, Running
 from fastlane.models.job import Job, Spec
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.placement.host import HostView, Uncleaned
-from fastlane.models.placement.pool import RESTORED, Pool
+from fastlane.models.placement.pool import RESTORED, HostRule, Pool
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
@@ -23,9 +23,10 @@ from fastlane.models.task import Task
 from fastlane.services.jobs.preview import Preview
 from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
+from fastlane.services.reads.host_rows import HostRow
 from fastlane.services.reads.lists import TaskJobsView, TicksView
 from fastlane.services.reads.pools import PoolView
-from fastlane.services.reads.server_status import HostRow, QueueRow, StatusView, StrandedRow, WorkerRow
+from fastlane.services.reads.server_status import QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
 from fastlane.services.reads.wait_reasons import (
     Cause,
@@ -168,7 +169,7 @@ POOL_VIEWS = (
             policy=Policy(user=("app",), init=True, stop_grace=30_500, mounts=("/srv/",)),
             limits=Resources(1.5, 4096, 7),
         ),
-        (HostRow("rest", "h:3", HostView("h:3", usable=True, running=2, weight=3)),),
+        (HostRow("rest", "h:3", HostView("h:3", usable=True, running=2), HostRule(3)),),
         0,
         0,
         paused=False,
