@@ -80,6 +80,8 @@ async def test_scripts_get_names_and_lines_of_their_own_format(server, command_l
     assert (await command_line("jobs", "--format", "{taskId}\\t{schedule.cron}|{lastExecution}")).lines == [f"backup\t{CRON}|"]
     assert (await command_line("inspect", name, "--format", "{status} {labels}")).lines == ["scheduled {}"]
     assert (await command_line("status", "--format", "{fastlane.executor}")).lines == ["swarm"]
+    await server.enqueue("once")
+    assert (await command_line("jobs", "--format", "{taskId} {schedule.cron}|")).lines == ["once |", f"backup {CRON}|"]
     wrong = await command_line("jobs", "--format", "{tsakId}")
     assert (wrong.code, "'taskId'" in wrong.err) == (2, True)
     await server.enqueue("once")

@@ -22,6 +22,7 @@ UNSAID = (
     ("since", "cannot be used together with from"),
     ("from", "needs follow=1"),
     ("stream", "needs follow=1"),
+    ("encoding", "needs the header Accept"),
     ("", "has a NUL character"),  # in any text of a body, however deep
     ("cron", "is not a schedule"),  # a language of its own
     ("cron", "cannot be the"),

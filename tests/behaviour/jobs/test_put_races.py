@@ -135,7 +135,7 @@ async def test_an_expired_cron_is_not_brought_back_by_another_expiration_alone(v
         await virtual.until(moment)
     assert (await virtual.job(job.job_id)).next_tick is None
     later = make_spec(expiration=start + 60 * MINUTE)
-    with pytest.raises(Conflict, match="PUT it"):
+    with pytest.raises(Conflict, match="send a PUT"):
         await virtual.services.edits.edit("t", job.job_id, lambda seen, _now: (later, seen.schedule))
     await virtual.services.edits.edit("t", job.job_id, lambda seen, _now: (replace(seen.spec, name="over"), seen.schedule))
     await virtual.services.submissions.put("t", job.job_id, later, EACH_MINUTE)
