@@ -1,10 +1,13 @@
 """Each fault on the way to an engine, as it really happens there: whose fault it is, and what is said, for calls and for logs."""
 
+import asyncio
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,8 @@ from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
 from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.logs import reader as logs
 from fastlane.executors.swarm.logs.reader import LogReader
-from fastlane.models.placement.endpoint import Endpoint
+from fastlane.models.placement.endpoint import Endpoint, TlsFiles
+from tests.support.certificates import make_certificate
 from tests.support.relay import Filter, Relay
 
 TIMEOUTS = CallTimeouts(connect=1, read=1, whole=2)
@@ -51,23 +55,11 @@ class Troubled:
 
     async def call(self, way: str) -> FastlaneError:
         """What a call to it raises, made by docker-py or without it."""
-        client = Client(self.transport, timeouts=TIMEOUTS)
-        try:
-            with pytest.raises(FastlaneError) as told:
-                await (client.call(lambda api: api.nodes()) if way == "call" else client.get("/nodes"))
-        finally:
-            await client.close()
-        return told.value
+        return await raised(self.transport, way)
 
     async def log(self) -> FastlaneError:
         """What the reading of a log there raises."""
-        reader = LogReader(self.transport)
-        try:
-            with pytest.raises(FastlaneError) as told:
-                await reader.open("1.41", "task", {}, follow=True)
-        finally:
-            await reader.close()
-        return told.value
+        return await raised(self.transport, "log")
 
     @property
     def transport(self) -> Transport:
@@ -155,13 +147,58 @@ def resetting() -> Iterator[Resetting]:
     thread.join(10)
 
 
+async def raised(transport: Transport, way: str) -> FastlaneError:
+    """What an engine on this way makes a call raise, one without docker-py, or the reading of a log."""
+    client, reader = Client(transport, timeouts=TIMEOUTS), LogReader(transport)
+    ways: dict[str, Callable[[], Awaitable[object]]] = {
+        "call": lambda: client.call(lambda api: api.nodes()),
+        "get": lambda: client.get("/nodes"),
+        "log": lambda: reader.open("1.41", "task", {}, follow=True),
+    }
+    try:
+        with pytest.raises(FastlaneError) as told:
+            await ways[way]()
+    finally:
+        await client.close()
+        await reader.close()
+    return told.value
+
+
+@pytest.fixture
+async def certified(tmp_path: Path) -> AsyncIterator[tuple[int, Path, Path]]:
+    """A port with TLS, and the certificate and key of ``localhost`` that it shows."""
+    certificate, key = make_certificate(tmp_path, "localhost")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield server.sockets[0].getsockname()[1], certificate, key
+
+
+@pytest.mark.parametrize("way", ["call", "get", "log"])
+async def test_a_wrong_certificate_is_told_in_the_same_words(certified: tuple[int, Path, Path], tmp_path: Path, way: str) -> None:
+    port, certificate, key = certified
+    other, _ = make_certificate(tmp_path, "other")
+    for name, ca, words in (
+        ("localhost", other, "shows a certificate that the file ca in the settings does not vouch for"),
+        ("127.0.0.1", certificate, "shows a certificate for another IP address than the one in its address"),
+    ):
+        found = await raised(Transport(Endpoint(f"{name}:{port}", tls=TlsFiles(ca, certificate, key))), way)
+        assert type(found) is HostDown
+        assert words in str(found)
+
+
+@pytest.mark.parametrize("way", ["call", "get", "log"])
+async def test_a_port_without_tls_is_told_in_the_same_words(engine: str, tmp_path: Path, way: str) -> None:
+    certificate, key = make_certificate(tmp_path, "localhost")
+    async with Relay(0, engine) as relay:
+        found = await raised(Transport(Endpoint(f"localhost:{relay.place}", tls=TlsFiles(certificate, certificate, key))), way)
+    assert type(found) is HostDown
+    assert "does not speak TLS there" in str(found)
+
+
 async def test_a_reset_is_the_hosts_fault_for_calls_and_logs(resetting: Resetting) -> None:
-    client, reader = Client(resetting.transport, timeouts=TIMEOUTS), LogReader(resetting.transport)
-    with pytest.raises(HostDown, match="closed the connection"):
-        await client.call(lambda api: api.nodes())
-    with pytest.raises(HostDown, match="closed the connection"):
-        await client.get("/nodes")
-    with pytest.raises(HostDown, match="closed the connection"):
-        await reader.open("1.41", "task", {}, follow=True)
-    await client.close()
-    await reader.close()
+    for way in ("call", "get", "log"):
+        found = await raised(resetting.transport, way)
+        assert type(found) is HostDown
+        assert "closed the connection" in str(found)

@@ -132,7 +132,9 @@ def connection_words(error: BaseException) -> str | None:
 
 def _connection_words(causes: Sequence[BaseException]) -> str | None:
     found = (words for kind, words in _CAUSES if any(isinstance(cause, kind) for cause in causes))
-    return next(found, None) or next((_tls_words(cause) for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    # aiohttp's errors of TLS are an SSLError too, without what it tells
+    told = (_tls_words(cause) for cause in causes if isinstance(cause, ssl.SSLError) and type(cause).__module__ == ssl.__name__)
+    return next(found, None) or next(told, None)
 
 
 def _tls_words(error: ssl.SSLError) -> str:
