@@ -219,6 +219,13 @@ async def test_logs_are_those_of_a_stream_an_attempt_or_a_time(crewed, crewed_li
     assert (await crewed_line("logs", "t", "--attempt", "3")).code == 2
 
 
+async def test_the_logs_of_a_task_are_those_of_its_newest_job_that_has_run(server, command_line):
+    await server.run_to_end("task", (1, b"old\n"))
+    await server.run_to_end("task", (1, b"new\n"))
+    await cron(server, "task")
+    assert (await command_line("logs", "task")).out == b"new\n"
+
+
 async def test_the_log_of_what_has_not_started_is_not_there_yet(server, command_line):
     await server.enqueue("task")
     done = await command_line("logs", "task")

@@ -4,7 +4,10 @@ import json
 import stat
 
 import pytest
+from aiohttp import web
 
+from fastlane import __version__
+from tests.support.certificates import make_certificate
 from tests.support.command_line import Terminal
 from tests.support.credentials import token, user
 from tests.support.fastlane import Fastlane
@@ -123,3 +126,35 @@ async def test_an_unknown_command_and_an_unknown_option_name_the_nearest(command
     for arguments, nearest in ((["shedule"], "'schedule'"), (["ps", "--jsn"], "--json"), (["context", "ad"], "'add'")):
         done = await command_line(*arguments)
         assert (done.code, nearest in done.err) == (2, True), done.err
+
+
+async def test_a_certificate_is_checked(shared_redis, tmp_path, command_at):
+    certificate, key = make_certificate(tmp_path, "localhost")
+    async with Fastlane(tmp_path / "tls", shared_redis.url, tls_certificate=certificate, tls_key=key) as server:
+        server_url = server.base
+        assert server_url.startswith("https://")
+        line = command_at(server_url)
+        refused = await line("pools", "-q")
+        assert (refused.code, "not trusted" in refused.err, "FASTLANE_CA_FILE" in refused.err) == (1, True, True), refused.err
+        line.environment["FASTLANE_CA_FILE"] = str(certificate)
+        assert (await line("pools", "-q")).lines == ["fast", "default"]
+        assert (await command_at(server_url.replace("https", "http"))("pools")).code == 1
+
+
+async def test_a_server_of_another_version_is_named(command_at, unused_tcp_port):
+    """It knows less than this command asks for."""
+
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.json_response({"detail": "there is nothing here"}, status=404, headers={"X-Fastlane-Version": "9.9"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    site = web.AppRunner(app)
+    await site.setup()
+    await web.TCPSite(site, "127.0.0.1", unused_tcp_port).start()
+    done = await command_at(f"http://127.0.0.1:{unused_tcp_port}")("pools")
+    await site.cleanup()
+    assert (done.code, done.err) == (
+        1,
+        f"fastlane: there is nothing here; the server is fastlane 9.9, and this command {__version__}\n",
+    )

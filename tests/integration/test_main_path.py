@@ -1,9 +1,11 @@
 """The whole path, from HTTP to a container and back, with ``fastlane up`` as a user starts it, on a real swarm."""
 
 import json
+import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -12,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.docs import ROOT
 from tests.support.installation import LINGER, Installation, installed
-from tests.support.waiting import wait_until
+from tests.support.waiting import LONG_PATIENCE, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,36 @@ def test_stdout_and_stderr_are_told_apart_and_the_exit_code_is_true(fastlane: In
     assert fastlane.output(reply) == b"out\n"
     assert fastlane.output(reply, "stderr") == b"err"
     assert fastlane.output(reply, "logs") == b"out\n\n-=-\nerr"
+
+
+def command(installation: Installation, *arguments: str) -> "subprocess.Popen[bytes]":
+    """``fastlane`` on the command line, asking this server."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(installation.folder), "FASTLANE_URL": installation.url}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-m", "fastlane", *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
+    )
+
+
+def test_a_run_on_the_command_line_passes_on_streams_and_exit_codes_and_keeps_to_limits(fastlane: Installation) -> None:
+    script = f"head -c 100000 /dev/zero; printf '\\377'; echo trouble >&2{LINGER}; exit 9"
+    run = command(fastlane, "run", "--memory", "64m", "ubuntu:latest", "--", "sh", "-c", script)
+    late = command(fastlane, "run", "--timeout", "1s", "ubuntu:latest", "sleep", "600")
+    out, err = run.communicate(timeout=LONG_PATIENCE)
+    assert (run.returncode, out) == (9, bytes(100_000) + b"\xff"), err
+    assert err.endswith(b"trouble\n")
+    assert (late.wait(LONG_PATIENCE), late.communicate()[0]) == (124, b"")
+
+
+def test_a_run_that_is_interrupted_stops_its_container_if_that_is_wanted(fastlane: Installation) -> None:
+    run = command(fastlane, "run", "--task", "interrupted", "--stop-on-exit", "ubuntu:latest", "sh", "-c", "echo begun; sleep 600")
+    assert run.stdout is not None
+    assert run.stdout.readline() == b"begun\n"
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=LONG_PATIENCE)
+    assert run.returncode == 130
+    (row,) = fastlane.get("/executions?task=interrupted").json["items"]
+    assert row["status"] == "stopped"
 
 
 def test_a_log_can_be_read_while_the_job_still_runs(fastlane: Installation) -> None:

@@ -48,7 +48,7 @@ def logs(
 
     write = Writer(timestamps)
     with connect(context, PATIENCE) as client:
-        name = find_job(client, job, newest=True)
+        name = find_job(client, job, newest=True, ran=True)
         execution = None if attempt is None else _execution(client, name, attempt)
         only = cast("Stream | None", stream)
         wanted = LogQuery(name.task, name.id, execution, execution is not None, follow, only, tail, since)

@@ -40,9 +40,10 @@ def short(task: str, job: str) -> str:
     return f"{task}/{job[-SHORT:]}"
 
 
-def find_job(client: "Client", text: str, *, newest: bool = False) -> JobName:
-    """The job that is meant. TASK alone is its only job or, with ``newest``, its newest. Raises click.UsageError when it could be several,
-    or none; NotFound when there is no such task."""
+def find_job(client: "Client", text: str, *, newest: bool = False, ran: bool = False) -> JobName:
+    """The job that is meant. TASK alone is its only job or, with ``newest``, its newest; with ``ran``, the newest that has run.
+
+    Raises click.UsageError when it could be several, or none; NotFound when there is no such task."""
     if "://" in text:
         return _in_url(text)
     task, slash, part = text.partition("/")
@@ -50,8 +51,9 @@ def find_job(client: "Client", text: str, *, newest: bool = False) -> JobName:
         return JobName(task, part.lower())
     if slash and not part:
         raise click.UsageError(f"{text!r} names no job after the slash")
-    rows = [(row["id"], row["name"]) for row in client.tasks.jobs(task)]
-    found = [id for id, name in rows if not slash or name == part or _is_part(part, id)]
+    rows = [row for row in client.tasks.jobs(task) if not slash or row["name"] == part or _is_part(part, row["id"])]
+    rows = [row for row in rows if ran and not slash and row["lastExecution"]] or rows
+    found = [row["id"] for row in rows]
     if len(found) == 1 or (found and newest and not slash):
         return JobName(task, found[0])
     if not found:

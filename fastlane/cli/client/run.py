@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastlane.cli.client.command import CONTEXT, ClientCommand, address_of, note_version
+from fastlane.cli.client.command import CONTEXT, ClientCommand, address_of, note_version, say
 from fastlane.cli.client.fields import job_fields, job_options
 
 if TYPE_CHECKING:
@@ -72,7 +72,11 @@ async def _run(address: "Address", task: str, fields: Any, detach: bool, stop_on
 
     async with AsyncClient(address, patience=PATIENCE) as client:
         try:
-            reply = await client.submit(task, **fields)
+            try:
+                reply = await client.submit(task, **fields)
+            except asyncio.CancelledError:
+                say(f"the server had not answered yet; if the job was made, `fastlane ps --task {task}` shows it")
+                raise
             if detach:
                 click.echo(f"{reply['taskId']}/{reply['jobId']}")
                 return 0
