@@ -4,17 +4,18 @@ What it knows of a host beside what the executor sees is in the host's view: whe
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import structlog
 
 from fastlane.clock import Clock, first_of
 from fastlane.directory.current_pools import CurrentPools
-from fastlane.errors import TransientError
+from fastlane.errors import FastlaneError, TransientError
 from fastlane.executors.base import Executor
-from fastlane.models.placement.directory import hosts_to_know, record_of
-from fastlane.models.placement.host import HostView
+from fastlane.models.execution import Execution
+from fastlane.models.placement.directory import hosts_to_know, record_of, removed_with
+from fastlane.models.placement.host import IN_NO_POOL, HostView
 from fastlane.models.placement.host_record import EngineIdentity, HostRecord, is_local, record_id
 from fastlane.storage.base import HostStore
 
@@ -22,7 +23,11 @@ log = structlog.get_logger()
 
 LOOK_AT_LEAST = 30.0
 """Seconds between two looks when nothing changes."""
-DRAINED, REMOVED, IN_NO_POOL = "is drained", "was removed", "is in no pool any longer"
+DRAINED, REMOVED, CLEARING = "is drained", "was removed", "is back, and is being cleared of what was left there"
+RETURNS_AFTER = 10_000
+"""Milliseconds for which a host was away that may have leftovers when it is back: what ran there may have ended without it."""
+CLEAR_WITHIN, CLEAR_AGAIN = 30.0, 1.0
+"""Seconds that clearing a host may take, and after which it is tried again."""
 
 
 class HostKeeper:
@@ -36,15 +41,53 @@ class HostKeeper:
         self._on_change = on_change
         self._wake = asyncio.Event()
         self._known = hosts_to_know(pools, pools.records)
-        pools.subscribe(self._wake.set)
+        self._clear: Callable[[str], Awaitable[None]] = nothing_to_clear
+        self._away: dict[str, int] = {}
+        self._uncleared: set[str] = set()
+        self._returned = asyncio.Event()
+        self._by_address: dict[str, list[HostRecord]] = {}
+        self._removed: tuple[HostRecord, ...] = ()
+        self._in_pools: frozenset[str] = frozenset()
+        self._pools_changed()
+        pools.subscribe(self._pools_changed)
         executor.subscribe(self._wake.set)
+
+    def _pools_changed(self) -> None:
+        self._by_address = {}
+        for record in self._pools.records:
+            self._by_address.setdefault(record.address, []).append(record)
+        self._removed = tuple(record for record in self._pools.records if record.lost_until is not None)
+        self._in_pools = frozenset(host for pool in self._pools for host in pool.hosts)
+        self._wake.set()
 
     def views(self) -> Sequence[HostView]:
         """What is known of each host now, and whether it gets new work."""
-        return [self._with_record(view) for view in self._executor.hosts()] if self._pools.records else self._executor.hosts()
+        now = self._clock.now()
+        return [self._judged(view, now) for view in self._executor.hosts()]
+
+    def clear_with(self, clear: Callable[[str], Awaitable[None]]) -> None:
+        """Removes the leftovers on a host in this way, before a host that is back gets work."""
+        self._clear = clear
+
+    def lost(self, execution: Execution, *, node_down: bool = False) -> str | None:
+        """Why a bound execution is lost: its host was removed by force. None when it was not; and while another manager of its swarm can
+        still be asked, unless the node that it runs on is down."""
+        record = removed_with(self._removed, execution)
+        if record is None:
+            return None
+        if not node_down and any(
+            view.usable and view.name != execution.host and view.swarm_id == execution.swarm_id for view in self._executor.hosts()
+        ):
+            return None
+        return f"its host {record.address} was removed by force"
 
     async def run(self) -> None:
-        """Looks whenever something has changed, forever."""
+        """Looks whenever something has changed, and clears what is back, forever."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._look_again())
+            loops.create_task(self._clear_returned())
+
+    async def _look_again(self) -> None:
         while True:
             self._wake.clear()
             try:
@@ -57,18 +100,47 @@ class HostKeeper:
         """Makes the executor use the hosts of the pools in force, and notes which engines answer. Raises StoreDown."""
         known = hosts_to_know(self._pools, self._pools.records)
         if known != self._known:
+            self._uncleared |= {host.endpoint.address for host in known} - {host.endpoint.address for host in self._known}
             self._known = known
             await self._executor.use_hosts(known)
+            self._returned.set()
         self._on_change()
         for view in self._executor.hosts():
             if view.usable and view.engine_id and view.swarm_id:
                 await self._note(view, EngineIdentity(view.engine_id, view.swarm_id))
 
-    def _with_record(self, view: HostView) -> HostView:
+    async def _clear_returned(self) -> None:
+        while True:
+            await self._returned.wait()
+            self._returned.clear()
+            usable = {view.name for view in self._executor.hosts() if view.usable}
+            await asyncio.gather(*(self._clear_one(host) for host in self._uncleared & usable))
+            if self._uncleared:
+                await self._clock.sleep(CLEAR_AGAIN)
+                self._returned.set()
+
+    async def _clear_one(self, host: str) -> None:
+        try:
+            async with asyncio.timeout(CLEAR_WITHIN):
+                await self._clear(host)
+        except (FastlaneError, TimeoutError) as error:
+            log.warning("host.not_cleared", host=host, error=str(error) or f"took over {CLEAR_WITHIN:g} s")
+        else:
+            self._uncleared.discard(host)
+            self._on_change()
+
+    def _judged(self, view: HostView, now: int) -> HostView:
+        """The view with what its record says, and whether it is to be cleared first."""
+        if not view.usable:
+            self._away.setdefault(view.name, view.since or now)
+        elif (since := self._away.pop(view.name, None)) is not None and now - since >= RETURNS_AFTER:
+            self._uncleared.add(view.name)
+            self._returned.set()
+        closed = CLEARING if view.usable and view.name in self._uncleared else view.closed
         record = self._record(view)
-        if record is None:
-            return view
-        return replace(view, closed=self._why_closed(view, record), record=record.id, version=record.version)
+        if record is not None:
+            return replace(view, closed=self._why_closed(view, record) or closed, record=record.id, version=record.version)
+        return view if closed == view.closed else replace(view, closed=closed)
 
     def _why_closed(self, view: HostView, record: HostRecord) -> str | None:
         """Why a host gets no new work. One that was removed is known until the executor has left it."""
@@ -76,11 +148,13 @@ class HostKeeper:
             return REMOVED
         if record.drained:
             return DRAINED
-        return view.closed if any(view.name in pool.hosts for pool in self._pools) else IN_NO_POOL
+        return view.closed if view.name in self._in_pools else IN_NO_POOL
 
     def _record(self, view: HostView) -> HostRecord | None:
-        identity = EngineIdentity(view.engine_id, view.swarm_id) if view.engine_id and view.swarm_id else None
-        return record_of(self._pools.records, view.name, identity)
+        own = self._by_address.get(view.name)
+        if own is None:
+            return None
+        return record_of(own, view.name, EngineIdentity(view.engine_id, view.swarm_id) if view.engine_id and view.swarm_id else None)
 
     async def _note(self, view: HostView, identity: EngineIdentity) -> None:
         """Notes that this engine answers at the address, unless that is known. Of several workers one wins; the others read it then."""
@@ -92,7 +166,7 @@ class HostKeeper:
         elif record is not None and record.removed_at is not None and in_settings:
             noted = record.changed(removed_at=None, engine_id=engine, swarm_id=swarm)  # it was removed, and the settings still name it
         elif record is None and in_settings:
-            others = any(row.address == view.name for row in self._pools.records)
+            others = view.name in self._by_address
             if others and not is_local(view.name):
                 return
             id = record_id(view.name, identity if others else None)
@@ -101,3 +175,7 @@ class HostKeeper:
             return
         if await self._store.write_host(noted):
             log.info("host.noted", host=view.name, engine=engine, swarm=swarm, id=noted.id)
+
+
+async def nothing_to_clear(_host: str) -> None:
+    """No host has leftovers."""

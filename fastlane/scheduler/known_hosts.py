@@ -4,10 +4,12 @@ A worker that cannot ask a host must not decide about what runs there, as long a
 known for as long as one may be away is forgotten: nothing there can be removed.
 """
 
+from collections.abc import Callable, Sequence
+
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown
-from fastlane.executors.base import Executor
 from fastlane.models.execution import Execution
+from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
 from fastlane.scheduler.known_workers import KnownWorkers
 
@@ -15,9 +17,9 @@ from fastlane.scheduler.known_workers import KnownWorkers
 class KnownHosts:
     """What a worker can tell of its own hosts and of those of the others. ``patience``: for how many seconds a host may be away."""
 
-    def __init__(self, workers: KnownWorkers, executor: Executor, clock: Clock, patience: float) -> None:
+    def __init__(self, workers: KnownWorkers, views: Callable[[], Sequence[HostView]], clock: Clock, patience: float) -> None:
         self._workers = workers
-        self._executor = executor
+        self._views = views
         self._clock = clock
         self._patience = round(patience * 1000)
 
@@ -40,11 +42,11 @@ class KnownHosts:
         return self._clock.now() - seen >= self._patience
 
     def _is_here(self, execution: Execution) -> bool:
-        return any(view.has(execution.host, execution.swarm_id) for view in self._executor.hosts())
+        return any(view.has(execution.host, execution.swarm_id) and not view.is_given_up for view in self._views())
 
 
 def _knows(report: Report, execution: Execution) -> bool:
-    return any(view.has(execution.host, execution.swarm_id) for view in report.hosts)
+    return any(view.has(execution.host, execution.swarm_id) and not view.is_given_up for view in report.hosts)
 
 
 async def nowhere_else(_execution: Execution) -> bool:

@@ -13,6 +13,7 @@ from fastlane.clock import Clock, first_of
 from fastlane.directory.current_pools import CurrentPools
 from fastlane.errors import QueueDown, TransientError
 from fastlane.executors.base import Executor
+from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
@@ -91,10 +92,14 @@ def build_parts(
     hosts = HostKeeper(store, executor, pools, clock, on_hosts)
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
     known_workers = KnownWorkers(reports, clock, worker_id, max(limits.pending_deadline, limits.host_lost_after))
-    known_hosts = KnownHosts(known_workers, executor, clock, limits.host_lost_after)
+    known_hosts = KnownHosts(known_workers, hosts.views, clock, limits.host_lost_after)
     known_pools = KnownPools(known_workers, limits.pending_deadline)
     overlaps = Overlaps(store, queue, clock, pools)
-    settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=known_hosts.is_forgotten)
+
+    async def is_forgotten(execution: Execution) -> bool:
+        return hosts.lost(execution, node_down=True) is not None or await known_hosts.is_forgotten(execution)
+
+    settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)
     launcher = Launcher(store, queue, executor, hosts.views, clock, leases, pools, known_pools, overlaps, limits)
     watcher = Watcher(
@@ -106,11 +111,13 @@ def build_parts(
         log_cap=settings.log_cap,
         publish=publish,
         is_elsewhere=known_hosts.is_elsewhere,
+        lost=hosts.lost,
     )
     rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools)
     runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts)
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit)
+    hosts.clear_with(reconciler.remove_leftovers_of)
     lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile)
     return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts)
 
@@ -194,6 +201,7 @@ class Worker:
             await self._clock.sleep(1.0)
 
     def _hosts_changed(self) -> None:
+        self._watcher.wake_lost()
         self._changed.set()
         self._dispatcher.wake()
 

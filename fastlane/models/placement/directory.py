@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fastlane.models.execution import Execution
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host_record import EngineIdentity, HostRecord, is_local
 from fastlane.models.placement.pool import HostRule, Pool
@@ -78,3 +79,17 @@ def record_of(records: Sequence[HostRecord], address: str, identity: EngineIdent
 def names_of(pools: Sequence[Pool], address: str) -> tuple[str, ...]:
     """The pools that a host is in."""
     return tuple(pool.name for pool in pools if address in pool.hosts)
+
+
+def removed_with(records: Sequence[HostRecord], execution: Execution) -> HostRecord | None:
+    """The host with which a bound execution is lost, because that was removed by force; None when it was not. What a worker that had not
+    heard of the removal bound there after it is lost as well, unless the host is in use again."""
+    for record in records:
+        until = record.lost_until
+        if until is None or record.address != execution.host or execution.bound_at is None:
+            continue
+        if record.lost_swarm is not None and execution.swarm_id and execution.swarm_id != record.lost_swarm:
+            continue
+        if execution.bound_at <= until or record.removed_at is not None:
+            return record
+    return None

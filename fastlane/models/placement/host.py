@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from fastlane.models.container.container import Resources
 
+IN_NO_POOL = "is in no pool any longer"
+"""Why a host gets no new work that no settings name any longer, and that is not registered."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostView:
@@ -39,6 +42,11 @@ class HostView:
     def is_open(self) -> bool:
         """Whether it may get new work."""
         return self.usable and self.closed is None
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it is away, and in no pool any longer: nobody may expect it back."""
+        return not self.usable and self.closed == IN_NO_POOL
 
     @property
     def swarm(self) -> str:

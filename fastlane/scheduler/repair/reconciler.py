@@ -135,10 +135,10 @@ class Reconciler:
     async def remove_leftovers(self) -> None:
         """Removes services that can never be used: those whose execution is settled, or bound to another service."""
         usable = [view.name for view in self._executor.hosts() if view.usable]
-        await side_by_side("remove_leftovers", {host: partial(self._remove_leftovers_of, host) for host in usable})
+        await side_by_side("remove_leftovers", {host: partial(self.remove_leftovers_of, host) for host in usable})
 
-    async def _remove_leftovers_of(self, host: str) -> None:
-        """In another order each time: no few removals that hang can keep the others waiting."""
+    async def remove_leftovers_of(self, host: str) -> None:
+        """Removes those of one host. In another order each time: no few removals that hang can keep the others waiting."""
         services = await self._executor.services(host)
         for service in random.sample(services, len(services)):
             try:

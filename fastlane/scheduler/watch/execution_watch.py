@@ -30,6 +30,7 @@ from fastlane.scheduler.watch.verdict import (
     StopService,
     WaitUntil,
     ending_when_gone,
+    ending_when_host_removed,
     ending_when_lost,
     ending_when_removed,
     judge,
@@ -45,6 +46,14 @@ RECHECK = 30.0
 
 MIN_PAUSE, MAX_PAUSE = 0.25, 5.0
 """Bounds, in seconds, of the wait before a service that was not started or stopped is told so again: a quarter of the time since then."""
+
+Lost = Callable[..., str | None]
+"""Why an execution is lost with its host, which was removed by force; None when it is not. ``node_down=True``: its node is down."""
+
+
+def never_lost(_execution: Execution, *, node_down: bool = False) -> None:
+    """No host was removed."""
+
 
 Activate = Callable[[Assignment, Execution], Awaitable[bool]]
 """Activates an execution's service; False when another worker has taken the execution."""
@@ -67,6 +76,7 @@ class ExecutionWatch:
         activate: Activate,
         publish: Callable[[Hint], None],
         is_elsewhere: Callable[[Execution], Awaitable[bool]],
+        lost: Lost,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -79,6 +89,7 @@ class ExecutionWatch:
         self._activate = activate
         self._publish = publish
         self._is_elsewhere = is_elsewhere
+        self._lost = lost
         self._ending: Ending | None = None
         self._gone_since: int | None = None
         self._away_since: int | None = None
@@ -118,6 +129,8 @@ class ExecutionWatch:
 
     async def _step(self) -> Execution | None:
         self._observation.changed.clear()
+        if (why := self._lost(self._execution)) is not None:
+            return await self._write_lost(why)
         try:
             service = await self._inspect()
             self._away_since = None
@@ -282,6 +295,8 @@ class ExecutionWatch:
 
     async def _node_down(self, task: EngineTask) -> Execution | None:
         """Handles a task whose node is down, as ``_unseen`` does a host."""
+        if (why := self._lost(self._execution, node_down=True)) is not None:
+            return await self._write_lost(why)
         now = self._clock.now()
         self._node_down_since = self._node_down_since or now
         if now - self._node_down_since >= self._limits.host_lost_after * 1000:
@@ -290,6 +305,9 @@ class ExecutionWatch:
         self._explain(Obstacle.NODE_DOWN, task.node_id or "", self._node_down_since, self._limits.host_lost_after)
         await self._clock.sleep(1.0)
         return None
+
+    async def _write_lost(self, why: str) -> Execution | None:
+        return await self._write(self._ending or ending_when_host_removed(self._execution, why, self._clock.now(), self._limits), None)
 
     def _explain(self, obstacle: Obstacle, words: str, since: int, patience: float) -> None:
         self._trouble = notes.note(self._execution, obstacle, words, since, since + round(patience * 1000))

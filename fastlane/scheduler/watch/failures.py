@@ -53,6 +53,12 @@ def host_lost(execution: Execution, why: str, after: float) -> Failure:
     return _failure(FailureReason.HOST_LOST, f"{why} (for {after:g} s; its container {state} there)")
 
 
+def host_removed(execution: Execution, why: str) -> Failure:
+    """Why an execution failed whose host was removed by force. ``why``: a clause that says so."""
+    state = "may still run" if execution.has_started else "may have been started"
+    return _failure(FailureReason.HOST_LOST, f"{why}; its container {state} there")
+
+
 def not_started(execution: Execution, error: FastlaneError, after: float) -> Failure:
     """Why an execution failed whose service its host did not start for ``after`` seconds, and which was removed then."""
     host, words = execution.host, plain(str(error))

@@ -141,6 +141,12 @@ def ending_when_lost(execution: Execution, why: str, now: int, limits: Limits) -
     return Ending(status, now, failure=failures.host_lost(execution, why, limits.host_lost_after) if status is Status.FAILED else None)
 
 
+def ending_when_host_removed(execution: Execution, why: str, now: int, limits: Limits) -> Ending:
+    """How an execution ends whose host was removed by force: as one whose host was away for too long."""
+    status = _status_when_unseen(execution, now, limits)
+    return Ending(status, now, failure=failures.host_removed(execution, why) if status is Status.FAILED else None)
+
+
 def ending_when_gone(execution: Execution, why: str, since: int, limits: Limits) -> Ending:
     """How an execution ends whose service, or its task, someone removed: it is confirmed to be gone since then."""
     status = _status_when_unseen(execution, since, limits)

@@ -17,7 +17,7 @@ from fastlane.models.placement.host import reachable_manager, reachable_managers
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.known_hosts import nowhere_else
 from fastlane.scheduler.limits import Limits
-from fastlane.scheduler.watch.execution_watch import Activate, ExecutionWatch
+from fastlane.scheduler.watch.execution_watch import Activate, ExecutionWatch, Lost, never_lost
 from fastlane.scheduler.watch.log_copy import LogCopy
 from fastlane.scheduler.watch.observation import ServiceObservation
 from fastlane.storage.base import Store
@@ -32,7 +32,7 @@ FASTEST, SLOWEST = 0.02, 0.5
 class Watcher:
     """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found
     parked; ``publish`` sends a hint to those who follow the execution's log; ``is_elsewhere`` says whether only another worker can ask an
-    execution's host."""
+    execution's host; ``lost`` why it is lost with its host."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Watcher:
         log_cap: int,
         publish: Callable[[Hint], None] = no_hints,
         is_elsewhere: Callable[[Execution], Awaitable[bool]] = nowhere_else,
+        lost: Lost = never_lost,
     ) -> None:
         self._store = store
         self._executor = executor
@@ -54,7 +55,9 @@ class Watcher:
         self._log_cap = log_cap
         self._publish = publish
         self._is_elsewhere = is_elsewhere
+        self._lost = lost
         self._observations: dict[str, ServiceObservation] = {}
+        self._watched: dict[str, Execution] = {}
         self._wanted = asyncio.Event()
 
     async def run(self) -> None:
@@ -74,10 +77,17 @@ class Watcher:
             services = snapshot.tasks.get(seen_by)
             observation.update(None if services is None else services.get(service_id, ()))
 
+    def wake_lost(self) -> None:
+        """Wakes the watches of what is lost with a host that was removed."""
+        for execution in self._watched.values():
+            if self._lost(execution) is not None:
+                self._observations[execution.service_id or ""].changed.set()
+
     async def watch(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """Watches a bound execution until it is final; the final row, or None when another worker has the execution now."""
         if execution.service_id is None:
             raise ValueError(f"execution {execution.id} has no service to watch")
+        self._watched[execution.service_id] = execution
         observation = self._observations[execution.service_id] = ServiceObservation(execution.host or "", execution.swarm_id)
         self._wanted.set()
         watch = self._begin(assignment, execution, observation)
@@ -86,6 +96,7 @@ class Watcher:
         finally:
             if self._observations.get(execution.service_id) is observation:
                 del self._observations[execution.service_id]
+                del self._watched[execution.service_id]
             if not self._observations:
                 self._wanted.clear()
             await watch.close()
@@ -120,6 +131,7 @@ class Watcher:
             activate=self._activate,
             publish=self._publish,
             is_elsewhere=self._is_elsewhere,
+            lost=self._lost,
         )
         assignment.explain_with(watch.note)
         return watch

@@ -30,7 +30,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.workers = KnownWorkers(cast(Any, self), self.clock, "me", PATIENCE)
-        self.known = KnownHosts(self.workers, cast(Any, self), self.clock, PATIENCE)
+        self.known = KnownHosts(self.workers, self.hosts, self.clock, PATIENCE)
 
     def hosts(self) -> Sequence[HostView]:
         return self.own

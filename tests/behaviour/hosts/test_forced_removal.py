@@ -1,0 +1,149 @@
+"""A host that is removed by force, because its machine is gone: nothing waits for it, and what comes back is cleared."""
+
+import asyncio
+
+import pytest
+
+from fastlane.errors import HostDown
+from fastlane.models.placement.host_record import EngineIdentity
+from tests.behaviour.hosts.conftest import NEW, OTHER, Administered
+
+
+@pytest.fixture
+async def grown(shared_redis, tmp_path):
+    """A server with two registered hosts and a worker, which believes that a host may be away for an hour."""
+    async with Administered(tmp_path, shared_redis.url, host_lost_after=3600.0) as server:
+        for number, address in enumerate((NEW, OTHER)):
+            assert (await server.register(address)).status == 200
+            server.executor.engines[address] = EngineIdentity(f"engine-{number}", f"swarm-{number}")
+        await server.hire()
+        for address in (NEW, OTHER):
+            await server.seen(address, available=True, engine=server.executor.engines[address].engine_id)
+        yield server
+
+
+async def on_both(server: Administered, *command: str):
+    """Executions that run on each of the two hosts, by host."""
+    jobs = []
+    for _ in range(2):
+        jobs.append(await server.submit(*command, task="grown-task"))
+        await server.reaches(jobs[-1], "running")
+    found = {(await server.reaches(job, "running")).host: job for job in jobs}
+    assert set(found) == {NEW, OTHER}
+    return found
+
+
+async def force(server: Administered, host: str = NEW):
+    return await server.call("DELETE", f"/hosts/{host}?force=1")
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_what_is_bound_to_a_removed_host_is_lost_at_once_and_counts_as_clean(grown: Administered, away: bool) -> None:
+    jobs = await on_both(grown, "hold")
+    if away:
+        grown.executor.down(NEW)
+    refused = await grown.call("DELETE", f"/hosts/{NEW}")
+    assert refused.status == 409
+    assert "ends what is bound there as host-lost" in refused.json["detail"]
+    answer = await force(grown)
+    assert (answer.status, answer.json["lost"]) == (200, 1)
+    lost = await grown.cleaned(jobs[NEW])
+    assert (lost.status.value, lost.failure.reason.value) == ("failed", "host-lost")
+    assert "was removed by force" in lost.failure.message
+    assert (await grown.latest_execution(jobs[OTHER])).status.value == "running"
+    assert (await grown.call("DELETE", f"/tasks/grown-task/jobs/{jobs[NEW].job_id}")).status == 200
+
+
+async def test_an_execution_with_retries_runs_again_elsewhere(grown: Administered) -> None:
+    first = await grown.submit("hold", task="grown-task", retries=1, retry_delay=0)
+    host = (await grown.reaches(first, "running")).host
+    await force(grown, host)
+
+    async def again() -> bool:
+        attempts = await grown.attempts(first)
+        return [row.status.value for row in attempts] == ["failed", "running"] and attempts[1].host != host
+
+    await grown.until(again, "the second attempt, on the other host")
+
+
+async def test_an_ended_execution_whose_service_cannot_be_removed_counts_as_clean(grown: Administered) -> None:
+    job = (await on_both(grown, "hold"))[NEW]
+    running = await grown.latest_execution(job)
+    grown.executor.remove = unremovable(grown.executor.remove)
+    grown.executor.release(running.id)
+    await grown.reaches(job, "done")
+    await force(grown)
+    assert (await grown.cleaned(job)).status.value == "done"
+
+
+def unremovable(remove):
+    async def refuse(host: str, service_id: str) -> None:
+        if host == NEW:
+            raise HostDown(f"{host} is away")
+        await remove(host, service_id)
+
+    return refuse
+
+
+async def test_the_worker_that_comes_after_a_crash_ends_what_was_lost(grown: Administered) -> None:
+    """The removal is one write. Whoever has the executions then ends them: here a worker that begins after it."""
+    jobs = await on_both(grown, "hold")
+    await grown.dismiss()
+    assert (await force(grown)).status == 200
+    await grown.hire()
+    lost = await grown.cleaned(jobs[NEW])
+    assert lost.failure.reason.value == "host-lost"
+    assert (await grown.latest_execution(jobs[OTHER])).status.value == "running"
+
+
+async def test_a_host_that_returns_is_cleared_before_it_gets_work(grown: Administered) -> None:
+    jobs = await on_both(grown, "hold")
+    grown.executor.down(NEW)
+    await force(grown)
+    lost = await grown.cleaned(jobs[NEW])
+    assert [run.order.execution_id for run in grown.executor.world[NEW].values()] == [lost.id]  # its container goes on
+    grown.executor.up(NEW)
+    parked: list[list[str]] = []
+    park = grown.executor.park
+
+    async def note(host, order, image):
+        if host == NEW:
+            parked.append([run.order.execution_id for run in grown.executor.world[NEW].values()])
+        return await park(host, order, image)
+
+    grown.executor.park = note
+    assert (await grown.register(NEW)).status == 200
+    await grown.seen(NEW, available=True)
+    again = await grown.reaches(await grown.submit("hold", task="grown-task"), "running")
+    assert again.host == NEW
+    assert parked == [[]]
+
+
+async def test_a_new_execution_on_a_host_that_was_registered_again_is_not_lost(grown: Administered) -> None:
+    await force(grown)
+    await grown.register(NEW)
+    await grown.seen(NEW, available=True)
+    jobs = await on_both(grown, "hold", "exit", "0")
+    await grown.drain(OTHER)
+    assert (await grown.latest_execution(jobs[NEW])).status.value == "running"
+    grown.executor.release((await grown.latest_execution(jobs[NEW])).id)
+    assert (await grown.reaches(jobs[NEW], "done", "failed")).status.value == "done"
+
+
+async def test_what_another_manager_of_the_swarm_still_sees_goes_on(grown: Administered) -> None:
+    grown.executor.engines[OTHER] = EngineIdentity("engine-1", "swarm-0")
+    await force(grown, OTHER)
+    await grown.register(OTHER)
+    await grown.seen(OTHER, available=True, swarm="swarm-0")
+    grown.executor.world[OTHER] = grown.executor.world[NEW]  # both show the swarm's services
+    job = await grown.submit("hold", "exit", "0", task="grown-task")
+    running = await grown.reaches(job, "running")
+    await force(grown, running.host)
+    await grown.gone(running.host)
+    grown.executor.release(running.id)
+    assert (await grown.reaches(job, "done", "failed")).status.value == "done"
+
+
+async def test_of_two_who_remove_by_force_at_once_one_does(grown: Administered) -> None:
+    answers = await asyncio.gather(*(force(grown) for _ in range(6)))
+    assert sorted(answer.status for answer in answers) == [200, *[404] * 5]
