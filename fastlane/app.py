@@ -43,6 +43,7 @@ from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services
 from fastlane.services.high_water import HighWaterMark
 from fastlane.storage.base import Store
+from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
@@ -75,9 +76,9 @@ class ResourceHub(Hub, Resource, Protocol):
 R = TypeVar("R", bound=Resource)
 
 
-def make_store(settings: Settings) -> SqliteStore:
+def make_store(settings: Settings) -> Store:
     """The store that the settings name."""
-    return SqliteStore(settings.store_path)
+    return MongoStore(settings.store_url) if settings.store_is_mongo else SqliteStore(settings.store_path)
 
 
 def make_hub(settings: Settings, redis_url: str) -> RedisHints:

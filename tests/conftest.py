@@ -1,14 +1,18 @@
 """The fixtures that any test may ask for, and which tests share a process when they run side by side."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pymongo import MongoClient
 from xdist.remote import Producer
 
 from tests.support.engine import engine
 from tests.support.fastlane import Fastlane
+from tests.support.mongo import OUTSIDE, RealMongo, empty, server_name
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
 from tests.support.side_by_side import Units, check_units, in_order
@@ -36,10 +40,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = in_order(items)
 
 
+def pytest_report_header() -> str:
+    """Against which server the tests of the store on MongoDB run."""
+    return f"store on MongoDB: against {server_name()}"
+
+
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RealRedis]:
     with RealRedis() as redis:
         yield redis
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> Iterator[RealMongo]:
+    """The server that a process's tests share."""
+    with RealMongo() as server:
+        yield server
+
+
+@pytest.fixture
+def mongo_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of the shared server, or of the one at FASTLANE_TEST_MONGO_URL."""
+    if OUTSIDE is not None:
+        base, _, options = OUTSIDE.partition("?")
+        url = f"{base.rstrip('/')}/fastlane_test_{os.getpid()}{f'?{options}' if options else ''}"
+    else:
+        url = request.getfixturevalue("mongo_server").url("test")
+    with MongoClient[dict[str, Any]](url, timeoutMS=30_000, retryWrites=False) as client:
+        empty(client, client.get_default_database().name)
+    return url
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from fastlane.config.access import TOKENS, USERS
 from fastlane.config.credentials import Token, User
 from fastlane.config.pools import POOLS, default_pools
 from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
-from fastlane.config.types import SQLITE, Invocation, Role, SettingType
+from fastlane.config.store_url import MONGO, SQLITE, STORE_URL
+from fastlane.config.types import Invocation, Role, SettingType
 from fastlane.models.container.registry import RegistryLogin
 from fastlane.models.placement.pool import Pool
 
@@ -60,6 +61,11 @@ class Settings:
     breaker_reset: float
     log_format: str
     log_level: str
+
+    @property
+    def store_is_mongo(self) -> bool:
+        """Whether ``store_url`` names a MongoDB database, and not a SQLite file."""
+        return self.store_url.startswith(MONGO)
 
     @property
     def store_path(self) -> Path:
@@ -116,9 +122,9 @@ SETTINGS = (
     ),
     Setting(
         "store_url",
-        types.STORE_URL,
+        STORE_URL,
         "fastlane.db in data_dir",
-        "URL of the store: sqlite:///PATH",
+        "URL of the store: sqlite:///PATH, mongodb://HOST:PORT,…/DATABASE or mongodb+srv://NAME/DATABASE",
         secret=True,
         computed=lambda _invocation, values: f"{SQLITE}{values.get('data_dir', Path()) / 'fastlane.db'}",
     ),

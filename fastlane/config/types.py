@@ -21,8 +21,6 @@ from fastlane.models.schedule.timezone import read_timezone
 
 Role = Literal["up", "api", "worker"]
 
-SQLITE = "sqlite:///"
-
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -72,15 +70,6 @@ def read_file_path(value: object, example: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise ValueError(f"{quoted(text)} names the home of an unknown user; write the whole path") from None
-
-
-def _store_url(value: object) -> str:
-    text = read_stripped_text(value)
-    if text.startswith(("mongodb://", "mongodb+srv://")):
-        raise ValueError(f"names MongoDB; this version has the SQLite store only, so write {SQLITE}PATH or leave it out")
-    if not text.startswith(SQLITE) or text.removeprefix(SQLITE) in ("", "/", ":memory:") or "\0" in text:
-        raise ValueError(f"is not the URL of a store; write {SQLITE}PATH ({SQLITE}/var/lib/fastlane/fastlane.db is an absolute path)")
-    return text
 
 
 _SENTINEL_URL = re.compile(
@@ -313,7 +302,6 @@ SOCKET_FILE = SettingType(
     lambda value: read_file_path(value, "/run/fastlane/check.sock"), resolve=lambda path, invocation: invocation.cwd / path
 )
 TLS_FILE = SettingType(lambda value: read_file_path(value, "/etc/fastlane/tls.pem"), resolve=lambda path, invocation: invocation.cwd / path)
-STORE_URL = SettingType(_store_url, scrub, resolve=lambda url, invocation: f"{SQLITE}{invocation.cwd / url.removeprefix(SQLITE)}")
 REDIS_URL = SettingType(_redis_url, scrub)
 ADDRESS = SettingType(_address)
 PORT = SettingType(_port)

@@ -7,20 +7,22 @@ import pytest
 
 from fastlane.queue.base import Entry, EntryKind, Lane
 from fastlane.storage.base import Store
+from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clocked_queue import ClockedQueue, clocked_queues
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import LONG_PATIENCE, PATIENCE
 
 OpenStore = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "mongo"])
 async def open_store(request, tmp_path) -> AsyncIterator[OpenStore]:
     """Opens one more store on the test's data; all are closed in the end."""
     opened = []
+    url = request.getfixturevalue("mongo_url") if request.param == "mongo" else None
 
     async def open_one() -> Store:
-        store = SqliteStore(tmp_path / "store.db")
+        store: Store = SqliteStore(tmp_path / "store.db") if url is None else MongoStore(url, deadline=LONG_PATIENCE)
         await store.open()
         opened.append(store)
         return store

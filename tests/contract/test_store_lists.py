@@ -1,6 +1,8 @@
 """What every store promises about its paged lists, whichever database is under it."""
 
+import asyncio
 import itertools
+import random
 import re
 import unicodedata
 from dataclasses import replace
@@ -215,14 +217,20 @@ async def test_one_store_counts_what_another_made(store, open_store):
 # filters
 
 
-async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
-    expected = {}
+async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store, request):
+    async def create(job, rows, executions):
+        await store.create(job, *((rows[0][0], executions[0]) if rows else (None, None)))
+        if len(rows) > 1:
+            assert await store.advance(job, job, [rows[1][0]], executions[1])
+
+    expected, created = {}, []
     at, cron = Schedule(ScheduleKind.AT, 9_000), Schedule(ScheduleKind.CRON, None, Cron("* * * * *"))
     ends = ((Schedule(), None), (at, None), (at, 9_000), (cron, None), (cron, 8_000), (cron, 9_000), (cron, 9_001))
     now, latest = 8_000, (None, *Status)
-    for (schedule, end), next_tick, held, (armed, stop), before, last in itertools.product(
-        ends, (None, 9_000), (None, 9_000), ((0, 0), (0, 5), (5, 3)), (None, Status.RUNNING), latest
-    ):
+    states = list(itertools.product(ends, (None, 9_000), (None, 9_000), ((0, 0), (0, 5), (5, 3)), (None, Status.RUNNING), latest))
+    if "mongo" in request.node.name:  # the test's server reads a whole collection for each query
+        states = random.Random(6).sample(states, 160)  # each status is among them
+    for (schedule, end), next_tick, held, (armed, stop), before, last in states:
         job = replace(
             new_job("t"),
             spec=Spec("ubuntu", expiration=end),
@@ -236,15 +244,14 @@ async def test_jobs_with_a_status_are_those_that_have_it_by_the_rule(store):
         made = [status for status in (before, last) if status is not None]
         rows = [first_of(job, key=f"c:{place}", sequence=place + 1) for place in range(len(made))]
         executions = [replace(row[1], status=status) for row, status in zip(rows, made, strict=True)]
-        await store.create(job, *((rows[0][0], executions[0]) if rows else (None, None)))
-        if len(rows) > 1:
-            assert await store.advance(job, job, [rows[1][0]], executions[1])
+        created.append(create(job, rows, executions))
         under_way = [status for status in made if status in UNDER_WAY]
         expected[job.id] = job_status(job, under_way[-1] if under_way else made[-1] if made else None, now)
-    found = {}
+    await asyncio.gather(*created)
+    found, counted = {}, await store.jobs_by_status(now)
     for status in (*Status, "scheduled", "paused"):
         page = await store.list_jobs("t", WIDE, status=str(status), now=now)
-        assert (await store.jobs_by_status(now)).get(str(status), 0) == page.total
+        assert counted.get(str(status), 0) == page.total
         assert page.total == len(page.rows) > 0, status
         of_all = await store.list_all_jobs(WantedJobs(frozenset({str(status)}), now=now), Window(1, 1_000))
         assert (of_all.total, [job.id for job in of_all.rows]) == (page.total, [job.id for job in page.rows])

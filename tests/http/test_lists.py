@@ -15,7 +15,6 @@ from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from fastlane.redaction import Redaction
 from fastlane.services.reads import server_status
-from fastlane.storage.sqlite import lists
 from fastlane.web.handler import handler
 from tests.support.intercept import failing, intercept
 from tests.support.waiting import until
@@ -180,7 +179,7 @@ async def test_a_tasks_jobs_are_filtered_by_status(server):
 
 
 async def test_a_tasks_jobs_come_in_smaller_pages_when_they_are_large_unless_the_query_asks_for_a_page(server, monkeypatch):
-    monkeypatch.setattr(lists, "MAX_TEXT", 12_000)
+    monkeypatch.setattr("fastlane.storage.pages.MAX_TEXT", 12_000)
     replies = [await server.enqueue("task", command="x" * 1_000) for _ in range(12)]
     pages = await walk(server, "/tasks/task", lambda page: page["jobs"])
     assert [page["perPage"] for page in pages] == [10, 10]

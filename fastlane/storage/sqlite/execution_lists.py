@@ -14,13 +14,11 @@ import orjson
 from fastlane.models.execution import Execution
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.storage.pages import is_near
 from fastlane.storage.sqlite.lists import EXECUTIONS, Values, Walks, number, page
 from fastlane.storage.sqlite.schema import ENDED
+from fastlane.storage.visibility import after_all_with, literal_start
 
-FEW_TASKS, NEAR = 200, 1_000
-"""Up to this many visible tasks, and this many rows into the list, each task is walked separately, and the walks are merged."""
-
-LITERAL = re.compile(r"[A-Za-z0-9_/ -]*")
 SEEN = "WITH seen_tasks AS MATERIALIZED (SELECT value AS task FROM json_each(:tasks)) "
 IS_SEEN = "task_id IN (SELECT task FROM seen_tasks)"
 """The tasks in ``:tasks``, a JSON list, as a table; and the condition that a row is of one of them."""
@@ -36,8 +34,7 @@ def executions(db: sqlite3.Connection, wanted: Wanted, window: Window) -> Page[E
         return executions(db, one, window) if re.match(wanted.visible, wanted.task_id) else Page(window, 0, (), None)
     tasks = visible_tasks(db, wanted.visible)
     given["tasks"] = orjson.dumps(tasks).decode()
-    each = len(tasks) <= FEW_TASKS and (window.after is not None or window.offset + window.per_page <= NEAR)
-    walks = _walks_of_each(wanted) if each else _walks_of_seen(wanted)
+    walks = _walks_of_each(wanted) if is_near(window, len(tasks)) else _walks_of_seen(wanted)
     return page(db, EXECUTIONS, walks, window, given, lambda: _count_of_seen(db, wanted, given))
 
 
@@ -46,18 +43,8 @@ def visible_tasks(db: sqlite3.Connection, pattern: str) -> list[str]:
     start = literal_start(pattern)
     query = "SELECT id FROM tasks WHERE id >= :start AND visible(:pattern, id)"
     query += " AND id < :end" if start else ""
-    end = start[:-1] + chr(ord(start[-1]) + 1) if start else ""
-    return [id for (id,) in db.execute(query, {"start": start, "end": end, "pattern": pattern}).fetchall()]
-
-
-def literal_start(pattern: str) -> str:
-    """A text with which every match of a regular expression begins. It may be shorter than it could be, or empty."""
-    found = LITERAL.match(pattern)
-    start = found.group() if found else ""
-    rest = pattern[len(start) :]
-    if "|" in pattern:
-        return ""
-    return start[:-1] if rest[:1] in ("*", "?", "{") else start
+    given = {"start": start, "end": after_all_with(start), "pattern": pattern}
+    return [id for (id,) in db.execute(query, given).fetchall()]
 
 
 def _walks_of_any(wanted: Wanted) -> Walks:

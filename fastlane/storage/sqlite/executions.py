@@ -18,8 +18,9 @@ from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.models.transitions import ExecutionChange, Rule
 from fastlane.storage.documents import EXECUTION_FIELDS, execution_of
+from fastlane.storage.readable import readable
 from fastlane.storage.sqlite.jobs import FIRST, insert_into
-from fastlane.storage.sqlite.rows import fetched, filled, readable
+from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import ENDED as ENDED_SQL
 from fastlane.storage.sqlite.schema import UNDER_WAY as UNDER_WAY_SQL
 from fastlane.storage.sqlite.schema import WAITING

@@ -16,7 +16,8 @@ from fastlane.models.job import Job
 from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.storage.documents import JOB_FIELDS, job_from, label_text
-from fastlane.storage.sqlite.execution_lists import FEW_TASKS, IS_SEEN, NEAR, SEEN, quoted, visible_tasks
+from fastlane.storage.pages import is_near
+from fastlane.storage.sqlite.execution_lists import IS_SEEN, SEEN, quoted, visible_tasks
 from fastlane.storage.sqlite.lists import IS_OVER, JOB_STATUS, JOBS, Values, Walks, number, page
 from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import TO_COME
@@ -46,7 +47,7 @@ def all_jobs(db: sqlite3.Connection, wanted: WantedJobs, window: Window) -> Page
         "tasks": orjson.dumps(tasks).decode(),
         "now": wanted.now,
     }
-    each = len(tasks) <= FEW_TASKS and (window.after is not None or window.offset + window.per_page <= NEAR)
+    each = is_near(window, len(tasks))
     candidates = None if wanted.label is not None else _candidates(db, wanted.statuses)
     walks = _walks(wanted, each=each) if candidates is None or candidates.most > MAX_SORTED else _walk_of(candidates, wanted)
     return page(db, JOBS, walks, window, given, lambda: _count(db, wanted, given, candidates))

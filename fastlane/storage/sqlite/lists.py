@@ -11,23 +11,20 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from fastlane.errors import Fault, Invalid
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.paging import After, Page, Row, Window
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_FIELDS, TICK_FIELDS, execution_from, job_from, tick_from
+from fastlane.storage.pages import TextBudget, stretch_of
+from fastlane.storage.readable import readable
 from fastlane.storage.sqlite.executions import BELONGS
-from fastlane.storage.sqlite.rows import fetched, readable, with_any_text
+from fastlane.storage.sqlite.rows import fetched, with_any_text
 from fastlane.storage.sqlite.schema import ENDED, UNDER_WAY, WAITING
 
 Values = Mapping[str, Any]
 Count = Callable[[], int]
-
-MAX_TEXT = 16 * 1024 * 1024
-"""Characters that the specs of one page may have in total: a thousand jobs with a megabyte each would take all memory, and its JSON keeps
-the event loop for a millisecond for each 400 KiB."""
 
 BEFORE_ALL = (2**63 - 1, "")
 """A key before that of every row, newest first."""
@@ -122,13 +119,12 @@ def page(db: sqlite3.Connection, source: ListSource[Row], walks: Walks, window: 
             rows = _rows(db, source, walks, {**given, **_bounds(after.key, 0, size + 1)})
             return _shown(source, window, after.total, rows[:size], more=len(rows) > size)
         total = count()
-        first, last = window.offset, min(window.offset + window.per_page, total)
-        if first >= last:
+        stretch = stretch_of(window, total, forwards=walks.forwards)
+        if stretch is None:
             return Page(window, total, (), None)
-        backwards = not walks.forwards and total - last < first
-        bounds = _bounds(BEFORE_ALL, total - last if backwards else first, last - first)
-        rows = _rows(db, source, walks, {**given, **bounds}, backwards=backwards)
-        return _shown(source, window, total, rows, more=last < total)
+        bounds = _bounds(BEFORE_ALL, stretch.skip, stretch.size)
+        rows = _rows(db, source, walks, {**given, **bounds}, backwards=stretch.backwards)
+        return _shown(source, window, total, rows, more=window.offset + window.per_page < total)
 
 
 def _bounds(key: Sequence[Any], skipped: int, size: int) -> Values:
@@ -158,14 +154,11 @@ def _bounded(db: sqlite3.Connection, query: str, given: Values, fields: Sequence
 
 
 def _limited(db: sqlite3.Connection, query: str, given: Values, spec: int) -> list[tuple[Any, ...]]:
-    rows, left = [], MAX_TEXT
+    rows, budget = [], TextBudget()
     with closing(db.execute(query, given)) as cursor:
         for row in cursor:
             rows.append(row)
-            left -= len(row[spec])
-            if left < 0:
-                words = f"the rows of this page come to more than {MAX_TEXT >> 20} MiB; ask for fewer of them"
-                raise Invalid([Fault("perPage", words)])
+            budget.spend(row[spec])
     return rows
 
 

@@ -3,17 +3,12 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import takewhile
 
-from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Piece
+from fastlane.models.logs.chunk import STDOUT, Chunk, Head, Piece
 from fastlane.storage.base import Slice
+from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
 from fastlane.storage.documents import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
 
-_OFFSETS = {
-    None: ("start_offset", "end_offset"),
-    STDOUT: ("start_stdout", "end_stdout"),
-    STDERR: ("start_stderr", "end_stderr"),
-}
 _HEAD = """SELECT sequence + 1, end_offset, end_stdout, end_stderr, dropped, marks FROM log_chunks
     WHERE execution_id = ? ORDER BY sequence DESC LIMIT 1"""
 _PAGE = """WITH RECURSIVE page (id) AS (
@@ -31,12 +26,9 @@ Row = tuple[str, int, int, int, int, int, int, int, int, str, bytes, bytes]
 
 def chunk_row(chunk: Chunk) -> Row:
     """A chunk as it is stored. Raises ValueError when its end does not follow from its start and pieces."""
+    stream_sizes(chunk)
     start, end = chunk.start, chunk.end
     index, data = pack_pieces(chunk.pieces)
-    stdout = sum([len(piece.data) for piece in chunk.pieces if piece.stream == STDOUT])
-    expected = (start.sequence + 1, start.offset + len(data), start.stdout + stdout, start.stderr + len(data) - stdout)
-    if (end.sequence, end.offset, end.stdout, end.stderr) != expected:
-        raise ValueError(f"a log chunk's end {end} does not follow from its start {start} and its pieces")
     starts = (start.sequence, start.offset, start.stdout, start.stderr)
     return (chunk.execution_id, *starts, end.offset, end.stdout, end.stderr, end.dropped, marks_to_json(end.marks), index, data)
 
@@ -76,29 +68,23 @@ def prune(db: sqlite3.Connection, execution_ids: Sequence[str]) -> bool:
 
 def read(db: sqlite3.Connection, execution_id: str, offset: int, limit: int, stream: int | None) -> Slice:
     """Whole chunks from ``offset`` on (the first is cut there): as many as fit into ``limit`` bytes, but at least one."""
-    pieces: list[Piece] = []
-    position = offset
-    for end, found in _chunks(db, execution_id, offset, stream):
-        if position > offset and end - offset > limit:
+    found = SliceBuilder(offset, limit, stream)
+    for end, pieces in _chunks(db, execution_id, offset, stream):
+        if not found.add(end, pieces):
             break
-        wanted = [piece for piece in found if stream is None or piece.stream == stream]
-        size = sum(len(piece.data) for piece in wanted)
-        pieces.extend(_without(wanted, position - (end - size)))
-        position = end
-    return Slice(tuple(pieces), position)
+    return Slice(tuple(found.pieces), found.position)
 
 
 def since(db: sqlite3.Connection, execution_id: str, stream: int | None, moment: int) -> int:
     """The offset, within a stream or in stored order, of the first byte that came at a moment (nanoseconds) or later."""
     whole = head(db, execution_id)
     sequence = _first_since(db, execution_id, whole.sequence, stream, moment)
-    query = f"SELECT {_OFFSETS[stream][0]}, pieces, data FROM log_chunks WHERE execution_id = ? AND sequence = ?"
+    query = f"SELECT {OFFSETS[stream][0]}, pieces, data FROM log_chunks WHERE execution_id = ? AND sequence = ?"
     rows = db.execute(query, (execution_id, sequence)).fetchall()
     if not rows:
         return whole.offset if stream is None else whole.stdout if stream == STDOUT else whole.stderr
     start, index, data = rows[0]
-    pieces = [piece for piece in unpack_pieces(index, data) if stream is None or piece.stream == stream]
-    return int(start) + sum(len(piece.data) for piece in takewhile(lambda piece: piece.time < moment, pieces))
+    return offset_since(start, unpack_pieces(index, data), stream, moment)
 
 
 def _first_since(db: sqlite3.Connection, execution_id: str, count: int, stream: int | None, moment: int) -> int:
@@ -109,25 +95,17 @@ def _first_since(db: sqlite3.Connection, execution_id: str, count: int, stream: 
     while low < high:
         middle = (low + high) // 2
         ((marks,),) = db.execute(query, (execution_id, middle)).fetchall()
-        reached = [mark.time for number, mark in marks_from_json(marks).items() if stream in (None, number)]
-        low, high = (low, middle) if max(reached, default=-1) >= moment else (middle + 1, high)
+        is_reached = reached(marks_from_json(marks), stream) >= moment
+        low, high = (low, middle) if is_reached else (middle + 1, high)
     return low
 
 
 def _chunks(db: sqlite3.Connection, execution_id: str, offset: int, stream: int | None) -> Iterator[tuple[int, tuple[Piece, ...]]]:
     """The end offset and the pieces of each chunk that has bytes from ``offset`` on."""
-    start, end = _OFFSETS[stream]
+    start, end = OFFSETS[stream]
     inside = f"execution_id = :id AND {end} > {start}"
     query = f"""SELECT {end}, pieces, data FROM log_chunks WHERE {inside} AND {end} > :offset AND {start} >= ifnull(
         (SELECT {start} FROM log_chunks WHERE {inside} AND {start} <= :offset ORDER BY {start} DESC LIMIT 1), 0) ORDER BY {start}"""
     with closing(db.execute(query, {"id": execution_id, "offset": offset})) as rows:
         for end_offset, index, data in rows:
             yield end_offset, unpack_pieces(index, data)
-
-
-def _without(pieces: list[Piece], count: int) -> Iterator[Piece]:
-    """The pieces without their first ``count`` bytes."""
-    for piece in pieces:
-        if count < len(piece.data) or count <= 0:
-            yield piece if count <= 0 else Piece(piece.stream, piece.time, piece.data[count:])
-        count -= len(piece.data)

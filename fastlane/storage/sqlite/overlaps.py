@@ -11,17 +11,14 @@ import orjson
 
 from fastlane.models.execution import Execution
 from fastlane.models.schedule.retry import is_under_way
-from fastlane.models.status import FINAL, Status
 from fastlane.storage.documents import execution_of
+from fastlane.storage.overlaps import MOST, OVER
+from fastlane.storage.readable import readable
 from fastlane.storage.sqlite.executions import BELONGS, QUALIFIED
-from fastlane.storage.sqlite.rows import fetched, readable, with_any_text
+from fastlane.storage.sqlite.rows import fetched, with_any_text
 from fastlane.storage.sqlite.schema import UNFINISHED, WAITING
 
-MOST = 100
-"""Executions under way that are read of a job. More come about by ``force`` alone."""
-
-_OVER = ", ".join(f"'{status}'" for status in sorted(FINAL - {Status.FAILED}))
-"""Final statuses after which no attempt follows. One that this version does not know may be that of a container that runs."""
+_OVER = ", ".join(f"'{status}'" for status in OVER)
 _UNDER_WAY = f"""SELECT {QUALIFIED} FROM jobs CROSS JOIN executions INDEXED BY executions_unfinished
     WHERE jobs.id = ? AND executions.task_id = ? AND executions.job_id = jobs.id AND {BELONGS} AND {UNFINISHED} AND settled = 0
         AND status NOT IN ({_OVER})

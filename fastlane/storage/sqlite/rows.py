@@ -1,32 +1,13 @@
-"""Reads rows of which some may be unreadable: those are reported and left out, and do not fail the others."""
+"""Reads rows of which some may be unreadable, or have texts that are not UTF-8."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, TypeVar
 
-import structlog
-
-from fastlane.errors import Unreadable
-
-log = structlog.get_logger()
+from fastlane.storage.readable import readable
 
 Value = TypeVar("Value")
 Row = Sequence[Any]
-
-REPORTED = 1024
-"""How many different unreadable rows are reported once. Each is met again and again, and would fill the log."""
-
-
-def readable(rows: Sequence[Row], read: Callable[[Row], Value]) -> list[Value]:
-    """The values of the rows that can be read."""
-    values = []
-    for row in rows:
-        try:
-            values.append(read(row))
-        except Unreadable as error:
-            report(str(error))
-    return values
 
 
 def filled(fetch: Callable[[int], Sequence[Row]], limit: int, read: Callable[[Row], Value]) -> list[Value]:
@@ -62,9 +43,3 @@ def with_any_text(db: sqlite3.Connection, read: Callable[[], Value]) -> Value:
 
 def _decoded(text: bytes) -> str:
     return text.decode(errors="surrogateescape")
-
-
-@lru_cache(maxsize=REPORTED)
-def report(words: str) -> None:
-    """Reports an unreadable row, once."""
-    log.error("store.row_unreadable", error=words)

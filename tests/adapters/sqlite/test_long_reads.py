@@ -11,6 +11,7 @@ import pytest
 from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
+from fastlane.storage import pages, visibility
 from fastlane.storage.sqlite import execution_lists, job_lists, lists, schema, store
 from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
@@ -143,7 +144,7 @@ async def test_a_pattern_is_asked_once_for_each_task_that_can_match(
      ("(?i)team", ""), ("team[ab]", "team"), ("^team", ""), (r"a\.b", "a"), ("a.b", "a"), ("é", ""), ("(a|b)c", "")],
 )  # fmt: skip
 def test_the_literal_start_of_a_pattern_is_no_more_than_each_match_begins_with(pattern: str, start: str) -> None:
-    assert execution_lists.literal_start(pattern) == start
+    assert visibility.literal_start(pattern) == start
 
 
 async def test_jobs_of_few_visible_tasks_and_of_many_are_the_same_pages(
@@ -157,7 +158,7 @@ async def test_jobs_of_few_visible_tasks_and_of_many_are_the_same_pages(
         wanted, window = WantedJobs(statuses, visible="team"), Window(page, 7)
         by_task = job_lists.all_jobs(db, wanted, window)
         with monkeypatch.context() as patched:
-            patched.setattr(job_lists, "FEW_TASKS", -1)
+            patched.setattr(pages, "FEW_TASKS", -1)
             assert job_lists.all_jobs(db, wanted, window) == by_task
         assert by_task.total == 26
         if by_task.next is not None:
@@ -177,7 +178,7 @@ async def test_few_visible_tasks_and_many_give_the_same_pages(
         wanted, window = Wanted(frozenset(statuses), since=since, visible=visible), Window(page, 7)
         _, by_task = effort(path, wanted, window)
         with monkeypatch.context() as patched:
-            patched.setattr(execution_lists, "FEW_TASKS", -1)
+            patched.setattr(pages, "FEW_TASKS", -1)
             _, passed_over = effort(path, wanted, window)
         assert by_task == passed_over, (statuses, page)
         if by_task.next is not None:

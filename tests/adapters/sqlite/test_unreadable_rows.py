@@ -16,8 +16,8 @@ from fastlane.models import transitions
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.storage import readable
 from fastlane.storage.base import Store
-from fastlane.storage.sqlite import rows
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import tick_of
@@ -34,7 +34,7 @@ BAD, WIDE = (1, 2), Window(1, 100)
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    rows.report.cache_clear()
+    readable.report.cache_clear()
     store = SqliteStore(tmp_path / "store.db")
     await store.open()
     yield store

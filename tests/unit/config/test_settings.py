@@ -234,10 +234,49 @@ def test_a_fault_of_a_secret_does_not_tell_it(monkeypatch, url):
     assert SECRET not in message
 
 
-def test_a_store_in_mongodb_is_refused_for_now(monkeypatch):
-    monkeypatch.setenv("FASTLANE_STORE_URL", f"mongodb://u:{SECRET}@m/db")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://m",
+        f"mongodb://u:{SECRET}@m/db",
+        "mongodb://m1:27017,m2:27018,[::1]:27019/fast-lane_2?replicaSet=rs&tls=true&authSource=admin",
+        "mongodb://m/db?w=majority&readPreference=primary&retryWrites=false",
+        f"mongodb+srv://u:{SECRET}@cluster.example.com/db?authSource=admin",
+    ],
+)
+def test_a_store_in_mongodb_is_named_by_its_url(monkeypatch, url):
+    monkeypatch.setenv("FASTLANE_STORE_URL", url)
+    settings = load("up").settings
+    assert (settings.store_is_mongo, settings.store_url) == (True, url)
+    assert SECRET not in repr(settings)
+
+
+def test_the_url_of_a_store_may_be_in_a_file(monkeypatch, tmp_path):
+    (tmp_path / "url").write_text(f"mongodb://u:{SECRET}@m/db\n")
+    monkeypatch.setenv("FASTLANE_STORE_URL_FILE", str(tmp_path / "url"))
+    assert load("up").settings.store_url == f"mongodb://u:{SECRET}@m/db"
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("mongodb://", "DATABASE?replicaSet=NAME"),
+        (f"mongodb://u:{SECRET}/x@m/db", "%2F"),
+        (f"mongodb://u:{SECRET}@m:1:2/db", "DATABASE?replicaSet=NAME"),
+        (f"mongodb://u:{SECRET}@m/a/b", "DATABASE?replicaSet=NAME"),
+        (f"mongodb+srv://u:{SECRET}@m:27017/db", "mongodb+srv://"),
+        (f"mongodb://u:{SECRET}@m/db?readPreference=secondary", "reads from the primary"),
+        (f"mongodb://u:{SECRET}@m/db?replicaSet=r&w=1", "majority"),
+        (f"mongodb://u:{SECRET}@m/db?journal=false", "journal"),
+        (f"mongodb://u:{SECRET}@m/db?retryWrites=true", "repeats writes itself"),
+        (f"mongodb://u:{SECRET}@m/db?readConcernLevel=local", "majority"),
+        (f"mongodb://u:{SECRET}@m/db?socketTimeoutMS=1", "time limit"),
+    ],
+)
+def test_a_url_of_a_mongodb_that_cannot_be_used_is_refused_without_its_password(monkeypatch, url, part):
+    monkeypatch.setenv("FASTLANE_STORE_URL", url)
     message = faults()["FASTLANE_STORE_URL"]
-    assert "SQLite store only" in message
+    assert part in message
     assert SECRET not in message
 
 

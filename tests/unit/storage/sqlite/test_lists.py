@@ -9,9 +9,10 @@ from fastlane.models.job import Spec
 from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
+from fastlane.storage import pages
 from fastlane.storage.base import Deletion
 from fastlane.storage.documents import execution_document, job_document, tick_document
-from fastlane.storage.sqlite import job_lists, lists
+from fastlane.storage.sqlite import job_lists
 from fastlane.storage.sqlite.jobs import insert_into
 from fastlane.storage.sqlite.migration import migrate
 from fastlane.storage.sqlite.schema import MIGRATIONS, connect
@@ -84,7 +85,7 @@ async def test_a_job_that_ran_once_has_no_row_of_counts(tmp_path):
 
 
 async def test_a_page_that_is_too_large_to_be_held_is_refused_and_smaller_ones_are_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(lists, "MAX_TEXT", 5_000)
+    monkeypatch.setattr(pages, "MAX_TEXT", 5_000)
     store = SqliteStore(tmp_path / "store.db")
     await store.open()
     for _ in range(4):

@@ -1,0 +1,1 @@
+"""The store's adapter for MongoDB, for processes on several machines."""

@@ -1,0 +1,243 @@
+"""The calls to MongoDB: the one module that knows Motor. Everything else of this adapter passes plain documents to it.
+
+Each call is repeated until its caller's time is over while what it fails with may pass: a primary that steps down, a cut connection. So a
+write may be sent twice, and its answer may be lost. A document therefore carries a nonce of the write that made it (``made``) or changed it
+(``op``), by which a repeated write is recognised as the caller's own. The driver itself repeats nothing.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import IndexModel
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, InvalidOperation
+
+from fastlane.errors import ReadTooLong, StoreDown
+from fastlane.storage.mongo.faults import DRIVER_ERRORS, may_pass, translated, words_for
+from fastlane.storage.mongo.url import MongoUrl
+
+Document = dict[str, Any]
+Filter = Mapping[str, Any]
+Sort = Sequence[tuple[str, int]]
+Answer = TypeVar("Answer")
+
+FAREWELL = 2.0
+"""Seconds that the end of the connections may take."""
+MAX_CALLS = 4096
+"""Calls that may wait or run at once."""
+PAUSE, LONGEST_PAUSE = 0.02, 0.5
+"""Seconds between two tries of a call; they grow."""
+DUPLICATE = 11000
+"""The server's error code for an id that there is already."""
+BATCH = 16
+"""Documents that a walk fetches at once."""
+
+
+class Database:
+    """The connections to one database. A call ends within ``deadline`` seconds, with StoreDown if it must."""
+
+    def __init__(self, url: MongoUrl, deadline: float) -> None:
+        self._url = url
+        self._deadline = deadline
+        self._client: AsyncIOMotorClient[Document] | None = None
+        self._calls = 0
+        self._trouble = ""
+
+    def open(self) -> None:
+        """Prepares to connect; connects at the first call."""
+        self._client = AsyncIOMotorClient(
+            self._url.text,
+            timeoutMS=int(self._deadline * 1000),
+            connectTimeoutMS=int(self._deadline * 1000),
+            retryWrites=False,
+            retryReads=False,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            appname="fastlane",
+            tz_aware=True,
+        )
+
+    async def close(self) -> None:
+        """Closes all connections. In a thread, since the driver takes leave of the server, which may not answer."""
+        client, self._client = self._client, None
+        if client is not None:
+            closing = asyncio.ensure_future(asyncio.to_thread(client.close))
+            await asyncio.wait({closing}, timeout=FAREWELL)
+
+    async def call(self, work: Callable[[], Awaitable[Answer]], deadline: float | None = None, advice: str = "") -> Answer:
+        """What ``work`` returns, within the deadline. ``advice`` is for the caller of a read that takes too long."""
+        if self._calls >= MAX_CALLS:
+            raise StoreDown(f"{MAX_CALLS} operations wait for the store already")
+        seconds = deadline or self._deadline
+        self._calls += 1
+        self._trouble = ""
+        try:
+            async with asyncio.timeout(seconds):
+                return await work()
+        except TimeoutError:
+            words = f"the store did not answer within {seconds:g} s"
+            if self._trouble or not advice:
+                raise StoreDown(f"{words}: {self._trouble}" if self._trouble else words) from None
+            raise ReadTooLong(f"{words}; {advice}") from None
+        finally:
+            self._calls -= 1
+
+    # reads
+
+    async def one(self, collection: str, id: str, fields: Sequence[str] | None = None) -> Document | None:
+        """The document with this id."""
+        found: Document | None = (await self._repeated(lambda: self._of(collection).find_one({"_id": id}, _projection(fields))))[0]
+        return found
+
+    async def with_ids(self, collection: str, ids: Sequence[str], fields: Sequence[str] | None = None) -> dict[str, Document]:
+        """The documents with these ids, by id."""
+        if not ids:
+            return {}
+        found = await self._listed(lambda: self._of(collection).find({"_id": {"$in": list(ids)}}, _projection(fields)))
+        return {document["_id"]: document for document in found}
+
+    async def find(
+        self,
+        collection: str,
+        filter: Filter,
+        index: str,
+        *,
+        sort: Sort = (),
+        skip: int = 0,
+        limit: int = 0,
+        fields: Sequence[str] | None = None,
+    ) -> list[Document]:
+        """The documents that match, by this index."""
+        options = {"sort": list(sort) or None, "skip": skip, "limit": limit, "hint": index}
+        return await self._listed(lambda: self._of(collection).find(filter, _projection(fields), **options))
+
+    async def walk(
+        self,
+        collection: str,
+        filter: Filter,
+        index: str,
+        sort: Sort,
+        *,
+        skip: int = 0,
+        limit: int = 0,
+        fields: Sequence[str] | None = None,
+        batch: int = BATCH,
+    ) -> AsyncGenerator[Document]:
+        """The documents that match, a few at a time; the reader may leave whenever it has enough."""
+        options: dict[str, Any] = {"sort": list(sort), "skip": skip, "limit": limit, "hint": index, "batch_size": batch}
+        cursor = self._of(collection).find(filter, _projection(fields), **options)
+        try:
+            async for document in cursor:
+                yield document
+        except DRIVER_ERRORS as error:
+            raise translated(error) from error
+        finally:
+            await cursor.close()
+
+    async def count(self, collection: str, filter: Filter, index: str) -> int:
+        """How many documents match, by this index."""
+        counted = await self._repeated(lambda: self._of(collection).count_documents(filter, hint=index))
+        return int(counted[0])
+
+    async def group(self, collection: str, pipeline: Sequence[Mapping[str, Any]], index: str) -> list[Document]:
+        """What a pipeline of stages makes of the documents, by this index."""
+        return await self._listed(lambda: self._of(collection).aggregate(list(pipeline), hint=index))
+
+    # writes
+
+    async def insert(self, collection: str, document: Document) -> bool:
+        """Inserts a document; False when another than this one (its ``made`` tells) has its id already."""
+        try:
+            await self._repeated(lambda: self._of(collection).insert_one(document))
+        except DuplicateKeyError:
+            stored = await self.one(collection, document["_id"], ("made",))
+            return stored is not None and stored.get("made") == document["made"]
+        return True
+
+    async def insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
+        """Inserts those of the documents whose ids no document has yet."""
+        if not documents:
+            return
+
+        async def act() -> None:
+            try:
+                await self._of(collection).insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                details = error.details or {}
+                others = [one for one in details.get("writeErrors", ()) if one.get("code") != DUPLICATE]
+                if others or details.get("writeConcernErrors"):
+                    raise AutoReconnect("some were not inserted") from error
+
+        await self._repeated(act)
+
+    async def update(
+        self, collection: str, id: str, condition: Filter, change: Mapping[str, Any], is_mine: Callable[[Document], bool] = lambda _: False
+    ) -> bool:
+        """Changes the document with this id where the condition holds. ``is_mine`` recognises this change in a document when the answer to
+        an earlier try was lost."""
+        answer, repeated = await self._repeated(lambda: self._of(collection).update_one({"_id": id, **condition}, change))
+        return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
+
+    async def replace(
+        self, collection: str, id: str, condition: Filter, document: Document, is_mine: Callable[[Document], bool] = lambda _: False
+    ) -> bool:
+        """Replaces the document with this id where the condition holds; otherwise as ``update``."""
+        answer, repeated = await self._repeated(lambda: self._of(collection).replace_one({"_id": id, **condition}, document))
+        return answer.matched_count == 1 or (repeated and await self._is_mine(collection, id, is_mine))
+
+    async def upsert(self, collection: str, id: str, change: Mapping[str, Any]) -> bool:
+        """Changes the document with this id, or makes it; whether it was made."""
+        while True:
+            try:
+                answer, _ = await self._repeated(lambda: self._of(collection).update_one({"_id": id}, change, upsert=True))
+            except DuplicateKeyError:  # another one made it at the same time
+                continue
+            return answer.upserted_id is not None
+
+    async def delete(self, collection: str, filter: Filter) -> int:
+        """Deletes what matches: documents by their ids, since a filter without them would need an index. Returns how many; a try whose
+        answer was lost does not count."""
+        answer, _ = await self._repeated(lambda: self._of(collection).delete_many(filter))
+        return int(answer.deleted_count)
+
+    async def make_indexes(self, collection: str, indexes: Sequence[IndexModel]) -> None:
+        """Makes the indexes that the collection does not have yet."""
+        await self._repeated(lambda: self._of(collection).create_indexes(list(indexes)))
+
+    def _of(self, collection: str) -> Any:
+        if self._client is None:
+            raise StoreDown("the store is closed")
+        return self._client[self._url.database][collection]
+
+    async def _listed(self, cursor: Callable[[], Any]) -> list[Document]:
+        found, _ = await self._repeated(lambda: cursor().to_list(None))
+        return list(found)
+
+    async def _is_mine(self, collection: str, id: str, is_mine: Callable[[Document], bool]) -> bool:
+        stored = await self.one(collection, id)
+        return stored is not None and is_mine(stored)
+
+    async def _repeated(self, act: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+        """What ``act`` returns, and whether an earlier try failed, which may have been made all the same."""
+        pause, repeated = PAUSE, False
+        while True:
+            try:
+                return await act(), repeated
+            except DuplicateKeyError:
+                raise
+            except InvalidOperation as error:
+                raise StoreDown("the store is closed") from error
+            except DRIVER_ERRORS as error:
+                if not may_pass(error):
+                    raise translated(error) from error
+                self._trouble = words_for(error)
+            repeated = True
+            await asyncio.sleep(random.uniform(pause / 2, pause))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _projection(fields: Sequence[str] | None) -> Mapping[str, int] | None:
+    return None if fields is None else dict.fromkeys(fields, 1)

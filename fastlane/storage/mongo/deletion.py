@@ -1,0 +1,135 @@
+"""Deletes jobs in slices, and finds the open jobs of a task.
+
+The job's floor is raised first: an execution with a sequence up to the floor never runs, so an attempt that is inserted late does no harm.
+Then rows go whose ids were read. Before they go, the job is read again: while it has the same incarnation, what was found of another one is
+of an earlier one. So a process that slept deletes nothing of a job that was made meanwhile under the same id.
+"""
+
+from contextlib import aclosing
+
+from fastlane.models.ids import nonce
+from fastlane.models.job import ExpectedVersions, Job, JobBounds
+from fastlane.storage.base import Deletion
+from fastlane.storage.mongo import executions, logs
+from fastlane.storage.mongo.commits import current, is_there
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.idempotency import tombstone
+from fastlane.storage.mongo.jobs import bounds_of_all
+from fastlane.storage.mongo.rows import read_job
+from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
+from fastlane.storage.readable import readable
+
+TICKS_AT_ONCE, EXECUTIONS_AT_ONCE, CHUNKS_AT_ONCE = 250, 100, 32
+"""Rows that one step deletes at most."""
+CANDIDATES = 100
+"""Jobs that are looked at together."""
+
+
+async def delete_job(
+    db: Database, job_id: str, incarnation: str, now: int, expected: ExpectedVersions | None
+) -> tuple[Deletion, Document | None]:
+    """Deletes one slice of a job's history, and with the last one the job: the row that was written then."""
+    row = await _floored(db, job_id, incarnation, expected)
+    if not isinstance(row, dict):
+        return row, None
+    more = await _delete_ticks(db, row) or await _delete_executions(db, row)
+    if more:
+        return Deletion.MORE, None
+    op = nonce()
+    change = {"op": op, "task_id": row["task_id"], "task_modified_at": now, "is_new": False, "ticks": [], "execution": None, "record": None}
+    gone = {**tombstone(job_id, row["rev"] + 1), "ops": [op], "intent": change, PENDING: True}
+    if await db.replace(JOBS, job_id, {"rev": row["rev"]}, gone, lambda stored: op in stored["ops"]):
+        return Deletion.DONE, gone
+    return Deletion.MORE, None  # it has changed meanwhile: the next step looks again
+
+
+async def _floored(db: Database, job_id: str, incarnation: str, expected: ExpectedVersions | None) -> Document | Deletion:
+    """The job's row with its floor raised, or how the deletion ends before that. Raises Changed."""
+    while True:
+        row = await current(db, job_id)
+        if row is None or not is_there(row) or row["incarnation"] != incarnation:
+            return Deletion.DONE
+        if expected is not None:
+            expected.check(job_id, read_job(row).version)
+        if row.get(TO_COME) or await executions.unfinished(db, row["task_id"], job_id, 1):
+            return Deletion.KEPT
+        if row["floor"] == row["sequence"]:
+            return row
+        after = {"floor": row["sequence"], "rev": row["rev"] + 1}
+        if await db.update(JOBS, job_id, {"rev": row["rev"]}, {"$set": after}):
+            return row | after
+
+
+async def _delete_ticks(db: Database, job: Document) -> bool:
+    """Deletes the oldest rows of the ledger; whether there may be more."""
+    sort = [("incarnation", 1), ("due", 1), ("_id", 1)]
+    rows = await db.find(TICKS, {"job_id": job["_id"]}, "ticks_of_job", sort=sort, limit=TICKS_AT_ONCE, fields=("job_id",))
+    if rows:
+        if not await _is_still(db, job):
+            return True
+        await db.delete(TICKS, {"_id": {"$in": [row["_id"] for row in rows]}})
+    return len(rows) == TICKS_AT_ONCE
+
+
+async def _delete_executions(db: Database, job: Document) -> bool:
+    """Deletes the oldest executions with their logs; whether there may be more. A log goes from its end, so that its beginning is left."""
+    fields = ("sequence", "incarnation", "epoch")
+    found = await db.find(
+        EXECUTIONS, {"job_id": job["_id"]}, "executions_of_job", sort=executions.OLDEST, limit=EXECUTIONS_AT_ONCE, fields=fields
+    )
+    rows = [row for row in found if row["sequence"] <= job["floor"] or row["incarnation"] not in ("", job["incarnation"])]
+    if rows and not await _is_still(db, job):
+        return True
+    chunks, gone = CHUNKS_AT_ONCE, []
+    for row in rows:
+        chunks -= await logs.delete_chunks(db, row["_id"], chunks)
+        if chunks == 0:
+            break
+        gone.append(row)
+    await executions.note_deleted(db, gone)
+    if gone:
+        await db.delete(EXECUTIONS, {"_id": {"$in": [row["_id"] for row in gone]}})
+    return chunks == 0 or len(found) == EXECUTIONS_AT_ONCE
+
+
+async def _is_still(db: Database, job: Document) -> bool:
+    """Whether the job was not changed, deleted or made again since its floor was raised."""
+    stored = await db.one(JOBS, job["_id"], ("rev",))
+    return stored is not None and stored["rev"] == job["rev"]
+
+
+async def open_of_task(db: Database, task_id: str, limit: int, after: str) -> list[Job]:
+    """A task's jobs with a tick to come, or an execution under way or not settled, by id."""
+    found: list[Job] = []
+    until: str | None = after
+    while until is not None and len(found) < limit:
+        ids, until = await _open_ids(db, task_id, until)
+        rows = await db.with_ids(JOBS, ids)
+        found += readable([rows[id] for id in ids if is_there(rows.get(id))], read_job)
+    return found[:limit]
+
+
+async def _open_ids(db: Database, task_id: str, after: str) -> tuple[list[str], str | None]:
+    """Ids of the next open jobs after this one, and up to which id it was looked; None: there are no more."""
+    filter = {"task_id": task_id, TO_COME: True, "_id": {"$gt": after}}
+    to_come = await db.find(JOBS, filter, "jobs_to_come", sort=[("_id", 1)], limit=CANDIDATES, fields=("task_id",))
+    ends = [to_come[-1]["_id"]] if len(to_come) == CANDIDATES else []
+    candidates: dict[str, list[Document]] = {}
+    unsettled = {"task_id": task_id, "job_id": {"$gt": after}, UNFINISHED: True, "settled": False}
+    sort = [("job_id", 1), ("sequence", 1), ("attempt", 1)]
+    fields = ("job_id", "sequence", "incarnation")
+    async with aclosing(db.walk(EXECUTIONS, unsettled, "executions_unfinished", sort, fields=fields)) as found:
+        async for row in found:
+            if row["job_id"] not in candidates and len(candidates) == CANDIDATES:
+                ends.append(max(candidates))
+                break
+            candidates.setdefault(row["job_id"], []).append(row)
+    bounds = await bounds_of_all(db, list(candidates))
+    belonging = {id for id, rows in candidates.items() if id in bounds and any(_is_of(row, bounds[id]) for row in rows)}
+    until = min(ends, default=None)
+    ids = sorted({row["_id"] for row in to_come} | belonging)
+    return [id for id in ids if until is None or id <= until], until
+
+
+def _is_of(row: Document, bounds: JobBounds) -> bool:
+    return row["incarnation"] in ("", bounds.incarnation) and row["sequence"] > bounds.floor

@@ -1,0 +1,114 @@
+"""A real server of MongoDB's protocol for the tests: the one at FASTLANE_TEST_MONGO_URL, a ``mongod`` on PATH, or SecantusDB.
+
+SecantusDB is in an environment of its own (``.venv-mongo``, see requirements/mongo.in), since it is only a program here.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from tests.support.waiting import PATIENCE, wait_until
+
+ROOT = Path(__file__).parents[2]
+SECANTUS = ROOT / ".venv-mongo" / "bin" / "secantusd-py"
+OUTSIDE = os.environ.get("FASTLANE_TEST_MONGO_URL")
+
+
+class RealMongo:
+    """A server that a test may stop, kill and pause. Used as a context manager; its data go with it."""
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        self._folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+
+    def __enter__(self) -> "RealMongo":
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def url(self, database: str, host: str | None = None) -> str:
+        """The URL of a database of it, also under another address that leads to it."""
+        return f"mongodb://{host or f'127.0.0.1:{self.port}'}/{database}?directConnection=true"
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        with (self._folder / "log").open("ab") as output:
+            self._process = subprocess.Popen([*self._command(), *self._options], cwd=self._folder, stdout=output, stderr=output)
+        process = self._process
+
+        def answers() -> bool:
+            assert process.poll() is None, f"the server ended while it started: {(self._folder / 'log').read_text()[-2000:]}"
+            return self._answers()
+
+        wait_until(answers, "the server to answer", PATIENCE)
+
+    def kill(self) -> None:
+        """kill -9; its data stay until the end of the test."""
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP: it takes connections and answers nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def client(self) -> "MongoClient[dict[str, Any]]":
+        """A plain blocking client, to look at the data; to be closed by who asked for it."""
+        return MongoClient(self.url(""), timeoutMS=int(PATIENCE * 1000), retryWrites=False)
+
+    def _command(self) -> Sequence[str]:
+        data = str(self._folder / "data")
+        if mongod := shutil.which("mongod"):
+            Path(data).mkdir(exist_ok=True)
+            return [mongod, "--bind_ip", "127.0.0.1", "--port", str(self.port), "--dbpath", data, "--setParameter", "enableTestCommands=1"]
+        assert SECANTUS.exists(), f"there is no {SECANTUS}: scripts/venv .venv-mongo requirements/mongo.txt makes it"
+        options = ("--cache-size", "256M", "--sync-on-commit", "--enable-test-commands", "--log-level", "WARNING")
+        return [str(SECANTUS), "--host", "127.0.0.1", "--port", str(self.port), "--storage-path", data, *options]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(PyMongoError, OSError), MongoClient(self.url(""), timeoutMS=1_000) as client:
+            return bool(client.admin.command("ping")["ok"])
+        return False
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, number)
+
+
+def server_name() -> str:
+    """The server that the tests use, in words without a password."""
+    if OUTSIDE is not None:
+        return "the server at FASTLANE_TEST_MONGO_URL"
+    return "mongod" if shutil.which("mongod") else "SecantusDB (requirements/mongo.txt)"
+
+
+def empty(client: "MongoClient[dict[str, Any]]", database: str) -> None:
+    """Removes all documents of a database. Its indexes stay, since making them takes longer than most tests."""
+    names = client[database].list_collection_names()
+    for name in names:
+        if name != "system.views":
+            client[database][name].delete_many({"_id": {"$ne": "schema"}})
