@@ -51,8 +51,8 @@ def hosts_to_know(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple
 
 
 def _way_to(address: str, pools: Sequence[Pool]) -> Endpoint | None:
-    """How a host that no pool names any longer is reached: as the first pool would that has the means."""
-    ways = (pool.endpoint(address) for pool in pools)
+    """How a host that no pool names any longer is reached: as the first pool would that has the means, and with TLS where any has."""
+    ways = sorted((pool.endpoint(address) for pool in pools), key=lambda way: way.is_plain)
     return next((way for way in ways if way.fault is None), None)
 
 

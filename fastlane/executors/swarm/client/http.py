@@ -46,8 +46,6 @@ def base_of(transport: Transport) -> str:
 
 def failure_words(error: BaseException) -> str | None:
     """What an error of the session means, in words that follow the host's name; None when it does not tell."""
-    if isinstance(error, ssl.SSLError) and error.__cause__ is not None:
-        error = error.__cause__  # which says what is wrong; the client's own are SSLErrors too, and say nothing
     return connection_words(error) or next((words for kind, words in _CAUSES if isinstance(error, kind)), None)
 
 
