@@ -152,6 +152,8 @@ async def test_detail_tells_one_fault_whole_and_of_several_the_names(server):
     assert one["detail"] == one["error"] == f"startIn: {one['errors'][0]['message']}"
     several = (await server.post("/tasks/task", OK | {"startIn": "soon", "priority": 1000})).json
     assert several["detail"] == several["error"] == "2 fields are wrong: startIn, priority; errors says what to do about each"
+    unknown = {name: 1 for name in ("webhooks", "colour", "notify", "size", "shape")}
+    assert [fault["field"] for fault in (await server.post("/tasks/task", OK | unknown)).json["errors"]] == list(unknown)
     whole = (await server.post("/tasks/task", b"{")).json
     assert whole["errors"] == [{"field": "", "message": whole["detail"]}]
 

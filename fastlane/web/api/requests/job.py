@@ -228,12 +228,15 @@ def read_valid(given: Mapping[str, Any], *, partial: bool = False) -> Mapping[st
 
 
 def _read_invalid(given: Mapping[str, Any], *, partial: bool) -> tuple[Mapping[str, Any], list[Fault]]:
-    """The values of a body that can be read, and the faults of the others."""
+    """The values of a body that can be read, and the faults of the others, in the body's order: marshmallow has those of unknown fields in
+    any order."""
     try:
         return JOB.load(given, partial=partial), []
     except ValidationError as error:
         wanted = error.valid_data if isinstance(error.valid_data, dict) else {}
-        return wanted, list(islice(_faults(error.messages_dict), MAX_FAULTS))
+        places = {name: place for place, name in enumerate(given)}
+        in_order = dict(sorted(error.messages_dict.items(), key=lambda item: places.get(item[0], -1)))
+        return wanted, list(islice(_faults(in_order), MAX_FAULTS))
 
 
 def spec_values(wanted: Mapping[str, Any]) -> dict[str, Any]:
