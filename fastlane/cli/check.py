@@ -1,4 +1,4 @@
-"""The command ``fastlane check``, for the health checks of containers and service managers."""
+"""The command ``fastlane check``, for the health checks of containers and service managers. It is run often, so it imports little."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fastlane.cli.common import CONFIG, DATA_DIR, load_paths_or_exit, say, with_options
+from fastlane.cli.options import CONFIG, DATA_DIR, with_options
 
 TIMEOUT = 5.0
 
@@ -26,7 +26,7 @@ def check(config: str | None, data_dir: str | None, timeout: float) -> None:
       FASTLANE_CHECK_SOCKET=/run/fastlane/worker.sock fastlane check --timeout 2
     """
     if fault := _fault(_socket(config, data_dir), timeout):
-        say(fault)
+        click.echo(f"fastlane: {fault}", err=True)
         sys.exit(1)
     click.echo("ok")
 
@@ -35,6 +35,7 @@ def _socket(config: str | None, data_dir: str | None) -> Path:
     """Where the process answers. A variable decides alone, so that no other setting can fail the check of a process that runs."""
     if named := os.environ.get("FASTLANE_CHECK_SOCKET"):
         return Path(named).expanduser()
+    from fastlane.cli.common import load_paths_or_exit
     from fastlane.liveness import check_socket
 
     paths = load_paths_or_exit(("data_dir", "check_socket"), config, {"data_dir": data_dir})

@@ -1,9 +1,9 @@
-"""What the server commands share: their options, the way they load settings, and messages to the user."""
+"""What the server commands share: the way they load settings, and messages to the user."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
@@ -13,23 +13,6 @@ from fastlane.config.types import Role
 from fastlane.errors import Invalid
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
-
-CONFIG = click.option("--config", metavar="FILE", help="Read this file instead of ./fastlane.toml.")
-DATA_DIR = click.option("--data-dir", metavar="DIR", help="Keep data in this directory instead of .fastlane.")
-LISTEN = click.option("--listen", metavar="ADDRESS", help="Serve HTTP on this IP address.")
-PORT = click.option("--port", metavar="PORT", help="Serve HTTP on this port instead of 10000; 0 takes any free port.")
-
-
-def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """A decorator that gives a command these options, in this order."""
-
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
 
 
 def load_or_exit(role: Role, config: str | None, options: Mapping[str, str | None]) -> LoadedSettings:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from fastlane.cli.common import CONFIG, DATA_DIR, load_or_exit, say, with_options
+from fastlane.cli.common import load_or_exit, say
+from fastlane.cli.options import CONFIG, DATA_DIR, with_options
 from fastlane.config.load import LoadedSettings
 from fastlane.config.page import markdown
 from fastlane.config.settings import SETTINGS, Setting

@@ -7,7 +7,8 @@ import click
 import structlog
 
 from fastlane import log
-from fastlane.cli.common import CONFIG, DATA_DIR, LISTEN, PORT, load_or_exit, say, with_options
+from fastlane.cli.common import load_or_exit, say
+from fastlane.cli.options import CONFIG, DATA_DIR, LISTEN, PORT, with_options
 from fastlane.cli.welcome import open_to_all, welcome
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
