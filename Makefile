@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash test-long test-model bench bench-peers check lock clean
+.PHONY: help run stop test test-crash test-long test-model bench bench-peers check image lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -31,6 +31,9 @@ bench-peers: ## measure fastlane against other job queues and update docs/perfor
 
 check: ## check style and types and run the unit tests; under a minute, without an engine
 	@scripts/check
+
+image: ## build the image fastlane:latest, and lists of what is in it, in dist/ (IMAGE=name, ARGS for docker build)
+	@scripts/image $(ARGS)
 
 lock: ## update requirements/*.txt to the newest compatible versions, with hashes
 	@scripts/lock

@@ -35,6 +35,11 @@ ELSEWHERE = {
     "openssl": "test_tls_hosts.py runs the page's commands one after the other",
     "curl --cacert": "test_tls_hosts.py",
     "ssh-key": "test_ssh_hosts.py",
+    "docker run": "test_image.py runs the page's commands one after the other",
+    "docker logs": "test_image.py",
+    "docker exec": "test_image.py",
+    "docker stop": "test_image.py",
+    "docker rm": "test_image.py",
     "docker service inspect": "test_swarm_facts.py asks the same of an engine",
 }
 """Commands that other tests run, since they need an engine or an installation. Here a shell only reads them."""

@@ -1,0 +1,59 @@
+# fastlane's image: `docker run IMAGE up`, `api` or `worker`. docs/install.md says how to run it, docs/decisions/0036 why it is made so.
+#
+# It needs no option of BuildKit, so that any builder makes it. Other bases with Python 3.11 or later and Node.js 20 or later work too.
+ARG NODE_IMAGE=node:22-slim
+ARG PYTHON_IMAGE=python:3.13-slim
+
+# The web pages. Nothing of Node.js or npm is in the image.
+FROM ${NODE_IMAGE} AS pages
+WORKDIR /src
+COPY scripts/static scripts/lib.sh scripts/packages scripts/
+COPY static static
+RUN scripts/static
+
+# A virtual environment with exactly the locked packages, compiled, since the image is run read-only. pip, which built it, is not in the image.
+FROM ${PYTHON_IMAGE} AS program
+WORKDIR /src
+COPY requirements/run.txt requirements/run.txt
+RUN python3 -m venv /opt/fastlane \
+    && /opt/fastlane/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements/run.txt
+COPY setup.py setup.cfg pyproject.toml MANIFEST.in README.md LICENSE ./
+COPY fastlane fastlane
+COPY --from=pages /src/fastlane/static fastlane/static
+RUN /opt/fastlane/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+    && /opt/fastlane/bin/pip uninstall -y -q setuptools pip
+
+FROM ${PYTHON_IMAGE}
+# For hosts that are reached by ssh.
+RUN command -v ssh >/dev/null \
+    || { apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-client && rm -rf /var/lib/apt/lists/*; }
+RUN echo 'fastlane:x:10000:10000::/var/lib/fastlane:/usr/sbin/nologin' >>/etc/passwd \
+    && echo 'fastlane:x:10000:' >>/etc/group \
+    && install -d -o 10000 -g 10000 -m 700 /var/lib/fastlane
+COPY --from=program /opt/fastlane /opt/fastlane
+# The standard library of a base may come without bytecode, which could not be written later.
+RUN /opt/fastlane/bin/python -c 'import fastlane.app, fastlane.cli.servers, fastlane.cli.check'
+
+# /dev/shm can be written even in a read-only container, and is empty at each start.
+ENV PATH=/opt/fastlane/bin:$PATH \
+    HOME=/var/lib/fastlane \
+    TMPDIR=/dev/shm \
+    PYTHONDONTWRITEBYTECODE=1 \
+    FASTLANE_DATA_DIR=/var/lib/fastlane \
+    FASTLANE_CHECK_SOCKET=/dev/shm/fastlane.sock \
+    FASTLANE_LISTEN=0.0.0.0
+WORKDIR /var/lib/fastlane
+USER 10000:10000
+EXPOSE 10000
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --start-interval=2s --retries=3 CMD ["fastlane", "check"]
+ENTRYPOINT ["fastlane"]
+CMD ["up"]
+
+# Last, since they change with each build.
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="fastlane" \
+    org.opencontainers.image.description="Runs commands in containers on Docker Swarm: now, later or on a schedule" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
