@@ -60,9 +60,9 @@ class Logs:
         async for pieces in read_slices(self._store, execution_id, start, end, stream):
             yield b"".join(piece.data for piece in pieces)
 
-    async def pieces(self, execution_id: str, start: int, end: int) -> AsyncIterator[list[Piece]]:
-        """The log's pieces from ``start`` to ``end`` in order of arrival, in slices."""
-        async for pieces in read_slices(self._store, execution_id, start, end):
+    async def pieces(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[list[Piece]]:
+        """As ``read``, with each piece apart, so that its stream and time are known."""
+        async for pieces in read_slices(self._store, execution_id, start, end, stream):
             yield pieces
 
     async def last_lines_in_order(self, execution_id: str, lines: int, stream: int | None) -> int:

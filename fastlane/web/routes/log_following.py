@@ -21,6 +21,7 @@ from fastlane.web.api.contract import Parameter, flag
 from fastlane.web.api.follow_query import FOLLOW_ONLY, FOLLOW_QUERY, read_follow_query
 from fastlane.web.api.json_schema import enum
 from fastlane.web.api.log_encoding import EVENT_PING, LogFormat, attempt_event, encoder, end_event, failure_event, server_sent_event
+from fastlane.web.api.timed_lines import TimedLines
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import read_flag
 from fastlane.web.routes.log_lookup import failure_words, find_log
@@ -35,6 +36,7 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 QUERY = {
     "follow": flag("The log as it grows: as text, or as server-sent events for Accept: text/event-stream."),
     "encoding": Parameter("How server-sent events give the log: as text (the default), or its bytes in base64.", enum(ENCODINGS)),
+    "timestamps": flag("The time before each line of the text."),
     **FOLLOW_QUERY,
 }
 
@@ -54,6 +56,14 @@ def wants_follow(query: Mapping[str, str], *, as_events: bool) -> bool:
     if faults:
         raise Invalid(faults)
     return follow
+
+
+def wants_timestamps(query: Mapping[str, str], *, as_events: bool) -> bool:
+    """Whether the query asks for the time before each line. Raises Invalid for events, which have times anyway."""
+    timestamps = read_flag(query, "timestamps")
+    if timestamps and as_events:
+        raise Invalid([Fault("timestamps", "is for text; each event has its time")])
+    return timestamps
 
 
 def event_format(query: Mapping[str, str]) -> LogFormat:
@@ -90,6 +100,7 @@ class LogFollowing:
         handler, headers = self._handler, self._handler.request.headers
         as_events = wants_events(handler)
         format = event_format(handler.query)
+        timed = wants_timestamps(handler.query, as_events=as_events)
         now = handler.services.clock.now()
         start = read_follow_query(handler.query, now, headers.get("Last-Event-ID") if as_events else None)
         follower = self._follower = await handler.services.followers.follow(*self._ids, start, handler.caller, patient=True)
@@ -98,7 +109,7 @@ class LogFollowing:
             handler.set_status(204)  # tells a browser not to reconnect
             await handler.deliver(handler.finish())
             return
-        sink = EventSink(handler, format, start.stream) if as_events else TextSink(handler, LogFormat.BYTES, start.stream)
+        sink = EventSink(handler, format, start.stream) if as_events else TextSink(handler, start.stream, timed=timed)
         handler.set_header("Content-Type", sink.media)
         if handler.request.method == "HEAD":
             await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
@@ -200,6 +211,17 @@ class TextSink(ResponseSink):
 
     media = "text/plain; charset=utf-8"
     _wrote = False
+
+    def __init__(self, handler: Handler, stream: int | None, *, timed: bool) -> None:
+        super().__init__(handler, LogFormat.BYTES, stream)
+        self._stream = stream
+        self._lines = TimedLines() if timed else None
+
+    def encode(self, batch: Batch) -> bytes:
+        """The bytes of the batch, with the time before each line where that is wanted: then each follower has a text of its own."""
+        if self._lines is None:
+            return super().encode(batch)
+        return self._lines.render(piece for piece in batch.pieces if self._stream is None or piece.stream == self._stream)
 
     def open(self) -> None:
         """Sends nothing yet: the answer's headers name the execution."""

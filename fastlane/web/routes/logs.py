@@ -13,10 +13,11 @@ from fastlane.models.logs.chunk import STDERR, STDOUT
 from fastlane.services.reads.logs import LogView
 from fastlane.web.api.contract import EVENTS, TEXT, Response, flag, operation
 from fastlane.web.api.follow_query import PART_QUERY, read_part
+from fastlane.web.api.timed_lines import TimedLines
 from fastlane.web.handler.handler import Handler
 from fastlane.web.http.query import byte_range, read_flag
 from fastlane.web.routes import log_following
-from fastlane.web.routes.log_following import LogFollowing, wants_events, wants_follow
+from fastlane.web.routes.log_following import LogFollowing, wants_events, wants_follow, wants_timestamps
 from fastlane.web.routes.log_lookup import find_log
 from fastlane.web.routes.stored_events import send_events
 
@@ -58,6 +59,7 @@ class LogsHandler(Handler):
     """``…/logs``: stdout, a line ``-=-``, stderr; or both in order of arrival; or both as they grow."""
 
     _following: LogFollowing | None = None
+    _timed: TimedLines | None = None
 
     @operation(
         "getLogs",
@@ -81,6 +83,7 @@ class LogsHandler(Handler):
             self._following = LogFollowing(self, task_id, job_id, execution_id)
             return await self._following.answer()
         part = _read_part(self)
+        self._timed = TimedLines() if wants_timestamps(self.query, as_events=as_events) else None
         view = await find_log(self, task_id, job_id, execution_id)
         set_log_headers(self, view)
         if as_events:
@@ -88,11 +91,12 @@ class LogsHandler(Handler):
         head, id = view.head, view.execution.id
         if interleaved:
             start = await _start_of_part(self, part, id, None, head.offset)
-            return await send_log(self, self.services.logs.read(id, start, head.offset), head.offset - start)
+            size = head.offset - start
+            return await send_log(self, self._read(id, start, head.offset), None if self._timed else size)
         stdout = await _start_of_part(self, part, id, STDOUT, head.stdout)
         stderr = await _start_of_part(self, part, id, STDERR, head.stderr)
         size = head.stdout - stdout + len(SEPARATOR) + head.stderr - stderr
-        return await send_log(self, self._one_after_the_other(view, stdout, stderr), size)
+        return await send_log(self, self._one_after_the_other(view, stdout, stderr), None if self._timed else size)
 
     def on_connection_close(self) -> None:
         """The client has gone."""
@@ -101,12 +105,16 @@ class LogsHandler(Handler):
         super().on_connection_close()
 
     async def _one_after_the_other(self, view: LogView, stdout: int, stderr: int) -> AsyncIterator[bytes]:
-        read = self.services.logs.read
-        async for data in read(view.execution.id, stdout, view.head.stdout, STDOUT):
+        async for data in self._read(view.execution.id, stdout, view.head.stdout, STDOUT):
             yield data
         yield SEPARATOR
-        async for data in read(view.execution.id, stderr, view.head.stderr, STDERR):
+        async for data in self._read(view.execution.id, stderr, view.head.stderr, STDERR):
             yield data
+
+    async def _read(self, execution_id: str, start: int, end: int, stream: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes of a part, with the time before each line where that is wanted."""
+        async for pieces in self.services.logs.pieces(execution_id, start, end, stream):
+            yield self._timed.render(pieces) if self._timed else b"".join(piece.data for piece in pieces)
 
 
 async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, execution_id: str | None) -> None:
@@ -120,11 +128,14 @@ async def send_stream(handler: Handler, stream: int, task_id: str, job_id: str, 
     await send_log(handler, handler.services.logs.read(view.execution.id, start, end, stream), end - start)
 
 
-async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int) -> None:
-    """Sends slices of a log, which are ``length`` bytes in all."""
+async def send_log(handler: Handler, slices: AsyncIterator[bytes], length: int | None) -> None:
+    """Sends slices of a log, which are ``length`` bytes in all; None: that is not known yet."""
     handler.set_header("Content-Type", TEXT)
     handler.set_header("Cache-Control", "no-store")
-    handler.set_header("Content-Length", str(length))
+    if length is not None:
+        handler.set_header("Content-Length", str(length))
+    elif handler.request.method == "HEAD":
+        await handler.deliver(handler.flush())  # or Tornado would add a Content-Length of 0
     if handler.request.method != "HEAD":
         try:
             async for data in slices:

@@ -120,6 +120,28 @@ async def test_events_of_what_has_not_started_are_a_404_that_says_its_status(ser
     assert (answer.status, answer.json["executionStatus"]) == (404, "enqueued")
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("logs?interleaved=1&timestamps=1", "T one\nT two\nT \nT th\nT reeT half"),
+        ("logs?follow=1&timestamps=1", "T one\nT two\nT \nT th\nT reeT half"),
+        ("logs?follow=1&timestamps=1&stream=stdout", "T one\nT th\nT ree"),
+        ("logs?timestamps=1", "T one\nT th\nT ree\n-=-\nT two\nT \nT half"),
+        ("logs?timestamps=1&interleaved=1&tail=1", "T reeT half"),
+    ],
+)
+async def test_text_may_have_the_time_before_each_line(server, query, expected):
+    reply = await server.run_to_end("task", (1, b"on"), (1, b"e\n"), (2, b"two\n\n"), (1, b"th\nree"), (2, b"half"))
+    answer = await server.get(reply["jobUrl"] + query)
+    assert answer.body.decode().replace("2023-11-14T22:13:20.000Z", "T") == expected
+
+
+async def test_head_of_a_text_with_times_has_no_length(server):
+    reply = await server.run_to_end("task", (1, b"x"))
+    answer = await server.ask("HEAD", reply["jobUrl"] + "logs?timestamps=1")
+    assert (answer.status, "Content-Length" in answer.headers) == (200, False)
+
+
 async def test_head_of_events_has_no_length(server):
     reply = await server.run_to_end("task", (1, b"x"))
     answer = await server.ask("HEAD", reply["jobUrl"] + "logs", headers=EVENTS)
@@ -131,6 +153,9 @@ async def test_head_of_events_has_no_length(server):
     [
         ("encoding=base64", {}, "encoding"),
         ("follow=1&encoding=base64", {}, "encoding"),
+        ("timestamps=1", EVENTS, "timestamps"),
+        ("follow=1&timestamps=1", EVENTS, "timestamps"),
+        ("timestamps=maybe", {}, "timestamps"),
         ("encoding=hex", EVENTS, "encoding"),
         ("follow=1&encoding=hex", EVENTS, "encoding"),
         ("from={id}:99", EVENTS, "from"),
