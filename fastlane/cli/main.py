@@ -30,6 +30,7 @@ COMMANDS = {
     "rm": Entry("fastlane.cli.client.control:rm", "Remove a job with its history.", CONTROL),
     "status": Entry("fastlane.cli.client.details:status", "How the server is.", SERVER),
     "pools": Entry("fastlane.cli.client.listings:pools", "Pools, their limits and what runs there.", SERVER),
+    "hosts": Entry("fastlane.cli.client.hosts:hosts", "Docker hosts: list, add, drain and remove them.", SERVER),
     "dispatch": Entry("fastlane.cli.client.control:dispatch", "Hold and release all that waits.", SERVER),
     "up": Entry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
     "api": Entry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
