@@ -33,7 +33,7 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.liveness import answering
 from fastlane.models.logs.hint import Hint
-from fastlane.models.placement.pool import endpoints_of
+from fastlane.models.placement.pool import Pool, endpoints_of
 from fastlane.queue.base import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
@@ -170,7 +170,7 @@ def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, cloc
         clock,
         directory.pools,
         start_wait=settings.ws_start_wait,
-        refresh=directory.refresh,
+        directory=directory,
     )
 
 
@@ -195,11 +195,19 @@ class Running:
     queue: Queue
     hub: Hub
     clock: Clock
+    directory: Directory
     worker: Worker | None = None
     services: Services | None = None
     application: Application | None = None
     server: HTTPServer | None = None
     port: int | None = None
+
+    async def reload(self) -> None:
+        """Reads the pools again, and logs what is wrong with them."""
+        try:
+            await self.directory.reload()
+        except FastlaneError as error:
+            log.error("pools.not_reloaded", error=str(error))
 
 
 PRODUCTION = Factories()
@@ -212,9 +220,11 @@ async def running(
     factories: Factories = PRODUCTION,
     access: AccessFiles | None = None,
     sockets: Sequence[socket.socket] | None = None,
+    read_pools: Callable[[], Sequence[Pool]] | None = None,
 ) -> AsyncIterator[Running]:
     """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
-    again when they change. ``sockets``: what to serve on, if it is bound already; they are closed at the end."""
+    again when they change. ``sockets``: what to serve on, if it is bound already; they are closed at the end. ``read_pools`` reads
+    the settings' pools again."""
     if sockets is None:
         sockets = bind(role, settings)
     machine = factories.clock()
@@ -228,7 +238,7 @@ async def running(
         if redis_url is None:
             redis_url = await enter(embedded_redis(settings))
         store = await enter(opened(factories.store(settings)))
-        directory = await enter(opened(Directory(store, CurrentPools(settings.pools), clock)))
+        directory = await enter(opened(Directory(store, CurrentPools(settings.pools), clock, read_pools)))
         hub = await enter(opened(factories.hub(settings, redis_url)))
         queue = factories.queue(settings, redis_url)
         if role != "api":
@@ -251,7 +261,7 @@ async def running(
             server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
             await enter(watching(None if access is None else access_watch(application, access)))
             await enter(serving(services, application, server, sockets))
-        yield Running(store, queue, hub, clock, worker, services, application, server, port)
+        yield Running(store, queue, hub, clock, directory, worker, services, application, server, port)
 
 
 def run(
@@ -260,12 +270,13 @@ def run(
     factories: Factories = PRODUCTION,
     access: AccessFiles | None = None,
     announce: Callable[[int], None] | None = None,
+    read_pools: Callable[[], Sequence[Pool]] | None = None,
 ) -> int:
     """Runs ``fastlane <role>`` until a signal. Returns the exit code. ``announce`` is called with the port once it serves HTTP."""
     sockets = bind(role, settings)
     if role == "up":
         prepare_engines(endpoint.address for endpoint in endpoints_of(settings.pools))
-    return process.run(_checkable(role, settings, _announced(running(role, settings, factories, access, sockets), announce)))
+    return process.run(_checkable(role, settings, _announced(running(role, settings, factories, access, sockets, read_pools), announce)))
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The process that fastlane runs in: its event loop, its signals, and how many files it may open.
 
-SIGTERM and SIGINT end it in order. A second signal ends it at once.
+SIGTERM and SIGINT end it in order. A second signal ends it at once. SIGHUP makes it read its pools again; at a terminal, which sends it
+when it is closed, SIGHUP ends it.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import resource
 import signal
 import sys
 from contextlib import AbstractAsyncContextManager, suppress
+from typing import Protocol
 
 import structlog
 import uvloop
@@ -26,11 +28,18 @@ RESERVED_FILES = 200
 MIN_CONNECTIONS = 50
 
 
-def run(parts: AbstractAsyncContextManager[object]) -> int:
+class Reloadable(Protocol):
+    """What runs in the process."""
+
+    async def reload(self) -> None:
+        """Reads the pools again. Never raises."""
+
+
+def run(parts: AbstractAsyncContextManager[Reloadable]) -> int:
     """Opens ``parts`` in a new event loop, and closes them when a signal comes. Returns the exit code."""
 
     async def until_signal() -> None:
-        stop = asyncio.Event()
+        stop, hang_up = asyncio.Event(), asyncio.Event()
 
         def on_signal(number: int) -> None:
             if stop.is_set():
@@ -40,12 +49,27 @@ def run(parts: AbstractAsyncContextManager[object]) -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-        async with parts:
+        loop = asyncio.get_running_loop()
+        if sys.stderr is not None and sys.stderr.isatty():
+            loop.add_signal_handler(signal.SIGHUP, on_signal, signal.SIGHUP)
+        else:
+            loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+        async with parts as running:
+            reloading = asyncio.create_task(_reload_again(running, hang_up), name="reload")
             await stop.wait()
+            reloading.cancel()
+            await asyncio.gather(reloading, return_exceptions=True)
 
     sys.setswitchinterval(SWITCH_INTERVAL)
     uvloop.run(until_signal())
     return 0
+
+
+async def _reload_again(running: Reloadable, hang_up: asyncio.Event) -> None:
+    while True:
+        await hang_up.wait()
+        hang_up.clear()
+        await running.reload()
 
 
 def connection_limit() -> int:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 import structlog
@@ -10,6 +11,7 @@ from fastlane import log
 from fastlane.cli.common import load_or_exit, say
 from fastlane.cli.options import CONFIG, DATA_DIR, LISTEN, PORT, with_options
 from fastlane.cli.welcome import open_to_all, welcome
+from fastlane.config.load import load
 from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.errors import FastlaneError
@@ -54,6 +56,7 @@ def worker(config: str | None, **options: str | None) -> None:
 
 
 def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> None:
+    cwd = Path.cwd()
     loaded = load_or_exit(role, config, options)
     settings = loaded.settings
     log.configure(settings.log_format, settings.log_level, redaction_of(settings.redact_words).message)
@@ -65,7 +68,16 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
 
         if role != "worker" and (warning := open_to_all(settings)):
             say(warning)
-        sys.exit(app.run(role, settings, access=loaded.access, announce=lambda port: _announce(role, settings, port)))
+        given = {name: value for name, value in options.items() if value is not None}
+        sys.exit(
+            app.run(
+                role,
+                settings,
+                access=loaded.access,
+                announce=lambda port: _announce(role, settings, port),
+                read_pools=lambda: load(role, cwd=cwd, options=given, config=config).settings.pools,
+            )
+        )
     except FastlaneError as error:
         say(str(error))
     except Exception as error:

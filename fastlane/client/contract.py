@@ -618,6 +618,13 @@ class Limits(TypedDict):
     pids: int | None
 
 
+class PoolsReloaded(TypedDict):
+    """The pools that were read again."""
+
+    revision: int
+    recordedAt: str
+
+
 class PoolPaused(TypedDict):
     """A pool, and whether it is paused."""
 
@@ -705,6 +712,7 @@ class ServerStatus(TypedDict):
     hosts: list[Host]
     containers: Containers
     dispatch: Dispatch
+    pools: PoolsRevision
     queues: dict[str, Lane]
     strandedQueues: dict[str, StrandedLane]
     tasks: TaskCount
@@ -733,6 +741,7 @@ class Worker(TypedDict):
     id: str
     startedAt: str
     clockSkewMs: int | None
+    poolsCurrent: bool | None
 
 
 class Host(TypedDict):
@@ -774,6 +783,15 @@ class Dispatch(TypedDict):
 
     paused: bool
     reason: str | None
+
+
+class PoolsRevision(TypedDict):
+    """Which pools the processes are to have: those that were read last."""
+
+    revision: int
+    recordedAt: str | None
+    current: bool
+    error: str | None
 
 
 class Lane(TypedDict):
@@ -1038,6 +1056,7 @@ GET_WHY_OF_EXECUTION: Operation[Why] = Operation("getWhyOfExecution", "GET", "/t
 PAUSE_DISPATCH: Operation[DispatchPaused] = Operation("pauseDispatch", "POST", "/dispatch/pause")
 RESUME_DISPATCH: Operation[DispatchPaused] = Operation("resumeDispatch", "POST", "/dispatch/resume")
 LIST_POOLS: Operation[Pools] = Operation("listPools", "GET", "/pools")
+RELOAD_POOLS: Operation[PoolsReloaded] = Operation("reloadPools", "POST", "/pools/reload")
 PAUSE_POOL: Operation[PoolPaused] = Operation("pausePool", "POST", "/pools/{pool}/pause")
 RESUME_POOL: Operation[PoolPaused] = Operation("resumePool", "POST", "/pools/{pool}/resume")
 LIST_HOSTS: Operation[KnownHosts] = Operation("listHosts", "GET", "/hosts")

@@ -6,6 +6,7 @@ from typing import overload
 from fastlane.models.placement.directory import pools_in_force
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pools_revision import pools_digest
 
 
 class CurrentPools(Sequence[Pool]):
@@ -16,6 +17,7 @@ class CurrentPools(Sequence[Pool]):
         self._listeners: list[Callable[[], None]] = []
         self._settings, self._records = tuple(settings), tuple(records)
         self._pools = pools_in_force(self._settings, self._records)
+        self._digest = pools_digest(self._settings)
 
     @classmethod
     def of(cls, pools: Sequence[Pool]) -> "CurrentPools":
@@ -28,6 +30,11 @@ class CurrentPools(Sequence[Pool]):
         return self._settings
 
     @property
+    def digest(self) -> str:
+        """That of the pools as the settings have them."""
+        return self._digest
+
+    @property
     def records(self) -> tuple[HostRecord, ...]:
         """The hosts that the store keeps, as last read."""
         return self._records
@@ -37,6 +44,7 @@ class CurrentPools(Sequence[Pool]):
         self._settings = self._settings if settings is None else tuple(settings)
         self._records = self._records if records is None else tuple(records)
         self._pools = pools_in_force(self._settings, self._records)
+        self._digest = pools_digest(self._settings)
         for listener in self._listeners:
             listener()
 

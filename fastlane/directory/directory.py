@@ -1,38 +1,54 @@
-"""Reads the hosts from the store whenever they have changed, so that every process goes by the same ones within a second.
+"""Reads the hosts from the store whenever they have changed, so that every process goes by the same ones within a second; and the pools
+from the settings, when somebody asks for it.
+
+The process that reads its settings again records the revision of the pools that it found. The others then read theirs. One that does not
+find the same pools keeps its own, and says so.
 
 Nobody tells a process of a change: it asks the store twice a second for a mark, which is cheaper than a hint that may be lost.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
 from fastlane.clock import Clock
 from fastlane.directory.current_pools import CurrentPools
-from fastlane.errors import FastlaneError
+from fastlane.errors import Conflict, FastlaneError
 from fastlane.models.placement.directory import KnownHost, hosts_to_know
+from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pools_revision import PoolsRevision, pools_digest
 from fastlane.storage.base import HostStore
 
 log = structlog.get_logger()
 
 EVERY = 0.4
 """Seconds between two looks."""
+TRIES = 8
 
 
 class Directory:
-    """Keeps one process's pools as the store has their hosts. ``open`` it before anything asks for the pools."""
+    """Keeps one process's pools as the store has their hosts, and its settings have them. ``open`` it before anything asks for the pools.
+    ``read`` reads them from the settings again, in a thread; None: they cannot change."""
 
-    def __init__(self, store: HostStore, pools: CurrentPools, clock: Clock) -> None:
+    def __init__(self, store: HostStore, pools: CurrentPools, clock: Clock, read: Callable[[], Sequence[Pool]] | None = None) -> None:
         self.pools = pools
+        self.revision = PoolsRevision()
+        """The revision that was recorded last."""
+        self.fault: str | None = None
+        """Why this process could not take over the pools of that revision."""
+        self._read = read
         self._store = store
         self._clock = clock
         self._mark = ""
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Reads the hosts, and again whenever they change."""
+        """Reads the hosts, and again whenever they change. Records the revision of its pools, since it is the latest to begin."""
         await self._look()
+        with suppress(FastlaneError):
+            await self._record(reload=False)
         self._task = asyncio.create_task(self._run(), name="directory")
 
     async def close(self) -> None:
@@ -45,12 +61,64 @@ class Directory:
         """The hosts that a worker connects to."""
         return hosts_to_know(self.pools, self.pools.records)
 
+    @property
+    def digest(self) -> str:
+        """That of the pools in this process's settings."""
+        return self.pools.digest
+
+    async def reload(self) -> PoolsRevision:
+        """Reads the pools from the settings, and puts all of them in force if none has a fault. Every other process then does so too.
+        Raises Invalid with every fault, Conflict, and StoreDown: then this process has the new pools, and the others are not told."""
+        if self._read is None:
+            raise Conflict("this process was not started from settings that can be read again")
+        self._apply(await asyncio.to_thread(self._read))
+        await self._record(reload=True)
+        return self.revision
+
     async def refresh(self) -> None:
         """Reads the hosts if they have changed. Raises StoreDown."""
         mark = await self._store.directory_mark()  # read first: what changes after it is found at the next look
         if mark != self._mark:
-            self.pools.replace(records=await self._store.hosts())
+            records, revision = await self._store.hosts(), await self._store.pools_revision()
+            if records != list(self.pools.records):
+                self.pools.replace(records=records)
+            if revision != self.revision:
+                self.revision = revision
+                await self._follow()
             self._mark = mark
+
+    def _apply(self, pools: Sequence[Pool]) -> None:
+        if tuple(pools) != self.pools.settings:
+            self.pools.replace(settings=pools)
+            log.info("pools.reloaded", digest=self.digest, pools=[pool.name for pool in pools])
+        self.fault = None
+
+    async def _record(self, *, reload: bool) -> None:
+        """Records this process's pools. Unless the others are to ``reload`` theirs, those of the last revision stay."""
+        for _ in range(TRIES):
+            self.revision = await self._store.pools_revision()
+            if self.revision.digest == self.digest and not reload:
+                return
+            wanted = PoolsRevision(self.revision.number + 1, self.digest, self._clock.now(), reload)
+            if await self._store.record_pools(wanted):
+                self.revision = wanted
+                return
+
+    async def _follow(self) -> None:
+        """Takes over the pools of a new revision, if somebody asked the processes to, and this one's settings have the same."""
+        if self._read is None or not self.revision.reload or self.revision.digest == self.digest:
+            return
+        try:
+            found = await asyncio.to_thread(self._read)
+        except FastlaneError as error:
+            self.fault = str(error)
+            log.error("pools.not_reloaded", error=self.fault)
+            return
+        if pools_digest(found) == self.revision.digest:
+            self._apply(found)
+        else:
+            self.fault = "its settings have other pools than those of the last reload"
+            log.error("pools.not_reloaded", error=self.fault)
 
     async def _run(self) -> None:
         while True:

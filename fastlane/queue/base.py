@@ -191,7 +191,8 @@ class LaneCounts:
 class Report:
     """What a worker says about itself every second: its id, when it started (milliseconds), how it sees the hosts, and what keeps its
     executions waiting. ``clock_skew``: how far its clock is ahead of Redis's, in milliseconds. ``room``: how many more executions it takes.
-    ``pools``: the name and ``match`` of each of its pools, in order. (None: it does not say.) Workers of several versions may run side by
+    ``pools``: the name and ``match`` of each of its pools, in order, and ``pools_digest`` that of all that its settings say of them. (None:
+    it does not say.) Workers of several versions may run side by
     side, and each reads only the fields that it knows: a new field needs a default."""
 
     worker: str
@@ -201,6 +202,7 @@ class Report:
     clock_skew: int | None = None
     room: int | None = None
     pools: tuple[tuple[str, str], ...] | None = None
+    pools_digest: str | None = None
 
 
 def rules_of(pools: Sequence[Pool]) -> tuple[tuple[str, str], ...]:

@@ -146,7 +146,7 @@ class Worker:
         self._changed = asyncio.Event()
         self._workers_needed = workers_needed(settings.pools, settings.max_executions)
         parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish, self._hosts_changed)
-        self._pools, self._hosts = settings.pools, parts.hosts
+        self._pools, self._hosts = CurrentPools.of(settings.pools), parts.hosts
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
         self._dispatcher = Dispatcher(
             queue,
@@ -224,4 +224,4 @@ class Worker:
     def _report(self) -> Report:
         hosts, kept = tuple(self._hosts.views()), notes.oldest(self._leases.notes())
         room = max(0, self._leases.room.executions)
-        return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, rules_of(self._pools))
+        return Report(self.id, self._started_at, hosts, kept, self._dispatcher.clock_skew, room, rules_of(self._pools), self._pools.digest)

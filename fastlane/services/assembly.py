@@ -1,6 +1,6 @@
 """Every service that the web layer calls, and how each is built from the store, the queue, the hub, the clock and the pools."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
@@ -50,6 +50,7 @@ class Services:
     stops: Stops
     deletions: Deletions
     pools: Pools
+    directory: Directory
     hosts: Hosts
     outbox: QueueOutbox
     previewer: Previewer
@@ -76,11 +77,12 @@ def build_services(
     given: Sequence[Pool],
     *,
     start_wait: float,
-    refresh: Callable[[], Awaitable[None]] | None = None,
+    directory: Directory | None = None,
 ) -> Services:
     """The services of one process. Close ``outbox`` at the end. ``given``: the pools in force, or pools that nothing changes.
-    ``start_wait``: seconds for which a follower waits for a job's start; ``refresh`` reads the hosts again if they have changed."""
+    ``start_wait``: seconds for which a follower waits for a job's start; ``directory``: what keeps the pools in force."""
     pools = CurrentPools.of(given)
+    directory = directory or Directory(store, pools, clock)
     outbox = QueueOutbox(queue, clock, pools)
     changes = JobChanges(store, clock)
     idempotency = Idempotency(store, outbox, clock)
@@ -93,7 +95,8 @@ def build_services(
         stops=stops,
         deletions=Deletions(store, outbox, clock, stops),
         pools=Pools(store, outbox, pools),
-        hosts=Hosts(store, reports, pools, clock, refresh or Directory(store, pools, clock).refresh),
+        directory=directory,
+        hosts=Hosts(store, reports, pools, clock, directory.refresh),
         outbox=outbox,
         previewer=Previewer(reports, clock, pools),
         details=Details(store, clock),
@@ -102,7 +105,7 @@ def build_services(
         why=WaitExplainer(store, queue, reports, clock, pools),
         completion=CompletionWaiter(store, hub),
         health=Health(store, queue, reports, pools),
-        status=StatusReader(store, queue, reports, clock, pools),
+        status=StatusReader(store, queue, reports, clock, directory),
         pool_reader=PoolReader(store, queue, reports, pools),
         followers=Followers(store, hub, clock, start_wait=start_wait),
         tickets=Tickets(tickets, clock),

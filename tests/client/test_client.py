@@ -121,6 +121,8 @@ async def test_the_server_is_asked_how_it_is_and_told_to_wait(client):
     assert [pool["name"] for pool in await client.server.pools()] == ["fast", "default"]
     assert (await client.server.pause_pool("fast"))["paused"]
     assert not (await client.server.resume_pool("fast"))["paused"]
+    with pytest.raises(Conflict):
+        await client.server.reload_pools()
     assert (await client.server.pause_dispatch())["paused"]
     assert not (await client.server.resume_dispatch())["paused"]
 

@@ -6,7 +6,7 @@ plays one, by ``pull``, ``run``, ``append_log`` and ``end``.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +108,7 @@ class Fastlane:
         refused_after: float = 1.0,
         max_executions: int = MAX_EXECUTIONS,
         queue_time: TimeSource = redis_time,
+        read_pools: Callable[[], Sequence[Pool]] | None = None,
         **settings: Any,
     ) -> None:
         named = {"port": 0, "pools": POOLS, "installation": f"test-{uuid4().hex[:8]}", "data_dir": folder} | settings
@@ -119,6 +120,7 @@ class Fastlane:
         self.refused_after = refused_after
         self.max_executions = max_executions
         self._queue_time = queue_time
+        self.read_pools = read_pools
         self.on_answer: Callable[[str, str, Answer], None] | None = None
         """Called with the method, the path and the answer of each request."""
         self._workers = workers
@@ -136,7 +138,9 @@ class Fastlane:
     async def __aenter__(self) -> "Fastlane":
         self.settings.data_dir.mkdir(exist_ok=True)
         await self._stack.__aenter__()
-        api = await self._stack.enter_async_context(app.running("api", self.settings, self._api_factories, self._access))
+        api = await self._stack.enter_async_context(
+            app.running("api", self.settings, self._api_factories, self._access, read_pools=self.read_pools)
+        )
         assert api.services is not None
         assert api.port is not None
         self.api, self.services, self.port = api, api.services, api.port
@@ -203,7 +207,7 @@ class Fastlane:
             worker_settings=self._worker_settings,
         )
         stack = AsyncExitStack()
-        running = await stack.enter_async_context(app.running("worker", self.settings, factories))
+        running = await stack.enter_async_context(app.running("worker", self.settings, factories, read_pools=self.read_pools))
         self._hired.append(stack)
         assert running.worker is not None
         return running.worker

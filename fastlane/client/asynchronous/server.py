@@ -2,7 +2,7 @@
 
 from fastlane.client import contract
 from fastlane.client.asynchronous.transport import AsyncTransport
-from fastlane.client.contract import DispatchPaused, HostDrained, HostRemoved, KnownHost, Pool, PoolPaused, ServerStatus
+from fastlane.client.contract import DispatchPaused, HostDrained, HostRemoved, KnownHost, Pool, PoolPaused, PoolsReloaded, ServerStatus
 
 
 class AsyncServer:
@@ -18,6 +18,10 @@ class AsyncServer:
     async def pools(self) -> list[Pool]:
         """All pools, in the order in which a task looks for its own."""
         return (await self._transport.call(contract.LIST_POOLS))["items"]
+
+    async def reload_pools(self) -> PoolsReloaded:
+        """Makes every process read the pools from its settings again."""
+        return await self._transport.call(contract.RELOAD_POOLS)
 
     async def pause_pool(self, pool: str) -> PoolPaused:
         """Starts nothing in the pool."""

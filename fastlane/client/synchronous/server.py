@@ -1,7 +1,7 @@
 """The server itself: how it is, its pools, and whether it starts anything."""
 
 from fastlane.client import contract
-from fastlane.client.contract import DispatchPaused, HostDrained, HostRemoved, KnownHost, Pool, PoolPaused, ServerStatus
+from fastlane.client.contract import DispatchPaused, HostDrained, HostRemoved, KnownHost, Pool, PoolPaused, PoolsReloaded, ServerStatus
 from fastlane.client.synchronous.transport import Transport
 
 
@@ -18,6 +18,10 @@ class Server:
     def pools(self) -> list[Pool]:
         """All pools, in the order in which a task looks for its own."""
         return (self._transport.call(contract.LIST_POOLS))["items"]
+
+    def reload_pools(self) -> PoolsReloaded:
+        """Makes every process read the pools from its settings again."""
+        return self._transport.call(contract.RELOAD_POOLS)
 
     def pause_pool(self, pool: str) -> PoolPaused:
         """Starts nothing in the pool."""

@@ -118,6 +118,8 @@ def pool_faults(pools: Sequence[Pool]) -> list[str]:
     for place, pool in enumerate(pools):
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", pool.name):
             faults.append(f"pool {pool.name!r}: a name has 1 to 64 letters, digits, '_' and '-'")
+        if pool.name == "reload":
+            faults.append("pool 'reload': POST /pools/reload has that name; choose another")
         if not pool.hosts and not pool.register:
             faults.append(f'pool {pool.name!r} has no hosts; name some, or say which may be registered: register = ["10.0.0.*:2376"]')
         if len(set(pool.hosts)) < len(pool.hosts):

@@ -41,7 +41,8 @@ def _read(values: Mapping[str, Any]) -> Report:
     )
     pools = values.get("pools")
     rules = None if pools is None else tuple(map(tuple, pools))
-    return Report(values["worker"], values["started_at"], hosts, notes, values.get("clock_skew"), values.get("room"), rules)
+    more = {name: values.get(name) for name in ("clock_skew", "room", "pools_digest")}
+    return Report(values["worker"], values["started_at"], hosts, notes, pools=rules, **more)
 
 
 def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:

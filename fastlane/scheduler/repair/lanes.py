@@ -50,6 +50,7 @@ class LaneKeeper:
         self._every = min(every, LOOK_EVERY)
         self._others: dict[str, tuple[tuple[str, str], ...] | None] | None = None
         self._all_alike = False
+        self._rules = rules_of(pools)
         self._reached: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -69,7 +70,10 @@ class LaneKeeper:
         steady, self._others = others == self._others, others
         if not steady or None in others.values():  # None: an older version, which does not say what it serves
             return
-        all_alike = all(theirs == rules_of(self._pools) for theirs in others.values())
+        own = rules_of(self._pools)
+        all_alike = all(theirs == own for theirs in others.values())
+        if own != self._rules:  # the pools were read again
+            self._rules, self._all_alike = own, False
         lanes = await self._queue.counts()
         if all_alike and not self._all_alike:
             for lane in sorted(set(lanes) - {TICKS}):

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastlane.clock import Clock
-from fastlane.directory.current_pools import CurrentPools
+from fastlane.directory.directory import Directory
 from fastlane.errors import StoreDown
 from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import Pauses, Pool
-from fastlane.queue.base import LaneCounts, TimedQueue, WorkerReports, stranded_lanes
+from fastlane.models.placement.pools_revision import PoolsRevision
+from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports, stranded_lanes
 from fastlane.services.reads.host_rows import HostRow, host_rows
 from fastlane.services.reads.shared_check import SharedCheck
 from fastlane.storage.base import Counts, Store
@@ -29,11 +30,28 @@ EMPTY = LaneCounts(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker that is alive, when it started (milliseconds), and how far its clock is ahead of Redis's (milliseconds), if it knows."""
+    """A worker that is alive, when it started (milliseconds), and how far its clock is ahead of Redis's (milliseconds), if it knows.
+    ``has_pools``: whether its pools are those of the recorded revision; None: it does not say."""
 
     id: str
     started_at: int
     clock_skew: int | None = None
+    has_pools: bool | None = None
+
+
+NO_REVISION = PoolsRevision()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolsRow:
+    """The recorded revision of the pools, whether this process has its pools, and why it could not take them over."""
+
+    revision: PoolsRevision = NO_REVISION
+    is_current: bool = True
+    fault: str | None = None
+
+
+NO_POOLS_ROW = PoolsRow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +94,18 @@ class StatusView:
     uncleaned: tuple[Uncleaned, ...]
     hold: str | None = None
     jobs_by_status: Mapping[str, int] | None = None
+    pools: PoolsRow = NO_POOLS_ROW
 
 
 class StatusReader:
     """Raises StoreDown and QueueDown."""
 
-    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, pools: CurrentPools) -> None:
+    def __init__(self, store: Store, queue: TimedQueue, reports: WorkerReports, clock: Clock, directory: Directory) -> None:
         self._store = store
         self._queue = queue
         self._reports = reports
         self._clock = clock
-        self._pools = pools
+        self._directory, self._pools = directory, directory.pools
         self._started_at = clock.now()
         self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
@@ -99,7 +118,7 @@ class StatusReader:
         now = self._clock.now()
         return StatusView(
             uptime=max(0, now - self._started_at),
-            workers=tuple(WorkerRow(report.worker, report.started_at, report.clock_skew) for report in reports),
+            workers=tuple(_worker_row(report, self._directory.revision) for report in reports),
             hosts=host_rows(self._pools, reports, self._pools.records),
             running=tuple(await self._store.running_containers(MAX_RUNNING, visible)),
             queues={pool.name: _queue_row(pool, lanes.get(pool.name, EMPTY), pauses) for pool in self._pools},
@@ -109,6 +128,7 @@ class StatusReader:
             scheduled=tuple(await self._store.next_jobs(MAX_SCHEDULED, now, visible)),
             uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
             hold=pauses.hold,
+            pools=_pools_row(self._directory),
         )
 
     async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:
@@ -124,6 +144,16 @@ class StatusReader:
         if visible not in self._job_counts and len(self._job_counts) >= MAX_PATTERNS:
             self._job_counts.clear()
         return await self._job_counts.setdefault(visible, SharedCheck(count, JOB_COUNTS_VALID, share=10)).answer()
+
+
+def _worker_row(report: Report, revision: PoolsRevision) -> WorkerRow:
+    has_pools = None if report.pools_digest is None else report.pools_digest == revision.digest
+    return WorkerRow(report.worker, report.started_at, report.clock_skew, has_pools)
+
+
+def _pools_row(directory: Directory) -> PoolsRow:
+    is_current = directory.revision.digest in ("", directory.digest)
+    return PoolsRow(directory.revision, is_current, None if is_current else directory.fault)
 
 
 def _queue_row(pool: Pool, lane: LaneCounts, pauses: Pauses) -> QueueRow:

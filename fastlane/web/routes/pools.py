@@ -1,9 +1,9 @@
-"""``/pools``, ``/pools/P/pause`` and ``/pools/P/resume``."""
+"""``/pools``, ``/pools/reload``, ``/pools/P/pause`` and ``/pools/P/resume``."""
 
 from fastlane.models.access import Role
 from fastlane.web.api.contract import operation
 from fastlane.web.api.responses.actions import POOL_PAUSED
-from fastlane.web.api.responses.pools import POOLS
+from fastlane.web.api.responses.pools import POOLS, RELOADED
 from fastlane.web.handler.handler import Handler
 
 
@@ -15,6 +15,17 @@ class PoolsHandler(Handler):
         """All pools: their rules, their hosts, and what runs and waits there."""
         self.set_header("Cache-Control", "no-store")
         await self.answer(POOLS, await self.services.pool_reader.read())
+
+
+class ReloadPoolsHandler(Handler):
+    """``/pools/reload``."""
+
+    write_role = Role.ADMIN
+
+    @operation("reloadPools", RELOADED, refusals=(409,))
+    async def on_post(self) -> None:
+        """Reads the pools from the settings again, here and then in every other process; if any has a fault, none changes."""
+        await self.answer(RELOADED, await self.services.directory.reload())
 
 
 class PausePoolHandler(Handler):

@@ -12,7 +12,7 @@ from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandl
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.openapi import OpenApiHandler
 from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
-from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ResumePoolHandler
+from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
 from fastlane.web.routes.session import LoginPageHandler, SessionHandler
 from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
 from fastlane.web.routes.tickets import TicketHandler
@@ -55,6 +55,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/dispatch/pause": PauseDispatchHandler,
     "/dispatch/resume": ResumeDispatchHandler,
     "/pools": PoolsHandler,
+    "/pools/reload": ReloadPoolsHandler,
     "/pools/{pool}/pause": PausePoolHandler,
     "/pools/{pool}/resume": ResumePoolHandler,
     "/hosts": HostsHandler,

@@ -49,9 +49,9 @@ def app(monkeypatch):
     module.seen = []
     module.ends = lambda: 0
 
-    def run(role, settings, access, announce):
+    def run(role, settings, access, announce, read_pools):
         module.seen.append((role, settings))
-        module.announce = announce
+        module.announce, module.read_pools = announce, read_pools
         return module.ends()
 
     module.run = run

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from fastlane.models.container.container import Resources
 from fastlane.models.container.policy import Policy
 from fastlane.models.placement.pool import Pull
+from fastlane.models.placement.pools_revision import PoolsRevision
 from fastlane.models.schedule.schedule import show_duration
 from fastlane.services.reads.host_rows import HostRow
 from fastlane.services.reads.pools import PoolView
 from fastlane.web.api.responses.actions import NOT_SEEN
-from fastlane.web.api.serializer import Serializer, array, boolean, enum, integer, nested, number, string, strings
+from fastlane.web.api.serializer import Serializer, array, boolean, enum, integer, nested, number, string, strings, timestamp
 
 
 def _reason(row: HostRow) -> str | None:
@@ -79,4 +80,11 @@ POOLS = Serializer[Sequence[PoolView]](
     "Pools",
     "All pools, in the order in which a task looks for its own.",
     items=array(POOL, lambda views: views),
+)
+
+RELOADED = Serializer[PoolsRevision](
+    "PoolsReloaded",
+    "The pools that were read again.",
+    revision=integer(lambda revision: revision.number, "Grows by one when other pools are read."),
+    recordedAt=timestamp(lambda revision: revision.recorded_at, "When they were first."),
 )

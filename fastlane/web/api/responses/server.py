@@ -10,7 +10,7 @@ from fastlane.models.placement.pool import REQUESTED, RESTORED
 from fastlane.models.status import Status
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.host_rows import HostRow
-from fastlane.services.reads.server_status import QueueRow, StatusView, StrandedRow, WorkerRow
+from fastlane.services.reads.server_status import PoolsRow, QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.responses.jobs import JOB_STATUSES
@@ -60,6 +60,16 @@ WORKER = Serializer[WorkerRow](
     id=string(lambda worker: worker.id, "The worker's id, as logs have it."),
     startedAt=timestamp(lambda worker: worker.started_at, "When it started."),
     clockSkewMs=integer(lambda worker: worker.clock_skew, "How far its machine's clock is ahead of Redis's.", null=True, least=None),
+    poolsCurrent=boolean(lambda worker: worker.has_pools, "Whether it has the pools that were read last.", null=True),
+)
+
+POOLS_REVISION = Serializer[PoolsRow](
+    "PoolsRevision",
+    "Which pools the processes are to have: those that were read last.",
+    revision=integer(lambda row: row.revision.number, "Grows by one when other pools are read."),
+    recordedAt=timestamp(lambda row: row.revision.recorded_at or None, "When they were.", null=True),
+    current=boolean(lambda row: row.is_current, "Whether the process that answers has them."),
+    error=string(lambda row: row.fault, "Why it has others, if it tried to read them.", null=True),
 )
 
 WORKERS = Serializer[Sequence[WorkerRow]](
@@ -199,6 +209,7 @@ SERVER_STATUS = Serializer[ServerStatus](
     hosts=array(HOST, lambda status: status.view.hosts),
     containers=nested(CONTAINERS, lambda status: status.view.running),
     dispatch=nested(DISPATCH, lambda status: status.view),
+    pools=nested(POOLS_REVISION, lambda status: status.view.pools),
     queues=table(QUEUE, lambda status: status.view.queues, "By pool."),
     strandedQueues=table(
         STRANDED,
