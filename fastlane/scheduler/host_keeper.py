@@ -48,6 +48,7 @@ class HostKeeper:
         self._by_address: dict[str, list[HostRecord]] = {}
         self._removed: tuple[HostRecord, ...] = ()
         self._in_pools: frozenset[str] = frozenset()
+        self._judgement: tuple[Sequence[HostView], Sequence[HostView]] | None = None
         self._pools_changed()
         pools.subscribe(self._pools_changed)
         executor.subscribe(self._wake.set)
@@ -58,12 +59,16 @@ class HostKeeper:
             self._by_address.setdefault(record.address, []).append(record)
         self._removed = tuple(record for record in self._pools.records if record.lost_until is not None)
         self._in_pools = frozenset(host for pool in self._pools for host in pool.hosts)
+        self._judgement = None
         self._wake.set()
 
     def views(self) -> Sequence[HostView]:
-        """What is known of each host now, and whether it gets new work."""
-        now = self._clock.now()
-        return [self._judged(view, now) for view in self._executor.hosts()]
+        """What is known of each host now, and whether it gets new work. As long as nothing changes, the answer is the same object."""
+        seen = self._executor.hosts()
+        if self._judgement is None or self._judgement[0] is not seen:
+            now = self._clock.now()
+            self._judgement = (seen, [self._judged(view, now) for view in seen])
+        return self._judgement[1]
 
     def clear_with(self, clear: Callable[[str], Awaitable[None]]) -> None:
         """Removes the leftovers on a host in this way, before a host that is back gets work."""
@@ -101,7 +106,7 @@ class HostKeeper:
         known = hosts_to_know(self._pools, self._pools.records)
         if known != self._known:
             self._uncleared |= {host.endpoint.address for host in known} - {host.endpoint.address for host in self._known}
-            self._known = known
+            self._known, self._judgement = known, None
             await self._executor.use_hosts(known)
             self._returned.set()
         self._on_change()
@@ -127,6 +132,7 @@ class HostKeeper:
             log.warning("host.not_cleared", host=host, error=str(error) or f"took over {CLEAR_WITHIN:g} s")
         else:
             self._uncleared.discard(host)
+            self._judgement = None
             self._on_change()
 
     def _judged(self, view: HostView, now: int) -> HostView:

@@ -18,6 +18,7 @@ from fastlane.models.execution import Ending, Execution, Failure, FailureReason
 from fastlane.models.placement.host import HostView, reachable_manager
 from fastlane.models.placement.place import place
 from fastlane.models.placement.pool import Pool, Pull, pool_for, refusals
+from fastlane.models.placement.ranking import Ranking
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import TICKS, TimedQueue
@@ -62,6 +63,7 @@ class Launcher:
         self._known_pools = known_pools
         self._overlaps = overlaps
         self.limits = limits
+        self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
     async def claim(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """enqueued → pulling on the best host of its pool, or on no host when no pool matches. None when it was put back into the queue.
@@ -79,13 +81,14 @@ class Launcher:
         if assignment.lease.lane != pool.name:
             await self._queue.requeue(self._leases.owner, execution.id, min(now, execution.scheduled_for), lane=pool.name)
             return None
-        placement = place(pool, self._hosts())
-        self._leases.place(assignment, placement.host)
-        if placement.host is None:
-            log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=dict(placement.passed_over))
+        host = self._best_host(pool)
+        self._leases.place(assignment, host)
+        if host is None:
+            passed_over = dict(place(pool, self._hosts()).passed_over)
+            log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=passed_over)
             await self._queue.requeue(self._leases.owner, execution.id, now)
             return None
-        return await self._claim(assignment, transitions.claim(execution, host=placement.host, pool=pool.name, now=now))
+        return await self._claim(assignment, transitions.claim(execution, host=host, pool=pool.name, now=now))
 
     async def bind(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """pulling without a service → bound to one parked service, or ended because it can never have one."""
@@ -255,13 +258,22 @@ class Launcher:
 
     def _hosts(self) -> Sequence[HostView]:
         """The hosts. What this worker is about to start counts as running, or all that is due at once would go to the same host."""
-        return [replace(view, running=view.running + self._leases.placed_on(view.name)) for view in self._views()]
+        placed = self._leases.placed
+        return [replace(view, running=view.running + placed.get(view.name, 0)) for view in self._views()]
+
+    def _best_host(self, pool: Pool) -> str | None:
+        """The host for one more execution of a pool. The index is made anew when the pool or the views are others."""
+        views = self._views()
+        known = self._rankings.get(pool.name)
+        if known is None or known[0] is not pool or known[1] is not views:
+            known = self._rankings[pool.name] = (pool, views, Ranking(pool, views))
+        return known[2].best(self._leases.placed)
 
     def _no_place(self, execution: Execution) -> str | None:
         """Why an execution for which no pool has come cannot start; None when its host can be used."""
         if execution.host is None:
             return f"no pool matches the task {execution.task_id!r}: add one to the settings"
-        if any(view.name == execution.host and view.usable for view in self._hosts()):
+        if any(view.name == execution.host and view.usable for view in self._views()):
             return None
         return (
             f"no pool matches the task {execution.task_id!r} any longer, and its host {execution.host} cannot be used "
@@ -270,18 +282,16 @@ class Launcher:
 
     async def _host_for(self, execution: Execution) -> str:
         """Its host while that is open, else another of its pool. Raises NoHost."""
-        views = self._hosts()
-        for view in views:
+        for view in self._views():
             if view.name == execution.host and view.is_open:
                 return view.name
         pool = pool_for(self._pools, execution.task_id)
         if pool is None:
             raise NoHost(f"{execution.host} cannot be used, and no pool matches the task {execution.task_id!r} any longer")
-        placement = place(pool, views)
-        if placement.host is None:
-            reasons = "; ".join(f"{name} {reason}" for name, reason in placement.passed_over.items())
-            raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")
-        return placement.host
+        if (host := self._best_host(pool)) is not None:
+            return host
+        reasons = "; ".join(f"{name} {reason}" for name, reason in place(pool, self._hosts()).passed_over.items())
+        raise NoHost(f"no host of pool {pool.name!r} can be used: {reasons}")
 
     async def _park(self, execution: Execution, host: str, pool: Pool | None) -> tuple[Image, str]:
         """The resolved image, and the id of the parked service."""

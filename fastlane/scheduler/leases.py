@@ -6,7 +6,7 @@ goes on; when the queue says that a lease is lost, the work on it ends at once.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 
 import structlog
 
@@ -140,13 +140,16 @@ class Leases:
             return
         if assignment.host is not None:
             self._placed[assignment.host] -= 1
+            if not self._placed[assignment.host]:
+                del self._placed[assignment.host]
         if host is not None:
             self._placed[host] += 1
         assignment.place_on(host)
 
-    def placed_on(self, host: str) -> int:
-        """How many assignments are placed on a host that does not have their services yet."""
-        return self._placed[host]
+    @property
+    def placed(self) -> Mapping[str, int]:
+        """How many assignments are placed on each host that does not have their services yet."""
+        return self._placed
 
     def hint_stop(self, id: str) -> None:
         """Passes the queue's hint on that a stop of this entry was asked for."""

@@ -5,10 +5,12 @@ Every method does what the port (``base.py``) says by a few calls to an engine. 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
+from operator import is_
 from typing import Any
 from uuid import uuid4
 
@@ -44,6 +46,9 @@ log = structlog.get_logger()
 UPDATE_TRIES = 6
 UPDATE_WITHIN = 40.0
 REMOVE_TRIES = 5
+FEW = 100
+VIEW_KEPT = 1e-4
+"""Seconds for which views are kept, for each host above a few: a tenth of a second among a thousand hosts."""
 
 Raw = Mapping[str, Any]
 
@@ -74,6 +79,7 @@ class SwarmExecutor:
         self._is_open = False
         self._leaving: set[asyncio.Task[None]] = set()
         self._readers: dict[str, LogReader] = {}
+        self._views: tuple[float, Sequence[HostView]] | None = None
         self._observer = Observer(self._hosts, installation, clock)
 
     # its life
@@ -118,9 +124,20 @@ class SwarmExecutor:
         self._listeners.append(on_change)
 
     def hosts(self) -> Sequence[HostView]:
-        return [host.view() for host in self._hosts]
+        """What runs on each of many hosts may be some milliseconds old, or every step of an execution would look at all of them."""
+        now = time.monotonic()
+        if self._views is None or now >= self._views[0]:
+            self._views = (now + max(0, len(self._hosts) - FEW) * VIEW_KEPT, self._views_now())
+        return self._views[1]
+
+    def _views_now(self) -> Sequence[HostView]:
+        """The views of all hosts: those of the last time where none has changed."""
+        views = [host.view() for host in self._hosts]
+        known = self._views[1] if self._views is not None else ()
+        return known if len(known) == len(views) and all(map(is_, known, views)) else views
 
     def _changed(self) -> None:
+        self._views = None
         for listener in self._listeners:
             listener()
 

@@ -69,6 +69,7 @@ class Host:
         self._first: EngineIdentity | None = None
         self._is_stranger = False
         self._parked: dict[str, int] = {}
+        self._view: tuple[tuple[object, ...], HostView] | None = None
 
     async def open(self) -> None:
         """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
@@ -120,17 +121,24 @@ class Host:
         return self._fault
 
     def view(self) -> HostView:
-        """What is known of it now."""
+        """What is known of it now; the same view until something changes."""
         now = self._clock.now()
         self._parked = {service: at for service, at in self._parked.items() if 0 <= now - at < PARK_SEEN_WITHIN}
+        reason, running = self.reason, len(self._seen) + len(self._parked)
+        shown = (reason, self._since, self.facts, running, self._breaker.circuit(now), self._breaker.faults, self._breaker.retry_at(now))
+        if self._view is None or self._view[0] != shown:  # facts are compared first by identity
+            self._view = (shown, self._make_view(now, reason, running))
+        return self._view[1]
+
+    def _make_view(self, now: int, reason: str | None, running: int) -> HostView:
         return HostView(
             name=self.name,
-            usable=self.usable,
-            reason=self.reason,
-            since=None if self.usable else self._since,
+            usable=reason is None,
+            reason=reason,
+            since=None if reason is None else self._since,
             swarm_id=self.facts.swarm_id if self.facts else None,
             circuit=self._breaker.circuit(now).value,
-            running=len(self._seen) + len(self._parked),
+            running=running,
             faults=self._breaker.faults,
             retry_at=self._breaker.retry_at(now),
             clock_skew=self.facts.skew if self.facts else None,
