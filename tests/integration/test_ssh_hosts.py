@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -201,6 +202,15 @@ async def test_the_log_tells_of_the_connection_without_secrets(way: Way, install
     assert secret not in str(lines)
 
 
+@pytest.fixture
+def own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A short one: the socket's folder stays behind when its process is killed."""
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield
+
+
+@pytest.mark.usefixtures("own_temporary_folder")
 def test_jobs_run_over_ssh_set_up_by_the_commands_of_the_docs(engine: str, tmp_path: Path) -> None:
     with SshServer(tmp_path / "sshd") as sshd:
         there = f"ssh://{sshd.user}@127.0.0.1:{sshd.port}{engine.removeprefix('unix://')}"
