@@ -51,6 +51,7 @@ class Database:
             self._url.text,
             timeoutMS=int(self._deadline * 1000),
             connectTimeoutMS=int(self._deadline * 1000),
+            serverSelectionTimeoutMS=int(self._deadline * 1000),  # of its farewell
             retryWrites=False,
             retryReads=False,
             w="majority",

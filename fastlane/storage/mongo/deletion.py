@@ -14,6 +14,7 @@ from fastlane.storage.mongo import executions, logs
 from fastlane.storage.mongo.commits import current, is_there
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.idempotency import tombstone
+from fastlane.storage.mongo.intents import complete_pending
 from fastlane.storage.mongo.jobs import bounds_of_all
 from fastlane.storage.mongo.rows import read_job
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED
@@ -100,6 +101,7 @@ async def _is_still(db: Database, job: Document) -> bool:
 
 async def open_of_task(db: Database, task_id: str, limit: int, after: str) -> list[Job]:
     """A task's jobs with a tick to come, or an execution under way or not settled, by id."""
+    await complete_pending(db)
     found: list[Job] = []
     until: str | None = after
     while until is not None and len(found) < limit:

@@ -131,7 +131,7 @@ class MongoStore:
         return await self._db.call(lambda: jobs.bounds(self._db, job_id))
 
     async def task(self, task_id: str) -> Task | None:
-        return await self._db.call(lambda: tasks.get(self._db, task_id))
+        return await self._db.call(lambda: task_lists.get(self._db, task_id))
 
     async def jobs_of(self, task_id: str, limit: int) -> Sequence[Job]:
         return await self._db.call(lambda: jobs.of_task(self._db, task_id, limit))

@@ -1,4 +1,4 @@
-"""The lists of tasks. How many jobs each task of a page has is counted then.
+"""Reads of tasks, and their lists. How many jobs each task of a page has is counted then.
 
 A list that is filtered by words or by a pattern is found in the ids alone, which are short; the page's own rows are read whole.
 """
@@ -22,6 +22,13 @@ from fastlane.storage.words import contains, words_of
 _NEWEST = [("modified_at", -1), ("_id", -1)]
 _ROWS: ListSource[Document] = ListSource(TASKS, ("modified_at", "_id"), lambda row: row)
 _ALL = {"modified_at": {"$gte": -LAST - 1, "$lte": LAST}}
+
+
+async def get(db: Database, task_id: str) -> Task | None:
+    """One task. How many jobs it has is counted, since a number in the task would be wrong after some crashes."""
+    await complete_pending(db)
+    row = await db.one(TASKS, task_id)
+    return None if row is None else read_task(row, (await job_counts(db, [task_id])).get(task_id, 0))
 
 
 async def tasks(db: Database, window: Window, visible: str | None) -> Page[Task]:

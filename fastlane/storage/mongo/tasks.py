@@ -6,9 +6,8 @@ job, or the task is there after both.
 """
 
 from fastlane.models.ids import nonce
-from fastlane.models.task import Task
 from fastlane.storage.mongo.database import Database
-from fastlane.storage.mongo.rows import read_task, task_words
+from fastlane.storage.mongo.rows import task_words
 from fastlane.storage.mongo.schema import JOBS, TASKS
 
 _MARK = "deletion"
@@ -24,17 +23,6 @@ async def change(db: Database, task_id: str, modified_at: int | None, *, is_new:
         return False
     first = {"created_at": modified_at, "words": task_words(task_id)}
     return await db.upsert(TASKS, task_id, {**times, "$setOnInsert": first})
-
-
-async def get(db: Database, task_id: str) -> Task | None:
-    """One task."""
-    row = await db.one(TASKS, task_id)
-    return None if row is None else read_task(row, await count_jobs(db, task_id))
-
-
-async def count_jobs(db: Database, task_id: str) -> int:
-    """How many jobs a task has. They are counted along an index, since a number in the task would be wrong after some crashes."""
-    return await db.count(JOBS, {"task_id": task_id}, "jobs_of_task")
 
 
 async def delete(db: Database, task_id: str) -> bool:

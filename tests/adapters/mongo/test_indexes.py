@@ -1,0 +1,101 @@
+"""Every query names its index, or asks for documents by their ids, so that none scans a collection; where the server can tell, its own plan
+says that it uses that index."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from fastlane.storage.mongo import database
+from fastlane.storage.mongo.schema import INDEXES
+from fastlane.storage.mongo.store import MongoStore
+from tests.support.store_queries import QUERIES
+from tests.support.waiting import PATIENCE
+
+NAMES = {collection: {index.document["name"] for index in indexes} for collection, indexes in INDEXES.items()}
+KEYS = {index.document["name"]: index.document for indexes in INDEXES.values() for index in indexes}
+
+
+class Commands(CommandListener):
+    """The commands that a client sends."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in ("find", "aggregate", "update", "delete", "insert", "count", "distinct"):
+            self.sent.append((event.command_name, dict(event.command)))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Is of no interest."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Is of no interest."""
+
+
+@pytest.fixture
+async def traced(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MongoStore, Commands]]:
+    commands = Commands()
+    monkeypatch.setattr(
+        database, "AsyncIOMotorClient", lambda url, **options: AsyncIOMotorClient(url, event_listeners=[commands], **options)
+    )
+    store = MongoStore(mongo_url, deadline=PATIENCE)
+    await store.open()
+    commands.sent.clear()
+    yield store, commands
+    await store.close()
+
+
+def is_by_id(filter: dict[str, Any]) -> bool:
+    return isinstance(filter.get("_id"), str) or (isinstance(filter.get("_id"), dict) and bool(filter["_id"].keys() & {"$in", "$gte"}))
+
+
+def faults_of(name: str, command: dict[str, Any]) -> list[str]:
+    """What is wrong with how a command finds its documents."""
+    collection = command[name]
+    if name == "insert":
+        return []
+    if name in ("update", "delete"):
+        return [f"{one}" for one in command[f"{name}s"] if not is_by_id(one["q"])]
+    hint = command.get("hint")
+    if name == "find":
+        filter = command["filter"]
+        if hint in (None, "_id_"):
+            return [] if is_by_id(filter) else [f"{command}"]
+    else:
+        filter = command["pipeline"][0]["$match"]
+    if hint not in NAMES[collection]:
+        return [f"{command}"]
+    index = KEYS[hint]
+    first, text = next(iter(index["key"])), repr(filter)
+    condition = index.get("partialFilterExpression", {})
+    missing = [field for field in condition if f"'{field}'" not in text]
+    return [f"{hint} without {missing}: {filter}"] if missing or (not condition and f"'{first}'" not in text) else []
+
+
+@pytest.mark.parametrize("name", QUERIES)
+async def test_a_query_scans_no_collection(traced: tuple[MongoStore, Commands], mongo_url: str, name: str) -> None:
+    store, commands = traced
+    await QUERIES[name](store)
+    sent = [(kind, command) for kind, command in commands.sent if command[kind] != "meta"]
+    assert sent
+    assert [fault for kind, command in sent for fault in faults_of(kind, command)] == []
+    with MongoClient[dict[str, Any]](mongo_url, timeoutMS=30_000) as client:
+        for kind, command in sent:
+            if kind == "find" and command.get("hint") not in (None, "_id_"):
+                assert plan_names(client, command) <= {command["hint"]}, command
+
+
+def plan_names(client: "MongoClient[dict[str, Any]]", command: dict[str, Any]) -> set[str]:
+    """The indexes in the server's plan; none where it does not tell."""
+    asked = {key: command[key] for key in ("find", "filter", "sort", "limit", "hint", "projection") if key in command}
+    try:
+        plan = client.get_default_database().command({"explain": asked, "verbosity": "queryPlanner"})
+    except PyMongoError:
+        return set()
+    return set(re.findall(r"'indexName': '([^']*)'", repr(plan)))

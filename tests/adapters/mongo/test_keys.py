@@ -1,0 +1,95 @@
+"""Idempotency keys when the process that reserved one sleeps or dies: another takes the key over, and only one request has its effect."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fastlane.errors import Repeated
+from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.job import Job
+from fastlane.storage.mongo import commits, idempotency
+from fastlane.storage.mongo.store import MongoStore
+from tests.support.factories import first_of, new, new_job
+from tests.support.ledger import count_executions
+
+Stores = tuple[MongoStore, MongoStore]
+NOW = 10 * DAY
+
+
+@pytest.fixture(autouse=True)
+def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "PATIENCE", 0.1)
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Lets the first commit sleep just before it writes its job: the first event says that it sleeps, the second wakes it."""
+    sleeps, wake, write = asyncio.Event(), asyncio.Event(), commits._write
+
+    async def sleepy(*given: Any, **named: Any) -> Any:
+        if not sleeps.is_set():
+            sleeps.set()
+            await wake.wait()
+        return await write(*given, **named)
+
+    monkeypatch.setattr(commits, "_write", sleepy)
+    return sleeps, wake
+
+
+def record_for(job: Job, number: int = 1, now: int = NOW) -> IdempotencyRecord:
+    tick, execution = first_of(job, key=f"r:{number}", sequence=number)
+    return IdempotencyRecord("key", "body", now, job.task_id, job.id, tick.id, execution.id)
+
+
+async def test_a_key_whose_process_sleeps_is_taken_over_and_the_sleeper_makes_no_second_job(
+    stores: Stores, asleep: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    first, second = new("t"), new("t")
+    sleeping = asyncio.ensure_future(stores[0].create(*first, record_for(first[0])))
+    await asleep[0].wait()
+    assert await stores[1].idempotency_record("key", 0) is None
+    await stores[1].create(*second, record_for(second[0], now=NOW + 1))
+    asleep[1].set()
+    with pytest.raises(Repeated):
+        await sleeping
+    record = await stores[0].idempotency_record("key", 0)
+    assert record == record_for(second[0], now=NOW + 1)
+    assert await stores[0].job(first[0].id) is None
+    assert (await stores[0].counts()).jobs == 1
+
+
+async def test_a_key_of_an_advance_is_taken_over_and_the_sleeper_changes_nothing(
+    stores: Stores, asleep: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    asleep[0].set()
+    job = new_job("t", at=5_000, sequence=0)
+    await stores[0].create(job, None, None)
+    asleep[0].clear()
+    after = replace(job, sequence=1)
+
+    def advance(store: MongoStore, number: int) -> Any:
+        tick, execution = first_of(job, key=f"r:{number}")
+        return store.advance(job, after, [tick], execution, record_for(job, number, NOW + number))
+
+    sleeping = asyncio.ensure_future(advance(stores[0], 1))
+    await asleep[0].wait()
+    assert await advance(stores[1], 2)
+    asleep[1].set()
+    with pytest.raises(Repeated):
+        await sleeping
+    assert await count_executions(stores[0], job.id) == 1
+    assert await stores[0].idempotency_record("key", 0) == record_for(job, 2, NOW + 2)
+
+
+async def test_a_reservation_of_a_process_that_died_does_not_keep_the_key(
+    stores: Stores, asleep: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    first, second = new("t"), new("t")
+    dying = asyncio.ensure_future(stores[0].create(*first, record_for(first[0])))
+    await asleep[0].wait()
+    dying.cancel()
+    await stores[1].create(*second, record_for(second[0]))
+    assert (await stores[1].idempotency_record("key", 0)) == record_for(second[0])
+    assert await stores[1].job(first[0].id) is None

@@ -1,0 +1,108 @@
+"""Intents that several processes carry out at once, and processes that sleep in the middle of it, while the job goes on without them."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from fastlane.models import transitions
+from fastlane.models.execution import Ending
+from fastlane.models.job import Job
+from fastlane.models.paging import Wanted, Window
+from fastlane.models.status import Status
+from fastlane.storage.base import Deletion
+from fastlane.storage.mongo import commits, finisher
+from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.intents import complete
+from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
+from fastlane.storage.mongo.store import MongoStore
+from tests.support.factories import first_of, new
+from tests.support.ledger import count_executions, count_ticks
+from tests.support.waiting import until
+
+Stores = tuple[MongoStore, MongoStore]
+
+
+async def committed(db: Database, task_id: str = "t") -> tuple[Job, Document]:
+    """A commit by a process that carried nothing out: the job, and its row as that process has it."""
+    job, tick, execution = new(task_id)
+    row = await commits.create(db, job, tick, execution, None)
+    assert row is not None
+    return job, row
+
+
+async def deleted(store: MongoStore, job: Job) -> None:
+    """Ends what the job runs, and deletes it with its task."""
+    for execution in await store.executions_of(job.id, 10):
+        pulling = await store.change(transitions.claim(execution, host="h", pool="p", now=1))
+        assert pulling is not None
+        assert await store.change(transitions.give_up(pulling, Ending(Status.FAILED, 2)))
+        assert await store.change(transitions.settle(execution))
+    assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+    assert await store.delete_task(job.task_id)
+
+
+async def test_an_intent_that_many_carry_out_at_once_is_carried_out_once(stores: Stores, db: Database) -> None:
+    job, row = await committed(db)
+    await asyncio.gather(*(complete(db, row) for _ in range(6)), stores[0].counts(), stores[1].list_ticks(job.id, Window(1, 10)))
+    assert (await count_ticks(stores[0], job.id), await count_executions(stores[0], job.id)) == (1, 1)
+    task = await stores[0].task("t")
+    assert task is not None
+    assert task.jobs_count == 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store, job: store.executions_of(job.id, 10),
+        lambda store, job: store.latest([job.id]),
+        lambda store, job: store.unfinished("t", job.id, 10),
+        lambda store, job: store.under_way_of("t", job.id),
+        lambda store, job: store.open_jobs("t", 10),
+        lambda store, job: store.executions_in(frozenset({Status.ENQUEUED}), 10),
+        lambda store, job: store.execution(first_of(job)[1].id),
+        lambda store, job: store.task("t"),
+    ],
+)
+async def test_every_read_sees_what_was_committed_by_a_process_that_died(stores: Stores, db: Database, read) -> None:  # type: ignore[no-untyped-def]
+    job, _ = await committed(db)
+    assert await read(stores[0], job)
+    assert (await stores[1].list_executions(Wanted(), Window(1, 10))).total == 1
+
+
+async def test_what_was_left_behind_is_carried_out_without_any_read(mongo_url: str, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finisher, "ROUND", 0.05)
+    store = MongoStore(mongo_url)
+    await store.open()
+    job, _ = await committed(db)
+
+    async def carried_out() -> bool:
+        row = await db.one("jobs", job.id)
+        return row is not None and row["intent"] is None
+
+    await until(carried_out, "the intent to be carried out")
+    assert await db.one(EXECUTIONS, first_of(job)[1].id)
+    await store.close()
+
+
+async def test_a_process_that_wakes_after_the_job_was_deleted_leaves_nothing(stores: Stores, db: Database) -> None:
+    job, row = await committed(db)
+    await complete(db, row)
+    await deleted(stores[0], job)
+    await complete(db, row)
+    tick, execution = first_of(job)
+    assert [await db.one(*key) for key in ((TICKS, tick.id), (EXECUTIONS, execution.id), (TASKS, "t"))] == [None] * 3
+    assert (await stores[1].counts()).tasks == 0
+
+
+async def test_a_process_that_wakes_after_the_job_was_made_again_leaves_the_new_one_alone(stores: Stores, db: Database) -> None:
+    job, row = await committed(db)
+    await complete(db, row)
+    await deleted(stores[0], job)
+    again = replace(job, incarnation="another")
+    tick, execution = first_of(again)
+    await stores[0].create(again, tick, execution)
+    await complete(db, row)
+    assert [one.id for one in (await stores[1].list_ticks(job.id, Window(1, 10))).rows] == [tick.id]
+    assert await stores[1].executions_of(job.id, 10) == [execution]
+    assert (await stores[1].counts()).tasks == 1

@@ -1,0 +1,217 @@
+"""A commit ends between any two of its writes, or the answer to any of them is lost: over a real wire, with a real server."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from fastlane.errors import StoreDown
+from fastlane.models import transitions
+from fastlane.models.execution import Execution
+from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.job import Job
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.schedule.tick import Tick, next_execution
+from fastlane.models.status import Status
+from fastlane.storage.base import Counts, Deletion, Generation, Store
+from fastlane.storage.mongo import idempotency
+from fastlane.storage.mongo.store import MongoStore
+from tests.support.factories import chunk, first_of, new, new_job
+from tests.support.ledger import ticks_of
+from tests.support.mongo import RealMongo
+from tests.support.mongo_wire import MongoWire, mongo_wire
+from tests.support.waiting import PATIENCE
+
+ENDED = {"status": Status.DONE, "finished_at": 5, "settled": True, "cleaned": True}
+SHORT = 0.8
+"""Seconds that a call of a process may take that is to be cut off."""
+
+
+@dataclass
+class Bed:
+    """A store whose calls go through a proxy, and another process's store."""
+
+    wire: MongoWire
+    url: str
+    other: MongoStore
+
+    async def opened(self, deadline: float = PATIENCE) -> MongoStore:
+        """One more process's store, behind the proxy."""
+        store = MongoStore(self.url, deadline=deadline)
+        await store.open()
+        self.wire.reset()
+        return store
+
+
+@pytest.fixture
+async def bed(mongo_server: RealMongo, mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
+    monkeypatch.setattr(idempotency, "PATIENCE", 0.1)
+    if str(mongo_server.port) not in mongo_url:
+        mongo_url = mongo_server.url("test")
+    async with mongo_wire(mongo_server.port) as wire:
+        other = MongoStore(mongo_url, deadline=PATIENCE)
+        await other.open()
+        yield Bed(wire, mongo_server.url("test", f"127.0.0.1:{wire.port}"), other)
+        await other.close()
+
+
+class Act:
+    """One commit: what is there before it, the call, and what must be there once it is made."""
+
+    def __init__(self) -> None:
+        self.job: Job = new_job("t", at=2_000, sequence=0)
+        self.tick: Tick
+        self.execution: Execution
+        self.tick, self.execution = first_of(self.job, key="r:1", sequence=1)
+        self.record = IdempotencyRecord("key", "body", 1_000, "t", self.job.id, self.tick.id, self.execution.id)
+
+    async def prepare(self, store: Store) -> None:
+        """Makes what is there before."""
+
+    async def __call__(self, store: Store) -> Any:
+        """Makes the commit."""
+        raise NotImplementedError
+
+    async def is_made(self, store: Store) -> bool:
+        """Whether it was made, wholly; fails when only a part of it was."""
+        ticks, executions = await ticks_of(store, self.job.id), await store.executions_of(self.job.id, 10)
+        record = await store.idempotency_record("key", 0)
+        assert (len(ticks), len(executions), record) in ((0, 0, None), (1, 1, self.record))
+        assert executions == ([self.execution] if ticks else [])
+        assert await store.execution(self.execution.id) == (self.execution if ticks else None)
+        assert (await store.counts()).executions[Status.ENQUEUED] == len(executions)
+        return bool(ticks)
+
+
+class Create(Act):
+    async def __call__(self, store: Store) -> Any:
+        await store.create(replace(self.job, next_tick=None), self.tick, self.execution, self.record)
+        return True
+
+    async def is_made(self, store: Store) -> bool:
+        made = await super().is_made(store)
+        job, task = await store.job(self.job.id), await store.task("t")
+        assert (job is not None, task is not None) == (made, made)
+        assert (await store.counts()).tasks == made
+        return made
+
+
+class Advance(Act):
+    async def prepare(self, store: Store) -> None:
+        await store.create(self.job, None, None)
+
+    async def __call__(self, store: Store) -> Any:
+        after = replace(self.job, sequence=1, next_tick=None, modified_at=7_000)
+        return await store.advance(self.job, after, [self.tick], self.execution, self.record)
+
+    async def is_made(self, store: Store) -> bool:
+        made = await super().is_made(store)
+        job, task = await store.job(self.job.id), await store.task("t")
+        assert job is not None
+        assert task is not None
+        assert (job.sequence, job.next_tick, task.modified_at) == ((1, None, 7_000) if made else (0, 2_000, 1_000))
+        return made
+
+
+class Stop(Act):
+    async def prepare(self, store: Store) -> None:
+        await store.create(self.job, None, None)
+
+    async def __call__(self, store: Store) -> Any:
+        return await store.stop_job(self.job.id, 5_000)
+
+    async def is_made(self, store: Store) -> bool:
+        job, ticks = await store.job(self.job.id), await ticks_of(store, self.job.id)
+        assert job is not None
+        assert (job.stop_sequence, job.next_tick, len(ticks)) in ((0, 2_000, 0), (1, None, 1))
+        return bool(ticks)
+
+
+class Delete(Act):
+    async def prepare(self, store: Store) -> None:
+        self.job = replace(self.job, next_tick=None, sequence=1)
+        await store.create(self.job, self.tick, replace(self.execution, epoch=1, **ENDED))
+        assert await store.append(chunk(self.execution.id, Head(), [Piece(STDOUT, 1, b"x")]))
+
+    async def __call__(self, store: Store) -> Any:
+        while (step := await store.delete_job(self.job.id, self.job.incarnation, 9_000)) is Deletion.MORE:
+            pass
+        return step
+
+    async def is_made(self, store: Store) -> bool:
+        job, task = await store.job(self.job.id), await store.task("t")
+        assert task is not None
+        if job is not None:  # half a deletion is one that can be repeated
+            assert await store.execution(self.execution.id) is None or not self.execution.belongs_to(job) or job.floor == 0
+            return False
+        assert (task.modified_at, task.jobs_count) == (9_000, 0)
+        assert (await store.counts()).executions == dict.fromkeys(Status, 0)
+        assert await store.was_deleted(self.execution.id)
+        assert (await store.log_head(self.execution.id)).offset == 0
+        return True
+
+
+ACTS = (Create, Advance, Stop, Delete)
+
+
+@pytest.mark.parametrize("kind", ACTS)
+@pytest.mark.parametrize("number", range(1, 8))
+async def test_a_commit_whose_answer_is_lost_is_made_once(bed: Bed, kind: Callable[[], Act], number: int) -> None:
+    act = kind()
+    await act.prepare(bed.other)
+    store = await bed.opened()
+    bed.wire.lose = {number}
+    assert await act(store)
+    await store.close()
+    assert await act.is_made(bed.other)
+    if isinstance(act, Create | Advance | Stop):
+        counts = await bed.other.counts()
+        assert (counts.jobs, counts.tasks) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", [Create, Advance, Delete])
+@pytest.mark.parametrize(("edge", "number"), [("die_before", 1), *(("die_after", number) for number in range(1, 8))])
+async def test_a_commit_that_ends_half_way_is_made_wholly_or_not_at_all(bed: Bed, kind: Callable[[], Act], edge: str, number: int) -> None:
+    act = kind()
+    await act.prepare(bed.other)
+    store = await bed.opened(SHORT)
+    setattr(bed.wire, edge, number)
+    try:
+        answered = bool(await act(store))
+    except StoreDown:
+        answered = False
+    made = await act.is_made(bed.other)
+    assert made or not answered
+    closing = store.close()
+    bed.wire.dead = True
+    await closing
+    bed.wire.reset()
+    again = await bed.opened()
+    if not made:
+        assert await act(again)
+    assert await act.is_made(again)
+    await again.close()
+
+
+CHANGES: dict[str, Callable[[Store, Job, Tick, Execution], Awaitable[Any]]] = {
+    "insert": lambda store, job, tick, execution: store.insert(next_execution(execution, due=1, now=1)),
+    "change": lambda store, job, tick, execution: store.change(transitions.claim(execution, host="h", pool="p", now=1)),
+    "append": lambda store, job, tick, execution: store.append(chunk(execution.id, Head(), [Piece(STDOUT, 1, b"x")])),
+    "change_generation": lambda store, job, tick, execution: store.change_generation(
+        Generation(0, "", None, 0), Generation(1, "r", "w", 1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_write_whose_answer_is_lost_is_recognised(bed: Bed, name: str) -> None:
+    job, tick, execution = new("t")
+    await bed.other.create(job, tick, execution)
+    store = await bed.opened()
+    bed.wire.lose = {1}
+    assert await CHANGES[name](store, job, tick, execution)
+    if name != "change_generation":
+        assert len(bed.wire.writes) >= 2
+    await store.close()
+    assert isinstance(await bed.other.counts(), Counts)

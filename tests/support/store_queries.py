@@ -1,0 +1,105 @@
+"""Every query that services, the scheduler and its repairs make of a store, each with rows by chance: its plan is what tests look at."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from fastlane.models.logs.chunk import STDERR, STDOUT, Head, Piece
+from fastlane.models.paging import After, Wanted, WantedJobs, Window
+from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.models.transitions import claim
+from fastlane.storage.base import Deletion, Store
+from tests.support.factories import chunk, first_of, new, new_job
+
+Query = Callable[[Store], Awaitable[object]]
+
+MANY, FEW = frozenset({"done", "expired"}), frozenset({"done", "paused"})
+
+QUERIES: dict[str, Query] = {
+    "job": lambda store: store.job("j"),
+    "task": lambda store: store.task("t"),
+    "execution": lambda store: store.execution("e"),
+    "jobs_of": lambda store: store.jobs_of("t", 10),
+    "jobs_due": lambda store: store.jobs_due(5_000, 10),
+    "jobs_due after": lambda store: store.jobs_due(5_000, 10, (4_000, "x")),
+    "next_jobs": lambda store: store.next_jobs(10, 1),
+    "next_jobs of visible tasks": lambda store: store.next_jobs(10, 1, "t"),
+    "insert": lambda store: store.insert(new()[2]),
+    "executions_of": lambda store: store.executions_of("j", 10, 20),
+    "executions_of under way": lambda store: store.executions_of("j", 10, statuses=UNDER_WAY),
+    "executions_of running": lambda store: store.executions_of("j", 10, statuses=frozenset({Status.RUNNING})),
+    "last_started": lambda store: store.last_started("j"),
+    "executions_of final": lambda store: store.executions_of("j", 10, statuses=FINAL),
+    "latest": lambda store: store.latest(["a", "b"]),
+    "waiting": lambda store: store.waiting("j"),
+    "under_way_of": lambda store: store.under_way_of("t", "j"),
+    "executions_in": lambda store: store.executions_in(UNDER_WAY, 10),
+    "executions_in one": lambda store: store.executions_in(frozenset({Status.DONE}), 10, (4_000, "x")),
+    "executions_in all": lambda store: store.executions_in(frozenset(Status), 10, (4_000, "x")),
+    "running_containers": lambda store: store.running_containers(10),
+    "running_containers of visible tasks": lambda store: store.running_containers(10, "t"),
+    "unsettled": lambda store: store.unsettled(10),
+    "uncleaned": lambda store: store.uncleaned(10),
+    "uncleaned after": lambda store: store.uncleaned(10, (4_000, "x")),
+    "uncleaned_by_host": lambda store: store.uncleaned_by_host(10),
+    "unfinished": lambda store: store.unfinished("t", "j", 10),
+    "open_jobs": lambda store: store.open_jobs("t", 10, "a"),
+    "delete_task": lambda store: store.delete_task("t"),
+    "log_head": lambda store: store.log_head("e"),
+    "read_log": lambda store: store.read_log("e", 50, 10),
+    "read_log stdout": lambda store: store.read_log("e", 50, 10, STDOUT),
+    "read_log stderr": lambda store: store.read_log("e", 50, 10, STDERR),
+    "create": lambda store: store.create(*new()),
+    "stop_job": lambda store: store.stop_job("j", 1),
+    "change": lambda store: store.change(claim(new()[2], host="h", pool="p", now=1)),
+    "list_tasks": lambda store: store.list_tasks(PAGE),
+    "list_tasks visible": lambda store: store.list_tasks(NEXT, visible="t"),
+    "list_tasks after": lambda store: store.list_tasks(NEXT),
+    "list_jobs": lambda store: store.list_jobs("t", PAGE),
+    "list_jobs after": lambda store: store.list_jobs("t", NEXT),
+    "list_jobs with a status": lambda store: store.list_jobs("t", NEXT, status="done"),
+    "list_all_jobs": lambda store: store.list_all_jobs(WantedJobs(), PAGE),
+    "list_all_jobs after": lambda store: store.list_all_jobs(WantedJobs(), NEXT),
+    "list_all_jobs with a status": lambda store: store.list_all_jobs(WantedJobs(MANY), NEXT),
+    "list_all_jobs with a rare status": lambda store: store.list_all_jobs(WantedJobs(FEW), NEXT),
+    "list_all_jobs of a task": lambda store: store.list_all_jobs(WantedJobs(MANY, "t"), NEXT),
+    "list_all_jobs with a label": lambda store: store.list_all_jobs(WantedJobs(MANY, label=("a", "b")), NEXT),
+    "list_all_jobs of visible tasks": lambda store: store.list_all_jobs(WantedJobs(MANY, visible="t"), NEXT),
+    "list_ticks": lambda store: store.list_ticks("j", PAGE),
+    "list_ticks after": lambda store: store.list_ticks("j", NEXT),
+    "list_executions_of": lambda store: store.list_executions_of("j", PAGE),
+    "list_executions_of after": lambda store: store.list_executions_of("j", NEXT),
+    "list_executions": lambda store: store.list_executions(Wanted(), NEXT),
+    "list_executions with statuses": lambda store: store.list_executions(Wanted(FINAL, since=5), NEXT),
+    "list_executions of visible tasks": lambda store: store.list_executions(Wanted(since=5, visible="t"), NEXT),
+    "list_executions of visible tasks, ended": lambda store: store.list_executions(Wanted(FINAL, since=5, visible="t"), NEXT),
+    "list_executions of a task": lambda store: store.list_executions(Wanted(task_id="t", since=5), NEXT),
+    "list_executions of a task, under way": lambda store: store.list_executions(Wanted(UNDER_WAY, "t"), NEXT),
+    "list_executions of a task, ended": lambda store: store.list_executions(Wanted(FINAL, "t"), NEXT),
+    "was_deleted": lambda store: store.was_deleted("e"),
+    "discard": lambda store: store.discard(new()[2]),
+    "prune_logs": lambda store: store.prune_logs("e", 10),
+    "append": lambda store: store.append(chunk("e", Head(), [Piece(STDOUT, 1, b"x")])),
+}
+
+PAGE, NEXT = Window(1, 10), Window(2, 10, After(50, (4_000, 1)))
+
+
+async def advance(store: Store) -> None:
+    job = new_job(at=2)
+    tick, execution = first_of(job)
+    await store.advance(job, job, [tick], execution)
+
+
+async def delete_job(store: Store) -> None:
+    job, tick, execution = new("t")
+    await store.create(job, tick, replace(execution, status=Status.DONE, finished_at=1, settled=True, cleaned=True))
+    assert await store.delete_job(job.id, job.incarnation, 1) is Deletion.DONE
+
+
+QUERIES["advance"] = advance
+QUERIES["delete_job"] = delete_job
+
+
+QUERIES["advance"] = advance
+QUERIES["delete_job"] = delete_job
+QUERIES["open_jobs of executions"] = QUERIES["open_jobs"]
