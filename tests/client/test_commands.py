@@ -84,8 +84,6 @@ async def test_scripts_get_names_and_lines_of_their_own_format(server, command_l
     assert (await command_line("jobs", "--format", "{taskId} {schedule.cron}|")).lines == ["once |", f"backup {CRON}|"]
     wrong = await command_line("jobs", "--format", "{tsakId}")
     assert (wrong.code, "'taskId'" in wrong.err) == (2, True)
-    await server.enqueue("once")
-    assert (await command_line("jobs", "--format", "{taskId} {schedule.cron}")).lines == ["once ", f"backup {CRON}"]
 
 
 async def test_a_list_that_is_longer_than_a_page_is_whole(server, command_line):
