@@ -147,6 +147,11 @@ class Host:
             engine_id=self.facts.engine_id if self.facts else None,
         )
 
+    @property
+    def has_parked(self) -> bool:
+        """Whether a service was parked there that no snapshot has shown yet."""
+        return bool(self._parked)
+
     def parked(self, service_id: str) -> None:
         """Counts a parked service as running, until a snapshot shows its state."""
         self._parked[service_id] = self._clock.now()

@@ -1,4 +1,8 @@
-"""Snapshots of all hosts: one list of tasks for each swarm, and its nodes' states at most once a second. No host delays another."""
+"""Snapshots of all hosts: one list of tasks for each swarm, and its nodes' states at most once a second. No host delays another.
+
+A swarm on which nothing runs is listed rarely, and among many on which something runs each is listed less often. In between a snapshot has
+what was last seen there.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -23,6 +27,11 @@ WAIT_FOR = 1.0
 NODES_EVERY = 1000
 """Milliseconds between two lists of a swarm's nodes."""
 
+LISTS_A_SECOND = 400
+"""How many lists of all swarms a worker makes in a second at most: among more of them each is listed less often."""
+IDLE_EVERY = 2000
+"""Milliseconds between two lists of a swarm on which nothing runs: another worker may have started something there."""
+
 Tasks = Mapping[str, Sequence[EngineTask]]
 
 
@@ -36,18 +45,33 @@ class Observer:
         self._nodes: dict[str, tuple[int, Mapping[str, str]]] = {}
         self._answered: dict[str, str] = {}
         self._under_way: dict[str, asyncio.Task[Tasks | None]] = {}
+        self._known: dict[str, tuple[int, Tasks]] = {}
 
     async def snapshot(self) -> ClusterSnapshot:
         """The tasks by host and service. A host that cannot be reached, or has not answered yet, is missing."""
         swarms = self._swarms()
+        self._known = {swarm: known for swarm, known in self._known.items() if swarm in swarms}
         late = set(self._under_way)
-        for swarm in swarms:
+        for swarm in self._due(swarms):
             if swarm not in self._under_way:
                 self._under_way[swarm] = asyncio.create_task(self._ask(swarm, swarms[swarm]), name=f"look {swarm}")
         fresh = [task for swarm, task in self._under_way.items() if swarm not in late]
         if fresh:
             await asyncio.wait(fresh, timeout=WAIT_FOR)
-        return ClusterSnapshot(self._harvest(swarms))
+        self._harvest(swarms)
+        told = [swarm for swarm in self._known if swarm not in self._under_way]
+        return ClusterSnapshot({host.name: self._known[swarm][1] for swarm in told for host in swarms[swarm]})
+
+    def _due(self, swarms: Mapping[str, Sequence[Host]]) -> list[str]:
+        """The swarms to list now."""
+        busy = {swarm for swarm, hosts in swarms.items() if self._is_busy(swarm) or any(host.has_parked for host in hosts)}
+        every, now = round(1000 * len(busy) / LISTS_A_SECOND), self._clock.now()
+        pauses = {swarm: every if swarm in busy else max(every, IDLE_EVERY) for swarm in swarms}
+        return [swarm for swarm in swarms if swarm not in self._known or not 0 <= now - self._known[swarm][0] < pauses[swarm]]
+
+    def _is_busy(self, swarm: str) -> bool:
+        """Whether something ran there when it was last listed."""
+        return swarm in self._known and any(views and views[0].phase is not Phase.ENDED for views in self._known[swarm][1].values())
 
     async def close(self) -> None:
         """Cancels the calls that are under way."""
@@ -65,16 +89,15 @@ class Observer:
                 swarms.setdefault(host.facts.swarm_id, []).append(host)
         return swarms
 
-    def _harvest(self, swarms: Mapping[str, Sequence[Host]]) -> dict[str, Tasks]:
-        seen: dict[str, Tasks] = {}
+    def _harvest(self, swarms: Mapping[str, Sequence[Host]]) -> None:
         for swarm in [swarm for swarm, task in self._under_way.items() if task.done()]:
             task = self._under_way.pop(swarm)
             tasks = None if task.cancelled() else task.result()
-            if tasks is None:
+            if tasks is None or swarm not in swarms:
+                self._known.pop(swarm, None)
                 continue
-            self._count(swarm, tasks, swarms.get(swarm, ()))
-            seen |= {host.name: tasks for host in swarms.get(swarm, ())}
-        return seen
+            self._known[swarm] = (self._clock.now(), tasks)
+            self._count(swarm, tasks, swarms[swarm])
 
     def _count(self, swarm: str, tasks: Tasks, reachable: Sequence[Host]) -> None:
         """Tells each manager of a swarm what runs on its own node; the first that answers, what runs on no manager's. So each execution
