@@ -86,7 +86,8 @@ class Launcher:
         if host is None:
             passed_over = dict(place(pool, self._hosts()).passed_over)
             log.warning("execution.not_placed", execution_id=execution.id, pool=pool.name, hosts=passed_over)
-            await self._queue.requeue(self._leases.owner, execution.id, now)
+            full = bool(pool.rules)  # its hosts may have got as many as they may since the claim: not at once again
+            await self._queue.requeue(self._leases.owner, execution.id, now + MIN_BACK_OFF if full else now)
             return None
         return await self._claim(assignment, transitions.claim(execution, host=host, pool=pool.name, now=now))
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from fastlane.models.placement.pool import Pool
+from fastlane.models.placement.pool import HostRule, Pool
 from tests.support.fastlane import Fastlane
 from tests.support.redis import RealRedis
 
@@ -16,6 +16,36 @@ async def test_jobs_that_are_due_at_once_are_spread_over_the_hosts(shared_redis:
         await crew.hire()
         rows = [await crew.reaches(job, "running") for job in jobs]
         assert Counter(row.host for row in rows) == dict.fromkeys(HOSTS, 10)
+
+
+async def test_a_host_of_twice_the_weight_gets_twice_the_work(shared_redis: RealRedis, tmp_path: Path) -> None:
+    pool = Pool("wide", "", HOSTS[:2], max_running=100, rules={HOSTS[0]: HostRule(2)})
+    async with Fastlane(tmp_path, shared_redis.url, pools=(pool,)) as crew:
+        jobs = [await crew.submit("hold") for _ in range(30)]
+        await crew.hire()
+        rows = [await crew.reaches(job, "running") for job in jobs]
+        assert Counter(row.host for row in rows) == {HOSTS[0]: 20, HOSTS[1]: 10}
+
+
+async def test_no_more_run_than_the_hosts_may_have_and_the_others_follow(shared_redis: RealRedis, tmp_path: Path) -> None:
+    pool = Pool("wide", "", HOSTS[:2], max_running=100, rules={HOSTS[0]: HostRule(1, 2), HOSTS[1]: HostRule(1, 3)})
+    async with Fastlane(tmp_path, shared_redis.url, pools=(pool,)) as crew:
+        jobs = [await crew.submit("hold", "exit", "0") for _ in range(12)]
+        await crew.hire()
+        most = 0
+        while len(crew.executor.starts) < len(jobs):
+
+            async def started(before: int = len(crew.executor.starts)) -> bool:
+                return len(crew.executor.starts) > before
+
+            await crew.until(started, "the next start")
+            most = max(most, sum(run.running for host in HOSTS[:2] for run in crew.executor.world[host].values()))
+            if len(crew.executor.starts) >= 5:
+                crew.executor.release(crew.executor.starts[len(crew.executor.starts) - 5])
+        for execution_id in crew.executor.starts:
+            crew.executor.release(execution_id)
+        assert {(await crew.reaches(job, "done")).status.value for job in jobs} == {"done"}
+        assert most <= 5
 
 
 ONE_HOST_AND_ALL = (Pool("one", "narrow", HOSTS[:1], max_running=100), Pool("all", "", HOSTS, max_running=100))
