@@ -757,6 +757,8 @@ class Host(TypedDict):
     circuit: str | None
     error: str | None
     running: int
+    cpus: int | None
+    memoryBytes: int | None
     clockSkewMs: int | None
 
 

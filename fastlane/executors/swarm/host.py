@@ -145,6 +145,8 @@ class Host:
             node_cpus=self.facts.node_cpus if self.facts else None,
             node_memory=self.facts.node_memory if self.facts else None,
             engine_id=self.facts.engine_id if self.facts else None,
+            cpus=self.facts.cpus if self.facts else None,
+            memory=self.facts.memory if self.facts else None,
         )
 
     @property

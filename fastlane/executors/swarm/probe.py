@@ -44,7 +44,7 @@ class EngineFacts:
     """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states. ``skew``:
     how far its clock is ahead of this process's, in milliseconds; None while that was not measured. ``node_cpus``
     and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none. ``engine_id``: the
-    engine's own id."""
+    engine's own id; ``cpus`` and ``memory`` (bytes): those of its own machine, None where it does not tell."""
 
     swarm_id: str
     node_id: str
@@ -54,6 +54,8 @@ class EngineFacts:
     node_cpus: float | None = None
     node_memory: int | None = None
     engine_id: str = ""
+    cpus: int | None = None
+    memory: int | None = None
 
     @property
     def identity(self) -> EngineIdentity:
@@ -145,4 +147,6 @@ def read_info(info: Mapping[str, Any], nodes: Mapping[str, str], host: str) -> E
         history=5 if history is None else int(history),
         nodes=nodes,
         engine_id=str(info.get("ID", "")),
+        cpus=info.get("NCPU") or None,
+        memory=info.get("MemTotal") or None,
     )

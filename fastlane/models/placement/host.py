@@ -18,7 +18,7 @@ class HostView:
 
     ``running``: how many executions there are on its own node, and of its swarm's on no host's node, on one of its managers: the managers
     of a swarm together have each once. ``closed`` says why it gets no new work although it is usable; what is there goes on. ``record`` and
-    ``version`` are those of the store's record that the worker goes by.
+    ``version`` are those of the store's record that the worker goes by. ``cpus`` and ``memory`` (bytes) are those of its own machine.
     """
 
     name: str
@@ -37,6 +37,8 @@ class HostView:
     closed: str | None = None
     record: str | None = None
     version: int = 0
+    cpus: int | None = None
+    memory: int | None = None
 
     @property
     def is_open(self) -> bool:

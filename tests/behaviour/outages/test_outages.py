@@ -148,6 +148,8 @@ async def test_status_shows_the_whole_picture(server):
         "circuit": "closed",
         "error": None,
         "running": 0,
+        "cpus": None,
+        "memoryBytes": None,
         "clockSkewMs": None,
     }
     (container,) = shown["containers"]["running"]

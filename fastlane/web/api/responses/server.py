@@ -95,6 +95,8 @@ HOST = Serializer[HostRow](
         lambda row: row.view.running if row.view else 0,
         "Executions on it; of those in its swarm on no host's node, one manager has all.",
     ),
+    cpus=integer(lambda row: row.view.cpus if row.view else None, "Processors of its machine.", null=True),
+    memoryBytes=integer(lambda row: row.view.memory if row.view else None, "The memory of its machine.", null=True),
     clockSkewMs=integer(
         lambda row: row.view.clock_skew if row.view else None, "How far its clock is ahead of a worker's.", null=True, least=None
     ),
