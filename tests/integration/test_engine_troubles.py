@@ -18,6 +18,7 @@ from fastlane.executors.base import Activation, Order, Phase
 from fastlane.executors.swarm.client import client
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.container.container import Container, Mount, MountKind
+from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.pool import Pull
 from tests.integration.permissive import is_gone, permissive
 from tests.support.defaults import default
@@ -196,7 +197,8 @@ class Freezing(SwarmExecutor):
 async def executor(node: Node, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Freezing]:
     monkeypatch.setattr(client, "CallTimeouts", partial(client.CallTimeouts, read=3.0, whole=4.0))
     installation = f"late-{uuid4().hex[:8]}"
-    executor = Freezing([node.url], installation, SystemClock(), probe_every=0.2, max_fails=default("breaker_max_fails"), reset=0.5)
+    options = {"probe_every": 0.2, "max_fails": default("breaker_max_fails"), "reset": 0.5}
+    executor = Freezing([Endpoint(node.url)], installation, SystemClock(), **options)
     await open_probed(executor)
     try:
         yield executor
