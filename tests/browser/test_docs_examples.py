@@ -90,4 +90,4 @@ async def test_the_program_with_tickets_follows_where_tokens_are_asked_for(conte
         await console.said_all("first\n", "second\n")
         await until(lambda: len(server.followers) == 0, "the end")
         missing = await run(context, site, TICKETS.replace('"TOKEN"', '"fl_ci"'), f"{server.base}/tasks/test-task/jobs/{NOBODY}/")
-        await missing.said_all("Gone")
+        await missing.said_all("The job does not exist")

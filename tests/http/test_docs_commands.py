@@ -35,6 +35,7 @@ ELSEWHERE = {
     "openssl": "test_tls_hosts.py runs the page's commands one after the other",
     "curl --cacert": "test_tls_hosts.py",
     "ssh-key": "test_ssh_hosts.py",
+    "mongod": "MongoDB's own server and tools are in none of the registries that a test may use",
     "docker run": "test_image.py runs the page's commands one after the other",
     "docker logs": "test_image.py",
     "docker exec": "test_image.py",

@@ -155,7 +155,9 @@ class VirtualFastlane:
         assert execution is not None
         now = self.clock.now()
         pulling = await self._change(transitions.claim(execution, host=HOST, pool="default", now=now))
-        bound = await self._change(transitions.bind(pulling, service_id=f"s-{execution_id}", swarm_id="swarm", image_digest=None, now=now))
+        bound = await self._change(
+            transitions.bind(pulling, service_id=f"s-{execution_id}", swarm_id=f"swarm of {HOST}", image_digest=None, now=now)
+        )
         return await self._change(transitions.run(bound, Started("task", None, now)))
 
     async def end(self, execution_id: str, code: int = 0) -> Execution:

@@ -186,7 +186,7 @@ class SimulatedWorker:
         """Binds and starts it, where that was not done yet; and ends it when its time is over."""
         now, witness = self.clock.now(), self._world.witness
         if row.service_id is None:
-            bound = transitions.bind(row, service_id=f"service-{row.id}", swarm_id="swarm", image_digest=None, now=now)
+            bound = transitions.bind(row, service_id=f"service-{row.id}", swarm_id=f"swarm of {HOST}", image_digest=None, now=now)
             row = await self.store.change(bound)
         if row.id not in witness.over:  # an engine starts a service once, whoever asks
             witness.starts[row.id] += 1

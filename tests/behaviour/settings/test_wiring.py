@@ -148,7 +148,7 @@ async def test_settings_of_http_reach_the_handlers(wiring: Wiring) -> None:
 
 async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     made, settings = wiring.worker, wiring.settings
-    assert (made.pools, made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
+    assert (tuple(made.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
     limits = made.limits
     assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
 
@@ -174,7 +174,7 @@ async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wir
 
 
 async def test_the_pools_reach_the_services(wiring: Wiring) -> None:
-    assert wiring.positional["build_services"][6] == wiring.settings.pools
+    assert tuple(wiring.positional["build_services"][6]) == wiring.settings.pools
     assert wiring.positional["build_services"][4] is wiring.running.hub
 
 
