@@ -12,7 +12,7 @@ from typing import Any
 import hiredis
 
 from fastlane.queue.redis.script import NAMES, Script
-from tests.support.relay import Filter, Filters
+from tests.support.relay import Filter, Filters, Last
 
 SCRIPTS = {Script.read(name).digest: name for name in NAMES}
 
@@ -83,7 +83,9 @@ def redis_filters(loss: LostAnswer) -> Filters:
                     break
                 whole += unfinished
                 unfinished.clear()
-            return bytes(whole) or (None if cut else b"")
+            if cut:
+                return Last(whole) if whole else None
+            return bytes(whole)
 
         return requests, answers
 
@@ -129,7 +131,9 @@ def engine_filters(loss: LostAnswer, kept: int) -> Filters:
                 return data
             loss.dropped = True
             passed, let = data[:let], max(0, let - len(data))
-            return passed or None
+            if let:
+                return passed
+            return Last(passed) if passed else None
 
         return requests, answers
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 Filter = Callable[[bytes], bytes | None]
-"""Given some bytes of one direction, says what to pass on; None cuts the connection."""
+"""Given some bytes of one direction, says what to pass on; None cuts the connection, and ``Last`` does after these bytes."""
 
 Filters = Callable[[], tuple[Filter, Filter]]
 """Makes the filters of a new connection: of what the client sends, and of what it gets."""
@@ -25,6 +25,10 @@ DRIP = 0.05
 TURNS = 10
 """Turns of the event loop between the removal of the socket's file and the end of the server: asyncio leaks a connection whose server
 closes just as it is accepted."""
+
+
+class Last(bytes):
+    """The last bytes that pass."""
 
 
 def unfiltered() -> tuple[Filter, Filter]:
@@ -134,14 +138,15 @@ class Relay:
             while data := await source.read(65_536):
                 await self._flowing.wait()
                 passed = filter(data)
-                if passed is None:
-                    for side in sides:
-                        side.transport.abort()
-                    return
-                for part in [bytes([byte]) for byte in passed] if self.drips and answers else [passed]:
+                for part in [bytes([byte]) for byte in passed or b""] if self.drips and answers else [passed or b""]:
                     sink.write(part)
                     await sink.drain()
                     await asyncio.sleep(DRIP if self.drips else 0)
+                if passed is None or isinstance(passed, Last):
+                    for side in sides:
+                        if side is not sink or passed is None:
+                            side.transport.abort()
+                    return
 
 
 class ThreadRelay:
