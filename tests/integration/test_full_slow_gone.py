@@ -184,7 +184,9 @@ def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(
     watch.check()
 
 
-@pytest.mark.parametrize(("how", "says"), [("stop", "is the engine running"), ("hang", "did not answer")])
+@pytest.mark.parametrize(
+    ("how", "says"), [pytest.param("stop", "is the engine running", marks=pytest.mark.thorough), ("hang", "did not answer")]
+)
 def test_while_the_engine_is_away_jobs_wait_and_health_says_why(
     engine: str, tmp_path: Path, witness: EngineEvents, how: str, says: str
 ) -> None:

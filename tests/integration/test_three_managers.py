@@ -53,6 +53,7 @@ def node_of(bed: Swarms, host: str) -> str:
     return next(node.name for node in bed.nodes if host in (node.tcp, node.url))
 
 
+@pytest.mark.thorough
 def test_thirty_jobs_run_once_each_wherever_they_are_put_though_their_worker_is_killed(
     three_managers: Swarms, image: str, tmp_path: Path
 ) -> None:

@@ -55,12 +55,14 @@ def test_a_frozen_process_fails_the_check_and_an_outage_of_redis_does_not(instal
     assert (good.returncode, good.stdout, good.stderr) == (0, "ok\n", "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("role", ["api", "worker"])
 def test_a_process_that_starts_without_redis_is_good(installation, own_redis, role):
     own_redis.kill()
     started(installation, role)
 
 
+@pytest.mark.thorough
 def test_a_process_that_ended_fails_the_check_and_one_that_was_killed_leaves_nothing_in_the_way(installation):
     process = started(installation, "worker")
     process.kill()
@@ -73,6 +75,7 @@ def test_a_process_that_ended_fails_the_check_and_one_that_was_killed_leaves_not
     assert check(installation).returncode == 1
 
 
+@pytest.mark.thorough
 def test_processes_that_share_a_data_folder_answer_each_on_a_socket_of_its_own(installation):
     api = started(installation, "api")
     installation.settings["CHECK_SOCKET"] = str(installation.folder / "worker.sock")
@@ -83,6 +86,7 @@ def test_processes_that_share_a_data_folder_answer_each_on_a_socket_of_its_own(i
     assert check(installation, "--timeout", "0.5").returncode == 1
 
 
+@pytest.mark.thorough
 def test_a_second_process_leaves_the_socket_to_the_first_and_says_so(installation):
     api = started(installation, "api")
     worker = installation.start("worker")
@@ -92,6 +96,7 @@ def test_a_second_process_leaves_the_socket_to_the_first_and_says_so(installatio
     assert api.poll() is None
 
 
+@pytest.mark.thorough
 def test_a_process_works_where_no_socket_can_be_made(installation):
     installation.settings["CHECK_SOCKET"] = "/proc/nothing/check.sock"
     installation.serve("api")
@@ -99,6 +104,7 @@ def test_a_process_works_where_no_socket_can_be_made(installation):
     assert check(installation).returncode == 1
 
 
+@pytest.mark.thorough
 def test_faults_of_other_settings_do_not_fail_the_check_but_its_own_do_even_with_a_long_path(installation):
     folder = installation.folder / ("long" * 30)
     folder.mkdir()

@@ -42,6 +42,7 @@ def in_the_midst(jobs: ShortJobs) -> Iterator[None]:
     wait_until(lambda: jobs.started(before)[0] > JOBS // 4, "more jobs of a batch to start")
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_two_thousand_jobs_each_run_once_through_every_disaster(tmp_path: Path) -> None:
     with short_jobs(tmp_path, workers=4, lease=f"{LEASE:g}s", renew="1s") as jobs:
