@@ -24,7 +24,7 @@ HOLD = "trap 'echo bye; exit 5' TERM; echo begun; while :; do sleep 0.05; done"
 @pytest.fixture(scope="module")
 def fastlane(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("fastlane")
-    with permissive(folder, engine, most=40, pending_deadline="4s", hard_timeout="6s") as fastlane, sick_image(fastlane):
+    with permissive(folder, engine, most=40, pending_deadline="4s", hard_timeout="15s") as fastlane, sick_image(fastlane):
         yield fastlane
 
 
