@@ -1,10 +1,12 @@
 """A log is stored byte for byte, each stream in its order, whatever is written and whoever copies it. Real processes on a real engine."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +190,18 @@ def test_a_worker_that_is_killed_while_it_copies_leaves_no_gap_and_no_repeat(apa
     job.end()
 
 
+def freeze(worker: "subprocess.Popen[bytes]", store: Path) -> None:
+    """Freezes a worker between two of its writes: amid one, it would have the store's lock, and nobody could write until it wakes."""
+    with contextlib.closing(sqlite3.connect(store, timeout=1, isolation_level=None)) as db:
+        while True:
+            worker.send_signal(signal.SIGSTOP)
+            with contextlib.suppress(sqlite3.OperationalError):
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("ROLLBACK")
+                return
+            worker.send_signal(signal.SIGCONT)
+
+
 def test_two_workers_that_copy_at_once_store_one_log(apart: Installation) -> None:
     """Each is frozen past its lease in turn: the other takes over, and copies on when the first wakes in the midst of it."""
     workers = [apart.start("worker")]
@@ -195,7 +209,7 @@ def test_two_workers_that_copy_at_once_store_one_log(apart: Installation) -> Non
     job.grows()
     workers.append(apart.start("worker"))
     for frozen in workers:
-        frozen.send_signal(signal.SIGSTOP)
+        freeze(frozen, apart.folder / "fastlane.db")
         job.grows()
         frozen.send_signal(signal.SIGCONT)
         job.grows()

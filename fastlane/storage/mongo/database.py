@@ -23,6 +23,8 @@ Filter = Mapping[str, Any]
 Sort = Sequence[tuple[str, int]]
 Answer = TypeVar("Answer")
 
+HEARTBEAT = 2
+"""Seconds between two questions who the primary is. After an error that says that it is not, the driver waits for the next one."""
 FAREWELL = 2.0
 """Seconds that the end of the connections may take."""
 MAX_CALLS = 4096
@@ -52,6 +54,7 @@ class Database:
             timeoutMS=int(self._deadline * 1000),
             connectTimeoutMS=int(self._deadline * 1000),
             serverSelectionTimeoutMS=int(self._deadline * 1000),  # of its farewell
+            heartbeatFrequencyMS=HEARTBEAT * 1000,
             retryWrites=False,
             retryReads=False,
             w="majority",
