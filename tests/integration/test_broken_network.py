@@ -38,6 +38,7 @@ def trouble(relay: ThreadRelay, dice: random.Random) -> None:
             time.sleep(dice.uniform(0.5, 3))
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_twenty_jobs_on_a_network_that_breaks_all_the_time_each_run_once(engine: str, tmp_path: Path) -> None:
     dice = random.Random(SEED)

@@ -72,6 +72,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Pat
         watch.check()
 
 
+@pytest.mark.thorough
 def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Path, own_redis: RealRedis, witness: EngineEvents) -> None:
     with (
         small_disk(tmp_path / "data", 32) as disk,
@@ -155,6 +156,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.thorough
 def test_a_store_that_another_process_locks_refuses_writes_and_loses_nothing(
     apart: Installation, tmp_path: Path, witness: EngineEvents
 ) -> None:

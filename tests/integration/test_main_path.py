@@ -220,6 +220,7 @@ def test_sigterm_leaves_containers_running_and_the_next_start_takes_them_up(own:
     assert own.output(reply) == b"1\n2\n3\n4\n5\n6\n"
 
 
+@pytest.mark.thorough
 def test_kills_at_any_moment_lose_and_repeat_nothing(own: Installation) -> None:
     replies = []
     for round_ in range(4):

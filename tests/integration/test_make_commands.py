@@ -101,6 +101,7 @@ def test_pip_install_without_npm_gives_a_program_that_runs_and_says_what_its_pag
     assert "install Node.js and npm" in refused.stderr
 
 
+@pytest.mark.thorough
 def test_the_wheel_builds_the_pages_and_a_normal_start_serves_them_and_warns_of_nothing(engine: str, clone: Path, tmp_path: Path) -> None:
     wheel = [*PIP, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."]
     subprocess.run(wheel, cwd=clone, env=plain_environment(), check=True, timeout=PATIENCE)

@@ -50,7 +50,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(1, marks=pytest.mark.thorough), pytest.param(2, marks=(pytest.mark.thorough, pytest.mark.repeated))]
+)
 async def test_the_ledger_of_a_year_accounts_for_each_due_time_once(seed: int, shared_redis: RealRedis, folder: Path) -> None:
     chance = random.Random(seed)
     begins = int(datetime(chance.randint(2021, 2030), chance.randint(1, 12), 1, 12, 0, 30, tzinfo=UTC).timestamp()) * 1000
