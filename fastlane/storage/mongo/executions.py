@@ -29,9 +29,10 @@ NEWEST_OF_JOBS = {"job_id": -1, "sequence": -1, "attempt": -1}
 
 
 async def row_of(db: Database, execution_id: str) -> Document | None:
-    """An execution's row. When there is none, a commit may not have been carried out yet."""
+    """An execution's row. When there is none, a commit may not have been carried out yet, or another carries it out just now."""
     row = await db.one(EXECUTIONS, execution_id)
-    if row is None and await complete_with_execution(db, execution_id):
+    if row is None:
+        await complete_with_execution(db, execution_id)
         row = await db.one(EXECUTIONS, execution_id)
     return row
 

@@ -86,14 +86,12 @@ async def complete_pending(db: Database, seen: Iterable[str] | None = None) -> s
     return {row["intent"]["op"] for row in pending}
 
 
-async def complete_with_execution(db: Database, execution_id: str) -> bool:
-    """Completes the intent that is to insert this execution; whether there was one."""
+async def complete_with_execution(db: Database, execution_id: str) -> None:
+    """Completes the intent that is to insert this execution, if there is one."""
     rows = await db.find(JOBS, {PENDING: True}, "jobs_pending", fields=_FIELDS)
     for row in rows:
         if (row["intent"] or {}).get("execution") and row["intent"]["execution"]["_id"] == execution_id:
             await complete(db, row)
-            return True
-    return False
 
 
 async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None:

@@ -11,7 +11,7 @@ from fastlane.models.job import Job
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import commits, finisher
+from fastlane.storage.mongo import commits, executions, finisher
 from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.intents import complete
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
@@ -68,6 +68,19 @@ async def test_every_read_sees_what_was_committed_by_a_process_that_died(stores:
     job, _ = await committed(db)
     assert await read(stores[0], job)
     assert (await stores[1].list_executions(Wanted(), Window(1, 10))).total == 1
+
+
+async def test_a_read_finds_what_another_carries_out_amid_it(stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks before, and looks for the intent after."""
+    job, row = await committed(db)
+    look = executions.complete_with_execution
+
+    async def after_another(db: Database, execution_id: str) -> None:
+        await complete(db, row)
+        await look(db, execution_id)
+
+    monkeypatch.setattr(executions, "complete_with_execution", after_another)
+    assert await stores[0].execution(first_of(job)[1].id)
 
 
 async def test_what_was_left_behind_is_carried_out_without_any_read(mongo_url: str, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
