@@ -29,6 +29,7 @@ POOLS = (Pool("strict", "[A-Z]", (HOST,), limits=Resources(cpus=2)), Pool("wide"
 """One task in a few meets a policy, so that what a body asks for its container is both taken and refused."""
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(LONGEST + 60)
 async def test_whatever_the_document_allows_or_forbids_is_answered_as_it_says(shared_redis, tmp_path):
     async with Fastlane(tmp_path, shared_redis.url, workers=2, pools=POOLS, ws_start_wait=0.5) as server:

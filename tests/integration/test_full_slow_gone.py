@@ -45,6 +45,7 @@ def apart(engine: str, tmp_path: Path, own_redis: RealRedis) -> Iterator[Install
         yield fastlane
 
 
+@pytest.mark.thorough
 def test_a_full_disk_refuses_writes_and_loses_nothing(engine: str, tmp_path: Path, witness: EngineEvents) -> None:
     with small_disk(tmp_path / "data", 32) as disk, installed(tmp_path, engine, data_dir=str(disk)) as fastlane:
         fastlane.serve("up")

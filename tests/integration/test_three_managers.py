@@ -159,6 +159,7 @@ def list_services(node: Node) -> list[dict[str, Any]]:
         return rows
 
 
+@pytest.mark.thorough
 def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     drained = three_managers.nodes[1]
     with witnesses(three_managers, tmp_path) as seen, scripted_jobs(tmp_path / "f", three_managers, image) as work:
