@@ -8,6 +8,7 @@ write may be sent twice, and its answer may be lost. A document therefore carrie
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -36,6 +37,9 @@ DUPLICATE = 11000
 BATCH = 16
 """Documents that a walk fetches at once."""
 
+_TROUBLES: ContextVar[list[str]] = ContextVar("troubles")
+"""What the tries of the present ``call`` failed with, in words; unset outside of one."""
+
 
 class Database:
     """The connections to one database. A call ends within ``deadline`` seconds, with StoreDown if it must."""
@@ -45,7 +49,6 @@ class Database:
         self._deadline = deadline
         self._client: AsyncIOMotorClient[Document] | None = None
         self._calls = 0
-        self._trouble = ""
 
     def open(self) -> None:
         """Prepares to connect; connects at the first call."""
@@ -77,14 +80,15 @@ class Database:
             raise StoreDown(f"{MAX_CALLS} operations wait for the store already")
         seconds = deadline or self._deadline
         self._calls += 1
-        self._trouble = ""
+        troubles: list[str] = []
+        _TROUBLES.set(troubles)
         try:
             async with asyncio.timeout(seconds):
                 return await work()
         except TimeoutError:
             words = f"the store did not answer within {seconds:g} s"
-            if self._trouble or not advice:
-                raise StoreDown(f"{words}: {self._trouble}" if self._trouble else words) from None
+            if troubles or not advice:
+                raise StoreDown(": ".join([words, *troubles[-1:]])) from None
             raise ReadTooLong(f"{words}; {advice}") from None
         finally:
             self._calls -= 1
@@ -237,7 +241,7 @@ class Database:
             except DRIVER_ERRORS as error:
                 if not may_pass(error):
                     raise translated(error) from error
-                self._trouble = words_for(error)
+                _TROUBLES.get([]).append(words_for(error))
             repeated = True
             await asyncio.sleep(random.uniform(pause / 2, pause))
             pause = min(2 * pause, LONGEST_PAUSE)

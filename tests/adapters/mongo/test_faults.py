@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+from pymongo.errors import AutoReconnect
 
-from fastlane.errors import FastlaneError, StoreDown
+from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models import transitions
 from fastlane.models.paging import Window
+from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.store import MongoStore
+from fastlane.storage.mongo.url import read_url
 from tests.support.factories import new
 from tests.support.mongo import OUTSIDE, RealMongo
 from tests.support.waiting import PATIENCE
@@ -91,3 +94,14 @@ async def test_an_error_tells_neither_the_url_nor_its_password() -> None:
         with pytest.raises(FastlaneError) as found:
             await MongoStore(url, deadline=0.3).open()
         assert SECRET not in f"{found.value!s}{found.value!r}"
+
+
+async def test_a_read_that_takes_too_long_says_so_whatever_befalls_others_meanwhile() -> None:
+    db = Database(read_url("mongodb://127.0.0.1:1/db"), deadline=0.3)
+
+    async def cut() -> None:
+        raise AutoReconnect("cut")
+
+    troubled = db.call(lambda: db._repeated(cut))
+    slow = db.call(lambda: asyncio.sleep(60), advice="ask for less")
+    assert [type(end) for end in await asyncio.gather(troubled, slow, return_exceptions=True)] == [StoreDown, ReadTooLong]
