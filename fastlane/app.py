@@ -225,8 +225,7 @@ async def running(
     """Everything that ``fastlane <role>`` consists of, open until the context ends. ``access``: the files of users and tokens, to be read
     again when they change. ``sockets``: what to serve on, if it is bound already; they are closed at the end. ``read_pools`` reads
     the settings' pools again."""
-    if sockets is None:
-        sockets = bind(role, settings)
+    sockets = bind(role, settings) if sockets is None else sockets
     machine = factories.clock()
     clock = AlignedClock(machine)
     worker = services = application = server = port = None
