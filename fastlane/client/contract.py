@@ -389,7 +389,7 @@ class JobMetadata(TypedDict):
 
 
 class Listeners(TypedDict):
-    """Who is notified when a job ends: nobody yet, so all lists are empty."""
+    """Who is told how a job ended. This version notifies nobody, so all lists are empty."""
 
     succeeds: list[Any]
     fails: list[Any]

@@ -124,7 +124,7 @@ NO_LISTENERS: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finis
 
 LISTENERS = Serializer[Mapping[str, Sequence[Any]]](
     "Listeners",
-    "Who is notified when a job ends: nobody yet, so all lists are empty.",
+    "Who is told how a job ended. This version notifies nobody, so all lists are empty.",
     succeeds=objects(lambda listeners: listeners["succeeds"], "Always empty."),
     fails=objects(lambda listeners: listeners["fails"], "Always empty."),
     finishes=objects(lambda listeners: listeners["finishes"], "Always empty."),
