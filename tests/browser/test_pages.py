@@ -35,7 +35,15 @@ async def test_docs_show_every_route_and_send_requests(context, server):
     assert faults == []
 
 
-@pytest.mark.parametrize(("size", "theme"), [(DESK, "light"), (PHONE, "dark")], ids=["light-desk", "dark-phone"])
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [
+        pytest.param(DESK, "light", id="light-desk"),
+        pytest.param(PHONE, "dark", id="dark-phone"),
+        pytest.param(DESK, "dark", id="dark-desk", marks=pytest.mark.thorough),
+        pytest.param(PHONE, "light", id="light-phone", marks=pytest.mark.thorough),
+    ],
+)
 async def test_axe_finds_nothing_in_the_docs(context, server, size, theme):
     """Closed, and with an operation open, ready to be sent, and answered."""
     page = await context.new_page()

@@ -18,8 +18,8 @@ from tests.support.fastlane import HOST, Fastlane
 
 ROOT = Path(__file__).parents[2]
 SEED = os.environ.get("FASTLANE_FUZZ_SEED", "1")
-EXAMPLES = os.environ.get("FASTLANE_FUZZ_EXAMPLES", "8")
-LONGEST = 300 * max(1, int(EXAMPLES) // 8)
+EXAMPLES = os.environ.get("FASTLANE_FUZZ_EXAMPLES", "20")
+LONGEST = 600 * max(1, int(EXAMPLES) // 20)
 """Seconds, on a machine with much else to do; on one with nothing, a tenth."""
 
 

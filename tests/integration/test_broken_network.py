@@ -11,7 +11,7 @@ from tests.support.installation import installed
 from tests.support.relay import ThreadRelay
 
 SEED = 20261125
-SECONDS = 40
+SECONDS = 60
 LINES = "i=0; while [ $i -lt {count} ]; do echo line $i; i=$((i+1)); sleep {pause}; done"
 
 
