@@ -2,17 +2,15 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
-from pymongo import MongoClient
 from xdist.remote import Producer
 
 from tests.support.engine import engine
 from tests.support.fastlane import Fastlane
-from tests.support.mongo import OUTSIDE, RealMongo, empty, server_name
+from tests.support.mongo import OUTSIDE, RealMongo, database_url, emptied, server_name
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
 from tests.support.side_by_side import Units, check_units, in_order
@@ -59,16 +57,15 @@ def mongo_server() -> Iterator[RealMongo]:
 
 
 @pytest.fixture
+def own_mongo_url(mongo_server: RealMongo) -> str:
+    """The URL of an empty database of a server of the tests' own, in which a test may set fail points, and which a proxy may hide."""
+    return emptied(mongo_server.url("test"))
+
+
+@pytest.fixture
 def mongo_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database of the shared server, or of the one at FASTLANE_TEST_MONGO_URL."""
-    if OUTSIDE is not None:
-        base, _, options = OUTSIDE.partition("?")
-        url = f"{base.rstrip('/')}/fastlane_test_{os.getpid()}{f'?{options}' if options else ''}"
-    else:
-        url = request.getfixturevalue("mongo_server").url("test")
-    with MongoClient[dict[str, Any]](url, timeoutMS=30_000, retryWrites=False) as client:
-        empty(client, client.get_default_database().name)
-    return url
+    """The URL of an empty database, at FASTLANE_TEST_MONGO_URL if that is set."""
+    return request.getfixturevalue("own_mongo_url") if OUTSIDE is None else emptied(database_url(OUTSIDE, f"fastlane_test_{os.getpid()}"))
 
 
 @pytest.fixture

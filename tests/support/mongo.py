@@ -106,9 +106,17 @@ def server_name() -> str:
     return "mongod" if shutil.which("mongod") else "SecantusDB (requirements/mongo.txt)"
 
 
-def empty(client: "MongoClient[dict[str, Any]]", database: str) -> None:
-    """Removes all documents of a database. Its indexes stay, since making them takes longer than most tests."""
-    names = client[database].list_collection_names()
-    for name in names:
-        if name != "system.views":
-            client[database][name].delete_many({"_id": {"$ne": "schema"}})
+def database_url(server: str, database: str) -> str:
+    """The URL of a database of the server at a URL."""
+    base, _, options = server.partition("?")
+    return f"{base.rstrip('/')}/{database}{f'?{options}' if options else ''}"
+
+
+def emptied(url: str) -> str:
+    """The URL of a database, once all of its documents are removed. Its indexes stay, since making them takes longer than most tests."""
+    with MongoClient[dict[str, Any]](url, timeoutMS=30_000, retryWrites=False) as client:
+        database = client.get_default_database()
+        for name in database.list_collection_names():
+            if name != "system.views":
+                database[name].delete_many({"_id": {"$ne": "schema"}})
+    return url

@@ -157,13 +157,18 @@ class Database:
     # writes
 
     async def insert(self, collection: str, document: Document) -> bool:
-        """Inserts a document; False when another than this one (its ``made`` tells) has its id already."""
-        try:
-            await self._repeated(lambda: self._of(collection).insert_one(document))
-        except DuplicateKeyError:
-            stored = await self.one(collection, document["_id"], ("made",))
-            return stored is not None and stored.get("made") == document["made"]
-        return True
+        """Inserts a document; False when another than this one (its ``made`` tells) has its id already. Only what a majority has counts:
+        while one that has the id is on its way there, the insert is repeated."""
+        pause = PAUSE
+        while True:
+            try:
+                await self._repeated(lambda: self._of(collection).insert_one(document))
+            except DuplicateKeyError:
+                if (stored := await self.one(collection, document["_id"], ("made",))) is not None:
+                    return bool(stored.get("made") == document["made"])
+            else:
+                return True
+            pause = await _paused(pause)
 
     async def insert_missing(self, collection: str, documents: Sequence[Document]) -> None:
         """Inserts those of the documents whose ids no document has yet."""
@@ -243,8 +248,13 @@ class Database:
                     raise translated(error) from error
                 _TROUBLES.get([]).append(words_for(error))
             repeated = True
-            await asyncio.sleep(random.uniform(pause / 2, pause))
-            pause = min(2 * pause, LONGEST_PAUSE)
+            pause = await _paused(pause)
+
+
+async def _paused(seconds: float) -> float:
+    """Waits about as long before the next try; the pause after that."""
+    await asyncio.sleep(random.uniform(seconds / 2, seconds))
+    return min(2 * seconds, LONGEST_PAUSE)
 
 
 def _projection(fields: Sequence[str] | None) -> Mapping[str, int] | None:

@@ -1,9 +1,10 @@
-"""MongoDB when things go wrong around it: it is killed, frozen and restarted, or its primary steps down."""
+"""MongoDB when things go wrong around it: it is killed, frozen and restarted, its primary steps down, no majority confirms."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 from pymongo.errors import AutoReconnect
@@ -11,14 +12,33 @@ from pymongo.errors import AutoReconnect
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models import transitions
 from fastlane.models.paging import Window
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo import database
+from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.mongo.url import read_url
 from tests.support.factories import new
-from tests.support.mongo import OUTSIDE, RealMongo
+from tests.support.mongo import RealMongo
 from tests.support.waiting import PATIENCE
 
 SECRET = "s3cr3t-pa55word"
+QUICK = ("not primary", "no majority in time")
+COMMANDS = ("insert", "update", "find")
+FAULTS: dict[str, dict[str, Any]] = {
+    "not primary": {"errorCode": 10107},
+    "stepping down": {"errorCode": 189},
+    "interrupted": {"errorCode": 11602},
+    "shutting down": {"errorCode": 91},
+    "connection closed": {"closeConnection": True},
+    "no majority in time": {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
+    "no majority left": {"writeConcernError": {"code": 100, "errmsg": "not enough members"}},
+}
+"""What a server may fail with, as MongoDB's own fail point has it. With the last two it has made the write."""
+CASES = [
+    pytest.param(fault, command, marks=() if fault in QUICK else pytest.mark.thorough)
+    for fault in FAULTS
+    for command in COMMANDS
+    if command != "find" or "majority" not in fault
+]
 
 
 @pytest.fixture
@@ -74,19 +94,73 @@ async def test_a_frozen_server_is_store_down_in_time_and_loses_nothing(own_mongo
         assert [await store.job(one[0].id) for one in (made, late)] == [made[0], late[0]]
 
 
-async def test_a_primary_that_steps_down_is_waited_for_and_nothing_is_made_twice(mongo_server: RealMongo, mongo_url: str) -> None:
-    assert OUTSIDE is None, "a fail point would hit others, too"
-    data = {"failCommands": ["insert"], "errorCode": 10107}
-    async with opened(mongo_url, PATIENCE) as store:
+@contextmanager
+def failing(server: RealMongo, command: str, fault: dict[str, Any], times: int) -> Iterator[None]:
+    """The server fails so at the next calls of this command."""
+    point: dict[str, Any] = {"configureFailPoint": "failCommand", "mode": {"times": times}}
+    with server.client() as client:
+        client.admin.command({**point, "data": {"failCommands": [command], **fault}})
+        try:
+            yield
+        finally:
+            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@pytest.mark.parametrize(("fault", "command"), CASES)
+async def test_what_may_pass_is_tried_again_and_made_once(
+    mongo_server: RealMongo, own_mongo_url: str, fault: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "HEARTBEAT", 0.5)
+    async with opened(own_mongo_url, PATIENCE) as store:
         made = new()
-        with mongo_server.client() as client:
-            client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 2}, "data": data})
+        with failing(mongo_server, command, FAULTS[fault], times=2):
             await store.create(*made)
             claimed = await store.change(transitions.claim(made[2], host="h", pool="p", now=1))
-            client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
         assert claimed is not None
         assert await store.executions_of(made[0].id, 10) == [claimed]
         assert (await store.counts()).jobs == 1
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if "majority" not in fault])
+async def test_a_job_refused_for_a_fault_that_lasts_is_made_once_when_it_is_sent_again(
+    mongo_server: RealMongo, own_mongo_url: str, fault: str
+) -> None:
+    made = new()
+    async with opened(own_mongo_url, 0.5) as store:
+        with failing(mongo_server, "insert", FAULTS[fault], times=1_000), pytest.raises(StoreDown):
+            await store.create(*made)
+    async with opened(own_mongo_url, PATIENCE) as store:
+        await store.create(*made)
+        assert await store.executions_of(made[0].id, 10) == [made[2]]
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if "majority" in fault])
+async def test_a_write_that_was_made_while_no_majority_confirmed_it_counts_once_a_majority_has_it(
+    mongo_server: RealMongo, own_mongo_url: str, fault: str
+) -> None:
+    made = new()
+    async with opened(own_mongo_url, 1.0) as store:
+        with failing(mongo_server, "insert", FAULTS[fault], times=1_000):
+            await store.create(*made)
+        assert await store.executions_of(made[0].id, 10) == [made[2]]
+        assert (await store.counts()).jobs == 1
+
+
+async def test_a_document_that_no_majority_has_yet_is_no_ones(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server finds the id taken, and a majority read does not show by whom."""
+    look, looks = db.one, []
+
+    async def behind(*asked: Any) -> Document | None:
+        looks.append(asked)
+        return None if len(looks) < 3 else await look(*asked)
+
+    monkeypatch.setattr(db, "one", behind)
+    document = {"_id": "x", "made": "me"}
+    assert await db.insert("executions", document)
+    assert await db.insert("executions", document)
+    assert not await db.insert("executions", {**document, "made": "another"})
+    assert len(looks) == 4
 
 
 async def test_an_error_tells_neither_the_url_nor_its_password() -> None:

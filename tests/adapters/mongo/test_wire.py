@@ -45,12 +45,10 @@ class Bed:
 
 
 @pytest.fixture
-async def bed(mongo_server: RealMongo, mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
+async def bed(mongo_server: RealMongo, own_mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
     monkeypatch.setattr(idempotency, "PATIENCE", 0.1)
-    if str(mongo_server.port) not in mongo_url:
-        mongo_url = mongo_server.url("test")
     async with mongo_wire(mongo_server.port) as wire:
-        other = MongoStore(mongo_url, deadline=PATIENCE)
+        other = MongoStore(own_mongo_url, deadline=PATIENCE)
         await other.open()
         yield Bed(wire, mongo_server.url("test", f"127.0.0.1:{wire.port}"), other)
         await other.close()
