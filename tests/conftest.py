@@ -14,6 +14,7 @@ from tests.support.mongo import OUTSIDE, RealMongo, database_url, emptied, serve
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
 from tests.support.side_by_side import Units, check_units, in_order
+from tests.support.stores import DATABASES, store_name
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
 
 __all__ = ["engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
@@ -39,8 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_header() -> str:
-    """Against which server the tests of the store on MongoDB run."""
-    return f"store on MongoDB: against {server_name()}"
+    """On which store the tests' own fastlane is, and against which server the tests of the store on MongoDB run."""
+    return f"store: {store_name()}; tests of the store on MongoDB: against {server_name()}"
 
 
 @pytest.fixture(scope="session")
@@ -49,11 +50,23 @@ def shared_redis() -> Iterator[RealRedis]:
         yield redis
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _databases() -> Iterator[None]:
+    yield
+    DATABASES.close()
+
+
+@pytest.fixture(autouse=True)
+def _released() -> Iterator[None]:
+    """The databases that stand for a test's folders are free after it."""
+    yield
+    DATABASES.release()
+
+
 @pytest.fixture(scope="session")
-def mongo_server() -> Iterator[RealMongo]:
+def mongo_server() -> RealMongo:
     """The server that a process's tests share."""
-    with RealMongo() as server:
-        yield server
+    return DATABASES.server
 
 
 @pytest.fixture

@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 
 from fastlane.errors import Conflict
+from fastlane.models import transitions
+from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job, Spec
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.task import Task
-from tests.contract.stored import created
-from tests.support.factories import first_of, new, new_job
+from tests.contract.stored import created, types_in
+from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
 
 
@@ -29,6 +32,24 @@ async def test_what_was_created_is_read_back_as_it_was(store):
     assert await tick_of(store, tick.job_id, tick.id) == tick
     assert await store.execution(execution.id) == execution
     assert await store.task("my-task") == Task("my-task", 1_000, 1_000, 1)
+
+
+async def test_what_is_read_back_has_the_types_that_were_written(store):
+    now = 1_700_000_000_000
+    job = new_job(at=now + 1, now=now)
+    tick, execution = first_of(job, due=now)
+    record = IdempotencyRecord("key", "body", now, job.task_id, job.id, tick.id, execution.id)
+    written = chunk(execution.id, Head(), [Piece(STDOUT, now * 1_000_000, b"x")])
+    await store.create(job, tick, execution, record)
+    claimed = await store.change(transitions.claim(execution, host="h", pool="p", now=now))
+    assert await store.append(written)
+    read = (await store.job(job.id), await tick_of(store, job.id, tick.id), await store.execution(execution.id))
+    assert [types_in(one) for one in read] == [types_in(one) for one in (job, tick, claimed)]
+    assert types_in(await store.idempotency_record("key", 0)) == types_in(record)
+    assert types_in(await store.log_head(execution.id)) == types_in(written.end)
+    assert types_in((await store.read_log(execution.id, 0, 10)).pieces) == types_in(written.pieces)
+    assert types_in(await store.jobs_due(now + 2, 10)) == types_in([job])
+    assert types_in(await store.task(job.task_id)) == types_in(Task(job.task_id, now, now, 1))
 
 
 RULES_OF_A_JOB = Spec("ubuntu", None, {}, {}, 3, 0, 1, 2, 1_645_113_692_000, -100, 1_000)

@@ -1,4 +1,4 @@
-"""A whole fastlane in the test's process, joined by ``fastlane.app`` as in production: real HTTP, a real SQLite store, a real Redis.
+"""A whole fastlane in the test's process, joined by ``fastlane.app`` as in production: real HTTP, a real store, a real Redis.
 
 Only what runs containers is replaced: workers work on the ``InstantExecutor``, or on another that the test sets. Without workers the test
 plays one, by ``pull``, ``run``, ``append_log`` and ``end``.
@@ -38,13 +38,13 @@ from fastlane.queue.redis.runner import TimeSource, redis_time
 from fastlane.scheduler.capacity import MAX_EXECUTIONS
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.results import Enqueued
-from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.followers import Followers
 from fastlane.web.server.application import close_server
 from tests.support.defaults import hosts_of
 from tests.support.factories import chunk
 from tests.support.instant import InstantExecutor
 from tests.support.ledger import ticks_of
+from tests.support.stores import new_store, store_url
 from tests.support.waiting import until
 
 T = TypeVar("T")
@@ -112,6 +112,7 @@ class Fastlane:
         **settings: Any,
     ) -> None:
         named = {"port": 0, "pools": POOLS, "installation": f"test-{uuid4().hex[:8]}", "data_dir": folder} | settings
+        named.setdefault("store_url", store_url(named["data_dir"]))
         self.settings = Settings.defaults(redis_url=redis_url, **named)
         self.clock: Clock = SystemClock()
         self.executor: Any = InstantExecutor(hosts_of(self.settings.pools), self.clock)
@@ -127,7 +128,7 @@ class Fastlane:
         self._access = access
         self._api_factories = app.Factories(
             clock=lambda: self.clock,
-            store=lambda settings: SqliteStore(settings.store_path, busy_timeout=1.0),
+            store=lambda settings: new_store(settings.store_url, busy_timeout=1.0),
             hub=lambda settings, url: hub(RedisHints(url, settings.installation, deadline=1.0)),
             queue=lambda settings, url: RedisQueue(url, settings.installation, deadline=1.0, time=queue_time),
             connection_limit=lambda: connections,

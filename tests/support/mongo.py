@@ -18,7 +18,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from tests.support.waiting import PATIENCE, wait_until
+from tests.support.waiting import LONG_PATIENCE, PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 SECANTUS = ROOT / ".venv-mongo" / "bin" / "secantusd-py"
@@ -37,7 +37,11 @@ class RealMongo:
             self.port: int = probe.getsockname()[1]
 
     def __enter__(self) -> "RealMongo":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -58,7 +62,7 @@ class RealMongo:
             assert process.poll() is None, f"the server ended while it started: {(self._folder / 'log').read_text()[-2000:]}"
             return self._answers()
 
-        wait_until(answers, "the server to answer", PATIENCE)
+        wait_until(answers, "the server to answer", LONG_PATIENCE)
 
     def kill(self) -> None:
         """kill -9; its data stay until the end of the test."""

@@ -21,13 +21,13 @@ from fastlane.queue.base import TICKS, EntryKind, Lane, Lease
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.worker import WorkerParts, build_parts
-from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.clock import FakeClock
 from tests.support.defaults import default_worker
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Act, Intercepted
 from tests.support.ledger import ticks_of
 from tests.support.services import services_of
+from tests.support.stores import new_store, store_url
 
 HOST = "unix:///instant"
 POOLS = (Pool("other", "other-", (HOST,)), Pool("default", "", (HOST,), max_running=100))
@@ -61,7 +61,7 @@ class VirtualFastlane:
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.clock = SkippingClock()
         self.store_path = folder / "store.db"
-        self.real_store = SqliteStore(self.store_path)
+        self.real_store = new_store(store_url(folder, self.store_path.name))
         self.real_queue = RedisQueue(redis_url, f"virtual-{uuid4().hex[:8]}", time=self.clock.now)
         self.store, self.queue, self.worker_store = Intercepted(self.real_store), Intercepted(self.real_queue), Intercepted(self.real_store)
         store: Any = self.store

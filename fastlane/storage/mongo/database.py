@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from bson.codec_options import TypeDecoder, TypeRegistry
+from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import IndexModel
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, InvalidOperation
@@ -41,6 +43,16 @@ _TROUBLES: ContextVar[list[str]] = ContextVar("troubles")
 """What the tries of the present ``call`` failed with, in words; unset outside of one."""
 
 
+class PlainIntegers(TypeDecoder):
+    """Reads integers as Python's own. The driver gives those of 64 bits a type of theirs, which Redis's client does not take."""
+
+    bson_type = Int64
+
+    def transform_bson(self, value: Any) -> int:
+        """The integer."""
+        return int(value)
+
+
 class Database:
     """The connections to one database. A call ends within ``deadline`` seconds, with StoreDown if it must."""
 
@@ -65,6 +77,7 @@ class Database:
             readConcernLevel="majority",
             appname="fastlane",
             tz_aware=True,
+            type_registry=TypeRegistry([PlainIntegers()]),
         )
 
     async def close(self) -> None:
