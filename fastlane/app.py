@@ -100,6 +100,7 @@ def make_executor(settings: Settings, clock: Clock) -> Executor:
         max_fails=settings.breaker_max_fails,
         reset=settings.breaker_reset,
         registries=Registries(settings.registries, settings.docker_config),
+        reserve=settings.min_free_disk,
     )
 
 

@@ -756,10 +756,22 @@ class Host(TypedDict):
     blacklisted: bool
     circuit: str | None
     error: str | None
+    since: str | None
     running: int
     cpus: int | None
     memoryBytes: int | None
+    disk: Disk | None
     clockSkewMs: int | None
+
+
+class Disk(TypedDict):
+    """The disk on which an engine keeps images and containers."""
+
+    freeBytes: int | None
+    totalBytes: int | None
+    short: bool
+    since: str | None
+    until: str | None
 
 
 class Containers(TypedDict):

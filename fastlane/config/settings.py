@@ -11,11 +11,13 @@ from typing import Any
 from fastlane.config import types
 from fastlane.config.access import TOKENS, USERS
 from fastlane.config.credentials import Token, User
+from fastlane.config.free_disk import RESERVE
 from fastlane.config.pools import POOLS, default_pools
 from fastlane.config.registries import DOCKER_CONFIG, REGISTRIES, default_docker_config
 from fastlane.config.store_url import MONGO, SQLITE, STORE_URL
 from fastlane.config.types import Invocation, Role, SettingType
 from fastlane.models.container.registry import RegistryLogin
+from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.pool import Pool
 
 PREFIX = "FASTLANE_"
@@ -54,6 +56,7 @@ class Settings:
     pending_deadline: float
     pull_deadline: float
     host_lost_after: float
+    min_free_disk: Reserve
     ws_start_wait: float
     max_body: int
     max_log_bytes: int
@@ -245,6 +248,13 @@ SETTINGS = (
     Setting("pending_deadline", types.DURATION, "1h", "how long an execution may wait for a suitable node, or for a worker with its pool"),
     Setting("pull_deadline", types.DURATION, "15m", "how long an execution may wait for a registry that does not answer"),
     Setting("host_lost_after", types.DURATION, "5m", "how long a host may be unreachable before its executions count as lost"),
+    Setting(
+        "min_free_disk",
+        RESERVE,
+        "512MiB",
+        "how much of a host's disk has to be free for new work: bytes, or percent of the disk; measured where the engine runs on the "
+        "worker's own machine; 0 turns it off",
+    ),
     Setting("ws_start_wait", types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect"),
     Setting("max_body", types.SIZE, "1MiB", "largest request body"),
     Setting("max_log_bytes", types.SIZE, "100MiB", "how much of each execution's log is stored"),

@@ -80,7 +80,8 @@ class TaskEnd(StrEnum):
 class EngineTask:
     """One engine task of a service. Times in milliseconds; ``message`` in the engine's words; ``exit_code`` only if a container returned
     one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started. ``lingering``: the engine calls it ended,
-    but its container may still run, in its grace. ``drained``: its node is drained."""
+    but its container may still run, in its grace. ``drained``: its node is drained. ``disk_full``: it ended because there was no space left
+    on its node's disk."""
 
     id: str
     service_id: str
@@ -96,6 +97,7 @@ class EngineTask:
     finished_at: int | None = None
     lingering: bool = False
     drained: bool = False
+    disk_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

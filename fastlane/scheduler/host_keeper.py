@@ -113,6 +113,7 @@ class HostKeeper:
         for view in self._executor.hosts():
             if view.usable and view.engine_id and view.swarm_id:
                 await self._note(view, EngineIdentity(view.engine_id, view.swarm_id))
+                await self._note_refusals(view)
 
     async def _clear_returned(self) -> None:
         while True:
@@ -181,6 +182,14 @@ class HostKeeper:
             return
         if await self._store.write_host(noted):
             log.info("host.noted", host=view.name, engine=engine, swarm=swarm, id=noted.id)
+
+    async def _note_refusals(self, view: HostView) -> None:
+        """Notes for the other workers, and for later, which starts an engine refused because its disk was full."""
+        record, seen = self._record(view), view.disk.refusals if view.disk is not None else None
+        if seen is None or record is None or record.removed_at is not None or is_local(view.name):
+            return
+        if record.refusals is None or record.refusals.last < seen.last:
+            await self._store.write_host(record.changed(disk_refused_first=seen.first, disk_refused_last=seen.last))
 
 
 async def nothing_to_clear(_host: str) -> None:

@@ -1,6 +1,7 @@
 """What every store promises of hosts, and of the revision of the pools."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,7 @@ async def test_a_host_is_kept_whole(store, open_store):
     full = RECORD.changed(
         drained=True, engine_id="E", swarm_id="S", removed_at=7, lost_until=8, lost_swarm="S", pool=None, max_running=None
     )
+    full = replace(full, disk_refused_first=9, disk_refused_last=10)
     assert list(await store.hosts()) == [RECORD]
     assert await store.write_host(full)
     assert list(await (await open_store()).hosts()) == [full]

@@ -17,6 +17,9 @@ from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.models.container.container import Container
 from fastlane.models.logs.chunk import Portion
+from fastlane.models.placement.directory import KnownHost
+from fastlane.models.placement.disk import Refusals
+from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.pool import Pool, Pull
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.overlaps import Overlaps
@@ -254,3 +257,28 @@ async def seen(executor: SwarmExecutor, host: str, service: str, phase: Phase) -
 def text(portion: Portion) -> bytes:
     """Its bytes."""
     return b"".join(piece.data for piece in portion.pieces)
+
+
+@pytest.mark.thorough
+async def test_nothing_new_comes_to_a_node_that_is_short_of_disk_whichever_manager_is_asked(three_managers: Swarms, image: str) -> None:
+    hosts = [Endpoint(node.url) for node in three_managers.nodes]
+    full = three_managers.nodes[1]
+    executor = default_executor(hosts, f"full-{uuid4().hex[:8]}")
+    await open_probed(executor)
+    try:
+        now = SystemClock().now()
+        await executor.use_hosts([KnownHost(host, None, Refusals(now, now) if host.address == full.url else None) for host in hosts])
+        views = {view.name: view for view in executor.hosts()}
+        assert [name for name, view in views.items() if not view.is_open] == [full.url]
+        assert "is short of disk" in (views[full.url].closed or "")
+        placed = set()
+        for number in range(6):  # with nothing else there, a swarm gives each node two
+            asked = hosts[number % 3].address
+            order = Order(str(uuid4()), "task", "job", 1, 1, 0, ("true",), {})
+            service = await executor.park(asked, order, await executor.resolve(asked, image, Pull.MISSING))
+            await executor.activate(asked, service)
+            placed.add((await task_in(Phase.ENDED, executor, asked, service)).node_id)
+        assert len(placed) == 2
+        assert docker_command(full, "info", "--format", "{{.Swarm.NodeID}}").strip() not in placed
+    finally:
+        await executor.close()

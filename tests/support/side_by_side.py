@@ -32,6 +32,7 @@ UNITS = (
     (f"{INTEGRATION}gone_services.py",),
     (f"{INTEGRATION}tls_hosts.py",),
     (f"{INTEGRATION}why.py",),
+    (f"{INTEGRATION}short_of_disk.py",),
     (f"{INTEGRATION}make_commands.py::test_make_run",),
     (f"{INTEGRATION}make_commands.py::test_the_wheel",),
     ("tests/crash/",),

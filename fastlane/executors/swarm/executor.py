@@ -25,6 +25,7 @@ from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, 
 from fastlane.executors.swarm.client.breaker import Breaker
 from fastlane.executors.swarm.client.client import Api
 from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, readable, timeout_words
+from fastlane.executors.swarm.disk import NO_RESERVE
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.images.registries import Credentials, Registries
@@ -37,6 +38,7 @@ from fastlane.executors.swarm.service.names import ids_for
 from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.directory import KnownHost
+from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
@@ -55,7 +57,7 @@ Raw = Mapping[str, Any]
 
 class SwarmExecutor:
     """Runs executions on Docker Swarm. ``installation`` marks the services of this installation; ``reset`` and ``probe_every`` in seconds.
-    It closes ``registries``, which find the credentials for a registry."""
+    It closes ``registries``, which find the credentials for a registry. ``reserve``: how much of a host's disk has to be free."""
 
     def __init__(
         self,
@@ -67,13 +69,15 @@ class SwarmExecutor:
         reset: float,
         probe_every: float = 2.0,
         registries: Registries | None = None,
+        reserve: Reserve = NO_RESERVE,
     ) -> None:
         self._installation = installation
+        self._clock = clock
         self._registries = registries or Registries()
         self._listeners: list[Callable[[], None]] = []
         pace = Pace(probe_every, lambda: len(self._hosts))
         self._make: Callable[[Endpoint], Host] = lambda endpoint: Host(
-            endpoint, clock, Breaker(max_fails, round(reset * 1000)), pace, self._registries, self._changed
+            endpoint, clock, Breaker(max_fails, round(reset * 1000)), pace, self._registries, self._changed, reserve
         )
         self._hosts = Hosts([self._make(endpoint) for endpoint in dict.fromkeys(endpoints)])
         self._is_open = False
@@ -107,6 +111,7 @@ class SwarmExecutor:
             self._hosts.add(host)
         for host in self._hosts:
             host.expect(wanted[host.name].expected)
+            host.disk.refused(wanted[host.name].refusals)
         if self._is_open:
             await asyncio.gather(*(self._enter(host) for host in new))
         self._changed()
@@ -150,7 +155,7 @@ class SwarmExecutor:
         found = self._hosts.named(host)
         with readable(host):
             ids = await ids_for(order.container, found.call)
-        wanted = spec.creation(order, image, self._installation, ids)
+        wanted = spec.creation(order, image, self._installation, ids, self._hosts.full_nodes(found, self._clock.now()))
         if (size := spec.size(wanted)) > spec.MAX_SIZE:  # the swarm might take it now, and then neither start nor stop it
             raise OrderRefused(f"its service would take {size} bytes, of {spec.MAX_SIZE} at most: shorten its envs, command or mounts")
         credentials = await self._registries.credentials(image.reference)
@@ -230,6 +235,7 @@ class SwarmExecutor:
             clocks = self._hosts.clocks(found, leader_of(nodes))
             views = task_views(tasks, node_states(nodes), await self._containers(found, tasks), node_details(nodes), clocks)
             silent = self._hosts.silent_nodes()
+            self._hosts.note_full_disks(views, self._clock.now())
             return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
     async def snapshot(self) -> ClusterSnapshot:

@@ -16,12 +16,14 @@ from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.breaker import Breaker, Circuit
 from fastlane.executors.swarm.client.client import Api, CallTimeouts, Client
-from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault
+from fastlane.executors.swarm.client.faults import DiskFull, HostTimeout, NotHostsFault
 from fastlane.executors.swarm.client.transport import Transport
+from fastlane.executors.swarm.disk import NO_RESERVE, EngineDisk
 from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.executors.swarm.probe import EngineFacts, Pace, probe
 from fastlane.executors.swarm.service.clocks import SetBack, set_back
+from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.host_record import EngineIdentity
@@ -38,10 +40,18 @@ PARK_SEEN_WITHIN = 30_000
 
 
 class Host:
-    """A host. It calls ``on_change`` whenever it becomes usable or unusable; ``pace``: how it is probed."""
+    """A host. It calls ``on_change`` whenever it becomes usable or unusable, or short of disk; ``pace``: how it is probed; ``reserve``: how
+    much of its disk has to be free."""
 
     def __init__(
-        self, endpoint: Endpoint, clock: Clock, breaker: Breaker, pace: Pace, registries: Registries, on_change: Callable[[], None]
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        breaker: Breaker,
+        pace: Pace,
+        registries: Registries,
+        on_change: Callable[[], None],
+        reserve: Reserve = NO_RESERVE,
     ) -> None:
         self.name = endpoint.address
         self.endpoint = endpoint
@@ -70,6 +80,7 @@ class Host:
         self._is_stranger = False
         self._parked: dict[str, int] = {}
         self._view: tuple[tuple[object, ...], HostView] | None = None
+        self.disk = EngineDisk(endpoint, reserve, clock, on_change)
 
     async def open(self) -> None:
         """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
@@ -124,8 +135,9 @@ class Host:
         """What is known of it now; the same view until something changes."""
         now = self._clock.now()
         self._parked = {service: at for service, at in self._parked.items() if 0 <= now - at < PARK_SEEN_WITHIN}
-        reason, running = self.reason, len(self._seen) + len(self._parked)
-        shown = (reason, self._since, self.facts, running, self._breaker.circuit(now), self._breaker.faults, self._breaker.retry_at(now))
+        reason, running, disk = self.reason, len(self._seen) + len(self._parked), self.disk.now()
+        breaker = (self._breaker.circuit(now), self._breaker.faults, self._breaker.retry_at(now))
+        shown = (reason, self._since, self.facts, running, disk, breaker)
         if self._view is None or self._view[0] != shown:  # facts are compared first by identity
             self._view = (shown, self._make_view(now, reason, running))
         return self._view[1]
@@ -147,6 +159,8 @@ class Host:
             engine_id=self.facts.engine_id if self.facts else None,
             cpus=self.facts.cpus if self.facts else None,
             memory=self.facts.memory if self.facts else None,
+            closed=self.disk.short,
+            disk=self.disk.now(),
         )
 
     @property
@@ -213,6 +227,8 @@ class Host:
     def _failed(self, error: HostDown) -> None:
         self._last_fault = self._words(error)
         self._breaker.failed(self._clock.now(), visible=not isinstance(error, HostTimeout))
+        if isinstance(error, DiskFull):
+            self.disk.refused_at(self._clock.now())
         self._hurry.set()
         self._compare()
 
@@ -247,6 +263,7 @@ class Host:
             self._fault = None
             self._breaker.recovered()
             self._note_clock(self.facts)
+            await self.disk.measure(self.facts)
         self._compare()
 
     def _recognized(self, facts: EngineFacts) -> EngineFacts:

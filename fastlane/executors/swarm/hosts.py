@@ -1,10 +1,12 @@
 """The registered hosts together: which one is meant, which one is a task's node, and which one to ask when a host does not answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fastlane.errors import HostDown
+from fastlane.executors.base import EngineTask
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.service.clocks import Clocks
+from fastlane.models.placement.disk import Refusals
 
 
 class Hosts:
@@ -12,6 +14,7 @@ class Hosts:
 
     def __init__(self, hosts: Sequence[Host]) -> None:
         self._hosts = {host.name: host for host in hosts}
+        self._refusals: dict[str, Refusals] = {}
 
     def __iter__(self) -> Iterator[Host]:
         return iter(tuple(self._hosts.values()))
@@ -57,6 +60,27 @@ class Hosts:
         known = {facts.node_id: facts.skew for host in self if (facts := host.facts) is not None and facts.skew is not None}
         own = asked.facts.skew if asked.facts is not None else None
         return Clocks(known, known.get(leader or "", own or 0))
+
+    def note_full_disks(self, tasks: Iterable[EngineTask], now: int) -> None:
+        """Takes in which of these tasks had no space left on their node's disk. Of a node that is no host, only this process knows."""
+        for task in tasks:
+            if not task.disk_full or task.node_id is None:
+                continue
+            at = min(task.changed_at or now, now)
+            own = [host for host in self if host.facts is not None and host.facts.node_id == task.node_id]
+            for host in own:
+                host.disk.refused_at(at)
+            if not own:
+                known = self._refusals.get(task.node_id)
+                self._refusals[task.node_id] = Refusals(at, at) if known is None else known.and_at(at)
+
+    def full_nodes(self, swarm: Host, now: int) -> Sequence[str]:
+        """The nodes of a host's swarm that are short of disk, if the swarm has other ones."""
+        if swarm.facts is None or swarm.facts.one_node:
+            return ()
+        short = {host.facts.node_id for host in self if host.facts is not None and host.disk.short is not None}
+        short |= {node for node, refusals in self._refusals.items() if now < refusals.until}
+        return sorted(short & swarm.facts.nodes.keys())
 
     def silent_nodes(self) -> frozenset[str]:
         """The nodes that are hosts and do not answer now."""

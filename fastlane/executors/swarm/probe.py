@@ -44,7 +44,8 @@ class EngineFacts:
     """What a host says about itself: its swarm's id, its own node's id, how many old tasks its swarm keeps, its nodes' states. ``skew``:
     how far its clock is ahead of this process's, in milliseconds; None while that was not measured. ``node_cpus``
     and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none. ``engine_id``: the
-    engine's own id; ``cpus`` and ``memory`` (bytes): those of its own machine, None where it does not tell."""
+    engine's own id; ``cpus`` and ``memory`` (bytes): those of its own machine, None where it does not tell. ``folder``: where it keeps its
+    data, on its machine."""
 
     swarm_id: str
     node_id: str
@@ -56,6 +57,7 @@ class EngineFacts:
     engine_id: str = ""
     cpus: int | None = None
     memory: int | None = None
+    folder: str = ""
 
     @property
     def identity(self) -> EngineIdentity:
@@ -149,4 +151,5 @@ def read_info(info: Mapping[str, Any], nodes: Mapping[str, str], host: str) -> E
         engine_id=str(info.get("ID", "")),
         cpus=info.get("NCPU") or None,
         memory=info.get("MemTotal") or None,
+        folder=str(info.get("DockerRootDir") or ""),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fastlane.models.execution import Execution
+from fastlane.models.placement.disk import Refusals
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host_record import EngineIdentity, HostRecord, is_local
 from fastlane.models.placement.pool import HostRule, Pool
@@ -11,10 +12,12 @@ from fastlane.models.placement.pool import HostRule, Pool
 
 @dataclass(frozen=True, slots=True)
 class KnownHost:
-    """A host to connect to: how it is reached, and the engine that has to answer there (None: whichever does)."""
+    """A host to connect to: how it is reached, the engine that has to answer there (None: whichever does), and the starts that any worker
+    saw it refuse for its full disk."""
 
     endpoint: Endpoint
     expected: EngineIdentity | None = None
+    refusals: Refusals | None = None
 
 
 def pools_in_force(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[Pool, ...]:
@@ -39,14 +42,14 @@ def is_registered(record: HostRecord) -> bool:
 def hosts_to_know(pools: Sequence[Pool], records: Sequence[HostRecord]) -> tuple[KnownHost, ...]:
     """Every host that a worker with these pools in force connects to, once, in order: those of the pools, and those that were in one and
     are not removed, since work may still be there. (Of a local address only its own settings know which engine is meant.)"""
-    expected = expected_engines(records)
+    expected, refusals = expected_engines(records), {record.address: record.refusals for record in records if _is_shared(record)}
     endpoints = {host: pool.endpoint(host) for pool in reversed(pools) for host in reversed(pool.hosts)}
-    found = [KnownHost(endpoints[host], expected.get(host)) for host in reversed(endpoints)]
+    found = [KnownHost(endpoints[host], expected.get(host), refusals.get(host)) for host in reversed(endpoints)]
     for record in records:
         if record.removed_at is None and record.identity and record.address not in endpoints and not is_local(record.address):
             endpoint = _way_to(record.address, pools)
             if endpoint is not None:
-                found.append(KnownHost(endpoint, record.identity))
+                found.append(KnownHost(endpoint, record.identity, record.refusals))
     return tuple(found)
 
 
@@ -58,11 +61,12 @@ def _way_to(address: str, pools: Sequence[Pool]) -> Endpoint | None:
 
 def expected_engines(records: Sequence[HostRecord]) -> Mapping[str, EngineIdentity]:
     """The engine that has to answer at each address, where one has answered before. A local address is another one on each machine."""
-    return {
-        record.address: record.identity
-        for record in records
-        if record.removed_at is None and record.identity is not None and not is_local(record.address)
-    }
+    return {record.address: record.identity for record in records if record.identity is not None and _is_shared(record)}
+
+
+def _is_shared(record: HostRecord) -> bool:
+    """Whether all workers mean the same engine by its address."""
+    return record.removed_at is None and not is_local(record.address)
 
 
 def record_of(records: Sequence[HostRecord], address: str, identity: EngineIdentity | None) -> HostRecord | None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastlane.models.container.container import Resources
+from fastlane.models.placement.disk import Disk
 
 IN_NO_POOL = "is in no pool any longer"
 """Why a host gets no new work that no settings name any longer, and that is not registered."""
@@ -19,6 +20,7 @@ class HostView:
     ``running``: how many executions there are on its own node, and of its swarm's on no host's node, on one of its managers: the managers
     of a swarm together have each once. ``closed`` says why it gets no new work although it is usable; what is there goes on. ``record`` and
     ``version`` are those of the store's record that the worker goes by. ``cpus`` and ``memory`` (bytes) are those of its own machine.
+    ``disk``: what is known of the disk of its engine; None when that is nothing.
     """
 
     name: str
@@ -39,11 +41,26 @@ class HostView:
     version: int = 0
     cpus: int | None = None
     memory: int | None = None
+    disk: Disk | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether it may get new work."""
         return self.usable and self.closed is None
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it, in words that follow its name; None when nothing is, although it may get no new work on purpose."""
+        if not self.usable:
+            return self.reason or "is not usable"
+        return None if self.disk is None else self.disk.short
+
+    @property
+    def closed_since(self) -> int | None:
+        """Since when (milliseconds) it gets no new work, where that is known."""
+        if not self.usable:
+            return self.since
+        return self.disk.since if self.disk is not None and self.closed is not None and self.closed == self.disk.short else None
 
     @property
     def is_given_up(self) -> bool:

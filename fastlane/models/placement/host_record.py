@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from fastlane.models.access import Requester
 from fastlane.models.ids import derived_id
+from fastlane.models.placement.disk import Refusals
 
 NAMESPACE = "f057a11e-0000-8000-8000-000000000000"
 
@@ -27,6 +28,7 @@ class HostRecord:
     ``pool``: the pool that it was registered in; None for a host that only the settings name, or did. ``weight`` and ``max_running`` are
     those of the registration. ``engine_id`` and ``swarm_id``: the engine that answers there, None while none has. ``removed_at``: when it
     was removed; None while it is in use. What was bound to it by ``lost_until`` in the swarm ``lost_swarm`` (None: in any) is lost.
+    ``disk_refused_first`` and ``disk_refused_last``: those of its engine's ``Refusals``, None while there were none.
     """
 
     id: str
@@ -43,11 +45,20 @@ class HostRecord:
     removed_at: int | None = None
     lost_until: int | None = None
     lost_swarm: str | None = None
+    disk_refused_first: int | None = None
+    disk_refused_last: int | None = None
 
     @property
     def identity(self) -> EngineIdentity | None:
         """The engine that answers there; None while none has."""
         return None if self.engine_id is None or self.swarm_id is None else EngineIdentity(self.engine_id, self.swarm_id)
+
+    @property
+    def refusals(self) -> Refusals | None:
+        """The starts that its engine refused because its disk was full."""
+        if self.disk_refused_first is None or self.disk_refused_last is None:
+            return None
+        return Refusals(self.disk_refused_first, self.disk_refused_last)
 
     def changed(self, **values: object) -> "HostRecord":
         """The next version of the record."""

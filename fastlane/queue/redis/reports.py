@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from fastlane.models.note import Note, Obstacle
+from fastlane.models.placement.disk import Disk
 from fastlane.models.placement.host import HostView
 from fastlane.queue.base import Report
 from fastlane.queue.redis.keys import Keys
@@ -33,7 +34,7 @@ class RedisReports:
 
 def _read(values: Mapping[str, Any]) -> Report:
     """Reads a report that another version may have written: what this version does not know is left out."""
-    hosts = tuple(HostView(**_known_fields(HostView, host)) for host in values["hosts"])
+    hosts = tuple(map(_view, values["hosts"]))
     notes = tuple(
         Note(**_known_fields(Note, note) | {"obstacle": obstacle})
         for note in values.get("notes", ())
@@ -43,6 +44,11 @@ def _read(values: Mapping[str, Any]) -> Report:
     rules = None if pools is None else tuple(map(tuple, pools))
     more = {name: values.get(name) for name in ("clock_skew", "room", "pools_digest")}
     return Report(values["worker"], values["started_at"], hosts, notes, pools=rules, **more)
+
+
+def _view(values: Mapping[str, Any]) -> HostView:
+    disk = values.get("disk")
+    return HostView(**_known_fields(HostView, values) | {"disk": None if disk is None else Disk(**_known_fields(Disk, disk))})
 
 
 def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -78,13 +78,13 @@ class Health:
 def pool_fault(pool: Pool, reports: Sequence[Report]) -> str | None:
     """Why no execution of this pool can start, according to the workers; None when one can."""
     seen = [host for report in reports for host in report.hosts if host.name in pool.hosts]
-    if any(host.usable for host in seen):
+    if any(host.fault is None for host in seen):
         return None
     if not pool.hosts:
         return f"pool {pool.name!r} has no host yet; register one with POST /hosts"
     if not seen:
         return f"pool {pool.name!r}: no worker is alive that sees its hosts ({', '.join(pool.hosts)})"
-    reasons = {host.name: host.reason or "is not usable" for host in seen}
+    reasons = {host.name: host.fault for host in seen}
     return f"pool {pool.name!r} has no usable host: " + "; ".join(f"{name} {reason}" for name, reason in sorted(reasons.items()))
 
 

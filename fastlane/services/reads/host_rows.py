@@ -26,6 +26,11 @@ class HostRow:
         """Why it gets no new work, as far as the worker that sees it knows; None when it does."""
         return None if self.view is None or self.view.is_open else (self.view.reason or self.view.closed)
 
+    @property
+    def fault_since(self) -> int | None:
+        """Since when (milliseconds) it gets no new work, where that is known."""
+        return None if self.view is None or self.view.is_open else self.view.closed_since
+
 
 def host_rows(pools: Iterable[Pool], reports: Sequence[Report], records: Sequence[HostRecord] = ()) -> tuple[HostRow, ...]:
     """Each pool's hosts as the workers see them: one row for each engine that answers at an address."""

@@ -183,7 +183,7 @@ def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
     passed_over = place(pool, hosts).passed_over
     rows = tuple(replace(_unusable(name, seen.get(name)), reason=reason) for name, reason in passed_over.items())
     reasons = "; ".join(f"{row.name} {row.reason}{_breaker(seen.get(row.name))}" for row in rows)
-    since = max((host.since for host in hosts if host.since is not None), default=None)
+    since = max((host.closed_since for host in hosts if host.closed_since is not None), default=None)
     message = f"no host of pool {pool.name!r} can be used: {reasons or 'it has none yet; register one with POST /hosts'}"
     return WaitReason(Cause.NO_HOST, message, since, details=UnusableHosts(pool.name, rows))
 
@@ -191,7 +191,7 @@ def _no_host(pool: Pool, hosts: Sequence[HostView]) -> WaitReason:
 def _unusable(name: str, view: HostView | None) -> UnusableHost:
     if view is None:
         return UnusableHost(name, "is not known yet")
-    row = UnusableHost(name, view.reason or view.closed or "is not known yet", view.since)
+    row = UnusableHost(name, view.reason or view.closed or "is not known yet", view.closed_since)
     return row if view.retry_at is None else replace(row, circuit=view.circuit, faults=view.faults, retry_at=view.retry_at)
 
 

@@ -310,6 +310,14 @@ MIGRATIONS: Sequence[Migration] = (
             f"CREATE INDEX executions_on_host ON executions (host) WHERE {ON_HOST}",
         ),
     ),
+    Migration(
+        version=14,
+        min_reader=1,
+        statements=(
+            "ALTER TABLE hosts ADD COLUMN disk_refused_first INTEGER",
+            "ALTER TABLE hosts ADD COLUMN disk_refused_last INTEGER",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -147,9 +147,11 @@ async def test_status_shows_the_whole_picture(server):
         "blacklisted": False,
         "circuit": "closed",
         "error": None,
+        "since": None,
         "running": 0,
         "cpus": None,
         "memoryBytes": None,
+        "disk": None,
         "clockSkewMs": None,
     }
     (container,) = shown["containers"]["running"]

@@ -16,6 +16,7 @@ from fastlane.config.page import markdown
 from fastlane.config.pools import POOLS as POOLS_TYPE
 from fastlane.config.settings import NAMES, SETTINGS, Settings
 from fastlane.errors import Invalid
+from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.endpoint import TlsFiles
 from fastlane.models.placement.pool import Pool, Pull
 
@@ -300,6 +301,8 @@ def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
         ('listen = "localhost"', "write 127.0.0.1"),
         ('max_body = "1MB"', '"512m"'),
         ("max_body = 0", '"512m"'),
+        ('min_free_disk = "100%"', '"5%" (below 100%)'),
+        ("min_free_disk = -1", '"512MiB"'),
         ('public_url = "https://h/a//b"', "https://HOST/PATH"),
         ('public_url = "https://h/a/../b"', "https://HOST/PATH"),
         ('public_url = "https://h/a?b"', "https://HOST/PATH"),
@@ -344,6 +347,9 @@ def test_a_wrong_value_is_answered_with_what_to_write(line, part):
         ("hard_timeout", "4h30m25s", 16_225.0),
         ("max_body", "512KiB", 524_288),
         ("max_body", "4096", 4096),
+        ("min_free_disk", "5%", Reserve(part=0.05)),
+        ("min_free_disk", "1GiB", Reserve(2**30)),
+        ("min_free_disk", "0", Reserve()),
         ("port", "0", 0),
         ("listen", "::1", "::1"),
         ("public_url", "https://fl.example.com/", "https://fl.example.com"),

@@ -10,7 +10,8 @@ an answer that is not HTTP                 ``ConnectionError``            HostDo
 an answer that is not JSON                 ``JSONDecodeError``            HostDown
 an answer of another form than an engine's (``readable``)                 HostDown
 TLS; a certificate that is wrong           ``SSLError``                   HostDown
-no manager, no leader, disk full, 502…504  ``APIError``                   HostDown
+no manager, no leader, 502…504             ``APIError``                   HostDown
+no space left on its disk                  ``APIError``                   DiskFull
 out of sequence                            ``APIError`` 500               OutOfSequence
 the name is taken                          ``APIError`` 409               NameTaken
 404                                        ``NotFound``                   ServiceGone
@@ -44,8 +45,15 @@ DRIVER_ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.
 NOT_A_MANAGER = "is not a swarm manager: run docker swarm init"
 
 
+NO_SPACE = "no space left on device"
+
+
 class HostTimeout(HostDown):
     """The host did not answer in time. Its probe may succeed nevertheless."""
+
+
+class DiskFull(HostDown):
+    """The host has no space left on its disk."""
 
 
 class NotHostsFault(HostDown):
@@ -70,7 +78,7 @@ _HOST_WORDS = (
     ("Worker nodes can't be used", "is a worker of its swarm: register a manager, or run docker node promote"),
     ("This node is not a swarm manager", NOT_A_MANAGER),
     ("This node is not part of a swarm", NOT_A_MANAGER),
-    ("no space left on device", "has no space left on its disk"),
+    (NO_SPACE, "has no space left on its disk"),
     ("context deadline exceeded", "could not reach its swarm in time"),
     ("code = Unavailable", "cannot reach its swarm"),
     ("code = Canceled", "lost the connection to its swarm's leader"),
@@ -153,7 +161,7 @@ def refusal(status: int, explanation: str, host: str) -> FastlaneError:
     """fastlane's exception for an engine's answer with this status and message."""
     for words, meaning in _HOST_WORDS:
         if words in explanation:
-            return HostDown(f"{host} {meaning}")
+            return (DiskFull if words == NO_SPACE else HostDown)(f"{host} {meaning}")
     if status in _HOST_STATUSES:
         return HostDown(f"{host} answered {status}: {plain(explanation)}")
     if "out of sequence" in explanation:

@@ -73,8 +73,9 @@ def environment(order: Order) -> list[str]:
     return [literal(f"{name}={value}") for name, value in sorted(envs.items())]
 
 
-def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS) -> dict[str, Any]:
-    """The spec of a parked service: complete, but without a replica. It publishes no port, and has no virtual address on a network."""
+def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS, full: Sequence[str] = ()) -> dict[str, Any]:
+    """The spec of a parked service: complete, but without a replica. It publishes no port, and has no virtual address on a network.
+    ``full``: the nodes on which it must not run, since they are short of disk."""
     template: dict[str, Any] = {
         "ContainerSpec": _container(order, image, ids),
         "RestartPolicy": {"Condition": "none"},
@@ -84,8 +85,8 @@ def creation(order: Order, image: Image, installation: str, ids: Ids = NO_IDS) -
         template["Resources"] = _resources(order.resources)
     if order.container.networks:
         template["Networks"] = [{"Target": ids.networks[name]} for name in order.container.networks]
-    if order.container.constraints:
-        template["Placement"] = {"Constraints": list(order.container.constraints)}
+    if order.container.constraints or full:
+        template["Placement"] = {"Constraints": [*order.container.constraints, *(f"node.id!={node}" for node in full)]}
     return {
         "Name": service_name(order),
         "Labels": labels(order, installation),

@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlane.executors.base import EngineTask, Phase, TaskEnd
+from fastlane.executors.swarm.client.faults import NO_SPACE
 from fastlane.executors.swarm.service.clocks import NO_SKEW, Clocks
 from fastlane.executors.swarm.service.timestamps import milliseconds
 
@@ -139,7 +140,13 @@ def task_view(
         finished_at=finished,
         lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
         drained=node is not None and node.drained,
+        disk_full=ended and _is_disk_full(state, _error(raw)),
     )
+
+
+def _is_disk_full(state: str, error: str) -> bool:
+    """Whether its container was not made or started because the disk is full. What the command itself says is in its log only."""
+    return NO_SPACE in error and (state == "rejected" or error.startswith(START_FAILED))
 
 
 def wait_for_engine(task: EngineTask, silent_nodes: Collection[str]) -> EngineTask:

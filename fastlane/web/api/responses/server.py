@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
+from fastlane.models.placement.disk import Disk
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import REQUESTED, RESTORED
 from fastlane.models.status import Status
@@ -79,6 +80,20 @@ WORKERS = Serializer[Sequence[WorkerRow]](
     items=array(WORKER, lambda workers: workers),
 )
 
+DISK = Serializer[Disk](
+    "Disk",
+    "The disk on which an engine keeps images and containers.",
+    freeBytes=integer(lambda disk: disk.free, "What is free of it; null where no worker runs on the engine's machine.", null=True),
+    totalBytes=integer(lambda disk: disk.total, "How large it is; null likewise.", null=True),
+    short=boolean(lambda disk: disk.short is not None, "Whether too little is free, so that the host gets no new work."),
+    since=timestamp(lambda disk: disk.since, "Since when, if so.", null=True),
+    until=timestamp(
+        lambda disk: disk.until,
+        "When it gets new work again, after a start that had no space left; null: once enough is free.",
+        null=True,
+    ),
+)
+
 HOST = Serializer[HostRow](
     "Host",
     "A Docker host of a pool, as the workers see it.",
@@ -91,12 +106,14 @@ HOST = Serializer[HostRow](
     blacklisted=boolean(lambda row: row.drained, "Whether it is drained: it gets no new work, and what runs there goes on."),
     circuit=string(lambda row: row.view.circuit if row.view else None, "closed, open or half-open.", null=True),
     error=string(lambda row: row.fault if row.view else NOT_SEEN, "Why it gets no new work, if so.", null=True),
+    since=timestamp(lambda row: row.fault_since, "Since when; null where that is not known.", null=True),
     running=integer(
         lambda row: row.view.running if row.view else 0,
         "Executions on it; of those in its swarm on no host's node, one manager has all.",
     ),
     cpus=integer(lambda row: row.view.cpus if row.view else None, "Processors of its machine.", null=True),
     memoryBytes=integer(lambda row: row.view.memory if row.view else None, "The memory of its machine.", null=True),
+    disk=nested(DISK, lambda row: row.view.disk if row.view else None, null=True),
     clockSkewMs=integer(
         lambda row: row.view.clock_skew if row.view else None, "How far its clock is ahead of a worker's.", null=True, least=None
     ),

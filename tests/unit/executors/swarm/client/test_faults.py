@@ -11,7 +11,7 @@ import urllib3
 from docker.errors import APIError, DockerException, InvalidRepository
 
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RefusedForNow, RegistryDown, ServiceGone
-from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, refusal, translate
+from fastlane.executors.swarm.client.faults import DiskFull, HostTimeout, NameTaken, OutOfSequence, message, refusal, translate
 from fastlane.executors.swarm.images.images import registry_fault
 
 
@@ -83,7 +83,7 @@ ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
     (500, "rpc error: code = Canceled desc = grpc: the client connection is closing", HostDown, "lost the connection"),
     (503, "Swarm is encrypted and needs to be unlocked before it can be used.", HostDown, "run docker swarm unlock"),
     (500, "rpc error: code = DeadlineExceeded desc = context deadline exceeded", HostDown, "in time"),
-    (500, "write /var/lib/docker/swarm/…: no space left on device", HostDown, "no space left"),
+    (500, "write /var/lib/docker/swarm/…: no space left on device", DiskFull, "no space left"),
     (400, "Client sent an HTTP request to an HTTPS server.\n", HostDown, "speaks TLS there"),
     (502, "<html>Bad gateway</html>", HostDown, "answered 502"),
     (404, "service x not found", ServiceGone, "service x not found"),

@@ -232,3 +232,17 @@ def test_the_leader_is_the_node_that_says_so() -> None:
     nodes = [{"ID": "a"}, {"ID": "b", "ManagerStatus": {"Reachability": "reachable"}}, {"ID": "c", "ManagerStatus": {"Leader": True}}]
     assert leader_of(nodes) == "c"
     assert leader_of(nodes[:2]) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "full"),
+    [
+        (task("rejected", "write /var/lib/docker/overlay2/x/.tmp: no space left on device"), True),
+        (task("failed", "starting container failed: mkdir /x: no space left on device", 128), True),
+        (task("failed", "task: non-zero exit (1): no space left on device", 1), False),
+        (task("rejected", "invalid mount config"), False),
+        (task("preparing", "no space left on device"), False),
+    ],
+)
+def test_a_node_whose_disk_is_full_refuses_or_does_not_start_the_container(raw: dict[str, Any], full: bool) -> None:
+    assert task_view(raw, NODES).disk_full is full

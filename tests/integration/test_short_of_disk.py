@@ -1,0 +1,133 @@
+"""Hosts whose disk is full, or nearly: engines whose data is on a small file system, filled for real."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.outages import small_disk
+from tests.support.engine import IMAGE, script
+from tests.support.installation import Installation, installed
+from tests.support.relay import ThreadRelay
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.thorough
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class SmallEngine:
+    """An engine with all its data on a disk of 300 MiB."""
+
+    url: str
+    disk: Path
+
+    def fill(self, left: int) -> Path:
+        """Takes the space of the disk until only this many MiB are free. Returns the file to remove."""
+        filler = self.disk / "filler"
+        with filler.open("ab") as file:
+            found = os.statvfs(self.disk)
+            os.posix_fallocate(file.fileno(), filler.stat().st_size, found.f_bavail * found.f_frsize - left * MEBIBYTE)
+        return filler
+
+
+@pytest.fixture(scope="module")
+def small_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallEngine]:
+    folder = Path("/tmp") / f"fld{os.getpid()}"  # short: a socket's path holds 107 bytes
+    with small_disk(folder, 300):
+        url = script("start", str(folder), "--private")
+        try:
+            script("image", url, IMAGE)
+            yield SmallEngine(url, folder)
+        finally:
+            script("stop", str(folder))
+    folder.rmdir()
+
+
+def host(fastlane: Installation) -> dict[str, Any]:
+    """The row of its one host in /status."""
+    (row,) = fastlane.get("/status").json["hosts"]
+    found: dict[str, Any] = row
+    return found
+
+
+def becomes(fastlane: Installation, *, available: bool) -> dict[str, Any]:
+    """The same, once the host may or may not get new work."""
+    return wait_until(lambda: row if (row := host(fastlane))["available"] is available else None, f"available to be {available}")
+
+
+def events(fastlane: Installation, role: str) -> list[str]:
+    """What its log says of disks, in order."""
+    return [event for event in map(_event, fastlane.log(role).splitlines()) if event.startswith("host.disk")]
+
+
+def _event(line: str) -> str:
+    return str(json.loads(line).get("event", "")) if line.startswith("{") else ""
+
+
+def test_a_host_short_of_disk_gets_no_new_work_and_says_so_until_there_is_room(small_engine: SmallEngine, tmp_path: Path) -> None:
+    with installed(tmp_path, small_engine.url, min_free_disk="20%", log_format="json") as fastlane:
+        fastlane.serve("up")
+        fastlane.until_healthy()
+        row = host(fastlane)
+        assert row["disk"]["totalBytes"] == 300 * MEBIBYTE
+        assert 100 * MEBIBYTE < row["disk"]["freeBytes"] < 250 * MEBIBYTE
+        assert (row["disk"]["short"], row["disk"]["since"], row["since"]) == (False, None, None)
+        running = fastlane.run("sh", "-c", "sleep 2; echo went on")
+        fastlane.reaches(running, "running")
+
+        filler = small_engine.fill(left=40)
+        row = becomes(fastlane, available=False)
+        assert "is short of disk: less than 60 MiB of 300 MiB is free (min_free_disk)" in row["error"]
+        assert row["disk"]["short"] is True
+        assert row["since"] == row["disk"]["since"] is not None
+        reply = fastlane.run("sh", "-c", "echo at last; sleep 0.1")
+        why = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/why"
+        (wait,) = wait_until(lambda: fastlane.get(why).json["waitingFor"], "the reason of its wait")
+        assert wait["reason"] == "no-host"
+        assert "is short of disk" in wait["message"]
+        assert wait["since"] == row["since"]
+        health = fastlane.get("/healthcheck")
+        assert health.status == 503
+        assert "is short of disk" in health.body.decode()
+        assert fastlane.ends(running)["status"] == "done"  # what runs there goes on
+        assert fastlane.output(running) == b"went on\n"
+        assert fastlane.execution(reply)["status"] == "enqueued"
+
+        filler.unlink()
+        assert becomes(fastlane, available=True)["since"] is None
+        assert fastlane.ends(reply)["status"] == "done"
+        assert fastlane.output(reply) == b"at last\n"
+        assert events(fastlane, "up") == ["host.disk_short", "host.disk_enough"]
+
+
+def test_a_host_elsewhere_that_had_no_space_for_a_start_is_left_alone_by_every_worker(small_engine: SmallEngine, tmp_path: Path) -> None:
+    """It is reached by TCP, so no worker looks at its disk. A worker that begins later knows what the first one saw."""
+    rules = {"pool": {"insecure": True}, "log_format": "json"}
+    with ThreadRelay(0, small_engine.url) as relay, installed(tmp_path, relay.url, **rules) as fastlane:
+        first = fastlane.serve("up")
+        fastlane.until_healthy()
+        assert host(fastlane)["disk"] is None
+        filler = small_engine.fill(left=0)
+        try:
+            ended = fastlane.ends(fastlane.run("true"))
+            assert (ended["status"], ended["failure"]["reason"]) == ("failed", "rejected")
+            assert "no space left on device" in ended["failure"]["message"]
+        finally:
+            filler.unlink()
+        row = becomes(fastlane, available=False)
+        assert "is short of disk: it had no space left for a start" in row["error"]
+        assert row["disk"]["freeBytes"] is None
+        assert row["disk"]["until"] > row["disk"]["since"] == row["since"]
+        fastlane.terminate(first)
+        fastlane.serve("up")
+        again = becomes(fastlane, available=False)
+        assert again["disk"]["until"] == row["disk"]["until"]
+        reply = fastlane.run("true")
+        why = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/why"
+        wait_until(lambda: "is short of disk" in str(fastlane.get(why).json), "the reason of its wait")
