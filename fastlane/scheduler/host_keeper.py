@@ -24,8 +24,6 @@ log = structlog.get_logger()
 LOOK_AT_LEAST = 30.0
 """Seconds between two looks when nothing changes."""
 DRAINED, REMOVED, CLEARING = "is drained", "was removed", "is back, and is being cleared of what was left there"
-RETURNS_AFTER = 10_000
-"""Milliseconds for which a host was away that may have leftovers when it is back: what ran there may have ended without it."""
 CLEAR_WITHIN, CLEAR_AGAIN = 30.0, 1.0
 """Seconds that clearing a host may take, and after which it is tried again."""
 
@@ -42,8 +40,8 @@ class HostKeeper:
         self._wake = asyncio.Event()
         self._known = hosts_to_know(pools, pools.records)
         self._clear: Callable[[str], Awaitable[None]] = nothing_to_clear
-        self._away: dict[str, int] = {}
         self._uncleared: set[str] = set()
+        self._clearing: set[str] = set()
         self._returned = asyncio.Event()
         self._by_address: dict[str, list[HostRecord]] = {}
         self._removed: tuple[HostRecord, ...] = ()
@@ -66,8 +64,7 @@ class HostKeeper:
         """What is known of each host now, and whether it gets new work. As long as nothing changes, the answer is the same object."""
         seen = self._executor.hosts()
         if self._judgement is None or self._judgement[0] is not seen:
-            now = self._clock.now()
-            self._judgement = (seen, [self._judged(view, now) for view in seen])
+            self._judgement = (seen, [self._judged(view) for view in seen])
         return self._judgement[1]
 
     def clear_with(self, clear: Callable[[str], Awaitable[None]]) -> None:
@@ -105,25 +102,27 @@ class HostKeeper:
         """Makes the executor use the hosts of the pools in force, and notes which engines answer. Raises StoreDown."""
         known = hosts_to_know(self._pools, self._pools.records)
         if known != self._known:
-            self._uncleared |= {host.endpoint.address for host in known} - {host.endpoint.address for host in self._known}
+            names, before = ({host.endpoint.address for host in hosts} for hosts in (known, self._known))
+            self._uncleared = (self._uncleared & names) | (names - before)
             self._known, self._judgement = known, None
             await self._executor.use_hosts(known)
             self._returned.set()
         self._on_change()
-        for view in self._executor.hosts():
+        for view in self.views():
             if view.usable and view.engine_id and view.swarm_id:
                 await self._note(view, EngineIdentity(view.engine_id, view.swarm_id))
                 await self._note_refusals(view)
 
     async def _clear_returned(self) -> None:
-        while True:
-            await self._returned.wait()
-            self._returned.clear()
-            usable = {view.name for view in self._executor.hosts() if view.usable}
-            await asyncio.gather(*(self._clear_one(host) for host in self._uncleared & usable))
-            if self._uncleared:
-                await self._clock.sleep(CLEAR_AGAIN)
-                self._returned.set()
+        """Clears each host that is back; one that takes long keeps no other one waiting."""
+        async with asyncio.TaskGroup() as clearings:
+            while True:
+                await self._returned.wait()
+                self._returned.clear()
+                usable = {view.name for view in self._executor.hosts() if view.usable}
+                for host in (self._uncleared & usable) - self._clearing:
+                    self._clearing.add(host)
+                    clearings.create_task(self._clear_one(host))
 
     async def _clear_one(self, host: str) -> None:
         try:
@@ -131,17 +130,21 @@ class HostKeeper:
                 await self._clear(host)
         except (FastlaneError, TimeoutError) as error:
             log.warning("host.not_cleared", host=host, error=str(error) or f"took over {CLEAR_WITHIN:g} s")
+            await self._clock.sleep(CLEAR_AGAIN)
+            self._returned.set()
         else:
             self._uncleared.discard(host)
             self._judgement = None
             self._on_change()
+        finally:
+            self._clearing.discard(host)
 
-    def _judged(self, view: HostView, now: int) -> HostView:
-        """The view with what its record says, and whether it is to be cleared first."""
+    def _judged(self, view: HostView) -> HostView:
+        """The view with what its record says, and whether it is to be cleared first: while it was away, however shortly, what ran there may
+        have been given up."""
         if not view.usable:
-            self._away.setdefault(view.name, view.since or now)
-        elif (since := self._away.pop(view.name, None)) is not None and now - since >= RETURNS_AFTER:
             self._uncleared.add(view.name)
+        elif view.name in self._uncleared:
             self._returned.set()
         closed = CLEARING if view.usable and view.name in self._uncleared else view.closed
         record = self._record(view)

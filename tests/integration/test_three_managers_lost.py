@@ -1,17 +1,15 @@
 """One swarm of three managers whose leader dies, freezes or is cut off, or two of which do: nothing starts twice, what runs elsewhere ends
 as it would have, what is lost is said to be, and tried again where that was asked for. Real processes, starts counted outside of Docker."""
 
-import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.outages import check_health, check_reads
 from tests.integration.scripted_jobs import HALF, Posted, ScriptedJobs, lines, scripted_jobs
+from tests.integration.struck_nodes import ends_well, is_lost, posting, strike, undo, unusable
 from tests.support.nodes import docker_command, image_of, leader
 from tests.support.redis import RealRedis
 from tests.support.swarms import Node, Swarms
@@ -20,41 +18,11 @@ from tests.support.waiting import outlast, wait_until
 pytestmark = pytest.mark.thorough
 AGAIN = pytest.mark.repeated
 
-UNDO = {"kill": "start", "pause": "resume", "cut": "mend"}
-
 
 @pytest.fixture
 def image(three_managers: Swarms) -> Iterator[str]:
     with image_of(three_managers) as reference:
         yield reference
-
-
-def strike(node: Node, fault: str) -> None:
-    """It happens to the node."""
-    getattr(node, fault)()
-
-
-def undo(node: Node, fault: str) -> None:
-    """The node is back."""
-    getattr(node, UNDO[fault])()
-
-
-@contextlib.contextmanager
-def posting(work: ScriptedJobs, jobs: list[Posted], every: float = 0.3) -> Iterator[None]:
-    """Somebody posts jobs all the time, so that at any moment one is at each step towards its start."""
-    over = threading.Event()
-
-    def post() -> None:
-        while not over.wait(every):
-            jobs.append(work.counts(50, retries=1, retryDelay="1s"))
-
-    poster = threading.Thread(target=post)
-    poster.start()
-    try:
-        yield
-    finally:
-        over.set()
-        poster.join()
 
 
 def are_on(work: ScriptedJobs, node: Node, jobs: list[Posted]) -> list[Posted]:
@@ -63,33 +31,11 @@ def are_on(work: ScriptedJobs, node: Node, jobs: list[Posted]) -> list[Posted]:
     return [job for job in jobs if job.reply["executionId"] in names]
 
 
-def ends_well(work: ScriptedJobs, job: Posted, patience: float = 180) -> None:
-    """Its last attempt ends by itself, with its whole log. (An attempt of it may have been lost with its node.)"""
-    wait_until(lambda: work.fastlane.execution(job.reply)["status"] == "done", f"{job.path} to be done: {work.attempts(job)}", patience)
-    work.check_whole(job)
-    for row in work.attempts(job)[:-1]:
-        assert row["failure"]["reason"] in ("host-lost", "killed"), row
-
-
 def goes_on(work: ScriptedJobs, job: Posted) -> None:
     """It runs, and what it writes is stored as it comes."""
     before = work.fastlane.output(job.reply)
     wait_until(lambda: len(work.fastlane.output(job.reply)) > len(before) + 50, f"more of the log of {job.path}")
     assert work.fastlane.execution(job.reply)["status"] == "running"
-
-
-def failures(work: ScriptedJobs, job: Posted) -> list[dict[str, Any]]:
-    """Its attempts that failed, the first one first."""
-    return [row for row in work.attempts(job) if row["status"] == "failed"]
-
-
-def is_lost(work: ScriptedJobs, job: Posted, patience: float = 120) -> None:
-    """Its first attempt ended as lost with its node; what had come of its log is there, and it is said that there may be more."""
-    first = wait_until(lambda: next(iter(failures(work, job)), None), f"the end of {job.path}", patience)
-    assert (first["attempt"], first["failure"]["reason"], first["exitCode"]) == (1, "host-lost", None), first
-    assert first["logInfo"]["truncated"] is True
-    for stream, word in (("stdout", "out"), ("stderr", "err")):
-        assert work.fastlane.get(f"{job.path}/executions/{first['executionId']}/{stream}").body == lines(word, HALF)
 
 
 @pytest.mark.timeout(400)
@@ -138,12 +84,6 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
         work.check_whole(work.counts(20, node=lead.name))
         assert all(len(work.attempts(job)) == 1 for job in (*safe, *talkers, *(job for job in lost if job.node)))
         work.check_none_twice(*jobs, *talkers, *later)
-
-
-def unusable(work: ScriptedJobs) -> dict[str, str]:
-    """Why each host that cannot be used cannot."""
-    rows: list[dict[str, Any]] = work.fastlane.get("/status").json["hosts"]
-    return {"tcp://{host}:{port}".format_map(row): row["error"] for row in rows if not row["available"]}
 
 
 @pytest.mark.timeout(400)

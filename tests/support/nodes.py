@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -56,12 +57,13 @@ class NodesView:
         return names
 
     def check_nothing_left(self, installation: str, patience: float = 120) -> None:
-        """Returns once no node has a service, container or network of an installation."""
+        """Returns once no node has a service or container of an installation, nor any network, config or secret."""
         wait_until(lambda: not self.services(installation), f"its services to go: {self.services(installation)}", patience)
         wait_until(lambda: not self.containers(), f"its containers to go: {self.containers()}", patience)
         for node in self.bed.nodes:
             with contextlib.closing(node.client()) as client:
                 assert {row["Name"] for row in client.networks()} <= {"bridge", "host", "none", "docker_gwbridge", "ingress"}
+                assert client.configs() == client.secrets() == []
 
 
 def describe(bed: Swarms) -> str:
@@ -122,6 +124,14 @@ def agreed(bed: Swarms) -> Node:
 
     name = wait_until(tried, "the managers to agree", 120)
     return next(node for node in bed.nodes if node.name == name)
+
+
+def service_changes(node: Node, since: float) -> list[tuple[str, str]]:
+    """The services that were made and removed there since then, in this order: ``create`` or ``remove``, and the id of the execution."""
+    options = ["--since", f"{since:.3f}", "--until", f"{time.time():.3f}", "--filter", "type=service"]
+    rows = docker_command(node, "events", *options, "--format", "{{.Action}} {{.Actor.Attributes.name}}").splitlines()
+    changes = [row.split() for row in rows]
+    return [(word, name.removeprefix("fastlane-").rpartition("-")[0]) for word, name in changes if word in ("create", "remove")]
 
 
 def docker_command(node: Node, *words: str) -> str:

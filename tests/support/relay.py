@@ -51,6 +51,8 @@ class Relay:
         self._flowing.set()
         self.drips = False
         """Whether it passes on answers one byte at a time, slowly."""
+        self.delay = 0.0
+        """Seconds for which it holds back whatever it has read."""
 
     async def __aenter__(self) -> "Relay":
         await self.start()
@@ -137,6 +139,7 @@ class Relay:
         with contextlib.suppress(OSError), contextlib.closing(sink):
             while data := await source.read(65_536):
                 await self._flowing.wait()
+                await asyncio.sleep(self.delay)
                 passed = filter(data)
                 for part in [bytes([byte]) for byte in passed or b""] if self.drips and answers else [passed or b""]:
                     sink.write(part)
@@ -193,6 +196,10 @@ class ThreadRelay:
     def flow(self) -> None:
         """Ends a hang."""
         self._loop.call_soon_threadsafe(self._relay.flow)
+
+    def slow(self, seconds: float) -> None:
+        """Holds back for so long whatever it reads from now on."""
+        self._relay.delay = seconds
 
     def _do(self, work: Any) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)

@@ -1,6 +1,9 @@
 """A host that is removed by force, because its machine is gone: nothing waits for it, and what comes back is cleared."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,16 +12,23 @@ from fastlane.models.placement.host_record import EngineIdentity
 from tests.behaviour.hosts.conftest import NEW, OTHER, Administered
 
 
-@pytest.fixture
-async def grown(shared_redis, tmp_path):
-    """A server with two registered hosts and a worker, which believes that a host may be away for an hour."""
-    async with Administered(tmp_path, shared_redis.url, host_lost_after=3600.0) as server:
+@contextlib.asynccontextmanager
+async def grown_server(folder: Path, redis_url: str, host_lost_after: float) -> AsyncIterator[Administered]:
+    """A server with two registered hosts and a worker."""
+    async with Administered(folder, redis_url, host_lost_after=host_lost_after) as server:
         for number, address in enumerate((NEW, OTHER)):
             assert (await server.register(address)).status == 200
             server.executor.engines[address] = EngineIdentity(f"engine-{number}", f"swarm-{number}")
         await server.hire()
         for address in (NEW, OTHER):
             await server.seen(address, available=True, engine=server.executor.engines[address].engine_id)
+        yield server
+
+
+@pytest.fixture
+async def grown(shared_redis, tmp_path):
+    """Its worker believes that a host may be away for an hour."""
+    async with grown_server(tmp_path, shared_redis.url, 3600.0) as server:
         yield server
 
 
@@ -101,20 +111,69 @@ async def test_a_host_that_returns_is_cleared_before_it_gets_work(grown: Adminis
     grown.executor.down(NEW)
     await force(grown)
     lost = await grown.cleaned(jobs[NEW])
-    assert [run.order.execution_id for run in grown.executor.world[NEW].values()] == [lost.id]  # its container goes on
+    assert left_on(grown) == [lost.id]  # its container goes on
+    parked = note_leftovers(grown)
     grown.executor.up(NEW)
-    parked: list[list[str]] = []
-    park = grown.executor.park
+    assert (await grown.register(NEW)).status == 200
+    await check_next_one_finds_nothing(grown, parked)
+
+
+async def test_a_host_that_was_away_for_a_moment_is_cleared_too_of_what_was_lost_meanwhile(shared_redis, tmp_path) -> None:
+    async with grown_server(tmp_path, shared_redis.url, host_lost_after=0.2) as grown:
+        jobs = await on_both(grown, "hold")
+        grown.executor.down(NEW)
+        lost = await grown.reaches(jobs[NEW], "failed")
+        assert lost.failure.reason.value == "host-lost"
+        assert left_on(grown) == [lost.id]
+        parked = note_leftovers(grown)
+        grown.executor.up(NEW)
+        await check_next_one_finds_nothing(grown, parked)
+
+
+async def test_a_host_that_takes_long_to_clear_keeps_no_other_one_waiting(grown: Administered) -> None:
+    await on_both(grown, "hold")
+    services, clearing = grown.executor.services, asyncio.Event()
+
+    async def hang(host):
+        if host == NEW:
+            clearing.set()
+            await asyncio.Event().wait()
+        return await services(host)
+
+    grown.executor.services = hang
+    grown.executor.down(NEW)
+    await grown.seen(NEW, available=False)
+    grown.executor.up(NEW)
+    await asyncio.wait_for(clearing.wait(), 20)
+    grown.executor.down(OTHER)
+    await grown.seen(OTHER, available=False)
+    grown.executor.up(OTHER)
+    assert (await grown.reaches(await grown.submit("hold", task="grown-task"), "running")).host == OTHER
+    assert (await grown.seen(NEW, available=False))["error"] == "is back, and is being cleared of what was left there"
+
+
+def left_on(server: Administered, host: str = NEW) -> list[str]:
+    """The executions that have a service there."""
+    return [run.order.execution_id for run in server.executor.world[host].values()]
+
+
+def note_leftovers(server: Administered) -> list[list[str]]:
+    """What each service that is parked on the host from now on finds there."""
+    found: list[list[str]] = []
+    park = server.executor.park
 
     async def note(host, order, image):
         if host == NEW:
-            parked.append([run.order.execution_id for run in grown.executor.world[NEW].values()])
+            found.append(left_on(server))
         return await park(host, order, image)
 
-    grown.executor.park = note
-    assert (await grown.register(NEW)).status == 200
-    await grown.seen(NEW, available=True)
-    again = await grown.reaches(await grown.submit("hold", task="grown-task"), "running")
+    server.executor.park = note
+    return found
+
+
+async def check_next_one_finds_nothing(server: Administered, parked: list[list[str]]) -> None:
+    await server.seen(NEW, available=True)
+    again = await server.reaches(await server.submit("hold", task="grown-task"), "running")
     assert again.host == NEW
     assert parked == [[]]
 
