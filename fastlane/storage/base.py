@@ -295,7 +295,20 @@ class GenerationStore(Protocol):
         was put in its place."""
 
 
-class Store(JobStore, ExecutionStore, LogStore, PoolStore, HostStore, GenerationStore, Protocol):
+class TransferStore(Protocol):
+    """What an export and an import of a store need beside the verbs of the others."""
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        """The records that were written at that moment or later, by (created_at, key), after the named one."""
+
+    async def restore_task(self, task: Task) -> None:
+        """Gives a task the times of this one; makes it, without jobs, when there is none. Safe to repeat."""
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        """Inserts a record, unless its key has one. Safe to repeat."""
+
+
+class Store(JobStore, ExecutionStore, LogStore, PoolStore, HostStore, GenerationStore, TransferStore, Protocol):
     """The whole store, as ``app`` opens it and passes it on."""
 
     async def open(self) -> None:

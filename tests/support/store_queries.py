@@ -48,6 +48,8 @@ QUERIES: dict[str, Query] = {
     "read_log": lambda store: store.read_log("e", 50, 10),
     "read_log stdout": lambda store: store.read_log("e", 50, 10, STDOUT),
     "read_log stderr": lambda store: store.read_log("e", 50, 10, STDERR),
+    "idempotency_records": lambda store: store.idempotency_records(1_000, 10),
+    "idempotency_records after": lambda store: store.idempotency_records(1_000, 10, (4_000, "x")),
     "create": lambda store: store.create(*new()),
     "stop_job": lambda store: store.stop_job("j", 1),
     "change": lambda store: store.change(claim(new()[2], host="h", pool="p", now=1)),

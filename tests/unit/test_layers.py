@@ -38,7 +38,8 @@ ALLOWED = {
     "embedded": LEAVES,
     "client": (),
     "cli.client": ("client",),
-    "cli": ("cli.client", "app", "liveness", *LEAVES),
+    "storage.transfer": ("storage", "storage.base", "models", *LEAVES),
+    "cli": ("cli.client", "app", "liveness", "storage.transfer", *LEAVES),
 }
 ALLOWED["app"] = tuple(group for group in ALLOWED if group.split(".")[0] not in ("cli", "client"))
 """Each group of modules, and the groups that it may import beside itself. ``fastlane`` itself (the version) anyone may."""

@@ -68,7 +68,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("chunks_by_stdout", "execution_id", "start_stdout", where={"stdout_bytes": {"$gt": 0}}),
         _index("chunks_by_stderr", "execution_id", "start_stderr", where={"stderr_bytes": {"$gt": 0}}),
     ),
-    RECEIPTS: (_index("receipts_by_age", "created_at"),),
+    RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 

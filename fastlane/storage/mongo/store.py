@@ -42,6 +42,7 @@ from fastlane.storage.mongo import (
     schema,
     task_lists,
     tasks,
+    transfer,
 )
 from fastlane.storage.mongo.database import Database
 from fastlane.storage.mongo.finisher import Finisher
@@ -295,6 +296,17 @@ class MongoStore:
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         return await self._written(lambda: generations.change(self._db, seen, new))
+
+    # exports and imports
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        return await self._db.call(lambda: transfer.records(self._db, since, limit, after))
+
+    async def restore_task(self, task: Task) -> None:
+        await self._written(lambda: transfer.restore_task(self._db, task))
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        await self._written(lambda: transfer.restore_record(self._db, record))
 
     async def version(self) -> StoreVersion:
         return await self._db.call(self._commits.version)

@@ -41,6 +41,7 @@ from fastlane.storage.sqlite import (
     logs,
     overlaps,
     pauses,
+    transfer,
     version,
 )
 from fastlane.storage.sqlite.creation import NewJob, create
@@ -298,6 +299,17 @@ class SqliteStore:
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
         return await self._writer.run(lambda db: _change_generation(db, seen, new))
+
+    # exports and imports
+
+    async def idempotency_records(self, since: int, limit: int, after: tuple[int, str] | None = None) -> Sequence[IdempotencyRecord]:
+        return await self._readers.run(lambda db: transfer.records(db, since, limit, after))
+
+    async def restore_task(self, task: Task) -> None:
+        await self._writer.run(lambda db: transfer.restore_task(db, task))
+
+    async def restore_record(self, record: IdempotencyRecord) -> None:
+        await self._writer.run(lambda db: transfer.restore_record(db, record))
 
     async def version(self) -> StoreVersion:
         return await self._readers.run(version.version)

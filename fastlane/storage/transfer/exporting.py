@@ -1,0 +1,140 @@
+"""Writes what a store keeps as lines, while the store is used.
+
+No moment of the whole store is written, but each job as it was at one moment: the job is read first, and what came to it later is left out.
+The importer fires what the job has not fired then. An execution that ended shortly before, or meanwhile, is written as not settled, so that
+its further attempt cannot be missed: settling it once more does no harm.
+"""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from fastlane.models.execution import Execution
+from fastlane.models.idempotency import DAY
+from fastlane.models.job import Job
+from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.paging import Page, WantedJobs, Window
+from fastlane.models.schedule.tick import Tick, once_key
+from fastlane.storage.base import Store
+from fastlane.storage.transfer.lines import KINDS, End, Line, LogPart, PausedPools, Start
+
+PAGE = 100
+SLICE_BYTES = 256 * 1024
+MARGIN = 600_000
+"""Milliseconds before an export's start from which on something counts as of the same time, since clocks differ."""
+
+Row = TypeVar("Row")
+
+
+async def export(store: Store, *, version: str, installation: str, with_logs: bool) -> AsyncIterator[Line]:
+    """The lines of an export. ``version``: that of this fastlane."""
+    counts: Counter[str] = Counter()
+    exporter = _Exporter(store, int(time.time() * 1000), with_logs=with_logs)
+    yield Start(version, installation, exporter.started_at, with_logs)
+    async for line in exporter.lines():
+        counts[KINDS[type(line)]] += 1
+        yield line
+    yield End(dict(counts))
+
+
+class _Exporter:
+    def __init__(self, store: Store, started_at: int, *, with_logs: bool) -> None:
+        self.started_at = started_at
+        self._store = store
+        self._with_logs = with_logs
+
+    async def lines(self) -> AsyncIterator[Line]:
+        yield PausedPools(tuple(sorted((await self._store.paused_pools()).names)))
+        for host in await self._store.hosts():
+            yield host
+        async for listed in _walked(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
+            job = await self._store.job(listed.id)
+            if job is not None and job.created_at <= self.started_at + MARGIN:
+                async for line in self._job(job):
+                    yield line
+        async for task in _walked(self._store.list_tasks):  # after the jobs, whose import changes their times
+            yield task
+        async for record in self._requests():
+            yield record
+
+    async def _job(self, job: Job) -> AsyncIterator[Line]:
+        yield job
+        async for tick in _walked(lambda window: self._store.list_ticks(job.id, window)):
+            if not await self._is_later(tick, job):
+                yield tick
+        page: list[Execution] = []
+        async for execution in _walked(lambda window: self._store.list_executions_of(job.id, window)):
+            if execution.sequence <= job.sequence and execution.belongs_to(job):
+                page.append(execution)
+                yield self._as_exported(execution)
+            if len(page) == PAGE:
+                async for part in self._logs(page):
+                    yield part
+                page = []
+        async for part in self._logs(page):
+            yield part
+
+    async def _is_later(self, tick: Tick, job: Job) -> bool:
+        """Whether the job, as it was read, has not fired this tick yet."""
+        upcoming = job.next_tick if job.next_tick is not None else job.held_tick
+        if upcoming is not None and (tick.key == once_key(job.schedule_revision) or (tick.key.startswith("c:") and tick.due >= upcoming)):
+            return True
+        if tick.execution_id is None or tick.created_at < self.started_at - MARGIN:
+            return False
+        execution = await self._store.execution(tick.execution_id)
+        return execution is not None and execution.sequence > job.sequence
+
+    def _as_exported(self, execution: Execution) -> Execution:
+        if execution.finished_at is not None and execution.finished_at >= self.started_at - MARGIN:
+            execution = replace(execution, settled=False)
+        if self._with_logs or not execution.status.final:
+            return execution
+        had_output = execution.stdout_bytes > 0 or execution.stderr_bytes > 0
+        return replace(execution, stdout_bytes=0, stderr_bytes=0, truncated=execution.truncated or had_output)
+
+    async def _logs(self, executions: list[Execution]) -> AsyncIterator[LogPart]:
+        if self._with_logs:
+            for execution in executions:
+                async for part in self._log(execution.id):
+                    yield part
+
+    async def _log(self, execution_id: str) -> AsyncIterator[LogPart]:
+        marks: dict[int, Mark] = {}
+        offset = 0
+        while True:
+            head = await self._store.log_head(execution_id)
+            found = await self._store.read_log(execution_id, offset, SLICE_BYTES)
+            if not found.pieces:
+                break
+            offset = found.next_offset
+            marks |= _marks(found.pieces)
+            yield LogPart(execution_id, found.pieces, dict(marks), 0)
+        if head.marks or head.dropped:
+            yield LogPart(execution_id, (), head.marks, head.dropped)
+
+    async def _requests(self) -> AsyncIterator[Line]:
+        after: tuple[int, str] | None = None
+        since = self.started_at - DAY
+        while records := await self._store.idempotency_records(since, PAGE, after):
+            for record in records:
+                yield record
+            after = (records[-1].created_at, records[-1].key)
+
+
+async def _walked(list_page: Callable[[Window], Awaitable[Page[Row]]]) -> AsyncIterator[Row]:
+    """All rows of a list, page by page."""
+    window = Window(1, PAGE)
+    while True:
+        page = await list_page(window)
+        for row in page.rows:
+            yield row
+        if page.next is None:
+            return
+        window = replace(window, after=page.next)
+
+
+def _marks(pieces: tuple[Piece, ...]) -> Mapping[int, Mark]:
+    """How far each stream has come after these pieces."""
+    return {piece.stream: Mark(piece.time, 0) for piece in pieces}

@@ -1,0 +1,179 @@
+"""The format of an export: a line of JSON for each thing that a store keeps.
+
+The first line says which format this is, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has
+one key, its kind. A job comes before its ticks, these before its executions, and these before their logs. Values stand as
+``storage.documents`` stores them. A field that is missing has its default: an older fastlane did not have it.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeVar
+
+import orjson
+
+from fastlane.errors import FastlaneError
+from fastlane.models.execution import Execution
+from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.job import Job
+from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.placement.host_record import HostRecord
+from fastlane.models.schedule.tick import Tick
+from fastlane.models.task import Task
+from fastlane.storage.documents import (
+    FAULTS,
+    execution_document,
+    execution_from,
+    host_document,
+    host_from,
+    job_document,
+    job_from,
+    marks_from_json,
+    marks_to_json,
+    pack_pieces,
+    tick_document,
+    tick_from,
+    unpack_pieces,
+)
+
+FORMAT = 1
+"""The version of the format. A later one may add kinds and fields; a file of a later version is refused."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """The next bytes of an execution's log, and how far each stream of the engine's log was read and how much was dropped by their end."""
+
+    execution_id: str
+    pieces: tuple[Piece, ...]
+    marks: Mapping[int, Mark]
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class PausedPools:
+    """The names of the paused pools."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first line. ``started_at`` in milliseconds; ``with_logs``: whether logs are among the lines."""
+
+    fastlane: str
+    installation: str
+    started_at: int
+    with_logs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last line: how many lines of each kind there are."""
+
+    counts: Mapping[str, int]
+
+
+Line = Start | PausedPools | HostRecord | Job | Tick | Execution | LogPart | Task | IdempotencyRecord | End
+
+KINDS: Mapping[type, str] = {
+    Start: "export",
+    PausedPools: "pauses",
+    HostRecord: "host",
+    Job: "job",
+    Tick: "tick",
+    Execution: "execution",
+    LogPart: "log",
+    Task: "task",
+    IdempotencyRecord: "request",
+    End: "end",
+}
+"""What may be on a line, and the key of its line."""
+
+
+def encode(line: Line) -> bytes:
+    """A line, with its end."""
+    return orjson.dumps({KINDS[type(line)]: _document(line)}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def decode(text: bytes) -> Line:
+    """What a line says. Raises FastlaneError for a line that is none, or that a newer fastlane wrote."""
+    try:
+        ((kind, document),) = orjson.loads(text).items()
+        return _value(kind, document)
+    except FastlaneError:
+        raise
+    except FAULTS as error:
+        raise FastlaneError("this is no line of an export, or it is damaged") from error
+
+
+def _document(line: Line) -> dict[str, Any]:
+    match line:
+        case Start():
+            return {"format": FORMAT, **_fields(line)}
+        case Job():
+            document = job_document(line)
+            del document["labels"]  # they are in its spec
+            return document
+        case Tick():
+            return tick_document(line)
+        case Execution():
+            document = execution_document(line)
+            del document["op"]
+            return document
+        case HostRecord():
+            return host_document(line)
+        case LogPart():
+            index, data = (base64.b64encode(part).decode() for part in pack_pieces(line.pieces))
+            marks = marks_to_json(line.marks)
+            return {"execution_id": line.execution_id, "pieces": index, "data": data, "marks": marks, "dropped": line.dropped}
+        case _:
+            return _fields(line)
+
+
+def _value(kind: str, document: Mapping[str, Any]) -> Line:
+    match kind:
+        case "export":
+            if document["format"] > FORMAT:
+                words = f"a newer fastlane wrote this export (format {document['format']}, this one reads {FORMAT})"
+                raise FastlaneError(f"{words}; install that one, at least {document['fastlane']}")
+            return _built(Start, document)
+        case "job":
+            return job_from(_completed(Job, document))
+        case "tick":
+            return tick_from(_completed(Tick, document))
+        case "execution":
+            return execution_from(_completed(Execution, document))
+        case "host":
+            return host_from({name: value for name, value in document.items() if name in _names(HostRecord)})
+        case "log":
+            pieces = unpack_pieces(*(base64.b64decode(document[name], validate=True) for name in ("pieces", "data")))
+            return LogPart(document["execution_id"], pieces, marks_from_json(document["marks"]), document["dropped"])
+        case "pauses":
+            return PausedPools(tuple(document["names"]))
+        case "task":
+            return _built(Task, document)
+        case "request":
+            return _built(IdempotencyRecord, document)
+        case "end":
+            return _built(End, document)
+    raise FastlaneError(f"no export has a line of the kind {kind!r}")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+def _names(kind: type) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+def _built(kind: type[T], document: Mapping[str, Any]) -> T:
+    return kind(**{name: document[name] for name in _names(kind) if name in document})
+
+
+def _completed(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document with the defaults of the fields that it does not have."""
+    return {field.name: field.default for field in fields(kind) if field.default is not MISSING} | dict(document)

@@ -1,0 +1,1 @@
+"""Exports of a store and their imports, by the command line."""

@@ -1,0 +1,70 @@
+"""Files that cannot be imported: each is refused whole, with the line and what is wrong with it."""
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fastlane.errors import FastlaneError
+from fastlane.storage.sqlite.store import SqliteStore
+from fastlane.storage.transfer import files
+from fastlane.storage.transfer.exporting import export
+from fastlane.storage.transfer.lines import Line
+from tests.support.factories import new, new_job
+
+
+def quiet(_: Line) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture
+async def lines(tmp_path: Path) -> list[bytes]:
+    """Those of an export: its start, the pauses, a job that is due, a job with a tick and an execution, their task, its end."""
+    store = SqliteStore(tmp_path / "store.db")
+    await store.open()
+    await store.create(*new(now=1_000))
+    await store.create(new_job(at=2_000, now=2_000), None, None)
+    await files.write(export(store, version="3", installation="i", with_logs=True), tmp_path / "all.jsonl", quiet)
+    await store.close()
+    return (tmp_path / "all.jsonl").read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda lines: lines[:-1], "the export was cut: its last line is missing"),
+        (lambda lines: [*lines[:3], *lines[4:]], "line 4: this tick does not follow its job"),
+        (lambda lines: [*lines[:-2], lines[-1]], "lines of the export are missing"),
+        (lambda lines: lines[1:], "line 1: an export begins with"),
+        (lambda lines: [*lines, lines[2]], "more after the end"),
+        (lambda lines: [*lines[:2], b"{}\n", *lines[3:]], "line 3: this is no line of an export"),
+        (lambda lines: [*lines[:2], b'{"planet": {}}\n', *lines[3:]], "line 3: no export has a line of the kind 'planet'"),
+        (lambda lines: [lines[0].replace(b'"format":1', b'"format":2'), *lines[1:]], "a newer fastlane wrote this export"),
+        (lambda lines: [*lines[:2], lines[2].replace(b"image", b"imago"), *lines[3:]], "line 3: job"),
+        (lambda _: [], "the file is empty"),
+    ],
+    ids=["no end", "no job", "a line less", "no start", "two files", "no line", "no kind", "newer", "damaged", "empty"],
+)
+async def test_nothing_of_a_bad_file_is_imported(
+    lines: list[bytes], tmp_path: Path, spoil: Callable[[list[bytes]], list[bytes]], words: str
+) -> None:
+    (tmp_path / "bad.jsonl").write_bytes(b"".join(spoil(lines)))
+    with pytest.raises(FastlaneError, match=words):
+        files.check(tmp_path / "bad.jsonl", quiet)
+
+
+async def test_a_packed_file_that_was_cut_is_refused(lines: list[bytes], tmp_path: Path) -> None:
+    packed = gzip.compress(b"".join(lines))
+    (tmp_path / "whole.gz").write_bytes(packed)
+    assert files.check(tmp_path / "whole.gz", quiet).counts["job"] == 2
+    (tmp_path / "cut.gz").write_bytes(packed[:-20])
+    with pytest.raises(FastlaneError, match="damaged or was cut"):
+        files.check(tmp_path / "cut.gz", quiet)
+
+
+async def test_a_field_that_an_older_fastlane_did_not_have_has_its_default(lines: list[bytes], tmp_path: Path) -> None:
+    older = [line.replace(b'"floor":0,', b"").replace(b',"floor":0', b"").replace(b',"waits":null', b"") for line in lines]
+    assert older != lines
+    (tmp_path / "older.jsonl").write_bytes(b"".join(older))
+    assert list(files.read(tmp_path / "older.jsonl")) == list(files.read(tmp_path / "all.jsonl"))

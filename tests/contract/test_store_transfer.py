@@ -1,0 +1,230 @@
+"""What a store exports, another one has after the import, and nothing of it starts before it is resumed."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from pymongo import MongoClient
+
+from fastlane.errors import FastlaneError, Repeated
+from fastlane.models.execution import Execution
+from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.job_change import fire, run_now
+from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.paging import Wanted, WantedJobs, Window
+from fastlane.models.placement.host_record import HostRecord, record_id
+from fastlane.models.placement.pool import RESTORED
+from fastlane.models.status import Status
+from fastlane.storage.base import Store
+from fastlane.storage.mongo.store import MongoStore
+from fastlane.storage.sqlite.store import SqliteStore
+from fastlane.storage.transfer import exporting
+from fastlane.storage.transfer.exporting import export
+from fastlane.storage.transfer.importing import Importer
+from fastlane.storage.transfer.lines import Line, PausedPools, decode, encode
+from tests.contract.test_stores_agree import History
+from tests.support.factories import chunk, joined, new, new_job
+from tests.support.intercept import Intercepted
+from tests.support.waiting import PATIENCE
+
+ALL = Window(1, 1000)
+BY_EXECUTION = ("executions", "logs")
+
+
+@pytest.fixture
+async def other(store: Store, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store of the other kind, to import into."""
+    if isinstance(store, SqliteStore):
+        url = urlsplit(request.getfixturevalue("mongo_url"))
+        url = url._replace(path=f"{url.path}_imported")
+        with MongoClient[dict[str, object]](url.geturl(), retryWrites=False) as client:
+            client.drop_database(url.path.strip("/"))
+        other: Store = MongoStore(url.geturl(), deadline=PATIENCE)
+    else:
+        other = SqliteStore(tmp_path / "other.db")
+    await other.open()
+    yield other
+    await other.close()
+
+
+async def exported(store: Store, *, with_logs: bool = True) -> list[Line]:
+    """The lines of an export, as they are after they were written and read."""
+    return [decode(encode(line)) async for line in export(store, version="3", installation="i", with_logs=with_logs)]
+
+
+async def imported(store: Store, lines: list[Line]) -> Importer:
+    importer = Importer(store)
+    await importer.prepare()
+    for line in lines:
+        await importer.add(line)
+    await importer.finish()
+    return importer
+
+
+async def content(store: Store) -> dict[str, Any]:
+    """Everything that its lists show, and the logs."""
+    jobs = (await store.list_all_jobs(WantedJobs(), ALL)).rows
+    executions = (await store.list_executions(Wanted(), ALL)).rows
+    belonging = {job.id: job for job in jobs}
+    executions = [one for one in executions if one.job_id in belonging and one.belongs_to(belonging[one.job_id])]
+    return {
+        "tasks": (await store.list_tasks(ALL)).rows,
+        "jobs": jobs,
+        "ticks": {job.id: (await store.list_ticks(job.id, ALL)).rows for job in jobs},
+        "executions": {one.id: replace(one, op="") for one in executions},
+        "logs": {one.id: joined((await store.read_log(one.id, 0, 10_000)).pieces) for one in executions},
+        "found": (await store.search_tasks(["team"], ALL)).rows,
+        "hosts": await store.hosts(),
+    }
+
+
+def without_start(lines: list[Line], *paused: str) -> list[Line]:
+    """The lines of an export after its first one, with these pools paused, too."""
+    pauses, *rest = lines[1:]
+    assert isinstance(pauses, PausedPools)
+    return [PausedPools(tuple(sorted({*pauses.names, *paused}))), *rest]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_another_store_has_all_that_was_exported(store: Store, other: Store, seed: int) -> None:
+    history = History(seed)
+    for _ in range(150):
+        with contextlib.suppress(FastlaneError):
+            await history.write()(store)
+    lines = await exported(store)
+    await imported(other, lines)
+    before, after = await content(store), await content(other)
+    exported_ids = {line.id for line in lines if isinstance(line, Execution)}
+    assert len(exported_ids) > 4
+    for part in BY_EXECUTION:  # the others have a sequence that their job never gave out
+        before[part] = {id: row for id, row in before[part].items() if id in exported_ids}
+    assert after == before
+    assert without_start(await exported(other)) == without_start(lines, RESTORED)
+
+
+async def test_the_record_of_a_request_goes_along_and_refuses_its_repetition(store: Store, other: Store) -> None:
+    now = int(time.time() * 1000)
+    job, tick, execution = new()
+    record = IdempotencyRecord("key", "body", now - 60_000, job.task_id, job.id, tick.id, execution.id)
+    await store.create(job, tick, execution, record)
+    old = new()
+    forgotten = IdempotencyRecord("old", "body", now - 2 * DAY, old[0].task_id, old[0].id, old[1].id, old[2].id)
+    await store.create(*old, forgotten)
+    await imported(other, await exported(store))
+    assert await other.idempotency_record("key", 0) == record
+    assert await other.idempotency_record("old", 0) is None
+    with pytest.raises(Repeated):
+        await other.create(*new(), replace(record, created_at=now))
+
+
+async def test_what_fires_while_its_job_is_exported_fires_again_after_the_import(store: Store, other: Store) -> None:
+    job = new_job(at=2_000)
+    await store.create(job, None, None)
+    stored = Intercepted(store)
+
+    async def fires() -> None:
+        change = fire(job, now=2_000)
+        assert await store.advance(job, change.job, change.ticks, change.execution)
+
+    stored.before("list_ticks", fires)
+    await imported(other, await exported(stored))
+    assert len((await store.list_ticks(job.id, ALL)).rows) == 1
+    assert await other.job(job.id) == job
+    again = fire(job, now=2_000)
+    assert await other.advance(job, again.job, again.ticks, again.execution)
+    assert (await other.list_ticks(job.id, ALL)).total == (await other.list_executions_of(job.id, ALL)).total == 1
+
+
+async def test_a_run_by_hand_that_comes_while_its_job_is_exported_is_left_out_whole(store: Store, other: Store) -> None:
+    job = new_job(at=2_000)
+    await store.create(job, None, None)
+    stored = Intercepted(store)
+
+    async def runs() -> None:
+        now = int(time.time() * 1000)
+        change = run_now(job, job.spec, now=now, by=None)
+        assert await store.advance(job, change.job, change.ticks, change.execution)
+
+    stored.before("list_ticks", runs)
+    await imported(other, await exported(stored))
+    assert (await other.list_ticks(job.id, ALL)).total == (await other.list_executions_of(job.id, ALL)).total == 0
+
+
+async def test_an_execution_that_ended_meanwhile_is_settled_once_more(store: Store, other: Store) -> None:
+    now = int(time.time() * 1000)
+    job, tick, execution = new()
+    await store.create(job, tick, replace(execution, status=Status.FAILED, finished_at=now, settled=True, cleaned=True))
+    await imported(other, await exported(store))
+    (found,) = await other.unsettled(10)
+    assert found.id == execution.id
+
+
+async def test_an_export_without_logs_says_that_they_are_missing(store: Store, other: Store) -> None:
+    job, tick, execution = new()
+    await store.create(job, tick, replace(execution, status=Status.DONE, finished_at=1, stdout_bytes=5))
+    await store.append(chunk(execution.id, Head(), [Piece(STDOUT, 1, b"hello")]))
+    await imported(other, await exported(store, with_logs=False))
+    found = await other.execution(execution.id)
+    assert found is not None
+    assert (found.stdout_bytes, found.truncated, await other.log_head(execution.id)) == (0, True, Head())
+
+
+async def test_an_import_that_ends_half_way_starts_nothing(store: Store, other: Store) -> None:
+    for _ in range(3):
+        await store.create(new_job(at=2_000), None, None)
+    lines = await exported(store)
+    importer = Importer(other)
+    await importer.prepare()
+    for line in lines[:4]:
+        await importer.add(line)
+    await importer.write()
+    assert (await other.counts()).jobs == 2
+    assert [job.id for job in await other.jobs_due(10_000, 10)] == [lines[2].id]  # the last one may get more ticks
+    assert (await other.paused_pools()).hold == RESTORED
+    with pytest.raises(FastlaneError, match="not empty: it has 2 jobs"):
+        await Importer(other).prepare()
+
+
+async def test_an_import_notices_that_someone_else_writes(store: Store, other: Store) -> None:
+    job, tick, execution = new()
+    await store.create(job, tick, execution)
+    lines = await exported(store)
+    stored = Intercepted(other)
+    stored.before("insert", lambda: other.insert(replace(execution, attempt=9)))
+    with pytest.raises(FastlaneError, match="by someone else during the import"):
+        await imported(stored, lines)
+
+
+async def test_what_is_due_and_under_way_is_summed_up(store: Store, other: Store) -> None:
+    for at in (3_000, 2_000, int(time.time() * 1000) + 60_000):
+        await store.create(new_job(at=at), None, None)
+    await store.create(*new())
+    summary = (await imported(other, await exported(store))).summary
+    assert (summary.due, [job.next_tick for job in summary.first_due]) == (2, [2_000, 3_000])
+    assert (summary.under_way, [one.status for one in summary.first_under_way]) == (1, [Status.ENQUEUED])
+
+
+async def test_hosts_go_along_over_those_of_a_process_that_began_before(store: Store, other: Store) -> None:
+    host = HostRecord(record_id("tcp://a:1"), "tcp://a:1", pool="p")
+    assert await store.write_host(host)
+    assert await store.write_host(host.changed(drained=True))
+    assert await other.write_host(host)
+    await imported(other, await exported(store))
+    (found,) = await other.hosts()
+    assert found.drained
+
+
+async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "PAGE", 2)
+    now = int(time.time() * 1000)
+    for number in range(5):
+        job, tick, execution = new()
+        record = IdempotencyRecord(f"key{number}", "body", now - number // 2, job.task_id, job.id, tick.id, execution.id)
+        await store.create(job, tick, execution, record)
+    keys = [line.key for line in await exported(store) if isinstance(line, IdempotencyRecord)]
+    assert sorted(keys) == [f"key{number}" for number in range(5)]
