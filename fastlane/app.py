@@ -42,6 +42,7 @@ from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services
 from fastlane.services.high_water import HighWaterMark
+from fastlane.services.store_opening import awaited
 from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore
@@ -237,7 +238,8 @@ async def running(
         redis_url = settings.redis_url
         if redis_url is None:
             redis_url = await enter(embedded_redis(settings))
-        store = await enter(opened(factories.store(settings)))
+        opening = awaited if settings.store_is_mongo else opened
+        store = await enter(opening(factories.store(settings)))
         directory = await enter(opened(Directory(store, CurrentPools(settings.pools), clock, read_pools)))
         hub = await enter(opened(factories.hub(settings, redis_url)))
         queue = factories.queue(settings, redis_url)

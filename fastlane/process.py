@@ -36,16 +36,20 @@ class Reloadable(Protocol):
 
 
 def run(parts: AbstractAsyncContextManager[Reloadable]) -> int:
-    """Opens ``parts`` in a new event loop, and closes them when a signal comes. Returns the exit code."""
+    """Opens ``parts`` in a new event loop, and closes them when a signal comes, also while they are still being opened. Returns the exit
+    code."""
 
     async def until_signal() -> None:
-        stop, hang_up = asyncio.Event(), asyncio.Event()
+        stop, hang_up, opened = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        main = asyncio.current_task()
 
         def on_signal(number: int) -> None:
             if stop.is_set():
                 os._exit(SECOND_SIGNAL_EXIT_CODE)
             log.info("process.stopping", signal=signal.Signals(number).name)
             stop.set()
+            if main is not None and not opened.is_set():
+                main.cancel()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
@@ -55,13 +59,15 @@ def run(parts: AbstractAsyncContextManager[Reloadable]) -> int:
         else:
             loop.add_signal_handler(signal.SIGHUP, hang_up.set)
         async with parts as running:
+            opened.set()
             reloading = asyncio.create_task(_reload_again(running, hang_up), name="reload")
             await stop.wait()
             reloading.cancel()
             await asyncio.gather(reloading, return_exceptions=True)
 
     sys.setswitchinterval(SWITCH_INTERVAL)
-    uvloop.run(until_signal())
+    with suppress(asyncio.CancelledError):
+        uvloop.run(until_signal())
     return 0
 
 

@@ -10,6 +10,7 @@ from xdist.remote import Producer
 
 from tests.support.engine import engine
 from tests.support.fastlane import Fastlane
+from tests.support.images import built_image
 from tests.support.mongo import OUTSIDE, RealMongo, database_url, emptied, server_name
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
@@ -17,7 +18,7 @@ from tests.support.side_by_side import Units, check_units, in_order
 from tests.support.stores import DATABASES, store_name
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
 
-__all__ = ["engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
+__all__ = ["built_image", "engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
 
 
 # No example has to be quick: other processes, and a lower priority, delay any of them. The rest is as Hypothesis has it, here or in CI.

@@ -13,16 +13,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.checkout import ROOT, checkout, plain_environment
+from tests.support.checkout import ROOT, plain_environment
 from tests.support.docs import commands
 from tests.support.engine import remove_all
-from tests.support.images import PYTHON, build_image, builder, copy_image, docker
+from tests.support.images import NAME, PYTHON, BuiltImage, docker
 from tests.support.redis import RealRedis
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
-NAME = "fastlane:latest"
 SOCKET = "/var/run/docker.sock"
 
 
@@ -36,12 +35,9 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built(engine: str) -> Iterator[Built]:
-    with builder() as url, checkout() as folder:
-        build_image(url, NAME, folder)
-        copy_image(url, engine, NAME)
-        found = Built(engine, json.loads((folder / "dist/image.cdx.json").read_text()), (folder / "dist/image.dpkg.txt").read_text())
-    yield found
+def built(engine: str, built_image: BuiltImage) -> Iterator[Built]:
+    docker(engine, "load", "-q", "-i", str(built_image.archive))
+    yield Built(engine, built_image.packages, built_image.debian)
     docker(engine, "image", "rm", "-f", NAME)
 
 

@@ -1,18 +1,24 @@
 """Builds fastlane's image as `make image` does, on bases made from the Debian packages of this machine: no registry is asked for them."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.support.checkout import plain_environment
+import pytest
+
+from tests.support.checkout import checkout, plain_environment
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 BUILD_PATIENCE = 600
+NAME = "fastlane:latest"
 PYTHON = ("python3", "python3-venv", "ca-certificates", "openssh-client")
 NODE = ("nodejs", "npm", "ca-certificates")
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
@@ -89,15 +95,28 @@ def build_image(url: str, name: str, folder: Path) -> None:
     assert done.returncode == 0, done.stdout[-6000:]
 
 
-def copy_image(source: str, target: str, name: str) -> None:
-    """Copies an image from one engine to another."""
-    with subprocess.Popen(["docker", "-H", source, "save", name], stdout=subprocess.PIPE) as saved:
-        subprocess.run(["docker", "-H", target, "load", "-q"], stdin=saved.stdout, check=True, timeout=BUILD_PATIENCE, capture_output=True)
-    assert saved.returncode == 0
+@dataclass(frozen=True)
+class BuiltImage:
+    """fastlane's image as a file, and the lists of what is in it."""
+
+    archive: Path
+    packages: dict[str, Any]
+    debian: str
 
 
-def import_base(url: str, name: str, packages: tuple[str, ...]) -> None:
-    """Imports a root file system of these Debian packages, and what they need, as they are installed on this machine."""
+@pytest.fixture(scope="session")
+def built_image(tmp_path_factory: pytest.TempPathFactory) -> BuiltImage:
+    """The image as `make image` makes it, under the name ``fastlane:latest``."""
+    archive = tmp_path_factory.mktemp("image") / "fastlane.tar"
+    with builder() as url, checkout() as folder:
+        build_image(url, NAME, folder)
+        docker(url, "save", NAME, "-o", str(archive))
+        return BuiltImage(archive, json.loads((folder / "dist/image.cdx.json").read_text()), (folder / "dist/image.dpkg.txt").read_text())
+
+
+def import_base(url: str, name: str, packages: tuple[str, ...], *instructions: str) -> None:
+    """Imports a root file system of these Debian packages, and what they need, as they are installed on this machine. ``instructions``: as
+    in a Dockerfile."""
     with tempfile.TemporaryDirectory() as folder:
         extra = Path(folder)
         chosen = closure(packages)
@@ -110,7 +129,7 @@ def import_base(url: str, name: str, packages: tuple[str, ...]) -> None:
         (extra / "var/lib/dpkg/status").write_text(_output("dpkg-query", "-s", *chosen))
         archive = ["tar", "-c", "--no-recursion", "-C", "/", "--null", "-T", "-", "-C", folder, "--recursion", "."]
         settings = [f"ENV {key}={value}" for key, value in _environment().items()]
-        changes = [word for line in settings for word in ("-c", line)]
+        changes = [word for line in (*settings, *instructions) for word in ("-c", line)]
         with subprocess.Popen(archive, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as packed:
             assert packed.stdin is not None
             importing = subprocess.Popen(["docker", "-H", url, "import", *changes, "-", name], stdin=packed.stdout, stdout=subprocess.PIPE)

@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 INTEGRATION = "tests/integration/test_"
 
 UNITS = (
-    (f"{INTEGRATION}image.py",),
+    (f"{INTEGRATION}stack", f"{INTEGRATION}image.py"),
     ("tests/browser/",),
     (f"{INTEGRATION}engine_troubles.py",),
     (f"{INTEGRATION}three_managers_lost.py",),
@@ -46,7 +46,13 @@ UNITS = (
 """The beginnings of the node ids of tests that run one after the other in one process, since they share what is costly to start (a
 session's or a module's fixture), and of single tests that take long. The first unit begins first. Every other test is a unit of its own."""
 
-ALONE = {"browser_url": "a browser", "joined_managers": "three managers", "separate_swarms": "three swarms", "runner": "all crash cases"}
+ALONE = {
+    "browser_url": "a browser",
+    "built_image": "a build of the image",
+    "joined_managers": "three managers",
+    "separate_swarms": "three swarms",
+    "runner": "all crash cases",
+}
 """Session fixtures that a test outside of these units would start once more, and what that is."""
 
 

@@ -1,0 +1,143 @@
+"""The stack, deployed by the commands of docs/install.md on three nodes, with a registry of their own, and used as operators do.
+
+MongoDB's own image cannot be had here: SecantusDB, a server of its protocol, stands in for it under its name
+(``tests/support/stack/images.py``). The kernel has no IPVS: each node publishes the port itself, and a proxy stands in for the ingress.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fastlane.client import Client
+from tests.support.images import BuiltImage
+from tests.support.stack.deployed import Stack, three_nodes
+from tests.support.stack.starts import Starts
+from tests.support.waiting import LONG_PATIENCE, wait_until
+
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1200)]
+
+REFUSED = [
+    "GET /containers/json",
+    "POST /containers/create",
+    "POST /v1.45/containers/abc/exec",
+    "GET /containers/abc/archive?path=/etc/shadow",
+    "GET /swarm",
+    "POST /swarm/leave",
+    "POST /secrets/create",
+    "DELETE /secrets/fastlane_tokens",
+    "GET /configs",
+    "GET /volumes",
+    "POST /volumes/create",
+    "POST /networks/create",
+    "POST /images/create?fromImage=x",
+    "POST /nodes/abc/update",
+    "GET /services/x/../../containers/json",
+    "PUT /services/create",
+    "GET /events",
+]
+ASK = """
+import http.client, sys
+for line in sys.argv[1:]:
+    method, path = line.split()
+    connection = http.client.HTTPConnection("engine-2", 2375, timeout=10)
+    connection.request(method, path)
+    print(connection.getresponse().status)
+"""
+REACH = (
+    "for at in engine-1 engine-2 engine-3 {addresses}; do nc -w 2 $at 2375 </dev/null >/dev/null 2>&1 && echo reached $at; done; echo tried"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(built_image: BuiltImage) -> Iterator[Stack]:
+    """The stack as the page's commands leave it."""
+    with three_nodes(built_image) as stack:
+        stack.type_in("Prepare the swarm")
+        stack.type_in("Deploy it", "IMAGE=")
+        stack.until_up()
+        yield stack
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Client]:
+    with stack.client() as client:
+        yield client
+
+
+def ended(client: Client, reply: Any) -> Any:
+    found = client.wait(reply["taskId"], reply["jobId"], reply["executionId"])
+    assert (found["status"], found["exitCode"], found["attempt"]) == ("done", 0, 1), found
+    return found
+
+
+def written(client: Client, reply: Any) -> bytes:
+    return b"".join(part.data for part in client.logs(reply["taskId"], reply["jobId"], reply["executionId"], follow=False))
+
+
+def test_the_page_s_commands_run_a_first_job(stack: Stack, client: Client) -> None:
+    assert '"errors":[]' in stack.type_in("Deploy it", "curl -H \"Authorization: Bearer $(sed -n 's/^token: *//p' token.txt)\" http")
+    reply = json.loads(
+        stack.type_in("Deploy it", "curl -H \"Authorization: Bearer $(sed -n 's/^token: *//p' token.txt)\" \\").splitlines()[0]
+    )
+    assert ended(client, reply)["logInfo"]["stdoutBytes"] > 0
+    assert "fastlane_api" in stack.type_in("Deploy it", "docker stack services")
+    hosts = client.server.status()["hosts"]
+    assert {(host["host"], host["available"]) for host in hosts} == {("engine-1", True), ("engine-2", True), ("engine-3", True)}
+
+
+def test_the_filter_passes_on_what_fastlane_asks_for_and_nothing_else(stack: Stack) -> None:
+    good = ["GET /version", "GET /v1.45/nodes", "GET /tasks", "GET /services", "GET /v1.45/info"]
+    answers = stack.inside("worker", "python", "-c", ASK, *good, *REFUSED).stdout.split()
+    assert answers == ["200"] * len(good) + ["403"] * len(REFUSED)
+    refused = [line for number in (1, 2, 3) for line in stack.logs(f"engine-{number}").splitlines() if " 403 " in line]
+    assert len(refused) == len(REFUSED), "fastlane itself asked for something that the filter refuses"
+
+
+def test_neither_a_job_nor_the_api_reaches_an_engine(stack: Stack, client: Client) -> None:
+    addresses = [address for number in (1, 2, 3) for address in stack.addresses(f"engine-{number}")]
+    assert len(addresses) == 3, "a filter is in the network of the workers and no other"
+    script = REACH.format(addresses=" ".join(addresses))
+    replies = [client.submit("reach", image="ubuntu", command=["sh", "-c", script]) for _ in range(6)]
+    for reply in replies:
+        ended(client, reply)
+        assert written(client, reply) == b"tried\n"
+    answer = stack.inside("api", "python", "-c", ASK, "GET /version")
+    assert answer.returncode != 0
+    assert "gaierror" in answer.stderr
+
+
+def test_a_follower_goes_on_through_a_rolling_update_and_killed_workers(stack: Stack, client: Client) -> None:
+    lines = 120
+    script = f"i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); sleep 0.3; done"
+    with Starts(stack.nodes) as starts:
+        followed = client.submit("followed", image="ubuntu", command=["sh", "-c", script])
+        others = [client.submit("others", image="ubuntu", command=["sh", "-c", "sleep 20; echo whole"]) for _ in range(8)]
+        log = client.logs("followed", followed["jobId"], followed["executionId"])
+        text = next(log).data
+        stack.docker("service", "update", "-d", "--force", "fastlane_api")
+        stack.docker("service", "update", "-d", "--force", "fastlane_worker")
+        assert stack.killed("worker")
+        text += b"".join(part.data for part in log)
+        assert text == b"".join(b"line %d\n" % number for number in range(lines))
+        for reply in (followed, *others):
+            ended(client, reply)
+        stack.until_updated("api", "worker")
+    ours = {reply["executionId"] for reply in (followed, *others)}
+    assert {id: starts.of[id] for id in ours} == dict.fromkeys(ours, 1)
+
+
+def test_after_its_removal_and_a_new_deployment_history_and_schedules_are_there(stack: Stack, client: Client) -> None:
+    done = client.submit("kept", image="ubuntu", command="echo before")
+    ended(client, done)
+    cron = client.submit("kept", image="ubuntu", command="echo tick", cron="* * * * *")
+    going = client.submit("kept", image="ubuntu", command=["sh", "-c", "sleep 45; echo through"])
+    wait_until(lambda: client.jobs.get("kept", going["jobId"])["status"] == "running", "the job to run")
+    stack.removed()
+    stack.type_in("Deploy it", "IMAGE=")
+    stack.until_up()
+    assert written(client, done) == b"before\n"
+    ended(client, going)
+    assert written(client, going) == b"through\n"
+    wait_until(lambda: client.jobs.get("kept", cron["jobId"])["lastExecution"], "a tick of the cron", 2 * LONG_PATIENCE)

@@ -1,0 +1,1 @@
+"""The stack, deployed for real: its swarm, its images and who calls it."""

@@ -1,0 +1,42 @@
+"""One address for all nodes of a swarm that publish a port each: what the ingress network is where the kernel has IPVS."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.installation import free_port
+
+CONFIG = """
+global
+    maxconn 500
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout client 10m
+    timeout server 10m
+    retries 3
+    option redispatch 1
+listen front
+    bind 127.0.0.1:{port}
+    balance roundrobin
+    default-server check inter 200ms fastinter 100ms fall 1 rise 1 on-marked-down shutdown-sessions
+    option httpchk GET /livez
+{servers}
+"""
+
+
+@contextmanager
+def front(addresses: Sequence[str], port: int = 10000) -> Iterator[str]:
+    """The URL at which whichever of these machines serves the port answers."""
+    own = free_port()
+    servers = "\n".join(f"    server node{number} {address}:{port}" for number, address in enumerate(addresses, 1))
+    with tempfile.NamedTemporaryFile("w", prefix="front-", suffix=".cfg") as file:
+        Path(file.name).write_text(CONFIG.format(port=own, servers=servers))
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "haproxy", "-db", "-f", file.name], stderr=subprocess.DEVNULL)
+        try:
+            yield f"http://127.0.0.1:{own}"
+        finally:
+            process.kill()
+            process.wait()

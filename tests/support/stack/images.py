@@ -1,0 +1,64 @@
+"""The images of swarm-stack.yml beside fastlane's own: Redis and HAProxy from Debian's packages, and a stand-in for MongoDB's.
+
+MongoDB's own image and server are in none of the registries that a test may use. SecantusDB, a server of its protocol, is started by
+programs that are called ``mongod`` and ``mongosh``, under the name of the image.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.support.checkout import plain_environment
+from tests.support.images import BUILD_PATIENCE, import_base
+from tests.support.mongo import SECANTUS
+
+HERE = Path(__file__).parent
+REDIS, HAPROXY, MONGO = "redis:8", "haproxy:3.2", "mongo:8.0"
+PACKAGES = (
+    "bson",
+    "dateutil",
+    "dns",
+    "future",
+    "gridfs",
+    "numpy",
+    "numpy.libs",
+    "past",
+    "pymongo",
+    "s2sphere",
+    "secantus",
+    "secantusdb.libs",
+    "shapely",
+    "shapely.libs",
+    "wiredtiger",
+)
+"""The parts of SecantusDB's environment that the server uses."""
+DOCKERFILE = """
+FROM debian-secantus
+COPY packages /opt/mongo
+COPY mongod mongosh /usr/bin/
+RUN mkdir -p /data/db /data/configdb
+"""
+
+
+def make_images(engine: str) -> None:
+    """Makes the images on an engine, under the names that the stack gives them."""
+    import_base(engine, REDIS, ("redis-server",), "WORKDIR /data")
+    import_base(engine, HAPROXY, ("haproxy",))
+    import_base(engine, "debian-secantus", ("python3", "libstdc++6"))
+    (packages,) = SECANTUS.parents[1].glob("lib/python3*/site-packages")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in PACKAGES:
+            shutil.copytree(packages / part, folder / "packages" / part, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        for program in ("mongod", "mongosh"):
+            shutil.copy(HERE / "mongo" / program, folder / program)
+        (folder / "Dockerfile").write_text(DOCKERFILE)
+        subprocess.run(
+            ["docker", "-H", engine, "build", "-q", "--network", "none", "-t", MONGO, name],
+            env={**plain_environment(), "DOCKER_BUILDKIT": "0", "HOME": os.environ.get("HOME", "/root")},
+            capture_output=True,
+            timeout=BUILD_PATIENCE,
+            check=True,
+        )
