@@ -6,6 +6,8 @@ MongoDB's own image cannot be had here: SecantusDB, a server of its protocol, st
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from tests.support.waiting import LONG_PATIENCE, wait_until
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1200)]
 
+ROLES = ("api", "worker")
 REFUSED = [
     "GET /containers/json",
     "POST /containers/create",
@@ -72,6 +75,19 @@ def ended(client: Client, reply: Any) -> Any:
     return found
 
 
+def image_of(stack: Stack, role: str) -> str:
+    words = "{{.Spec.TaskTemplate.ContainerSpec.Image}}"
+    return stack.docker("service", "inspect", "-f", words, f"fastlane_{role}").partition("@")[0]
+
+
+def moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def execution(client: Client, reply: Any) -> Any:
+    return client.executions.get(reply["taskId"], reply["jobId"], reply["executionId"])
+
+
 def written(client: Client, reply: Any) -> bytes:
     return b"".join(part.data for part in client.logs(reply["taskId"], reply["jobId"], reply["executionId"], follow=False))
 
@@ -109,21 +125,22 @@ def test_neither_a_job_nor_the_api_reaches_an_engine(stack: Stack, client: Clien
 
 
 def test_a_follower_goes_on_through_a_rolling_update_and_killed_workers(stack: Stack, client: Client) -> None:
-    lines = 120
+    lines = 200
     script = f"i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); sleep 0.3; done"
     with Starts(stack.nodes) as starts:
         followed = client.submit("followed", image="ubuntu", command=["sh", "-c", script])
         others = [client.submit("others", image="ubuntu", command=["sh", "-c", "sleep 20; echo whole"]) for _ in range(8)]
         log = client.logs("followed", followed["jobId"], followed["executionId"])
         text = next(log).data
-        stack.docker("service", "update", "-d", "--force", "fastlane_api")
-        stack.docker("service", "update", "-d", "--force", "fastlane_worker")
-        assert stack.killed("worker")
+        assert stack.killed("worker") == 2
+        stack.push("2")
+        stack.type_in("Upgrade it, change it")
         text += b"".join(part.data for part in log)
         assert text == b"".join(b"line %d\n" % number for number in range(lines))
         for reply in (followed, *others):
             ended(client, reply)
-        stack.until_updated("api", "worker")
+        stack.until_updated(*ROLES)
+    assert {image_of(stack, role) for role in ROLES} == {f"{stack.registry}/fastlane:2"}
     ours = {reply["executionId"] for reply in (followed, *others)}
     assert {id: starts.of[id] for id in ours} == dict.fromkeys(ours, 1)
 
@@ -133,11 +150,33 @@ def test_after_its_removal_and_a_new_deployment_history_and_schedules_are_there(
     ended(client, done)
     cron = client.submit("kept", image="ubuntu", command="echo tick", cron="* * * * *")
     going = client.submit("kept", image="ubuntu", command=["sh", "-c", "sleep 45; echo through"])
-    wait_until(lambda: client.jobs.get("kept", going["jobId"])["status"] == "running", "the job to run")
+    wait_until(lambda: execution(client, going)["status"] == "running", "the job to run")
     stack.removed()
     stack.type_in("Deploy it", "IMAGE=")
     stack.until_up()
     assert written(client, done) == b"before\n"
     ended(client, going)
     assert written(client, going) == b"through\n"
-    wait_until(lambda: client.jobs.get("kept", cron["jobId"])["lastExecution"], "a tick of the cron", 2 * LONG_PATIENCE)
+    wait_until(lambda: list(client.jobs.ticks("kept", cron["jobId"])), "a tick of the cron", 2 * LONG_PATIENCE)
+
+
+@pytest.mark.repeated
+def test_an_upgrade_with_a_hundred_jobs_under_way_loses_nothing_and_repeats_nothing(stack: Stack, client: Client) -> None:
+    with Starts(stack.nodes) as starts:
+        cron = client.submit("upgraded", image="ubuntu", command="echo tick", cron="* * * * *")
+        script = ["sh", "-c", "sleep 120; echo whole"]
+        replies = [client.submit("upgraded", image="ubuntu", command=script) for _ in range(100)]
+        wait_until(lambda: client.server.status()["queues"]["default"]["running"] == 100, "the jobs to run", 4 * LONG_PATIENCE)
+        stack.push("2")
+        stack.type_in("Upgrade it, change it", "IMAGE=")
+        stack.until_updated(*ROLES)
+        for reply in replies:
+            ended(client, reply)
+            assert written(client, reply) == b"whole\n"
+        client.jobs.pause("upgraded", cron["jobId"])
+        ticks = list(client.jobs.ticks("upgraded", cron["jobId"]))
+    ours = {reply["executionId"] for reply in replies} | {tick["execution"]["id"] for tick in ticks if tick["execution"]}
+    assert {id: starts.of[id] for id in ours} == dict.fromkeys(ours, 1)
+    due = sorted(moment(tick["due"]) for tick in ticks)
+    assert [later - earlier for earlier, later in pairwise(due)] == [60] * (len(due) - 1)
+    assert {image_of(stack, role) for role in ROLES} == {f"{stack.registry}/fastlane:2"}

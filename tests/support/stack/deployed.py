@@ -75,6 +75,10 @@ class Stack:
         assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return done.stdout + done.stderr
 
+    def push(self, tag: str) -> None:
+        """Pushes the image again, as another version of it."""
+        provide(self.nodes[0].url, NAME, f"{self.registry}/fastlane:{tag}")
+
     def docker(self, *words: str, node: int = 0) -> str:
         """A command on one node's engine."""
         return docker(self.nodes[node].url, *words)
@@ -158,6 +162,8 @@ def three_nodes(built: BuiltImage) -> Iterator[Stack]:
     with ExitStack() as stack, Swarms("joined") as swarms:
         registry = stack.enter_context(swarms.registry())
         folder = stack.enter_context(checkout(*parts))
+        settings = folder / "stack/fastlane.toml"
+        settings.write_text(settings.read_text().replace("maxRunning = 50", "maxRunning = 120"))
         first = swarms.nodes[0].url
         docker(first, "load", "-q", "-i", str(built.archive))
         make_images(first)

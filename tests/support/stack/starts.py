@@ -36,8 +36,10 @@ class Starts:
         for process in self._processes:
             process.kill()
             process.wait()
-        for thread in self._threads:
+        for process, thread in zip(self._processes, self._threads, strict=True):
             thread.join()
+            if process.stdout is not None:
+                process.stdout.close()
 
     def _count(self, lines: IO[str]) -> None:
         for line in lines:
