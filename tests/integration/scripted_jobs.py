@@ -1,7 +1,7 @@
 """Jobs on several nodes that write known logs and can wait for the test's word. Their starts are counted outside of Docker."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,16 +118,25 @@ class ScriptedJobs:
 
 @contextlib.contextmanager
 def scripted_jobs(
-    folder: Path, bed: Swarms, image: str, hosts: Sequence[str] = (), *, redis: str | None = None, most: int = 100, **settings: str
+    folder: Path,
+    bed: Swarms,
+    image: str,
+    hosts: Sequence[str] = (),
+    *,
+    redis: str | None = None,
+    most: int = 100,
+    pool: Mapping[str, object] | None = None,
+    **settings: str,
 ) -> Iterator[ScriptedJobs]:
-    """An installation with nothing started yet, on these ``hosts`` (none: all nodes, through the network). It is gone after the block."""
+    """An installation with nothing started yet, on these ``hosts`` (none: all nodes, through the network). It is gone after the block.
+    ``pool``: what else its pool has."""
     folder.mkdir(parents=True, exist_ok=True)
     view = NodesView(bed, list(hosts) or [node.tcp for node in bed.nodes])
     policy = {"mounts": [f"{folder}/witness"], "constraints": ["*"], "stopGrace": "10s"}
-    pool: dict[str, object] = {"maxRunning": most, "policy": policy}
+    rules = {"maxRunning": most, "policy": policy, **(pool or {})}
     quick = {"lease": "2s", "renew": "0.7s", "host_lost_after": "20s", "breaker_reset": "3s", **settings}
     options = ProcessOptions(reconcile=2.0)
-    with installed(folder, view, redis=redis, pool=pool, with_token=True, options=options, **quick) as fastlane:
+    with installed(folder, view, redis=redis, pool=rules, with_token=True, options=options, **quick) as fastlane:
         try:
             yield ScriptedJobs(fastlane, view, image)
         except BaseException as error:

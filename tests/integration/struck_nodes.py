@@ -9,6 +9,8 @@ from tests.integration.scripted_jobs import HALF, Posted, ScriptedJobs, lines
 from tests.support.swarms import Node
 from tests.support.waiting import wait_until
 
+UNDER_WAY = 16
+"""Jobs that ``posting`` has under way at most."""
 UNDO = {"kill": "start", "halt": "start", "pause": "resume", "cut": "mend"}
 
 
@@ -24,12 +26,13 @@ def undo(node: Node, fault: str) -> None:
 
 @contextlib.contextmanager
 def posting(work: ScriptedJobs, jobs: list[Posted], every: float = 0.3) -> Iterator[None]:
-    """Somebody posts jobs all the time, so that at any moment one is at each step towards its start."""
+    """Somebody posts jobs all the time, so that at any moment one is at each step towards its start. A busy machine is not flooded."""
     over = threading.Event()
 
     def post() -> None:
         while not over.wait(every):
-            jobs.append(work.counts(50, retries=1, retryDelay="1s"))
+            if len(jobs) < UNDER_WAY or work.fastlane.execution(jobs[-UNDER_WAY].reply)["status"] == "done":
+                jobs.append(work.counts(50, retries=1, retryDelay="1s"))
 
     poster = threading.Thread(target=post)
     poster.start()

@@ -26,7 +26,9 @@ UNITS = (
     (f"{INTEGRATION}logs_large.py",),
     ("tests/behaviour/outages/test_disasters.py",),
     (f"{INTEGRATION}registries.py", f"{INTEGRATION}registry.py", f"{INTEGRATION}three_managers.py", f"{INTEGRATION}leader_at_seams.py"),
-    (f"{INTEGRATION}three_swarms.py", f"{INTEGRATION}cut_follow.py", f"{INTEGRATION}false_words.py", f"{INTEGRATION}swarms_script.py"),
+    (f"{INTEGRATION}three_swarms.py",),
+    (f"{INTEGRATION}hosts_under_load.py", f"{INTEGRATION}cut_follow.py"),
+    (f"{INTEGRATION}false_words.py", f"{INTEGRATION}swarms_script.py"),
     # Only these create networks, volumes and secrets on the shared engine, so that one of them can look at all that is there.
     (f"{INTEGRATION}containers.py", f"{INTEGRATION}submission_facts.py"),
     (f"{INTEGRATION}gone_services.py",),
