@@ -9,7 +9,7 @@ refuses (``RefusedForNow`` when that may pass), and ``ServiceGone`` when the eng
 be refused at any time: an engine has its limits, and a proxy may stand before it. Each method ends within a deadline.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -160,8 +160,10 @@ class Executor(Protocol):
     async def inspect(self, host: str, service_id: str) -> EngineService:
         """One service with its tasks, read afresh."""
 
-    async def snapshot(self) -> ClusterSnapshot:
-        """The tasks of this installation's services on all hosts. A host that does not answer is missing."""
+    async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
+        """The tasks of this installation's services on all hosts, as last seen. ``watched``: the swarms on which the caller watches
+        something, by id or by one of their hosts: others may be looked at rarely (None: all are watched). A host that does not answer is
+        missing."""
 
     async def services(self, host: str) -> Sequence[EngineService]:
         """This installation's services on a host, without their tasks: for cleaning."""

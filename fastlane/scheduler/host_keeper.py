@@ -47,6 +47,9 @@ class HostKeeper:
         self._removed: tuple[HostRecord, ...] = ()
         self._in_pools: frozenset[str] = frozenset()
         self._judgement: tuple[Sequence[HostView], Sequence[HostView]] | None = None
+        self._judged_views: dict[str, tuple[HostView, HostView]] = {}
+        self._in_settings: frozenset[str] = frozenset()
+        self._wanted = self._known
         self._pools_changed()
         pools.subscribe(self._pools_changed)
         executor.subscribe(self._wake.set)
@@ -57,15 +60,27 @@ class HostKeeper:
             self._by_address.setdefault(record.address, []).append(record)
         self._removed = tuple(record for record in self._pools.records if record.lost_until is not None)
         self._in_pools = frozenset(host for pool in self._pools for host in pool.hosts)
-        self._judgement = None
+        self._in_settings = frozenset(host for pool in self._pools.settings for host in pool.hosts)
+        self._wanted = hosts_to_know(self._pools, self._pools.records)
+        self._forget_judgements()
         self._wake.set()
+
+    def _forget_judgements(self) -> None:
+        self._judgement = None
+        self._judged_views = {}
 
     def views(self) -> Sequence[HostView]:
         """What is known of each host now, and whether it gets new work. As long as nothing changes, the answer is the same object."""
         seen = self._executor.hosts()
         if self._judgement is None or self._judgement[0] is not seen:
-            self._judgement = (seen, [self._judged(view) for view in seen])
+            self._judgement = (seen, [self._judged_once(view) for view in seen])
         return self._judgement[1]
+
+    def _judged_once(self, view: HostView) -> HostView:
+        known = self._judged_views.get(view.name)
+        if known is None or known[0] is not view:
+            known = self._judged_views[view.name] = (view, self._judged(view))
+        return known[1]
 
     def clear_with(self, clear: Callable[[str], Awaitable[None]]) -> None:
         """Removes the leftovers on a host in this way, before a host that is back gets work."""
@@ -100,12 +115,12 @@ class HostKeeper:
 
     async def look(self) -> None:
         """Makes the executor use the hosts of the pools in force, and notes which engines answer. Raises StoreDown."""
-        known = hosts_to_know(self._pools, self._pools.records)
-        if known != self._known:
-            names, before = ({host.endpoint.address for host in hosts} for hosts in (known, self._known))
-            self._uncleared = (self._uncleared & names) | (names - before)
-            self._known, self._judgement = known, None
-            await self._executor.use_hosts(known)
+        before, self._known = self._known, self._wanted
+        if self._known is not before and self._known != before:
+            names, old = ({host.endpoint.address for host in hosts} for hosts in (self._known, before))
+            self._uncleared = (self._uncleared & names) | (names - old)
+            self._forget_judgements()
+            await self._executor.use_hosts(self._known)
             self._returned.set()
         self._on_change()
         for view in self.views():
@@ -134,7 +149,7 @@ class HostKeeper:
             self._returned.set()
         else:
             self._uncleared.discard(host)
-            self._judgement = None
+            self._forget_judgements()
             self._on_change()
         finally:
             self._clearing.discard(host)
@@ -169,7 +184,7 @@ class HostKeeper:
     async def _note(self, view: HostView, identity: EngineIdentity) -> None:
         """Notes that this engine answers at the address, unless that is known. Of several workers one wins; the others read it then."""
         record = self._record(view)
-        in_settings = any(view.name in pool.hosts for pool in self._pools.settings)
+        in_settings = view.name in self._in_settings
         engine, swarm = identity.engine_id, identity.swarm_id
         if record is not None and record.removed_at is None and record.identity is None:
             noted = record.changed(engine_id=engine, swarm_id=swarm)

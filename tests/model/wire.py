@@ -353,9 +353,9 @@ class EnginePort(Port):
 
         return await self._node.call("engine", "engine.activate", carry, (host, service_id))
 
-    async def snapshot(self) -> Any:
+    async def snapshot(self, watched: Any = None) -> Any:
         await self._node.clock.sleep(0.25)
-        return await self._real.snapshot()
+        return await self._real.snapshot(watched)
 
     async def logs(self, host: str, task_id: str, marks: Any, *, follow: bool) -> AsyncGenerator[Portion, None]:
         async def open() -> Any:

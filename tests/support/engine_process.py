@@ -12,7 +12,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -96,7 +96,7 @@ class SharedExecutor:
         answer: EngineService = await self._call("inspect", host, service_id)
         return answer
 
-    async def snapshot(self) -> ClusterSnapshot:
+    async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         answer: ClusterSnapshot = await self._call("snapshot")
         return answer
 

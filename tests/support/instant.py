@@ -13,7 +13,7 @@ with exit code 0 and an empty log.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -165,7 +165,7 @@ class InstantExecutor:
         run = self._run(host, service_id)
         return self._service_view(run, (run.task,) if run.task else ())
 
-    async def snapshot(self) -> ClusterSnapshot:
+    async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         hosts = [name for name in self._names if name not in self._down]
         return ClusterSnapshot({host: {run.id: (run.task,) for run in self.world[host].values() if run.task} for host in hosts})
 

@@ -8,7 +8,7 @@ same.
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class LogWritingExecutor:
         tasks = () if start is None else (_task(service_id, parked, start),)
         return EngineService(service_id, parked["execution"], start is not None, False, 0, tasks)
 
-    async def snapshot(self) -> ClusterSnapshot:
+    async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         tasks = {}
         for file in self._folder.glob("*.start"):
             view = await self.inspect(HOST, file.stem)

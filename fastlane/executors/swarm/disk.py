@@ -53,7 +53,7 @@ class EngineDisk:
 
     async def measure(self, facts: EngineFacts) -> None:
         """Measures it, if it is a disk of this machine."""
-        if not self._may_be_here:
+        if not self._may_be_here or not facts.folder:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(MEASURED_WITHIN):
@@ -91,7 +91,7 @@ def measure(folder: str, engine_id: str) -> Space | None:
         with_id = engine_id
     except (OSError, ValueError):
         return None
-    if not folder or with_id != engine_id:
+    if with_id != engine_id:
         return None
     try:
         found = os.statvfs(folder)

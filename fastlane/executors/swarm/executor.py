@@ -6,25 +6,23 @@ Every method does what the port (``base.py``) says by a few calls to an engine. 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from functools import partial
 from operator import is_
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
-import requests
 import structlog
 from docker.auth import encode_header
-from docker.errors import APIError
 
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
 from fastlane.executors.swarm.client.breaker import Breaker
-from fastlane.executors.swarm.client.client import Api
-from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, message, readable, timeout_words
+from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
+from fastlane.executors.swarm.client.http import Request
 from fastlane.executors.swarm.disk import NO_RESERVE
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
@@ -75,7 +73,7 @@ class SwarmExecutor:
         self._clock = clock
         self._registries = registries or Registries()
         self._listeners: list[Callable[[], None]] = []
-        pace = Pace(probe_every, lambda: len(self._hosts))
+        pace = Pace(probe_every, lambda: len(self._hosts), lambda: self._away)
         self._make: Callable[[Endpoint], Host] = lambda endpoint: Host(
             endpoint, clock, Breaker(max_fails, round(reset * 1000)), pace, self._registries, self._changed, reserve
         )
@@ -84,6 +82,7 @@ class SwarmExecutor:
         self._leaving: set[asyncio.Task[None]] = set()
         self._readers: dict[str, LogReader] = {}
         self._views: tuple[float, Sequence[HostView]] | None = None
+        self._away = 0
         self._observer = Observer(self._hosts, installation, clock)
 
     # its life
@@ -138,6 +137,7 @@ class SwarmExecutor:
     def _views_now(self) -> Sequence[HostView]:
         """The views of all hosts: those of the last time where none has changed."""
         views = [host.view() for host in self._hosts]
+        self._away = sum(not view.usable for view in views)
         known = self._views[1] if self._views is not None else ()
         return known if len(known) == len(views) and all(map(is_, known, views)) else views
 
@@ -160,7 +160,7 @@ class SwarmExecutor:
             raise OrderRefused(f"its service would take {size} bytes, of {spec.MAX_SIZE} at most: shorten its envs, command or mounts")
         credentials = await self._registries.credentials(image.reference)
         try:
-            raw: Raw = await found.call(partial(_create, wanted, credentials))
+            raw: Raw = await found.send(_creating(wanted, credentials))
         except NameTaken:
             raw = await self._existing(found, order)
         except ServiceGone as error:  # a network or secret is gone since its id was found
@@ -215,7 +215,7 @@ class SwarmExecutor:
             if wanted is None:
                 return raw
             try:
-                await host.call(_updating(service_id, version, wanted))
+                await host.send(_updating(service_id, version, wanted))
                 return None
             except (OutOfSequence, HostDown) as error:
                 fault = error
@@ -228,30 +228,29 @@ class SwarmExecutor:
         found = self._hosts.named(host)
         raw, tasks, nodes = await asyncio.gather(
             self._inspected(found, service_id),
-            found.call(lambda api: api.tasks(filters={"service": service_id})),
-            found.call(lambda api: api.nodes()),
+            found.get("/tasks", {"service": [service_id]}),
+            found.get("/nodes"),
         )
         with readable(host):
             clocks = self._hosts.clocks(found, leader_of(nodes))
             views = task_views(tasks, node_states(nodes), await self._containers(found, tasks), node_details(nodes), clocks)
-            silent = self._hosts.silent_nodes()
+            silent = self._hosts.silent_nodes(found)
             self._hosts.note_full_disks(views, self._clock.now())
             return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))
 
-    async def snapshot(self) -> ClusterSnapshot:
-        return await self._observer.snapshot()
+    async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
+        return await self._observer.snapshot(watched)
 
     async def services(self, host: str) -> Sequence[EngineService]:
-        filters = {"label": f"{spec.INSTALLATION}={self._installation}"}
         found = self._hosts.named(host)
-        raws = await found.call(lambda api: api.services(filters=filters))
+        raws = await found.get("/services", {"label": [f"{spec.INSTALLATION}={self._installation}"]})
         with readable(host):
             views = [spec.view(raw) for raw in raws]
         clocks = self._hosts.clocks(found)
         return [replace(view, created_at=clocks.of_leader(view.created_at)) for view in views]
 
     async def _inspected(self, host: Host, service_id: str) -> Raw:
-        raw: Raw = await host.call(lambda api: api.inspect_service(service_id))
+        raw: Raw = await host.get(f"/services/{quote(service_id, safe='')}")
         return raw
 
     async def _containers(self, host: Host, tasks: Sequence[Raw]) -> dict[str, Raw]:
@@ -262,7 +261,7 @@ class SwarmExecutor:
             if container is None or at is None:
                 continue
             try:
-                found[container] = await at.call(partial(_container, container))
+                found[container] = await at.get(f"/containers/{quote(container, safe='')}/json")
             except (ServiceGone, OrderRefused) as error:
                 log.info("container.not_shown", host=at.name, container_id=container, error=str(error))
             except HostDown:
@@ -276,7 +275,7 @@ class SwarmExecutor:
         found = self._hosts.named(host)
         for _ in range(REMOVE_TRIES):
             with suppress(ServiceGone):  # not believed: a proxy may answer 404 for what it does not allow
-                await found.call(lambda api: api.remove_service(service_id))
+                await found.send(Request(f"/services/{quote(service_id, safe='')}", "DELETE"))
             try:
                 await self._inspected(found, service_id)
             except ServiceGone:
@@ -302,39 +301,20 @@ class SwarmExecutor:
         if manager.facts is None or manager.facts.one_node:
             return manager, None
         try:
-            task: Raw = await manager.call(lambda api: api.inspect_task(task_id))
+            task: Raw = await manager.get(f"/tasks/{quote(task_id, safe='')}")
         except OrderRefused:
             return manager, None  # it may still give the log
         container, at = container_id(task), self._hosts.at_node(str(task.get("NodeID", "")), asked=manager)
         return (manager, None) if container is None or at is None else (at, container)
 
 
-def _container(container_id: str, api: Api) -> Raw:
-    raw: Raw = api.inspect_container(container_id)
-    return raw
-
-
-def _create(wanted: Raw, credentials: Credentials, api: Api) -> Raw:
-    """Creates the service, together with the credentials that each node needs to pull the image; the swarm stores these but never
-    returns them. docker-py's ``create_service`` would choose credentials by itself."""
+def _creating(wanted: Raw, credentials: Credentials) -> Request:
+    """The request that creates the service, together with the credentials that each node needs to pull the image; the swarm stores these
+    but never returns them."""
     headers = {"X-Registry-Auth": encode_header(dict(credentials)).decode()} if credentials else {}
-    response = api.post(f"{api.base_url}/v{api.api_version}/services/create", headers=headers, json=wanted, timeout=api.timeout)
-    made: Raw = _accepted(response).json()
-    return made
+    return Request("/services/create", "POST", body=wanted, headers=headers)
 
 
-def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Callable[[Api], None]:
-    """The call that updates a service with a whole spec: docker-py's ``update_service`` would rebuild it from the parts that it knows. An
-    update without credentials keeps those of the create."""
-
-    def update(api: Api) -> None:
-        url = f"{api.base_url}/v{api.api_version}/services/{service_id}/update"
-        _accepted(api.post(url, params={"version": str(version)}, json=wanted, timeout=api.timeout))
-
-    return update
-
-
-def _accepted(response: requests.Response) -> requests.Response:
-    if not response.ok:
-        raise APIError("", response=response, explanation=message(response.content))
-    return response
+def _updating(service_id: str, version: int, wanted: dict[str, Any]) -> Request:
+    """The request that updates a service with a whole spec. An update without credentials keeps those of the create."""
+    return Request(f"/services/{quote(service_id, safe='')}/update", "POST", params={"version": str(version)}, body=wanted)

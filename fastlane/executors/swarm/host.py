@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from operator import is_
 from typing import Any, TypeVar
 
 import structlog
@@ -17,6 +18,7 @@ from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.breaker import Breaker, Circuit
 from fastlane.executors.swarm.client.client import Api, CallTimeouts, Client
 from fastlane.executors.swarm.client.faults import DiskFull, HostTimeout, NotHostsFault
+from fastlane.executors.swarm.client.http import Request
 from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.disk import NO_RESERVE, EngineDisk
 from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
@@ -58,7 +60,7 @@ class Host:
         self.transport = Transport(endpoint)
         self.client = Client(self.transport)
         self._registry = Client(self.transport, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
-        self._images = Images(self.call, self._registry, registries, clock)
+        self._images = Images(self.get, self._registry, registries, clock)
         self.facts: EngineFacts | None = None
         self.set_back: SetBack | None = None
         """The times that its clock may have shown twice; None when no probe saw it being set back."""
@@ -81,6 +83,8 @@ class Host:
         self._parked: dict[str, int] = {}
         self._view: tuple[tuple[object, ...], HostView] | None = None
         self.disk = EngineDisk(endpoint, reserve, clock, on_change)
+        self._viewed: tuple[object, ...] = ()
+        self._info_at = 0.0
 
     async def open(self) -> None:
         """Begins to probe. Returns after the first probe, or sooner when the host takes long to answer."""
@@ -133,6 +137,11 @@ class Host:
 
     def view(self) -> HostView:
         """What is known of it now; the same view until something changes."""
+        marks = (self.facts, self._seen, self._fault, self._since, self.disk.now())
+        quiet = not self._parked and not self._breaker.faults  # nothing that time alone changes
+        if quiet and self._view is not None and len(self._viewed) == len(marks) and all(map(is_, marks, self._viewed)):
+            return self._view[1]
+        self._viewed = marks if quiet else ()
         now = self._clock.now()
         self._parked = {service: at for service, at in self._parked.items() if 0 <= now - at < PARK_SEEN_WITHIN}
         reason, running, disk = self.reason, len(self._seen) + len(self._parked), self.disk.now()
@@ -179,7 +188,8 @@ class Host:
 
     def saw(self, running: frozenset[str], services: frozenset[str]) -> None:
         """Takes in a snapshot of its swarm: the services with a task, and those that run and count for this host."""
-        self._seen = running
+        if running != self._seen:
+            self._seen = running
         self._parked = {service: at for service, at in self._parked.items() if service not in services}
 
     # calls
@@ -197,8 +207,12 @@ class Host:
 
     async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
         """``Client.get`` through the breaker, as ``call`` is."""
+        return await self.send(Request(path, filters=filters), deadline)
+
+    async def send(self, request: Request, deadline: float | None = None) -> Any:
+        """``Client.send`` through the breaker, as ``call`` is."""
         async with self.guarded():
-            return await self.client.get(path, filters, deadline)
+            return await self.client.send(request, deadline)
 
     @contextlib.asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
@@ -253,7 +267,11 @@ class Host:
         was_well, before = self._fault is None, self.facts
         try:
             await self.transport.connect()
-            self.facts = self._recognized(await probe(self.client, before if was_well else None, self._clock))
+            now = asyncio.get_running_loop().time()
+            info_too = not was_well or self._pace.asks_info(now - self._info_at)
+            facts = self._recognized(await probe(self.client, before if was_well else None, self._clock, info_too=info_too))
+            self._info_at = now if info_too else self._info_at
+            self.facts = facts if facts != before else before
         except NotHostsFault:
             return  # all threads are busy, and their calls show how the host is
         except FastlaneError as error:
@@ -262,8 +280,9 @@ class Host:
         else:
             self._fault = None
             self._breaker.recovered()
-            self._note_clock(self.facts)
-            await self.disk.measure(self.facts)
+            if info_too:
+                self._note_clock(facts)
+            await self.disk.measure(facts)
         self._compare()
 
     def _recognized(self, facts: EngineFacts) -> EngineFacts:

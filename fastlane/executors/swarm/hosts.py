@@ -54,10 +54,11 @@ class Hosts:
         candidates = (host for host in (asked, *self) if host is asked or host.reachable)
         return next((host for host in candidates if host.facts is not None and host.facts.node_id == node_id), None)
 
-    def clocks(self, asked: Host, leader: str | None = None) -> Clocks:
+    def clocks(self, asked: Host, leader: str | None = None, among: Iterable[Host] | None = None) -> Clocks:
         """The clocks that were measured. ``leader``: the node that leads the swarm of the host that was asked. While it is not a host, the
-        asked one's clock stands for its."""
-        known = {facts.node_id: facts.skew for host in self if (facts := host.facts) is not None and facts.skew is not None}
+        asked one's clock stands for its. ``among``: the hosts of that swarm, where the caller knows them."""
+        hosts = among if among is not None else self._of_swarm(asked)
+        known = {facts.node_id: facts.skew for host in hosts if (facts := host.facts) is not None and facts.skew is not None}
         own = asked.facts.skew if asked.facts is not None else None
         return Clocks(known, known.get(leader or "", own or 0))
 
@@ -82,6 +83,10 @@ class Hosts:
         short |= {node for node, refusals in self._refusals.items() if now < refusals.until}
         return sorted(short & swarm.facts.nodes.keys())
 
-    def silent_nodes(self) -> frozenset[str]:
-        """The nodes that are hosts and do not answer now."""
-        return frozenset(host.facts.node_id for host in self if host.facts is not None and not host.reachable)
+    def silent_nodes(self, asked: Host) -> frozenset[str]:
+        """The nodes of a host's swarm that are hosts and do not answer now."""
+        return frozenset(host.facts.node_id for host in self._of_swarm(asked) if host.facts is not None and not host.reachable)
+
+    def _of_swarm(self, asked: Host) -> Iterable[Host]:
+        """The hosts of that one's swarm, and maybe others."""
+        return (asked,) if asked.facts is not None and asked.facts.one_node else self

@@ -1,11 +1,11 @@
 """Snapshots of all hosts: one list of tasks for each swarm, and its nodes' states at most once a second. No host delays another.
 
-A swarm on which nothing runs is listed rarely, and among many on which something runs each is listed less often. In between a snapshot has
-what was last seen there.
+The swarms on which the caller watches something are listed often, and among many of them each less often. Those of other workers are
+listed rarely: only to know how much runs there. In between a snapshot has what was last seen.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
@@ -28,9 +28,14 @@ NODES_EVERY = 1000
 """Milliseconds between two lists of a swarm's nodes."""
 
 LISTS_A_SECOND = 400
-"""How many lists of all swarms a worker makes in a second at most: among more of them each is listed less often."""
-IDLE_EVERY = 2000
-"""Milliseconds between two lists of a swarm on which nothing runs: another worker may have started something there."""
+"""How many lists of swarms on which it watches something a worker makes in a second at most: among more of them each is listed less
+often."""
+OTHERS_A_SECOND = 100
+"""How many lists of other swarms it makes in a second at most."""
+OTHERS_EVERY = 2000
+"""Milliseconds between two lists of such a swarm: another worker may have started something there."""
+OTHERS_AT_ONCE = 64
+"""How many of them one snapshot lists at most, since it waits for what it lists."""
 
 Tasks = Mapping[str, Sequence[EngineTask]]
 
@@ -45,33 +50,44 @@ class Observer:
         self._nodes: dict[str, tuple[int, Mapping[str, str]]] = {}
         self._answered: dict[str, str] = {}
         self._under_way: dict[str, asyncio.Task[Tasks | None]] = {}
-        self._known: dict[str, tuple[int, Tasks]] = {}
+        self._slow: set[str] = set()
+        self._listed: dict[str, int] = {}
+        self._known: dict[str, Tasks] = {}
 
-    async def snapshot(self) -> ClusterSnapshot:
-        """The tasks by host and service. A host that cannot be reached, or has not answered yet, is missing."""
-        swarms = self._swarms()
-        self._known = {swarm: known for swarm, known in self._known.items() if swarm in swarms}
-        late = set(self._under_way)
-        for swarm in self._due(swarms):
-            if swarm not in self._under_way:
-                self._under_way[swarm] = asyncio.create_task(self._ask(swarm, swarms[swarm]), name=f"look {swarm}")
-        fresh = [task for swarm, task in self._under_way.items() if swarm not in late]
-        if fresh:
-            await asyncio.wait(fresh, timeout=WAIT_FOR)
-        self._harvest(swarms)
-        told = [swarm for swarm in self._known if swarm not in self._under_way]
-        return ClusterSnapshot({host.name: self._known[swarm][1] for swarm in told for host in swarms[swarm]})
+    async def snapshot(self, watched: Collection[str] | None) -> ClusterSnapshot:
+        """The tasks by host and service, as last seen; ``watched``: the swarms on which the caller watches something, by id or by one of
+        their hosts (None: all). A host that cannot be reached, or has not been asked yet, is missing."""
+        managers = self._managers()
+        swarms = {swarm: reachable for swarm, hosts in managers.items() if (reachable := [host for host in hosts if host.reachable])}
+        self._known = {swarm: tasks for swarm, tasks in self._known.items() if swarm in swarms}
+        self._listed = {swarm: at for swarm, at in self._listed.items() if swarm in managers}
+        self._slow &= managers.keys()
+        fresh = [self._list(swarm, managers[swarm], swarms[swarm]) for swarm in self._due(swarms, watched)]
+        waits = [task for swarm, task in fresh if swarm not in self._slow]
+        if waits:
+            await asyncio.wait(waits, timeout=WAIT_FOR)
+        self._slow |= {swarm for swarm, task in fresh if not task.done()}
+        self._harvest(managers, swarms)
+        return ClusterSnapshot({host.name: tasks for swarm, tasks in self._known.items() for host in swarms[swarm]})
 
-    def _due(self, swarms: Mapping[str, Sequence[Host]]) -> list[str]:
+    def _due(self, swarms: Mapping[str, Sequence[Host]], watched: Collection[str] | None) -> list[str]:
         """The swarms to list now."""
-        busy = {swarm for swarm, hosts in swarms.items() if self._is_busy(swarm) or any(host.has_parked for host in hosts)}
-        every, now = round(1000 * len(busy) / LISTS_A_SECOND), self._clock.now()
-        pauses = {swarm: every if swarm in busy else max(every, IDLE_EVERY) for swarm in swarms}
-        return [swarm for swarm in swarms if swarm not in self._known or not 0 <= now - self._known[swarm][0] < pauses[swarm]]
+        ours = {
+            swarm
+            for swarm, hosts in swarms.items()
+            if watched is None or swarm in watched or any(host.name in watched or host.has_parked for host in hosts)
+        }
+        every = round(1000 * len(ours) / LISTS_A_SECOND)
+        rarely = max(every, OTHERS_EVERY, 1000 * (len(swarms) - len(ours)) / OTHERS_A_SECOND)
+        now = self._clock.now()
+        is_due = {swarm: not 0 <= now - self._listed.get(swarm, 0) < (every if swarm in ours else rarely) for swarm in swarms}
+        others = [swarm for swarm in swarms if is_due[swarm] and swarm not in ours and swarm not in self._under_way]
+        return [swarm for swarm in ours if is_due[swarm] and swarm not in self._under_way] + others[:OTHERS_AT_ONCE]
 
-    def _is_busy(self, swarm: str) -> bool:
-        """Whether something ran there when it was last listed."""
-        return swarm in self._known and any(views and views[0].phase is not Phase.ENDED for views in self._known[swarm][1].values())
+    def _list(self, swarm: str, managers: Sequence[Host], reachable: Sequence[Host]) -> tuple[str, "asyncio.Task[Tasks | None]"]:
+        self._listed[swarm] = self._clock.now()
+        task = self._under_way[swarm] = asyncio.create_task(self._ask(swarm, managers, reachable), name=f"look {swarm}")
+        return swarm, task
 
     async def close(self) -> None:
         """Cancels the calls that are under way."""
@@ -81,29 +97,31 @@ class Observer:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._under_way.clear()
 
-    def _swarms(self) -> dict[str, list[Host]]:
-        """The hosts of each swarm that answer, including those that get no new work, since older work may be there."""
-        swarms: dict[str, list[Host]] = {}
+    def _managers(self) -> dict[str, list[Host]]:
+        """The hosts of each swarm, including those that get no new work, since older work may be there."""
+        managers: dict[str, list[Host]] = {}
         for host in self._hosts:
-            if host.reachable and host.facts is not None:
-                swarms.setdefault(host.facts.swarm_id, []).append(host)
-        return swarms
+            if host.facts is not None:
+                managers.setdefault(host.facts.swarm_id, []).append(host)
+        return managers
 
-    def _harvest(self, swarms: Mapping[str, Sequence[Host]]) -> None:
+    def _harvest(self, managers: Mapping[str, Sequence[Host]], swarms: Mapping[str, Sequence[Host]]) -> None:
+        """Takes in the answers. What was seen of a swarm stays while it is asked again, and goes when no manager answers."""
         for swarm in [swarm for swarm, task in self._under_way.items() if task.done()]:
             task = self._under_way.pop(swarm)
             tasks = None if task.cancelled() else task.result()
             if tasks is None or swarm not in swarms:
                 self._known.pop(swarm, None)
                 continue
-            self._known[swarm] = (self._clock.now(), tasks)
-            self._count(swarm, tasks, swarms[swarm])
+            if self._clock.now() - self._listed.get(swarm, 0) < WAIT_FOR * 1000:
+                self._slow.discard(swarm)
+            self._known[swarm] = tasks
+            self._count(tasks, managers[swarm], swarms[swarm])
 
-    def _count(self, swarm: str, tasks: Tasks, reachable: Sequence[Host]) -> None:
+    def _count(self, tasks: Tasks, managers: Sequence[Host], reachable: Sequence[Host]) -> None:
         """Tells each manager of a swarm what runs on its own node; the first that answers, what runs on no manager's. So each execution
         counts once."""
         running = {service: views[0].node_id for service, views in tasks.items() if views and views[0].phase is not Phase.ENDED}
-        managers = [host for host in self._hosts if host.facts is not None and host.facts.swarm_id == swarm]
         nodes = {host.facts.node_id: host for host in reversed(managers) if host.facts is not None}
         rest = next(iter(reachable), None)
         counted: dict[str, set[str]] = {host.name: set() for host in managers}
@@ -114,16 +132,16 @@ class Observer:
         for host in managers:
             host.saw(frozenset(counted[host.name]), frozenset(tasks))
 
-    async def _ask(self, swarm: str, managers: Sequence[Host]) -> Tasks | None:
+    async def _ask(self, swarm: str, managers: Sequence[Host], reachable: Sequence[Host]) -> Tasks | None:
         """The tasks of a swarm from the first manager that answers, beginning with the one that did last time; None when none does."""
-        for host in sorted(managers, key=lambda manager: manager.name != self._answered.get(swarm)):
+        for host in sorted(reachable, key=lambda manager: manager.name != self._answered.get(swarm)):
             try:
                 raws, nodes = await asyncio.gather(
                     host.get("/tasks", {"label": [self._label]}, ANSWER_WITHIN),
                     self._node_states(swarm, host),
                 )
                 with readable(host.name):
-                    tasks = by_service(raws, nodes, self._hosts.clocks(host))
+                    tasks = by_service(raws, nodes, self._hosts.clocks(host, among=managers))
                 self._answered[swarm] = host.name
                 self._hosts.note_full_disks((view for views in tasks.values() for view in views), self._clock.now())
                 return tasks
@@ -132,6 +150,9 @@ class Observer:
         return None
 
     async def _node_states(self, swarm: str, host: Host) -> Mapping[str, str]:
+        """The states of a swarm's nodes. The only node of a swarm is as its probe saw it: it answers, or nobody does."""
+        if host.facts is not None and host.facts.one_node:
+            return host.facts.nodes
         now = self._clock.now()
         known = self._nodes.get(swarm)
         if known is not None and 0 <= now - known[0] < NODES_EVERY:

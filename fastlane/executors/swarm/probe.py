@@ -1,7 +1,9 @@
 """The probe of a host: what it asks, and whether the answers make the host usable.
 
 ``/nodes`` shows whether the host is a manager of a swarm with a leader (``_ping`` is answered without one), ``/info`` which swarm that is.
-``/info`` may hang when ``/nodes`` does not; an earlier answer then stays valid. It also shows the time of the host's clock.
+``/info`` may hang when ``/nodes`` does not; an earlier answer then stays valid. It also shows the time of the host's clock. Among many
+hosts it is asked for less often than ``/nodes``, but at once when the host's own node is no longer among the nodes: another engine
+answers there.
 """
 
 import asyncio
@@ -23,20 +25,29 @@ LEAST_HISTORY = 2
 NODES_WITHIN = 10.0
 INFO_WITHIN = 5.0
 PROBES_A_SECOND = 100
-"""How many probes of all hosts a worker makes in a second at most: so many take some 4 % of a core."""
+"""How many hosts that are well a worker probes in a second at most: so many take some 3 % of a core."""
+INFOS_A_SECOND = 20
+"""How many of them it asks for ``/info``."""
+AWAY_A_SECOND = 20
+"""How many hosts that are away a worker probes in a second at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often hosts are probed: each ``every`` seconds, and among many ``hosts`` less often while a host is well. A call that fails is
-    followed by a probe at once, so only a host that nobody asks for anything is then noticed later."""
+    """How often hosts are probed: each ``every`` seconds, and among many ``hosts``, or many of them that are ``away``, less often. A call
+    that fails is followed by a probe at once, so only a host that nobody asks for anything is then noticed later."""
 
     every: float
     hosts: Callable[[], int]
+    away: Callable[[], int]
 
     def pause(self, *, well: bool) -> float:
         """The seconds until a host's next probe."""
-        return max(self.every, self.hosts() / PROBES_A_SECOND) if well else self.every
+        return max(self.every, self.hosts() / PROBES_A_SECOND if well else self.away() / AWAY_A_SECOND)
+
+    def asks_info(self, elapsed: float) -> bool:
+        """Whether a probe asks for ``/info``, so many seconds after the last one that did."""
+        return not 0 <= elapsed < max(self.every, self.hosts() / INFOS_A_SECOND) - self.every / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +105,17 @@ class Info:
         return None if theirs is None else corrected(known, theirs, self.before, self.after)
 
 
-async def probe(client: Client, known: EngineFacts | None, clock: Clock) -> EngineFacts:
-    """The facts of a host. Raises what ``Client.get`` raises, and HostDown when the host is not a manager."""
+async def probe(client: Client, known: EngineFacts | None, clock: Clock, *, info_too: bool = True) -> EngineFacts:
+    """The facts of a host; without ``info_too`` those that are ``known``, if it still has the same node. Raises what ``Client.get`` raises,
+    and HostDown when the host is not a manager."""
     if known is None:
         client.use_version(await negotiate(client, NODES_WITHIN))
+    elif not info_too:
+        answer = await client.get("/nodes", deadline=NODES_WITHIN)
+        with readable(client.host):
+            states, sizes = node_states(answer), largest(answer)
+        if known.node_id in states:
+            return replace(known, nodes=states, **sizes)
     answers: tuple[Any, Info | BaseException] = await asyncio.gather(
         client.get("/nodes", deadline=NODES_WITHIN),
         _info(client, clock),

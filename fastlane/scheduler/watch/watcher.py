@@ -65,7 +65,8 @@ class Watcher:
         while True:
             await self._wanted.wait()
             before = self._clock.now()
-            self._update_observations(await self._executor.snapshot())
+            watched = {observation.swarm_id or observation.host for observation in self._observations.values()}
+            self._update_observations(await self._executor.snapshot(watched))
             took = (self._clock.now() - before) / 1000
             await self._clock.sleep(min(SLOWEST, max(FASTEST, took * 9)))
 

@@ -26,8 +26,8 @@ async def simulation(tmp_path: Path) -> AsyncIterator[Simulation]:
 
 @pytest.fixture
 async def executor(simulation: Simulation, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SwarmExecutor]:
-    """One that lists idle swarms once only, and busy ones in each snapshot."""
-    monkeypatch.setattr(observe, "IDLE_EVERY", 1_000_000)
+    """One that lists others' swarms once only, and those that are watched in each snapshot."""
+    monkeypatch.setattr(observe, "OTHERS_EVERY", 1_000_000)
     monkeypatch.setattr(observe, "LISTS_A_SECOND", 1e9)
     made = default_executor([f"unix://{name}" for name in simulation.names], "many")
     await open_probed(made)
@@ -42,22 +42,49 @@ async def start(executor: SwarmExecutor, host: str) -> str:
 
 
 async def phase(executor: SwarmExecutor, host: str, service: str) -> Phase:
-    return (await executor.snapshot()).tasks[host][service][0].phase
+    return (await executor.snapshot({host})).tasks[host][service][0].phase
 
 
-async def test_a_swarm_on_which_nothing_runs_is_listed_rarely(executor: SwarmExecutor, simulation: Simulation) -> None:
-    assert len((await executor.snapshot()).tasks) == COUNT
-    busy = f"unix://{simulation.names[1]}"
-    service = await start(executor, busy)
+async def test_only_the_swarms_that_are_watched_are_listed_often(executor: SwarmExecutor, simulation: Simulation) -> None:
+    assert len((await executor.snapshot(())).tasks) == COUNT
+    watched, other = (f"unix://{name}" for name in simulation.names[1:3])
+    services = {host: await start(executor, host) for host in (watched, other)}
+    await executor.snapshot(())
+    listed = simulation.calls["tasks"]
+    assert listed == COUNT + 2, "what was just started is looked for"
     for _ in range(SNAPSHOTS):
-        assert await phase(executor, busy, service) is Phase.RUNNING
-    assert len((await executor.snapshot()).tasks) == COUNT, "a snapshot shows what was seen last"
-    assert simulation.calls["tasks"] == COUNT + SNAPSHOTS + 1
-    await executor.stop(busy, service)
-    assert await phase(executor, busy, service) is Phase.ENDED
-    before = simulation.calls["tasks"]
+        assert await phase(executor, watched, services[watched]) is Phase.RUNNING
+    assert simulation.calls["tasks"] == listed + SNAPSHOTS
+    await executor.stop(other, services[other])
+    shown = (await executor.snapshot({f"swarm-{simulation.names[1]}"})).tasks
+    assert len(shown) == COUNT, "a snapshot shows what was seen last"
+    assert shown[other][services[other]][0].phase is Phase.RUNNING
+    assert await phase(executor, other, services[other]) is Phase.ENDED
+    assert simulation.calls["tasks"] == listed + SNAPSHOTS + 2
+
+
+async def test_other_swarms_are_listed_a_few_at_a_time(
+    executor: SwarmExecutor, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "OTHERS_AT_ONCE", 1)
+    for seen in range(1, COUNT + 1):
+        assert len((await executor.snapshot(())).tasks) == seen
+    assert simulation.calls["tasks"] == COUNT
+
+
+async def test_a_host_that_does_not_answer_delays_one_snapshot_and_shows_what_was_seen_last(
+    executor: SwarmExecutor, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = [f"unix://{name}" for name in simulation.names]
+    services = [await start(executor, host) for host in hosts]
     await executor.snapshot()
-    assert simulation.calls["tasks"] == before
+    monkeypatch.setattr(observe, "ANSWER_WITHIN", 60.0)
+    simulation.silence(simulation.names[0])
+    await executor.snapshot()
+    monkeypatch.setattr(observe, "WAIT_FOR", 60.0)
+    for _ in range(SNAPSHOTS):
+        shown = (await executor.snapshot()).tasks
+        assert [shown[host][service][0].phase for host, service in zip(hosts, services, strict=True)] == [Phase.RUNNING] * COUNT
 
 
 async def test_each_of_many_swarms_is_listed_less_often(
@@ -69,7 +96,8 @@ async def test_each_of_many_swarms_is_listed_less_often(
     listed = simulation.calls["tasks"]
     monkeypatch.setattr(observe, "LISTS_A_SECOND", 1e-3)
     for _ in range(SNAPSHOTS):
-        assert [await phase(executor, host, service) for host, service in zip(hosts, services, strict=True)] == [Phase.RUNNING] * COUNT
+        shown = (await executor.snapshot()).tasks
+        assert [shown[host][service][0].phase for host, service in zip(hosts, services, strict=True)] == [Phase.RUNNING] * COUNT
     assert simulation.calls["tasks"] == listed
 
 

@@ -1,6 +1,6 @@
 """The manager through which a job was placed is away: another one of the same swarm shows its end, and takes its service away."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +27,9 @@ class Managers(InstantExecutor):
         self.world[SECOND] = self.world[FIRST]
         self.looks = 0
 
-    async def snapshot(self) -> ClusterSnapshot:
+    async def snapshot(self, watched: Collection[str] | None = None) -> ClusterSnapshot:
         self.looks += 1
-        return await super().snapshot()
+        return await super().snapshot(watched)
 
     def _view(self, name: str) -> HostView:
         return replace(super()._view(name), swarm_id="one")

@@ -1,5 +1,5 @@
-"""One host's client: docker-py, which makes blocking calls in its own threads, each within a deadline, and translates their errors; and
-plain GETs without it, for what is asked all the time.
+"""One host's client. Most calls are plain HTTP; docker-py, for the rest, makes blocking calls in threads. Each call has a deadline, and its
+errors are fastlane's.
 
 It knows neither services nor breakers: it makes a call, and says whose fault a failure was. No user file and no variable (``~/.docker``,
 ``HTTP_PROXY``) changes what it does.
@@ -8,7 +8,7 @@ It knows neither services nor breakers: it makes a call, and says whose fault a 
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import docker
@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.client.bulkhead import Bulkhead, BulkheadFull
 from fastlane.executors.swarm.client.faults import DRIVER_ERRORS, HostTimeout, NotHostsFault, readable, timeout_words, translate
-from fastlane.executors.swarm.client.http import HttpClient
+from fastlane.executors.swarm.client.http import HttpClient, Request
 from fastlane.executors.swarm.client.transport import TlsAdapter, Transport, UnixAdapter
 
 T = TypeVar("T")
@@ -82,13 +82,18 @@ class Client:
             raise HostTimeout(f"{self.host} {timeout_words(limit)}") from None
 
     async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None = None, deadline: float | None = None) -> Any:
-        """The engine's answer to a GET in its version, without docker-py and without a thread. Raises what ``call`` does."""
+        """The engine's answer to a GET, as ``send`` returns it."""
+        return await self.send(Request(path, filters=filters), deadline)
+
+    async def send(self, request: Request, deadline: float | None = None) -> Any:
+        """The engine's answer to a request in its version, without docker-py and without a thread; None when it is empty. Raises what
+        ``call`` does."""
         limit = self.timeouts.whole if deadline is None else deadline
-        return await self._http.get(f"/v{self._version}{path}", filters, limit)
+        return await self._http.send(replace(request, path=f"/v{self._version}{request.path}"), limit)
 
     async def versions(self, deadline: float) -> Mapping[str, Any]:
         """What the engine says about the versions of its API."""
-        answer: Mapping[str, Any] = await self._http.get("/version", None, deadline)
+        answer: Mapping[str, Any] = await self._http.send(Request("/version"), deadline)
         return answer
 
     async def close(self) -> None:

@@ -1,4 +1,5 @@
-"""Whose fault a failed call to an engine is: here the exceptions of docker-py and its transports become fastlane's.
+"""Whose fault a failed call to an engine is: here the exceptions of docker-py and its transports, and an engine's refusals, become
+fastlane's.
 
 ========================================== ============================== ===============
 what happened                              what docker-py raises          what we raise
@@ -63,6 +64,10 @@ class NotHostsFault(HostDown):
 
 class OutOfSequence(FastlaneError):
     """The service changed between the inspect and the update."""
+
+
+class Malformed(OrderRefused):
+    """The engine calls a part of the request malformed (400)."""
 
 
 class NameTaken(FastlaneError):
@@ -171,6 +176,8 @@ def refusal(status: int, explanation: str, host: str) -> FastlaneError:
     words = plain(explanation) or f"status {status}"
     if status == 404:
         return ServiceGone(words)
+    if status == 400:
+        return Malformed(words)
     unknown = status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED and not any(order in explanation for order in _ORDER_WORDS)
     return RefusedForNow(words) if unknown else OrderRefused(words)
 

@@ -1,4 +1,4 @@
-"""The async HTTP client of one engine, for what is asked all the time: a call takes no thread, and a third of docker-py's processor time.
+"""The async HTTP client of one engine: a call takes no thread, and a third of docker-py's processor time.
 
 The log reader connects in the same way. The words for what failed are those of ``faults.py``.
 """
@@ -8,13 +8,24 @@ import json
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
+from yarl import URL
 
 from fastlane.errors import FastlaneError, HostDown
-from fastlane.executors.swarm.client.faults import CLOSED, NOT_HTTP, HostTimeout, connection_words, message, refusal, timeout_words
+from fastlane.executors.swarm.client.faults import (
+    CLOSED,
+    NOT_HTTP,
+    HostTimeout,
+    NotHostsFault,
+    connection_words,
+    message,
+    refusal,
+    timeout_words,
+)
 from fastlane.executors.swarm.client.transport import Transport
 
 KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -24,6 +35,7 @@ KEPT = 75.0
 """Seconds for which an idle connection is kept: longer than a host that is well goes without a probe."""
 CONNECTIONS = 8
 """The most connections of one client. More calls wait for one, within their deadlines."""
+ACCEPTED = frozenset({200, 201})
 
 _CAUSES = ((aiohttp.ServerDisconnectedError, CLOSED), (aiohttp.ClientResponseError, NOT_HTTP))
 """What the client raises by itself, and what it means."""
@@ -49,8 +61,25 @@ def failure_words(error: BaseException) -> str | None:
     return connection_words(error) or next((words for kind, words in _CAUSES if isinstance(error, kind)), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to ask an engine: ``path`` with its version, quoted; ``body`` is sent as JSON."""
+
+    path: str
+    method: str = "GET"
+    filters: Mapping[str, Sequence[str]] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of its URL."""
+        return dict(self.params) if self.filters is None else {**self.params, "filters": json.dumps(self.filters)}
+
+
 class HttpClient:
-    """Makes GETs to one engine. ``connect`` and ``read``: how many seconds a connection and each read of an answer may take."""
+    """Calls one engine. ``connect`` and ``read``: how many seconds a connection and each read of an answer may take."""
 
     def __init__(self, transport: Transport, connect: float, read: float) -> None:
         self._transport = transport
@@ -58,32 +87,45 @@ class HttpClient:
         self._read = read
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
         self._session: aiohttp.ClientSession | None = None
+        self._places = asyncio.Semaphore(CONNECTIONS)
 
-    async def get(self, path: str, filters: Mapping[str, Sequence[str]] | None, deadline: float) -> Any:
-        """The engine's answer, read as JSON. Raises HostTimeout after the deadline (seconds), and what ``faults.py`` says."""
+    async def send(self, request: Request, deadline: float) -> Any:
+        """The engine's answer, read as JSON; None when it is empty. Raises HostTimeout after the deadline (seconds), NotHostsFault when
+        other calls had all connections until then, and what ``faults.py`` says."""
         self._transport.check()
+        begun = False
         context = await asyncio.to_thread(self._transport.context) if self._transport.uses_tls else None
         try:
-            async with asyncio.timeout(deadline):
-                return await self._answer(path, filters, context)
+            async with asyncio.timeout(deadline), self._places:
+                begun = True
+                return await self._answer(request, context)
         except aiohttp.ServerTimeoutError:
             raise HostTimeout(f"{self._host} {timeout_words(self._read)}") from None
         except TimeoutError:
+            if not begun:
+                raise NotHostsFault(f"{self._host} is not asked: no connection became free within {deadline:g} s") from None
             raise HostTimeout(f"{self._host} {timeout_words(deadline)}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._transport.explain(HostDown(f"{self._host} {failure_words(error) or 'broke off the connection'}")) from error
 
-    async def _answer(self, path: str, filters: Mapping[str, Sequence[str]] | None, context: ssl.SSLContext | None) -> Any:
+    async def _answer(self, request: Request, context: ssl.SSLContext | None) -> Any:
         if self._session is None:
             self._session = session_for(self._transport, self._timeout, limit=CONNECTIONS)
-        params = {} if filters is None else {"filters": json.dumps(filters)}
-        url = f"{base_of(self._transport)}{path}"
-        async with self._session.get(url, params=params, allow_redirects=False, ssl=context or True) as response:
+        url = URL(f"{base_of(self._transport)}{request.path}", encoded=True)
+        async with self._session.request(
+            request.method,
+            url,
+            params=request.query,
+            json=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+            ssl=context or True,
+        ) as response:
             body = await response.read()
-        if response.status != 200:
+        if response.status not in ACCEPTED:
             raise self._refused(response.status, body)
         try:
-            return orjson.loads(body)
+            return orjson.loads(body) if body else None
         except ValueError as error:
             raise HostDown(f"{self._host} answered what is not JSON: is it a Docker engine?") from error
 

@@ -1,4 +1,4 @@
-"""The way to one engine, which docker-py and the log reader share: a socket (its own, or one that ssh forwards), TCP with TLS, or TCP.
+"""The way to one engine, which all its clients share: a socket (its own, or one that ssh forwards), TCP with TLS, or TCP.
 
 docker-py's unix socket adapter is used with a fix: a connection that fails closes its socket at once, not when it is collected.
 """

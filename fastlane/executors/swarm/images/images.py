@@ -13,14 +13,15 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
-from docker.errors import APIError, InvalidRepository, NotFound
+from docker.errors import APIError, InvalidRepository
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, HostDown, ImageRefused, RegistryDown
+from fastlane.errors import FastlaneError, HostDown, ImageRefused, RegistryDown, ServiceGone
 from fastlane.executors.base import Image
 from fastlane.executors.swarm.client.client import Api, Client
-from fastlane.executors.swarm.client.faults import HostTimeout, NotHostsFault, plain, readable, refusal
+from fastlane.executors.swarm.client.faults import HostTimeout, Malformed, NotHostsFault, plain, readable, refusal
 from fastlane.executors.swarm.images.keyed_semaphore import KeyedSemaphore
 from fastlane.executors.swarm.images.outages import RegistryOutages
 from fastlane.executors.swarm.images.registries import Registries
@@ -75,12 +76,10 @@ class _Question:
 
 
 class Images:
-    """Resolves images on one host: ``engine`` calls the engine about its own images; ``registry`` (with its own threads and timeouts, since
+    """Resolves images on one host: ``engine`` GETs a path of the engine; ``registry`` (with its own threads and timeouts, since
     a registry may hang) makes the engine ask a registry, with the credentials that ``registries`` finds."""
 
-    def __init__(
-        self, engine: Callable[[Callable[[Api], Any]], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock
-    ) -> None:
+    def __init__(self, engine: Callable[[str], Awaitable[Any]], registry: Client, registries: Registries, clock: Clock) -> None:
         self._engine = engine
         self._registry = registry
         self._registries = registries
@@ -122,17 +121,12 @@ class Images:
         raise ImageRefused(f"there is no image {id} on {self._registry.host}")
 
     async def _local(self, image: str) -> Image | None:
-        def inspect(api: Api) -> Any:
-            try:
-                return api.inspect_image(image)
-            except NotFound:
-                return None
-            except APIError as error:
-                if error.status_code == 400:
-                    raise ImageRefused(plain(error.explanation or "")) from error
-                raise
-
-        raw = await self._engine(inspect)
+        try:
+            raw = await self._engine(f"/images/{quote(image, safe='/:@')}/json")
+        except ServiceGone:
+            return None
+        except Malformed as error:
+            raise ImageRefused(str(error)) from error
         if not raw or _is_part_of_id(image, str(raw["Id"])):
             return None
         return Image(str(raw["Id"]), str(raw["Id"]))

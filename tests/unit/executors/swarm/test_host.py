@@ -28,18 +28,18 @@ class Probes:
         self.made = 0
         self._registries = Registries()
         self.host = Host(
-            Endpoint("unix:///none"), self.clock, Breaker(5, 1000), Pace(PROBE_EVERY, lambda: 1), self._registries, lambda: None
+            Endpoint("unix:///none"), self.clock, Breaker(5, 1000), Pace(PROBE_EVERY, lambda: 1, lambda: 0), self._registries, lambda: None
         )
         monkeypatch.setattr(module, "probe", self._probe)
 
-    async def _probe(self, *_: object) -> EngineFacts:
-        self.made += 1
+    async def _probe(self, *_: object, info_too: bool) -> EngineFacts:
+        self.made += info_too
         return EngineFacts("swarm", "node", 5, {"node": "ready"}, skew=self.ahead - self.clock.ahead)
 
     async def seen(self) -> SetBack | None:
         """What the host says of its clock after some more probes."""
         made = self.made
-        await until(lambda: self.made > made + 2, "three more probes")
+        await until(lambda: self.made > made + 2, "three more probes that ask for the time")
         return self.host.set_back
 
     async def close(self) -> None:

@@ -58,9 +58,9 @@ def test_a_code_is_doubted_only_while_the_engine_that_knows_does_not_answer(
 ) -> None:
     hosts = hosts_of(known)
     known[THERE].reachable = False
-    assert wait_for_engine(task, hosts.silent_nodes()).lingering is lingering
+    assert wait_for_engine(task, hosts.silent_nodes(hosts.named(HERE))).lingering is lingering
     known[THERE].reachable = True
-    assert wait_for_engine(task, hosts.silent_nodes()).lingering is False
+    assert wait_for_engine(task, hosts.silent_nodes(hosts.named(HERE))).lingering is False
 
 
 def test_a_log_is_read_through_another_manager_of_its_swarm_while_its_own_is_away(known: dict[str, Known]) -> None:

@@ -72,6 +72,16 @@ def test_the_largest_node_is_one_that_takes_work(nodes: list[dict[str, Any]], cp
     assert largest(nodes) == {"node_cpus": cpus, "node_memory": memory}
 
 
-@pytest.mark.parametrize(("hosts", "well", "pause"), [(1, True, 2), (200, True, 2), (1_000, True, 10), (1_000, False, 2)])
-def test_a_host_that_is_well_is_probed_less_often_among_many(hosts: int, well: bool, pause: float) -> None:
-    assert Pace(2.0, lambda: hosts).pause(well=well) == pause
+@pytest.mark.parametrize(
+    ("hosts", "away", "well", "pause"),
+    [(1, 0, True, 2), (200, 0, True, 2), (1_000, 0, True, 10), (1_000, 40, False, 2), (1_000, 100, False, 5)],
+)
+def test_a_host_is_probed_less_often_among_many_like_it(hosts: int, away: int, well: bool, pause: float) -> None:
+    assert Pace(2.0, lambda: hosts, lambda: away).pause(well=well) == pause
+
+
+@pytest.mark.parametrize(
+    ("hosts", "elapsed", "asks"), [(1, 1.9, True), (1, 0.5, False), (1_000, 48, False), (1_000, 50, True), (1, -1, True)]
+)
+def test_many_hosts_are_asked_less_often_for_what_rarely_changes(hosts: int, elapsed: float, asks: bool) -> None:
+    assert Pace(2.0, lambda: hosts, lambda: 0).asks_info(elapsed) is asks

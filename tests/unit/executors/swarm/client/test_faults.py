@@ -11,7 +11,16 @@ import urllib3
 from docker.errors import APIError, DockerException, InvalidRepository
 
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, RefusedForNow, RegistryDown, ServiceGone
-from fastlane.executors.swarm.client.faults import DiskFull, HostTimeout, NameTaken, OutOfSequence, message, refusal, translate
+from fastlane.executors.swarm.client.faults import (
+    DiskFull,
+    HostTimeout,
+    Malformed,
+    NameTaken,
+    OutOfSequence,
+    message,
+    refusal,
+    translate,
+)
 from fastlane.executors.swarm.images.images import registry_fault
 
 
@@ -92,7 +101,7 @@ ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
     (
         400,
         'rpc error: code = InvalidArgument desc = ContainerSpec: "x y" is not a valid repository/tag',
-        OrderRefused,
+        Malformed,
         'ContainerSpec: "x y"',
     ),
     (500, "rpc error: code = Unknown desc = constraint expected one operator from ==, !=", OrderRefused, "constraint expected"),
@@ -103,7 +112,7 @@ ANSWERS: list[tuple[int, str, type[FastlaneError], str]] = [
     (501, "not implemented", OrderRefused, "not implemented"),
     (403, "a proxy does not allow this", OrderRefused, "does not allow"),
     (409, "something else", OrderRefused, "something else"),
-    (400, "", OrderRefused, "status 400"),
+    (400, "", Malformed, "status 400"),
 ]
 
 

@@ -68,7 +68,7 @@ async def asker(tmp_path: Path, patience: None) -> AsyncIterator[Asker]:
     await runner.setup()
     await web.UnixSite(runner, str(tmp_path / "s")).start()
     client, registries = Client(Transport(Endpoint(f"unix://{tmp_path / 's'}"))), Registries()
-    asker.images = Images(client.call, client, registries, asker.clock)
+    asker.images = Images(client.get, client, registries, asker.clock)
     yield asker
     asker.answer.set()
     await asker.images.close()
