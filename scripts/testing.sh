@@ -1,13 +1,18 @@
 # Helpers that `make test`, `make test-crash` and `make test-long` share. Bash scripts source it after lib.sh, from the checkout's root.
 # shellcheck shell=bash
 
-# Locks the checkout, drops the settings of the user's own server, and installs the packages that a test engine needs. $1: the make target.
-begin_testing() {
+# Drops the settings of the user's own server and Docker.
+without_settings() {
     local name
     unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CERT_PATH
     for name in ${!FASTLANE_@}; do
         case $name in FASTLANE_TEST_* | FASTLANE_MODEL_SEEDS) ;; *) unset "$name" ;; esac
     done
+}
+
+# Locks the checkout, drops the settings of the user's own server, and installs the packages that a test engine needs. $1: the make target.
+begin_testing() {
+    without_settings
     [ "$(id -u)" = 0 ] || fail "$1 starts its own Docker engine and must run as root" "make check runs as any user."
     mkdir -p .fastlane
     exec 8>.fastlane/test.lock

@@ -15,7 +15,7 @@ from tests.support.mongo import OUTSIDE, RealMongo, database_url, emptied, serve
 from tests.support.redis import RealRedis
 from tests.support.registry import private_registry, registry
 from tests.support.side_by_side import Units, check_units, in_order
-from tests.support.stores import DATABASES, store_name
+from tests.support.stores import DATABASES, ON_MONGO, store_name
 from tests.support.swarms import joined_managers, separate_swarms, three_managers, three_swarms
 
 __all__ = ["built_image", "engine", "joined_managers", "private_registry", "registry", "separate_swarms", "three_managers", "three_swarms"]
@@ -34,7 +34,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units |
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Brings tests that run side by side into the order in which they begin."""
+    """Leaves out what only SQLite has, and brings tests that run side by side into the order in which they begin."""
+    if ON_MONGO:
+        elsewhere = [item for item in items if item.get_closest_marker("sqlite")]
+        config.hook.pytest_deselected(items=elsewhere)
+        items[:] = [item for item in items if item not in elsewhere]
     check_units(items)
     if getattr(config.option, "loadgroup", False):
         items[:] = in_order(items)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from fastlane.storage.base import Store
 from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import chunk, first_of, new_job
-from tests.support.waiting import PATIENCE
+from tests.support.mongo import RealMongo
+from tests.support.waiting import LONG_PATIENCE, PATIENCE
 
 Call = Callable[[Store], Awaitable[Any]]
 
@@ -204,19 +205,35 @@ async def answer(call: Call, store: Store) -> Any:
     return list(found) if isinstance(found, (list, tuple)) else found
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_both_stores_answer_the_same(stores: tuple[Store, Store], seed: int) -> None:
+async def agree(stores: Sequence[Store], seed: int, steps: int, every: int) -> None:
+    """Plays a history on both, with some reads after each write, and all of them every so many steps."""
     history = History(seed)
-    for step in range(60):
+    for step in range(steps):
         write = history.write()
         ours, theirs = [await answer(write, store) for store in stores]
         assert ours == theirs, (step, write.__qualname__)
         reads = list(history.reads().items())
-        for name, read in history.chance.sample(reads, 6) if step % 20 else reads:
+        for name, read in history.chance.sample(reads, 6) if step % every else reads:
             state = history.chance.getstate()
             ours = await answer(read, stores[0])
             history.chance.setstate(state)
             assert await answer(read, stores[1]) == ours, (step, name)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_both_stores_answer_the_same(stores: tuple[Store, Store], seed: int) -> None:
+    await agree(stores, seed, steps=60, every=20)
+
+
+@pytest.mark.thorough
+async def test_another_server_of_mongodbs_protocol_answers_the_same(tmp_path: Path) -> None:
+    with RealMongo(second=True) as server:
+        sqlite, mongo = SqliteStore(tmp_path / "store.db"), MongoStore(server.url("test"), deadline=LONG_PATIENCE)
+        await sqlite.open()
+        await mongo.open()
+        await agree((sqlite, mongo), 5, steps=40, every=13)
+        await mongo.close()
+        await sqlite.close()
 
 
 async def test_a_walk_of_both_stores_gives_the_same_rows(stores: tuple[Store, Store]) -> None:

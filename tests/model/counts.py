@@ -1,4 +1,4 @@
-"""Every count against what is counted: the store's counters, the totals of its lists, and the file itself, read with plain SQL."""
+"""Every count against what is counted: the store's counters, the totals of its lists, and the rows themselves, read past the store."""
 
 import sqlite3
 from collections import Counter
@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from fastlane.config.store_url import SQLITE
 from fastlane.models.job import job_status
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import Status
+from tests.model.leftovers import left_in
 from tests.support.ledger import ticks_of
+from tests.support.stores import ON_MONGO
 
 if TYPE_CHECKING:
     from tests.model.world import World
@@ -67,8 +70,13 @@ class Counts:
             await self._examine_job(job_id)
 
     def _examine_file(self) -> None:
+        if ON_MONGO:
+            for what, count in left_in(self._world.store_url, self._witness.book.partly).items():
+                if count:
+                    self._complain(f"the store has {count} {what}")
+            return
         partly = ", ".join(f"'{id}'" for id in self._witness.book.partly) or "''"
-        with closing(sqlite3.connect(self._world.file)) as db:
+        with closing(sqlite3.connect(self._world.store_url.removeprefix(SQLITE))) as db:
             for what, query in NOTHING.items():
                 (count,) = db.execute(query.replace("{partly}", partly)).fetchone()
                 if count:

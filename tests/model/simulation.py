@@ -17,11 +17,13 @@ import structlog
 
 from fastlane.models.execution import Execution
 from fastlane.scheduler.repair import reconciler
+from fastlane.storage.mongo import deletion as mongo_deletion
 from fastlane.storage.sqlite import deletion
 from tests.model.accounts import Accounts
 from tests.model.loop import Stuck, run
 from tests.model.operations import OPERATIONS, Step, is_calm, program
 from tests.model.world import World
+from tests.support.stores import DATABASES
 
 LONGEST_END = 400
 """Seconds of virtual time within which everything has ended once nothing disturbs it any more."""
@@ -69,6 +71,7 @@ def simulate(seed: object, redis: Path, steps: Sequence[Step] | None = None, *, 
         world.witness.complain("everybody waits, for nothing that can come")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        DATABASES.release()
     failed = world.witness.complaints or keep_trace
     trace = tuple(_line(*event) for event in world.wire.trace) if failed else ()
     return Result(seed, tuple(steps), tuple(world.witness.complaints), trace)
@@ -127,6 +130,7 @@ def _scaled(world: World) -> Iterator[None]:
         stack.enter_context(patch.object(reconciler, "UNKNOWN_AFTER", UNKNOWN_AFTER))
         if world.random.random() < SLICED:
             stack.enter_context(patch.multiple(deletion, TICKS=2, EXECUTIONS=2, CHUNKS=1))
+            stack.enter_context(patch.multiple(mongo_deletion, TICKS_AT_ONCE=2, EXECUTIONS_AT_ONCE=2, CHUNKS_AT_ONCE=1))
         yield
 
 

@@ -19,6 +19,7 @@ from tests.model.operations import Step, program
 from tests.model.shrink import shrink
 from tests.model.simulation import Result, simulate
 from tests.support.redis import RealRedis
+from tests.support.stores import DATABASES
 
 pytestmark = pytest.mark.model
 
@@ -42,6 +43,7 @@ def failures(seeds: range, socket: Path) -> list[Result]:
     faulthandler.dump_traceback_later(HANGS_AFTER, exit=True, file=sys.__stderr__)
     found = [result for seed in seeds if (result := simulate(seed, socket)).complaints]
     faulthandler.cancel_dump_traceback_later()
+    DATABASES.close()
     return found
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import Coroutine
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,6 @@ from fastlane.queue.base import TICKS
 from fastlane.queue.redis.keys import Keys as KeyNames
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.services.assembly import Services
-from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.checks import Witness
 from tests.model.clients import Clients
 from tests.model.loop import Pulse, Stuck
@@ -24,6 +21,8 @@ from tests.model.wire import EnginePort, Node, Port, QueuePort, Wire
 from tests.support.clock import FakeClock
 from tests.support.instant import InstantExecutor, Run
 from tests.support.services import services_of
+from tests.support.stored_data import name_store
+from tests.support.stores import new_store, store_url
 
 REPLICAS = 2
 LOST = 0.15
@@ -50,8 +49,8 @@ class World:
         self.wire.die = self.kill
         self.wire.meddle = self.meddle
         self.wire.flush = self.flush_just_now
-        self.file = folder / "store.db"
-        self.store = SqliteStore(self.file, busy_timeout=PATIENCE)
+        self.store_url = store_url(folder)
+        self.store = new_store(self.store_url, busy_timeout=PATIENCE)
         self.names = KeyNames(installation)
         self.installation = installation
         self.redis = redis
@@ -77,9 +76,7 @@ class World:
     async def open(self) -> None:
         self.pulse.busy += 1
         await self.store.open()
-        with closing(sqlite3.connect(self.file)) as db:  # the only thing in it that is random, and a seed must replay
-            db.execute("UPDATE version SET store = 'model'")
-            db.commit()
+        name_store(self.store_url, "model")  # the only thing in it that is random, and a seed must replay
         self.pulse.busy -= 1
         for _ in range(REPLICAS):
             self.replicas.append(await self._replica())

@@ -26,10 +26,10 @@ OUTSIDE = os.environ.get("FASTLANE_TEST_MONGO_URL")
 
 
 class RealMongo:
-    """A server that a test may stop, kill and pause. Used as a context manager; its data go with it."""
+    """A server that a test may stop, kill and pause. Used as a context manager; its data go with it. ``second``: mongoeco."""
 
-    def __init__(self, *options: str) -> None:
-        self._options = options
+    def __init__(self, *, second: bool = False) -> None:
+        self._second = second
         self._folder = Path(tempfile.mkdtemp(prefix="fl", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
@@ -55,7 +55,7 @@ class RealMongo:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         with (self._folder / "log").open("ab") as output:
-            self._process = subprocess.Popen([*self._command(), *self._options], cwd=self._folder, stdout=output, stderr=output)
+            self._process = subprocess.Popen(self._command(), cwd=self._folder, stdout=output, stderr=output)
         process = self._process
 
         def answers() -> bool:
@@ -86,6 +86,8 @@ class RealMongo:
 
     def _command(self) -> Sequence[str]:
         data = str(self._folder / "data")
+        if self._second:
+            return [str(SECANTUS.with_name("python")), str(Path(__file__).with_name("mongoeco_server.py")), str(self.port), data]
         if mongod := shutil.which("mongod"):
             Path(data).mkdir(exist_ok=True)
             return [mongod, "--bind_ip", "127.0.0.1", "--port", str(self.port), "--dbpath", data, "--setParameter", "enableTestCommands=1"]

@@ -25,6 +25,7 @@ UNITS = (
     (f"{INTEGRATION}logs_whole.py",),
     (f"{INTEGRATION}logs_large.py",),
     ("tests/behaviour/outages/test_disasters.py",),
+    ("tests/behaviour/outages/test_mongo_disasters.py",),
     (f"{INTEGRATION}registries.py", f"{INTEGRATION}registry.py", f"{INTEGRATION}three_managers.py", f"{INTEGRATION}leader_at_seams.py"),
     (f"{INTEGRATION}three_swarms.py",),
     (f"{INTEGRATION}hosts_under_load.py", f"{INTEGRATION}cut_follow.py"),

@@ -58,9 +58,9 @@ class Databases:
 DATABASES = Databases()
 
 
-def store_url(folder: Path, file: str = "fastlane.db") -> str:
+def store_url(folder: Path) -> str:
     """The ``store_url`` of a fastlane with this data folder."""
-    return DATABASES.url_for(folder) if ON_MONGO else f"{SQLITE}{folder / file}"
+    return DATABASES.url_for(folder) if ON_MONGO else f"{SQLITE}{folder / 'fastlane.db'}"
 
 
 def new_store(url: str, busy_timeout: float = PATIENCE) -> Store:

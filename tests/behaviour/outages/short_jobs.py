@@ -1,28 +1,35 @@
-"""Thousands of jobs a minute on real processes: ``fastlane api``, workers, a real Redis, and an engine that ends each job at once."""
+"""Thousands of jobs a minute on real processes: ``fastlane api``, workers, a real Redis, either store, and an engine that ends each job at
+once.
+"""
 
 import asyncio
 import contextlib
+import itertools
 import json
+import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
+from fastlane.config.store_url import SQLITE
 from fastlane.models.execution import Execution
 from fastlane.models.status import Status
 from fastlane.queue.base import TICKS
 from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.storage.sqlite.store import SqliteStore
+from fastlane.storage.base import Store
 from tests.support.engine_process import EngineProcess
 from tests.support.engine_views import NoDocker
 from tests.support.installation import Installation, installed
 from tests.support.process_options import ProcessOptions
 from tests.support.redis import RealRedis
+from tests.support.stores import new_store
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
@@ -36,29 +43,51 @@ CLIENTS = 4
 
 
 class ShortJobs:
-    """The jobs of one installation, by what its API accepted, its store holds and its engine started."""
+    """The jobs of one installation, by what its API accepted, its store holds and its engine started. Each of ``apis`` serves on a port of
+    its own; with several, a client asks another one when one is gone, with the same ``Idempotency-Key``."""
 
-    def __init__(self, fastlane: Installation, redis: RealRedis, engine: EngineProcess) -> None:
-        self.fastlane = fastlane
+    def __init__(self, apis: Sequence[Installation], redis: RealRedis, engine: EngineProcess) -> None:
+        self.apis = apis
+        self.fastlane = apis[0]
         self.redis = redis
         self.engine = engine
         self.accepted: list[dict[str, Any]] = []
         self.refusals = 0
         self._lock = threading.Lock()
+        self._serving: dict[int, subprocess.Popen[bytes]] = {}
+        for api in apis:
+            self.serve(api)
+
+    def serve(self, api: Installation) -> None:
+        """Starts its process."""
+        self._serving[api.port] = api.serve("api")
+
+    def kill(self, api: Installation) -> None:
+        """kill -9 of its process."""
+        self._serving[api.port].kill()
+        self._serving[api.port].wait()
 
     def post_some(self, count: int, pause: float = 0.0, **fields: object) -> list[float]:
         """Posts jobs from one client on one connection, with a pause (seconds) after each, and posts again what is refused with 503.
         Returns the seconds that each answer took."""
         took: list[float] = []
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.fastlane.port, timeout=60)) as connection:
+        ports = itertools.cycle([api.port for api in self.apis])
+        with contextlib.closing(HTTPConnection("127.0.0.1", next(ports), timeout=60)) as connection:
+            headers = self._headers()
             while len(took) < count:
                 before = time.perf_counter()
-                status, body = self._post(connection, {"image": "ubuntu:latest", **fields})
+                try:
+                    status, body = self._post(connection, {"image": "ubuntu:latest", **fields}, headers)
+                except (OSError, HTTPException):
+                    if not headers:
+                        raise
+                    connection.port, status, body = next(ports), 503, b""
                 seconds = time.perf_counter() - before
                 with self._lock:
                     if status == 200:
                         took.append(seconds)
                         self.accepted.append(json.loads(body))
+                        headers = self._headers()
                     else:
                         assert status == 503, body
                         self.refusals += 1
@@ -76,9 +105,12 @@ class ShortJobs:
             for post in posts:
                 post.result()
 
-    def _post(self, connection: HTTPConnection, body: object) -> tuple[int, bytes]:
+    def _headers(self) -> dict[str, str]:
+        return {"Idempotency-Key": uuid4().hex} if len(self.apis) > 1 else {}
+
+    def _post(self, connection: HTTPConnection, body: object, headers: dict[str, str]) -> tuple[int, bytes]:
         try:
-            connection.request("POST", "/tasks/short", json.dumps(body))
+            connection.request("POST", "/tasks/short", json.dumps(body), headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         except (OSError, HTTPException):
@@ -90,11 +122,12 @@ class ShortJobs:
         ids = [reply["executionId"] for reply in self.accepted[since:] if reply["executionId"]]
         return len(self.engine.starts().keys() & set(ids)), len(ids)
 
-    def look(self, see: "Callable[[SqliteStore, RedisQueue], Awaitable[T]]") -> T:
+    def look(self, see: "Callable[[Store, RedisQueue], Awaitable[T]]") -> T:
         """Returns what ``see`` finds in the store and the queue."""
 
         async def open() -> T:
-            store, queue = SqliteStore(self.fastlane.folder / "fastlane.db"), RedisQueue(self.redis.url, self.fastlane.name, deadline=20)
+            url = self.fastlane.settings.get("STORE_URL", f"{SQLITE}{self.fastlane.folder / 'fastlane.db'}")
+            store, queue = new_store(url), RedisQueue(self.redis.url, self.fastlane.name, deadline=20)
             await store.open()
             await queue.open()
             try:
@@ -138,7 +171,7 @@ class ShortJobs:
     def _at_rest(self, jobs: int) -> bool:
         """Whether all is over, cleaning included."""
 
-        async def see(store: SqliteStore, queue: RedisQueue) -> bool:
+        async def see(store: Store, queue: RedisQueue) -> bool:
             done = (await store.counts()).executions[Status.DONE] == jobs
             over = done and not await store.unsettled(1) and not await store.uncleaned(1)
             # A rebuild may put an entry of an execution that has ended since: the worker that claims it finds that out.
@@ -150,7 +183,7 @@ class ShortJobs:
         return {status.value: count for status, count in self.look(_store_counts).executions.items() if count}
 
 
-async def _executions(store: SqliteStore, queue: RedisQueue) -> list[Execution]:
+async def _executions(store: Store, queue: RedisQueue) -> list[Execution]:
     rows: list[Execution] = []
     after = None
     while page := await store.executions_in(frozenset(Status), PAGE, after):
@@ -159,23 +192,24 @@ async def _executions(store: SqliteStore, queue: RedisQueue) -> list[Execution]:
     return rows
 
 
-async def _store_counts(store: SqliteStore, queue: RedisQueue) -> Any:
+async def _store_counts(store: Store, queue: RedisQueue) -> Any:
     return await store.counts()
 
 
-async def _queue_counts(store: SqliteStore, queue: RedisQueue) -> Any:
+async def _queue_counts(store: Store, queue: RedisQueue) -> Any:
     return await queue.counts([TICKS, POOL])
 
 
 @contextlib.contextmanager
-def short_jobs(folder: Path, workers: int, **settings: str) -> Iterator[ShortJobs]:
-    """An API that serves and this many workers. All of it is gone after the block."""
+def short_jobs(folder: Path, workers: int, apis: int = 1, **settings: str) -> Iterator[ShortJobs]:
+    """APIs that serve and this many workers. All of it is gone after the block."""
     with RealRedis() as redis, EngineProcess(Path(redis.socket).parent, HOST) as engine:
         options = ProcessOptions(executor=engine.option, reconcile=2.0, builder_lost_after_ms=3000)
         pool: dict[str, object] = {"maxRunning": MOST}
         with installed(folder, NoDocker(HOST), redis=redis.url, pool=pool, options=options, listen="127.0.0.1", **settings) as fastlane:
-            fastlane.serve("api")
+            all_apis = [fastlane, *(replace(fastlane, port=0) for _ in range(apis - 1))]  # their processes are in one list
+            jobs = ShortJobs(all_apis, redis, engine)
             for _ in range(workers):
                 fastlane.start("worker")
             wait_until(lambda: fastlane.get("/status").json["workers"]["alive"] == workers, "the workers")
-            yield ShortJobs(fastlane, redis, engine)
+            yield jobs

@@ -13,6 +13,8 @@ import pytest
 from tests.behaviour.outages.short_jobs import ShortJobs, short_jobs
 from tests.support.waiting import outlast, wait_until
 
+pytestmark = pytest.mark.sqlite
+
 JOBS = 400
 """Jobs that are posted around each disaster."""
 LEASE = 3.0

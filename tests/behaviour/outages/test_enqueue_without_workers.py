@@ -15,6 +15,8 @@ from fastlane.storage.base import Generation
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.behaviour.outages.short_jobs import ShortJobs, short_jobs
 
+pytestmark = pytest.mark.sqlite
+
 JOBS = 100
 FACTOR = 5
 """A machine may be busy with something else in one of the two cases. An answer that waited for a worker would take a thousand times as

@@ -10,6 +10,7 @@ import pytest
 from tests.support.credentials import basic, bearer, token, user
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, intercept
+from tests.support.stored_data import checks_of
 from tests.support.waiting import until
 
 WHO = {"users": (user("anna", "annas", "admin"), user("vera", "veras", "read", "team-")), "tokens": (token("ci", "fl_right", "run"),)}
@@ -63,13 +64,6 @@ async def test_health_answers_within_two_seconds_whatever_hangs(alone, own_redis
     assert {error["source"] for error in answer.json["errors"]} >= {"redis", "store"}
 
 
-def commits(server: Fastlane) -> int:
-    """How many checks the store has committed."""
-    with closing(sqlite3.connect(server.settings.store_path)) as db:
-        (count,) = db.execute("SELECT count FROM checks").fetchone()
-    return int(count)
-
-
 @pytest.mark.parametrize("path", ["/healthcheck", "/readyz", "/"])
 async def test_a_verdict_counts_for_a_second_however_many_ask(server, path):
     checks, check = [], server.queue.check
@@ -79,11 +73,11 @@ async def test_a_verdict_counts_for_a_second_however_many_ask(server, path):
         await check()
 
     server.queue.check = counted
-    before, committed = time.monotonic(), commits(server)
+    before, committed = time.monotonic(), checks_of(server.settings.store_url)
     for _ in range(5):
         await asyncio.gather(*(server.get(path) for _ in range(20)))
     seconds = 1 + int(time.monotonic() - before)
-    assert 1 <= commits(server) - committed <= seconds
+    assert 1 <= checks_of(server.settings.store_url) - committed <= seconds
     assert len(checks) <= seconds
 
 
@@ -96,6 +90,7 @@ async def test_a_server_is_ready_without_redis_without_workers_and_without_hosts
     assert (await alone.get("/healthcheck")).status == 503
 
 
+@pytest.mark.sqlite
 async def test_a_server_whose_store_cannot_be_written_is_not_ready_until_it_can(server):
     with closing(sqlite3.connect(server.settings.store_path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -1,9 +1,8 @@
 """The store or the queue is away: what is refused, what is accepted all the same, and how fast either is said."""
 
 import asyncio
-import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from fastlane.models import transitions
 from fastlane.queue.base import Lane
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Call, failing, intercept
+from tests.support.stored_data import damage
 from tests.support.waiting import PATIENCE
 
 BODY = {"image": "ubuntu:latest"}
@@ -177,9 +177,7 @@ async def test_status_counts_what_is_not_removed_from_its_host_yet(server):
 async def test_status_counts_what_is_not_removed_without_reading_it(server):
     """Each may have 256 KiB of variables, and there may be a thousand."""
     settled = await server.change(transitions.settle(await server.end(await server.run(await server.enqueue()))))
-    with closing(sqlite3.connect(server.settings.store_path)) as db:
-        assert db.execute("UPDATE executions SET spec = 'unreadable' WHERE id = ?", (settled.id,)).rowcount == 1
-        db.commit()
+    damage(server.settings.store_url, "executions", settled.id, value="unreadable")
     (row,) = (await server.get("/status")).json["uncleaned"]
     assert (row["host"], row["count"]) == ("10.0.0.7", 1)
 

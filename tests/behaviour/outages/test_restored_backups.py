@@ -1,8 +1,5 @@
 """A backup of the store that is restored beside a Redis that lives on: nothing that ran since runs again until somebody says so."""
 
-import shutil
-import sqlite3
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,20 +18,8 @@ from tests.support.factories import make_entry, make_spec
 from tests.support.fastlane import Fastlane
 from tests.support.intercept import Died, Intercepted, dies
 from tests.support.redis import RealRedis
+from tests.support.stored_data import back_up
 from tests.support.virtual_time import POOLS, VirtualFastlane
-
-
-def back_up(crew: Fastlane, copy: Path) -> None:
-    """As the documented command does."""
-    with closing(sqlite3.connect(crew.settings.store_path)) as db, closing(sqlite3.connect(copy)) as target:
-        db.backup(target)
-
-
-def restore(crew: Fastlane, copy: Path) -> None:
-    """Puts the copy in the place of the store, which nobody has open."""
-    for path in crew.settings.data_dir.glob(crew.settings.store_path.name + "*"):
-        path.unlink()
-    shutil.copy(copy, crew.settings.store_path)
 
 
 async def status(crew: Fastlane) -> Any:
@@ -54,7 +39,7 @@ async def test_a_restored_backup_is_noticed_and_nothing_is_dispatched_until_it_i
         ran = await crew.enqueue("fast-ran")
         moved = await crew.enqueue("moved", startIn="1h")
         due = (await crew.get(moved["jobUrl"])).json["job"]["nextRunAt"]
-        back_up(crew, tmp_path / "copy")
+        restore = back_up(crew.settings.store_url)
         await crew.post("/pools/fast/resume")
         await crew.until(lambda: has_ended(crew, ran), "the job to run")
         for hours in ("2h", "3h"):
@@ -63,7 +48,7 @@ async def test_a_restored_backup_is_noticed_and_nothing_is_dispatched_until_it_i
         since = await crew.enqueue("since", startIn="1h")
         for verb in ("pause", "resume", "pause", "resume"):
             await crew.post(f"/pools/default/{verb}")
-    restore(crew, tmp_path / "copy")
+    restore()
     async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
         number = (await crew.store.generation()).number
         await crew.hire()
@@ -98,9 +83,9 @@ async def test_an_api_alone_tells_the_queue_what_was_written_while_no_worker_was
         await crew.hire()
         await crew.until(lambda: is_built(crew), "the queue to be built")
         await crew.dismiss()
-        back_up(crew, tmp_path / "copy")
+        restore = back_up(crew.settings.store_url)
         await crew.enqueue("only-now")
-    restore(crew, tmp_path / "copy")
+    restore()
     async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
         await crew.hire()
         await crew.until(lambda: is_held(crew), "dispatch to be held")
@@ -113,9 +98,9 @@ async def test_what_is_written_before_the_first_worker_is_alive_does_not_hide_th
     async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
         await crew.hire()
         await crew.until(lambda: is_built(crew), "the queue to be built")
-        back_up(crew, tmp_path / "copy")
+        restore = back_up(crew.settings.store_url)
         moved = await crew.enqueue("moved", startIn="1h")
-    restore(crew, tmp_path / "copy")
+    restore()
     async with Fastlane(tmp_path, shared_redis.url, **named) as crew:
         assert await is_held(crew)
         waiting = [await crew.enqueue("now") for _ in range(20)]

@@ -1,7 +1,5 @@
 """A row that cannot be read fails alone: its pool, the repair of the queue and its rebuild go on, and so do all lists."""
 
-import contextlib
-import sqlite3
 from pathlib import Path
 from typing import cast
 
@@ -19,16 +17,9 @@ from tests.support.factories import make_spec
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.intercept import Call, Intercepted, intercepted, keeping
 from tests.support.redis import RealRedis
+from tests.support.stored_data import damage
 from tests.support.virtual_time import HOST as VIRTUAL_HOST
 from tests.support.virtual_time import VirtualFastlane
-
-
-def damage(path: Path, table: str, id: str | None) -> None:
-    """Leaves half of the row's spec."""
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute(f"UPDATE {table} SET spec = substr(spec, 1, length(spec) / 2) WHERE id = ?", (id,)).rowcount == 1
-        db.commit()
-
 
 ONE_SLOT = (Pool("default", "", (HOST,), max_running=1),)
 
@@ -39,7 +30,7 @@ async def test_a_pool_with_one_slot_and_the_lists_go_on_beside_an_unreadable_exe
     async with Fastlane(tmp_path, shared_redis.url, pools=ONE_SLOT, workers=1) as server:
         await server.dismiss()
         bad, good = await server.submit("exit", "0"), await server.submit("exit", "0")
-        damage(server.settings.store_path, "executions", bad.execution_id)
+        damage(server.settings.store_url, "executions", bad.execution_id)
         with intercepted(RedisQueue, "requeue", keeping(calls)):
             await server.hire()
             assert (await server.cleaned(good)).status is Status.DONE
@@ -69,7 +60,7 @@ async def test_an_unreadable_execution_keeps_its_slot_until_its_service_has_ende
     async with Fastlane(tmp_path, shared_redis.url, pools=ONE_SLOT, workers=1) as server:
         bad = await server.reaches(await server.submit("hold"), "running")
         await server.dismiss()
-        damage(server.settings.store_path, "executions", bad.id)
+        damage(server.settings.store_url, "executions", bad.id)
         with intercepted(Watcher, "has_ended", keeping(looks)):
             await server.hire()
             good = await server.submit("exit", "0")
@@ -115,7 +106,7 @@ async def test_an_unreadable_execution_that_has_expired_is_looked_at_once_a_minu
     async with Fastlane(tmp_path, shared_redis.url, workers=1) as server:
         await server.dismiss()
         bad = await server.submit("exit", "0", expires_in=1)
-        damage(server.settings.store_path, "executions", bad.execution_id)
+        damage(server.settings.store_url, "executions", bad.execution_id)
         with intercepted(RedisQueue, "requeue", keeping(calls)):
             await server.hire()
             for _ in range(3):
@@ -124,7 +115,7 @@ async def test_an_unreadable_execution_that_has_expired_is_looked_at_once_a_minu
         assert (await server.queue.counts(["default"]))["default"].timed == 1
 
 
-async def test_the_reconciler_does_its_work_on_all_other_rows(virtual: VirtualFastlane, tmp_path: Path) -> None:
+async def test_the_reconciler_does_its_work_on_all_other_rows(virtual: VirtualFastlane) -> None:
     """The first execution cannot be read, and the job of the second; a stop of the third did not get through; the fourth has left a
     service."""
     jobs = [await virtual.services.submissions.enqueue("t", make_spec(), Schedule()) for _ in range(4)]
@@ -133,8 +124,8 @@ async def test_the_reconciler_does_its_work_on_all_other_rows(virtual: VirtualFa
         await virtual.place(str(job.execution_id))
     await virtual.settler.settle(await virtual.end(str(jobs[3].execution_id)))
     assert await virtual.real_store.stop_job(jobs[2].job_id, virtual.clock.now()) is not None
-    damage(tmp_path / "store.db", "executions", jobs[0].execution_id)
-    damage(tmp_path / "store.db", "jobs", jobs[1].job_id)
+    damage(virtual.store_url, "executions", jobs[0].execution_id)
+    damage(virtual.store_url, "jobs", jobs[1].job_id)
     await virtual.reconciler.requeue()
     await virtual.reconciler.stop()
     await virtual.reconciler.remove_leftovers()

@@ -12,12 +12,14 @@ import pytest
 from fastlane.models.job import Spec
 from fastlane.models.schedule.schedule import CatchUp, Overlap
 from fastlane.models.schedule.tick import Outcome, Tick
-from fastlane.storage.sqlite.store import SqliteStore
 from tests.model.accounts import Accounts
 from tests.model.clients import PLAIN
 from tests.model.loop import run
 from tests.model.world import PATIENCE, World
 from tests.support.redis import RealRedis
+from tests.support.stores import new_store
+
+pytestmark = pytest.mark.sqlite
 
 MINUTE = 60_000
 MEMORY = Path("/dev/shm")
@@ -121,7 +123,7 @@ async def end_everything(world: World, *, empty: bool) -> None:
 
 async def begin_everything(world: World) -> None:
     """Two workers and as many APIs as before on the same file."""
-    world.store = SqliteStore(world.store._path, busy_timeout=PATIENCE)
+    world.store = new_store(world.store_url, busy_timeout=PATIENCE)
     await really(world, world.store.open())
     world.replicas = [await world._replica() for _ in world.replicas]
     for _ in range(2):

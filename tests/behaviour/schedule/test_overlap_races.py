@@ -1,8 +1,6 @@
 """An execution that waits for another of its job, and that one's end, a second run or a lost queue: who comes between a look and a write,
 and who falls. What waits starts once, and never beside the other."""
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -16,6 +14,7 @@ from fastlane.models.schedule.schedule import Overlap, Schedule, ScheduleKind
 from fastlane.scheduler.overlaps import LOOK_AGAIN
 from tests.support.factories import make_spec
 from tests.support.intercept import Died, dies, failing
+from tests.support.stored_data import damage
 from tests.support.virtual_time import VirtualFastlane
 
 
@@ -199,15 +198,9 @@ async def test_one_that_waits_and_whose_job_is_stopped_ends_although_the_call_fe
     assert await virtual.work() == []
 
 
-def damage(virtual: VirtualFastlane, table: str, column: str, id: str) -> None:
-    """As if a newer fastlane had written the row."""
-    with closing(sqlite3.connect(virtual.store_path)) as db, db:
-        assert db.execute(f"UPDATE {table} SET {column} = '{{}}' WHERE id = ?", (id,)).rowcount == 1
-
-
 async def test_an_execution_that_cannot_be_read_may_run_so_nothing_starts_beside_it(virtual):
     job_id, first, _ = await waiting(virtual)
-    damage(virtual, "executions", "spec", first)
+    damage(virtual.store_url, "executions", first, value="{}")
     virtual.clock.set(virtual.clock.now() + LOOK_AGAIN)
     assert await virtual.work() == []
     with pytest.raises(Conflict, match=r"cannot be read.*force=1"):
@@ -218,7 +211,7 @@ async def test_an_execution_that_cannot_be_read_may_run_so_nothing_starts_beside
 
 async def test_an_execution_ends_and_leaves_the_queue_although_its_job_cannot_be_read_while_another_waits(virtual):
     job_id, first, second = await waiting(virtual)
-    damage(virtual, "jobs", "schedule", job_id)
+    damage(virtual.store_url, "jobs", job_id, "schedule", "{}")
     await over(virtual, first)
     assert await virtual.real_queue.lane_of(first) is None
     assert await virtual.real_queue.lane_of(second) is not None

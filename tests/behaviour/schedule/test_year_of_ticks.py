@@ -22,6 +22,8 @@ from tests.support.ledger import ticks_of
 from tests.support.redis import RealRedis
 from tests.unit.models.schedule.test_cron_oracle import lag, plain
 
+pytestmark = pytest.mark.sqlite
+
 MEMORY = Path("/dev/shm")
 PAGE = 500
 A_DAY, EPOCH = 1440, date(1970, 1, 1).toordinal()

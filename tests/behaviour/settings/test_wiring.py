@@ -21,6 +21,8 @@ from fastlane.web.server.application import context_of
 from tests.support.instant import InstantExecutor
 from tests.support.redis import RealRedis
 
+pytestmark = pytest.mark.sqlite
+
 FILE = """
 port = 0
 redis_url = "{redis}"
