@@ -1,6 +1,7 @@
 // The health check of the stack's MongoDB, in mongosh. The first one makes its server a replica set of one member, which is what fastlane
 // expects, and to which more members can be added later.
-db.getSiblingDB("admin").auth("fastlane", fs.readFileSync("/run/secrets/fastlane_mongo_password", "utf8").trim());
+const { readFileSync } = require("fs");
+db.getSiblingDB("admin").auth("fastlane", readFileSync("/run/secrets/fastlane_mongo_password", "utf8").trim());
 try {
   rs.status();
 } catch (error) {

@@ -6,6 +6,7 @@ MongoDB's own image cannot be had here: SecantusDB, a server of its protocol, st
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -88,6 +89,12 @@ def execution(client: Client, reply: Any) -> Any:
     return client.executions.get(reply["taskId"], reply["jobId"], reply["executionId"])
 
 
+def follow(stack: Stack, reply: Any) -> bytes:
+    """All of a log, as one who follows it from its start to its end gets it."""
+    with stack.client() as client:
+        return b"".join(part.data for part in client.logs(reply["taskId"], reply["jobId"], reply["executionId"]))
+
+
 def written(client: Client, reply: Any) -> bytes:
     return b"".join(part.data for part in client.logs(reply["taskId"], reply["jobId"], reply["executionId"], follow=False))
 
@@ -124,22 +131,23 @@ def test_neither_a_job_nor_the_api_reaches_an_engine(stack: Stack, client: Clien
     assert "gaierror" in answer.stderr
 
 
-def test_a_follower_goes_on_through_a_rolling_update_and_killed_workers(stack: Stack, client: Client) -> None:
-    lines = 200
-    script = f"i=0; while [ $i -lt {lines} ]; do echo line $i; i=$((i+1)); sleep 0.3; done"
-    with Starts(stack.nodes) as starts:
+def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: Stack, client: Client) -> None:
+    with Starts(stack.nodes) as starts, ThreadPoolExecutor() as pool:
+        script = "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done"
         followed = client.submit("followed", image="ubuntu", command=["sh", "-c", script])
         others = [client.submit("others", image="ubuntu", command=["sh", "-c", "sleep 20; echo whole"]) for _ in range(8)]
-        log = client.logs("followed", followed["jobId"], followed["executionId"])
-        text = next(log).data
+        following = pool.submit(follow, stack, followed)
+        wait_until(lambda: execution(client, followed)["status"] == "running", "the job to run")
         assert stack.killed("worker") == 2
         stack.push("2")
         stack.type_in("Upgrade it, change it")
-        text += b"".join(part.data for part in log)
-        assert text == b"".join(b"line %d\n" % number for number in range(lines))
-        for reply in (followed, *others):
-            ended(client, reply)
         stack.until_updated(*ROLES)
+        for reply in others:
+            ended(client, reply)
+        client.jobs.stop("followed", followed["jobId"])
+        text = following.result(LONG_PATIENCE)
+    assert text == written(client, followed)
+    assert text.splitlines() == [b"line %d" % number for number in range(text.count(b"\n"))]
     assert {image_of(stack, role) for role in ROLES} == {f"{stack.registry}/fastlane:2"}
     ours = {reply["executionId"] for reply in (followed, *others)}
     assert {id: starts.of[id] for id in ours} == dict.fromkeys(ours, 1)
