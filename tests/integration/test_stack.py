@@ -148,7 +148,7 @@ def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: S
         text = following.result(LONG_PATIENCE)
     assert text == written(client, followed)
     assert text.splitlines() == [b"line %d" % number for number in range(text.count(b"\n"))]
-    assert {image_of(stack, role) for role in ROLES} == {f"{stack.registry}/fastlane:2"}
+    assert {image_of(stack, role) for role in ROLES} == {f"{stack.image}:2"}
     ours = {reply["executionId"] for reply in (followed, *others)}
     assert {id: starts.of[id] for id in ours} == dict.fromkeys(ours, 1)
 
@@ -187,4 +187,4 @@ def test_an_upgrade_with_a_hundred_jobs_under_way_loses_nothing_and_repeats_noth
     assert {id: starts.of[id] for id in ours} == dict.fromkeys(ours, 1)
     due = sorted(moment(tick["due"]) for tick in ticks)
     assert [later - earlier for earlier, later in pairwise(due)] == [60] * (len(due) - 1)
-    assert {image_of(stack, role) for role in ROLES} == {f"{stack.registry}/fastlane:2"}
+    assert {image_of(stack, role) for role in ROLES} == {f"{stack.image}:2"}

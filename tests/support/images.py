@@ -66,11 +66,10 @@ def _answers(url: str) -> bool:
     return subprocess.run(["docker", "-H", url, "version"], capture_output=True, timeout=LONG_PATIENCE, check=False).returncode == 0
 
 
-def docker(url: str, *words: str) -> str:
+def docker(url: str, *words: str, **environment: str) -> str:
     """Runs a docker command that must succeed on the engine at ``url``. What it printed."""
-    done = subprocess.run(
-        ["docker", "-H", url, *words], capture_output=True, text=True, timeout=BUILD_PATIENCE, check=False, env=plain_environment()
-    )
+    variables = {**plain_environment(), **environment}
+    done = subprocess.run(["docker", "-H", url, *words], capture_output=True, text=True, timeout=BUILD_PATIENCE, check=False, env=variables)
     assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
     return done.stdout.strip()
 
@@ -114,9 +113,8 @@ def built_image(tmp_path_factory: pytest.TempPathFactory) -> BuiltImage:
         return BuiltImage(archive, json.loads((folder / "dist/image.cdx.json").read_text()), (folder / "dist/image.dpkg.txt").read_text())
 
 
-def import_base(url: str, name: str, packages: tuple[str, ...], *instructions: str) -> None:
-    """Imports a root file system of these Debian packages, and what they need, as they are installed on this machine. ``instructions``: as
-    in a Dockerfile."""
+def import_base(url: str, name: str, packages: tuple[str, ...]) -> None:
+    """Imports a root file system of these Debian packages, and what they need, as they are installed on this machine."""
     with tempfile.TemporaryDirectory() as folder:
         extra = Path(folder)
         chosen = closure(packages)
@@ -129,7 +127,7 @@ def import_base(url: str, name: str, packages: tuple[str, ...], *instructions: s
         (extra / "var/lib/dpkg/status").write_text(_output("dpkg-query", "-s", *chosen))
         archive = ["tar", "-c", "--no-recursion", "-C", "/", "--null", "-T", "-", "-C", folder, "--recursion", "."]
         settings = [f"ENV {key}={value}" for key, value in _environment().items()]
-        changes = [word for line in (*settings, *instructions) for word in ("-c", line)]
+        changes = [word for line in settings for word in ("-c", line)]
         with subprocess.Popen(archive, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as packed:
             assert packed.stdin is not None
             importing = subprocess.Popen(["docker", "-H", url, "import", *changes, "-", name], stdin=packed.stdout, stdout=subprocess.PIPE)

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from tests.support.waiting import LONG_PATIENCE, wait_until
 
 PAGE = ROOT / "docs/install.md"
 SERVICES = {"api": 2, "worker": 2, "redis": 1, "mongo": 1, "engine-1": 1, "engine-2": 1, "engine-3": 1}
+ON_ONE_NODE = {**SERVICES, "api": 1, "engine-2": 0, "engine-3": 0}
+"""The replicas of each service. A port of a node has room for one API server, where the ingress network would share it out."""
+PARTS = ("swarm-stack.yml", "stack", "docs/install.md")
 UP_WITHIN = 240.0
 """Seconds within which a deployment is complete: a deadline, not a measurement."""
 
@@ -28,22 +31,23 @@ HERE = """
 services:
   api:
     ports: [{target: 10000, published: 10000, mode: host}]
-    deploy: {update_config: {order: stop-first, monitor: 2s, delay: 0s}}
+    deploy: {replicas: REPLICAS, update_config: {order: stop-first, monitor: 2s, delay: 0s}}
   worker:
     deploy: {update_config: {monitor: 2s, delay: 0s}}
 """
 
 
 class Stack:
-    """The stack ``fastlane`` on these nodes, which are managers of one swarm."""
+    """The stack ``fastlane`` on these nodes, which are managers of one swarm. ``image``: fastlane's, without a tag."""
 
-    def __init__(self, nodes: Sequence[Node], registry: str, folder: Path, url: str) -> None:
+    def __init__(self, nodes: Sequence[Node], image: str, folder: Path, url: str, services: Mapping[str, int] = SERVICES) -> None:
         self.nodes = list(nodes)
-        self.registry = registry
+        self.image = image
         self.url = url
         """Where the API servers answer."""
         self._folder = folder
-        (folder / "here.yml").write_text(HERE)
+        self._services = {f"fastlane_{name}": f"{count}/{count}" for name, count in services.items()}
+        (folder / "here.yml").write_text(HERE.replace("REPLICAS", str(services["api"])))
 
     @property
     def token(self) -> str:
@@ -55,10 +59,11 @@ class Stack:
         """The project's own client, to be closed by who asked for it."""
         return Client(self.url, token=self.token, patience=LONG_PATIENCE)
 
-    def type_in(self, heading: str, beginning: str = "") -> str:
-        """Types the commands of a section of the page, on a manager, in one shell; only those with this beginning. What they printed."""
-        chosen = [command for command in commands_in(section(PAGE, heading)) if command.startswith(beginning)]
-        assert chosen, (heading, beginning)
+    def type_in(self, heading: str, *beginnings: str) -> str:
+        """Types the commands of a section of the page, on a manager, in one shell; only those with these beginnings, if any. What they
+        printed."""
+        chosen = [command for command in commands_in(section(PAGE, heading)) if command.startswith(beginnings or "")]
+        assert chosen, (heading, beginnings)
         return self.shell("\n".join(self._here(command) for command in chosen))
 
     def shell(self, script: str) -> str:
@@ -77,7 +82,7 @@ class Stack:
 
     def push(self, tag: str) -> None:
         """Pushes the image again, as another version of it."""
-        provide(self.nodes[0].url, NAME, f"{self.registry}/fastlane:{tag}")
+        provide(self.nodes[0].url, NAME, f"{self.image}:{tag}")
 
     def docker(self, *words: str, node: int = 0) -> str:
         """A command on one node's engine."""
@@ -130,15 +135,14 @@ class Stack:
 
     def _here(self, command: str) -> str:
         """The command with this swarm's names. The image is built already."""
-        changed = command.replace("registry.example.com", self.registry).replace("http://localhost:10000", self.url)
+        changed = command.replace("registry.example.com/fastlane", self.image).replace("http://localhost:10000", self.url)
         changed = changed.replace("-c swarm-stack.yml", "-c swarm-stack.yml -c here.yml")
         return f'docker tag {NAME} "$IMAGE"' if command == "make image" else changed
 
     def _complete(self) -> bool:
         words = "{{.Name}} {{.Replicas}}"
         lines = [line.split() for line in self.docker("stack", "services", "--format", words, "fastlane").splitlines()]
-        wanted = {f"fastlane_{name}": f"{count}/{count}" for name, count in SERVICES.items()}
-        return {name: replicas for name, replicas, *_ in lines} == wanted
+        return {name: replicas for name, replicas, *_ in lines} == self._services
 
     def _update(self, service: str) -> str:
         status = self.docker("service", "inspect", "--format", "{{json .UpdateStatus}}", f"fastlane_{service}")
@@ -158,20 +162,34 @@ class Stack:
 @contextmanager
 def three_nodes(built: BuiltImage) -> Iterator[Stack]:
     """A swarm of three managers, which pull images from a registry of their own, before anything of the page was typed."""
-    parts = ("swarm-stack.yml", "stack", "docs/install.md")
     with ExitStack() as stack, Swarms("joined") as swarms:
         registry = stack.enter_context(swarms.registry())
-        folder = stack.enter_context(checkout(*parts))
-        settings = folder / "stack/fastlane.toml"
-        settings.write_text(settings.read_text().replace("maxRunning = 50", "maxRunning = 120"))
         first = swarms.nodes[0].url
-        docker(first, "load", "-q", "-i", str(built.archive))
-        make_images(first)
+        load_images(first, built)
         for node in swarms.nodes:
             ask_mirror(node, f"http://{registry.address}")
         for image in (REDIS, HAPROXY, MONGO, "ubuntu:latest"):
             provide(first, image, f"{registry.address}/library/{image}")
-        yield Stack(swarms.nodes, registry.address, folder, stack.enter_context(front([node.address for node in swarms.nodes])))
+        folder = stack.enter_context(checkout(*PARTS))
+        settings = folder / "stack/fastlane.toml"
+        settings.write_text(settings.read_text().replace("maxRunning = 50", "maxRunning = 120"))
+        url = stack.enter_context(front([node.address for node in swarms.nodes]))
+        yield Stack(swarms.nodes, f"{registry.address}/fastlane", folder, url)
+
+
+@contextmanager
+def one_node(built: BuiltImage) -> Iterator[Stack]:
+    """A swarm of one node, which has the images, and no registry."""
+    with Swarms("joined", 1) as swarms, front([swarms.nodes[0].address]) as url, checkout(*PARTS) as folder:
+        load_images(swarms.nodes[0].url, built)
+        docker(swarms.nodes[0].url, "tag", NAME, "fastlane:1")
+        yield Stack(swarms.nodes, "fastlane", folder, url, ON_ONE_NODE)
+
+
+def load_images(engine: str, built: BuiltImage) -> None:
+    """Gives an engine all images of the stack."""
+    docker(engine, "load", "-q", "-i", str(built.archive))
+    make_images(engine)
 
 
 def ask_mirror(node: Node, url: str) -> None:

@@ -4,14 +4,11 @@ MongoDB's own image and server are in none of the registries that a test may use
 programs that are called ``mongod`` and ``mongosh``, under the name of the image.
 """
 
-import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.support.checkout import plain_environment
-from tests.support.images import BUILD_PATIENCE, import_base
+from tests.support.images import docker, import_base
 from tests.support.mongo import SECANTUS
 
 HERE = Path(__file__).parent
@@ -35,7 +32,10 @@ PACKAGES = (
 )
 """The parts of SecantusDB's environment that the server uses."""
 DOCKERFILE = """
-FROM debian-secantus
+FROM debian-servers AS redis
+WORKDIR /data
+
+FROM debian-servers AS mongo
 COPY packages /opt/mongo
 COPY mongod mongosh /usr/bin/
 RUN mkdir -p /data/db /data/configdb
@@ -43,10 +43,9 @@ RUN mkdir -p /data/db /data/configdb
 
 
 def make_images(engine: str) -> None:
-    """Makes the images on an engine, under the names that the stack gives them."""
-    import_base(engine, REDIS, ("redis-server",), "WORKDIR /data")
-    import_base(engine, HAPROXY, ("haproxy",))
-    import_base(engine, "debian-secantus", ("python3", "libstdc++6"))
+    """Makes the images on an engine, under the names that the stack gives them. They share their base, which is pushed and pulled once."""
+    import_base(engine, HAPROXY, ("haproxy", "redis-server", "python3", "libstdc++6"))
+    docker(engine, "tag", HAPROXY, "debian-servers")
     (packages,) = SECANTUS.parents[1].glob("lib/python3*/site-packages")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -55,10 +54,5 @@ def make_images(engine: str) -> None:
         for program in ("mongod", "mongosh"):
             shutil.copy(HERE / "mongo" / program, folder / program)
         (folder / "Dockerfile").write_text(DOCKERFILE)
-        subprocess.run(
-            ["docker", "-H", engine, "build", "-q", "--network", "none", "-t", MONGO, name],
-            env={**plain_environment(), "DOCKER_BUILDKIT": "0", "HOME": os.environ.get("HOME", "/root")},
-            capture_output=True,
-            timeout=BUILD_PATIENCE,
-            check=True,
-        )
+        for stage, image in (("redis", REDIS), ("mongo", MONGO)):
+            docker(engine, "build", "-q", "--network", "none", "--target", stage, "-t", image, name, DOCKER_BUILDKIT="0")

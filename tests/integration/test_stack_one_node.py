@@ -1,0 +1,24 @@
+"""The stack on a swarm of one node, without a registry, by the commands of docs/install.md.
+
+MongoDB's image is a stand-in, and the node publishes the port itself: see ``test_stack.py``.
+"""
+
+import pytest
+
+from tests.support.images import BuiltImage
+from tests.support.stack.deployed import one_node
+
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1200)]
+
+LABELS = ("docker node update --label-add fastlane.engine=1", "docker node update --label-add fastlane.data=1")
+SECRETS = ("redis=", "mongo=", "printf ", "docker run ")
+
+
+def test_one_node_runs_a_job_with_an_image_that_it_has(built_image: BuiltImage) -> None:
+    with one_node(built_image) as stack:
+        stack.type_in("Prepare the swarm", *LABELS, *SECRETS)
+        stack.type_in("One node")
+        stack.until_up()
+        with stack.client() as client:
+            assert client.run("first", image="ubuntu", command="echo one").stdout == "one\n"
+            assert [host["host"] for host in client.server.status()["hosts"]] == ["engine-1"]
