@@ -3,6 +3,7 @@
 from bson.errors import BSONError
 from pymongo.errors import (
     AutoReconnect,
+    ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
     ExecutionTimeout,
@@ -21,13 +22,23 @@ PASSING = frozenset({6, 7, 50, 64, 79, 89, 91, 100, 112, 134, 189, 262, 9001, 10
 LOGIN = frozenset({13, 18, 8000})
 """The codes for a login that is missing, wrong, or not enough."""
 
+PASSING_ERRORS = (
+    AutoReconnect,
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    WaitQueueTimeoutError,
+    WriteConcernError,
+)
+"""The driver's exceptions for the same. In a call, a fault of its configuration is a name (mongodb+srv) that DNS did not answer."""
+
 DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, UnicodeError)
 """What a call of the driver raises."""
 
 
 def may_pass(error: Exception) -> bool:
     """Whether the same call may succeed a moment later. A write that failed so may have been made."""
-    if isinstance(error, AutoReconnect | ConnectionFailure | ExecutionTimeout | WaitQueueTimeoutError | WriteConcernError):
+    if isinstance(error, PASSING_ERRORS):
         return True
     return isinstance(error, OperationFailure) and (error.code in PASSING or error.has_error_label("RetryableWriteError"))
 
@@ -36,6 +47,8 @@ def words_for(error: Exception) -> str:
     """What has happened, in words that quote nothing."""
     if isinstance(error, ServerSelectionTimeoutError):
         return "no primary can be reached"
+    if isinstance(error, ConfigurationError):  # in a call; the URL was read before
+        return "the servers that its name stands for (mongodb+srv) cannot be looked up"
     if isinstance(error, NotPrimaryError):
         return "its primary has stepped down"
     if isinstance(error, WriteConcernError):

@@ -33,9 +33,9 @@ def installation(tmp_path: Path, own_redis: RealRedis, absent: RealMongo) -> Ite
         yield installation
 
 
-def waits(installation: Installation, role: str) -> bool:
+def waits(installation: Installation, role: str, words: str = "the store did not answer") -> bool:
     lines = [json.loads(line) for line in installation.log(role).splitlines() if line.startswith("{")]
-    return any(line["event"] == "store.waiting" and "the store did not answer" in line["error"] for line in lines)
+    return any(line["event"] == "store.waiting" and words in line["error"] for line in lines)
 
 
 def test_an_api_and_a_worker_wait_for_the_store_and_for_redis(installation, own_redis, absent):
@@ -56,3 +56,11 @@ def test_a_signal_ends_a_process_that_waits_for_the_store(installation):
     wait_until(lambda: waits(installation, "worker"), "the worker to wait")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(5) == 0
+
+
+def test_a_name_that_stands_for_no_servers_yet_is_looked_up_again(tmp_path, own_redis):
+    engine = NoDocker("unix:///nowhere/docker.sock")
+    with installed(tmp_path, engine, redis=own_redis.url, store_url="mongodb+srv://nowhere.invalid/fastlane") as installation:
+        worker = installation.start("worker")
+        wait_until(lambda: waits(installation, "worker", "(mongodb+srv) cannot be looked up"), f"the worker: {installation.log('worker')}")
+        assert worker.poll() is None
