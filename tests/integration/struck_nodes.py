@@ -11,6 +11,7 @@ from tests.support.waiting import wait_until
 
 UNDER_WAY = 16
 """Jobs that ``posting`` has under way at most."""
+ENDED = ("done", "failed")
 UNDO = {"kill": "start", "halt": "start", "pause": "resume", "cut": "mend"}
 
 
@@ -31,7 +32,7 @@ def posting(work: ScriptedJobs, jobs: list[Posted], every: float = 0.3) -> Itera
 
     def post() -> None:
         while not over.wait(every):
-            if len(jobs) < UNDER_WAY or work.fastlane.execution(jobs[-UNDER_WAY].reply)["status"] == "done":
+            if len(jobs) < UNDER_WAY or work.fastlane.execution(jobs[-UNDER_WAY].reply)["status"] in ENDED:
                 jobs.append(work.counts(50, retries=1, retryDelay="1s"))
 
     poster = threading.Thread(target=post)

@@ -167,3 +167,37 @@ def test_jobs_of_a_host_on_a_slow_line_end_as_all_others_do(
         assert all(len(work.attempts(job)) == 1 for job in (*jobs, *later))
         slow_way.slow(0)
         work.check_nothing_left()
+
+
+@pytest.mark.timeout(300)
+def test_a_host_with_a_full_disk_refuses_what_it_cannot_start_and_the_others_go_on(
+    three_swarms: Swarms, victim: Node, tmp_path: Path
+) -> None:
+    with scripted_jobs(tmp_path, three_swarms, IMAGE) as work:
+        work.fastlane.serve("up")
+        work.fastlane.until_healthy()
+        jobs, later = spread(work), list[Posted]()
+        there, _ = parted(work, jobs, victim)
+        victim.fill()
+        with posting(work, later):
+            wait_until(lambda: "is short of disk" in unusable(work).get(victim.tcp, ""), "the host to be left alone")
+            full = len(later)
+            wait_until(lambda: len(later) >= full + 3, "jobs for the others")
+        rows = [work.fastlane.ends(job.reply) for job in later]
+        rejected = [row for row in rows if row["status"] == "failed"]
+        assert rejected
+        for row in rejected:
+            assert (row["failure"]["reason"], row["host"], row["exitCode"]) == ("rejected", victim.tcp, None), row
+            assert "no space left on device" in row["failure"]["message"]
+            assert not work.fastlane.witness.containers_of(row["executionId"])
+        for job, row in zip(later, rows, strict=True):
+            if row not in rejected:
+                work.check_whole(job, row)
+        assert [work.fastlane.execution(job.reply)["status"] for job in there] == ["running"] * len(there)
+        victim.empty()  # what a container writes to a full disk is lost, and no one is told
+        work.let_go(*jobs)
+        for job in jobs:
+            work.check_whole(job)
+        assert all(len(work.attempts(job)) == 1 for job in jobs)
+        work.check_none_twice(*jobs, *later)
+        work.check_nothing_left()

@@ -83,6 +83,14 @@ class Node:
         """Undoes ``pause``."""
         self._undo("resume", "pause")
 
+    def fill(self) -> None:
+        """Its disk is full: nothing can be written there."""
+        self._do("fill")
+
+    def empty(self) -> None:
+        """Undoes ``fill``."""
+        self._undo("empty", "fill")
+
     @property
     def whole(self) -> bool:
         """Whether all that was done to it was undone."""
