@@ -38,7 +38,7 @@ _FORGET = """DELETE FROM deleted_executions WHERE id IN
     (SELECT id FROM deleted_executions WHERE deleted_at < unixepoch() - 86400 ORDER BY deleted_at LIMIT ?)"""
 _DISCARD = f"""DELETE FROM executions WHERE id = ? AND epoch = ? AND status IN ('{Status.ENQUEUED}', '{Status.PULLING}')
     AND service_id IS NULL"""
-_LEAVE_TASK = "UPDATE tasks SET modified_at = ?, jobs_count = jobs_count - 1 WHERE id = ?"
+_LEAVE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?), jobs_count = jobs_count - 1 WHERE id = ?"
 
 
 def open_of_task(db: sqlite3.Connection, task_id: str, limit: int, after: str) -> list[Job]:

@@ -30,11 +30,11 @@ _WANTED = f"SELECT {', '.join(f'jobs.{field}' for field in JOB_FIELDS)} FROM jso
 _BOUNDS = """SELECT jobs.id, incarnation, floor, stop_sequence FROM json_each(?) AS asked CROSS JOIN jobs ON jobs.id = asked.value"""
 _INSERT_TICK = insert_into("ticks", TICK_FIELDS)
 _COUNT_JOBS = """INSERT INTO tasks (id, created_at, modified_at, jobs_count) VALUES (?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET modified_at = excluded.modified_at, jobs_count = jobs_count + excluded.jobs_count"""
+    ON CONFLICT (id) DO UPDATE SET modified_at = max(modified_at, excluded.modified_at), jobs_count = jobs_count + excluded.jobs_count"""
 _ADVANCE = f"""UPDATE jobs SET {", ".join(f"{column} = :{column}" for column in JOB_COLUMNS)}
     WHERE id = :id AND incarnation = :seen_incarnation AND revision = :seen_revision AND sequence = :seen_sequence
     AND next_tick IS :seen_next_tick AND floor = :seen_floor"""
-_CHANGE_TASK = "UPDATE tasks SET modified_at = ? WHERE id = ?"
+_CHANGE_TASK = "UPDATE tasks SET modified_at = max(modified_at, ?) WHERE id = ?"
 _STOP = f"""UPDATE jobs SET sequence = sequence + 1, stop_sequence = sequence + 1, next_tick = NULL, held_tick = NULL, last_tick = ?,
     modified_at = ? WHERE id = ? RETURNING {_JOB}"""
 

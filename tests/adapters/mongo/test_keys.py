@@ -10,6 +10,8 @@ from fastlane.errors import Repeated
 from fastlane.models.idempotency import DAY, IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.storage.mongo import commits, idempotency
+from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.schema import RECEIPTS
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions
@@ -93,3 +95,20 @@ async def test_a_reservation_of_a_process_that_died_does_not_keep_the_key(
     await stores[1].create(*second, record_for(second[0]))
     assert (await stores[1].idempotency_record("key", 0)) == record_for(second[0])
     assert await stores[1].job(first[0].id) is None
+
+
+async def test_a_request_that_another_change_overtakes_gives_its_key_back(
+    stores: Stores, db: Database, asleep: tuple[asyncio.Event, asyncio.Event]
+) -> None:
+    asleep[0].set()
+    job = new_job("t", at=5_000, sequence=0)
+    await stores[0].create(job, None, None)
+    asleep[0].clear()
+    tick, execution = first_of(job, key="r:1")
+    overtaken = asyncio.ensure_future(stores[0].advance(job, replace(job, sequence=1), [tick], execution, record_for(job)))
+    await asleep[0].wait()
+    assert await db.one(RECEIPTS, "key")
+    assert await stores[1].stop_job(job.id, NOW) is not None
+    asleep[1].set()
+    assert not await overtaken
+    assert await db.one(RECEIPTS, "key") is None

@@ -1,0 +1,86 @@
+"""Every store changes what it is asked to change, under the condition of that change, and leaves alone what is beside it."""
+
+from dataclasses import replace
+
+import pytest
+
+from fastlane.errors import Changed
+from fastlane.models.job import ANY, ExpectedVersions
+from fastlane.models.schedule.tick import Outcome
+from fastlane.models.task import Task
+from fastlane.storage.base import Deletion
+from tests.support.factories import first_of, new_job
+from tests.support.ledger import ticks_of
+
+OTHER = ExpectedVersions(frozenset({"another version"}))
+
+
+async def test_a_stop_of_another_version_of_the_job_changes_nothing(store):
+    job = new_job(at=5_000)
+    await store.create(job, None, None)
+    with pytest.raises(Changed):
+        await store.stop_job(job.id, 6, OTHER)
+    assert await store.job(job.id) == job
+    assert await store.stop_job(job.id, 6, ExpectedVersions(frozenset({"another version", job.version}))) is not None
+    assert await store.stop_job(job.id, 7, ExpectedVersions(frozenset({ANY}))) is not None
+
+
+async def test_a_deletion_of_another_version_of_the_job_deletes_nothing(store):
+    job = new_job(sequence=0)
+    await store.create(job, None, None)
+    with pytest.raises(Changed):
+        await store.delete_job(job.id, job.incarnation, 6, OTHER)
+    assert await store.job(job.id) == job
+    assert await store.delete_job(job.id, job.incarnation, 6, ExpectedVersions(frozenset({job.version}))) is Deletion.DONE
+
+
+async def test_a_task_s_last_change_is_the_latest_of_its_jobs_whatever_comes_after_it(store):
+    """Clocks of several machines differ, and a tick is no change of the job's details."""
+    old, new = new_job("t", now=1_000, at=5_000), new_job("t", now=3_000, at=5_000)
+    await store.create(new, None, None)
+    await store.create(old, None, None)
+    assert (await store.task("t")).modified_at == 3_000
+    ticked = replace(old, next_tick=6_000)
+    assert await store.advance(old, ticked, [], None)
+    changed = replace(ticked, modified_at=2_000)
+    assert await store.advance(ticked, changed, [], None)
+    await store.stop_job(old.id, 2_500)
+    assert await store.delete_job(old.id, old.incarnation, 2_600) is Deletion.DONE
+    assert await store.task("t") == Task("t", 3_000, 3_000, 1)
+
+
+async def test_what_is_done_to_one_job_leaves_the_others_and_their_tasks_alone(store):
+    jobs = [new_job(task, sequence=0) for task in ("t", "t", "other")]
+    made = [first_of(job, key="r:1", due=number) for number, job in enumerate(jobs)]
+    for job, (tick, _) in zip(jobs, made, strict=True):
+        await store.create(job, tick, None)
+    await store.close_tick(made[0][0].id, Outcome.STOPPED, "why")
+    assert await store.stop_job(jobs[0].id, 2_000) is not None
+    assert await store.delete_job(jobs[0].id, jobs[0].incarnation, 3_000) is Deletion.DONE
+    for job, (tick, _) in zip(jobs[1:], made[1:], strict=True):
+        assert await store.job(job.id) == job
+        assert await ticks_of(store, job.id, 10) == [tick]
+    assert await store.task("t") == Task("t", 1_000, 3_000, 1)
+    assert await store.task("other") == Task("other", 1_000, 1_000, 1)
+
+
+async def test_a_job_that_was_deleted_neither_advances_nor_stops(store):
+    job = new_job(sequence=0)
+    await store.create(job, None, None)
+    assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+    tick, execution = first_of(job, key="r:1")
+    assert not await store.advance(job, replace(job, sequence=1), [tick], execution)
+    assert await store.stop_job(job.id, 10) is None
+    assert await store.job(job.id) is None
+    assert await store.execution(execution.id) is None
+
+
+async def test_what_was_deleted_is_known_after_more_was_deleted(store):
+    claimed = []
+    for _ in range(4):
+        job = new_job(sequence=1)
+        tick, execution = first_of(job)
+        await store.create(job, tick, replace(execution, epoch=1))
+        assert await store.discard(replace(execution, epoch=1))
+        claimed.append(execution.id)
+    assert [await store.was_deleted(id) for id in claimed] == [True] * 4
