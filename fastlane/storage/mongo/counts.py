@@ -17,6 +17,10 @@ _ANY = {"$gte": -LAST - 1, "$lte": LAST}
 async def counts(db: Database, visible: str | None) -> Counts:
     """All tasks, jobs and executions by status, or those of the tasks whose id matches ``visible``."""
     await complete_pending(db)
+    return await db.lengths.get(("counts", visible), lambda: _counts(db, visible), _rows)
+
+
+async def _counts(db: Database, visible: str | None) -> Counts:
     tasks = None if visible is None else await visible_tasks(db, visible)
     of_tasks: dict[str, Any] = {} if tasks is None else {"task_id": {"$in": tasks}}
     of_jobs = ({"created_at": _ANY}, "jobs_by_creation") if tasks is None else (of_tasks, "jobs_of_task")
@@ -26,3 +30,7 @@ async def counts(db: Database, visible: str | None) -> Counts:
     )
     count = len(tasks) if tasks is not None else await db.count(TASKS, {"modified_at": _ANY}, "tasks_by_change")
     return Counts(count, jobs, dict(zip(Status, executions, strict=True)))
+
+
+def _rows(found: Counts) -> int:
+    return found.jobs + sum(found.executions.values())

@@ -19,6 +19,7 @@ from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, Inv
 
 from fastlane.errors import ReadTooLong, StoreDown
 from fastlane.storage.mongo.faults import DRIVER_ERRORS, may_pass, translated, words_for
+from fastlane.storage.mongo.lengths import Lengths
 from fastlane.storage.mongo.url import MongoUrl
 
 Document = dict[str, Any]
@@ -61,6 +62,7 @@ class Database:
         self._deadline = deadline
         self._client: AsyncIOMotorClient[Document] | None = None
         self._calls = 0
+        self.lengths = Lengths()
 
     def open(self) -> None:
         """Prepares to connect; connects at the first call."""

@@ -1,10 +1,11 @@
 """The paged lists: each is a walk along an index in its order, newest first.
 
 Rows before the page are passed over in the index, from the nearer end. The length of a list is counted along an index: MongoDB has no
-triggers that could keep a number of them, and a number that each write would raise is wrong after some crashes.
+triggers that could keep a number of them, and a number that each write would raise is wrong after some crashes. That of a long list is
+kept for a moment (``lengths``).
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic
@@ -21,7 +22,6 @@ from fastlane.storage.pages import TextBudget, stretch_of
 from fastlane.storage.readable import readable
 
 Filter = Mapping[str, Any]
-Count = Callable[[], Awaitable[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,14 @@ async def jobs(db: Database, task_id: str, window: Window) -> Page[Job]:
     return await page(db, JOB_ROWS, {"task_id": task_id}, "jobs_of_task", window)
 
 
-async def page(db: Database, source: ListSource[Row], filter: Filter, index: str, window: Window, count: Count | None = None) -> Page[Row]:
+async def page(db: Database, source: ListSource[Row], filter: Filter, index: str, window: Window) -> Page[Row]:
     """A page of the rows that match, along this index."""
     if window.after is not None:
         after, size = window.after, window.per_page
         rows = await rows_of(db, source, _after(source, filter, after), index, limit=size + 1)
         return shown(source, window, after.total, rows[:size], more=len(rows) > size)
-    total = await (count() if count is not None else db.count(source.collection, filter, index))
+    counted = (source.collection, index, repr(filter))
+    total = await db.lengths.get(counted, lambda: db.count(source.collection, filter, index), int)
     stretch = stretch_of(window, total)
     if stretch is None:
         return Page(window, total, (), None)
@@ -78,7 +79,7 @@ async def rows_of(
     """These rows, newest first. Raises Invalid when their specs are too large to hold."""
     direction, budget, found = (1 if backwards else -1), TextBudget(), list[Document]()
     sort = [(name, direction) for name in source.key]
-    async with aclosing(db.walk(source.collection, filter, index, sort, skip=skip, limit=limit)) as rows:
+    async with aclosing(db.walk(source.collection, filter, index, sort, skip=skip, limit=limit, batch=limit)) as rows:
         async for row in rows:
             budget.spend(row.get("spec", ""))
             found.append(row)

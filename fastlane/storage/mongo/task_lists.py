@@ -44,7 +44,7 @@ async def tasks(db: Database, window: Window, visible: str | None) -> Page[Task]
         further = {"$or": [{"modified_at": {"$lt": moment}}, {"modified_at": moment, "_id": {"$lt": id}}]}
         rows = await rows_of(db, _ROWS, {**range, **further}, "tasks_by_change", limit=window.per_page + 1)
         return await _shown(db, window, window.after.total, rows[: window.per_page], more=len(rows) > window.per_page)
-    total = await db.count(TASKS, _ALL, "tasks_by_change")
+    total = await db.lengths.get("tasks", lambda: db.count(TASKS, _ALL, "tasks_by_change"), int)
     stretch = stretch_of(window, total)
     if stretch is None:
         return Page(window, total, (), None)
@@ -94,6 +94,11 @@ async def job_counts(db: Database, task_ids: Sequence[str]) -> dict[str, int]:
     """How many jobs each of these tasks has, if it has any."""
     if not task_ids:
         return {}
+    counted = ("job_counts", *sorted(task_ids))
+    return await db.lengths.get(counted, lambda: _job_counts(db, task_ids), lambda found: sum(found.values()))
+
+
+async def _job_counts(db: Database, task_ids: Sequence[str]) -> dict[str, int]:
     stages: list[dict[str, Any]] = [{"$match": {"task_id": {"$in": list(task_ids)}}}, {"$group": {"_id": "$task_id", "count": {"$sum": 1}}}]
     return {row["_id"]: row["count"] for row in await db.group(JOBS, stages, "jobs_of_task")}
 
