@@ -7,8 +7,10 @@ import pytest
 from fastlane.errors import Changed
 from fastlane.models.job import ANY, ExpectedVersions
 from fastlane.models.schedule.tick import Outcome
+from fastlane.models.status import Status
 from fastlane.models.task import Task
 from fastlane.storage.base import Deletion
+from tests.contract.stored import created
 from tests.support.factories import first_of, new_job
 from tests.support.ledger import ticks_of
 
@@ -84,3 +86,10 @@ async def test_what_was_deleted_is_known_after_more_was_deleted(store):
         assert await store.discard(replace(execution, epoch=1))
         claimed.append(execution.id)
     assert [await store.was_deleted(id) for id in claimed] == [True] * 4
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - {Status.ENQUEUED, Status.PULLING}))
+async def test_an_execution_that_ran_or_ended_is_not_discarded(store, status):
+    execution = await created(store, status=status, epoch=1, finished_at=5)
+    assert not await store.discard(execution)
+    assert await store.execution(execution.id) == execution
