@@ -119,6 +119,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         lease=settings.lease,
         renew=settings.renew,
         log_cap=settings.max_log_bytes,
+        unused_images_after=settings.unused_images_after,
     )
 
 

@@ -15,6 +15,7 @@ from fastlane.config.load import LoadedSettings
 from fastlane.config.page import markdown
 from fastlane.config.settings import SETTINGS, Setting
 from fastlane.config.types import Role
+from fastlane.models.placement.disk import Reserve
 
 
 @click.command("config")
@@ -66,7 +67,9 @@ def _as_json(loaded: LoadedSettings) -> str:
     def plain(setting: Setting, value: Any) -> object:
         if setting.type.tables:
             return json.loads(setting.type.show(value))
-        return setting.type.show(value) if setting.secret and value else str(value) if isinstance(value, Path) else value
+        if isinstance(value, Reserve) or (setting.secret and value):
+            return setting.type.show(value)
+        return str(value) if isinstance(value, Path) else value
 
     rows = {
         setting.name: {

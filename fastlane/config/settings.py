@@ -57,6 +57,7 @@ class Settings:
     pull_deadline: float
     host_lost_after: float
     min_free_disk: Reserve
+    unused_images_after: float | None
     ws_start_wait: float
     max_body: int
     max_log_bytes: int
@@ -254,6 +255,13 @@ SETTINGS = (
         "512MiB",
         "how much of a host's disk has to be free for new work: bytes, or percent of the disk; measured where the engine runs on the "
         "worker's own machine; 0 turns it off",
+    ),
+    Setting(
+        "unused_images_after",
+        types.UNUSED_AFTER,
+        "none: they stay",
+        "how long an image stays on an engine that pulled it for an execution, after the last one that used it; at least 1m",
+        computed=lambda _invocation, _values: None,
     ),
     Setting("ws_start_wait", types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect"),
     Setting("max_body", types.SIZE, "1MiB", "largest request body"),

@@ -195,6 +195,13 @@ def _installation(value: object) -> str:
     return text
 
 
+def _unused_after(value: object) -> float:
+    seconds = _duration(value)
+    if seconds < 60:
+        raise ValueError("must be at least 1m: within half of it, a worker makes the service of an execution that needs the image")
+    return seconds
+
+
 def _duration(value: object) -> float:
     if (isinstance(value, int | float) and not isinstance(value, bool)) or (isinstance(value, str) and re.fullmatch(r"[0-9. ]+", value)):
         raise ValueError(f'{value} has no unit; write "{str(value).strip()}s" for seconds')
@@ -311,6 +318,7 @@ ORIGINS = SettingType(_origins, ",".join)
 REDACT_WORDS = SettingType(_redact_words, ",".join)
 INSTALLATION = SettingType(_installation)
 DURATION = SettingType(_duration, show_duration)
+UNUSED_AFTER = SettingType(_unused_after, show_duration)
 SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
 FLAG = SettingType(_flag, lambda value: "true" if value else "false")
 TIMEZONE = SettingType(lambda value: read_timezone(read_stripped_text(value)))

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Resources
+from fastlane.models.container.pulled_image import ImageRemoval
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
@@ -170,6 +171,12 @@ class Executor(Protocol):
 
     async def remove(self, host: str, service_id: str) -> None:
         """Removes a service and returns when the host has confirmed that it is gone."""
+
+    async def has_image(self, host: str, reference: str) -> bool:
+        """Whether the host's own engine has this image."""
+
+    async def remove_image(self, host: str, reference: str) -> ImageRemoval:
+        """Removes an image (``NAME@sha256:…``) from the host's own engine, unless someone uses it or gave it a name there."""
 
     def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         """The log of an engine task after these marks, from this host or another one that has it. With ``follow`` it never ends by itself,

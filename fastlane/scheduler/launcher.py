@@ -23,6 +23,7 @@ from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
 from fastlane.queue.base import TICKS, TimedQueue
 from fastlane.scheduler.assignment import Assignment
+from fastlane.scheduler.images import ImageKeeper
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.leases import Leases
 from fastlane.scheduler.limits import Limits, registry_deadline
@@ -51,6 +52,7 @@ class Launcher:
         pools: Sequence[Pool],
         known_pools: KnownPools,
         overlaps: Overlaps,
+        images: ImageKeeper,
         limits: Limits,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class Launcher:
         self._pools = pools
         self._known_pools = known_pools
         self._overlaps = overlaps
+        self._images = images
         self.limits = limits
         self._rankings: dict[str, tuple[Pool, Sequence[HostView], Ranking]] = {}
 
@@ -298,6 +301,7 @@ class Launcher:
         """The resolved image, and the id of the parked service."""
         try:
             image = await self._resolve(execution, host, pool.pull if pool else Pull.MISSING)
+            await self._images.note_use(host, image)
             return image, await self._executor.park(host, order_of(execution, pool), image)
         except RegistryDown as error:
             deadline = registry_deadline(execution, error, self.limits)

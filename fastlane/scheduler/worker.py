@@ -20,6 +20,7 @@ from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerRepor
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.host_keeper import HostKeeper
+from fastlane.scheduler.images import ImageKeeper
 from fastlane.scheduler.known_hosts import KnownHosts
 from fastlane.scheduler.known_pools import KnownPools
 from fastlane.scheduler.known_workers import KnownWorkers
@@ -48,7 +49,7 @@ ANNOUNCE_TTL = 5000
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes;
-    ``max_executions``: how many it holds before it starts no more."""
+    ``max_executions``: how many it holds before it starts no more; ``unused_images_after``: seconds, None: images stay."""
 
     pools: Sequence[Pool]
     limits: Limits
@@ -57,6 +58,7 @@ class WorkerSettings:
     log_cap: int
     reconcile: float = 30.0
     max_executions: int = MAX_EXECUTIONS
+    unused_images_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class WorkerParts:
     reconciler: Reconciler
     lanes: LaneKeeper
     hosts: HostKeeper
+    images: ImageKeeper
 
 
 def build_parts(
@@ -101,7 +104,8 @@ def build_parts(
 
     settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten)
     timer = Timer(store, queue, clock, worker_id, pools)
-    launcher = Launcher(store, queue, executor, hosts.views, clock, leases, pools, known_pools, overlaps, limits)
+    images = ImageKeeper(store, executor, hosts.views, clock, settings.unused_images_after)
+    launcher = Launcher(store, queue, executor, hosts.views, clock, leases, pools, known_pools, overlaps, images, limits)
     watcher = Watcher(
         store,
         executor,
@@ -119,7 +123,7 @@ def build_parts(
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit)
     hosts.clear_with(reconciler.remove_leftovers_of)
     lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile)
-    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts)
+    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images)
 
 
 class Worker:
@@ -160,7 +164,7 @@ class Worker:
             self._changed.set,
         )
         self._leases.subscribe(self._dispatcher.wake)
-        self._lanes = parts.lanes
+        self._lanes, self._images = parts.lanes, parts.images
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
 
@@ -188,6 +192,7 @@ class Worker:
             self._reconciler.run,
             self._lanes.run,
             self._hosts.run,
+            self._images.run,
             self._announce,
         )
 

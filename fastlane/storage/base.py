@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
@@ -281,6 +282,24 @@ class HostStore(Protocol):
         """Replaces the revision whose number is one less. False, and nothing written, when the stored one has another number."""
 
 
+class ImageStore(Protocol):
+    """The images that engines pulled for executions."""
+
+    async def pulled_images(self, engine_id: str) -> Sequence[PulledImage]:
+        """Those of one engine, by reference."""
+
+    async def write_image(self, image: PulledImage) -> bool:
+        """Replaces the row of this engine and reference whose version is one less, or inserts it when its version is 1 and there is none.
+        False, and nothing written, when the stored one has another version."""
+
+    async def drop_image(self, image: PulledImage) -> bool:
+        """Deletes the row if it has this version."""
+
+    async def images_under_way(self) -> frozenset[str]:
+        """The images of all executions under way: the names in their specs, and the references that were chosen for them. Looks at each
+        execution under way."""
+
+
 class GenerationStore(Protocol):
     """Which queue belongs to the store."""
 
@@ -308,7 +327,7 @@ class TransferStore(Protocol):
         """Inserts a record, unless its key has one. Safe to repeat."""
 
 
-class Store(JobStore, ExecutionStore, LogStore, PoolStore, HostStore, GenerationStore, TransferStore, Protocol):
+class Store(JobStore, ExecutionStore, LogStore, PoolStore, HostStore, ImageStore, GenerationStore, TransferStore, Protocol):
     """The whole store, as ``app`` opens it and passes it on."""
 
     async def open(self) -> None:

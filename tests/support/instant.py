@@ -20,6 +20,7 @@ from pathlib import Path
 from fastlane.clock import Clock, SystemClock
 from fastlane.errors import FastlaneError, HostDown, ImageRefused, OrderRefused, ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order, Phase, TaskEnd
+from fastlane.models.container.pulled_image import ImageRemoval, pulled_name
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Piece, Portion
 from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
@@ -37,6 +38,7 @@ class Run:
     id: str
     order: Order
     created_at: int
+    image: str = ""
     activated: bool = False
     stopping: bool = False
     stop_why: str = ""
@@ -78,6 +80,8 @@ class InstantExecutor:
         self._listeners: list[Callable[[], None]] = []
         self.refusals: list[FastlaneError] = []
         """What the next parks raise, one each."""
+        self.images: dict[str, dict[str, bool]] = {}
+        """The images of each host that were pulled, and whether someone gave them a name there."""
         self.tags: dict[str, str] = {}
         """What a tag names now, where that is not its own."""
 
@@ -141,7 +145,7 @@ class InstantExecutor:
         if " " in image.reference:
             raise OrderRefused(f'"{image.reference}" is not a valid repository/tag')
         id = f"service-{order.execution_id}-{order.epoch}"
-        services.setdefault(id, Run(id, order, self._clock.now()))
+        services.setdefault(id, Run(id, order, self._clock.now(), image=image.reference))
         return id
 
     async def activate(self, host: str, service_id: str) -> Activation:
@@ -151,6 +155,8 @@ class InstantExecutor:
         if run.stopping:
             return Activation.STOPPED
         run.activated = True
+        if (pulled := pulled_name(run.image)) is not None:
+            self.images.setdefault(host, {}).setdefault(pulled, False)
         self._start(run)
         return Activation.STARTED
 
@@ -176,6 +182,21 @@ class InstantExecutor:
         run = self._services(host).pop(service_id, None)
         if run is not None:
             run.removed = True
+
+    async def has_image(self, host: str, reference: str) -> bool:
+        self._services(host)
+        return reference in self.images.get(host, {})
+
+    async def remove_image(self, host: str, reference: str) -> ImageRemoval:
+        runs = self._services(host).values()
+        if reference not in self.images.get(host, {}):
+            return ImageRemoval.GONE
+        if any(pulled_name(run.image) == reference for run in runs):
+            return ImageRemoval.IN_USE
+        if self.images[host][reference]:
+            return ImageRemoval.NAMED
+        del self.images[host][reference]
+        return ImageRemoval.REMOVED
 
     async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         run = self._services(host).get(task_id.removeprefix("task-"))

@@ -26,6 +26,7 @@ from fastlane.executors.swarm.client.http import Request
 from fastlane.executors.swarm.disk import NO_RESERVE
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
+from fastlane.executors.swarm.images import removal
 from fastlane.executors.swarm.images.registries import Credentials, Registries
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.observe import Observer
@@ -34,6 +35,7 @@ from fastlane.executors.swarm.service import spec
 from fastlane.executors.swarm.service.clocks import leader_of
 from fastlane.executors.swarm.service.names import ids_for
 from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
+from fastlane.models.container.pulled_image import ImageRemoval
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.disk import Reserve
@@ -282,6 +284,14 @@ class SwarmExecutor:
                 found.forget(service_id)
                 return
         raise HostDown(f"{found.name} still has the service {service_id} after its removal")
+
+    # images
+
+    async def has_image(self, host: str, reference: str) -> bool:
+        return await self._hosts.named(host).call(partial(removal.has, reference=reference))
+
+    async def remove_image(self, host: str, reference: str) -> ImageRemoval:
+        return await self._hosts.named(host).call_long(partial(removal.remove, reference=reference))
 
     # logs
 

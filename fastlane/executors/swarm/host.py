@@ -214,6 +214,12 @@ class Host:
         async with self.guarded():
             return await self.client.send(request, deadline)
 
+    async def call_long(self, verb: Callable[[Api], T]) -> T:
+        """``Client.call`` of what may take half a minute. That it takes too long says nothing about the host."""
+        if not self.usable:
+            raise NotHostsFault(f"{self.name} is not asked: {self.reason}")
+        return await self._registry.call(verb)
+
     @contextlib.asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
         """Puts the breaker around a block that talks to the host and raises fastlane's exceptions. Before a probe has succeeded nothing is

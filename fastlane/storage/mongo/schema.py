@@ -16,7 +16,7 @@ VERSION = MIN_READER = 1
 """The version of the schema, and the oldest one whose code may still use it."""
 
 JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
-HOSTS, RECEIPTS, DELETED, META = "hosts", "receipts", "deleted_executions", "meta"
+HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
 
 BY_ID = "_id_"
 DAY, WEEK = 86_400, 7 * 86_400

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
+from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
@@ -32,6 +33,7 @@ from fastlane.storage.mongo import (
     generations,
     hosts,
     idempotency,
+    images,
     intents,
     job_lists,
     jobs,
@@ -265,6 +267,20 @@ class MongoStore:
 
     async def paused_pools(self) -> Pauses:
         return await self._db.call(lambda: pauses.pauses(self._db))
+
+    # images
+
+    async def pulled_images(self, engine_id: str) -> Sequence[PulledImage]:
+        return await self._db.call(lambda: images.of_engine(self._db, engine_id))
+
+    async def write_image(self, image: PulledImage) -> bool:
+        return await self._written(lambda: images.write(self._db, image))
+
+    async def drop_image(self, image: PulledImage) -> bool:
+        return await self._written(lambda: images.drop(self._db, image))
+
+    async def images_under_way(self) -> frozenset[str]:
+        return await self._listed(lambda: images.under_way(self._db))
 
     # hosts
 

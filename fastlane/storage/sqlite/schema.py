@@ -318,6 +318,16 @@ MIGRATIONS: Sequence[Migration] = (
             "ALTER TABLE hosts ADD COLUMN disk_refused_last INTEGER",
         ),
     ),
+    Migration(
+        version=15,
+        min_reader=1,
+        statements=(
+            """CREATE TABLE images (
+                engine_id TEXT NOT NULL, reference TEXT NOT NULL, keep_until INTEGER NOT NULL, removed_by INTEGER, version INTEGER NOT NULL,
+                PRIMARY KEY (engine_id, reference)
+            ) STRICT, WITHOUT ROWID""",
+        ),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

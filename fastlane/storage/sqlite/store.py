@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastlane.errors import StoreDown
+from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
@@ -35,6 +36,7 @@ from fastlane.storage.sqlite import (
     executions,
     hosts,
     idempotency,
+    images,
     job_lists,
     jobs,
     lists,
@@ -267,6 +269,20 @@ class SqliteStore:
 
     async def paused_pools(self) -> Pauses:
         return await self._readers.run(pauses.pauses)
+
+    # images
+
+    async def pulled_images(self, engine_id: str) -> Sequence[PulledImage]:
+        return await self._readers.run(lambda db: images.of_engine(db, engine_id))
+
+    async def write_image(self, image: PulledImage) -> bool:
+        return await self._writer.run(lambda db: images.write(db, image))
+
+    async def drop_image(self, image: PulledImage) -> bool:
+        return await self._writer.run(lambda db: images.drop(db, image))
+
+    async def images_under_way(self) -> frozenset[str]:
+        return await self._list_readers.run(images.under_way)
 
     # hosts
 

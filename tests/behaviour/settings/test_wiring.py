@@ -16,6 +16,7 @@ from fastlane import app
 from fastlane.config.credentials import hash_password, hash_token
 from fastlane.config.load import load
 from fastlane.config.settings import Settings
+from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.web.server.application import context_of
 from tests.support.instant import InstantExecutor
@@ -44,6 +45,8 @@ hard_timeout = "11m"
 pending_deadline = "12m"
 pull_deadline = "13m"
 host_lost_after = "14m"
+min_free_disk = "3%"
+unused_images_after = "15m"
 breaker_max_fails = 9
 breaker_reset = "17s"
 docker_config = "/nowhere/docker.json"
@@ -151,6 +154,7 @@ async def test_settings_of_http_reach_the_handlers(wiring: Wiring) -> None:
 async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     made, settings = wiring.worker, wiring.settings
     assert (tuple(made.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
+    assert made.unused_images_after == 900.0
     limits = made.limits
     assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
 
@@ -165,7 +169,7 @@ async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wirin
     hosts, installation, clock = wiring.positional["SwarmExecutor"]
     assert (hosts, installation, clock) == ((Endpoint("10.0.0.8:2375", insecure=True),), "wired", wiring.running.clock)
     named = wiring.named["SwarmExecutor"]
-    assert (named["max_fails"], named["reset"]) == (9, 17.0)
+    assert (named["max_fails"], named["reset"], named["reserve"]) == (9, 17.0, Reserve(part=0.03))
     assert wiring.positional["Registries"] == (wiring.settings.registries, Path("/nowhere/docker.json"))
     assert "registries" in named
 

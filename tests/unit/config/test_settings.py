@@ -303,6 +303,7 @@ def test_a_store_url_has_a_relative_or_an_absolute_path(tmp_path, url, path):
         ("max_body = 0", '"512m"'),
         ('min_free_disk = "100%"', '"5%" (below 100%)'),
         ("min_free_disk = -1", '"512MiB"'),
+        ('unused_images_after = "59s"', "at least 1m"),
         ('public_url = "https://h/a//b"', "https://HOST/PATH"),
         ('public_url = "https://h/a/../b"', "https://HOST/PATH"),
         ('public_url = "https://h/a?b"', "https://HOST/PATH"),
