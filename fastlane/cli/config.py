@@ -4,7 +4,6 @@ import json
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +14,6 @@ from fastlane.config.load import LoadedSettings
 from fastlane.config.page import markdown
 from fastlane.config.settings import SETTINGS, Setting
 from fastlane.config.types import Role
-from fastlane.models.placement.disk import Reserve
 
 
 @click.command("config")
@@ -67,9 +65,8 @@ def _as_json(loaded: LoadedSettings) -> str:
     def plain(setting: Setting, value: Any) -> object:
         if setting.type.tables:
             return json.loads(setting.type.show(value))
-        if isinstance(value, Reserve) or (setting.secret and value):
-            return setting.type.show(value)
-        return str(value) if isinstance(value, Path) else value
+        is_plain = value is None or isinstance(value, str | int | float | tuple)
+        return value if is_plain and not (setting.secret and value) else setting.type.show(value)
 
     rows = {
         setting.name: {
