@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from operator import is_
 from typing import Any
 from urllib.parse import quote
