@@ -1,6 +1,6 @@
 # Each target is one script in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run stop test test-crash test-long test-model test-mongo bench bench-peers check image lock clean
+.PHONY: help run stop test test-crash test-long test-model test-mongo bench bench-peers check image dist lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' $(MAKEFILE_LIST) | expand -t 17
@@ -37,6 +37,9 @@ check: ## check style and types and run the unit tests; under a minute, without 
 
 image: ## build the image fastlane:latest, and lists of what is in it, in dist/ (IMAGE=name, ARGS for docker build)
 	@scripts/image $(ARGS)
+
+dist: ## make a release of the tagged commit in dist/ and check it (ARGS='--untagged' for a trial)
+	@scripts/dist $(ARGS)
 
 lock: ## update requirements/*.txt to the newest compatible versions, with hashes
 	@scripts/lock

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from fastlane import __version__
 from tests.support.checkout import PATIENCE, checkout, plain_environment, succeed
 from tests.support.engine import connect
 from tests.support.installation import free_port
@@ -136,6 +138,33 @@ def test_the_wheel_builds_the_pages_and_a_normal_start_serves_them_and_warns_of_
     said = log.read_text()
     assert f"fastlane listens on http://127.0.0.1:{port} (this machine only)\nOpen http://127.0.0.1:{port}/ in a browser" in said
     assert '"level":"warning"' not in said
+
+
+def test_a_release_is_made_of_a_tagged_commit_without_changes(clone: Path) -> None:
+    def refused() -> str:
+        done = subprocess.run(["make", "dist"], cwd=clone, env=plain_environment(), capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        return done.stderr
+
+    assert f"the commit has no tag v{__version__}" in refused()
+    (clone / "fastlane" / "more.py").touch()
+    assert "there are changes that are not committed" in refused()
+    assert not (clone / "dist").exists()
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(2 * PATIENCE)
+def test_make_dist_makes_packages_that_can_be_checked(engine: str, clone: Path) -> None:
+    subprocess.run(["git", "tag", f"v{__version__}"], cwd=clone, check=True, timeout=60)
+    said = succeed(clone, "make", "dist", "ARGS=--without-image", DOCKER_HOST=engine)
+    assert said.count(": PASSED") == 2
+    stem = f"fastlane_swarm-{__version__}"
+    assert {path.name for path in (clone / "dist").iterdir()} == {f"{stem}-py3-none-any.whl", f"{stem}.tar.gz", "SHA256SUMS"}
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=clone / "dist", check=True, timeout=60)
+    with tarfile.open(clone / "dist" / f"{stem}.tar.gz") as package:
+        members = package.getmembers()
+    assert f"{stem}/fastlane/static/pages/stream.html" in {member.name for member in members}
+    assert {(member.uid, member.uname, member.mtime) for member in members} == {(0, "", members[0].mtime)}
 
 
 def serves(url: str) -> bool:
