@@ -1,5 +1,6 @@
 """What every queue must do as a whole: its generations, what is restored, reports of workers, and whom it wakes. Moments are handed in."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from fastlane.models.note import Note, Obstacle
@@ -86,10 +87,11 @@ async def test_many_entries_in_one_call_are_all_there(queue):
 
 async def test_reports_of_workers_are_kept_for_their_time(queue):
     host = HostView("tcp://a:2375", False, "refused", 5, "swarm", "open", 3, 2)
+    other = HostView("tcp://b:2375", True)
     await queue.at(NOW).reports.announce(Report("one", 1, (host,)), ttl=1000)
     await queue.at(NOW).reports.announce(Report("two", 2, ()), ttl=3000)
-    await queue.at(NOW).reports.announce(Report("two", 2, (host, host)), ttl=3000)
-    assert {report.worker: report.hosts for report in await queue.at(NOW + 999).reports.current()} == {"one": (host,), "two": (host, host)}
+    await queue.at(NOW).reports.announce(Report("two", 2, (host, other)), ttl=3000)
+    assert {report.worker: report.hosts for report in await queue.at(NOW + 999).reports.current()} == {"one": (host,), "two": (host, other)}
     assert [report.worker for report in await queue.at(NOW + 1000).reports.current()] == ["two"]
     assert await queue.at(NOW + 3000).reports.current() == []
 
@@ -100,6 +102,36 @@ async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):
     report = Report("one", 1, (host,), notes, 20, 7, (("fast", "fast-"), ("default", "")))
     await queue.reports.announce(report, ttl=1000)
     assert await queue.reports.current() == [report]
+
+
+async def test_a_report_replaces_the_hosts_of_the_one_before(queue):
+    a, b, c = (HostView(f"tcp://{name}:2375", True) for name in "abc")
+    busy = replace(b, running=3)
+    for hosts in ((a, b), (a, busy), (busy, c), (), (c,), (a, b, c)):
+        await queue.reports.announce(Report("one", 1, hosts), ttl=60_000)
+        await queue.reports.announce(Report("other", 1, (a,)), ttl=60_000)
+        assert [{*report.hosts} for report in await queue.reports.current()] == [{*hosts}, {a}]
+
+
+async def test_a_report_is_whole_again_after_redis_has_lost_or_replaced_the_one_before(queue, queues):
+    a, b, c = (HostView(f"tcp://{name}:2375", True) for name in "abc")
+    await queue.reports.announce(Report("one", 1, (a, b)), ttl=60_000)
+    await queue.generation.wipe()
+    await queue.reports.announce(Report("one", 1, (a, b)), ttl=60_000)
+    assert [{*report.hosts} for report in await queue.reports.current()] == [{a, b}]
+    await queues[0].reports.announce(Report("one", 1, (c,)), ttl=60_000)
+    await queue.reports.announce(Report("one", 1, (a, replace(b, running=1))), ttl=60_000)
+    assert [{*report.hosts} for report in await queue.reports.current()] == [{a, replace(b, running=1)}]
+
+
+async def test_nothing_is_kept_of_a_worker_that_has_left_or_is_gone(queue):
+    host = HostView("tcp://a:2375", True)
+    await queue.at(NOW).reports.announce(Report("one", 1, (host,)), ttl=1000)
+    await queue.at(NOW).reports.announce(Report("one two", 1, (host,)), ttl=60_000)
+    await queue.at(NOW + 1000).reports.announce(Report("two", 1, (host,)), ttl=60_000)
+    await queue.at(NOW + 1000).reports.announce(Report("two", 1, ()), ttl=0)
+    await queue.at(NOW + 1000).reports.announce(Report("one", 1, ()), ttl=60_000)
+    assert {report.worker: report.hosts for report in await queue.at(NOW + 1000).reports.current()} == {"one": (), "one two": (host,)}
 
 
 async def test_a_queue_that_answers_passes_its_check(queue):

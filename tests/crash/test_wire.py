@@ -15,7 +15,7 @@ from tests.support.lost_answers import CALLS
 from tests.support.seams import Trip
 
 REDIS = {
-    "now": ("claim", "renew", "renew 2", "finish", "announce", "GET", "INFO", "SUBSCRIBE"),
+    "now": ("claim", "renew", "renew 2", "finish", "announce", "announce 2", "GET", "INFO", "SUBSCRIBE"),
     "later": ("claim", "put", "finish", "finish 2"),
     "other-lane": ("requeue",),
     "queued": ("requeue", "put"),

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from fastlane.errors import QueueDown
+from fastlane.models.placement.host import HostView
 from fastlane.queue.base import TICKS, Entry, EntryKind, Lane, Report
 from fastlane.queue.redis.queue import RedisQueue
 from tests.support.clocked_queue import ClockedQueue
@@ -330,10 +332,27 @@ async def test_a_claim_moves_at_most_256_entries_whatever_is_due(queue):
 
 
 async def test_reports_whose_time_is_over_are_dropped(queue, own_redis):
-    await queue.reports.announce(Report("gone", 1, ()), ttl=1000)
-    await queue.at(NOW + 1000).reports.announce(Report("here", 1, ()), ttl=1000)
+    host = HostView("tcp://a:2375", True)
+    await queue.reports.announce(Report("gone", 1, (host,)), ttl=1000)
+    await queue.at(NOW + 1000).reports.announce(Report("here", 1, (host,)), ttl=1000)
     with own_redis.client() as client:
-        assert client.hkeys("{fl:test:v1}:reports") == client.zrange("{fl:test:v1}:workers", 0, -1) == ["here"]
+        assert client.zrange("{fl:test:v1}:workers", 0, -1) == ["here"]
+        assert {*client.hkeys("{fl:test:v1}:reports")} == {"here", "here\n", "here\ntcp://a:2375"}
+
+
+async def test_a_report_that_changes_no_host_is_small(queue, own_redis):
+    hosts = tuple(HostView(f"tcp://{number}:2375", True, swarm_id=f"swarm{number}") for number in range(1_000))
+
+    async def size_of(hosts: tuple[HostView, ...]) -> int:
+        with own_redis.client() as client:
+            before = client.info("stats")["total_net_input_bytes"]
+            await queue.reports.announce(Report("one", 1, hosts), ttl=60_000)
+            return client.info("stats")["total_net_input_bytes"] - before
+
+    assert await size_of(hosts) > 100_000
+    assert await size_of(hosts) < 2_000
+    assert await size_of((replace(hosts[0], running=1), *hosts[1:])) < 2_000
+    assert len((await queue.reports.current())[0].hosts) == 1_000
 
 
 async def test_ids_that_have_no_entry_any_more_are_dropped_by_a_claim(queue, own_redis):

@@ -127,12 +127,27 @@ async def test_a_secret_with_lines_and_blanks_is_not_told_where_a_worker_shows_t
 
 
 @dataclass
+class OlderView:
+    """A host as an older worker writes it."""
+
+    name: str
+    usable: bool
+
+
+@dataclass
+class LaterView(OlderView):
+    """As workers may write it one day."""
+
+    rack: int
+
+
+@dataclass
 class OlderReport:
     """As workers that know of no notes write it."""
 
     worker: str
     started_at: int
-    hosts: tuple[dict[str, Any], ...]
+    hosts: tuple[OlderView, ...]
 
 
 @dataclass
@@ -146,11 +161,11 @@ class LaterReport(OlderReport):
 async def test_reports_of_older_and_later_workers_are_read_as_far_as_they_are_known(server):
     reply = await server.enqueue()
     execution = await server.pull(reply)
-    await server.queue.reports.announce(OlderReport("older", 1, ({"name": HOST, "usable": True},)), ttl=60_000)
+    await server.queue.reports.announce(OlderReport("older", 1, (OlderView(HOST, True),)), ttl=60_000)
     assert (await why(server, reply))[0] == ["image"]
     known = {"execution_id": execution.id, "epoch": 1, "words": "in words", "since": 5, "until": None, "colour": "red"}
     told = ({**known, "obstacle": "no-network"}, {**known, "obstacle": "no-node"})
-    await server.queue.reports.announce(LaterReport("later", 2, ({"name": HOST, "usable": True, "rack": 7},), told), ttl=60_000)
+    await server.queue.reports.announce(LaterReport("later", 2, (LaterView(HOST, True, rack=7),), told), ttl=60_000)
     assert (await why(server, reply))[0] == ["no-node"]
     older, later = sorted(await server.queue.reports.current(), key=lambda report: report.started_at)
     assert older == Report("older", 1, (HostView(HOST, True),))
@@ -165,5 +180,5 @@ async def test_the_largest_report_is_small(server, shared_redis):
     (report,) = await server.queue.reports.current()
     assert len(report.notes) == notes.MAX_NOTES
     with shared_redis.client() as client:
-        (text,) = client.hvals(Keys(server.installation).reports)
+        text = max(client.hvals(Keys(server.installation).reports), key=len)
     assert len(text) < 300_000

@@ -1,14 +1,39 @@
--- announce: keeps a worker's report until its time is over, and drops other reports whose time is.
--- Keys: those of entries.lua; then workers (sorted set: name -> deadline) and reports (hash: name -> JSON).
--- Arguments: the worker's name, how long to keep the report in milliseconds, the report.
--- Answer: 'OK'.
+-- announce: keeps a worker's report until its time is over, and drops other reports whose time is. Of the hosts in a report only those come
+-- that have changed since its last one.
+-- Keys: those of entries.lua; then workers (sorted set: name -> deadline) and reports (hash: name -> the report without its hosts, as JSON;
+-- name LF host -> that host, as JSON; name LF -> by which its last report is known).
+-- Arguments: the worker's name, how long to keep the report in milliseconds, the report; by which the report is known that this one follows
+-- (empty: it has all hosts), and this one; how many hosts are gone, then their names; then the name and the JSON of each changed host.
+-- Answer: 'OK'; 'WHOLE' when Redis has another report: the hosts were left as they are, and a report with all of them has to follow.
 local WORKERS, REPORTS, MOST_DROPPED = KEYS[FIRST_KEY], KEYS[FIRST_KEY + 1], 64
-local name, ttl, report = ARGV[FIRST_ARGUMENT], tonumber(ARGV[FIRST_ARGUMENT + 1]), ARGV[FIRST_ARGUMENT + 2]
+local name, ttl, report, before, number, gone = unpack(ARGV, FIRST_ARGUMENT, FIRST_ARGUMENT + 5)
+-- A host's field begins with its worker's name and a line feed; no name contains one.
+local first_gone, first_changed = FIRST_ARGUMENT + 6, FIRST_ARGUMENT + 6 + gone
+
+local function drop_hosts(names)
+  for _, field in ipairs(redis.call('HKEYS', REPORTS)) do
+    local line = string.find(field, '\n', 1, true)
+    if line and names[string.sub(field, 1, line - 1)] then redis.call('HDEL', REPORTS, field) end
+  end
+end
+
 redis.call('ZADD', WORKERS, NOW + ttl, name)
 redis.call('HSET', REPORTS, name, report)
-local gone = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', NOW, 'LIMIT', 0, MOST_DROPPED)
-if #gone > 0 then
-  redis.call('ZREM', WORKERS, unpack(gone))
-  redis.call('HDEL', REPORTS, unpack(gone))
+local dropped = redis.call('ZRANGEBYSCORE', WORKERS, '-inf', NOW, 'LIMIT', 0, MOST_DROPPED)
+if #dropped > 0 then
+  local names = {}
+  for _, one in ipairs(dropped) do names[one] = true end
+  redis.call('ZREM', WORKERS, unpack(dropped))
+  redis.call('HDEL', REPORTS, unpack(dropped))
+  drop_hosts(names)
+  if names[name] then return 'OK' end
 end
+if before == '' then
+  drop_hosts({ [name] = true })
+elseif redis.call('HGET', REPORTS, name .. '\n') ~= before then
+  return 'WHOLE'
+end
+for at = first_gone, first_changed - 1 do redis.call('HDEL', REPORTS, name .. '\n' .. ARGV[at]) end
+for at = first_changed, #ARGV, 2 do redis.call('HSET', REPORTS, name .. '\n' .. ARGV[at], ARGV[at + 1]) end
+redis.call('HSET', REPORTS, name .. '\n', number)
 return 'OK'
