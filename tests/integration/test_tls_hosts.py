@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tomllib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,13 @@ from fastlane.executors.swarm.client.client import Client
 from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.models.placement.endpoint import Endpoint, TlsFiles
+from fastlane.models.placement.pool import Pool
 from tests.integration.test_swarm_hosts import opened, running_task, start, until
 from tests.support.certificates import TLS_PAGE, follow_the_page
 from tests.support.docs import blocks, commands_in
+from tests.support.fastlane import Fastlane
 from tests.support.installation import installed
+from tests.support.redis import RealRedis
 from tests.support.relay import Relay, ThreadRelay
 from tests.support.swarms import Swarms
 from tests.support.waiting import until as wait
@@ -218,3 +221,45 @@ async def test_an_engine_whose_certificate_has_expired_is_not_believed(dockerd: 
     await asyncio.to_thread(node.start)
     assert (own / "ca.pem").read_bytes() == ca
     await unusable(Endpoint(f"127.0.0.1:{relay.place}", tls=files), "shows a certificate that has expired")
+
+
+@pytest.mark.thorough
+async def test_a_reload_that_changes_how_a_host_is_reached_applies_to_what_runs_there_too(
+    relay: Relay, files: TlsFiles, foreign: Path, shared_redis: RealRedis, tmp_path: Path
+) -> None:
+    """First the files are of another authority, then those of the engine, then again of the other one, and right in the end."""
+    address = f"127.0.0.1:{relay.place}"
+    wrong = replace(files, ca=foreign / "ca.pem")
+
+    def pools(tls: TlsFiles) -> tuple[Pool, ...]:
+        return (Pool("default", "", (address,), tls=tls),)
+
+    current = [pools(wrong)]
+    async with opened([Endpoint(address, tls=wrong)], INSTALLATION) as executor:
+        server = Fastlane(tmp_path / "f", shared_redis.url, pools=current[0], installation=INSTALLATION, read_pools=lambda: current[0])
+        server.executor = executor
+        async with server:
+            await server.hire()
+
+            async def reload(tls: TlsFiles, words: str | None) -> None:
+                current[0] = pools(tls)
+                assert (await server.post("/pools/reload")).status == 200
+
+                async def shown() -> bool:
+                    (row,) = (await server.get("/status")).json["hosts"]
+                    return row["available"] if words is None else words in (row["error"] or "")
+
+                await server.until(shown, f"the host to be {words or 'available'}")
+
+            waiting = await server.submit("sh", "-c", "echo reached; sleep 0.1")
+            await reload(wrong, "does not vouch for")
+            assert (await server.latest_execution(waiting)).status.value == "enqueued"
+            await reload(files, None)
+            assert (await server.reaches(waiting, "done")).exit_code == 0
+            running = await server.submit("sh", "-c", "sleep 4; echo went on; sleep 0.1")
+            started = await server.reaches(running, "running")
+            await reload(wrong, "does not vouch for")
+            await reload(files, None)
+            ended = await server.reaches(running, "done")
+            assert (ended.id, ended.exit_code) == (started.id, 0)
+            assert (await server.get(f"/tasks/task/jobs/{running.job_id}/stdout")).body == b"went on\n"

@@ -16,6 +16,7 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.placement.pool import HostRule, Pool
 from tests.support.fastlane import HOST, Fastlane
 from tests.support.installation import free_port
+from tests.support.intercept import Call, Died, intercepted
 from tests.support.waiting import wait_until
 
 OLD = (Pool("default", "", (HOST,), 2),)
@@ -166,3 +167,30 @@ def test_sighup_reads_the_file_again_unless_it_has_a_fault(shared_redis, tmp_pat
         finally:
             api.terminate()
     assert api.returncode == 0
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_process_that_ends_as_it_records_new_pools_has_told_all_the_others_or_none(
+    server: Fastlane, file: File, shared_redis, tmp_path, when: str
+) -> None:
+    async with Fastlane(tmp_path, shared_redis.url, pools=OLD, installation=server.installation, read_pools=file.read) as another:
+        file.pools = NEW
+
+        async def dying(call: Call) -> object:
+            if when == "after":
+                await call.carry()
+            raise Died
+
+        with intercepted(server.store, "record_pools", dying), pytest.raises(Died):
+            await server.api.directory.reload()
+        if when == "before":
+            await another.api.directory.refresh()
+            assert (another.api.directory.revision.number, another.api.directory.pools.settings) == (1, OLD)
+            assert (await server.post("/pools/reload")).status == 200
+
+        async def current() -> bool:
+            return another.api.directory.pools.settings == NEW
+
+        await another.until(current, "the new pools in the other process")
+        assert another.api.directory.revision.number == 2
+        assert (await status(another))["pools"]["current"]
