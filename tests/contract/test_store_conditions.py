@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from fastlane.errors import Changed
+from fastlane.errors import Changed, Repeated
+from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ANY, ExpectedVersions
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
 from fastlane.models.task import Task
-from fastlane.storage.base import Deletion
+from fastlane.storage.base import Deletion, Generation
 from tests.contract.stored import created
 from tests.support.factories import first_of, new_job
 from tests.support.ledger import ticks_of
@@ -93,3 +94,40 @@ async def test_an_execution_that_ran_or_ended_is_not_discarded(store, status):
     execution = await created(store, status=status, epoch=1, finished_at=5)
     assert not await store.discard(execution)
     assert await store.execution(execution.id) == execution
+
+
+async def test_an_execution_that_is_bound_to_a_service_is_not_discarded(store):
+    execution = await created(store, status=Status.PULLING, epoch=1, service_id="service")
+    assert not await store.discard(execution)
+    assert await store.execution(execution.id) == execution
+
+
+async def test_a_job_is_deleted_while_another_of_its_task_runs(store):
+    """An execution of a version that wrote no incarnation belongs to its job alone, too."""
+    running = await created(store, incarnation="")
+    job = new_job(running.task_id, sequence=0)
+    await store.create(job, None, None)
+    assert await store.unfinished(job.task_id, job.id, 10) == []
+    assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+    assert await store.execution(running.id) == running
+
+
+async def test_a_request_that_is_repeated_after_its_effect_is_told_so(store):
+    """What it saw is not stored any more, by its own effect."""
+    job = new_job(at=5_000, sequence=0)
+    await store.create(job, None, None)
+    after = replace(job, sequence=1)
+    tick, execution = first_of(job, key="r:1")
+    record = IdempotencyRecord("key", "body", 1_000, job.task_id, job.id, tick.id, execution.id)
+    assert await store.advance(job, after, [tick], execution, record)
+    with pytest.raises(Repeated):
+        await store.advance(job, after, [tick], execution, record)
+    assert await store.job(job.id) == after
+
+
+@pytest.mark.parametrize("stale", [{"number": 2}, {"run_id": "another"}, {"builder": None}, {"builder": "another"}, {"since": 8}])
+async def test_a_generation_is_changed_only_from_what_is_stored(store, stale):
+    stored = Generation(3, "run", "builder", 7)
+    assert await store.change_generation(await store.generation(), stored)
+    assert not await store.change_generation(replace(stored, **stale), Generation(9, "new", None, 9))
+    assert await store.generation() == stored

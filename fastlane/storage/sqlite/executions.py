@@ -45,7 +45,7 @@ _LATEST = f"""SELECT {QUALIFIED} FROM json_each(?) AS wanted CROSS JOIN jobs ON 
 
 _AS_JSON = f"SELECT json_group_array(json_array({QUALIFIED})) FROM json_each(?) AS asked CROSS JOIN executions"
 _WANTED = f"{_AS_JSON} ON executions.id = asked.value"
-_APPLIED = f"{_AS_JSON} ON executions.id = asked.value ->> 0 AND executions.op = asked.value ->> 2"
+_CHANGED = f"{_AS_JSON} ON executions.id = asked.value ->> 0"
 _ID, _OP = EXECUTION_FIELDS.index("id"), EXECUTION_FIELDS.index("op")
 
 StoredChange = tuple[ExecutionChange, Mapping[str, Any]]
@@ -70,7 +70,7 @@ def apply(db: sqlite3.Connection, asked: Sequence[StoredChange]) -> list[Executi
         given = [[change.execution_id, change.epoch, change.op, *stored.values()] for change, stored in map(asked.__getitem__, places)]
         text = orjson.dumps(given).decode()
         db.execute(_update(first.rule, first.epoch is not None, tuple(values)), (text,))
-        applied = {row[_OP]: row for row in _from_json(db, _APPLIED, text)}
+        applied = {row[_OP]: row for row in _from_json(db, _CHANGED, text)}
         for place in places:
             row = applied.get(asked[place][0].op)
             answers[place] = None if row is None else execution_of(row)

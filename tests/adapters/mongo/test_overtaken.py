@@ -1,0 +1,132 @@
+"""A deletion of a job, or of a task, that another process overtakes between its reading and its writing."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fastlane.models.job import Job
+from fastlane.models.status import Status
+from fastlane.storage.base import Deletion
+from fastlane.storage.mongo import deletion, executions, tasks
+from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.schema import EXECUTIONS, TASKS
+from fastlane.storage.mongo.store import MongoStore
+from tests.support.factories import first_of, new, new_job
+from tests.support.ledger import ticks_of
+
+Stores = tuple[MongoStore, MongoStore]
+Act = Callable[[], Awaitable[Any]]
+
+
+def once(act: Act, real: Callable[..., Awaitable[Any]], *, before: bool) -> Callable[..., Awaitable[Any]]:
+    """``real``, with this before or after its first call."""
+    acts = [act]
+
+    async def overtaken(*given: Any, **named: Any) -> Any:
+        if before and acts:
+            await acts.pop()()
+        answer = await real(*given, **named)
+        if acts:
+            await acts.pop()()
+        return answer
+
+    return overtaken
+
+
+async def kept(stores: Stores, job: Job, after: Job) -> None:
+    """The job is as the other process left it, and its deletion sees what runs."""
+    assert await stores[1].job(job.id) == after
+    assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.KEPT
+    assert len(await stores[1].executions_of(job.id, 10)) == 1
+
+
+@pytest.mark.parametrize(("step", "before", "answer"), [("current", False, Deletion.KEPT), ("_delete_executions", True, Deletion.MORE)])
+async def test_a_job_that_runs_again_amid_its_deletion_is_kept(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, step: str, before: bool, answer: Deletion
+) -> None:
+    job = new_job(sequence=0)
+    after = replace(job, sequence=1)
+    await stores[0].create(job, None, None)
+    tick, execution = first_of(job, key="r:1")
+
+    async def run() -> None:
+        assert await stores[1].advance(job, after, [tick], execution)
+
+    monkeypatch.setattr(deletion, step, once(run, getattr(deletion, step), before=before))
+    assert await stores[0].delete_job(job.id, job.incarnation, 9) is answer
+    await kept(stores, job, after)
+
+
+@pytest.mark.parametrize("step", ["_delete_ticks", "_delete_executions"])
+async def test_a_deletion_that_sleeps_deletes_nothing_of_a_job_that_was_made_again_under_its_id(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    job = new_job(sequence=0)
+    again = replace(job, incarnation="another", sequence=1)
+    tick, execution = first_of(again)
+    await stores[0].create(job, None, None)
+
+    async def make_again() -> None:
+        assert await stores[1].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+        await stores[1].create(again, tick, execution)
+
+    monkeypatch.setattr(deletion, step, once(make_again, getattr(deletion, step), before=True))
+    await stores[0].delete_job(job.id, job.incarnation, 9)
+    assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+    assert await stores[1].job(job.id) == again
+    assert await stores[1].executions_of(job.id, 10) == [execution]
+    assert [row.id for row in await ticks_of(stores[1], job.id, 10)] == [tick.id]
+
+
+@pytest.mark.parametrize("status", [Status.ENQUEUED, Status.PULLING])
+async def test_an_execution_that_is_claimed_as_it_is_discarded_stays(
+    stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch, status: Status
+) -> None:
+    job, tick, execution = new()
+    execution = replace(execution, status=status, epoch=1)
+    await stores[0].create(job, tick, execution)
+
+    async def change() -> None:
+        await db.update(EXECUTIONS, execution.id, {}, {"$set": {"op": "another", "epoch": 2}})
+
+    monkeypatch.setattr(executions, "note_deleted", once(change, executions.note_deleted, before=False))
+    assert not await stores[0].discard(execution)
+    assert (await stores[1].execution(execution.id)) == replace(execution, epoch=2, op="another")
+    assert not await stores[1].was_deleted(execution.id)
+
+
+async def test_a_task_that_gets_a_job_amid_its_deletion_is_kept(stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = new_job("t", sequence=0)
+    await stores[0].create(first, None, None)
+    assert await stores[0].delete_job(first.id, first.incarnation, 9) is Deletion.DONE
+    second = new_job("t", sequence=0)
+    monkeypatch.setattr(tasks, "_has_jobs", once(lambda: stores[1].create(second, None, None), tasks._has_jobs, before=False))
+    assert not await stores[0].delete_task("t")
+    task = await stores[1].task("t")
+    assert task is not None
+    assert task.jobs_count == 1
+    row = await db.one(TASKS, "t")
+    assert row is not None
+    assert "deletion" not in row
+
+
+async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kept(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = new_job("t", sequence=0)
+    await stores[0].create(first, None, None)
+    assert await stores[0].delete_job(first.id, first.incarnation, 9) is Deletion.DONE
+    looks, real = [0], tasks._has_jobs
+
+    async def look(db: Database, task_id: str) -> bool:
+        answer = await real(db, task_id)
+        looks[0] += 1
+        if looks[0] == 2:
+            await stores[1].create(new_job("t", sequence=0), None, None)
+        return answer
+
+    monkeypatch.setattr(tasks, "_has_jobs", look)
+    await stores[0].delete_task("t")
+    task = await stores[1].task("t")
+    assert task is not None
+    assert task.jobs_count == 1
