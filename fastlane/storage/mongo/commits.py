@@ -50,7 +50,7 @@ async def create(
     ops: list[str] = []
     while True:
         op = nonce()
-        row, is_taken = await asyncio.gather(current(db, job.id), _is_taken(db, effects))
+        row, is_taken = await _look(db, job.id, effects)
         if _is_own(row, ops):
             return None
         if record is not None:
@@ -71,7 +71,7 @@ async def advance(
     effects, ops = Effects(ticks, execution, modified_at, record), list[str]()
     while True:
         op = nonce()
-        row, is_taken = await asyncio.gather(current(db, seen.id), _is_taken(db, effects))
+        row, is_taken = await _look(db, seen.id, effects)
         if _is_own(row, ops):
             return True, None
         if record is not None:
@@ -123,6 +123,13 @@ async def _write(db: Database, row: Document | None, job: Job, op: str, effects:
         return written if await db.insert(JOBS, written) else None
     made = await db.replace(JOBS, row["_id"], {"rev": row["rev"]}, written, lambda stored: op in stored["ops"])
     return written if made else None
+
+
+async def _look(db: Database, job_id: str, effects: Effects) -> tuple[Document | None, bool]:
+    """A job's row without an intent, and whether a tick or the execution exists already. If one does, the row is from after that: another
+    commit from the same row, which gives the same ids, may have come between the two looks."""
+    row, is_taken = await asyncio.gather(current(db, job_id), _is_taken(db, effects))
+    return (await current(db, job_id) if is_taken else row), is_taken
 
 
 async def _is_taken(db: Database, effects: Effects) -> bool:

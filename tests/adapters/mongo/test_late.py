@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from fastlane.storage.mongo.database import Database, Document
 from fastlane.storage.mongo.intents import complete
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
-from tests.support.factories import first_of, new
+from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.waiting import until
 
@@ -49,6 +50,33 @@ async def test_an_intent_that_many_carry_out_at_once_is_carried_out_once(stores:
     task = await stores[0].task("t")
     assert task is not None
     assert task.jobs_count == 1
+
+
+async def test_of_two_commits_from_the_same_row_the_second_finds_the_job_changed(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both give the same ids. The first comes between the second's look at the job and the one at these ids."""
+    job = new_job("t", at=5_000, sequence=0)
+    await stores[0].create(job, None, None)
+    tick, execution = first_of(job, key="r:1", sequence=1)
+    look, is_first, first_is_done = commits.current, [True], asyncio.Event()
+    look_at_ids = commits._is_taken
+
+    async def before(db: Database, job_id: str) -> Document | None:
+        row = await look(db, job_id)
+        if is_first.pop() if is_first else False:
+            assert await stores[1].advance(job, replace(job, sequence=1), [tick], execution)
+            first_is_done.set()
+        return row
+
+    async def after(db: Database, effects: Any) -> bool:
+        if not is_first:
+            return await look_at_ids(db, effects)
+        await first_is_done.wait()
+        return await look_at_ids(db, effects)
+
+    monkeypatch.setattr(commits, "current", before)
+    monkeypatch.setattr(commits, "_is_taken", after)
+    assert not await stores[0].advance(job, replace(job, sequence=1), [tick], execution)
+    assert await count_executions(stores[1], job.id) == 1
 
 
 @pytest.mark.parametrize(
