@@ -172,6 +172,7 @@ async def test_what_runs_without_a_pool_does_not_count_as_an_errand(crew: Mixed,
 async def test_what_runs_keeps_its_slot_when_a_worker_without_its_pool_rebuilds_the_queue(crew: Mixed) -> None:
     await crew.hire_with(replace(NEW, max_running=1))
     running = await crew.reaches(await crew.submit("hold", task="new-1"), "running")
+    await crew.until(crew.is_healthy, "the first rebuild, which another worker would begin again much later")
     await crew.dismiss()
     await crew.hire_with(OLD)
     await crew.queue.generation.wipe()

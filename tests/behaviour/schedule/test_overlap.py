@@ -149,7 +149,7 @@ async def test_a_stop_ends_what_waits_and_what_runs(crew: Fastlane) -> None:
 
 async def test_one_that_waits_expires_on_time_and_makes_room_for_another(crew: Fastlane) -> None:
     await crew.hire()
-    job = await job_with(crew, Overlap.QUEUE, expires_in=1_500)
+    job = await job_with(crew, Overlap.QUEUE, expires_in=3_000)
     waits = await run(crew, job)
     await one_of(crew, waits["executionId"], "expired")
     await crew.ledger(job, "started", "expired")
