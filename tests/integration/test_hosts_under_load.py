@@ -161,7 +161,7 @@ def test_many_jobs_end_well_though_one_of_three_hosts_is_killed_and_one_cut_off_
         more = [work.counts(20) for _ in range(6)]
         assert {work.check_whole(job)["host"] for job in more} == set(work.view.hosts)
         assert {id for word, id in service_changes(cut, struck) if word == "remove"} >= {id for id, host in lost.items() if host == cut.tcp}
-        work.check_none_twice(*jobs, *more)
+        work.check_none_twice(*jobs, *more, killed=True)
         work.check_nothing_left()
 
 

@@ -83,7 +83,7 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
         wait_until(lambda: lead.tcp not in unusable(work), "the node to be used again")
         work.check_whole(work.counts(20, node=lead.name))
         assert all(len(work.attempts(job)) == 1 for job in (*safe, *talkers, *(job for job in lost if job.node)))
-        work.check_none_twice(*jobs, *talkers, *later)
+        work.check_none_twice(*jobs, *talkers, *later, killed=fault == "kill")
 
 
 @pytest.mark.timeout(400)
@@ -121,7 +121,7 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
                 work.check_whole(job)
         for job in later:
             ends_well(work, job)
-        work.check_none_twice(*jobs, *later)
+        work.check_none_twice(*jobs, *later, killed=fault == "kill")
         work.check_nothing_left()
 
 

@@ -73,7 +73,7 @@ def test_jobs_of_a_lost_swarm_are_tried_again_on_the_others_which_go_on(
         more = [work.counts(20) for _ in range(6)]
         assert {work.check_whole(job)["host"] for job in more} == set(work.view.hosts)
         assert all(len(work.attempts(job)) == 1 for job in (*safe, *more))
-        work.check_none_twice(*jobs, *later, *more)
+        work.check_none_twice(*jobs, *later, *more, killed=fault == "kill")
         work.check_nothing_left()
 
 
@@ -107,7 +107,7 @@ def test_a_host_that_is_back_after_its_jobs_were_lost_is_cleared_of_them_before_
         for job in (*(job for job in lost if job not in jobs[:3]), *later):
             ends_well(work, job)
         assert all(len(work.attempts(job)) == 1 for job in (*safe, *(job for job in lost if job in jobs[:3])))
-        work.check_none_twice(*jobs, *later)
+        work.check_none_twice(*jobs, *later, killed=fault == "kill")
         work.check_nothing_left()
 
 
@@ -136,7 +136,7 @@ def test_jobs_of_an_engine_that_is_restarted_are_killed_and_tried_again_and_all_
         for job in (*(job for job in there if job not in jobs[:3]), *later):
             ends_well(work, job)
         assert all(len(work.attempts(job)) == 1 for job in (*safe, *(job for job in there if job in jobs[:3])))
-        work.check_none_twice(*jobs, *later)
+        work.check_none_twice(*jobs, *later, killed=fault == "kill")
         work.check_nothing_left()
 
 
