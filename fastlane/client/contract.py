@@ -761,6 +761,7 @@ class Host(TypedDict):
     cpus: int | None
     memoryBytes: int | None
     disk: Disk | None
+    nodes: list[SwarmNode]
     clockSkewMs: int | None
 
 
@@ -772,6 +773,17 @@ class Disk(TypedDict):
     short: bool
     since: str | None
     until: str | None
+
+
+class SwarmNode(TypedDict):
+    """A node of a swarm of several."""
+
+    id: str
+    name: str
+    state: str
+    takesWork: bool
+    cpus: float | None
+    memoryBytes: int | None
 
 
 class Containers(TypedDict):

@@ -4,7 +4,8 @@ from dataclasses import replace
 from uuid import uuid4
 
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.host import HostView
+from fastlane.models.placement.disk import Disk
+from fastlane.models.placement.host import HostView, Node
 from fastlane.queue.base import TICKS, EntryKind, Lane, LaneCounts, Renewal, Report
 from tests.contract.claiming import LEASE, MAIN, MINUTE, claim, claimed
 from tests.support.factories import NOW, make_entry
@@ -99,6 +100,9 @@ async def test_reports_of_workers_are_kept_for_their_time(queue):
 async def test_a_report_keeps_its_hosts_and_notes_as_they_were(queue):
     host = HostView("tcp://a:2375", False, "did not answer", 5, None, "open", 3, 2, 6, 65_000, -1_500)
     notes = (Note("e", 1, Obstacle.REGISTRY, 'dial tcp: "refused" ✓', 5, 6), Note("f", None, Obstacle.STORE, "", 7))
+    host = replace(
+        host, disk=Disk(1, 2, "is full", 3, 4, 5, 6), members=(Node("n", "a", "down", False), Node("m", "b", "ready", True, 1.5, 7))
+    )
     report = Report("one", 1, (host,), notes, 20, 7, (("fast", "fast-"), ("default", "")))
     await queue.reports.announce(report, ttl=1000)
     assert await queue.reports.current() == [report]

@@ -18,6 +18,7 @@ from fastlane.config.pools import POOLS
 from fastlane.errors import HostDown
 from fastlane.executors.swarm.client.tunnel import Tunnel
 from fastlane.executors.swarm.executor import SwarmExecutor
+from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.endpoint import Endpoint, SshFiles
 from tests.integration.test_swarm_hosts import HOLD, opened, running_task, start, until
 from tests.support.docs import ROOT, blocks, commands_in, section
@@ -251,3 +252,17 @@ def pool_of(text: str) -> dict[str, object]:
     (row,) = tomllib.loads(text)["pools"]
     POOLS.read([row])
     return dict(row)
+
+
+@pytest.mark.thorough
+async def test_a_host_whose_key_is_changed_in_the_settings_is_reached_with_the_new_one(way: Way, installation: str, tmp_path: Path) -> None:
+    wrong = replace(way.endpoint, ssh=replace(way.endpoint.ssh, identity=make_key(tmp_path / "another")))
+    async with connected(way, installation) as executor:
+        service = await start(executor, way.address, HOLD)
+        for endpoint, usable in ((wrong, False), (way.endpoint, True)):
+            await executor.use_hosts([KnownHost(endpoint)])
+            view = await until(executor, lambda view, usable=usable: view.usable is usable and view.reason != "is not probed yet")
+            assert usable or "does not let fastlane log in by ssh" in (view.reason or "")
+        assert (await executor.inspect(way.address, service)).activated
+        assert len(ssh_processes(os.getpid())) == 1
+    assert ssh_processes(os.getpid()) == []

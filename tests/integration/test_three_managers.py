@@ -271,6 +271,9 @@ async def test_nothing_new_comes_to_a_node_that_is_short_of_disk_whichever_manag
         views = {view.name: view for view in executor.hosts()}
         assert [name for name, view in views.items() if not view.is_open] == [full.url]
         assert "is short of disk" in (views[full.url].closed or "")
+        nodes = views[full.url].members
+        assert [node.name for node in nodes] == sorted(node.name for node in three_managers.nodes)
+        assert all(node.state == "ready" and node.takes_work and node.cpus and node.memory for node in nodes)
         placed = set()
         for number in range(6):  # with nothing else there, a swarm gives each node two
             asked = hosts[number % 3].address

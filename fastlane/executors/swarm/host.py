@@ -170,6 +170,7 @@ class Host:
             memory=self.facts.memory if self.facts else None,
             closed=self.disk.short,
             disk=self.disk.now(),
+            members=self.facts.members if self.facts else (),
         )
 
     @property

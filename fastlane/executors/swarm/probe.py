@@ -17,6 +17,7 @@ from fastlane.executors.swarm.client.client import Client, negotiate
 from fastlane.executors.swarm.client.faults import NOT_A_MANAGER, HostTimeout, readable
 from fastlane.executors.swarm.service.states import node_states
 from fastlane.executors.swarm.service.timestamps import milliseconds
+from fastlane.models.placement.host import Node
 from fastlane.models.placement.host_record import EngineIdentity
 
 LEAST_HISTORY = 2
@@ -56,7 +57,7 @@ class EngineFacts:
     how far its clock is ahead of this process's, in milliseconds; None while that was not measured. ``node_cpus``
     and ``node_memory`` (bytes): the most that one of the nodes has which take work now; None where there is none. ``engine_id``: the
     engine's own id; ``cpus`` and ``memory`` (bytes): those of its own machine, None where it does not tell. ``folder``: where it keeps its
-    data, on its machine."""
+    data, on its machine. ``members``: the nodes of its swarm, if it has others."""
 
     swarm_id: str
     node_id: str
@@ -69,6 +70,7 @@ class EngineFacts:
     cpus: int | None = None
     memory: int | None = None
     folder: str = ""
+    members: tuple[Node, ...] = ()
 
     @property
     def identity(self) -> EngineIdentity:
@@ -125,7 +127,7 @@ async def probe(client: Client, known: EngineFacts | None, clock: Clock, *, info
     if isinstance(nodes, BaseException):
         raise nodes
     with readable(client.host):
-        states, sizes = node_states(nodes), largest(nodes)
+        states, sizes = node_states(nodes), {**largest(nodes), "members": members(nodes)}
     if isinstance(info, HostTimeout) and known is not None:
         return replace(known, nodes=states, **sizes)
     if isinstance(info, BaseException):
@@ -141,6 +143,20 @@ def largest(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     found = [(node.get("Description") or {}).get("Resources") or {} for node in able]
     nano, memory = (max((int(one.get(name) or 0) for one in found), default=0) for name in ("NanoCPUs", "MemoryBytes"))
     return {"node_cpus": nano / 1e9 or None, "node_memory": memory or None}
+
+
+def members(nodes: Sequence[Mapping[str, Any]]) -> tuple[Node, ...]:
+    """The nodes of a swarm of several, by name and id."""
+    found = [_member(node) for node in nodes] if len(nodes) > 1 else []
+    return tuple(sorted(found, key=lambda node: (node.name, node.id)))
+
+
+def _member(node: Mapping[str, Any]) -> Node:
+    about: Mapping[str, Any] = node.get("Description") or {}
+    resources: Mapping[str, Any] = about.get("Resources") or {}
+    nano, memory, state = resources.get("NanoCPUs"), resources.get("MemoryBytes"), str((node.get("Status") or {}).get("State", "unknown"))
+    cpus = nano / 1e9 if nano else None
+    return Node(str(node["ID"]), str(about.get("Hostname") or ""), state, _takes_work(node), cpus, memory or None)
 
 
 def _takes_work(node: Mapping[str, Any]) -> bool:

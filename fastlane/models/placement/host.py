@@ -11,6 +11,19 @@ IN_NO_POOL = "is in no pool any longer"
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a swarm of several: its id, its machine's name, its state in the swarm's words, whether it takes work, its processors, and
+    its memory in bytes (None where the swarm does not tell)."""
+
+    id: str
+    name: str
+    state: str
+    takes_work: bool
+    cpus: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HostView:
     """What is known of a host now. ``reason`` says in words why it is not usable, ``since`` (milliseconds) since when. ``circuit`` is the
     state of its breaker, ``faults`` the number in a row until now, ``retry_at`` (milliseconds) when an open breaker admits a call.
@@ -20,7 +33,7 @@ class HostView:
     ``running``: how many executions there are on its own node, and of its swarm's on no host's node, on one of its managers: the managers
     of a swarm together have each once. ``closed`` says why it gets no new work although it is usable; what is there goes on. ``record`` and
     ``version`` are those of the store's record that the worker goes by. ``cpus`` and ``memory`` (bytes) are those of its own machine.
-    ``disk``: what is known of the disk of its engine; None when that is nothing.
+    ``disk``: what is known of the disk of its engine; None when that is nothing. ``members``: the nodes of its swarm, if there are others.
     """
 
     name: str
@@ -42,6 +55,7 @@ class HostView:
     cpus: int | None = None
     memory: int | None = None
     disk: Disk | None = None
+    members: tuple[Node, ...] = ()
 
     @property
     def is_open(self) -> bool:

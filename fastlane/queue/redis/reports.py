@@ -10,7 +10,7 @@ import orjson
 
 from fastlane.models.note import Note, Obstacle
 from fastlane.models.placement.disk import Disk
-from fastlane.models.placement.host import HostView
+from fastlane.models.placement.host import HostView, Node
 from fastlane.queue.base import Report
 from fastlane.queue.redis.keys import Keys
 from fastlane.queue.redis.runner import ScriptRunner
@@ -88,7 +88,11 @@ def _report(values: Mapping[str, Any], hosts: Sequence[HostView]) -> Report:
 
 def _host(values: Mapping[str, Any]) -> HostView:
     disk = values.get("disk")
-    return HostView(**_known_fields(HostView, values) | {"disk": None if disk is None else Disk(**_known_fields(Disk, disk))})
+    parts = {
+        "disk": None if disk is None else Disk(**_known_fields(Disk, disk)),
+        "members": tuple(Node(**_known_fields(Node, node)) for node in values.get("members", ())),
+    }
+    return HostView(**_known_fields(HostView, values) | parts)
 
 
 def _known_fields(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:

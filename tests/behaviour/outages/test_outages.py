@@ -152,6 +152,7 @@ async def test_status_shows_the_whole_picture(server):
         "cpus": None,
         "memoryBytes": None,
         "disk": None,
+        "nodes": [],
         "clockSkewMs": None,
     }
     (container,) = shown["containers"]["running"]

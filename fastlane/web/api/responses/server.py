@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
 from fastlane.models.placement.disk import Disk
-from fastlane.models.placement.host import Uncleaned
+from fastlane.models.placement.host import Node, Uncleaned
 from fastlane.models.placement.pool import REQUESTED, RESTORED
 from fastlane.models.status import Status
 from fastlane.services.reads.health import HealthProblem, HealthReport
@@ -15,7 +15,21 @@ from fastlane.services.reads.server_status import PoolsRow, QueueRow, StatusView
 from fastlane.web.api.responses.actions import NOT_SEEN
 from fastlane.web.api.responses.executions import split_host
 from fastlane.web.api.responses.jobs import JOB_STATUSES
-from fastlane.web.api.serializer import Field, Serializer, array, boolean, enum, integer, nested, string, table, timestamp, url, uuid
+from fastlane.web.api.serializer import (
+    Field,
+    Serializer,
+    array,
+    boolean,
+    enum,
+    integer,
+    nested,
+    number,
+    string,
+    table,
+    timestamp,
+    url,
+    uuid,
+)
 
 ALIVE = Serializer[None]("Alive", "This process serves.", alive=boolean(lambda _: True, "Always true."))
 
@@ -94,6 +108,17 @@ DISK = Serializer[Disk](
     ),
 )
 
+NODE = Serializer[Node](
+    "SwarmNode",
+    "A node of a swarm of several.",
+    id=string(lambda node: node.id, "Its id in the swarm."),
+    name=string(lambda node: node.name, "Its machine's name."),
+    state=string(lambda node: node.state, "ready, down, disconnected or unknown: what the swarm says."),
+    takesWork=boolean(lambda node: node.takes_work, "Whether the swarm gives it work: it is ready, and neither drained nor paused."),
+    cpus=number(lambda node: node.cpus, "Its processors."),
+    memoryBytes=integer(lambda node: node.memory, "Its memory.", null=True),
+)
+
 HOST = Serializer[HostRow](
     "Host",
     "A Docker host of a pool, as the workers see it.",
@@ -114,6 +139,7 @@ HOST = Serializer[HostRow](
     cpus=integer(lambda row: row.view.cpus if row.view else None, "Processors of its machine.", null=True),
     memoryBytes=integer(lambda row: row.view.memory if row.view else None, "The memory of its machine.", null=True),
     disk=nested(DISK, lambda row: row.view.disk if row.view else None, null=True),
+    nodes=array(NODE, lambda row: row.view.members if row.view else (), "The nodes of its swarm, if there are others than its own."),
     clockSkewMs=integer(
         lambda row: row.view.clock_skew if row.view else None, "How far its clock is ahead of a worker's.", null=True, least=None
     ),

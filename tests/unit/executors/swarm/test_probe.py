@@ -6,7 +6,8 @@ import pytest
 
 from fastlane.clock import ROUNDING
 from fastlane.errors import HostDown
-from fastlane.executors.swarm.probe import EngineFacts, Info, Pace, largest, read_info
+from fastlane.executors.swarm.probe import EngineFacts, Info, Pace, largest, members, read_info
+from fastlane.models.placement.host import Node
 
 READY = {"n1": "ready"}
 
@@ -85,3 +86,21 @@ def test_a_host_is_probed_less_often_among_many_like_it(hosts: int, away: int, w
 )
 def test_many_hosts_are_asked_less_often_for_what_rarely_changes(hosts: int, elapsed: float, asks: bool) -> None:
     assert Pace(2.0, lambda: hosts, lambda: 0).asks_info(elapsed) is asks
+
+
+def test_the_nodes_of_a_swarm_of_several_are_told_by_name() -> None:
+    def node(id: str, name: str, state: str = "ready", availability: str = "active") -> dict[str, Any]:
+        resources = {"NanoCPUs": 1_500_000_000, "MemoryBytes": 7} if state == "ready" else None
+        return {
+            "ID": id,
+            "Status": {"State": state},
+            "Spec": {"Availability": availability},
+            "Description": {"Hostname": name, "Resources": resources},
+        }
+
+    assert members([node("n1", "b")]) == ()
+    assert members([node("n1", "b"), node("n2", "a", "down"), node("n3", "c", availability="drain")]) == (
+        Node("n2", "a", "down", False),
+        Node("n1", "b", "ready", True, 1.5, 7),
+        Node("n3", "c", "ready", False, 1.5, 7),
+    )
