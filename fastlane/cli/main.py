@@ -32,6 +32,7 @@ COMMANDS = {
     "pools": Entry("fastlane.cli.client.listings:pools", "Pools, their limits and what runs there.", SERVER),
     "hosts": Entry("fastlane.cli.client.hosts:hosts", "Docker hosts: list, add, drain and remove them.", SERVER),
     "dispatch": Entry("fastlane.cli.client.control:dispatch", "Hold and release all that waits.", SERVER),
+    "reload": Entry("fastlane.cli.client.control:reload", "Read the pools from the settings again.", SERVER),
     "up": Entry("fastlane.cli.servers:up", "Run all of fastlane in one process.", SERVER),
     "api": Entry("fastlane.cli.servers:api", "Serve HTTP.", SERVER),
     "worker": Entry("fastlane.cli.servers:worker", "Run jobs on the Docker hosts.", SERVER),

@@ -7,10 +7,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from fastlane.cli.client.times import duration, relative
+from fastlane.models.placement.pool import Pool
 from fastlane.web.openapi.document import Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.command_line import Terminal
-from tests.support.fastlane import IMAGE
+from tests.support.fastlane import IMAGE, POOLS, Fastlane
 from tests.support.waiting import until
 from tests.support.web_settings import web_settings
 
@@ -191,6 +192,14 @@ async def test_whole_tasks_are_stopped_and_removed(server, command_line):
     assert (await command_line("stop", "--all", "backup")).text == "backup: 2 jobs stopped\n"
     assert (await command_line("rm", "--all", "backup")).code == 0
     assert (await command_line("tasks", "-q")).lines == []
+
+
+async def test_pools_are_read_again(shared_redis, tmp_path, command_at):
+    more = [Pool("late", "late-", POOLS[0].hosts), *POOLS]
+    async with Fastlane(tmp_path, shared_redis.url, read_pools=lambda: more) as server:
+        reloaded = await command_at(server.base)("reload")
+        assert (reloaded.code, reloaded.text) == (0, "pools: revision 2\n")
+        assert "late" in (await command_at(server.base)("pools")).text
 
 
 async def test_dispatch_is_held_and_released(server, command_line):

@@ -158,3 +158,17 @@ def resume_dispatch(context: str | None) -> None:
     with connect(context) as client:
         client.server.resume_dispatch()
     click.echo("dispatch goes on")
+
+
+@click.command(cls=ClientCommand)
+@CONTEXT
+def reload(context: str | None) -> None:
+    """Reads the pools from the settings again, in every process. If any setting has a fault, none changes.
+
+    \b
+    Example:
+      fastlane reload
+    """
+    with connect(context) as client:
+        reloaded = client.server.reload_pools()
+    click.echo(f"pools: revision {reloaded['revision']}")
