@@ -67,6 +67,7 @@ class Host:
         self._shown: tuple[int, float] | None = None
         self._clock = clock
         self._breaker = breaker
+        breaker.subscribe(self._circuit_changed)
         self._pace = pace
         self._on_change = on_change
         self._fault: str | None = "is not probed yet"
@@ -245,6 +246,10 @@ class Host:
             raise
         self._breaker.succeeded()
 
+    def _circuit_changed(self, circuit: Circuit) -> None:
+        reason = None if circuit is Circuit.CLOSED else self._last_fault
+        log.warning("host.circuit", host=self.name, circuit=circuit.value, faults=self._breaker.faults, reason=reason)
+
     def _failed(self, error: HostDown) -> None:
         self._last_fault = self._words(error)
         self._breaker.failed(self._clock.now(), visible=not isinstance(error, HostTimeout))
@@ -282,7 +287,7 @@ class Host:
         except NotHostsFault:
             return  # all threads are busy, and their calls show how the host is
         except FastlaneError as error:
-            self._fault = self._words(error)
+            self._fault = self._last_fault = self._words(error)
             self._breaker.failed(self._clock.now(), visible=True)
         else:
             self._fault = None

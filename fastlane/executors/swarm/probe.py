@@ -25,8 +25,8 @@ LEAST_HISTORY = 2
 
 NODES_WITHIN = 10.0
 INFO_WITHIN = 5.0
-PROBES_A_SECOND = 100
-"""How many hosts that are well a worker probes in a second at most: so many take some 3 % of a core."""
+PROBES_A_SECOND = 50
+"""How many hosts that are well a worker probes in a second at most: so many take some 2 % of a core."""
 INFOS_A_SECOND = 20
 """How many of them it asks for ``/info``."""
 AWAY_A_SECOND = 20

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fastlane.errors import HostDown
 from fastlane.executors.swarm import probe
@@ -43,3 +44,20 @@ async def test_a_host_that_fails_a_call_is_probed_at_once_and_then_often_until_i
     await simulation.serve(name)
     await until(lambda: executor.hosts()[0].usable, "the host to be usable")
     assert simulation.calls["nodes"] == probed + 1, "a host that was well was probed again"
+
+
+async def test_that_a_breaker_opens_and_closes_is_told_with_the_host_and_why(executor: SwarmExecutor, simulation: Simulation) -> None:
+    name = simulation.names[0]
+    host = f"unix://{name}"
+    with capture_logs() as logs:
+        await simulation.kill(name)
+        with pytest.raises(HostDown):
+            await executor.inspect(host, "service")
+        await until(lambda: executor.hosts()[0].circuit == "open", "the breaker to open")
+        view = executor.hosts()[0]
+        await simulation.serve(name)
+        await until(lambda: executor.hosts()[0].usable, "the host to be usable")
+    assert view.since is not None
+    assert view.reason
+    told = [(event["host"], event["circuit"], event["reason"]) for event in logs if event["event"] == "host.circuit"]
+    assert told == [(host, "open", view.reason.removeprefix("failed too often: ")), (host, "closed", None)]

@@ -14,6 +14,7 @@ The regular probe (``probe.py``) bypasses the breaker. When it succeeds on a hos
 once; when calls hang although the probe succeeds, the breaker stays open for ``reset``.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 
 
@@ -35,6 +36,11 @@ class Breaker:
         self._opened_at: int | None = None
         self._trying = False
         self._visible = False
+        self._on_change: Callable[[Circuit], None] = lambda _circuit: None
+
+    def subscribe(self, on_change: Callable[[Circuit], None]) -> None:
+        """Calls ``on_change`` with OPEN when it opens, HALF_OPEN when it tries a call, and CLOSED when it has closed."""
+        self._on_change = on_change
 
     @property
     def faults(self) -> int:
@@ -56,22 +62,29 @@ class Breaker:
         circuit = self.circuit(now)
         if circuit is Circuit.HALF_OPEN and not self._trying:
             self._trying = True
+            self._on_change(circuit)
             return True
         return circuit is Circuit.CLOSED
 
     def succeeded(self) -> None:
         """Records a call that the host answered, even with a refusal."""
+        was_closed = self._opened_at is None
         self._fails = 0
         self._opened_at = None
         self._trying = self._visible = False
+        if not was_closed:
+            self._on_change(Circuit.CLOSED)
 
     def failed(self, now: int, *, visible: bool) -> None:
         """Records a call or probe that failed by the host's fault. ``visible``: a probe would see this fault too."""
+        before = self.circuit(now)
         self._fails += 1
         self._visible = self._visible or visible
         if self._trying or self._fails >= self._max_fails:
             self._opened_at = now
         self._trying = False
+        if self._opened_at == now and before is not Circuit.OPEN:
+            self._on_change(Circuit.OPEN)
 
     def abandoned(self) -> None:
         """Records a call that its caller gave up: it says nothing about the host."""

@@ -75,7 +75,7 @@ def test_the_largest_node_is_one_that_takes_work(nodes: list[dict[str, Any]], cp
 
 @pytest.mark.parametrize(
     ("hosts", "away", "well", "pause"),
-    [(1, 0, True, 2), (200, 0, True, 2), (1_000, 0, True, 10), (1_000, 40, False, 2), (1_000, 100, False, 5)],
+    [(1, 0, True, 2), (100, 0, True, 2), (1_000, 0, True, 20), (1_000, 40, False, 2), (1_000, 100, False, 5)],
 )
 def test_a_host_is_probed_less_often_among_many_like_it(hosts: int, away: int, well: bool, pause: float) -> None:
     assert Pace(2.0, lambda: hosts, lambda: away).pause(well=well) == pause

@@ -131,3 +131,18 @@ def test_an_open_breaker_tells_its_faults_and_when_a_call_goes_through_again() -
     assert breaker.retry_at(107) is None
     breaker.succeeded()
     assert (breaker.faults, breaker.retry_at(108)) == (0, None)
+
+
+def test_it_tells_when_it_opens_tries_a_call_and_closes() -> None:
+    told: list[Circuit] = []
+    breaker = Breaker(2, 100)
+    breaker.subscribe(told.append)
+    for now in (0, 1, 2):
+        breaker.failed(now, visible=True)
+    assert told == [OPEN]
+    assert breaker.admit(200)
+    breaker.failed(200, visible=True)
+    assert breaker.admit(300)
+    breaker.succeeded()
+    breaker.succeeded()
+    assert told == [OPEN, HALF, OPEN, HALF, SHUT]
