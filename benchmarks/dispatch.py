@@ -16,6 +16,7 @@ import uvloop
 
 from benchmarks import witness
 from benchmarks.figures import Figure, Target
+from benchmarks.history import lengthen
 from benchmarks.others import Other
 from benchmarks.peers.__main__ import WARM
 from benchmarks.processes import AT_ONCE, HOST, child, settings_for
@@ -79,13 +80,23 @@ def processed(peer: Other, jobs: int) -> tuple[float, float]:
     return enqueued, (jobs - 1) / (max(moments) - min(moments))
 
 
-def dispatch(workers: int, jobs: int = JOBS, hosts: Sequence[str] = (HOST,)) -> float:
-    """Jobs a second by that many worker processes, on a new store and a new Redis."""
+def dispatch(workers: int, jobs: int = JOBS, hosts: Sequence[str] = (HOST,), history: int = 0) -> float:
+    """Jobs a second by that many worker processes, on a new Redis and a store with so many executions that have ended."""
     with tempfile.TemporaryDirectory() as folder, RealRedis() as redis, contextlib.ExitStack() as stack:
         settings = settings_for(folder, redis.url, hosts=hosts)
-        store = SqliteStore(Path(folder) / "fastlane.db")
+        file = Path(folder) / "fastlane.db"
+        if history:
+            uvloop.run(_with_one(SqliteStore(file)))
+            lengthen(file, history)
+        store = SqliteStore(file)
         queue = RedisQueue(redis.url, settings["FASTLANE_INSTALLATION"])
         return uvloop.run(_dispatch(stack, settings, workers, jobs, store, queue))
+
+
+async def _with_one(store: SqliteStore) -> None:
+    await store.open()
+    await accepted(store, 1)
+    await store.close()
 
 
 async def _dispatch(

@@ -48,12 +48,14 @@ class Sizes:
     hosts: Sequence[int] = (10, 100, 1_000)
     running: int = 1_000
     placed: int = 4_000
+    history: int = 1_000_000
+    """How many executions the store has when they are placed once more."""
     seconds: float = 20.0
     jobs: int = 500
     """Jobs on the hosts beside a silent one."""
 
 
-QUICK = Sizes((2, 20), 20, 400, 3.0, 50)
+QUICK = Sizes((2, 20), 20, 400, 2_000, 3.0, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,16 +235,32 @@ def _running(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
 
 def _placed(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
     found: dict[int, list[float]] = {count: [] for count in sizes.hosts}
+    late: list[float] = []
+    few, most = sizes.hosts[0], sizes.hosts[-1]
     for turn in range(rounds):
         for count in sizes.hosts:
-            found[count].append(dispatch.dispatch(4, sizes.placed, [f"unix:///instant/{number}" for number in range(count)]))
-        say(f"round {turn + 1}: placed by 4 workers: {_told({count: (all_[-1],) for count, all_ in found.items()})} a second")
-    few, most = sizes.hosts[0], sizes.hosts[-1]
+            found[count].append(dispatch.dispatch(4, sizes.placed, _instant(count)))
+        late.append(dispatch.dispatch(4, sizes.placed, _instant(most), sizes.history))
+        told = _told({count: (all_[-1],) for count, all_ in found.items()})
+        say(f"round {turn + 1}: placed by 4 workers: {told} a second; after {sizes.history:,} executions {late[-1]:.1f}")
     target = Target(1_500.0, at_least=True)
     return [
         Figure(f"placed by 4 workers, {most:,} hosts", "jobs/s", found[most], found[few], f"{few} hosts", Comparison.ALONE, target),
         Figure(f"placed by 4 workers, {most:,} hosts, against {few}", "jobs/s", found[most], found[few], f"{few} hosts"),
+        Figure(
+            f"the same, {most:,} hosts, after {sizes.history:,} executions",
+            "jobs/s",
+            late,
+            found[most],
+            "an empty store",
+            target=Target(0.9, at_least=True),
+        ),
     ]
+
+
+def _instant(count: int) -> list[str]:
+    """The names of that many hosts in the workers' own processes."""
+    return [f"unix:///instant/{number}" for number in range(count)]
 
 
 def _silent(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:

@@ -101,9 +101,10 @@ init = true
 ```
 
 A host of `hosts` may be a table: `{{ address = "10.0.0.7:2375", weight = 2, maxRunning = 8 }}`. A host of weight 2 gets twice the work of
-one of weight 1, which is the default. It never gets more than `maxRunning` executions at once, those of other pools included. Managers of
-one swarm stand in for each other: what runs in their swarm counts once, against the largest of their weights and the least of their
-`maxRunning`.
+one of weight 1, which is the default. It gets no more than `maxRunning` executions at once, those of other pools included. Several workers
+may exceed that for a moment, by what each of them starts before it has seen what the others did (2 s, or 10 s among 1,000 hosts); the
+pool's own `maxRunning` is never exceeded by that. Managers of one swarm stand in for each other: what runs in their swarm counts once,
+against the largest of their weights and the least of their `maxRunning`.
 
 The keys of `policy`: {policy}.
 Each is `true` (anything), `false` (nothing, the default), a pattern, or a list of patterns (one must match); `*` in a pattern
