@@ -27,7 +27,6 @@ from fastlane.queue.base import TICKS, Lane
 from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.repair.rebuilder import Rebuilder
 from fastlane.services.results import Enqueued
-from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.engine_views import DockerEngine
 from tests.support.fork_server import Child, ForkServer
 from tests.support.installation import Installation
@@ -37,6 +36,7 @@ from tests.support.redis import RealRedis
 from tests.support.relay import Relay
 from tests.support.seams import Journal, Trip
 from tests.support.services import services_of
+from tests.support.stores import DATABASES, ON_MONGO, new_store, store_url
 from tests.support.waiting import until
 
 T = TypeVar("T")
@@ -139,11 +139,12 @@ class Ground:
         if self.lost is not None:
             self._put_between(self.lost)
         engine, pool = DockerEngine(self.world.engine), {"name": POOL, "hosts": self.hosts}
-        settings = {"LEASE": "2s", **self.settings}
+        url = DATABASES.new_url() if ON_MONGO else store_url(self.folder)
+        settings = {"LEASE": "2s", "STORE_URL": url, **self.settings}
         self.installation = Installation(self.folder, engine, self.name, self.redis_url, settings, pool)
         self.pools = (Pool(POOL, "", self.hosts),)
         self.clock = SystemClock()
-        self.store = SqliteStore(self.folder / "fastlane.db")
+        self.store = new_store(url)
         self.queue = RedisQueue(self.world.redis.url, self.name)
         self.services = services_of(self.store, self.queue, self.clock, self.pools)
         async with contextlib.AsyncExitStack() as stack:

@@ -38,7 +38,7 @@ def run(role: Role) -> int:
     if options.journal is None:
         return app.run(role, settings, factories, loaded.access)
     journal = Journal(Path(options.journal))
-    hook = Hook(journal, Trip.of(options.trip), wait_for_writer(settings.store_path))
+    hook = Hook(journal, Trip.of(options.trip), wait_for_writer(settings))
     return process.run(journaled(role, settings, watched_by(hook, factories), journal))
 
 
@@ -95,16 +95,18 @@ def watched_by(hook: Hook, factories: app.Factories) -> app.Factories:
     )
 
 
-def wait_for_writer(path: Path) -> Callable[[], None]:
-    """Returns a function that waits until the store's writer thread has nothing to do: a process that freezes inside a transaction would
-    lock the others out.
+def wait_for_writer(settings: Settings) -> Callable[[], None]:
+    """Returns a function that waits until SQLite's writer thread has nothing to do: a process that freezes inside a transaction would lock
+    the others out.
 
     It is called in the event loop's thread, so nothing new arrives meanwhile.
     """
 
     def wait() -> None:
+        if settings.store_is_mongo:
+            return
         time.sleep(0.05)  # the writer takes what was handed to it before it takes the lock again
-        db = sqlite3.connect(path, timeout=10, isolation_level=None)
+        db = sqlite3.connect(settings.store_path, timeout=10, isolation_level=None)
         db.execute("BEGIN IMMEDIATE")
         db.execute("ROLLBACK")
         db.close()

@@ -29,6 +29,7 @@ class Databases:
         self._stack = ExitStack()
         self._server: RealMongo | None = None
         self._taken: dict[Path, str] = {}
+        self._made = 0
 
     @property
     def server(self) -> RealMongo:
@@ -41,9 +42,13 @@ class Databases:
         """The URL of the database that stands for this folder; it is empty when a test asks first."""
         folder = folder.resolve()
         if folder not in self._taken:
-            name = f"fastlane_test_{os.getpid()}_{len(self._taken)}"
-            self._taken[folder] = emptied(self.server.url(name) if OUTSIDE is None else database_url(OUTSIDE, name))
+            self._taken[folder] = emptied(self._url(str(len(self._taken))))
         return self._taken[folder]
+
+    def new_url(self) -> str:
+        """The URL of a new database, for tests that run side by side in one process."""
+        self._made += 1
+        return self._url(f"new_{self._made}")
 
     def release(self) -> None:
         """The test is over: its databases may be used again."""
@@ -53,6 +58,10 @@ class Databases:
         """Ends the server."""
         self._stack.close()
         self._server = None
+
+    def _url(self, name: str) -> str:
+        name = f"fastlane_test_{os.getpid()}_{name}"
+        return self.server.url(name) if OUTSIDE is None else database_url(OUTSIDE, name)
 
 
 DATABASES = Databases()
