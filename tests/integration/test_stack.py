@@ -15,6 +15,7 @@ import pytest
 
 from fastlane.client import Client
 from tests.support.images import BuiltImage
+from tests.support.installation import LINGER
 from tests.support.stack.deployed import Stack, three_nodes
 from tests.support.stack.starts import Starts
 from tests.support.waiting import LONG_PATIENCE, wait_until
@@ -104,7 +105,8 @@ def test_the_page_s_commands_run_a_first_job(stack: Stack, client: Client) -> No
     reply = json.loads(
         stack.type_in("Deploy it", "curl -H \"Authorization: Bearer $(sed -n 's/^token: *//p' token.txt)\" \\").splitlines()[0]
     )
-    assert ended(client, reply)["logInfo"]["stdoutBytes"] > 0
+    ended(client, reply)
+    assert client.run("first", image="ubuntu", command=["sh", "-c", f"echo two{LINGER}"]).stdout == b"two\n"
     assert "fastlane_api" in stack.type_in("Deploy it", "docker stack services")
     hosts = client.server.status()["hosts"]
     assert {(host["host"], host["available"]) for host in hosts} == {("engine-1", True), ("engine-2", True), ("engine-3", True)}
@@ -135,7 +137,7 @@ def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: S
     with Starts(stack.nodes) as starts, ThreadPoolExecutor() as pool:
         script = "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done"
         followed = client.submit("followed", image="ubuntu", command=["sh", "-c", script])
-        others = [client.submit("others", image="ubuntu", command=["sh", "-c", "sleep 20; echo whole"]) for _ in range(8)]
+        others = [client.submit("others", image="ubuntu", command=["sh", "-c", "sleep 20; echo whole; sleep 0.1"]) for _ in range(8)]
         following = pool.submit(follow, stack, followed)
         wait_until(lambda: execution(client, followed)["status"] == "running", "the job to run")
         assert stack.killed("worker") == 2
@@ -154,7 +156,7 @@ def test_a_follower_goes_on_through_killed_workers_and_a_rolling_update(stack: S
 
 
 def test_after_its_removal_and_a_new_deployment_history_and_schedules_are_there(stack: Stack, client: Client) -> None:
-    done = client.submit("kept", image="ubuntu", command="echo before")
+    done = client.submit("kept", image="ubuntu", command=["sh", "-c", f"echo before{LINGER}"])
     ended(client, done)
     cron = client.submit("kept", image="ubuntu", command="echo tick", cron="* * * * *")
     going = client.submit("kept", image="ubuntu", command=["sh", "-c", "sleep 45; echo through"])
@@ -172,7 +174,7 @@ def test_after_its_removal_and_a_new_deployment_history_and_schedules_are_there(
 def test_an_upgrade_with_a_hundred_jobs_under_way_loses_nothing_and_repeats_nothing(stack: Stack, client: Client) -> None:
     with Starts(stack.nodes) as starts:
         cron = client.submit("upgraded", image="ubuntu", command="echo tick", cron="* * * * *")
-        script = ["sh", "-c", "sleep 120; echo whole"]
+        script = ["sh", "-c", "sleep 120; echo whole; sleep 0.1"]
         replies = [client.submit("upgraded", image="ubuntu", command=script) for _ in range(100)]
         wait_until(lambda: client.server.status()["queues"]["default"]["running"] == 100, "the jobs to run", 4 * LONG_PATIENCE)
         stack.push("2")
@@ -188,3 +190,16 @@ def test_an_upgrade_with_a_hundred_jobs_under_way_loses_nothing_and_repeats_noth
     due = sorted(moment(tick["due"]) for tick in ticks)
     assert [later - earlier for earlier, later in pairwise(due)] == [60] * (len(due) - 1)
     assert {image_of(stack, role) for role in ROLES} == {f"{stack.image}:2"}
+
+
+@pytest.mark.repeated
+def test_an_image_that_does_not_start_is_taken_back_while_jobs_go_on(stack: Stack, client: Client) -> None:
+    before = image_of(stack, "worker")
+    going = client.submit("going", image="ubuntu", command=["sh", "-c", "sleep 30; echo whole; sleep 0.1"])
+    wait_until(lambda: execution(client, going)["status"] == "running", "the job to run")
+    stack.push("broken", "ubuntu:latest")
+    stack.docker("service", "update", "-d", "--image", f"{stack.image}:broken", "fastlane_worker")
+    wait_until(lambda: stack.update_state("worker") == "rollback_completed", "the worker's rollback", 4 * LONG_PATIENCE)
+    assert image_of(stack, "worker") == before
+    ended(client, going)
+    assert written(client, going) == b"whole\n"

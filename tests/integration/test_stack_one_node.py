@@ -6,6 +6,7 @@ MongoDB's image is a stand-in, and the node publishes the port itself: see ``tes
 import pytest
 
 from tests.support.images import BuiltImage
+from tests.support.installation import LINGER
 from tests.support.stack.deployed import one_node
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1200)]
@@ -20,5 +21,5 @@ def test_one_node_runs_a_job_with_an_image_that_it_has(built_image: BuiltImage) 
         stack.type_in("One node")
         stack.until_up()
         with stack.client() as client:
-            assert client.run("first", image="ubuntu", command="echo one").stdout == "one\n"
+            assert client.run("first", image="ubuntu", command=["sh", "-c", f"echo one{LINGER}"]).stdout == b"one\n"
             assert [host["host"] for host in client.server.status()["hosts"]] == ["engine-1"]

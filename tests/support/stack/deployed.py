@@ -23,6 +23,7 @@ SERVICES = {"api": 2, "worker": 2, "redis": 1, "mongo": 1, "engine-1": 1, "engin
 ON_ONE_NODE = {**SERVICES, "api": 1, "engine-2": 0, "engine-3": 0}
 """The replicas of each service. A port of a node has room for one API server, where the ingress network would share it out."""
 PARTS = ("swarm-stack.yml", "stack", "docs/install.md")
+UPDATE_ENDS = ("completed", "paused", "rollback_completed", "rollback_paused")
 UP_WITHIN = 240.0
 """Seconds within which a deployment is complete: a deadline, not a measurement."""
 
@@ -80,9 +81,9 @@ class Stack:
         assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return done.stdout + done.stderr
 
-    def push(self, tag: str) -> None:
-        """Pushes the image again, as another version of it."""
-        provide(self.nodes[0].url, NAME, f"{self.image}:{tag}")
+    def push(self, tag: str, image: str = NAME) -> None:
+        """Pushes an image as a version of fastlane's: the same again, or another one."""
+        provide(self.nodes[0].url, image, f"{self.image}:{tag}")
 
     def docker(self, *words: str, node: int = 0) -> str:
         """A command on one node's engine."""
@@ -96,8 +97,14 @@ class Stack:
     def until_updated(self, *services: str) -> None:
         """Returns when the updates of these services have ended well, and all is up."""
         for service in services:
-            wait_until(lambda service=service: self._update(service) == "completed", f"the update of {service}", UP_WITHIN)
+            wait_until(lambda service=service: self.update_state(service) in UPDATE_ENDS, f"the update of {service}", UP_WITHIN)
+            assert self.update_state(service) == "completed"
         self.until_up()
+
+    def update_state(self, service: str) -> str:
+        """How far a service's last update is, in Swarm's words; empty when there was none, or none yet."""
+        status = self.docker("service", "inspect", "--format", "{{json .UpdateStatus}}", f"fastlane_{service}")
+        return str((json.loads(status) or {}).get("State", ""))
 
     def containers(self, service: str) -> list[tuple[Node, str]]:
         """The running containers of a service: each one's node and id."""
@@ -143,12 +150,6 @@ class Stack:
         words = "{{.Name}} {{.Replicas}}"
         lines = [line.split() for line in self.docker("stack", "services", "--format", words, "fastlane").splitlines()]
         return {name: replicas for name, replicas, *_ in lines} == self._services
-
-    def _update(self, service: str) -> str:
-        status = self.docker("service", "inspect", "--format", "{{json .UpdateStatus}}", f"fastlane_{service}")
-        state = (json.loads(status) or {}).get("State", "completed")
-        assert state in ("completed", "updating"), status
-        return str(state)
 
     def _healthy(self) -> bool:
         script = f'curl -s -m 5 -H "Authorization: Bearer {self.token}" {self.url}/healthcheck || true'
