@@ -50,9 +50,13 @@ for line in sys.argv[1:]:
     connection.request(method, path)
     print(connection.getresponse().status)
 """
-REACH = (
-    "for at in engine-1 engine-2 engine-3 {addresses}; do nc -w 2 $at 2375 </dev/null >/dev/null 2>&1 && echo reached $at; done; echo tried"
-)
+REACH = """
+get() {{ wget -T 2 -qO /dev/null "http://$1" && echo "reached $1"; }}
+for at in engine-1 engine-2 engine-3 {addresses}; do get $at:2375/version; done
+get {node}:10000/livez
+sleep 0.1
+"""
+AUTHORIZED = """curl -H "Authorization: Bearer $(sed -n 's/^token: *//p' token.txt)" """
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +105,8 @@ def written(client: Client, reply: Any) -> bytes:
 
 
 def test_the_page_s_commands_run_a_first_job(stack: Stack, client: Client) -> None:
-    assert '"errors":[]' in stack.type_in("Deploy it", "curl -H \"Authorization: Bearer $(sed -n 's/^token: *//p' token.txt)\" http")
-    reply = json.loads(
-        stack.type_in("Deploy it", "curl -H \"Authorization: Bearer $(sed -n 's/^token: *//p' token.txt)\" \\").splitlines()[0]
-    )
+    assert '"errors":[]' in stack.type_in("Deploy it", f"{AUTHORIZED}http")
+    reply = json.loads(stack.type_in("Deploy it", f"{AUTHORIZED}\\").partition("\n")[0])
     ended(client, reply)
     assert client.run("first", image="ubuntu", command=["sh", "-c", f"echo two{LINGER}"]).stdout == b"two\n"
     assert "fastlane_api" in stack.type_in("Deploy it", "docker stack services")
@@ -123,11 +125,12 @@ def test_the_filter_passes_on_what_fastlane_asks_for_and_nothing_else(stack: Sta
 def test_neither_a_job_nor_the_api_reaches_an_engine(stack: Stack, client: Client) -> None:
     addresses = [address for number in (1, 2, 3) for address in stack.addresses(f"engine-{number}")]
     assert len(addresses) == 3, "a filter is in the network of the workers and no other"
-    script = REACH.format(addresses=" ".join(addresses))
+    node = stack.containers("api")[0][0].address
+    script = REACH.format(addresses=" ".join(addresses), node=node)
     replies = [client.submit("reach", image="ubuntu", command=["sh", "-c", script]) for _ in range(6)]
     for reply in replies:
         ended(client, reply)
-        assert written(client, reply) == b"tried\n"
+        assert written(client, reply) == b"reached %s:10000/livez\n" % node.encode(), "only the port that is published"
     answer = stack.inside("api", "python", "-c", ASK, "GET /version")
     assert answer.returncode != 0
     assert "gaierror" in answer.stderr
@@ -159,7 +162,7 @@ def test_after_its_removal_and_a_new_deployment_history_and_schedules_are_there(
     done = client.submit("kept", image="ubuntu", command=["sh", "-c", f"echo before{LINGER}"])
     ended(client, done)
     cron = client.submit("kept", image="ubuntu", command="echo tick", cron="* * * * *")
-    going = client.submit("kept", image="ubuntu", command=["sh", "-c", "sleep 45; echo through"])
+    going = client.submit("kept", image="ubuntu", command=["sh", "-c", "sleep 45; echo through; sleep 0.1"])
     wait_until(lambda: execution(client, going)["status"] == "running", "the job to run")
     stack.removed()
     stack.type_in("Deploy it", "IMAGE=")
