@@ -18,9 +18,9 @@ class Attempts:
     """The tries of one request, for ``patience`` seconds. ``now`` is any clock that only goes forward."""
 
     def __init__(self, patience: float, now: float, *, reached: bool = True) -> None:
-        self._patience = patience if reached else min(patience, UNREACHED)
+        self._patience = patience
         self._delay = FIRST
-        self._until = now + self._patience
+        self._until = now + (patience if reached else min(patience, UNREACHED))
 
     def succeeded(self, now: float) -> None:
         """What was sent got an answer, so patience begins anew."""

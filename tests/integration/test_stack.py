@@ -51,7 +51,7 @@ for line in sys.argv[1:]:
     print(connection.getresponse().status)
 """
 REACH = """
-get() {{ wget -T 2 -qO /dev/null "http://$1" && echo "reached $1"; }}
+get() {{ wget -T 2 -qO /dev/null "http://$1" 2>/dev/null && echo "reached $1"; }}
 for at in engine-1 engine-2 engine-3 {addresses}; do get $at:2375/version; done
 get {node}:10000/livez
 sleep 0.1
