@@ -7,12 +7,13 @@ import pytest
 from fastlane.errors import Changed, Repeated
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ANY, ExpectedVersions
-from fastlane.models.schedule.tick import Outcome
+from fastlane.models.paging import Wanted, Window
+from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import Status
 from fastlane.models.task import Task
-from fastlane.storage.base import Deletion, Generation
+from fastlane.storage.base import Counts, Deletion, Generation
 from tests.contract.stored import created
-from tests.support.factories import first_of, new_job
+from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import ticks_of
 
 OTHER = ExpectedVersions(frozenset({"another version"}))
@@ -108,6 +109,7 @@ async def test_a_job_is_deleted_while_another_of_its_task_runs(store):
     job = new_job(running.task_id, sequence=0)
     await store.create(job, None, None)
     assert await store.unfinished(job.task_id, job.id, 10) == []
+    assert await store.unfinished(job.task_id, running.job_id, 10) == [running]
     assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
     assert await store.execution(running.id) == running
 
@@ -131,3 +133,25 @@ async def test_a_generation_is_changed_only_from_what_is_stored(store, stale):
     assert await store.change_generation(await store.generation(), stored)
     assert not await store.change_generation(replace(stored, **stale), Generation(9, "new", None, 9))
     assert await store.generation() == stored
+
+
+async def test_what_is_deleted_of_one_task_leaves_the_numbers_of_another_as_they_are(store):
+    jobs = []
+    for task in ("kept", "gone"):
+        job, tick, execution = new(task)
+        done = replace(execution, status=Status.DONE, finished_at=5, settled=True, cleaned=True)
+        await store.create(job, tick, done)
+        assert await store.insert(
+            replace(next_execution(done, due=6, now=6), status=Status.DONE, finished_at=7, settled=True, cleaned=True)
+        )
+        jobs.append(job)
+    assert await store.delete_job(jobs[1].id, jobs[1].incarnation, 9) is Deletion.DONE
+    assert await store.delete_task("gone")
+    empty = dict.fromkeys(Status, 0)
+    for visible in ("kept", None):
+        assert await store.counts(visible) == Counts(1, 1, {**empty, Status.DONE: 2})
+    window = Window(1, 10)
+    assert (await store.list_executions_of(jobs[0].id, window)).total == 2
+    for wanted in (Wanted(), Wanted(task_id="kept"), Wanted(frozenset({Status.DONE}), "kept"), Wanted(visible="kept")):
+        assert (await store.list_executions(wanted, window)).total == 2
+    assert (await store.list_executions(Wanted(task_id="gone"), window)).total == 0
