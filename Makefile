@@ -26,7 +26,7 @@ test-model: ## run the model test: 1,000 random programs in virtual time, and fa
 test-mongo: ## run the HTTP suite and the tests of behaviour on MongoDB (FASTLANE_TEST_MONGO_URL, or a server of its own)
 	@scripts/test-mongo $(ARGS)
 
-bench: ## measure fastlane against a bare baseline and update docs/performance.md; 20 minutes (ARGS='--only enqueue')
+bench: ## measure fastlane against a bare baseline and update docs/performance.md; half an hour (ARGS='--only enqueue')
 	@scripts/bench $(ARGS)
 
 bench-peers: ## measure fastlane against other job queues and update docs/performance.md; 15 minutes (ARGS='--only celery')

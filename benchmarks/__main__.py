@@ -9,29 +9,31 @@ from pathlib import Path
 
 import click
 
-from benchmarks import containers, dispatch, enqueue, followers, hosts, lists, logs, others, report, starts, timed, writes
+from benchmarks import containers, dispatch, enqueue, followers, hosts, lists, logs, others, report, starts, stores, timed, writes
 from benchmarks.figures import Figure
 from benchmarks.others import Other
 from benchmarks.processes import ROOT
 from benchmarks.run import Run, conclude
 
-PARTS = ("enqueue", "starts", "dispatch", "timed", "hosts", "lists", "followers", "logs", "writes", "containers")
+PARTS = ("enqueue", "starts", "dispatch", "stores", "timed", "hosts", "lists", "followers", "logs", "writes", "containers")
 PEERS = ("huey", "celery")
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Jobs to dispatch and starts to time in each round, the sizes of the timed queue, the bytes of a log, and the sizes of the part about
-    many hosts."""
+    """Jobs to dispatch and starts to time in each round (``stored``: jobs to dispatch on either store). The sizes of the timed queue, of a
+    log in bytes, of the long lists, and of the part about many hosts."""
 
     jobs: int = dispatch.JOBS
+    stored: int = 1_000
     starts: int = 300
     queue: timed.Sizes = field(default_factory=timed.Sizes)
     log: int = logs.SIZE
+    listed: lists.Sizes = field(default_factory=lists.Sizes)
     many: hosts.Sizes = field(default_factory=hosts.Sizes)
 
 
-QUICK = Sizes(500, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, hosts.QUICK)
+QUICK = Sizes(500, 200, 100, timed.Sizes(20_000, 3.0, 2.0), 4_000_000, lists.Sizes(10_000, 2_000, 1_000, 20), hosts.QUICK)
 """For trying out the benchmark itself."""
 
 
@@ -70,9 +72,10 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "enqueue": lambda: enqueue.measure(rounds, say),
         "starts": lambda: starts.measure(rounds, say, peers, sizes.starts),
         "dispatch": lambda: dispatch.measure(rounds, say, peers, sizes.jobs),
+        "stores": lambda: stores.measure(rounds, say, sizes.stored),
         "timed": lambda: timed.measure(rounds, say, sizes.queue),
         "hosts": lambda: hosts.measure(rounds, say, sizes.many),
-        "lists": lambda: lists.measure(rounds, say),
+        "lists": lambda: lists.measure(rounds, say, sizes.listed),
         "followers": lambda: followers.measure(rounds, say),
         "logs": lambda: logs.measure(engine, rounds, say, sizes.log),
         "writes": lambda: writes.measure(engine, rounds, say),
