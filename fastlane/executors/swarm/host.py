@@ -284,6 +284,7 @@ class Host:
             facts = self._recognized(await probe(self.client, before if was_well else None, self._clock, info_too=info_too))
             self._info_at = now if info_too else self._info_at
             self.facts = facts if facts != before else before
+            await self.disk.measure(facts)  # before it counts as usable
         except NotHostsFault:
             return  # all threads are busy, and their calls show how the host is
         except FastlaneError as error:
@@ -294,7 +295,6 @@ class Host:
             self._breaker.recovered()
             if info_too:
                 self._note_clock(facts)
-            await self.disk.measure(facts)
         self._compare()
 
     def _recognized(self, facts: EngineFacts) -> EngineFacts:
