@@ -91,19 +91,21 @@ class HttpClient:
 
     async def send(self, request: Request, deadline: float) -> Any:
         """The engine's answer, read as JSON; None when it is empty. Raises HostTimeout after the deadline (seconds), NotHostsFault when
-        other calls had all connections until then, and what ``faults.py`` says."""
+        other calls had all connections for most of that time, and what ``faults.py`` says."""
         self._transport.check()
-        begun = False
+        now = asyncio.get_running_loop().time
+        latest = now() + deadline / 2
+        began: float | None = None
         context = await asyncio.to_thread(self._transport.context) if self._transport.uses_tls else None
         try:
             async with asyncio.timeout(deadline), self._places:
-                begun = True
+                began = now()
                 return await self._answer(request, context)
         except aiohttp.ServerTimeoutError:
             raise HostTimeout(f"{self._host} {timeout_words(self._read)}") from None
         except TimeoutError:
-            if not begun:
-                raise NotHostsFault(f"{self._host} is not asked: no connection became free within {deadline:g} s") from None
+            if began is None or began > latest:
+                raise NotHostsFault(f"{self._host} was not asked in time: no connection became free in {deadline:g} s") from None
             raise HostTimeout(f"{self._host} {timeout_words(deadline)}") from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._transport.explain(HostDown(f"{self._host} {failure_words(error) or 'broke off the connection'}")) from error
