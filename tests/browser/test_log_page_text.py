@@ -8,6 +8,7 @@ from tests.browser.logpage import numbered, open_log, shoot
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+@pytest.mark.thorough
 async def test_ten_megabytes_are_all_there_with_few_of_them_drawn(context, server):
     reply = await server.enqueue()
     execution = await server.run(reply)

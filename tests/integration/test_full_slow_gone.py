@@ -123,7 +123,8 @@ def test_a_full_redis_refuses_jobs_and_loses_nothing(apart: Installation, own_re
     watch.check()
 
 
-@pytest.mark.parametrize("seconds", [4, pytest.param(30, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("seconds", [4, 30])
 def test_a_redis_that_hangs_refuses_jobs_and_loses_nothing(
     apart: Installation, own_redis: RealRedis, witness: EngineEvents, seconds: int
 ) -> None:

@@ -178,6 +178,7 @@ class Pouring:
         return int(info(execution)["stdoutBytes"]) if execution["status"] else 0
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_while_it_copies_leaves_no_gap_and_no_repeat(apart: Installation) -> None:
     worker = apart.start("worker")
     job = Pouring(apart)
@@ -202,6 +203,7 @@ def freeze(worker: "subprocess.Popen[bytes]", store: Path) -> None:
             worker.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.thorough
 def test_two_workers_that_copy_at_once_store_one_log(apart: Installation) -> None:
     """Each is frozen past its lease in turn: the other takes over, and copies on when the first wakes in the midst of it."""
     workers = [apart.start("worker")]

@@ -14,7 +14,6 @@ from tests.support.redis import RealRedis
 from tests.support.waiting import LONG_PATIENCE, wait_until
 
 NO_ENGINE = NoDocker("unix:///nowhere/docker.sock")
-ROLES = ("up", "api", "worker")
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def started(installation: Installation, role: str) -> subprocess.Popen[bytes]:
     return process
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", ["up", *(pytest.param(role, marks=pytest.mark.thorough) for role in ("api", "worker"))])
 def test_a_frozen_process_fails_the_check_and_an_outage_of_redis_does_not(installation, own_redis, role):
     process = started(installation, role)
     own_redis.pause()

@@ -46,7 +46,7 @@ def world(shared_redis: RealRedis) -> Iterator[World]:
 
 @EMPTY
 @pytest.mark.parametrize("second", [BEFORE, AMID], ids=["before a tick", "amid a tick"])
-@pytest.mark.parametrize("seconds", [5, 50])
+@pytest.mark.parametrize("seconds", [5, pytest.param(50, marks=pytest.mark.thorough)])
 def test_no_minute_is_missed_by_a_restart_of_everything(world: World, second: float, seconds: int, empty: bool) -> None:
     def check(ledger: list[Tick], gone: int) -> None:
         assert {tick.outcome for tick in ledger} == {Outcome.STARTED}

@@ -60,6 +60,7 @@ def test_a_packed_file_is_imported_and_says_what_is_due(fastlane: Run, filled: P
     assert sorted(again.stdout.splitlines()[2:]) == sorted(gzip.decompress(file.read_bytes()).splitlines()[2:])
 
 
+@pytest.mark.thorough
 def test_a_store_that_has_jobs_is_left_alone(fastlane: Run, filled: Path) -> None:
     assert fastlane("export", "--data-dir", str(filled), "-o", "all.jsonl").returncode == 0
     imported = fastlane("import", "all.jsonl", "--data-dir", str(filled))
@@ -75,6 +76,7 @@ def test_a_bad_file_changes_nothing(fastlane: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "to").exists()
 
 
+@pytest.mark.thorough
 def test_there_is_nothing_to_export_where_there_is_no_store(fastlane: Run, tmp_path: Path) -> None:
     exported = fastlane("export", "--data-dir", "nowhere")
     assert (exported.returncode, exported.stdout) == (1, b"")
@@ -82,6 +84,7 @@ def test_there_is_nothing_to_export_where_there_is_no_store(fastlane: Run, tmp_p
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.thorough
 def test_an_export_that_fails_leaves_the_earlier_file(fastlane: Run, filled: Path, tmp_path: Path) -> None:
     (tmp_path / "all.jsonl").write_text("the one of yesterday")
     (filled / "fastlane.db").write_text("no database" * 100)
@@ -90,6 +93,7 @@ def test_an_export_that_fails_leaves_the_earlier_file(fastlane: Run, filled: Pat
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.thorough
 async def test_an_import_is_refused_while_a_worker_is_alive_or_redis_away(
     fastlane: Run, filled: Path, shared_redis, installation: str
 ) -> None:

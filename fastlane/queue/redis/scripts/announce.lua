@@ -5,16 +5,18 @@
 -- Arguments: the worker's name, how long to keep the report in milliseconds, the report; by which the report is known that this one follows
 -- (empty: it has all hosts), and this one; how many hosts are gone, then their names; then the name and the JSON of each changed host.
 -- Answer: 'OK'; 'WHOLE' when Redis has another report: the hosts were left as they are, and a report with all of them has to follow.
-local WORKERS, REPORTS, MOST_DROPPED = KEYS[FIRST_KEY], KEYS[FIRST_KEY + 1], 64
+local WORKERS, REPORTS, MOST_DROPPED, AT_ONCE = KEYS[FIRST_KEY], KEYS[FIRST_KEY + 1], 64, 1000
 local name, ttl, report, before, number, gone = unpack(ARGV, FIRST_ARGUMENT, FIRST_ARGUMENT + 5)
 -- A host's field begins with its worker's name and a line feed; no name contains one.
 local first_gone, first_changed = FIRST_ARGUMENT + 6, FIRST_ARGUMENT + 6 + gone
 
 local function drop_hosts(names)
+  local fields = {}
   for _, field in ipairs(redis.call('HKEYS', REPORTS)) do
     local line = string.find(field, '\n', 1, true)
-    if line and names[string.sub(field, 1, line - 1)] then redis.call('HDEL', REPORTS, field) end
+    if line and names[string.sub(field, 1, line - 1)] then fields[#fields + 1] = field end
   end
+  for at = 1, #fields, AT_ONCE do redis.call('HDEL', REPORTS, unpack(fields, at, math.min(at + AT_ONCE - 1, #fields))) end
 end
 
 redis.call('ZADD', WORKERS, NOW + ttl, name)
