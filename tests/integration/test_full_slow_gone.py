@@ -86,6 +86,7 @@ def test_a_log_is_whole_after_its_pump_met_a_full_disk(engine: str, tmp_path: Pa
         long = posted.post(*counting(40_000, 16)).json
         short = posted.post(*counting(20_000, 4)).json
         for reply in (long, short):
+            fastlane.reaches(reply, "running")
             wait_until(lambda reply=reply: fastlane.output(reply), "the first lines")
         filler = fill(disk)
         wait_until(lambda: fastlane.get("/healthcheck").json["store"] is False, "the disk to be full", 30)

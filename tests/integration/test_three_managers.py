@@ -274,14 +274,16 @@ async def test_nothing_new_comes_to_a_node_that_is_short_of_disk_whichever_manag
         nodes = views[full.url].members
         assert [node.name for node in nodes] == sorted(node.name for node in three_managers.nodes)
         assert all(node.state == "ready" and node.takes_work and node.cpus and node.memory for node in nodes)
-        placed = set()
-        for number in range(6):  # with nothing else there, a swarm gives each node two
+        placed, parked = set(), []
+        for number in range(6):  # while they run and nothing else does, a swarm gives each node two
             asked = hosts[number % 3].address
-            order = Order(str(uuid4()), "task", "job", 1, 1, 0, ("true",), {})
-            service = await executor.park(asked, order, await executor.resolve(asked, image, Pull.MISSING))
-            await executor.activate(asked, service)
-            placed.add((await task_in(Phase.ENDED, executor, asked, service)).node_id)
+            order = Order(str(uuid4()), "task", "job", 1, 1, 0, ("sleep", "60"), {})
+            parked.append((asked, await executor.park(asked, order, await executor.resolve(asked, image, Pull.MISSING))))
+            await executor.activate(*parked[-1])
+            placed.add((await task_in(Phase.RUNNING, executor, *parked[-1])).node_id)
         assert len(placed) == 2
         assert docker_command(full, "info", "--format", "{{.Swarm.NodeID}}").strip() not in placed
+        for asked, service in parked:
+            await executor.remove(asked, service)
     finally:
         await executor.close()
