@@ -9,7 +9,7 @@ from tests.support.images import BuiltImage
 from tests.support.installation import LINGER
 from tests.support.stack.deployed import one_node
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.thorough, pytest.mark.repeated, pytest.mark.timeout(1200)]
 
 LABELS = ("docker node update --label-add fastlane.engine=1", "docker node update --label-add fastlane.data=1")
 SECRETS = ("redis=", "mongo=", "printf ", "docker run ")

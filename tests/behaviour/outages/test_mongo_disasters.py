@@ -57,7 +57,8 @@ def test_jobs_each_run_once_while_the_server_is_killed_restarted_and_frozen(tmp_
 
 @pytest.mark.thorough
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.repeated if seed else ()) for seed in range(5)])
+@pytest.mark.repeated
+@pytest.mark.parametrize("seed", range(5))
 def test_jobs_each_run_once_while_apis_and_workers_are_killed_at_random_moments(tmp_path: Path, mongo_url: str, seed: int) -> None:
     chance = random.Random(seed)
     with short_jobs(tmp_path, workers=3, apis=2, store_url=mongo_url, lease="3s", renew="1s") as jobs:
