@@ -12,6 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from fastlane.errors import FastlaneError, Repeated
+from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import DAY, IdempotencyRecord
 from fastlane.models.job_change import fire, run_now
@@ -217,6 +218,16 @@ async def test_hosts_go_along_over_those_of_a_process_that_began_before(store: S
     await imported(other, await exported(store))
     (found,) = await other.hosts()
     assert found.drained
+
+
+async def test_images_that_engines_pulled_go_along(store: Store, other: Store) -> None:
+    host = HostRecord(record_id("tcp://a:1"), "tcp://a:1", engine_id="e", swarm_id="s")
+    image = PulledImage("e", "ubuntu@sha256:1", 5)
+    assert await store.write_host(host)
+    assert await store.write_image(image)
+    assert await store.write_image(image.kept(9))
+    await imported(other, await exported(store))
+    assert await other.pulled_images("e") == [PulledImage("e", "ubuntu@sha256:1", 9)]
 
 
 async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,12 @@ class _Exporter:
 
     async def lines(self) -> AsyncIterator[Line]:
         yield PausedPools(tuple(sorted((await self._store.paused_pools()).names)))
-        for host in await self._store.hosts():
+        hosts = await self._store.hosts()
+        for host in hosts:
             yield host
+        for engine in sorted({host.engine_id for host in hosts if host.engine_id is not None}):
+            for image in await self._store.pulled_images(engine):
+                yield image
         async for listed in _walked(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
             job = await self._store.job(listed.id)
             if job is not None and job.created_at <= self.started_at + MARGIN:

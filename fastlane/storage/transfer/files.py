@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -77,5 +78,5 @@ def _texts(path: Path) -> Iterator[tuple[int, bytes]]:
         try:
             with gzip.GzipFile(fileobj=raw) if is_packed else raw as file:
                 yield from enumerate(file, 1)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise FastlaneError(f"{path}: the file is damaged or was cut: {error}") from None

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field, replace
 
 from fastlane.errors import FastlaneError
+from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
@@ -30,9 +31,8 @@ SHOWN = 20
 
 @dataclass(slots=True)
 class Summary:
-    """What was imported: lines by kind; the jobs that are due already, soonest first; the executions that were under way."""
+    """What is to happen after an import: the jobs that are due already, soonest first, and the executions that were under way."""
 
-    counts: Counter[str] = field(default_factory=Counter)
     due: int = 0
     first_due: list[Job] = field(default_factory=list)
     under_way: int = 0
@@ -43,20 +43,20 @@ class Checker:
     """Checks the lines of an export as they come, before any of it is imported."""
 
     def __init__(self) -> None:
-        self.start: Start | None = None
+        self._start: Start | None = None
         self.counts: Counter[str] = Counter()
         self._end: End | None = None
         self._job: str | None = None
 
     def check(self, line: Line) -> None:
         """Raises FastlaneError for a line that must not stand here."""
-        if isinstance(line, Start) != (self.start is None):
+        if isinstance(line, Start) != (self._start is None):
             raise FastlaneError("an export begins with its line of the kind 'export', and has one")
         if self._end is not None:
             raise FastlaneError("there is more after the end of the export: are these two files?")
         match line:
             case Start():
-                self.start = line
+                self._start = line
                 return
             case End():
                 self._end = line
@@ -69,7 +69,7 @@ class Checker:
 
     def finish(self) -> None:
         """Raises FastlaneError when lines are missing."""
-        if self.start is None:
+        if self._start is None:
             raise FastlaneError("the file is empty")
         if self._end is None:
             raise FastlaneError("the export was cut: its last line is missing; make another one")
@@ -108,8 +108,6 @@ class Importer:
             await self._arm(self._open)
 
     def _note(self, line: Line) -> None:
-        if not isinstance(line, Start | End):
-            self.summary.counts[KINDS[type(line)]] += 1
         if isinstance(line, Job) and line.next_tick is not None and line.next_tick <= self._now:
             self.summary.due += 1
             shown = sorted([*self.summary.first_due, line], key=lambda job: (job.next_tick, job.id))
@@ -151,13 +149,15 @@ class Importer:
                 raise _changed(f"the log of execution {part.execution_id}")
             head = chunk.end
 
-    async def _restore(self, line: PausedPools | HostRecord | Task | IdempotencyRecord) -> None:
+    async def _restore(self, line: PausedPools | HostRecord | PulledImage | Task | IdempotencyRecord) -> None:
         match line:
             case PausedPools():
                 for name in line.names:
                     await self._store.pause_pool(name, True)
             case HostRecord():
                 await self._restore_host(line)
+            case PulledImage():
+                await self._store.write_image(replace(line, removed_by=None, version=1))
             case Task():
                 await self._store.restore_task(line)
             case IdempotencyRecord():
@@ -178,7 +178,7 @@ class _Wave:
         self.ticks: defaultdict[str, list[Tick]] = defaultdict(list)
         self.executions: list[Execution] = []
         self.logs: defaultdict[str, list[LogPart]] = defaultdict(list)
-        self.others: list[PausedPools | HostRecord | Task | IdempotencyRecord] = []
+        self.others: list[PausedPools | HostRecord | PulledImage | Task | IdempotencyRecord] = []
         self._lines = self._log_bytes = 0
 
     @property
@@ -199,7 +199,7 @@ class _Wave:
             case LogPart():
                 self.logs[line.execution_id].append(line)
                 self._log_bytes += sum(len(piece.data) for piece in line.pieces)
-            case PausedPools() | HostRecord() | Task() | IdempotencyRecord():
+            case PausedPools() | HostRecord() | PulledImage() | Task() | IdempotencyRecord():
                 self.others.append(line)
 
 

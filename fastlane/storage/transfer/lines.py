@@ -8,11 +8,14 @@ one key, its kind. A job comes before its ticks, these before its executions, an
 import base64
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar
+from functools import lru_cache
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import orjson
 
 from fastlane.errors import FastlaneError
+from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
@@ -38,6 +41,9 @@ from fastlane.storage.documents import (
 
 FORMAT = 1
 """The version of the format. A later one may add kinds and fields; a file of a later version is refused."""
+
+LARGEST = 2**63 - 1
+"""The largest integer that a store keeps."""
 
 T = TypeVar("T")
 
@@ -76,12 +82,13 @@ class End:
     counts: Mapping[str, int]
 
 
-Line = Start | PausedPools | HostRecord | Job | Tick | Execution | LogPart | Task | IdempotencyRecord | End
+Line = Start | PausedPools | HostRecord | PulledImage | Job | Tick | Execution | LogPart | Task | IdempotencyRecord | End
 
 KINDS: Mapping[type, str] = {
     Start: "export",
     PausedPools: "pauses",
     HostRecord: "host",
+    PulledImage: "image",
     Job: "job",
     Tick: "tick",
     Execution: "execution",
@@ -102,7 +109,7 @@ def decode(text: bytes) -> Line:
     """What a line says. Raises FastlaneError for a line that is none, or that a newer fastlane wrote."""
     try:
         ((kind, document),) = orjson.loads(text).items()
-        return _value(kind, document)
+        return _checked(_value(kind, document))
     except FastlaneError:
         raise
     except FAULTS as error:
@@ -151,6 +158,8 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
         case "log":
             pieces = unpack_pieces(*(base64.b64decode(document[name], validate=True) for name in ("pieces", "data")))
             return LogPart(document["execution_id"], pieces, marks_from_json(document["marks"]), document["dropped"])
+        case "image":
+            return _built(PulledImage, document)
         case "pauses":
             return PausedPools(tuple(document["names"]))
         case "task":
@@ -160,6 +169,23 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
         case "end":
             return _built(End, document)
     raise FastlaneError(f"no export has a line of the kind {kind!r}")
+
+
+def _checked(value: T) -> T:
+    """The value. Raises FastlaneError for a field of another type than a store has there."""
+    for name, expected in _plain_types(type(value)).items():
+        found = getattr(value, name)
+        if not isinstance(found, expected) or (isinstance(found, int) and abs(found) > LARGEST):
+            raise FastlaneError(f"{name} is {found!r:.40}, which cannot be stored there: was this file changed?")
+    return value
+
+
+@lru_cache
+def _plain_types(kind: type) -> Mapping[str, Any]:
+    """The types of the fields that are stored as they are."""
+    plain = {int, str, bool, NoneType}
+    hints = get_type_hints(kind).items()
+    return {name: hint for name, hint in hints if hint in plain or (isinstance(hint, UnionType) and plain.issuperset(get_args(hint)))}
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Files that cannot be imported: each is refused whole, with the line and what is wrong with it."""
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,25 @@ async def test_a_packed_file_that_was_cut_is_refused(lines: list[bytes], tmp_pat
     (tmp_path / "cut.gz").write_bytes(packed[:-20])
     with pytest.raises(FastlaneError, match="damaged or was cut"):
         files.check(tmp_path / "cut.gz", quiet)
+
+
+async def test_a_packed_file_that_is_damaged_is_refused(lines: list[bytes], tmp_path: Path) -> None:
+    packed = gzip.compress(b"".join(lines))
+    for at in range(10, len(packed)):
+        (tmp_path / "damaged.gz").write_bytes(packed[:at] + bytes([packed[at] ^ 0xFF]) + packed[at + 1 :])
+        with pytest.raises(FastlaneError):
+            files.check(tmp_path / "damaged.gz", quiet)
+
+
+@pytest.mark.parametrize(("field", "value"), [("created_at", "yesterday"), ("sequence", None), ("modified_at", 1.5), ("task_id", 7)])
+async def test_a_value_of_another_type_is_refused_before_anything_is_imported(
+    lines: list[bytes], tmp_path: Path, field: str, value: object
+) -> None:
+    job = json.loads(lines[2])
+    job["job"][field] = value
+    (tmp_path / "typed.jsonl").write_bytes(b"".join([*lines[:2], json.dumps(job).encode() + b"\n", *lines[3:]]))
+    with pytest.raises(FastlaneError, match=f"line 3: {field} "):
+        files.check(tmp_path / "typed.jsonl", quiet)
 
 
 async def test_a_field_that_an_older_fastlane_did_not_have_has_its_default(lines: list[bytes], tmp_path: Path) -> None:
