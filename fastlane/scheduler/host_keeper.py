@@ -130,6 +130,7 @@ class HostKeeper:
 
     async def _clear_returned(self) -> None:
         """Clears each host that is back; one that takes long keeps no other one waiting."""
+        self._returned.set()  # an earlier run may have been broken off
         async with asyncio.TaskGroup() as clearings:
             while True:
                 await self._returned.wait()
