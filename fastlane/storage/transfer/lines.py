@@ -8,7 +8,6 @@ one key, its kind. A job comes before its ticks, these before its executions, an
 import base64
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -171,21 +170,23 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
     raise FastlaneError(f"no export has a line of the kind {kind!r}")
 
 
-def _checked(value: T) -> T:
+def _checked(value: Line) -> Line:
     """The value. Raises FastlaneError for a field of another type than a store has there."""
-    for name, expected in _plain_types(type(value)).items():
+    for name, expected in _PLAIN_TYPES[type(value)].items():
         found = getattr(value, name)
         if not isinstance(found, expected) or (isinstance(found, int) and abs(found) > LARGEST):
             raise FastlaneError(f"{name} is {found!r:.40}, which cannot be stored there: was this file changed?")
     return value
 
 
-@lru_cache
 def _plain_types(kind: type) -> Mapping[str, Any]:
     """The types of the fields that are stored as they are."""
     plain = {int, str, bool, NoneType}
     hints = get_type_hints(kind).items()
     return {name: hint for name, hint in hints if hint in plain or (isinstance(hint, UnionType) and plain.issuperset(get_args(hint)))}
+
+
+_PLAIN_TYPES: Mapping[type, Mapping[str, Any]] = {kind: _plain_types(kind) for kind in KINDS}
 
 
 def _fields(value: Any) -> dict[str, Any]:
