@@ -231,7 +231,7 @@ async def running(
     sockets = bind(role, settings) if sockets is None else sockets
     machine = factories.clock()
     clock = AlignedClock(machine)
-    worker = services = application = server = port = None
+    worker = None
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         for sock in sockets:
@@ -256,15 +256,25 @@ async def running(
         if worker is not None:
             await enter(opened(executor))
             await enter(working(worker))
-        if role != "worker":
-            await enter(opened(HighWaterMark(store, queue.generation, clock)))
-            services = make_services(settings, store, queue, hub, clock, directory)
-            port = sockets[0].getsockname()[1]
-            application = make_application(services, web_settings(settings))
-            server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
-            await enter(watching(None if access is None else access_watch(application, access)))
-            await enter(serving(services, application, server, sockets))
-        yield Running(store, queue, hub, clock, directory, worker, services, application, server, port)
+        parts = Running(store, queue, hub, clock, directory, worker)
+        yield parts if role == "worker" else await enter(served(settings, factories, parts, access, sockets))
+
+
+@asynccontextmanager
+async def served(
+    settings: Settings, factories: Factories, parts: Running, access: AccessFiles | None, sockets: Sequence[socket.socket]
+) -> AsyncIterator[Running]:
+    """These parts, and those that serve HTTP, until the context ends."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        await enter(opened(HighWaterMark(parts.store, parts.queue.generation, parts.clock)))
+        services = make_services(settings, parts.store, parts.queue, parts.hub, parts.clock, parts.directory)
+        application = make_application(services, web_settings(settings))
+        server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
+        await enter(watching(None if access is None else access_watch(application, access)))
+        await enter(serving(services, application, server, sockets))
+        port = sockets[0].getsockname()[1]
+        yield replace(parts, services=services, application=application, server=server, port=port)
 
 
 def run(
