@@ -130,8 +130,8 @@ def scripted_jobs(
     pool: Mapping[str, object] | None = None,
     **settings: str,
 ) -> Iterator[ScriptedJobs]:
-    """An installation with nothing started yet, on these ``hosts`` (none: all nodes, through the network). It is gone after the block.
-    ``pool``: what else its pool has."""
+    """An installation that runs as ``fastlane up``, on these ``hosts`` (none: all nodes, through the network). With ``redis``, a URL,
+    nothing of it runs yet. It is gone after the block. ``pool``: what else its pool has."""
     folder.mkdir(parents=True, exist_ok=True)
     view = NodesView(bed, list(hosts) or [node.tcp for node in bed.nodes])
     policy = {"mounts": [f"{folder}/witness"], "constraints": ["*"], "stopGrace": "10s"}
@@ -140,6 +140,9 @@ def scripted_jobs(
     options = ProcessOptions(reconcile=2.0)
     with installed(folder, view, redis=redis, pool=rules, with_token=True, options=options, **quick) as fastlane:
         try:
+            if redis is None:
+                fastlane.serve("up")
+                fastlane.until_healthy()
             yield ScriptedJobs(fastlane, view, image)
         except BaseException as error:
             error.add_note(describe(bed))

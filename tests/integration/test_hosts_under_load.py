@@ -89,8 +89,6 @@ def test_hosts_are_added_drained_and_removed_with_curl_while_jobs_are_posted(thr
     first, drained, forced = three_swarms.nodes
     pool = {"hosts": [first.tcp], "register": [drained.tcp, forced.tcp]}
     with scripted_jobs(tmp_path, three_swarms, IMAGE, pool=pool, host_lost_after="5m") as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         administrator, later, began = Administrator(work), list[Posted](), time.time()
         with posting(work, later):
             administrator.registers(drained, forced)
@@ -142,8 +140,6 @@ def test_many_jobs_end_well_though_one_of_three_hosts_is_killed_and_one_cut_off_
 ) -> None:
     _, killed, cut = three_swarms.nodes
     with scripted_jobs(tmp_path, three_swarms, IMAGE, most=24, host_lost_after="5s") as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         jobs = [work.counts(20, retries=2, retryDelay="1s") for _ in range(count)]
         wait_until(lambda: ended(work) >= half, f"{half} to have ended", 300)
         strike(killed, "kill")

@@ -92,10 +92,6 @@ def test_thirty_jobs_run_once_each_wherever_they_are_put_though_their_worker_is_
 @pytest.mark.thorough
 def test_two_installations_and_strangers_on_one_swarm_leave_each_other_alone(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     with scripted_jobs(tmp_path / "a", three_managers, image) as one, scripted_jobs(tmp_path / "b", three_managers, image) as two:
-        for work in (one, two):
-            work.fastlane.serve("up")
-        one.fastlane.until_healthy()
-        two.fastlane.until_healthy()
         strangers = foreign_services(three_managers.nodes[0], one.fastlane.name, image)
         ours = [one.waits(), one.waits(3), *(one.counts(20) for _ in range(3))]
         theirs = [two.waits(), two.waits(3), *(two.counts(20) for _ in range(3))]
@@ -166,8 +162,6 @@ def list_services(node: Node) -> list[dict[str, Any]]:
 def test_jobs_of_a_drained_node_say_so_and_are_tried_again_elsewhere(three_managers: Swarms, image: str, tmp_path: Path) -> None:
     drained = three_managers.nodes[1]
     with witnesses(three_managers, tmp_path) as seen, scripted_jobs(tmp_path / "f", three_managers, image) as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         once = work.waits(node=drained.name)
         jobs = [work.waits(retries=1, retryDelay="1s") for _ in range(5)]
         work.begun(once, *jobs)

@@ -47,8 +47,6 @@ def test_a_lost_leaders_jobs_are_lost_and_tried_again_and_all_others_end(
     three_managers: Swarms, image: str, tmp_path: Path, fault: str, patience: str
 ) -> None:
     with scripted_jobs(tmp_path, three_managers, image, host_lost_after=patience) as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         lead, later = leader(three_managers), list[Posted]()
         jobs = [work.waits(retries=1, retryDelay="1s") for _ in range(9)]
         jobs += [work.waits(3, node=node.name) for node in three_managers.nodes]
@@ -94,8 +92,6 @@ def test_a_leader_that_is_back_in_time_tells_how_its_jobs_ended(
 ) -> None:
     """After 18 s it has been down in the others' eyes, and Swarm ends what runs there; not so after 3, but for an engine that died."""
     with scripted_jobs(tmp_path, three_managers, image, host_lost_after="60s") as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         lead, later = leader(three_managers), list[Posted]()
         jobs = [work.waits(code, node=node.name) for node in three_managers.nodes for code in (0, 3)]
         work.begun(*jobs)
@@ -131,8 +127,6 @@ def test_without_a_quorum_jobs_wait_and_health_says_why_and_nothing_is_lost(
     three_managers: Swarms, image: str, tmp_path: Path, fault: str
 ) -> None:
     with scripted_jobs(tmp_path, three_managers, image, host_lost_after="5m") as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         lead, later = leader(three_managers), list[Posted]()
         struck = [lead, next(node for node in three_managers.nodes if node is not lead)]
         jobs = [work.waits(number % 2 * 3, node=three_managers.nodes[number % 3].name) for number in range(6)]

@@ -49,8 +49,6 @@ def test_jobs_of_a_lost_swarm_are_tried_again_on_the_others_which_go_on(
     three_swarms: Swarms, victim: Node, tmp_path: Path, fault: str
 ) -> None:
     with scripted_jobs(tmp_path, three_swarms, IMAGE, host_lost_after="5s") as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         jobs = spread(work)
         lost, safe = parted(work, jobs, victim)
         strike(victim, fault)
@@ -84,8 +82,6 @@ def test_a_host_that_is_back_after_its_jobs_were_lost_is_cleared_of_them_before_
 ) -> None:
     """Their containers still run then, and would run forever."""
     with scripted_jobs(tmp_path, three_swarms, IMAGE, host_lost_after="5s") as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         jobs, later = spread(work), list[Posted]()
         lost, safe = parted(work, jobs, victim)
         strike(victim, fault)
@@ -117,8 +113,6 @@ def test_jobs_of_an_engine_that_is_restarted_are_killed_and_tried_again_and_all_
     three_swarms: Swarms, victim: Node, tmp_path: Path, fault: str
 ) -> None:
     with scripted_jobs(tmp_path, three_swarms, IMAGE, host_lost_after="60s") as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         jobs, later = spread(work), list[Posted]()
         there, safe = parted(work, jobs, victim)
         with posting(work, later):
@@ -155,8 +149,6 @@ def test_jobs_of_a_host_on_a_slow_line_end_as_all_others_do(
     first, _, third = (node.tcp for node in three_swarms.nodes)
     slow = f"tcp://{slow_way.url}"
     with scripted_jobs(tmp_path, three_swarms, IMAGE, [first, slow, third]) as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         jobs, later = spread(work), list[Posted]()
         slow_way.slow(delay)
         with posting(work, later):
@@ -174,8 +166,6 @@ def test_a_host_with_a_full_disk_refuses_what_it_cannot_start_and_the_others_go_
     three_swarms: Swarms, victim: Node, tmp_path: Path
 ) -> None:
     with scripted_jobs(tmp_path, three_swarms, IMAGE) as work:
-        work.fastlane.serve("up")
-        work.fastlane.until_healthy()
         jobs, later = spread(work), list[Posted]()
         there, _ = parted(work, jobs, victim)
         victim.fill()
