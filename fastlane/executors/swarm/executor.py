@@ -27,8 +27,9 @@ from fastlane.executors.swarm.client.http import Request
 from fastlane.executors.swarm.disk import NO_RESERVE
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.hosts import Hosts
-from fastlane.executors.swarm.images import removal
+from fastlane.executors.swarm.images.images import image_path
 from fastlane.executors.swarm.images.registries import Credentials, Registries
+from fastlane.executors.swarm.images.removal import remove_image
 from fastlane.executors.swarm.logs.reader import LogReader
 from fastlane.executors.swarm.observe import Observer
 from fastlane.executors.swarm.probe import Pace
@@ -289,10 +290,14 @@ class SwarmExecutor:
     # images
 
     async def has_image(self, host: str, reference: str) -> bool:
-        return await self._hosts.named(host).call(partial(removal.has, reference=reference))
+        try:
+            await self._hosts.named(host).get(image_path(reference))
+        except ServiceGone:
+            return False
+        return True
 
     async def remove_image(self, host: str, reference: str) -> ImageRemoval:
-        return await self._hosts.named(host).call_long(partial(removal.remove, reference=reference))
+        return await self._hosts.named(host).call_long(partial(remove_image, reference=reference))
 
     # logs
 

@@ -41,6 +41,11 @@ class Refusals:
     first: int
     last: int
 
+    @classmethod
+    def between(cls, first: int | None, last: int | None) -> "Refusals | None":
+        """Those of these two moments; None when there were none."""
+        return None if first is None or last is None else cls(first, last)
+
     @property
     def until(self) -> int:
         """Until when it is left alone."""
@@ -72,9 +77,7 @@ class Disk:
     @property
     def refusals(self) -> Refusals | None:
         """What it has refused."""
-        if self.refused_first is None or self.refused_last is None:
-            return None
-        return Refusals(self.refused_first, self.refused_last)
+        return Refusals.between(self.refused_first, self.refused_last)
 
 
 def judge(space: Space | None, refusals: Refusals | None, reserve: Reserve, before: Disk | None, now: int) -> Disk | None:

@@ -56,9 +56,7 @@ class HostRecord:
     @property
     def refusals(self) -> Refusals | None:
         """The starts that its engine refused because its disk was full."""
-        if self.disk_refused_first is None or self.disk_refused_last is None:
-            return None
-        return Refusals(self.disk_refused_first, self.disk_refused_last)
+        return Refusals.between(self.disk_refused_first, self.disk_refused_last)
 
     def changed(self, **values: object) -> "HostRecord":
         """The next version of the record."""

@@ -94,8 +94,7 @@ def slots_of(pool: Pool, hosts: Sequence[HostView]) -> int:
 def has_place(pool: Pool, hosts: Sequence[HostView]) -> bool:
     """Whether an execution of this pool could be placed now."""
     names = frozenset(pool.hosts)
-    is_open = (host for host in hosts if host.is_open and host.name in names)
     if not pool.rules:
-        return any(True for _ in is_open)
+        return any(host.is_open and host.name in names for host in hosts)
     loads = swarm_loads(pool, {host.name: host for host in hosts})
-    return any(not loads[host.swarm].full for host in is_open)
+    return any(host.is_open and host.name in names and not loads[host.swarm].full for host in hosts)

@@ -75,6 +75,11 @@ class _Question:
         return self.asked_at is not None and time.monotonic() - self.asked_at >= OVERDUE_AFTER
 
 
+def image_path(image: str) -> str:
+    """What an engine is asked for an image of its own."""
+    return f"/images/{quote(image, safe='/:@')}/json"
+
+
 class Images:
     """Resolves images on one host: ``engine`` GETs a path of the engine; ``registry`` (with its own threads and timeouts, since
     a registry may hang) makes the engine ask a registry, with the credentials that ``registries`` finds."""
@@ -122,7 +127,7 @@ class Images:
 
     async def _local(self, image: str) -> Image | None:
         try:
-            raw = await self._engine(f"/images/{quote(image, safe='/:@')}/json")
+            raw = await self._engine(image_path(image))
         except ServiceGone:
             return None
         except Malformed as error:

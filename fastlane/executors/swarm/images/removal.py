@@ -1,4 +1,4 @@
-"""Whether an engine has an image, and the removal of one that nobody uses.
+"""The removal of an image that nobody uses from an engine.
 
 An engine pulls ``NAME@sha256:…`` for a service without giving it a tag. So an image with a tag is someone's own. An engine refuses to
 remove what a container uses, running or not. A service may need an image and have no container now: that is looked for here.
@@ -10,16 +10,7 @@ from fastlane.executors.swarm.client.client import Api
 from fastlane.models.container.pulled_image import ImageRemoval
 
 
-def has(api: Api, reference: str) -> bool:
-    """Whether the engine has this image."""
-    try:
-        api.inspect_image(reference)
-    except NotFound:
-        return False
-    return True
-
-
-def remove(api: Api, reference: str) -> ImageRemoval:
+def remove_image(api: Api, reference: str) -> ImageRemoval:
     """Removes an image. Images that it was built from stay."""
     digest = reference.rpartition("@")[2]
     if any(_runs(service, digest) for service in api.services()):
