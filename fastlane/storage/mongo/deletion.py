@@ -11,10 +11,10 @@ from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import executions, logs
-from fastlane.storage.mongo.commits import current, is_there
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.commits.commits import current, is_there
+from fastlane.storage.mongo.commits.intents import complete_pending
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.idempotency import tombstone
-from fastlane.storage.mongo.intents import complete_pending
 from fastlane.storage.mongo.jobs import bounds_of_all
 from fastlane.storage.mongo.rows import read_job
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, PENDING, TICKS, TO_COME, UNFINISHED

@@ -16,8 +16,8 @@ from fastlane.models.status import FINAL, Status
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.documents import change_document
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.intents import complete_pending, complete_with_execution
+from fastlane.storage.mongo.commits.intents import complete_pending, complete_with_execution
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds_of_all, following, whole
 from fastlane.storage.mongo.rows import execution_row, flag_changes, read_execution
 from fastlane.storage.mongo.schema import DELETED, EXECUTIONS, UNCLEANED, UNDER_WAY, UNFINISHED, UNSETTLED

@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields
 
 from fastlane.storage.base import Generation
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import META
 
 _ID = "generation"

@@ -8,7 +8,7 @@ from fastlane.models.placement.host_record import HostLoad, HostRecord
 from fastlane.models.placement.pools_revision import PoolsRevision
 from fastlane.models.status import UNDER_WAY
 from fastlane.storage.documents import HOST_FIELDS, host_document, host_from
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import BY_ID, EXECUTIONS, HOSTS, META, ON_HOST
 from fastlane.storage.readable import readable
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from fastlane.errors import Repeated
 from fastlane.models.idempotency import DAY, IdempotencyRecord
 from fastlane.models.ids import nonce
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import read_record, record_row
 from fastlane.storage.mongo.schema import GONE_AT, JOBS, RECEIPTS
 

@@ -7,7 +7,7 @@ import orjson
 
 from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.ids import nonce
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import BY_ID, EXECUTIONS, IMAGES, UNDER_WAY
 
 _FIELDS = ("engine_id", "reference", "keep_until", "removed_by", "version")

@@ -6,9 +6,9 @@ from typing import Any
 from fastlane.models.execution import Execution
 from fastlane.models.job import Job, JobBounds
 from fastlane.models.schedule.tick import Outcome
-from fastlane.storage.mongo.commits import is_there
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.intents import complete
+from fastlane.storage.mongo.commits.commits import is_there
+from fastlane.storage.mongo.commits.intents import complete
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import read_job
 from fastlane.storage.mongo.schema import GONE_AT, JOBS, TICKS
 from fastlane.storage.readable import filled

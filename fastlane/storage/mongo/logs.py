@@ -9,7 +9,7 @@ from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head, Piece
 from fastlane.storage.base import Slice
 from fastlane.storage.chunks import OFFSETS, SliceBuilder, offset_since, reached, stream_sizes
 from fastlane.storage.documents import marks_from_json, marks_to_json, pack_pieces, unpack_pieces
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import LAST
 from fastlane.storage.mongo.schema import CHUNKS, EXECUTIONS
 

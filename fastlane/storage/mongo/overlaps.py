@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from fastlane.models.execution import Execution
 from fastlane.models.schedule.retry import is_under_way
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.executions import OLDEST
 from fastlane.storage.mongo.jobs import belonging, whole
 from fastlane.storage.mongo.rows import read_execution

@@ -1,7 +1,7 @@
 """The paused pools, which are one document."""
 
 from fastlane.models.placement.pool import Pauses
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.schema import META
 
 _ID = "pauses"

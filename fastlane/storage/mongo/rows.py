@@ -14,7 +14,7 @@ from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.models.task import Task
 from fastlane.storage.documents import execution_document, execution_from, job_document, job_from, tick_document, tick_from
 from fastlane.storage.mongo import schema
-from fastlane.storage.mongo.database import Document
+from fastlane.storage.mongo.driver.database import Document
 from fastlane.storage.words import words_of
 
 RECORD_FIELDS = tuple(field.name for field in fields(IdempotencyRecord))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pymongo import ASCENDING, IndexModel
 
 from fastlane.errors import FastlaneError
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.driver.database import Database
 
 VERSION = MIN_READER = 1
 """The version of the schema, and the oldest one whose code may still use it."""

@@ -25,31 +25,26 @@ from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.mongo import (
-    commits,
-    counts,
     deletion,
-    execution_lists,
     executions,
     generations,
     hosts,
     idempotency,
     images,
-    intents,
-    job_lists,
     jobs,
-    lists,
     logs,
     overlaps,
     pauses,
     schema,
-    task_lists,
     tasks,
     transfer,
 )
-from fastlane.storage.mongo.database import Database
-from fastlane.storage.mongo.finisher import Finisher
-from fastlane.storage.mongo.turns import Turns
-from fastlane.storage.mongo.url import read_url
+from fastlane.storage.mongo.commits import commits, intents
+from fastlane.storage.mongo.commits.finisher import Finisher
+from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.driver.turns import Turns
+from fastlane.storage.mongo.driver.url import read_url
+from fastlane.storage.mongo.lists import counts, execution_lists, job_lists, paged, task_lists
 from fastlane.storage.mongo.version import CommitCounter
 
 DEADLINE = 5.0
@@ -155,17 +150,17 @@ class MongoStore:
 
     async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
         if status is None:
-            return await self._listed(lambda: lists.jobs(self._db, task_id, window))
+            return await self._listed(lambda: paged.jobs(self._db, task_id, window))
         return await self._listed(lambda: job_lists.jobs_with_status(self._db, task_id, status, now, window))
 
     async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> Page[Job]:
         return await self._listed(lambda: job_lists.all_jobs(self._db, wanted, window))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
-        return await self._listed(lambda: lists.ticks(self._db, job_id, window))
+        return await self._listed(lambda: paged.ticks(self._db, job_id, window))
 
     async def list_executions_of(self, job_id: str, window: Window) -> Page[Execution]:
-        return await self._listed(lambda: lists.executions_of(self._db, job_id, window))
+        return await self._listed(lambda: paged.executions_of(self._db, job_id, window))
 
     async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
         return await self._listed(lambda: execution_lists.executions(self._db, wanted, window))

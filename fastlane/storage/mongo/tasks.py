@@ -6,7 +6,7 @@ job, or the task is there after both.
 """
 
 from fastlane.models.ids import nonce
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.rows import task_words
 from fastlane.storage.mongo.schema import JOBS, TASKS
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
 from fastlane.models.task import Task
-from fastlane.storage.mongo.database import Database
-from fastlane.storage.mongo.intents import complete_pending
+from fastlane.storage.mongo.commits.intents import complete_pending
+from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.jobs import LAST, following
 from fastlane.storage.mongo.rows import read_record, record_row, task_words
 from fastlane.storage.mongo.schema import RECEIPTS, TASKS

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.models.ids import nonce
 from fastlane.models.store_version import StoreVersion
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.schema import META
 
 PAUSE = 0.25

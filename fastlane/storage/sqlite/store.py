@@ -29,30 +29,15 @@ from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, execution_document, host_document, job_document, tick_document
-from fastlane.storage.sqlite import (
-    counts,
-    deletion,
-    execution_lists,
-    executions,
-    hosts,
-    idempotency,
-    images,
-    job_lists,
-    jobs,
-    lists,
-    logs,
-    overlaps,
-    pauses,
-    transfer,
-    version,
-)
+from fastlane.storage.sqlite import deletion, executions, hosts, idempotency, images, jobs, logs, overlaps, pauses, transfer, version
 from fastlane.storage.sqlite.creation import NewJob, create
-from fastlane.storage.sqlite.memory import keep_freed_memory
-from fastlane.storage.sqlite.migration import Progress, prepare
-from fastlane.storage.sqlite.readers import Readers
+from fastlane.storage.sqlite.driver.memory import keep_freed_memory
+from fastlane.storage.sqlite.driver.migration import Progress, prepare
+from fastlane.storage.sqlite.driver.readers import Readers
+from fastlane.storage.sqlite.driver.work_queue import BatchOperation
+from fastlane.storage.sqlite.driver.writer import Writer
+from fastlane.storage.sqlite.lists import counts, execution_lists, job_lists, paged
 from fastlane.storage.sqlite.schema import connect
-from fastlane.storage.sqlite.work_queue import BatchOperation
-from fastlane.storage.sqlite.writer import Writer
 
 GRACE = 2.0
 """Seconds beyond ``busy_timeout`` after which a call is given up."""
@@ -152,22 +137,22 @@ class SqliteStore:
     # lists
 
     async def list_tasks(self, window: Window, *, visible: str | None = None) -> Page[Task]:
-        return await self._list_readers.run(lambda db: lists.tasks(db, window, visible))
+        return await self._list_readers.run(lambda db: paged.tasks(db, window, visible))
 
     async def search_tasks(self, words: Sequence[str], window: Window, *, visible: str | None = None) -> Page[Task]:
-        return await self._list_readers.run(lambda db: lists.tasks_with(db, words, window, visible))
+        return await self._list_readers.run(lambda db: paged.tasks_with(db, words, window, visible))
 
     async def list_jobs(self, task_id: str, window: Window, *, status: str | None = None, now: int = 0) -> Page[Job]:
-        return await self._list_readers.run(lambda db: lists.jobs(db, task_id, window, status, now))
+        return await self._list_readers.run(lambda db: paged.jobs(db, task_id, window, status, now))
 
     async def list_all_jobs(self, wanted: WantedJobs, window: Window) -> Page[Job]:
         return await self._list_readers.run(lambda db: job_lists.all_jobs(db, wanted, window))
 
     async def list_ticks(self, job_id: str, window: Window) -> Page[Tick]:
-        return await self._list_readers.run(lambda db: lists.ticks(db, job_id, window))
+        return await self._list_readers.run(lambda db: paged.ticks(db, job_id, window))
 
     async def list_executions_of(self, job_id: str, window: Window) -> Page[Execution]:
-        return await self._list_readers.run(lambda db: lists.executions_of(db, job_id, window))
+        return await self._list_readers.run(lambda db: paged.executions_of(db, job_id, window))
 
     async def list_executions(self, wanted: Wanted, window: Window) -> Page[Execution]:
         return await self._list_readers.run(lambda db: execution_lists.executions(db, wanted, window))

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.driver.database import Database
+from fastlane.storage.mongo.driver.url import read_url
 from fastlane.storage.mongo.store import MongoStore
-from fastlane.storage.mongo.url import read_url
 from tests.support.waiting import PATIENCE
 
 

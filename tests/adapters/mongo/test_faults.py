@@ -12,10 +12,10 @@ from pymongo.errors import AutoReconnect
 from fastlane.errors import FastlaneError, ReadTooLong, StoreDown
 from fastlane.models import transitions
 from fastlane.models.paging import Window
-from fastlane.storage.mongo import database
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver import database
+from fastlane.storage.mongo.driver.database import Database, Document
+from fastlane.storage.mongo.driver.url import read_url
 from fastlane.storage.mongo.store import MongoStore
-from fastlane.storage.mongo.url import read_url
 from tests.support.factories import new
 from tests.support.mongo import RealMongo
 from tests.support.waiting import PATIENCE

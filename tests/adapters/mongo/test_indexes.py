@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from fastlane.storage.mongo import database
+from fastlane.storage.mongo.driver import database
 from fastlane.storage.mongo.schema import INDEXES
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.store_queries import QUERIES

@@ -12,9 +12,10 @@ from fastlane.models.job import Job
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import commits, executions, finisher
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.intents import complete
+from fastlane.storage.mongo import executions
+from fastlane.storage.mongo.commits import commits, finisher
+from fastlane.storage.mongo.commits.intents import complete
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import first_of, new, new_job

@@ -10,7 +10,7 @@ from fastlane.models.job import Job
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import deletion, executions, tasks
-from fastlane.storage.mongo.database import Database
+from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import first_of, new, new_job

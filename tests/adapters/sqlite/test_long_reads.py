@@ -12,7 +12,8 @@ from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
 from fastlane.storage import pages, visibility
-from fastlane.storage.sqlite import execution_lists, job_lists, lists, schema, store
+from fastlane.storage.sqlite import schema, store
+from fastlane.storage.sqlite.lists import execution_lists, job_lists, paged
 from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
@@ -48,7 +49,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> list[None]:
         finally:
             began.pop()
 
-    monkeypatch.setattr(lists, "tasks", endless)
+    monkeypatch.setattr(paged, "tasks", endless)
     return began
 
 

@@ -17,8 +17,8 @@ from fastlane.models.job import ExpectedVersions, Job
 from fastlane.models.job_change import STOPPED, unfired
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.storage.mongo import idempotency
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.intents import Effects, complete, intent_of
+from fastlane.storage.mongo.commits.intents import Effects, complete, intent_of
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import job_row, read_job
 from fastlane.storage.mongo.schema import EXECUTIONS, GONE_AT, JOBS, PENDING, TICKS
 

@@ -14,7 +14,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.job import Job
 from fastlane.models.paging import After, Page, Row, Window
 from fastlane.models.schedule.tick import Tick
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import LAST, whole
 from fastlane.storage.mongo.rows import read_execution, read_job, read_tick
 from fastlane.storage.mongo.schema import EXECUTIONS, JOBS, TICKS

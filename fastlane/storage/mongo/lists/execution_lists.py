@@ -11,12 +11,12 @@ from fastlane.errors import Unreadable
 from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import Status
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.intents import complete_pending
+from fastlane.storage.mongo.commits.intents import complete_pending
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import LAST
-from fastlane.storage.mongo.lists import EXECUTION_ROWS, page
+from fastlane.storage.mongo.lists.paged import EXECUTION_ROWS, page
+from fastlane.storage.mongo.lists.task_lists import visible_tasks
 from fastlane.storage.mongo.schema import EXECUTIONS
-from fastlane.storage.mongo.task_lists import visible_tasks
 from fastlane.storage.pages import FEW_TASKS
 from fastlane.storage.readable import filled
 

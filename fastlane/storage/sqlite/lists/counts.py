@@ -7,8 +7,8 @@ import orjson
 
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts
-from fastlane.storage.sqlite.execution_lists import visible_tasks
-from fastlane.storage.sqlite.lists import JOB_STATUS
+from fastlane.storage.sqlite.lists.execution_lists import visible_tasks
+from fastlane.storage.sqlite.lists.paged import JOB_STATUS
 from fastlane.storage.sqlite.schema import UNDER_WAY
 
 _SEEN = "IN (SELECT value FROM json_each(:tasks))"

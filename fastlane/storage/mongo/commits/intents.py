@@ -24,7 +24,7 @@ from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.schedule.tick import Tick
 from fastlane.storage.mongo import idempotency, tasks
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.rows import execution_row, record_row, tick_row
 from fastlane.storage.mongo.schema import EXECUTIONS, GONE_AT, JOBS, PENDING, TICKS
 

@@ -17,8 +17,8 @@ from fastlane.models.paging import Page, WantedJobs, Window
 from fastlane.models.status import UNDER_WAY, Status
 from fastlane.storage.documents import JOB_FIELDS, job_from, label_text
 from fastlane.storage.pages import is_near
-from fastlane.storage.sqlite.execution_lists import IS_SEEN, SEEN, quoted, visible_tasks
-from fastlane.storage.sqlite.lists import IS_OVER, JOB_STATUS, JOBS, Values, Walks, number, page
+from fastlane.storage.sqlite.lists.execution_lists import IS_SEEN, SEEN, quoted, visible_tasks
+from fastlane.storage.sqlite.lists.paged import IS_OVER, JOB_STATUS, JOBS, Values, Walks, number, page
 from fastlane.storage.sqlite.rows import fetched, filled
 from fastlane.storage.sqlite.schema import TO_COME
 

@@ -18,9 +18,9 @@ from pymongo import IndexModel
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, InvalidOperation
 
 from fastlane.errors import ReadTooLong, StoreDown
-from fastlane.storage.mongo.faults import DRIVER_ERRORS, may_pass, translated, words_for
+from fastlane.storage.mongo.driver.faults import DRIVER_ERRORS, may_pass, translated, words_for
+from fastlane.storage.mongo.driver.url import MongoUrl
 from fastlane.storage.mongo.lengths import Lengths
-from fastlane.storage.mongo.url import MongoUrl
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]

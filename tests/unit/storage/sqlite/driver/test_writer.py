@@ -5,10 +5,10 @@ import threading
 import pytest
 
 from fastlane.errors import Conflict, FastlaneError, StoreDown
-from fastlane.storage.sqlite import writer
+from fastlane.storage.sqlite.driver import writer
+from fastlane.storage.sqlite.driver.work_queue import BatchOperation
+from fastlane.storage.sqlite.driver.writer import Writer
 from fastlane.storage.sqlite.schema import connect
-from fastlane.storage.sqlite.work_queue import BatchOperation
-from fastlane.storage.sqlite.writer import Writer
 
 
 class Bench:

@@ -7,8 +7,8 @@ from functools import partial
 import structlog
 
 from fastlane.errors import FastlaneError
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.intents import complete, complete_pending
+from fastlane.storage.mongo.commits.intents import complete, complete_pending
+from fastlane.storage.mongo.driver.database import Database, Document
 
 log = structlog.get_logger()
 

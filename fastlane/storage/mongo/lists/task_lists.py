@@ -9,10 +9,10 @@ from typing import Any
 
 from fastlane.models.paging import After, Page, Window
 from fastlane.models.task import Task
-from fastlane.storage.mongo.database import Database, Document
-from fastlane.storage.mongo.intents import complete_pending
+from fastlane.storage.mongo.commits.intents import complete_pending
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import LAST
-from fastlane.storage.mongo.lists import ListSource, rows_of
+from fastlane.storage.mongo.lists.paged import ListSource, rows_of
 from fastlane.storage.mongo.rows import read_task
 from fastlane.storage.mongo.schema import BY_ID, JOBS, TASKS
 from fastlane.storage.pages import stretch_of

@@ -16,14 +16,14 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.models.status import Status
 from fastlane.storage.documents import label_text
-from fastlane.storage.mongo.database import Database, Document
+from fastlane.storage.mongo.commits.intents import complete_pending
+from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.executions import latest_under_way, newest_ended
-from fastlane.storage.mongo.intents import complete_pending
 from fastlane.storage.mongo.jobs import LAST, bounds_of
-from fastlane.storage.mongo.lists import JOB_ROWS, page, shown
+from fastlane.storage.mongo.lists.paged import JOB_ROWS, page, shown
+from fastlane.storage.mongo.lists.task_lists import visible_tasks
 from fastlane.storage.mongo.rows import read_job
 from fastlane.storage.mongo.schema import JOBS
-from fastlane.storage.mongo.task_lists import visible_tasks
 from fastlane.storage.pages import FEW_TASKS, TextBudget
 from fastlane.storage.readable import readable
 

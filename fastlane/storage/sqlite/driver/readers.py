@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from fastlane.storage.sqlite.work_queue import Answer, BatchOperation, QueuedOperation, WorkQueue, join, perform
-from fastlane.storage.sqlite.writer import OPERATION_ERRORS, translated
+from fastlane.storage.sqlite.driver.work_queue import Answer, BatchOperation, QueuedOperation, WorkQueue, join, perform
+from fastlane.storage.sqlite.driver.writer import OPERATION_ERRORS, translated
 
 log = structlog.get_logger()
 

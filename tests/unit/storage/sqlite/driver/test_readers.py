@@ -4,10 +4,10 @@ import threading
 import pytest
 
 from fastlane.errors import FastlaneError, StoreDown
-from fastlane.storage.sqlite import readers as sqlite_readers
-from fastlane.storage.sqlite.readers import THREADS, Readers
+from fastlane.storage.sqlite.driver import readers as sqlite_readers
+from fastlane.storage.sqlite.driver.readers import THREADS, Readers
+from fastlane.storage.sqlite.driver.work_queue import BatchOperation
 from fastlane.storage.sqlite.schema import connect
-from fastlane.storage.sqlite.work_queue import BatchOperation
 
 
 @pytest.fixture

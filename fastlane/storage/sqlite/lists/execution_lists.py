@@ -15,7 +15,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.paging import Page, Wanted, Window
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage.pages import is_near
-from fastlane.storage.sqlite.lists import EXECUTIONS, Values, Walks, number, page
+from fastlane.storage.sqlite.lists.paged import EXECUTIONS, Values, Walks, number, page
 from fastlane.storage.sqlite.schema import ENDED
 from fastlane.storage.visibility import after_all_with, literal_start
 

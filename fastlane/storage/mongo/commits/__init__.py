@@ -1,0 +1,1 @@
+"""The commits of a job, and the intents that they leave to be completed."""

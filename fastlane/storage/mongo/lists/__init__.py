@@ -1,0 +1,1 @@
+"""The paged lists, and how much there is of everything."""
