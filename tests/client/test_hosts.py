@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from jsonschema import Draft202012Validator
 
-from fastlane.cli.client.hosts import hosts
+from fastlane.cli.client.commands.hosts import hosts
 from fastlane.models.placement.pool import Pool
 from fastlane.web.openapi.document import Document
 from fastlane.web.routes.table import ROUTES

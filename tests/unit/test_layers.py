@@ -133,7 +133,7 @@ def test_imports_point_down_only():
         ("errors", "from fastlane.models.placement.pool import Pool"),
         ("web.routes.tasks", "from . import schemas"),
         ("cli.servers", "from fastlane.models.placement.pool import Pool"),
-        ("cli.client.run", "from fastlane.config.load import load"),
+        ("cli.client.commands.run", "from fastlane.config.load import load"),
         ("client.address", "from fastlane.errors import FastlaneError"),
     ],
 )

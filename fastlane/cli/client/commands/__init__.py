@@ -1,0 +1,1 @@
+"""The commands that ask a server: a module for each group of them."""
