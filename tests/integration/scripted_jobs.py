@@ -110,7 +110,7 @@ class ScriptedJobs:
         for stream, text in (("stdout", job.out), ("stderr", job.err)):
             assert self.fastlane.get(f"{job.path}/executions/{ended['executionId']}/{stream}").body == text, (stream, ended)
         sizes = {"stdoutBytes": len(job.out), "stderrBytes": len(job.err), "truncated": False}
-        assert {name: ended["logInfo"][name] for name in sizes} == sizes
+        assert {name: ended["logInfo"][name] for name in sizes} == sizes, ended
         return ended
 
     def check_nothing_left(self, patience: float = 120) -> None:
