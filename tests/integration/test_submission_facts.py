@@ -100,15 +100,23 @@ def test_a_template_in_the_name_of_a_volume_is_expanded_or_refused(api: docker.A
 
 def test_without_a_virtual_address_a_service_on_a_network_takes_no_address_but_its_tasks(api: docker.APIClient) -> None:
     network = api.create_network(f"facts-{uuid4().hex[:8]}", driver="overlay")["Id"]
+    services: list[str] = []
+
+    def addresses(service: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = api.inspect_service(service)["Endpoint"].get("VirtualIPs", [])
+        return found
+
     try:
-        plain = create(api, {}, Networks=[{"Target": network}])
-        virtual = create(api, {}, Networks=[{"Target": network}], mode="vip")
-        assert not plain["Endpoint"].get("VirtualIPs")
-        assert [row["NetworkID"] for row in virtual["Endpoint"]["VirtualIPs"]] == [network]
-        assert not plain["Endpoint"].get("Ports")
-        for service in (plain, virtual):
-            api.remove_service(service["ID"])
+        services += [create(api, {}, Networks=[{"Target": network}], mode=mode)["ID"] for mode in ("dnsrr", "vip")]
+        plain, virtual = services
+        # The manager gives addresses in the order of creation, a moment after its answer.
+        (given,) = wait_until(lambda: addresses(virtual), "an address of the service that asks for one", PATIENCE)
+        assert given["NetworkID"] == network
+        assert not addresses(plain)
+        assert not api.inspect_service(plain)["Endpoint"].get("Ports")
     finally:
+        for service in services:
+            api.remove_service(service)
         wait_until(lambda: is_removed(api, network), "the network to be free", PATIENCE)
 
 

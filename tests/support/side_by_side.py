@@ -32,6 +32,8 @@ UNITS = (
     (f"{INTEGRATION}false_words.py", f"{INTEGRATION}swarms_script.py"),
     # Only these create networks, volumes and secrets on the shared engine, so that one of them can look at all that is there.
     (f"{INTEGRATION}containers.py", f"{INTEGRATION}submission_facts.py"),
+    # Each starts what looks like an engine in the machine's network, where the other would find it.
+    (f"{INTEGRATION}scripts.py::test_an_engine_in_the_way",),
     (f"{INTEGRATION}gone_services.py",),
     (f"{INTEGRATION}tls_hosts.py",),
     (f"{INTEGRATION}why.py",),
