@@ -16,16 +16,21 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from fastlane.config.credentials import hash_token, make_token
 from tests.support.credentials import bearer
 from tests.support.engine_views import DockerEngine, EngineView
 from tests.support.process_options import ProcessOptions
 from tests.support.start_witness import TELL, StartWitness
-from tests.support.waiting import LONG_PATIENCE, wait_until
+from tests.support.waiting import LONG_PATIENCE, PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 LINGER = "; sleep 0.1"
 """The end of a script whose output is checked: a busy engine may lose what a container writes that ends at once (docs/swarm.md)."""
+
+OUTPUT_SHOWN = 20_000
+"""Characters of a process's output that a failed test shows: some lines of the log and the stacks of all threads."""
 
 
 @dataclass
@@ -98,7 +103,7 @@ class Installation:
     def log(self, role: str) -> str:
         """The end of the output of a role's processes."""
         with contextlib.suppress(FileNotFoundError):
-            return (self.folder / f"{role}.log").read_text()[-4000:]
+            return (self.folder / f"{role}.log").read_text()[-OUTPUT_SHOWN:]
         return ""
 
     def request(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
@@ -109,6 +114,8 @@ class Installation:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             reply = connection.getresponse()
             return Answer(reply.status, dict(reply.getheaders()), reply.read())
+        except TimeoutError:
+            raise AssertionError(f"no answer to {method} {path} for {LONG_PATIENCE:g} s: {self._stacks()}") from None
         finally:
             connection.close()
 
@@ -208,7 +215,24 @@ class Installation:
             **self.settings,
         }
         chosen = {f"FASTLANE_{name}": value for name, value in settings.items()}
-        return {**os.environ, **chosen, **({} if options is None else {"PYTHONPATH": str(ROOT), **options.environment()})}
+        return {
+            **os.environ,
+            "PYTHONFAULTHANDLER": "1",
+            **chosen,
+            **({} if options is None else {"PYTHONPATH": str(ROOT), **options.environment()}),
+        }
+
+    def _stacks(self) -> str:
+        """Ends its processes. What they were doing: the state of each, and the end of its output with the stacks of its threads."""
+        found = []
+        for process in self.processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.append(f"{_role(process)} {process.pid} is {psutil.Process(process.pid).status()}")
+            process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER writes the stacks
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            found.append(self.log(_role(process)))
+        return "\n".join(found)
 
     def _alive(self, process: subprocess.Popen[bytes]) -> bool:
         assert process.poll() is None, f"it ended with {process.returncode}: {self.log('up')}{self.log('api')}"
