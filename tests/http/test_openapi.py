@@ -18,10 +18,11 @@ from fastlane.web.openapi.document import METHODS, Document
 from fastlane.web.routes.table import ROUTES
 from tests.support.fastlane import HOST, POOLS, Answer, Fastlane
 from tests.support.redis import RealRedis
+from tests.support.stores import ON_MONGO
 from tests.support.waiting import until
 
 OK = {"image": "ubuntu:latest"}
-HASTE = 0.1
+HASTE = 1.0 if ON_MONGO else 0.1
 NONE = "00000000-0000-4000-8000-000000000000"
 
 
