@@ -25,12 +25,30 @@ begin_testing() {
         redis-server=redis-server haproxy=haproxy
 }
 
-# Runs pytest with these arguments on a private engine, which it removes afterwards.
+MOST_AGAIN=3
+
+# Runs pytest with the arguments "${@:2}". Up to MOST_AGAIN tests that fail beside others run once more, by themselves; decision 0024 says
+# why. $1 names the run, since several may go on in one checkout.
+run_pytest() {
+    local cache=$PWD/.pytest_cache/$1 code=0 failed
+    shift
+    rm -rf "$cache"
+    .venv-test/bin/python -m pytest -o cache_dir="$cache" "$@" 8>&- </dev/null || code=$?
+    [ "$code" = 1 ] || return "$code"
+    failed=$(sed -nE 's/^  "(.*)": true,?$/    \1/p' "$cache/v/cache/lastfailed")
+    [ -n "$failed" ] && [ "$(wc -l <<<"$failed")" -le "$MOST_AGAIN" ] || return 1
+    say "running once more, by themselves, the tests that failed"
+    .venv-test/bin/python -m pytest -o cache_dir="$cache" "$@" -n 0 --last-failed 8>&- </dev/null || return
+    say "Passed by themselves, but not beside others. Each first failure, above, is a fault of the test or of fastlane: find out which."
+    echo "$failed"
+}
+
+# Runs pytest with the arguments "${@:2}" on a private engine, which it removes afterwards. $1 names the run.
 pytest_on_private_engine() {
     trap 'end_asides; scripts/test-engine stop' EXIT
     say "starting a private Docker engine"
     FASTLANE_TEST_ENGINE=$(scripts/test-engine start 8>&- | tail -n 1)
     export FASTLANE_TEST_ENGINE
-    say "running pytest $* on $FASTLANE_TEST_ENGINE"
-    .venv-test/bin/python -m pytest "$@" 8>&- </dev/null
+    say "running pytest ${*:2} on $FASTLANE_TEST_ENGINE"
+    run_pytest "$@"
 }
