@@ -27,7 +27,7 @@ SHELLS = {"bash": ("bash", "--norc", "--noprofile", "-s"), "zsh": ("zsh", "-f", 
 ELSEWHERE = {
     "git clone": "a clone of what is being tested is what test_make_commands.py begins with",
     "python3 -m venv": "test_make_commands.py installs with pip",
-    "pipx install": "test_make_commands.py installs the wheel with pip, as pipx does",
+    "pipx ": "test_make_commands.py installs the wheel with pip, as pipx does",
     "venv/bin/": "test_make_commands.py",
     ".venv-test/bin/python -m pytest": "this run",
     "FASTLANE_TEST_ENGINE=": "this run",

@@ -79,20 +79,21 @@ class Installation:
         """The processes of the role ``worker`` that have not ended."""
         return [process for process in self.processes if _role(process) == "worker" and process.poll() is None]
 
-    def start(self, role: str, *, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def start(self, role: str, *, under: Sequence[str] = (), program: Path | None = None) -> subprocess.Popen[bytes]:
         """Starts ``fastlane up``, ``api`` or ``worker``. Its output goes to a file of that name in the folder.
 
-        ``under``: a command that runs it, such as ``prlimit``.
+        ``under``: a command that runs it, such as ``prlimit``. ``program``: the folder of another release, in place of this checkout.
         """
         command = [*under, sys.executable, "-m", "fastlane" if self.options is None else "tests.support.process", role]
+        environment = self.environment(self.options) | ({} if program is None else {"PYTHONPATH": str(program)})
         with (self.folder / f"{role}.log").open("ab") as output:
-            process = subprocess.Popen(command, cwd=self.folder, env=self.environment(self.options), stdout=output, stderr=output)
+            process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output)
         self.processes.append(process)
         return process
 
-    def serve(self, role: str, *, under: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def serve(self, role: str, *, under: Sequence[str] = (), program: Path | None = None) -> subprocess.Popen[bytes]:
         """Starts ``up`` or ``api`` and waits until it serves."""
-        process = self.start(role, under=under)
+        process = self.start(role, under=under, program=program)
         wait_until(lambda: self._alive(process), f"{role} to serve: {self.log(role)}")
         return process
 

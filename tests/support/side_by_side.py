@@ -42,6 +42,7 @@ UNITS = (
     (f"{INTEGRATION}make_commands.py::test_the_wheel",),
     ("tests/crash/",),
     ("tests/behaviour/schedule/test_year_of_ticks.py::test_the_ledger_of_a_year_accounts_for_each_due_time_once[1]",),
+    (f"{INTEGRATION}upgrades.py",),
     (f"{INTEGRATION}endings.py",),
     (f"{INTEGRATION}full_slow_gone.py::test_while_the_engine_is_away_jobs_wait_and_health_says_why[hang",),
     ("tests/contract/test_queue_model.py",),

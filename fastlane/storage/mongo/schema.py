@@ -1,19 +1,33 @@
-"""The collections and their indexes, and how far a database has been brought up.
+"""The collections and their indexes, as migrations. ``migration`` applies them.
+
+A released migration is never edited; a later one adds to it. ``min_reader`` is the oldest schema version whose code may still use the
+database after a migration, so that workers of two versions can share it while they are being replaced.
 
 A job, a tick, an execution, a chunk of a log, a task and a record are a document each, with the fields of ``storage.documents``; what is
 under ``id`` there is under ``_id`` here. Some fields are added, from which indexes are made: MongoDB cannot make an index from a condition
 over several fields. Every query names its index (``calls`` pass it as a hint), so none scans a collection.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from pymongo import ASCENDING, IndexModel
 
-from fastlane.errors import FastlaneError
 from fastlane.storage.mongo.driver.database import Database
 
-VERSION = MIN_READER = 1
-"""The version of the schema, and the oldest one whose code may still use it."""
+Part = Callable[[Database], Awaitable[None]]
+"""A step of a migration, which may be done again after it was done or interrupted. It may take minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """The step to a schema version: its parts, and the oldest version that may use the database after it and between its parts."""
+
+    version: int
+    min_reader: int
+    parts: tuple[Part, ...]
+
 
 JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
 HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
@@ -73,16 +87,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 }
 
 
-async def prepare(db: Database) -> None:
-    """Makes the indexes that are missing. Raises FastlaneError for a database that only a newer fastlane may use."""
-    stored = await db.one(META, "schema")
-    if stored is not None and stored["version"] > VERSION:
-        if stored["min_reader"] > VERSION:
-            needs = f"it needs schema {stored['min_reader']}, this one has {VERSION}"
-            raise FastlaneError(f"the store was made by a newer fastlane ({needs}); install that one")
-        return
-    if stored is not None and stored["version"] == VERSION:
-        return
-    for collection, indexes in INDEXES.items():
-        await db.make_indexes(collection, indexes)
-    await db.upsert(META, "schema", {"$max": {"version": VERSION, "min_reader": MIN_READER}})
+async def _make_indexes(collection: str, indexes: Sequence[IndexModel], db: Database) -> None:
+    await db.make_indexes(collection, indexes)
+
+
+MIGRATIONS: Sequence[Migration] = (
+    Migration(version=1, min_reader=1, parts=tuple(partial(_make_indexes, collection, indexes) for collection, indexes in INDEXES.items())),
+)
+
+VERSION = MIGRATIONS[-1].version

@@ -33,9 +33,9 @@ from fastlane.storage.mongo import (
     images,
     jobs,
     logs,
+    migration,
     overlaps,
     pauses,
-    schema,
     tasks,
     transfer,
 )
@@ -67,7 +67,7 @@ class MongoStore:
         """Raises FastlaneError for a database that only a newer fastlane may use."""
         await asyncio.to_thread(self._db.open)  # a URL with +srv asks DNS
         try:
-            await self._db.call(lambda: schema.prepare(self._db))
+            await migration.prepare(self._db)
             await self._db.call(self._commits.open)
             await self._db.call(lambda: intents.complete_pending(self._db))
         except BaseException:

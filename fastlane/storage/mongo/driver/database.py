@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import pymongo
 from bson.codec_options import TypeDecoder, TypeRegistry
 from bson.int64 import Int64
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -107,6 +108,11 @@ class Database:
             raise ReadTooLong(f"{words}; {advice}") from None
         finally:
             self._calls -= 1
+
+    async def long_call(self, work: Callable[[], Awaitable[Answer]], deadline: float) -> Answer:
+        """The same of work that may take longer than a call, to the server too."""
+        with pymongo.timeout(deadline):
+            return await self.call(work, deadline)
 
     # reads
 
