@@ -6,24 +6,39 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from bson import decode
+from bson import decode, decode_all
 
 WRITES = frozenset({"insert", "update", "delete", "findAndModify"})
 HEADER, OP_MSG = 16, 2013
 
 
 def command_of(message: bytes) -> tuple[str, dict[str, Any]]:
-    """The name of a message's command, and the command; ``hello`` and the like have other forms, and are empty."""
+    """The name of a message's command, and the command with what it writes; ``hello`` and the like have other forms, and are empty."""
     if int.from_bytes(message[12:16], "little") != OP_MSG:
         return "", {}
-    size = int.from_bytes(message[HEADER + 5 : HEADER + 9], "little")
-    body = decode(message[HEADER + 5 : HEADER + 5 + size])
-    return next(iter(body)), body
+    command: dict[str, Any] = {}
+    at = HEADER + 4
+    while at < len(message):
+        kind, size = message[at], int.from_bytes(message[at + 1 : at + 5], "little")
+        section = message[at + 1 : at + 1 + size]
+        if kind == 0:
+            command = decode(section) | command
+        else:
+            name, _, documents = section[4:].partition(b"\0")
+            command[name.decode()] = decode_all(documents)
+        at += 1 + size
+    return next(iter(command), ""), command
+
+
+def counts_commits(command: dict[str, Any]) -> bool:
+    """Whether a write is that of the number of commits, which comes at any time."""
+    return any(update.get("q", {}).get("_id") == "version" for update in command.get("updates", ()))
 
 
 class MongoWire:
     """The proxy. ``lose``: of these writes (numbered from 1) the answer is lost. ``die_before`` and ``die_after``: with this write the
-    client is cut off for good, before or after the server made it. ``writes`` are the collections of those that came through."""
+    client is cut off for good, before or after the server made it. ``writes`` are the collections of those that came through. The number
+    of commits, which a store raises now and then, is not one of them."""
 
     def __init__(self, port: int) -> None:
         self._server_port = port
@@ -83,7 +98,7 @@ class MongoWire:
                 await below.wait_closed()
 
     def _number(self, name: str, command: dict[str, Any]) -> int | None:
-        if name not in WRITES or command[name] == "meta":
+        if name not in WRITES or counts_commits(command):
             return None
         self.writes.append(command[name])
         return len(self.writes)
