@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from tests.crash import api_and_reconciler as others
-from tests.crash import deletions, overlaps, owners
+from tests.crash import deletions, hosts_and_pools, overlaps, owners
 from tests.crash.scenarios import (
     Case,
     Covered,
@@ -62,6 +62,10 @@ SCENARIOS: Mapping[str, type[Scenario]] = {
     "unqueued-later": others.UnqueuedLater,
     "left-behind": others.LeftBehind,
     "unsettled": others.Unsettled,
+    "removed-host": hosts_and_pools.Removed,
+    "lost-with-host": hosts_and_pools.LostWithHost,
+    "reloaded": hosts_and_pools.Reloaded,
+    "hung-up": hosts_and_pools.HungUp,
 }
 
 STARTING = ("queue.claim", "store.claim", "engine.resolve", "engine.park", "store.bind", "queue.renew", "engine.activate")
@@ -98,6 +102,10 @@ POINTS: Mapping[str, tuple[str, ...]] = {
     "stop-later": ("store.stop_job", "queue.cancel"),
     "unqueued": ("queue.put", "engine.services"),
     "unqueued-later": ("queue.put",),
+    "removed-host": ("store.write_host",),
+    "lost-with-host": ("store.end", "store.clean"),
+    "reloaded": ("store.record_pools",),
+    "hung-up": ("store.record_pools 2",),
 }
 """Where the processes of a scenario fall, in the order in which they come to it; a number is the passage."""
 
@@ -168,6 +176,8 @@ QUICK = frozenset(
         "handed-over,-kill-after-queue.release",
         "posted,-kill-after-store.create",
         "stop,-kill-after-store.stop_job",
+        "removed-host,-kill-after-store.write_host",
+        "reloaded,-kill-after-store.record_pools",
     }
 )
 """One of each kind of seam: these run in ``make test``, and all in ``make test-crash``."""

@@ -5,6 +5,7 @@ A witness outside fastlane counts starts: a file to which each container adds a 
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ import docker
 import orjson
 
 from fastlane.clock import SystemClock
+from fastlane.config.credentials import make_token
 from fastlane.models.execution import Execution
 from fastlane.models.job import Spec
 from fastlane.models.placement.pool import Pool
@@ -138,10 +140,12 @@ class Ground:
         self._relay: Relay | None = None
         if self.lost is not None:
             self._put_between(self.lost)
-        engine, pool = DockerEngine(self.world.engine), {"name": POOL, "hosts": self.hosts}
+        engine = DockerEngine(self.world.engine)
         url = DATABASES.new_url() if ON_MONGO else store_url(self.folder)
-        settings = {"LEASE": "2s", "STORE_URL": url, **self.settings}
-        self.installation = Installation(self.folder, engine, self.name, self.redis_url, settings, pool)
+        self.token, self.config = make_token(), self.folder / "fastlane.toml"
+        self.config.write_text(f'[[pools]]\nname = "{POOL}"\nmatch = ""\nhosts = {json.dumps(self.hosts)}\n')
+        settings = {"LEASE": "2s", "STORE_URL": url, "CONFIG": str(self.config), **self.settings}
+        self.installation = Installation(self.folder, engine, self.name, self.redis_url, settings, token=self.token)
         self.pools = (Pool(POOL, "", self.hosts),)
         self.clock = SystemClock()
         self.store = new_store(url)
@@ -226,11 +230,16 @@ class Ground:
         reader, writer = await self.until(self._connected, "the API to serve")
         data = orjson.dumps(body)
         lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {len(data)}"]
-        lines += [] if key is None else [f"Idempotency-Key: {key}"]
+        lines += [f"Authorization: Bearer {self.token}", *([] if key is None else [f"Idempotency-Key: {key}"])]
         writer.write("\r\n".join([*lines, "", ""]).encode() + data)
         await writer.drain()
         self.requests.append(writer)
         return reader
+
+    async def serves(self) -> None:
+        """Returns once the API on trial serves."""
+        _, writer = await self.until(self._connected, "the API to serve")
+        writer.close()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         with contextlib.suppress(OSError):

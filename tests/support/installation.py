@@ -206,7 +206,7 @@ class Installation:
             "PORT": str(self.port),
             "DATA_DIR": str(self.folder),
             "INSTALLATION": self.name,
-            "POOLS": json.dumps([pool]),
+            **({} if "CONFIG" in self.settings else {"POOLS": json.dumps([pool])}),
             "LEASE": "3s",
             "RENEW": "1s",
             "LOG_FORMAT": "json",

@@ -36,7 +36,7 @@ def run(role: Role) -> int:
     change_constants(options)
     factories = factories_of(options)
     if options.journal is None:
-        return app.run(role, settings, factories, loaded.access)
+        return app.run(role, settings, factories, loaded.access, read_pools=lambda: load(role).settings.pools)
     journal = Journal(Path(options.journal))
     hook = Hook(journal, Trip.of(options.trip), wait_for_writer(settings))
     return process.run(journaled(role, settings, watched_by(hook, factories), journal))
@@ -115,11 +115,11 @@ def wait_for_writer(settings: Settings) -> Callable[[], None]:
 
 
 @asynccontextmanager
-async def journaled(role: Role, settings: Settings, factories: app.Factories, journal: Journal) -> AsyncIterator[None]:
+async def journaled(role: Role, settings: Settings, factories: app.Factories, journal: Journal) -> AsyncIterator[app.Running]:
     """The running role, which also writes into the journal whether it works."""
     reporting = asyncio.create_task(report_idleness(journal))
-    async with app.running(role, settings, factories):
-        yield
+    async with app.running(role, settings, factories, read_pools=lambda: load(role).settings.pools) as running:
+        yield running
     reporting.cancel()
 
 

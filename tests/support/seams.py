@@ -21,7 +21,19 @@ from fastlane.models.transitions import RULES
 from fastlane.queue.base import Claim
 from tests.support.intercept import Call, Intercepted
 
-STORE = ("create", "advance", "insert", "stop_job", "append", "close_tick", "change_generation", "discard", *RULES)
+STORE = (
+    "create",
+    "advance",
+    "insert",
+    "stop_job",
+    "append",
+    "close_tick",
+    "change_generation",
+    "discard",
+    "write_host",
+    "record_pools",
+    *RULES,
+)
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe", "adopt")
 QUEUE_PARTS = ("generation", "reports", "tickets")
 ENGINE = ("resolve", "park", "activate", "inspect", "stop", "remove", "logs", "services")
