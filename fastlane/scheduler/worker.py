@@ -220,11 +220,12 @@ class Worker:
             await first_of(self._clock, ANNOUNCE_EVERY, self._changed)
 
     async def _leave(self) -> None:
-        """Lets the others know at once that this worker serves its pools no more, and the queue how far the store has come."""
+        """Lets the others know at once that this worker serves its pools no more and rebuilds no queue, and the queue how far the store has
+        come."""
         with suppress(TransientError):
             await self._reports.announce(Report(self.id, self._started_at, ()), ttl=0)
         with suppress(TransientError):
-            await self._rebuilder.remember_store()
+            await self._rebuilder.leave()
 
     def _report(self) -> Report:
         hosts, kept = tuple(self._hosts.views()), notes.oldest(self._leases.notes())

@@ -30,6 +30,8 @@ CHECK_EVERY = 2000
 """Milliseconds for which a queue is trusted after a check."""
 BUILDER_LOST_AFTER = 30_000
 """After this many milliseconds of Redis's time without a sign of life from the builder, another worker starts over."""
+NEVER = 0
+"""The sign of life of a builder that has left: older than any."""
 AUDIT_PAGES = 200
 """Pages in one audit, of some 256 entries each. The next audit goes on after the last of them."""
 FOREVER = 1 << 60
@@ -94,13 +96,17 @@ class Rebuilder:
                 return
 
     async def close(self) -> None:
-        """Ends the rebuild; another worker starts over."""
+        """Ends the rebuild. Another worker starts over, at once after ``leave``."""
         if self._streaming is not None:
             self._streaming.cancel()
             await asyncio.gather(self._streaming, return_exceptions=True)
 
-    async def remember_store(self) -> None:
-        """Tells the queue how far the store has come. Call it once nothing is written any more."""
+    async def leave(self) -> None:
+        """Takes back the sign of life of a rebuild that ends half-way, and tells the queue how far the store has come. Call it once nothing
+        else is written any more."""
+        stored = await self._store.generation()
+        if stored.builder == self._owner:
+            await self._store.change_generation(stored, replace(stored, since=NEVER))
         await self._remember(await self._store.version())
 
     async def _remember(self, version: StoreVersion) -> None:

@@ -60,6 +60,42 @@ async def test_a_worker_whose_clock_is_ahead_leaves_a_rebuild_to_its_builder(cre
         await rebuilder.ensure()
 
 
+@pytest.mark.parametrize("write", [2, 3], ids=["before anything may start", "amid the rest"])
+async def test_a_rebuild_that_a_worker_leaves_undone_as_it_stops_is_begun_anew_at_once(crew: Fastlane, write: int) -> None:
+    """The other workers do not wait until its sign of life is old, which would take longer than this test waits."""
+    left, is_amid = [write], asyncio.Event()
+
+    async def sleep(call: Call) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            is_amid.set()
+            await asyncio.Event().wait()
+        return await call.carry()
+
+    async def is_built() -> bool:
+        return (await crew.store.generation()).builder is None
+
+    intercept(crew.store, "change_generation", sleep)
+    waiting = await crew.submit()
+    await crew.hire()
+    await is_amid.wait()
+    begun = await crew.store.generation()
+    await crew.dismiss()
+    await crew.hire()
+    await crew.until(is_built, "the queue to be whole")
+    assert (await crew.store.generation()).number == begun.number + 1
+    assert (await crew.cleaned(waiting)).status is Status.DONE
+
+
+async def test_a_worker_that_stops_leaves_the_rebuild_of_another_alone(crew: Fastlane) -> None:
+    seen = await crew.store.generation()
+    building = Generation(seen.number + 1, "run", "builder", await crew.queue.time())
+    assert await crew.store.change_generation(seen, building)
+    rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, crew.clock, "another", crew.pools)
+    await rebuilder.leave()
+    assert await crew.store.generation() == building
+
+
 async def test_a_worker_whose_clock_was_set_back_looks_again_whether_the_queue_is_whole(crew: Fastlane) -> None:
     clock = ShiftedClock(0)
     rebuilder = Rebuilder(crew.store, crew.queue, crew.queue.generation, clock, "set back", crew.pools)
