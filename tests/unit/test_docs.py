@@ -98,3 +98,16 @@ def test_the_readme_names_every_route_with_its_methods():
 def test_getting_started_names_every_field_of_a_job():
     text = (ROOT / "docs/getting-started.md").read_text("utf-8")
     assert not [name for name in JOB.fields if f"`{name}`" not in text]
+
+
+def figures(path: str, named: int) -> dict[str, float]:
+    """The first number of a column of each row of a page's tables, by the name in another one."""
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / path).read_text("utf-8").splitlines() if line.startswith("| ")]
+    return {row[named].strip("`"): float(row[1].split()[0].replace(",", "")) for row in rows if re.match(r"[\d.]+", row[1])}
+
+
+def test_the_sizing_is_that_of_the_benchmark():
+    measured, sizing = figures("docs/performance.md", 0), figures("docs/install.md", 2)
+    assert len(sizing) == 7
+    for name, figure in sizing.items():
+        assert figure / 2 <= measured[name] <= figure * 2, f"{name}: {measured[name]}; docs/install.md has {figure}"
