@@ -15,7 +15,6 @@ from typing import Protocol, TypeVar
 
 import structlog
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from fastlane import __version__, process
@@ -32,6 +31,7 @@ from fastlane.executors.base import Executor
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.liveness import answering
+from fastlane.metrics.metrics import Metrics
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool, endpoints_of
 from fastlane.queue.base import Queue, QueueGeneration
@@ -50,7 +50,9 @@ from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
 from fastlane.web.server.application import close_server, make_application, make_server
 from fastlane.web.server.file_watch import FileWatch
+from fastlane.web.server.metrics_server import measured
 from fastlane.web.server.reload import access_watch
+from fastlane.web.server.sockets import addresses_of, bound
 from fastlane.web.server.tls import TlsCertificate
 from fastlane.web.settings import WebSettings
 
@@ -145,6 +147,7 @@ def web_settings(settings: Settings) -> WebSettings:
         hard_retries=settings.hard_retries,
         hard_timeout=settings.hard_timeout,
         timezone=settings.timezone,
+        metrics_allow=settings.metrics_allow,
     )
 
 
@@ -156,9 +159,10 @@ def make_worker(
     settings: WorkerSettings,
     publish: Callable[[Hint], None] = no_hints,
     machine: Clock | None = None,
+    metrics: Metrics | None = None,
 ) -> Worker:
     """A worker, which has not begun."""
-    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, publish, machine)
+    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, publish, machine, metrics)
 
 
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
@@ -192,13 +196,16 @@ class Factories:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The open parts of a role. An ``api`` has no worker; a ``worker`` has no services, no application, no server and no port."""
+    """The open parts of a role. An ``api`` has no worker; a ``worker`` has no services, no application, no server and no port.
+    ``metrics_port``: None unless the settings name one."""
 
     store: Store
     queue: Queue
     hub: Hub
     clock: Clock
     directory: Directory
+    metrics: Metrics
+    metrics_port: int | None
     worker: Worker | None = None
     services: Services | None = None
     application: Application | None = None
@@ -229,13 +236,14 @@ async def running(
     again when they change. ``sockets``: what to serve on, if it is bound already; they are closed at the end. ``read_pools`` reads
     the settings' pools again."""
     sockets = bind(role, settings) if sockets is None else sockets
-    machine = factories.clock()
+    machine, metrics = factories.clock(), Metrics()
     clock = AlignedClock(machine)
     worker = None
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         for sock in sockets:
             stack.callback(sock.close)
+        metrics_port = await enter(measured(metrics, web_settings(settings), settings.metrics_port, settings.metrics_listen))
         redis_url = settings.redis_url
         if redis_url is None:
             redis_url = await enter(embedded_redis(settings))
@@ -249,14 +257,14 @@ async def running(
             if directory.pools.records:
                 await executor.use_hosts(directory.hosts())
             made = in_force(factories.worker_settings(settings), directory.pools)
-            worker = make_worker(store, queue, executor, clock, made, hub.publish, machine)
+            worker = make_worker(store, queue, executor, clock, made, hub.publish, machine, metrics)
         await enter(opened(queue))  # after the worker has subscribed to it
         await refuse_eviction(queue.generation)
         await enter(aligned(clock, queue.time))
         if worker is not None:
             await enter(opened(executor))
             await enter(working(worker))
-        parts = Running(store, queue, hub, clock, directory, worker)
+        parts = Running(store, queue, hub, clock, directory, metrics, metrics_port, worker)
         yield parts if role == "worker" else await enter(served(settings, factories, parts, access, sockets))
 
 
@@ -269,7 +277,7 @@ async def served(
         enter = stack.enter_async_context
         await enter(opened(HighWaterMark(parts.store, parts.queue.generation, parts.clock)))
         services = make_services(settings, parts.store, parts.queue, parts.hub, parts.clock, parts.directory)
-        application = make_application(services, web_settings(settings))
+        application = make_application(services, web_settings(settings), parts.metrics)
         server = make_server(application, factories.connection_limit(), await enter(tls(settings)))
         await enter(watching(None if access is None else access_watch(application, access)))
         await enter(serving(services, application, server, sockets))
@@ -378,7 +386,7 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Serves HTTP on these sockets. At the end, requests in flight get ``DRAIN`` seconds."""
     server.add_sockets(sockets)
-    log.info("api.listening", addresses=[":".join(map(str, sock.getsockname()[:2])) for sock in sockets])
+    log.info("api.listening", addresses=addresses_of(sockets))
     try:
         yield
     finally:
@@ -389,11 +397,4 @@ async def serving(
 def bind(role: Role, settings: Settings) -> list[socket.socket]:
     """The sockets to serve on; a worker has none. They are bound before anything else starts, so that a port in use ends the process at
     once."""
-    if role == "worker":
-        return []
-    try:
-        return bind_sockets(settings.port, settings.listen)
-    except OSError as error:
-        raise FastlaneError(
-            f"cannot listen on {settings.listen}:{settings.port}: {error.strerror or error}; stop what uses it, or choose another --port"
-        ) from None
+    return [] if role == "worker" else bound(settings.port, settings.listen, "--port")

@@ -55,17 +55,22 @@ def _unchanged(text: str, _envs: Mapping[str, str]) -> str:
     return text
 
 
-def configure(format: str, level: str, redact: Redact = _unchanged) -> None:
+def _as_it_is(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return event
+
+
+def configure(format: str, level: str, redact: Redact = _unchanged, *, each: structlog.types.Processor = _as_it_is) -> None:
     """Sets up structlog and the standard library's logging. Libraries log from ``warning`` up.
 
     ``format`` is ``console`` or ``json``; ``level`` is ``debug``, ``info``, ``warning`` or ``error``. ``redact`` is applied to lines that
-    are written after ``may_quote``.
+    are written after ``may_quote``. ``each`` sees every line, with its level.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            each,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
             Redactor(redact),

@@ -59,12 +59,14 @@ def _run(role: Role, config: str | None, options: Mapping[str, str | None]) -> N
     cwd = Path.cwd()
     loaded = load_or_exit(role, config, options)
     settings = loaded.settings
-    log.configure(settings.log_format, settings.log_level, redaction_of(settings.redact_words).message)
+    from fastlane.metrics.log_events import count  # only now, so that help and faults in settings appear at once
+
+    log.configure(settings.log_format, settings.log_level, redaction_of(settings.redact_words).message, each=count)
     logger = structlog.get_logger()
     for deprecation in loaded.deprecations:
         logger.warning("setting.renamed", old=deprecation.old, new=deprecation.new, used=deprecation.used)
     try:
-        from fastlane import app  # only now, so that help, the version and faults in settings appear at once
+        from fastlane import app
 
         if role != "worker" and (warning := open_to_all(settings)):
             say(warning)

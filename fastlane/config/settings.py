@@ -63,6 +63,9 @@ class Settings:
     max_log_bytes: int
     breaker_max_fails: int
     breaker_reset: float
+    metrics_port: int | None
+    metrics_listen: str
+    metrics_allow: tuple[str, ...]
     log_format: str
     log_level: str
 
@@ -268,6 +271,21 @@ SETTINGS = (
     Setting("max_log_bytes", types.SIZE, "100MiB", "how much of each execution's log is stored"),
     Setting("breaker_max_fails", types.COUNT, "5", "consecutive faults of a host after which its circuit breaker opens"),
     Setting("breaker_reset", types.DURATION, "1m", "how long the breaker stays open before a host is tried again"),
+    Setting(
+        "metrics_port",
+        types.PORT,
+        "none",
+        "port of its own on which a process also serves /metrics: a worker serves no other HTTP; 0 takes any free port",
+        computed=lambda _invocation, _values: None,
+    ),
+    Setting("metrics_listen", types.ADDRESS, "127.0.0.1", "IP address of metrics_port"),
+    Setting(
+        "metrics_allow",
+        types.PROXIES,
+        "none",
+        "IP addresses and networks that read /metrics without a login on a server with users or tokens",
+        computed=lambda _invocation, _values: (),
+    ),
     Setting("log_format", types.LOG_FORMAT, "auto", "console, json, or auto: console on a terminal, else json"),
     Setting("log_level", types.LOG_LEVEL, "info", "debug, info, warning or error"),
 )

@@ -12,6 +12,7 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import HostDown, OrderRefused, ServiceGone, TransientError, Unreadable
 from fastlane.log import may_quote
+from fastlane.metrics.metrics import Metrics
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.status import STARTING, Status
@@ -52,6 +53,7 @@ class Runner:
         watcher: Watcher,
         settler: Settler,
         known_hosts: KnownHosts,
+        metrics: Metrics,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -62,6 +64,7 @@ class Runner:
         self._watcher = watcher
         self._settler = settler
         self._known_hosts = known_hosts
+        self._metrics = metrics
         self._reported: deque[str] = deque(maxlen=REPORTED)
 
     async def run(self, assignment: Assignment, now: int) -> None:
@@ -142,8 +145,16 @@ class Runner:
             execution = await self._step_with_note(assignment, execution)
         if execution is not None:
             settled = await self._settler.settle(execution)
+            self._count(settled)
             self._leases.forget(assignment)
             await self._settler.clean(settled)
+
+    def _count(self, ended: Execution) -> None:
+        seconds = None
+        if ended.started_at is not None and ended.finished_at is not None:
+            seconds = (ended.finished_at - ended.started_at) / 1000
+        reason = None if ended.failure is None else ended.failure.reason.value
+        self._metrics.ended(ended.pool, ended.status.value, reason, seconds, ended.stdout_bytes, ended.stderr_bytes)
 
     async def _step_with_note(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """Takes a step, and records what delays it if the step must be repeated."""
@@ -160,7 +171,10 @@ class Runner:
 
     async def _step(self, assignment: Assignment, execution: Execution) -> Execution | None:
         if execution.status is Status.ENQUEUED:
-            return await self._launcher.claim(assignment, execution)
+            claimed = await self._launcher.claim(assignment, execution)
+            if claimed is not None and claimed.placed_at is not None and claimed.epoch == assignment.epoch:
+                self._metrics.claimed(claimed.pool, (claimed.placed_at - claimed.scheduled_for) / 1000)
+            return claimed
         if execution.service_id is None:
             return await self._launcher.bind(assignment, execution)
         self._leases.count_as_execution(assignment)

@@ -13,6 +13,7 @@ from fastlane.clock import Clock, first_of
 from fastlane.directory.current_pools import CurrentPools
 from fastlane.errors import QueueDown, TransientError
 from fastlane.executors.base import Executor
+from fastlane.metrics.metrics import Metrics
 from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
@@ -89,6 +90,7 @@ def build_parts(
     settings: WorkerSettings,
     publish: Callable[[Hint], None] = no_hints,
     on_hosts: Callable[[], None] = lambda: None,
+    metrics: Metrics | None = None,
 ) -> WorkerParts:
     """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
     pools, limits = CurrentPools.of(settings.pools), settings.limits
@@ -118,7 +120,7 @@ def build_parts(
         lost=hosts.lost,
     )
     rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools)
-    runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts)
+    runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics or Metrics())
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit)
     hosts.clear_with(reconciler.remove_leftovers_of)
@@ -128,7 +130,7 @@ def build_parts(
 
 class Worker:
     """Runs executions: claims, starts, watches, settles and cleans them. Several share the work by leases. It goes by ``clock``, which is
-    to show Redis's time, and reports how far the ``machine``'s is off (by default, both are one)."""
+    to show Redis's time, and reports how far the ``machine``'s is off (by default, both are one). It counts its work in ``metrics``."""
 
     def __init__(
         self,
@@ -141,6 +143,7 @@ class Worker:
         settings: WorkerSettings,
         publish: Callable[[Hint], None] = no_hints,
         machine: Clock | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.id = uuid4().hex[:12]
         self._reports = reports
@@ -149,7 +152,7 @@ class Worker:
         self._started_at = 0
         self._changed = asyncio.Event()
         self._workers_needed = workers_needed(settings.pools, settings.max_executions)
-        parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish, self._hosts_changed)
+        parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish, self._hosts_changed, metrics)
         self._pools, self._hosts = CurrentPools.of(settings.pools), parts.hosts
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
         self._dispatcher = Dispatcher(

@@ -22,6 +22,7 @@ from fastlane.services.jobs.submissions import Submissions
 from fastlane.services.pools import Pools
 from fastlane.services.reads.completion import CompletionWaiter
 from fastlane.services.reads.details import Details
+from fastlane.services.reads.gauges import GaugeReader
 from fastlane.services.reads.health import Health
 from fastlane.services.reads.lists import Lists
 from fastlane.services.reads.logs import Logs
@@ -62,6 +63,7 @@ class Services:
     health: Health
     status: StatusReader
     pool_reader: PoolReader
+    gauges: GaugeReader
     followers: Followers
     tickets: Tickets
     clock: Clock
@@ -87,6 +89,7 @@ def build_services(
     changes = JobChanges(store, clock)
     idempotency = Idempotency(store, outbox, clock)
     stops = Stops(store, outbox, clock, changes)
+    followers = Followers(store, hub, clock, start_wait=start_wait)
     return Services(
         submissions=Submissions(store, outbox, clock, pools, changes, idempotency),
         edits=Edits(store, outbox, clock, pools, changes, idempotency),
@@ -107,7 +110,8 @@ def build_services(
         health=Health(store, queue, reports, pools),
         status=StatusReader(store, queue, reports, clock, directory),
         pool_reader=PoolReader(store, queue, reports, pools),
-        followers=Followers(store, hub, clock, start_wait=start_wait),
+        gauges=GaugeReader(store, queue, reports, pools, followers),
+        followers=followers,
         tickets=Tickets(tickets, clock),
         clock=clock,
     )

@@ -11,7 +11,7 @@ class WebSettings:
 
     ``max_body`` is in bytes, ``hard_timeout`` in seconds. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only
     this machine can reach the server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may.
-    ``users`` and ``tokens`` may log in; without any, everyone has access.
+    ``users`` and ``tokens`` may log in; without any, everyone has access. ``metrics_allow`` are networks that read the metrics without.
     """
 
     version: str
@@ -28,6 +28,7 @@ class WebSettings:
     per_page: int
     users: tuple[User, ...]
     tokens: tuple[Token, ...]
+    metrics_allow: tuple[str, ...] = ()
 
     @property
     def has_auth(self) -> bool:

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "curl --cacert": "test_tls_hosts.py",
     "ssh-key": "test_ssh_hosts.py",
     "mongod": "MongoDB's own server and tools are in none of the registries that a test may use",
+    "FASTLANE_METRICS_PORT=": "test_metrics.py asks a worker for its metrics",
     "docker run": "test_image.py runs the page's commands one after the other",
     "docker logs": "test_image.py",
     "docker exec": "test_image.py",

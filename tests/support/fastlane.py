@@ -134,6 +134,7 @@ class Fastlane:
             connection_limit=lambda: connections,
         )
         self._hired: list[AsyncExitStack] = []
+        self.workers_running: list[app.Running] = []
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> "Fastlane":
@@ -210,11 +211,13 @@ class Fastlane:
         stack = AsyncExitStack()
         running = await stack.enter_async_context(app.running("worker", self.settings, factories, read_pools=self.read_pools))
         self._hired.append(stack)
+        self.workers_running.append(running)
         assert running.worker is not None
         return running.worker
 
     async def dismiss(self) -> None:
         """Ends the worker that was hired first, as SIGTERM does."""
+        self.workers_running.pop(0)
         await self._hired.pop(0).aclose()
 
     def _borrowed_executor(self) -> Executor:

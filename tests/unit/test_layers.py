@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
-LEAVES = ("config", "errors", "clock", "log", "redaction", "socket_path", "tether")
+LEAVES = ("config", "errors", "clock", "log", "redaction", "socket_path", "tether", "metrics")
 
 ALLOWED = {
     "errors": (),
@@ -18,6 +18,7 @@ ALLOWED = {
     "redaction": ("log",),
     "socket_path": ("errors",),
     "tether": (),
+    "metrics": (),
     "liveness": ("errors", "socket_path"),
     "process": (),
     "config": ("models", "errors", "log"),
@@ -56,6 +57,7 @@ DRIVERS = {
     "motor": ("storage",),
     "pymongo": ("storage",),
     "redis": ("queue", "embedded"),
+    "prometheus_client": ("metrics",),
     "requests": ("executors", "embedded"),
     "rich": ("cli.client",),
     "sqlite3": ("storage",),

@@ -17,6 +17,7 @@ from fastlane.web.http.paging import MAX_PAGE, MAX_ROWS, MAX_TOKEN
 Act = TypeVar("Act", bound=Callable[..., object])
 
 TEXT, EVENTS = "text/plain; charset=utf-8", "text/event-stream"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)

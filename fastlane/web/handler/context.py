@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fastlane.metrics.metrics import Metrics
 from fastlane.services.assembly import Services
 from fastlane.web.http.active_requests import ActiveRequests
 from fastlane.web.http.body import BodyMemory
@@ -22,3 +23,4 @@ class AppContext:
     active_requests: ActiveRequests
     body_memory: BodyMemory
     deadlines: ClientDeadlines
+    metrics: Metrics

@@ -83,6 +83,7 @@ class Handler(RequestHandler):
     ticket_grant: Grant | None = None
     """What the request's ticket gives access to, when the request was authenticated by one."""
 
+    route: str
     base_url: str
     query: Mapping[str, str]
 
@@ -208,9 +209,11 @@ class Handler(RequestHandler):
 
     # what Tornado calls
 
-    def initialize(self, *, path: Mapping[str, str]) -> None:
-        """Takes the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in them."""
+    def initialize(self, *, path: Mapping[str, str], route: str = "") -> None:
+        """Takes the path's parameters, percent-decoded; bytes that are not valid UTF-8 are surrogates in them. ``route``: its form in the
+        docs, empty for a path that has none."""
         self.path_parameters = path
+        self.route = route
         self._body = RequestBody(self.context.body_memory, self.web_settings.max_body if self.accepts_body else None)
 
     def clear(self) -> None:
@@ -382,9 +385,9 @@ class UnknownRoute(Handler):
 
     write_role = Role.READ
 
-    def initialize(self, *, path: Mapping[str, str], near: Sequence[str] = ()) -> None:
+    def initialize(self, *, path: Mapping[str, str], route: str = "", near: Sequence[str] = ()) -> None:
         """Takes the routes that begin as the path does."""
-        super().initialize(path=path)
+        super().initialize(path=path, route=route)
         self._near = near
 
     async def on_get(self) -> None:

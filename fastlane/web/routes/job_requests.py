@@ -5,6 +5,7 @@ from typing import Any
 from fastlane.models.idempotency import IdempotencyKey
 from fastlane.models.job import ExpectedVersions, Job, Spec
 from fastlane.models.job_change import JobChange
+from fastlane.models.placement.pool import pool_for
 from fastlane.models.schedule.schedule import Schedule
 from fastlane.services.jobs.edits import Edit
 from fastlane.services.results import Enqueued
@@ -93,6 +94,9 @@ async def answer_enqueued(handler: Handler, made: Enqueued, seconds: int = 0) ->
     """Answers with the ids of an accepted job and, after waiting for at most so many seconds, with its execution."""
     if made.replayed:
         handler.set_header(REPLAYED, "true")
+    else:
+        pool = pool_for(handler.services.directory.pools, made.task_id)
+        handler.context.metrics.enqueued(None if pool is None else pool.name)
     if not seconds:
         return await handler.answer(ENQUEUED, made)
     return await handler.answer(WAITED, WaitedFor(made, await handler.services.completion.wait(made, seconds)))

@@ -10,6 +10,7 @@ from fastlane.web.routes.hosts import BlacklistHandler, HostHandler, HostsHandle
 from fastlane.web.routes.job_list import JobsHandler
 from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandler, RetryJobHandler, RunJobHandler, StopJobHandler
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
+from fastlane.web.routes.metrics import MetricsHandler
 from fastlane.web.routes.openapi import OpenApiHandler
 from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
 from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
@@ -65,6 +66,7 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/readyz": ReadyHandler,
     "/healthcheck": HealthHandler,
     "/status": StatusHandler,
+    "/metrics": MetricsHandler,
     "/openapi.json": OpenApiHandler,
     "/docs": DocsHandler,
     "/login": LoginPageHandler,

@@ -10,8 +10,10 @@ import structlog
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
+from fastlane.metrics.metrics import Metrics
 from fastlane.services.assembly import Services
 from fastlane.web.handler.context import AppContext
+from fastlane.web.handler.handler import Handler
 from fastlane.web.http.active_requests import ActiveRequests
 from fastlane.web.http.body import BodyMemory
 from fastlane.web.http.deadlines import ClientDeadlines
@@ -35,8 +37,8 @@ closed."""
 log = structlog.get_logger()
 
 
-def make_application(services: Services, settings: WebSettings) -> Application:
-    """The application. ``make_server`` serves it."""
+def make_application(services: Services, settings: WebSettings, metrics: Metrics) -> Application:
+    """The application, which counts its requests in ``metrics``. ``make_server`` serves it."""
     context = AppContext(
         services=services,
         settings=settings,
@@ -45,6 +47,7 @@ def make_application(services: Services, settings: WebSettings) -> Application:
         active_requests=ActiveRequests(),
         body_memory=BodyMemory(),
         deadlines=ClientDeadlines(),
+        metrics=metrics,
     )
     return Application(log_function=_log_request, context=context, document=Document(ROUTES, settings), static_files=StaticFiles())
 
@@ -84,8 +87,10 @@ def context_of(app: Application) -> AppContext:
 
 
 def _log_request(handler: RequestHandler) -> None:
+    request = handler.request
+    if isinstance(handler, Handler):
+        handler.context.metrics.answered(request.method or "", handler.route, handler.get_status(), request.request_time())
     if not log.is_enabled_for(logging.DEBUG):
         return
-    request = handler.request
     duration = round(request.request_time() * 1000, 1)
     log.debug("http.answered", method=request.method, path=request.path, status=handler.get_status(), duration_ms=duration)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
@@ -52,9 +53,9 @@ class RouteNode:
             else:
                 yield from node.routes_below()
 
-    def find(self, path: str) -> tuple[type[Handler], dict[str, str]]:
-        """The handler of a path (its bytes as Latin-1) and the percent-decoded parameters; ``%2F`` does not separate segments. Repeated
-        slashes count as one, and a trailing slash is ignored."""
+    def find(self, path: str) -> tuple[type[Handler], dict[str, Any]]:
+        """The handler of a path (its bytes as Latin-1), and what to initialize it with: the percent-decoded parameters, and the route.
+        ``%2F`` does not separate segments. Repeated slashes count as one, and a trailing slash is ignored."""
         node, parameters = self, dict[str, str]()
         for segment in filter(None, path.split("/")):
             if segment in node.literals:
@@ -63,8 +64,10 @@ class RouteNode:
                 parameters[node.parameter_name] = _decoded(segment)
                 node = node.parameter
             else:
-                return UnknownRoute, {}
-        return (node.handler, parameters) if node.handler is not None else (UnknownRoute, {})
+                return UnknownRoute, {"path": {}}
+        if node.handler is None:
+            return UnknownRoute, {"path": {}}
+        return node.handler, {"path": parameters, "route": node.route}
 
 
 class PathRouter(Router):
@@ -85,12 +88,12 @@ class PathRouter(Router):
 
     def find_handler(self, request: HTTPServerRequest, **_options: object) -> HTTPMessageDelegate:
         """See Tornado."""
-        handler, parameters = self._root.find(request.path) if request.path[:1] in ("", "/") else (UnknownRoute, {})
+        handler, found = self._root.find(request.path) if request.path[:1] in ("", "/") else (UnknownRoute, {"path": {}})
         if handler is UnknownRoute and self._prefix and f"{request.path}/".startswith(f"{self._prefix}/"):
             request.path = request.path.removeprefix(self._prefix)
-            handler, parameters = self._root.find(request.path)
+            handler, found = self._root.find(request.path)
         more = {"near": self._root.near(request.path)} if handler is UnknownRoute else {}
-        return self._app.get_handler_delegate(request, handler, {"path": parameters, **more})
+        return self._app.get_handler_delegate(request, handler, {**found, **more})
 
 
 def _decoded(segment: str) -> str:

@@ -47,6 +47,9 @@ pull_deadline = "13m"
 host_lost_after = "14m"
 min_free_disk = "3%"
 unused_images_after = "15m"
+metrics_port = 0
+metrics_listen = "127.0.0.2"
+metrics_allow = ["10.8.0.0/16"]
 breaker_max_fails = 9
 breaker_reset = "17s"
 docker_config = "/nowhere/docker.json"
@@ -136,6 +139,7 @@ WEB = (
     "max_body",
     "hard_retries",
     "timezone",
+    "metrics_allow",
 )
 
 
@@ -151,6 +155,12 @@ async def test_settings_of_http_reach_the_handlers(wiring: Wiring) -> None:
     assert wiring.web.listen_is_loopback
 
 
+async def test_the_metrics_are_served_where_the_settings_say(wiring: Wiring) -> None:
+    headers, url = {"Authorization": f"Bearer {TOKEN}"}, f"http://127.0.0.2:{wiring.running.metrics_port}/metrics"
+    async with aiohttp.ClientSession(headers=headers) as client, client.get(url) as answer:
+        assert "fastlane_build_info" in await answer.text()
+
+
 async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     made, settings = wiring.worker, wiring.settings
     assert (tuple(made.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
@@ -160,9 +170,10 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
 
 
 async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring) -> None:
-    store, queue, _, _, _, clock, _, publish, _ = wiring.positional["Worker"]
+    store, queue, _, _, _, clock, _, publish, _, metrics = wiring.positional["Worker"]
     assert (store, queue, clock) == (wiring.running.store, wiring.running.queue, wiring.running.clock)
     assert publish == wiring.running.hub.publish
+    assert metrics is wiring.running.metrics is context_of(wiring.running.application).metrics
 
 
 async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wiring: Wiring) -> None:

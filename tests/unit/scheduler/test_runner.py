@@ -52,7 +52,7 @@ class Owner:
 async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None:
     clock = FakeClock()
     store = Away(*["full"] * 50, "locked", *["full"] * 50)
-    parts = cast(Any, [store, Deaf(), clock, *[None] * 6])
+    parts = cast(Any, [store, Deaf(), clock, *[None] * 7])
     runner = Runner(*parts)
     with capture_logs() as logs:
         work = asyncio.create_task(runner.run(Assignment(Lease("id", EntryKind.EXECUTION, "default", 0, False, False)), clock.now()))
@@ -65,7 +65,7 @@ async def test_a_reason_for_waiting_is_logged_once_until_it_is_another() -> None
 async def test_an_unreadable_row_is_logged_once_however_often_it_is_claimed_and_put_back() -> None:
     clock, queue, calls = FakeClock(), Deaf(), list[Call]()
     intercept(queue, "requeue", keeping(calls))
-    parts = cast(Any, [Damaged(), queue, clock, Owner(), *[None] * 5])
+    parts = cast(Any, [Damaged(), queue, clock, Owner(), *[None] * 6])
     runner = Runner(*parts)
     with capture_logs() as logs:
         for id in ("a", "b", "a"):

@@ -40,7 +40,8 @@ for route, there in {
     ],
 )
 def test_a_path_leads_to_its_route_with_its_parts_decoded(path, handler, parts):
-    assert TREE.find(path) == (handler, parts)
+    found, given = TREE.find(path)
+    assert (found, given["path"]) == (handler, parts)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""What one process counts of its work, in Prometheus's types.
+
+Labels are bounded: routes, pools, statuses and reasons, never a task, a job or a caller.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from fastlane import __version__
+from fastlane.metrics.log_events import LOG_EVENTS
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # of each counter, the time of its first count: twice the text, and Prometheus drops it
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+LAG_EVERY = 1.0
+"""Seconds between two measurements of the event loop."""
+REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LATENESS_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 1800, 7200)
+DURATION_BUCKETS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+@dataclass(frozen=True, slots=True)
+class GaugeValues:
+    """A gauge that is read when it is asked for: its values by those of its labels."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    values: Sequence[tuple[tuple[str, ...], float]]
+
+
+class Metrics:
+    """The counters of one process. ``text`` is what Prometheus reads."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        registry.register(LOG_EVENTS)
+        Gauge("fastlane_build_info", "Always 1; the label is fastlane's version.", ("version",), registry=registry).labels(__version__).set(
+            1
+        )
+        self._requests = Counter(
+            "fastlane_http_requests",
+            "Answered requests, by route as the API's description names it.",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "fastlane_http_request_seconds",
+            "Time from a request's head to the end of its answer; a log that is followed takes as long as it is followed.",
+            ("route",),
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self._enqueued = Counter("fastlane_enqueued", "Accepted requests for a job, by the pool of its task.", ("pool",), registry=registry)
+        self._lateness = Histogram(
+            "fastlane_lateness_seconds",
+            "Time from the moment at which an execution was due to its claim by this worker.",
+            ("pool",),
+            buckets=LATENESS_BUCKETS,
+            registry=registry,
+        )
+        self._ended = Counter(
+            "fastlane_executions_ended",
+            "Executions that this worker has settled, by their final status and the reason of a failure.",
+            ("pool", "status", "reason"),
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "fastlane_execution_seconds",
+            "Time from the start of a container to its end.",
+            ("pool", "status"),
+            buckets=DURATION_BUCKETS,
+            registry=registry,
+        )
+        self._log_bytes = Counter(
+            "fastlane_log_bytes", "Bytes of the logs of executions that this worker has settled.", ("stream",), registry=registry
+        )
+        self._lag = Histogram(
+            "fastlane_event_loop_lag_seconds",
+            "How much later than it should the event loop came back from a sleep.",
+            buckets=LAG_BUCKETS,
+            registry=registry,
+        )
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """A request was answered. ``route``: empty when there is none."""
+        self._requests.labels(method if method in METHODS else "other", route or "none", str(status)).inc()
+        self._request_seconds.labels(route or "none").observe(seconds)
+
+    def enqueued(self, pool: str | None) -> None:
+        """A job was accepted, for a task of this pool (None: of no pool)."""
+        self._enqueued.labels(pool or "").inc()
+
+    def claimed(self, pool: str | None, lateness: float) -> None:
+        """An execution was claimed so many seconds after it was due."""
+        self._lateness.labels(pool or "").observe(max(0.0, lateness))
+
+    def ended(self, pool: str | None, status: str, reason: str | None, seconds: float | None, stdout: int, stderr: int) -> None:
+        """An execution has ended, with a log of so many bytes. ``seconds``: from its start to its end; None: it never started."""
+        self._ended.labels(pool or "", status, reason or "").inc()
+        if seconds is not None:
+            self._durations.labels(pool or "", status).observe(max(0.0, seconds))
+        self._log_bytes.labels("stdout").inc(stdout)
+        self._log_bytes.labels("stderr").inc(stderr)
+
+    async def measure_loop(self) -> None:
+        """Measures how late the event loop is, forever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(LAG_EVERY)
+            self._lag.observe(max(0.0, loop.time() - before - LAG_EVERY))
+
+    def text(self, gauges: Sequence[GaugeValues] = ()) -> bytes:
+        """All of it, and these gauges, in Prometheus's text format."""
+        own: bytes = generate_latest(self._registry)
+        if not gauges:
+            return own
+        moment = CollectorRegistry()
+        moment.register(_Moment(gauges))
+        return own + bytes(generate_latest(moment))
+
+
+class _Moment(Collector):
+    """Gauges with the values of this moment."""
+
+    def __init__(self, gauges: Sequence[GaugeValues]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """See prometheus_client."""
+        for gauge in self._gauges:
+            family = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
+            for labels, value in gauge.values:
+                family.add_metric(labels, value)
+            yield family

@@ -1,0 +1,82 @@
+"""Reads what Prometheus is told of the whole installation: what waits and runs in each pool, how the hosts are, and how long the store and
+the queue take to answer."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fastlane.errors import FastlaneError
+from fastlane.models.placement.pool import Pauses, Pool
+from fastlane.queue.base import LaneCounts, TimedQueue, WorkerReports
+from fastlane.services.reads.host_rows import HostRow, host_rows
+from fastlane.storage.base import PoolStore
+from fastlane.streams.followers import Followers
+
+DEADLINE = 2.0
+"""Seconds that the store and the queue may take. Prometheus gives up after ten."""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGauges:
+    """A pool now. ``lane``: None when the queue does not say; ``paused``: None when the store does not."""
+
+    pool: Pool
+    lane: LaneCounts | None
+    paused: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationGauges:
+    """The installation now. ``store_seconds`` and ``queue_seconds``: how long one small read took; None: it failed."""
+
+    pools: tuple[PoolGauges, ...]
+    hosts: tuple[HostRow, ...]
+    workers: int
+    followers: int
+    store_seconds: float | None
+    queue_seconds: float | None
+
+
+class GaugeReader:
+    """Never raises: what cannot be read is None, or missing."""
+
+    def __init__(self, store: PoolStore, queue: TimedQueue, reports: WorkerReports, pools: Sequence[Pool], followers: Followers) -> None:
+        self._store = store
+        self._queue = queue
+        self._reports = reports
+        self._pools = pools
+        self._followers = followers
+
+    async def read(self) -> InstallationGauges:
+        """The installation as it is now."""
+        names = [pool.name for pool in self._pools]
+        (pauses, store_seconds), (lanes, queue_seconds), (reports, _) = await asyncio.gather(
+            _timed(self._store.paused_pools()), _timed(self._queue.counts(names)), _timed(self._reports.current())
+        )
+        return InstallationGauges(
+            pools=tuple(_pool_gauges(pool, lanes or {}, pauses) for pool in self._pools),
+            hosts=() if reports is None else host_rows(self._pools, reports),
+            workers=len(reports or ()),
+            followers=len(self._followers),
+            store_seconds=store_seconds,
+            queue_seconds=queue_seconds,
+        )
+
+
+async def _timed(answer: Awaitable[Answer]) -> tuple[Answer | None, float | None]:
+    """The answer and the seconds that it took; twice None when it failed."""
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(DEADLINE):
+            found = await answer
+    except (FastlaneError, TimeoutError):
+        return None, None
+    return found, time.monotonic() - began
+
+
+def _pool_gauges(pool: Pool, lanes: Mapping[str, LaneCounts], pauses: Pauses | None) -> PoolGauges:
+    return PoolGauges(pool, lanes.get(pool.name), None if pauses is None else pool.name in pauses.names)

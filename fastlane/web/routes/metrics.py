@@ -1,0 +1,23 @@
+"""``/metrics``: what Prometheus reads."""
+
+from fastlane.web.api.contract import METRICS, Response, operation
+from fastlane.web.api.responses.metrics import gauges_of
+from fastlane.web.handler.handler import Handler
+from fastlane.web.security.networks import Networks
+
+
+class MetricsHandler(Handler):
+    """``/metrics``."""
+
+    @operation("getMetrics", answers={200: Response("The figures of this process, and of the installation now.", media=(METRICS,))})
+    async def on_get(self) -> None:
+        """Figures for Prometheus, in its text format."""
+        gauges = gauges_of(await self.services.gauges.read())
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", METRICS)
+        await self.deliver(self.finish(self.context.metrics.text(gauges)))
+
+    async def log_in(self) -> None:
+        """Lets the networks of ``metrics_allow`` read without a login."""
+        if not Networks(self.web_settings.metrics_allow).admits(self.context.origins.client_address(self.request)):
+            await super().log_in()

@@ -1,0 +1,176 @@
+"""``/metrics``: what Prometheus reads, of an API and of a worker; and whether the rules and the dashboard ask for what is there."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from fastlane.config.credentials import Token, make_token, token_digest
+from fastlane.metrics.log_events import count as count_line
+from fastlane.models.access import Principal, Role
+from tests.support.credentials import bearer
+from tests.support.fastlane import HOST, Fastlane
+from tests.support.redis import RealRedis
+
+MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+SUFFIXES = ("_total", "_bucket", "_count", "_sum")
+EXPORTED = re.compile(r"\b(?:fastlane|process|python)_[a-z_]+\b")
+OWN = "fastlane_"
+
+
+class Figures:
+    """What one request of ``/metrics`` gave."""
+
+    def __init__(self, body: bytes) -> None:
+        self.families = {family.name: family for family in text_string_to_metric_families(body.decode())}
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sum of the samples of this name that have these labels."""
+        family = next(family for family in self.families.values() if any(sample.name == name for sample in family.samples))
+        return sum(sample.value for sample in family.samples if sample.name == name and labels.items() <= sample.labels.items())
+
+    @property
+    def samples(self) -> Mapping[str, set[str]]:
+        """The labels of each name."""
+        found: dict[str, set[str]] = {}
+        for family in self.families.values():
+            for sample in family.samples:
+                found.setdefault(sample.name, set()).update(sample.labels)
+        return found
+
+
+async def figures(server: Fastlane) -> Figures:
+    answer = await server.get("/metrics")
+    assert answer.status == 200, answer.body
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return Figures(answer.body)
+
+
+@pytest.fixture
+async def server(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
+    async with Fastlane(tmp_path, shared_redis.url, workers=1, metrics_port=0) as server:
+        yield server
+
+
+async def of_worker(server: Fastlane) -> Figures:
+    answer = await server.get(f"http://127.0.0.1:{server.workers_running[0].metrics_port}/metrics")
+    assert answer.status == 200, answer.body
+    return Figures(answer.body)
+
+
+async def test_it_counts_what_is_asked_accepted_and_run(server: Fastlane) -> None:
+    for _ in range(3):
+        await server.enqueue("fast-one")
+    job = await server.submit("true", task="other")
+    await server.cleaned(job)
+    await server.get("/nothing/of/the/kind")
+    await server.ask("FETCH", "/status")
+
+    found = await figures(server)
+
+    assert found.value("fastlane_enqueued_total", pool="fast") == 3
+    assert found.value("fastlane_http_requests_total", method="POST", route="/tasks/{task_id}", status="200") == 3
+    assert found.value("fastlane_http_requests_total", route="none", status="404") == 1
+    assert found.value("fastlane_http_requests_total", method="other") == 1
+    assert found.value("fastlane_http_request_seconds_count", route="/tasks/{task_id}") == 3
+    assert found.value("fastlane_workers") == 1
+    assert found.value("fastlane_store_up") == found.value("fastlane_queue_up") == 1
+    assert found.value("fastlane_pool_slots", pool="fast") == server.pools[0].max_running
+    assert found.value("fastlane_host_usable", pool="fast", host=HOST) == 1
+    assert found.value("fastlane_host_circuit", pool="fast", host=HOST, state="closed") == 1
+    assert "task" not in {label for labels in found.samples.values() for label in labels}
+
+    async def settled() -> bool:
+        return (await of_worker(server)).value("fastlane_executions_ended_total", status="done") == 4
+
+    await server.until(settled, "the worker to have counted four executions")
+    worked = await of_worker(server)
+    assert worked.value("fastlane_executions_ended_total", pool="fast", status="done", reason="") == 3
+    assert worked.value("fastlane_lateness_seconds_count", pool="default") == 1
+    assert worked.value("fastlane_execution_seconds_count", pool="fast", status="done") == 3
+
+
+async def test_what_cannot_be_read_is_missing_and_the_rest_is_there(tmp_path: Path) -> None:
+    with RealRedis() as redis:
+        async with Fastlane(tmp_path, redis.url) as server:
+            redis.kill()
+            found = await figures(server)
+            assert found.value("fastlane_queue_up") == 0
+            assert found.value("fastlane_store_up") == 1
+            assert "fastlane_queue_read_seconds" not in found.samples
+            assert found.value("fastlane_pool_slots", pool="fast") == server.pools[0].max_running
+
+
+async def test_every_name_has_a_help_text_a_unit_and_no_name_that_tools_reserve(server: Fastlane) -> None:
+    for found in (await figures(server), await of_worker(server)):
+        for family in found.families.values():
+            assert family.documentation, family.name
+            if family.type == "counter":
+                assert all(sample.name.endswith(("_total", "_created")) for sample in family.samples), family.name
+            else:
+                assert not family.name.endswith(("_total", "_count", "_sum", "_bucket")), family.name
+            assert not re.search(r"milliseconds|_ms\b|minutes|kilobytes|[A-Z]", family.name), family.name
+            assert not {"le", "quantile"} & {label for sample in family.samples for label in sample.labels if family.type == "gauge"}
+
+
+def expressions() -> list[str]:
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
+    board = json.loads((MONITORING / "dashboard.json").read_text())
+    return [rule["expr"] for group in rules["groups"] for rule in group["rules"]] + [
+        target["expr"] for panel in board["panels"] for target in panel["targets"]
+    ]
+
+
+async def test_the_rules_and_the_dashboard_ask_for_names_and_labels_that_are_there(server: Fastlane) -> None:
+    await server.cleaned(await server.submit("true"))
+    await server.enqueue()
+    count_line(None, "info", {"event": "worker.started", "level": "info"})
+    await server.get("/livez")
+    found: dict[str, set[str]] = {}
+    for some in (await figures(server), await of_worker(server)):
+        for name, labels in some.samples.items():
+            found.setdefault(name, set()).update(labels)
+    for expression in expressions():
+        names = EXPORTED.findall(expression)
+        assert names, expression
+        labels = {"instance"}.union(*(found[name] for name in names))
+        asked = {label.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(",")}
+        asked |= set(re.findall(r"[{,]\s*([a-z_]+)\s*(?:=|!=|=~|!~)\"", expression))
+        assert asked <= labels, (expression, asked - labels)
+
+
+async def test_the_page_lists_each_figure_of_ours(server: Fastlane) -> None:
+    listed = set(re.findall(r"^\| `(fastlane_[a-z_]+)` \|", PAGE.read_text(), re.MULTILINE))
+    exposed = set()
+    for found in (await figures(server), await of_worker(server)):
+        exposed |= {
+            name + ("_total" if family.type == "counter" else "") for name, family in found.families.items() if name.startswith(OWN)
+        }
+    assert listed == exposed
+
+
+@pytest.fixture
+def token() -> str:
+    return make_token()
+
+
+@pytest.fixture
+def tokens(token: str) -> tuple[Token, ...]:
+    return (Token(Principal("prometheus", Role.READ), token_digest(token)),)
+
+
+@pytest.mark.parametrize(("networks", "status"), [((), 401), (("10.0.0.0/8",), 401), (("127.0.0.0/8", "::1"), 200)])
+async def test_on_a_server_with_tokens_it_takes_one_or_an_address_of_metrics_allow(
+    shared_redis: RealRedis, tmp_path: Path, token: str, tokens: Any, networks: tuple[str, ...], status: int
+) -> None:
+    async with Fastlane(tmp_path, shared_redis.url, tokens=tokens, metrics_allow=networks, metrics_port=0) as server:
+        for path in ("/metrics", f"http://127.0.0.1:{server.api.metrics_port}/metrics"):
+            assert (await server.get(path)).status == status
+            assert (await server.get(path, headers=bearer(token))).status == 200
+            assert (await server.get(path, headers=bearer("wrong"))).status == (status if status == 200 else 401)
