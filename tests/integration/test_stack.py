@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fastlane.client import Client
+from tests.support.docs import ROOT, commands
 from tests.support.images import BuiltImage
 from tests.support.installation import LINGER
 from tests.support.stack.deployed import Stack, three_nodes
@@ -114,6 +115,20 @@ def test_the_page_s_commands_run_a_first_job(stack: Stack, client: Client) -> No
     assert {(host["host"], host["available"]) for host in hosts} == {("engine-1", True), ("engine-2", True), ("engine-3", True)}
 
 
+def test_the_curls_of_the_readme_work_against_the_stack(stack: Stack, client: Client) -> None:
+    """As people type them, one after the other, with a login."""
+    ran = client.submit("test-task", image="ubuntu", command=["sh", "-c", f"echo one{LINGER}"])
+    ended(client, ran)
+    scheduled = client.submit("test-scheduled-task", image="ubuntu", command="true", cron="0 0 1 1 *")
+    script = [f"curl() {{ command curl -sS --fail-with-body -H 'Authorization: Bearer {stack.token}' \"$@\"; }}"]
+    for command in commands(ROOT / "README.md"):
+        if command.startswith("curl "):
+            job = scheduled if "test-scheduled-task" in command else ran
+            script.append(command.replace("http://localhost:10000", stack.url).replace("JOB-ID", str(job["jobId"])))
+    assert len(script) > 25
+    stack.shell("\n".join(script))
+
+
 def test_the_filter_passes_on_what_fastlane_asks_for_and_nothing_else(stack: Stack) -> None:
     good = ["GET /version", "GET /v1.45/nodes", "GET /tasks", "GET /services", "GET /v1.45/info"]
     answers = stack.inside("worker", "python", "-c", ASK, *good, *REFUSED).stdout.split()
@@ -206,3 +221,35 @@ def test_an_image_that_does_not_start_is_taken_back_while_jobs_go_on(stack: Stac
     assert image_of(stack, "worker") == before
     ended(client, going)
     assert written(client, going) == b"whole\n"
+
+
+@pytest.mark.repeated
+def test_a_node_that_dies_takes_only_its_own_containers_with_it(stack: Stack, client: Client) -> None:
+    """Its power fails: the engine and all containers are gone at once. It comes back later."""
+    lost = stack.nodes[2]
+    with Starts(stack.nodes[:2]) as starts:
+        script = ["sh", "-c", "sleep 40; echo whole; sleep 0.1"]
+        replies = [client.submit("spread", image="ubuntu", command=script, retries=1) for _ in range(9)]
+        wait_until(lambda: all(execution(client, reply)["status"] == "running" for reply in replies), "the jobs to run")
+        there = stack.executions_on(lost)
+        theirs = [reply for reply in replies if reply["executionId"] in there]
+        others = [reply for reply in replies if reply["executionId"] not in there]
+        assert theirs
+        assert others
+        stack.power_off(lost)
+        for reply in others:
+            ended(client, reply)
+            assert written(client, reply) == b"whole\n"
+        stack.until_down(lost)
+        for _ in range(3):
+            ended(client, client.submit("meanwhile", image="ubuntu", command=["sh", "-c", f"echo on{LINGER}"]))
+        lost.start()
+        lost.mend()
+        for reply in theirs:
+            last = client.wait(reply["taskId"], reply["jobId"], reply["executionId"])
+            first = execution(client, reply)
+            assert (first["status"], first["failure"]["reason"] in ("killed", "host-lost")) == ("failed", True), first
+            assert (last["status"], last["attempt"]) == ("done", 2), last
+    assert {reply["executionId"]: starts.of[reply["executionId"]] for reply in others} == {reply["executionId"]: 1 for reply in others}
+    assert set(starts.of.values()) == {1}
+    stack.until_up()

@@ -123,6 +123,24 @@ class Stack:
             subprocess.run(["docker", "-H", node.url, "kill", container], capture_output=True, timeout=LONG_PATIENCE, check=False)
         return len(found)
 
+    def executions_on(self, node: Node) -> set[str]:
+        """The ids of the executions whose containers run on a node."""
+        names = docker(node.url, "ps", "--format", '{{.Label "com.docker.swarm.service.name"}}').splitlines()
+        return {name.removeprefix("fastlane-").rpartition("-")[0] for name in names if name.startswith("fastlane-")}
+
+    def power_off(self, node: Node) -> None:
+        """What others see of a machine whose power fails, and what is left on it: nothing that runs."""
+        node.cut()
+        found = docker(node.url, "ps", "-q").splitlines()
+        subprocess.run(["docker", "-H", node.url, "kill", *found], capture_output=True, timeout=LONG_PATIENCE, check=False)
+        node.kill()
+
+    def until_down(self, node: Node) -> None:
+        """Returns when the swarm has noticed that a node is down."""
+        wait_until(
+            lambda: "Down" in self.docker("node", "ls", "--filter", f"name={node.name}", "--format", "{{.Status}}"), f"{node.name} down"
+        )
+
     def inside(self, service: str, *command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command in one of a service's containers."""
         node, container = wait_until(lambda: self.containers(service), f"a container of {service}")[0]
