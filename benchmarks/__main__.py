@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from benchmarks import containers, dispatch, enqueue, followers, hosts, lists, logs, others, report, starts, stores, timed, writes
+from benchmarks import containers, dispatch, enqueue, followers, hosts, lists, logs, others, report, starts, stores, timed, transfer, writes
 from benchmarks.figures import Figure
 from benchmarks.others import Other
 from benchmarks.processes import ROOT
 from benchmarks.run import Run, conclude
 
-PARTS = ("enqueue", "starts", "dispatch", "stores", "timed", "hosts", "lists", "followers", "logs", "writes", "containers")
+PARTS = ("enqueue", "starts", "dispatch", "stores", "timed", "hosts", "lists", "transfer", "followers", "logs", "writes", "containers")
 PEERS = ("huey", "celery")
 
 
@@ -76,6 +76,7 @@ def ways_to_measure(engine: str, rounds: int, peers: Sequence[Other], sizes: Siz
         "timed": lambda: timed.measure(rounds, say, sizes.queue),
         "hosts": lambda: hosts.measure(rounds, say, sizes.many),
         "lists": lambda: lists.measure(rounds, say, sizes.listed),
+        "transfer": lambda: transfer.measure(rounds, say, sizes.listed.jobs),
         "followers": lambda: followers.measure(rounds, say),
         "logs": lambda: logs.measure(engine, rounds, say, sizes.log),
         "writes": lambda: writes.measure(engine, rounds, say),

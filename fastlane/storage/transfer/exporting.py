@@ -5,10 +5,11 @@ The importer fires what the job has not fired then. An execution that ended shor
 its further attempt cannot be missed: settling it once more does no harm.
 """
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from fastlane.models.execution import Execution
@@ -21,6 +22,8 @@ from fastlane.storage.base import Store
 from fastlane.storage.transfer.lines import KINDS, End, Line, LogPart, PausedPools, Start
 
 PAGE = 100
+TOGETHER = 16
+"""Jobs that are read at once: each alone would mostly wait for its reader."""
 SLICE_BYTES = 256 * 1024
 MARGIN = 600_000
 """Milliseconds before an export's start from which on something counts as of the same time, since clocks differ."""
@@ -39,6 +42,15 @@ async def export(store: Store, *, version: str, installation: str, with_logs: bo
     yield End(dict(counts))
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A job, and the first pages of what it has, read after it."""
+
+    job: Job
+    ticks: Page[Tick]
+    executions: Page[Execution]
+
+
 class _Exporter:
     def __init__(self, store: Store, started_at: int, *, with_logs: bool) -> None:
         self.started_at = started_at
@@ -53,23 +65,34 @@ class _Exporter:
         for engine in sorted({host.engine_id for host in hosts if host.engine_id is not None}):
             for image in await self._store.pulled_images(engine):
                 yield image
-        async for listed in _walked(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
-            job = await self._store.job(listed.id)
-            if job is not None and job.created_at <= self.started_at + MARGIN:
-                async for line in self._job(job):
-                    yield line
+        async for page in _pages(lambda window: self._store.list_all_jobs(WantedJobs(), window)):
+            for start in range(0, len(page), TOGETHER):
+                for read in await asyncio.gather(*(self._read(listed.id) for listed in page[start : start + TOGETHER])):
+                    if read is not None:
+                        async for line in self._job(read):
+                            yield line
         async for task in _walked(self._store.list_tasks):  # after the jobs, whose import changes their times
             yield task
         async for record in self._requests():
             yield record
 
-    async def _job(self, job: Job) -> AsyncIterator[Line]:
+    async def _read(self, job_id: str) -> "_Read | None":
+        """A job, and then what it has; nothing if it is gone, or newer than the export."""
+        job = await self._store.job(job_id)
+        if job is None or job.created_at > self.started_at + MARGIN:
+            return None
+        window = Window(1, PAGE)
+        ticks, executions = await asyncio.gather(self._store.list_ticks(job_id, window), self._store.list_executions_of(job_id, window))
+        return _Read(job, ticks, executions)
+
+    async def _job(self, read: "_Read") -> AsyncIterator[Line]:
+        job = read.job
         yield job
-        async for tick in _walked(lambda window: self._store.list_ticks(job.id, window)):
+        async for tick in _walked(lambda window: self._store.list_ticks(job.id, window), read.ticks):
             if not await self._is_later(tick, job):
                 yield tick
         page: list[Execution] = []
-        async for execution in _walked(lambda window: self._store.list_executions_of(job.id, window)):
+        async for execution in _walked(lambda window: self._store.list_executions_of(job.id, window), read.executions):
             if execution.sequence <= job.sequence and execution.belongs_to(job):
                 page.append(execution)
                 yield self._as_exported(execution)
@@ -127,16 +150,22 @@ class _Exporter:
             after = (records[-1].created_at, records[-1].key)
 
 
-async def _walked(list_page: Callable[[Window], Awaitable[Page[Row]]]) -> AsyncIterator[Row]:
-    """All rows of a list, page by page."""
-    window = Window(1, PAGE)
-    while True:
-        page = await list_page(window)
-        for row in page.rows:
+async def _walked(list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None) -> AsyncIterator[Row]:
+    """All rows of a list, page by page; ``first`` was read already."""
+    async for rows in _pages(list_page, first):
+        for row in rows:
             yield row
+
+
+async def _pages(list_page: Callable[[Window], Awaitable[Page[Row]]], first: Page[Row] | None = None) -> AsyncIterator[Sequence[Row]]:
+    window = Window(1, PAGE)
+    page = first if first is not None else await list_page(window)
+    while True:
+        yield page.rows
         if page.next is None:
             return
         window = replace(window, after=page.next)
+        page = await list_page(window)
 
 
 def _marks(pieces: tuple[Piece, ...]) -> Mapping[int, Mark]:
