@@ -16,6 +16,7 @@ import requests
 from fastlane import __version__
 from tests.support.checkout import PATIENCE, checkout, plain_environment, succeed
 from tests.support.engine import connect
+from tests.support.images import BUILD_PATIENCE, bases, builder, docker, make_on
 from tests.support.installation import free_port
 from tests.support.waiting import wait_until
 
@@ -165,6 +166,23 @@ def test_make_dist_makes_packages_that_can_be_checked(engine: str, clone: Path) 
         members = package.getmembers()
     assert f"{stem}/fastlane/static/pages/stream.html" in {member.name for member in members}
     assert {(member.uid, member.uname, member.mtime) for member in members} == {(0, "", members[0].mtime)}
+
+
+@pytest.mark.thorough
+@pytest.mark.repeated
+@pytest.mark.timeout(2 * BUILD_PATIENCE)
+def test_make_dist_builds_the_image_of_the_release(clone: Path) -> None:
+    """On an engine that reaches the registries of packages, as the releaser's does."""
+    with builder() as url:
+        options = bases(url)
+        docker(url, "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", f"127.0.0.1:{free_port()}")
+        succeed(clone, "scripts/engine", "image", url, "ubuntu:latest")
+        said = make_on(url, clone, "dist", f"--untagged {options}")
+        assert f"==> fastlane:{__version__}: " in said
+        assert docker(url, "run", "--rm", "--network", "none", f"fastlane:{__version__}", "version").split()[-1] == __version__
+    names = {path.name for path in (clone / "dist").iterdir()}
+    assert names >= {"SHA256SUMS", "image.cdx.json", "image.dpkg.txt"}
+    assert len(names) == 5
 
 
 def serves(url: str) -> bool:

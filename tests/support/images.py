@@ -76,14 +76,22 @@ def docker(url: str, *words: str, **environment: str) -> str:
 
 def build_image(url: str, name: str, folder: Path) -> None:
     """Builds the image from the checkout in ``folder``, and its lists in ``folder/dist``."""
+    make_on(url, folder, "image", bases(url), IMAGE=name)
+
+
+def bases(url: str) -> str:
+    """Imports the images that fastlane's own is built on. Returns the options of ``docker build`` that name them."""
     import_base(url, "debian-python", PYTHON)
     import_base(url, "debian-node", NODE)
-    bases = ("--build-arg", "PYTHON_IMAGE=debian-python", "--build-arg", "NODE_IMAGE=debian-node", "--network", "host")
-    environment = {**plain_environment(), "DOCKER_HOST": url, "DOCKER_BUILDKIT": "0", "IMAGE": name}
+    return "--build-arg PYTHON_IMAGE=debian-python --build-arg NODE_IMAGE=debian-node --network host"
+
+
+def make_on(url: str, folder: Path, target: str, options: str, **environment: str) -> str:
+    """Runs ``make`` in a checkout, with the engine at ``url``. What it printed."""
     done = subprocess.run(
-        ["make", "image", f"ARGS={' '.join(bases)}"],
+        ["make", target, f"ARGS={options}"],
         cwd=folder,
-        env=environment,
+        env={**plain_environment(), "DOCKER_HOST": url, "DOCKER_BUILDKIT": "0", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -92,6 +100,7 @@ def build_image(url: str, name: str, folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:]
+    return done.stdout
 
 
 @dataclass(frozen=True)
