@@ -76,6 +76,7 @@ async def test_a_job_that_was_deleted_neither_advances_nor_stops(store):
     assert not await store.advance(job, replace(job, sequence=1), [tick], execution)
     assert await store.stop_job(job.id, 10) is None
     assert await store.job(job.id) is None
+    assert await store.job_bounds(job.id) is None
     assert await store.execution(execution.id) is None
 
 
@@ -109,6 +110,7 @@ async def test_a_job_is_deleted_while_another_of_its_task_runs(store):
     job = new_job(running.task_id, sequence=0)
     await store.create(job, None, None)
     assert await store.unfinished(job.task_id, job.id, 10) == []
+    assert await store.under_way_of(job.task_id, job.id) == []
     assert await store.unfinished(job.task_id, running.job_id, 10) == [running]
     assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
     assert await store.execution(running.id) == running

@@ -149,6 +149,7 @@ async def test_an_attempt_that_comes_back_while_its_job_is_deleted_does_not_belo
     assert not late.belongs_to(await store.job(job.id))
     assert not late.belongs_to(await store.job_bounds(job.id))
     assert await store.latest([job.id]) == {job.id: last}
+    assert await store.open_jobs("t", 10) == []
     await delete(store, job)
     assert await store.execution(late.id) is None
     assert await store.counts() == replace(NOTHING, tasks=1)

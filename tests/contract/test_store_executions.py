@@ -128,6 +128,9 @@ async def test_one_that_waits_for_others_is_found_until_it_is_released_and_is_th
     assert released is not None
     assert released.waits is None
     assert (await store.waiting(job.id), await store.under_way_of("other", job.id)) == (None, [])
+    another = await created(store)
+    assert another.task_id == job.task_id
+    assert await store.under_way_of(job.task_id, another.job_id) == [another]
 
 
 async def test_of_very_many_under_way_the_oldest_are_found_and_the_newest_that_waits(store):
@@ -158,6 +161,8 @@ async def test_what_was_inserted_after_its_job_was_deleted_is_not_the_latest_of_
     assert not late.belongs_to(job)
     assert await store.latest([job.id]) == {job.id: execution}
     assert await store.latest([]) == {}
+    assert await store.under_way_of(job.task_id, job.id) == [execution]
+    assert await store.unfinished(job.task_id, job.id, 10) == [execution]
 
 
 async def test_executions_with_some_statuses_come_in_order_and_page_without_gap(store):

@@ -1,8 +1,8 @@
 """Deletes jobs in slices, and finds the open jobs of a task.
 
 The job's floor is raised first: an execution with a sequence up to the floor never runs, so an attempt that is inserted late does no harm.
-Then rows go whose ids were read. Before they go, the job is read again: while it has the same incarnation, what was found of another one is
-of an earlier one. So a process that slept deletes nothing of a job that was made meanwhile under the same id.
+Then rows go whose ids were read. Before they go, the job is read again: while it is as it was then, all that was found is of it or of an
+earlier job under the same id. So a process that slept deletes nothing of a job that ran again, or was made again, meanwhile.
 """
 
 from contextlib import aclosing
@@ -74,11 +74,9 @@ async def _delete_ticks(db: Database, job: Document) -> bool:
 
 async def _delete_executions(db: Database, job: Document) -> bool:
     """Deletes the oldest executions with their logs; whether there may be more. A log goes from its end, so that its beginning is left."""
-    fields = ("sequence", "incarnation", "epoch")
-    found = await db.find(
-        EXECUTIONS, {"job_id": job["_id"]}, "executions_of_job", sort=executions.OLDEST, limit=EXECUTIONS_AT_ONCE, fields=fields
+    rows = await db.find(
+        EXECUTIONS, {"job_id": job["_id"]}, "executions_of_job", sort=executions.OLDEST, limit=EXECUTIONS_AT_ONCE, fields=("epoch",)
     )
-    rows = [row for row in found if row["sequence"] <= job["floor"] or row["incarnation"] not in ("", job["incarnation"])]
     if rows and not await _is_still(db, job):
         return True
     chunks, gone = CHUNKS_AT_ONCE, []
@@ -90,7 +88,7 @@ async def _delete_executions(db: Database, job: Document) -> bool:
     await executions.note_deleted(db, gone)
     if gone:
         await db.delete(EXECUTIONS, {"_id": {"$in": [row["_id"] for row in gone]}})
-    return chunks == 0 or len(found) == EXECUTIONS_AT_ONCE
+    return chunks == 0 or len(rows) == EXECUTIONS_AT_ONCE
 
 
 async def _is_still(db: Database, job: Document) -> bool:

@@ -16,7 +16,7 @@ from fastlane.models.status import FINAL, Status
 from fastlane.models.status import UNDER_WAY as UNDER_WAY_STATUSES
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.documents import change_document
-from fastlane.storage.mongo.commits.intents import complete_pending, complete_with_execution
+from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.jobs import FIRST, LAST, belonging, belongs, bounds_of_all, following, whole
 from fastlane.storage.mongo.rows import execution_row, flag_changes, read_execution
@@ -32,7 +32,7 @@ async def row_of(db: Database, execution_id: str) -> Document | None:
     """An execution's row. When there is none, a commit may not have been carried out yet, or another carries it out just now."""
     row = await db.one(EXECUTIONS, execution_id)
     if row is None:
-        await complete_with_execution(db, execution_id)
+        await complete_pending(db)
         row = await db.one(EXECUTIONS, execution_id)
     return row
 

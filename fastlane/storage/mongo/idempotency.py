@@ -64,21 +64,20 @@ async def reserve(db: Database, record: IdempotencyRecord, op: str, own: Collect
                 continue
             if await _revoke(db, other, read_job):
                 raise _repeated()
-        if await db.replace(RECEIPTS, record.key, {"op": other["op"], "done": other["done"]}, row, lambda stored: stored["op"] == op):
+        if await db.replace(RECEIPTS, record.key, {"op": other["op"]}, row, lambda stored: stored["op"] == op):
             await _forget(db, record.created_at - DAY)
             return
 
 
 async def release(db: Database, record: IdempotencyRecord, op: str) -> None:
     """Gives the key back: its request is refused."""
-    await db.delete(RECEIPTS, {"_id": record.key, "op": op, "done": False})
+    await db.delete(RECEIPTS, {"_id": record.key, "op": op})
 
 
-async def finish(db: Database, record: Document | None) -> None:
-    """Makes a reservation a record: its request has had its effect."""
+async def finish(db: Database, record: Document | None, op: str) -> None:
+    """Makes the reservation for the commit ``op`` a record: its request has had its effect."""
     if record is not None:
-        same = {name: record[name] for name in ("created_at", "tick_id")}
-        await db.update(RECEIPTS, record["_id"], {**same, "done": False}, {"$set": {"done": True}})
+        await db.update(RECEIPTS, record["_id"], {"op": op}, {"$set": {"done": True}})
 
 
 async def _has_effect(reservation: Document, read_job: ReadJob) -> bool:

@@ -14,6 +14,7 @@ from fastlane.storage.mongo.commits import commits
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.schema import RECEIPTS
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions
 
@@ -113,3 +114,14 @@ async def test_a_request_that_another_change_overtakes_gives_its_key_back(
     asleep[1].set()
     assert not await overtaken
     assert await db.one(RECEIPTS, "key") is None
+
+
+async def test_an_old_key_that_is_used_again_as_it_is_about_to_be_forgotten_is_kept(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, again, other = new("t"), new("t"), new("t")
+    await stores[0].create(*old, record_for(old[0]))
+    reused = record_for(again[0], now=NOW + DAY + 2)
+    monkeypatch.setattr(Database, "delete", once(lambda: stores[1].create(*again, reused), Database.delete, before=True))
+    await stores[0].create(*other, replace(record_for(other[0], now=NOW + DAY + 1), key="another"))
+    assert await stores[1].idempotency_record("key", 0) == reused

@@ -11,13 +11,15 @@ from fastlane.models.execution import Ending
 from fastlane.models.job import Job
 from fastlane.models.paging import Wanted, Window
 from fastlane.models.status import Status
+from fastlane.models.task import Task
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import executions
-from fastlane.storage.mongo.commits import commits, finisher
+from fastlane.storage.mongo import deletion, executions
+from fastlane.storage.mongo.commits import commits, finisher, intents
 from fastlane.storage.mongo.commits.intents import complete
 from fastlane.storage.mongo.driver.database import Database, Document
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS, TICKS
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks
 from tests.support.waiting import until
@@ -33,13 +35,18 @@ async def committed(db: Database, task_id: str = "t") -> tuple[Job, Document]:
     return job, row
 
 
-async def deleted(store: MongoStore, job: Job) -> None:
-    """Ends what the job runs, and deletes it with its task."""
+async def ended(store: MongoStore, job: Job) -> None:
+    """Ends what the job runs."""
     for execution in await store.executions_of(job.id, 10):
         pulling = await store.change(transitions.claim(execution, host="h", pool="p", now=1))
         assert pulling is not None
         assert await store.change(transitions.give_up(pulling, Ending(Status.FAILED, 2)))
         assert await store.change(transitions.settle(execution))
+
+
+async def deleted(store: MongoStore, job: Job) -> None:
+    """Ends what the job runs, and deletes it with its task."""
+    await ended(store, job)
     assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
     assert await store.delete_task(job.task_id)
 
@@ -102,13 +109,8 @@ async def test_every_read_sees_what_was_committed_by_a_process_that_died(stores:
 async def test_a_read_finds_what_another_carries_out_amid_it(stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """It looks before, and looks for the intent after."""
     job, row = await committed(db)
-    look = executions.complete_with_execution
-
-    async def after_another(db: Database, execution_id: str) -> None:
-        await complete(db, row)
-        await look(db, execution_id)
-
-    monkeypatch.setattr(executions, "complete_with_execution", after_another)
+    look = executions.complete_pending
+    monkeypatch.setattr(executions, "complete_pending", once(lambda: complete(db, row), look, before=True))
     assert await stores[0].execution(first_of(job)[1].id)
 
 
@@ -125,6 +127,54 @@ async def test_what_was_left_behind_is_carried_out_without_any_read(mongo_url: s
     await until(carried_out, "the intent to be carried out")
     assert await db.one(EXECUTIONS, first_of(job)[1].id)
     await store.close()
+
+
+async def test_a_process_that_wakes_leaves_the_intent_of_the_next_commit_to_be_carried_out(stores: Stores, db: Database) -> None:
+    job, row = await committed(db)
+    await complete(db, row)
+    tick, execution = first_of(job, key="r:2", sequence=2)
+    assert (await commits.advance(db, job, replace(job, sequence=2), [tick], execution, None))[0]
+    await complete(db, row)
+    assert execution in await stores[0].executions_of(job.id, 10)
+
+
+async def test_a_process_that_wakes_while_the_job_is_deleted_brings_nothing_back(stores: Stores, db: Database) -> None:
+    job, row = await committed(db)
+    await complete(db, row)
+    await ended(stores[0], job)
+    row_of_job = await deletion._floored(db, job.id, job.incarnation, None)
+    assert isinstance(row_of_job, dict)
+    await deletion._delete_ticks(db, row_of_job)
+    await deletion._delete_executions(db, row_of_job)
+    await complete(db, row)
+    tick, execution = first_of(job)
+    assert [await db.one(*key) for key in ((TICKS, tick.id), (EXECUTIONS, execution.id))] == [None, None]
+    assert await stores[1].job(job.id) == replace(job, floor=job.sequence)
+
+
+async def test_a_process_that_wakes_leaves_a_task_that_was_kept_without_its_job(stores: Stores, db: Database) -> None:
+    job, row = await committed(db)
+    await complete(db, row)
+    await ended(stores[0], job)
+    assert await stores[0].delete_job(job.id, job.incarnation, 9) is Deletion.DONE
+    await complete(db, row)
+    assert await stores[1].task("t") == Task("t", job.created_at, job.created_at, 0)
+
+
+async def test_an_execution_that_comes_back_late_and_is_claimed_at_once_is_left_to_its_worker(
+    stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker finds that it belongs to no job, and may have parked a service for it meanwhile."""
+    job, row = await committed(db)
+    await complete(db, row)
+    await deleted(stores[0], job)
+    execution = first_of(job)[1]
+    claim = transitions.claim(execution, host="h", pool="p", now=1)
+    monkeypatch.setattr(intents, "_undo_if_late", once(lambda: stores[1].change(claim), intents._undo_if_late, before=True))
+    await complete(db, row)
+    left = await db.one(EXECUTIONS, execution.id)
+    assert left is not None
+    assert left["epoch"] == 1
 
 
 async def test_a_process_that_wakes_after_the_job_was_deleted_leaves_nothing(stores: Stores, db: Database) -> None:

@@ -1,38 +1,24 @@
 """A deletion of a job, or of a task, that another process overtakes between its reading and its writing."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from fastlane.models import transitions
 from fastlane.models.job import Job
+from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
 from fastlane.storage.mongo import deletion, executions, tasks
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.schema import EXECUTIONS, TASKS
 from fastlane.storage.mongo.store import MongoStore
+from tests.adapters.mongo.overtaking import once
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import ticks_of
 
 Stores = tuple[MongoStore, MongoStore]
-Act = Callable[[], Awaitable[Any]]
-
-
-def once(act: Act, real: Callable[..., Awaitable[Any]], *, before: bool) -> Callable[..., Awaitable[Any]]:
-    """``real``, with this before or after its first call."""
-    acts = [act]
-
-    async def overtaken(*given: Any, **named: Any) -> Any:
-        if before and acts:
-            await acts.pop()()
-        answer = await real(*given, **named)
-        if acts:
-            await acts.pop()()
-        return answer
-
-    return overtaken
 
 
 async def kept(stores: Stores, job: Job, after: Job) -> None:
@@ -42,19 +28,27 @@ async def kept(stores: Stores, job: Job, after: Job) -> None:
     assert len(await stores[1].executions_of(job.id, 10)) == 1
 
 
-@pytest.mark.parametrize(("step", "before", "answer"), [("current", False, Deletion.KEPT), ("_delete_executions", True, Deletion.MORE)])
+@pytest.mark.parametrize(
+    ("module", "step", "before", "sequence", "answer"),
+    [
+        (deletion, "current", False, 0, Deletion.KEPT),
+        (executions, "unfinished", False, 1, Deletion.KEPT),
+        (deletion, "_delete_executions", True, 0, Deletion.MORE),
+    ],
+)
 async def test_a_job_that_runs_again_amid_its_deletion_is_kept(
-    stores: Stores, monkeypatch: pytest.MonkeyPatch, step: str, before: bool, answer: Deletion
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, module: Any, step: str, before: bool, sequence: int, answer: Deletion
 ) -> None:
-    job = new_job(sequence=0)
-    after = replace(job, sequence=1)
+    """With a sequence above 0, it is before its floor is raised."""
+    job = new_job(sequence=sequence)
+    after = replace(job, sequence=sequence + 1)
     await stores[0].create(job, None, None)
-    tick, execution = first_of(job, key="r:1")
+    tick, execution = first_of(job, key="r:1", sequence=after.sequence)
 
     async def run() -> None:
         assert await stores[1].advance(job, after, [tick], execution)
 
-    monkeypatch.setattr(deletion, step, once(run, getattr(deletion, step), before=before))
+    monkeypatch.setattr(module, step, once(run, getattr(module, step), before=before))
     assert await stores[0].delete_job(job.id, job.incarnation, 9) is answer
     await kept(stores, job, after)
 
@@ -97,6 +91,19 @@ async def test_an_execution_that_is_claimed_as_it_is_discarded_stays(
     assert not await stores[1].was_deleted(execution.id)
 
 
+async def test_a_job_that_is_deleted_amid_a_list_of_open_jobs_is_left_out(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, left = (new_job("t", at=5_000) for _ in range(2))
+    for job in (gone, left):
+        await stores[0].create(job, None, None)
+
+    async def delete() -> None:
+        assert await stores[1].stop_job(gone.id, 2_000)
+        assert await stores[1].delete_job(gone.id, gone.incarnation, 3_000) is Deletion.DONE
+
+    monkeypatch.setattr(deletion, "bounds_of_all", once(delete, deletion.bounds_of_all, before=True))
+    assert await stores[0].open_jobs("t", 10) == [left]
+
+
 async def test_a_task_that_gets_a_job_amid_its_deletion_is_kept(stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     first = new_job("t", sequence=0)
     await stores[0].create(first, None, None)
@@ -130,3 +137,25 @@ async def test_a_task_that_gets_a_job_after_the_last_look_of_its_deletion_is_kep
     task = await stores[1].task("t")
     assert task is not None
     assert task.jobs_count == 1
+
+
+async def test_a_removed_host_that_comes_back_as_it_is_pruned_is_kept(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = HostRecord("h", "a:1")
+    removed = host.changed(removed_at=10)
+    back = removed.changed(removed_at=None)
+    for version in (host, removed):
+        assert await stores[0].write_host(version)
+    monkeypatch.setattr(Database, "delete", once(lambda: stores[1].write_host(back), Database.delete, before=True))
+    await stores[0].prune_hosts(11)
+    assert list(await stores[1].hosts()) == [back]
+
+
+async def test_a_change_that_another_overtakes_is_decided_anew(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, tick, execution = new()
+    await stores[0].create(job, tick, execution)
+    first, second = (transitions.claim(execution, host=host, pool="p", now=1) for host in ("a:1", "b:1"))
+    monkeypatch.setattr(executions, "row_of", once(lambda: stores[1].change(first), executions.row_of, before=False))
+    assert await stores[0].change(second) is None
+    stored = await stores[1].execution(execution.id)
+    assert stored is not None
+    assert stored.host == "a:1"

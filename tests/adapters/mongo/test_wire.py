@@ -19,6 +19,7 @@ from fastlane.models.schedule.tick import Tick, next_execution
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts, Deletion, Generation, Store
 from fastlane.storage.mongo import idempotency
+from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.store import MongoStore
 from tests.support.factories import chunk, first_of, new, new_job
 from tests.support.ledger import ticks_of
@@ -196,6 +197,36 @@ async def test_a_commit_that_ends_half_way_is_made_wholly_or_not_at_all(bed: Bed
         assert await act(again)
     assert await act.is_made(again)
     await again.close()
+
+
+class CreateAgain(Create):
+    """A job under the id of one that is gone."""
+
+    async def prepare(self, store: Store) -> None:
+        gone = replace(self.job, incarnation="gone", next_tick=None)
+        await store.create(gone, None, None)
+        assert await store.delete_job(gone.id, gone.incarnation, 500) is Deletion.DONE
+        assert await store.delete_task("t")
+
+
+@pytest.mark.parametrize(("kind", "number"), [(CreateAgain, 2), (Advance, 2), (Stop, 1)])
+async def test_a_commit_whose_answer_is_lost_and_that_no_majority_shows_yet_is_made_once(
+    bed: Bed, kind: type[Act], number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write of the job is repeated and finds it changed, and a majority read does not show by whom."""
+
+    async def not_yet(*_: Any) -> bool:
+        return False
+
+    act = kind()
+    await act.prepare(bed.other)
+    store = await bed.opened()
+    monkeypatch.setattr(Database, "_is_mine", not_yet)
+    bed.wire.lose = {number}
+    assert await act(store)
+    await store.close()
+    assert bed.wire.writes[number - 1] == "jobs"
+    assert await act.is_made(bed.other)
 
 
 CHANGES: dict[str, Callable[[Store, Job, Tick, Execution], Awaitable[Any]]] = {

@@ -66,7 +66,7 @@ async def complete(db: Database, job: Document) -> None:
     intent = job["intent"]
     made_task, *_ = await asyncio.gather(
         tasks.change(db, intent["task_id"], intent["task_modified_at"], is_new=intent["is_new"]),
-        idempotency.finish(db, intent["record"]),
+        idempotency.finish(db, intent["record"], intent["op"]),
         db.insert_missing(TICKS, intent["ticks"]),
     )
     if intent["execution"] is not None:  # after its tick, which whoever settles the execution may close
@@ -79,19 +79,10 @@ async def complete(db: Database, job: Document) -> None:
 async def complete_pending(db: Database, seen: Iterable[str] | None = None) -> set[str]:
     """Completes all intents, or those whose ``op`` is among ``seen``. Returns the ops of all."""
     rows = await db.find(JOBS, {PENDING: True}, "jobs_pending", fields=_FIELDS)
-    pending = [row for row in rows if row.get("intent") is not None]
-    chosen = [row for row in pending if seen is None or row["intent"]["op"] in seen]
+    chosen = [row for row in rows if seen is None or row["intent"]["op"] in seen]
     for start in range(0, len(chosen), AT_ONCE):
         await asyncio.gather(*(complete(db, row) for row in chosen[start : start + AT_ONCE]))
-    return {row["intent"]["op"] for row in pending}
-
-
-async def complete_with_execution(db: Database, execution_id: str) -> None:
-    """Completes the intent that is to insert this execution, if there is one."""
-    rows = await db.find(JOBS, {PENDING: True}, "jobs_pending", fields=_FIELDS)
-    for row in rows:
-        if (row["intent"] or {}).get("execution") and row["intent"]["execution"]["_id"] == execution_id:
-            await complete(db, row)
+    return {row["intent"]["op"] for row in rows}
 
 
 async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None:
@@ -106,5 +97,5 @@ async def _undo_if_late(db: Database, job: Document, *, made_task: bool) -> None
         await db.delete(TICKS, {"_id": {"$in": [tick["_id"] for tick in intent["ticks"]]}})
     if intent["execution"] is not None:  # unless a worker has claimed it, which finds that it belongs to no job
         await db.delete(EXECUTIONS, {"_id": intent["execution"]["_id"], "epoch": 0})
-    if made_task and not is_there:
+    if made_task:  # it stays when it has a job
         await tasks.delete(db, intent["task_id"])
