@@ -111,6 +111,7 @@ async def test_a_job_is_deleted_while_another_of_its_task_runs(store):
     await store.create(job, None, None)
     assert await store.unfinished(job.task_id, job.id, 10) == []
     assert await store.under_way_of(job.task_id, job.id) == []
+    assert [one.id for one in await store.open_jobs(job.task_id, 10)] == [running.job_id]
     assert await store.unfinished(job.task_id, running.job_id, 10) == [running]
     assert await store.delete_job(job.id, job.incarnation, 9) is Deletion.DONE
     assert await store.execution(running.id) == running

@@ -90,3 +90,15 @@ async def test_a_record_comes_with_an_advance_and_not_without(store):
     stored = await store.job(job.id)
     assert stored is not None
     assert stored.sequence == 2
+
+
+async def test_a_request_is_remembered_however_often_its_job_has_changed_since(store):
+    job, tick, execution = new()
+    record = record_for(job, tick, execution)
+    await store.create(job, tick, execution, record)
+    for number in range(20):
+        assert await store.stop_job(job.id, NOW + number)
+    assert await store.idempotency_record("key", 0) == record
+    other = new()
+    with pytest.raises(Repeated):
+        await store.create(*other, record_for(other[0], now=NOW + 30))

@@ -41,7 +41,7 @@ async def write(db: Database, record: HostRecord) -> bool:
 
 async def prune(db: Database, before: int) -> bool:
     """Deletes hosts that were removed before a moment; whether there were any."""
-    removed = [record.id for record in await all_hosts(db) if record.removed_at is not None and record.removed_at < before]
+    removed = [record.id for record in await all_hosts(db) if record.removed_at is not None]
     return bool(removed) and await db.delete(HOSTS, {"_id": {"$in": removed}, "removed_at": {"$gte": 0, "$lt": before}}) > 0
 
 

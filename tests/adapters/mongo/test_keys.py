@@ -125,3 +125,59 @@ async def test_an_old_key_that_is_used_again_as_it_is_about_to_be_forgotten_is_k
     monkeypatch.setattr(Database, "delete", once(lambda: stores[1].create(*again, reused), Database.delete, before=True))
     await stores[0].create(*other, replace(record_for(other[0], now=NOW + DAY + 1), key="another"))
     assert await stores[1].idempotency_record("key", 0) == reused
+
+
+async def test_the_record_of_a_process_that_died_after_its_commit_is_read(stores: Stores, db: Database) -> None:
+    made = new("t")
+    assert await commits.create(db, *made, record_for(made[0]))
+    assert await stores[0].idempotency_record("key", 0) == record_for(made[0])
+
+
+async def test_a_key_is_given_back_by_the_one_that_has_it(stores: Stores, db: Database) -> None:
+    record = record_for(new_job("t"))
+    await idempotency.reserve(db, record, "mine", [], lambda id: commits.current(db, id))
+    await idempotency.release(db, record, "another")
+    assert await db.one(RECEIPTS, "key")
+    await idempotency.release(db, record, "mine")
+    assert await db.one(RECEIPTS, "key") is None
+
+
+async def test_of_two_that_take_a_key_over_at_once_one_does(stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead, first, second = new("t"), new("t"), new("t")
+    await idempotency.reserve(db, record_for(dead[0]), "dead", [], lambda id: commits.current(db, id))
+    earlier = once(lambda: stores[1].create(*first, record_for(first[0])), Database.replace, before=True)
+    monkeypatch.setattr(Database, "replace", earlier)
+    with pytest.raises(Repeated):
+        await stores[0].create(*second, record_for(second[0]))
+    assert await stores[0].idempotency_record("key", 0) == record_for(first[0])
+    assert await stores[0].job(second[0].id) is None
+
+
+@pytest.mark.parametrize("step", ["before it is looked for once more", "after that"])
+async def test_a_key_is_not_taken_over_from_a_process_that_wakes_and_makes_its_commit(
+    stores: Stores, asleep: tuple[asyncio.Event, asyncio.Event], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    asleep[0].set()
+    job = new_job("t", at=5_000, sequence=0)
+    await stores[0].create(job, None, None)
+    asleep[0].clear()
+
+    def advance(store: MongoStore, number: int) -> Any:
+        tick, execution = first_of(job, key=f"r:{number}")
+        return store.advance(job, replace(job, sequence=1), [tick], execution, record_for(job, number, NOW + number))
+
+    sleeping = asyncio.ensure_future(advance(stores[0], 1))
+    await asleep[0].wait()
+
+    async def wake() -> None:
+        asleep[1].set()
+        assert await sleeping
+
+    if step == "after that":
+        monkeypatch.setattr(Database, "update", once(wake, Database.update, before=True))
+    else:
+        monkeypatch.setattr(idempotency, "_revoke", once(wake, idempotency._revoke, before=True))
+    with pytest.raises(Repeated):
+        await advance(stores[1], 2)
+    assert await stores[1].idempotency_record("key", 0) == record_for(job, 1, NOW + 1)
+    assert await count_executions(stores[1], job.id) == 1

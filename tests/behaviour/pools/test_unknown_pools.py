@@ -31,10 +31,16 @@ class Mixed(Fastlane):
     """An api with all pools, and workers with some of them."""
 
     async def hire_with(self, *pools: Pool) -> None:
-        """Hires one more worker, with these pools."""
+        """Hires one more worker, with these pools. The first one builds the queue, and so claims what a test puts into it meanwhile."""
         before, self.settings = self.settings, replace(self.settings, pools=pools)
         await self.hire()
         self.settings = before
+
+        async def is_built() -> bool:
+            generation = await self.store.generation()
+            return generation.number > 0 and generation.builder is None
+
+        await self.until(is_built, "the queue to be whole")
 
     async def report_of(self, *pools: Pool) -> None:
         """Another worker, which has these pools, is alive for a minute. It does no work."""
