@@ -20,10 +20,13 @@ from fastlane.executors.swarm.client.tunnel import Tunnel
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.endpoint import Endpoint, SshFiles
+from fastlane.models.placement.pool import Pool
 from tests.integration.test_swarm_hosts import HOLD, opened, running_task, start, until
 from tests.support.docs import ROOT, blocks, commands_in, section
 from tests.support.engine import remove_all
+from tests.support.fastlane import Fastlane
 from tests.support.installation import installed
+from tests.support.redis import RealRedis
 from tests.support.relay import Relay
 from tests.support.sshd import SshServer, make_key, ssh_processes
 from tests.support.waiting import LONG_PATIENCE, wait_until
@@ -266,3 +269,32 @@ async def test_a_host_whose_key_is_changed_in_the_settings_is_reached_with_the_n
         assert (await executor.inspect(way.address, service)).activated
         assert len(ssh_processes(os.getpid())) == 1
     assert ssh_processes(os.getpid()) == []
+
+
+@pytest.mark.thorough
+async def test_a_key_that_is_changed_on_disk_counts_from_the_next_connection_and_a_reload_breaks_none(
+    way: Way, installation: str, shared_redis: RealRedis, tmp_path: Path
+) -> None:
+    identity = way.endpoint.ssh.identity
+    assert identity is not None
+    pools = (Pool("default", "", (way.address,), ssh=way.endpoint.ssh),)
+    async with connected(way, installation) as executor:
+        server = Fastlane(tmp_path / "f", shared_redis.url, pools=pools, installation=installation, read_pools=lambda: pools)
+        server.executor = executor
+        async with server:
+            await server.hire()
+            running = await server.submit("sh", "-c", "sleep 4; echo went on; sleep 0.1")
+            started = await server.reaches(running, "running")
+            (first,) = ssh_processes(os.getpid())
+            make_key(tmp_path / "new").replace(identity)
+            public = (tmp_path / "new.pub").replace(identity.with_suffix(".pub"))
+            way.sshd.authorize(public.read_text())
+            assert (await server.post("/pools/reload")).status == 200
+            assert await answers(executor, way)
+            assert ssh_processes(os.getpid()) == [first]
+            way.sshd.cut()
+            await wait(lambda: ssh_processes(os.getpid()) not in ([], [first]), "another connection")
+            ended = await server.reaches(running, "done")
+            assert (ended.id, ended.exit_code) == (started.id, 0)
+            assert (await server.get(f"/tasks/task/jobs/{running.job_id}/stdout")).body == b"went on\n"
+            assert (await server.reaches(await server.submit("true"), "done")).host == way.address
