@@ -65,14 +65,16 @@ class Phase(StrEnum):
 
 
 class TaskEnd(StrEnum):
-    """How an engine's task ended: its command exited, memory ran out, it was killed, its image or container was refused, it was shut down
-    (by our stop, a drained node or a changed service), or it is lost: the state of its container is unknown."""
+    """How an engine's task ended: its command exited, memory ran out, it was killed, its image or container was refused, its node's disk
+    had no space for its start, it was shut down (by our stop, a drained node or a changed service), or it is lost: the state of its
+    container is unknown."""
 
     EXITED = "exited"
     OOM = "oom"
     KILLED = "killed"
     IMAGE = "image"
     REJECTED = "rejected"
+    NO_SPACE = "no-space"
     SHUTDOWN = "shutdown"
     LOST = "lost"
 
@@ -81,8 +83,7 @@ class TaskEnd(StrEnum):
 class EngineTask:
     """One engine task of a service. Times in milliseconds; ``message`` in the engine's words; ``exit_code`` only if a container returned
     one; ``end`` only when ``phase`` is ENDED; ``started_at`` only when its container has started. ``lingering``: the engine calls it ended,
-    but its container may still run, in its grace. ``drained``: its node is drained. ``disk_full``: it ended because there was no space left
-    on its node's disk."""
+    but its container may still run, in its grace. ``drained``: its node is drained."""
 
     id: str
     service_id: str
@@ -98,7 +99,6 @@ class EngineTask:
     finished_at: int | None = None
     lingering: bool = False
     drained: bool = False
-    disk_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

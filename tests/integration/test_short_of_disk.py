@@ -128,7 +128,7 @@ def test_a_host_elsewhere_that_had_no_space_for_a_start_is_left_alone_by_every_w
         execution = fastlane.execution(reply)  # its node refused its container or, with no room for that, its swarm its service
         assert execution["status"] in ("failed", "enqueued", "pulling")
         if execution["status"] == "failed":
-            assert execution["failure"]["reason"] == "rejected"
+            assert execution["failure"]["reason"] == "host-lost"
             assert "no space left on device" in execution["failure"]["message"]
         assert "is short of disk: it had no space left for a start" in row["error"]
         assert row["disk"]["freeBytes"] is None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from fastlane.errors import HostDown
-from fastlane.executors.base import EngineTask
+from fastlane.executors.base import EngineTask, TaskEnd
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.service.clocks import Clocks
 from fastlane.models.placement.disk import Refusals
@@ -65,7 +65,7 @@ class Hosts:
     def note_full_disks(self, tasks: Iterable[EngineTask], now: int) -> None:
         """Takes in which of these tasks had no space left on their node's disk. Of a node that is no host, only this process knows."""
         for task in tasks:
-            if not task.disk_full or task.node_id is None:
+            if task.end is not TaskEnd.NO_SPACE or task.node_id is None:
                 continue
             at = min(task.changed_at or now, now)
             own = [host for host in self if host.facts is not None and host.facts.node_id == task.node_id]

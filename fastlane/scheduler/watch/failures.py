@@ -24,6 +24,7 @@ MEANINGS = {126: "the command cannot be executed", 127: "a command was not found
 """The meaning of exit codes of shells and init processes. Code 128 + n means signal n."""
 
 LOST = "its node was removed from the swarm, or was away for a day; its container may still run there"
+NO_SPACE = "its container was not started, because the disk of its node is full"
 REMOVED = "someone removed its service from the swarm"
 SCALED = "someone scaled its service to 0 replicas"
 CHANGED = "someone changed its service"
@@ -40,6 +41,8 @@ def failure_of(execution: Execution, task: EngineTask, service: EngineService) -
             return _failure(FailureReason.IMAGE, f"its node could not get the image {execution.spec.image}: {plain(task.message)}")
         case TaskEnd.REJECTED:
             return _failure(FailureReason.REJECTED, f"its node refused the container: {plain(task.message)}")
+        case TaskEnd.NO_SPACE:
+            return _failure(FailureReason.HOST_LOST, f"{NO_SPACE}: {plain(task.message)}")
         case TaskEnd.LOST:
             return _failure(FailureReason.HOST_LOST, LOST)
         case TaskEnd.SHUTDOWN:

@@ -8,11 +8,13 @@ failed     its container says that memory ran out                 OOM       the 
 failed     code 137                                               KILLED    137
 failed     code 143 or 255, from before its node came back        KILLED    143; of 255 none: the engine did not see it
 failed     ``starting container failed: context canceled``        SHUTDOWN  none: it was called off amid its start (128)
+failed     ``starting container failed: … no space left …``       NO_SPACE  none: it never started (128)
 failed     another code than 0                                    EXITED    that one (126 to 128: it could not start)
 failed     code 0, or none (``No such container``)                KILLED    none: the engine went away under it
 rejected   ``assigned node no longer meets constraints``          SHUTDOWN  the container's, if its node reports it
 rejected   ``context canceled``                                   SHUTDOWN  none: it was called off before its start
 rejected   ``No such image``, and other words of a failed pull    IMAGE     none
+rejected   ``… no space left on device``                           NO_SPACE  none
 rejected   anything else                                          REJECTED  none
 shutdown   (by our stop, a drained node, a changed service)       SHUTDOWN  the container's, if it had one that started
 orphaned   (its node was removed, or down for a day)              LOST      none: the container may still run
@@ -140,13 +142,13 @@ def task_view(
         finished_at=finished,
         lingering=ended and _is_evicted(raw) and (container is None or bool(_container_state(container).get("Running"))),
         drained=node is not None and node.drained,
-        disk_full=ended and _is_disk_full(state, _error(raw)),
     )
 
 
-def _is_disk_full(state: str, error: str) -> bool:
+def _had_no_space(raw: Raw) -> bool:
     """Whether its container was not made or started because the disk is full. What the command itself says is in its log only."""
-    return NO_SPACE in error and (state == "rejected" or error.startswith(START_FAILED))
+    error = _error(raw)
+    return NO_SPACE in error and (_state(raw) == "rejected" or error.startswith(START_FAILED))
 
 
 def wait_for_engine(task: EngineTask, silent_nodes: Collection[str]) -> EngineTask:
@@ -169,6 +171,8 @@ def _end(raw: Raw, state: str, container: Raw | None, *, missed: bool) -> TaskEn
         return TaskEnd.LOST
     if state not in {"failed", "rejected"} or _is_called_off(raw) or _is_evicted(raw):
         return TaskEnd.SHUTDOWN
+    if _had_no_space(raw):
+        return TaskEnd.NO_SPACE
     if state == "rejected":
         return TaskEnd.IMAGE if PULL_FAILED.search(_error(raw)) else TaskEnd.REJECTED
     if container is not None and _container_state(container).get("OOMKilled"):
@@ -182,7 +186,7 @@ def _exit_code(raw: Raw, state: str, started: int | None, container: Raw | None,
         found = _container_state(container or {})
         return int(found.get("ExitCode", 0)) if started is not None and found.get("Status") == "exited" else None
     if state == "failed":
-        return None if (missed and code == MISSED_CODE) or _is_called_off(raw) else code or None
+        return None if (missed and code == MISSED_CODE) or _is_called_off(raw) or _had_no_space(raw) else code or None
     if state == "complete":
         return code
     return code if state == "shutdown" and started is not None else None

@@ -78,6 +78,11 @@ def task(end: TaskEnd | None, code: int | None = None, message: str = "", **more
             FailureReason.REJECTED,
             'its node refused the container: invalid mount config for type "bind": bind source path does not exist: /x',
         ),
+        (
+            task(TaskEnd.NO_SPACE, None, "mkdir /var/lib/docker/x: no space left on device", container_id=None),
+            FailureReason.HOST_LOST,
+            "its container was not started, because the disk of its node is full: mkdir /var/lib/docker/x: no space left on device",
+        ),
         (task(TaskEnd.SHUTDOWN, 5, "shutdown", drained=True), FailureReason.KILLED, "its node was drained while it ran (exit code 5)"),
         (
             task(TaskEnd.SHUTDOWN, None, "assigned node no longer meets constraints", state="rejected"),

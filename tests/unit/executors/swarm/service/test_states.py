@@ -235,14 +235,17 @@ def test_the_leader_is_the_node_that_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "full"),
+    ("raw", "end", "code"),
     [
-        (task("rejected", "write /var/lib/docker/overlay2/x/.tmp: no space left on device"), True),
-        (task("failed", "starting container failed: mkdir /x: no space left on device", 128), True),
-        (task("failed", "task: non-zero exit (1): no space left on device", 1), False),
-        (task("rejected", "invalid mount config"), False),
-        (task("preparing", "no space left on device"), False),
+        (task("rejected", "write /var/lib/docker/overlay2/x/.tmp: no space left on device"), TaskEnd.NO_SPACE, None),
+        (task("failed", "starting container failed: mkdir /x: no space left on device", 128), TaskEnd.NO_SPACE, None),
+        (task("failed", "task: non-zero exit (1): no space left on device", 1), TaskEnd.EXITED, 1),
+        (task("rejected", "invalid mount config"), TaskEnd.REJECTED, None),
+        (task("preparing", "no space left on device"), None, None),
     ],
 )
-def test_a_node_whose_disk_is_full_refuses_or_does_not_start_the_container(raw: dict[str, Any], full: bool) -> None:
-    assert task_view(raw, NODES).disk_full is full
+def test_a_node_whose_disk_is_full_refuses_or_does_not_start_the_container(
+    raw: dict[str, Any], end: TaskEnd | None, code: int | None
+) -> None:
+    view = task_view(raw, NODES)
+    assert (view.end, view.exit_code) == (end, code)
