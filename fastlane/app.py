@@ -34,10 +34,12 @@ from fastlane.liveness import answering
 from fastlane.metrics.metrics import Metrics
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool, endpoints_of
+from fastlane.notify.base import Notifier
+from fastlane.notify.webhooks import WebhookSender
 from fastlane.queue.base import Queue, QueueGeneration
 from fastlane.queue.redis.hints import RedisHints
 from fastlane.queue.redis.queue import RedisQueue
-from fastlane.scheduler.limits import Limits
+from fastlane.scheduler.settings import in_force, worker_settings
 from fastlane.scheduler.worker import Worker, WorkerSettings
 from fastlane.services.alignment import aligned
 from fastlane.services.assembly import Services, build_services
@@ -48,6 +50,7 @@ from fastlane.storage.mongo.store import MongoStore
 from fastlane.storage.sqlite.store import SqliteStore
 from fastlane.streams.hub import Hub
 from fastlane.streams.pump import no_hints
+from fastlane.web.api.responses.events import event_writer
 from fastlane.web.server.application import close_server, make_application, make_server
 from fastlane.web.server.file_watch import FileWatch
 from fastlane.web.server.metrics_server import measured
@@ -107,27 +110,10 @@ def make_executor(settings: Settings, clock: Clock) -> Executor:
     )
 
 
-def worker_settings(settings: Settings) -> WorkerSettings:
-    """The settings of a worker."""
-    return WorkerSettings(
-        pools=settings.pools,
-        limits=Limits(
-            timeout=settings.hard_timeout,
-            pools=settings.pools,
-            pending_deadline=settings.pending_deadline,
-            pull_deadline=settings.pull_deadline,
-            host_lost_after=settings.host_lost_after,
-        ),
-        lease=settings.lease,
-        renew=settings.renew,
-        log_cap=settings.max_log_bytes,
-        unused_images_after=settings.unused_images_after,
-    )
-
-
-def in_force(made: WorkerSettings, pools: CurrentPools) -> WorkerSettings:
-    """The settings of a worker that goes by these pools, whatever they come to be."""
-    return replace(made, pools=pools, limits=replace(made.limits, pools=pools))
+def make_notifier(settings: Settings) -> Notifier:
+    """What sends notifications."""
+    sender = WebhookSender(settings.webhook_allow, settings.webhook_timeout, __version__)
+    return Notifier(event_writer(settings.public_url, settings.redact_words), sender)
 
 
 def web_settings(settings: Settings) -> WebSettings:
@@ -148,6 +134,7 @@ def web_settings(settings: Settings) -> WebSettings:
         hard_timeout=settings.hard_timeout,
         timezone=settings.timezone,
         metrics_allow=settings.metrics_allow,
+        webhook_allow=settings.webhook_allow,
     )
 
 
@@ -157,12 +144,13 @@ def make_worker(
     executor: Executor,
     clock: Clock,
     settings: WorkerSettings,
+    notifier: Notifier,
     publish: Callable[[Hint], None] = no_hints,
     machine: Clock | None = None,
     metrics: Metrics | None = None,
 ) -> Worker:
     """A worker, which has not begun."""
-    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, publish, machine, metrics)
+    return Worker(store, queue, queue.generation, queue.reports, executor, clock, settings, notifier, publish, machine, metrics)
 
 
 def make_services(settings: Settings, store: Store, queue: Queue, hub: Hub, clock: Clock, directory: Directory | None = None) -> Services:
@@ -190,6 +178,7 @@ class Factories:
     hub: Callable[[Settings, str], ResourceHub] = make_hub
     queue: Callable[[Settings, str], Queue] = make_queue
     executor: Callable[[Settings, Clock], Executor] = make_executor
+    notifier: Callable[[Settings], Notifier] = make_notifier
     worker_settings: Callable[[Settings], WorkerSettings] = worker_settings
     connection_limit: Callable[[], int] = process.connection_limit
 
@@ -257,7 +246,7 @@ async def running(
             if directory.pools.records:
                 await executor.use_hosts(directory.hosts())
             made = in_force(factories.worker_settings(settings), directory.pools)
-            worker = make_worker(store, queue, executor, clock, made, hub.publish, machine, metrics)
+            worker = make_worker(store, queue, executor, clock, made, factories.notifier(settings), hub.publish, machine, metrics)
         await enter(opened(queue))  # after the worker has subscribed to it
         await refuse_eviction(queue.generation)
         await enter(aligned(clock, queue.time))

@@ -257,6 +257,7 @@ class Spec(TypedDict):
     concurrency: int | None
     resources: ResourcesAsked | None
     container: ContainerAsked | None
+    webhooks: Webhooks
 
 
 class ResourcesAsked(TypedDict):
@@ -305,6 +306,22 @@ class SecretGiven(TypedDict):
 
     name: str
     target: str
+
+
+class Webhooks(TypedDict):
+    """The webhooks of a job, by what they are told of."""
+
+    succeeds: list[Webhook]
+    fails: list[Webhook]
+    finishes: list[Webhook]
+
+
+class Webhook(TypedDict):
+    """Where an end is posted to."""
+
+    url: NotRequired[str]
+    headers: NotRequired[dict[str, str]]
+    retries: int
 
 
 class HostUse(TypedDict):
@@ -385,11 +402,11 @@ class JobMetadata(TypedDict):
     cron: str | None
     expiration: str | None
     notify: Listeners
-    webhooks: Listeners
+    webhooks: Webhooks
 
 
 class Listeners(TypedDict):
-    """Who is told how a job ended. This version notifies nobody, so all lists are empty."""
+    """Who gets a mail about how a job ended. This version sends no mail, so all lists are empty."""
 
     succeeds: list[Any]
     fails: list[Any]
@@ -418,6 +435,7 @@ class Definition(TypedDict):
     concurrency: NotRequired[int]
     resources: NotRequired[ResourcesAsked]
     container: NotRequired[ContainerAsked]
+    webhooks: NotRequired[Webhooks]
     metadata: NotRequired[dict[str, Any]]
 
 
@@ -553,6 +571,41 @@ class ExecutionStopped(TypedDict):
     stopping: NotRequired[bool]
     executionId: str
     executionUrl: str
+
+
+class Deliveries(TypedDict):
+    """The deliveries of an execution. They are few, so they are not paginated."""
+
+    executionId: str
+    executionUrl: str
+    items: list[Delivery]
+
+
+class Delivery(TypedDict):
+    """A message about an execution to one webhook."""
+
+    id: str
+    event: str
+    list: Literal["succeeds", "fails", "finishes"]
+    receiver: NotRequired[str]
+    state: Literal["pending", "delivered", "failed"]
+    createdAt: str
+    nextAttemptAt: str | None
+    attemptsMade: int
+    attemptsLeft: int
+    receiverPaused: bool
+    attempts: list[DeliveryAttempt]
+    redeliverUrl: str
+
+
+class DeliveryAttempt(TypedDict):
+    """One attempt of a delivery."""
+
+    at: str
+    durationMs: int
+    status: int | None
+    error: str | None
+    excerpt: str
 
 
 class DispatchPaused(TypedDict):
@@ -719,6 +772,7 @@ class ServerStatus(TypedDict):
     jobs: JobCount
     executions: ExecutionsByStatus
     uncleaned: list[Uncleaned]
+    webhooks: WebhookStatus
 
 
 class About(TypedDict):
@@ -901,6 +955,74 @@ class Uncleaned(TypedDict):
     since: str | None
 
 
+class WebhookStatus(TypedDict):
+    """How webhooks fare."""
+
+    failing: list[FailingReceiver]
+
+
+class FailingReceiver(TypedDict):
+    """A receiver of webhooks of which no attempt has succeeded for a while."""
+
+    receiver: str
+    failingSince: str
+    lastFailureAt: str
+    error: str
+    paused: bool
+
+
+class ExecutionEvent(TypedDict):
+    """What a webhook gets when an execution has ended: the execution, and what this message is."""
+
+    id: str
+    type: str
+    version: int
+    timestamp: str | None
+    willRetry: bool
+    executionId: str
+    url: str
+    status: Literal["enqueued", "pulling", "running", "done", "failed", "timedout", "stopped", "expired"]
+    failure: Failure | None
+    createdAt: str
+    startedAt: str | None
+    finishedAt: str | None
+    exitCode: int | None
+    jobId: str
+    taskId: str
+    queueJobId: str
+    image: str
+    imageDigest: str | None
+    command: str | None
+    attempt: int
+    retries: int
+    timeout: float | None
+    expiresAt: str | None
+    scheduledFor: str
+    durationMs: int | None
+    host: str | None
+    pool: str | None
+    serviceId: str | None
+    containerId: str | None
+    logInfo: LogInfo
+    stopRequestedAt: str | None
+    requestedBy: Requester | None
+    metadata: EventMetadata
+    log: NotRequired[str]
+    error: NotRequired[str]
+    job_id: str
+    name: str | None
+    labels: dict[str, str]
+
+
+class EventMetadata(TypedDict):
+    """What the job's client gave, and where the execution ran, under the names of fastlane 2.x."""
+
+    custom: dict[str, Any]
+    docker_host: str | None
+    docker_port: int | None
+    container_id: str | None
+
+
 class JobResourcesReserve(TypedDict):
     """What its node must have free, and keeps for it."""
 
@@ -970,6 +1092,38 @@ class JobContainer(TypedDict):
     additionalDNSEntries: NotRequired[dict[str, Any] | None]
 
 
+class JobWebhooksSucceeds(TypedDict):
+    """The fields of JobWebhooksSucceeds."""
+
+    url: str
+    headers: NotRequired[dict[str, str] | None]
+    retries: NotRequired[int | None]
+
+
+class JobWebhooksFails(TypedDict):
+    """The fields of JobWebhooksFails."""
+
+    url: str
+    headers: NotRequired[dict[str, str] | None]
+    retries: NotRequired[int | None]
+
+
+class JobWebhooksFinishes(TypedDict):
+    """The fields of JobWebhooksFinishes."""
+
+    url: str
+    headers: NotRequired[dict[str, str] | None]
+    retries: NotRequired[int | None]
+
+
+class JobWebhooks(TypedDict):
+    """Where to post how each execution ended, by what is told; up to 10 in each list."""
+
+    succeeds: NotRequired[list[JobWebhooksSucceeds] | None]
+    fails: NotRequired[list[JobWebhooksFails] | None]
+    finishes: NotRequired[list[JobWebhooksFinishes] | None]
+
+
 class JobFields(TypedDict):
     """The fields of JobFields."""
 
@@ -994,6 +1148,7 @@ class JobFields(TypedDict):
     additionalDNSEntries: NotRequired[dict[str, Any] | None]
     name: NotRequired[str | None]
     labels: NotRequired[dict[str, str] | None]
+    webhooks: NotRequired[JobWebhooks | None]
     metadata: NotRequired[dict[str, Any] | None]
 
 
@@ -1021,6 +1176,7 @@ class JobChanges(TypedDict):
     additionalDNSEntries: NotRequired[dict[str, Any] | None]
     name: NotRequired[str | None]
     labels: NotRequired[dict[str, str] | None]
+    webhooks: NotRequired[JobWebhooks | None]
     metadata: NotRequired[dict[str, Any] | None]
 
 
@@ -1079,6 +1235,12 @@ MAKE_TICKET_OF_EXECUTION: Operation[Ticket] = Operation(
     "makeTicketOfExecution", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket"
 )
 GET_WHY_OF_EXECUTION: Operation[Why] = Operation("getWhyOfExecution", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why")
+LIST_DELIVERIES: Operation[Deliveries] = Operation(
+    "listDeliveries", "GET", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries"
+)
+REDELIVER: Operation[Delivery] = Operation(
+    "redeliver", "POST", "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries/{delivery_id}/redeliver"
+)
 PAUSE_DISPATCH: Operation[DispatchPaused] = Operation("pauseDispatch", "POST", "/dispatch/pause")
 RESUME_DISPATCH: Operation[DispatchPaused] = Operation("resumeDispatch", "POST", "/dispatch/resume")
 LIST_POOLS: Operation[Pools] = Operation("listPools", "GET", "/pools")

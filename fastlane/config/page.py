@@ -44,7 +44,8 @@ fastlane takes a value from the first of these that sets it:
 - Write durations as in `startIn`, with a unit: `15s`, `2m30s`, `1h`. Write sizes as `512KiB`, `1MiB`, or a number of bytes.
 - Relative paths start at the current directory.
 - To keep a secret in a file, name the file in {secrets}.
-- In the environment, separate lists of words (`trusted_proxies`, `allowed_origins`, `redact_words`) by commas, and write tables
+- In the environment, separate lists of words (`trusted_proxies`, `allowed_origins`, `redact_words`,
+  `webhook_allow`) by commas, and write tables
   (`pools`, `registries`, `users`, `tokens`) as a JSON list of objects.
 - Unknown names are errors, both in the file and in variables that start with `FASTLANE_`.
 
@@ -84,6 +85,8 @@ pull = "always"
 | `pull` | missing | `always` asks the registry for every image; `missing` asks only when the engine of a one-node swarm does not have it |
 | `policy` | nothing | which container options jobs may set; [containers.md](containers.md) explains each key |
 | `limits` | none | the most of a node that one container may use, which is also what it gets by default |
+| `webhooks` | none | what is told how executions end, of jobs without webhooks of their own; see below |
+| `webhookSecrets` | none: not signed | one or two secrets that webhooks are signed with; see below |
 
 ```toml
 [[pools]]
@@ -133,6 +136,25 @@ each way. A host that is in two pools must be reached in the same way in both.
   private key, without a passphrase (default: ssh's agent and the keys in `~/.ssh`), `knownHosts` has the host keys (default: ssh's files).
   An unknown or changed host key is refused. fastlane reads no configuration file of ssh.
 - `HOST:PORT` with `insecure = true`: TCP without TLS. The worker warns about each such host when it starts (`host.insecure`).
+
+### Webhooks of a pool
+
+```toml
+[[pools]]
+name = "default"
+match = ""
+hosts = ["unix:///var/run/docker.sock"]
+webhookSecrets = ["/run/secrets/webhook-new", "/run/secrets/webhook-old"]
+
+[[pools.webhooks.fails]]
+url = "https://example.com/hook"
+headers = {{ Authorization = "Bearer …" }}
+retries = 3
+```
+
+The lists of `webhooks` are `succeeds`, `fails` and `finishes`; [notifications.md](notifications.md) explains them. They are for jobs that
+have no webhooks of their own. A secret is `whsec_` and 24 to 64 random bytes in base64 (`openssl rand -base64 32`), or the path of a file
+with one, which is read when the settings are. The secrets sign the webhooks of all jobs of the pool.
 
 ## Registries
 

@@ -20,7 +20,9 @@ from fastlane.config.types import (
     read_table,
     read_valid_keys,
 )
+from fastlane.config.webhooks import read_secrets, read_webhooks, show_webhooks
 from fastlane.errors import Fault, Invalid, quoted
+from fastlane.log import MASK
 from fastlane.models.container import options
 from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.options import read_text
@@ -146,6 +148,8 @@ POOL_KEYS: KeyReaders = {
     "pull": ("pull", lambda value: Pull(read_choice(*Pull)(value))),
     "policy": ("policy", lambda value: Policy(**read_table(value, POLICY_KEYS))),
     "limits": ("limits", lambda value: Resources(**read_table(value, LIMIT_KEYS))),
+    "webhooks": ("webhooks", read_webhooks),
+    "webhookSecrets": ("webhook_secrets", read_secrets),
 }
 
 
@@ -194,6 +198,8 @@ def _row(pool: Pool) -> dict[str, object]:
     }
     row["hardTimeout"] = None if pool.hard_timeout is None else show_duration(pool.hard_timeout)
     row["register"] = list(pool.register) or None
+    row["webhooks"] = show_webhooks(pool.webhooks)
+    row["webhookSecrets"] = [MASK for _ in pool.webhook_secrets] or None
     return {key: value for key, value in row.items() if value not in ({}, None)}
 
 

@@ -58,6 +58,8 @@ class Settings:
     host_lost_after: float
     min_free_disk: Reserve
     unused_images_after: float | None
+    webhook_allow: tuple[str, ...]
+    webhook_timeout: float
     ws_start_wait: float
     max_body: int
     max_log_bytes: int
@@ -266,6 +268,14 @@ SETTINGS = (
         "how long an image stays on an engine that pulled it for an execution, after the last one that used it; at least 1m",
         computed=lambda _invocation, _values: None,
     ),
+    Setting(
+        "webhook_allow",
+        types.PROXIES,
+        "none: public addresses only",
+        "IP addresses and networks that are not public, such as 10.1.0.0/16, to which webhooks may be sent all the same",
+        computed=lambda _invocation, _values: (),
+    ),
+    Setting("webhook_timeout", types.DURATION, "15s", "how long one attempt to send a webhook may take"),
     Setting("ws_start_wait", types.DURATION, "25s", "how long a log follower waits for a start before it is told to reconnect"),
     Setting("max_body", types.SIZE, "1MiB", "largest request body"),
     Setting("max_log_bytes", types.SIZE, "100MiB", "how much of each execution's log is stored"),

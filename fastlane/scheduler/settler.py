@@ -1,4 +1,4 @@
-"""What follows a final state: the next attempt, the tick's row and the queue's slot; after that, the removal of the service."""
+"""What follows a final state: the next attempt, deliveries, the tick's row and the queue's slot; after that, the removal of the service."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -10,6 +10,7 @@ from fastlane.errors import FastlaneError
 from fastlane.executors.base import Executor
 from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
+from fastlane.models.notify.delivery import deliveries_of, webhooks_told
 from fastlane.models.placement.host import reachable_manager
 from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import retry_due
@@ -28,8 +29,11 @@ NEVER_STARTED = {
 }
 
 
-def is_last_word(execution: Execution, ending: Ending) -> bool:
-    """Whether an execution that ends like this only has to free its slot: there is no next attempt, and its tick's row stays as it is."""
+def is_last_word(execution: Execution, ending: Ending, pools: Sequence[Pool] = ()) -> bool:
+    """Whether an execution that ends like this only has to free its slot: there is no next attempt, its tick's row stays as it is, and no
+    webhook is told."""
+    if webhooks_told(execution, ending.status, pools):
+        return False
     if ending.status is Status.DONE:
         return True
     ended = replace(execution, **ending.values())
@@ -55,6 +59,7 @@ class Settler:
         *,
         overlaps: Overlaps,
         is_forgotten: Callable[[Execution], Awaitable[bool]] = never_forgotten,
+        on_deliveries: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -63,13 +68,14 @@ class Settler:
         self._pools = pools
         self._overlaps = overlaps
         self._is_forgotten = is_forgotten
+        self._on_deliveries = on_deliveries
 
     async def settle(self, execution: Execution) -> Execution:
-        """Inserts the next attempt if there is one, closes the tick's row if nothing ran, releases what waited for it, and frees the slot;
-        the row after it."""
+        """Inserts the next attempt if there is one, and what webhooks are to be told; closes the tick's row if nothing ran, releases what
+        waited for it, and frees the slot; the row after it."""
         settled: Execution | None = execution
         if not execution.settled:
-            await self._retry(execution)
+            await self._deliver(execution, will_retry=await self._retry(execution))
             if is_tick_closed_by(execution):
                 outcome, reason = NEVER_STARTED[execution.status]
                 await self._store.close_tick(execution.tick_id, outcome, reason)
@@ -78,18 +84,28 @@ class Settler:
         await self._queue.finish({execution.id: 0})
         return settled or execution
 
-    async def _retry(self, execution: Execution) -> None:
-        """Inserts the attempt after a failed one. Its id and due time derive from this one's, so a repeat makes the same attempt."""
+    async def _deliver(self, execution: Execution, *, will_retry: bool) -> None:
+        """Inserts the deliveries to the webhooks that are told of this end. Their ids derive from the execution's, so a repeat makes the
+        same ones."""
+        deliveries = deliveries_of(execution, self._pools, will_retry=will_retry, now=self._clock.now())
+        if deliveries:
+            await self._store.insert_deliveries(deliveries)
+            self._on_deliveries()
+
+    async def _retry(self, execution: Execution) -> bool:
+        """Inserts the attempt after a failed one, and returns whether there is one. Its id and due time derive from this one's, so a repeat
+        makes the same attempt."""
         due = retry_due(execution)
         if due is None:
-            return
+            return False
         job = await self._store.job(execution.job_id)
         if job is None or job.stops(execution.sequence) or not execution.belongs_to(job):
-            return
+            return False
         following = next_execution(execution, due=due, now=self._clock.now())
         if await self._store.insert(following):
             log.info("execution.retried", execution_id=execution.id, next_execution_id=following.id, attempt=following.attempt, due=due)
         await self._queue.put([execution_entry(following, self._pools)])
+        return True
 
     async def clean(self, execution: Execution) -> bool:
         """Removes its service and marks it clean; whether that is done. When the host is away, the reconciler does so later. When the host

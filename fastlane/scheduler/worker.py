@@ -17,8 +17,10 @@ from fastlane.metrics.metrics import Metrics
 from fastlane.models.execution import Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.placement.pool import Pool
+from fastlane.notify.base import Notifier
 from fastlane.queue.base import QueueGeneration, Report, TimedQueue, WorkerReports, rules_of
 from fastlane.scheduler.capacity import MAX_EXECUTIONS, workers_needed
+from fastlane.scheduler.deliverer import Deliverer
 from fastlane.scheduler.dispatcher import Dispatcher
 from fastlane.scheduler.host_keeper import HostKeeper
 from fastlane.scheduler.images import ImageKeeper
@@ -77,6 +79,7 @@ class WorkerParts:
     lanes: LaneKeeper
     hosts: HostKeeper
     images: ImageKeeper
+    deliverer: Deliverer
 
 
 def build_parts(
@@ -88,11 +91,12 @@ def build_parts(
     executor: Executor,
     clock: Clock,
     settings: WorkerSettings,
+    notifier: Notifier,
     publish: Callable[[Hint], None] = no_hints,
     on_hosts: Callable[[], None] = lambda: None,
     metrics: Metrics | None = None,
 ) -> WorkerParts:
-    """The parts of one worker, joined. Close ``rebuilder`` and ``leases`` at the end."""
+    """The parts of one worker, joined. Close ``rebuilder``, ``leases`` and ``deliverer`` at the end."""
     pools, limits = CurrentPools.of(settings.pools), settings.limits
     hosts = HostKeeper(store, executor, pools, clock, on_hosts)
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
@@ -104,7 +108,8 @@ def build_parts(
     async def is_forgotten(execution: Execution) -> bool:
         return hosts.lost(execution, node_down=True) is not None or await known_hosts.is_forgotten(execution)
 
-    settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten)
+    deliverer = Deliverer(store, notifier, clock, pools)
+    settler = Settler(store, queue, executor, clock, pools, overlaps=overlaps, is_forgotten=is_forgotten, on_deliveries=deliverer.wake)
     timer = Timer(store, queue, clock, worker_id, pools)
     images = ImageKeeper(store, executor, hosts.views, clock, settings.unused_images_after)
     launcher = Launcher(store, queue, executor, hosts.views, clock, leases, pools, known_pools, overlaps, images, limits)
@@ -125,7 +130,7 @@ def build_parts(
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit)
     hosts.clear_with(reconciler.remove_leftovers_of)
     lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile)
-    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images)
+    return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images, deliverer)
 
 
 class Worker:
@@ -141,6 +146,7 @@ class Worker:
         executor: Executor,
         clock: Clock,
         settings: WorkerSettings,
+        notifier: Notifier,
         publish: Callable[[Hint], None] = no_hints,
         machine: Clock | None = None,
         metrics: Metrics | None = None,
@@ -152,7 +158,9 @@ class Worker:
         self._started_at = 0
         self._changed = asyncio.Event()
         self._workers_needed = workers_needed(settings.pools, settings.max_executions)
-        parts = build_parts(self.id, store, queue, generation, reports, executor, clock, settings, publish, self._hosts_changed, metrics)
+        parts = build_parts(
+            self.id, store, queue, generation, reports, executor, clock, settings, notifier, publish, self._hosts_changed, metrics
+        )
         self._pools, self._hosts = CurrentPools.of(settings.pools), parts.hosts
         self._leases, self._rebuilder, self._watcher, self._reconciler = parts.leases, parts.rebuilder, parts.watcher, parts.reconciler
         self._dispatcher = Dispatcher(
@@ -167,7 +175,7 @@ class Worker:
             self._changed.set,
         )
         self._leases.subscribe(self._dispatcher.wake)
-        self._lanes, self._images = parts.lanes, parts.images
+        self._lanes, self._images, self._deliverer = parts.lanes, parts.images, parts.deliverer
         queue.subscribe(self._dispatcher.wake, self._leases.hint_stop)
         executor.subscribe(self._hosts_changed)
 
@@ -185,6 +193,7 @@ class Worker:
         finally:
             await self._rebuilder.close()
             await self._leases.close()
+            await self._deliverer.close()
             await self._leave()
             log.info("worker.stopped", worker=self.id)
 
@@ -197,6 +206,7 @@ class Worker:
             self._lanes.run,
             self._hosts.run,
             self._images.run,
+            self._deliverer.run,
             self._announce,
         )
 

@@ -8,6 +8,7 @@ from fastlane.directory.current_pools import CurrentPools
 from fastlane.directory.directory import Directory
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TicketStore, TimedQueue, WorkerReports
+from fastlane.services.deliveries import Deliveries
 from fastlane.services.hosts import Hosts
 from fastlane.services.jobs.changes import JobChanges
 from fastlane.services.jobs.deletions import Deletions
@@ -50,6 +51,7 @@ class Services:
     pauses: JobPauses
     stops: Stops
     deletions: Deletions
+    deliveries: Deliveries
     pools: Pools
     directory: Directory
     hosts: Hosts
@@ -97,6 +99,7 @@ def build_services(
         pauses=JobPauses(outbox, changes),
         stops=stops,
         deletions=Deletions(store, outbox, clock, stops),
+        deliveries=Deliveries(store, clock),
         pools=Pools(store, outbox, pools),
         directory=directory,
         hosts=Hosts(store, reports, pools, clock, directory.refresh),

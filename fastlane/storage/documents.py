@@ -21,6 +21,9 @@ from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Cont
 from fastlane.models.execution import Execution, Failure, FailureReason
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.notify.delivery import Attempt, Delivery, DeliveryState
+from fastlane.models.notify.receiver import Receiver
+from fastlane.models.notify.webhook import Occasion, Webhook
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
@@ -33,6 +36,10 @@ JOB_COLUMNS = (*JOB_FIELDS, "labels")
 TICK_FIELDS = tuple(field.name for field in fields(Tick))
 EXECUTION_FIELDS = tuple(field.name for field in fields(Execution))
 HOST_FIELDS = tuple(field.name for field in fields(HostRecord))
+DELIVERY_FIELDS = tuple(field.name for field in fields(Delivery))
+DELIVERY_COLUMNS = (*DELIVERY_FIELDS, "origin")
+"""What is stored of a delivery: its fields, and the origin of its receiver, by which those to a slow one are left out."""
+RECEIVER_FIELDS = tuple(field.name for field in fields(Receiver))
 _JOB_VALUES, _TICK_VALUES, _EXECUTION_VALUES = attrgetter(*JOB_FIELDS), attrgetter(*TICK_FIELDS), attrgetter(*EXECUTION_FIELDS)
 
 SPEC_RULES = ("retries", "retry_delay", "timeout", "expires_in", "expiration", "priority", "concurrency")
@@ -61,6 +68,8 @@ def spec_to_json(spec: Spec) -> str:
         rules["name"] = spec.name
     if spec.labels:
         rules["labels"] = dict(spec.labels)
+    if spec.webhooks:
+        rules["webhooks"] = [_webhook_values(webhook) for webhook in spec.webhooks]
     stored = {"image": spec.image, "command": spec.command, "envs": dict(spec.envs), "metadata": dict(spec.metadata), **rules}
     return orjson.dumps(stored).decode()
 
@@ -80,6 +89,8 @@ def _spec(text: str) -> Spec:
     if "container" in stored:
         rules["container"] = _container(stored["container"])
     rules |= {name: stored[name] for name in ("name", "labels") if name in stored}
+    if "webhooks" in stored:
+        rules["webhooks"] = tuple(_webhook(values) for values in stored["webhooks"])
     return Spec(stored["image"], None if command is None else tuple(command), stored["envs"], stored["metadata"], **rules)
 
 
@@ -92,6 +103,17 @@ def _check_types(stored: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
         raise TypeError("its spec has a value of the wrong type")
     if not all(value is None or isinstance(value, int) for value in rules.values()):
         raise TypeError(f"one of its {', '.join(rules)} is not a number")
+
+
+def _webhook_values(webhook: Webhook) -> list[Any]:
+    return [webhook.occasion, webhook.url, dict(webhook.headers), webhook.retries]
+
+
+def _webhook(values: Sequence[Any]) -> Webhook:
+    occasion, url, headers, retries = values
+    if not all(isinstance(text, str) for text in (url, *headers.values())) or not isinstance(retries, int):
+        raise TypeError("a webhook of it has a value of the wrong type")
+    return Webhook(Occasion(occasion), url, headers, retries)
 
 
 def _container_document(container: Container) -> dict[str, Any]:
@@ -175,6 +197,26 @@ def requester_from_json(text: str | None) -> Requester | None:
     return Requester(stored["user"], stored["address"])
 
 
+def webhook_to_json(webhook: Webhook) -> str:
+    """A webhook as JSON text."""
+    return orjson.dumps(_webhook_values(webhook)).decode()
+
+
+def webhook_from_json(text: str) -> Webhook:
+    """The webhook that ``webhook_to_json`` wrote."""
+    return _webhook(orjson.loads(text))
+
+
+def attempts_to_json(attempts: Sequence[Attempt]) -> str:
+    """The attempts of a delivery as JSON text."""
+    return orjson.dumps([[one.at, one.duration, one.status, one.error, one.excerpt] for one in attempts]).decode()
+
+
+def attempts_from_json(text: str) -> tuple[Attempt, ...]:
+    """The attempts that ``attempts_to_json`` wrote."""
+    return tuple(Attempt(*values) for values in orjson.loads(text))
+
+
 def marks_to_json(marks: Mapping[int, Mark]) -> str:
     """A log head's marks as JSON text."""
     return orjson.dumps({str(stream): _mark_values(mark) for stream, mark in marks.items()}).decode()
@@ -236,6 +278,14 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
 }
 _HOST_TO: Mapping[str, Convert] = {"registered_by": requester_to_json}
 _HOST_FROM: Mapping[str, Convert] = {"registered_by": requester_from_json, "drained": bool}
+_DELIVERY_TO: Mapping[str, Convert] = {"webhook": webhook_to_json, "attempts": attempts_to_json, "state": str}
+_DELIVERY_FROM: Mapping[str, Convert] = {
+    "webhook": webhook_from_json,
+    "attempts": attempts_from_json,
+    "state": DeliveryState,
+    "will_retry": bool,
+    "by_hand": bool,
+}
 _ID = EXECUTION_FIELDS.index("id")
 _WHERE = tuple(map(EXECUTION_FIELDS.index, ("service_id", "host", "swarm_id")))
 _EXECUTION_NAMES = frozenset(EXECUTION_FIELDS)
@@ -285,6 +335,20 @@ def host_from(document: Mapping[str, Any]) -> HostRecord:
         return HostRecord(**_converted(dict(document), _HOST_FROM))
     except FAULTS as error:
         raise _unreadable(f"the host {document.get('id')}", error) from error
+
+
+def delivery_document(delivery: Delivery) -> dict[str, Any]:
+    """A delivery as it is stored, in the order of ``DELIVERY_COLUMNS``."""
+    document = _converted({name: getattr(delivery, name) for name in DELIVERY_FIELDS}, _DELIVERY_TO)
+    return {**document, "origin": delivery.webhook.origin}
+
+
+def delivery_from(document: Mapping[str, Any]) -> Delivery:
+    """The delivery of a stored document; other fields of the document are ignored. Raises Unreadable."""
+    try:
+        return Delivery(**_converted({name: document[name] for name in DELIVERY_FIELDS}, _DELIVERY_FROM))
+    except FAULTS as error:
+        raise _unreadable(f"delivery {document.get('id')}", error) from error
 
 
 def execution_document(execution: Execution) -> dict[str, Any]:

@@ -11,6 +11,7 @@ class WebSettings:
 
     ``max_body`` is in bytes, ``hard_timeout`` in seconds. ``trusted_proxies`` are IP addresses and networks. ``listen_is_loopback``: only
     this machine can reach the server, and only under its own names. ``open_reads``: pages of all sites may read where everyone may.
+    ``webhook_allow``: addresses that are not public, to which webhooks may be sent.
     ``users`` and ``tokens`` may log in; without any, everyone has access. ``metrics_allow`` are networks that read the metrics without.
     """
 
@@ -26,6 +27,7 @@ class WebSettings:
     timezone: str
     redact_words: tuple[str, ...]
     per_page: int
+    webhook_allow: tuple[str, ...]
     users: tuple[User, ...]
     tokens: tuple[Token, ...]
     metrics_allow: tuple[str, ...] = ()

@@ -186,3 +186,20 @@ async def test_a_crontab_becomes_a_file_that_can_be_applied(server, line):
 async def test_a_system_crontab_has_users(line):
     made = await line("import-crontab", "--image", "ubuntu", "--system", "-", input=b"17 * * * * root run-parts /etc/cron.hourly\n")
     assert yaml.safe_load(made.text)["jobs"]["run-parts"]["command"][2] == "run-parts /etc/cron.hourly"
+
+
+async def test_webhooks_are_applied_once_and_a_header_that_changes_is_seen_and_not_shown(server, line):
+    hook = '{fails: [{url: "https://example.com/x", headers: {Authorization: "${SECRET}"}}]}'
+    change(line, "labels: {team: data}", f"labels: {{team: data}}\n    webhooks: {hook}")
+    await line("apply", "-f", "jobs.yaml")
+    assert (await line("apply", "-f", "jobs.yaml")).lines == ["0 created, 0 changed, 0 removed, 2 unchanged"]
+    change(line, 'API_TOKEN: "${SECRET}", ', "")
+    await line("apply", "-f", "jobs.yaml")
+    line.environment["SECRET"] = "hunter3"
+    shown = await line("diff", "-f", "jobs.yaml")
+    assert shown.lines[:2] == ["~ backup/nightly", "    a secret value changes"]
+    assert "hunter" not in shown.text
+    await line("apply", "-f", "jobs.yaml")
+    assert (await line("diff", "-f", "jobs.yaml")).code == 0
+    change(line, "example.com/x", "example.com/y")
+    assert "    webhooks.fails: " in "\n".join((await line("diff", "-f", "jobs.yaml")).lines)

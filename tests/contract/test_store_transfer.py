@@ -12,11 +12,15 @@ import pytest
 from pymongo import MongoClient
 
 from fastlane.errors import FastlaneError, Repeated
+from fastlane.models import transitions
 from fastlane.models.container.pulled_image import PulledImage
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import DAY, IdempotencyRecord
+from fastlane.models.job import Spec
 from fastlane.models.job_change import fire, run_now
 from fastlane.models.logs.chunk import STDOUT, Head, Piece
+from fastlane.models.notify.delivery import Reply, deliveries_of
+from fastlane.models.notify.webhook import Occasion, Webhook
 from fastlane.models.paging import Wanted, WantedJobs, Window
 from fastlane.models.placement.host_record import HostRecord, record_id
 from fastlane.models.placement.pool import RESTORED
@@ -228,6 +232,23 @@ async def test_images_that_engines_pulled_go_along(store: Store, other: Store) -
     assert await store.write_image(image.kept(9))
     await imported(other, await exported(store))
     assert await other.pulled_images("e") == [PulledImage("e", "ubuntu@sha256:1", 9)]
+
+
+async def test_deliveries_go_along_and_are_not_made_again_when_their_execution_settles_again(store: Store, other: Store) -> None:
+    hook = Webhook(Occasion.FINISHES, "https://example.com/x", {"A": "b"}, 2)
+    job, tick, execution = new(spec=Spec("ubuntu", webhooks=(hook,)))
+    await store.create(job, tick, execution)
+    stopped = await store.change(transitions.cancel(execution, now=1_000))
+    assert stopped is not None
+    (delivery,) = deliveries_of(stopped, (), will_retry=False, now=1_000)
+    sent = delivery.taken(2_000).tried(Reply(204), began=1_001, now=1_002)
+    await store.insert_deliveries([delivery])
+    assert await store.write_delivery(delivery.taken(2_000))
+    assert await store.write_delivery(sent)
+    await imported(other, await exported(store))
+    assert await other.deliveries_of(execution.id) == [sent]
+    await other.insert_deliveries([delivery])
+    assert await other.deliveries_of(execution.id) == [sent]
 
 
 async def test_requests_are_walked_page_by_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,11 +134,11 @@ async def test_nothing_is_called_near_that_is_not(server, name):
     assert "nearest" not in faults(await server.get("/tasks?colour=1"))["colour"]
 
 
-@pytest.mark.parametrize("name", ["notify", "webhooks", "expectEvery"])
+@pytest.mark.parametrize("name", ["notify", "expectEvery"])
 async def test_a_field_that_later_work_brings_is_refused_with_what_to_do_meanwhile(server, name):
     found = faults(await server.post("/tasks/task", OK | {name: 1}))
     assert found == {name: found[name]}
-    assert "this version sends no notifications; leave it out, and ask for the job's status" in found[name]
+    assert "this version sends webhooks, and no other notifications; leave it out, or use webhooks" in found[name]
 
 
 async def test_all_faults_come_in_one_answer(server):

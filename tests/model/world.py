@@ -19,6 +19,7 @@ from tests.model.places import HOSTS, POOLS, SETTINGS
 from tests.model.side import Hints, Keys
 from tests.model.wire import EnginePort, Node, Port, QueuePort, Wire
 from tests.support.clock import FakeClock
+from tests.support.defaults import default_notifier
 from tests.support.instant import InstantExecutor, Run
 from tests.support.services import services_of
 from tests.support.stored_data import name_store
@@ -347,7 +348,8 @@ class Employee:
         self.node = node
         self.executor = executor
         self.leaving = False
-        self.worker = app.make_worker(store, queue, EnginePort(node, executor), node.clock, SETTINGS)  # type: ignore[arg-type]
+        engine, notifier = EnginePort(node, executor), default_notifier()
+        self.worker = app.make_worker(store, queue, engine, node.clock, SETTINGS, notifier)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.worker.run(), name=node.name)
 
     def kill(self) -> None:

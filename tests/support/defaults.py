@@ -10,6 +10,7 @@ from fastlane.config.settings import Settings
 from fastlane.executors.swarm.executor import SwarmExecutor
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.pool import Pool, endpoints_of
+from fastlane.notify.base import Notifier
 from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.worker import WorkerSettings
 
@@ -28,6 +29,11 @@ def default_worker(pools: tuple[Pool, ...], limits: Limits | None = None, **chan
     """A worker's settings, with these changes."""
     made = app.worker_settings(Settings.defaults(pools=pools))
     return replace(made, limits=limits or made.limits, **changes)
+
+
+def default_notifier() -> Notifier:
+    """What sends notifications: to public addresses only."""
+    return app.make_notifier(Settings.defaults())
 
 
 def hosts_of(pools: Sequence[Pool]) -> tuple[str, ...]:

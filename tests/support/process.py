@@ -17,6 +17,7 @@ from fastlane.config.settings import Settings
 from fastlane.config.types import Role
 from fastlane.executors.base import Executor
 from fastlane.executors.swarm.service import spec
+from fastlane.scheduler import deliverer
 from fastlane.scheduler.repair import rebuilder
 from fastlane.scheduler.watch import execution_watch
 from fastlane.scheduler.worker import WorkerSettings
@@ -67,6 +68,8 @@ def change_constants(options: ProcessOptions) -> None:
     """Changes what is no setting, in this process."""
     if options.recheck is not None:
         execution_watch.RECHECK = options.recheck
+    if options.record_within is not None:
+        deliverer.RECORD_WITHIN = options.record_within
     if options.builder_lost_after_ms is not None:
         rebuilder.BUILDER_LOST_AFTER = options.builder_lost_after_ms
     if options.mount is not None:

@@ -23,6 +23,8 @@ class ProcessOptions:
     recheck: float | None = None
     """Between two looks at an execution that has sent no event."""
     breaker_reset: float | None = None
+    record_within: float | None = None
+    """For how long a worker tries to write down what an attempt of a delivery came to; so long after it nobody else sends that again."""
     builder_lost_after_ms: int | None = None
     """After which another worker rebuilds the queue."""
     mount: str | None = None

@@ -32,6 +32,8 @@ STORE = (
     "discard",
     "write_host",
     "record_pools",
+    "insert_deliveries",
+    "write_delivery",
     *RULES,
 )
 QUEUE = ("put", "claim", "renew", "release", "requeue", "cancel", "finish", "restore", "set_generation", "wipe", "adopt")

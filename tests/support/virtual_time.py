@@ -22,7 +22,7 @@ from fastlane.queue.redis.queue import RedisQueue
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.worker import WorkerParts, build_parts
 from tests.support.clock import FakeClock
-from tests.support.defaults import default_worker
+from tests.support.defaults import default_notifier, default_worker
 from tests.support.instant import InstantExecutor
 from tests.support.intercept import Act, Intercepted
 from tests.support.ledger import ticks_of
@@ -210,7 +210,9 @@ class VirtualFastlane:
     def _parts(self, worker_id: str, store: Any) -> WorkerParts:
         settings = default_worker(POOLS, lease=LEASE / 1000)
         queue = self.real_queue
-        return build_parts(worker_id, store, queue, queue.generation, queue.reports, self.executor, self.clock, settings)
+        return build_parts(
+            worker_id, store, queue, queue.generation, queue.reports, self.executor, self.clock, settings, default_notifier()
+        )
 
     async def _change(self, change: Any) -> Execution:
         after = await self.real_store.change(change)

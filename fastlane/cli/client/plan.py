@@ -51,7 +51,7 @@ def plan(client: "Client", wanted: JobSet) -> list[Step]:
 
 def _step(client: "Client", job: WantedJob) -> Step:
     preview = client.jobs.preview_put(job.task, job.id, cast("Any", job.fields))
-    fields = with_secrets(job, preview["spec"]["envs"])
+    fields = with_secrets(job, cast("Any", preview["spec"]))
     step = Step(CREATE, f"{job.task}/{job.key}", job.task, job.id, fields)
     try:
         found = client.jobs.get_with_etag(job.task, job.id)
@@ -65,15 +65,27 @@ def _step(client: "Client", job: WantedJob) -> Step:
     return replace(step, kind=CHANGE if changes else KEEP, etag=found.etag, changes=changes)
 
 
-def with_secrets(job: WantedJob, shown: Mapping[str, str]) -> dict[str, Any]:
-    """The fields, with a digest of the variables whose values the server does not show: it says whether they have changed. The digest is
-    slow to compute, so that nobody guesses values by it."""
+def with_secrets(job: WantedJob, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, with a digest of the values that the server does not show, of variables and of webhooks: it says whether they have
+    changed. The digest is slow to compute, so that nobody guesses values by it. ``shown``: the job's spec, as the server shows it."""
     envs = {name: _text(value) for name, value in (job.fields.get("envs") or {}).items()}
-    hidden = {name: value for name, value in sorted(envs.items()) if shown.get(name) != value}
+    hidden: dict[str, Any] = {name: value for name, value in sorted(envs.items()) if shown["envs"].get(name) != value}
+    hidden |= _hidden_webhooks(job.fields.get("webhooks") or {}, shown.get("webhooks", {}))
     if not hidden:
         return dict(job.fields)
     digest = hashlib.scrypt(json.dumps(hidden).encode(), salt=job.id.encode(), n=1 << 14, r=8, p=1, dklen=16).hex()
     return {**job.fields, "labels": {**job.fields["labels"], SECRETS_LABEL: digest}}
+
+
+def _hidden_webhooks(given: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The URLs and headers of the webhooks that the server does not show as they are, by place. It has taken what was given."""
+    found = {}
+    for name, rows in sorted(given.items()):
+        for place, (row, other) in enumerate(zip(rows or (), shown.get(name, ()), strict=False)):
+            headers = row.get("headers") or {}
+            if headers or row["url"] != other["url"]:
+                found[f"webhooks.{name}.{place}"] = [row["url"], dict(sorted(headers.items()))]
+    return found
 
 
 def _text(value: object) -> str:

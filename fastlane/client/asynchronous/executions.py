@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from fastlane.client import contract
 from fastlane.client.asynchronous.pages import rows
 from fastlane.client.asynchronous.transport import AsyncTransport
-from fastlane.client.contract import Execution, ExecutionStopped, Why
+from fastlane.client.contract import Deliveries, Delivery, Execution, ExecutionStopped, Why
 
 
 class AsyncExecutions:
@@ -29,6 +29,14 @@ class AsyncExecutions:
     async def stop(self, task: str, job: str, execution: str) -> ExecutionStopped:
         """Stops this execution. Its job's schedule goes on."""
         return await self._transport.call(contract.STOP_EXECUTION, _ids(task, job, execution))
+
+    async def deliveries(self, task: str, job: str, execution: str) -> Deliveries:
+        """What was sent to webhooks about it, or is to be sent."""
+        return await self._transport.call(contract.LIST_DELIVERIES, _ids(task, job, execution))
+
+    async def redeliver(self, task: str, job: str, execution: str, delivery: str) -> Delivery:
+        """Has a delivery sent again."""
+        return await self._transport.call(contract.REDELIVER, {**_ids(task, job, execution), "delivery_id": delivery})
 
     async def why(self, task: str, job: str, execution: str) -> Why:
         """What it waits for now."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from fastlane.client import contract
-from fastlane.client.contract import Execution, ExecutionStopped, Why
+from fastlane.client.contract import Deliveries, Delivery, Execution, ExecutionStopped, Why
 from fastlane.client.synchronous.pages import rows
 from fastlane.client.synchronous.transport import Transport
 
@@ -29,6 +29,14 @@ class Executions:
     def stop(self, task: str, job: str, execution: str) -> ExecutionStopped:
         """Stops this execution. Its job's schedule goes on."""
         return self._transport.call(contract.STOP_EXECUTION, _ids(task, job, execution))
+
+    def deliveries(self, task: str, job: str, execution: str) -> Deliveries:
+        """What was sent to webhooks about it, or is to be sent."""
+        return self._transport.call(contract.LIST_DELIVERIES, _ids(task, job, execution))
+
+    def redeliver(self, task: str, job: str, execution: str, delivery: str) -> Delivery:
+        """Has a delivery sent again."""
+        return self._transport.call(contract.REDELIVER, {**_ids(task, job, execution), "delivery_id": delivery})
 
     def why(self, task: str, job: str, execution: str) -> Why:
         """What it waits for now."""

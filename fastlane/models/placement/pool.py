@@ -10,6 +10,7 @@ from fastlane.errors import Fault
 from fastlane.models.container.container import NO_RESOURCES, Resources
 from fastlane.models.container.policy import DEFAULT_POLICY, Policy, limit_faults, policy_faults
 from fastlane.models.job import Spec
+from fastlane.models.notify.webhook import Webhook
 from fastlane.models.placement.endpoint import NO_SSH_FILES, Endpoint, SshFiles, TlsFiles
 
 
@@ -40,7 +41,8 @@ class Pool:
     ``policy``: what a container may ask for. ``limits``: the most of a node that it may ask for, and what it gets when it does not ask
     (nothing is reserved). ``hard_timeout``: the longest that an execution may run, in seconds; None: as long as the setting of that name
     says. ``rules``: what goes for single hosts. ``register``: patterns of the addresses that may be registered while fastlane runs, in
-    which ``*`` stands for any text.
+    which ``*`` stands for any text. ``webhooks``: those of jobs that have none of their own. ``webhook_secrets``: what its webhooks are
+    signed with, at most two.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Pool:
     insecure: bool = False
     rules: Mapping[str, HostRule] = field(default_factory=dict)
     register: tuple[str, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def rule(self, host: str) -> HostRule:
         """What goes for one of its hosts."""

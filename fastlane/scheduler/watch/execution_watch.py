@@ -251,7 +251,8 @@ class ExecutionWatch:
         head = log_end.head if log_end is not None else await self._store.log_head(self._execution.id)
         ran = self._execution.has_started or ending.started is not None
         logged = ending.with_log(head, lost=ran if log_end is None else log_end.gone)
-        ended = await self._store.change(transitions.end(self._execution, logged, settled=is_last_word(self._execution, logged)))
+        settled = is_last_word(self._execution, logged, self._limits.pools)
+        ended = await self._store.change(transitions.end(self._execution, logged, settled=settled))
         if ended is not None:
             self._publish(Hint(ended.id, head.offset, ended.status))
             log.info(

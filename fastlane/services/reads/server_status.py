@@ -9,6 +9,7 @@ from fastlane.directory.directory import Directory
 from fastlane.errors import StoreDown
 from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
+from fastlane.models.notify.receiver import Receiver
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.pool import Pauses, Pool
 from fastlane.models.placement.pools_revision import PoolsRevision
@@ -19,6 +20,7 @@ from fastlane.storage.base import Counts, Store
 
 MAX_RUNNING, MAX_UNCLEANED = 1_000, 1_000
 MAX_SCHEDULED = 20
+MAX_FAILING = 100
 MAX_PATTERNS = 100
 """Patterns of visible tasks for which jobs are counted at once."""
 COUNT_DEADLINE = 1.0
@@ -81,7 +83,7 @@ class StrandedRow:
 class StatusView:
     """The status of the server. ``uptime``: of this process, in milliseconds. ``queues``: by pool; ``stranded``: those of pools that no
     worker has, by the pool's name. ``hold``: why all dispatch is paused, one of ``HOLDS``; None while it is not. ``jobs_by_status``: None
-    when counting took too long."""
+    when counting took too long. ``failing``: the receivers of webhooks that fail."""
 
     uptime: int
     workers: tuple[WorkerRow, ...]
@@ -95,6 +97,7 @@ class StatusView:
     hold: str | None = None
     jobs_by_status: Mapping[str, int] | None = None
     pools: PoolsRow = NO_POOLS_ROW
+    failing: tuple[Receiver, ...] = ()
 
 
 class StatusReader:
@@ -110,7 +113,8 @@ class StatusReader:
         self._job_counts: dict[str | None, SharedCheck[Mapping[str, int] | None]] = {}
 
     async def read(self, visible: str | None = None) -> StatusView:
-        """The status now, with at most 1,000 running and 1,000 uncleaned executions and the 20 jobs that run next. Tasks, jobs and
+        """The status now, with at most 1,000 running and 1,000 uncleaned executions, the 20 jobs that run next, and 100 receivers that
+        fail. Tasks, jobs and
         executions are shown and counted where the task's id matches ``visible``."""
         reports = await self._reports.current()
         lanes = await self._queue.counts()
@@ -129,6 +133,7 @@ class StatusReader:
             uncleaned=tuple(await self._store.uncleaned_by_host(MAX_UNCLEANED)),
             hold=pauses.hold,
             pools=_pools_row(self._directory),
+            failing=tuple(await self._store.failing_receivers(MAX_FAILING)),
         )
 
     async def _count_jobs(self, visible: str | None) -> Mapping[str, int] | None:

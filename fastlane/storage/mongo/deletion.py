@@ -10,7 +10,7 @@ from contextlib import aclosing
 from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.storage.base import Deletion
-from fastlane.storage.mongo import executions, logs
+from fastlane.storage.mongo import deliveries, executions, logs
 from fastlane.storage.mongo.commits.commits import current, is_there
 from fastlane.storage.mongo.commits.intents import complete_pending
 from fastlane.storage.mongo.driver.database import Database, Document
@@ -86,6 +86,7 @@ async def _delete_executions(db: Database, job: Document) -> bool:
             break
         gone.append(row)
     await executions.note_deleted(db, gone)
+    await deliveries.drop_of(db, [row["_id"] for row in gone])
     if gone:
         await db.delete(EXECUTIONS, {"_id": {"$in": [row["_id"] for row in gone]}})
     return chunks == 0 or len(rows) == EXECUTIONS_AT_ONCE

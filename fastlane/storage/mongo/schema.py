@@ -31,6 +31,7 @@ class Migration:
 
 JOBS, TICKS, EXECUTIONS, TASKS, CHUNKS = "jobs", "ticks", "executions", "tasks", "log_chunks"
 HOSTS, RECEIPTS, DELETED, META, IMAGES = "hosts", "receipts", "deleted_executions", "meta", "images"
+DELIVERIES, RECEIVERS = "deliveries", "receivers"
 
 BY_ID = "_id_"
 DAY, WEEK = 86_400, 7 * 86_400
@@ -38,6 +39,8 @@ DAY, WEEK = 86_400, 7 * 86_400
 UNDER_WAY, UNSETTLED, UNCLEANED, UNFINISHED, WAITING = "is_under_way", "is_unsettled", "is_uncleaned", "is_unfinished", "is_waiting"
 ON_HOST = "is_on_host"
 """Fields of an execution that are true, or missing: see ``executions.flags``."""
+TO_SEND = "is_to_send"
+"""A field of a delivery that is true, or missing: something is still to be sent."""
 TO_COME, PENDING, GONE_AT = "is_to_come", "is_pending", "gone_at"
 """Fields of a job: a tick is to come or held; it has an intent; when it was deleted (on a tombstone)."""
 
@@ -83,6 +86,11 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("chunks_by_stderr", "execution_id", "start_stderr", where={"stderr_bytes": {"$gt": 0}}),
     ),
     RECEIPTS: (_index("receipts_by_age", "created_at", "_id"),),
+    DELIVERIES: (
+        _index("deliveries_of_execution", "execution_id", "_id"),
+        _index("deliveries_due", "due", "_id", "origin", where={TO_SEND: True}),
+    ),
+    RECEIVERS: (_index("receivers_by_age", "failing_since", "_id"), _index("receivers_by_failure", "failed_at")),
     DELETED: (_index("deleted_by_age", "deleted_at", seconds=DAY),),
 }
 

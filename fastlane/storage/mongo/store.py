@@ -4,7 +4,7 @@ The calls are in the modules named for what they read and write, the collections
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from fastlane.models.container.pulled_image import PulledImage
@@ -13,6 +13,8 @@ from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.ids import nonce
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
+from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.receiver import Receiver
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.host_record import HostLoad, HostRecord
@@ -36,9 +38,11 @@ from fastlane.storage.mongo import (
     migration,
     overlaps,
     pauses,
+    receivers,
     tasks,
     transfer,
 )
+from fastlane.storage.mongo import deliveries as delivery_rows
 from fastlane.storage.mongo.commits import commits, intents
 from fastlane.storage.mongo.commits.finisher import Finisher
 from fastlane.storage.mongo.driver.database import Database
@@ -276,6 +280,41 @@ class MongoStore:
 
     async def images_under_way(self) -> frozenset[str]:
         return await self._listed(lambda: images.under_way(self._db))
+
+    # deliveries
+
+    async def insert_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        await self._written(lambda: delivery_rows.insert(self._db, deliveries))
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        return await self._db.call(lambda: delivery_rows.get(self._db, delivery_id))
+
+    async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
+        return await self._db.call(lambda: delivery_rows.of_execution(self._db, execution_id))
+
+    async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
+        return await self._db.call(lambda: delivery_rows.due(self._db, now, limit, without))
+
+    async def write_delivery(self, delivery: Delivery) -> bool:
+        return await self._written(lambda: delivery_rows.write(self._db, delivery))
+
+    async def drop_delivery(self, delivery_id: str) -> None:
+        await self._written(lambda: delivery_rows.drop(self._db, delivery_id))
+
+    async def receiver(self, receiver_id: str) -> Receiver | None:
+        return await self._db.call(lambda: receivers.get(self._db, receiver_id))
+
+    async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
+        return await self._db.call(lambda: receivers.failing(self._db, limit))
+
+    async def write_receiver(self, receiver: Receiver) -> bool:
+        return await self._written(lambda: receivers.write(self._db, receiver))
+
+    async def drop_receiver(self, receiver: Receiver) -> bool:
+        return await self._written(lambda: receivers.drop(self._db, receiver))
+
+    async def prune_receivers(self, before: int) -> None:
+        await self._written(lambda: receivers.prune(self._db, before))
 
     # hosts
 

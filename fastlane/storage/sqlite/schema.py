@@ -42,6 +42,7 @@ TO_COME = "(next_tick IS NOT NULL OR held_tick IS NOT NULL)"
 UNFINISHED = "(settled = 0 OR cleaned = 0)"
 WAITING = "waits IS NOT NULL AND status = 'enqueued'"
 ON_HOST = "host IS NOT NULL AND cleaned = 0"
+TO_SEND = "due IS NOT NULL"
 """Conditions of partial indexes. A query must repeat them word for word, and name the index when SQLite would choose a longer one."""
 
 _ADD_LABELS = "INSERT INTO job_labels SELECT value, new.created_at, new.id, new.task_id FROM json_each(new.labels)"
@@ -326,6 +327,28 @@ MIGRATIONS: Sequence[Migration] = (
                 engine_id TEXT NOT NULL, reference TEXT NOT NULL, keep_until INTEGER NOT NULL, removed_by INTEGER, version INTEGER NOT NULL,
                 PRIMARY KEY (engine_id, reference)
             ) STRICT, WITHOUT ROWID""",
+        ),
+    ),
+    Migration(
+        version=16,
+        min_reader=1,
+        statements=(
+            """CREATE TABLE deliveries (
+                id TEXT PRIMARY KEY, task_id TEXT NOT NULL, job_id TEXT NOT NULL, execution_id TEXT NOT NULL, event TEXT NOT NULL,
+                webhook TEXT NOT NULL, will_retry INTEGER NOT NULL, created_at INTEGER NOT NULL, due INTEGER,
+                attempts_left INTEGER NOT NULL, attempts_made INTEGER NOT NULL, attempts TEXT NOT NULL, state TEXT NOT NULL,
+                by_hand INTEGER NOT NULL, version INTEGER NOT NULL, origin TEXT NOT NULL
+            ) STRICT""",
+            "CREATE INDEX deliveries_of_execution ON deliveries (execution_id, id)",
+            f"CREATE INDEX deliveries_due ON deliveries (due, id, origin) WHERE {TO_SEND}",
+            """CREATE TRIGGER forget_deliveries AFTER DELETE ON executions BEGIN
+                DELETE FROM deliveries WHERE execution_id = old.id; END""",
+            """CREATE TABLE receivers (
+                id TEXT PRIMARY KEY, origin TEXT NOT NULL, failing_since INTEGER NOT NULL, failed_at INTEGER NOT NULL,
+                error TEXT NOT NULL, version INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID""",
+            "CREATE INDEX receivers_by_age ON receivers (failing_since, id)",
+            "CREATE INDEX receivers_by_failure ON receivers (failed_at)",
         ),
     ),
 )

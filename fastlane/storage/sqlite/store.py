@@ -6,7 +6,7 @@ named for what they read and write, the tables in ``schema``.
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from fastlane.models.execution import Execution, RunningContainer
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import ExpectedVersions, Job, JobBounds
 from fastlane.models.logs.chunk import Chunk, Head
+from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.receiver import Receiver
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.placement.host import Uncleaned
 from fastlane.models.placement.host_record import HostLoad, HostRecord
@@ -28,8 +30,22 @@ from fastlane.models.store_version import StoreVersion
 from fastlane.models.task import Task
 from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
-from fastlane.storage.documents import change_document, execution_document, host_document, job_document, tick_document
-from fastlane.storage.sqlite import deletion, executions, hosts, idempotency, images, jobs, logs, overlaps, pauses, transfer, version
+from fastlane.storage.documents import change_document, delivery_document, execution_document, host_document, job_document, tick_document
+from fastlane.storage.sqlite import (
+    deletion,
+    executions,
+    hosts,
+    idempotency,
+    images,
+    jobs,
+    logs,
+    overlaps,
+    pauses,
+    receivers,
+    transfer,
+    version,
+)
+from fastlane.storage.sqlite import deliveries as delivery_rows
 from fastlane.storage.sqlite.creation import NewJob, create
 from fastlane.storage.sqlite.driver.memory import keep_freed_memory
 from fastlane.storage.sqlite.driver.migration import Progress, prepare
@@ -268,6 +284,43 @@ class SqliteStore:
 
     async def images_under_way(self) -> frozenset[str]:
         return await self._list_readers.run(images.under_way)
+
+    # deliveries
+
+    async def insert_deliveries(self, deliveries: Sequence[Delivery]) -> None:
+        rows = [delivery_document(delivery) for delivery in deliveries]
+        await self._writer.run(lambda db: delivery_rows.insert(db, rows))
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        return await self._readers.run(lambda db: delivery_rows.get(db, delivery_id))
+
+    async def deliveries_of(self, execution_id: str) -> Sequence[Delivery]:
+        return await self._readers.run(lambda db: delivery_rows.of_execution(db, execution_id))
+
+    async def deliveries_due(self, now: int, limit: int, without: Collection[str] = ()) -> Sequence[Delivery]:
+        return await self._readers.run(lambda db: delivery_rows.due(db, now, limit, without))
+
+    async def write_delivery(self, delivery: Delivery) -> bool:
+        row = delivery_document(delivery)
+        return await self._writer.run(lambda db: delivery_rows.write(db, row))
+
+    async def drop_delivery(self, delivery_id: str) -> None:
+        await self._writer.run(lambda db: delivery_rows.drop(db, delivery_id))
+
+    async def receiver(self, receiver_id: str) -> Receiver | None:
+        return await self._readers.run(lambda db: receivers.get(db, receiver_id))
+
+    async def failing_receivers(self, limit: int) -> Sequence[Receiver]:
+        return await self._readers.run(lambda db: receivers.failing(db, limit))
+
+    async def write_receiver(self, receiver: Receiver) -> bool:
+        return await self._writer.run(lambda db: receivers.write(db, receiver))
+
+    async def drop_receiver(self, receiver: Receiver) -> bool:
+        return await self._writer.run(lambda db: receivers.drop(db, receiver))
+
+    async def prune_receivers(self, before: int) -> None:
+        await self._writer.run(lambda db: receivers.prune(db, before))
 
     # hosts
 

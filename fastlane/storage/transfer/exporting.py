@@ -96,6 +96,8 @@ class _Exporter:
             if execution.sequence <= job.sequence and execution.belongs_to(job):
                 page.append(execution)
                 yield self._as_exported(execution)
+                for delivery in await self._store.deliveries_of(execution.id) if execution.status.final else ():
+                    yield delivery
             if len(page) == PAGE:
                 async for part in self._logs(page):
                     yield part

@@ -16,6 +16,7 @@ from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import STDERR, STDOUT, Chunk, Head
+from fastlane.models.notify.delivery import Delivery
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.placement.pool import RESTORED
 from fastlane.models.schedule.tick import Tick
@@ -63,7 +64,7 @@ class Checker:
                 return
             case Job():
                 self._job = line.id
-            case Tick() | Execution() if line.job_id != self._job:
+            case Tick() | Execution() | Delivery() if line.job_id != self._job:
                 raise FastlaneError(f"this {KINDS[type(line)]} does not follow its job {line.job_id}")
         self.counts[KINDS[type(line)]] += 1
 
@@ -149,7 +150,7 @@ class Importer:
                 raise _changed(f"the log of execution {part.execution_id}")
             head = chunk.end
 
-    async def _restore(self, line: PausedPools | HostRecord | PulledImage | Task | IdempotencyRecord) -> None:
+    async def _restore(self, line: PausedPools | HostRecord | PulledImage | Delivery | Task | IdempotencyRecord) -> None:
         match line:
             case PausedPools():
                 for name in line.names:
@@ -158,6 +159,8 @@ class Importer:
                 await self._restore_host(line)
             case PulledImage():
                 await self._store.write_image(replace(line, removed_by=None, version=1))
+            case Delivery():
+                await self._store.insert_deliveries([line])
             case Task():
                 await self._store.restore_task(line)
             case IdempotencyRecord():
@@ -178,7 +181,7 @@ class _Wave:
         self.ticks: defaultdict[str, list[Tick]] = defaultdict(list)
         self.executions: list[Execution] = []
         self.logs: defaultdict[str, list[LogPart]] = defaultdict(list)
-        self.others: list[PausedPools | HostRecord | PulledImage | Task | IdempotencyRecord] = []
+        self.others: list[PausedPools | HostRecord | PulledImage | Delivery | Task | IdempotencyRecord] = []
         self._lines = self._log_bytes = 0
 
     @property
@@ -199,7 +202,7 @@ class _Wave:
             case LogPart():
                 self.logs[line.execution_id].append(line)
                 self._log_bytes += sum(len(piece.data) for piece in line.pieces)
-            case PausedPools() | HostRecord() | PulledImage() | Task() | IdempotencyRecord():
+            case PausedPools() | HostRecord() | PulledImage() | Delivery() | Task() | IdempotencyRecord():
                 self.others.append(line)
 
 

@@ -1,8 +1,8 @@
 """The format of an export: a line of JSON for each thing that a store keeps.
 
 The first line says which format this is, the last one how many lines of each kind came before it, so that a cut file is noticed. A line has
-one key, its kind. A job comes before its ticks, these before its executions, and these before their logs. Values stand as
-``storage.documents`` stores them. A field that is missing has its default: an older fastlane did not have it.
+one key, its kind. A job comes before its ticks, these before its executions, and these before their deliveries and logs. Values
+stand as ``storage.documents`` stores them. A field that is missing has its default: an older fastlane did not have it.
 """
 
 import base64
@@ -19,11 +19,14 @@ from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.models.logs.chunk import Mark, Piece
+from fastlane.models.notify.delivery import Delivery
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.schedule.tick import Tick
 from fastlane.models.task import Task
 from fastlane.storage.documents import (
     FAULTS,
+    delivery_document,
+    delivery_from,
     execution_document,
     execution_from,
     host_document,
@@ -81,7 +84,7 @@ class End:
     counts: Mapping[str, int]
 
 
-Line = Start | PausedPools | HostRecord | PulledImage | Job | Tick | Execution | LogPart | Task | IdempotencyRecord | End
+Line = Start | PausedPools | HostRecord | PulledImage | Job | Tick | Execution | Delivery | LogPart | Task | IdempotencyRecord | End
 
 KINDS: Mapping[type, str] = {
     Start: "export",
@@ -91,6 +94,7 @@ KINDS: Mapping[type, str] = {
     Job: "job",
     Tick: "tick",
     Execution: "execution",
+    Delivery: "delivery",
     LogPart: "log",
     Task: "task",
     IdempotencyRecord: "request",
@@ -129,6 +133,10 @@ def _document(line: Line) -> dict[str, Any]:
             document = execution_document(line)
             del document["op"]
             return document
+        case Delivery():
+            document = delivery_document(line)
+            del document["origin"]  # it is in its webhook
+            return document
         case HostRecord():
             return host_document(line)
         case LogPart():
@@ -152,6 +160,8 @@ def _value(kind: str, document: Mapping[str, Any]) -> Line:
             return tick_from(_completed(Tick, document))
         case "execution":
             return execution_from(_completed(Execution, document))
+        case "delivery":
+            return delivery_from(_completed(Delivery, document))
         case "host":
             return host_from({name: value for name, value in document.items() if name in _names(HostRecord)})
         case "log":

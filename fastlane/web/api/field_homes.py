@@ -32,7 +32,7 @@ HOMES: Mapping[str, str] = {
 """By the name in small letters. An object knows its own fields before it looks here."""
 
 NOT_YET: Mapping[str, str] = dict.fromkeys(
-    ("notify", "webhooks", "expectEvery"),
-    "is not supported yet: this version sends no notifications; leave it out, and ask for the job's status (its jobUrl, or ?wait=60)",
+    ("notify", "expectEvery"),
+    "is not supported yet: this version sends webhooks, and no other notifications; leave it out, or use webhooks",
 )
 """The faults of fields of a job that a later version brings."""

@@ -392,7 +392,7 @@ class UnknownRoute(Handler):
 
     async def on_get(self) -> None:
         """404."""
-        routes = ", ".join(route.replace("{task_id}", "T").replace("{job_id}", "J").replace("{execution_id}", "E") for route in self._near)
+        routes = ", ".join(re.sub(r"{(task|job|execution|delivery)_id}", lambda found: found[1][0].upper(), route) for route in self._near)
         raise Problem(404, f"there is no route {self.request.path[:200]}; the routes are: {routes}. GET /openapi.json describes all routes")
 
     on_post = on_put = on_patch = on_delete = on_options = on_get

@@ -10,7 +10,7 @@ from fastlane.models.task import task_id_fault
 from fastlane.web.http.problems import Problem
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-UUIDS = frozenset({"job_id", "execution_id"})
+UUIDS = frozenset({"job_id", "execution_id", "delivery_id"})
 MAX_HEAD = 64 * 1024
 """Bytes that the URL may take, and that the headers may take."""
 

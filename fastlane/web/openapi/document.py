@@ -16,10 +16,11 @@ from fastlane.web.api.contract import Operation, Parameter, Response, declared, 
 from fastlane.web.api.json_schema import ANY_DATA, JsonSchema
 from fastlane.web.api.requests.job import CRON_FIELDS, JSON_SCHEMA, STARTS, JobChangeSchema, JobSchema
 from fastlane.web.api.responses.actions import ENQUEUED, WAITED
+from fastlane.web.api.responses.events import EXECUTION_EVENT
 from fastlane.web.api.responses.problems import PROBLEM
 from fastlane.web.api.serializer import Serializer
 from fastlane.web.handler.handler import Handler
-from fastlane.web.openapi.texts import ABOUT, EXAMPLES, HEADERS, PATH_PARAMETERS, PROBLEMS, TAGS
+from fastlane.web.openapi.texts import ABOUT, EXAMPLES, HEADERS, PATH_PARAMETERS, PROBLEMS, TAGS, WEBHOOK_HEADERS
 from fastlane.web.settings import WebSettings
 
 METHODS = ("GET", "PUT", "PATCH", "POST", "DELETE")
@@ -72,7 +73,7 @@ class Document:
         self._add_components(spec)
         for route, handler in self._routes.items():
             spec.path(route, parameters=_path_parameters(route), operations=dict(self._operations(route, handler)))
-        content: Json = spec.to_dict()
+        content: Json = {**spec.to_dict(), "webhooks": {"executionEnded": {"post": _execution_ended()}}}
         return _with_rules(content, self._settings)
 
     def _add_components(self, spec: APISpec) -> None:
@@ -93,7 +94,8 @@ class Document:
         responses = [
             response for handler in self._routes.values() for _, found in operations_of(handler) for response in found.answers.values()
         ]
-        bodies = (PROBLEM, *(body for response in responses for body in response.bodies))
+        answered = (body for response in responses for body in response.bodies)
+        bodies: tuple[Serializer[Any], ...] = (PROBLEM, *answered, EXECUTION_EVENT)
         return {one.name: one for body in bodies for one in body.family()}
 
     def _schemes(self) -> dict[str, Json]:
@@ -135,6 +137,17 @@ def operations_of(handler: type[Handler]) -> Iterator[tuple[str, Operation]]:
         found = declared(getattr(handler, f"on_{method.lower()}", None))
         if found is not None:
             yield method, found
+
+
+def _execution_ended() -> Json:
+    """What the webhooks of a job get."""
+    return {
+        "operationId": "executionEnded",
+        "summary": "Posted to the webhooks of a job when an execution has ended",
+        "parameters": [_parameter(name, "header", parameter) for name, parameter in WEBHOOK_HEADERS.items()],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": dict(EXECUTION_EVENT.reference)}}},
+        "responses": {"2XX": {"description": "The receiver has it. After anything else it is sent again."}},
+    }
 
 
 def _tags() -> list[Json]:

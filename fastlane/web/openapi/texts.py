@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the API as a whole: its descriptions, tags, parameters, headers, problems and examples."""
+"""What the OpenAPI document says of the API as a whole: its descriptions, tags, parameters, headers, problems, webhooks and examples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +25,7 @@ PATH_PARAMETERS: Mapping[str, Parameter] = {
     "task_id": Parameter("The task: up to 255 bytes of UTF-8.", TASK_ID),
     "job_id": Parameter("The job.", UUID),
     "execution_id": Parameter("The execution.", UUID),
+    "delivery_id": Parameter("The delivery.", UUID),
     "host": Parameter(
         "The host: its id or, where no other host has it, its address.",
         {"type": "string", "minLength": 1, "pattern": r"^[^/\u0000-\u001f\u007f-\u009f]+$"},
@@ -66,11 +67,21 @@ HEADERS: Mapping[str, Parameter] = {
     "Retry-After": Parameter("Seconds after which to try again.", {"type": "integer", "minimum": 0}),
 }
 
+WEBHOOK_HEADERS: Mapping[str, Parameter] = {
+    "webhook-id": Parameter("The delivery's id: the same in every attempt, so that the receiver can tell a repeat.", UUID, required=True),
+    "webhook-timestamp": Parameter("When this attempt began, in Unix seconds.", {"type": "integer", "minimum": 0}, required=True),
+    "webhook-signature": Parameter(
+        "Where the pool has secrets: v1, and the base64 of the HMAC-SHA256 of id, timestamp and body, joined by dots, for each secret.",
+        {"type": "string"},
+    ),
+}
+
 SIMPLE = {"image": "ubuntu:latest", "command": "ls -lah"}
 EXAMPLES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "now": ("As soon as there is a free worker", SIMPLE),
     "moment": ("At a given time; this one is in the past, which means now", {**SIMPLE, "startAt": 1645113692}),
     "later": ("In five minutes", {**SIMPLE, "startIn": "5m"}),
     "periodically": ("Each minute", {**SIMPLE, "cron": "* * * * *"}),
+    "told": ("With a webhook for failures", {**SIMPLE, "webhooks": {"fails": [{"url": "https://example.com/hook"}]}}),
     "nightly": ("Each night, by the clocks of a zone", {**SIMPLE, "cron": "30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip"}),
 }

@@ -47,11 +47,16 @@ def read_edit(handler: Handler, task_id: str) -> Edit:
 
 
 def _rules(handler: Handler, task_id: str) -> dict[str, Any]:
-    """The server's rules for a job of the task: its limits, and the zone of a cron that names none."""
+    """The server's rules for a job of the task: its limits, the zone of a cron that names none, and where webhooks may go."""
     settings = handler.web_settings
     own = handler.services.pools.hard_timeout(task_id)
     timeout = settings.hard_timeout if own is None else own
-    return {"hard_retries": settings.hard_retries, "hard_timeout": timeout, "timezone": settings.timezone}
+    return {
+        "hard_retries": settings.hard_retries,
+        "hard_timeout": timeout,
+        "timezone": settings.timezone,
+        "webhook_allow": settings.webhook_allow,
+    }
 
 
 def read_enqueue_query(handler: Handler) -> tuple[bool, int]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastlane.web.handler.handler import Handler
+from fastlane.web.routes.deliveries import DeliveriesHandler, RedeliverHandler
 from fastlane.web.routes.dispatch import PauseDispatchHandler, ResumeDispatchHandler
 from fastlane.web.routes.executions import ExecutionHandler, ExecutionsHandler, JobExecutionsHandler, StopExecutionHandler
 from fastlane.web.routes.health import HealthHandler, LiveHandler, ReadyHandler, StatusHandler
@@ -53,6 +54,8 @@ ROUTES: Mapping[str, type[Handler]] = {
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws": SocketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/ws-ticket": TicketHandler,
     "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/why": WhyHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries": DeliveriesHandler,
+    "/tasks/{task_id}/jobs/{job_id}/executions/{execution_id}/deliveries/{delivery_id}/redeliver": RedeliverHandler,
     "/dispatch/pause": PauseDispatchHandler,
     "/dispatch/resume": ResumeDispatchHandler,
     "/pools": PoolsHandler,

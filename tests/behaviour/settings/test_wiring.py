@@ -47,6 +47,8 @@ pull_deadline = "13m"
 host_lost_after = "14m"
 min_free_disk = "3%"
 unused_images_after = "15m"
+webhook_allow = ["10.9.0.0/16"]
+webhook_timeout = "23s"
 metrics_port = 0
 metrics_listen = "127.0.0.2"
 metrics_allow = ["10.8.0.0/16"]
@@ -73,7 +75,10 @@ host = "registry.example.com"
 username = "ci"
 password = "letmein"
 """
-RECORDED = ("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application")
+RECORDED = (
+    *("SqliteStore", "RedisHints", "RedisQueue", "SwarmExecutor", "Registries", "Worker", "build_services", "make_application"),
+    *("WebhookSender", "event_writer"),
+)
 """The names by which ``fastlane.app`` makes its parts."""
 TOKEN = "fl_wired"
 
@@ -140,6 +145,7 @@ WEB = (
     "hard_retries",
     "timezone",
     "metrics_allow",
+    "webhook_allow",
 )
 
 
@@ -170,7 +176,7 @@ async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
 
 
 async def test_a_worker_sends_its_hints_by_the_hub_of_the_process(wiring: Wiring) -> None:
-    store, queue, _, _, _, clock, _, publish, _, metrics = wiring.positional["Worker"]
+    store, queue, _, _, _, clock, _, _, publish, _, metrics = wiring.positional["Worker"]
     assert (store, queue, clock) == (wiring.running.store, wiring.running.queue, wiring.running.clock)
     assert publish == wiring.running.hub.publish
     assert metrics is wiring.running.metrics is context_of(wiring.running.application).metrics
@@ -183,6 +189,11 @@ async def test_settings_of_the_engine_and_of_registries_reach_the_executor(wirin
     assert (named["max_fails"], named["reset"], named["reserve"]) == (9, 17.0, Reserve(part=0.03))
     assert wiring.positional["Registries"] == (wiring.settings.registries, Path("/nowhere/docker.json"))
     assert "registries" in named
+
+
+async def test_settings_of_webhooks_reach_what_writes_and_sends_them(wiring: Wiring) -> None:
+    assert wiring.positional["WebhookSender"][:2] == (("10.9.0.0/16",), 23.0)
+    assert wiring.positional["event_writer"] == (wiring.settings.public_url, wiring.settings.redact_words)
 
 
 async def test_the_store_the_queue_and_the_hub_are_those_of_the_installation(wiring: Wiring, shared_redis: RealRedis) -> None:

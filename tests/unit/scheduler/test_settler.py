@@ -7,6 +7,8 @@ import pytest
 
 from fastlane.models.execution import Ending, Execution, Failure, FailureReason, Started
 from fastlane.models.job import Spec
+from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.models.placement.pool import Pool
 from fastlane.models.schedule.retry import backoff, retry_due
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.scheduler.settler import is_last_word
@@ -68,6 +70,7 @@ def test_the_first_wait_is_about_a_second_and_the_second_about_two() -> None:
     assert 2_000 <= second - ENDED <= 2_400
 
 
+HOOK = (Webhook(Occasion.SUCCEEDS, "https://example.com/x"),)
 EXIT, IMAGE = Failure(FailureReason.EXIT, WORDS), Failure(FailureReason.IMAGE, WORDS)
 STARTED = Started("et", "c", ENDED - 5)
 
@@ -92,7 +95,15 @@ def runs(**values: Any) -> Execution:
         (runs(started_at=None), Ending(Status.EXPIRED, ENDED), False),
         (runs(started_at=None), Ending(Status.STOPPED, ENDED, 143, started=STARTED), True),
         (runs(started_at=None, attempt=2), Ending(Status.STOPPED, ENDED), True),
+        (runs(spec=Spec("ubuntu", webhooks=HOOK)), Ending(Status.DONE, ENDED, 0), False),
+        (runs(spec=Spec("ubuntu", webhooks=HOOK)), Ending(Status.FAILED, ENDED, 3, EXIT), True),
     ],
 )
 def test_whether_anything_but_its_slot_follows_an_end(execution: Execution, ending: Ending, last: bool) -> None:
     assert is_last_word(execution, ending) is last
+
+
+def test_an_end_that_a_webhook_of_the_pool_is_told_of_is_not_the_last_word() -> None:
+    pools = (Pool("told", "", ("h",), webhooks=HOOK),)
+    assert not is_last_word(runs(), Ending(Status.DONE, ENDED, 0), pools)
+    assert is_last_word(runs(), Ending(Status.TIMEDOUT, ENDED, 137), pools)

@@ -139,6 +139,7 @@ def test_every_field_of_a_spec_is_stored():
         "container",
         "name",
         "labels",
+        "webhooks",
         *documents.SPEC_RULES,
     }
 

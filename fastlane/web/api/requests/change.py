@@ -1,6 +1,6 @@
 """The body of a PATCH: the fields of a job that change. What it does not name stays, secrets too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,12 +28,19 @@ DEFAULTS = Spec("")
 
 
 def read_change(
-    body: Mapping[str, Any], job: Job, now: int, *, hard_retries: int, hard_timeout: float, timezone: str
+    body: Mapping[str, Any],
+    job: Job,
+    now: int,
+    *,
+    hard_retries: int,
+    hard_timeout: float,
+    timezone: str,
+    webhook_allow: Sequence[str] = (),
 ) -> tuple[Spec, Schedule]:
     """What to run and when, after the change; the other arguments are those of ``read_job``. Raises Invalid with every fault."""
     removed = {name for name, value in body.items() if value is None and name in READERS}
     given = {name: value for name, value in body.items() if name not in removed}
-    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, partial=True)
+    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow, partial=True)
     faults += [Fault(name, "cannot be removed, because a job needs one; give another") for name in sorted(removed & REQUIRED)]
     start = _start(job.schedule, wanted, removed)
     if "cron" not in start and "cron" not in given:

@@ -1,6 +1,6 @@
 """The body that describes a job: a marshmallow schema validates it, all faults at once, and ``read_job`` makes values of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from itertools import islice
@@ -12,6 +12,7 @@ from fastlane.errors import Fault, Invalid
 from fastlane.models.container.container import NO_CONTAINER, Container
 from fastlane.models.container.image_reference import EXAMPLES
 from fastlane.models.job import Spec
+from fastlane.models.notify.webhook import MAX_WEBHOOKS
 from fastlane.models.schedule.cron import read_cron
 from fastlane.models.schedule.schedule import (
     CatchUp,
@@ -30,6 +31,7 @@ from fastlane.web.api.container.resources import RESOURCES, read_resources
 from fastlane.web.api.field_homes import HOMES, NOT_YET
 from fastlane.web.api.json_schema import JsonSchema
 from fastlane.web.api.requests import readers
+from fastlane.web.api.requests.webhooks import WEBHOOKS, address_faults, read_webhooks
 from fastlane.web.http.fields import MAX_FAULTS, unknown_field
 
 
@@ -150,6 +152,11 @@ class JobSchema(Schema):
     labels = field(
         readers.read_labels, readers.LABELS, f"Up to {readers.MAX_LABELS} labels, by which GET /jobs?label=NAME=VALUE finds the job."
     )
+    webhooks = field(
+        read_webhooks,
+        WEBHOOKS,
+        f"Where to post how each execution ended, by what is told; up to {MAX_WEBHOOKS} in each list.",
+    )
     metadata = field(
         readers.read_metadata, json_schema.DATA, f"Any JSON object, up to {readers.MAX_METADATA >> 10} KiB; it comes back with the job."
     )
@@ -185,11 +192,19 @@ READERS = {name: one.deserialize for name, one in JOB.fields.items()}
 REQUIRED = {name for name, one in JOB.fields.items() if one.required}
 
 
-def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int, hard_timeout: float, timezone: str = "UTC") -> tuple[Spec, Schedule]:
+def read_job(
+    body: Mapping[str, Any],
+    now: int,
+    *,
+    hard_retries: int,
+    hard_timeout: float,
+    timezone: str = "UTC",
+    webhook_allow: Sequence[str] = (),
+) -> tuple[Spec, Schedule]:
     """What to run and when, of a decoded body; ``now`` in milliseconds, ``hard_timeout`` in seconds, ``timezone`` for a cron that names
-    none. Raises Invalid with every fault."""
+    none, ``webhook_allow`` as in ``is_allowed``. Raises Invalid with every fault."""
     given = {name: value for name, value in body.items() if value is not None}
-    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout)
+    wanted, faults = read_given(given, hard_retries=hard_retries, hard_timeout=hard_timeout, webhook_allow=webhook_allow)
     if faults:
         raise Invalid(faults)
     spec, schedule = Spec(**spec_values(wanted)), schedule_of(wanted, now, timezone)
@@ -199,7 +214,7 @@ def read_job(body: Mapping[str, Any], now: int, *, hard_retries: int, hard_timeo
 
 
 def read_given(
-    given: Mapping[str, Any], *, hard_retries: int, hard_timeout: float, partial: bool = False
+    given: Mapping[str, Any], *, hard_retries: int, hard_timeout: float, webhook_allow: Sequence[str] = (), partial: bool = False
 ) -> tuple[Mapping[str, Any], list[Fault]]:
     """The values of a body's fields that can be read, and the faults of the others. A ``partial`` body may lack fields."""
     faults: list[Fault] = []
@@ -213,6 +228,8 @@ def read_given(
         faults.append(
             Fault("timeout", f"is more than this server allows ({longest}); choose a shorter one, or ask for a higher hard_timeout")
         )
+    if "webhooks" in wanted:
+        faults += address_faults(wanted["webhooks"], webhook_allow)
     return wanted, faults
 
 
@@ -280,7 +297,7 @@ def _milliseconds(seconds: float) -> int:
 
 SPEC_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     **{name: (name, _same) for name in ("image", "command", "envs", "metadata", "retries", "priority", "concurrency")},
-    **{name: (name, _same) for name in ("expiration", "resources", "container", "name", "labels")},
+    **{name: (name, _same) for name in ("expiration", "resources", "container", "name", "labels", "webhooks")},
     "retryDelay": ("retry_delay", _milliseconds),
     "timeout": ("timeout", _milliseconds),
     "expiresIn": ("expires_in", _milliseconds),

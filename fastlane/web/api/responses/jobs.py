@@ -16,6 +16,7 @@ from fastlane.web.api.responses.definition import DEFINITION
 from fastlane.web.api.responses.executions import EXECUTION, LAST_EXECUTION, REQUESTER, command
 from fastlane.web.api.responses.links import LINK
 from fastlane.web.api.responses.pages import Listing, page_of, pagination
+from fastlane.web.api.responses.webhooks import WEBHOOKS
 from fastlane.web.api.serializer import (
     Serializer,
     array,
@@ -75,6 +76,7 @@ SPEC = Serializer[Spec](
     concurrency=integer(lambda spec: spec.concurrency or None, "It waits while this many of its task run.", null=True, least=1),
     resources=nested(RESOURCES, lambda spec: asked_resources(spec.resources), null=True),
     container=nested(CONTAINER, lambda spec: asked_container(spec.container), null=True),
+    webhooks=nested(WEBHOOKS, lambda spec: spec.webhooks),
 )
 
 JOB_ROW = Serializer[JobView](
@@ -120,11 +122,11 @@ TASK_JOBS = Serializer[Listing[TaskJobsView]](
 )
 
 NO_LISTENERS: Mapping[str, Sequence[Any]] = {"succeeds": (), "fails": (), "finishes": ()}
-"""Notifications do not exist yet, but the answer's shape has a place for them."""
+"""Mail does not exist yet, but the answer's shape has a place for them."""
 
 LISTENERS = Serializer[Mapping[str, Sequence[Any]]](
     "Listeners",
-    "Who is told how a job ended. This version notifies nobody, so all lists are empty.",
+    "Who gets a mail about how a job ended. This version sends no mail, so all lists are empty.",
     succeeds=objects(lambda listeners: listeners["succeeds"], "Always empty."),
     fails=objects(lambda listeners: listeners["fails"], "Always empty."),
     finishes=objects(lambda listeners: listeners["finishes"], "Always empty."),
@@ -140,7 +142,7 @@ JOB_METADATA = Serializer[Job](
     cron=string(lambda job: job.schedule.cron.text if job.schedule.cron else None, "The cron, as it was given.", null=True),
     expiration=timestamp(lambda job: job.spec.expiration, "It does not start after that.", null=True),
     notify=nested(LISTENERS, lambda _: NO_LISTENERS),
-    webhooks=nested(LISTENERS, lambda _: NO_LISTENERS),
+    webhooks=nested(WEBHOOKS, lambda job: job.spec.webhooks),
 )
 
 JOB_FULL = Serializer[JobDetail](

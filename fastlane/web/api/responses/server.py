@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastlane.models.execution import RunningContainer
 from fastlane.models.job import Job
+from fastlane.models.notify.receiver import Receiver
 from fastlane.models.placement.disk import Disk
 from fastlane.models.placement.host import Node, Uncleaned
 from fastlane.models.placement.pool import REQUESTED, RESTORED
@@ -245,6 +246,22 @@ EXECUTION_COUNTS = Serializer[StatusView](
     "ExecutionsByStatus", "How many executions have each status.", **{status.value: _count(status) for status in Status}
 )
 
+FAILING = Serializer[Receiver](
+    "FailingReceiver",
+    "A receiver of webhooks of which no attempt has succeeded for a while.",
+    receiver=string(lambda row: row.origin, "Its scheme, host and port.", examples=["https://example.com:443"]),
+    failingSince=timestamp(lambda row: row.failing_since, "When the first of these attempts failed."),
+    lastFailureAt=timestamp(lambda row: row.failed_at, "When the last one did."),
+    error=string(lambda row: row.error, "Why."),
+    paused=boolean(lambda row: row.is_paused, "Whether it is paused, because every attempt has failed for a day."),
+)
+
+WEBHOOK_STATUS = Serializer[StatusView](
+    "WebhookStatus",
+    "How webhooks fare.",
+    failing=array(FAILING, lambda view: view.failing, "The receivers that fail, up to 100, those that have failed for longest first."),
+)
+
 SERVER_STATUS = Serializer[ServerStatus](
     "ServerStatus",
     "What goes on, at a glance.",
@@ -265,4 +282,5 @@ SERVER_STATUS = Serializer[ServerStatus](
     jobs=nested(JOB_COUNT, lambda status: status.view),
     executions=nested(EXECUTION_COUNTS, lambda status: status.view),
     uncleaned=array(UNCLEANED, lambda status: status.view.uncleaned, "What is to be removed from each host; usually empty."),
+    webhooks=nested(WEBHOOK_STATUS, lambda status: status.view),
 )

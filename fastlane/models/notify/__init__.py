@@ -1,0 +1,1 @@
+"""What is told to whom when an execution has ended. Pure."""

@@ -1,0 +1,170 @@
+"""Sends what is to be sent: takes deliveries that are due from the store, and writes down what each attempt came to.
+
+A delivery is taken by a lease: its row says until when no other worker takes it. When a worker ends in between, another one sends it again
+after that, under the same id. Few deliveries go to one receiver at once, so one that is slow or dead delays no other.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from fastlane.clock import Clock, first_of
+from fastlane.errors import TransientError, Unreadable
+from fastlane.models.execution import Execution
+from fastlane.models.notify.delivery import Delivery, DeliveryState, Reply
+from fastlane.models.notify.receiver import FORGOTTEN_AFTER, Receiver, receiver_id
+from fastlane.models.placement.pool import RESTORED, Pool, pool_for
+from fastlane.notify.base import Message, Notifier
+from fastlane.storage.base import DeliveryStore, ExecutionStore, PoolStore
+
+log = structlog.get_logger()
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks for deliveries that other processes have left."""
+AT_ONCE, AT_ONCE_PER_RECEIVER = 128, 4
+"""Deliveries of a worker that are on their way at once, in all and to one receiver."""
+PAGE = 32
+RECORD_WITHIN = 30.0
+"""Seconds for which a worker tries to write down what an attempt came to, before the delivery may be sent again."""
+UNREADABLE_BACK_OFF = 60_000
+"""Milliseconds after which a delivery about an execution that cannot be read is tried again: a newer fastlane may read it."""
+PAUSED = "it is paused, because every attempt has failed for a day; send this again by hand, or wait: one attempt an hour is made"
+
+
+class DelivererStore(DeliveryStore, ExecutionStore, PoolStore, Protocol):
+    """What a deliverer needs of the store."""
+
+
+class Deliverer:
+    """The deliveries of one worker. ``notifier`` writes and sends them; ``pools`` have the secrets that they are signed with."""
+
+    def __init__(self, store: DelivererStore, notifier: Notifier, clock: Clock, pools: Sequence[Pool]) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._clock = clock
+        self._pools = pools
+        self._wake = asyncio.Event()
+        self._under_way: Counter[str] = Counter()
+
+    def wake(self) -> None:
+        """Tells it that there is something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sends what is due, forever."""
+        self._under_way.clear()
+        async with asyncio.TaskGroup() as sending:
+            while True:
+                self._wake.clear()
+                try:
+                    await self._round(sending)
+                except TransientError as error:
+                    log.warning("deliveries.waiting", error=str(error))
+                await first_of(self._clock, LOOK_EVERY * (0.75 + random.random() / 2), self._wake)
+
+    async def close(self) -> None:
+        """Ends the sender's connections."""
+        await self._notifier.sender.close()
+
+    async def _round(self, sending: asyncio.TaskGroup) -> None:
+        """Takes what is due and can be sent now. When a store went back to an earlier state, nothing is sent until somebody resumes
+        dispatch: it may have been sent since."""
+        room = AT_ONCE - self._under_way.total()
+        if room <= 0:
+            return
+        full = {origin for origin, count in self._under_way.items() if count >= AT_ONCE_PER_RECEIVER}
+        rows = await self._store.deliveries_due(self._clock.now(), min(room, PAGE), full)
+        if rows and (await self._store.paused_pools()).hold == RESTORED:
+            return
+        for row in rows:
+            if self._under_way[row.webhook.origin] < AT_ONCE_PER_RECEIVER:
+                await self._take(row, sending)
+        if len(rows) == PAGE:
+            self._wake.set()
+
+    async def _take(self, row: Delivery, sending: asyncio.TaskGroup) -> None:
+        lease = self._clock.now() + round((self._notifier.sender.deadline + RECORD_WITHIN) * 1000)
+        taken = row.taken(lease)
+        if await self._store.write_delivery(taken):
+            self._under_way[taken.webhook.origin] += 1
+            sending.create_task(self._send(taken), name=f"delivery {taken.id}")
+
+    async def _send(self, delivery: Delivery) -> None:
+        origin = delivery.webhook.origin
+        try:
+            await self._attempt(delivery)
+        except TransientError as error:
+            log.warning("delivery.waiting", delivery_id=delivery.id, receiver=origin, error=str(error))
+        except Exception:
+            log.exception("delivery.failed", delivery_id=delivery.id, receiver=origin)
+        finally:
+            self._under_way[origin] -= 1
+            if self._under_way[origin] <= 0:
+                del self._under_way[origin]
+            self._wake.set()
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        """Makes one attempt. When its execution is gone, so is the delivery."""
+        try:
+            execution = await self._store.execution(delivery.execution_id)
+        except Unreadable as error:
+            log.warning("delivery.unreadable", delivery_id=delivery.id, error=str(error))
+            await self._store.write_delivery(delivery.taken(self._clock.now() + UNREADABLE_BACK_OFF))
+            return
+        if execution is None:
+            await self._store.drop_delivery(delivery.id)
+            return
+        began = self._clock.now()
+        receiver = await self._store.receiver(receiver_id(delivery.webhook.url))
+        if receiver is not None and not delivery.by_hand and not receiver.takes(began):
+            await self._record(delivery, Reply(None, PAUSED, is_final=True), began)
+            return
+        reply = await self._notifier.sender.send(self._message(execution, delivery, began))
+        await self._record(delivery, reply, began)
+        await self._note_receiver(delivery, receiver, reply)
+
+    def _message(self, execution: Execution, delivery: Delivery, now: int) -> Message:
+        pool = pool_for(self._pools, delivery.task_id)
+        secrets = () if pool is None else pool.webhook_secrets
+        webhook = delivery.webhook
+        return Message(delivery.id, webhook.url, webhook.headers, self._notifier.make_body(execution, delivery), secrets, now)
+
+    async def _record(self, delivery: Delivery, reply: Reply, began: int) -> None:
+        """Writes down what an attempt came to. What a person asked for meanwhile stays: the row is read again."""
+        current: Delivery | None = delivery
+        async with asyncio.timeout(RECORD_WITHIN):
+            while current is not None:
+                after = current.tried(reply, began=began, now=self._clock.now())
+                try:
+                    if await self._store.write_delivery(after):
+                        self._log(after, reply)
+                        return
+                    current = await self._store.delivery(delivery.id)
+                except TransientError as error:
+                    log.warning("delivery.not_recorded", delivery_id=delivery.id, error=str(error))
+                    await self._clock.sleep(1.0)
+
+    def _log(self, after: Delivery, reply: Reply) -> None:
+        ids = {"task_id": after.task_id, "job_id": after.job_id, "execution_id": after.execution_id, "delivery_id": after.id}
+        if reply.is_success:
+            log.debug("delivery.delivered", receiver=after.webhook.origin, **ids)
+            return
+        log_it = log.warning if after.state is DeliveryState.FAILED else log.info
+        log_it("delivery.attempt_failed", receiver=after.webhook.origin, state=after.state.value, error=reply.error, **ids)
+
+    async def _note_receiver(self, delivery: Delivery, seen: Receiver | None, reply: Reply) -> None:
+        """Notes that a receiver fails, or that it does no longer. Of several workers one wins; the others need not."""
+        if reply.is_success:
+            if seen is not None and await self._store.drop_receiver(seen) and seen.is_paused:
+                log.info("receiver.resumed", receiver=seen.origin)
+            return
+        now, error = self._clock.now(), reply.error or ""
+        webhook = delivery.webhook
+        noted = Receiver(receiver_id(webhook.url), webhook.origin, now, now, error) if seen is None else seen.failed(error, now)
+        if await self._store.write_receiver(noted) and noted.is_paused and not (seen is not None and seen.is_paused):
+            log.warning("receiver.paused", receiver=noted.origin, failing_since=noted.failing_since, error=error)
+        await self._store.prune_receivers(now - FORGOTTEN_AFTER)

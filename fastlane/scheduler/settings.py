@@ -1,0 +1,31 @@
+"""What a worker takes of the settings."""
+
+from dataclasses import replace
+
+from fastlane.config.settings import Settings
+from fastlane.directory.current_pools import CurrentPools
+from fastlane.scheduler.limits import Limits
+from fastlane.scheduler.worker import WorkerSettings
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    """The settings of a worker."""
+    return WorkerSettings(
+        pools=settings.pools,
+        limits=Limits(
+            timeout=settings.hard_timeout,
+            pools=settings.pools,
+            pending_deadline=settings.pending_deadline,
+            pull_deadline=settings.pull_deadline,
+            host_lost_after=settings.host_lost_after,
+        ),
+        lease=settings.lease,
+        renew=settings.renew,
+        log_cap=settings.max_log_bytes,
+        unused_images_after=settings.unused_images_after,
+    )
+
+
+def in_force(made: WorkerSettings, pools: CurrentPools) -> WorkerSettings:
+    """The settings of a worker that goes by these pools, whatever they come to be."""
+    return replace(made, pools=pools, limits=replace(made.limits, pools=pools))

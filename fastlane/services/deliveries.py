@@ -1,0 +1,61 @@
+"""Shows the deliveries of an execution, and has one sent again."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from fastlane.clock import Clock
+from fastlane.errors import NotFound
+from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.receiver import Receiver, receiver_id
+from fastlane.storage.base import Store
+from fastlane.storage.lookup import find_execution
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """A delivery, and what is known of its receiver: None when that does not fail."""
+
+    delivery: Delivery
+    receiver: Receiver | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveriesView:
+    """The deliveries of an execution."""
+
+    task_id: str
+    job_id: str
+    execution_id: str
+    deliveries: tuple[DeliveryView, ...]
+
+
+class Deliveries:
+    """Raises NotFound for what does not exist or belongs to another job or task, and StoreDown."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def of_execution(self, task_id: str, job_id: str, execution_id: str) -> DeliveriesView:
+        """An execution's deliveries."""
+        await find_execution(self._store, task_id, job_id, execution_id)
+        rows = await self._store.deliveries_of(execution_id)
+        return DeliveriesView(task_id, job_id, execution_id, tuple([await self._view(row) for row in rows]))
+
+    async def redeliver(self, task_id: str, job_id: str, execution_id: str, delivery_id: str) -> DeliveryView:
+        """Has a delivery sent again, whatever became of it, under its id. A receiver that is paused gets it, too."""
+        await find_execution(self._store, task_id, job_id, execution_id)
+        while True:
+            row = await self._store.delivery(delivery_id)
+            if row is None or row.execution_id != execution_id:
+                raise NotFound(f"execution {execution_id} has no delivery {delivery_id}; GET its deliveries")
+            again = row.again(self._clock.now())
+            if await self._store.write_delivery(again):
+                log.info("delivery.requested", delivery_id=row.id, execution_id=execution_id, receiver=row.webhook.origin)
+                return await self._view(again)
+
+    async def _view(self, row: Delivery) -> DeliveryView:
+        return DeliveryView(row, await self._store.receiver(receiver_id(row.webhook.url)))

@@ -1,0 +1,52 @@
+"""Deliveries: what was sent, or is to be sent, about an execution."""
+
+from fastlane.models.notify.delivery import Attempt, DeliveryState
+from fastlane.models.notify.webhook import Occasion
+from fastlane.services.deliveries import DeliveriesView, DeliveryView
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.responses.webhooks import shown_url
+from fastlane.web.api.serializer import Serializer, array, boolean, enum, integer, rendered, string, timestamp, url, uuid
+
+ATTEMPT = Serializer[Attempt](
+    "DeliveryAttempt",
+    "One attempt of a delivery.",
+    at=timestamp(lambda attempt: attempt.at, "When it began."),
+    durationMs=integer(lambda attempt: attempt.duration, "How long it took."),
+    status=integer(lambda attempt: attempt.status, "The receiver's HTTP status; null: there was no answer.", null=True),
+    error=string(lambda attempt: attempt.error, "Why it failed; null when it did not.", null=True),
+    excerpt=string(lambda attempt: attempt.excerpt, "The beginning of the receiver's answer, up to 1,024 characters."),
+)
+
+
+def _redeliver_url(view: DeliveryView, render: RenderContext) -> str:
+    row = view.delivery
+    return f"{render.execution_url(row.task_id, row.job_id, row.execution_id)}deliveries/{row.id}/redeliver/"
+
+
+DELIVERY = Serializer[DeliveryView](
+    "Delivery",
+    "A message about an execution to one webhook.",
+    id=uuid(lambda view: view.delivery.id, "Its id, which the receiver gets as webhook-id: the same in every attempt."),
+    event=string(lambda view: view.delivery.event, "What it tells.", examples=["execution.done"]),
+    list=enum(Occasion, lambda view: view.delivery.webhook.occasion, "The list of the webhook."),
+    receiver=rendered(lambda view, render: shown_url(view.delivery.webhook, render), {"type": "string"}, "The webhook's URL."),
+    state=enum(DeliveryState, lambda view: view.delivery.state, "How far it is."),
+    createdAt=timestamp(lambda view: view.delivery.created_at, "When it was made."),
+    nextAttemptAt=timestamp(lambda view: view.delivery.due, "When it may be sent next; null when it will not be.", null=True),
+    attemptsMade=integer(lambda view: view.delivery.attempts_made, "How many attempts there were."),
+    attemptsLeft=integer(lambda view: view.delivery.attempts_left, "How many may follow."),
+    receiverPaused=boolean(
+        lambda view: view.receiver is not None and view.receiver.is_paused,
+        "Whether its receiver is paused, because every attempt has failed for a day.",
+    ),
+    attempts=array(ATTEMPT, lambda view: view.delivery.attempts, "The last 20 attempts, the oldest first."),
+    redeliverUrl=url(_redeliver_url, "Where a POST has it sent again."),
+)
+
+DELIVERIES = Serializer[DeliveriesView](
+    "Deliveries",
+    "The deliveries of an execution. They are few, so they are not paginated.",
+    executionId=uuid(lambda view: view.execution_id, "The execution's id."),
+    executionUrl=url(lambda view, render: render.execution_url(view.task_id, view.job_id, view.execution_id), "The execution."),
+    items=array(DELIVERY, lambda view: view.deliveries),
+)

@@ -1,0 +1,41 @@
+"""Webhooks as jobs show them: without what is secret in them."""
+
+from collections.abc import Mapping, Sequence
+
+from fastlane.log import MASK
+from fastlane.models.notify.webhook import Occasion, Webhook
+from fastlane.web.api.render_context import RenderContext
+from fastlane.web.api.serializer import Serializer, array, integer, mapping, rendered
+
+
+def shown_url(webhook: Webhook, render: RenderContext) -> str:
+    """A webhook's URL, without a password in it."""
+    return render.redaction.text(webhook.url)
+
+
+def _headers(webhook: Webhook) -> Mapping[str, str] | None:
+    return dict.fromkeys(webhook.headers, MASK) or None
+
+
+WEBHOOK = Serializer[Webhook](
+    "Webhook",
+    "Where an end is posted to.",
+    url=rendered(shown_url, {"type": "string"}, "The receiver's URL. A password in it is shown as ********."),
+    headers=mapping(
+        _headers, "Headers that go with each request. Every value is shown as ********.", values={"type": "string"}, optional=True
+    ),
+    retries=integer(lambda webhook: webhook.retries, "How many attempts may follow a failed one."),
+)
+
+
+def _of(occasion: Occasion, webhooks: Sequence[Webhook]) -> list[Webhook]:
+    return [webhook for webhook in webhooks if webhook.occasion is occasion]
+
+
+WEBHOOKS = Serializer[Sequence[Webhook]](
+    "Webhooks",
+    "The webhooks of a job, by what they are told of.",
+    succeeds=array(WEBHOOK, lambda webhooks: _of(Occasion.SUCCEEDS, webhooks), "When an execution is done."),
+    fails=array(WEBHOOK, lambda webhooks: _of(Occasion.FAILS, webhooks), "When one fails, times out or expires."),
+    finishes=array(WEBHOOK, lambda webhooks: _of(Occasion.FINISHES, webhooks), "When one ends, however it does."),
+)

@@ -1,0 +1,227 @@
+"""Receivers that are slow, dead, redirecting, oversized or internal: what becomes of their deliveries, and that others are not delayed."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from fastlane.models.notify.receiver import PAUSED_AFTER, TRIAL_EVERY, receiver_id
+from fastlane.models.notify.receiver import Receiver as FailingReceiver
+from fastlane.models.notify.webhook import origin_of
+from fastlane.models.placement.pool import RESTORED
+from tests.behaviour.webhooks.test_webhooks import deliveries, settled_deliveries
+from tests.support.fastlane import Fastlane
+from tests.support.receiver import Received, Receiver, receiving
+from tests.support.redis import RealRedis
+from tests.support.waiting import at_rest
+
+
+async def one_delivery(crew: Fastlane, url: str, retries: int = 0) -> dict[str, Any]:
+    """The only delivery of a new job to this URL, once it has ended."""
+    (row,) = await settled_deliveries(crew, await crew.enqueue("one", webhooks={"finishes": [{"url": url, "retries": retries}]}))
+    return row
+
+
+async def attempted(crew: Fastlane, reply: dict[str, Any]) -> dict[str, Any]:
+    """The only delivery of an execution, once there was an attempt."""
+
+    async def tried() -> dict[str, Any] | None:
+        rows = await deliveries(crew, reply)
+        return rows[0] if rows and rows[0]["attempts"] else None
+
+    found = await crew.until(tried, "an attempt")
+    assert found is not None
+    return found
+
+
+async def test_a_receiver_that_hangs_delays_no_other_and_gets_few_at_once(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    hanging, most = 0, 0
+
+    async def hang(received: Received) -> web.StreamResponse:
+        nonlocal hanging, most
+        hanging += 1
+        most = max(most, hanging)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            hanging -= 1
+        raise AssertionError
+
+    receiver.reply = hang
+    async with receiving() as other:
+        slow = [await crew.enqueue("slow", webhooks={"finishes": [{"url": receiver.url, "retries": 0}]}) for _ in range(6)]
+        await receiver.got(4)
+        fast = await crew.enqueue("fast", webhooks={"finishes": [{"url": other.url}]})
+        (row,) = await settled_deliveries(crew, fast)
+        assert row["state"] == "delivered"
+        states = [(await deliveries(crew, reply)) for reply in slow]
+        assert any(rows == [] or rows[0]["state"] == "pending" for rows in states)
+    for reply in slow:
+        (row,) = await settled_deliveries(crew, reply)
+        assert (row["state"], row["attempts"][0]["status"], row["attempts"][0]["error"]) == ("failed", None, "it did not answer within 1 s")
+    assert most <= 4
+
+
+async def test_a_receiver_that_is_away_is_asked_again_later(crew: Fastlane) -> None:
+    await crew.hire()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/x"
+    reply = await crew.enqueue("dead", webhooks={"finishes": [{"url": url}]})
+    row = await attempted(crew, reply)
+    assert (row["state"], row["attemptsMade"], row["attemptsLeft"]) == ("pending", 1, 5)
+    assert row["attempts"][0]["error"].startswith("it could not be reached: ")
+    assert row["nextAttemptAt"] > row["attempts"][0]["at"]
+
+
+async def test_what_failed_is_sent_again_until_it_is_taken_and_the_receiver_is_well_then(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    receiver.answer(503, 200)
+    reply = await crew.enqueue("flaky", webhooks={"finishes": [{"url": receiver.url}]})
+    row = await attempted(crew, reply)
+
+    async def noted() -> FailingReceiver | None:
+        return await crew.store.receiver(receiver_id(receiver.url))
+
+    failing = await crew.until(noted, "a receiver that fails")
+    assert failing is not None
+    assert (failing.origin, failing.error) == (origin_of(receiver.url), "it answered 503")
+    stored = await crew.store.delivery(row["id"])
+    assert stored is not None
+    assert await crew.store.write_delivery(stored.taken(crew.clock.now()))  # the wait is over
+    (row,) = await settled_deliveries(crew, reply)
+    assert (row["state"], [one["status"] for one in row["attempts"]]) == ("delivered", [503, 200])
+
+    async def well() -> bool:
+        return await crew.store.receiver(receiver_id(receiver.url)) is None
+
+    await crew.until(well, "a receiver that is well")
+
+
+async def test_redirects_are_not_followed(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    async with receiving() as other:
+
+        async def redirect(_received: Received) -> web.StreamResponse:
+            return web.Response(status=307, headers={"Location": other.url})
+
+        receiver.reply = redirect
+        row = await one_delivery(crew, receiver.url)
+        assert (row["state"], row["attempts"][0]["status"]) == ("failed", 307)
+        assert "redirects are not followed" in row["attempts"][0]["error"]
+        assert other.received == []
+
+
+async def test_little_is_read_of_an_endless_answer(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    cut = asyncio.Event()
+
+    async def pour(received: Received) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(received.request)
+        try:
+            while True:
+                await answer.write(b"x" * 65536)
+        except (ConnectionError, asyncio.CancelledError):
+            cut.set()
+            raise
+
+    receiver.reply = pour
+    row = await one_delivery(crew, receiver.url)
+    assert (row["state"], row["attempts"][0]["excerpt"]) == ("delivered", "x" * 1024)
+    async with asyncio.timeout(20):
+        await cut.wait()
+
+
+async def test_a_receiver_that_is_gone_is_asked_no_more(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    receiver.answer(410)
+    row = await one_delivery(crew, receiver.url, retries=5)
+    assert (row["state"], row["attemptsMade"]) == ("failed", 1)
+
+
+@pytest.fixture
+async def public(shared_redis: RealRedis, tmp_path: Path) -> AsyncIterator[Fastlane]:
+    """A fastlane that sends to public addresses only."""
+    async with Fastlane(tmp_path, shared_redis.url) as public:
+        yield public
+
+
+async def test_a_name_of_an_internal_address_is_not_sent_to(public: Fastlane, receiver: Receiver) -> None:
+    await public.hire()
+    row = await one_delivery(public, f"http://localhost:{receiver.port}/x")
+    assert row["state"] == "failed"
+    assert "is not a public address, and webhook_allow does not list it" in row["attempts"][0]["error"]
+    assert receiver.received == []
+
+
+async def test_a_delivery_that_a_worker_took_before_it_ended_is_sent_after_its_lease(crew: Fastlane, receiver: Receiver) -> None:
+    reply = await crew.enqueue("left", webhooks={"finishes": [{"url": receiver.url}]})
+    await crew.hire()
+    (received,) = await receiver.got()
+    await settled_deliveries(crew, reply)
+    stored = await crew.store.delivery(received.id)
+    assert stored is not None
+    assert await crew.store.write_delivery(replace(stored.again(0), due=crew.clock.now() + 300))
+    first, second = await receiver.got(2)
+    assert (first.id, first.body) == (second.id, second.body)
+
+
+async def paused_receiver(crew: Fastlane, receiver: Receiver, failed_at: int) -> None:
+    failing = FailingReceiver(receiver_id(receiver.url), origin_of(receiver.url), failed_at - PAUSED_AFTER, failed_at, "away")
+    assert await crew.store.write_receiver(failing)
+
+
+async def test_a_receiver_that_failed_for_a_day_is_paused_until_a_person_or_a_trial_reaches_it(crew: Fastlane, receiver: Receiver) -> None:
+    await paused_receiver(crew, receiver, crew.clock.now())
+    await crew.hire()
+    row = await one_delivery(crew, receiver.url, retries=5)
+    assert (row["state"], row["receiverPaused"], row["attemptsMade"]) == ("failed", True, 1)
+    assert row["attempts"][0]["error"].startswith("it is paused")
+    assert receiver.received == []
+    status = (await crew.get("/status")).json
+    assert [(one["receiver"], one["paused"]) for one in status["webhooks"]["failing"]] == [(origin_of(receiver.url), True)]
+    await crew.post(row["redeliverUrl"].replace("https://fl.example.com", crew.base))
+    await receiver.got()
+    assert (await one_delivery(crew, receiver.url))["state"] == "delivered"
+    assert (await crew.get("/status")).json["webhooks"]["failing"] == []
+
+
+async def test_after_an_hour_one_delivery_to_a_paused_receiver_is_attempted(crew: Fastlane, receiver: Receiver) -> None:
+    await paused_receiver(crew, receiver, crew.clock.now() - TRIAL_EVERY)
+    await crew.hire()
+    receiver.answer(500)
+    row = await one_delivery(crew, receiver.url)
+    assert (row["attempts"][0]["status"], row["receiverPaused"]) == (500, True)
+    row = await one_delivery(crew, receiver.url)
+    assert row["attempts"][0]["error"].startswith("it is paused")
+    assert len(receiver.received) == 1
+
+
+async def test_after_the_store_went_back_nothing_is_sent_until_dispatch_is_resumed(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    reply = await crew.enqueue("back", webhooks={"finishes": [{"url": receiver.url}]})
+    await settled_deliveries(crew, reply)
+    stored = await crew.store.delivery(receiver.received[0].id)
+    assert stored is not None
+    await crew.store.pause_pool(RESTORED, True)
+    assert await crew.store.write_delivery(stored.again(0))
+    await at_rest(lambda: len(receiver.received))
+    assert len(receiver.received) == 1
+    assert (await crew.post("/dispatch/resume")).status == 200
+    await receiver.got(2)
+
+
+async def test_no_log_line_and_no_answer_has_the_path_of_a_receiver_that_fails(crew: Fastlane, receiver: Receiver, capsys: Any) -> None:
+    await crew.hire()
+    receiver.answer(500)
+    await one_delivery(crew, receiver.url.replace("/hook", "/services/T000/secret-path"))
+    printed = capsys.readouterr()
+    assert "secret-path" not in printed.out + printed.err
+    assert b"secret-path" not in (await crew.get("/status")).body

@@ -1,0 +1,38 @@
+"""An execution whose end is told to a webhook: the receiver gets it at least once, always with one id and one body."""
+
+from collections.abc import Mapping, Sequence
+
+from fastlane.models.notify.delivery import Delivery, DeliveryState
+from fastlane.models.notify.webhook import Occasion, Webhook
+from tests.crash.ground import Ground
+from tests.crash.scenarios import Scenario, ended
+from tests.support.receiver import Receiver, receiving
+from tests.support.seams import Trip
+
+
+class Told(Scenario):
+    """Its end is told to one webhook."""
+
+    settings: Mapping[str, str] = {"WEBHOOK_ALLOW": "127.0.0.1", "WEBHOOK_TIMEOUT": "2s"}
+    receiver: Receiver
+
+    async def run(self, ground: Ground, trips: Sequence[Trip]) -> None:
+        async with receiving() as self.receiver:
+            await super().run(ground, trips)
+
+    async def before(self, ground: Ground) -> None:
+        await ground.enqueue(webhooks=(Webhook(Occasion.FAILS, self.receiver.url),))
+
+    async def check(self, ground: Ground) -> None:
+        await ended(ground)
+        row = await ground.row()
+
+        async def delivered() -> Sequence[Delivery] | None:
+            found = await ground.store.deliveries_of(row.id)
+            return found if all(one.state is DeliveryState.DELIVERED for one in found) else None
+
+        (delivery,) = await ground.until(delivered, "a delivery that is delivered")
+        assert self.receiver.received, await ground.told()
+        assert {one.id for one in self.receiver.received} == {delivery.id}
+        assert len({one.body for one in self.receiver.received}) == 1
+        assert self.receiver.received[0].json["status"] == "failed"
