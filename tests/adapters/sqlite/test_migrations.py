@@ -134,3 +134,18 @@ async def test_a_file_that_is_up_to_date_opens_while_another_process_writes(path
         other.communicate("go\n", timeout=30)
         await one.create(*new())
         await one.close()
+
+
+async def test_a_start_that_waits_for_another_process_to_migrate_says_so_and_goes_on_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration, "REPORT_EVERY", 0.05)
+    one = make_migration(1, 10)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other, structlog.testing.capture_logs() as logs:
+        other.execute("BEGIN IMMEDIATE")
+        starting = asyncio.create_task(asyncio.to_thread(prepare, path, 5.0, migrations=[*MIGRATIONS, one]))
+        await until(lambda: [line for line in logs if line["event"] == "store.waiting_to_migrate"], "the start to say that it waits")
+        assert parts_in(path) == []
+        other.execute("COMMIT")
+        await starting
+    assert parts_in(path) == ["part_0"]
