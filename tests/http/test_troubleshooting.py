@@ -131,6 +131,7 @@ STARTS: dict[str, Callable[[Place, contextlib.ExitStack], None]] = {
 GO_ON = ("store.waiting", "queue.not_checked")
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("words", words_of("fastlane does not start"))
 async def test_a_start_that_fails_says_so_in_the_words_of_the_page(words: str, shared_redis: RealRedis, tmp_path: Path) -> None:
     place = Place(tmp_path, shared_redis.url)

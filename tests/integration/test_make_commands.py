@@ -170,7 +170,7 @@ def test_make_dist_makes_packages_that_can_be_checked(engine: str, clone: Path) 
 
 @pytest.mark.thorough
 @pytest.mark.repeated
-@pytest.mark.timeout(2 * BUILD_PATIENCE)
+@pytest.mark.timeout(3 * BUILD_PATIENCE)
 def test_make_dist_builds_the_image_of_the_release(clone: Path) -> None:
     """On an engine that reaches the registries of packages, as the releaser's does."""
     with builder() as url:

@@ -96,7 +96,7 @@ def make_on(url: str, folder: Path, target: str, options: str, **environment: st
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=BUILD_PATIENCE,
+        timeout=2 * BUILD_PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:]
