@@ -128,8 +128,9 @@ async def test_one_that_waits_for_others_is_found_until_it_is_released_and_is_th
     assert released is not None
     assert released.waits is None
     assert (await store.waiting(job.id), await store.under_way_of("other", job.id)) == (None, [])
-    another = await created(store)
+    another = await created(store, waits=Overlap.QUEUE)
     assert another.task_id == job.task_id
+    assert (await store.waiting(job.id), await store.waiting(another.job_id)) == (None, another)
     assert await store.under_way_of(job.task_id, another.job_id) == [another]
 
 

@@ -42,10 +42,12 @@ async def test_a_change_needs_the_version_before_it_and_of_two_at_once_one_wins(
 
 async def test_a_row_is_dropped_at_its_version_only(store):
     assert not await store.drop_image(IMAGE)
-    await store.write_image(IMAGE)
+    others = [replace(IMAGE, reference="other"), replace(IMAGE, engine_id="engine2")]
+    for image in (IMAGE, *others):
+        await store.write_image(image)
     assert not await store.drop_image(IMAGE.kept(9))
     assert await store.drop_image(IMAGE)
-    assert list(await store.pulled_images("engine")) == []
+    assert [*await store.pulled_images("engine"), *await store.pulled_images("engine2")] == others
     assert await store.write_image(IMAGE)
 
 

@@ -107,6 +107,7 @@ async def test_a_chunk_that_does_not_start_at_the_head_is_refused(store):
     first = chunk("e", Head(), [Piece(STDOUT, 1, b"abc")])
     second = chunk("e", first.end, [Piece(STDOUT, 2, b"def")])
     assert not await store.append(second)
+    assert not await store.append(chunk("e", Head(0, 3, 3), [Piece(STDOUT, 2, b"x")]))
     assert await store.append(first)
     assert not await store.append(first)
     assert not await store.append(chunk("e", Head(1, 2, 2), [Piece(STDOUT, 2, b"x")]))

@@ -11,6 +11,7 @@ from fastlane.models.idempotency import DAY, IdempotencyRecord
 from fastlane.models.job import Job
 from fastlane.storage.mongo import idempotency
 from fastlane.storage.mongo.commits import commits
+from fastlane.storage.mongo.commits.intents import complete
 from fastlane.storage.mongo.driver.database import Database
 from fastlane.storage.mongo.schema import RECEIPTS
 from fastlane.storage.mongo.store import MongoStore
@@ -140,6 +141,18 @@ async def test_a_key_is_given_back_by_the_one_that_has_it(stores: Stores, db: Da
     assert await db.one(RECEIPTS, "key")
     await idempotency.release(db, record, "mine")
     assert await db.one(RECEIPTS, "key") is None
+
+
+async def test_a_request_that_is_completed_late_leaves_a_later_one_with_its_key_alone(stores: Stores, db: Database) -> None:
+    made, later = new("t"), new_job("t")
+    row = await commits.create(db, *made, record_for(made[0]))
+    assert row is not None
+    await complete(db, row)
+    await idempotency.reserve(db, record_for(later, now=NOW + DAY + 1), "later", [], lambda id: commits.current(db, id))
+    await complete(db, row)
+    stored = await db.one(RECEIPTS, "key")
+    assert stored is not None
+    assert (stored["op"], stored["done"]) == ("later", False)
 
 
 async def test_of_two_that_take_a_key_over_at_once_one_does(stores: Stores, db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
