@@ -10,6 +10,8 @@ from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage.base import Counts
+from fastlane.storage.mongo import overlaps as mongo_overlaps
+from fastlane.storage.sqlite import overlaps as sqlite_overlaps
 from tests.contract.stored import created, ended
 from tests.support.factories import first_of, new, new_job
 from tests.support.ledger import count_executions, count_ticks, tick_of, ticks_of
@@ -145,6 +147,17 @@ async def test_of_very_many_under_way_the_oldest_are_found_and_the_newest_that_w
         assert await store.insert(execution)
     found = await store.under_way_of(job.task_id, job.id)
     assert [one.id for one in found] == [*(f"{number:04}" for number in range(3, 103)), "w152"]
+
+
+async def test_one_that_waits_among_the_oldest_is_found_once(store, monkeypatch):
+    for module in (mongo_overlaps, sqlite_overlaps):
+        monkeypatch.setattr(module, "MOST", 3)
+    job, _, first = new()
+    await store.create(job, None, None)
+    made = [replace(first, id=f"{number}", sequence=number, waits=Overlap.QUEUE if number == 2 else None) for number in range(1, 5)]
+    for execution in made:
+        assert await store.insert(execution)
+    assert await store.under_way_of(job.task_id, job.id) == made[:3]
 
 
 async def test_what_ended_while_it_waited_waits_no_more(store):

@@ -33,7 +33,7 @@ async def delete(db: Database, task_id: str) -> bool:
     if not await db.update(TASKS, task_id, {}, {"$set": {_MARK: mark}}, lambda row: row.get(_MARK) == mark):
         return True
     if await _has_jobs(db, task_id):
-        await db.update(TASKS, task_id, {_MARK: mark}, {"$unset": {_MARK: ""}})
+        await db.update(TASKS, task_id, {}, {"$unset": {_MARK: ""}})
         return False
     await db.delete(TASKS, {"_id": task_id, _MARK: mark})
     return True
