@@ -118,9 +118,14 @@ class Uncleaned:
     since: int | None
 
 
-def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None) -> str:
-    """The manager to ask about what was placed on the host ``name``: the host itself, or another of its swarm while it is unusable."""
-    return reachable_managers(hosts, name, swarm_id)[0]
+def reachable_manager(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> str:
+    """The first of the ``reachable_managers``: most often the one that is looked for, so that the others need no look. Each execution asks
+    several times, and there may be a thousand hosts."""
+    wanted = first or name
+    found = next((host for host in hosts if host.name == wanted), None)
+    if found is not None and found.usable and found.has(name, swarm_id):
+        return wanted
+    return reachable_managers(hosts, name, swarm_id, first=first)[0]
 
 
 def reachable_managers(hosts: Sequence[HostView], name: str, swarm_id: str | None, *, first: str | None = None) -> Sequence[str]:

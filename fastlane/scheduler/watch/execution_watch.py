@@ -14,7 +14,7 @@ from fastlane.models import transitions
 from fastlane.models.execution import Ending, Execution
 from fastlane.models.logs.hint import Hint
 from fastlane.models.note import Note, Obstacle
-from fastlane.models.placement.host import reachable_managers
+from fastlane.models.placement.host import reachable_manager, reachable_managers
 from fastlane.models.status import Status
 from fastlane.scheduler.assignment import Assignment
 from fastlane.scheduler.limits import Limits
@@ -315,7 +315,7 @@ class ExecutionWatch:
 
     def _manager(self) -> str:
         """The manager to ask first."""
-        return self._managers()[0]
+        return reachable_manager(self._executor.hosts(), self._execution.host or "", self._execution.swarm_id, first=self._last_manager)
 
     def _managers(self) -> Sequence[str]:
         """The managers to ask about its service, in this order: the one that knew it last, its own host, others of the same swarm."""

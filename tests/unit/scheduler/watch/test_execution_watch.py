@@ -13,7 +13,7 @@ from fastlane.executors.base import Activation, EngineService, Order
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.job import Spec
 from fastlane.models.logs.chunk import Head
-from fastlane.models.placement.host import HostView, reachable_managers
+from fastlane.models.placement.host import HostView, reachable_manager, reachable_managers
 from fastlane.models.placement.pool import Pull
 from fastlane.models.status import Status
 from fastlane.models.transitions import ExecutionChange
@@ -248,8 +248,14 @@ def test_who_can_be_asked_is_its_host_and_the_managers_of_its_swarm(
 ) -> None:
     views = [replace(view, usable=view.name not in unusable) for view in VIEWS]
     assert reachable_managers(views, OWN, "s", first=first) == expected
+    assert reachable_manager(views, OWN, "s", first=first) == expected[0]
 
 
 def test_of_a_host_whose_swarm_is_not_known_only_it_is_asked() -> None:
     assert reachable_managers(VIEWS, OWN, None) == [OWN]
     assert reachable_managers(VIEWS, "tcp://unknown:1", None) == ["tcp://unknown:1"]
+    assert reachable_manager(VIEWS, OWN, None, first=OTHER) == OWN
+
+
+def test_an_address_that_is_another_swarms_here_is_not_asked() -> None:
+    assert reachable_manager(VIEWS, OWN, "third") == f"{OWN} of the swarm third"
