@@ -322,6 +322,7 @@ class Webhook(TypedDict):
     url: NotRequired[str]
     headers: NotRequired[dict[str, str]]
     retries: int
+    body: NotRequired[dict[str, Any]]
 
 
 class HostUse(TypedDict):
@@ -1098,6 +1099,7 @@ class JobWebhooksSucceeds(TypedDict):
     url: str
     headers: NotRequired[dict[str, str] | None]
     retries: NotRequired[int | None]
+    body: NotRequired[dict[str, Any] | None]
 
 
 class JobWebhooksFails(TypedDict):
@@ -1106,6 +1108,7 @@ class JobWebhooksFails(TypedDict):
     url: str
     headers: NotRequired[dict[str, str] | None]
     retries: NotRequired[int | None]
+    body: NotRequired[dict[str, Any] | None]
 
 
 class JobWebhooksFinishes(TypedDict):
@@ -1114,6 +1117,7 @@ class JobWebhooksFinishes(TypedDict):
     url: str
     headers: NotRequired[dict[str, str] | None]
     retries: NotRequired[int | None]
+    body: NotRequired[dict[str, Any] | None]
 
 
 class JobWebhooks(TypedDict):

@@ -23,8 +23,13 @@ def show_webhooks(webhooks: Sequence[Webhook]) -> dict[str, list[object]]:
     """The webhooks as they are written, without what is secret in them."""
     rows: dict[str, list[object]] = {}
     for one in webhooks:
-        row = {"url": scrub(one.url), "headers": dict.fromkeys(one.headers, MASK), "retries": one.retries}
-        rows.setdefault(one.occasion.value, []).append({key: value for key, value in row.items() if value != {}})
+        row = {
+            "url": scrub(one.url),
+            "headers": dict.fromkeys(one.headers, MASK),
+            "retries": one.retries,
+            "body": None if one.body is None else MASK,
+        }
+        rows.setdefault(one.occasion.value, []).append({key: value for key, value in row.items() if value not in ({}, None)})
     return rows
 
 

@@ -106,14 +106,17 @@ def _check_types(stored: Mapping[str, Any], rules: Mapping[str, Any]) -> None:
 
 
 def _webhook_values(webhook: Webhook) -> list[Any]:
-    return [webhook.occasion, webhook.url, dict(webhook.headers), webhook.retries]
+    values = [webhook.occasion, webhook.url, dict(webhook.headers), webhook.retries]
+    return values if webhook.body is None else [*values, webhook.body]
 
 
 def _webhook(values: Sequence[Any]) -> Webhook:
-    occasion, url, headers, retries = values
-    if not all(isinstance(text, str) for text in (url, *headers.values())) or not isinstance(retries, int):
+    occasion, url, headers, retries, *more = values
+    body = more[0] if more else None
+    texts = all(isinstance(text, str) for text in (url, *headers.values()))
+    if not texts or not isinstance(retries, int) or not isinstance(body, dict | None):
         raise TypeError("a webhook of it has a value of the wrong type")
-    return Webhook(Occasion(occasion), url, headers, retries)
+    return Webhook(Occasion(occasion), url, headers, retries, body)
 
 
 def _container_document(container: Container) -> dict[str, Any]:

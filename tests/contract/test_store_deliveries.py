@@ -11,7 +11,7 @@ from fastlane.storage.base import Deletion
 from tests.contract.stored import created, types_in
 from tests.support.factories import make_spec
 
-WEBHOOK = Webhook(Occasion.FAILS, "https://example.com:8443/größe?a=b", {"X-A.b$": "é"}, 3)
+WEBHOOK = Webhook(Occasion.FAILS, "https://example.com:8443/größe?a=b", {"X-A.b$": "é"}, 3, {"a.b$": ["{{x}}", None, 1.5]})
 FIRST = Delivery("a", "t", "j", "e", "execution.failed", WEBHOOK, True, 5, 5, 4)
 RECEIVER = Receiver("r", "https://example.com:443", 10, 10, "it said ✗")
 

@@ -78,13 +78,14 @@ def with_secrets(job: WantedJob, shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hidden_webhooks(given: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The URLs and headers of the webhooks that the server does not show as they are, by place. It has taken what was given."""
+    """The URLs, headers and bodies of the webhooks that the server does not show as they are, by place. It has taken what was given."""
     found = {}
     for name, rows in sorted(given.items()):
         for place, (row, other) in enumerate(zip(rows or (), shown.get(name, ()), strict=False)):
             headers = row.get("headers") or {}
-            if headers or row["url"] != other["url"]:
-                found[f"webhooks.{name}.{place}"] = [row["url"], dict(sorted(headers.items()))]
+            body = row.get("body")
+            if headers or row["url"] != other["url"] or body != other.get("body"):
+                found[f"webhooks.{name}.{place}"] = [row["url"], dict(sorted(headers.items())), *([] if body is None else [body])]
     return found
 
 

@@ -1,9 +1,11 @@
 """A webhook: a URL to which fastlane posts how an execution ended, and on which occasions. Pure."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastlane.models.status import Status
@@ -23,6 +25,8 @@ DEFAULT_RETRIES, MAX_RETRIES = 5, 10
 MAX_WEBHOOKS = 10
 """Webhooks of one list."""
 MAX_URL = 2048
+MAX_BODY = 16 * 1024
+"""Bytes of a template."""
 MAX_HEADERS, MAX_HEADER = 20, 4096
 """Headers of a webhook, and characters of one value."""
 
@@ -35,12 +39,14 @@ OWN_PREFIX = "webhook-"
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where to post on an occasion, with which headers of the user's, and how many further attempts may follow a failed one."""
+    """Where to post on an occasion, with which headers of the user's, and how many further attempts may follow a failed one. ``body``:
+    a template of what is posted in place of the execution, see ``template``."""
 
     occasion: Occasion
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     retries: int = DEFAULT_RETRIES
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @property
     def origin(self) -> str:
@@ -108,5 +114,19 @@ def read_retries(value: object) -> int:
     return value
 
 
-READERS: Mapping[str, Callable[[object], object]] = {"url": read_url, "headers": read_headers, "retries": read_retries}
+def read_body(value: object) -> dict[str, Any]:
+    """A template of what is posted. Raises ValueError."""
+    if not isinstance(value, dict):
+        raise ValueError('is not an object; write {"text": "{{taskId}}: {{status}}"}')
+    if len(json.dumps(value)) > MAX_BODY:
+        raise ValueError(f"is longer than {MAX_BODY >> 10} KiB; shorten it")
+    return value
+
+
+READERS: Mapping[str, Callable[[object], object]] = {
+    "url": read_url,
+    "headers": read_headers,
+    "retries": read_retries,
+    "body": read_body,
+}
 """The fields of a webhook in a list."""

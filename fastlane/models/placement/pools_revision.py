@@ -28,7 +28,7 @@ def pools_digest(pools: Sequence[Pool]) -> str:
 
 def hidden_of(pool: Pool) -> tuple[object, ...]:
     """What is secret in a pool, and therefore not in its ``repr``."""
-    webhooks = tuple((webhook.url, tuple(sorted(webhook.headers.items()))) for webhook in pool.webhooks)
+    webhooks = tuple((webhook.url, tuple(sorted(webhook.headers.items())), repr(webhook.body)) for webhook in pool.webhooks)
     return (*webhooks, *pool.webhook_secrets)
 
 

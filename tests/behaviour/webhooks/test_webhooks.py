@@ -122,6 +122,32 @@ async def test_a_stop_before_the_start_and_an_expiry_are_told_too(crew: Fastlane
     assert {(row["list"], row["event"]) for row in rows} == {("fails", "execution.expired"), ("finishes", "execution.expired")}
 
 
+async def test_a_template_makes_the_body_that_a_receiver_takes(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    body = {"text": "{{taskId}} {{status}} {{failure.message}}", "exit": "{{exitCode}}", "deep": [{"id": "{{id}}"}]}
+    reply = await crew.enqueue("shaped", webhooks=told(receiver, "fails", body=body), command=["exit", "3"])
+    (received,) = await receiver.got()
+    assert received.json["text"].startswith("shaped failed ")
+    assert (received.json["exit"], received.json["deep"]) == (3, [{"id": received.id}])
+    assert Webhook(NEW).verify(received.body, received.headers) == received.json
+    job = (await crew.get(f"/tasks/shaped/jobs/{reply['jobId']}")).json["job"]
+    assert job["definition"]["webhooks"]["fails"][0]["body"] == body
+    assert (await crew.put(f"/tasks/shaped/jobs/{reply['jobId']}", job["definition"])).status == 200
+
+
+async def test_a_key_in_a_template_is_sent_and_not_shown(crew: Fastlane, receiver: Receiver) -> None:
+    await crew.hire()
+    body = {"routing_key": "hidden", "payload": [{"api_token": "hidden", "link": "https://u:hidden@x"}]}
+    reply = await crew.enqueue("keyed", webhooks=told(receiver, "succeeds", body=body))
+    (received,) = await receiver.got()
+    assert received.json == body
+    answer = await crew.get(f"/tasks/keyed/jobs/{reply['jobId']}")
+    assert b"hidden" not in answer.body
+    shown = answer.json["job"]["definition"]
+    refused = await crew.put(f"/tasks/keyed/jobs/{reply['jobId']}", shown)
+    assert [fault["field"] for fault in refused.json["errors"]] == ["webhooks.succeeds.0.body"]
+
+
 async def test_each_attempt_at_a_job_is_told_and_says_whether_another_follows(crew: Fastlane, receiver: Receiver) -> None:
     await crew.hire()
     fields = {"command": ["exit", "3"], "retries": 1, "retryDelay": 0}
@@ -194,6 +220,8 @@ REFUSED = [
     ({"fails": [{"url": "http://example.com", "headers": {"Webhook-Id": "x"}}]}, "webhooks.fails.0.headers"),
     ({"fails": [{"url": "http://example.com", "headers": {"X": "a\r\nb"}}]}, "webhooks.fails.0.headers"),
     ({"fails": [{"url": "http://example.com", "method": "PUT"}]}, "webhooks.fails.0.method"),
+    ({"fails": [{"url": "http://example.com", "body": "text"}]}, "webhooks.fails.0.body"),
+    ({"fails": [{"url": "http://example.com", "body": {"a": "x" * 17_000}}]}, "webhooks.fails.0.body"),
     ({"late": []}, "webhooks.late"),
     ({"ends": []}, "webhooks.ends"),
     ([], "webhooks"),

@@ -1,5 +1,6 @@
 """The webhooks in the body that describes a job."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain, count
@@ -22,12 +23,13 @@ from fastlane.models.notify.webhook import (
     URL,
     Occasion,
     Webhook,
+    read_body,
     read_headers,
     read_retries,
     read_url,
 )
 from fastlane.redaction import has_mask
-from fastlane.web.api.json_schema import JsonSchema, integer, nullable
+from fastlane.web.api.json_schema import DATA, JsonSchema, integer, nullable
 from fastlane.web.api.requests.readers import MASKED
 from fastlane.web.http.fields import list_of, read_fields
 
@@ -56,7 +58,12 @@ def address_faults(webhooks: Sequence[Webhook], allowed: Sequence[str]) -> list[
 
 
 def _read_webhook(occasion: Occasion, value: object) -> Webhook:
-    readers: dict[str, Callable[[object], Any]] = {"url": _unmasked_url, "headers": _unmasked_headers, "retries": read_retries}
+    readers: dict[str, Callable[[object], Any]] = {
+        "url": _unmasked_url,
+        "headers": _unmasked_headers,
+        "retries": read_retries,
+        "body": _unmasked_body,
+    }
     return Webhook(occasion, **read_fields(value, readers, "a webhook", ("url",)))
 
 
@@ -72,6 +79,13 @@ def _unmasked_headers(value: object) -> dict[str, str]:
     if any(has_mask(text) for text in headers.values()):
         raise ValidationError(MASKED)
     return headers
+
+
+def _unmasked_body(value: object) -> dict[str, Any]:
+    body = read_body(value)
+    if MASK in json.dumps(body):
+        raise ValidationError(MASKED)
+    return body
 
 
 def _refuse(_value: object) -> None:
@@ -95,6 +109,7 @@ WEBHOOK: JsonSchema = {
             }
         ),
         "retries": nullable(integer(0, MAX_RETRIES)),
+        "body": nullable(DATA),
     },
     "required": ["url"],
     "additionalProperties": False,

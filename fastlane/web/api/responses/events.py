@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fastlane.models.execution import Execution
 from fastlane.models.notify.delivery import Delivery
+from fastlane.models.notify.template import filled
 from fastlane.services.reads.views import ExecutionView
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.executions import EXECUTION, PLACE
@@ -57,6 +58,8 @@ def event_writer(public_url: str | None, redact_words: Sequence[str]) -> Callabl
 
     def write(execution: Execution, delivery: Delivery) -> bytes:
         view = ExecutionView(execution, execution.stdout_bytes, execution.stderr_bytes, execution.truncated)
-        return encode_json(EXECUTION_EVENT.serialize(ExecutionEvent(delivery, view), context))
+        event = EXECUTION_EVENT.serialize(ExecutionEvent(delivery, view), context)
+        template = delivery.webhook.body
+        return encode_json(event if template is None else filled(template, event))
 
     return write

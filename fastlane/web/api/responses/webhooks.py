@@ -1,6 +1,7 @@
 """Webhooks as jobs show them: without what is secret in them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastlane.log import MASK
 from fastlane.models.notify.webhook import Occasion, Webhook
@@ -11,6 +12,22 @@ from fastlane.web.api.serializer import Serializer, array, integer, mapping, ren
 def shown_url(webhook: Webhook, render: RenderContext) -> str:
     """A webhook's URL, without a password in it."""
     return render.redaction.text(webhook.url)
+
+
+def _shown_body(part: Any, render: RenderContext) -> Any:
+    """A part of a template. What has a secret name, such as a service's own key, is masked."""
+    match part:
+        case dict():
+            return {
+                name: MASK if isinstance(value, str) and render.redaction.is_secret(name) else _shown_body(value, render)
+                for name, value in part.items()
+            }
+        case list():
+            return [_shown_body(value, render) for value in part]
+        case str():
+            return render.redaction.text(part)
+        case _:
+            return part
 
 
 def _headers(webhook: Webhook) -> Mapping[str, str] | None:
@@ -25,6 +42,11 @@ WEBHOOK = Serializer[Webhook](
         _headers, "Headers that go with each request. Every value is shown as ********.", values={"type": "string"}, optional=True
     ),
     retries=integer(lambda webhook: webhook.retries, "How many attempts may follow a failed one."),
+    body=rendered(
+        lambda webhook, render: None if webhook.body is None else _shown_body(webhook.body, render),
+        {"type": "object", "additionalProperties": {}},
+        "The template of what is posted, if it has one. Texts with a secret name are shown as ********.",
+    ),
 )
 
 
