@@ -15,7 +15,7 @@ from fastlane.models.schedule.tick import next_execution
 from fastlane.models.status import Status
 from tests.support.followers import Lossy, Socket, socket
 from tests.support.intercept import Call, intercept, keeping
-from tests.support.waiting import LONG_PATIENCE, until
+from tests.support.waiting import until
 
 DONE = (1000, "done")
 
@@ -165,13 +165,13 @@ async def test_whoever_joins_a_log_that_grows_gets_each_byte_once(serve, lost):
 
         async def write() -> None:
             nonlocal written
-            for start in range(0, 4_000, 5):
-                await server.append_log(execution, (dice.choice([1, 2]), lines(start, start + 5)))
+            for start in range(0, 4_000, 20):
+                await server.append_log(execution, (dice.choice([1, 2]), lines(start, start + 20)))
                 written = start
             await server.end(execution)
 
         async def follow(number: int) -> tuple[str, tuple[int | None, str | None]]:
-            await until(lambda: written >= number * 130, "the log to grow", LONG_PATIENCE)
+            await until(lambda: written >= number * 130, "the log to grow")
             async with socket(server, reply["jobUrl"] + "ws") as client:
                 got = await client.closed()
             return got.text, got.end
