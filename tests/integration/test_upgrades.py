@@ -7,12 +7,14 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
 
+from fastlane.storage.mongo.schema import INDEXES
 from tests.support.checkout import plain_environment
 from tests.support.installation import ROOT, Installation, installed
 from tests.support.previous_release import unpack
@@ -34,10 +36,21 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A store that is empty."""
-    url: str = request.getfixturevalue("mongo_url") if request.param == "mongo" else f"sqlite:///{tmp_path / 'fastlane.db'}"
-    return url
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A store that is not there yet, not even its tables or indexes."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'fastlane.db'}"
+        return
+    url: str = request.getfixturevalue("mongo_url")
+    drop(url)
+    yield url
+    drop(url)
+
+
+def drop(url: str) -> None:
+    """Removes a database of MongoDB, which other tests share."""
+    with MongoClient[dict[str, Any]](url, timeoutMS=30_000) as client:
+        client.drop_database(client.get_default_database().name)
 
 
 def is_part_of(part: Any, whole: Any) -> bool:
@@ -148,6 +161,14 @@ def raise_schema(store_url: str, min_reader: int) -> None:
         client.get_default_database()["meta"].update_one({"_id": "schema"}, change, upsert=True)
 
 
+def missing_indexes(store_url: str) -> set[str]:
+    """The names of today's indexes that a database of MongoDB does not have."""
+    with MongoClient[dict[str, Any]](store_url, timeoutMS=30_000) as client:
+        database = client.get_default_database()
+        there = {name for collection in INDEXES for name in database[collection].index_information()}
+    return {index.document["name"] for indexes in INDEXES.values() for index in indexes} - there
+
+
 @pytest.mark.parametrize("store_url", KINDS, indirect=True)
 def test_an_older_program_uses_a_newer_store_that_allows_it_and_otherwise_ends_and_says_which_one_to_install(
     own_redis: RealRedis, previous: Path, store_url: str, tmp_path: Path
@@ -161,6 +182,7 @@ def test_an_older_program_uses_a_newer_store_that_allows_it_and_otherwise_ends_a
 
     serves(previous)
     serves(ROOT)
+    assert not store_url.startswith("mongodb") or not missing_indexes(store_url)
     raise_schema(store_url, 1)
     serves(previous)
     serves(ROOT)

@@ -54,6 +54,7 @@ def _index(name: str, *keys: str, where: Mapping[str, object] | None = None, sec
     return IndexModel([(key, ASCENDING) for key in keys], **options)
 
 
+# A new index of a collection that an earlier migration names needs a later one, with a part of its own.
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     TASKS: (_index("tasks_by_change", "modified_at", "_id"), _index("tasks_by_word", "words")),
     JOBS: (
@@ -95,12 +96,17 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 }
 
 
-async def _make_indexes(collection: str, indexes: Sequence[IndexModel], db: Database) -> None:
-    await db.make_indexes(collection, indexes)
+async def _make_indexes(collection: str, db: Database) -> None:
+    await db.make_indexes(collection, INDEXES[collection])
+
+
+def _indexes_of(*collections: str) -> tuple[Part, ...]:
+    return tuple(partial(_make_indexes, collection) for collection in collections)
 
 
 MIGRATIONS: Sequence[Migration] = (
-    Migration(version=1, min_reader=1, parts=tuple(partial(_make_indexes, collection, indexes) for collection, indexes in INDEXES.items())),
+    Migration(version=1, min_reader=1, parts=_indexes_of(TASKS, JOBS, TICKS, EXECUTIONS, CHUNKS, RECEIPTS, DELETED)),
+    Migration(version=2, min_reader=1, parts=_indexes_of(DELIVERIES, RECEIVERS)),
 )
 
 VERSION = MIGRATIONS[-1].version
