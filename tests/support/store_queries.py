@@ -78,6 +78,8 @@ QUERIES: dict[str, Query] = {
     "list_executions of a task, under way": lambda store: store.list_executions(Wanted(UNDER_WAY, "t"), NEXT),
     "list_executions of a task, ended": lambda store: store.list_executions(Wanted(FINAL, "t"), NEXT),
     "was_deleted": lambda store: store.was_deleted("e"),
+    "host_load": lambda store: store.host_load("h", None, 1),
+    "images_under_way": lambda store: store.images_under_way(),
     "discard": lambda store: store.discard(new()[2]),
     "prune_logs": lambda store: store.prune_logs("e", 10),
     "append": lambda store: store.append(chunk("e", Head(), [Piece(STDOUT, 1, b"x")])),

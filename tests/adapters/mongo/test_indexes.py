@@ -14,6 +14,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from fastlane.storage.mongo.driver import database
 from fastlane.storage.mongo.schema import INDEXES
 from fastlane.storage.mongo.store import MongoStore
+from tests.support.factories import make_job
 from tests.support.store_queries import QUERIES
 from tests.support.waiting import PATIENCE
 
@@ -46,6 +47,7 @@ async def traced(mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     )
     store = MongoStore(mongo_url, deadline=PATIENCE)
     await store.open()
+    await store.create(make_job(task_id="another"), None, None)  # what is asked of the job itself, is asked only while it is there
     commands.sent.clear()
     yield store, commands
     await store.close()

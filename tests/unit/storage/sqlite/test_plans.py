@@ -23,6 +23,7 @@ SHORT = (
     "seen_tasks",
     "candidates",
     "jobs_to_come",
+    "executions_under_way",
     "FIRST 10",
 )
 """What may be scanned from its start: indexes that hold nothing but what is asked for, the values of an INSERT, a list of ids,
@@ -30,9 +31,10 @@ the rows of a page that was found, the tasks that a caller may see."""
 
 SORTED = (
     *("list_executions of visible tasks", "list_executions of visible tasks, ended", "uncleaned_by_host"),
-    *("list_all_jobs of visible tasks", "list_all_jobs with a label", "list_all_jobs with a rare status"),
+    *("list_all_jobs of visible tasks", "list_all_jobs with a label", "list_all_jobs with a rare status", "images_under_way"),
 )
-"""What sorts, of each visible task or of a label, the rows that the page may need; and a bounded number of small rows, by their host."""
+"""What sorts, of each visible task or of a label, the rows that the page may need; a bounded number of small rows, by their host; and the
+names of the images under way, which are as few as what runs."""
 
 COVERED = ("uncleaned_by_host",)
 """What finds all that it asks for in an index: to get at a column behind a row's spec, SQLite reads the spec."""
