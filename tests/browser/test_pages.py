@@ -24,7 +24,8 @@ async def test_docs_show_every_route_and_send_requests(context, server):
     page.on("request", lambda request: faults.append(request.url) if not request.url.startswith((server.base, "data:", "blob:")) else None)
     await page.goto(f"{server.base}/docs/")
     document = (await server.get("/openapi.json")).json
-    operations = [(method.upper(), path) for path, methods in document["paths"].items() for method in methods if method != "parameters"]
+    described = {**document["paths"], **document["webhooks"]}.items()
+    operations = [(method.upper(), path) for path, methods in described for method in methods if method != "parameters"]
     rows = page.locator(".opblock-summary")
     await expect(rows).to_have_count(len(operations), timeout=30_000)
     shown = [re.sub(r"[\u200b\s]+", " ", text).strip().split(" ")[:2] for text in await rows.all_inner_texts()]

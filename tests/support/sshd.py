@@ -1,5 +1,6 @@
 """A real ssh server on loopback, with host keys, users' keys and a port of its own."""
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -106,7 +107,8 @@ def children(pid: int) -> list[int]:
     """The processes that a process has started and that still are."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(word) for word in task.read_text().split()]
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            found += [int(word) for word in task.read_text().split()]
     return found
 
 
