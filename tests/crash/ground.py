@@ -143,7 +143,8 @@ class Ground:
         engine = DockerEngine(self.world.engine)
         url = DATABASES.new_url() if ON_MONGO else store_url(self.folder)
         self.token, self.config = make_token(), self.folder / "fastlane.toml"
-        self.config.write_text(f'[[pools]]\nname = "{POOL}"\nmatch = ""\nhosts = {json.dumps(self.hosts)}\n')
+        insecure = json.dumps(any(host.startswith("tcp://") for host in self.hosts))
+        self.config.write_text(f'[[pools]]\nname = "{POOL}"\nmatch = ""\nhosts = {json.dumps(self.hosts)}\ninsecure = {insecure}\n')
         settings = {"LEASE": "2s", "STORE_URL": url, "CONFIG": str(self.config), **self.settings}
         self.installation = Installation(self.folder, engine, self.name, self.redis_url, settings, token=self.token)
         self.pools = (Pool(POOL, "", self.hosts),)

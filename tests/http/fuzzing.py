@@ -42,6 +42,7 @@ UNSAID = (
     ("*extraHosts", "differ only in capitals"),
     ("*additionalDNSEntries", "differ only in capitals"),
     ("*additionalDNSEntries", "differs from"),  # two names of one thing
+    ("webhooks.*.url", "which is not public"),  # depends on webhook_allow
     ("command", "is longer than"),  # bytes, not characters
     ("envs", "is longer than"),
     ("metadata", "is longer than"),

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+"""Reserved for networks' own use (RFC 8215), which not every Python knows."""
 
 
 def is_allowed(address: str, allowed: Sequence[str]) -> bool:
@@ -51,4 +53,4 @@ def _meant(address: IpAddress) -> Iterator[IpAddress]:
 
 
 def _is_public(address: IpAddress) -> bool:
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and address not in _LOCAL_NAT64
