@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,12 @@ def refused(fastlane: Installation, engine: SmallEngine) -> tuple[dict[str, Any]
     raise AssertionError(f"the engine refused none of {TRIES} jobs")
 
 
+def is_noted(fastlane: Installation) -> bool:
+    """Whether the store keeps when its one host had no space."""
+    with contextlib.closing(sqlite3.connect(fastlane.folder / "fastlane.db")) as db:
+        return db.execute("SELECT 1 FROM hosts WHERE disk_refused_last IS NOT NULL").fetchone() is not None
+
+
 def test_a_host_elsewhere_that_had_no_space_for_a_start_is_left_alone_by_every_worker(small_engine: SmallEngine, tmp_path: Path) -> None:
     """It is reached by TCP, so no worker looks at its disk. A worker that begins later knows what the first one saw."""
     rules = {"pool": {"insecure": True}, "log_format": "json"}
@@ -147,6 +154,7 @@ def test_a_host_elsewhere_that_had_no_space_for_a_start_is_left_alone_by_every_w
         assert "is short of disk: it had no space left for a start" in row["error"]
         assert row["disk"]["freeBytes"] is None
         assert row["disk"]["until"] > row["disk"]["since"] == row["since"]
+        wait_until(lambda: is_noted(fastlane), "the refusal to be noted for later workers")
         fastlane.terminate(first)
         fastlane.serve("up")
         again = wait_until(lambda: host(fastlane)["disk"], "the new worker to see the host")
