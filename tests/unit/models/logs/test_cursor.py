@@ -1,7 +1,7 @@
 """The cursor: written and read back as it is, and what is none refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastlane.models.logs.cursor import Cursor, decode, read_cursor
@@ -60,6 +60,7 @@ def test_an_invalid_cursor_is_refused(text):
 
 
 @given(st.lists(st.one_of(st.binary(max_size=6), st.text(max_size=4).map(str.encode)), max_size=12))
+@example([b"\xed\xa0"])  # no character begins like this, but Python's decoder waits for more
 def test_text_in_pieces_is_the_text_of_the_whole_and_no_character_is_split(pieces):
     rest, texts = b"", []
     for piece in pieces:
@@ -67,4 +68,4 @@ def test_text_in_pieces_is_the_text_of_the_whole_and_no_character_is_split(piece
         texts.append(text)
         assert len(rest) <= 3
     whole = b"".join(pieces).decode(errors="replace")
-    assert "".join(texts) + ("\ufffd" if rest else "") == whole
+    assert "".join(texts) + rest.decode(errors="replace") == whole
