@@ -9,11 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "fastlane"
 
-LEAVES = ("config", "errors", "clock", "log", "redaction", "socket_path", "tether", "metrics")
+LEAVES = ("config", "errors", "clock", "log", "redaction", "socket_path", "tether", "metrics", "cancellation")
 
 ALLOWED = {
     "errors": (),
     "clock": (),
+    "cancellation": (),
     "log": (),
     "redaction": ("log",),
     "socket_path": ("errors",),

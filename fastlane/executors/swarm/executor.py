@@ -18,6 +18,7 @@ from uuid import uuid4
 import structlog
 from docker.auth import encode_header
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
 from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
@@ -93,12 +94,13 @@ class SwarmExecutor:
 
     async def open(self) -> None:
         self._is_open = True
-        await asyncio.gather(*(self._enter(host) for host in self._hosts))
+        await unless_cancelled(asyncio.gather(*(self._enter(host) for host in self._hosts)))
 
     async def close(self) -> None:
         self._is_open = False
         await self._observer.close()
-        await asyncio.gather(*(self._leave(host, self._readers.pop(host.name, None)) for host in self._hosts), *self._leaving)
+        leaving = (self._leave(host, self._readers.pop(host.name, None)) for host in self._hosts)
+        await unless_cancelled(asyncio.gather(*leaving, *self._leaving))
         await self._registries.close()
 
     async def use_hosts(self, hosts: Sequence[KnownHost]) -> None:
@@ -116,7 +118,7 @@ class SwarmExecutor:
             host.expect(wanted[host.name].expected)
             host.disk.refused(wanted[host.name].refusals)
         if self._is_open:
-            await asyncio.gather(*(self._enter(host) for host in new))
+            await unless_cancelled(asyncio.gather(*(self._enter(host) for host in new)))
         self._changed()
 
     async def _enter(self, host: Host) -> None:
@@ -230,10 +232,12 @@ class SwarmExecutor:
 
     async def inspect(self, host: str, service_id: str) -> EngineService:
         found = self._hosts.named(host)
-        raw, tasks, nodes = await asyncio.gather(
-            self._inspected(found, service_id),
-            found.get("/tasks", {"service": [service_id]}),
-            found.get("/nodes"),
+        raw, tasks, nodes = await unless_cancelled(
+            asyncio.gather(
+                self._inspected(found, service_id),
+                found.get("/tasks", {"service": [service_id]}),
+                found.get("/nodes"),
+            )
         )
         with readable(host):
             clocks = self._hosts.clocks(found, leader_of(nodes))

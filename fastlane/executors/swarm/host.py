@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock, first_of
 from fastlane.errors import FastlaneError, HostDown
 from fastlane.executors.base import Image
@@ -103,7 +104,7 @@ class Host:
             self._loop.cancel()
             await asyncio.gather(self._loop, return_exceptions=True)
         await self._images.close()
-        await asyncio.gather(self.client.close(), self._registry.close())
+        await unless_cancelled(asyncio.gather(self.client.close(), self._registry.close()))
         await self.transport.close()
 
     def expect(self, identity: EngineIdentity | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError
 from fastlane.executors.base import ClusterSnapshot, EngineTask, Phase
@@ -136,9 +137,11 @@ class Observer:
         """The tasks of a swarm from the first manager that answers, beginning with the one that did last time; None when none does."""
         for host in sorted(reachable, key=lambda manager: manager.name != self._answered.get(swarm)):
             try:
-                raws, nodes = await asyncio.gather(
-                    host.get("/tasks", {"label": [self._label]}, ANSWER_WITHIN),
-                    self._node_states(swarm, host),
+                raws, nodes = await unless_cancelled(
+                    asyncio.gather(
+                        host.get("/tasks", {"label": [self._label]}, ANSWER_WITHIN),
+                        self._node_states(swarm, host),
+                    )
                 )
                 with readable(host.name):
                     tasks = by_service(raws, nodes, self._hosts.clocks(host, among=managers))

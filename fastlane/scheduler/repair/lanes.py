@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock
 from fastlane.errors import TransientError, Unreadable
 from fastlane.models.execution import Execution
@@ -120,7 +121,7 @@ class LaneKeeper:
             except Unreadable as error:
                 return error
 
-        return await asyncio.gather(*map(read, ids))
+        return await unless_cancelled(asyncio.gather(*map(read, ids)))
 
     def _entry(self, row: Execution) -> Entry | None:
         """The entry in the lane where the execution belongs; None while a worker with a pool for it may still come."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import structlog
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock
 from fastlane.errors import QueueDown, TransientError
 from fastlane.models.execution import Execution
@@ -64,7 +65,7 @@ class Rebuilder:
         if 0 < self._good_until - now <= CHECK_EVERY:  # longer, once the clock was set back
             return self._generation
         stored = await self._store.generation()
-        identity, moment = await asyncio.gather(self._data.identity(), self._queue.time())
+        identity, moment = await unless_cancelled(asyncio.gather(self._data.identity(), self._queue.time()))
         version = await self._store.version()  # read after what the queue has seen of it, or a commit in between would look like a loss
         replaced = identity.store is not None and not version.continues(identity.store)
         held = not replaced and stored.number > 0 and identity.generation == str(stored.number) and identity.run_id == stored.run_id

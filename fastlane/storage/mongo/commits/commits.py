@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.errors import Conflict
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
@@ -128,7 +129,7 @@ async def _write(db: Database, row: Document | None, job: Job, op: str, effects:
 async def _look(db: Database, job_id: str, effects: Effects) -> tuple[Document | None, bool]:
     """A job's row without an intent, and whether a tick or the execution exists already. If one does, the row is from after that: another
     commit from the same row, which gives the same ids, may have come between the two looks."""
-    row, is_taken = await asyncio.gather(current(db, job_id), _is_taken(db, effects))
+    row, is_taken = await unless_cancelled(asyncio.gather(current(db, job_id), _is_taken(db, effects)))
     return (await current(db, job_id) if is_taken else row), is_taken
 
 
@@ -136,8 +137,8 @@ async def _is_taken(db: Database, effects: Effects) -> bool:
     """Whether a tick or the execution exists already. Their ids derive from the job's incarnation and a key that it uses once, so another
     process cannot insert them between this look and the commit."""
     executions = [] if effects.execution is None else [effects.execution.id]
-    found = await asyncio.gather(
-        db.with_ids(TICKS, [tick.id for tick in effects.ticks], ("_id",)), db.with_ids(EXECUTIONS, executions, ("_id",))
+    found = await unless_cancelled(
+        asyncio.gather(db.with_ids(TICKS, [tick.id for tick in effects.ticks], ("_id",)), db.with_ids(EXECUTIONS, executions, ("_id",)))
     )
     return any(found)
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.models.execution import Execution
 from fastlane.models.idempotency import IdempotencyRecord
 from fastlane.models.job import Job
@@ -64,10 +65,12 @@ def intent_of(op: str, job: Job, effects: Effects, *, is_new: bool) -> Document:
 async def complete(db: Database, job: Document) -> None:
     """Carries out the intent on a job's row as it was read, and takes it off the job."""
     intent = job["intent"]
-    made_task, *_ = await asyncio.gather(
-        tasks.change(db, intent["task_id"], intent["task_modified_at"], is_new=intent["is_new"]),
-        idempotency.finish(db, intent["record"], intent["op"]),
-        db.insert_missing(TICKS, intent["ticks"]),
+    made_task, *_ = await unless_cancelled(
+        asyncio.gather(
+            tasks.change(db, intent["task_id"], intent["task_modified_at"], is_new=intent["is_new"]),
+            idempotency.finish(db, intent["record"], intent["op"]),
+            db.insert_missing(TICKS, intent["ticks"]),
+        )
     )
     if intent["execution"] is not None:  # after its tick, which whoever settles the execution may close
         await db.insert_missing(EXECUTIONS, [intent["execution"]])
@@ -81,7 +84,7 @@ async def complete_pending(db: Database, seen: Iterable[str] | None = None) -> s
     rows = await db.find(JOBS, {PENDING: True}, "jobs_pending", fields=_FIELDS)
     chosen = [row for row in rows if seen is None or row["intent"]["op"] in seen]
     for start in range(0, len(chosen), AT_ONCE):
-        await asyncio.gather(*(complete(db, row) for row in chosen[start : start + AT_ONCE]))
+        await unless_cancelled(asyncio.gather(*(complete(db, row) for row in chosen[start : start + AT_ONCE])))
     return {row["intent"]["op"] for row in rows}
 
 

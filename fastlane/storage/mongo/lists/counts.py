@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from fastlane.cancellation import unless_cancelled
 from fastlane.models.status import Status
 from fastlane.storage.base import Counts
 from fastlane.storage.mongo.commits.intents import complete_pending
@@ -25,8 +26,8 @@ async def _counts(db: Database, visible: str | None) -> Counts:
     of_tasks: dict[str, Any] = {} if tasks is None else {"task_id": {"$in": tasks}}
     of_jobs = ({"created_at": _ANY}, "jobs_by_creation") if tasks is None else (of_tasks, "jobs_of_task")
     index = "executions_by_status" if tasks is None else "executions_of_task_by_status"
-    jobs, *executions = await asyncio.gather(
-        db.count(JOBS, *of_jobs), *(db.count(EXECUTIONS, {**of_tasks, "status": status.value}, index) for status in Status)
+    jobs, *executions = await unless_cancelled(
+        asyncio.gather(db.count(JOBS, *of_jobs), *(db.count(EXECUTIONS, {**of_tasks, "status": status.value}, index) for status in Status))
     )
     count = len(tasks) if tasks is not None else await db.count(TASKS, {"modified_at": _ANY}, "tasks_by_change")
     return Counts(count, jobs, dict(zip(Status, executions, strict=True)))
