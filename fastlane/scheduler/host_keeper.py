@@ -14,7 +14,7 @@ from fastlane.directory.current_pools import CurrentPools
 from fastlane.errors import FastlaneError, TransientError
 from fastlane.executors.base import Executor
 from fastlane.models.execution import Execution
-from fastlane.models.placement.directory import hosts_to_know, record_of, removed_with
+from fastlane.models.placement.directory import KnownHost, hosts_to_know, record_of, removed_with
 from fastlane.models.placement.host import IN_NO_POOL, HostView
 from fastlane.models.placement.host_record import EngineIdentity, HostRecord, is_local, record_id
 from fastlane.storage.base import HostStore
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 LOOK_AT_LEAST = 30.0
 """Seconds between two looks when nothing changes."""
-DRAINED, REMOVED, CLEARING = "is drained", "was removed", "is back, and is being cleared of what was left there"
+DRAINED, REMOVED, CLEARING = "is drained", "was removed", "is being cleared of what was left there"
 CLEAR_WITHIN, CLEAR_AGAIN = 30.0, 1.0
 """Seconds that clearing a host may take, and after which it is tried again."""
 
@@ -86,6 +86,11 @@ class HostKeeper:
         """Removes the leftovers on a host in this way, before a host that is back gets work."""
         self._clear = clear
 
+    def clear_all(self) -> None:
+        """Has every host cleared before it gets work: what ran there may have been given up while this worker did not run."""
+        self._uncleared |= _names(self._known)
+        self._forget_judgements()
+
     def lost(self, execution: Execution, *, node_down: bool = False) -> str | None:
         """Why a bound execution is lost: its host was removed by force. None when it was not; and while another manager of its swarm can
         still be asked, unless the node that it runs on is down."""
@@ -117,7 +122,7 @@ class HostKeeper:
         """Makes the executor use the hosts of the pools in force, and notes which engines answer. Raises StoreDown."""
         before, self._known = self._known, self._wanted
         if self._known is not before and self._known != before:
-            names, old = ({host.endpoint.address for host in hosts} for hosts in (self._known, before))
+            names, old = _names(self._known), _names(before)
             self._uncleared = (self._uncleared & names) | (names - old)
             self._forget_judgements()
             await self._executor.use_hosts(self._known)
@@ -150,7 +155,8 @@ class HostKeeper:
             self._returned.set()
         else:
             self._uncleared.discard(host)
-            self._forget_judgements()
+            self._judgement = None
+            self._judged_views.pop(host, None)
             self._on_change()
         finally:
             self._clearing.discard(host)
@@ -209,6 +215,10 @@ class HostKeeper:
             return
         if record.refusals is None or record.refusals.last < seen.last:
             await self._store.write_host(record.changed(disk_refused_first=seen.first, disk_refused_last=seen.last))
+
+
+def _names(hosts: Sequence[KnownHost]) -> set[str]:
+    return {host.endpoint.address for host in hosts}
 
 
 async def nothing_to_clear(_host: str) -> None:

@@ -182,6 +182,7 @@ class Worker:
     async def run(self) -> None:
         """Works until it is cancelled; then claims no more, releases its leases, and leaves containers running."""
         self._started_at = self._clock.now()
+        self._hosts.clear_all()
         log.info("worker.started", worker=self.id)
         if self._workers_needed > 1:
             log.warning("worker.holds_less_than_max_running", executions=self._leases.room.executions, workers_needed=self._workers_needed)

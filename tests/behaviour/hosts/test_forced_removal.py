@@ -130,6 +130,21 @@ async def test_a_host_that_was_away_for_a_moment_is_cleared_too_of_what_was_lost
         await check_next_one_finds_nothing(grown, parked)
 
 
+async def test_a_host_that_came_back_while_no_worker_ran_is_cleared_by_the_next_one_before_it_gets_work(shared_redis, tmp_path) -> None:
+    async with grown_server(tmp_path, shared_redis.url, host_lost_after=0.2) as grown:
+        jobs = await on_both(grown, "hold")
+        grown.executor.down(NEW)
+        lost = await grown.reaches(jobs[NEW], "failed")
+        await grown.dismiss()
+        grown.executor.up(NEW)
+        assert left_on(grown) == [lost.id]
+        parked = note_leftovers(grown)
+        waiting = await grown.submit("hold", task="grown-task")
+        await grown.hire()
+        assert (await grown.reaches(waiting, "running")).host == NEW
+        assert parked == [[]]
+
+
 async def test_a_host_that_takes_long_to_clear_keeps_no_other_one_waiting(grown: Administered) -> None:
     await on_both(grown, "hold")
     services, clearing = grown.executor.services, asyncio.Event()
@@ -149,7 +164,7 @@ async def test_a_host_that_takes_long_to_clear_keeps_no_other_one_waiting(grown:
     await grown.seen(OTHER, available=False)
     grown.executor.up(OTHER)
     assert (await grown.reaches(await grown.submit("hold", task="grown-task"), "running")).host == OTHER
-    assert (await grown.seen(NEW, available=False))["error"] == "is back, and is being cleared of what was left there"
+    assert (await grown.seen(NEW, available=False))["error"] == "is being cleared of what was left there"
 
 
 def left_on(server: Administered, host: str = NEW) -> list[str]:
