@@ -28,7 +28,7 @@ PROCESSES = 2
 PART = 10
 RANDOM = re.compile("LOG|queue.current ")
 """What names workers, by ids of their own."""
-HANGS_AFTER = 3000
+HANGS_AFTER = 900
 """Seconds of real time after which a part of the seeds says where it hangs, and ends."""
 
 
