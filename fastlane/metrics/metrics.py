@@ -6,8 +6,9 @@ Labels are bounded: routes, pools, statuses and reasons, never a task, a job or 
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
@@ -43,55 +44,26 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         registry.register(LOG_EVENTS)
-        Gauge("fastlane_build_info", "Always 1; the label is fastlane's version.", ("version",), registry=registry).labels(__version__).set(
-            1
-        )
-        self._requests = Counter(
-            "fastlane_http_requests",
-            "Answered requests, by route as the API's description names it.",
-            ("method", "route", "status"),
-            registry=registry,
-        )
-        self._request_seconds = Histogram(
-            "fastlane_http_request_seconds",
-            "Time from a request's head to the end of its answer; a log that is followed takes as long as it is followed.",
-            ("route",),
-            buckets=REQUEST_BUCKETS,
-            registry=registry,
-        )
-        self._enqueued = Counter("fastlane_enqueued", "Accepted requests for a job, by the pool of its task.", ("pool",), registry=registry)
-        self._lateness = Histogram(
-            "fastlane_lateness_seconds",
-            "Time from the moment at which an execution was due to its claim by this worker.",
-            ("pool",),
-            buckets=LATENESS_BUCKETS,
-            registry=registry,
-        )
-        self._ended = Counter(
-            "fastlane_executions_ended",
-            "Executions that this worker has settled, by their final status and the reason of a failure.",
-            ("pool", "status", "reason"),
-            registry=registry,
-        )
-        self._durations = Histogram(
-            "fastlane_execution_seconds",
-            "Time from the start of a container to its end.",
-            ("pool", "status"),
-            buckets=DURATION_BUCKETS,
-            registry=registry,
-        )
-        self._log_bytes = Counter(
-            "fastlane_log_bytes", "Bytes of the logs of executions that this worker has settled.", ("stream",), registry=registry
-        )
-        self._lag = Histogram(
-            "fastlane_event_loop_lag_seconds",
-            "How much later than it should the event loop came back from a sleep.",
-            buckets=LAG_BUCKETS,
-            registry=registry,
-        )
+        Info("fastlane_build", "Always 1; the label is fastlane's version.", registry=registry).info({"version": __version__})
+
+        words = "Answered requests, by route as the API's description names it."
+        self._requests = counter("fastlane_http_requests", words, ("method", "route", "status"))
+        words = "Time from a request's head to the end of its answer; a log that is followed takes as long as it is followed."
+        self._request_seconds = histogram("fastlane_http_request_seconds", words, ("route",), buckets=REQUEST_BUCKETS)
+        self._enqueued = counter("fastlane_enqueued", "Accepted requests for a job, by the pool of its task.", ("pool",))
+        words = "Time from the moment at which an execution was due to its claim by this worker."
+        self._lateness = histogram("fastlane_lateness_seconds", words, ("pool",), buckets=LATENESS_BUCKETS)
+        words = "Executions that this worker has settled, by their final status and the reason of a failure."
+        self._ended = counter("fastlane_executions_ended", words, ("pool", "status", "reason"))
+        words = "Time from the start of a container to its end."
+        self._durations = histogram("fastlane_execution_seconds", words, ("pool", "status"), buckets=DURATION_BUCKETS)
+        self._log_bytes = counter("fastlane_log_bytes", "Bytes of the logs of executions that this worker has settled.", ("stream",))
+        words = "How much later than it should the event loop came back from a sleep."
+        self._lag = histogram("fastlane_event_loop_lag_seconds", words, buckets=LAG_BUCKETS)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered. ``route``: empty when there is none."""

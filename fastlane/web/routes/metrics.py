@@ -3,7 +3,7 @@
 from fastlane.web.api.contract import METRICS, Response, operation
 from fastlane.web.api.responses.metrics import gauges_of
 from fastlane.web.handler.handler import Handler
-from fastlane.web.security.networks import Networks
+from fastlane.web.security.networks import Networks, read_address
 
 
 class MetricsHandler(Handler):
@@ -19,5 +19,6 @@ class MetricsHandler(Handler):
 
     async def log_in(self) -> None:
         """Lets the networks of ``metrics_allow`` read without a login."""
-        if not Networks(self.web_settings.metrics_allow).admits(self.context.origins.client_address(self.request)):
+        address = read_address(self.context.origins.client_address(self.request) or "")
+        if address not in Networks(self.web_settings.metrics_allow):
             await super().log_in()

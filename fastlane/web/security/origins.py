@@ -9,12 +9,13 @@ other name at all, since a page under such a name could read.
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
 
 from fastlane.web.http.problems import Problem
+from fastlane.web.security.networks import Networks, read_address
 from fastlane.web.settings import WebSettings
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::([0-9]{1,5}))?", re.ASCII)
@@ -37,7 +38,7 @@ class RequestOrigins:
     def __init__(self, settings: WebSettings) -> None:
         self._public_url = settings.public_url.rstrip("/") if settings.public_url else None
         self._public_host = _netloc("://".join(urlsplit(self._public_url)[:2])) if self._public_url else None
-        self._proxies = [ip_network(proxy, strict=False) for proxy in settings.trusted_proxies]
+        self._proxies = Networks(settings.trusted_proxies)
         self._origins = {origin.rstrip("/").lower() for origin in settings.allowed_origins}
         self._loopback = settings.listen_is_loopback
         self._has_auth = settings.has_auth
@@ -106,10 +107,10 @@ class RequestOrigins:
 
     def client_address(self, request: HTTPServerRequest) -> str | None:
         """The client's IP address: behind trusted proxies, the last forwarded address that is not itself a trusted proxy."""
-        address = _ip(request.remote_ip or "")
+        address = read_address(request.remote_ip or "")
         hops = ",".join(request.headers.get_list("X-Forwarded-For")).split(",") if self._proxies else []
-        while address is not None and hops and self._trusts(address):
-            before = _ip(hops.pop().strip())
+        while hops and address in self._proxies:
+            before = read_address(hops.pop().strip())
             if before is None:
                 break
             address = before
@@ -148,13 +149,7 @@ class RequestOrigins:
         return scheme if scheme in ("http", "https") else request.protocol
 
     def _is_proxy(self, request: HTTPServerRequest) -> bool:
-        if not self._proxies:
-            return False
-        address = _ip(request.remote_ip or "")
-        return address is not None and self._trusts(address)
-
-    def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
-        return any(address in proxy for proxy in self._proxies)
+        return bool(self._proxies) and read_address(request.remote_ip or "") in self._proxies
 
     def _check(self, host: str) -> None:
         match = HOST.fullmatch(host)
@@ -176,17 +171,6 @@ def _foreign(origin: str | None) -> Problem:
     who = (origin or "unknown")[:200]
     words = "if it is a page of this server, set public_url to the server's address; else allowed_origins would have to name its site"
     return Problem(403, f"a page of another site ({who}) may not do this; {words}")
-
-
-@lru_cache(maxsize=256)
-def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    """An IP address. An IPv4 address that is mapped into IPv6, as on a dual-stack socket, is returned as IPv4."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def _last(value: str) -> str:
@@ -214,7 +198,7 @@ def _name(host: str) -> str:
 def _is_address(host: str) -> bool:
     """Whether a host is an IP address or one of loopback's names, which no one else can point here."""
     name = _name(host)
-    return _is_loopback(name) or _ip(name.strip("[]")) is not None
+    return _is_loopback(name) or read_address(name.strip("[]")) is not None
 
 
 @lru_cache(maxsize=256)

@@ -13,7 +13,7 @@ from fastlane.metrics.metrics import Metrics
 from fastlane.web.api.contract import METRICS
 from fastlane.web.http.problems import Problem
 from fastlane.web.security.auth import Authenticator, make_authenticator
-from fastlane.web.security.networks import Networks
+from fastlane.web.security.networks import Networks, read_address
 from fastlane.web.server.sockets import addresses_of, bound
 from fastlane.web.settings import WebSettings
 
@@ -64,7 +64,7 @@ class _MetricsHandler(RequestHandler):
         """The figures of this process."""
         self.set_header("Cache-Control", "no-store")
         address = self.request.remote_ip or ""
-        if self._authenticator is not None and not self._networks.admits(address):
+        if self._authenticator is not None and read_address(address) not in self._networks:
             try:
                 header = self.request.headers.get("Authorization", "")
                 if self._authenticator.cached(header) is None:
