@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -109,9 +110,9 @@ async def _apply(db: Database, left: Sequence[Migration], doing: dict[str, Any])
     for migration in left:
         for number, part in enumerate(migration.parts):
             doing.update(version=migration.version, part=number + 1, parts=len(migration.parts))
-            await db.long_call(lambda part=part: part(db), LONGEST_PART)  # type: ignore[misc]
+            await db.long_call(partial(part, db), LONGEST_PART)
         reached = {"version": migration.version, "min_reader": migration.min_reader}
-        await db.call(lambda reached=reached: db.upsert(META, SCHEMA, {"$max": reached}))  # type: ignore[misc]
+        await db.call(partial(db.upsert, META, SCHEMA, {"$max": reached}))
 
 
 async def _missing(db: Database, migrations: Sequence[Migration]) -> list[Migration]:
