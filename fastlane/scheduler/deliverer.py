@@ -97,8 +97,9 @@ class Deliverer:
         origin = delivery.webhook.origin
         try:
             await self._attempt(delivery)
-        except TransientError as error:
-            log.warning("delivery.waiting", delivery_id=delivery.id, receiver=origin, error=str(error))
+        except (TransientError, TimeoutError) as error:
+            words = str(error) or f"the store was away for {RECORD_WITHIN:g} s"
+            log.warning("delivery.waiting", delivery_id=delivery.id, receiver=origin, error=words)
         except Exception:
             log.exception("delivery.failed", delivery_id=delivery.id, receiver=origin)
         finally:

@@ -2,20 +2,24 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
+from fastlane.errors import StoreDown
 from fastlane.models.notify.receiver import PAUSED_AFTER, TRIAL_EVERY, receiver_id
 from fastlane.models.notify.receiver import Receiver as FailingReceiver
 from fastlane.models.notify.webhook import origin_of
 from fastlane.models.placement.pool import RESTORED
+from fastlane.scheduler import deliverer
 from tests.behaviour.webhooks.test_webhooks import deliveries, settled_deliveries
 from tests.support.fastlane import Fastlane
+from tests.support.intercept import Around, Call, intercepted
 from tests.support.receiver import Received, Receiver, receiving
 from tests.support.redis import RealRedis
 from tests.support.waiting import at_rest
@@ -102,6 +106,39 @@ async def test_what_failed_is_sent_again_until_it_is_taken_and_the_receiver_is_w
         return await crew.store.receiver(receiver_id(receiver.url)) is None
 
     await crew.until(well, "a receiver that is well")
+
+
+async def test_what_could_not_be_written_down_is_sent_again_under_the_same_id_and_is_nobodys_mistake(
+    crew: Fastlane, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "RECORD_WITHIN", 0.3)
+    await crew.hire()
+    calls: list[Call] = []
+    with capture_logs() as logs:
+        with intercepted(crew.store, "write_delivery", away_after_the_first(calls)):
+            reply = await crew.enqueue("unwritten", webhooks={"finishes": [{"url": receiver.url}]})
+            (first,) = await receiver.got()
+            await crew.until(lambda: given_up(logs), "an attempt that is given up")
+        (row,) = await settled_deliveries(crew, reply)
+    assert row["state"] == "delivered"
+    assert {received.id for received in await receiver.got(2)} == {first.id}
+    assert "delivery.failed" not in {event["event"] for event in logs}
+
+
+def away_after_the_first(calls: list[Call]) -> Around:
+    """The store takes the lease, and nothing after it."""
+
+    async def fail(call: Call) -> Any:
+        calls.append(call)
+        if len(calls) > 1:
+            raise StoreDown("gone")
+        return await call.carry()
+
+    return fail
+
+
+async def given_up(logs: Sequence[Mapping[str, Any]]) -> bool:
+    return any(event["event"] in ("delivery.waiting", "delivery.failed") for event in logs)
 
 
 async def test_redirects_are_not_followed(crew: Fastlane, receiver: Receiver) -> None:
