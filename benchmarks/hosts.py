@@ -1,8 +1,9 @@
 """Many hosts: what 10, 100 and 1,000 of them cost, and what one that is away costs the others.
 
 The hosts are simulated engines (``tests.support.simulated_engine``), all in one process; the workers are ``fastlane worker``, with the
-executor for Docker Swarm. Only placements are measured on the executor that ends each job at once, in the workers' own processes. Costs
-are processor time, which other work on the machine changes less than it does the clock on the wall; each is beside the same at 10 hosts.
+executor for Docker Swarm. Placements are measured on it, with the calls and the processor time of each, and on the executor that ends each
+job at once in the workers' own processes. Costs are processor time, which other work on the machine changes less than it does the clock on
+the wall; each is beside the same at 10 hosts.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +45,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many hosts; how many executions run at once; how many are placed; for how many seconds each cost is taken."""
+    """How many hosts; how many executions run at once; how many are placed, and how many by calls; for how many seconds costs are taken."""
 
     hosts: Sequence[int] = (10, 100, 1_000)
     running: int = 1_000
     placed: int = 4_000
+    over_http: int = 2_000
     history: int = 1_000_000
     """How many executions the store has when they are placed once more."""
     seconds: float = 20.0
@@ -55,7 +58,7 @@ class Sizes:
     """Jobs on the hosts beside a silent one."""
 
 
-QUICK = Sizes((2, 20), 20, 400, 2_000, 3.0, 50)
+QUICK = Sizes((2, 20), 20, 400, 100, 2_000, 3.0, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +91,40 @@ class Ground:
         """How many executions have that status."""
         return (await self.store.counts()).executions[status]
 
-    def control(self, host: str, what: str) -> None:
-        """Makes a simulated engine ``silent`` or ``dead``."""
+    def control(self, host: str, what: str) -> bytes:
+        """Makes a simulated engine ``silent`` or ``dead``, or asks it for all engines' ``calls``. Returns the answer's body."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(host.removeprefix("unix://"))
             connection.sendall(f"POST /simulated/{what} HTTP/1.1\r\nHost: engine\r\n\r\n".encode())
-            connection.recv(1_024)
+            return connection.recv(65_536).partition(b"\r\n\r\n")[2]
+
+    async def placed(self, jobs: int) -> "Placed":
+        """Places jobs until the last one has ended and its service is removed."""
+        calls, cpu, done = self._calls(), sum(map(cpu_seconds, self.pids)), await self.count(Status.DONE)
+
+        async def all_clean() -> bool:
+            return await self.count(Status.DONE) == done + jobs and not await self.store.uncleaned_by_host(1)
+
+        executions = await dispatch.accepted(self.store, jobs)
+        began = time.perf_counter()
+        await self.queue.put([execution_entry(execution, self.pools) for execution in executions])
+        await _until(all_clean, f"{jobs} jobs to be placed")
+        took = time.perf_counter() - began
+        cpu, calls = sum(map(cpu_seconds, self.pids)) - cpu, self._calls() - calls
+        return Placed(jobs / took, cpu / jobs * 1_000, calls.total() / jobs, {kind: count / jobs for kind, count in calls.items()})
+
+    def _calls(self) -> Counter[str]:
+        return Counter(json.loads(self.control(self.hosts[-1], "calls")))
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """How many jobs a second ended and were cleaned; the milliseconds of processor time and the calls of engines of each, also by kind."""
+
+    rate: float
+    cpu: float
+    calls: float
+    kinds: Mapping[str, float]
 
 
 @contextlib.contextmanager
@@ -171,6 +202,22 @@ async def running(count: int, executions: int, seconds: float) -> float:
             return await made.cpu(seconds)
 
 
+async def over_http(count: int, jobs: int) -> tuple[Placed, Placed]:
+    """What placements by four workers on that many hosts cost, and with a dead tenth of them."""
+    with simulated(count) as hosts:
+        async with ground([pool("all", hosts)], hosts, workers=4) as made:
+            await made.placed(dispatch.WARM_UP)
+            well, dead = await made.placed(jobs), max(1, count // 10)
+            for host in hosts[:dead]:
+                made.control(host, "dead")
+
+            async def all_noticed() -> bool:
+                return await made.usable() == [count - dead] * len(made.pids)
+
+            await _until(all_noticed, "the dead hosts to be noticed")
+            return well, await made.placed(jobs)
+
+
 async def beside(silent: bool, jobs: int) -> list[float]:
     """Milliseconds from the enqueue to the start of jobs on ten hosts, while jobs also come for another host; ``silent``: that one accepts
     calls and does not answer from the first job on."""
@@ -200,7 +247,13 @@ async def beside(silent: bool, jobs: int) -> list[float]:
 
 def measure(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
     """Measures all of it."""
-    return [*_idle(rounds, say, sizes), *_running(rounds, say, sizes), *_placed(rounds, say, sizes), *_silent(rounds, say, sizes)]
+    return [
+        *_idle(rounds, say, sizes),
+        *_running(rounds, say, sizes),
+        *_over_http(rounds, say, sizes),
+        *_placed(rounds, say, sizes),
+        *_silent(rounds, say, sizes),
+    ]
 
 
 def _idle(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
@@ -230,6 +283,28 @@ def _running(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
         _cost(f"{sizes.running:,} running, 2 workers, {count:,} hosts", cpu, found[few], f"{few} hosts", 100.0 if count == most else None)
         for count, cpu in found.items()
         if count != few
+    ]
+
+
+def _over_http(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
+    found: dict[int, list[tuple[Placed, Placed]]] = {sizes.hosts[0]: [], sizes.hosts[-1]: []}
+    for turn in range(rounds):
+        for count, pairs in found.items():
+            pairs.append(uvloop.run(over_http(count, sizes.over_http)))
+            for which, placed in zip(("well", "a dead tenth"), pairs[-1], strict=True):
+                kinds = ", ".join(f"{kind} {calls:.2f}" for kind, calls in sorted(placed.kinds.items()))
+                rate = f"{placed.rate:.0f} jobs/s, {placed.cpu:.2f} ms and {placed.calls:.1f} calls each ({kinds})"
+                say(f"round {turn + 1}: over HTTP, {count:,} hosts, {which}: {rate}")
+    few, most = (list(zip(*pairs, strict=True)) for pairs in found.values())
+    name, about = f"placed by calls, 4 workers, {sizes.hosts[-1]:,} hosts", f"{sizes.hosts[0]} hosts"
+    cpu = [[[placed.cpu for placed in placements] for placements in sides] for sides in (few, most)]
+    calls = [[placed.calls for placed in sides[0]] for sides in (few, most)]
+    rates = [[placed.rate for placed in placements] for placements in most]
+    return [
+        Figure(f"{name}: processor time of each", "ms", cpu[1][0], cpu[0][0], about),
+        Figure(f"{name}: calls of each", "calls", calls[1], calls[0], about),
+        Figure(f"{name}, a dead tenth: processor time of each", "ms", cpu[1][1], cpu[1][0], "all well", target=Target(1.2, at_least=False)),
+        Figure(f"{name}, a dead tenth", "jobs/s", rates[1], rates[0], "all well", target=Target(0.8, at_least=True)),
     ]
 
 
