@@ -33,6 +33,8 @@ from fastlane.models.status import Status
 from tests.support.redis import RealRedis
 
 SMALL = 20
+JOB = "{job}"
+"""Stands for an id. No cursor of a list has braces in it."""
 TURNS, MAX_SHORT = 30, 500
 _ANY = {"$gte": -(2**53)}
 MOST, MAX_LAST = Target(2.0, at_least=False), Target(10.0, at_least=False)
@@ -88,9 +90,9 @@ class Side:
     job: str
 
     def get(self, path: str) -> tuple[float, dict[str, Any]]:
-        """The milliseconds of a GET, and its answer. ``JOB`` in the path is the job's id."""
+        """The milliseconds of a GET, and its answer. ``JOB`` in the path stands for the id of the job with many executions."""
         began = time.perf_counter()
-        self.connection.request("GET", path.replace("JOB", self.job))
+        self.connection.request("GET", path.replace(JOB, self.job))
         reply = self.connection.getresponse()
         body = reply.read()
         took = (time.perf_counter() - began) * 1000
@@ -102,17 +104,17 @@ class Side:
 def cases(sizes: Sizes) -> list[Case]:
     """What is measured."""
     jobs = [Rows("jobs", {"task_id": "many"}, "jobs_of_task", ("created_at", "_id"))]
-    of_job = [Rows("executions", {"job_id": "JOB"}, "executions_of_job", ("sequence", "attempt"))]
+    of_job = [Rows("executions", {"job_id": JOB}, "executions_of_job", ("sequence", "attempt"))]
     counted = [Rows("tasks", {"modified_at": _ANY}, "tasks_by_change"), Rows("jobs", {"created_at": _ANY}, "jobs_by_creation")]
     counted += [Rows("executions", {"status": status.value}, "executions_by_status") for status in Status]
     executions = f"a job with {sizes.executions:,} executions"
     return [
         Case(f"a task with {sizes.jobs:,} jobs, {sizes.page:,} a page", "/tasks/many", sizes.page, sizes.jobs, jobs),
         Case(f"a task with {sizes.jobs:,} jobs, {SMALL} a page", "/tasks/many", SMALL, sizes.jobs, jobs),
-        Case(executions, "/tasks/one/jobs/JOB", SMALL, sizes.executions),
+        Case(executions, f"/tasks/one/jobs/{JOB}", SMALL, sizes.executions),
         Case(
             f"the list of {sizes.executions:,} executions",
-            "/tasks/one/jobs/JOB/executions",
+            f"/tasks/one/jobs/{JOB}/executions",
             SMALL,
             sizes.executions,
             of_job,
@@ -213,7 +215,7 @@ def _bare(place: Place, side: Side, case: Case, ours: Figure) -> Figure:
 
 
 def _read(db: Database[dict[str, Any]], rows: Rows, job: str, limit: int) -> None:
-    filter = {name: job if value == "JOB" else value for name, value in rows.filter.items()}
+    filter = {name: job if value == JOB else value for name, value in rows.filter.items()}
     db[rows.collection].count_documents(filter, hint=rows.index)
     if rows.order:
         db[rows.collection].find(filter, hint=rows.index, sort=[(name, -1) for name in rows.order], limit=limit).to_list()
