@@ -4,8 +4,9 @@ Labels are bounded: routes, pools, statuses and reasons, never a task, a job or 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, disable_created_metrics, generate_latest
@@ -27,6 +28,24 @@ REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 LATENESS_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 1800, 7200)
 DURATION_BUCKETS = (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
 LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Repair(StrEnum):
+    """What the reconciler put right."""
+
+    ENTRY = "entry"
+    STOP = "stop"
+    SETTLEMENT = "settlement"
+    SERVICE = "service"
+    LANE = "lane"
+
+
+Repaired = Callable[[Repair, int], None]
+"""Counts so many repairs."""
+
+
+def uncounted(_repair: Repair, _count: int) -> None:
+    """Counts no repair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,11 @@ class Metrics:
         words = "Time from the start of a container to its end."
         self._durations = histogram("fastlane_execution_seconds", words, ("pool", "status"), buckets=DURATION_BUCKETS)
         self._log_bytes = counter("fastlane_log_bytes", "Bytes of the logs of executions that this worker has settled.", ("stream",))
+        words = "What the reconciler of this worker put right; docs/metrics.md says what each kind is."
+        self._repairs = counter("fastlane_repairs", words, ("kind",))
+        for kind in Repair:
+            self._repairs.labels(kind.value)
+        self._rebuilds = counter("fastlane_queue_rebuilds", "How often this worker rebuilt the queue from the store.")
         words = "How much later than it should the event loop came back from a sleep."
         self._lag = histogram("fastlane_event_loop_lag_seconds", words, buckets=LAG_BUCKETS)
 
@@ -85,6 +109,14 @@ class Metrics:
             self._durations.labels(pool or "", status).observe(max(0.0, seconds))
         self._log_bytes.labels("stdout").inc(stdout)
         self._log_bytes.labels("stderr").inc(stderr)
+
+    def repaired(self, kind: Repair, count: int) -> None:
+        """The reconciler put so many of this kind right."""
+        self._repairs.labels(kind.value).inc(count)
+
+    def rebuilt(self) -> None:
+        """The queue was rebuilt."""
+        self._rebuilds.inc()
 
     async def measure_loop(self) -> None:
         """Measures how late the event loop is, forever."""

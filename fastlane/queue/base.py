@@ -235,9 +235,9 @@ class TimedQueue(Protocol):
         """Calls ``on_wake`` whenever something may have become claimable, and after each reconnection; calls ``on_stop`` with the id of
         a leased entry that must be stopped. These are hints: one may be lost. Call this before ``open``."""
 
-    async def put(self, entries: Sequence[Entry]) -> None:
+    async def put(self, entries: Sequence[Entry]) -> int:
         """Inserts each absent entry, and moves one that is present with a lower revision; the same revision changes nothing. A leased
-        entry stays leased: a higher revision is kept for its ``finish``. Wakes the workers."""
+        entry stays leased: a higher revision is kept for its ``finish``. Wakes the workers, and returns how many were absent."""
 
     async def claim(
         self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = ()
@@ -287,6 +287,11 @@ class TimedQueue(Protocol):
     async def counts(self, lanes: Sequence[str] | None = None) -> Mapping[str, LaneCounts]:
         """How many entries are in each place, per lane; None: for every lane that holds any. A due entry counts as timed until a claim
         sees it."""
+
+    async def oldest_waiting(self, lanes: Sequence[str]) -> Mapping[str, int]:
+        """For how many milliseconds the entry that has waited longest for a slot has been due, per lane; 0: none waits. A claim need not
+        have seen it. Entries that wait for their group do not count. Only the first ones in line are looked at, at most 256 of all
+        lanes."""
 
 
 class QueueGeneration(Protocol):

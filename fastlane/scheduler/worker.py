@@ -97,7 +97,7 @@ def build_parts(
     metrics: Metrics | None = None,
 ) -> WorkerParts:
     """The parts of one worker, joined. Close ``rebuilder``, ``leases`` and ``deliverer`` at the end."""
-    pools, limits = CurrentPools.of(settings.pools), settings.limits
+    pools, limits, metrics = CurrentPools.of(settings.pools), settings.limits, metrics or Metrics()
     hosts = HostKeeper(store, executor, pools, clock, on_hosts)
     leases = Leases(queue, clock, worker_id, duration=settings.lease, every=settings.renew, max_executions=settings.max_executions)
     known_workers = KnownWorkers(reports, clock, worker_id, max(limits.pending_deadline, limits.host_lost_after))
@@ -124,12 +124,12 @@ def build_parts(
         is_elsewhere=known_hosts.is_elsewhere,
         lost=hosts.lost,
     )
-    rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools)
-    runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics or Metrics())
+    rebuilder = Rebuilder(store, queue, generation, clock, worker_id, pools, metrics.rebuilt)
+    runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics)
     every = settings.reconcile * (0.75 + random.random() / 2)
-    reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit)
+    reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit, repaired=metrics.repaired)
     hosts.clear_with(reconciler.remove_leftovers_of)
-    lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile)
+    lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile, repaired=metrics.repaired)
     return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images, deliverer)
 
 

@@ -36,9 +36,11 @@ class Model:
         self.turn = 0
         self._touched: set[tuple[str, str]] = set()
 
-    def put(self, entries: Sequence[Entry], now: int) -> None:
+    def put(self, entries: Sequence[Entry], now: int) -> int:
+        absent = 0
         for entry in entries:
             row = self.rows.get(entry.id)
+            absent += row is None
             if row is not None and row.place == "leased":
                 if entry.revision > (row.pending or row.entry).revision:
                     row.pending = entry
@@ -49,6 +51,7 @@ class Model:
                 self.rows[entry.id] = Row(entry, self.arrivals)
                 self._place(self.rows[entry.id], entry.due, now)
         self._unblock()
+        return absent
 
     def claim(self, owner: str, lanes: Sequence[Lane], count: int, watch: Sequence[str], lease: int, now: int) -> Claim:
         limits = {name: 0 for name in watch} | {lane.name: lane.limit for lane in lanes}
@@ -146,6 +149,15 @@ class Model:
             return sum(row.place == place and row.entry.lane == lane for row in self.rows.values())
 
         return {lane: LaneCounts(count(lane, "ready"), count(lane, "timed"), self._slots(lane), count(lane, "blocked")) for lane in lanes}
+
+    def oldest_waiting(self, lanes: Sequence[str], now: int) -> Mapping[str, int]:
+        def due(row: Row) -> int:
+            return row.when + row.entry.priority * MINUTE if row.place == "ready" else row.when
+
+        def oldest(lane: str) -> int:
+            return min((due(row) for place in ("ready", "timed") for row in self._in(place, lane)), default=now)
+
+        return {lane: max(0, now - oldest(lane)) for lane in lanes}
 
     def contents(self) -> set[tuple[object, ...]]:
         """Where every entry stands, and who holds what."""

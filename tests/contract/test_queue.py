@@ -1,5 +1,6 @@
 """What every queue must do as a whole: its generations, what is restored, reports of workers, and whom it wakes. Moments are handed in."""
 
+import asyncio
 from dataclasses import replace
 from uuid import uuid4
 
@@ -175,3 +176,32 @@ async def test_a_cancel_tells_the_owner(queue, listened):
     await queue.put([make_entry("a")])
     await claim(queue)
     assert await listened(lambda: queue.cancel("a")) == (["a"], False)
+
+
+async def test_a_put_says_how_many_entries_were_absent(queue):
+    assert await queue.put([make_entry("a"), make_entry("b", NOW + 5)]) == 2
+    assert await queue.put([make_entry("a"), make_entry("b", NOW + 9, revision=1), make_entry("c")]) == 1
+    assert await claimed(queue, count=1) == ["a"]
+    assert await queue.put([make_entry("a", revision=1)]) == 0
+    assert await asyncio.gather(queue.put([make_entry("d")]), queue.put([]), queue.put([make_entry("a"), make_entry("e")])) == [1, 0, 1]
+
+
+async def test_what_has_waited_longest_for_a_slot_is_told_of_each_lane(queue):
+    await queue.put([make_entry("urgent", NOW - 2_000, priority=9), make_entry("patient", NOW - 70_000, priority=-9)])
+    await queue.put([make_entry("later", NOW + 5, lane="other"), make_entry("tick", NOW - 99, lane=TICKS, kind=EntryKind.JOB)])
+    assert await queue.at(NOW).oldest_waiting(["main", "other", "none"]) == {"main": 70_000, "other": 0, "none": 0}
+    assert await claimed(queue) == ["urgent", "patient"]
+    assert await queue.at(NOW + 35).oldest_waiting(["main", "other"]) == {"main": 0, "other": 30}
+
+
+async def test_of_many_lanes_only_the_first_in_line_are_looked_at(queue):
+    lanes = [f"lane {number}" for number in range(300)]
+    await queue.put([make_entry("first", NOW - 5, lanes[7], priority=1), make_entry("second", NOW - 9, lanes[7])])
+    assert (await queue.at(NOW).oldest_waiting(lanes))[lanes[7]] == 5
+    assert (await queue.at(NOW).oldest_waiting(lanes[:128]))[lanes[7]] == 9
+
+
+async def test_what_waits_for_its_group_does_not_count_as_waiting_for_a_slot(queue):
+    await queue.put([make_entry(name, NOW - rank, group="g", concurrency=1) for rank, name in enumerate("ba")])
+    assert await claimed(queue) == ["a"]
+    assert await queue.at(NOW).oldest_waiting(["main"]) == {"main": 0}

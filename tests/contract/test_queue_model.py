@@ -99,6 +99,7 @@ steps = some.one_of(
     ),
     *[step("cancel", id=ids)] * 2,
     step("restore", entries=some.lists(entries, max_size=2)),
+    step("oldest_waiting", lanes=some.just(LANES)),
 )
 
 

@@ -64,6 +64,7 @@ ELSEWHERE = {
         ("fastlane export", "export FASTLANE_STORE_URL", "fastlane import fastlane.jsonl.gz", "fastlane up", "fastlane dispatch resume"),
         "test_transfer.py runs the page's commands one after the other",
     ),
+    "sed -": "test_stack_file.py runs the page's commands one after the other",
     "docker service inspect": "test_swarm_facts.py asks the same of an engine",
 }
 """Commands that other tests run, since they need an engine or an installation. Here a shell only reads them."""

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fastlane.config.credentials import Token, make_token, token_digest
 from fastlane.metrics.log_events import count as count_line
+from fastlane.metrics.metrics import Repair
+from fastlane.models import transitions
 from fastlane.models.access import Principal, Role
+from fastlane.models.placement.pool import Pull
+from fastlane.queue.base import execution_entry
+from fastlane.scheduler.launcher import order_of
 from tests.support.credentials import bearer
-from tests.support.fastlane import HOST, Fastlane
+from tests.support.fastlane import HOST, IMAGE, Fastlane
 from tests.support.redis import RealRedis
 
 MONITORING = Path(__file__).parents[2] / "examples" / "monitoring"
@@ -94,6 +100,49 @@ async def test_it_counts_what_is_asked_accepted_and_run(server: Fastlane) -> Non
     assert worked.value("fastlane_executions_ended_total", pool="fast", status="done", reason="") == 3
     assert worked.value("fastlane_lateness_seconds_count", pool="default") == 1
     assert worked.value("fastlane_execution_seconds_count", pool="fast", status="done") == 3
+
+
+async def test_what_the_reconciler_puts_right_is_counted_by_its_kind(server: Fastlane) -> None:
+    """A crash or a lost write left each of these behind."""
+    held = await server.submit("hold")
+    await server.reaches(held, "running")
+    await server.store.stop_job(held.job_id, server.clock.now(), None)  # its execution was not told
+
+    later = await server.submit("true", at=server.clock.now() + 60_000)
+    await server.queue.cancel(later.job_id)
+
+    ended = await server.cleaned(await server.submit("true"))
+    order = order_of(ended, None)
+    await server.executor.park(HOST, replace(order, epoch=order.epoch + 1), await server.executor.resolve(HOST, IMAGE, Pull.ALWAYS))
+
+    assert (await server.post("/dispatch/pause")).status == 200
+    waits = await server.execution({"executionId": (await server.submit("true")).execution_id})
+    await server.store.change(transitions.cancel(waits, now=server.clock.now()))
+    await server.queue.cancel(waits.id)  # it has ended, and nobody settles it
+    stranded = await server.execution({"executionId": (await server.submit("true")).execution_id})
+    await server.queue.adopt([replace(execution_entry(stranded, server.pools), lane="gone")])
+
+    async def repaired() -> bool:
+        found = await of_worker(server)
+        return all(found.value("fastlane_repairs_total", kind=kind) for kind in Repair)
+
+    await server.until(repaired, "a repair of each kind")
+    assert (await of_worker(server)).value("fastlane_queue_rebuilds_total") == 1
+
+
+async def test_it_says_for_how_long_a_pool_s_oldest_execution_has_waited(shared_redis: RealRedis, tmp_path: Path) -> None:
+    async with Fastlane(tmp_path, shared_redis.url) as server:
+        assert (await figures(server)).value("fastlane_pool_oldest_waiting_seconds", pool="fast") == 0
+        reply = await server.enqueue("fast-one")
+        due = (await server.execution(reply)).scheduled_for
+
+        async def waits() -> bool:
+            now = server.clock.now()
+            waited = (await figures(server)).value("fastlane_pool_oldest_waiting_seconds", pool="fast")
+            return (now - due) / 1000 <= waited <= (server.clock.now() - due) / 1000 and waited > 0.1
+
+        await server.until(waits, "its oldest to have waited as long as its execution is due")
+        assert (await figures(server)).value("fastlane_pool_oldest_waiting_seconds", pool="default") == 0
 
 
 async def test_what_cannot_be_read_is_missing_and_the_rest_is_there(tmp_path: Path) -> None:

@@ -1,14 +1,32 @@
 """swarm-stack.yml and the files that it names, as far as they can be checked without a swarm."""
 
+import json
 import re
+import subprocess
+import sys
 from hashlib import sha256
 
 import pytest
+import yaml
 
-from tests.support.docs import ROOT
+from fastlane.config.access import TOKENS
+from fastlane.config.credentials import token_digest
+from fastlane.models.access import Role
+from tests.support.checkout import plain_environment
+from tests.support.docs import ROOT, commands_in, section
 
 STACK = (ROOT / "swarm-stack.yml").read_text()
-PAGE = (ROOT / "docs/install.md").read_text()
+LIVE = re.sub("^#> ", "", STACK, flags=re.MULTILINE)
+"""The stack with what is commented out in it."""
+INSTALL = ROOT / "docs/install.md"
+PAGE = INSTALL.read_text()
+DOCKER = """#!/bin/sh
+case "$1 $2" in
+"run --rm") exec "$PYTHON" -m fastlane token ;;
+"secret create") exec cat > "$3" ;;
+esac
+"""
+"""Docker, of which the page's commands want a token and that it keeps secrets."""
 
 
 @pytest.mark.parametrize("file", ["engine-filter.cfg", "mongo-health.js"])
@@ -19,10 +37,11 @@ def test_a_config_s_name_changes_with_its_content(file):
 
 
 def test_the_page_creates_every_secret_that_the_stack_needs():
-    needed = set(re.findall(r"^  (\w+): \{external: true\}$", STACK, re.MULTILINE))
+    needed = set(re.findall(r"^  (\w+): \{external: true\}$", LIVE, re.MULTILINE))
     created = set(re.findall(r"docker secret create (\w+) -", PAGE))
-    assert needed == created
-    assert needed == set(re.findall(r"/run/secrets/(\w+)", STACK)) - {"fastlane_users"}
+    assert needed == created - {"fastlane_tokens_2"}
+    used = re.findall(r"/run/secrets/(\w+)", STACK + (ROOT / "stack/prometheus.yml").read_text())
+    assert needed == set(used) - {"fastlane_users"}
 
 
 def test_every_label_that_the_stack_asks_for_is_set_by_the_page():
@@ -35,3 +54,57 @@ def test_the_settings_name_filters_of_the_stack(name):
     hosts = re.findall(r'"(engine-\d):2375"', (ROOT / "stack" / name).read_text())
     assert hosts
     assert all(f"\n  {host}:" in STACK for host in hosts)
+
+
+def test_prometheus_is_commented_out_and_is_a_valid_service_without_the_signs():
+    stack, now = yaml.safe_load(LIVE), yaml.safe_load(STACK)
+    assert "prometheus" not in now["services"]
+    own = {"services": "prometheus", "volumes": "prometheus", "configs": "prometheus", "secrets": "fastlane_metrics_token"}
+    for part, name in own.items():
+        assert name in stack[part], part
+        assert stack[part].keys() - now[part].keys() == {name} | ({"alerts"} if part == "configs" else set())
+    service = stack["services"]["prometheus"]
+    assert {config["source"] for config in service["configs"]} <= stack["configs"].keys()
+    assert set(service["secrets"]) <= stack["secrets"].keys()
+    assert set(service["networks"]) <= stack["networks"].keys()
+    assert all((ROOT / stack["configs"][config["source"]]["file"]).is_file() for config in service["configs"])
+
+
+def test_prometheus_scrapes_every_port_that_serves_figures_and_can_log_in_there():
+    stack, scraped = yaml.safe_load(LIVE), yaml.safe_load((ROOT / "stack/prometheus.yml").read_text())
+    services, prometheus = stack["services"], stack["services"]["prometheus"]
+    targets = {}
+    for scrape in scraped["scrape_configs"]:
+        (found,) = scrape["dns_sd_configs"]
+        (name,) = found["names"]
+        targets[name.removeprefix("tasks.")] = found["port"]
+        assert scrape["authorization"]["credentials_file"].removeprefix("/run/secrets/") in prometheus["secrets"]
+    assert targets == {
+        "api": services["api"]["ports"][0]["target"],
+        "worker": int(services["worker"]["environment"]["FASTLANE_METRICS_PORT"]),
+    }
+    for name in targets:
+        assert set(services[name]["networks"]) & set(prometheus["networks"])
+        assert services[name]["environment"]["FASTLANE_TOKENS_FILE"] == "/run/secrets/fastlane_tokens"
+        assert "fastlane_tokens" in services[name]["secrets"]
+    mounted = {config["target"] for config in prometheus["configs"]}
+    assert {f"/etc/prometheus/{file}" for file in scraped["rule_files"]} <= mounted
+
+
+def test_the_page_s_commands_give_prometheus_its_token_and_take_the_signs_away(tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "docker").write_text(DOCKER)
+    (tools / "docker").chmod(0o755)
+    (tmp_path / "swarm-stack.yml").write_text(STACK)
+    here = plain_environment()
+    environment = {**here, "PATH": f"{tools}:{here['PATH']}", "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    first = next(command for command in commands_in(section(INSTALL, "Prepare the swarm")) if "| tee token.txt" in command)
+    script = "\n".join([first, *commands_in(section(INSTALL, "Watch it with Prometheus"))])
+    subprocess.run(["sh", "-euc", script], cwd=tmp_path, env=environment, check=True, timeout=60)
+    operator, prometheus = TOKENS.read(json.loads((tmp_path / "fastlane_tokens_2").read_text()))
+    assert (operator.principal.role, prometheus.principal.role) == (Role.ADMIN, Role.READ)
+    assert token_digest((tmp_path / "fastlane_metrics_token").read_text()) == prometheus.digest
+    stack = yaml.safe_load((tmp_path / "swarm-stack.yml").read_text())
+    assert stack["secrets"]["fastlane_tokens"] == {"external": True, "name": "fastlane_tokens_2"}
+    assert stack["services"] == yaml.safe_load(LIVE)["services"]

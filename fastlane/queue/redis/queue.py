@@ -84,14 +84,15 @@ class RedisQueue:
         """Calls back on wake-ups and stops. Call this before ``open``."""
         self._listener = SignalListener(self._connections[1].make, self._keys.channel, self._deadline, on_wake, on_stop)
 
-    async def put(self, entries: Sequence[Entry]) -> None:
+    async def put(self, entries: Sequence[Entry]) -> int:
         """Inserts or moves entries, those of one loop turn in one call."""
-        await self._puts.call(entries)
+        return sum(await self._puts.call(entries))
 
-    async def _put(self, entries: Sequence[Entry]) -> Sequence[None]:
+    async def _put(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        absent = ""
         for batch in batches(entries):
-            await self._scripts.run("put", {entry.lane for entry in batch}, entry_arguments(batch))
-        return ()
+            absent += await self._scripts.run("put", {entry.lane for entry in batch}, entry_arguments(batch))
+        return [answer == "1" for answer in absent]
 
     async def claim(
         self, generation: str, owner: str, lanes: Sequence[Lane], count: int, *, lease: int, watch: Sequence[str] = ()
@@ -182,6 +183,10 @@ class RedisQueue:
         numbers = await self._scripts.run("counts", names, [])
         counts = {lane: LaneCounts(*numbers[4 * place : 4 * place + 4]) for place, lane in enumerate(names)}
         return counts if lanes is not None else {lane: row for lane, row in counts.items() if row != EMPTY}
+
+    async def oldest_waiting(self, lanes: Sequence[str]) -> Mapping[str, int]:
+        """For how long the entry that has waited longest has been due, per lane."""
+        return dict(zip(lanes, await self._scripts.run("oldest", lanes, []), strict=True))
 
     def _remember(self, id: str, lane: str) -> None:
         """Remembers the lane of a leased entry, so that its finish needs only one call. It may be forgotten or outdated: the script then

@@ -20,6 +20,7 @@ NAMES = (
     "audit",
     "remember_store",
     "counts",
+    "oldest",
     "lane_of",
     "members",
     "announce",

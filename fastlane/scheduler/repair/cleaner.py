@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from fastlane.executors.base import Executor
+from fastlane.metrics.metrics import Repair, Repaired, uncounted
 from fastlane.models.execution import Execution
 from fastlane.models.placement.host import reachable_manager
 from fastlane.scheduler.repair.by_host import side_by_side
@@ -24,10 +25,11 @@ FAULTS = 3
 class Cleaner:
     """Cleans in rounds."""
 
-    def __init__(self, store: ExecutionStore, executor: Executor, settler: Settler) -> None:
+    def __init__(self, store: ExecutionStore, executor: Executor, settler: Settler, repaired: Repaired = uncounted) -> None:
         self._store = store
         self._executor = executor
         self._settler = settler
+        self._repaired = repaired
         self._after: tuple[int, str] | None = None
 
     async def clean(self) -> None:
@@ -48,7 +50,9 @@ class Cleaner:
         """Cleans rows of one host, in another order each time: no few of them that always fail can keep the others waiting."""
         faults = 0
         for row in random.sample(rows, len(rows)):
-            if not await self._settler.clean(row):
+            if await self._settler.clean(row):
+                self._repaired(Repair.SERVICE, 1)
+            else:
                 faults += 1
                 if faults == FAULTS:
                     return

@@ -13,6 +13,7 @@ import structlog
 from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock
 from fastlane.errors import TransientError, Unreadable
+from fastlane.metrics.metrics import Repair, Repaired, uncounted
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.queue.base import TICKS, Entry, TimedQueue, execution_entry, rules_of, slotless_entry, stranded_lanes
@@ -41,6 +42,7 @@ class LaneKeeper:
         pools: Sequence[Pool],
         *,
         every: float,
+        repaired: Repaired = uncounted,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -49,6 +51,7 @@ class LaneKeeper:
         self._clock = clock
         self._pools = pools
         self._every = min(every, LOOK_EVERY)
+        self._repaired = repaired
         self._others: dict[str, tuple[tuple[str, str], ...] | None] | None = None
         self._all_alike = False
         self._rules = rules_of(pools)
@@ -97,6 +100,7 @@ class LaneKeeper:
         if page is not None:
             self._reached[lane] = page
         if moved:
+            self._repaired(Repair.LANE, moved)
             log.info("lanes.adopted", lane=lane, entries=moved)
 
     async def _empty(self, lane: str, ids: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ is rebuilt, and all dispatch is paused first, because some of what waits may hav
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from dataclasses import replace
 
 import structlog
@@ -41,13 +41,23 @@ FOREVER = 1 << 60
 class Rebuilder:
     """Checks for one worker (``owner``) that the queue matches the store, and rebuilds it."""
 
-    def __init__(self, store: Store, queue: TimedQueue, data: QueueGeneration, clock: Clock, owner: str, pools: Sequence[Pool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: TimedQueue,
+        data: QueueGeneration,
+        clock: Clock,
+        owner: str,
+        pools: Sequence[Pool],
+        on_rebuilt: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._queue = queue
         self._data = data
         self._clock = clock
         self._owner = owner
         self._pools = pools
+        self._on_rebuilt = on_rebuilt
         self._good_until = 0
         self._fit = False
         self._generation = ""
@@ -182,6 +192,7 @@ class Rebuilder:
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
             current = await self._renewed(current)
         if current is not None and await self._store.change_generation(current, replace(current, builder=None)):
+            self._on_rebuilt()
             log.info("queue.rebuilt", generation=current.number, entries=count)
 
     async def _renewed(self, mine: Generation) -> Generation | None:

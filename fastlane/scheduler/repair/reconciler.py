@@ -15,11 +15,12 @@ import structlog
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, TransientError, Unreadable
 from fastlane.executors.base import EngineService, Executor
+from fastlane.metrics.metrics import Repair, Repaired, uncounted
 from fastlane.models import transitions
 from fastlane.models.execution import Execution
 from fastlane.models.placement.pool import Pool
 from fastlane.models.status import STARTING, UNDER_WAY
-from fastlane.queue.base import TimedQueue, execution_entry, job_entry, pass_on_stop, slotless_entry
+from fastlane.queue.base import Entry, TimedQueue, execution_entry, job_entry, pass_on_stop, slotless_entry
 from fastlane.scheduler.repair.by_host import side_by_side
 from fastlane.scheduler.repair.cleaner import Cleaner
 from fastlane.scheduler.settler import Settler
@@ -39,7 +40,7 @@ Part = Callable[[], Awaitable[None]]
 
 
 class Reconciler:
-    """The rounds of one worker. ``every`` in seconds; ``first``: what each round begins with."""
+    """The rounds of one worker. ``every`` in seconds; ``first``: what each round begins with; ``repaired`` counts what it put right."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Reconciler:
         *,
         every: float,
         first: Part | None = None,
+        repaired: Repaired = uncounted,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -62,7 +64,8 @@ class Reconciler:
         self._every = every
         self._first = () if first is None else (first,)
         self._pruned_up_to = ""
-        self._cleaner = Cleaner(store, executor, settler)
+        self._repaired = repaired
+        self._cleaner = Cleaner(store, executor, settler, repaired)
 
     async def run(self) -> None:
         """Makes a round at each interval, forever. A failing part of a round does not stop the others."""
@@ -89,12 +92,12 @@ class Reconciler:
         """Puts the entries of what is under way or due soon; an entry that is there stays as it is."""
         after: tuple[int, str] | None = None
         while page := await self._store.executions_in(UNDER_WAY, PAGE, after):
-            await self._queue.put([execution_entry(execution, self._pools) for execution in page])
+            await self._put([execution_entry(execution, self._pools) for execution in page], Repair.ENTRY)
             after = (page[-1].scheduled_for, page[-1].id)
             await asyncio.sleep(0)
         after = None
         while jobs := await self._store.jobs_due(self._clock.now() + SOON, PAGE, after):
-            await self._queue.put([job_entry(job) for job in jobs])
+            await self._put([job_entry(job) for job in jobs], Repair.ENTRY)
             after = (jobs[-1].next_tick or 0, jobs[-1].id)
 
     async def stop(self) -> None:
@@ -119,6 +122,7 @@ class Reconciler:
             return
         if await self._store.change(transitions.flag_stop(execution, now=self._clock.now())) is not None:
             log.info("execution.stop_passed_on", task_id=execution.task_id, job_id=execution.job_id, execution_id=execution.id)
+            self._repaired(Repair.STOP, 1)
             await pass_on_stop(self._queue, execution, now=self._clock.now())
 
     async def settle(self) -> None:
@@ -126,7 +130,10 @@ class Reconciler:
         now = self._clock.now()
         rows = await self._store.unsettled(PAGE)
         if rows:
-            await self._queue.put([slotless_entry(row, due=now) for row in rows])
+            await self._put([slotless_entry(row, due=now) for row in rows], Repair.SETTLEMENT)
+
+    async def _put(self, entries: Sequence[Entry], kind: Repair) -> None:
+        self._repaired(kind, await self._queue.put(entries))
 
     async def clean(self) -> None:
         """Removes services that are still there although their rows are settled."""
@@ -159,6 +166,7 @@ class Reconciler:
     async def _remove(self, host: str, service: EngineService) -> None:
         try:
             await self._executor.remove(host, service.id)
+            self._repaired(Repair.SERVICE, 1)
         except FastlaneError as error:
             log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
 

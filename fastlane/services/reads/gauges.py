@@ -22,10 +22,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class PoolGauges:
-    """A pool now. ``lane``: None when the queue does not say; ``paused``: None when the store does not."""
+    """A pool now. ``lane``, and ``oldest`` (for how many milliseconds what has waited longest for a slot has been due): None when the queue
+    does not say; ``paused``: None when the store does not."""
 
     pool: Pool
     lane: LaneCounts | None
+    oldest: int | None
     paused: bool | None
 
 
@@ -54,11 +56,14 @@ class GaugeReader:
     async def read(self) -> InstallationGauges:
         """The installation as it is now."""
         names = [pool.name for pool in self._pools]
-        (pauses, store_seconds), (lanes, queue_seconds), (reports, _) = await asyncio.gather(
-            _timed(self._store.paused_pools()), _timed(self._queue.counts(names)), _timed(self._reports.current())
+        (pauses, store_seconds), (lanes, queue_seconds), (oldest, _), (reports, _) = await asyncio.gather(
+            _timed(self._store.paused_pools()),
+            _timed(self._queue.counts(names)),
+            _timed(self._queue.oldest_waiting(names)),
+            _timed(self._reports.current()),
         )
         return InstallationGauges(
-            pools=tuple(_pool_gauges(pool, lanes or {}, pauses) for pool in self._pools),
+            pools=tuple(_pool_gauges(pool, lanes or {}, oldest or {}, pauses) for pool in self._pools),
             hosts=() if reports is None else host_rows(self._pools, reports),
             workers=len(reports or ()),
             followers=len(self._followers),
@@ -78,5 +83,5 @@ async def _timed(answer: Awaitable[Answer]) -> tuple[Answer | None, float | None
     return found, time.monotonic() - began
 
 
-def _pool_gauges(pool: Pool, lanes: Mapping[str, LaneCounts], pauses: Pauses | None) -> PoolGauges:
-    return PoolGauges(pool, lanes.get(pool.name), None if pauses is None else pool.name in pauses.names)
+def _pool_gauges(pool: Pool, lanes: Mapping[str, LaneCounts], oldest: Mapping[str, int], pauses: Pauses | None) -> PoolGauges:
+    return PoolGauges(pool, lanes.get(pool.name), oldest.get(pool.name), None if pauses is None else pool.name in pauses.names)

@@ -2,7 +2,7 @@
 -- finish.
 -- Keys: those of entries.lua; the entries' lanes are declared.
 -- Arguments: for each entry its id, kind, lane, due, revision, priority, group, concurrency, expires (empty: never).
--- Answer: 'OK', or LANE.
+-- Answer: for each entry '1' if it was absent and '0' if it was not, in one text; or LANE.
 local ids = {}
 for argument = FIRST_ARGUMENT, #ARGV, ENTRY_ARGUMENTS do ids[#ids + 1] = ARGV[argument] end
 read_entries(ids)
@@ -11,10 +11,11 @@ for _, id in ipairs(ids) do
 end
 if lanes_answer() then return lanes_answer() end
 
-local wakes = false
+local wakes, absent = false, {}
 for argument = FIRST_ARGUMENT, #ARGV, ENTRY_ARGUMENTS do
   local id, new = ARGV[argument], entry_argument(argument)
   local entry = entries[id]
+  absent[#absent + 1] = entry and '0' or '1'
   if entry and is_leased(id) then
     if new.revision > (entry.pending and entry.pending.revision or entry.revision) then
       entry.pending = new
@@ -29,4 +30,4 @@ for argument = FIRST_ARGUMENT, #ARGV, ENTRY_ARGUMENTS do
   end
 end
 if unblock() or wakes then wake_workers() end
-return 'OK'
+return table.concat(absent)

@@ -25,6 +25,12 @@ def gauges_of(now: InstallationGauges) -> tuple[GaugeValues, ...]:
             [value for pool in now.pools for value in _states(pool)],
         ),
         GaugeValues(
+            "fastlane_pool_oldest_waiting_seconds",
+            "For how long the execution that has waited longest for a slot of its pool has been due.",
+            ("pool",),
+            _by_pool(now, lambda row: None if row.oldest is None else row.oldest / 1000),
+        ),
+        GaugeValues(
             "fastlane_pool_slots",
             "How many executions of a pool may run at once.",
             ("pool",),
