@@ -1,4 +1,4 @@
-"""A deletion of a job, or of a task, that another process overtakes between its reading and its writing."""
+"""A deletion that another process overtakes between its reading and its writing."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 
 from fastlane.models import transitions
 from fastlane.models.job import Job
+from fastlane.models.notify.receiver import Receiver
 from fastlane.models.placement.host_record import HostRecord
 from fastlane.models.status import Status
 from fastlane.storage.base import Deletion
@@ -159,3 +160,16 @@ async def test_a_change_that_another_overtakes_is_decided_anew(stores: Stores, m
     stored = await stores[1].execution(execution.id)
     assert stored is not None
     assert stored.host == "a:1"
+
+
+async def test_a_receiver_that_fails_again_as_old_failures_are_pruned_stays(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Receiver("r", "https://example.com:443", failing_since=5, failed_at=5, error="it said no")
+    again = failed.failed("it said no again", 20)
+    assert await stores[0].write_receiver(failed)
+
+    async def fail_again() -> None:
+        assert await stores[1].write_receiver(again)
+
+    monkeypatch.setattr(Database, "delete", once(fail_again, Database.delete, before=True))
+    await stores[0].prune_receivers(9)
+    assert await stores[1].receiver("r") == again
