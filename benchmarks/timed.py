@@ -22,8 +22,8 @@ from fastlane.models.ids import new_id
 from fastlane.models.job import Job
 from fastlane.models.schedule.schedule import Schedule, ScheduleKind
 from fastlane.storage.documents import JOB_COLUMNS, job_document
+from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.jobs import insert_into
-from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.redis import RealRedis
 

@@ -234,7 +234,7 @@ def marks_from_json(text: str) -> dict[int, Mark]:
     try:
         return {int(stream): Mark(*values) for stream, values in orjson.loads(text).items()}
     except FAULTS as error:
-        raise _unreadable("a part of a log", error) from error
+        raise unreadable("a part of a log", error) from error
 
 
 def pack_pieces(pieces: Sequence[Piece]) -> tuple[bytes, bytes]:
@@ -252,7 +252,7 @@ def unpack_pieces(index: bytes, data: bytes) -> tuple[Piece, ...]:
             pieces.append(Piece(stream, time, data[start : start + length]))
             start += length
     except FAULTS as error:
-        raise _unreadable("a part of a log", error) from error
+        raise unreadable("a part of a log", error) from error
     return tuple(pieces)
 
 
@@ -311,7 +311,7 @@ def job_from(document: Mapping[str, Any]) -> Job:
     try:
         return Job(**_converted({name: document[name] for name in JOB_FIELDS}, _JOB_FROM))
     except FAULTS as error:
-        raise _unreadable(f"job {document.get('id')}", error) from error
+        raise unreadable(f"job {document.get('id')}", error) from error
 
 
 def tick_document(tick: Tick) -> dict[str, Any]:
@@ -324,7 +324,7 @@ def tick_from(document: Mapping[str, Any]) -> Tick:
     try:
         return Tick(**_converted({name: document[name] for name in TICK_FIELDS}, _TICK_FROM))
     except FAULTS as error:
-        raise _unreadable(f"tick {document.get('id')}", error) from error
+        raise unreadable(f"tick {document.get('id')}", error) from error
 
 
 def host_document(record: HostRecord) -> dict[str, Any]:
@@ -337,7 +337,7 @@ def host_from(document: Mapping[str, Any]) -> HostRecord:
     try:
         return HostRecord(**_converted(dict(document), _HOST_FROM))
     except FAULTS as error:
-        raise _unreadable(f"the host {document.get('id')}", error) from error
+        raise unreadable(f"the host {document.get('id')}", error) from error
 
 
 def delivery_document(delivery: Delivery) -> dict[str, Any]:
@@ -351,7 +351,7 @@ def delivery_from(document: Mapping[str, Any]) -> Delivery:
     try:
         return Delivery(**_converted({name: document[name] for name in DELIVERY_FIELDS}, _DELIVERY_FROM))
     except FAULTS as error:
-        raise _unreadable(f"delivery {document.get('id')}", error) from error
+        raise unreadable(f"delivery {document.get('id')}", error) from error
 
 
 def execution_document(execution: Execution) -> dict[str, Any]:
@@ -371,12 +371,13 @@ def execution_of(values: list[Any]) -> Execution:
             values[place] = convert(values[place])
         return Execution(*values)
     except FAULTS as error:
-        raise _unreadable(f"execution {values[_ID]}", error, *(values[place] for place in _WHERE)) from error
+        raise unreadable(f"execution {values[_ID]}", error, *(values[place] for place in _WHERE)) from error
 
 
-def _unreadable(
+def unreadable(
     what: str, error: Exception, service_id: str | None = None, host: str | None = None, swarm_id: str | None = None
 ) -> Unreadable:
+    """The error of a row that cannot be read; the rest says where its service is."""
     kind = type(error).__name__
     words = f"{what} cannot be read from the store ({kind}): a newer fastlane wrote it, or it is damaged"
     return Unreadable(f"{words}; upgrade fastlane, or repair the row", service_id=service_id, host=host, swarm_id=swarm_id)

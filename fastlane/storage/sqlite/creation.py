@@ -1,4 +1,4 @@
-"""Inserts of new jobs with their first ticks and executions: those that wait together go into a few statements.
+"""The commits of a job: it is made or advanced together with its ticks and execution. New jobs that wait together go into a few statements.
 
 A statement costs more than most of the rows that it inserts (measured: a tenth of what an enqueue costs when 32 come at once).
 """
@@ -12,8 +12,9 @@ from typing import Any
 
 from fastlane.errors import Conflict
 from fastlane.models.idempotency import IdempotencyRecord
+from fastlane.models.job import Job
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, TICK_FIELDS
-from fastlane.storage.sqlite import idempotency
+from fastlane.storage.sqlite import executions, idempotency, jobs
 from fastlane.storage.sqlite.jobs import count_jobs
 
 Document = Mapping[str, Any]
@@ -47,6 +48,24 @@ def create(db: sqlite3.Connection, new: Sequence[NewJob]) -> list[None]:
     _insert(db, "ticks", TICK_FIELDS, [entry.tick for entry in new if entry.tick is not None])
     _insert(db, "executions", EXECUTION_FIELDS, [entry.execution for entry in new if entry.execution is not None])
     return [None] * len(new)
+
+
+def advance(
+    db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None], record: IdempotencyRecord | None
+) -> bool:
+    """Replaces ``seen`` by ``job`` and inserts the rows of ticks, the execution and the record; False when ``seen`` is no longer stored."""
+    ticks, execution = rows
+    if record is not None:
+        idempotency.refuse_repeat(db, record)
+    if not jobs.advance(db, seen, job):
+        return False
+    if record is not None:
+        idempotency.insert(db, record)
+    for tick in ticks:
+        jobs.insert_tick(db, tick)
+    if execution is not None:
+        executions.insert(db, execution)
+    return True
 
 
 def _insert(db: sqlite3.Connection, table: str, fields: tuple[str, ...], rows: Sequence[Document], more: str = "") -> int:

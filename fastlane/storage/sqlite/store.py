@@ -32,8 +32,10 @@ from fastlane.models.transitions import ExecutionChange
 from fastlane.storage.base import Counts, Deletion, Generation, Slice
 from fastlane.storage.documents import change_document, delivery_document, execution_document, host_document, job_document, tick_document
 from fastlane.storage.sqlite import (
+    creation,
     deletion,
     executions,
+    generations,
     hosts,
     idempotency,
     images,
@@ -46,14 +48,13 @@ from fastlane.storage.sqlite import (
     version,
 )
 from fastlane.storage.sqlite import deliveries as delivery_rows
-from fastlane.storage.sqlite.creation import NewJob, create
+from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.memory import keep_freed_memory
 from fastlane.storage.sqlite.driver.migration import Progress, prepare
 from fastlane.storage.sqlite.driver.readers import Readers
 from fastlane.storage.sqlite.driver.work_queue import BatchOperation
 from fastlane.storage.sqlite.driver.writer import Writer
 from fastlane.storage.sqlite.lists import counts, execution_lists, job_lists, paged
-from fastlane.storage.sqlite.schema import connect
 
 GRACE = 2.0
 """Seconds beyond ``busy_timeout`` after which a call is given up."""
@@ -103,19 +104,19 @@ class SqliteStore:
     # jobs
 
     async def create(self, job: Job, tick: Tick | None, execution: Execution | None, record: IdempotencyRecord | None = None) -> None:
-        new = NewJob(
+        new = creation.NewJob(
             job_document(job),
             None if tick is None else tick_document(tick),
             None if execution is None else execution_document(execution),
             record,
         )
-        await self._writer.run(BatchOperation(new, create))
+        await self._writer.run(BatchOperation(new, creation.create))
 
     async def advance(
         self, seen: Job, job: Job, ticks: Sequence[Tick], execution: Execution | None, record: IdempotencyRecord | None = None
     ) -> bool:
         rows = ([tick_document(tick) for tick in ticks], None if execution is None else execution_document(execution))
-        return await self._writer.run(partial(_advance, seen=seen, job=job_document(job), rows=rows, record=record))
+        return await self._writer.run(partial(creation.advance, seen=seen, job=job_document(job), rows=rows, record=record))
 
     async def idempotency_record(self, key: str, since: int) -> IdempotencyRecord | None:
         return await self._readers.run(lambda db: idempotency.get(db, key, since))
@@ -349,10 +350,10 @@ class SqliteStore:
     # the queue's generation
 
     async def generation(self) -> Generation:
-        return await self._readers.run(_generation)
+        return await self._readers.run(generations.generation)
 
     async def change_generation(self, seen: Generation, new: Generation) -> bool:
-        return await self._writer.run(lambda db: _change_generation(db, seen, new))
+        return await self._writer.run(lambda db: generations.change(db, seen, new))
 
     # exports and imports
 
@@ -370,31 +371,3 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         return connect(self._path, self._busy_timeout)
-
-
-def _advance(
-    db: sqlite3.Connection, seen: Job, job: Document, rows: tuple[Sequence[Document], Document | None], record: IdempotencyRecord | None
-) -> bool:
-    ticks, execution = rows
-    if record is not None:
-        idempotency.refuse_repeat(db, record)
-    if not jobs.advance(db, seen, job):
-        return False
-    if record is not None:
-        idempotency.insert(db, record)
-    for tick in ticks:
-        jobs.insert_tick(db, tick)
-    if execution is not None:
-        executions.insert(db, execution)
-    return True
-
-
-def _generation(db: sqlite3.Connection) -> Generation:
-    return Generation(*db.execute("SELECT number, run_id, builder, since FROM generation").fetchone())
-
-
-def _change_generation(db: sqlite3.Connection, seen: Generation, new: Generation) -> bool:
-    update = """UPDATE generation SET number = ?, run_id = ?, builder = ?, since = ?
-        WHERE number = ? AND run_id = ? AND builder IS ? AND since = ?"""
-    values = [value for row in (new, seen) for value in (row.number, row.run_id, row.builder, row.since)]
-    return db.execute(update, values).rowcount == 1

@@ -12,9 +12,10 @@ from fastlane.errors import ReadTooLong
 from fastlane.models.paging import Page, Wanted, WantedJobs, Window
 from fastlane.models.status import FINAL, Status
 from fastlane.storage import pages, visibility
-from fastlane.storage.sqlite import schema, store
+from fastlane.storage.sqlite import store
+from fastlane.storage.sqlite.driver import connection
+from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.lists import execution_lists, job_lists, paged
-from fastlane.storage.sqlite.schema import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import first_of, new, new_job
 from tests.support.waiting import until
@@ -130,8 +131,8 @@ async def test_a_pattern_is_asked_once_for_each_task_that_can_match(
     opened: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    matches = schema._visible
-    monkeypatch.setattr(schema, "_visible", lambda pattern, task: (asked.append(task), matches(pattern, task))[1])
+    matches = connection._visible
+    monkeypatch.setattr(connection, "_visible", lambda pattern, task: (asked.append(task), matches(pattern, task))[1])
     for task in ("other", "team-a", "team-b", "zebra"):
         await fill(opened, path, task, 30)
     _, page = effort(path, Wanted(visible="team-[ab]$"), Window(1, 10))

@@ -16,7 +16,8 @@ from pathlib import Path
 import structlog
 
 from fastlane.errors import FastlaneError
-from fastlane.storage.sqlite.schema import MIGRATIONS, Migration, connect, execute_patiently, is_busy
+from fastlane.storage.sqlite.driver.connection import connect, execute_patiently, is_busy
+from fastlane.storage.sqlite.schema import MIGRATIONS, Migration
 
 log = structlog.get_logger()
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import structlog
 
 from fastlane.errors import Conflict, FastlaneError, StoreDown
+from fastlane.storage.sqlite.driver.connection import execute_patiently
 from fastlane.storage.sqlite.driver.work_queue import Answer, Operation, QueuedOperation, WorkQueue, join, perform
-from fastlane.storage.sqlite.schema import execute_patiently
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fastlane.storage.sqlite import store as sqlite
-from fastlane.storage.sqlite.schema import connect
+from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.store_queries import QUERIES
 

@@ -8,8 +8,9 @@ from fastlane.errors import FastlaneError
 from fastlane.models.status import FINAL, UNDER_WAY, Status
 from fastlane.storage.documents import EXECUTION_FIELDS, JOB_COLUMNS, TICK_FIELDS, execution_document, job_document, tick_document
 from fastlane.storage.sqlite import schema
+from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.migration import migrate, prepare
-from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration, connect
+from fastlane.storage.sqlite.schema import MIGRATIONS, VERSION, Migration
 from fastlane.storage.sqlite.store import SqliteStore
 from tests.support.factories import new
 

@@ -5,9 +5,9 @@ import pytest
 
 from fastlane.errors import FastlaneError, StoreDown
 from fastlane.storage.sqlite.driver import readers as sqlite_readers
+from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.readers import THREADS, Readers
 from fastlane.storage.sqlite.driver.work_queue import BatchOperation
-from fastlane.storage.sqlite.schema import connect
 
 
 @pytest.fixture

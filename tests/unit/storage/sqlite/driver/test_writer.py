@@ -6,9 +6,9 @@ import pytest
 
 from fastlane.errors import Conflict, FastlaneError, StoreDown
 from fastlane.storage.sqlite.driver import writer
+from fastlane.storage.sqlite.driver.connection import connect
 from fastlane.storage.sqlite.driver.work_queue import BatchOperation
 from fastlane.storage.sqlite.driver.writer import Writer
-from fastlane.storage.sqlite.schema import connect
 
 
 class Bench:
