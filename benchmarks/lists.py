@@ -7,7 +7,7 @@ short in turn.
 
 Of MongoDB also the server's own times for the same rows: a count and a find by plain PyMongo, without fastlane; for ``/status`` the counts
 that it shows. SecantusDB, on which the tests run, reads a whole collection for each of them (3 s of processor time for 100,000 jobs), and
-a call of fastlane ends after 5 s: there the lists and the large pages are a tenth as long.
+a call of fastlane ends after 5 s: there the lists and the large pages are a twentieth as long.
 """
 
 import json
@@ -35,7 +35,7 @@ from tests.support.redis import RealRedis
 SMALL = 20
 JOB = "{job}"
 """Stands for an id. No cursor of a list has braces in it."""
-TURNS, MAX_SHORT = 30, 500
+MAX_SHORT = 500
 _ANY = {"$gte": -(2**53)}
 MOST, MAX_LAST = Target(2.0, at_least=False), Target(10.0, at_least=False)
 
@@ -44,17 +44,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The rows of the long lists, of a large page, and how many steps of a walk are measured at most (on MongoDB)."""
+    """The rows of the long lists, of a large page, how many steps of a walk are measured at most (on MongoDB), and how often each page is
+    requested."""
 
     jobs: int = 100_000
     executions: int = 10_000
     page: int = 1_000
     steps: int = 500
+    turns: int = 30
 
     @property
-    def tenth(self) -> "Sizes":
+    def reduced(self) -> "Sizes":
         """Those for a server that reads all rows for each page."""
-        return Sizes(self.jobs // 10, self.executions // 10, self.page // 10, max(1, self.steps // 10))
+        return Sizes(self.jobs // 20, self.executions // 20, self.page // 20, max(1, self.steps // 20), max(3, self.turns // 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +130,13 @@ def measure(rounds: int, say: Say, sizes: Sizes) -> list[Figure]:
     """Measures the cost of a page of a long list against one of a short list, on both stores."""
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name, places(Path(name)) as make:
-        for store, size in ((SQLITE, sizes), (MONGO, sizes.tenth if reads_all() else sizes)):
+        for store, size in ((SQLITE, sizes), (MONGO, sizes.reduced if reads_all() else sizes)):
             long, short = make(store), make(store)
             with _side(long, Numbers(size.jobs, size.executions), say) as ours, _side(short, Numbers(size.page, SMALL), say) as other:
                 for case in cases(size):
                     found = _measure(store, (ours, other), case, rounds, size)
                     if store == MONGO and case.bare:
-                        found += [_bare(long, ours, case, found[0])]
+                        found += [_bare(long, ours, case, found[0], size.turns)]
                     say(f"{store}: {case.name}: " + ", ".join(f"{median(figure.compared):.2f}" for figure in found))
                     figures += found
     return figures
@@ -158,7 +160,7 @@ def _measure(store: str, sides: tuple[Side, Side], case: Case, rounds: int, size
     last = case.rows // case.per_page if case.per_page else 1
     for _ in range(rounds):
         for name, page in {"first page": 1, **({"page in the middle": last // 2, "last page": last} if last > 1 else {})}.items():
-            figures.setdefault(name, []).append(_in_turn(sides, case, page))
+            figures.setdefault(name, []).append(_in_turn(sides, case, page, sizes.turns))
         if last > 1:
             steps, shorts = _walk(sides, case, sizes.steps if store == MONGO else last)
             figures.setdefault("a step of a walk", []).append((median(steps), median(shorts)))
@@ -176,9 +178,9 @@ def _measure(store: str, sides: tuple[Side, Side], case: Case, rounds: int, size
     ]
 
 
-def _in_turn(sides: tuple[Side, Side], case: Case, page: int) -> tuple[float, float]:
+def _in_turn(sides: tuple[Side, Side], case: Case, page: int, turns: int) -> tuple[float, float]:
     """The median times of a page and of the short list's page, requested in turn."""
-    pairs = [(sides[0].get(case.page(page))[0], sides[1].get(case.page())[0]) for _ in range(TURNS)]
+    pairs = [(sides[0].get(case.page(page))[0], sides[1].get(case.page())[0]) for _ in range(turns)]
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
 
 
@@ -200,12 +202,12 @@ def _walk(sides: tuple[Side, Side], case: Case, most: int) -> tuple[list[float],
     return steps, shorts
 
 
-def _bare(place: Place, side: Side, case: Case, ours: Figure) -> Figure:
+def _bare(place: Place, side: Side, case: Case, ours: Figure, turns: int) -> Figure:
     """The first page against the counts, and the find if it is a list, with which the server alone gives its rows."""
     times = []
     with MongoClient[dict[str, Any]](place.url) as client:
         db = client.get_default_database()
-        for _ in range(TURNS):
+        for _ in range(turns):
             began = time.perf_counter()
             for rows in case.bare:
                 _read(db, rows, side.job, case.per_page)
