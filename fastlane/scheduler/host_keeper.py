@@ -45,6 +45,7 @@ class HostKeeper:
         self._returned = asyncio.Event()
         self._by_address: dict[str, list[HostRecord]] = {}
         self._removed: tuple[HostRecord, ...] = ()
+        self._losses: frozenset[tuple[str, int | None]] = frozenset()
         self._in_pools: frozenset[str] = frozenset()
         self._judgement: tuple[Sequence[HostView], Sequence[HostView]] | None = None
         self._judged_views: dict[str, tuple[HostView, HostView]] = {}
@@ -59,6 +60,9 @@ class HostKeeper:
         for record in self._pools.records:
             self._by_address.setdefault(record.address, []).append(record)
         self._removed = tuple(record for record in self._pools.records if record.lost_until is not None)
+        losses = frozenset((record.address, record.lost_until) for record in self._removed)
+        self._uncleared |= {address for address, _ in losses - self._losses}  # the settings may still name it, and its engine may be well
+        self._losses = losses
         self._in_pools = frozenset(host for pool in self._pools for host in pool.hosts)
         self._in_settings = frozenset(host for pool in self._pools.settings for host in pool.hosts)
         self._wanted = hosts_to_know(self._pools, self._pools.records)

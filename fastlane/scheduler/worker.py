@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -128,7 +129,7 @@ def build_parts(
     runner = Runner(store, queue, clock, leases, timer, launcher, watcher, settler, known_hosts, metrics)
     every = settings.reconcile * (0.75 + random.random() / 2)
     reconciler = Reconciler(store, queue, executor, clock, settler, pools, every=every, first=rebuilder.audit, repaired=metrics.repaired)
-    hosts.clear_with(reconciler.remove_leftovers_of)
+    hosts.clear_with(partial(reconciler.clear, lost=hosts.lost))
     lanes = LaneKeeper(store, queue, known_workers, known_pools, clock, pools, every=settings.reconcile, repaired=metrics.repaired)
     return WorkerParts(leases, rebuilder, settler, timer, launcher, watcher, runner, reconciler, lanes, hosts, images, deliverer)
 

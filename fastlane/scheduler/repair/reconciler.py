@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from fastlane.clock import Clock
-from fastlane.errors import FastlaneError, TransientError, Unreadable
+from fastlane.errors import FastlaneError, HostDown, TransientError, Unreadable
 from fastlane.executors.base import EngineService, Executor
 from fastlane.metrics.metrics import Repair, Repaired, uncounted
 from fastlane.models import transitions
@@ -24,6 +24,7 @@ from fastlane.queue.base import Entry, TimedQueue, execution_entry, job_entry, p
 from fastlane.scheduler.repair.by_host import side_by_side
 from fastlane.scheduler.repair.cleaner import Cleaner
 from fastlane.scheduler.settler import Settler
+from fastlane.scheduler.watch.execution_watch import Lost, never_lost
 from fastlane.storage.base import Store
 
 log = structlog.get_logger()
@@ -145,8 +146,19 @@ class Reconciler:
         await side_by_side("remove_leftovers", {host: partial(self.remove_leftovers_of, host) for host in usable})
 
     async def remove_leftovers_of(self, host: str) -> None:
-        """Removes those of one host. In another order each time: no few removals that hang can keep the others waiting."""
-        services = await self._executor.services(host)
+        """Removes those of one host."""
+        await self._remove_leftovers(host, never_lost)
+
+    async def clear(self, host: str, lost: Lost) -> None:
+        """Removes those of a host that is to get work. Raises TransientError while a container that was given up may go on there: what is
+        ``lost`` with the host has not been ended yet, or a removal fails by the host's own fault."""
+        left = await self._remove_leftovers(host, lost)
+        if left:
+            raise TransientError(f"{left} of the services that were given up there are not removed yet")
+
+    async def _remove_leftovers(self, host: str, lost: Lost) -> int:
+        """How many had to be left. In another order each time: no few removals that hang can keep the others waiting."""
+        services, left = await self._executor.services(host), 0
         for service in random.sample(services, len(services)):
             try:
                 row = await self._store.execution(service.execution_id)
@@ -157,18 +169,24 @@ class Reconciler:
                 await self._unknown(host, service)
             elif is_leftover(row, service):
                 log.info("service.leftover_removed", host=host, service_id=service.id, execution_id=row.id)
-                await self._remove(host, service)
+                left += not await self._remove(host, service)
+            else:
+                left += lost(row) is not None if not row.status.final else row.exit_code is None
+        return left
 
     async def prune_logs(self) -> None:
         """Removes logs that a process stored after their execution was deleted: a page in each round, over and over."""
         self._pruned_up_to = await self._store.prune_logs(self._pruned_up_to, PAGE) or ""
 
-    async def _remove(self, host: str, service: EngineService) -> None:
+    async def _remove(self, host: str, service: EngineService) -> bool:
+        """False when that failed by the host's own fault. (What an engine refuses, it may refuse forever.)"""
         try:
             await self._executor.remove(host, service.id)
             self._repaired(Repair.SERVICE, 1)
         except FastlaneError as error:
             log.warning("service.not_removed", host=host, service_id=service.id, error=str(error))
+            return not isinstance(error, HostDown)
+        return True
 
     async def _unknown(self, host: str, service: EngineService) -> None:
         """Handles a service whose execution the store does not have. A parked one whose execution was deleted goes at once, since nothing

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from fastlane.errors import HostDown
 from fastlane.models.placement.host_record import EngineIdentity
 from tests.behaviour.hosts.conftest import NEW, OTHER, Administered
+from tests.support.fastlane import HOST
+from tests.support.intercept import Call, intercepted
 
 
 @contextlib.asynccontextmanager
@@ -167,19 +170,98 @@ async def test_a_host_that_takes_long_to_clear_keeps_no_other_one_waiting(grown:
     assert (await grown.seen(NEW, available=False))["error"] == "is being cleared of what was left there"
 
 
+@pytest.fixture
+async def named(shared_redis, tmp_path):
+    """A server whose settings name its host, with a worker that makes no rounds of cleaning while a test lasts."""
+    async with Administered(tmp_path, shared_redis.url, reconcile=3600.0) as server:
+        server.executor.engines[HOST] = EngineIdentity("engine", "swarm")
+        await server.hire()
+        await server.seen(HOST, available=True, engine="engine")
+        yield server
+
+
+async def test_a_host_that_the_settings_still_name_is_cleared_after_its_removal_before_it_gets_work(named: Administered) -> None:
+    """Its engine is well, so it is used again at once."""
+    first = await named.submit("hold")
+    await named.reaches(first, "running")
+    parked = note_leftovers(named, HOST)
+    assert (await force(named, HOST)).json["lost"] == 1
+    lost = await named.cleaned(first)
+    assert (lost.status.value, lost.failure.reason.value) == ("failed", "host-lost")
+    again = await named.reaches(await named.submit("hold"), "running")
+    assert left_on(named, HOST) == [again.id]
+    assert parked == [[]]
+
+
+@pytest.mark.parametrize("step", ["end", "settle"])
+async def test_a_removed_host_gets_no_work_before_what_was_lost_there_has_ended(named: Administered, step: str) -> None:
+    """Another worker may have it, and be slow: its container would go on beside the new ones."""
+    lost = await named.reaches(await named.submit("hold", retries=1, retry_delay=3_600_000), "running")
+    parked, slow, clearings = note_leftovers(named, HOST), asyncio.Event(), 0
+    services = named.executor.services
+
+    async def hold(call: Call) -> object:
+        if call.name == step:
+            await slow.wait()
+        return await call.carry()
+
+    async def count(host):
+        nonlocal clearings
+        clearings += 1
+        return await services(host)
+
+    named.executor.services = count
+    with intercepted(named.store, "change", hold):
+        await force(named, HOST)
+
+        async def tried(times: int) -> bool:
+            return clearings >= times
+
+        await named.until(partial(tried, 1), "the host to be cleared")
+        waiting = await named.submit("hold")
+        await named.until(partial(tried, 2), "the host to be cleared again")
+        assert left_on(named, HOST) == [lost.id]
+        assert (await named.seen(HOST, available=False))["error"] == "is being cleared of what was left there"
+        slow.set()
+        await named.reaches(waiting, "running")
+    assert parked == [[]]
+
+
+async def test_a_host_on_which_a_removal_fails_by_its_own_fault_gets_no_work_until_it_succeeds(named: Administered) -> None:
+    lost = await named.reaches(await named.submit("hold"), "running")
+    parked, remove, refused = note_leftovers(named, HOST), named.executor.remove, list[str]()
+
+    async def fail(host: str, service_id: str) -> None:
+        refused.append(service_id)
+        if len(refused) < 3:
+            raise HostDown(f"{host} is away")
+        await remove(host, service_id)
+
+    named.executor.remove = fail
+    await force(named, HOST)
+
+    async def failed() -> bool:
+        return bool(refused)
+
+    await named.until(failed, "a removal to fail")
+    again = await named.reaches(await named.submit("hold"), "running")
+    assert left_on(named, HOST) == [again.id] != [lost.id]
+    assert parked == [[]]
+
+
 def left_on(server: Administered, host: str = NEW) -> list[str]:
     """The executions that have a service there."""
     return [run.order.execution_id for run in server.executor.world[host].values()]
 
 
-def note_leftovers(server: Administered) -> list[list[str]]:
+def note_leftovers(server: Administered, on: str = NEW) -> list[list[str]]:
     """What each service that is parked on the host from now on finds there."""
     found: list[list[str]] = []
     park = server.executor.park
 
     async def note(host, order, image):
-        if host == NEW:
-            found.append(left_on(server))
+        if host == on:
+            found.append(left_on(server, on))
         return await park(host, order, image)
 
     server.executor.park = note
