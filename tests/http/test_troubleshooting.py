@@ -32,7 +32,7 @@ ELSEWHERE = {
     "0/1": "integration/test_stack_one_node.py",
     "no suitable node (scheduling constraints not satisfied": "integration/test_stack_one_node.py",
     "secret not found": "integration/test_stack_one_node.py",
-    "No such image": "integration/test_registries.py",
+    "No such image": "integration/test_swarm_facts.py",
     "rollback_completed": "integration/test_stack.py",
 }
 """Words of troubles that need an engine, and the tests that have them."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -114,7 +115,12 @@ async def test_what_a_registry_does_not_have_is_refused_with_its_words(engine: s
         gone = Image(f"{registry.address}/app@sha256:{'0' * 64}", "sha256:" + "0" * 64)
         task = await run(executor, engine, gone)
         assert (task.end, task.exit_code) == (TaskEnd.IMAGE, None)
-        assert "No such image" in task.message
+        assert "manifest unknown" in task.message
+        registry.stop()
+        task = await run(executor, engine, replace(gone, reference=gone.reference.replace("/app@", "/other@")))
+        registry.start()
+        assert (task.end, task.exit_code) == (TaskEnd.IMAGE, None)
+        assert "connection refused" in task.message
         assert (await executor.resolve(engine, pushed.reference, Pull.MISSING)).digest == pushed.digest
 
 

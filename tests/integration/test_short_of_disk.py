@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from tests.integration.outages import small_disk
-from tests.support.engine import IMAGE, script
+from tests.support.engine import IMAGE, connect, script
 from tests.support.installation import Installation, installed
+from tests.support.registry import Registry
 from tests.support.relay import ThreadRelay
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -162,3 +163,49 @@ def test_a_host_elsewhere_that_had_no_space_for_a_start_is_left_alone_by_every_w
         reply = fastlane.run("true")
         why = f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/why"
         wait_until(lambda: "is short of disk" in str(fastlane.get(why).json), "the reason of its wait")
+
+
+def push_large(engine: SmallEngine, registry: Registry, mebibytes: int) -> str:
+    """Pushes an image that takes so much space, and leaves none of it on the engine."""
+    name, script = f"{registry.address}/large", f"head -c {mebibytes * MEBIBYTE} /dev/urandom >/large"
+    with contextlib.closing(connect(engine.url)) as api:
+        container = api.create_container(IMAGE, ["sh", "-c", script])["Id"]
+        api.start(container)
+        assert api.wait(container)["StatusCode"] == 0
+        api.commit(container, name, "1")
+        api.remove_container(container)
+        said = list(api.push(name, "1", stream=True, decode=True))
+        assert not any("error" in line for line in said), said
+        api.remove_image(f"{name}:1")
+    return f"{name}:1"
+
+
+def test_an_image_for_which_a_node_has_no_space_is_the_host_s_trouble_and_is_tried_again(small_engine: SmallEngine, tmp_path: Path) -> None:
+    """The swarm only tells that there is no such image."""
+    rules = {"pool": {"insecure": True}, "log_format": "json"}
+    with (
+        Registry.beside(small_engine.url) as registry,
+        ThreadRelay(0, small_engine.url) as relay,
+        installed(tmp_path, relay.url, **rules) as fastlane,
+    ):
+        fastlane.serve("up")
+        fastlane.until_healthy()
+        image = push_large(small_engine, registry, 60)
+        filler = small_engine.fill(left=40)
+        reply = fastlane.run("true", image=image, retries=1, retryDelay=1)
+        first = wait_until(lambda: attempt(fastlane, reply, 1, "failed"), "the first attempt to end")
+        assert (first["status"], first["exitCode"]) == ("failed", None)
+        assert first["failure"]["reason"] == "host-lost"
+        assert "no space left on device" in first["failure"]["message"]
+        row = becomes(fastlane, available=False)
+        assert "is short of disk: it had no space left for a start" in row["error"]
+        second = wait_until(lambda: attempt(fastlane, reply, 2, "enqueued"), "the second attempt, which waits for the host")
+        filler.unlink()
+        fastlane.stop(reply)
+        assert second["host"] is None
+
+
+def attempt(fastlane: Installation, reply: dict[str, Any], number: int, status: str) -> dict[str, Any] | None:
+    """An attempt of a job, once it has this status."""
+    rows = fastlane.get(f"/tasks/{reply['taskId']}/jobs/{reply['jobId']}/executions").json["items"]
+    return next((row for row in rows if (row["attempt"], row["status"]) == (number, status)), None)

@@ -38,6 +38,8 @@ REFUSED = [
     "POST /volumes/create",
     "POST /networks/create",
     "POST /images/create?fromImage=x",
+    "POST /images/create?fromSrc=-&repo=x",
+    f"POST /images/create?fromImage=x&from%53rc=-&tag=sha256:{'0' * 64}",
     "POST /nodes/abc/update",
     "GET /services/x/../../containers/json",
     "PUT /services/create",
@@ -133,6 +135,8 @@ def test_the_filter_passes_on_what_fastlane_asks_for_and_nothing_else(stack: Sta
     good = ["GET /version", "GET /v1.45/nodes", "GET /tasks", "GET /services", "GET /v1.45/info"]
     answers = stack.inside("worker", "python", "-c", ASK, *good, *REFUSED).stdout.split()
     assert answers == ["200"] * len(good) + ["403"] * len(REFUSED)
+    absent = f"POST /images/create?fromImage=ubuntu&tag=sha256:{'0' * 64}"
+    assert stack.inside("worker", "python", "-c", ASK, absent).stdout.split() not in (["403"], [])
     refused = [line for number in (1, 2, 3) for line in stack.logs(f"engine-{number}").splitlines() if " 403 " in line]
     assert len(refused) == len(REFUSED), "fastlane itself asked for something that the filter refuses"
 

@@ -241,7 +241,8 @@ class SwarmExecutor:
         )
         with readable(host):
             clocks = self._hosts.clocks(found, leader_of(nodes))
-            views = task_views(tasks, node_states(nodes), await self._containers(found, tasks), node_details(nodes), clocks)
+            raw_views = task_views(tasks, node_states(nodes), await self._containers(found, tasks), node_details(nodes), clocks)
+            views = await self._hosts.explained(raw_views, spec.image(raw), asked=found)
             silent = self._hosts.silent_nodes(found)
             self._hosts.note_full_disks(views, self._clock.now())
             return spec.view(raw, tuple(wait_for_engine(view, silent) for view in views))

@@ -22,6 +22,7 @@ from fastlane.executors.swarm.client.faults import DiskFull, HostTimeout, NotHos
 from fastlane.executors.swarm.client.http import Request
 from fastlane.executors.swarm.client.transport import Transport
 from fastlane.executors.swarm.disk import NO_RESERVE, EngineDisk
+from fastlane.executors.swarm.images.failed_pulls import FailedPulls
 from fastlane.executors.swarm.images.images import REGISTRY_THREADS, Images
 from fastlane.executors.swarm.images.registries import Registries
 from fastlane.executors.swarm.probe import EngineFacts, Pace, probe
@@ -62,6 +63,7 @@ class Host:
         self.client = Client(self.transport)
         self._registry = Client(self.transport, threads=REGISTRY_THREADS, timeouts=CallTimeouts(read=25.0, whole=30.0))
         self._images = Images(self.get, self._registry, registries, clock)
+        self.failed_pulls = FailedPulls(self._registry, registries)
         self.facts: EngineFacts | None = None
         self.set_back: SetBack | None = None
         """The times that its clock may have shown twice; None when no probe saw it being set back."""

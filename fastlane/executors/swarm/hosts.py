@@ -1,9 +1,11 @@
 """The registered hosts together: which one is meant, which one is a task's node, and which one to ask when a host does not answer."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from fastlane.errors import HostDown
 from fastlane.executors.base import EngineTask, TaskEnd
+from fastlane.executors.swarm.client.faults import NO_SPACE
 from fastlane.executors.swarm.host import Host
 from fastlane.executors.swarm.service.clocks import Clocks
 from fastlane.models.placement.disk import Refusals
@@ -61,6 +63,18 @@ class Hosts:
         known = {facts.node_id: facts.skew for host in hosts if (facts := host.facts) is not None and facts.skew is not None}
         own = asked.facts.skew if asked.facts is not None else None
         return Clocks(known, known.get(leader or "", own or 0))
+
+    async def explained(self, tasks: Iterable[EngineTask], reference: str, *, asked: Host) -> tuple[EngineTask, ...]:
+        """The tasks with why their nodes could not pull the image, where such a node is a host and tells. (An image without a digest is the
+        node's own, and not pulled.)"""
+        return tuple([await self._explained(task, reference, asked) if task.end is TaskEnd.IMAGE else task for task in tasks])
+
+    async def _explained(self, task: EngineTask, reference: str, asked: Host) -> EngineTask:
+        at = self.at_node(task.node_id or "", asked=asked)
+        words = await at.failed_pulls.cause(reference) if at is not None and "@" in reference else None
+        if words is None:
+            return task
+        return replace(task, message=words, end=TaskEnd.NO_SPACE if NO_SPACE in words else TaskEnd.IMAGE)
 
     def note_full_disks(self, tasks: Iterable[EngineTask], now: int) -> None:
         """Takes in which of these tasks had no space left on their node's disk. Of a node that is no host, only this process knows."""

@@ -63,7 +63,7 @@ def failure_words(error: BaseException) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to ask an engine: ``path`` with its version, quoted; ``body`` is sent as JSON."""
+    """What to ask an engine: ``path`` with its version, quoted; ``body`` is sent as JSON; ``lines``: the answer is a list, a line each."""
 
     path: str
     method: str = "GET"
@@ -71,6 +71,7 @@ class Request:
     params: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    lines: bool = False
 
     @property
     def query(self) -> dict[str, str]:
@@ -127,6 +128,8 @@ class HttpClient:
         if response.status not in ACCEPTED:
             raise self._refused(response.status, body)
         try:
+            if request.lines:
+                return [orjson.loads(line) for line in body.splitlines()]
             return orjson.loads(body) if body else None
         except ValueError as error:
             raise HostDown(f"{self._host} answered what is not JSON: is it a Docker engine?") from error

@@ -206,9 +206,14 @@ def _is_part_of_id(image: str, id: str) -> bool:
     return not is_image_id(image) and id.removeprefix("sha256:").startswith(image.removeprefix("sha256:"))
 
 
+def without_queries(words: str) -> str:
+    """An engine's words without the queries of their URLs, which may contain the account."""
+    return _QUERY.sub(r"\1", words)
+
+
 def registry_fault(status: int, explanation: str, image: str, host: str) -> FastlaneError:
     """Why an engine could not resolve an image: it does not exist, or the registry or the host is at fault."""
-    words = _QUERY.sub(r"\1", plain(explanation))  # a query may contain the account
+    words = without_queries(plain(explanation))
     lower = _URL.sub("", words).lower()  # an image's own name says nothing
     host_fault = refusal(status, explanation, host)
     unreachable = any(word in lower for word in _UNREACHABLE)

@@ -194,6 +194,12 @@ def stop(raw: Raw, why: str = "") -> dict[str, Any]:
     return spec
 
 
+def image(raw: Raw) -> str:
+    """What was submitted for its image."""
+    template: Raw = raw["Spec"].get("TaskTemplate") or {}
+    return str((template.get("ContainerSpec") or {}).get("Image", ""))
+
+
 def version(raw: Raw) -> int:
     """The version that an update must name, so that it changes what was inspected or nothing."""
     return int(raw["Version"]["Index"])

@@ -14,12 +14,14 @@ failed     code 0, or none (``No such container``)                KILLED    none
 rejected   ``assigned node no longer meets constraints``          SHUTDOWN  the container's, if its node reports it
 rejected   ``context canceled``                                   SHUTDOWN  none: it was called off before its start
 rejected   ``No such image``, and other words of a failed pull    IMAGE     none
-rejected   ``… no space left on device``                           NO_SPACE  none
+rejected   ``… no space left on device``                          NO_SPACE  none
 rejected   anything else                                          REJECTED  none
 shutdown   (by our stop, a drained node, a changed service)       SHUTDOWN  the container's, if it had one that started
 orphaned   (its node was removed, or down for a day)              LOST      none: the container may still run
 remove     (its service was removed)                              SHUTDOWN  none
 ========== ====================================================== ========= =============================================
+
+A pull that failed has only these words, whatever its cause: ``images/failed_pulls.py`` finds that out.
 
 Code 137 is an engine's report of a kill. A command that exits with 137 by itself looks the same, and counts as killed.
 

@@ -11,6 +11,7 @@ from fastlane.executors.swarm.hosts import Hosts
 from fastlane.executors.swarm.probe import EngineFacts
 from fastlane.executors.swarm.service.states import wait_for_engine
 
+IMAGE = "app@sha256:12"
 HERE, THERE, ELSEWHERE = "unix:///here", "unix:///there", "unix:///elsewhere"
 
 
@@ -21,6 +22,18 @@ class Known:
     name: str
     facts: EngineFacts | None
     reachable: bool = True
+    failed_pulls: "Pulls | None" = None
+
+
+@dataclass
+class Pulls:
+    """Why the engine of a host cannot pull."""
+
+    words: str | None
+
+    async def cause(self, reference: str) -> str | None:
+        assert reference == IMAGE
+        return self.words
 
 
 def node(name: str) -> str:
@@ -81,6 +94,29 @@ def test_a_node_is_asked_only_while_its_host_answers_unless_it_is_asked_anyway(k
     assert hosts.at_node(node(THERE), asked=here) is None
     assert hosts.at_node(node(THERE), asked=there) is there
     assert hosts.at_node("a node that is not a host", asked=here) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "end", "message"),
+    [
+        ("write /x: no space left on device", TaskEnd.NO_SPACE, "write /x: no space left on device"),
+        ("dial tcp: connection refused", TaskEnd.IMAGE, "dial tcp: connection refused"),
+        (None, TaskEnd.IMAGE, "No such image"),
+    ],
+)
+async def test_why_an_image_could_not_be_pulled_is_asked_of_the_engine_of_its_node(
+    known: dict[str, Known], words: str | None, end: TaskEnd, message: str
+) -> None:
+    hosts = hosts_of(known)
+    known[THERE].failed_pulls = Pulls(words)
+    failed = EngineTask("t", "s", Phase.ENDED, "rejected", "No such image", TaskEnd.IMAGE, node_id=node(THERE))
+    other = ended(1, node(THERE))
+    (found, same) = await hosts.explained([failed, other], IMAGE, asked=hosts.named(HERE))
+    assert (found.end, found.message) == (end, message)
+    assert same is other
+    assert await hosts.explained([failed], "sha256:12", asked=hosts.named(HERE)) == (failed,), "an image that no registry has"
+    known[THERE].reachable = False
+    assert await hosts.explained([failed], IMAGE, asked=hosts.named(HERE)) == (failed,)
 
 
 def test_a_host_that_is_not_registered_cannot_be_reached(known: dict[str, Known]) -> None:
