@@ -225,7 +225,7 @@ async def running(
     again when they change. ``sockets``: what to serve on, if it is bound already; they are closed at the end. ``read_pools`` reads
     the settings' pools again."""
     sockets = bind(role, settings) if sockets is None else sockets
-    machine, metrics = factories.clock(), Metrics()
+    machine, metrics = factories.clock(), Metrics(settings.metrics_tasks)
     clock = AlignedClock(machine)
     worker = None
     async with AsyncExitStack() as stack:

@@ -157,6 +157,7 @@ class Execution(TypedDict):
     serviceId: str | None
     containerId: str | None
     logInfo: LogInfo
+    usage: Usage | None
     stopRequestedAt: str | None
     requestedBy: Requester | None
     metadata: Place
@@ -170,6 +171,15 @@ class LogInfo(TypedDict):
     stdoutBytes: int
     stderrBytes: int
     truncated: bool
+
+
+class Usage(TypedDict):
+    """What a container used, as far as it was measured while it ran."""
+
+    memoryPeakBytes: int
+    cpuSeconds: float | None
+    readBytes: int | None
+    writtenBytes: int | None
 
 
 class Requester(TypedDict):
@@ -489,10 +499,11 @@ class Ticket(TypedDict):
 
 
 class Why(TypedDict):
-    """What a job or an execution waits for now: nothing, one thing or several."""
+    """What a job or an execution waits for now: nothing, one thing or several; and a hint where memory ran out."""
 
     status: Literal["enqueued", "pulling", "running", "done", "failed", "timedout", "stopped", "expired", "scheduled", "paused"]
     waitingFor: list[Wait]
+    outOfMemory: NotRequired[OutOfMemory]
 
 
 class Wait(TypedDict):
@@ -551,6 +562,14 @@ class HostDown(TypedDict):
     circuit: NotRequired[str]
     faults: NotRequired[int]
     retryAt: NotRequired[str]
+
+
+class OutOfMemory(TypedDict):
+    """How much memory an execution had and used for which it ran out."""
+
+    message: str
+    limitBytes: int | None
+    peakBytes: int | None
 
 
 class ExecutionDetail(TypedDict):
@@ -1005,6 +1024,7 @@ class ExecutionEvent(TypedDict):
     serviceId: str | None
     containerId: str | None
     logInfo: LogInfo
+    usage: Usage | None
     stopRequestedAt: str | None
     requestedBy: Requester | None
     metadata: EventMetadata

@@ -58,6 +58,7 @@ class Settings:
     host_lost_after: float
     min_free_disk: Reserve
     unused_images_after: float | None
+    usage_every: float
     webhook_allow: tuple[str, ...]
     webhook_timeout: float
     ws_start_wait: float
@@ -68,6 +69,7 @@ class Settings:
     metrics_port: int | None
     metrics_listen: str
     metrics_allow: tuple[str, ...]
+    metrics_tasks: int
     log_format: str
     log_level: str
 
@@ -269,6 +271,12 @@ SETTINGS = (
         computed=lambda _invocation, _values: None,
     ),
     Setting(
+        "usage_every",
+        types.USAGE_EVERY,
+        "10s",
+        "how often a worker asks an engine what a running container uses, and more often while that is young; at least 1s; 0 turns it off",
+    ),
+    Setting(
         "webhook_allow",
         types.PROXIES,
         "none: public addresses only",
@@ -295,6 +303,13 @@ SETTINGS = (
         "none",
         "IP addresses and networks that read /metrics without a login on a server with users or tokens",
         computed=lambda _invocation, _values: (),
+    ),
+    Setting(
+        "metrics_tasks",
+        types.TASKS,
+        "100",
+        "of how many tasks a worker counts what their containers used, each under its name; further ones count together; 0: none, and no "
+        "figure names a task",
     ),
     Setting("log_format", types.LOG_FORMAT, "auto", "console, json, or auto: console on a terminal, else json"),
     Setting("log_level", types.LOG_LEVEL, "info", "debug, info, warning or error"),

@@ -202,6 +202,15 @@ def _unused_after(value: object) -> float:
     return seconds
 
 
+def _usage_every(value: object) -> float:
+    if value == 0 or (isinstance(value, str) and value.strip() in ("0", "0s")):
+        return 0.0
+    seconds = _duration(value)
+    if seconds < 1:
+        raise ValueError("must be at least 1s, or 0 to turn it off: each container that runs costs its engine a sample")
+    return seconds
+
+
 def _duration(value: object) -> float:
     if (isinstance(value, int | float) and not isinstance(value, bool)) or (isinstance(value, str) and re.fullmatch(r"[0-9. ]+", value)):
         raise ValueError(f'{value} has no unit; write "{str(value).strip()}s" for seconds')
@@ -318,11 +327,13 @@ ORIGINS = SettingType(_origins, ",".join)
 REDACT_WORDS = SettingType(_redact_words, ",".join)
 INSTALLATION = SettingType(_installation)
 DURATION = SettingType(_duration, show_duration)
+USAGE_EVERY = SettingType(_usage_every, lambda seconds: show_duration(seconds) if seconds else "0")
 UNUSED_AFTER = SettingType(_unused_after, show_duration)
 SIZE = SettingType(lambda value: read_size(value, 1024), show_size)
 FLAG = SettingType(_flag, lambda value: "true" if value else "false")
 TIMEZONE = SettingType(lambda value: read_timezone(read_stripped_text(value)))
 COUNT = SettingType(lambda value: read_number(value, 1, 1000))
+TASKS = SettingType(lambda value: read_number(value, 0, 10_000))
 PER_PAGE = SettingType(lambda value: read_number(value, 1, 100))
 LOG_FORMAT = SettingType(
     read_choice("auto", "console", "json"),

@@ -20,6 +20,7 @@ from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
+from fastlane.models.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,10 @@ class Executor(Protocol):
 
     async def remove_image(self, host: str, reference: str) -> ImageRemoval:
         """Removes an image (``NAME@sha256:…``) from the host's own engine, unless someone uses it or gave it a name there."""
+
+    async def usage(self, host: str, task: EngineTask) -> Usage | None:
+        """What a running task's container has used so far, as its node's own engine measures it; None when that engine is none of the
+        hosts, or says nothing. A host that does not answer is not held against it, and nothing else waits for it."""
 
     def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         """The log of an engine task after these marks, from this host or another one that has it. With ``follow`` it never ends by itself,

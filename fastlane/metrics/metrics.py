@@ -1,6 +1,6 @@
 """What one process counts of its work, in Prometheus's types.
 
-Labels are bounded: routes, pools, statuses and reasons, never a task, a job or a caller.
+Labels are bounded: routes, pools, statuses and reasons, never a job or a caller. ``tasks`` has the figures that name tasks.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from fastlane import __version__
 from fastlane.metrics.log_events import LOG_EVENTS
+from fastlane.metrics.tasks import Sees, TaskFigures
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # of each counter, the time of its first count: twice the text, and Prometheus drops it
 
@@ -59,9 +60,10 @@ class GaugeValues:
 
 
 class Metrics:
-    """The counters of one process. ``text`` is what Prometheus reads."""
+    """The counters of one process. ``text`` is what Prometheus reads; ``tasks``: of how many tasks there are figures at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: int = 0) -> None:
+        self.tasks = TaskFigures(tasks)
         self._registry = registry = CollectorRegistry()
         counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -126,12 +128,11 @@ class Metrics:
             await asyncio.sleep(LAG_EVERY)
             self._lag.observe(max(0.0, loop.time() - before - LAG_EVERY))
 
-    def text(self, gauges: Sequence[GaugeValues] = ()) -> bytes:
-        """All of it, and these gauges, in Prometheus's text format."""
+    def text(self, gauges: Sequence[GaugeValues] = (), sees: Sees | None = None) -> bytes:
+        """All of it, and these gauges, in Prometheus's text format; of single tasks only those that the reader sees (None: all)."""
         own: bytes = generate_latest(self._registry)
-        if not gauges:
-            return own
         moment = CollectorRegistry()
+        moment.register(self.tasks.seen_by(sees))
         moment.register(_Moment(gauges))
         return own + bytes(generate_latest(moment))
 

@@ -10,6 +10,7 @@ from fastlane.models.job import Job, JobBounds, Spec
 from fastlane.models.logs.chunk import Head
 from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.status import Status
+from fastlane.models.usage import Usage
 
 
 class FailureReason(StrEnum):
@@ -41,7 +42,8 @@ class Execution:
     first seen for the service. ``settled`` and ``cleaned`` tell what has been done after it ended. ``requested_by`` is who asked for its
     tick, None where that was not recorded. ``image_reference`` is the image that was submitted (a name with a digest, or a local image's
     id); an attempt after the first has it from the start. ``incarnation`` is its job's, empty in rows from before executions had one.
-    ``waits`` is the rule by which it waits until other executions of its job have ended; None once it does not.
+    ``waits`` is the rule by which it waits until other executions of its job have ended; None once it does not. ``usage`` is what its
+    container used, None where that was not measured.
     """
 
     id: str
@@ -80,6 +82,7 @@ class Execution:
     image_reference: str | None = None
     incarnation: str = ""
     waits: Overlap | None = None
+    usage: Usage | None = None
 
     def belongs_to(self, job: Job | JobBounds) -> bool:
         """Whether it is part of the job that is now stored under its ``job_id``. Otherwise, or without a job, it must never run: a process
@@ -142,6 +145,7 @@ class Ending:
     stdout_bytes: int = 0
     stderr_bytes: int = 0
     truncated: bool = False
+    usage: Usage | None = None
 
     def values(self) -> Mapping[str, Any]:
         """The values by the names of ``Execution``'s fields."""
@@ -154,6 +158,7 @@ class Ending:
             "stdout_bytes": self.stdout_bytes,
             "stderr_bytes": self.stderr_bytes,
             "truncated": self.truncated,
+            **({"usage": self.usage} if self.usage else {}),
         }
 
     def with_log(self, head: Head, *, lost: bool) -> Self:

@@ -155,6 +155,14 @@ class Runner:
             seconds = (ended.finished_at - ended.started_at) / 1000
         reason = None if ended.failure is None else ended.failure.reason.value
         self._metrics.ended(ended.pool, ended.status.value, reason, seconds, ended.stdout_bytes, ended.stderr_bytes)
+        if (usage := ended.usage) is not None:
+            self._metrics.tasks.measured(
+                ended.task_id,
+                cpu_seconds=usage.cpu_ms / 1000,
+                memory_peak=usage.memory_peak,
+                read_bytes=usage.read_bytes or 0,
+                written_bytes=usage.written_bytes or 0,
+            )
 
     async def _step_with_note(self, assignment: Assignment, execution: Execution) -> Execution | None:
         """Takes a step, and records what delays it if the step must be repeated."""

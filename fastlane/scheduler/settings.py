@@ -23,6 +23,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         renew=settings.renew,
         log_cap=settings.max_log_bytes,
         unused_images_after=settings.unused_images_after,
+        usage_every=settings.usage_every,
     )
 
 

@@ -53,7 +53,8 @@ ANNOUNCE_TTL = 5000
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """What a worker needs of the settings. ``lease``, ``renew`` and ``reconcile`` in seconds, ``log_cap`` in bytes;
-    ``max_executions``: how many it holds before it starts no more; ``unused_images_after``: seconds, None: images stay."""
+    ``max_executions``: how many it holds before it starts no more; ``unused_images_after``: seconds, None: images stay;
+    ``usage_every``: seconds between two samples of what a container uses, at most, 0: none is taken."""
 
     pools: Sequence[Pool]
     limits: Limits
@@ -63,6 +64,7 @@ class WorkerSettings:
     reconcile: float = 30.0
     max_executions: int = MAX_EXECUTIONS
     unused_images_after: float | None = None
+    usage_every: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def build_parts(
         limits,
         activate=launcher.activate,
         log_cap=settings.log_cap,
+        usage_every=settings.usage_every,
         publish=publish,
         is_elsewhere=known_hosts.is_elsewhere,
         lost=hosts.lost,

@@ -18,7 +18,7 @@ import orjson
 from fastlane.errors import FastlaneError, Unreadable
 from fastlane.models.access import Requester
 from fastlane.models.container.container import NO_CONTAINER, NO_RESOURCES, Container, Mount, MountKind, Resources, Secret
-from fastlane.models.execution import Execution, Failure, FailureReason
+from fastlane.models.execution import Execution
 from fastlane.models.job import Job, Spec
 from fastlane.models.logs.chunk import Mark, Piece
 from fastlane.models.notify.delivery import Attempt, Delivery, DeliveryState
@@ -29,6 +29,14 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
+from fastlane.storage.execution_values import (
+    failure_from_json,
+    failure_to_json,
+    usage_from_json,
+    usage_to_json,
+    waits_from_text,
+    waits_to_text,
+)
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 JOB_COLUMNS = (*JOB_FIELDS, "labels")
@@ -164,29 +172,6 @@ def schedule_from_json(text: str) -> Schedule:
     return Schedule(ScheduleKind(stored["kind"]), stored["at"], cron, Overlap(stored["overlap"]), CatchUp(stored["catch_up"]))
 
 
-def failure_to_json(failure: Failure | None) -> str | None:
-    """A failure as JSON text; None for None."""
-    return None if failure is None else orjson.dumps({"reason": failure.reason, "message": failure.message}).decode()
-
-
-def failure_from_json(text: str | None) -> Failure | None:
-    """The failure that ``failure_to_json`` wrote."""
-    if text is None:
-        return None
-    stored = orjson.loads(text)
-    return Failure(FailureReason(stored["reason"]), stored["message"])
-
-
-def waits_to_text(waits: Overlap | None) -> str | None:
-    """The rule of an execution that waits; None for None."""
-    return None if waits is None else waits.value
-
-
-def waits_from_text(text: str | None) -> Overlap | None:
-    """The rule that ``waits_to_text`` wrote."""
-    return None if text is None else Overlap(text)
-
-
 def requester_to_json(requester: Requester | None) -> str | None:
     """A requester as JSON text; None for None."""
     return None if requester is None else orjson.dumps({"user": requester.user, "address": requester.address}).decode()
@@ -268,6 +253,7 @@ _EXECUTION_TO: Mapping[str, Convert] = {
     "status": str,
     "requested_by": requester_to_json,
     "waits": waits_to_text,
+    "usage": usage_to_json,
 }
 _EXECUTION_FROM: Mapping[str, Convert] = {
     "spec": spec_from_json,
@@ -278,6 +264,7 @@ _EXECUTION_FROM: Mapping[str, Convert] = {
     "cleaned": bool,
     "requested_by": requester_from_json,
     "waits": waits_from_text,
+    "usage": usage_from_json,
 }
 _HOST_TO: Mapping[str, Convert] = {"registered_by": requester_to_json}
 _HOST_FROM: Mapping[str, Convert] = {"registered_by": requester_from_json, "drained": bool}

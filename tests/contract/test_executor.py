@@ -17,6 +17,7 @@ from fastlane.executors.base import Activation, EngineService, EngineTask, Execu
 from fastlane.models.container.container import Container
 from fastlane.models.logs.chunk import STDERR, STDOUT, Mark, Portion
 from fastlane.models.placement.pool import Pull
+from fastlane.models.usage import Usage
 from tests.support.defaults import default_executor
 from tests.support.engine import IMAGE, connect, open_probed, remove_all, task_in
 from tests.support.instant import InstantExecutor
@@ -393,3 +394,28 @@ async def test_following_goes_on_after_the_end_until_it_is_closed(executor: Exec
         async with asyncio.timeout(1):
             await follow.aclose()
     await executor.remove(bench.host, service)
+
+
+# what a container uses
+
+
+async def test_it_tells_what_a_running_container_uses_and_nothing_of_one_that_does_not_run(executor: Executor, bench: Bench) -> None:
+    made = order(bench.commands.holds)
+    if isinstance(executor, InstantExecutor):
+        executor.used[made.execution_id] = [Usage(5_000_000, 20)]
+    service = await executor.park(bench.host, made, await bench.image())
+    await executor.activate(bench.host, service)
+    task = await bench.task(service, Phase.RUNNING)
+
+    async def measured() -> Usage | None:
+        usage = await executor.usage(bench.host, task)
+        return usage if usage is not None and usage.memory_peak > 0 else None
+
+    usage = await until(measured, "a sample", PATIENCE)
+    assert usage is not None
+    assert usage.cpu_ms > 0
+    assert await executor.usage(bench.host, replace(task, node_id="elsewhere")) is None or isinstance(executor, InstantExecutor)
+    await executor.stop(bench.host, service)
+    await bench.task(service, Phase.ENDED)
+    if not isinstance(executor, InstantExecutor):
+        assert await executor.usage(bench.host, task) is None

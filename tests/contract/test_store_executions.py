@@ -9,6 +9,7 @@ from fastlane.models.placement.host import Uncleaned
 from fastlane.models.schedule.schedule import Overlap
 from fastlane.models.schedule.tick import Outcome, next_execution
 from fastlane.models.status import FINAL, UNDER_WAY, Status
+from fastlane.models.usage import Usage
 from fastlane.storage.base import Counts
 from fastlane.storage.mongo import overlaps as mongo_overlaps
 from fastlane.storage.sqlite import overlaps as sqlite_overlaps
@@ -267,3 +268,16 @@ async def test_counts_follow_every_creation_and_change(store):
     assert await store.jobs_by_status(9) == {"scheduled": 1, "enqueued": 1, "pulling": 1}
     assert await store.jobs_by_status(9, visible="my-") == {"enqueued": 1, "pulling": 1}
     assert await store.jobs_by_status(9, visible="nothing") == {}
+
+
+async def test_what_a_container_used_is_stored_with_its_end_and_without_it_there_is_nothing(store):
+    running = {"status": Status.RUNNING, "epoch": 1, "service_id": "s", "settled": False}
+    measured, small, not_measured = [await created(store, **running) for _ in range(3)]
+    used = Usage(2**40, 123_456, 2**50, 0)
+    ends = [Ending(Status.DONE, 9, 0, usage=usage) for usage in (used, Usage(1, 0), None)]
+    changes = [transitions.end(row, end) for row, end in zip((measured, small, not_measured), ends, strict=True)]
+    after = await asyncio.gather(*map(store.change, changes))
+    assert [row.usage for row in after] == [used, Usage(1, 0, None, None), None]
+    assert (await store.execution(measured.id)).usage == used
+    assert (await store.executions_of(small.job_id, 1))[0].usage == Usage(1, 0)
+    assert (await store.execution(not_measured.id)).usage is None

@@ -26,6 +26,7 @@ from fastlane.models.placement.directory import KnownHost
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.host_record import EngineIdentity
 from fastlane.models.placement.pool import Pull
+from fastlane.models.usage import Usage
 
 LARGEST_PIECE = 16 * 1024
 STOPPED_CODE = 143
@@ -82,6 +83,8 @@ class InstantExecutor:
         """What the next parks raise, one each."""
         self.images: dict[str, dict[str, bool]] = {}
         """The images of each host that were pulled, and whether someone gave them a name there."""
+        self.used: dict[str, list[Usage | FastlaneError]] = {}
+        """What the container of each execution has used, sample by sample; the last one stays."""
         self.tags: dict[str, str] = {}
         """What a tag names now, where that is not its own."""
 
@@ -197,6 +200,13 @@ class InstantExecutor:
             return ImageRemoval.NAMED
         del self.images[host][reference]
         return ImageRemoval.REMOVED
+
+    async def usage(self, host: str, task: EngineTask) -> Usage | None:
+        samples = self.used.get(self._run(host, task.service_id).order.execution_id, [])
+        sample = samples.pop(0) if len(samples) > 1 else next(iter(samples), None)
+        if isinstance(sample, FastlaneError):
+            raise sample
+        return sample
 
     async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         run = self._services(host).get(task_id.removeprefix("task-"))

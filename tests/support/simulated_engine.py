@@ -168,6 +168,16 @@ class SimulatedEngine:
         times = {"StartedAt": _time(task.started_at), "FinishedAt": _time(task.finished_at)}
         return {"Id": task.container_id, "State": {**state, **times, "ExitCode": task.exit_code or 0}}
 
+    def stats(self, _request: web.BaseRequest, id: str) -> Raw:
+        running = self._run_of(id).task.phase is not Phase.ENDED
+        memory = {"usage": 3 * 2**20, "stats": {"inactive_file": 2**20}} if running else {}
+        moved = [{"op": "read", "value": 4096}, {"op": "write", "value": 512}] if running else None
+        return {
+            "cpu_stats": {"cpu_usage": {"total_usage": 250_000_000 if running else 0}},
+            "memory_stats": memory,
+            "blkio_stats": {"io_service_bytes_recursive": moved},
+        }
+
     async def log(self, request: web.BaseRequest, id: str) -> web.StreamResponse:
         run = self._run_of(id)
         whole, _, fraction = request.query.get("since", "0").partition(".")
@@ -201,6 +211,7 @@ ROUTES = tuple(
         ("GET", "/info", "info"),
         ("GET", "/services/([^/]+)", "service"),
         ("GET", "/containers/([^/]+)/json", "container"),
+        ("GET", "/containers/([^/]+)/stats", "stats"),
         ("GET", "/images/(.+)/json", "image"),
         ("POST", "/services/create", "create"),
         ("POST", "/services/([^/]+)/update", "update"),

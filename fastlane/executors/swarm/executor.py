@@ -21,7 +21,7 @@ from docker.auth import encode_header
 from fastlane.cancellation import unless_cancelled
 from fastlane.clock import Clock
 from fastlane.errors import FastlaneError, HostDown, OrderRefused, ServiceGone
-from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, Image, Order
+from fastlane.executors.base import Activation, ClusterSnapshot, EngineService, EngineTask, Image, Order
 from fastlane.executors.swarm.client.breaker import Breaker
 from fastlane.executors.swarm.client.faults import HostTimeout, NameTaken, OutOfSequence, readable, timeout_words
 from fastlane.executors.swarm.client.http import Request
@@ -38,6 +38,7 @@ from fastlane.executors.swarm.service import spec
 from fastlane.executors.swarm.service.clocks import leader_of
 from fastlane.executors.swarm.service.names import ids_for
 from fastlane.executors.swarm.service.states import container_id, node_details, node_states, task_views, wait_for_engine
+from fastlane.executors.swarm.usage import UsageReader
 from fastlane.models.container.pulled_image import ImageRemoval
 from fastlane.models.logs.chunk import Mark, Portion
 from fastlane.models.placement.directory import KnownHost
@@ -45,6 +46,7 @@ from fastlane.models.placement.disk import Reserve
 from fastlane.models.placement.endpoint import Endpoint
 from fastlane.models.placement.host import HostView
 from fastlane.models.placement.pool import Pull
+from fastlane.models.usage import Usage
 
 log = structlog.get_logger()
 
@@ -89,6 +91,7 @@ class SwarmExecutor:
         self._views: tuple[float, Sequence[HostView]] | None = None
         self._away = 0
         self._observer = Observer(self._hosts, installation, clock)
+        self._usage = UsageReader(self._hosts)
 
     # its life
 
@@ -100,7 +103,7 @@ class SwarmExecutor:
         self._is_open = False
         await self._observer.close()
         leaving = (self._leave(host, self._readers.pop(host.name, None)) for host in self._hosts)
-        await unless_cancelled(asyncio.gather(*leaving, *self._leaving))
+        await unless_cancelled(asyncio.gather(*leaving, *self._leaving, self._usage.close()))
         await self._registries.close()
 
     async def use_hosts(self, hosts: Sequence[KnownHost]) -> None:
@@ -128,6 +131,7 @@ class SwarmExecutor:
     async def _leave(self, host: Host, reader: LogReader | None) -> None:
         if reader is not None:
             await reader.close()
+        await self._usage.leave(host.name)
         await host.close()
 
     def subscribe(self, on_change: Callable[[], None]) -> None:
@@ -304,7 +308,10 @@ class SwarmExecutor:
     async def remove_image(self, host: str, reference: str) -> ImageRemoval:
         return await self._hosts.named(host).call_long(partial(remove_image, reference=reference))
 
-    # logs
+    # a running container
+
+    async def usage(self, host: str, task: EngineTask) -> Usage | None:
+        return await self._usage.read(self._hosts.reachable_manager(self._hosts.named(host)), task)
 
     async def logs(self, host: str, task_id: str, marks: Mapping[int, Mark], *, follow: bool) -> AsyncGenerator[Portion, None]:
         at, container = await self._log_source(self._hosts.reachable_manager(self._hosts.named(host)), task_id)

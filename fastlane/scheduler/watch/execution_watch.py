@@ -4,6 +4,7 @@ The final row is written only after the log is stored to its end.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -22,6 +23,7 @@ from fastlane.scheduler.settler import is_last_word
 from fastlane.scheduler.watch import failures, notes
 from fastlane.scheduler.watch.log_copy import LogCopy
 from fastlane.scheduler.watch.observation import ServiceObservation
+from fastlane.scheduler.watch.usage_meter import UsageMeter
 from fastlane.scheduler.watch.verdict import (
     ActivateService,
     RecordEnd,
@@ -72,6 +74,7 @@ class ExecutionWatch:
         execution: Execution,
         observation: ServiceObservation,
         log_copy: LogCopy,
+        meter: UsageMeter,
         *,
         activate: Activate,
         publish: Callable[[Hint], None],
@@ -86,6 +89,7 @@ class ExecutionWatch:
         self._execution = execution
         self._observation = observation
         self._log_copy = log_copy
+        self._meter = meter
         self._activate = activate
         self._publish = publish
         self._is_elsewhere = is_elsewhere
@@ -124,7 +128,8 @@ class ExecutionWatch:
         return None
 
     async def close(self) -> None:
-        """Ends the copying of its log."""
+        """Ends the copying of its log, and the measuring of its container."""
+        await self._meter.close()
         await self._log_copy.close()
 
     async def _step(self) -> Execution | None:
@@ -173,6 +178,7 @@ class ExecutionWatch:
                 return await self._finish(verdict.ending, verdict.task)
             case RecordStart():
                 self._log_copy.start(self._manager(), verdict.started.engine_task_id)
+                self._measure(task)
                 ran = await self._store.change(transitions.run(self._execution, verdict.started))
                 if ran is not None:
                     self._publish(Hint(ran.id, 0, ran.status))
@@ -180,8 +186,13 @@ class ExecutionWatch:
             case WaitUntil():
                 if task is not None and task.phase is Phase.RUNNING:
                     self._log_copy.start(self._manager(), task.id)
+                    self._measure(task)
                 await self._wait(verdict.until, stop_shown=service.stopping)
         return None
+
+    def _measure(self, task: EngineTask | None) -> None:
+        if task is not None and task.phase is Phase.RUNNING:
+            self._meter.start(self._manager(), task)
 
     async def _demand(self, demand: StopService | ActivateService, service: EngineService) -> Execution | None:
         """Stops or activates its service. When the host does not do so for a while, the execution ends nevertheless."""
@@ -242,6 +253,7 @@ class ExecutionWatch:
     async def _finish(self, ending: Ending, task: EngineTask | None) -> Execution | None:
         """Stores the log to its end, then the final row."""
         self._ending = ending
+        await self._meter.close()
         await self._log_copy.close()
         has_log = task is not None and task.container_id is not None
         log_end = await self._log_copy.finish(self._manager(), task.id) if task is not None and has_log else None
@@ -250,7 +262,7 @@ class ExecutionWatch:
     async def _write(self, ending: Ending, log_end: LogEnd | None) -> Execution | None:
         head = log_end.head if log_end is not None else await self._store.log_head(self._execution.id)
         ran = self._execution.has_started or ending.started is not None
-        logged = ending.with_log(head, lost=ran if log_end is None else log_end.gone)
+        logged = replace(ending.with_log(head, lost=ran if log_end is None else log_end.gone), usage=self._meter.usage)
         settled = is_last_word(self._execution, logged, self._limits.pools)
         ended = await self._store.change(transitions.end(self._execution, logged, settled=settled))
         if ended is not None:

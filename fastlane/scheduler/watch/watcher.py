@@ -20,6 +20,7 @@ from fastlane.scheduler.limits import Limits
 from fastlane.scheduler.watch.execution_watch import Activate, ExecutionWatch, Lost, never_lost
 from fastlane.scheduler.watch.log_copy import LogCopy
 from fastlane.scheduler.watch.observation import ServiceObservation
+from fastlane.scheduler.watch.usage_meter import UsageMeter
 from fastlane.storage.base import Store
 from fastlane.streams.pump import Pump, no_hints
 
@@ -30,7 +31,8 @@ FASTEST, SLOWEST = 0.02, 0.5
 
 
 class Watcher:
-    """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``activate`` starts a service that is found
+    """Takes the snapshots, and makes the watches that wait for them. ``log_cap`` in bytes; ``usage_every``: seconds
+    between two samples of what a container uses, at most (0: none is taken); ``activate`` starts a service that is found
     parked; ``publish`` sends a hint to those who follow the execution's log; ``is_elsewhere`` says whether only another worker can ask an
     execution's host; ``lost`` why it is lost with its host."""
 
@@ -43,6 +45,7 @@ class Watcher:
         *,
         activate: Activate,
         log_cap: int,
+        usage_every: float = 0.0,
         publish: Callable[[Hint], None] = no_hints,
         is_elsewhere: Callable[[Execution], Awaitable[bool]] = nowhere_else,
         lost: Lost = never_lost,
@@ -53,6 +56,7 @@ class Watcher:
         self._limits = limits
         self._activate = activate
         self._log_cap = log_cap
+        self._usage_every = usage_every
         self._publish = publish
         self._is_elsewhere = is_elsewhere
         self._lost = lost
@@ -129,6 +133,7 @@ class Watcher:
             execution,
             observation,
             copy,
+            UsageMeter(self._executor, self._clock, execution.id, self._usage_every),
             activate=self._activate,
             publish=self._publish,
             is_elsewhere=self._is_elsewhere,

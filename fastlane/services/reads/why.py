@@ -15,6 +15,7 @@ from fastlane.models.schedule.overlap import awaited
 from fastlane.models.status import STARTING
 from fastlane.queue.base import LaneCounts, Report, TimedQueue, WorkerReports
 from fastlane.services.reads.host_rows import distinct_views
+from fastlane.services.reads.memory import OutOfMemory, out_of_memory
 from fastlane.services.reads.wait_reasons import WaitReason
 from fastlane.services.reads.wait_rules import WaitFacts, execution_waits, job_waits
 from fastlane.storage.base import Store
@@ -23,12 +24,13 @@ from fastlane.storage.lookup import find_execution, find_job
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The status of a job or an execution, and what it waits for. ``envs``: its environment, whose secret values may occur in the
-    messages."""
+    """The status of a job or an execution, what it waits for, and whether memory ran out at its end. ``envs``: its environment, whose
+    secret values may occur in the messages."""
 
     status: str
     waits: tuple[WaitReason, ...]
     envs: Mapping[str, str] = field(default_factory=dict)
+    out_of_memory: OutOfMemory | None = None
 
 
 class WaitExplainer:
@@ -47,13 +49,14 @@ class WaitExplainer:
         latest = (await self._store.latest([job_id])).get(job_id)
         facts = await self._facts(task_id, latest)
         status = job_status(job, latest.status if latest else None, facts.now)
-        return Explanation(status, tuple(job_waits(job, latest, facts)), (latest or job).spec.envs)
+        waits, memory = tuple(job_waits(job, latest, facts)), out_of_memory(latest, self._pools)
+        return Explanation(status, waits, (latest or job).spec.envs, memory)
 
     async def execution(self, task_id: str, job_id: str, execution_id: str) -> Explanation:
         """What an execution waits for."""
         execution = await find_execution(self._store, task_id, job_id, execution_id)
         waits = execution_waits(execution, await self._facts(task_id, execution))
-        return Explanation(execution.status.value, tuple(waits), execution.spec.envs)
+        return Explanation(execution.status.value, tuple(waits), execution.spec.envs, out_of_memory(execution, self._pools))
 
     async def _facts(self, task_id: str, execution: Execution | None) -> WaitFacts:
         pool = pool_for(self._pools, task_id)

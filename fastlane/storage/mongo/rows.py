@@ -17,6 +17,8 @@ from fastlane.storage.mongo import schema
 from fastlane.storage.mongo.driver.database import Document
 from fastlane.storage.words import words_of
 
+LATER: Document = {"usage": None}
+"""Fields of an execution that older versions of fastlane do not write."""
 RECORD_FIELDS = tuple(field.name for field in fields(IdempotencyRecord))
 
 
@@ -49,7 +51,7 @@ def execution_row(execution: Execution, made: str) -> Document:
 
 def read_execution(row: Document) -> Execution:
     """The execution of a row. Raises Unreadable."""
-    return execution_from({**row, "id": row["_id"]})
+    return execution_from({**LATER, **row, "id": row["_id"]})
 
 
 def flags(execution: Execution) -> dict[str, bool]:

@@ -342,6 +342,11 @@ MIGRATIONS: Sequence[Migration] = (
             "CREATE INDEX receivers_by_failure ON receivers (failed_at)",
         ),
     ),
+    Migration(
+        version=17,
+        min_reader=1,
+        statements=("ALTER TABLE executions ADD COLUMN usage TEXT",),
+    ),
 )
 
 VERSION = MIGRATIONS[-1].version

@@ -15,7 +15,8 @@ class MetricsHandler(Handler):
         gauges = gauges_of(await self.services.gauges.read())
         self.set_header("Cache-Control", "no-store")
         self.set_header("Content-Type", METRICS)
-        await self.deliver(self.finish(self.context.metrics.text(gauges)))
+        sees = self.principal.sees if self.principal is not None and self.principal.tasks else None
+        await self.deliver(self.finish(self.context.metrics.text(gauges, sees)))
 
     async def log_in(self) -> None:
         """Lets the networks of ``metrics_allow`` read without a login."""

@@ -63,12 +63,11 @@ class _MetricsHandler(RequestHandler):
     async def get(self) -> None:
         """The figures of this process."""
         self.set_header("Cache-Control", "no-store")
-        address = self.request.remote_ip or ""
+        address, principal = self.request.remote_ip or "", None
         if self._authenticator is not None and read_address(address) not in self._networks:
             try:
                 header = self.request.headers.get("Authorization", "")
-                if self._authenticator.cached(header) is None:
-                    await self._authenticator.authenticate(header, address)
+                principal = self._authenticator.cached(header) or await self._authenticator.authenticate(header, address)
             except Problem as problem:
                 for name, value in problem.headers.items():
                     self.set_header(name, value)
@@ -77,4 +76,4 @@ class _MetricsHandler(RequestHandler):
                 await self.finish(f"{problem.detail}\n")
                 return
         self.set_header("Content-Type", METRICS)
-        await self.finish(self._metrics.text())
+        await self.finish(self._metrics.text(sees=principal.sees if principal is not None and principal.tasks else None))

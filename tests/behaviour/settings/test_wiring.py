@@ -47,11 +47,13 @@ pull_deadline = "13m"
 host_lost_after = "14m"
 min_free_disk = "3%"
 unused_images_after = "15m"
+usage_every = "18s"
 webhook_allow = ["10.9.0.0/16"]
 webhook_timeout = "23s"
 metrics_port = 0
 metrics_listen = "127.0.0.2"
 metrics_allow = ["10.8.0.0/16"]
+metrics_tasks = 8
 breaker_max_fails = 9
 breaker_reset = "17s"
 docker_config = "/nowhere/docker.json"
@@ -170,7 +172,7 @@ async def test_the_metrics_are_served_where_the_settings_say(wiring: Wiring) -> 
 async def test_settings_of_a_worker_reach_it(wiring: Wiring) -> None:
     made, settings = wiring.worker, wiring.settings
     assert (tuple(made.pools), made.lease, made.renew, made.log_cap) == (settings.pools, 21.0, 4.0, 5 * 1024 * 1024)
-    assert made.unused_images_after == 900.0
+    assert (made.unused_images_after, made.usage_every) == (900.0, 18.0)
     limits = made.limits
     assert (limits.timeout, limits.pending_deadline, limits.pull_deadline, limits.host_lost_after) == (660, 720, 780, 840)
 

@@ -14,7 +14,7 @@ from fastlane.models.schedule.cron import Cron
 from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, ScheduleKind
 from fastlane.models.schedule.tick import Outcome
 from fastlane.models.status import Status
-from fastlane.storage import documents
+from fastlane.storage import documents, execution_values
 from tests.support.factories import SPEC, new
 
 SCALARS = (str, int, bool, type(None))
@@ -156,7 +156,7 @@ def test_a_schedule_comes_back(schedule):
 
 @pytest.mark.parametrize("failure", [None, *(Failure(reason, "it said: \x00 ü") for reason in FailureReason)])
 def test_a_failure_comes_back(failure):
-    assert documents.failure_from_json(documents.failure_to_json(failure)) == failure
+    assert execution_values.failure_from_json(execution_values.failure_to_json(failure)) == failure
 
 
 @pytest.mark.parametrize("requester", [None, Requester(None, None), Requester("größe \x7f", "2001:db8::1")])
@@ -203,7 +203,7 @@ def test_numbers_for_truths_come_back_as_truths():
 def test_a_changes_values_are_stored_like_the_executions_and_no_other_names_are():
     failure = Failure(FailureReason.EXIT, "m")
     stored = documents.change_document({"status": Status.DONE, "failure": failure, "settled": True})
-    assert stored == {"status": "done", "failure": documents.failure_to_json(failure), "settled": True}
+    assert stored == {"status": "done", "failure": execution_values.failure_to_json(failure), "settled": True}
     with pytest.raises(ValueError, match="an execution has no colour, shape"):
         documents.change_document({"shape": 1, "colour": 2, "host": "h"})
 

@@ -80,15 +80,17 @@ class Request:
 
 
 class HttpClient:
-    """Calls one engine. ``connect`` and ``read``: how many seconds a connection and each read of an answer may take."""
+    """Calls one engine. ``connect`` and ``read``: how many seconds a connection and each read of an answer may take; ``connections``: how
+    many it has at most."""
 
-    def __init__(self, transport: Transport, connect: float, read: float) -> None:
+    def __init__(self, transport: Transport, connect: float, read: float, *, connections: int = CONNECTIONS) -> None:
         self._transport = transport
         self._host = transport.name
         self._read = read
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read)
         self._session: aiohttp.ClientSession | None = None
-        self._places = asyncio.Semaphore(CONNECTIONS)
+        self._connections = connections
+        self._places = asyncio.Semaphore(connections)
 
     async def send(self, request: Request, deadline: float) -> Any:
         """The engine's answer, read as JSON; None when it is empty. Raises HostTimeout after the deadline (seconds), NotHostsFault when
@@ -113,7 +115,7 @@ class HttpClient:
 
     async def _answer(self, request: Request, context: ssl.SSLContext | None) -> Any:
         if self._session is None:
-            self._session = session_for(self._transport, self._timeout, limit=CONNECTIONS)
+            self._session = session_for(self._transport, self._timeout, limit=self._connections)
         url = URL(f"{base_of(self._transport)}{request.path}", encoded=True)
         async with self._session.request(
             request.method,

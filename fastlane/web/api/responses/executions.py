@@ -8,6 +8,7 @@ from typing import TypeVar
 from fastlane.models.access import Requester
 from fastlane.models.execution import Execution, FailureReason
 from fastlane.models.status import Status
+from fastlane.models.usage import Usage
 from fastlane.services.reads.views import ExecutionView
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.links import LINK
@@ -105,6 +106,17 @@ LOG_INFO = Serializer[ExecutionView](
     truncated=boolean(lambda view: view.truncated, "Whether some of it was dropped or lost."),
 )
 
+USAGE = Serializer[Usage](
+    "Usage",
+    "What a container used, as far as it was measured while it ran.",
+    memoryPeakBytes=integer(lambda usage: usage.memory_peak, "The most memory that a sample showed."),
+    cpuSeconds=seconds(lambda usage: usage.cpu_ms, "Processor seconds until the last sample."),
+    readBytes=integer(lambda usage: usage.read_bytes, "Bytes that it read from disks; null where its engine does not tell.", null=True),
+    writtenBytes=integer(
+        lambda usage: usage.written_bytes, "Bytes that it wrote to disks; null where its engine does not tell.", null=True
+    ),
+)
+
 PLACE = Serializer[Execution](
     "Place",
     "Where an execution ran, under the names of fastlane 2.x.",
@@ -136,6 +148,7 @@ EXECUTION = Serializer[ExecutionView](
     serviceId=string(lambda view: view.execution.service_id, "The id of its Swarm service.", null=True),
     containerId=string(lambda view: view.execution.container_id, "The id of its container.", null=True),
     logInfo=nested(LOG_INFO, lambda view: view),
+    usage=nested(USAGE, lambda view: view.execution.usage, null=True),
     stopRequestedAt=timestamp(lambda view: view.execution.stop_requested_at, "When it was first asked to stop.", null=True),
     requestedBy=nested(REQUESTER, lambda view: view.execution.requested_by, null=True),
     metadata=nested(PLACE, lambda view: view.execution),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fastlane.services.reads.memory import OutOfMemory
 from fastlane.services.reads.wait_reasons import (
     Cause,
     EarlierExecution,
@@ -23,7 +24,7 @@ from fastlane.services.reads.wait_reasons import (
 from fastlane.services.reads.why import Explanation
 from fastlane.web.api.render_context import RenderContext
 from fastlane.web.api.responses.jobs import JOB_STATUSES
-from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, string, timestamp, url, uuid, variants
+from fastlane.web.api.serializer import Field, Serializer, array, enum, integer, message, nested, string, timestamp, url, uuid, variants
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,18 @@ WAIT = Serializer[WaitView](
     details=variants(lambda wait: wait.reason.details, DETAILS),
 )
 
+OUT_OF_MEMORY = Serializer[OutOfMemory](
+    "OutOfMemory",
+    "How much memory an execution had and used for which it ran out.",
+    message=string(lambda found: found.message, "What to do, for people."),
+    limitBytes=integer(lambda found: found.limit, "The most that it might use; null: there was no limit.", null=True),
+    peakBytes=integer(lambda found: found.peak, "The most that a sample showed; null: it was not measured.", null=True),
+)
+
 WHY = Serializer[Explanation](
     "Why",
-    "What a job or an execution waits for now: nothing, one thing or several.",
+    "What a job or an execution waits for now: nothing, one thing or several; and a hint where memory ran out.",
     status=enum(JOB_STATUSES, lambda explained: explained.status, "The status of the job or the execution."),
     waitingFor=array(WAIT, lambda explained: [WaitView(wait, explained.envs) for wait in explained.waits]),
+    outOfMemory=nested(OUT_OF_MEMORY, lambda explained: explained.out_of_memory, optional=True),
 )

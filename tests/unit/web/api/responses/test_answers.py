@@ -20,11 +20,13 @@ from fastlane.models.schedule.schedule import CatchUp, Overlap, Schedule, Schedu
 from fastlane.models.schedule.tick import Outcome, Tick
 from fastlane.models.status import Status
 from fastlane.models.task import Task
+from fastlane.models.usage import Usage
 from fastlane.services.jobs.preview import Preview
 from fastlane.services.reads.details import JobDetail
 from fastlane.services.reads.health import HealthProblem, HealthReport
 from fastlane.services.reads.host_rows import HostRow
 from fastlane.services.reads.lists import TaskJobsView, TicksView
+from fastlane.services.reads.memory import OutOfMemory
 from fastlane.services.reads.pools import PoolView
 from fastlane.services.reads.server_status import QueueRow, StatusView, StrandedRow, WorkerRow
 from fastlane.services.reads.views import ExecutionView, JobView
@@ -114,6 +116,7 @@ FAILED = replace(
     exit_code=3,
     failure=Failure(FailureReason.EXIT, "s3cret is wrong"),
     container_id="c",
+    usage=Usage(512, 1500, None, 0),
     requested_by=Requester(None, "10.0.0.1"),
 )
 VIEW, FULL_VIEW = ExecutionView(EXECUTION, 0, 0, truncated=False), ExecutionView(FAILED, 3, 4, True, "out", "err")
@@ -195,6 +198,7 @@ ANSWERS = {
     "pools": (POOLS, POOL_VIEWS),
     "ticket": (TICKET, TicketFor(Ticket("secret", NOW), ("a b", J, E))),
     "why": (WHY, Explanation("enqueued", WAITS, SPEC.envs)),
+    "why it failed": (WHY, Explanation("failed", (), out_of_memory=OutOfMemory("raise it", None, 5))),
     "health": (HEALTH, HealthReport(True, True, False, True, (HealthProblem("docker", "no host"),))),
     "status": (SERVER_STATUS, ServerStatus("1.2.3", STATUS)),
     "problem": (PROBLEM, Problem(400, "wrong", faults=[Fault("a.b", "is wrong")])),
