@@ -98,9 +98,13 @@ async def test_a_receiver_is_written_at_its_version_and_dropped_at_its_version(s
     assert not await store.write_receiver(failed.failed("too soon", 40))
     assert await store.write_receiver(failed)
     assert await twin.receiver("r") == failed
+    other_one = replace(failed, id="s", version=1)
+    assert await store.write_receiver(other_one)
+    assert await store.write_receiver(other_one := replace(other_one, version=2))
     assert not await store.drop_receiver(RECEIVER)
     assert await store.drop_receiver(failed)
     assert await twin.receiver("r") is None
+    assert await twin.receiver("s") == other_one
 
 
 async def test_the_receivers_that_have_failed_for_longest_come_first_and_old_failures_are_pruned(store):
