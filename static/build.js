@@ -10,7 +10,7 @@ const assets = join(out, "assets");
 const pages = join(out, "pages");
 
 const { metafile } = await build({
-  entryPoints: ["src/stream.ts", "src/docs.ts", "src/login.ts", "src/home.css", "src/favicon.svg"],
+  entryPoints: ["src/stream.ts", "src/console.ts", "src/docs.ts", "src/login.ts", "src/favicon.svg"],
   outdir: assets,
   entryNames: "[name]-[hash]",
   loader: { ".svg": "copy" },

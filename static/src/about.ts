@@ -1,9 +1,9 @@
 // The facts about the job and about the execution whose log is shown, and the list of the job's executions.
 
 import { type Execution, FINAL, type Job, type Place, statusWords } from "./api";
-import { el, redraw, say, the } from "./dom";
+import { copyBy } from "./clipboard";
+import { el, redraw, the } from "./dom";
 import { attemptWords, running } from "./outcome";
-import { put } from "./tools";
 import { count, duration, isolated, moment, shortId, size, until, zone } from "./words";
 
 export function drawPlace(place: Place): void {
@@ -66,15 +66,8 @@ function commandRow(command: string | null): HTMLDivElement {
   const name = el("dt", {}, "Command");
   if (command === null) return el("div", {}, name, el("dd", {}, "the image's own"));
   const button = el("button", { type: "button", "aria-label": "Copy the command" }, "Copy");
-  button.addEventListener("click", () => void copy(command, button));
+  button.addEventListener("click", () => void copyBy(button, command, "Command"));
   return el("div", { className: "command" }, name, el("dd", {}, el("code", { tabIndex: 0 }, command), button));
-}
-
-async function copy(text: string, button: HTMLElement): Promise<void> {
-  const done = await put(text);
-  button.textContent = done ? "Copied" : "Not allowed";
-  say(done ? "Command copied" : "The browser does not allow copying");
-  setTimeout(() => (button.textContent = "Copy"), 2_000);
 }
 
 function logWords(one: Execution): string {

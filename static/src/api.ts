@@ -2,6 +2,8 @@
 
 export interface Execution {
   executionId: string;
+  taskId: string;
+  jobId: string;
   /** The tick that it is an attempt at. */
   queueJobId: string;
   status: string;

@@ -1,8 +1,9 @@
 // The tools for the log, by pointer and by keyboard.
 
-import { el, say, the } from "./dom";
+import { copyBy } from "./clipboard";
+import { the } from "./dom";
 import type { Choice, Log } from "./log";
-import { keep, selectedAround } from "./selection";
+import { selectedAround } from "./selection";
 
 const TYPING = 120;
 
@@ -123,29 +124,5 @@ function unfold(id: string, room: string): void {
 
 async function copy(log: Log): Promise<void> {
   const chosen = log.list.selected();
-  const done = await put(chosen ?? log.text());
-  const button = the("copy");
-  button.textContent = done ? "Copied" : "Not allowed";
-  say(done ? (chosen === null ? "All lines copied" : "Selection copied") : "The browser does not allow copying");
-  setTimeout(() => (button.textContent = "Copy"), 2_000);
-}
-
-/** Copies to the clipboard; by the old API where a page without TLS may not use the new one. */
-export async function put(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = el("textarea", { value: text, className: "unseen", "aria-hidden": "true" });
-    const active = document.activeElement;
-    let done = false;
-    keep(() => {
-      document.body.append(area);
-      area.select();
-      done = document.execCommand("copy");
-      area.remove();
-    });
-    if (active instanceof HTMLElement) active.focus({ preventScroll: true });
-    return done;
-  }
+  await copyBy(the("copy"), chosen ?? log.text(), chosen === null ? "All lines" : "Selection");
 }

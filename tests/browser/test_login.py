@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import expect
 
+from tests.browser.console import open_console
 from tests.browser.logpage import DESK, PHONE, LogPage, shoot, violations
 from tests.support.credentials import bearer, token
 from tests.support.fastlane import Fastlane
@@ -44,6 +45,20 @@ async def test_a_log_opens_after_a_login_and_closes_after_logging_out(context, g
     await page.goto(f"{reply['jobUrl']}stream")
     await expect(page.get_by_role("button", name="Log in")).to_be_visible()
     assert log.faults == []
+
+
+async def test_the_console_asks_for_a_login_and_then_says_who_is_there(context, guarded):
+    console = await open_console(context, guarded.base)
+    await console.page.get_by_label("Token").fill("fl_anna")
+    await console.page.get_by_role("button", name="Log in").click()
+    await expect(console.page.get_by_role("heading", name="Nothing has run here yet")).to_be_visible()
+    await expect(console.page.get_by_role("link", name="anna")).to_have_attribute("href", f"{guarded.base}/login")
+    await context.clear_cookies()
+    await console.page.keyboard.press("r")
+    await expect(console.trouble).to_contain_text("Your session has ended.")
+    await console.page.get_by_role("button", name="Log in").click()
+    await expect(console.page.get_by_label("Token")).to_be_visible()
+    assert console.faults == []
 
 
 async def test_a_logged_in_person_tries_the_api_out(context, guarded):

@@ -64,20 +64,6 @@ async def test_axe_finds_nothing_in_the_docs(context, server, size, theme):
     await shoot(page, f"docs-{'desk' if size is DESK else 'phone'}-{theme}")
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_a_browser_gets_a_start_page(context, server, size, theme):
-    page = await context.new_page()
-    await page.set_viewport_size(size)
-    await page.emulate_media(color_scheme=theme)
-    await page.goto(server.base)
-    await expect(page.locator("pre")).to_contain_text(f"{server.base}/tasks/test-task")
-    assert await violations(page) == []
-    await shoot(page, f"home-{'desk' if size is DESK else 'phone'}-{theme}")
-    await page.get_by_role("link", name="The HTTP API").click()
-    await expect(page).to_have_url(f"{server.base}/docs")
-
-
 async def test_whoever_asks_for_no_html_gets_the_health(server):
     for headers in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
         answer = await server.get("/", headers=headers)
@@ -87,7 +73,7 @@ async def test_whoever_asks_for_no_html_gets_the_health(server):
 
 async def test_a_page_runs_only_what_comes_from_its_server(server):
     reply = await server.run_to_end()
-    for path in (reply["jobUrl"] + "stream", reply["executionUrl"] + "stream", "/docs", "/"):
+    for path in (reply["jobUrl"] + "stream", reply["executionUrl"] + "stream", "/docs", "/", "/console"):
         for method in ("GET", "HEAD"):
             answer = await server.ask(method, path, headers=HTML)
             assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")

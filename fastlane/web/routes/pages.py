@@ -1,4 +1,5 @@
-"""The pages: a live log at ``…/stream``, the HTTP API at ``/docs``, a start page at ``/``; and ``/static/FILE``, which they load.
+"""The pages: the console at ``/`` and below ``/console``, a live log at ``…/stream``, the HTTP API at ``/docs``; and ``/static/FILE``,
+which they load.
 
 The pages get their data from the API, as any client does.
 """
@@ -86,23 +87,32 @@ class DocsHandler(Handler):
         await show_page(self, "docs.html", DOCS_POLICY)
 
 
+class ConsoleHandler(Handler):
+    """A page of the console. Its path below ``/console`` is that of the API's route whose content it shows; the script finds out which."""
+
+    async def on_get(self, **_names: str) -> None:
+        """The page, which contains no data."""
+        await show_page(self, "console.html")
+
+
 class RootHandler(Handler):
-    """``/``: a start page for a browser, the health for all others."""
+    """``/``: the console for a browser, which has to log in there; the health for all others."""
 
     public = True
 
     @operation(
         "getRoot",
         answers={
-            200: Response("The health; or a start page, for Accept: text/html.", (HEALTH,), media=(HTML,)),
+            200: Response("The health; or the console, for Accept: text/html.", (HEALTH,), media=(HTML,)),
             503: Response("Something is down.", (HEALTH,)),
         },
     )
     async def on_get(self) -> None:
-        """The health, or a start page."""
+        """The health, or the console."""
         self.set_header("Vary", "Accept, Accept-Encoding, Origin")
         if wants_html(self.request):
-            await show_page(self, "home.html")
+            await self.log_in()
+            await show_page(self, "console.html")
         else:
             await answer_health(self)
 

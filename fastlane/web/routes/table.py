@@ -13,7 +13,7 @@ from fastlane.web.routes.jobs import JobHandler, PauseJobHandler, ResumeJobHandl
 from fastlane.web.routes.logs import LogsHandler, StderrHandler, StdoutHandler
 from fastlane.web.routes.metrics import MetricsHandler
 from fastlane.web.routes.openapi import OpenApiHandler
-from fastlane.web.routes.pages import AssetHandler, DocsHandler, RootHandler, StreamPageHandler
+from fastlane.web.routes.pages import AssetHandler, ConsoleHandler, DocsHandler, RootHandler, StreamPageHandler
 from fastlane.web.routes.pools import PausePoolHandler, PoolsHandler, ReloadPoolsHandler, ResumePoolHandler
 from fastlane.web.routes.session import LoginPageHandler, SessionHandler
 from fastlane.web.routes.tasks import SearchHandler, StopTaskHandler, TaskHandler, TaskJobsHandler, TasksHandler
@@ -77,5 +77,8 @@ ROUTES: Mapping[str, type[Handler]] = {
 }
 """The public API, which the OpenAPI document describes."""
 
-UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler, "/session": SessionHandler}
-"""Routes that only our own pages use."""
+CONSOLE: Mapping[str, type[Handler]] = {"/console": ConsoleHandler}
+"""The pages of the console but the first, which is at ``/``. docs/console.md describes them."""
+
+UNDOCUMENTED: Mapping[str, type[Handler]] = {"/static/{file}": AssetHandler, "/session": SessionHandler, **CONSOLE}
+"""Routes that are not of the API: our own pages, and what only they use."""

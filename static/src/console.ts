@@ -1,0 +1,87 @@
+// The console: finds the page of this address, shows it, and keeps it up to date.
+
+import "./console.css";
+import { copyBy } from "./clipboard";
+import { account } from "./console/account";
+import { keepFresh, show } from "./console/live";
+import { listen } from "./console/keys";
+import { morphChildren } from "./console/morph";
+import { overview } from "./console/overview";
+import type { Page } from "./console/page";
+import { notice } from "./console/parts";
+import { here, pages, Refusal, root } from "./console/server";
+import { el, say, the } from "./dom";
+import { isolated } from "./words";
+
+const NAV = [["overview", "Overview", pages.overview]] as const;
+
+/** The page of a path below the server's address. */
+function find(path: readonly string[]): Page | null {
+  const [first, ...rest] = path[0] === "console" ? path.slice(1) : path;
+  if (first === undefined) return overview;
+  void rest;
+  return null;
+}
+
+function drawNav(page: Page | null): void {
+  const links = NAV.map(([name, words, href]) => el("a", { href, "aria-current": page?.nav === name ? "page" : null }, words));
+  the("nav").replaceChildren(...links, el("a", { href: `${root}docs` }, "API"));
+}
+
+const page = find(here());
+let reading = false;
+let again = false;
+
+/** Reads the page's content and shows it. A call while one is under way has it read once more after that. */
+async function reload(): Promise<void> {
+  if (!page) return;
+  if (reading) {
+    again = true;
+    return;
+  }
+  reading = true;
+  try {
+    const draw = await page.load();
+    the("trouble").replaceChildren();
+    morphChildren(the("page"), draw());
+    show("fresh");
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    show("stale");
+    showRefusal(error);
+  } finally {
+    reading = false;
+  }
+  if (again) {
+    again = false;
+    await reload();
+  }
+}
+
+/** Shows what the server said, and what to do about it. */
+function showRefusal(refusal: Refusal): void {
+  const login = refusal.status === 401;
+  const words = login ? "Your session has ended." : refusal.message;
+  const box = notice("bad", words);
+  box.append(el("button", { type: "button", "data-act": login ? "login" : "reload" }, login ? "Log in" : "Try again"));
+  the("trouble").replaceChildren(box);
+  say(words);
+}
+
+const ACTS: Record<string, (button: HTMLElement) => void> = {
+  reload: () => void reload(),
+  login: () => location.reload(),
+  copy: (button) => void copyBy(button, button.dataset.text ?? "", "Command"),
+};
+
+document.addEventListener("click", (event) => {
+  const button = (event.target as Element).closest<HTMLElement>("[data-act]");
+  if (button) ACTS[button.dataset.act!]?.(button);
+});
+document.title = page ? `${isolated(page.title)} · fastlane` : "Not found · fastlane";
+drawNav(page);
+void account().then((link) => link && the("nav").append(link));
+listen(() => void reload());
+keepFresh(() => void reload());
+if (page) void reload();
+else the("page").replaceChildren(el("h1", {}, "There is no such page"));

@@ -1,0 +1,44 @@
+// The keyboard: the arrows walk through the rows, and ? shows this help.
+
+import { el, the } from "../dom";
+
+const KEYS: readonly (readonly [string, string])[] = [
+  ["↓ ↑ or j k", "The next or previous row"],
+  ["Enter", "Open it"],
+  ["r", "Read everything again"],
+  ["?", "Show or hide this help"],
+];
+
+/** Starts to listen; `reload` reads the page's content again. */
+export function listen(reload: () => void): void {
+  const dialog = the<HTMLDialogElement>("help");
+  const rows = KEYS.map(([key, words]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, words)));
+  const close = el("button", { type: "button" }, "Close");
+  close.addEventListener("click", () => dialog.close());
+  dialog.append(el("h2", { id: "help-title" }, "Keyboard"), el("dl", {}, ...rows), close);
+  const toggle = (): void => (dialog.open ? dialog.close() : dialog.showModal());
+  the("help-button").addEventListener("click", toggle);
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || writes(event.target)) return;
+    if (event.key === "?") toggle();
+    else if (dialog.open) return;
+    else if (event.key === "ArrowDown" || event.key === "j") move(event, 1);
+    else if (event.key === "ArrowUp" || event.key === "k") move(event, -1);
+    else if (event.key === "r") reload();
+  });
+}
+
+const writes = (target: EventTarget | null): boolean =>
+  target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
+
+/** Moves the focus by a row. The arrows scroll as always until a row has the focus. */
+function move(event: KeyboardEvent, by: number): void {
+  const links = [...document.querySelectorAll<HTMLElement>("#page tbody tr, #page .timeline li")].flatMap((row) => row.querySelector("a") ?? []);
+  const active = document.activeElement?.closest("tr, li")?.querySelector("a") ?? null;
+  const at = active ? links.indexOf(active) : -1;
+  if (at < 0 && event.key.startsWith("Arrow")) return;
+  const next = links[at < 0 ? 0 : at + by];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}

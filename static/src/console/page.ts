@@ -1,0 +1,10 @@
+// What a page is, and how it is kept up to date.
+
+export interface Page {
+  /** Which link of the navigation leads here. */
+  nav: string;
+  /** Its name in the title bar. */
+  title: string;
+  /** Reads what it shows. Throws a Refusal. */
+  load(): Promise<() => HTMLElement[]>;
+}

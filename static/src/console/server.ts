@@ -1,0 +1,67 @@
+// Asks the server, and gives its refusals in its own words. Also the addresses: of the API's routes, and of the console's pages.
+
+import { the } from "../dom";
+import { setClock } from "./times";
+
+const ROOT = new URL(the<HTMLAnchorElement>("root").href);
+
+/** The server's own address, with a slash at its end. */
+export const root = ROOT.href;
+
+/** The path of this page below the server's own address, decoded, without slashes around it. */
+export function here(): string[] {
+  const below = location.pathname.replaceAll(/\/+/g, "/").slice(ROOT.pathname.length);
+  return below.split("/").filter(Boolean).map(decoded);
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+const path = (...parts: string[]): string => new URL(parts.map(encodeURIComponent).join("/"), ROOT).href;
+
+export const pages = {
+  overview: root,
+};
+
+/** The API's routes. */
+export const api = {
+  status: path("status"),
+  executions: (query: Record<string, string>) => `${path("executions")}?${new URLSearchParams(query)}`,
+};
+
+/** The page of an execution's log. */
+export const logOf = (task: string, job: string, execution?: string): string =>
+  path("tasks", task, "jobs", job, ...(execution ? ["executions", execution] : []), "stream");
+
+/** A request that was refused, or had no answer (`status` null). The message is the server's detail. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number | null,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const NO_ANSWER = "The server does not answer. What you see may be out of date.";
+
+/** Reads JSON. Throws a Refusal. */
+export async function get<T>(url: string): Promise<T> {
+  let answer: Response;
+  try {
+    answer = await fetch(url, { signal: AbortSignal.timeout(15_000), headers: { Accept: "application/json" } });
+  } catch {
+    throw new Refusal(null, NO_ANSWER);
+  }
+  const date = answer.headers.get("Date");
+  if (date) setClock(Date.parse(date));
+  const body: unknown = await answer.json().catch(() => null);
+  if (answer.ok) return body as T;
+  const { detail } = (body ?? {}) as { detail?: string };
+  throw new Refusal(answer.status, detail ?? `The server refused this (${answer.status}).`);
+}

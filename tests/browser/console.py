@@ -1,0 +1,55 @@
+"""The console as a test sees it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from playwright.async_api import BrowserContext, Page
+
+from tests.browser.logpage import DESK, PHONE, shoot, violations
+
+VIEWS = [
+    ("desk", DESK, "light"),
+    ("desk", DESK, "dark"),
+    ("phone", PHONE, "light"),
+    ("phone", PHONE, "dark"),
+]
+"""Each page is looked at in these: its name for pictures, the size, the theme."""
+
+
+class Console:
+    """A page of the console, and what went wrong in it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        self.live = page.locator("#live")
+        self.trouble = page.locator("#trouble")
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("console", lambda message: self.faults.append(message.text) if "Content Security Policy" in message.text else None)
+
+    def section(self, title: str) -> Any:
+        """The part of the page under this heading."""
+        return self.page.get_by_role("region", name=title)
+
+
+async def open_console(context: BrowserContext, url: str) -> Console:
+    """The page at this address."""
+    console = Console(await context.new_page())
+    await console.page.goto(url)
+    return console
+
+
+async def inspect(page: Page, name: str) -> Mapping[str, list[str]]:
+    """What is wrong with the page in each theme and at each width: axe's findings, and what makes it scroll sideways. Leaves a picture of
+    each."""
+    found: dict[str, list[str]] = {}
+    for where, size, theme in VIEWS:
+        await page.set_viewport_size(size)
+        await page.emulate_media(color_scheme=theme)
+        wrong = await violations(page)
+        if not await page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
+            wrong.append("scrolls sideways")
+        await shoot(page, f"console-{name}-{where}-{theme}")
+        if wrong:
+            found[f"{where} {theme}"] = wrong
+    return found

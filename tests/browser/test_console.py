@@ -1,0 +1,152 @@
+"""The frame of the console, and its first page, in a real browser."""
+
+import pytest
+from playwright.async_api import expect
+
+from fastlane.queue.base import Report
+from tests.browser.console import inspect, open_console
+from tests.support.fastlane import Fastlane
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+FIRST_VIEW = 100_000
+"""Bytes of all that the first page loads, data included."""
+
+
+async def fill(server: Fastlane) -> None:
+    """Jobs of each kind: under way, waiting, done, failed, for later."""
+    await server.run_to_end("reports")
+    await server.run_to_end("backup-database", code=137)
+    failed = await server.enqueue("import-customers", command="python -m importer --from s3://bucket/customers", retries=0)
+    await server.end(await server.run(failed), 3)
+    await server.run(await server.enqueue("transcode", command="ffmpeg -i in.mp4 out.webm"))
+    await server.pull(await server.enqueue("transcode"))
+    await server.enqueue("transcode")
+    await server.enqueue("nightly-report", cron="0 2 * * *")
+    await server.enqueue("cleanup", startIn="5m")
+
+
+async def test_a_server_where_nothing_ran_says_what_to_do_first(context, server):
+    console = await open_console(context, server.base)
+    await expect(console.page.get_by_role("heading", name="Nothing has run here yet")).to_be_visible()
+    await expect(console.page.locator("pre")).to_have_text(
+        f"""curl -XPOST -d'{{"image": "ubuntu:latest", "command": "ls -lah"}}' {server.base}/tasks/test-task"""
+    )
+    assert await inspect(console.page, "welcome") == {}
+    await console.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await console.page.get_by_role("button", name="Copy").click()
+    await expect(console.page.get_by_role("button", name="Copied")).to_be_visible()
+    assert "tasks/test-task" in await console.page.evaluate("navigator.clipboard.readText()")
+    assert console.faults == []
+
+
+async def test_the_first_page_shows_what_runs_waits_failed_and_comes(context, server):
+    await fill(server)
+    console = await open_console(context, server.base)
+    figures = console.page.locator(".figures")
+    await expect(figures.locator("div")).to_have_text(
+        ["Running2 now", "Waiting1 now", "Failed2 last 24 h", "Done1 last 24 h", "Scheduled2 jobs"]
+    )
+    now = console.section("Now")
+    await expect(now.locator("tbody tr")).to_have_count(3)
+    for status in ("running", "starting", "waiting"):
+        await expect(now.get_by_role("link", name=status)).to_be_visible()
+    failures = console.section("Recent failures")
+    await expect(failures).to_contain_text("import-customers")
+    await expect(failures).to_contain_text("Exit code 3")
+    await expect(console.section("Next due").locator("li").first).to_contain_text("cleanup")
+    await expect(console.section("Pools").locator("li").last).to_contain_text("default")
+    await expect(console.section("Hosts").locator("li").first).to_contain_text("usable")
+    await expect(console.live).to_have_text("Up to date")
+    assert await inspect(console.page, "overview") == {}
+    await now.get_by_role("link", name="running").click()
+    await expect(console.page.locator("#status")).to_have_text("running")
+    assert console.faults == []
+
+
+async def test_it_is_read_again_when_someone_comes_back(context, server):
+    await server.run_to_end("first")
+    console = await open_console(context, server.base)
+    await expect(console.section("Now")).to_contain_text("Nothing runs or waits.")
+    reply = await server.enqueue("second")
+    await server.run(reply)
+    await console.page.keyboard.press("r")
+    await expect(console.section("Now")).to_contain_text("second")
+    row = await console.section("Now").locator("tbody tr").element_handle()
+    await server.enqueue("third")
+    await console.page.keyboard.press("r")
+    await expect(console.section("Now")).to_contain_text("third")
+    assert await row.evaluate("row => row.isConnected && row.textContent.includes('second')")
+
+
+async def test_troubles_stand_above_all_else(context, server):
+    await server.post("/dispatch/pause")
+    await server.post("/pools/fast/pause")
+    console = await open_console(context, server.base)
+    await expect(console.page.locator("#page .notice")).to_contain_text("All dispatch is paused.")
+    await server.post("/dispatch/resume")
+    await server.enqueue("one")
+    await server.report_worker(usable=False)
+    await console.page.keyboard.press("r")
+    await expect(console.page.locator("#page .notice")).to_have_count(0)
+    await expect(console.page.locator("#page section")).to_have_count(5)
+    await expect(console.section("Pools").locator("li").first).to_contain_text("paused")
+    await expect(console.section("Hosts").locator("li").first).to_contain_text("unusable")
+    await expect(console.section("Hosts").locator("li").first).to_contain_text("refused the connection")
+    await server.queue.reports.announce(Report("worker-1", server.clock.now(), ()), ttl=1)
+
+    async def is_said() -> bool:
+        await console.page.keyboard.press("r")
+        return "No worker is alive" in await console.page.locator("#page").inner_text()
+
+    await until(is_said, "the page to say that no worker is alive", longest=0.25)
+
+
+async def test_a_server_that_is_away_leaves_what_was_shown_and_says_so(context, server):
+    await server.run_to_end("here")
+    console = await open_console(context, server.base)
+    await expect(console.section("Pools")).to_be_visible()
+    await context.set_offline(True)
+    await console.page.keyboard.press("r")
+    await expect(console.trouble).to_contain_text("The server does not answer.")
+    await expect(console.live).to_have_text("Out of date")
+    await expect(console.section("Pools")).to_be_visible()
+    await context.set_offline(False)
+    await console.page.get_by_role("button", name="Try again").click()
+    await expect(console.trouble).to_be_empty()
+    await expect(console.live).to_have_text("Up to date")
+
+
+async def test_the_first_view_is_small_and_all_of_it_comes_from_the_server(context, server):
+    await fill(server)
+    page = await context.new_page()
+    foreign: list[str] = []
+    page.on("request", lambda request: foreign.append(request.url) if not request.url.startswith(server.base) else None)
+    await page.goto(server.base)
+    await expect(page.locator(".figures")).to_be_visible()
+    sizes = await page.evaluate("performance.getEntries().filter(one => 'transferSize' in one).map(one => [one.name, one.transferSize])")
+    for part in ("console-", "/status", "/executions"):
+        assert any(part in name and size for name, size in sizes), sizes
+    assert sum(size for _, size in sizes) < FIRST_VIEW, sizes
+    assert foreign == []
+
+
+async def test_keys_walk_through_the_rows_and_show_help(context, server):
+    await fill(server)
+    console = await open_console(context, server.base)
+    await expect(console.section("Now").locator("tbody tr")).to_have_count(3)
+    rows = console.page.locator("#page tbody tr")
+    await console.page.keyboard.press("j")
+    await expect(rows.nth(0).locator("a").first).to_be_focused()
+    await console.page.keyboard.press("ArrowDown")
+    await expect(rows.nth(1).locator("a").first).to_be_focused()
+    await console.page.keyboard.press("ArrowUp")
+    await expect(rows.nth(0).locator("a").first).to_be_focused()
+    await console.page.keyboard.press("?")
+    await expect(console.page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    assert await inspect(console.page, "keyboard") == {}
+    await console.page.keyboard.press("Escape")
+    await expect(console.page.get_by_role("dialog", name="Keyboard")).to_be_hidden()
+    await console.page.keyboard.press("Enter")
+    await expect(console.page.locator("#log")).to_be_visible()
